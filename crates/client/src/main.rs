@@ -1,0 +1,2 @@
+//! The `linstor` command line.
+fn main() {}
