@@ -1,0 +1,162 @@
+//! Messages, one closed enum per direction.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::spec::{NodeSpec, ResourceSpec};
+use crate::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
+
+/// Version of the conversation. Fields may be added without changing it; a new meaning of an old field changes it.
+pub const PROTOCOL: u32 = 1;
+
+/// The oldest protocol this build still speaks.
+pub const PROTOCOL_MIN: u32 = 1;
+
+/// The largest frame that either side accepts, in bytes. Full syncs are chunked, so that no cluster size reaches it.
+pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// How many resources one [`ToSatellite::Apply`] carries at most.
+pub const APPLY_RESOURCES_MAX: usize = 256;
+
+/// What a controller says to a satellite.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToSatellite {
+    /// First frame: who calls, and for which node.
+    Hello {
+        /// Oldest protocol that the controller speaks.
+        protocol_min: u32,
+        /// Newest protocol that the controller speaks.
+        protocol_max: u32,
+        /// The controller's version, for people.
+        version: String,
+        /// The cluster.
+        cluster_id: Uuid,
+        /// Grows each time a controller takes over the store; a satellite refuses older ones.
+        epoch: u64,
+        /// The node's name in the cluster.
+        node_name: String,
+        /// The node's identity.
+        node_uuid: Uuid,
+    },
+    /// A full sync begins: what is not named until [`ToSatellite::SyncEnd`] is to be forgotten (not destroyed).
+    SyncBegin {
+        /// Generation of the model that the sync shows.
+        generation: u64,
+        /// The node.
+        node: NodeSpec,
+    },
+    /// The full sync ends.
+    SyncEnd {
+        /// Generation of the model that the sync showed.
+        generation: u64,
+    },
+    /// The node's own spec changed (pools, properties).
+    Node {
+        /// Generation of the model.
+        generation: u64,
+        /// The node.
+        node: NodeSpec,
+    },
+    /// Specs of resources that changed.
+    Apply {
+        /// Generation of the model.
+        generation: u64,
+        /// Complete specs, each replacing the one before.
+        resources: Vec<ResourceSpec>,
+        /// Resources that the controller no longer has: their specs are dropped, nothing is destroyed.
+        #[serde(default)]
+        forget: Vec<Forget>,
+    },
+    /// Look at the space of the pools again and report it.
+    RefreshSpace {
+        /// Comes back in [`ToController::Space`].
+        id: u64,
+    },
+    /// Are you there?
+    Ping {
+        /// Comes back in [`ToController::Pong`].
+        id: u64,
+    },
+}
+
+/// A resource that the controller no longer has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forget {
+    /// Its name.
+    pub name: String,
+    /// Its identity; another one of the same name stays.
+    pub uuid: Uuid,
+}
+
+/// What a satellite says to its controller.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ToController {
+    /// The call is taken.
+    Welcome {
+        /// The protocol that is spoken from now on.
+        protocol: u32,
+        /// The satellite's version, for people.
+        version: String,
+        /// What the node is able to do.
+        info: NodeInfo,
+    },
+    /// The call is not taken.
+    Refused {
+        /// Why.
+        kind: RefusalKind,
+        /// Why, for a person.
+        message: String,
+    },
+    /// The full sync of this generation has been taken over and pools have been looked at: the node is online.
+    Synced {
+        /// Generation of [`ToSatellite::SyncEnd`].
+        generation: u64,
+    },
+    /// A resource reached its spec, or failed to. Sent after each attempt whose outcome differs from the last one sent,
+    /// and always once per [`ToSatellite::Apply`].
+    Applied {
+        /// Generation of the newest spec that was tried.
+        generation: u64,
+        /// The resource's name.
+        resource: String,
+        /// The resource's identity.
+        uuid: Uuid,
+        /// How it went.
+        outcome: Outcome,
+    },
+    /// Resources whose status changed.
+    Status {
+        /// New status, each replacing the one before.
+        resources: Vec<ResourceStatus>,
+        /// Names of resources that no longer exist on the node.
+        #[serde(default)]
+        gone: Vec<String>,
+    },
+    /// Space of the pools, sent after a sync, when it changed, and when asked.
+    Space {
+        /// Id of the [`ToSatellite::RefreshSpace`] that this answers.
+        #[serde(default)]
+        refresh: Option<u64>,
+        /// All pools of the node.
+        pools: Vec<PoolStatus>,
+    },
+    /// Answer to a ping.
+    Pong {
+        /// Id of the ping.
+        id: u64,
+    },
+}
+
+/// Why a satellite does not take a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RefusalKind {
+    /// No common protocol.
+    Version,
+    /// The satellite belongs to another cluster or is another node.
+    Identity,
+    /// A newer controller has been here.
+    OlderEpoch,
+}

@@ -1,0 +1,151 @@
+//! Status: what a node sees of its resources, pools and tools.
+
+use std::collections::BTreeMap;
+
+use linstor_api::kind::{DrbdKind, LayerKind, ProviderKind};
+use linstor_api::reply::Reply;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// What a node is able to do, probed when a controller connects.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeInfo {
+    /// Host name as `uname -n` says it.
+    pub uname: String,
+    /// Kernel release.
+    #[serde(default)]
+    pub kernel: String,
+    /// The DRBD in the kernel, when there is one.
+    #[serde(default)]
+    pub drbd: Option<DrbdInfo>,
+    /// Layers that can be used.
+    #[serde(default)]
+    pub layers: Vec<LayerKind>,
+    /// Providers that can be used.
+    #[serde(default)]
+    pub providers: Vec<ProviderKind>,
+    /// Why the other layers cannot be used.
+    #[serde(default)]
+    pub unsupported_layers: BTreeMap<LayerKind, Vec<String>>,
+    /// Why the other providers cannot be used.
+    #[serde(default)]
+    pub unsupported_providers: BTreeMap<ProviderKind, Vec<String>>,
+}
+
+/// The DRBD of a node.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DrbdInfo {
+    /// Which kind.
+    pub kind: DrbdKind,
+    /// Kernel module's version, for example `9.2.18`.
+    pub version: String,
+    /// Version of drbd-utils.
+    pub utils: String,
+}
+
+/// How an attempt to reach a spec ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "result")]
+pub enum Outcome {
+    /// The node has what the spec says.
+    Done,
+    /// It has not, and this is why; the node tries again by itself.
+    Failed {
+        /// Errors in the words that the caller is shown; never empty.
+        replies: Vec<Reply>,
+    },
+}
+
+/// A node's view of one resource. Sent whole whenever any of it changed.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ResourceStatus {
+    /// Display name.
+    pub name: String,
+    /// Identity of the resource on this node.
+    pub uuid: Uuid,
+    /// DRBD's view; none when the resource is not up in DRBD.
+    #[serde(default)]
+    pub drbd: Option<DrbdStatus>,
+    /// Volumes in number order; only those that exist.
+    #[serde(default)]
+    pub volumes: Vec<VolumeStatus>,
+}
+
+/// DRBD's view of a resource.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct DrbdStatus {
+    /// The resource is primary here.
+    pub in_use: bool,
+    /// I/O is suspended, and DRBD's word for the reason.
+    #[serde(default)]
+    pub suspended: Option<String>,
+    /// Whether it could be made primary now; not known on 8.4.
+    #[serde(default)]
+    pub may_promote: Option<bool>,
+    /// DRBD's promotion score; not known on 8.4.
+    #[serde(default)]
+    pub promotion_score: Option<i32>,
+    /// Peer node name to DRBD's connection state (`Connected`, `Connecting`, `StandAlone`...).
+    #[serde(default)]
+    pub connections: BTreeMap<String, String>,
+}
+
+/// One volume as the node sees it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct VolumeStatus {
+    /// Volume number.
+    pub number: u32,
+    /// Device that users open.
+    #[serde(default)]
+    pub device_path: Option<String>,
+    /// Device of the storage pool below.
+    #[serde(default)]
+    pub backing_device: Option<String>,
+    /// Space taken in the pool, in KiB.
+    #[serde(default)]
+    pub allocated_kib: Option<u64>,
+    /// Size that users see, in KiB.
+    #[serde(default)]
+    pub usable_kib: Option<u64>,
+    /// Size of the backing volume, in KiB.
+    #[serde(default)]
+    pub backing_kib: Option<u64>,
+    /// DRBD's disk state (`UpToDate`, `Inconsistent`, `Diskless`...).
+    #[serde(default)]
+    pub disk_state: Option<String>,
+    /// Peer node name to what DRBD says of the replication with it.
+    #[serde(default)]
+    pub replication: BTreeMap<String, ReplicationStatus>,
+}
+
+/// Replication of one volume with one peer.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct ReplicationStatus {
+    /// `Established`, `SyncSource`, `SyncTarget`, `Off`...
+    pub state: String,
+    /// The peer's disk state as seen from here.
+    #[serde(default)]
+    pub peer_disk: Option<String>,
+    /// Progress of a resync in percent.
+    #[serde(default)]
+    pub done_percent: Option<f64>,
+}
+
+/// A storage pool as the node sees it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PoolStatus {
+    /// Name of the pool's definition.
+    pub name: String,
+    /// Free space in KiB; none when it cannot be told.
+    #[serde(default)]
+    pub free_kib: Option<u64>,
+    /// Total space in KiB; none when it cannot be told.
+    #[serde(default)]
+    pub total_kib: Option<u64>,
+    /// Volumes are rounded up to multiples of this many KiB (VG extent, volblocksize, 4 for files).
+    #[serde(default)]
+    pub granularity_kib: Option<u64>,
+    /// Why the pool cannot be used, when it cannot.
+    #[serde(default)]
+    pub problem: Option<Reply>,
+}
