@@ -1,0 +1,160 @@
+//! Block devices and ports.
+
+use std::fs;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::net::TcpListener;
+use std::os::unix::fs::FileTypeExt;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::files::blocking;
+use crate::error::FileError;
+use crate::host::{Place, PortState};
+
+/// How often to look for a device; udev needs some milliseconds for the symlinks of a new one.
+const DEVICE_POLL: Duration = Duration::from_millis(20);
+const ZERO_CHUNK_BYTES: u64 = 1024 * 1024;
+
+pub(super) async fn block_device_size(path: &Path) -> Result<Option<u64>, FileError> {
+    blocking("look for block device", path, |path| {
+        let kind = match fs::metadata(path) {
+            Ok(metadata) => metadata.file_type(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if !kind.is_block_device() {
+            return Ok(None);
+        }
+        fs::File::open(path)?.seek(SeekFrom::End(0)).map(Some)
+    })
+    .await
+}
+
+pub(super) async fn wait_for_device(path: &Path, limit: Duration) -> Result<u64, FileError> {
+    let give_up = Instant::now() + limit;
+    loop {
+        // A device that is being set up can refuse to be opened; only the deadline makes that an error.
+        let looked = block_device_size(path).await;
+        if let Ok(Some(bytes)) = looked {
+            return Ok(bytes);
+        }
+        if Instant::now() >= give_up {
+            looked?;
+            let source = io::Error::from(io::ErrorKind::TimedOut);
+            return Err(FileError {
+                action: "wait for block device",
+                path: path.to_owned(),
+                source,
+            });
+        }
+        sleep(DEVICE_POLL).await;
+    }
+}
+
+pub(super) async fn read_at(path: &Path, place: Place, len: usize) -> Result<Vec<u8>, FileError> {
+    blocking("read from", path, move |path| {
+        let mut file = fs::File::open(path)?;
+        seek(&mut file, place)?;
+        let mut bytes = Vec::with_capacity(len);
+        file.take(len as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    })
+    .await
+}
+
+pub(super) async fn zero(path: &Path, place: Place, len: u64) -> Result<(), FileError> {
+    blocking("overwrite with zeros in", path, move |path| {
+        let mut file = fs::OpenOptions::new().read(true).write(true).open(path)?;
+        let end = file.seek(SeekFrom::End(0))?;
+        let start = seek(&mut file, place)?;
+        let mut left = len.min(end.saturating_sub(start));
+        let zeros = vec![0_u8; usize::try_from(left.min(ZERO_CHUNK_BYTES)).unwrap_or(0)];
+        while left > 0 {
+            let chunk = usize::try_from(left).unwrap_or(usize::MAX).min(zeros.len());
+            file.write_all(&zeros[..chunk])?;
+            left -= chunk as u64;
+        }
+        file.sync_all()
+    })
+    .await
+}
+
+/// Goes to a place; one before the start is the start.
+fn seek(file: &mut fs::File, place: Place) -> io::Result<u64> {
+    match place {
+        Place::FromStart(bytes) => file.seek(SeekFrom::Start(bytes)),
+        Place::FromEnd(bytes) => {
+            let end = file.seek(SeekFrom::End(0))?;
+            file.seek(SeekFrom::Start(end.saturating_sub(bytes)))
+        }
+    }
+}
+
+pub(super) async fn test_bind(port: u16) -> Result<PortState, FileError> {
+    blocking(
+        "look for a listener in",
+        Path::new("/proc/net/tcp"),
+        move |_| {
+            // The wildcard of both families, as each DRBD resource listens on one address of either.
+            for address in ["[::]", "0.0.0.0"] {
+                match TcpListener::bind(format!("{address}:{port}")) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
+                        return Ok(PortState::Busy {
+                            holder: holder(port),
+                        });
+                    }
+                    // No IPv6 here.
+                    Err(error) if address == "[::]" && error.raw_os_error() == Some(97) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(PortState::Free)
+        },
+    )
+    .await
+}
+
+/// Who listens, if it is a process.
+fn holder(port: u16) -> Option<String> {
+    let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .filter_map(|table| fs::read_to_string(table).ok())
+        .find_map(|table| {
+            table
+                .lines()
+                .skip(1)
+                .find_map(|line| listener_inode(line, port))
+        })?;
+    let socket = format!("socket:[{inode}]");
+    for entry in fs::read_dir("/proc").ok()?.flatten() {
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else {
+            continue;
+        };
+        let Ok(descriptors) = fs::read_dir(entry.path().join("fd")) else {
+            continue;
+        };
+        let holds = descriptors
+            .flatten()
+            .any(|fd| fs::read_link(fd.path()).is_ok_and(|to| to.as_os_str() == socket.as_str()));
+        if holds {
+            let name = fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
+            return Some(format!("{} (pid {pid})", name.trim()));
+        }
+    }
+    None
+}
+
+/// The inode of a line of `/proc/net/tcp` that is a listener on this port.
+fn listener_inode(line: &str, port: u16) -> Option<String> {
+    const LISTEN: &str = "0A";
+    let mut fields = line.split_ascii_whitespace();
+    let local = fields.nth(1)?;
+    let state = fields.nth(1)?;
+    let inode = fields.nth(5)?;
+    let (_, hex) = local.rsplit_once(':')?;
+    let listens = state == LISTEN && u16::from_str_radix(hex, 16) == Ok(port);
+    (listens && inode != "0").then(|| inode.to_owned())
+}

@@ -1,0 +1,130 @@
+//! Files, on the blocking pool, as one call of ours is several of the kernel's.
+
+use std::fs;
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::error::FileError;
+
+/// Makes the names of temporary files unique within this process.
+static TEMPORARY: AtomicU64 = AtomicU64::new(0);
+
+/// Runs blocking file work and says what it was when it fails.
+pub(super) async fn blocking<T: Send + 'static>(
+    action: &'static str,
+    path: &Path,
+    work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
+) -> Result<T, FileError> {
+    let path = path.to_owned();
+    let for_error = path.clone();
+    let done = tokio::task::spawn_blocking(move || work(&path)).await;
+    done.unwrap_or_else(|died| Err(io::Error::other(died)))
+        .map_err(|source| FileError {
+            action,
+            path: for_error,
+            source,
+        })
+}
+
+pub(super) async fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    blocking("read", path, |path| fs::read(path)).await
+}
+
+pub(super) async fn write_atomic(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {
+    let content = content.to_owned();
+    blocking("write", path, move |path| {
+        let temporary = temporary_beside(path)?;
+        let written = write_synced(&temporary, &content, mode)
+            .and_then(|()| fs::rename(&temporary, path))
+            .and_then(|()| sync_parent(path));
+        if written.is_err() {
+            let _maybe_never_created = fs::remove_file(&temporary);
+        }
+        written
+    })
+    .await
+}
+
+pub(super) async fn write_in_place(path: &Path, content: &[u8]) -> Result<(), FileError> {
+    let content = content.to_owned();
+    blocking("write", path, move |path| {
+        // One write call: files of sysfs and configfs take each call as one command.
+        fs::OpenOptions::new()
+            .write(true)
+            .open(path)?
+            .write_all(&content)
+    })
+    .await
+}
+
+pub(super) async fn rename(from: &Path, to: &Path) -> Result<(), FileError> {
+    let to = to.to_owned();
+    blocking("rename", from, move |from| {
+        fs::rename(from, &to)?;
+        sync_parent(&to)?;
+        if from.parent() == to.parent() {
+            Ok(())
+        } else {
+            sync_parent(from)
+        }
+    })
+    .await
+}
+
+pub(super) async fn remove_file(path: &Path) -> Result<bool, FileError> {
+    blocking("remove", path, |path| match fs::remove_file(path) {
+        Ok(()) => sync_parent(path).map(|()| true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    })
+    .await
+}
+
+pub(super) async fn create_dir_all(path: &Path) -> Result<(), FileError> {
+    blocking("create directory", path, |path| fs::create_dir_all(path)).await
+}
+
+pub(super) async fn list_dir(path: &Path) -> Result<Vec<String>, FileError> {
+    blocking("list directory", path, |path| {
+        let mut names = Vec::new();
+        for entry in fs::read_dir(path)? {
+            names.push(entry?.file_name().to_string_lossy().into_owned());
+        }
+        names.sort();
+        Ok(names)
+    })
+    .await
+}
+
+/// A name in the same directory, as a rename is only atomic within one file system. The name keeps no suffix that
+/// anybody includes by pattern (`*.res`).
+fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
+    let name = path
+        .file_name()
+        .ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
+    let number = TEMPORARY.fetch_add(1, Ordering::Relaxed);
+    let mut temporary = std::ffi::OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{}-{number}.tmp", std::process::id()));
+    Ok(path.with_file_name(temporary))
+}
+
+fn write_synced(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)?;
+    file.write_all(content)?;
+    file.sync_all()
+}
+
+/// A rename is durable once the directory is.
+fn sync_parent(path: &Path) -> io::Result<()> {
+    match path.parent() {
+        Some(parent) => fs::File::open(parent)?.sync_all(),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,276 @@
+//! Running a command to its end.
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep, timeout};
+
+use super::PROGRAM_DIRS;
+use super::group::Group;
+use crate::cmd::{Cmd, Deadline, Output, Stdin, Watch};
+use crate::error::RunError;
+
+/// How long pipes may stay open after the program ended, because something it left behind holds them.
+const PIPES_LINGER: Duration = Duration::from_millis(500);
+const READ_CHUNK_BYTES: usize = 16 * 1024;
+
+/// Runs a command; see [`crate::Host::run`].
+pub(super) async fn run(cmd: Cmd) -> Result<Output, RunError> {
+    let started = Instant::now();
+    let (mut child, mut group) = spawn(&cmd)?;
+    let mut said = Said::default();
+    let end = {
+        let streams = feed_and_read(&mut child, cmd.input(), &mut said, cmd.output_limit());
+        tokio::pin!(streams);
+        watch(&mut child, &group, cmd.time_limit(), streams, started).await
+    };
+    let output = |code| said.output(&cmd, code);
+    let result = match end {
+        End::Exited(status) => {
+            group.release();
+            match (status.code(), status.signal()) {
+                (Some(code), _) => Ok(output(code)),
+                (None, Some(signal)) => Err(RunError::Killed {
+                    signal,
+                    output: Box::new(output(-1)),
+                }),
+                (None, None) => Ok(output(-1)),
+            }
+        }
+        End::TooLong { why } => {
+            let outlived_kill = !end_group(&mut child, &mut group, cmd.time_limit()).await;
+            let after = started.elapsed();
+            Err(RunError::TimedOut {
+                after,
+                why,
+                output: Box::new(output(-1)),
+                outlived_kill,
+            })
+        }
+        End::TooMuch => {
+            end_group(&mut child, &mut group, cmd.time_limit()).await;
+            Err(RunError::OutputTooLarge {
+                cmd: cmd.to_string(),
+                bytes_max: cmd.output_limit(),
+            })
+        }
+        End::Io(source) => {
+            end_group(&mut child, &mut group, cmd.time_limit()).await;
+            Err(RunError::Pipe {
+                cmd: cmd.to_string(),
+                source,
+            })
+        }
+    };
+    log(&cmd, started.elapsed(), &result);
+    result
+}
+
+/// Starts a program as the leader of its own process group.
+pub(super) fn spawn(cmd: &Cmd) -> Result<(Child, Group), RunError> {
+    let program = find(cmd.program(), PROGRAM_DIRS)?;
+    let child = Command::new(program)
+        .args(cmd.arguments())
+        .env_clear()
+        .env("LC_ALL", "C.UTF-8")
+        .env("PATH", PROGRAM_DIRS.join(":"))
+        .current_dir("/")
+        .stdin(if cmd.input().is_some() {
+            Stdio::piped()
+        } else {
+            Stdio::null()
+        })
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .kill_on_drop(true)
+        .spawn()
+        .map_err(|source| RunError::Spawn {
+            cmd: cmd.to_string(),
+            source,
+        })?;
+    let group = Group::new(child.id());
+    Ok((child, group))
+}
+
+fn find(program: &str, dirs: &[&str]) -> Result<PathBuf, RunError> {
+    dirs.iter()
+        .map(|dir| Path::new(dir).join(program))
+        .find(|path| path.is_file())
+        .ok_or_else(|| RunError::NotFound {
+            program: program.to_owned(),
+            looked_in: dirs.iter().map(|dir| (*dir).to_owned()).collect(),
+        })
+}
+
+/// What a program has said so far; kept outside the reading future, so that a timeout loses none of it.
+#[derive(Debug, Default)]
+struct Said {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
+}
+
+impl Said {
+    fn output(&self, cmd: &Cmd, code: i32) -> Output {
+        Output {
+            cmd: cmd.to_string(),
+            code,
+            stdout: String::from_utf8_lossy(&self.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&self.stderr).into_owned(),
+        }
+    }
+}
+
+enum Streams {
+    Closed,
+    TooMuch,
+}
+
+/// Feeds standard input and reads both outputs, all at once: a program may well write before it has read everything.
+fn feed_and_read<'a>(
+    child: &mut Child,
+    input: Option<&'a Stdin>,
+    said: &'a mut Said,
+    bytes_max: usize,
+) -> impl Future<Output = io::Result<Streams>> + use<'a> {
+    let stdin = child.stdin.take();
+    let stdout = child.stdout.take();
+    let stderr = child.stderr.take();
+    async move {
+        let feed = async {
+            if let (Some(mut pipe), Some(input)) = (stdin, input) {
+                // A program that does not read its input to the end is judged by its exit code.
+                let _closed_early = pipe.write_all(input.reveal()).await;
+            }
+            Ok(true)
+        };
+        let (_, out, err) = tokio::try_join!(
+            feed,
+            read_limited(stdout, &mut said.stdout, bytes_max),
+            read_limited(stderr, &mut said.stderr, bytes_max),
+        )?;
+        Ok(if out && err {
+            Streams::Closed
+        } else {
+            Streams::TooMuch
+        })
+    }
+}
+
+/// Reads to the end; `false` if there is more than is accepted. What is over the limit is read and dropped until the
+/// stream ends or the caller ends the program.
+async fn read_limited(
+    pipe: Option<impl AsyncRead + Unpin>,
+    into: &mut Vec<u8>,
+    bytes_max: usize,
+) -> io::Result<bool> {
+    let Some(mut pipe) = pipe else {
+        return Ok(true);
+    };
+    loop {
+        into.reserve(READ_CHUNK_BYTES);
+        if pipe.read_buf(into).await? == 0 {
+            return Ok(true);
+        }
+        if into.len() > bytes_max {
+            into.truncate(bytes_max);
+            return Ok(false);
+        }
+    }
+}
+
+enum End {
+    Exited(ExitStatus),
+    TooLong { why: &'static str },
+    TooMuch,
+    Io(io::Error),
+}
+
+/// Waits for the program's end or for a reason to end it.
+async fn watch(
+    child: &mut Child,
+    group: &Group,
+    deadline: Deadline,
+    mut streams: std::pin::Pin<&mut impl Future<Output = io::Result<Streams>>>,
+    started: Instant,
+) -> End {
+    let expired = expire(group, deadline, started);
+    tokio::pin!(expired);
+    let mut closed = false;
+    loop {
+        tokio::select! {
+            biased;
+            // Reading keeps its progress in `said` and in the future itself, which is polled again.
+            read = &mut streams, if !closed => match read {
+                Ok(Streams::Closed) => closed = true,
+                Ok(Streams::TooMuch) => return End::TooMuch,
+                Err(error) => return End::Io(error),
+            },
+            // Waiting for a child is cancel-safe.
+            status = child.wait() => {
+                let status = match status {
+                    Ok(status) => status,
+                    Err(error) => return End::Io(error),
+                };
+                if !closed {
+                    // What is left in the pipes still counts. That they stay open means nothing.
+                    match timeout(PIPES_LINGER, streams).await {
+                        Ok(Ok(Streams::TooMuch)) => return End::TooMuch,
+                        Ok(Err(error)) => return End::Io(error),
+                        Ok(Ok(Streams::Closed)) | Err(_) => {}
+                    }
+                }
+                return End::Exited(status);
+            },
+            why = &mut expired => return End::TooLong { why },
+        }
+    }
+}
+
+/// Ends when the command has used up its time.
+async fn expire(group: &Group, deadline: Deadline, started: Instant) -> &'static str {
+    let poll = match deadline.watch {
+        Watch::Run => {
+            tokio::time::sleep_until(started + deadline.limit).await;
+            return "it took too long";
+        }
+        Watch::Io { poll } => poll,
+    };
+    let mut progressed_at = started;
+    let mut bytes = group.io_bytes();
+    loop {
+        sleep(poll.min(deadline.limit)).await;
+        let bytes_now = group.io_bytes();
+        if bytes_now != bytes {
+            bytes = bytes_now;
+            progressed_at = Instant::now();
+        } else if progressed_at.elapsed() >= deadline.limit {
+            return "it made no progress";
+        }
+    }
+}
+
+/// Ends the whole process group; `false` if its leader does not die.
+async fn end_group(child: &mut Child, group: &mut Group, deadline: Deadline) -> bool {
+    group.signal(Signal::SIGTERM);
+    let heeded = timeout(deadline.term_wait, child.wait()).await.is_ok();
+    // Also when the leader heeded: its children need not have.
+    group.signal(Signal::SIGKILL);
+    let dead = heeded || timeout(deadline.kill_wait, child.wait()).await.is_ok();
+    group.release();
+    dead
+}
+
+fn log(cmd: &Cmd, took: Duration, result: &Result<Output, RunError>) {
+    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    match result {
+        Ok(output) => tracing::debug!(cmd = %cmd, code = output.code, took_ms, "ran"),
+        Err(error) => tracing::debug!(cmd = %cmd, %error, took_ms, "did not run to an end"),
+    }
+}
