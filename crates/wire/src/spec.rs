@@ -74,6 +74,19 @@ pub struct ResourceSpec {
     pub drbd: Option<DrbdSpec>,
     /// Volumes in number order.
     pub volumes: Vec<VolumeSpec>,
+    /// Backing volumes that a resource which became diskless no longer needs: destroyed once DRBD has let go of them,
+    /// under the same guards as [`Target::Destroyed`].
+    #[serde(default)]
+    pub destroy_storage: Vec<StorageRef>,
+}
+
+/// A backing volume.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StorageRef {
+    /// Volume number.
+    pub number: u32,
+    /// Name of the storage pool that it is in.
+    pub pool: String,
 }
 
 /// One volume of a resource.

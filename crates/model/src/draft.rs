@@ -1,0 +1,318 @@
+//! The draft: the only place that changes a model.
+//!
+//! A draft starts as a snapshot, takes changes, keeps the indexes right, and remembers which rows it touched. Dropping
+//! it drops the changes; [`Draft::savepoint`] and [`Draft::rollback`] do so for one of several commits in a batch.
+
+use std::collections::BTreeSet;
+use std::ops::Deref;
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+
+use crate::model::{Model, PoolUse, RowKey};
+use crate::name::{NodeName, PoolName, ResourceName};
+use crate::row::{
+    Controller, Definition, Group, KeyValueStore, Node, Pool, PoolDefinition, Resource,
+    ResourcePhase,
+};
+use crate::sizing;
+
+/// A model that is being changed.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    model: Model,
+    touched: BTreeSet<RowKey>,
+}
+
+/// A point that a draft can return to.
+#[derive(Debug)]
+pub struct Savepoint(Draft);
+
+impl Deref for Draft {
+    type Target = Model;
+    fn deref(&self) -> &Model {
+        &self.model
+    }
+}
+
+fn add<K: Ord + Clone, V: Ord + Clone>(index: &mut OrdMap<K, OrdSet<V>>, key: &K, value: &V) {
+    index.entry(key.clone()).or_default().insert(value.clone());
+}
+
+fn take<K: Ord + Clone, V: Ord + Clone>(index: &mut OrdMap<K, OrdSet<V>>, key: &K, value: &V) {
+    let empty = index.get_mut(key).is_some_and(|set| {
+        set.remove(value);
+        set.is_empty()
+    });
+    if empty {
+        index.remove(key);
+    }
+}
+
+impl Draft {
+    /// A draft on top of a snapshot.
+    pub fn new(model: Model) -> Self {
+        Draft {
+            model,
+            touched: BTreeSet::new(),
+        }
+    }
+
+    /// Where [`Draft::rollback`] returns to.
+    pub fn savepoint(&self) -> Savepoint {
+        Savepoint(self.clone())
+    }
+
+    /// Drops everything since the savepoint.
+    pub fn rollback(&mut self, savepoint: Savepoint) {
+        *self = savepoint.0;
+    }
+
+    /// The rows touched so far.
+    pub fn touched(&self) -> &BTreeSet<RowKey> {
+        &self.touched
+    }
+
+    /// The changed model.
+    pub fn into_model(self) -> Model {
+        self.model
+    }
+
+    /// The changed model and the rows touched.
+    pub fn into_parts(self) -> (Model, BTreeSet<RowKey>) {
+        (self.model, self.touched)
+    }
+
+    /// Sets the number of the commit that this draft will be.
+    pub fn set_generation(&mut self, generation: u64) {
+        self.model.generation = generation;
+    }
+
+    /// Replaces the controller's own row.
+    pub fn put_controller(&mut self, row: Controller) {
+        self.touched.insert(RowKey::Controller);
+        self.model.controller = Arc::new(row);
+    }
+
+    /// Adds or replaces a node.
+    pub fn put_node(&mut self, row: Node) {
+        self.touched.insert(RowKey::Node(row.name.clone()));
+        self.model.nodes.insert(row.name.clone(), Arc::new(row));
+    }
+
+    /// Adds or replaces a storage pool definition.
+    pub fn put_pool_definition(&mut self, row: PoolDefinition) {
+        self.touched
+            .insert(RowKey::PoolDefinition(row.name.clone()));
+        self.model
+            .pool_definitions
+            .insert(row.name.clone(), Arc::new(row));
+    }
+
+    /// Adds or replaces a storage pool.
+    pub fn put_pool(&mut self, row: Pool) {
+        self.touched
+            .insert(RowKey::Pool(row.node.clone(), row.name.clone()));
+        self.model
+            .pools
+            .insert((row.node.clone(), row.name.clone()), Arc::new(row));
+    }
+
+    /// Adds or replaces a resource group.
+    pub fn put_group(&mut self, row: Group) {
+        self.touched.insert(RowKey::Group(row.name.clone()));
+        self.model.groups.insert(row.name.clone(), Arc::new(row));
+    }
+
+    /// Adds or replaces a key-value store instance.
+    pub fn put_key_value_store(&mut self, row: KeyValueStore) {
+        self.touched.insert(RowKey::KeyValueStore(row.name.clone()));
+        self.model
+            .key_value_stores
+            .insert(row.name.clone(), Arc::new(row));
+    }
+
+    /// Adds or replaces a resource definition.
+    pub fn put_definition(&mut self, row: Definition) {
+        let name = row.name.clone();
+        self.unindex_definition(&name);
+        self.touched.insert(RowKey::Definition(name.clone()));
+        add(&mut self.model.definitions_by_group, &row.group, &name);
+        for (number, volume) in &row.volumes {
+            if let Some(minor) = volume.minor {
+                self.model.minors.insert(minor, (name.clone(), *number));
+            }
+        }
+        self.model.definitions.insert(name.clone(), Arc::new(row));
+        // Sizes are the definition's, so what its replicas reserve may have changed.
+        self.reserve(&name, true);
+        self.index_pending(&name);
+    }
+
+    /// Adds or replaces a replica.
+    pub fn put_resource(&mut self, row: Resource) {
+        let (name, node) = (row.name.clone(), row.node.clone());
+        self.unindex_resource(&name, &node);
+        self.touched
+            .insert(RowKey::Resource(name.clone(), node.clone()));
+        add(&mut self.model.resources_by_node, &node, &name);
+        add(&mut self.model.replicas, &name, &node);
+        for port in row.drbd.iter().flat_map(|drbd| &drbd.ports) {
+            self.model.ports.insert((node.clone(), *port), name.clone());
+        }
+        self.model
+            .resources
+            .insert((name.clone(), node.clone()), Arc::new(row));
+        self.reserve_replica(&name, &node, true);
+        self.index_pending(&name);
+    }
+
+    /// Changes a node in place; nothing happens when it is not there.
+    pub fn edit_node(&mut self, name: &NodeName, edit: impl FnOnce(&mut Node)) {
+        if let Some(row) = self.model.nodes.get(name) {
+            let mut row = Node::clone(row);
+            edit(&mut row);
+            self.put_node(row);
+        }
+    }
+
+    /// Changes a resource definition in place; nothing happens when it is not there.
+    pub fn edit_definition(&mut self, name: &ResourceName, edit: impl FnOnce(&mut Definition)) {
+        if let Some(row) = self.model.definitions.get(name) {
+            let mut row = Definition::clone(row);
+            edit(&mut row);
+            self.put_definition(row);
+        }
+    }
+
+    /// Changes a replica in place; nothing happens when it is not there.
+    pub fn edit_resource(
+        &mut self,
+        name: &ResourceName,
+        node: &NodeName,
+        edit: impl FnOnce(&mut Resource),
+    ) {
+        if let Some(row) = self.model.resource(name, node) {
+            let mut row = Resource::clone(row);
+            edit(&mut row);
+            self.put_resource(row);
+        }
+    }
+
+    /// Removes a row; nothing happens when it is not there.
+    pub fn remove(&mut self, key: &RowKey) {
+        match key {
+            RowKey::Controller => return,
+            RowKey::Node(node) => drop(self.model.nodes.remove(node)),
+            RowKey::PoolDefinition(pool) => drop(self.model.pool_definitions.remove(pool)),
+            RowKey::Pool(node, pool) => {
+                drop(self.model.pools.remove(&(node.clone(), pool.clone())))
+            }
+            RowKey::Group(group) => drop(self.model.groups.remove(group)),
+            RowKey::KeyValueStore(name) => drop(self.model.key_value_stores.remove(name)),
+            RowKey::Definition(name) => {
+                self.unindex_definition(name);
+                self.model.definitions.remove(name);
+                self.model.pending.remove(name);
+            }
+            RowKey::Resource(name, node) => {
+                self.unindex_resource(name, node);
+                self.model.resources.remove(&(name.clone(), node.clone()));
+                self.index_pending(name);
+            }
+        }
+        self.touched.insert(key.clone());
+    }
+
+    fn unindex_definition(&mut self, name: &ResourceName) {
+        let Some(old) = self.model.definitions.get(name).cloned() else {
+            return;
+        };
+        take(&mut self.model.definitions_by_group, &old.group, name);
+        for minor in old.volumes.values().filter_map(|volume| volume.minor) {
+            self.model.minors.remove(&minor);
+        }
+        self.reserve(name, false);
+    }
+
+    fn unindex_resource(&mut self, name: &ResourceName, node: &NodeName) {
+        let Some(old) = self.model.resource(name, node).cloned() else {
+            return;
+        };
+        self.reserve_replica(name, node, false);
+        take(&mut self.model.resources_by_node, node, name);
+        take(&mut self.model.replicas, name, node);
+        for port in old.drbd.iter().flat_map(|drbd| &drbd.ports) {
+            self.model.ports.remove(&(node.clone(), *port));
+        }
+    }
+
+    /// Adds to, or takes from, the pools what the replicas of a definition reserve.
+    fn reserve(&mut self, name: &ResourceName, put: bool) {
+        let nodes: Vec<NodeName> = self
+            .model
+            .replicas
+            .get(name)
+            .into_iter()
+            .flatten()
+            .cloned()
+            .collect();
+        for node in nodes {
+            self.reserve_replica(name, &node, put);
+        }
+    }
+
+    fn reserve_replica(&mut self, name: &ResourceName, node: &NodeName, put: bool) {
+        let Some(resource) = self.model.resource(name, node).cloned() else {
+            return;
+        };
+        let Some(definition) = self.model.definitions.get(name).cloned() else {
+            return;
+        };
+        let mut entries: Vec<(PoolName, u64)> = Vec::new();
+        for (number, volume) in &resource.volumes {
+            let size = definition.volumes.get(number).map_or(0, |volume| {
+                sizing::backing_kib(&definition, volume, &resource)
+            });
+            entries.push((volume.pool.clone(), size));
+        }
+        if let ResourcePhase::RemovingDisk { storage, .. } = &resource.phase {
+            for (number, pool) in storage {
+                let size = definition.volumes.get(number).map_or(0, |volume| {
+                    sizing::backing_kib(&definition, volume, &resource)
+                });
+                entries.push((pool.clone(), size));
+            }
+        }
+        for (pool, kib) in entries {
+            let used: &mut PoolUse = self.model.pool_use.entry((node.clone(), pool)).or_default();
+            if put {
+                used.volumes += 1;
+                used.reserved_kib = used.reserved_kib.saturating_add(kib);
+            } else {
+                used.volumes = used.volumes.saturating_sub(1);
+                used.reserved_kib = used.reserved_kib.saturating_sub(kib);
+            }
+        }
+    }
+
+    fn index_pending(&mut self, name: &ResourceName) {
+        let definition = self.model.definitions.get(name);
+        let pending = definition.is_some_and(|definition| {
+            definition.deleting_since.is_some()
+                || definition.volumes.values().any(|volume| {
+                    volume.deleting_since.is_some()
+                        || volume.resize.is_some()
+                        || !volume.initialized
+                })
+        }) || self
+            .model
+            .replicas_of(name)
+            .any(|resource| !resource.phase.is_present());
+        if pending {
+            self.model.pending.insert(name.clone());
+        } else {
+            self.model.pending.remove(name);
+        }
+    }
+}

@@ -1,0 +1,438 @@
+//! The model: all rows, and the indexes that follow from them.
+//!
+//! Persistent maps: a clone is a pointer, so that readers keep the snapshot they started with while the one writer goes
+//! on. Rows are shared by [`Arc`]; only [`crate::Draft`] replaces them.
+
+use std::fmt;
+use std::sync::Arc;
+
+use imbl::{OrdMap, OrdSet};
+use linstor_api::kind::NodeType;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::name::{GroupName, KvsName, NodeName, PoolName, ResourceName};
+use crate::row::{
+    Controller, Definition, Group, KeyValueStore, Node, Pool, PoolDefinition, Props, Resource,
+};
+
+/// Name of the group that definitions without a group belong to.
+pub const DEFAULT_GROUP: &str = "DfltRscGrp";
+/// Name of the pool that is used when nothing names one.
+pub const DEFAULT_POOL: &str = "DfltStorPool";
+/// Name of the pool of diskless resources; every node with a satellite has it.
+pub const DEFAULT_DISKLESS_POOL: &str = "DfltDisklessStorPool";
+
+/// What identifies a row.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RowKey {
+    /// The controller's own row.
+    Controller,
+    /// A node.
+    Node(NodeName),
+    /// A storage pool definition.
+    PoolDefinition(PoolName),
+    /// A storage pool.
+    Pool(NodeName, PoolName),
+    /// A resource group.
+    Group(GroupName),
+    /// A resource definition with its volume definitions.
+    Definition(ResourceName),
+    /// A resource with its volumes.
+    Resource(ResourceName, NodeName),
+    /// A key-value store instance.
+    KeyValueStore(KvsName),
+}
+
+impl RowKey {
+    /// The kind as stored.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            RowKey::Controller => "controller",
+            RowKey::Node(_) => "node",
+            RowKey::PoolDefinition(_) => "storage_pool_definition",
+            RowKey::Pool(..) => "storage_pool",
+            RowKey::Group(_) => "resource_group",
+            RowKey::Definition(_) => "resource_definition",
+            RowKey::Resource(..) => "resource",
+            RowKey::KeyValueStore(_) => "key_value_store",
+        }
+    }
+
+    /// The key as stored: upper-case, parts joined by `/`, which no name contains.
+    pub fn key(&self) -> String {
+        let text = match self {
+            RowKey::Controller => String::new(),
+            RowKey::Node(node) => node.to_string(),
+            RowKey::PoolDefinition(pool) => pool.to_string(),
+            RowKey::Pool(node, pool) => format!("{node}/{pool}"),
+            RowKey::Group(group) => group.to_string(),
+            RowKey::Definition(name) => name.to_string(),
+            RowKey::Resource(name, node) => format!("{name}/{node}"),
+            RowKey::KeyValueStore(name) => name.to_string(),
+        };
+        text.to_ascii_uppercase()
+    }
+}
+
+impl fmt::Display for RowKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind(), self.key())
+    }
+}
+
+/// A stored row as the store returns it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredRow {
+    /// See [`RowKey::kind`].
+    pub kind: String,
+    /// See [`RowKey::key`].
+    pub key: String,
+    /// The row's JSON.
+    pub json: String,
+}
+
+/// A stored row that could not be taken over. The cluster works without it; a person has to look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Quarantined {
+    /// See [`RowKey::kind`].
+    pub kind: String,
+    /// See [`RowKey::key`].
+    pub key: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// What is reserved in a pool.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct PoolUse {
+    /// How many volumes are in it.
+    pub volumes: u32,
+    /// How much they may grow to, in KiB.
+    pub reserved_kib: u64,
+}
+
+/// All rows and their indexes.
+#[derive(Debug, Clone)]
+pub struct Model {
+    /// Number of the commit that made it; grows by one per batch.
+    pub generation: u64,
+    /// The controller's own row.
+    pub controller: Arc<Controller>,
+    /// Nodes.
+    pub nodes: OrdMap<NodeName, Arc<Node>>,
+    /// Storage pool definitions.
+    pub pool_definitions: OrdMap<PoolName, Arc<PoolDefinition>>,
+    /// Storage pools.
+    pub pools: OrdMap<(NodeName, PoolName), Arc<Pool>>,
+    /// Resource groups.
+    pub groups: OrdMap<GroupName, Arc<Group>>,
+    /// Resource definitions.
+    pub definitions: OrdMap<ResourceName, Arc<Definition>>,
+    /// Resources; ordered by definition, so that a definition's replicas stand together.
+    pub resources: OrdMap<(ResourceName, NodeName), Arc<Resource>>,
+    /// Key-value store instances.
+    pub key_value_stores: OrdMap<KvsName, Arc<KeyValueStore>>,
+
+    // Indexes, kept by `Draft`.
+    pub(crate) resources_by_node: OrdMap<NodeName, OrdSet<ResourceName>>,
+    pub(crate) replicas: OrdMap<ResourceName, OrdSet<NodeName>>,
+    pub(crate) definitions_by_group: OrdMap<GroupName, OrdSet<ResourceName>>,
+    pub(crate) minors: OrdMap<u32, (ResourceName, u32)>,
+    pub(crate) ports: OrdMap<(NodeName, u16), ResourceName>,
+    pub(crate) pool_use: OrdMap<(NodeName, PoolName), PoolUse>,
+    pub(crate) pending: OrdSet<ResourceName>,
+}
+
+impl Model {
+    /// A cluster without anything, not even its defaults (see [`crate::Draft::create_defaults`]).
+    pub fn empty(cluster_id: Uuid) -> Self {
+        Model {
+            generation: 0,
+            controller: Arc::new(Controller {
+                cluster_id,
+                epoch: 0,
+                props: Props::new(),
+            }),
+            nodes: OrdMap::new(),
+            pool_definitions: OrdMap::new(),
+            pools: OrdMap::new(),
+            groups: OrdMap::new(),
+            definitions: OrdMap::new(),
+            resources: OrdMap::new(),
+            key_value_stores: OrdMap::new(),
+            resources_by_node: OrdMap::new(),
+            replicas: OrdMap::new(),
+            definitions_by_group: OrdMap::new(),
+            minors: OrdMap::new(),
+            ports: OrdMap::new(),
+            pool_use: OrdMap::new(),
+            pending: OrdSet::new(),
+        }
+    }
+
+    /// Builds the model from stored rows. Never fails: what cannot be read, or refers to what is not there, is
+    /// quarantined and the rest serves.
+    pub fn load(
+        generation: u64,
+        rows: Vec<StoredRow>,
+        fresh_cluster_id: Uuid,
+    ) -> (Model, Vec<Quarantined>) {
+        let mut quarantine = Vec::new();
+        let mut draft = crate::Draft::new(Model::empty(fresh_cluster_id));
+        // Parents before children, so that a reference to a missing parent is seen.
+        const ORDER: [&str; 8] = [
+            "controller",
+            "node",
+            "storage_pool_definition",
+            "storage_pool",
+            "resource_group",
+            "resource_definition",
+            "resource",
+            "key_value_store",
+        ];
+        let mut by_kind: std::collections::BTreeMap<usize, Vec<StoredRow>> = Default::default();
+        for row in rows {
+            match ORDER.iter().position(|kind| *kind == row.kind) {
+                Some(place) => by_kind.entry(place).or_default().push(row),
+                None => quarantine.push(Quarantined {
+                    kind: row.kind,
+                    key: row.key,
+                    reason: "this version knows no such kind of row".into(),
+                }),
+            }
+        }
+        for row in by_kind.into_values().flatten() {
+            if let Err(reason) = take_over(&mut draft, &row) {
+                quarantine.push(Quarantined {
+                    kind: row.kind,
+                    key: row.key,
+                    reason,
+                });
+            }
+        }
+        let mut model = draft.into_model();
+        model.generation = generation;
+        (model, quarantine)
+    }
+
+    /// A node by what a caller wrote; names compare without case.
+    pub fn node(&self, name: &NodeName) -> Option<&Arc<Node>> {
+        self.nodes.get(name)
+    }
+
+    /// A pool of a node.
+    pub fn pool(&self, node: &NodeName, pool: &PoolName) -> Option<&Arc<Pool>> {
+        self.pools.get(&(node.clone(), pool.clone()))
+    }
+
+    /// All pools of a node.
+    pub fn pools_of<'a>(&'a self, node: &'a NodeName) -> impl Iterator<Item = &'a Arc<Pool>> {
+        self.pool_definitions
+            .keys()
+            .filter_map(move |pool| self.pool(node, pool))
+    }
+
+    /// A replica.
+    pub fn resource(&self, name: &ResourceName, node: &NodeName) -> Option<&Arc<Resource>> {
+        self.resources.get(&(name.clone(), node.clone()))
+    }
+
+    /// All replicas of a definition, in node order.
+    pub fn replicas_of<'a>(
+        &'a self,
+        name: &'a ResourceName,
+    ) -> impl Iterator<Item = &'a Arc<Resource>> {
+        self.replicas
+            .get(name)
+            .into_iter()
+            .flat_map(|nodes| nodes.iter())
+            .filter_map(move |node| self.resources.get(&(name.clone(), node.clone())))
+    }
+
+    /// All replicas on a node, in name order.
+    pub fn resources_on<'a>(
+        &'a self,
+        node: &'a NodeName,
+    ) -> impl Iterator<Item = &'a Arc<Resource>> {
+        self.resources_by_node
+            .get(node)
+            .into_iter()
+            .flat_map(|names| names.iter())
+            .filter_map(move |name| self.resources.get(&(name.clone(), node.clone())))
+    }
+
+    /// How many replicas a node has.
+    pub fn resource_count_on(&self, node: &NodeName) -> usize {
+        self.resources_by_node.get(node).map_or(0, OrdSet::len)
+    }
+
+    /// Names of a group's definitions.
+    pub fn definitions_of<'a>(
+        &'a self,
+        group: &GroupName,
+    ) -> impl Iterator<Item = &'a ResourceName> + use<'a> {
+        self.definitions_by_group
+            .get(group)
+            .into_iter()
+            .flat_map(|names| names.iter())
+    }
+
+    /// What is reserved in a pool.
+    pub fn pool_use(&self, node: &NodeName, pool: &PoolName) -> PoolUse {
+        self.pool_use
+            .get(&(node.clone(), pool.clone()))
+            .copied()
+            .unwrap_or_default()
+    }
+
+    /// Which volume has a minor.
+    pub fn minor_owner(&self, minor: u32) -> Option<&(ResourceName, u32)> {
+        self.minors.get(&minor)
+    }
+
+    /// Which resource has a port on a node.
+    pub fn port_owner(&self, node: &NodeName, port: u16) -> Option<&ResourceName> {
+        self.ports.get(&(node.clone(), port))
+    }
+
+    /// All minors given out, ascending.
+    pub fn minors_in_use(&self) -> impl Iterator<Item = u32> + '_ {
+        self.minors.keys().copied()
+    }
+
+    /// All ports given out on a node, ascending.
+    pub fn ports_in_use<'a>(&'a self, node: &NodeName) -> impl Iterator<Item = u16> + use<'a> {
+        let range = (node.clone(), 0)..=(node.clone(), u16::MAX);
+        self.ports.range(range).map(|((_, port), _)| *port)
+    }
+
+    /// Definitions with a change under way (see [`crate::phase`]).
+    pub fn pending_definitions(&self) -> impl Iterator<Item = &ResourceName> {
+        self.pending.iter()
+    }
+
+    /// Nodes that a satellite runs on.
+    pub fn satellites(&self) -> impl Iterator<Item = &Arc<Node>> {
+        self.nodes.values().filter(|node| match node.node_type {
+            NodeType::Satellite | NodeType::Combined => true,
+            NodeType::Controller
+            | NodeType::Auxiliary
+            | NodeType::RemoteSpdk
+            | NodeType::EbsTarget => false,
+        })
+    }
+
+    /// The JSON of a row, or none when there is no such row.
+    pub fn row_json(&self, key: &RowKey) -> Option<String> {
+        fn json<T: Serialize>(row: Option<&Arc<T>>) -> Option<String> {
+            row.map(|row| serde_json::to_string(&**row).expect("rows have string keys only"))
+        }
+        match key {
+            RowKey::Controller => json(Some(&self.controller)),
+            RowKey::Node(node) => json(self.nodes.get(node)),
+            RowKey::PoolDefinition(pool) => json(self.pool_definitions.get(pool)),
+            RowKey::Pool(node, pool) => json(self.pool(node, pool)),
+            RowKey::Group(group) => json(self.groups.get(group)),
+            RowKey::Definition(name) => json(self.definitions.get(name)),
+            RowKey::Resource(name, node) => json(self.resource(name, node)),
+            RowKey::KeyValueStore(name) => json(self.key_value_stores.get(name)),
+        }
+    }
+}
+
+/// Takes one stored row into the draft, or says why not.
+fn take_over(draft: &mut crate::Draft, row: &StoredRow) -> Result<(), String> {
+    fn parse<T: DeserializeOwned>(row: &StoredRow) -> Result<T, String> {
+        serde_json::from_str(&row.json).map_err(|error| format!("its JSON cannot be read: {error}"))
+    }
+    fn known(condition: bool, what: &str, name: &dyn fmt::Display) -> Result<(), String> {
+        if condition {
+            Ok(())
+        } else {
+            Err(format!("it refers to {what} '{name}', which is not there"))
+        }
+    }
+    let key = match row.kind.as_str() {
+        "controller" => {
+            draft.put_controller(parse(row)?);
+            RowKey::Controller
+        }
+        "node" => {
+            let node: Node = parse(row)?;
+            let key = RowKey::Node(node.name.clone());
+            draft.put_node(node);
+            key
+        }
+        "storage_pool_definition" => {
+            let definition: PoolDefinition = parse(row)?;
+            let key = RowKey::PoolDefinition(definition.name.clone());
+            draft.put_pool_definition(definition);
+            key
+        }
+        "storage_pool" => {
+            let pool: Pool = parse(row)?;
+            known(draft.nodes.contains_key(&pool.node), "node", &pool.node)?;
+            known(
+                draft.pool_definitions.contains_key(&pool.name),
+                "storage pool definition",
+                &pool.name,
+            )?;
+            let key = RowKey::Pool(pool.node.clone(), pool.name.clone());
+            draft.put_pool(pool);
+            key
+        }
+        "resource_group" => {
+            let group: Group = parse(row)?;
+            let key = RowKey::Group(group.name.clone());
+            draft.put_group(group);
+            key
+        }
+        "resource_definition" => {
+            let definition: Definition = parse(row)?;
+            known(
+                draft.groups.contains_key(&definition.group),
+                "resource group",
+                &definition.group,
+            )?;
+            let key = RowKey::Definition(definition.name.clone());
+            draft.put_definition(definition);
+            key
+        }
+        "resource" => {
+            let resource: Resource = parse(row)?;
+            known(
+                draft.definitions.contains_key(&resource.name),
+                "resource definition",
+                &resource.name,
+            )?;
+            known(
+                draft.nodes.contains_key(&resource.node),
+                "node",
+                &resource.node,
+            )?;
+            for volume in resource.volumes.values() {
+                let pool = draft.pool(&resource.node, &volume.pool).is_some();
+                known(pool, "storage pool", &volume.pool)?;
+            }
+            let key = RowKey::Resource(resource.name.clone(), resource.node.clone());
+            draft.put_resource(resource);
+            key
+        }
+        _ => {
+            let store: KeyValueStore = parse(row)?;
+            let key = RowKey::KeyValueStore(store.name.clone());
+            draft.put_key_value_store(store);
+            key
+        }
+    };
+    if key.key() != row.key {
+        draft.remove(&key);
+        return Err(format!(
+            "it is stored under a key that is not its own ({})",
+            key.key()
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,236 @@
+//! Names: shown as first written, compared without regard to case (spec core 1.1).
+
+use std::cmp::Ordering;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+/// Why a text is not a name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{}' is not a valid {what}: {reason}", shown(given))]
+pub struct NameError {
+    /// What the name was for, for example `node name`.
+    pub what: &'static str,
+    /// The text as given.
+    pub given: String,
+    /// Which rule it breaks.
+    pub reason: String,
+}
+
+/// A given name, cut and escaped so that it can be shown.
+fn shown(given: &str) -> String {
+    let mut text: String = given
+        .chars()
+        .take(64)
+        .flat_map(char::escape_debug)
+        .collect();
+    if given.chars().count() > 64 {
+        text.push('…');
+    }
+    text
+}
+
+fn compare(a: &str, b: &str) -> Ordering {
+    let left = a.bytes().map(|b| b.to_ascii_uppercase());
+    left.cmp(b.bytes().map(|b| b.to_ascii_uppercase()))
+}
+
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident, $what:literal, $check:expr;)+) => { $(
+        $(#[$doc])*
+        #[derive(Clone)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Checks the rules and takes the name as written.
+            pub fn parse(given: &str) -> Result<Self, NameError> {
+                let check: fn(&str) -> Result<(), String> = $check;
+                match check(given) {
+                    Ok(()) => Ok($name(Arc::from(given))),
+                    Err(reason) => Err(NameError { what: $what, given: given.to_owned(), reason }),
+                }
+            }
+
+            /// The name as first written.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+
+        impl PartialEq for $name {
+            fn eq(&self, other: &Self) -> bool {
+                self.0.eq_ignore_ascii_case(&other.0)
+            }
+        }
+
+        impl Eq for $name {}
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                compare(&self.0, &other.0)
+            }
+        }
+
+        impl Hash for $name {
+            fn hash<H: Hasher>(&self, state: &mut H) {
+                for byte in self.0.bytes() {
+                    state.write_u8(byte.to_ascii_uppercase());
+                }
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = std::borrow::Cow::<'de, str>::deserialize(deserializer)?;
+                $name::parse(&text).map_err(serde::de::Error::custom)
+            }
+        }
+    )+ };
+}
+
+names! {
+    /// Name of a node: an RFC 1123 host name.
+    NodeName, "node name", host_name;
+    /// Name of a resource definition.
+    ResourceName, "resource name", resource_name;
+    /// Name of a resource group.
+    GroupName, "resource group name", |given| generic(given, 2, 48, "_", "_-");
+    /// Name of a storage pool.
+    PoolName, "storage pool name", |given| generic(given, 3, 48, "_", "_-");
+    /// Name of a net interface.
+    NetIfName, "network interface name", |given| generic(given, 3, 32, "_", "_-");
+    /// Name of a key-value store instance.
+    KvsName, "key value store name", |given| generic(given, 2, 48, "_", "_-");
+}
+
+/// The generic rule: length, first and inner characters, at least one letter.
+fn generic(given: &str, min: usize, max: usize, first: &str, inner: &str) -> Result<(), String> {
+    if given.len() < min || given.len() > max {
+        return Err(format!(
+            "it has {} characters; {min} to {max} are allowed",
+            given.len()
+        ));
+    }
+    for (index, c) in given.char_indices() {
+        let allowed = if index == 0 {
+            c.is_ascii_alphabetic() || first.contains(c)
+        } else {
+            c.is_ascii_alphanumeric() || inner.contains(c)
+        };
+        if !allowed {
+            let place = if index == 0 { "at its start" } else { "in it" };
+            return Err(format!(
+                "the character '{}' is not allowed {place}",
+                c.escape_debug()
+            ));
+        }
+    }
+    if !given.bytes().any(|b| b.is_ascii_alphabetic()) {
+        return Err("it has no letter".into());
+    }
+    Ok(())
+}
+
+fn resource_name(given: &str) -> Result<(), String> {
+    generic(given, 2, 48, "_", "_-")?;
+    if given.eq_ignore_ascii_case("all") || given.eq_ignore_ascii_case("proxy") {
+        return Err("DRBD's tools give this word a meaning of its own".into());
+    }
+    Ok(())
+}
+
+fn host_name(given: &str) -> Result<(), String> {
+    if given.len() < 2 || given.len() > 255 {
+        return Err(format!(
+            "it has {} characters; 2 to 255 are allowed",
+            given.len()
+        ));
+    }
+    for label in given.split('.') {
+        if label.is_empty() || label.len() > 63 {
+            return Err("each part between dots has 1 to 63 characters".into());
+        }
+        if label.starts_with('-') || label.ends_with('-') {
+            return Err("a part between dots neither starts nor ends with '-'".into());
+        }
+        if let Some(c) = label
+            .chars()
+            .find(|c| !(c.is_ascii_alphanumeric() || *c == '-'))
+        {
+            return Err(format!(
+                "the character '{}' is not allowed in a host name",
+                c.escape_debug()
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Names compare without case and show as written.
+    #[test]
+    fn case_is_kept_but_does_not_count() {
+        let (upper, lower) = (
+            ResourceName::parse("Foo").unwrap(),
+            ResourceName::parse("foo").unwrap(),
+        );
+        assert_eq!(upper, lower);
+        assert_eq!(upper.cmp(&lower), Ordering::Equal);
+        assert_eq!(upper.to_string(), "Foo");
+    }
+
+    /// What is hostile is refused, and the refusal shows it harmlessly.
+    #[test]
+    fn hostile_names_are_refused() {
+        for bad in [
+            "../x",
+            "-rf",
+            "a\"b",
+            "a\nb",
+            "a b",
+            "",
+            "x",
+            "ä1",
+            "all",
+            "PROXY",
+            "1a",
+            &"a".repeat(300),
+        ] {
+            let error = ResourceName::parse(bad).unwrap_err().to_string();
+            assert!(!error.contains('\n') && error.len() < 300, "{error}");
+        }
+        for bad in ["-a", "a-", "a..b", ".a", "a_b", "a/b", "x"] {
+            assert!(NodeName::parse(bad).is_err(), "{bad}");
+        }
+        assert!(NodeName::parse("node-1.example.com").is_ok());
+        assert!(PoolName::parse("ab").is_err() && PoolName::parse("abc").is_ok());
+        assert!(ResourceName::parse("__").is_err(), "no letter");
+    }
+}

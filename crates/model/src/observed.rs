@@ -1,0 +1,112 @@
+//! What nodes said: memory only, lost with the controller and told again by the satellites.
+//!
+//! Three values: no entry means nothing is known; an entry says what was there when the node last spoke. Entries of a
+//! node that went away stay, marked stale by the node's status, because "last known" is better than nothing for people
+//! and must never be taken for the truth by plans.
+
+use std::sync::Arc;
+
+use imbl::OrdMap;
+use linstor_api::kind::ConnectionStatus;
+use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
+use uuid::Uuid;
+
+use crate::name::{NodeName, PoolName, ResourceName};
+
+/// What is known of a node's satellite.
+#[derive(Debug, Clone, PartialEq)]
+pub struct NodeStatus {
+    /// State of the connection.
+    pub connection: ConnectionStatus,
+    /// Since when, in milliseconds since the Unix epoch.
+    pub since: u64,
+    /// Why it is not online, for a person.
+    pub reason: Option<String>,
+    /// What the satellite said of itself when it last connected.
+    pub info: Option<Arc<NodeInfo>>,
+    /// Version that the satellite said it has.
+    pub version: Option<String>,
+}
+
+/// How far a replica has got.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Applied {
+    /// Identity of the resource that this is about.
+    pub uuid: Uuid,
+    /// The newest generation of the model whose spec was tried.
+    pub generation: u64,
+    /// How it went.
+    pub outcome: Outcome,
+    /// When the satellite said so, in milliseconds since the Unix epoch.
+    pub at: u64,
+}
+
+/// What is known of a pool.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ObservedPool {
+    /// What the satellite said.
+    pub status: PoolStatus,
+    /// When, in milliseconds since the Unix epoch.
+    pub at: u64,
+    /// How much was reserved in the pool (model) when the satellite looked; what was reserved since is not yet taken off.
+    pub reserved_kib_then: u64,
+}
+
+/// Everything that nodes said. A clone is a pointer.
+#[derive(Debug, Clone, Default)]
+pub struct Observed {
+    /// Satellites.
+    pub nodes: OrdMap<NodeName, NodeStatus>,
+    /// Pools.
+    pub pools: OrdMap<(NodeName, PoolName), ObservedPool>,
+    /// Replicas, as their nodes see them.
+    pub resources: OrdMap<(ResourceName, NodeName), Arc<ResourceStatus>>,
+    /// Replicas, how far they have got.
+    pub applied: OrdMap<(ResourceName, NodeName), Applied>,
+}
+
+impl Observed {
+    /// Whether the node is connected and synchronised.
+    pub fn is_online(&self, node: &NodeName) -> bool {
+        self.nodes
+            .get(node)
+            .is_some_and(|status| status.connection == ConnectionStatus::Online)
+    }
+
+    /// What a replica's node last said, while it can be believed: the node is online.
+    pub fn live(&self, name: &ResourceName, node: &NodeName) -> Option<&Arc<ResourceStatus>> {
+        if !self.is_online(node) {
+            return None;
+        }
+        self.resources.get(&(name.clone(), node.clone()))
+    }
+
+    /// Whether the replica was last seen as primary; none when its node is not online.
+    pub fn in_use(&self, name: &ResourceName, node: &NodeName) -> Option<bool> {
+        let status = self.live(name, node)?;
+        status.drbd.as_ref().map(|drbd| drbd.in_use)
+    }
+
+    /// Whether all volumes of the replica are up to date on its own disk.
+    pub fn is_up_to_date(&self, name: &ResourceName, node: &NodeName) -> bool {
+        self.live(name, node).is_some_and(|status| {
+            !status.volumes.is_empty()
+                && status
+                    .volumes
+                    .iter()
+                    .all(|volume| volume.disk_state.as_deref() == Some("UpToDate"))
+        })
+    }
+
+    /// Whether the node has tried the spec of this generation or a newer one for this very resource; and how it went.
+    pub fn applied_since(
+        &self,
+        name: &ResourceName,
+        node: &NodeName,
+        uuid: Uuid,
+        generation: u64,
+    ) -> Option<&Applied> {
+        let applied = self.applied.get(&(name.clone(), node.clone()))?;
+        (applied.uuid == uuid && applied.generation >= generation).then_some(applied)
+    }
+}
