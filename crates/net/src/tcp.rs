@@ -1,0 +1,127 @@
+//! TCP as the carrier of a link.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::error::NetError;
+
+/// How long sent data may stay unacknowledged before the kernel gives the connection up. Pings notice a dead peer
+/// earlier; this is for the task that is stuck in a send.
+const USER_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a connection may be silent before the kernel asks whether the peer is still there.
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
+/// How long the kernel waits between two such questions.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
+/// How many questions may stay unanswered.
+const KEEPALIVE_RETRIES: u32 = 3;
+/// Connections that the kernel queues until they are accepted.
+const BACKLOG: i32 = 64;
+
+/// Connects to an address.
+pub async fn dial(address: SocketAddr, limit: Duration) -> Result<TcpStream, NetError> {
+    let stream = match tokio::time::timeout(limit, TcpStream::connect(address)).await {
+        Err(_) => {
+            return Err(NetError::DialTimeout {
+                address,
+                after: limit,
+            });
+        }
+        Ok(Err(source)) => return Err(NetError::Dial { address, source }),
+        Ok(Ok(stream)) => stream,
+    };
+    configure(&stream).map_err(|source| NetError::Dial { address, source })?;
+    Ok(stream)
+}
+
+/// Listens on an address. The unspecified IPv6 address takes IPv4 callers as well.
+pub fn listen(address: SocketAddr) -> Result<TcpListener, NetError> {
+    bind(address).map_err(|source| NetError::Listen { address, source })
+}
+
+/// Listens on every address of the machine: on `[::]`, or on `0.0.0.0` where the kernel has no IPv6.
+pub fn listen_everywhere(port: u16) -> Result<TcpListener, NetError> {
+    let v6 = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), port);
+    match bind(v6) {
+        Ok(listener) => Ok(listener),
+        Err(e) if e.kind() == io::ErrorKind::AddrInUse => Err(NetError::Listen {
+            address: v6,
+            source: e,
+        }),
+        Err(_) => listen(SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), port)),
+    }
+}
+
+/// Takes the next caller.
+pub async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
+    let (stream, peer) = listener.accept().await?;
+    configure(&stream)?;
+    Ok((stream, peer))
+}
+
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM.nonblocking().cloexec(),
+        Some(Protocol::TCP),
+    )?;
+    // A restart must not wait for the old connections to be forgotten.
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    TcpListener::from_std(socket.into())
+}
+
+fn configure(stream: &TcpStream) -> io::Result<()> {
+    // Messages are small and answered one by one.
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    socket.set_tcp_keepalive(
+        &TcpKeepalive::new()
+            .with_time(KEEPALIVE_IDLE)
+            .with_interval(KEEPALIVE_INTERVAL)
+            .with_retries(KEEPALIVE_RETRIES),
+    )?;
+    socket.set_tcp_user_timeout(Some(USER_TIMEOUT))
+}
+
+#[cfg(test)]
+mod tests {
+    use linstor_wire::ToSatellite;
+
+    use super::*;
+    use crate::{ControllerSide, SatelliteSide};
+
+    /// A listener on every address takes a caller over IPv4.
+    #[tokio::test]
+    async fn a_message_crosses_tcp() {
+        let listener = listen_everywhere(0).unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        let dialled = tokio::spawn(dial(address, Duration::from_secs(5)));
+        let (stream, _) = accept(&listener).await.unwrap();
+        let mut stlt = SatelliteSide::new(stream);
+        let mut ctrl = ControllerSide::new(dialled.await.unwrap().unwrap());
+        ctrl.send(&ToSatellite::Ping { id: 1 }).await.unwrap();
+        assert_eq!(
+            stlt.next().await.unwrap(),
+            Some(ToSatellite::Ping { id: 1 })
+        );
+    }
+
+    /// A refused connection names the address.
+    #[tokio::test]
+    async fn a_refused_connection_names_the_address() {
+        let free = listen(SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 0)).unwrap();
+        let address = free.local_addr().unwrap();
+        drop(free);
+        let error = dial(address, Duration::from_secs(5)).await.unwrap_err();
+        assert!(error.to_string().contains(&address.to_string()), "{error}");
+    }
+}
