@@ -1,2 +1,44 @@
-//! Developer tasks.
-fn main() {}
+//! Developer tasks: `cargo xtask help` lists them.
+
+mod lab;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Developer tasks of this repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+enum Task {
+    /// Real Linux guests in a private network, on any machine, without virtualisation.
+    Lab(lab::cli::Args),
+    /// Keeps a guest's processes together on the host; started by `lab up`.
+    #[command(hide = true)]
+    LabPower {
+        /// The kernel and its arguments.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        command: Vec<String>,
+    },
+    /// The first process of a guest; started by its kernel.
+    #[command(hide = true)]
+    LabInit,
+    /// The command server inside a guest; started by `lab-init`.
+    #[command(hide = true)]
+    LabAgent,
+}
+
+fn main() -> ExitCode {
+    let result = match Task::parse() {
+        Task::Lab(args) => lab::cli::run(args),
+        Task::LabPower { command } => lab::guest::power(&command),
+        Task::LabInit => lab::init::run(),
+        Task::LabAgent => lab::agent::run(),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,318 @@
+//! `cargo xtask lab`.
+
+use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use clap::Subcommand;
+
+use super::state::{self, LabDir};
+use super::{Exec, Lab, LabConfig, Node, guest, requirements};
+
+/// Arguments of `cargo xtask lab`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Which lab; several can run at once.
+    #[arg(long, global = true, default_value = "default")]
+    name: String,
+    /// A User Mode Linux kernel instead of the package's; remembered by the lab.
+    #[arg(long, global = true, value_name = "FILE")]
+    kernel: Option<PathBuf>,
+    /// Modules for that kernel, or modules that win over the package's; remembered by the lab.
+    #[arg(long, global = true, value_name = "DIR")]
+    modules: Option<PathBuf>,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Subcommand)]
+enum Action {
+    /// Start a lab and wait until every guest answers.
+    Up {
+        /// Guests; they are called node1, node2, ...
+        #[arg(long, default_value_t = 3)]
+        nodes: u8,
+        /// Empty data disks per guest: /dev/ubda, /dev/ubdb, ...
+        #[arg(long, default_value_t = 1)]
+        disks: u8,
+        /// Size of each data disk; a sparse file, so that empty space costs nothing.
+        #[arg(long, default_value = "2G", value_parser = parse_size)]
+        size: u64,
+        /// Memory of each guest.
+        #[arg(long, default_value = "384M", value_parser = parse_size)]
+        mem: u64,
+        /// Take the place of a lab of that name that still runs.
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Run a command in a guest; ends as the command ends, and the command ends with it.
+    Exec {
+        /// Kill the command after so many seconds.
+        #[arg(long, default_value_t = 120)]
+        timeout: u64,
+        /// Pass standard input on.
+        #[arg(short = 'i', long)]
+        stdin: bool,
+        /// Working directory.
+        #[arg(long, default_value = "/")]
+        cwd: String,
+        /// A variable, NAME=VALUE; may be repeated.
+        #[arg(long, value_parser = parse_variable)]
+        env: Vec<(String, String)>,
+        /// node1, or 1.
+        node: Node,
+        /// Program and arguments, passed on exactly.
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Start a command that goes on in the background; prints its process id and its log file.
+    Spawn {
+        /// The log is NODE/LABEL.log in the lab's folder.
+        #[arg(long, default_value = "spawn")]
+        label: String,
+        /// node1, or 1.
+        node: Node,
+        /// Program and arguments, passed on exactly.
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Run a program of the host inside the lab's network, where guests are 10.77.0.N.
+    Host {
+        /// Program and arguments.
+        #[arg(last = true, required = true)]
+        command: Vec<String>,
+    },
+    /// Cut the link between two nodes, or all links of one.
+    Cut {
+        /// One end.
+        a: Node,
+        /// The other end.
+        b: Option<Node>,
+    },
+    /// Undo cuts: between two nodes, of one node, or all.
+    Heal {
+        /// One end.
+        a: Option<Node>,
+        /// The other end.
+        b: Option<Node>,
+    },
+    /// Take nodes' power away.
+    Kill {
+        /// node1, or 1.
+        #[arg(required = true)]
+        nodes: Vec<Node>,
+    },
+    /// Switch nodes on again; their disks, /etc and /var/lib are as they were.
+    Boot {
+        /// node1, or 1.
+        #[arg(required = true)]
+        nodes: Vec<Node>,
+    },
+    /// Print what a guest's console printed.
+    Console {
+        /// Go on as more comes.
+        #[arg(short, long)]
+        follow: bool,
+        /// node1, or 1.
+        node: Node,
+    },
+    /// Show this lab, and which others there are.
+    Status,
+    /// Kill all guests and remove everything.
+    Down,
+    /// Start labs and check that everything above works.
+    Selftest,
+}
+
+/// Runs `cargo xtask lab`.
+pub fn run(args: Args) -> Result<ExitCode> {
+    let Args {
+        name,
+        kernel,
+        modules,
+        action,
+    } = args;
+    let open = || Lab::open(&name);
+    match action {
+        Action::Up {
+            nodes,
+            disks,
+            size,
+            mem,
+            replace,
+        } => {
+            let memory_mib = u32::try_from(mem >> 20)?;
+            let disk_bytes = size;
+            up(LabConfig {
+                name,
+                nodes,
+                disks,
+                disk_bytes,
+                memory_mib,
+                kernel,
+                modules,
+                replace,
+            })?;
+        }
+        Action::Exec {
+            timeout,
+            stdin,
+            cwd,
+            env,
+            node,
+            command,
+        } => {
+            let mut exec = Exec::new(&command)
+                .timeout(Duration::from_secs(timeout))
+                .cwd(&cwd);
+            for (name, value) in env {
+                exec = exec.env(&name, &value);
+            }
+            if stdin {
+                exec = exec.stdin(io::stdin());
+            }
+            let status = open()?.stream(node, exec, &mut io::stdout(), &mut io::stderr())?;
+            return Ok(exit_code(status));
+        }
+        Action::Spawn {
+            label,
+            node,
+            command,
+        } => {
+            let background = open()?.spawn(node, &label, Exec::new(&command))?;
+            println!("{} {}", background.pid(), background.log().display());
+        }
+        Action::Host { command } => {
+            let (program, arguments) = command.split_first().context("an empty command")?;
+            let mut command = std::process::Command::new(program);
+            command.args(arguments);
+            let status = open()?.inside(|| command.status())?;
+            return Ok(exit_code(status.with_context(|| format!("run {program}"))?));
+        }
+        Action::Cut { a, b } => match b {
+            Some(b) => open()?.cut(a, b)?,
+            None => open()?.cut_off(a)?,
+        },
+        Action::Heal { a, b } => match (a, b) {
+            (Some(a), Some(b)) => open()?.heal(a, b)?,
+            (Some(a), None) => open()?.heal_node(a)?,
+            (None, _) => open()?.heal_all()?,
+        },
+        Action::Kill { nodes } => nodes.into_iter().try_for_each(|node| open()?.kill(node))?,
+        Action::Boot { nodes } => nodes.into_iter().try_for_each(|node| open()?.boot(node))?,
+        Action::Console { follow, node } => console(&open()?, node, follow)?,
+        Action::Status => status(&name)?,
+        Action::Down => Lab::down_named(&name)?,
+        Action::Selftest => return super::selftest::run(&name, kernel, modules),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn up(config: LabConfig) -> Result<()> {
+    if let Some(advice) = requirements::advice() {
+        eprintln!("{advice}");
+    }
+    let start = Instant::now();
+    let lab = Lab::up(config)?;
+    let seconds = start.elapsed().as_secs_f32();
+    let names: Vec<String> = lab.nodes().iter().map(Node::to_string).collect();
+    println!(
+        "{} up in {seconds:.1} s: Linux {}",
+        names.join(" "),
+        lab.release()
+    );
+    println!("/mnt in guests is {}", lab.share().display());
+    Ok(())
+}
+
+/// As a shell would report it: 128 and the signal's number for a killed command.
+fn exit_code(status: std::process::ExitStatus) -> ExitCode {
+    let code = status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0));
+    ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX))
+}
+
+fn console(lab: &Lab, node: Node, follow: bool) -> Result<()> {
+    let path = lab.console(node);
+    let mut file =
+        std::fs::File::open(&path).with_context(|| format!("open {}", path.display()))?;
+    let (mut position, mut chunk) = (0, vec![0; 64 << 10]);
+    loop {
+        file.seek(SeekFrom::Start(position))?;
+        let count = file.read(&mut chunk)?;
+        if count > 0 {
+            io::stdout().write_all(&chunk[..count])?;
+            position += u64::try_from(count)?;
+        } else if follow && path.exists() {
+            io::stdout().flush()?;
+            std::thread::sleep(Duration::from_millis(200));
+        } else {
+            return Ok(());
+        }
+    }
+}
+
+fn status(name: &str) -> Result<()> {
+    let dir = LabDir::of(name)?;
+    match dir.load()? {
+        None => println!("lab {name}: down"),
+        Some(state) => {
+            let config = &state.config;
+            println!(
+                "lab {name}: Linux {}, {} MiB per node",
+                state.release, config.memory_mib
+            );
+            println!("folder {} (/mnt in guests)", dir.root().display());
+            println!("network namespace {}", state.netns);
+            if !state.ready {
+                println!("`up` did not finish: `down` it, or `up` again");
+            }
+            for node in Node::first(config.nodes) {
+                let power = match guest::pid(&dir, node) {
+                    Some(pid) => format!("on (process {pid})"),
+                    None => "off".to_owned(),
+                };
+                println!("{node} {} power {power}", node.address());
+            }
+            for (a, b) in state.cuts.iter().map(|link| link.nodes()) {
+                println!("cut {a} {b}");
+            }
+        }
+    }
+    let others: Vec<String> = state::all_names()
+        .into_iter()
+        .filter(|lab| lab != name)
+        .collect();
+    if !others.is_empty() && io::stdout().is_terminal() {
+        println!("other labs: {}", others.join(" "));
+    }
+    Ok(())
+}
+
+/// Bytes from a number with an optional K, M, G or T.
+fn parse_size(text: &str) -> Result<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "" => 0,
+        "K" => 10,
+        "M" => 20,
+        "G" => 30,
+        "T" => 40,
+        unit => bail!("unknown unit {unit}: use K, M, G or T"),
+    };
+    let count: u64 = digits
+        .parse()
+        .with_context(|| format!("`{text}` is no size"))?;
+    count
+        .checked_mul(1 << shift)
+        .with_context(|| format!("{text} is too much"))
+}
+
+fn parse_variable(text: &str) -> Result<(String, String)> {
+    let (name, value) = text.split_once('=').context("expected NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
+}

@@ -1,0 +1,595 @@
+//! Real Linux guests in a network of their own, on any machine, without virtualisation.
+//!
+//! Guests are User Mode Linux: a Linux kernel that runs as an ordinary process, with device
+//! mapper, LVM, DRBD and the rest. In reading order: [`Lab`] is what tasks use; `state` is the
+//! lab's folder; `guest` a kernel's process; `network` the cables; `init` and `agent` run
+//! inside a guest; `exec` and `protocol` reach the agent; `cli` is `cargo xtask lab`.
+
+mod exec;
+mod kernel;
+mod netns;
+mod network;
+mod node;
+mod protocol;
+mod requirements;
+mod selftest;
+mod state;
+mod tool;
+
+pub mod agent;
+pub mod cli;
+pub mod guest;
+pub mod init;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::Write;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Output};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
+
+use exec::Line;
+use netns::Netns;
+use network::Pair;
+use protocol::{AGENT_PORT, Reply, Request};
+use state::{LabDir, State};
+
+pub use exec::{Exec, TIMEOUT_DEFAULT};
+pub use node::{HOST_ADDRESS, Node};
+
+/// Where guests see the lab's folder.
+pub const GUEST_SHARE: &str = "/mnt";
+
+/// Nodes per lab.
+const NODES_MAX: u8 = 16;
+
+/// From power on to an answering agent; a loaded machine takes its time.
+const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a lab consists of.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct LabConfig {
+    /// Several labs can run at once under different names.
+    pub name: String,
+    /// Number of guests.
+    pub nodes: u8,
+    /// Empty data disks per guest: `/dev/ubda`, `/dev/ubdb`, ...
+    pub disks: u8,
+    /// Size of each (a sparse file on the host).
+    pub disk_bytes: u64,
+    /// Memory of each guest.
+    pub memory_mib: u32,
+    /// A User Mode Linux kernel instead of the package's.
+    pub kernel: Option<PathBuf>,
+    /// Modules for it, or modules that win over the package's own.
+    pub modules: Option<PathBuf>,
+    /// Take the place of a lab of that name that still runs.
+    pub replace: bool,
+}
+
+impl Default for LabConfig {
+    fn default() -> LabConfig {
+        LabConfig {
+            name: "default".to_owned(),
+            nodes: 3,
+            disks: 1,
+            disk_bytes: 2 << 30,
+            memory_mib: 384,
+            kernel: None,
+            modules: None,
+            replace: false,
+        }
+    }
+}
+
+/// A running lab.
+///
+/// The guests are not tied to this value: they run until [`Lab::down`], also when the program
+/// ends before. Methods take `&self` and may be called from several threads.
+pub struct Lab {
+    dir: LabDir,
+    netns: Netns,
+    config: LabConfig,
+    release: String,
+    down_on_drop: bool,
+}
+
+/// A command started by [`Lab::spawn`].
+#[derive(Clone, Debug)]
+pub struct Background {
+    node: Node,
+    pid: i32,
+    log: PathBuf,
+}
+
+impl Background {
+    /// Where it runs.
+    pub fn node(&self) -> Node {
+        self.node
+    }
+
+    /// Its process id in the guest.
+    pub fn pid(&self) -> i32 {
+        self.pid
+    }
+
+    /// The host's file with both its output streams.
+    pub fn log(&self) -> &Path {
+        &self.log
+    }
+}
+
+impl Lab {
+    /// Starts a lab and waits until every guest answers. What a crashed run left is cleaned
+    /// first; a lab of that name in good health is only replaced on request.
+    pub fn up(config: LabConfig) -> Result<Lab> {
+        let config = checked(config)?;
+        let dir = LabDir::of(&config.name)?;
+        let _lock = dir.lock()?;
+        if let Ok(Some(old)) = dir.load()
+            && old.ready
+            && !config.replace
+            && Node::first(old.config.nodes).any(|node| guest::is_running(&dir, node))
+        {
+            bail!(
+                "lab `{}` is up; `down` it first, or `up --replace`",
+                config.name
+            );
+        }
+        clean(&dir)?;
+        let mut state = create(&dir, config)?;
+        let lab = Lab::of(dir, &state);
+        lab.switch_on(&state, &Node::first(state.config.nodes).collect::<Vec<_>>())?;
+        state.ready = true;
+        lab.dir.save(&state)?;
+        Ok(lab)
+    }
+
+    /// The lab of that name, started earlier by this or another program.
+    pub fn open(name: &str) -> Result<Lab> {
+        let dir = LabDir::of(name)?;
+        let state = dir
+            .load()?
+            .with_context(|| format!("no lab `{name}`; `up` starts it"))?;
+        Ok(Lab::of(dir, &state))
+    }
+
+    fn of(dir: LabDir, state: &State) -> Lab {
+        let (netns, config) = (Netns::named(&state.netns), state.config.clone());
+        Lab {
+            dir,
+            netns,
+            config,
+            release: state.release.clone(),
+            down_on_drop: false,
+        }
+    }
+
+    /// Kills all guests and removes everything of the lab called `name`, in whatever state.
+    pub fn down_named(name: &str) -> Result<()> {
+        let dir = LabDir::of(name)?;
+        let _lock = dir.lock()?;
+        clean(&dir)
+    }
+
+    /// Kills all guests and removes everything.
+    pub fn down(mut self) -> Result<()> {
+        self.down_on_drop = false;
+        Lab::down_named(&self.config.name)
+    }
+
+    /// Whether dropping this value takes the lab down, for tests; not by default.
+    pub fn down_on_drop(mut self, yes: bool) -> Lab {
+        self.down_on_drop = yes;
+        self
+    }
+
+    /// As asked for.
+    pub fn config(&self) -> &LabConfig {
+        &self.config
+    }
+
+    /// The guests' kernel release.
+    pub fn release(&self) -> &str {
+        &self.release
+    }
+
+    /// All guests, with power or without.
+    pub fn nodes(&self) -> Vec<Node> {
+        Node::first(self.config.nodes).collect()
+    }
+
+    /// The host's folder that guests see at `/mnt`.
+    pub fn share(&self) -> &Path {
+        self.dir.root()
+    }
+
+    /// The file with everything a guest's console printed.
+    pub fn console(&self, node: impl Into<Node>) -> PathBuf {
+        self.dir.console(node.into())
+    }
+
+    /// Name of the network namespace, for `ip netns exec`.
+    pub fn netns(&self) -> &str {
+        self.netns.name()
+    }
+
+    /// Runs `action` on a thread inside the lab's network: there the host reaches guests at
+    /// [`Node::address`], and guests reach what listens at [`HOST_ADDRESS`].
+    pub fn inside<T: Send>(&self, action: impl FnOnce() -> T + Send) -> Result<T> {
+        self.netns.enter(action)
+    }
+
+    /// Connects to a port of a guest.
+    pub fn connect(&self, node: impl Into<Node>, port: u16) -> Result<TcpStream> {
+        let node = self.known(node.into())?;
+        let address = SocketAddr::from((node.address(), port));
+        self.inside(|| TcpStream::connect_timeout(&address, CONNECT_TIMEOUT))?
+            .with_context(|| format!("connect to {node} port {port}"))
+    }
+
+    /// Whether a guest has power.
+    pub fn has_power(&self, node: impl Into<Node>) -> bool {
+        guest::is_running(&self.dir, node.into())
+    }
+
+    /// Runs a command and returns whatever came of it.
+    pub fn exec<S: AsRef<str>>(&self, node: impl Into<Node>, argv: &[S]) -> Result<Output> {
+        self.run(node, Exec::new(argv))
+    }
+
+    /// Runs a command that has to succeed; returns its standard output.
+    pub fn exec_ok<S: AsRef<str>>(&self, node: impl Into<Node>, argv: &[S]) -> Result<String> {
+        self.run_ok(node, Exec::new(argv))
+    }
+
+    /// Like [`Lab::exec`], with input, environment or another timeout.
+    pub fn run(&self, node: impl Into<Node>, exec: Exec) -> Result<Output> {
+        let node = self.known(node.into())?;
+        exec::output(&GuestLine { lab: self, node }, exec).with_context(|| format!("on {node}"))
+    }
+
+    /// Like [`Lab::exec_ok`], with input, environment or another timeout.
+    pub fn run_ok(&self, node: impl Into<Node>, exec: Exec) -> Result<String> {
+        let node = node.into();
+        let shown = exec.shown();
+        let output = self.run(node, exec)?;
+        let stdout = String::from_utf8_lossy(&output.stdout);
+        if !output.status.success() {
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            bail!("on {node}: `{shown}`: {}\n{stdout}{stderr}", output.status);
+        }
+        Ok(stdout.into_owned())
+    }
+
+    /// Like [`Lab::run`], but hands the output on as it comes.
+    pub fn stream(
+        &self,
+        node: impl Into<Node>,
+        exec: Exec,
+        stdout: &mut dyn Write,
+        stderr: &mut dyn Write,
+    ) -> Result<ExitStatus> {
+        let node = self.known(node.into())?;
+        exec::stream(&GuestLine { lab: self, node }, exec, stdout, stderr)
+            .with_context(|| format!("on {node}"))
+    }
+
+    /// Starts a command that goes on by itself until it ends, [`Lab::signal`] ends it or the
+    /// guest loses power. Both output streams are appended to `NODE/LABEL.log` in the lab's
+    /// folder; the host sees them within half a second.
+    pub fn spawn(&self, node: impl Into<Node>, label: &str, exec: Exec) -> Result<Background> {
+        let node = self.known(node.into())?;
+        if label.is_empty() || label.contains('/') {
+            bail!("`{label}` is no name for a log file");
+        }
+        let file = format!("{label}.log");
+        let log = format!("{GUEST_SHARE}/{node}/{file}");
+        match self.call(
+            node,
+            &Request::Spawn {
+                command: exec.command,
+                log,
+            },
+        )? {
+            Reply::Spawned { pid } => Ok(Background {
+                node,
+                pid,
+                log: self.dir.node(node).join(file),
+            }),
+            other => bail!("{node} answers {other:?}"),
+        }
+    }
+
+    /// How a spawned command ended; none while it runs.
+    pub fn poll(&self, background: &Background) -> Result<Option<ExitStatus>> {
+        use std::os::unix::process::ExitStatusExt;
+        match self.call(
+            background.node,
+            &Request::Poll {
+                pid: background.pid,
+            },
+        )? {
+            Reply::Status { wait_status } => Ok(wait_status.map(ExitStatus::from_raw)),
+            other => bail!("{} answers {other:?}", background.node),
+        }
+    }
+
+    /// Waits for a spawned command to end.
+    pub fn wait(&self, background: &Background, timeout: Duration) -> Result<ExitStatus> {
+        let start = Instant::now();
+        loop {
+            if let Some(status) = self.poll(background)? {
+                return Ok(status);
+            }
+            if start.elapsed() > timeout {
+                bail!(
+                    "process {} on {} did not end",
+                    background.pid,
+                    background.node
+                );
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Sends a signal to a spawned command and its children, unless it has ended.
+    pub fn signal(&self, background: &Background, signal: Signal) -> Result<()> {
+        let request = Request::Signal {
+            pid: background.pid,
+            signal: signal as i32,
+        };
+        self.call(background.node, &request).map(|_| ())
+    }
+
+    /// Stops all traffic between two nodes, silently, like a broken cable.
+    pub fn cut(&self, a: impl Into<Node>, b: impl Into<Node>) -> Result<()> {
+        self.change_links(true, &BTreeSet::from([self.pair(a.into(), b.into())?]))
+    }
+
+    /// Cuts all links of a node; the host still reaches it.
+    pub fn cut_off(&self, node: impl Into<Node>) -> Result<()> {
+        self.change_links(
+            true,
+            &Pair::all_of(self.known(node.into())?, self.config.nodes),
+        )
+    }
+
+    /// Undoes a cut between two nodes.
+    pub fn heal(&self, a: impl Into<Node>, b: impl Into<Node>) -> Result<()> {
+        self.change_links(false, &BTreeSet::from([self.pair(a.into(), b.into())?]))
+    }
+
+    /// Undoes all cuts of a node's links.
+    pub fn heal_node(&self, node: impl Into<Node>) -> Result<()> {
+        self.change_links(
+            false,
+            &Pair::all_of(self.known(node.into())?, self.config.nodes),
+        )
+    }
+
+    /// Undoes all cuts.
+    pub fn heal_all(&self) -> Result<()> {
+        let all = self
+            .nodes()
+            .into_iter()
+            .flat_map(|node| Pair::all_of(node, self.config.nodes));
+        self.change_links(false, &all.collect())
+    }
+
+    /// Links that are cut now.
+    pub fn cuts(&self) -> Result<Vec<(Node, Node)>> {
+        Ok(self.state()?.cuts.into_iter().map(Pair::nodes).collect())
+    }
+
+    /// Takes a node's power away at once. Its disks keep what had reached them.
+    pub fn kill(&self, node: impl Into<Node>) -> Result<()> {
+        let node = self.known(node.into())?;
+        let _lock = self.dir.lock()?;
+        guest::kill_power(&self.dir, node)
+    }
+
+    /// Switches a node on and waits until it answers. Its disks, `/etc` and `/var/lib` are as
+    /// they were; all else is new.
+    pub fn boot(&self, node: impl Into<Node>) -> Result<()> {
+        let node = self.known(node.into())?;
+        let _lock = self.dir.lock()?;
+        if guest::is_running(&self.dir, node) {
+            bail!("{node} has power already");
+        }
+        self.switch_on(&self.state()?, &[node])
+    }
+
+    fn switch_on(&self, state: &State, nodes: &[Node]) -> Result<()> {
+        for node in nodes {
+            guest::start(&self.dir, state, *node)?;
+        }
+        thread::scope(|scope| {
+            let waits: Vec<_> = nodes
+                .iter()
+                .map(|node| scope.spawn(|| self.wait_for_agent(*node)))
+                .collect();
+            let mut results = waits.into_iter().map(|wait| {
+                wait.join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            });
+            results.find(Result::is_err).unwrap_or(Ok(()))
+        })
+    }
+
+    fn wait_for_agent(&self, node: Node) -> Result<()> {
+        let start = Instant::now();
+        let line = BootingLine { lab: self, node };
+        loop {
+            let answer = exec::call(&line, &Request::Ping, Duration::from_secs(2));
+            match answer {
+                Ok(Reply::Pong {
+                    version: protocol::VERSION,
+                }) => return Ok(()),
+                Ok(other) => bail!("{node} answers {other:?}"),
+                Err(_) => {}
+            }
+            let tail = || guest::console_tail(&self.dir, node);
+            if !guest::is_running(&self.dir, node) {
+                bail!(
+                    "{node} stopped while it booted; its console says:\n{}",
+                    tail()
+                );
+            }
+            if start.elapsed() > BOOT_TIMEOUT {
+                bail!("{node} does not come up; its console says:\n{}", tail());
+            }
+            thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn call(&self, node: Node, request: &Request) -> Result<Reply> {
+        exec::call(&GuestLine { lab: self, node }, request, CALL_TIMEOUT)
+            .with_context(|| format!("on {node}"))
+    }
+
+    fn change_links(&self, cut: bool, links: &BTreeSet<Pair>) -> Result<()> {
+        let _lock = self.dir.lock()?;
+        let mut state = self.state()?;
+        if cut {
+            let fresh: BTreeSet<Pair> = links.difference(&state.cuts).copied().collect();
+            network::cut(&self.netns, &fresh)?;
+            state.cuts.extend(fresh);
+        } else {
+            let known: BTreeSet<Pair> = links.intersection(&state.cuts).copied().collect();
+            network::heal(&self.netns, &known)?;
+            state.cuts.retain(|link| !known.contains(link));
+        }
+        self.dir.save(&state)
+    }
+
+    fn state(&self) -> Result<State> {
+        self.dir.load()?.context("the lab is down")
+    }
+
+    fn known(&self, node: Node) -> Result<Node> {
+        if !(1..=self.config.nodes).contains(&node.number()) {
+            bail!("no {node}: the lab has {} nodes", self.config.nodes);
+        }
+        Ok(node)
+    }
+
+    fn pair(&self, a: Node, b: Node) -> Result<Pair> {
+        let (a, b) = (self.known(a)?, self.known(b)?);
+        if a == b {
+            bail!("{a} has no link to itself");
+        }
+        Ok(Pair::new(a, b))
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if self.down_on_drop
+            && let Err(error) = Lab::down_named(&self.config.name)
+        {
+            eprintln!("lab `{}` is not down: {error:#}", self.config.name);
+        }
+    }
+}
+
+struct GuestLine<'a> {
+    lab: &'a Lab,
+    node: Node,
+}
+
+impl Line for GuestLine<'_> {
+    fn connect(&self) -> Result<TcpStream> {
+        if !self.has_power() {
+            bail!("the node has no power");
+        }
+        self.lab.connect(self.node, AGENT_PORT)
+    }
+
+    fn has_power(&self) -> bool {
+        self.lab.has_power(self.node)
+    }
+}
+
+/// While a guest boots, packets to it are lost; a short wait and a fresh try find its agent
+/// sooner than TCP's own repetition, which backs off.
+struct BootingLine<'a> {
+    lab: &'a Lab,
+    node: Node,
+}
+
+impl Line for BootingLine<'_> {
+    fn connect(&self) -> Result<TcpStream> {
+        let address = SocketAddr::from((self.node.address(), AGENT_PORT));
+        let wait = Duration::from_millis(200);
+        Ok(self
+            .lab
+            .inside(|| TcpStream::connect_timeout(&address, wait))??)
+    }
+
+    fn has_power(&self) -> bool {
+        self.lab.has_power(self.node)
+    }
+}
+
+fn checked(mut config: LabConfig) -> Result<LabConfig> {
+    requirements::check(config.kernel.as_deref())?;
+    if !(1..=NODES_MAX).contains(&config.nodes) {
+        bail!("a lab has 1 to {NODES_MAX} nodes");
+    }
+    if config.disks > guest::DISKS_MAX {
+        bail!("a guest has up to {} data disks", guest::DISKS_MAX);
+    }
+    // Guests are started from a folder of their own.
+    for path in [&mut config.kernel, &mut config.modules]
+        .into_iter()
+        .flatten()
+    {
+        *path = fs::canonicalize(&path).with_context(|| format!("find {}", path.display()))?;
+    }
+    Ok(config)
+}
+
+/// Builds everything but the running guests.
+fn create(dir: &LabDir, config: LabConfig) -> Result<State> {
+    let image = config
+        .kernel
+        .as_deref()
+        .unwrap_or(kernel::DEFAULT_IMAGE.as_ref());
+    let release = kernel::release(image)?;
+    fs::create_dir_all(dir.root())?;
+    // A copy: the original may be rebuilt while guests run it.
+    fs::copy(std::env::current_exe()?, dir.agent()).context("copy this program")?;
+    kernel::stage_modules(&release, config.modules.as_deref(), &dir.modules())?;
+    let state = State {
+        version: protocol::VERSION,
+        config,
+        release,
+        netns: dir.netns_name(),
+        workspace: state::workspace(),
+        ready: false,
+        cuts: BTreeSet::new(),
+    };
+    dir.save(&state)?;
+    for node in Node::first(state.config.nodes) {
+        guest::create_disks(dir, &state, node)?;
+    }
+    let netns = Netns::named(&state.netns);
+    netns.create()?;
+    network::create(&netns, state.config.nodes)?;
+    Ok(state)
+}
+
+/// Removes a lab in whatever state it is.
+fn clean(dir: &LabDir) -> Result<()> {
+    Netns::named(&dir.netns_name()).destroy()?;
+    dir.remove()
+}

@@ -1,0 +1,108 @@
+//! The cables between guests.
+//!
+//! Every guest hangs on a tap of its own, and the lab's network namespace routes between the
+//! taps, answering ARP for the others, so that guests believe to share one Ethernet. Compared
+//! with a bridge this needs nothing of the host's kernel but IPv4 routing rules, and a rule is
+//! all it takes to cut the link between two guests and no other. The host itself reaches every
+//! guest whatever is cut: commands still run on a node that lost its peers. Packets on a cut
+//! link vanish without a trace, as in a broken cable.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::fs;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::netns::Netns;
+use super::node::{HOST_ADDRESS, Node};
+use super::tool::Tool;
+
+/// Two nodes, smaller number first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Pair(Node, Node);
+
+impl Pair {
+    /// The link between two nodes, whichever is named first.
+    pub fn new(a: Node, b: Node) -> Pair {
+        Pair(a.min(b), a.max(b))
+    }
+
+    /// All links of `node` in a lab of `count` nodes.
+    pub fn all_of(node: Node, count: u8) -> BTreeSet<Pair> {
+        Node::first(count)
+            .filter(|peer| *peer != node)
+            .map(|peer| Pair::new(node, peer))
+            .collect()
+    }
+
+    /// Both ends.
+    pub fn nodes(self) -> (Node, Node) {
+        (self.0, self.1)
+    }
+}
+
+/// Creates the taps and routes of `count` nodes.
+pub fn create(netns: &Netns, count: u8) -> Result<()> {
+    let mut batch = format!("link set lo up\naddr add {HOST_ADDRESS}/32 dev lo\n");
+    for node in Node::first(count) {
+        let (tap, address, mac) = (node.tap(), node.address(), node.mac());
+        writeln!(batch, "tuntap add dev {tap} mode tap")?;
+        writeln!(batch, "link set dev {tap} up")?;
+        writeln!(batch, "route add {address}/32 dev {tap} src {HOST_ADDRESS}")?;
+        // Known for good, so that packets for a dead node vanish as behind a switch, where a
+        // router would answer that the host is unreachable.
+        writeln!(
+            batch,
+            "neigh replace {address} lladdr {mac} dev {tap} nud permanent"
+        )?;
+    }
+    netns.enter(|| -> Result<()> {
+        Tool::new("ip").args(["-batch", "-"]).input(batch).run()?;
+        set("ip_forward", "1")?;
+        set("conf/all/rp_filter", "0")?;
+        for tap in Node::first(count).map(Node::tap) {
+            set(&format!("conf/{tap}/rp_filter"), "0")?;
+            set(&format!("conf/{tap}/send_redirects"), "0")?;
+            set(&format!("conf/{tap}/proxy_arp"), "1")?;
+            set(&format!("neigh/{tap}/proxy_delay"), "0")?;
+        }
+        Ok(())
+    })?
+}
+
+fn set(key: &str, value: &str) -> Result<()> {
+    let path = format!("/proc/sys/net/ipv4/{key}");
+    fs::write(&path, value).with_context(|| format!("write {path}"))
+}
+
+/// Stops all traffic on the links.
+pub fn cut(netns: &Netns, links: &BTreeSet<Pair>) -> Result<()> {
+    change(netns, "add", links)
+}
+
+/// Lets traffic pass again on links that were cut.
+pub fn heal(netns: &Netns, links: &BTreeSet<Pair>) -> Result<()> {
+    change(netns, "del", links)
+}
+
+fn change(netns: &Netns, verb: &str, links: &BTreeSet<Pair>) -> Result<()> {
+    let mut batch = String::new();
+    for Pair(a, b) in links {
+        for (from, to) in [(a, b), (b, a)] {
+            // One preference per direction: it names the rule when it is deleted.
+            let preference = 1000 + u32::from(from.number()) * 256 + u32::from(to.number());
+            let (tap, address) = (from.tap(), to.address());
+            writeln!(
+                batch,
+                "rule {verb} pref {preference} iif {tap} to {address} blackhole"
+            )?;
+        }
+    }
+    netns.enter(|| {
+        Tool::new("ip")
+            .args(["-4", "-batch", "-"])
+            .input(batch)
+            .run()
+    })?
+}

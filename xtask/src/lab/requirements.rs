@@ -1,0 +1,83 @@
+//! What the host must have before a lab can start, said in one go.
+
+use std::collections::BTreeSet;
+use std::fs::OpenOptions;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use super::kernel::DEFAULT_IMAGE;
+use super::tool::PATH;
+
+/// Programs without which no guest comes up, and the packages that hold them.
+const NEEDED: &[(&str, &str)] = &[
+    ("ip", "iproute2"),
+    ("depmod", "kmod"),
+    ("modprobe", "kmod"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("udevadm", "udev"),
+];
+
+/// Programs that the software under test runs in guests.
+const USEFUL: &[(&str, &str)] = &[
+    ("lvm", "lvm2"),
+    ("thin_check", "thin-provisioning-tools"),
+    ("drbdadm", "drbd-utils"),
+    ("cryptsetup", "cryptsetup-bin"),
+    ("dmsetup", "dmsetup"),
+    ("mkfs.xfs", "xfsprogs"),
+    ("fio", "fio"),
+];
+
+/// Refuses with instructions when something needed is missing.
+pub fn check(kernel: Option<&Path>) -> Result<()> {
+    if !nix::unistd::geteuid().is_root() {
+        bail!("the lab needs root (taps, a network namespace): run it with sudo -E");
+    }
+    let mut packages = missing(NEEDED);
+    if kernel.is_none() && !Path::new(DEFAULT_IMAGE).exists() {
+        packages.insert("user-mode-linux");
+    }
+    if !packages.is_empty() {
+        packages.extend(missing(USEFUL));
+        bail!("packages are missing; run:\n  {}", install_line(&packages));
+    }
+    if let Err(error) = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open("/dev/net/tun")
+    {
+        bail!("/dev/net/tun: {error}; `modprobe tun`, or give the container that device");
+    }
+    Ok(())
+}
+
+/// A line about programs that guests will lack, if any.
+pub fn advice() -> Option<String> {
+    let packages = missing(USEFUL);
+    (!packages.is_empty()).then(|| {
+        format!(
+            "guests lack some storage tools; run: {}",
+            install_line(&packages)
+        )
+    })
+}
+
+/// Whether the host, and so every guest, has a program.
+pub fn has_program(name: &str) -> bool {
+    PATH.split(':')
+        .any(|folder| Path::new(folder).join(name).exists())
+}
+
+fn missing(table: &[(&str, &'static str)]) -> BTreeSet<&'static str> {
+    table
+        .iter()
+        .filter(|(program, _)| !has_program(program))
+        .map(|(_, package)| *package)
+        .collect()
+}
+
+fn install_line(packages: &BTreeSet<&str>) -> String {
+    let list: Vec<&str> = packages.iter().copied().collect();
+    format!("apt-get install --no-install-recommends {}", list.join(" "))
+}

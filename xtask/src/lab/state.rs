@@ -1,0 +1,190 @@
+//! A lab's folder, `target/lab/NAME`: everything that is known about it.
+//!
+//! ```text
+//! lock            held by whoever changes the lab
+//! lab.json        State
+//! agent           this program, as guests run it
+//! modules/        the kernel's modules, as `modprobe -d` wants them
+//! nodeN/          process.json, console.log, disk*.img, state.img, logs of `spawn`
+//! ```
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
+
+use super::LabConfig;
+use super::network::Pair;
+use super::node::Node;
+use super::protocol;
+
+/// What outlives the program that started the lab.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct State {
+    /// [`protocol::VERSION`] of the agents.
+    pub version: u32,
+    /// As asked for.
+    pub config: LabConfig,
+    /// The kernel's release.
+    pub release: String,
+    /// Name of the network namespace.
+    pub netns: String,
+    /// Root of the workspace: guests see it as it is now, not as it was when they booted.
+    pub workspace: PathBuf,
+    /// `up` saw every agent answer.
+    pub ready: bool,
+    /// Links that are cut.
+    pub cuts: BTreeSet<Pair>,
+}
+
+/// Paths of a lab.
+#[derive(Clone, Debug)]
+pub struct LabDir {
+    root: PathBuf,
+}
+
+impl LabDir {
+    /// The folder of the lab called `name`.
+    pub fn of(name: &str) -> Result<LabDir> {
+        let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        if name.is_empty() || name.len() > 32 || !name.chars().all(plain) {
+            bail!("a lab's name is up to 32 letters, digits, - and _: not `{name}`");
+        }
+        let root = labs().join(name);
+        // The kernel's command line splits at spaces, its disk options at commas and colons.
+        if root
+            .to_string_lossy()
+            .contains(|c: char| c.is_whitespace() || ",:\"'".contains(c))
+        {
+            bail!(
+                "{}: no spaces, quotes, commas or colons allowed in the path",
+                root.display()
+            );
+        }
+        Ok(LabDir { root })
+    }
+
+    /// The folder, which guests see at `/mnt`.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// A name for the network namespace that no other checkout's lab has.
+    pub fn netns_name(&self) -> String {
+        let name = self.root.file_name().unwrap_or_default().to_string_lossy();
+        // FNV-1a: stable between builds, which the standard library's hash is not.
+        let hash = self
+            .root
+            .as_os_str()
+            .as_encoded_bytes()
+            .iter()
+            .fold(0x811c_9dc5, |hash, byte| {
+                (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+            });
+        format!("lab-{name}-{hash:08x}")
+    }
+
+    /// Folder of one guest.
+    pub fn node(&self, node: Node) -> PathBuf {
+        self.root.join(node.to_string())
+    }
+
+    /// Console output of a guest, all its boots.
+    pub fn console(&self, node: Node) -> PathBuf {
+        self.node(node).join("console.log")
+    }
+
+    /// Root of the module tree.
+    pub fn modules(&self) -> PathBuf {
+        self.root.join("modules")
+    }
+
+    /// The program that guests run as `init` and as agent.
+    pub fn agent(&self) -> PathBuf {
+        self.root.join("agent")
+    }
+
+    /// Takes the lab for changes, or says that somebody else has it.
+    pub fn lock(&self) -> Result<Flock<File>> {
+        // Beside the folder, which `down` removes while it holds the lock.
+        let path = self.root.with_extension("lock");
+        fs::create_dir_all(labs())?;
+        let file = OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => Ok(lock),
+            Err((_, Errno::EWOULDBLOCK)) => {
+                bail!("another program is changing this lab ({})", path.display())
+            }
+            Err((_, error)) => Err(error).with_context(|| format!("lock {}", path.display())),
+        }
+    }
+
+    /// Reads the state; none if there is no lab.
+    pub fn load(&self) -> Result<Option<State>> {
+        let path = self.root.join("lab.json");
+        let text = match fs::read(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error).with_context(|| format!("read {}", path.display())),
+        };
+        let state: State = serde_json::from_slice(&text).with_context(|| {
+            format!(
+                "{} is of another version: `down`, then `up`",
+                path.display()
+            )
+        })?;
+        if state.version != protocol::VERSION {
+            bail!("the lab was started by another version of this program: `down`, then `up`");
+        }
+        Ok(Some(state))
+    }
+
+    /// Writes the state, whole or not at all.
+    pub fn save(&self, state: &State) -> Result<()> {
+        let fresh = self.root.join("lab.json.new");
+        fs::write(&fresh, serde_json::to_vec_pretty(state)?)?;
+        Ok(fs::rename(&fresh, self.root.join("lab.json"))?)
+    }
+
+    /// Removes the folder.
+    pub fn remove(&self) -> Result<()> {
+        match fs::remove_dir_all(&self.root) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error).with_context(|| format!("remove {}", self.root.display()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Root of the workspace this program was built from.
+pub fn workspace() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    manifest.parent().unwrap_or(manifest).to_owned()
+}
+
+fn labs() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
+    workspace().join(target).join("lab")
+}
+
+/// Names of all labs that have a folder.
+pub fn all_names() -> Vec<String> {
+    let Ok(entries) = fs::read_dir(labs()) else {
+        return Vec::new();
+    };
+    let folders = entries.flatten().filter(|entry| entry.path().is_dir());
+    let mut names: Vec<String> = folders
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .collect();
+    names.sort();
+    names
+}
