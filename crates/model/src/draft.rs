@@ -13,7 +13,7 @@ use crate::model::{Model, PoolUse, RowKey};
 use crate::name::{NodeName, PoolName, ResourceName};
 use crate::row::{
     Controller, Definition, Group, KeyValueStore, Node, Pool, PoolDefinition, Resource,
-    ResourcePhase,
+    ResourcePhase, Since,
 };
 use crate::sizing;
 
@@ -81,6 +81,14 @@ impl Draft {
     /// The changed model and the rows touched.
     pub fn into_parts(self) -> (Model, BTreeSet<RowKey>) {
         (self.model, self.touched)
+    }
+
+    /// The moment of a change that this draft makes. All changes of one batch share its generation.
+    pub fn since(&self, now_ms: u64) -> Since {
+        Since {
+            at: now_ms,
+            generation: self.model.generation + 1,
+        }
     }
 
     /// Sets the number of the commit that this draft will be.
@@ -299,11 +307,9 @@ impl Draft {
     fn index_pending(&mut self, name: &ResourceName) {
         let definition = self.model.definitions.get(name);
         let pending = definition.is_some_and(|definition| {
-            definition.deleting_since.is_some()
+            definition.deleting.is_some()
                 || definition.volumes.values().any(|volume| {
-                    volume.deleting_since.is_some()
-                        || volume.resize.is_some()
-                        || !volume.initialized
+                    volume.deleting.is_some() || volume.resize.is_some() || !volume.initialized
                 })
         }) || self
             .model

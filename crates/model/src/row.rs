@@ -17,6 +17,15 @@ use crate::name::{GroupName, NetIfName, NodeName, PoolName, ResourceName};
 /// Names and values.
 pub type Props = BTreeMap<String, String>;
 
+/// When a change was asked for: the time for people, the generation for telling whether a node has tried it since.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Since {
+    /// Milliseconds since the Unix epoch.
+    pub at: u64,
+    /// Generation of the model that holds the change (see [`crate::Draft::since`]).
+    pub generation: u64,
+}
+
 fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }
@@ -48,9 +57,9 @@ pub struct Node {
     /// Its properties.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub props: Props,
-    /// Set while the node is being deleted: since when.
+    /// Set while the node is being deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deleting_since: Option<u64>,
+    pub deleting: Option<Since>,
     /// The node is to be emptied.
     #[serde(default, skip_serializing_if = "is_default")]
     pub evacuate: bool,
@@ -241,9 +250,9 @@ pub struct Definition {
     /// Volume definitions by number.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub volumes: BTreeMap<u32, VolumeDefinition>,
-    /// Set while it is being deleted: since when.
+    /// Set while it is being deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deleting_since: Option<u64>,
+    pub deleting: Option<Since>,
 }
 
 /// DRBD's part of a resource definition.
@@ -295,16 +304,16 @@ pub struct VolumeDefinition {
     /// Set while it is being grown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resize: Option<Resize>,
-    /// Set while it is being deleted: since when.
+    /// Set while it is being deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deleting_since: Option<u64>,
+    pub deleting: Option<Since>,
 }
 
 /// A volume that is being grown (design section 7: grow below, grow DRBD, done).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Resize {
     /// Since when.
-    pub since: u64,
+    pub since: Since,
     /// What is being done.
     pub step: ResizeStep,
 }
@@ -410,18 +419,18 @@ pub enum ResourcePhase {
     /// Deleting, first step: its devices go down and peers forget it; storage stays.
     TakingDown {
         /// Since when.
-        since: u64,
+        since: Since,
     },
     /// Deleting, last step: metadata and storage are removed.
     Destroying {
         /// Since when.
-        since: u64,
+        since: Since,
     },
     /// A diskless replica gets a disk; done when the satellite has made it, or, when it replaces another replica,
     /// when it is up to date and that one has been marked for deletion.
     AddingDisk {
         /// Since when.
-        since: u64,
+        since: Since,
         /// Replica to delete once this one is up to date.
         #[serde(default)]
         migrate_from: Option<NodeName>,
@@ -429,7 +438,7 @@ pub enum ResourcePhase {
     /// A diskful replica gave up its disk: DRBD lets go of it first, then the storage is removed.
     RemovingDisk {
         /// Since when.
-        since: u64,
+        since: Since,
         /// Volume number to the pool its storage is to be removed from.
         storage: BTreeMap<u32, PoolName>,
     },

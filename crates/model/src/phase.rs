@@ -1,0 +1,344 @@
+//! Phases: changes that take longer than one commit, moved on by what nodes report (design section 7).
+//!
+//! The phase is a field of the row; [`crate::project`] turns it into specs; [`advance`] looks at what nodes observed
+//! and takes the next step. The same code runs in the happy case and after a restart of either side. Nothing here waits:
+//! a step that cannot be taken yet is taken by a later call.
+
+use std::collections::BTreeMap;
+
+use linstor_wire::status::Outcome;
+
+use crate::draft::Draft;
+use crate::model::{DEFAULT_DISKLESS_POOL, DEFAULT_POOL, RowKey};
+use crate::name::{NodeName, ResourceName};
+use crate::observed::Observed;
+use crate::row::{ResizeStep, Resource, ResourcePhase, Since, VolumeDefinition};
+
+/// Takes every step of a definition, its volumes and its replicas that can be taken now. Returns whether any was.
+pub fn advance(draft: &mut Draft, observed: &Observed, name: &ResourceName, now_ms: u64) -> bool {
+    let mut changed = mark_initialized(draft, observed, name);
+    let nodes: Vec<NodeName> = draft
+        .replicas_of(name)
+        .map(|replica| replica.node.clone())
+        .collect();
+    for node in &nodes {
+        changed |= advance_replica(draft, observed, name, node, now_ms);
+    }
+    changed |= advance_volumes(draft, observed, name, now_ms);
+    changed |= finish_definition(draft, name);
+    changed
+}
+
+/// Removes a node that is being deleted once its last replica is gone. Returns whether it did.
+pub fn advance_node(draft: &mut Draft, name: &NodeName) -> bool {
+    let gone = draft.node(name).is_some_and(|node| node.deleting.is_some())
+        && draft.resource_count_on(name) == 0;
+    if gone {
+        remove_node(draft, name);
+    }
+    gone
+}
+
+/// Removes a node's row and its pools, with definitions of pools that nobody has any more (spec core 1.4).
+pub fn remove_node(draft: &mut Draft, name: &NodeName) {
+    let pools: Vec<_> = draft.pools_of(name).map(|pool| pool.name.clone()).collect();
+    for pool in pools {
+        remove_pool(draft, name, &pool);
+    }
+    draft.remove(&RowKey::Node(name.clone()));
+}
+
+/// Removes a pool of a node, and its definition when it was the last one and no default (spec core 1.4).
+pub fn remove_pool(draft: &mut Draft, node: &NodeName, pool: &crate::name::PoolName) {
+    draft.remove(&RowKey::Pool(node.clone(), pool.clone()));
+    let used = draft
+        .nodes
+        .keys()
+        .any(|other| draft.pool(other, pool).is_some());
+    let default = [DEFAULT_POOL, DEFAULT_DISKLESS_POOL]
+        .iter()
+        .any(|name| pool.as_str().eq_ignore_ascii_case(name));
+    if !used && !default {
+        draft.remove(&RowKey::PoolDefinition(pool.clone()));
+    }
+}
+
+/// Whether the node has reached what was asked for then.
+fn reached(observed: &Observed, replica: &Resource, since: Since) -> bool {
+    observed
+        .applied_since(&replica.name, &replica.node, replica.uuid, since.generation)
+        .is_some_and(|applied| applied.outcome == Outcome::Done)
+}
+
+/// Notes that a volume has a history as soon as any replica is up to date: from then on no replica may start a new one.
+fn mark_initialized(draft: &mut Draft, observed: &Observed, name: &ResourceName) -> bool {
+    let Some(definition) = draft.definitions.get(name).cloned() else {
+        return false;
+    };
+    let fresh: Vec<u32> = definition
+        .volumes
+        .iter()
+        .filter(|(_, volume)| !volume.initialized)
+        .map(|(number, _)| *number)
+        .filter(|number| {
+            draft.replicas_of(name).any(|replica| {
+                observed.live(name, &replica.node).is_some_and(|status| {
+                    status.uuid == replica.uuid
+                        && status.volumes.iter().any(|volume| {
+                            volume.number == *number
+                                && volume.disk_state.as_deref() == Some("UpToDate")
+                        })
+                })
+            })
+        })
+        .collect();
+    if fresh.is_empty() {
+        return false;
+    }
+    draft.edit_definition(name, |definition| {
+        for number in fresh {
+            if let Some(volume) = definition.volumes.get_mut(&number) {
+                volume.initialized = true;
+            }
+        }
+    });
+    true
+}
+
+fn advance_replica(
+    draft: &mut Draft,
+    observed: &Observed,
+    name: &ResourceName,
+    node: &NodeName,
+    now_ms: u64,
+) -> bool {
+    let Some(replica) = draft.resource(name, node).cloned() else {
+        return false;
+    };
+    match &replica.phase {
+        ResourcePhase::Present => false,
+        ResourcePhase::TakingDown { since } => {
+            let down = reached(observed, &replica, *since);
+            if down {
+                let since = draft.since(now_ms);
+                draft.edit_resource(name, node, |replica| {
+                    replica.phase = ResourcePhase::Destroying { since };
+                });
+            }
+            down
+        }
+        ResourcePhase::Destroying { since } => {
+            let destroyed = reached(observed, &replica, *since);
+            if destroyed {
+                remove_replica(draft, name, node);
+            }
+            destroyed
+        }
+        ResourcePhase::AddingDisk {
+            since,
+            migrate_from,
+        } => advance_adding(
+            draft,
+            observed,
+            &replica,
+            *since,
+            migrate_from.as_ref(),
+            now_ms,
+        ),
+        ResourcePhase::RemovingDisk { since, .. } => {
+            let removed = reached(observed, &replica, *since);
+            if removed {
+                draft.edit_resource(name, node, |replica| replica.phase = ResourcePhase::Present);
+            }
+            removed
+        }
+    }
+}
+
+/// A new disk is done when it is made; when it replaces another replica, only once it is up to date and the other one is
+/// not in use, so that the number of good copies never drops.
+fn advance_adding(
+    draft: &mut Draft,
+    observed: &Observed,
+    replica: &Resource,
+    since: Since,
+    migrate_from: Option<&NodeName>,
+    now_ms: u64,
+) -> bool {
+    let (name, node) = (&replica.name, &replica.node);
+    if !reached(observed, replica, since) {
+        return false;
+    }
+    if let Some(source) = migrate_from
+        && let Some(old) = draft.resource(name, source).cloned()
+        && !old.phase.is_deleting()
+    {
+        let source_idle = observed.in_use(name, source) == Some(false);
+        if !observed.is_up_to_date(name, node) || !source_idle {
+            return false;
+        }
+        let since = draft.since(now_ms);
+        draft.edit_resource(name, source, |old| {
+            old.phase = ResourcePhase::TakingDown { since }
+        });
+    }
+    draft.edit_resource(name, node, |replica| {
+        replica.phase = ResourcePhase::Present;
+        replica.props.remove(linstor_api::prop::MIGRATE_FROM);
+    });
+    true
+}
+
+/// Removes a replica's row. The definition forgets its first copy when nothing is left of it (spec core 5.4).
+pub fn remove_replica(draft: &mut Draft, name: &ResourceName, node: &NodeName) {
+    draft.remove(&RowKey::Resource(name.clone(), node.clone()));
+    let left = draft.replicas_of(name).any(|replica| !is_diskless(replica));
+    let next = draft
+        .replicas_of(name)
+        .find(|replica| !is_diskless(replica))
+        .map(|r| r.node.clone());
+    let first_is_gone = draft.definitions.get(name).is_some_and(|definition| {
+        definition.volumes.values().any(|volume| {
+            volume.first_copy_on.as_ref() == Some(node) || (!left && volume.initialized)
+        })
+    });
+    if first_is_gone {
+        draft.edit_definition(name, |definition| {
+            for volume in definition.volumes.values_mut() {
+                if !left {
+                    volume.initialized = false;
+                }
+                if volume.first_copy_on.as_ref() == Some(node) {
+                    volume.first_copy_on.clone_from(&next);
+                }
+            }
+        });
+    }
+}
+
+fn is_diskless(replica: &Resource) -> bool {
+    replica
+        .drbd
+        .as_ref()
+        .is_some_and(|drbd| drbd.disk.is_diskless())
+}
+
+fn advance_volumes(
+    draft: &mut Draft,
+    observed: &Observed,
+    name: &ResourceName,
+    now_ms: u64,
+) -> bool {
+    let Some(definition) = draft.definitions.get(name).cloned() else {
+        return false;
+    };
+    let mut changed = false;
+    for (number, volume) in &definition.volumes {
+        if let Some(since) = volume.deleting {
+            if draft
+                .replicas_of(name)
+                .all(|replica| reached(observed, replica, since))
+            {
+                remove_volume(draft, name, *number);
+                changed = true;
+            }
+        } else if volume.resize.is_some() {
+            changed |= advance_resize(draft, observed, name, *number, volume, now_ms);
+        }
+    }
+    changed
+}
+
+/// Removes a volume definition and its volumes.
+pub fn remove_volume(draft: &mut Draft, name: &ResourceName, number: u32) {
+    let nodes: Vec<NodeName> = draft
+        .replicas_of(name)
+        .map(|replica| replica.node.clone())
+        .collect();
+    for node in nodes {
+        draft.edit_resource(name, &node, |replica| {
+            replica.volumes.remove(&number);
+        });
+    }
+    draft.edit_definition(name, |definition| {
+        definition.volumes.remove(&number);
+    });
+}
+
+fn advance_resize(
+    draft: &mut Draft,
+    observed: &Observed,
+    name: &ResourceName,
+    number: u32,
+    volume: &VolumeDefinition,
+    now_ms: u64,
+) -> bool {
+    let Some(resize) = &volume.resize else {
+        return false;
+    };
+    let replicas: BTreeMap<NodeName, Resource> = draft
+        .replicas_of(name)
+        .filter(|replica| !replica.phase.is_deleting())
+        .map(|replica| (replica.node.clone(), Resource::clone(replica)))
+        .collect();
+    let next = match &resize.step {
+        ResizeStep::Storage => {
+            if !replicas
+                .values()
+                .all(|replica| reached(observed, replica, resize.since))
+            {
+                return false;
+            }
+            grower(observed, name, &replicas).map(|on| ResizeStep::Drbd { on })
+        }
+        ResizeStep::Drbd { on } => match replicas.get(on) {
+            Some(replica) if reached(observed, replica, resize.since) => None,
+            // Somebody else grows it when the one that should have is away.
+            Some(_) if observed.is_online(on) => return false,
+            _ => match grower(observed, name, &replicas) {
+                Some(other) if other != *on => Some(ResizeStep::Drbd { on: other }),
+                _ => return false,
+            },
+        },
+    };
+    let waits_for_grower = next.is_none()
+        && resize.step == ResizeStep::Storage
+        && replicas
+            .values()
+            .any(|replica| replica.drbd.is_some() && !is_diskless(replica));
+    if waits_for_grower {
+        return false;
+    }
+    let since = draft.since(now_ms);
+    draft.edit_definition(name, |definition| {
+        if let Some(volume) = definition.volumes.get_mut(&number) {
+            volume.resize = next.map(|step| crate::row::Resize { since, step });
+        }
+    });
+    true
+}
+
+/// The replica that grows DRBD for all: diskful and up to date.
+fn grower(
+    observed: &Observed,
+    name: &ResourceName,
+    replicas: &BTreeMap<NodeName, Resource>,
+) -> Option<NodeName> {
+    replicas
+        .values()
+        .filter(|replica| replica.drbd.is_some() && !is_diskless(replica))
+        .find(|replica| observed.is_up_to_date(name, &replica.node))
+        .map(|replica| replica.node.clone())
+}
+
+fn finish_definition(draft: &mut Draft, name: &ResourceName) -> bool {
+    let done = draft
+        .definitions
+        .get(name)
+        .is_some_and(|definition| definition.deleting.is_some())
+        && draft.replicas_of(name).next().is_none();
+    if done {
+        draft.remove(&RowKey::Definition(name.clone()));
+    }
+    done
+}
