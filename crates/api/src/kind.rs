@@ -63,6 +63,12 @@ macro_rules! kinds {
             }
         }
 
+        impl From<$name> for crate::lenient::Word {
+            fn from(kind: $name) -> Self {
+                std::borrow::Cow::Borrowed(kind.as_str())
+            }
+        }
+
         impl serde::Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.serialize_str(self.as_str())

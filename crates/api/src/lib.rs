@@ -3,8 +3,33 @@
 //! A pure crate: no I/O, no clock, no randomness. The wire between controller and satellite and the
 //! model build on its kinds; the command line and the REST server build on its JSON types.
 //!
-//! Reading order: [`kind`] and [`reply`] first, then one module per noun.
+//! Reading order: [`kind`] and [`reply`] first, then [`lenient`] (how every JSON type is read and written) and
+//! [`request`] (how a server reads a body), then one module per noun. [`flag`] and [`prop`] hold the words that appear
+//! inside flags and property maps, [`size`] turns `10G` into numbers and back.
 
 pub mod code;
+pub mod flag;
 pub mod kind;
+pub mod lenient;
+pub mod list;
+pub mod prop;
 pub mod reply;
+pub mod request;
+pub mod size;
+
+pub mod auto_select_filter;
+pub mod controller;
+pub mod job;
+pub mod layer;
+pub mod net_interface;
+pub mod node;
+pub mod properties;
+pub mod query_size;
+pub mod resource;
+pub mod resource_definition;
+pub mod resource_group;
+pub mod storage_pool;
+pub mod storage_pool_definition;
+pub mod volume;
+pub mod volume_definition;
+pub mod volume_group;
