@@ -70,27 +70,32 @@ fn reached(observed: &Observed, replica: &Resource, since: Since) -> bool {
         .is_some_and(|applied| applied.outcome == Outcome::Done)
 }
 
-/// Notes that a volume has a history as soon as any replica is up to date: from then on no replica may start a new one.
+/// Notes that a volume has a history: from then on no replica may start a new one.
+///
+/// True once a replica is up to date and every other one that is online has made its metadata, so that the replicas of
+/// the first deployment all get the day-0 shortcut, whichever is faster.
 fn mark_initialized(draft: &mut Draft, observed: &Observed, name: &ResourceName) -> bool {
-    let Some(definition) = draft.definitions.get(name).cloned() else {
-        return false;
+    let Some(definition) = draft.definitions.get(name).cloned() else { return false };
+    let disks: Vec<BTreeMap<u32, String>> = draft
+        .replicas_of(name)
+        .filter(|replica| !is_diskless(replica) && !replica.phase.is_deleting())
+        .filter(|replica| observed.is_online(&replica.node))
+        .map(|replica| {
+            let status = observed.live(name, &replica.node).filter(|status| status.uuid == replica.uuid);
+            let volumes = status.into_iter().flat_map(|status| &status.volumes);
+            volumes.filter_map(|volume| Some((volume.number, volume.disk_state.clone()?))).collect()
+        })
+        .collect();
+    let has_history = |number: u32| {
+        let states = || disks.iter().map(|disk| disk.get(&number).map(String::as_str));
+        states().any(|state| state == Some("UpToDate"))
+            && states().all(|state| state.is_some_and(|state| state != "Diskless"))
     };
     let fresh: Vec<u32> = definition
         .volumes
         .iter()
-        .filter(|(_, volume)| !volume.initialized)
+        .filter(|(number, volume)| !volume.initialized && has_history(**number))
         .map(|(number, _)| *number)
-        .filter(|number| {
-            draft.replicas_of(name).any(|replica| {
-                observed.live(name, &replica.node).is_some_and(|status| {
-                    status.uuid == replica.uuid
-                        && status.volumes.iter().any(|volume| {
-                            volume.number == *number
-                                && volume.disk_state.as_deref() == Some("UpToDate")
-                        })
-                })
-            })
-        })
         .collect();
     if fresh.is_empty() {
         return false;

@@ -1,6 +1,6 @@
 //! Projection: the model as one node must have it. Pure, and the only place that turns phases into specs.
 
-use linstor_api::kind::{LayerKind, ProviderKind};
+use linstor_api::kind::{DrbdKind, LayerKind, ProviderKind};
 use linstor_wire::spec::{
     DrbdSpec, DrbdVolumeSpec, InitialState, NodeSpec, PeerSpec, PoolSpec, ResourceSpec, StorageRef,
     Target, VolumeSpec,
@@ -127,7 +127,8 @@ fn pool_of<'a>(model: &'a Model, replica: &Resource, number: u32) -> Option<&'a 
 }
 
 /// How new metadata starts (spec core 6.4 step 5). The day-0 shortcut is taken only when the new backing volume reads as
-/// zeros like the first copy did, and nobody asked for a full sync.
+/// zeros like the first copy did, and nobody asked for a full sync. DRBD 8.4 keeps one bitmap, which says nothing of
+/// day 0 any more once two replicas have met: there a later replica always gets a full sync.
 fn initial_state(
     model: &Model,
     definition: &Definition,
@@ -137,9 +138,11 @@ fn initial_state(
 ) -> InitialState {
     let first = volume.first_copy_on.as_ref() == Some(&replica.node);
     let zero = pool_of(model, replica, number).is_none_or(|pool| pool.kind.new_volume_is_zero());
+    let host = model.node(&replica.node).and_then(|node| node.host.as_ref());
+    let one_bitmap = host.is_some_and(|host| host.drbd == Some(DrbdKind::Drbd84));
     if first && !volume.initialized {
         InitialState::First
-    } else if zero && !props::force_initial_sync(definition) {
+    } else if zero && !props::force_initial_sync(definition) && !(one_bitmap && volume.initialized) {
         InitialState::SameAsDay0
     } else {
         InitialState::FullSync
