@@ -8,6 +8,7 @@ pub mod draft;
 pub mod model;
 pub mod name;
 pub mod observed;
+pub mod props;
 pub mod phase;
 pub mod row;
 pub mod sizing;

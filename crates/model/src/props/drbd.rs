@@ -1,0 +1,235 @@
+//! What properties mean for DRBD's configuration: its sections, and the address that peers use.
+
+use std::net::IpAddr;
+
+use linstor_api::kind::DrbdKind;
+
+use super::inherit::{Chain, Purpose, Scope, chain, effective};
+use super::{
+    AUTO_DISCARD_GRANULARITY, AUTO_RS_DISCARD_GRANULARITY, AUTO_VERIFY_ALGO,
+    AUTO_VERIFY_ALGO_DISABLE, DRBD_DISK, DRBD_HANDLERS, DRBD_NET, DRBD_PEER_DEVICE, DRBD_RESOURCE,
+    PREF_NIC, is_true,
+};
+use crate::model::Model;
+use crate::row::{Definition, Node, Props, Resource};
+
+/// The sections of a resource that all its volumes and connections share. Keys stand without their namespace.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DrbdOptions {
+    /// Section `options`.
+    pub options: Props,
+    /// Section `net`.
+    pub net: Props,
+    /// Section `disk`, options of peer devices included.
+    pub disk: Props,
+    /// Section `handlers`.
+    pub handlers: Props,
+}
+
+/// The sections of one connection, as far as they differ from what the resource says.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ConnectionOptions {
+    /// Section `net`.
+    pub net: Props,
+    /// Section `disk`.
+    pub disk: Props,
+}
+
+/// The sections of a resource on its node.
+pub fn drbd_options(model: &Model, definition: &Definition, resource: &Resource) -> DrbdOptions {
+    let scope = Scope::resource(model, definition, resource);
+    let levels = chain(model, Purpose::DrbdResource, &scope);
+    let mut sections = DrbdOptions {
+        options: levels.namespace(DRBD_RESOURCE),
+        net: levels.namespace(DRBD_NET),
+        disk: levels.namespace(DRBD_PEER_DEVICE),
+        handlers: levels.namespace(DRBD_HANDLERS),
+    };
+    sections.disk.append(&mut levels.namespace(DRBD_DISK));
+    drop_managed(&mut sections.disk, &levels);
+    choose_verify_algorithm(model, definition, &levels, &mut sections.net);
+    if kind_of(model, resource) == Some(DrbdKind::Drbd84) {
+        sections.options.retain(|key, _| known84(OPTIONS_84, key));
+        sections.net.retain(|key, _| known84(NET_84, key));
+        sections.disk.retain(|key, _| known84(DISK_84, key));
+        sections.handlers.retain(|key, _| known84(HANDLERS_84, key));
+    }
+    sections
+}
+
+/// Section `disk` of one volume, complete.
+pub fn volume_disk_options(
+    model: &Model,
+    definition: &Definition,
+    resource: &Resource,
+    number: u32,
+) -> Props {
+    let scope = Scope::volume(model, definition, resource, number);
+    let levels = chain(model, Purpose::DrbdVolume, &scope);
+    let mut disk = levels.namespace(DRBD_DISK);
+    drop_managed(&mut disk, &levels);
+    // While the controller keeps a granularity up, its own value on the volume definition is the only one that counts.
+    if let Some(volume) = definition.volumes.get(&number) {
+        for (option, _) in MANAGED {
+            if let Some(value) = volume.props.get(&format!("{DRBD_DISK}/{option}")) {
+                disk.insert((*option).to_owned(), value.clone());
+            }
+        }
+    }
+    if kind_of(model, resource) == Some(DrbdKind::Drbd84) {
+        disk.retain(|key, _| known84(DISK_84, key));
+    }
+    disk
+}
+
+/// The sections of the connection between two replicas, seen from `resource`.
+pub fn connection_options(
+    model: &Model,
+    definition: &Definition,
+    resource: &Resource,
+    _peer: &Resource,
+) -> ConnectionOptions {
+    let common = drbd_options(model, definition, resource);
+    let scope = Scope::resource(model, definition, resource);
+    let mut net = chain(model, Purpose::DrbdConnection, &scope).namespace(DRBD_NET);
+    net.retain(|key, value| common.net.get(key) != Some(value));
+    if kind_of(model, resource) == Some(DrbdKind::Drbd84) {
+        net.retain(|key, _| known84(NET_84, key));
+    }
+    ConnectionOptions {
+        net,
+        disk: Props::new(),
+    }
+}
+
+/// The address that peers reach a replica by: that of the preferred net interface, else of `default`, else of the
+/// first one; none when the node has no net interface.
+pub fn address_of(
+    model: &Model,
+    node: &Node,
+    definition: &Definition,
+    resource: &Resource,
+) -> Option<IpAddr> {
+    let scope = Scope {
+        node: Some(node),
+        ..Scope::resource(model, definition, resource)
+    };
+    let preferred = effective(model, Purpose::Address, &scope, PREF_NIC);
+    let named = |wanted: &str| {
+        node.net_interfaces
+            .iter()
+            .find(|nic| nic.name.as_str().eq_ignore_ascii_case(wanted))
+    };
+    preferred
+        .and_then(named)
+        .or_else(|| named("default"))
+        .or_else(|| node.net_interfaces.first())
+        .map(|nic| nic.address)
+}
+
+/// Disk options that the controller keeps up itself, and the switches that stop it from doing so.
+const MANAGED: &[(&str, &str)] = &[
+    ("rs-discard-granularity", AUTO_RS_DISCARD_GRANULARITY),
+    ("discard-granularity", AUTO_DISCARD_GRANULARITY),
+];
+
+fn drop_managed(disk: &mut Props, levels: &Chain<'_>) {
+    for (option, switch) in MANAGED {
+        if levels.get(switch).is_none_or(is_true) {
+            disk.remove(*option);
+        }
+    }
+}
+
+/// The verify algorithm that was found to work on all nodes stands in unless somebody chose one.
+fn choose_verify_algorithm(
+    model: &Model,
+    definition: &Definition,
+    levels: &Chain<'_>,
+    net: &mut Props,
+) {
+    let policy = Scope::definition(definition);
+    let disabled = effective(model, Purpose::Policy, &policy, AUTO_VERIFY_ALGO_DISABLE);
+    if disabled.is_some_and(is_true) || net.contains_key("verify-alg") {
+        return;
+    }
+    if let Some(algorithm) = levels.get(AUTO_VERIFY_ALGO) {
+        net.insert("verify-alg".to_owned(), algorithm.to_owned());
+    }
+}
+
+fn kind_of(model: &Model, resource: &Resource) -> Option<DrbdKind> {
+    model.nodes.get(&resource.node)?.host.as_ref()?.drbd
+}
+
+fn known84(known: &[&str], key: &str) -> bool {
+    known.binary_search(&key).is_ok()
+}
+
+// What DRBD 8.4 knows, sorted. An option it does not know would make it refuse the whole file.
+const OPTIONS_84: &[&str] = &["cpu-mask", "on-no-data-accessible"];
+const NET_84: &[&str] = &[
+    "after-sb-0pri",
+    "after-sb-1pri",
+    "after-sb-2pri",
+    "allow-two-primaries",
+    "always-asbp",
+    "congestion-extents",
+    "congestion-fill",
+    "connect-int",
+    "cram-hmac-alg",
+    "csums-after-crash-only",
+    "csums-alg",
+    "data-integrity-alg",
+    "ko-count",
+    "max-buffers",
+    "max-epoch-size",
+    "on-congestion",
+    "ping-int",
+    "ping-timeout",
+    "protocol",
+    "rcvbuf-size",
+    "rr-conflict",
+    "shared-secret",
+    "sndbuf-size",
+    "socket-check-timeout",
+    "tcp-cork",
+    "timeout",
+    "use-rle",
+    "verify-alg",
+];
+const DISK_84: &[&str] = &[
+    "al-extents",
+    "al-updates",
+    "c-delay-target",
+    "c-fill-target",
+    "c-max-rate",
+    "c-min-rate",
+    "c-plan-ahead",
+    "disable-write-same",
+    "discard-zeroes-if-aligned",
+    "disk-barrier",
+    "disk-drain",
+    "disk-flushes",
+    "disk-timeout",
+    "md-flushes",
+    "on-io-error",
+    "read-balancing",
+    "resync-after",
+    "resync-rate",
+    "rs-discard-granularity",
+];
+const HANDLERS_84: &[&str] = &[
+    "after-resync-target",
+    "before-resync-source",
+    "before-resync-target",
+    "fence-peer",
+    "initial-split-brain",
+    "local-io-error",
+    "out-of-sync",
+    "pri-lost",
+    "pri-lost-after-sb",
+    "pri-on-incon-degr",
+    "split-brain",
+    "unfence-peer",
+];

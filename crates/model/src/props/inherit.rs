@@ -1,0 +1,322 @@
+//! Inheritance: which row's value of a property counts, by purpose (spec core 2.3).
+
+use std::collections::BTreeMap;
+
+use crate::model::Model;
+use crate::row::{Definition, Group, Node, Pool, Props, Resource};
+
+/// A kind of row that a value may come from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Level {
+    /// The volume.
+    Volume,
+    /// The resource.
+    Resource,
+    /// The storage pool of the volume, or else all pools of the resource in volume order.
+    Pool,
+    /// Definition of the storage pool.
+    PoolDefinition,
+    /// The node.
+    Node,
+    /// The volume definition.
+    VolumeDefinition,
+    /// The volume group of the same number.
+    VolumeGroup,
+    /// The resource definition.
+    Definition,
+    /// The resource group.
+    Group,
+    /// The controller.
+    Controller,
+}
+
+/// What a value is wanted for. Each purpose has an order of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// DRBD's `options` and `handlers`, and `net` and `disk` as far as they are common to a resource.
+    DrbdResource,
+    /// DRBD's `disk` of one volume.
+    DrbdVolume,
+    /// DRBD's `net` of one connection.
+    DrbdConnection,
+    /// The net interface whose address peers use.
+    Address,
+    /// The storage pool of a volume that no request names.
+    StoragePool,
+    /// The storage pool of DRBD's metadata.
+    MetadataPool,
+    /// Options of the storage driver.
+    StorageDriver,
+    /// The file system to make.
+    FileSystem,
+    /// Options of the caching layers.
+    Cache,
+    /// Tie breakers, who manages quorum, the verify algorithm, mixing of storage drivers, balancing: anything that is
+    /// a policy of definitions.
+    Policy,
+    /// When a diskless resource that is in use gets a disk.
+    AutoDiskful,
+    /// Whether granularities and block sizes are kept up by the controller.
+    Granularity,
+    /// Whether DRBD comes up without its disk.
+    SkipDisk,
+    /// Peer slots of new resources.
+    PeerSlots,
+    /// Number ranges, and whether a node is a target of placement or given up on.
+    Node,
+    /// How often the space of a pool may be promised.
+    Oversubscription,
+    /// How much of a thin pool must stay free.
+    MinThinFree,
+}
+
+impl Purpose {
+    /// The levels that count, nearest first.
+    pub const fn levels(self) -> &'static [Level] {
+        use Level::*;
+        match self {
+            Purpose::DrbdResource => &[Resource, Definition, Group, Node, Controller],
+            Purpose::DrbdVolume => &[
+                Volume,
+                Resource,
+                VolumeDefinition,
+                VolumeGroup,
+                Definition,
+                Group,
+                Node,
+                Controller,
+            ],
+            Purpose::DrbdConnection => &[Definition, Group, Controller],
+            Purpose::Address => &[Pool, Resource, Definition, Group, Node, Controller],
+            Purpose::StoragePool => &[Resource, VolumeDefinition, Definition, Group, Node],
+            Purpose::MetadataPool => &[
+                VolumeDefinition,
+                VolumeGroup,
+                Resource,
+                Definition,
+                Group,
+                Node,
+            ],
+            Purpose::StorageDriver => &[
+                Volume,
+                Resource,
+                Pool,
+                Node,
+                VolumeDefinition,
+                Definition,
+                VolumeGroup,
+                Group,
+                Controller,
+            ],
+            Purpose::FileSystem => &[Resource, VolumeDefinition, VolumeGroup, Definition, Group],
+            Purpose::Cache => &[
+                VolumeDefinition,
+                VolumeGroup,
+                Resource,
+                Definition,
+                Group,
+                Node,
+                Controller,
+            ],
+            Purpose::Policy => &[Definition, Group, Controller],
+            Purpose::AutoDiskful => &[Resource, Node, Definition, Group, Controller],
+            Purpose::Granularity => &[VolumeDefinition, Definition, VolumeGroup, Group, Controller],
+            Purpose::SkipDisk => &[Resource, Pool, Node, Definition, Controller],
+            Purpose::PeerSlots => &[Definition, Group, Controller],
+            Purpose::Node => &[Node, Controller],
+            Purpose::Oversubscription => &[Pool, PoolDefinition, Controller],
+            Purpose::MinThinFree => &[Pool, Definition, Group, Node, Controller],
+        }
+    }
+}
+
+/// What a value is wanted of. What is left out does not count as a level.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Scope<'a> {
+    /// The resource definition.
+    pub definition: Option<&'a Definition>,
+    /// The resource.
+    pub resource: Option<&'a Resource>,
+    /// The volume's number.
+    pub volume: Option<u32>,
+    /// The node.
+    pub node: Option<&'a Node>,
+    /// The storage pool.
+    pub pool: Option<&'a Pool>,
+    /// The group, where there is no definition.
+    pub group: Option<&'a Group>,
+}
+
+impl<'a> Scope<'a> {
+    /// Of a definition.
+    pub fn definition(definition: &'a Definition) -> Self {
+        Scope {
+            definition: Some(definition),
+            ..Scope::default()
+        }
+    }
+
+    /// Of a resource on its node.
+    pub fn resource(model: &'a Model, definition: &'a Definition, resource: &'a Resource) -> Self {
+        Scope {
+            definition: Some(definition),
+            resource: Some(resource),
+            node: model.nodes.get(&resource.node).map(|node| &**node),
+            ..Scope::default()
+        }
+    }
+
+    /// Of a volume of a resource, in its pool.
+    pub fn volume(
+        model: &'a Model,
+        definition: &'a Definition,
+        resource: &'a Resource,
+        number: u32,
+    ) -> Self {
+        let volume = resource.volumes.get(&number);
+        Scope {
+            volume: Some(number),
+            pool: volume
+                .and_then(|volume| model.pool(&resource.node, &volume.pool))
+                .map(|pool| &**pool),
+            ..Scope::resource(model, definition, resource)
+        }
+    }
+
+    /// Of a node.
+    pub fn node(node: &'a Node) -> Self {
+        Scope {
+            node: Some(node),
+            ..Scope::default()
+        }
+    }
+
+    /// Of a pool on its node.
+    pub fn pool(model: &'a Model, pool: &'a Pool) -> Self {
+        Scope {
+            pool: Some(pool),
+            node: model.nodes.get(&pool.node).map(|node| &**node),
+            ..Scope::default()
+        }
+    }
+}
+
+/// Property containers, nearest first.
+#[derive(Debug, Clone)]
+pub struct Chain<'a> {
+    containers: Vec<(Level, &'a Props)>,
+}
+
+impl<'a> Chain<'a> {
+    /// The value that counts.
+    pub fn get(&self, key: &str) -> Option<&'a str> {
+        self.find(key).map(|(value, _)| value)
+    }
+
+    /// The value that counts and the level that it comes from.
+    pub fn find(&self, key: &str) -> Option<(&'a str, Level)> {
+        self.containers
+            .iter()
+            .find_map(|(level, props)| props.get(key).map(|value| (value.as_str(), *level)))
+    }
+
+    /// All values below a namespace (given without a slash at its end), keys without it.
+    pub fn namespace(&self, namespace: &str) -> BTreeMap<String, String> {
+        let mut values = BTreeMap::new();
+        for (_, props) in &self.containers {
+            for (key, value) in below(props, namespace) {
+                values
+                    .entry(key.to_owned())
+                    .or_insert_with(|| value.to_owned());
+            }
+        }
+        values
+    }
+}
+
+/// The entries of a container below a namespace, keys without it.
+pub fn below<'a>(
+    props: &'a Props,
+    namespace: &str,
+) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+    let prefix = format!("{namespace}/");
+    props
+        .range(prefix.clone()..)
+        .map_while(move |(key, value)| Some((key.strip_prefix(&prefix)?, value.as_str())))
+}
+
+/// The containers that count for a purpose.
+pub fn chain<'a>(model: &'a Model, purpose: Purpose, scope: &Scope<'a>) -> Chain<'a> {
+    let group = scope.group.or_else(|| {
+        let definition = scope.definition?;
+        model.groups.get(&definition.group).map(|group| &**group)
+    });
+    let mut containers = Vec::with_capacity(purpose.levels().len() + 1);
+    for level in purpose.levels() {
+        let props = match level {
+            Level::Volume => scope
+                .resource
+                .zip(scope.volume)
+                .and_then(|(resource, number)| resource.volumes.get(&number))
+                .map(|volume| &volume.props),
+            Level::Resource => scope.resource.map(|resource| &resource.props),
+            Level::Pool => {
+                for pool in pools(model, scope) {
+                    containers.push((*level, &pool.props));
+                }
+                None
+            }
+            Level::PoolDefinition => scope
+                .pool
+                .and_then(|pool| model.pool_definitions.get(&pool.name))
+                .map(|definition| &definition.props),
+            Level::Node => scope.node.map(|node| &node.props),
+            Level::VolumeDefinition => scope
+                .definition
+                .zip(scope.volume)
+                .and_then(|(definition, number)| definition.volumes.get(&number))
+                .map(|volume| &volume.props),
+            Level::VolumeGroup => group
+                .zip(scope.volume)
+                .and_then(|(group, number)| group.volume_groups.get(&number))
+                .map(|volume| &volume.props),
+            Level::Definition => scope.definition.map(|definition| &definition.props),
+            Level::Group => group.map(|group| &group.props),
+            Level::Controller => Some(&model.controller.props),
+        };
+        containers.extend(props.map(|props| (*level, props)));
+    }
+    Chain { containers }
+}
+
+/// The pool in scope, or all pools of the resource in scope.
+fn pools<'a>(model: &'a Model, scope: &Scope<'a>) -> Vec<&'a Pool> {
+    if let Some(pool) = scope.pool {
+        return vec![pool];
+    }
+    let mut pools: Vec<&Pool> = Vec::new();
+    for volume in scope
+        .resource
+        .iter()
+        .flat_map(|resource| resource.volumes.values())
+    {
+        let node = scope.resource.map(|resource| &resource.node);
+        let pool = node.and_then(|node| model.pool(node, &volume.pool));
+        if let Some(pool) = pool
+            && !pools.iter().any(|known| known.name == pool.name)
+        {
+            pools.push(pool);
+        }
+    }
+    pools
+}
+
+/// The value of one property that counts for a purpose.
+pub fn effective<'a>(
+    model: &'a Model,
+    purpose: Purpose,
+    scope: &Scope<'a>,
+    key: &str,
+) -> Option<&'a str> {
+    chain(model, purpose, scope).get(key)
+}

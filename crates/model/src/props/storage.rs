@@ -1,0 +1,107 @@
+//! What properties mean for nodes, pools and backing volumes: the values that specs carry to a satellite.
+
+use super::inherit::{Purpose, Scope, chain};
+use super::{FILE_SYSTEM, STOR_DRIVER};
+use crate::model::Model;
+use crate::row::{Definition, Node, Pool, Props, Resource};
+
+/// Throttles of the kernel's block I/O controller.
+const THROTTLE: &str = "sys/fs";
+
+/// Keys below `StorDriver` that say where a pool is. They belong to the pool, not to its volumes.
+const PLACE_OF_POOL: &[&str] = &[
+    "StorPoolName",
+    "LvmVg",
+    "ThinPool",
+    "ZPool",
+    "ZPoolThin",
+    "FileDir",
+];
+
+/// Namespaces that only the controller heeds (spec core 2.2).
+const CONTROLLER_NAMESPACES: &[&str] = &["Autoplacer/", "REST/", "Internal/", "encrypted/"];
+
+/// Keys, or their beginnings, that only the controller heeds (spec core 2.2).
+const CONTROLLER_KEYS: &[&str] = &[
+    "AllowMixingStoragePoolDriver",
+    "AutoplaceTarget",
+    "BalanceResources",
+    "BackupShipping/TcpPortRange",
+    "Clone/BalanceAfterClone",
+    "DrbdOptions/",
+    "DrbdProxy/AutoEnable",
+    "Linstor/Drbd/auto-block-size",
+    "MaxFreeCapacityOversubscriptionRatio",
+    "MaxOversubscriptionRatio",
+    "MaxTotalCapacityOversubscriptionRatio",
+    "MinorNrAutoRange",
+    "SearchDomain",
+    "Snapshot/BalanceAfterRestore",
+    "SnapshotShipping/TcpPortRange",
+    "TcpPortAutoRange",
+    "TcpPortsBlocked",
+    "UpdateCacheInterval",
+];
+
+/// Whether a satellite heeds a property of the controller or of its node directly. DRBD's options are not among them:
+/// they reach a satellite as the sections of each resource.
+pub fn is_for_satellite(key: &str) -> bool {
+    !(key.starts_with("Aux/")
+        || CONTROLLER_NAMESPACES
+            .iter()
+            .any(|prefix| key.starts_with(prefix))
+        || CONTROLLER_KEYS.iter().any(|prefix| key.starts_with(prefix)))
+}
+
+/// What a satellite itself heeds: the controller's values, covered by those of the node.
+pub fn node_props(model: &Model, node: &Node) -> Props {
+    model
+        .controller
+        .props
+        .iter()
+        .chain(&node.props)
+        .filter(|(key, _)| is_for_satellite(key))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+/// What a satellite heeds of a pool: its own values, and options of the storage driver from further away.
+pub fn pool_props(model: &Model, pool: &Pool) -> Props {
+    let scope = Scope::pool(model, pool);
+    let mut props: Props = chain(model, Purpose::StorageDriver, &scope)
+        .namespace(STOR_DRIVER)
+        .into_iter()
+        .map(|(key, value)| (format!("{STOR_DRIVER}/{key}"), value))
+        .collect();
+    for (key, value) in &pool.props {
+        if !key.starts_with("Aux/") {
+            props.insert(key.clone(), value.clone());
+        }
+    }
+    props
+}
+
+/// What a satellite heeds of a volume: options of the storage driver, the file system to make, and throttles.
+pub fn volume_props(
+    model: &Model,
+    definition: &Definition,
+    resource: &Resource,
+    number: u32,
+) -> Props {
+    let scope = Scope::volume(model, definition, resource, number);
+    let driver = chain(model, Purpose::StorageDriver, &scope);
+    let mut props = Props::new();
+    for (key, value) in driver.namespace(STOR_DRIVER) {
+        let place = PLACE_OF_POOL.contains(&key.as_str()) || key.starts_with("internal/");
+        if !place {
+            props.insert(format!("{STOR_DRIVER}/{key}"), value);
+        }
+    }
+    for (key, value) in driver.namespace(THROTTLE) {
+        props.insert(format!("{THROTTLE}/{key}"), value);
+    }
+    for (key, value) in chain(model, Purpose::FileSystem, &scope).namespace(FILE_SYSTEM) {
+        props.insert(format!("{FILE_SYSTEM}/{key}"), value);
+    }
+    props
+}
