@@ -3,15 +3,17 @@
 use std::net::IpAddr;
 
 use linstor_api::kind::DrbdKind;
-
-use super::inherit::{Chain, Purpose, Scope, chain, effective};
-use super::{
-    AUTO_DISCARD_GRANULARITY, AUTO_RS_DISCARD_GRANULARITY, AUTO_VERIFY_ALGO,
-    AUTO_VERIFY_ALGO_DISABLE, DRBD_DISK, DRBD_HANDLERS, DRBD_NET, DRBD_PEER_DEVICE, DRBD_RESOURCE,
-    PREF_NIC, is_true,
+use linstor_api::prop::{
+    DRBD_AUTO_DISCARD_GRANULARITY, DRBD_AUTO_RS_DISCARD_GRANULARITY, DRBD_AUTO_VERIFY_ALGO,
+    DRBD_CURRENT_GI, DRBD_DISABLE_AUTO_VERIFY_ALGO, DRBD_DISK_OPTIONS,
+    DRBD_FORCE_INITIAL_SYNC_PERMANENT, DRBD_HANDLER_OPTIONS, DRBD_NET_OPTIONS,
+    DRBD_PEER_DEVICE_OPTIONS, DRBD_RESOURCE_OPTIONS, PREF_NIC, is_true,
 };
+
+use super::inherit::{Chain, Purpose, Scope, below, chain, effective};
 use crate::model::Model;
-use crate::row::{Definition, Node, Props, Resource};
+use crate::name::NodeName;
+use crate::row::{Definition, Props, Resource, VolumeDefinition};
 
 /// The sections of a resource that all its volumes and connections share. Keys stand without their namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,12 +42,14 @@ pub fn drbd_options(model: &Model, definition: &Definition, resource: &Resource)
     let scope = Scope::resource(model, definition, resource);
     let levels = chain(model, Purpose::DrbdResource, &scope);
     let mut sections = DrbdOptions {
-        options: levels.namespace(DRBD_RESOURCE),
-        net: levels.namespace(DRBD_NET),
-        disk: levels.namespace(DRBD_PEER_DEVICE),
-        handlers: levels.namespace(DRBD_HANDLERS),
+        options: levels.namespace(DRBD_RESOURCE_OPTIONS),
+        net: levels.namespace(DRBD_NET_OPTIONS),
+        disk: levels.namespace(DRBD_PEER_DEVICE_OPTIONS),
+        handlers: levels.namespace(DRBD_HANDLER_OPTIONS),
     };
-    sections.disk.append(&mut levels.namespace(DRBD_DISK));
+    sections
+        .disk
+        .append(&mut levels.namespace(DRBD_DISK_OPTIONS));
     drop_managed(&mut sections.disk, &levels);
     choose_verify_algorithm(model, definition, &levels, &mut sections.net);
     if kind_of(model, resource) == Some(DrbdKind::Drbd84) {
@@ -61,17 +65,17 @@ pub fn drbd_options(model: &Model, definition: &Definition, resource: &Resource)
 pub fn volume_disk_options(
     model: &Model,
     definition: &Definition,
-    resource: &Resource,
     number: u32,
+    resource: &Resource,
 ) -> Props {
     let scope = Scope::volume(model, definition, resource, number);
     let levels = chain(model, Purpose::DrbdVolume, &scope);
-    let mut disk = levels.namespace(DRBD_DISK);
+    let mut disk = levels.namespace(DRBD_DISK_OPTIONS);
     drop_managed(&mut disk, &levels);
     // While the controller keeps a granularity up, its own value on the volume definition is the only one that counts.
     if let Some(volume) = definition.volumes.get(&number) {
         for (option, _) in MANAGED {
-            if let Some(value) = volume.props.get(&format!("{DRBD_DISK}/{option}")) {
+            if let Some(value) = volume.props.get(&format!("{DRBD_DISK_OPTIONS}/{option}")) {
                 disk.insert((*option).to_owned(), value.clone());
             }
         }
@@ -82,16 +86,28 @@ pub fn volume_disk_options(
     disk
 }
 
-/// The sections of the connection between two replicas, seen from `resource`.
+/// The sections of the connection between two nodes, seen from `local`.
 pub fn connection_options(
     model: &Model,
     definition: &Definition,
-    resource: &Resource,
-    _peer: &Resource,
+    local: &NodeName,
+    _peer: &NodeName,
 ) -> ConnectionOptions {
-    let common = drbd_options(model, definition, resource);
+    let Some(resource) = model.resource(&definition.name, local) else {
+        return ConnectionOptions::default();
+    };
     let scope = Scope::resource(model, definition, resource);
-    let mut net = chain(model, Purpose::DrbdConnection, &scope).namespace(DRBD_NET);
+    // Only the resource and the node count for all connections of a resource but not for a single one, so that there
+    // is a difference only where one of them says something.
+    let differs = [Some(&resource.props), scope.node.map(|node| &node.props)]
+        .into_iter()
+        .flatten()
+        .any(|props| below(props, DRBD_NET_OPTIONS).next().is_some());
+    if !differs {
+        return ConnectionOptions::default();
+    }
+    let common = drbd_options(model, definition, resource);
+    let mut net = chain(model, Purpose::DrbdConnection, &scope).namespace(DRBD_NET_OPTIONS);
     net.retain(|key, value| common.net.get(key) != Some(value));
     if kind_of(model, resource) == Some(DrbdKind::Drbd84) {
         net.retain(|key, _| known84(NET_84, key));
@@ -104,16 +120,10 @@ pub fn connection_options(
 
 /// The address that peers reach a replica by: that of the preferred net interface, else of `default`, else of the
 /// first one; none when the node has no net interface.
-pub fn address_of(
-    model: &Model,
-    node: &Node,
-    definition: &Definition,
-    resource: &Resource,
-) -> Option<IpAddr> {
-    let scope = Scope {
-        node: Some(node),
-        ..Scope::resource(model, definition, resource)
-    };
+pub fn address_of(model: &Model, resource: &Resource) -> Option<IpAddr> {
+    let node = model.nodes.get(&resource.node)?;
+    let definition = model.definitions.get(&resource.name)?;
+    let scope = Scope::resource(model, definition, resource);
     let preferred = effective(model, Purpose::Address, &scope, PREF_NIC);
     let named = |wanted: &str| {
         node.net_interfaces
@@ -127,10 +137,31 @@ pub fn address_of(
         .map(|nic| nic.address)
 }
 
+/// The generation that all replicas of a volume start from; zeros when the volume definition has none, which no volume
+/// that was written to can have.
+pub fn day0_gi(volume: &VolumeDefinition) -> String {
+    let key = format!("DrbdOptions/{DRBD_CURRENT_GI}");
+    volume
+        .props
+        .get(&key)
+        .or_else(|| volume.props.get(DRBD_CURRENT_GI))
+        .cloned()
+        .unwrap_or_else(|| "0".repeat(16))
+}
+
+/// Whether new replicas are synchronised in full even where the day-0 generation could prove them equal. What counts is
+/// what was said when the first replica was made (spec core, trap 16).
+pub fn force_initial_sync(definition: &Definition) -> bool {
+    definition
+        .props
+        .get(DRBD_FORCE_INITIAL_SYNC_PERMANENT)
+        .is_some_and(|value| is_true(value))
+}
+
 /// Disk options that the controller keeps up itself, and the switches that stop it from doing so.
 const MANAGED: &[(&str, &str)] = &[
-    ("rs-discard-granularity", AUTO_RS_DISCARD_GRANULARITY),
-    ("discard-granularity", AUTO_DISCARD_GRANULARITY),
+    ("rs-discard-granularity", DRBD_AUTO_RS_DISCARD_GRANULARITY),
+    ("discard-granularity", DRBD_AUTO_DISCARD_GRANULARITY),
 ];
 
 fn drop_managed(disk: &mut Props, levels: &Chain<'_>) {
@@ -149,11 +180,16 @@ fn choose_verify_algorithm(
     net: &mut Props,
 ) {
     let policy = Scope::definition(definition);
-    let disabled = effective(model, Purpose::Policy, &policy, AUTO_VERIFY_ALGO_DISABLE);
+    let disabled = effective(
+        model,
+        Purpose::Policy,
+        &policy,
+        DRBD_DISABLE_AUTO_VERIFY_ALGO,
+    );
     if disabled.is_some_and(is_true) || net.contains_key("verify-alg") {
         return;
     }
-    if let Some(algorithm) = levels.get(AUTO_VERIFY_ALGO) {
+    if let Some(algorithm) = levels.get(DRBD_AUTO_VERIFY_ALGO) {
         net.insert("verify-alg".to_owned(), algorithm.to_owned());
     }
 }

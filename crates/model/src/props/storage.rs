@@ -54,7 +54,7 @@ pub fn is_for_satellite(key: &str) -> bool {
 }
 
 /// What a satellite itself heeds: the controller's values, covered by those of the node.
-pub fn node_props(model: &Model, node: &Node) -> Props {
+pub fn satellite_props(model: &Model, node: &Node) -> Props {
     model
         .controller
         .props
@@ -82,13 +82,17 @@ pub fn pool_props(model: &Model, pool: &Pool) -> Props {
 }
 
 /// What a satellite heeds of a volume: options of the storage driver, the file system to make, and throttles.
-pub fn volume_props(
+pub fn volume_storage_props(
     model: &Model,
     definition: &Definition,
-    resource: &Resource,
     number: u32,
+    resource: &Resource,
+    pool: Option<&Pool>,
 ) -> Props {
-    let scope = Scope::volume(model, definition, resource, number);
+    let scope = Scope {
+        pool,
+        ..Scope::volume(model, definition, resource, number)
+    };
     let driver = chain(model, Purpose::StorageDriver, &scope);
     let mut props = Props::new();
     for (key, value) in driver.namespace(STOR_DRIVER) {
