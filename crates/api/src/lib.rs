@@ -4,10 +4,11 @@
 //! model build on its kinds; the command line and the REST server build on its JSON types.
 //!
 //! Reading order: [`kind`] and [`reply`] first, then [`lenient`] (how every JSON type is read and written) and
-//! [`request`] (how a server reads a body), then one module per noun. [`flag`] and [`prop`] hold the words that appear
-//! inside flags and property maps, [`size`] turns `10G` into numbers and back.
+//! [`request`] (how a server reads a body), then one module per noun. [`flag`], [`prop`] and [`drbd_option`] hold the
+//! words that appear inside flags and property maps, [`size`] turns `10G` into numbers and back.
 
 pub mod code;
+pub mod drbd_option;
 pub mod flag;
 pub mod kind;
 pub mod lenient;

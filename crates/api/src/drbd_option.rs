@@ -1,0 +1,326 @@
+//! DRBD's options: which section of a resource file they belong to, and which values they take.
+//!
+//! An option `x` of section `Net` is the property `DrbdOptions/Net/x` and, on the command line, `--x` and `--unset-x`.
+
+use std::fmt;
+
+use crate::prop;
+use crate::size::{self, Rounding, SizeError, Unit};
+
+/// The section of a resource file an option stands in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Section {
+    /// `options { }`.
+    Resource,
+    /// `net { }`.
+    Net,
+    /// `disk { }`.
+    Disk,
+    /// `disk { }` of a connection.
+    PeerDevice,
+    /// `handlers { }`.
+    Handlers,
+}
+
+impl Section {
+    /// The namespace of its options' properties.
+    pub const fn namespace(self) -> &'static str {
+        match self {
+            Section::Resource => prop::DRBD_RESOURCE_OPTIONS,
+            Section::Net => prop::DRBD_NET_OPTIONS,
+            Section::Disk => prop::DRBD_DISK_OPTIONS,
+            Section::PeerDevice => prop::DRBD_PEER_DEVICE_OPTIONS,
+            Section::Handlers => prop::DRBD_HANDLER_OPTIONS,
+        }
+    }
+}
+
+/// Which values an option takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Domain {
+    /// `yes` or `no`.
+    Boolean,
+    /// Any text.
+    Text,
+    /// One of these words.
+    OneOf(&'static [&'static str]),
+    /// A number from the first to the second.
+    Number(u64, u64),
+    /// A number from the first to the second, or one of these words.
+    NumberOr(u64, u64, &'static [&'static str]),
+    /// A number from the first to the second, counted in this unit; may be written with another one (`10M`).
+    Size(u64, u64, Unit),
+}
+
+/// One option.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DrbdOption {
+    /// Its name in a resource file.
+    pub name: &'static str,
+    /// Its section.
+    pub section: Section,
+    /// Its values.
+    pub domain: Domain,
+}
+
+/// Where a set of options can be set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// Controller, resource group, resource definition: every option.
+    Resource,
+    /// Volume group, volume definition: options of a disk.
+    Volume,
+    /// Node connection, resource connection: options of a connection.
+    Connection,
+}
+
+/// Why a value does not fit an option.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ValueError {
+    /// It is none of these words.
+    NotOneOf(String, &'static [&'static str]),
+    /// It is no number in this range.
+    OutOfRange(String, u64, u64),
+    /// It is no size.
+    Size(SizeError),
+}
+
+impl fmt::Display for ValueError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ValueError::NotOneOf(given, words) => {
+                write!(
+                    f,
+                    "'{}' is not one of {}",
+                    given.escape_debug(),
+                    words.join(", ")
+                )
+            }
+            ValueError::OutOfRange(given, min, max) => {
+                write!(
+                    f,
+                    "'{}' is no number from {min} to {max}",
+                    given.escape_debug()
+                )
+            }
+            ValueError::Size(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ValueError {}
+
+const YES_NO: &[&str] = &["yes", "no"];
+
+impl DrbdOption {
+    /// The key of its property.
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.section.namespace(), self.name)
+    }
+
+    /// Whether it can be set there.
+    pub fn is_in(&self, scope: Scope) -> bool {
+        match scope {
+            Scope::Resource => true,
+            // Whether there is a bitmap at all belongs to the volume, although DRBD keeps it per peer.
+            Scope::Volume => self.section == Section::Disk || self.name == "bitmap",
+            Scope::Connection => matches!(self.section, Section::Net | Section::PeerDevice),
+        }
+    }
+
+    /// The value as it is stored, from the way a command line gives it: sizes may have any unit (bytes without one)
+    /// and are counted in the option's own.
+    pub fn parse(&self, given: &str) -> Result<String, ValueError> {
+        let Domain::Size(min, max, unit) = self.domain else {
+            return self.check(given);
+        };
+        let bytes =
+            size::parse_bytes(given, Unit::Byte, Rounding::Refuse).map_err(ValueError::Size)?;
+        // A little too much is cut as in LINSTOR; but "off" must not come out of a number that is not zero.
+        let count = bytes / unit.bytes();
+        if count == 0 && bytes > 0 {
+            return Err(ValueError::Size(SizeError::NotWhole(given.to_owned())));
+        }
+        in_range(given, Some(count), min, max)
+    }
+
+    /// The value as it is stored, from the way it stands in a property: numbers without units, booleans in any case.
+    pub fn check(&self, given: &str) -> Result<String, ValueError> {
+        let not_one_of = |words| Err(ValueError::NotOneOf(given.to_owned(), words));
+        match self.domain {
+            Domain::Text => Ok(given.to_owned()),
+            Domain::Boolean => match given.to_ascii_lowercase() {
+                word if YES_NO.contains(&word.as_str()) => Ok(word),
+                _ => not_one_of(YES_NO),
+            },
+            Domain::OneOf(words) if words.contains(&given) => Ok(given.to_owned()),
+            Domain::OneOf(words) => not_one_of(words),
+            Domain::NumberOr(_, _, words) if words.contains(&given) => Ok(given.to_owned()),
+            Domain::Number(min, max)
+            | Domain::NumberOr(min, max, _)
+            | Domain::Size(min, max, _) => in_range(given, given.parse().ok(), min, max),
+        }
+    }
+}
+
+fn in_range(given: &str, number: Option<u64>, min: u64, max: u64) -> Result<String, ValueError> {
+    match number {
+        Some(number) if (min..=max).contains(&number) => Ok(number.to_string()),
+        _ => Err(ValueError::OutOfRange(given.to_owned(), min, max)),
+    }
+}
+
+macro_rules! options {
+    ($($name:literal => $section:ident, $domain:expr;)+) => {
+        /// Every option, by section and name.
+        pub const ALL: &[DrbdOption] = &[
+            $(DrbdOption { name: $name, section: Section::$section, domain: $domain },)+
+        ];
+    };
+}
+
+use Domain::{Boolean, Number, NumberOr, OneOf, Size, Text};
+
+options! {
+    "auto-promote" => Resource, Boolean;
+    "auto-promote-timeout" => Resource, Number(0, 600);
+    "cpu-mask" => Resource, Text;
+    "drbd8-api-compatibility" => Resource, Boolean;
+    "max-io-depth" => Resource, Size(4, 4294967295, Unit::Byte);
+    "on-no-data-accessible" => Resource, OneOf(&["io-error", "suspend-io"]);
+    "on-no-quorum" => Resource, OneOf(&["io-error", "suspend-io"]);
+    "on-suspended-primary-outdated" => Resource, OneOf(&["disconnect", "force-secondary"]);
+    "peer-ack-delay" => Resource, Number(1, 10000);
+    "peer-ack-window" => Resource, Size(2048, 204800, Unit::Sector);
+    "quorum" => Resource, NumberOr(1, 32, &["off", "majority", "all"]);
+    "quorum-minimum-redundancy" => Resource, NumberOr(1, 32, &["off", "majority", "all"]);
+    "twopc-retry-timeout" => Resource, Number(1, 50);
+    "twopc-timeout" => Resource, Number(50, 600);
+    "after-sb-0pri" => Net, OneOf(&["disconnect", "discard-younger-primary", "discard-older-primary", "discard-zero-changes", "discard-least-changes", "discard-local", "discard-remote"]);
+    "after-sb-1pri" => Net, OneOf(&["disconnect", "consensus", "discard-secondary", "call-pri-lost-after-sb", "violently-as0p"]);
+    "after-sb-2pri" => Net, OneOf(&["disconnect", "call-pri-lost-after-sb", "violently-as0p"]);
+    "allow-remote-read" => Net, Boolean;
+    "allow-two-primaries" => Net, Boolean;
+    "always-asbp" => Net, Boolean;
+    "congestion-extents" => Net, Size(67, 65534, Unit::Byte);
+    "congestion-fill" => Net, Size(0, 20971520, Unit::Sector);
+    "connect-int" => Net, Number(1, 120);
+    "cram-hmac-alg" => Net, Text;
+    "csums-after-crash-only" => Net, Boolean;
+    "csums-alg" => Net, Text;
+    "data-integrity-alg" => Net, Text;
+    "fencing" => Net, OneOf(&["dont-care", "resource-only", "resource-and-stonith"]);
+    "ko-count" => Net, Number(0, 200);
+    "load-balance-paths" => Net, Boolean;
+    "max-buffers" => Net, Size(32, 131072, Unit::Byte);
+    "max-epoch-size" => Net, Number(1, 20000);
+    "on-congestion" => Net, OneOf(&["block", "pull-ahead", "disconnect"]);
+    "ping-int" => Net, Number(1, 120);
+    "ping-timeout" => Net, Number(1, 300);
+    "protocol" => Net, OneOf(&["A", "B", "C"]);
+    "rcvbuf-size" => Net, Size(0, 134217728, Unit::Byte);
+    "rdma-ctrl-rcvbuf-size" => Net, Number(0, 10485760);
+    "rdma-ctrl-sndbuf-size" => Net, Number(0, 10485760);
+    "rr-conflict" => Net, OneOf(&["disconnect", "call-pri-lost", "violently", "retry-connect", "auto-discard"]);
+    "shared-secret" => Net, Text;
+    "sndbuf-size" => Net, Size(0, 134217728, Unit::Byte);
+    "socket-check-timeout" => Net, Number(0, 300);
+    "tcp-cork" => Net, Boolean;
+    "timeout" => Net, Number(1, 600);
+    "tls" => Net, Boolean;
+    "tls-certificate" => Net, Text;
+    "tls-keyring" => Net, Text;
+    "tls-privkey" => Net, Text;
+    "transport" => Net, Text;
+    "use-rle" => Net, Boolean;
+    "verify-alg" => Net, Text;
+    "al-extents" => Disk, Size(67, 65534, Unit::Byte);
+    "al-updates" => Disk, Boolean;
+    "block-size" => Disk, Number(512, 4096);
+    "disable-write-same" => Disk, Boolean;
+    "discard-granularity" => Disk, Number(0, 134217728);
+    "discard-zeroes-if-aligned" => Disk, Boolean;
+    "disk-barrier" => Disk, Boolean;
+    "disk-drain" => Disk, Boolean;
+    "disk-flushes" => Disk, Boolean;
+    "disk-timeout" => Disk, Number(0, 6000);
+    "diskless" => Disk, Boolean;
+    "max-bio-size" => Disk, Number(512, 1048576);
+    "md-flushes" => Disk, Boolean;
+    "on-io-error" => Disk, OneOf(&["pass_on", "call-local-io-error", "detach"]);
+    "read-balancing" => Disk, OneOf(&["prefer-local", "prefer-remote", "round-robin", "least-pending", "when-congested-remote", "32K-striping", "64K-striping", "128K-striping", "256K-striping", "512K-striping", "1M-striping"]);
+    "resync-after" => Disk, Text;
+    "rs-discard-granularity" => Disk, Size(0, 1048576, Unit::Byte);
+    "bitmap" => PeerDevice, Boolean;
+    "c-delay-target" => PeerDevice, Number(1, 100);
+    "c-fill-target" => PeerDevice, Size(0, 1048576, Unit::Sector);
+    "c-max-rate" => PeerDevice, Size(0, 4194304, Unit::KiB);
+    "c-min-rate" => PeerDevice, Size(0, 4194304, Unit::KiB);
+    "c-plan-ahead" => PeerDevice, Number(0, 300);
+    "peer-tiebreaker" => PeerDevice, Boolean;
+    "resync-rate" => PeerDevice, Size(1, 8388608, Unit::KiB);
+    "resync-without-replication" => PeerDevice, Boolean;
+    "after-resync-target" => Handlers, Text;
+    "before-resync-source" => Handlers, Text;
+    "before-resync-target" => Handlers, Text;
+    "fence-peer" => Handlers, Text;
+    "initial-split-brain" => Handlers, Text;
+    "local-io-error" => Handlers, Text;
+    "out-of-sync" => Handlers, Text;
+    "pri-lost" => Handlers, Text;
+    "pri-lost-after-sb" => Handlers, Text;
+    "pri-on-incon-degr" => Handlers, Text;
+    "quorum-lost" => Handlers, Text;
+    "split-brain" => Handlers, Text;
+    "unfence-peer" => Handlers, Text;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn option(name: &str) -> &'static DrbdOption {
+        ALL.iter().find(|option| option.name == name).unwrap()
+    }
+
+    /// The numbers of options that LINSTOR's command line offers.
+    #[test]
+    fn scopes_hold_as_many_options_as_linstors() {
+        let count = |scope| ALL.iter().filter(|option| option.is_in(scope)).count();
+        assert_eq!(count(Scope::Resource), 91);
+        assert_eq!(count(Scope::Volume), 18);
+        assert_eq!(count(Scope::Connection), 47);
+    }
+
+    /// A name stands once per section, so a key names one option.
+    #[test]
+    fn keys_are_unique() {
+        let mut keys: Vec<String> = ALL.iter().map(DrbdOption::key).collect();
+        keys.sort();
+        keys.dedup();
+        assert_eq!(keys.len(), ALL.len());
+        assert_eq!(option("protocol").key(), "DrbdOptions/Net/protocol");
+    }
+
+    /// Values are checked, and sizes counted in the unit DRBD expects.
+    #[test]
+    fn values_are_checked_and_converted() {
+        assert_eq!(option("protocol").parse("C"), Ok("C".into()));
+        assert!(option("protocol").parse("D").is_err());
+        assert_eq!(option("allow-two-primaries").parse("Yes"), Ok("yes".into()));
+        assert_eq!(option("c-max-rate").parse("100M"), Ok("102400".into()));
+        assert_eq!(option("c-max-rate").parse("102400"), Ok("100".into()));
+        assert_eq!(option("c-max-rate").check("100"), Ok("100".into()));
+        assert!(option("c-max-rate").parse("100").is_err());
+        assert_eq!(option("quorum").parse("majority"), Ok("majority".into()));
+        assert_eq!(option("quorum").parse("3"), Ok("3".into()));
+        assert_eq!(
+            option("quorum").parse("33").unwrap_err().to_string(),
+            "'33' is no number from 1 to 32"
+        );
+        assert_eq!(
+            option("fence-peer").parse("/bin/x y"),
+            Ok("/bin/x y".into())
+        );
+    }
+}
