@@ -149,6 +149,7 @@ impl Draft {
         for (number, volume) in &row.volumes {
             if let Some(minor) = volume.minor {
                 self.model.minors.insert(minor, (name.clone(), *number));
+                self.model.used_minors.insert(minor);
             }
         }
         self.model.definitions.insert(name.clone(), Arc::new(row));
@@ -167,6 +168,8 @@ impl Draft {
         add(&mut self.model.replicas, &name, &node);
         for port in row.drbd.iter().flat_map(|drbd| &drbd.ports) {
             self.model.ports.insert((node.clone(), *port), name.clone());
+            let used = self.model.used_ports.entry(node.clone()).or_default();
+            used.insert(u32::from(*port));
         }
         self.model
             .resources
@@ -239,6 +242,7 @@ impl Draft {
         take(&mut self.model.definitions_by_group, &old.group, name);
         for minor in old.volumes.values().filter_map(|volume| volume.minor) {
             self.model.minors.remove(&minor);
+            self.model.used_minors.remove(minor);
         }
         self.reserve(name, false);
     }
@@ -252,6 +256,9 @@ impl Draft {
         take(&mut self.model.replicas, name, node);
         for port in old.drbd.iter().flat_map(|drbd| &drbd.ports) {
             self.model.ports.remove(&(node.clone(), *port));
+            if let Some(used) = self.model.used_ports.get_mut(node) {
+                used.remove(u32::from(*port));
+            }
         }
     }
 

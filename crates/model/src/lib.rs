@@ -7,11 +7,14 @@
 pub mod draft;
 pub mod model;
 pub mod name;
+pub mod numbers;
 pub mod observed;
-pub mod props;
 pub mod phase;
+pub mod project;
+pub mod props;
 pub mod row;
 pub mod sizing;
+pub mod stack;
 
 pub use draft::Draft;
 pub use model::Model;

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use crate::name::{GroupName, KvsName, NodeName, PoolName, ResourceName};
+use crate::numbers::Used;
 use crate::row::{
     Controller, Definition, Group, KeyValueStore, Node, Pool, PoolDefinition, Props, Resource,
 };
@@ -141,6 +142,8 @@ pub struct Model {
     pub(crate) definitions_by_group: OrdMap<GroupName, OrdSet<ResourceName>>,
     pub(crate) minors: OrdMap<u32, (ResourceName, u32)>,
     pub(crate) ports: OrdMap<(NodeName, u16), ResourceName>,
+    pub(crate) used_minors: Used,
+    pub(crate) used_ports: OrdMap<NodeName, Used>,
     pub(crate) pool_use: OrdMap<(NodeName, PoolName), PoolUse>,
     pub(crate) pending: OrdSet<ResourceName>,
 }
@@ -167,6 +170,8 @@ impl Model {
             definitions_by_group: OrdMap::new(),
             minors: OrdMap::new(),
             ports: OrdMap::new(),
+            used_minors: Used::default(),
+            used_ports: OrdMap::new(),
             pool_use: OrdMap::new(),
             pending: OrdSet::new(),
         }

@@ -75,19 +75,29 @@ fn reached(observed: &Observed, replica: &Resource, since: Since) -> bool {
 /// True once a replica is up to date and every other one that is online has made its metadata, so that the replicas of
 /// the first deployment all get the day-0 shortcut, whichever is faster.
 fn mark_initialized(draft: &mut Draft, observed: &Observed, name: &ResourceName) -> bool {
-    let Some(definition) = draft.definitions.get(name).cloned() else { return false };
+    let Some(definition) = draft.definitions.get(name).cloned() else {
+        return false;
+    };
     let disks: Vec<BTreeMap<u32, String>> = draft
         .replicas_of(name)
         .filter(|replica| !is_diskless(replica) && !replica.phase.is_deleting())
         .filter(|replica| observed.is_online(&replica.node))
         .map(|replica| {
-            let status = observed.live(name, &replica.node).filter(|status| status.uuid == replica.uuid);
+            let status = observed
+                .live(name, &replica.node)
+                .filter(|status| status.uuid == replica.uuid);
             let volumes = status.into_iter().flat_map(|status| &status.volumes);
-            volumes.filter_map(|volume| Some((volume.number, volume.disk_state.clone()?))).collect()
+            volumes
+                .filter_map(|volume| Some((volume.number, volume.disk_state.clone()?)))
+                .collect()
         })
         .collect();
     let has_history = |number: u32| {
-        let states = || disks.iter().map(|disk| disk.get(&number).map(String::as_str));
+        let states = || {
+            disks
+                .iter()
+                .map(|disk| disk.get(&number).map(String::as_str))
+        };
         states().any(|state| state == Some("UpToDate"))
             && states().all(|state| state.is_some_and(|state| state != "Diskless"))
     };

@@ -9,7 +9,7 @@ use linstor_wire::spec::{
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
 use crate::props;
-use crate::row::{Definition, Node, Pool, Resource, ResizeStep, ResourcePhase, VolumeDefinition};
+use crate::row::{Definition, Node, Pool, ResizeStep, Resource, ResourcePhase, VolumeDefinition};
 use crate::sizing;
 
 /// What a node is and which pools it has; none when there is no such node.
@@ -53,7 +53,10 @@ pub fn resource_spec(model: &Model, name: &ResourceName, node: &NodeName) -> Opt
     let destroy_storage = match &replica.phase {
         ResourcePhase::RemovingDisk { storage, .. } => storage
             .iter()
-            .map(|(number, pool)| StorageRef { number: *number, pool: pool.to_string() })
+            .map(|(number, pool)| StorageRef {
+                number: *number,
+                pool: pool.to_string(),
+            })
             .collect(),
         _ => Vec::new(),
     };
@@ -104,19 +107,32 @@ fn volume_spec(
     VolumeSpec {
         number,
         pool: pool.to_string(),
-        target: if volume.deleting.is_some() { Target::Destroyed } else { Target::Up },
+        target: if volume.deleting.is_some() {
+            Target::Destroyed
+        } else {
+            Target::Up
+        },
         usable_kib: sizing::usable_kib(definition, volume, replica),
         backing_kib: sizing::backing_kib(definition, volume, replica),
-        props: props::volume_storage_props(model, definition, number, replica, row.map(|row| &**row)),
+        props: props::volume_storage_props(
+            model,
+            definition,
+            number,
+            replica,
+            row.map(|row| &**row),
+        ),
         drbd,
     }
 }
 
 fn grows_here(volume: &VolumeDefinition, node: &NodeName) -> bool {
-    volume.resize.as_ref().is_some_and(|resize| match &resize.step {
-        ResizeStep::Storage => false,
-        ResizeStep::Drbd { on } => on == node,
-    })
+    volume
+        .resize
+        .as_ref()
+        .is_some_and(|resize| match &resize.step {
+            ResizeStep::Storage => false,
+            ResizeStep::Drbd { on } => on == node,
+        })
 }
 
 /// The pool of a replica's volume; none for a diskless one.
@@ -138,11 +154,14 @@ fn initial_state(
 ) -> InitialState {
     let first = volume.first_copy_on.as_ref() == Some(&replica.node);
     let zero = pool_of(model, replica, number).is_none_or(|pool| pool.kind.new_volume_is_zero());
-    let host = model.node(&replica.node).and_then(|node| node.host.as_ref());
+    let host = model
+        .node(&replica.node)
+        .and_then(|node| node.host.as_ref());
     let one_bitmap = host.is_some_and(|host| host.drbd == Some(DrbdKind::Drbd84));
     if first && !volume.initialized {
         InitialState::First
-    } else if zero && !props::force_initial_sync(definition) && !(one_bitmap && volume.initialized) {
+    } else if zero && !props::force_initial_sync(definition) && !(one_bitmap && volume.initialized)
+    {
         InitialState::SameAsDay0
     } else {
         InitialState::FullSync
