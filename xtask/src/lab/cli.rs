@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use clap::Subcommand;
 
 use super::state::{self, LabDir};
-use super::{Exec, Lab, LabConfig, Node, guest, requirements};
+use super::{Exec, HOST_ADDRESS, Lab, LabConfig, Node, TimedOut, guest, requirements};
 
 /// Arguments of `cargo xtask lab`.
 #[derive(clap::Args)]
@@ -174,8 +174,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             if stdin {
                 exec = exec.stdin(io::stdin());
             }
-            let status = open()?.stream(node, exec, &mut io::stdout(), &mut io::stderr())?;
-            return Ok(exit_code(status));
+            return Ok(exec_here(&open()?, node, exec));
         }
         Action::Spawn {
             label,
@@ -228,6 +227,17 @@ fn up(config: LabConfig) -> Result<()> {
     Ok(())
 }
 
+/// Like `timeout`: 124 when it took too long, 125 when there is no status to pass on.
+fn exec_here(lab: &Lab, node: Node, exec: Exec) -> ExitCode {
+    match lab.stream(node, exec, &mut io::stdout(), &mut io::stderr()) {
+        Ok(status) => exit_code(status),
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::from(if error.is::<TimedOut>() { 124 } else { 125 })
+        }
+    }
+}
+
 /// As a shell would report it: 128 and the signal's number for a killed command.
 fn exit_code(status: std::process::ExitStatus) -> ExitCode {
     let code = status
@@ -267,7 +277,7 @@ fn status(name: &str) -> Result<()> {
                 state.release, config.memory_mib
             );
             println!("folder {} (/mnt in guests)", dir.root().display());
-            println!("network namespace {}", state.netns);
+            println!("network namespace {}, host {HOST_ADDRESS}", state.netns);
             if !state.ready {
                 println!("`up` did not finish: `down` it, or `up` again");
             }

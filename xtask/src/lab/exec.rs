@@ -1,5 +1,6 @@
 //! Commands in a guest, seen from the host.
 
+use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::os::unix::process::ExitStatusExt;
@@ -17,6 +18,22 @@ pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(120);
 
 /// How often a silent connection is checked for a guest that lost its power.
 const TICK: Duration = Duration::from_millis(500);
+
+/// A command did not end in time and was killed.
+#[derive(Debug)]
+pub struct TimedOut(Duration);
+
+impl fmt::Display for TimedOut {
+    fn fmt(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.0.as_secs_f32();
+        write!(
+            to,
+            "no end after {seconds:.0} s (the timeout); the command was killed"
+        )
+    }
+}
+
+impl std::error::Error for TimedOut {}
 
 /// A command for a guest, with everything about it that has a default.
 pub struct Exec {
@@ -101,8 +118,7 @@ pub(super) fn stream(
     }
     loop {
         let Some(frame) = connection.receive()? else {
-            let seconds = exec.timeout.as_secs_f32();
-            bail!("no end after {seconds:.0} s (the timeout); the command was killed");
+            return Err(TimedOut(exec.timeout).into());
         };
         match frame.kind {
             Kind::Stdout => stdout

@@ -123,7 +123,13 @@ fn kernel_command(dir: &LabDir, state: &State, node: Node) -> Command {
         "quiet",
     ]);
     // Relative paths: sockets have short names, and the command line a limit.
-    command.args(["uml_dir=.", "umid=um", "con=null", "con0=fd:0,fd:1"]);
+    command.args([
+        "uml_dir=.",
+        "umid=um",
+        "pty.legacy_count=0",
+        "con=null",
+        "con0=fd:0,fd:1",
+    ]);
     for disk in 0..state.config.disks {
         command.arg(format!("ubd{disk}={}", disk_file(disk)));
     }

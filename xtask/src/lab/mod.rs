@@ -40,7 +40,7 @@ use network::Pair;
 use protocol::{AGENT_PORT, Reply, Request};
 use state::{LabDir, State};
 
-pub use exec::{Exec, TIMEOUT_DEFAULT};
+pub use exec::{Exec, TimedOut};
 pub use node::{HOST_ADDRESS, Node};
 
 /// Where guests see the lab's folder.
@@ -111,11 +111,6 @@ pub struct Background {
 }
 
 impl Background {
-    /// Where it runs.
-    pub fn node(&self) -> Node {
-        self.node
-    }
-
     /// Its process id in the guest.
     pub fn pid(&self) -> i32 {
         self.pid
@@ -215,11 +210,6 @@ impl Lab {
     /// The file with everything a guest's console printed.
     pub fn console(&self, node: impl Into<Node>) -> PathBuf {
         self.dir.console(node.into())
-    }
-
-    /// Name of the network namespace, for `ip netns exec`.
-    pub fn netns(&self) -> &str {
-        self.netns.name()
     }
 
     /// Runs `action` on a thread inside the lab's network: there the host reaches guests at

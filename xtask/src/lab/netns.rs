@@ -30,11 +30,6 @@ impl Netns {
         }
     }
 
-    /// Its name, as in `ip netns exec NAME`.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
     fn path(&self) -> PathBuf {
         Path::new("/run/netns").join(&self.name)
     }

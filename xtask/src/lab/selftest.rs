@@ -1,5 +1,484 @@
-//! x
-use std::{path::PathBuf, process::ExitCode};
-pub fn run(_: &str, _: Option<PathBuf>, _: Option<PathBuf>) -> anyhow::Result<ExitCode> {
-    Ok(ExitCode::SUCCESS)
+//! `cargo xtask lab selftest`: everything the lab promises, tried out.
+
+mod report;
+mod storage;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::signal::Signal;
+
+use super::netns::Netns;
+use super::protocol::AGENT_PORT;
+use super::state::LabDir;
+use super::{Exec, GUEST_SHARE, Lab, LabConfig, Node};
+use report::Report;
+
+/// What three guests may take to come up on a small machine.
+const UP_LIMIT: Duration = Duration::from_secs(60);
+
+/// What an `exec` may add to the command's own time.
+const LATENCY_LIMIT: Duration = Duration::from_millis(100);
+
+/// Runs all checks in labs called `name` and `name`-b; the result says whether all passed.
+pub fn run(name: &str, kernel: Option<PathBuf>, modules: Option<PathBuf>) -> Result<ExitCode> {
+    // The default lab is somebody's work.
+    let name = if name == "default" { "selftest" } else { name };
+    let config = LabConfig {
+        name: name.to_owned(),
+        disks: 2,
+        disk_bytes: 1 << 30,
+        kernel,
+        modules,
+        replace: true,
+        ..LabConfig::default()
+    };
+    let mounts = fs::read_to_string("/proc/mounts")?;
+    let mut report = Report::default();
+    let mut started = None;
+    report.check("three nodes come up", || {
+        let start = Instant::now();
+        started = Some(Lab::up(config.clone())?.down_on_drop(true));
+        let took = start.elapsed();
+        ensure!(took < UP_LIMIT, "{took:.1?} is too long");
+        Ok(())
+    });
+    if let Some(lab) = started {
+        commands(&mut report, &lab);
+        report.check("a cut stops one link, both ways, and no other", || {
+            cables(&lab)
+        });
+        report.check("a node without any link still runs commands", || {
+            cut_off(&lab)
+        });
+        storage::run(&mut report, &lab);
+        report.check("after a power cut, what was synced is there", || {
+            power(&lab)
+        });
+        report.check("two labs run side by side", || second_lab(&lab, &config));
+        report.check("a lab whose processes were all killed starts again", || {
+            killed_lab_starts_again(&lab, &config)
+        });
+        report.check(
+            "a program killed in the middle of `up` is cleaned up after",
+            || killed_up_is_cleaned(&config),
+        );
+        report.check("nothing is left after `down`", || {
+            lab.down()?;
+            leftovers(name, &mounts)
+        });
+    }
+    Ok(report.finish())
+}
+
+fn commands(report: &mut Report, lab: &Lab) {
+    report.check("arguments, streams, input and exit codes are exact", || {
+        exact(lab)
+    });
+    report.check("commands start promptly", || latency(lab));
+    report.check("commands run side by side on one node", || {
+        side_by_side(lab)
+    });
+    report.check("megabytes pass in both directions", || bulk(lab));
+    report.check("a command that takes too long is killed", || times_out(lab));
+    report.check("a command is killed when its caller goes away", || {
+        caller_goes(lab)
+    });
+    report.check("a detached command stays and blocks nobody", || {
+        detached(lab)
+    });
+    report.check("a spawned command logs where the host sees it", || {
+        spawned(lab)
+    });
+    report.check("nodes know each other by name", || names(lab));
+    report.check("the lab's folder is shared", || shared(lab));
+}
+
+fn exact(lab: &Lab) -> Result<()> {
+    let odd = ["a b", "it's \"q\"", "line\nbreak", "$HOME `id` \\", "", "ü"];
+    let mut argv = vec!["printf", "[%s]"];
+    argv.extend(odd);
+    let said = lab.exec_ok(1, &argv)?;
+    let wanted: String = odd.iter().map(|word| format!("[{word}]")).collect();
+    ensure!(said == wanted, "{said:?}");
+    let output = lab.exec(1, &["sh", "-c", "echo out; echo err >&2; exit 7"])?;
+    ensure!(output.status.code() == Some(7), "{:?}", output.status);
+    ensure!(
+        output.stdout == b"out\n" && output.stderr == b"err\n",
+        "{output:?}"
+    );
+    let killed = lab.exec(1, &["sh", "-c", "kill -9 $$"])?;
+    ensure!(
+        killed.status.to_string().contains("signal: 9"),
+        "{:?}",
+        killed.status
+    );
+    let exec = Exec::new(&["sh", "-c", "cat; echo $X; pwd"]);
+    let exec = exec.stdin(&b"in\n"[..]).env("X", "y").cwd("/proc");
+    ensure!(lab.run_ok(1, exec)? == "in\ny\n/proc\n");
+    ensure!(lab.exec(1, &["no-such-program"]).is_err());
+    ensure!(lab.exec(9, &["true"]).is_err());
+    Ok(())
+}
+
+fn latency(lab: &Lab) -> Result<()> {
+    let mut times = Vec::new();
+    for _ in 0..9 {
+        let start = Instant::now();
+        lab.exec_ok(1, &["true"])?;
+        times.push(start.elapsed());
+    }
+    times.sort();
+    ensure!(
+        times[4] < LATENCY_LIMIT,
+        "the middle one of nine took {:?}",
+        times[4]
+    );
+    Ok(())
+}
+
+fn side_by_side(lab: &Lab) -> Result<()> {
+    let start = Instant::now();
+    thread::scope(|scope| {
+        let runs: Vec<_> = (0..8)
+            .map(|number| {
+                let word = number.to_string();
+                let argv = [
+                    "sh".to_owned(),
+                    "-c".into(),
+                    "sleep 1; echo $0".into(),
+                    word.clone(),
+                ];
+                scope.spawn(move || Ok((lab.exec_ok(1, &argv)?, word)))
+            })
+            .collect();
+        for run in runs {
+            let (said, word) = run.join().unwrap_or_else(|_| bail!("a thread panicked"))?;
+            ensure!(said.trim() == word, "{said:?} for {word}");
+        }
+        Ok(())
+    })?;
+    ensure!(
+        start.elapsed() < Duration::from_secs(5),
+        "one after the other"
+    );
+    Ok(())
+}
+
+fn bulk(lab: &Lab) -> Result<()> {
+    let block: Vec<u8> = (0..8 << 20)
+        .map(|index: u32| (index ^ (index >> 9)) as u8)
+        .collect();
+    let output = lab.run(
+        1,
+        Exec::new(&["cat"]).stdin(std::io::Cursor::new(block.clone())),
+    )?;
+    ensure!(
+        output.stdout == block,
+        "{} bytes came back",
+        output.stdout.len()
+    );
+    // A command that stops reading is not waited for.
+    lab.run_ok(1, Exec::new(&["true"]).stdin(std::io::Cursor::new(block)))?;
+    Ok(())
+}
+
+fn times_out(lab: &Lab) -> Result<()> {
+    let exec = Exec::new(&["sleep", "7101"]).timeout(Duration::from_secs(1));
+    let Err(error) = lab.run(1, exec) else {
+        bail!("it did not")
+    };
+    ensure!(format!("{error:#}").contains("timeout"), "{error:#}");
+    until(|| Ok(!runs(lab, 1, "sleep 7101")?))
+}
+
+fn caller_goes(lab: &Lab) -> Result<()> {
+    let name = lab.config().name.clone();
+    let mut caller = Command::new(std::env::current_exe()?);
+    caller.args([
+        "lab", "--name", &name, "exec", "node1", "--", "sleep", "7102",
+    ]);
+    let mut caller = caller.stdin(Stdio::null()).spawn()?;
+    let started = until(|| runs(lab, 1, "sleep 7102"));
+    caller.kill()?;
+    caller.wait()?;
+    started.context("it never ran")?;
+    until(|| Ok(!runs(lab, 1, "sleep 7102")?))
+}
+
+fn detached(lab: &Lab) -> Result<()> {
+    let start = Instant::now();
+    // Also with the caller's streams still open.
+    let said = lab.exec_ok(
+        1,
+        &["sh", "-c", "nohup sleep 7103 & setsid sleep 7104 & echo x"],
+    )?;
+    ensure!(
+        said == "x\n" && start.elapsed() < Duration::from_secs(2),
+        "{said:?}"
+    );
+    ensure!(
+        runs(lab, 1, "sleep 7103")? && runs(lab, 1, "sleep 7104")?,
+        "they are gone"
+    );
+    lab.exec_ok(1, &["pkill", "-f", "sleep 710[34]"])?;
+    Ok(())
+}
+
+fn spawned(lab: &Lab) -> Result<()> {
+    let script = "echo begin; echo problem >&2; exec sleep 7105";
+    let background = lab.spawn(2, "selftest", Exec::new(&["sh", "-c", script]))?;
+    let log = || fs::read_to_string(background.log()).unwrap_or_default();
+    until(|| Ok(log().contains("begin") && log().contains("problem")))?;
+    ensure!(lab.poll(&background)?.is_none(), "it ended");
+    lab.signal(&background, Signal::SIGTERM)?;
+    let status = lab.wait(&background, Duration::from_secs(5))?;
+    ensure!(status.to_string().contains("signal: 15"), "{status}");
+    lab.signal(&background, Signal::SIGTERM)
+        .context("signal what has ended")?;
+    Ok(())
+}
+
+fn names(lab: &Lab) -> Result<()> {
+    for node in lab.nodes() {
+        ensure!(lab.exec_ok(node, &["hostname"])?.trim() == node.to_string());
+        let hosts = lab.exec_ok(node, &["getent", "hosts", "node2"])?;
+        ensure!(hosts.starts_with("10.77.0.2 "), "{hosts}");
+        for peer in lab.nodes() {
+            ensure!(reaches(lab, node, peer)?, "{node} does not reach {peer}");
+        }
+    }
+    Ok(())
+}
+
+fn shared(lab: &Lab) -> Result<()> {
+    let guest_path = format!("{GUEST_SHARE}/shared");
+    fs::write(lab.share().join("shared"), "from the host")?;
+    ensure!(lab.exec_ok(1, &["cat", &guest_path])? == "from the host");
+    lab.run_ok(
+        2,
+        Exec::new(&["tee", &guest_path]).stdin(&b"from node2"[..]),
+    )?;
+    ensure!(fs::read(lab.share().join("shared"))? == b"from node2");
+    ensure!(lab.exec_ok(1, &["cat", &guest_path])? == "from node2");
+    Ok(())
+}
+
+fn cables(lab: &Lab) -> Result<()> {
+    lab.cut(1, 2)?;
+    ensure!(lab.cuts()?.len() == 1);
+    for (from, to, passes) in [(1, 2, false), (2, 1, false), (1, 3, true), (3, 2, true)] {
+        ensure!(
+            reaches(lab, from.into(), to.into())? == passes,
+            "node{from} to node{to}"
+        );
+    }
+    lab.heal(1, 2)?;
+    ensure!(
+        reaches(lab, 1.into(), 2.into())?,
+        "healed, but nothing passes"
+    );
+    Ok(())
+}
+
+fn cut_off(lab: &Lab) -> Result<()> {
+    lab.cut_off(3)?;
+    for (from, to, passes) in [(1, 3, false), (3, 2, false), (1, 2, true)] {
+        ensure!(
+            reaches(lab, from.into(), to.into())? == passes,
+            "node{from} to node{to}"
+        );
+    }
+    lab.heal_node(3)?;
+    ensure!(
+        reaches(lab, 3.into(), 1.into())?,
+        "healed, but nothing passes"
+    );
+    lab.cut_off(1)?;
+    lab.heal_all()?;
+    ensure!(lab.cuts()?.is_empty() && reaches(lab, 1.into(), 2.into())?);
+    Ok(())
+}
+
+fn power(lab: &Lab) -> Result<()> {
+    let kept = [
+        "/var/lib/linstor/a",
+        "/var/lib/linstor.d/a",
+        "/etc/linstor/a",
+        "/var/lib/a",
+    ];
+    for path in kept {
+        write_synced(lab, 3, path, "kept")?;
+    }
+    lab.exec_ok(3, &["touch", "/root/lost", "/run/lost"])?;
+    lab.cut(1, 3)?;
+    lab.kill(3)?;
+    ensure!(!lab.has_power(3) && lab.exec(3, &["true"]).is_err() && lab.has_power(1));
+    lab.boot(3)?;
+    for path in kept {
+        ensure!(lab.exec_ok(3, &["cat", path])? == "kept", "{path} is lost");
+    }
+    for path in ["/root/lost", "/run/lost"] {
+        ensure!(
+            !lab.exec(3, &["test", "-e", path])?.status.success(),
+            "{path} is still there"
+        );
+    }
+    ensure!(
+        !reaches(lab, 1.into(), 3.into())?,
+        "the cut did not outlive the power cut"
+    );
+    lab.heal_all()?;
+    ensure!(reaches(lab, 1.into(), 3.into())?);
+    Ok(())
+}
+
+fn second_lab(lab: &Lab, config: &LabConfig) -> Result<()> {
+    let other = Lab::up(LabConfig {
+        nodes: 1,
+        disks: 0,
+        ..beside(config)
+    })?
+    .down_on_drop(true);
+    other.exec_ok(1, &["touch", "/root/other"])?;
+    ensure!(
+        !lab.exec(1, &["test", "-e", "/root/other"])?
+            .status
+            .success(),
+        "they are one"
+    );
+    ensure!(
+        !reaches(&other, 1.into(), 2.into())?,
+        "they share a network"
+    );
+    let folder = other.share().to_owned();
+    other.down()?;
+    ensure!(!folder.exists(), "{} is left", folder.display());
+    lab.exec_ok(1, &["true"])
+        .context("the first lab went with the second")?;
+    Ok(())
+}
+
+/// The same, under another name.
+fn beside(config: &LabConfig) -> LabConfig {
+    LabConfig {
+        name: format!("{}-b", config.name),
+        ..config.clone()
+    }
+}
+
+fn killed_lab_starts_again(lab: &Lab, config: &LabConfig) -> Result<()> {
+    for node in lab.nodes() {
+        let pid = super::guest::pid(&lab.dir, node).context("no power before the test")?;
+        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL)?;
+    }
+    until(|| Ok(lab.nodes().into_iter().all(|node| !lab.has_power(node))))?;
+    // Without being told to replace anything: there is nothing of use to replace.
+    let again = Lab::up(LabConfig {
+        replace: false,
+        ..config.clone()
+    })?;
+    again.exec_ok(3, &["true"])?;
+    Ok(())
+}
+
+fn killed_up_is_cleaned(config: &LabConfig) -> Result<()> {
+    let config = LabConfig {
+        nodes: 1,
+        replace: false,
+        ..beside(config)
+    };
+    let mut program = Command::new(std::env::current_exe()?);
+    program.args(["lab", "--name", &config.name, "up", "--nodes", "2"]);
+    let mut program = program.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
+    let dir = LabDir::of(&config.name)?;
+    let begun = until(|| Ok(super::guest::is_running(&dir, Node::from(1))));
+    program.kill()?;
+    program.wait()?;
+    begun.context("no guest was started")?;
+    let lab = Lab::up(config)?.down_on_drop(true);
+    lab.exec_ok(1, &["true"])?;
+    lab.down()
+}
+
+fn leftovers(name: &str, mounts_before: &str) -> Result<()> {
+    for name in [name.to_owned(), format!("{name}-b")] {
+        let dir = LabDir::of(&name)?;
+        ensure!(!dir.root().exists(), "{} is left", dir.root().display());
+        ensure!(
+            !Netns::named(&dir.netns_name()).exists(),
+            "the network namespace is left"
+        );
+        let ours = processes_naming(dir.root())?;
+        ensure!(ours.is_empty(), "processes {ours:?} are left");
+    }
+    // Namespaces show up among the mounts too; they were checked by name.
+    let strip = |text: &str| -> Vec<String> {
+        text.lines()
+            .filter(|line| !line.contains("netns"))
+            .map(str::to_owned)
+            .collect()
+    };
+    ensure!(
+        strip(&fs::read_to_string("/proc/mounts")?) == strip(mounts_before),
+        "mounts changed"
+    );
+    Ok(())
+}
+
+fn processes_naming(folder: &Path) -> Result<Vec<String>> {
+    let needle = format!("LAB_DIR={}", folder.display());
+    let mut found = Vec::new();
+    for entry in fs::read_dir("/proc")? {
+        let line = fs::read(entry?.path().join("cmdline")).unwrap_or_default();
+        if line
+            .split(|byte| *byte == 0)
+            .any(|word| word == needle.as_bytes())
+        {
+            found.push(String::from_utf8_lossy(&line).replace('\0', " "));
+        }
+    }
+    Ok(found)
+}
+
+/// Whether packets pass: a connection to the agent of `to`, because `ping` is not everywhere.
+fn reaches(lab: &Lab, from: Node, to: Node) -> Result<bool> {
+    let script = "exec 3<>/dev/tcp/$0/$1";
+    let (address, port) = (to.address().to_string(), AGENT_PORT.to_string());
+    let output = lab.exec(
+        from,
+        &["timeout", "1", "bash", "-c", script, &address, &port],
+    )?;
+    Ok(output.status.success())
+}
+
+fn runs(lab: &Lab, node: u8, pattern: &str) -> Result<bool> {
+    Ok(lab.exec(node, &["pgrep", "-xf", pattern])?.status.success())
+}
+
+/// Writes a file that a power cut cannot take back.
+fn write_synced(lab: &Lab, node: u8, path: &str, text: &str) -> Result<()> {
+    let input = std::io::Cursor::new(text.to_owned());
+    lab.run_ok(
+        node,
+        Exec::new(&["dd", &format!("of={path}"), "conv=fsync"]).stdin(input),
+    )?;
+    Ok(())
+}
+
+/// Waits for something that takes a moment.
+fn until(mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
+    let start = Instant::now();
+    while !condition()? {
+        ensure!(
+            start.elapsed() < Duration::from_secs(20),
+            "it did not happen"
+        );
+        thread::sleep(Duration::from_millis(100));
+    }
+    Ok(())
 }
