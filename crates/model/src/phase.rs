@@ -357,3 +357,6 @@ fn finish_definition(draft: &mut Draft, name: &ResourceName) -> bool {
     }
     done
 }
+
+#[cfg(test)]
+mod tests;

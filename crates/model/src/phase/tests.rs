@@ -1,0 +1,417 @@
+//! Phases end when, and only when, nodes have reached what was asked for.
+
+use std::sync::Arc;
+
+use linstor_api::kind::{ConnectionStatus, LayerKind, NodeType, ProviderKind};
+use linstor_api::reply::Reply;
+use linstor_wire::Secret;
+use linstor_wire::spec::{InitialState, Target};
+use linstor_wire::status::{DrbdStatus, ResourceStatus, VolumeStatus};
+use uuid::Uuid;
+
+use super::*;
+use crate::Model;
+use crate::name::{GroupName, NetIfName, PoolName};
+use crate::observed::{Applied, NodeStatus};
+use crate::project::resource_spec;
+use crate::row::{
+    Definition, DiskKind, DrbdDefinition, DrbdResource, Group, NetInterface, Node, Pool,
+    PoolDefinition, Resize, SelectFilter, Volume,
+};
+
+const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
+
+fn node(index: usize) -> NodeName {
+    NodeName::parse(NAMES[index]).unwrap()
+}
+
+fn r1() -> ResourceName {
+    ResourceName::parse("r1").unwrap()
+}
+
+fn uuid(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+/// Three nodes with a thin pool, one definition, replicas on the first two.
+fn cluster() -> Draft {
+    let mut draft = Draft::new(Model::empty(uuid(1)));
+    let pool = PoolName::parse("thin").unwrap();
+    draft.put_pool_definition(PoolDefinition {
+        name: pool.clone(),
+        uuid: uuid(2),
+        props: Default::default(),
+    });
+    let group = GroupName::parse(crate::model::DEFAULT_GROUP).unwrap();
+    draft.put_group(Group {
+        name: group.clone(),
+        uuid: uuid(3),
+        description: None,
+        filter: SelectFilter::default(),
+        peer_slots: None,
+        props: Default::default(),
+        volume_groups: Default::default(),
+    });
+    for index in 0..3 {
+        draft.put_node(Node {
+            name: node(index),
+            uuid: uuid(10 + index as u128),
+            node_type: NodeType::Satellite,
+            net_interfaces: vec![NetInterface {
+                name: NetIfName::parse("default").unwrap(),
+                uuid: uuid(20 + index as u128),
+                address: [10, 0, 0, 1 + index as u8].into(),
+                satellite_port: Some(3366),
+                encryption: None,
+                active: true,
+            }],
+            props: Default::default(),
+            deleting: None,
+            evacuate: false,
+            evicted: false,
+            host: None,
+        });
+        draft.put_pool(Pool {
+            node: node(index),
+            name: pool.clone(),
+            uuid: uuid(30 + index as u128),
+            kind: ProviderKind::LvmThin,
+            props: Default::default(),
+            shared_name: None,
+            external_locking: false,
+            granularity_kib: None,
+        });
+    }
+    let volume = VolumeDefinition {
+        uuid: uuid(5),
+        size_kib: 100 * 1024,
+        gross_size: false,
+        encrypted: false,
+        props: Default::default(),
+        minor: Some(1000),
+        first_copy_on: Some(node(0)),
+        initialized: false,
+        granularity_kib: 64,
+        resize: None,
+        deleting: None,
+    };
+    draft.put_definition(Definition {
+        name: r1(),
+        external_name: None,
+        uuid: uuid(4),
+        group,
+        layer_stack: vec![LayerKind::Drbd, LayerKind::Storage],
+        props: Default::default(),
+        drbd: Some(DrbdDefinition {
+            secret: Secret::new("s"),
+            peer_slots: 7,
+            al_stripes: 1,
+            al_stripe_kib: 32,
+            transport: "TCP".into(),
+            wished_port: None,
+        }),
+        volumes: [(0, volume)].into(),
+        deleting: None,
+    });
+    for index in 0..2 {
+        put_replica(&mut draft, index);
+    }
+    draft
+}
+
+fn put_replica(draft: &mut Draft, index: usize) {
+    let volume = Volume {
+        uuid: uuid(50 + index as u128),
+        pool: PoolName::parse("thin").unwrap(),
+        props: Default::default(),
+    };
+    draft.put_resource(Resource {
+        node: node(index),
+        name: r1(),
+        uuid: uuid(40 + index as u128),
+        created_at: 0,
+        layer_stack: vec![LayerKind::Drbd, LayerKind::Storage],
+        props: Default::default(),
+        drbd: Some(DrbdResource {
+            node_id: index as u32,
+            ports: vec![7000],
+            peer_slots: 7,
+            disk: DiskKind::Diskful,
+        }),
+        volumes: [(0, volume)].into(),
+        phase: ResourcePhase::Present,
+        inactive: false,
+    });
+}
+
+fn online(observed: &mut Observed, index: usize) {
+    observed.nodes.insert(
+        node(index),
+        NodeStatus {
+            connection: ConnectionStatus::Online,
+            since: 0,
+            reason: None,
+            info: None,
+            version: None,
+        },
+    );
+}
+
+fn applied(observed: &mut Observed, index: usize, generation: u64, outcome: Outcome) {
+    let uuid = uuid(40 + index as u128);
+    let applied = Applied {
+        uuid,
+        generation,
+        outcome,
+        at: 0,
+    };
+    observed.applied.insert((r1(), node(index)), applied);
+}
+
+fn disk(observed: &mut Observed, index: usize, state: &str, in_use: bool) {
+    let status = ResourceStatus {
+        name: "r1".into(),
+        uuid: uuid(40 + index as u128),
+        drbd: Some(DrbdStatus {
+            in_use,
+            ..DrbdStatus::default()
+        }),
+        volumes: vec![VolumeStatus {
+            number: 0,
+            disk_state: Some(state.into()),
+            ..VolumeStatus::default()
+        }],
+    };
+    observed
+        .resources
+        .insert((r1(), node(index)), Arc::new(status));
+}
+
+fn phase(draft: &Draft, index: usize) -> Option<ResourcePhase> {
+    draft
+        .resource(&r1(), &node(index))
+        .map(|replica| replica.phase.clone())
+}
+
+fn target(draft: &Draft, index: usize) -> Target {
+    resource_spec(draft, &r1(), &node(index)).unwrap().target
+}
+
+/// A delete goes down first, destroys then, and the row goes last; an older report moves nothing.
+#[test]
+fn a_delete_takes_one_step_per_report() {
+    let mut draft = cluster();
+    let since = draft.since(5);
+    draft.edit_resource(&r1(), &node(1), |row| {
+        row.phase = ResourcePhase::TakingDown { since }
+    });
+    let mut observed = Observed::default();
+    (0..2).for_each(|index| online(&mut observed, index));
+    applied(&mut observed, 1, since.generation - 1, Outcome::Done);
+    assert!(!advance(&mut draft, &observed, &r1(), 6));
+    assert_eq!(target(&draft, 1), Target::Down);
+    assert!(
+        resource_spec(&draft, &r1(), &node(0))
+            .unwrap()
+            .drbd
+            .unwrap()
+            .peers
+            .is_empty()
+    );
+
+    let failed = Outcome::Failed {
+        replies: vec![Reply::new(1, "no")],
+    };
+    applied(&mut observed, 1, since.generation, failed);
+    assert!(!advance(&mut draft, &observed, &r1(), 6));
+
+    applied(&mut observed, 1, since.generation, Outcome::Done);
+    draft.set_generation(since.generation);
+    assert!(advance(&mut draft, &observed, &r1(), 7));
+    assert_eq!(target(&draft, 1), Target::Destroyed);
+    assert!(
+        !advance(&mut draft, &observed, &r1(), 8),
+        "the next step needs its own report"
+    );
+
+    applied(&mut observed, 1, since.generation + 1, Outcome::Done);
+    assert!(advance(&mut draft, &observed, &r1(), 9));
+    assert_eq!(phase(&draft, 1), None);
+    assert_eq!(
+        draft
+            .pool_use(&node(1), &PoolName::parse("thin").unwrap())
+            .volumes,
+        0
+    );
+}
+
+/// Deleting a definition ends when its last replica is gone; a node that is away keeps only its own part waiting.
+#[test]
+fn a_definition_waits_only_for_who_is_away() {
+    let mut draft = cluster();
+    let since = draft.since(5);
+    draft.edit_definition(&r1(), |row| row.deleting = Some(since));
+    for index in 0..2 {
+        draft.edit_resource(&r1(), &node(index), |row| {
+            row.phase = ResourcePhase::Destroying { since };
+        });
+    }
+    let mut observed = Observed::default();
+    online(&mut observed, 0);
+    applied(&mut observed, 0, since.generation, Outcome::Done);
+    assert!(advance(&mut draft, &observed, &r1(), 6));
+    assert_eq!(phase(&draft, 0), None);
+    assert!(draft.definitions.contains_key(&r1()));
+    assert!(draft.pending_definitions().any(|name| *name == r1()));
+    online(&mut observed, 1);
+    applied(&mut observed, 1, since.generation, Outcome::Done);
+    assert!(advance(&mut draft, &observed, &r1(), 7));
+    assert!(draft.definitions.is_empty() && draft.resources.is_empty());
+    assert_eq!(draft.pending_definitions().count(), 0);
+    assert_eq!(draft.minor_owner(1000), None);
+}
+
+/// Only one replica starts a history, and none does once there is one.
+#[test]
+fn one_first_copy_until_there_is_a_history() {
+    let mut draft = cluster();
+    let initial = |draft: &Draft, index| {
+        let spec = resource_spec(draft, &r1(), &node(index)).unwrap();
+        spec.volumes[0].drbd.as_ref().unwrap().initial
+    };
+    assert_eq!(initial(&draft, 0), InitialState::First);
+    assert_eq!(initial(&draft, 1), InitialState::SameAsDay0);
+    let mut observed = Observed::default();
+    (0..2).for_each(|index| online(&mut observed, index));
+    disk(&mut observed, 0, "UpToDate", false);
+    assert!(
+        !advance(&mut draft, &observed, &r1(), 1),
+        "beta has no metadata yet"
+    );
+    disk(&mut observed, 1, "Outdated", false);
+    assert!(advance(&mut draft, &observed, &r1(), 2));
+    assert_eq!(initial(&draft, 0), InitialState::SameAsDay0);
+}
+
+/// Growing: storage everywhere, then DRBD on an up-to-date replica, then done.
+#[test]
+fn growing_goes_below_first() {
+    let mut draft = cluster();
+    let since = draft.since(1);
+    draft.edit_definition(&r1(), |row| {
+        let volume = row.volumes.get_mut(&0).unwrap();
+        volume.initialized = true;
+        volume.size_kib *= 2;
+        volume.resize = Some(Resize {
+            since,
+            step: ResizeStep::Storage,
+        });
+    });
+    let mut observed = Observed::default();
+    (0..2).for_each(|index| online(&mut observed, index));
+    disk(&mut observed, 1, "UpToDate", false);
+    applied(&mut observed, 0, since.generation, Outcome::Done);
+    assert!(
+        !advance(&mut draft, &observed, &r1(), 2),
+        "beta has not grown"
+    );
+    applied(&mut observed, 1, since.generation, Outcome::Done);
+    draft.set_generation(since.generation);
+    assert!(advance(&mut draft, &observed, &r1(), 3));
+    let grows = |draft: &Draft, index| {
+        let spec = resource_spec(draft, &r1(), &node(index)).unwrap();
+        spec.volumes[0].drbd.as_ref().unwrap().grow
+    };
+    assert_eq!(
+        (grows(&draft, 0), grows(&draft, 1)),
+        (false, true),
+        "alpha is not up to date"
+    );
+    applied(&mut observed, 1, since.generation + 1, Outcome::Done);
+    assert!(advance(&mut draft, &observed, &r1(), 4));
+    assert!(draft.definitions[&r1()].volumes[&0].resize.is_none());
+}
+
+/// A replaced replica goes only when the new one is up to date and nobody uses the old one.
+#[test]
+fn migration_never_drops_the_last_good_copy() {
+    let mut draft = cluster();
+    put_replica(&mut draft, 2);
+    let since = draft.since(1);
+    draft.edit_resource(&r1(), &node(2), |row| {
+        row.phase = ResourcePhase::AddingDisk {
+            since,
+            migrate_from: Some(node(0)),
+        };
+    });
+    let mut observed = Observed::default();
+    (0..3).for_each(|index| online(&mut observed, index));
+    applied(&mut observed, 2, since.generation, Outcome::Done);
+    disk(&mut observed, 0, "UpToDate", true);
+    disk(&mut observed, 2, "Inconsistent", false);
+    advance(&mut draft, &observed, &r1(), 2);
+    assert_eq!(phase(&draft, 0), Some(ResourcePhase::Present));
+    disk(&mut observed, 2, "UpToDate", false);
+    advance(&mut draft, &observed, &r1(), 3);
+    assert_eq!(
+        phase(&draft, 0),
+        Some(ResourcePhase::Present),
+        "alpha is in use"
+    );
+    disk(&mut observed, 0, "UpToDate", false);
+    assert!(advance(&mut draft, &observed, &r1(), 4));
+    assert!(phase(&draft, 0).unwrap().is_deleting());
+    assert_eq!(phase(&draft, 2), Some(ResourcePhase::Present));
+}
+
+/// A node goes when its last replica has gone, and takes its pools with it.
+#[test]
+fn a_node_goes_last() {
+    let mut draft = cluster();
+    let since = draft.since(1);
+    draft.edit_node(&node(2), |row| row.deleting = Some(since));
+    assert!(advance_node(&mut draft, &node(2)));
+    assert!(draft.node(&node(2)).is_none() && draft.pools_of(&node(2)).next().is_none());
+    draft.edit_node(&node(1), |row| row.deleting = Some(since));
+    assert!(
+        !advance_node(&mut draft, &node(1)),
+        "it still has a replica"
+    );
+}
+
+/// Everything that is stored comes back, and what cannot be read does not keep the rest from serving.
+#[test]
+fn rows_survive_a_reload_and_bad_ones_are_set_aside() {
+    let draft = cluster();
+    let mut rows: Vec<_> = draft
+        .touched()
+        .iter()
+        .map(|key| crate::model::StoredRow {
+            kind: key.kind().into(),
+            key: key.key(),
+            json: draft.row_json(key).unwrap(),
+        })
+        .collect();
+    rows.iter_mut()
+        .filter(|row| row.key == "R1/BETA")
+        .for_each(|row| row.json.truncate(20));
+    rows.push(crate::model::StoredRow {
+        kind: "resource".into(),
+        key: "R9/ALPHA".into(),
+        json: rows
+            .iter()
+            .find(|row| row.key == "R1/ALPHA")
+            .unwrap()
+            .json
+            .replace("r1", "r9"),
+    });
+    let (model, quarantined) = Model::load(7, rows, uuid(99));
+    assert_eq!(model.generation, 7);
+    assert_eq!(model.resources.len(), 1);
+    assert_eq!(
+        model.resource(&r1(), &node(0)),
+        draft.resource(&r1(), &node(0))
+    );
+    let keys: Vec<_> = quarantined.iter().map(|row| row.key.as_str()).collect();
+    assert_eq!(keys, ["R1/BETA", "R9/ALPHA"]);
+}
