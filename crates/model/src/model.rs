@@ -313,6 +313,11 @@ impl Model {
         self.ports.range(range).map(|((_, port), _)| *port)
     }
 
+    /// Whether a definition has a change under way.
+    pub fn is_pending(&self, name: &ResourceName) -> bool {
+        self.pending.contains(name)
+    }
+
     /// Definitions with a change under way (see [`crate::phase`]).
     pub fn pending_definitions(&self) -> impl Iterator<Item = &ResourceName> {
         self.pending.iter()
