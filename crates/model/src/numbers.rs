@@ -1,0 +1,503 @@
+//! Numbers: DRBD minors, TCP ports, node ids and volume numbers, and the ranges they are given out from (spec core 3).
+//!
+//! Always the lowest free number, so that the same requests give the same cluster. [`Used`] makes that cheap: it holds
+//! runs of used numbers instead of single ones, so that a full range of 50,000 is one entry to step over.
+
+use std::fmt;
+use std::ops::RangeInclusive;
+
+use imbl::OrdMap;
+use linstor_api::code;
+use linstor_api::prop;
+use linstor_api::reply::Reply;
+
+use crate::model::Model;
+use crate::name::{NodeName, ResourceName};
+use crate::props::{Purpose, Scope, effective};
+use crate::row::Definition;
+
+/// Minors that DRBD devices can have at all.
+pub const MINORS: RangeInclusive<u32> = 0..=(1 << 20) - 1;
+/// TCP ports that there are.
+pub const TCP_PORTS: RangeInclusive<u32> = 1..=65_535;
+/// Node ids that DRBD knows.
+pub const NODE_IDS: RangeInclusive<u32> = 0..=31;
+/// Numbers that volumes can have.
+pub const VOLUME_NUMBERS: RangeInclusive<u32> = 0..=65_534;
+/// How many peers DRBD's metadata can have room for.
+pub const PEER_SLOTS: RangeInclusive<u32> = 1..=31;
+/// Peer slots of new resources, unless a property says otherwise.
+pub const DEFAULT_PEER_SLOTS: u32 = 7;
+/// Minors that are given out, unless a property says otherwise.
+pub const DEFAULT_MINORS: &str = "1000-49999";
+/// TCP ports that are given out, unless a property says otherwise.
+pub const DEFAULT_TCP_PORTS: &str = "7000-7999";
+
+/// Ranges of numbers: sorted, apart from each other, both ends included.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Ranges(Vec<(u32, u32)>);
+
+impl Ranges {
+    /// Reads `a`, `a-b`, and lists of these joined by commas; blanks do not count. Says what is wrong otherwise.
+    pub fn parse(text: &str, allowed: &RangeInclusive<u32>) -> Result<Self, String> {
+        let mut ranges = Vec::new();
+        for part in text.split(',') {
+            let (low, high) = part.split_once('-').unwrap_or((part, part));
+            let number = |word: &str| {
+                let word = word.trim();
+                let digits = !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
+                let value = digits.then(|| word.parse::<u32>().ok()).flatten();
+                value.ok_or_else(|| format!("'{}' is not a number", word.escape_debug()))
+            };
+            let (low, high) = (number(low)?, number(high)?);
+            if low > high {
+                return Err(format!("{low}-{high} ends before it starts"));
+            }
+            if !allowed.contains(&low) || !allowed.contains(&high) {
+                return Err(format!(
+                    "{low}-{high} is not within {}-{}",
+                    allowed.start(),
+                    allowed.end()
+                ));
+            }
+            ranges.push((low, high));
+        }
+        ranges.sort_unstable();
+        let mut merged: Vec<(u32, u32)> = Vec::with_capacity(ranges.len());
+        for (low, high) in ranges {
+            match merged.last_mut() {
+                Some(last) if low <= last.1.saturating_add(1) => last.1 = last.1.max(high),
+                _ => merged.push((low, high)),
+            }
+        }
+        Ok(Ranges(merged))
+    }
+
+    /// Whether a number is in one of the ranges.
+    pub fn contains(&self, number: u32) -> bool {
+        self.0
+            .iter()
+            .any(|(low, high)| (*low..=*high).contains(&number))
+    }
+
+    /// How many numbers there are.
+    pub fn count(&self) -> u64 {
+        self.0
+            .iter()
+            .map(|(low, high)| u64::from(high - low) + 1)
+            .sum()
+    }
+
+    /// The lowest number that is neither used nor blocked.
+    pub fn lowest_free(&self, used: &Used, blocked: &Ranges) -> Option<u32> {
+        for (low, high) in &self.0 {
+            let mut candidate = *low;
+            while candidate <= *high {
+                let free = used.next_free(candidate);
+                let open = blocked.next_outside(free);
+                if open > *high {
+                    break;
+                }
+                if open == free {
+                    return Some(free);
+                }
+                candidate = open;
+            }
+        }
+        None
+    }
+
+    /// The lowest number at or above this one that is in none of the ranges.
+    fn next_outside(&self, number: u32) -> u32 {
+        let mut number = number;
+        for (low, high) in &self.0 {
+            if (*low..=*high).contains(&number) {
+                number = high.saturating_add(1);
+            }
+        }
+        number
+    }
+}
+
+impl fmt::Display for Ranges {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, (low, high)) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str(",")?;
+            }
+            match low == high {
+                true => write!(f, "{low}")?,
+                false => write!(f, "{low}-{high}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Numbers in use, held as runs: first to last of each.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Used(OrdMap<u32, u32>);
+
+impl Used {
+    /// The run that a number is in.
+    fn run(&self, number: u32) -> Option<(u32, u32)> {
+        let (first, last) = self.0.get_prev(&number)?;
+        (*last >= number).then_some((*first, *last))
+    }
+
+    /// Adds a number; nothing changes when it is there already.
+    pub fn insert(&mut self, number: u32) {
+        if self.run(number).is_some() {
+            return;
+        }
+        let mut first = number;
+        let mut last = number;
+        if let Some(below) = number.checked_sub(1).and_then(|below| self.run(below)) {
+            first = below.0;
+        }
+        if let Some(above) = number.checked_add(1).and_then(|above| self.run(above)) {
+            self.0.remove(&above.0);
+            last = above.1;
+        }
+        self.0.insert(first, last);
+    }
+
+    /// Takes a number out; nothing changes when it is not there.
+    pub fn remove(&mut self, number: u32) {
+        let Some((first, last)) = self.run(number) else {
+            return;
+        };
+        self.0.remove(&first);
+        if first < number {
+            self.0.insert(first, number - 1);
+        }
+        if number < last {
+            self.0.insert(number + 1, last);
+        }
+    }
+
+    /// Whether a number is used.
+    pub fn contains(&self, number: u32) -> bool {
+        self.run(number).is_some()
+    }
+
+    /// Whether nothing is used.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The lowest unused number at or above this one.
+    pub fn next_free(&self, number: u32) -> u32 {
+        self.run(number)
+            .map_or(number, |(_, last)| last.saturating_add(1))
+    }
+
+    /// How many numbers of the ranges are used.
+    pub fn count_within(&self, ranges: &Ranges) -> u64 {
+        let overlap = |low: u32, high: u32| -> u64 {
+            let start = self.0.get_prev(&low).map_or(low, |(first, _)| *first);
+            self.0
+                .range(start..=high)
+                .filter(|(_, last)| **last >= low)
+                .map(|(first, last)| u64::from(*last.min(&high) - *first.max(&low)) + 1)
+                .sum()
+        };
+        ranges
+            .0
+            .iter()
+            .map(|(low, high)| overlap(*low, *high))
+            .sum()
+    }
+}
+
+/// The minors that are given out.
+pub fn minor_range(model: &Model) -> Ranges {
+    let stored = model.controller.props.get(prop::MINOR_NR_AUTO_RANGE);
+    stored_range(stored.map(String::as_str), DEFAULT_MINORS, &MINORS)
+}
+
+/// The ports that are given out on a node.
+pub fn port_range(model: &Model, node: &NodeName) -> Ranges {
+    let stored = node_value(model, node, prop::TCP_PORT_AUTO_RANGE);
+    stored_range(stored, DEFAULT_TCP_PORTS, &TCP_PORTS)
+}
+
+/// The ports that are never given out on a node.
+pub fn blocked_ports(model: &Model, node: &NodeName) -> Ranges {
+    node_value(model, node, prop::TCP_PORTS_BLOCKED)
+        .and_then(|text| Ranges::parse(text, &TCP_PORTS).ok())
+        .unwrap_or_default()
+}
+
+fn node_value<'a>(model: &'a Model, node: &NodeName, key: &str) -> Option<&'a str> {
+    let scope = Scope {
+        node: model.nodes.get(node).map(|node| &**node),
+        ..Scope::default()
+    };
+    effective(model, Purpose::Node, &scope, key)
+}
+
+/// What is stored was checked when it was set; should it be unreadable all the same, the default keeps things going.
+fn stored_range(stored: Option<&str>, default: &str, allowed: &RangeInclusive<u32>) -> Ranges {
+    stored
+        .and_then(|text| Ranges::parse(text, allowed).ok())
+        .or_else(|| Ranges::parse(default, allowed).ok())
+        .unwrap_or_default()
+}
+
+/// Gives out the lowest free minor.
+pub fn allocate_minor(model: &Model) -> Result<u32, Vec<Reply>> {
+    let range = minor_range(model);
+    let used = &model.used_minors;
+    range.lowest_free(used, &Ranges::default()).ok_or_else(|| {
+        vec![exhausted(
+            code::FAIL_POOL_EXHAUSTED_MINOR_NR,
+            "minor number",
+            &range,
+            used.count_within(&range),
+        )
+        .correction(format!(
+            "Delete volume definitions that are no longer needed, or widen the range: set the controller property {}",
+            prop::MINOR_NR_AUTO_RANGE
+        ))]
+    })
+}
+
+/// Takes a minor that somebody asked for. It need not be in the range that is given out, but must be free.
+pub fn check_minor(model: &Model, asked: i64) -> Result<u32, Vec<Reply>> {
+    let minor = within(asked, &MINORS)
+        .ok_or_else(|| out_of_bounds(code::FAIL_INVLD_MINOR_NR, "minor number", asked, &MINORS))?;
+    match model.minor_owner(minor) {
+        None => Ok(minor),
+        Some((name, number)) => Err(vec![
+            Reply::new(
+                code::FAIL_INVLD_MINOR_NR,
+                format!("The minor number {minor} is already in use."),
+            )
+            .cause(format!(
+                "Volume {number} of resource definition '{name}' has it."
+            ))
+            .correction("Choose another minor number, or leave it out to get the lowest free one."),
+        ]),
+    }
+}
+
+/// Gives out a port on a node for a resource of a definition: the port that the definition wishes for, else one that
+/// replicas on other nodes use, else the lowest free one.
+pub fn allocate_port(
+    model: &Model,
+    node: &NodeName,
+    definition: &Definition,
+) -> Result<u16, Vec<Reply>> {
+    let blocked = blocked_ports(model, node);
+    let wished = definition.drbd.as_ref().and_then(|drbd| drbd.wished_port);
+    let of_peers = model
+        .replicas_of(&definition.name)
+        .filter(|peer| peer.node != *node)
+        .flat_map(|peer| peer.drbd.iter().flat_map(|drbd| drbd.ports.iter().copied()));
+    let preferred = wished
+        .into_iter()
+        .chain(of_peers)
+        .find(|port| model.port_owner(node, *port).is_none() && !blocked.contains((*port).into()));
+    if let Some(port) = preferred {
+        return Ok(port);
+    }
+    let range = port_range(model, node);
+    let none = Used::default();
+    let used = model.used_ports.get(node).unwrap_or(&none);
+    let free = range.lowest_free(used, &blocked);
+    free.and_then(|port| u16::try_from(port).ok())
+        .ok_or_else(|| {
+            let blocked_text = match blocked.count() {
+                0 => String::new(),
+                _ => format!(" The ports {blocked} are blocked on the node."),
+            };
+            let reply = exhausted(
+                code::FAIL_POOL_EXHAUSTED_TCP_PORT,
+                &format!("TCP port on node '{}'", shown(model, node)),
+                &range,
+                used.count_within(&range),
+            );
+            let cause = reply.cause.clone().unwrap_or_default() + &blocked_text;
+            vec![reply.cause(cause).correction(format!(
+                "Widen the range: set the property {} of the node or of the controller",
+                prop::TCP_PORT_AUTO_RANGE
+            ))]
+        })
+}
+
+/// Takes a port that somebody asked for on a node: neither in use there nor blocked.
+pub fn check_port(
+    model: &Model,
+    node: &NodeName,
+    name: &ResourceName,
+    asked: i64,
+) -> Result<u16, Vec<Reply>> {
+    let port = within(asked, &TCP_PORTS)
+        .and_then(|port| u16::try_from(port).ok())
+        .ok_or_else(|| out_of_bounds(code::FAIL_INVLD_RSC_PORT, "TCP port", asked, &TCP_PORTS))?;
+    let refuse = |cause: String| {
+        vec![
+            Reply::new(
+                code::FAIL_INVLD_RSC_PORT,
+                format!(
+                    "The TCP port {port} cannot be used on node '{}'.",
+                    shown(model, node)
+                ),
+            )
+            .cause(cause)
+            .correction("Choose another port, or leave it out to get a free one."),
+        ]
+    };
+    if let Some(owner) = model.port_owner(node, port)
+        && owner != name
+    {
+        return Err(refuse(format!("Resource '{owner}' has it there.")));
+    }
+    let blocked = blocked_ports(model, node);
+    if blocked.contains(port.into()) {
+        return Err(refuse(format!(
+            "The property {} keeps the ports {blocked} from being used there.",
+            prop::TCP_PORTS_BLOCKED
+        )));
+    }
+    Ok(port)
+}
+
+/// Gives out the lowest DRBD node id that no replica of a definition has.
+pub fn allocate_node_id(model: &Model, name: &ResourceName) -> Result<u32, Vec<Reply>> {
+    let used = used_node_ids(model, name);
+    NODE_IDS
+        .into_iter()
+        .find(|id| used & (1 << id) == 0)
+        .ok_or_else(|| {
+            let count = u64::from(used.count_ones());
+            let range = Ranges(vec![(*NODE_IDS.start(), *NODE_IDS.end())]);
+            vec![
+                exhausted(
+                    code::FAIL_POOL_EXHAUSTED_NODE_ID,
+                    &format!("DRBD node id of resource definition '{name}'"),
+                    &range,
+                    count,
+                )
+                .details("DRBD connects at most 32 nodes per resource; diskless replicas count.")
+                .correction("Delete a replica that is no longer needed."),
+            ]
+        })
+}
+
+/// Takes a node id that somebody asked for.
+pub fn check_node_id(model: &Model, name: &ResourceName, asked: i64) -> Result<u32, Vec<Reply>> {
+    let id = within(asked, &NODE_IDS)
+        .ok_or_else(|| out_of_bounds(code::FAIL_INVLD_NODE_ID, "DRBD node id", asked, &NODE_IDS))?;
+    if used_node_ids(model, name) & (1 << id) == 0 {
+        return Ok(id);
+    }
+    Err(vec![
+        Reply::new(
+            code::FAIL_INVLD_NODE_ID,
+            format!("The DRBD node id {id} is already in use by resource definition '{name}'."),
+        )
+        .correction("Choose another node id, or leave it out to get the lowest free one."),
+    ])
+}
+
+fn used_node_ids(model: &Model, name: &ResourceName) -> u32 {
+    let ids = model
+        .replicas_of(name)
+        .filter_map(|replica| replica.drbd.as_ref())
+        .map(|drbd| drbd.node_id);
+    ids.filter(|id| NODE_IDS.contains(id))
+        .fold(0, |used, id| used | (1 << id))
+}
+
+/// Gives out the lowest volume number that a definition does not have.
+pub fn allocate_volume_number(definition: &Definition) -> Result<u32, Vec<Reply>> {
+    let mut used = definition.volumes.keys();
+    VOLUME_NUMBERS
+        .into_iter()
+        .find(|number| used.next() != Some(number))
+        .ok_or_else(|| {
+            let range = Ranges(vec![(*VOLUME_NUMBERS.start(), *VOLUME_NUMBERS.end())]);
+            vec![exhausted(
+                code::FAIL_POOL_EXHAUSTED_VLM_NR,
+                &format!("volume number of resource definition '{}'", definition.name),
+                &range,
+                definition.volumes.len() as u64,
+            )]
+        })
+}
+
+/// Takes a volume number that somebody asked for. Whether it is taken is for the caller to say: that has a code of its
+/// own.
+pub fn check_volume_number(asked: i64) -> Result<u32, Vec<Reply>> {
+    within(asked, &VOLUME_NUMBERS).ok_or_else(|| {
+        out_of_bounds(
+            code::FAIL_INVLD_VLM_NR,
+            "volume number",
+            asked,
+            &VOLUME_NUMBERS,
+        )
+    })
+}
+
+/// Takes a number of peer slots that somebody asked for.
+pub fn check_peer_slots(asked: i64) -> Result<u32, Vec<Reply>> {
+    within(asked, &PEER_SLOTS).ok_or_else(|| {
+        out_of_bounds(
+            code::FAIL_INSUFFICIENT_PEER_SLOTS,
+            "number of peer slots",
+            asked,
+            &PEER_SLOTS,
+        )
+    })
+}
+
+/// Peer slots of new resources of a definition: what its properties say, else what it was made with.
+pub fn peer_slots(model: &Model, definition: &Definition) -> u32 {
+    let scope = Scope::definition(definition);
+    let wished = effective(
+        model,
+        Purpose::PeerSlots,
+        &scope,
+        prop::PEER_SLOTS_NEW_RESOURCE,
+    )
+    .and_then(|text| text.trim().parse().ok())
+    .filter(|slots| PEER_SLOTS.contains(slots));
+    let own = definition.drbd.as_ref().map(|drbd| drbd.peer_slots);
+    own.filter(|slots| PEER_SLOTS.contains(slots))
+        .or(wished)
+        .unwrap_or(DEFAULT_PEER_SLOTS)
+}
+
+fn within(asked: i64, allowed: &RangeInclusive<u32>) -> Option<u32> {
+    u32::try_from(asked)
+        .ok()
+        .filter(|number| allowed.contains(number))
+}
+
+fn shown(model: &Model, node: &NodeName) -> String {
+    let row = model.nodes.get(node);
+    row.map_or_else(|| node.to_string(), |row| row.name.to_string())
+}
+
+fn out_of_bounds(
+    ret_code: i64,
+    what: &str,
+    asked: i64,
+    allowed: &RangeInclusive<u32>,
+) -> Vec<Reply> {
+    let reply = Reply::new(ret_code, format!("{asked} is not a valid {what}."));
+    let (low, high) = (allowed.start(), allowed.end());
+    vec![reply.correction(format!("Choose a number from {low} to {high}."))]
+}
+
+fn exhausted(ret_code: i64, what: &str, range: &Ranges, used: u64) -> Reply {
+    Reply::new(ret_code, format!("There is no free {what} left.")).cause(format!(
+        "{used} of the {} numbers in {range} are in use.",
+        range.count()
+    ))
+}
+
+#[cfg(test)]
+mod tests;
