@@ -21,9 +21,10 @@ pub struct Args {
     /// A User Mode Linux kernel instead of the package's; remembered by the lab.
     #[arg(long, global = true, value_name = "FILE")]
     kernel: Option<PathBuf>,
-    /// Modules for that kernel, or modules that win over the package's; remembered by the lab.
+    /// Modules for that kernel, or modules that win over the package's; may be repeated, later
+    /// ones win; remembered by the lab.
     #[arg(long, global = true, value_name = "DIR")]
-    modules: Option<PathBuf>,
+    modules: Vec<PathBuf>,
     #[command(subcommand)]
     action: Action,
 }

@@ -138,12 +138,9 @@ fn build_root(lab: &Path, state: &State) -> Result<PathBuf> {
         // Not every kernel has them, and nothing depends on them.
         let _ = mount_pseudo(kind, &root.join(place));
     }
-    hostfs(
-        &state.workspace,
-        &root,
-        &state.workspace,
-        MsFlags::MS_RDONLY,
-    )?;
+    for folder in &state.live_folders {
+        hostfs(folder, &root, folder, MsFlags::MS_RDONLY)?;
+    }
     hostfs(lab, &root, Path::new(GUEST_SHARE), MsFlags::empty())?;
     Ok(root)
 }

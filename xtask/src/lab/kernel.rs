@@ -30,26 +30,32 @@ pub fn release(image: &Path) -> Result<String> {
 
 /// Collects the modules for `release` under `stage`/lib/modules and indexes them.
 ///
-/// Modules of the caller's folder win over the package's own, so that a folder with nothing but
-/// a newer `drbd.ko` is enough. They are copied: guests do not see every folder of the host.
-pub fn stage_modules(release: &str, folder: Option<&Path>, stage: &Path) -> Result<()> {
+/// The package's modules come first if it has any for this release, then the caller's folders.
+/// Later ones win, so that a folder with nothing but a newer `drbd.ko` is enough. They are
+/// copied: guests do not see every folder of the host.
+pub fn stage_modules(release: &str, folders: &[PathBuf], stage: &Path) -> Result<()> {
     let tree = stage.join("lib/modules").join(release);
     fs::create_dir_all(&tree)?;
     let package = Path::new(DEFAULT_MODULES).join(release);
+    let mut sources = Vec::new();
     if package.is_dir() {
-        copy_tree(&package, &tree)?;
+        sources.push(package);
     }
-    if let Some(folder) = folder {
-        let source = find_tree(folder, release)?;
-        let target = if package.is_dir() {
-            tree.join("updates")
+    for folder in folders {
+        sources.push(find_tree(folder, release)?);
+    }
+    let mut search = "updates extra built-in".to_owned();
+    for (index, source) in sources.iter().enumerate() {
+        if index == 0 {
+            copy_tree(source, &tree)?;
         } else {
-            tree.clone()
-        };
-        copy_tree(&source, &target)?;
+            let place = format!("lab{index}");
+            copy_tree(source, &tree.join(&place))?;
+            search = format!("{place} {search}");
+        }
     }
     let config = stage.join("depmod.conf");
-    fs::write(&config, "search updates extra built-in\n")?;
+    fs::write(&config, format!("search {search}\n"))?;
     let (config, stage) = (config.as_os_str(), stage.as_os_str());
     Tool::new("depmod")
         .args([

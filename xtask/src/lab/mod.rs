@@ -69,8 +69,9 @@ pub struct LabConfig {
     pub memory_mib: u32,
     /// A User Mode Linux kernel instead of the package's.
     pub kernel: Option<PathBuf>,
-    /// Modules for it, or modules that win over the package's own.
-    pub modules: Option<PathBuf>,
+    /// Folders of modules for the kernel; later ones win over earlier ones and over the
+    /// package's own.
+    pub modules: Vec<PathBuf>,
     /// Take the place of a lab of that name that still runs.
     pub replace: bool,
 }
@@ -84,7 +85,7 @@ impl Default for LabConfig {
             disk_bytes: 2 << 30,
             memory_mib: 384,
             kernel: None,
-            modules: None,
+            modules: Vec::new(),
             replace: false,
         }
     }
@@ -271,6 +272,19 @@ impl Lab {
         let node = self.known(node.into())?;
         exec::stream(&GuestLine { lab: self, node }, exec, stdout, stderr)
             .with_context(|| format!("on {node}"))
+    }
+
+    /// Writes a file so that it outlives a power cut, if its folder does.
+    pub fn write_file(
+        &self,
+        node: impl Into<Node>,
+        path: &str,
+        contents: impl Into<Vec<u8>>,
+    ) -> Result<()> {
+        let input = std::io::Cursor::new(contents.into());
+        let target = format!("of={path}");
+        self.run_ok(node, Exec::new(&["dd", &target, "conv=fsync"]).stdin(input))
+            .map(|_| ())
     }
 
     /// Starts a command that goes on by itself until it ends, [`Lab::signal`] ends it or the
@@ -539,10 +553,7 @@ fn checked(mut config: LabConfig) -> Result<LabConfig> {
         bail!("a guest has up to {} data disks", guest::DISKS_MAX);
     }
     // Guests are started from a folder of their own.
-    for path in [&mut config.kernel, &mut config.modules]
-        .into_iter()
-        .flatten()
-    {
+    for path in config.kernel.iter_mut().chain(&mut config.modules) {
         *path = fs::canonicalize(&path).with_context(|| format!("find {}", path.display()))?;
     }
     Ok(config)
@@ -558,13 +569,13 @@ fn create(dir: &LabDir, config: LabConfig) -> Result<State> {
     fs::create_dir_all(dir.root())?;
     // A copy: the original may be rebuilt while guests run it.
     fs::copy(std::env::current_exe()?, dir.agent()).context("copy this program")?;
-    kernel::stage_modules(&release, config.modules.as_deref(), &dir.modules())?;
+    kernel::stage_modules(&release, &config.modules, &dir.modules())?;
     let state = State {
         version: protocol::VERSION,
         config,
         release,
         netns: dir.netns_name(),
-        workspace: state::workspace(),
+        live_folders: state::live_folders(),
         ready: false,
         cuts: BTreeSet::new(),
     };

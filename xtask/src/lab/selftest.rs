@@ -25,7 +25,7 @@ const UP_LIMIT: Duration = Duration::from_secs(60);
 const LATENCY_LIMIT: Duration = Duration::from_millis(100);
 
 /// Runs all checks in labs called `name` and `name`-b; the result says whether all passed.
-pub fn run(name: &str, kernel: Option<PathBuf>, modules: Option<PathBuf>) -> Result<ExitCode> {
+pub fn run(name: &str, kernel: Option<PathBuf>, modules: Vec<PathBuf>) -> Result<ExitCode> {
     // The default lab is somebody's work.
     let name = if name == "default" { "selftest" } else { name };
     let config = LabConfig {
@@ -312,7 +312,7 @@ fn power(lab: &Lab) -> Result<()> {
         "/var/lib/a",
     ];
     for path in kept {
-        write_synced(lab, 3, path, "kept")?;
+        lab.write_file(3, path, "kept")?;
     }
     lab.exec_ok(3, &["touch", "/root/lost", "/run/lost"])?;
     lab.cut(1, 3)?;
@@ -458,16 +458,6 @@ fn reaches(lab: &Lab, from: Node, to: Node) -> Result<bool> {
 
 fn runs(lab: &Lab, node: u8, pattern: &str) -> Result<bool> {
     Ok(lab.exec(node, &["pgrep", "-xf", pattern])?.status.success())
-}
-
-/// Writes a file that a power cut cannot take back.
-fn write_synced(lab: &Lab, node: u8, path: &str, text: &str) -> Result<()> {
-    let input = std::io::Cursor::new(text.to_owned());
-    lab.run_ok(
-        node,
-        Exec::new(&["dd", &format!("of={path}"), "conv=fsync"]).stdin(input),
-    )?;
-    Ok(())
 }
 
 /// Waits for something that takes a moment.

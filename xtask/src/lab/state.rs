@@ -33,8 +33,8 @@ pub struct State {
     pub release: String,
     /// Name of the network namespace.
     pub netns: String,
-    /// Root of the workspace: guests see it as it is now, not as it was when they booted.
-    pub workspace: PathBuf,
+    /// Guests see these as they are now, not as they were when they booted.
+    pub live_folders: Vec<PathBuf>,
     /// `up` saw every agent answer.
     pub ready: bool,
     /// Links that are cut.
@@ -165,15 +165,28 @@ impl LabDir {
     }
 }
 
-/// Root of the workspace this program was built from.
-pub fn workspace() -> PathBuf {
+/// The workspace this program was built from, and the target folder if it is elsewhere.
+pub fn live_folders() -> Vec<PathBuf> {
+    let (workspace, target) = (workspace(), target());
+    if target.starts_with(&workspace) {
+        vec![workspace]
+    } else {
+        vec![workspace, target]
+    }
+}
+
+fn workspace() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     manifest.parent().unwrap_or(manifest).to_owned()
 }
 
-fn labs() -> PathBuf {
+fn target() -> PathBuf {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or("target".into(), PathBuf::from);
-    workspace().join(target).join("lab")
+    workspace().join(target)
+}
+
+fn labs() -> PathBuf {
+    target().join("lab")
 }
 
 /// Names of all labs that have a folder.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 
 use super::report::Report;
-use super::{until, write_synced};
+use super::until;
 use crate::lab::requirements::has_program;
 use crate::lab::{Exec, Lab};
 
@@ -44,7 +44,9 @@ fn run_on_lvm(report: &mut Report, lab: &Lab) {
     } else {
         report.skip(luks, "cryptsetup-bin is not installed");
     }
-    let drbd = "DRBD replicates from node1 to node2";
+    let version = lab.exec_ok(1, &["cat", "/proc/drbd"]).unwrap_or_default();
+    let version = version.split_whitespace().nth(1).unwrap_or_default();
+    let drbd = &format!("DRBD {version} replicates from node1 to node2");
     if !has_program("drbdadm") {
         report.skip(drbd, "drbd-utils is not installed");
     } else if !has_module(lab, "drbd") {
@@ -113,7 +115,7 @@ fn replicate(lab: &Lab) -> Result<()> {
         host(2)
     );
     for node in [1, 2] {
-        write_synced(lab, node, "/etc/drbd.d/check.res", &text)?;
+        lab.write_file(node, "/etc/drbd.d/check.res", text.clone())?;
         lab.exec_ok(node, &["drbdadm", "create-md", "--force", "check"])?;
         lab.exec_ok(node, &["drbdadm", "up", "check"])?;
     }
@@ -136,7 +138,7 @@ fn replicate(lab: &Lab) -> Result<()> {
 fn write_file(lab: &Lab, name: &str) -> Result<()> {
     lab.exec_ok(1, &["drbdadm", "primary", "check"])?;
     lab.exec_ok(1, &["mount", DRBD_DEVICE, "/media"])?;
-    write_synced(lab, 1, &format!("/media/{name}"), name)?;
+    lab.write_file(1, &format!("/media/{name}"), name)?;
     lab.exec_ok(1, &["umount", "/media"])?;
     lab.exec_ok(1, &["drbdadm", "secondary", "check"])?;
     Ok(())
