@@ -1,1 +1,18 @@
-//! placeholder
+//! The controller: the cluster handle, the operations behind the REST API, the links to the satellites, and what it does
+//! by itself.
+//!
+//! Reading order: [`cluster`] (reads and commits), [`writer`] (how a commit becomes durable), [`observing`] (what
+//! becomes of a commit and of what nodes say), [`link`] (one task per satellite), [`wait`], [`tasks`], [`start`].
+
+pub mod cluster;
+pub mod env;
+mod kept;
+pub mod link;
+pub mod observing;
+pub mod start;
+pub mod tasks;
+pub mod wait;
+pub mod writer;
+
+pub use cluster::{Cluster, Committed};
+pub use start::{Controller, Options};

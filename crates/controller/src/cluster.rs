@@ -1,0 +1,157 @@
+//! The handle that everything else in the controller works with.
+//!
+//! Reads take a snapshot ([`Cluster::model`], [`Cluster::observed`]) and never wait. Writes are closures on a draft
+//! ([`Cluster::commit`]) that one writer runs, stores and publishes (see [`crate::writer`]). Waiting for what a commit
+//! brings about is in [`crate::wait`].
+
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use arc_swap::ArcSwap;
+use linstor_api::code;
+use linstor_api::reply::Reply;
+use linstor_model::model::Quarantined;
+use linstor_model::name::NodeName;
+use linstor_model::{Draft, Model, Observed};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::env::Env;
+use crate::link::mailbox::Mailboxes;
+use crate::tasks::advance::Pending;
+use crate::wait::Waiters;
+use crate::writer::{Change, Typed};
+
+/// How many commits may wait for the writer before callers wait to hand theirs over.
+pub(crate) const COMMITS_WAITING_MAX: usize = 1024;
+
+/// What a commit brought about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Committed<T> {
+    /// What the closure returned.
+    pub value: T,
+    /// Generation of the model that holds the change; waits take it.
+    pub generation: u64,
+    /// Whether any row differs from before.
+    pub changed: bool,
+}
+
+/// The cluster. A clone is a pointer.
+#[derive(Clone)]
+pub struct Cluster {
+    pub(crate) shared: Arc<Shared>,
+    commits: mpsc::Sender<Box<dyn Change>>,
+}
+
+/// What all handles share.
+pub(crate) struct Shared {
+    pub(crate) model: ArcSwap<Model>,
+    observed: ArcSwap<Observed>,
+    /// Held for the time of an update only, never across an await; readers do not take it.
+    observing: Mutex<()>,
+    pub(crate) env: Arc<dyn Env>,
+    pub(crate) quarantined: Vec<Quarantined>,
+    pub(crate) waiters: Waiters,
+    pub(crate) mailboxes: Mailboxes,
+    pub(crate) pending: Pending,
+    /// Says true once another controller was found to write to the store.
+    pub(crate) fenced: watch::Sender<bool>,
+}
+
+impl Shared {
+    pub(crate) fn observed(&self) -> Observed {
+        Observed::clone(&self.observed.load())
+    }
+
+    /// Changes what is observed. The closure is short and does not call back.
+    pub(crate) fn observe<T>(&self, update: impl FnOnce(&mut Observed) -> T) -> T {
+        let _one_at_a_time: MutexGuard<'_, ()> = self
+            .observing
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut observed = self.observed();
+        let result = update(&mut observed);
+        self.observed.store(Arc::new(observed));
+        result
+    }
+}
+
+impl Cluster {
+    /// The handle to a loaded model, and the commits that a writer has to serve.
+    pub(crate) fn new(
+        model: Model,
+        quarantined: Vec<Quarantined>,
+        env: Arc<dyn Env>,
+    ) -> (Cluster, mpsc::Receiver<Box<dyn Change>>) {
+        let (commits, waiting) = mpsc::channel(COMMITS_WAITING_MAX);
+        let shared = Arc::new(Shared {
+            model: ArcSwap::from_pointee(model),
+            observed: ArcSwap::default(),
+            observing: Mutex::new(()),
+            env,
+            quarantined,
+            waiters: Waiters::default(),
+            mailboxes: Mailboxes::default(),
+            pending: Pending::default(),
+            fenced: watch::Sender::new(false),
+        });
+        (Cluster { shared, commits }, waiting)
+    }
+
+    /// The model as of now.
+    pub fn model(&self) -> Arc<Model> {
+        self.shared.model.load_full()
+    }
+
+    /// What nodes said up to now.
+    pub fn observed(&self) -> Observed {
+        self.shared.observed()
+    }
+
+    /// Time and randomness.
+    pub fn env(&self) -> &Arc<dyn Env> {
+        &self.shared.env
+    }
+
+    /// Stored rows that could not be taken over; they stay in the store.
+    pub fn quarantined(&self) -> &[Quarantined] {
+        &self.shared.quarantined
+    }
+
+    /// Changes the model: all of the closure's changes, durably, or none of them.
+    ///
+    /// The closure sees every earlier commit. It must not block: others wait behind it. Its error, or the store's, is
+    /// what the caller is told; a closure that changes nothing costs no write.
+    pub async fn commit<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&mut Draft) -> Result<T, Vec<Reply>> + Send + 'static,
+    ) -> Result<Committed<T>, Vec<Reply>> {
+        let (answer, answered) = oneshot::channel();
+        let change = Box::new(Typed::new(change, answer));
+        if self.commits.send(change).await.is_err() {
+            return Err(vec![shutting_down()]);
+        }
+        // The writer drops an answer only when it is torn down in the middle; then the outcome is open.
+        answered
+            .await
+            .unwrap_or_else(|_| Err(vec![shutting_down()]))
+    }
+
+    /// Closes the connection to a node's satellite, if there is one, and dials again at once.
+    pub fn reconnect(&self, node: &NodeName) {
+        self.shared.mailboxes.reconnect(node);
+    }
+
+    /// Ends when another controller was found to write to the store: this one must stop, as its model is out of date.
+    pub async fn fenced(&self) {
+        let mut fenced = self.shared.fenced.subscribe();
+        // The sender lives as long as this handle.
+        let _ = fenced.wait_for(|fenced| *fenced).await;
+    }
+}
+
+fn shutting_down() -> Reply {
+    Reply::new(
+        code::FAIL_UNKNOWN_ERROR,
+        "The controller is shutting down, the change may not have been made.",
+    )
+    .correction("Try again.")
+}

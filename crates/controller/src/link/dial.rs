@@ -1,0 +1,319 @@
+//! One link's life: dial, talk, find out why the talk ended, wait, dial again.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::FutureExt;
+use linstor_api::kind::ConnectionStatus;
+use linstor_api::prop;
+use linstor_model::name::NodeName;
+use linstor_model::observed::NodeStatus;
+use linstor_model::row::{HostFacts, Node};
+use linstor_net::{ControllerSide, NetError};
+use linstor_wire::message::{PROTOCOL, PROTOCOL_MIN, RefusalKind};
+use linstor_wire::status::NodeInfo;
+use linstor_wire::{ToController, ToSatellite};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::mailbox::Mailbox;
+use super::session::Session;
+use super::{Connector, Target, Timing, chain, targets};
+use crate::cluster::Cluster;
+
+/// A link to one satellite.
+pub(super) struct Link {
+    pub(super) cluster: Cluster,
+    pub(super) connector: Arc<dyn Connector>,
+    pub(super) timing: Timing,
+    pub(super) node: NodeName,
+    pub(super) uuid: Uuid,
+    pub(super) mailbox: Arc<Mailbox>,
+}
+
+/// Why there is no connection (any more).
+#[derive(Debug)]
+pub(super) struct Ended {
+    pub(super) status: ConnectionStatus,
+    pub(super) reason: String,
+}
+
+impl Ended {
+    pub(super) fn offline(reason: impl Into<String>) -> Ended {
+        Ended {
+            status: ConnectionStatus::Offline,
+            reason: reason.into(),
+        }
+    }
+
+    pub(super) fn broken(error: &NetError) -> Ended {
+        Ended::offline(chain(error))
+    }
+}
+
+impl Link {
+    /// Keeps the node connected until stopped.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        self.set_status(ConnectionStatus::Offline, None);
+        let mut failures: u32 = 0;
+        loop {
+            let attempt = AssertUnwindSafe(self.attempt(failures)).catch_unwind();
+            let ended = tokio::select! {
+                biased;
+                // Cancel-safe: a flag.
+                () = stop.cancelled() => return,
+                // Cancel-safe: the wish is consumed only when this arm wins. Dropping the attempt closes its connection.
+                () = self.mailbox.reconnect.notified() => None,
+                // Never dropped for another arm except to end the connection.
+                ended = attempt => Some(ended),
+            };
+            let was_online = self.cluster.observed().is_online(&self.node);
+            failures = if was_online {
+                0
+            } else {
+                failures.saturating_add(1)
+            };
+            match ended {
+                None => {
+                    failures = 0;
+                    self.set_status(ConnectionStatus::Offline, None);
+                    continue;
+                }
+                Some(Ok(ended)) => self.note(was_online, ended),
+                Some(Err(_)) => self.note(
+                    was_online,
+                    Ended::offline("the link ended because of a fault in the controller"),
+                ),
+            }
+            tokio::select! {
+                biased;
+                // Cancel-safe: a flag.
+                () = stop.cancelled() => return,
+                // Cancel-safe: the wish is consumed only when this arm wins.
+                () = self.mailbox.reconnect.notified() => failures = 0,
+                // Cancel-safe: a timer.
+                () = tokio::time::sleep(self.backoff(failures)) => {}
+            }
+        }
+    }
+
+    /// Longer with each failure, and never the same for two links.
+    fn backoff(&self, failures: u32) -> Duration {
+        let doubled = self
+            .timing
+            .backoff_min
+            .saturating_mul(1 << failures.saturating_sub(1).min(16));
+        self.cluster
+            .env()
+            .jittered(doubled.min(self.timing.backoff_max))
+    }
+
+    fn note(&self, was_online: bool, ended: Ended) {
+        if was_online {
+            tracing::warn!(node = %self.node, reason = ended.reason, "the satellite is lost");
+        } else {
+            tracing::debug!(node = %self.node, reason = ended.reason, "the satellite was not reached");
+        }
+        self.set_status(ended.status, Some(ended.reason));
+    }
+
+    /// One connection from its first byte to its last. Net interfaces take turns, the active one first.
+    async fn attempt(&self, failures: u32) -> Ended {
+        let model = self.cluster.model();
+        let targets = model
+            .node(&self.node)
+            .map(|node| targets(node))
+            .unwrap_or_default();
+        if targets.is_empty() {
+            return Ended {
+                status: ConnectionStatus::NoStltConn,
+                reason: "no net interface has a satellite port and an encryption type".into(),
+            };
+        }
+        let target = &targets[failures as usize % targets.len()];
+        let dialled = timeout(self.timing.connect_max, self.connector.connect(target)).await;
+        let mut connection = match dialled {
+            Err(_) => {
+                let waited = self.timing.connect_max;
+                return Ended::offline(format!(
+                    "no answer from {} within {waited:?}",
+                    target.address
+                ));
+            }
+            Ok(Err(reason)) => return Ended::offline(reason),
+            Ok(Ok(connection)) => connection,
+        };
+        let greeted = timeout(self.timing.welcome_max, self.greet(&mut connection)).await;
+        let (version, info) = match greeted {
+            Err(_) => return Ended::offline("the satellite did not answer the first frame"),
+            Ok(Err(ended)) => return ended,
+            Ok(Ok(welcome)) => welcome,
+        };
+        if let Err(ended) = self.learn_host(target, &info).await {
+            return ended;
+        }
+        self.set_connected(version, info);
+        Session::new(self).run(connection).await
+    }
+
+    /// Says who calls and takes the answer.
+    async fn greet(&self, connection: &mut ControllerSide) -> Result<(String, NodeInfo), Ended> {
+        let model = self.cluster.model();
+        let hello = ToSatellite::Hello {
+            protocol_min: PROTOCOL_MIN,
+            protocol_max: PROTOCOL,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            cluster_id: model.controller.cluster_id,
+            epoch: model.controller.epoch,
+            node_name: self.node.to_string(),
+            node_uuid: self.uuid,
+        };
+        let sent = connection.send(&hello).await;
+        sent.map_err(|error| Ended::broken(&error))?;
+        match connection.next().await {
+            Ok(Some(ToController::Welcome {
+                protocol,
+                version,
+                info,
+            })) if (PROTOCOL_MIN..=PROTOCOL).contains(&protocol) => Ok((version, info)),
+            Ok(Some(ToController::Welcome {
+                protocol, version, ..
+            })) => Err(Ended {
+                status: ConnectionStatus::VersionMismatch,
+                reason: format!(
+                    "satellite {version} speaks protocol {protocol}, this controller {PROTOCOL_MIN} to {PROTOCOL}"
+                ),
+            }),
+            Ok(Some(ToController::Refused { kind, message })) => Err(refused(kind, message)),
+            Ok(Some(_)) => Err(Ended {
+                status: ConnectionStatus::AuthenticationError,
+                reason: "the satellite answered the first frame with another message".into(),
+            }),
+            Ok(None) => Err(Ended::offline("the satellite closed the connection")),
+            Err(error @ NetError::NotUnderstood { .. }) => Err(Ended {
+                status: ConnectionStatus::AuthenticationError,
+                reason: chain(&error),
+            }),
+            Err(error) => Err(Ended::broken(&error)),
+        }
+    }
+
+    /// Keeps what plans need to know of the host while it is away, and refuses a host that is another node already.
+    async fn learn_host(&self, target: &Target, info: &NodeInfo) -> Result<(), Ended> {
+        let (name, uuid) = (self.node.clone(), self.uuid);
+        let facts = HostFacts {
+            uname: info.uname.clone(),
+            drbd: info.drbd.as_ref().map(|drbd| drbd.kind),
+            drbd_version: info.drbd.as_ref().map(|drbd| drbd.version.clone()),
+        };
+        let net_if = target.net_if.to_string();
+        let committed = self.cluster.commit(move |draft| {
+            if let Some(other) = twin(draft.nodes.values(), uuid, &facts.uname) {
+                return Ok(Some(other));
+            }
+            if draft.node(&name).is_some_and(|node| node.uuid == uuid) {
+                draft.edit_node(&name, |node| {
+                    let uname = facts.uname.clone();
+                    node.props.insert(prop::CUR_STLT_CONN_NAME.into(), net_if);
+                    node.props.insert(prop::NODE_UNAME.into(), uname);
+                    node.host = Some(facts);
+                });
+            }
+            Ok(None)
+        });
+        match committed.await {
+            Ok(committed) => match committed.value {
+                None => Ok(()),
+                Some(other) => Err(Ended {
+                    status: ConnectionStatus::DuplicateUname,
+                    reason: format!(
+                        "its host calls itself '{}', as the host of node '{other}' does",
+                        info.uname
+                    ),
+                }),
+            },
+            // The writer has logged why. The satellite is more useful connected than not.
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Notes a state. It counts from when it began, whatever new reasons come up.
+    pub(super) fn set_status(&self, connection: ConnectionStatus, reason: Option<String>) {
+        self.update_status(|status| status.reason = reason, connection);
+    }
+
+    fn set_connected(&self, version: String, info: NodeInfo) {
+        let update = |status: &mut NodeStatus| {
+            status.reason = None;
+            status.version = Some(version);
+            status.info = Some(Arc::new(info));
+        };
+        self.update_status(update, ConnectionStatus::Connected);
+    }
+
+    fn update_status(&self, update: impl FnOnce(&mut NodeStatus), connection: ConnectionStatus) {
+        update_status(&self.cluster, &self.node, update, connection);
+    }
+}
+
+/// A node without a link is offline, and nobody tries to change that.
+pub(super) fn set_unlinked(cluster: &Cluster, node: &NodeName) {
+    let update = |status: &mut NodeStatus| {
+        status.reason = Some("the controller does not connect to this node".into());
+    };
+    update_status(cluster, node, update, ConnectionStatus::Offline);
+}
+
+fn update_status(
+    cluster: &Cluster,
+    node: &NodeName,
+    update: impl FnOnce(&mut NodeStatus),
+    connection: ConnectionStatus,
+) {
+    // A node that was just removed must not come back as a ghost.
+    if cluster.model().node(node).is_none() {
+        return;
+    }
+    let now = cluster.env().now_ms();
+    let before = cluster.observed().nodes.get(node).cloned();
+    let mut status = before.unwrap_or(NodeStatus {
+        connection,
+        since: now,
+        reason: None,
+        info: None,
+        version: None,
+    });
+    if status.connection != connection {
+        status.connection = connection;
+        status.since = now;
+    }
+    update(&mut status);
+    cluster.observe_node(node, status);
+}
+
+pub(super) fn refused(kind: RefusalKind, message: String) -> Ended {
+    let status = match kind {
+        RefusalKind::Version => ConnectionStatus::VersionMismatch,
+        RefusalKind::Identity => ConnectionStatus::AuthenticationError,
+        RefusalKind::OlderEpoch => ConnectionStatus::OtherController,
+    };
+    Ended {
+        status,
+        reason: message,
+    }
+}
+
+/// Another node whose host has this name.
+fn twin<'a>(
+    mut nodes: impl Iterator<Item = &'a Arc<Node>>,
+    uuid: Uuid,
+    uname: &str,
+) -> Option<NodeName> {
+    let other = nodes.find(|node| {
+        let host = node.host.as_ref();
+        node.uuid != uuid && host.is_some_and(|host| host.uname.eq_ignore_ascii_case(uname))
+    });
+    other.map(|node| node.name.clone())
+}

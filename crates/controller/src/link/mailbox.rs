@@ -1,0 +1,112 @@
+//! What a node's link has still to look at: filled by the writer with each commit, emptied by the link.
+//!
+//! A mailbox holds names, not messages: ten commits on one definition are one entry, and the link projects the newest
+//! model when it gets there. Its size is bounded by the number of replicas on the node.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use linstor_model::name::{NodeName, ResourceName};
+use tokio::sync::Notify;
+
+/// What to look at.
+#[derive(Debug, Default)]
+pub(crate) struct Mail {
+    /// The node's own spec may have changed.
+    pub(crate) node: bool,
+    /// Definitions whose spec on this node may have changed.
+    pub(crate) resources: BTreeSet<ResourceName>,
+    /// Newest request for a report of the pools' space.
+    pub(crate) refresh: Option<u64>,
+}
+
+/// The mailbox of one link.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    mail: Mutex<Mail>,
+    arrived: Notify,
+    /// Somebody wants the connection closed and made anew.
+    pub(crate) reconnect: Notify,
+}
+
+impl Mailbox {
+    fn put(&self, put: impl FnOnce(&mut Mail)) {
+        put(&mut lock(&self.mail));
+        self.arrived.notify_one();
+    }
+
+    /// Empties the mailbox.
+    pub(crate) fn take(&self) -> Mail {
+        std::mem::take(&mut lock(&self.mail))
+    }
+
+    /// Waits until something was put in. Cancel-safe; may return when the mailbox is empty.
+    pub(crate) async fn arrived(&self) {
+        self.arrived.notified().await;
+    }
+}
+
+/// All links' mailboxes.
+#[derive(Debug, Default)]
+pub(crate) struct Mailboxes {
+    boxes: Mutex<BTreeMap<NodeName, Arc<Mailbox>>>,
+    /// A node's row changed: links may have to be started, stopped or dialled anew.
+    pub(crate) nodes_changed: Notify,
+    refresh_id: AtomicU64,
+}
+
+impl Mailboxes {
+    /// The mailbox of a link that starts.
+    pub(crate) fn open(&self, node: &NodeName) -> Arc<Mailbox> {
+        let mailbox = Arc::new(Mailbox::default());
+        lock(&self.boxes).insert(node.clone(), Arc::clone(&mailbox));
+        mailbox
+    }
+
+    /// The link has ended.
+    pub(crate) fn close(&self, node: &NodeName) {
+        lock(&self.boxes).remove(node);
+    }
+
+    fn of(&self, node: &NodeName) -> Option<Arc<Mailbox>> {
+        lock(&self.boxes).get(node).cloned()
+    }
+
+    /// A definition's spec may have changed on these nodes.
+    pub(crate) fn touch<'a>(&self, name: &ResourceName, nodes: impl Iterator<Item = &'a NodeName>) {
+        for mailbox in nodes.filter_map(|node| self.of(node)) {
+            mailbox.put(|mail| {
+                mail.resources.insert(name.clone());
+            });
+        }
+    }
+
+    /// A node's own spec may have changed.
+    pub(crate) fn touch_node(&self, node: &NodeName) {
+        if let Some(mailbox) = self.of(node) {
+            mailbox.put(|mail| mail.node = true);
+        }
+    }
+
+    /// Asks for a report of space; the id will come back with it.
+    pub(crate) fn refresh(&self, node: &NodeName) -> u64 {
+        let id = self.refresh_id.fetch_add(1, Ordering::Relaxed) + 1;
+        if let Some(mailbox) = self.of(node) {
+            mailbox.put(|mail| mail.refresh = Some(id));
+        }
+        id
+    }
+
+    /// Closes the node's connection and dials anew.
+    pub(crate) fn reconnect(&self, node: &NodeName) {
+        if let Some(mailbox) = self.of(node) {
+            mailbox.reconnect.notify_one();
+        }
+    }
+}
+
+/// No code panics while it holds one of these locks; if some did, the data is still whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

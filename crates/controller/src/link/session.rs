@@ -1,0 +1,486 @@
+//! One connection after the welcome: a full sync, then what commits change, pings, and what the satellite reports.
+//!
+//! Four loops side by side in one task: reading, writing, noting what was learned, and watching for silence. None waits
+//! for another, so that a long send does not delay reading and a slow store does not make the satellite look dead.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hasher};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use linstor_api::kind::ConnectionStatus;
+use linstor_model::Model;
+use linstor_model::name::{PoolName, ResourceName};
+use linstor_model::observed::Applied;
+use linstor_model::project;
+use linstor_model::row::Pool;
+use linstor_net::{ControllerSide, NetError, Receiver, Sender};
+use linstor_wire::message::{APPLY_RESOURCES_MAX, FRAME_BYTES_MAX, Forget};
+use linstor_wire::spec::ResourceSpec;
+use linstor_wire::status::{Outcome, PoolStatus};
+use linstor_wire::{ToController, ToSatellite};
+use tokio::sync::Notify;
+use tokio::time::{Instant, MissedTickBehavior};
+use uuid::Uuid;
+
+use super::dial::{Ended, Link, refused};
+use super::mailbox::Mail;
+
+/// How much one frame of specs carries before the next one begins, in bytes.
+const APPLY_BYTES: usize = 1024 * 1024;
+/// How many frames that are not understood a connection survives.
+const STRANGE_FRAMES_MAX: u32 = 16;
+
+/// What the satellite was last told about a resource.
+#[derive(Debug, Clone, Copy)]
+struct Sent {
+    /// Of the spec's JSON.
+    hash: u64,
+    uuid: Uuid,
+    /// Generation of the model that the spec was sent with.
+    generation: u64,
+    /// The newest generation that asks for nothing else.
+    wanted: u64,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sent: BTreeMap<ResourceName, Sent>,
+    node_hash: u64,
+    sync_generation: Option<u64>,
+    /// Granularities that the pools' rows do not have yet.
+    granularities: BTreeMap<PoolName, u64>,
+    strange_frames: u32,
+}
+
+/// A connection in use.
+pub(super) struct Session<'a> {
+    link: &'a Link,
+    connected_at: u64,
+    state: Mutex<State>,
+    heard: Mutex<Instant>,
+    learned: Notify,
+}
+
+/// Specs on their way into a frame.
+#[derive(Default)]
+struct Parcel {
+    resources: Vec<ResourceSpec>,
+    forget: Vec<Forget>,
+    bytes: usize,
+}
+
+impl Parcel {
+    fn is_full(&self) -> bool {
+        self.bytes >= APPLY_BYTES
+            || self.resources.len() >= APPLY_RESOURCES_MAX
+            || self.forget.len() >= APPLY_RESOURCES_MAX
+    }
+
+    fn is_empty(&self) -> bool {
+        self.resources.is_empty() && self.forget.is_empty()
+    }
+}
+
+impl<'a> Session<'a> {
+    pub(super) fn new(link: &'a Link) -> Self {
+        Session {
+            link,
+            connected_at: link.cluster.env().now_ms(),
+            state: Mutex::default(),
+            heard: Mutex::new(Instant::now()),
+            learned: Notify::new(),
+        }
+    }
+
+    /// Talks until the connection is of no use any more; returns why.
+    pub(super) async fn run(self, connection: ControllerSide) -> Ended {
+        let (sender, receiver) = connection.split();
+        tokio::select! {
+            biased;
+            // All arms are endless loops; the first that ends ends the connection, so that nothing is lost by dropping
+            // the others. Reading comes first: what has arrived counts before silence is judged.
+            ended = self.read(receiver) => ended,
+            ended = self.write(sender) => ended,
+            ended = self.note_learned() => ended,
+            ended = self.watch() => ended,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No code panics while it holds this lock; if some did, the connection is about to end anyway.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Ends when nothing was heard for too long.
+    async fn watch(&self) -> Ended {
+        let silence_max = self.link.timing.silence_max;
+        loop {
+            let heard = *self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            if heard.elapsed() >= silence_max {
+                return Ended::offline(format!("nothing was heard for {silence_max:?}"));
+            }
+            tokio::time::sleep_until(heard + silence_max).await;
+        }
+    }
+
+    async fn read(&self, mut receiver: Receiver<ToController>) -> Ended {
+        loop {
+            let frame = receiver.next().await;
+            if frame.is_ok() {
+                *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+            }
+            match frame {
+                Ok(Some(message)) => {
+                    if let Err(ended) = self.take(message) {
+                        return ended;
+                    }
+                }
+                Ok(None) => return Ended::offline("the satellite closed the connection"),
+                Err(error @ NetError::NotUnderstood { .. }) => {
+                    tracing::warn!(node = %self.link.node, %error, "a frame was passed over");
+                    let mut state = self.state();
+                    state.strange_frames += 1;
+                    if state.strange_frames > STRANGE_FRAMES_MAX {
+                        return Ended::broken(&error);
+                    }
+                }
+                Err(error) => return Ended::broken(&error),
+            }
+        }
+    }
+
+    /// Takes one report. Never waits.
+    fn take(&self, message: ToController) -> Result<(), Ended> {
+        let (cluster, node) = (&self.link.cluster, &self.link.node);
+        match message {
+            ToController::Pong { .. } => {}
+            ToController::Welcome { .. } => {
+                return Err(Ended::offline("the satellite began the conversation anew"));
+            }
+            ToController::Refused { kind, message } => return Err(refused(kind, message)),
+            ToController::Synced { generation } => {
+                if self.state().sync_generation == Some(generation) {
+                    self.link.set_status(ConnectionStatus::Online, None);
+                    tracing::info!(%node, "the satellite is online");
+                }
+            }
+            ToController::Applied {
+                generation,
+                resource,
+                uuid,
+                outcome,
+            } => self.take_applied(generation, &resource, uuid, outcome),
+            ToController::Status { resources, gone } => {
+                cluster.observe_status(node, resources, &gone);
+            }
+            ToController::Space { refresh, pools } => {
+                self.learn_granularities(&pools);
+                cluster.observe_space(node, pools, self.connected_at);
+                if let Some(id) = refresh {
+                    cluster.shared.waiters.refreshed(node, id);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_applied(&self, generation: u64, resource: &str, uuid: Uuid, outcome: Outcome) {
+        let Ok(name) = ResourceName::parse(resource) else {
+            return;
+        };
+        let sent = self.state().sent.get(&name).copied();
+        // Newer models asked nothing else of it, so it has got as far as they ask.
+        let reached = sent
+            .filter(|sent| sent.uuid == uuid && generation >= sent.generation)
+            .map_or(generation, |sent| generation.max(sent.wanted));
+        let applied = Applied {
+            uuid,
+            generation: reached,
+            outcome,
+            at: self.link.cluster.env().now_ms(),
+        };
+        self.link
+            .cluster
+            .observe_applied(&self.link.node, &name, applied);
+    }
+
+    /// Keeps granularities that the rows do not have yet for [`Session::note_learned`].
+    fn learn_granularities(&self, pools: &[PoolStatus]) {
+        let model = self.link.cluster.model();
+        let mut news = BTreeMap::new();
+        for status in pools {
+            let (Some(kib), Ok(pool)) = (status.granularity_kib, PoolName::parse(&status.name))
+            else {
+                continue;
+            };
+            let row = model.pool(&self.link.node, &pool);
+            if row.is_some_and(|row| row.granularity_kib != Some(kib)) {
+                news.insert(pool, kib);
+            }
+        }
+        if !news.is_empty() {
+            self.state().granularities.append(&mut news);
+            self.learned.notify_one();
+        }
+    }
+
+    /// Commits what the satellite taught, beside the reading, which must not wait for the store.
+    async fn note_learned(&self) -> Ended {
+        loop {
+            self.learned.notified().await;
+            let news = std::mem::take(&mut self.state().granularities);
+            let node = self.link.node.clone();
+            let committed = self.link.cluster.commit(move |draft| {
+                for (pool, kib) in news {
+                    if let Some(row) = draft.pool(&node, &pool).cloned() {
+                        draft.put_pool(Pool {
+                            granularity_kib: Some(kib),
+                            ..Pool::clone(&row)
+                        });
+                    }
+                }
+                Ok(())
+            });
+            // The writer has logged why; the next report of space says it again.
+            let _ = committed.await;
+        }
+    }
+
+    async fn write(&self, mut sender: Sender<ToSatellite>) -> Ended {
+        match self.send_all(&mut sender).await {
+            Ok(never) => match never {},
+            Err(error) => Ended::broken(&error),
+        }
+    }
+
+    async fn send_all(
+        &self,
+        sender: &mut Sender<ToSatellite>,
+    ) -> Result<std::convert::Infallible, NetError> {
+        let mut pinged = Pings::new(self.link.timing.ping_every);
+        self.sync(sender, &mut pinged).await?;
+        loop {
+            tokio::select! {
+                biased;
+                // Cancel-safe: a tick is consumed only when this arm wins. First, so that no amount of work delays it.
+                _ = pinged.timer.tick() => pinged.send(sender).await?,
+                // Cancel-safe: the mail stays in the mailbox until it is taken below.
+                () = self.link.mailbox.arrived() => {
+                    let mail = self.link.mailbox.take();
+                    self.deliver(sender, &mut pinged, mail).await?;
+                }
+            }
+        }
+    }
+
+    /// Tells the satellite everything. What commits change meanwhile is in the mailbox afterwards.
+    async fn sync(
+        &self,
+        sender: &mut Sender<ToSatellite>,
+        pinged: &mut Pings,
+    ) -> Result<(), NetError> {
+        // Emptied before the model is read, so that nothing falls between the two.
+        let mail = self.link.mailbox.take();
+        let model = self.link.cluster.model();
+        let generation = model.generation;
+        let Some(node) = project::node_spec(&model, &self.link.node) else {
+            return Ok(());
+        };
+        {
+            let mut state = self.state();
+            state.node_hash = hash_json(&json_of(&node));
+            state.sync_generation = Some(generation);
+        }
+        sender
+            .send(&ToSatellite::SyncBegin { generation, node })
+            .await?;
+        let names: BTreeSet<ResourceName> = model
+            .resources_on(&self.link.node)
+            .map(|replica| replica.name.clone())
+            .collect();
+        self.send_specs(sender, pinged, &model, &names).await?;
+        sender.send(&ToSatellite::SyncEnd { generation }).await?;
+        if let Some(id) = mail.refresh {
+            sender.send(&ToSatellite::RefreshSpace { id }).await?;
+        }
+        Ok(())
+    }
+
+    /// Tells the satellite what commits have changed for it.
+    async fn deliver(
+        &self,
+        sender: &mut Sender<ToSatellite>,
+        pinged: &mut Pings,
+        mail: Mail,
+    ) -> Result<(), NetError> {
+        let model = self.link.cluster.model();
+        if mail.node
+            && let Some(node) = project::node_spec(&model, &self.link.node)
+        {
+            let hash = hash_json(&json_of(&node));
+            let before = std::mem::replace(&mut self.state().node_hash, hash);
+            if before != hash {
+                let generation = model.generation;
+                sender.send(&ToSatellite::Node { generation, node }).await?;
+            }
+        }
+        self.send_specs(sender, pinged, &model, &mail.resources)
+            .await?;
+        if let Some(id) = mail.refresh {
+            // After the specs, so that the report knows the newest pools.
+            sender.send(&ToSatellite::RefreshSpace { id }).await?;
+        }
+        Ok(())
+    }
+
+    async fn send_specs(
+        &self,
+        sender: &mut Sender<ToSatellite>,
+        pinged: &mut Pings,
+        model: &Model,
+        names: &BTreeSet<ResourceName>,
+    ) -> Result<(), NetError> {
+        let generation = model.generation;
+        let mut unchanged = Vec::new();
+        let mut names = names.iter();
+        loop {
+            let mut parcel = Parcel::default();
+            let mut more = true;
+            while more && !parcel.is_full() {
+                match names.next() {
+                    Some(name) => self.pack(model, name, &mut parcel, &mut unchanged),
+                    None => more = false,
+                }
+            }
+            if !parcel.is_empty() {
+                let apply = ToSatellite::Apply {
+                    generation,
+                    resources: parcel.resources,
+                    forget: parcel.forget,
+                };
+                sender.send(&apply).await?;
+            }
+            if !more {
+                break;
+            }
+            // A long sync must let pings through, and other links.
+            pinged.send_if_due(sender).await?;
+            tokio::task::yield_now().await;
+        }
+        self.link
+            .cluster
+            .observe_unchanged(&self.link.node, &unchanged, generation);
+        Ok(())
+    }
+
+    /// Adds a resource to the parcel if the satellite has to be told something about it.
+    fn pack(
+        &self,
+        model: &Model,
+        name: &ResourceName,
+        parcel: &mut Parcel,
+        unchanged: &mut Vec<ResourceName>,
+    ) {
+        let generation = model.generation;
+        let node = &self.link.node;
+        let mut state = self.state();
+        let before = state.sent.get(name).copied();
+        let Some(spec) = project::resource_spec(model, name, node) else {
+            if let Some(sent) = state.sent.remove(name) {
+                parcel.forget.push(Forget {
+                    name: name.to_string(),
+                    uuid: sent.uuid,
+                });
+            }
+            return;
+        };
+        let json = json_of(&spec);
+        if json.len() + APPLY_BYTES > FRAME_BYTES_MAX {
+            tracing::error!(%node, resource = %name, bytes = json.len(), "a spec is too large to be sent");
+            return;
+        }
+        let hash = hash_json(&json);
+        if let Some(sent) = before
+            && sent.hash == hash
+        {
+            state.sent.insert(
+                name.clone(),
+                Sent {
+                    wanted: generation,
+                    ..sent
+                },
+            );
+            drop(state);
+            let observed = self.link.cluster.observed();
+            if observed
+                .applied_since(name, node, sent.uuid, sent.generation)
+                .is_some()
+            {
+                unchanged.push(name.clone());
+            }
+            return;
+        }
+        if let Some(sent) = before
+            && sent.uuid != spec.uuid
+        {
+            parcel.forget.push(Forget {
+                name: name.to_string(),
+                uuid: sent.uuid,
+            });
+        }
+        let sent = Sent {
+            hash,
+            uuid: spec.uuid,
+            generation,
+            wanted: generation,
+        };
+        state.sent.insert(name.clone(), sent);
+        parcel.bytes += json.len();
+        parcel.resources.push(spec);
+    }
+}
+
+/// When the satellite was last asked whether it is there.
+struct Pings {
+    timer: tokio::time::Interval,
+    every: std::time::Duration,
+    last: Instant,
+    id: u64,
+}
+
+impl Pings {
+    fn new(every: std::time::Duration) -> Self {
+        let mut timer = tokio::time::interval(every);
+        timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Pings {
+            timer,
+            every,
+            last: Instant::now(),
+            id: 0,
+        }
+    }
+
+    async fn send(&mut self, sender: &mut Sender<ToSatellite>) -> Result<(), NetError> {
+        self.id += 1;
+        self.last = Instant::now();
+        sender.send(&ToSatellite::Ping { id: self.id }).await
+    }
+
+    async fn send_if_due(&mut self, sender: &mut Sender<ToSatellite>) -> Result<(), NetError> {
+        if self.last.elapsed() >= self.every {
+            self.send(sender).await?;
+        }
+        Ok(())
+    }
+}
+
+fn json_of<T: serde::Serialize>(spec: &T) -> Vec<u8> {
+    serde_json::to_vec(spec).expect("specs have string keys only")
+}
+
+/// Tells whether a spec is the one last sent. Not for storing: the function may differ in another build.
+fn hash_json(json: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hasher.write(json);
+    hasher.finish()
+}

@@ -1,0 +1,327 @@
+//! What becomes of the model and of what nodes say once it is known: kept, published, and told to those who wait.
+//!
+//! An update is a short critical section on a persistent map and wakes only who waits for that very definition, so that
+//! many callers and many satellites do not wake each other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use linstor_api::kind::ConnectionStatus;
+use linstor_model::model::RowKey;
+use linstor_model::name::{NodeName, PoolName, ResourceName};
+use linstor_model::observed::{Applied, NodeStatus, ObservedPool};
+use linstor_model::{Model, Observed, sizing};
+use linstor_wire::status::{Outcome, PoolStatus, ResourceStatus};
+
+use crate::cluster::Cluster;
+
+impl Cluster {
+    /// Makes a stored model the one that everybody reads, and tells links, tasks and waits what was touched.
+    pub(crate) fn publish(&self, model: Arc<Model>, touched: &BTreeSet<RowKey>) {
+        let before = self.model();
+        let reach = Reach::of(&before, &model, touched);
+        self.shared.model.store(Arc::clone(&model));
+        self.forget_removed(&model, touched);
+        for name in reach.definitions.keys() {
+            let exists = model.definitions.contains_key(name);
+            self.shared.waiters.touched(name, model.generation, exists);
+        }
+        for (name, nodes) in &reach.definitions {
+            self.shared.mailboxes.touch(name, nodes.iter());
+            self.shared.waiters.wake(name);
+            if model.is_pending(name) {
+                self.shared.pending.mark(name);
+            }
+        }
+        for node in &reach.nodes {
+            self.shared.mailboxes.touch_node(node);
+        }
+        if touched.iter().any(|key| matches!(key, RowKey::Node(_))) {
+            self.shared.mailboxes.nodes_changed.notify_one();
+            self.shared.waiters.wake_nodes();
+        }
+        if model.nodes.values().any(|node| node.deleting.is_some()) {
+            self.shared.pending.mark_nodes();
+        }
+    }
+
+    /// Drops what is known of rows that are gone, or that are another object under the same name.
+    fn forget_removed(&self, model: &Model, touched: &BTreeSet<RowKey>) {
+        let gone: Vec<&RowKey> = touched
+            .iter()
+            .filter(|key| match key {
+                RowKey::Node(node) => model.node(node).is_none(),
+                RowKey::Pool(node, pool) => model.pool(node, pool).is_none(),
+                RowKey::Resource(..) => true,
+                RowKey::Controller
+                | RowKey::PoolDefinition(_)
+                | RowKey::Group(_)
+                | RowKey::Definition(_)
+                | RowKey::KeyValueStore(_) => false,
+            })
+            .collect();
+        if gone.is_empty() {
+            return;
+        }
+        self.shared.observe(|observed| {
+            for key in gone {
+                match key {
+                    RowKey::Node(node) => drop(observed.nodes.remove(node)),
+                    RowKey::Pool(node, pool) => {
+                        drop(observed.pools.remove(&(node.clone(), pool.clone())));
+                    }
+                    RowKey::Resource(name, node) => forget_replica(observed, model, name, node),
+                    RowKey::Controller
+                    | RowKey::PoolDefinition(_)
+                    | RowKey::Group(_)
+                    | RowKey::Definition(_)
+                    | RowKey::KeyValueStore(_) => {}
+                }
+            }
+        });
+    }
+
+    /// Takes over what is known of a node's satellite.
+    pub(crate) fn observe_node(&self, node: &NodeName, status: NodeStatus) {
+        self.shared
+            .observe(|observed| observed.nodes.insert(node.clone(), status));
+        let model = self.model();
+        for name in model.pending_definitions() {
+            if model.resource(name, node).is_some() {
+                self.shared.pending.mark(name);
+            }
+        }
+        self.shared.waiters.wake_all();
+    }
+
+    /// Takes over how replicas look on a node. What the model does not have there is passed over.
+    pub(crate) fn observe_status(
+        &self,
+        node: &NodeName,
+        resources: Vec<ResourceStatus>,
+        gone: &[String],
+    ) {
+        let model = self.model();
+        let mut names = Vec::with_capacity(resources.len() + gone.len());
+        self.shared.observe(|observed| {
+            for status in resources {
+                let Ok(name) = ResourceName::parse(&status.name) else {
+                    continue;
+                };
+                let known = model.resource(&name, node);
+                if known.is_some_and(|replica| replica.uuid == status.uuid) {
+                    let key = (name.clone(), node.clone());
+                    observed.resources.insert(key, Arc::new(status));
+                    names.push(name);
+                }
+            }
+            for name in gone
+                .iter()
+                .filter_map(|name| ResourceName::parse(name).ok())
+            {
+                observed.resources.remove(&(name.clone(), node.clone()));
+                names.push(name);
+            }
+        });
+        for name in &names {
+            self.changed(&model, name);
+        }
+    }
+
+    /// Takes over how far a replica has got.
+    pub(crate) fn observe_applied(&self, node: &NodeName, name: &ResourceName, applied: Applied) {
+        let model = self.model();
+        let known = model.resource(name, node);
+        if known.is_none_or(|replica| replica.uuid != applied.uuid) {
+            return;
+        }
+        self.shared.observe(|observed| {
+            observed
+                .applied
+                .insert((name.clone(), node.clone()), applied)
+        });
+        self.changed(&model, name);
+    }
+
+    /// Notes that newer models ask nothing more of these replicas than what they have tried already.
+    pub(crate) fn observe_unchanged(
+        &self,
+        node: &NodeName,
+        names: &[ResourceName],
+        generation: u64,
+    ) {
+        if names.is_empty() {
+            return;
+        }
+        self.shared.observe(|observed| {
+            for name in names {
+                let key = (name.clone(), node.clone());
+                if let Some(applied) = observed.applied.get_mut(&key) {
+                    applied.generation = applied.generation.max(generation);
+                }
+            }
+        });
+        let model = self.model();
+        for name in names {
+            self.changed(&model, name);
+        }
+    }
+
+    /// Takes over the space of a node's pools.
+    ///
+    /// What is reserved for replicas created since `connected_at` that the node has not made yet is still to be taken
+    /// off the free space; older ones are in it.
+    pub(crate) fn observe_space(&self, node: &NodeName, pools: Vec<PoolStatus>, connected_at: u64) {
+        let (model, at) = (self.model(), self.env().now_ms());
+        let unmade_kib = unmade_kib(&model, &self.observed(), node, connected_at);
+        self.shared.observe(|observed| {
+            for status in pools {
+                let Ok(pool) = PoolName::parse(&status.name) else {
+                    continue;
+                };
+                if model.pool(node, &pool).is_none() {
+                    continue;
+                }
+                let reserved = model.pool_use(node, &pool).reserved_kib;
+                let unmade = unmade_kib.get(&pool).copied().unwrap_or(0);
+                let seen = ObservedPool {
+                    status,
+                    at,
+                    reserved_kib_then: reserved.saturating_sub(unmade),
+                };
+                observed.pools.insert((node.clone(), pool), seen);
+            }
+        });
+        self.shared.waiters.wake_nodes();
+    }
+
+    /// Tells who waits that something about a definition is new.
+    fn changed(&self, model: &Model, name: &ResourceName) {
+        self.shared.waiters.wake(name);
+        if model.is_pending(name) {
+            self.shared.pending.mark(name);
+        }
+    }
+}
+
+/// How much of each pool is reserved for replicas that the node has not made yet.
+fn unmade_kib(
+    model: &Model,
+    observed: &Observed,
+    node: &NodeName,
+    connected_at: u64,
+) -> BTreeMap<PoolName, u64> {
+    let mut unmade = BTreeMap::new();
+    for replica in model.resources_on(node) {
+        let made = replica.created_at < connected_at
+            || observed
+                .applied_since(&replica.name, node, replica.uuid, 0)
+                .is_some_and(|applied| applied.outcome == Outcome::Done);
+        let Some(definition) = model.definitions.get(&replica.name) else {
+            continue;
+        };
+        if made {
+            continue;
+        }
+        for (number, volume) in &replica.volumes {
+            if let Some(wanted) = definition.volumes.get(number) {
+                *unmade.entry(volume.pool.clone()).or_default() +=
+                    sizing::backing_kib(definition, wanted, replica);
+            }
+        }
+    }
+    unmade
+}
+
+fn forget_replica(observed: &mut Observed, model: &Model, name: &ResourceName, node: &NodeName) {
+    let key = (name.clone(), node.clone());
+    let uuid = model.resource(name, node).map(|replica| replica.uuid);
+    if observed.resources.get(&key).map(|status| status.uuid) != uuid {
+        observed.resources.remove(&key);
+    }
+    if observed.applied.get(&key).map(|applied| applied.uuid) != uuid {
+        observed.applied.remove(&key);
+    }
+}
+
+/// Whether a status says that the satellite can be talked to now, synchronised or not.
+pub(crate) fn is_connected(status: ConnectionStatus) -> bool {
+    match status {
+        ConnectionStatus::Connected
+        | ConnectionStatus::Online
+        | ConnectionStatus::Authenticated => true,
+        ConnectionStatus::Offline
+        | ConnectionStatus::VersionMismatch
+        | ConnectionStatus::FullSyncFailed
+        | ConnectionStatus::AuthenticationError
+        | ConnectionStatus::Unknown
+        | ConnectionStatus::HostnameMismatch
+        | ConnectionStatus::OtherController
+        | ConnectionStatus::NoStltConn
+        | ConnectionStatus::MissingExtTools
+        | ConnectionStatus::DuplicateUname => false,
+    }
+}
+
+/// Which specs a set of touched rows may have changed.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Reach {
+    /// Definitions, each with the nodes that have, or had, a replica of it.
+    definitions: BTreeMap<ResourceName, BTreeSet<NodeName>>,
+    /// Nodes whose own spec may have changed.
+    nodes: BTreeSet<NodeName>,
+}
+
+impl Reach {
+    fn of(before: &Model, after: &Model, touched: &BTreeSet<RowKey>) -> Reach {
+        let mut reach = Reach::default();
+        if touched.contains(&RowKey::Controller) {
+            reach.nodes.extend(after.nodes.keys().cloned());
+            reach.add(before, after, after.definitions.keys());
+        }
+        for key in touched {
+            match key {
+                RowKey::Controller | RowKey::KeyValueStore(_) => {}
+                RowKey::Definition(name) => reach.add(before, after, [name].into_iter()),
+                RowKey::Resource(name, node) => {
+                    reach.add(before, after, [name].into_iter());
+                    if let Some(nodes) = reach.definitions.get_mut(name) {
+                        nodes.insert(node.clone());
+                    }
+                }
+                RowKey::Group(group) => reach.add(before, after, after.definitions_of(group)),
+                RowKey::Node(node) | RowKey::Pool(node, _) => {
+                    reach.nodes.insert(node.clone());
+                    let names = after.resources_on(node).map(|replica| &replica.name);
+                    reach.add(before, after, names);
+                }
+                RowKey::PoolDefinition(pool) => {
+                    for node in after.nodes.keys() {
+                        if after.pool(node, pool).is_some() {
+                            reach.nodes.insert(node.clone());
+                            let names = after.resources_on(node).map(|replica| &replica.name);
+                            reach.add(before, after, names);
+                        }
+                    }
+                }
+            }
+        }
+        reach
+    }
+
+    fn add<'a>(
+        &mut self,
+        before: &Model,
+        after: &Model,
+        names: impl Iterator<Item = &'a ResourceName>,
+    ) {
+        for name in names {
+            if self.definitions.contains_key(name) {
+                continue;
+            }
+            let replicas = before.replicas_of(name).chain(after.replicas_of(name));
+            let nodes = replicas.map(|replica| replica.node.clone()).collect();
+            self.definitions.insert(name.clone(), nodes);
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Start: rows become the model, a fresh database gets its defaults, the epoch grows, the tasks begin.
+
+use std::sync::Arc;
+
+use linstor_api::prop;
+use linstor_api::reply::Reply;
+use linstor_model::model::{DEFAULT_DISKLESS_POOL, DEFAULT_GROUP, DEFAULT_POOL};
+use linstor_model::name::{GroupName, PoolName};
+use linstor_model::row::{Controller as ControllerRow, Group, PoolDefinition, Props, SelectFilter};
+use linstor_model::{Draft, Model};
+use linstor_store::{Store, StoreError};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::cluster::Cluster;
+use crate::env::Env;
+use crate::kept::{KEPT_KIND, Kept};
+use crate::link::{self, Connector};
+use crate::tasks;
+use crate::writer::Writer;
+
+/// How many replicas the default group asks for.
+const DEFAULT_PLACE_COUNT: u32 = 2;
+/// Verify algorithms that the controller chooses from (spec core 2.5).
+const VERIFY_ALGORITHMS: &str = "crct10dif;crc32c;sha384;sha512;sha256;sha1;md5;windrbd";
+
+/// How a controller runs.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// Intervals and limits of the links to the satellites.
+    pub link: link::Timing,
+}
+
+/// Why a controller did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be used.
+    #[error("the database cannot be used")]
+    Store(#[from] StoreError),
+    /// The first commit failed.
+    #[error("the start could not be stored: {}", .0.iter().map(|r| r.message.as_str()).collect::<Vec<_>>().join("; "))]
+    Commit(Vec<Reply>),
+}
+
+/// A running controller: the cluster's handle and the tasks behind it.
+pub struct Controller {
+    /// The handle.
+    pub cluster: Cluster,
+    shutdown: CancellationToken,
+    writer_shutdown: CancellationToken,
+    tasks: JoinSet<()>,
+    writer: tokio::task::JoinHandle<()>,
+}
+
+impl Controller {
+    /// Loads the store and starts everything. Needs no satellite, and starts whatever state single rows are in.
+    pub async fn start(
+        mut store: Box<dyn Store>,
+        env: Arc<dyn Env>,
+        connector: Arc<dyn Connector>,
+        options: Options,
+    ) -> Result<Controller, StartError> {
+        let loaded = store.load().await?;
+        let fresh = loaded.generation == 0 && loaded.rows.is_empty();
+        let rows = loaded
+            .rows
+            .into_iter()
+            .filter(|row| row.kind != KEPT_KIND)
+            .collect();
+        let (model, quarantined) = Model::load(loaded.generation, rows, env.uuid());
+        let kept = if quarantined.is_empty() {
+            Kept::default()
+        } else {
+            // Rare, so the rows are read once more instead of being held twice at every start.
+            Kept::new(&quarantined, store.load().await?.rows)
+        };
+        for row in &quarantined {
+            tracing::error!(
+                kind = row.kind,
+                key = row.key,
+                reason = row.reason,
+                "a stored row is left out"
+            );
+        }
+        let salvaged = kept.text("controller", "").and_then(salvage_controller);
+        let (cluster, waiting) = Cluster::new(model, quarantined, env);
+        let writer_shutdown = CancellationToken::new();
+        let writer = Writer::new(cluster.clone(), store, waiting, kept);
+        let writer = tokio::spawn(writer.run(writer_shutdown.clone()));
+        take_over(&cluster, fresh, salvaged)
+            .await
+            .map_err(StartError::Commit)?;
+
+        let shutdown = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(tasks::advance::run(cluster.clone(), shutdown.clone()));
+        tasks.spawn(link::run(
+            cluster.clone(),
+            connector,
+            options.link,
+            shutdown.clone(),
+        ));
+        Ok(Controller {
+            cluster,
+            shutdown,
+            writer_shutdown,
+            tasks,
+            writer,
+        })
+    }
+
+    /// Ends the links and tasks, then the writer once it has served every commit that waits.
+    pub async fn stop(mut self) {
+        self.shutdown.cancel();
+        while self.tasks.join_next().await.is_some() {}
+        self.writer_shutdown.cancel();
+        // A writer that panicked has nothing left to serve.
+        let _ = self.writer.await;
+    }
+}
+
+/// The first commit: a fresh database's defaults, and the epoch that tells satellites who came last.
+async fn take_over(
+    cluster: &Cluster,
+    fresh: bool,
+    salvaged: Option<ControllerRow>,
+) -> Result<(), Vec<Reply>> {
+    let env = Arc::clone(cluster.env());
+    let committed = cluster.commit(move |draft| {
+        if fresh {
+            create_defaults(draft, &*env);
+        }
+        let mut row = salvaged.unwrap_or_else(|| ControllerRow::clone(&draft.controller));
+        // At least the seconds since 1970: after a restore from a backup the epoch must not be one that the satellites
+        // have already seen, or they would refuse this controller for good.
+        row.epoch = (row.epoch + 1).max(env.now_ms() / 1000);
+        draft.put_controller(row);
+        Ok(())
+    });
+    committed.await.map(|_| ())
+}
+
+/// What exists without anybody creating it (spec core 1.4).
+fn create_defaults(draft: &mut Draft, env: &dyn Env) {
+    for name in [DEFAULT_POOL, DEFAULT_DISKLESS_POOL] {
+        draft.put_pool_definition(PoolDefinition {
+            name: PoolName::parse(name).expect("a default's name follows the rules"),
+            uuid: env.uuid(),
+            props: Props::new(),
+        });
+    }
+    draft.put_group(Group {
+        name: GroupName::parse(DEFAULT_GROUP).expect("a default's name follows the rules"),
+        uuid: env.uuid(),
+        description: None,
+        filter: SelectFilter {
+            place_count: Some(DEFAULT_PLACE_COUNT),
+            ..SelectFilter::default()
+        },
+        peer_slots: None,
+        props: Props::new(),
+        volume_groups: Default::default(),
+    });
+    let mut row = ControllerRow::clone(&draft.controller);
+    let local_id = row.cluster_id.to_string();
+    for (key, value) in [
+        (prop::DRBD_AUTO_ADD_QUORUM_TIEBREAKER, prop::TRUE),
+        (prop::DRBD_ON_NO_QUORUM, "io-error"),
+        (prop::DRBD_AUTO_DISKFUL_ALLOW_CLEANUP, prop::TRUE),
+        (prop::DRBD_AUTO_EVICT_ALLOW_EVICTION, prop::TRUE),
+        (prop::DRBD_DISABLE_AUTO_RESYNC_AFTER, prop::TRUE),
+        (prop::DRBD_AUTO_VERIFY_ALGO_ALLOWED, VERIFY_ALGORITHMS),
+        (prop::CLUSTER_LOCAL_ID, &local_id),
+    ] {
+        row.props.insert(key.to_owned(), value.to_owned());
+    }
+    draft.put_controller(row);
+}
+
+/// What can be saved of a controller row that cannot be read: at least the cluster's id, without which the satellites
+/// would refuse this controller.
+fn salvage_controller(json: &str) -> Option<ControllerRow> {
+    let value: serde_json::Value = serde_json::from_str(json).ok()?;
+    let cluster_id: Uuid = value.get("cluster_id")?.as_str()?.parse().ok()?;
+    let props = value.get("props").and_then(serde_json::Value::as_object);
+    let props = props.into_iter().flatten().filter_map(|(key, value)| {
+        let value = value.as_str()?.to_owned();
+        Some((key.clone(), value))
+    });
+    Some(ControllerRow {
+        cluster_id,
+        epoch: value
+            .get("epoch")
+            .and_then(serde_json::Value::as_u64)
+            .unwrap_or(0),
+        props: props.collect(),
+    })
+}

@@ -1,0 +1,3 @@
+//! What the controller does by itself, without being asked.
+
+pub mod advance;

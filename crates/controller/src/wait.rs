@@ -1,0 +1,412 @@
+//! Waiting for what a commit brings about. Every wait has a deadline, and says what it still waited for.
+//!
+//! A wait looks at the state, and again whenever something about its definition is new. It never changes anything: when
+//! it gives up, the change goes on as a job (see [`crate::jobs`]).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use linstor_api::code;
+use linstor_api::kind::ConnectionStatus;
+use linstor_api::reply::Reply;
+use linstor_model::name::{NodeName, ResourceName};
+use linstor_model::observed::NodeStatus;
+use linstor_model::row::Resource;
+use linstor_model::{Model, Observed};
+use linstor_wire::status::{Outcome, ResourceStatus};
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use crate::cluster::Cluster;
+use crate::observing::is_connected;
+
+/// Who is to be woken by what.
+#[derive(Debug, Default)]
+pub(crate) struct Waiters {
+    names: Mutex<BTreeMap<ResourceName, Arc<Notify>>>,
+    /// For waits on nodes and pools.
+    nodes: Notify,
+    /// The newest generation that touched a definition, for those touched since the start.
+    touched: Mutex<BTreeMap<ResourceName, u64>>,
+    /// The newest report of space that a node has answered.
+    refreshed: Mutex<BTreeMap<NodeName, u64>>,
+}
+
+impl Waiters {
+    /// Something about a definition is new.
+    pub(crate) fn wake(&self, name: &ResourceName) {
+        if let Some(waiting) = lock(&self.names).get(name) {
+            waiting.notify_waiters();
+        }
+    }
+
+    /// Something about a node or its pools is new.
+    pub(crate) fn wake_nodes(&self) {
+        self.nodes.notify_waiters();
+    }
+
+    /// A node came or went, which is news for everybody.
+    pub(crate) fn wake_all(&self) {
+        self.wake_nodes();
+        for waiting in lock(&self.names).values() {
+            waiting.notify_waiters();
+        }
+    }
+
+    /// A commit touched a definition, or removed it.
+    pub(crate) fn touched(&self, name: &ResourceName, generation: u64, exists: bool) {
+        let mut touched = lock(&self.touched);
+        if exists {
+            touched.insert(name.clone(), generation);
+        } else {
+            touched.remove(name);
+        }
+    }
+
+    /// A node has answered a request for a report of space.
+    pub(crate) fn refreshed(&self, node: &NodeName, id: u64) {
+        lock(&self.refreshed).insert(node.clone(), id);
+        self.wake_nodes();
+    }
+
+    fn has_refreshed(&self, node: &NodeName, id: u64) -> bool {
+        lock(&self.refreshed)
+            .get(node)
+            .is_some_and(|newest| *newest >= id)
+    }
+
+    /// The generation that a wait has to wait for: not a newer one than the last that touched the definition, since
+    /// nodes are told nothing of later ones.
+    fn effective(&self, name: &ResourceName, generation: u64) -> u64 {
+        let touched = lock(&self.touched).get(name).copied();
+        generation.min(touched.unwrap_or(0))
+    }
+
+    fn subscribe(&self, name: &ResourceName) -> Subscription<'_> {
+        let mut names = lock(&self.names);
+        let notify = names.entry(name.clone()).or_default();
+        Subscription {
+            notify: Arc::clone(notify),
+            name: name.clone(),
+            waiters: self,
+        }
+    }
+}
+
+/// No code panics while it holds one of these locks; if some did, the data is still whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A place in the list of those who wait for a definition.
+struct Subscription<'a> {
+    notify: Arc<Notify>,
+    name: ResourceName,
+    waiters: &'a Waiters,
+}
+
+impl Drop for Subscription<'_> {
+    fn drop(&mut self) {
+        let mut names = lock(&self.waiters.names);
+        // The map's and this one: nobody else waits.
+        if Arc::strong_count(&self.notify) == 2 {
+            names.remove(&self.name);
+        }
+    }
+}
+
+/// Looks until there is an answer or the deadline has passed; looks at least once.
+async fn look_until<T>(
+    notify: &Notify,
+    deadline: Instant,
+    mut look: impl FnMut() -> Option<T>,
+) -> Option<T> {
+    loop {
+        let news = notify.notified();
+        tokio::pin!(news);
+        // From here on no news is missed, so the look may come after.
+        news.as_mut().enable();
+        if let Some(answer) = look() {
+            return Some(answer);
+        }
+        if timeout_at(deadline, news).await.is_err() {
+            return look();
+        }
+    }
+}
+
+/// What one node's part of a wait has come to.
+enum Progress {
+    Done(Vec<Reply>),
+    Waiting,
+}
+
+impl Cluster {
+    /// Looks at the state until the predicate gives an answer, each time something about the definition is new. None
+    /// when the deadline passed without one.
+    pub async fn wait_until<T>(
+        &self,
+        name: &ResourceName,
+        deadline: Instant,
+        mut predicate: impl FnMut(&Model, &Observed) -> Option<T>,
+    ) -> Option<T> {
+        let subscription = self.shared.waiters.subscribe(name);
+        let look = || predicate(&self.model(), &self.observed());
+        look_until(&subscription.notify, deadline, look).await
+    }
+
+    /// Waits until each of the nodes has tried what a commit asks of it, or is known to be away.
+    ///
+    /// Returns what the nodes that failed said, a warning for each that is away, and a warning for each that had not
+    /// answered at the deadline; nothing when all went well. Nodes without a replica have nothing to do.
+    pub async fn wait_applied(
+        &self,
+        name: &ResourceName,
+        nodes: &[NodeName],
+        generation: u64,
+        deadline: Instant,
+    ) -> Vec<Reply> {
+        let generation = self.shared.waiters.effective(name, generation);
+        let look = |model: &Model, observed: &Observed| {
+            let mut replies = Vec::new();
+            for node in nodes {
+                match applied(model, observed, name, node, generation) {
+                    Progress::Done(said) => replies.extend(said),
+                    Progress::Waiting => return None,
+                }
+            }
+            Some(replies)
+        };
+        if let Some(replies) = self.wait_until(name, deadline, look).await {
+            return replies;
+        }
+        let (model, observed) = (self.model(), self.observed());
+        let mut replies = Vec::new();
+        for node in nodes {
+            match applied(&model, &observed, name, node, generation) {
+                Progress::Done(said) => replies.extend(said),
+                Progress::Waiting => replies.push(still_applying(name, node)),
+            }
+        }
+        replies
+    }
+
+    /// Waits until the replicas on these nodes can be used: each has access to up-to-date data and is connected to
+    /// every diskful peer that is online. Returns a warning for each that is not at the deadline.
+    ///
+    /// A definition with a single replica, or without DRBD, needs no such wait.
+    pub async fn wait_ready(
+        &self,
+        name: &ResourceName,
+        nodes: &[NodeName],
+        deadline: Instant,
+    ) -> Vec<Reply> {
+        let unready = |model: &Model, observed: &Observed| -> Vec<NodeName> {
+            if model.replicas_of(name).nth(1).is_none() {
+                return Vec::new();
+            }
+            let not_ready = nodes
+                .iter()
+                .filter(|node| !is_ready(model, observed, name, node));
+            not_ready.cloned().collect()
+        };
+        let look =
+            |model: &Model, observed: &Observed| unready(model, observed).is_empty().then_some(());
+        if self.wait_until(name, deadline, look).await.is_some() {
+            return Vec::new();
+        }
+        unready(&self.model(), &self.observed())
+            .iter()
+            .map(|node| not_ready(name, node))
+            .collect()
+    }
+
+    /// Asks nodes to look at their pools again and waits for their reports. Returns a warning for each node that is
+    /// away or did not report in time; what is known of its pools is then as old as it says.
+    pub async fn refresh_space(&self, nodes: &[NodeName], deadline: Instant) -> Vec<Reply> {
+        let asked: Vec<(NodeName, u64)> = nodes
+            .iter()
+            .map(|node| (node.clone(), self.shared.mailboxes.refresh(node)))
+            .collect();
+        let missing = || -> Vec<Reply> {
+            let observed = self.observed();
+            let missing = asked.iter().filter_map(|(node, id)| {
+                if self.shared.waiters.has_refreshed(node, *id) {
+                    return None;
+                }
+                let waits = may_answer(&observed, node);
+                Some((waits, node))
+            });
+            let replies = missing.map(|(waits, node)| {
+                if waits {
+                    no_report(node)
+                } else {
+                    not_connected(node)
+                }
+            });
+            replies.collect()
+        };
+        let look = || {
+            let observed = self.observed();
+            let all = asked.iter().all(|(node, id)| {
+                self.shared.waiters.has_refreshed(node, *id) || !may_answer(&observed, node)
+            });
+            all.then(&missing)
+        };
+        match look_until(&self.shared.waiters.nodes, deadline, look).await {
+            Some(replies) => replies,
+            None => missing(),
+        }
+    }
+
+    /// Looks at what is known of a node's satellite until the predicate gives an answer; it sees none while nothing is
+    /// known. None when the deadline passed without an answer.
+    pub async fn wait_node<T>(
+        &self,
+        node: &NodeName,
+        deadline: Instant,
+        mut predicate: impl FnMut(Option<&NodeStatus>) -> Option<T>,
+    ) -> Option<T> {
+        let look = || predicate(self.observed().nodes.get(node));
+        look_until(&self.shared.waiters.nodes, deadline, look).await
+    }
+
+    /// Waits until a node is online or an attempt to connect to it has failed. Returns the node's status, none when
+    /// neither happened in time.
+    pub async fn wait_connected(&self, node: &NodeName, deadline: Instant) -> Option<NodeStatus> {
+        let answer = |status: Option<&NodeStatus>| {
+            let status = status?;
+            let settled = status.connection == ConnectionStatus::Online || status.reason.is_some();
+            settled.then(|| status.clone())
+        };
+        self.wait_node(node, deadline, answer).await
+    }
+}
+
+fn applied(
+    model: &Model,
+    observed: &Observed,
+    name: &ResourceName,
+    node: &NodeName,
+    generation: u64,
+) -> Progress {
+    let Some(replica) = model.resource(name, node) else {
+        return Progress::Done(Vec::new());
+    };
+    let tried = observed.applied_since(name, node, replica.uuid, generation);
+    match tried.map(|applied| &applied.outcome) {
+        Some(Outcome::Done) => Progress::Done(Vec::new()),
+        Some(Outcome::Failed { replies }) => Progress::Done(said_by(node, replies)),
+        None if may_answer(observed, node) => Progress::Waiting,
+        None => Progress::Done(vec![not_connected(node)]),
+    }
+}
+
+/// Whether the node is connected, so that an answer of it can be expected.
+fn may_answer(observed: &Observed, node: &NodeName) -> bool {
+    observed
+        .nodes
+        .get(node)
+        .is_some_and(|status| is_connected(status.connection))
+}
+
+/// What a satellite said, marked as LINSTOR marks it (spec core 9.4).
+pub(crate) fn said_by(node: &NodeName, replies: &[Reply]) -> Vec<Reply> {
+    let marked = replies.iter().cloned().map(|mut reply| {
+        reply.message = format!("({node}) {}", reply.message);
+        reply
+    });
+    marked.collect()
+}
+
+/// The warning for a change that a node will only learn of when it is back (spec core 10.5).
+pub fn not_connected(node: &NodeName) -> Reply {
+    Reply::new(
+        code::WARN_NOT_CONNECTED,
+        format!("No active connection to satellite '{node}'"),
+    )
+    .details(
+        "The controller is trying to (re-) establish a connection to the satellite. \
+         The controller stored the changes and as soon as the satellite is connected, it will \
+         receive this update.",
+    )
+    .about("Node", node.as_str())
+}
+
+fn still_applying(name: &ResourceName, node: &NodeName) -> Reply {
+    Reply::new(
+        code::MASK_WARN | code::MASK_RSC,
+        format!("Node '{node}' has not yet finished the change of resource '{name}'."),
+    )
+    .details("The change is stored and the node goes on with it.")
+    .about("Node", node.as_str())
+    .about("RscDfn", name.as_str())
+}
+
+fn not_ready(name: &ResourceName, node: &NodeName) -> Reply {
+    let message = format!(
+        "Resource '{name}' did not become ready on node '{node}' within reasonable time, \
+         check Satellite for errors."
+    );
+    Reply::new(code::MASK_WARN | code::MASK_RSC, message)
+        .about("Node", node.as_str())
+        .about("RscDfn", name.as_str())
+}
+
+fn no_report(node: &NodeName) -> Reply {
+    Reply::new(
+        code::WARN_STLT_NOT_UPDATED,
+        format!("Satellite '{node}' did not report the space of its storage pools in time."),
+    )
+    .details("What is known of them may be out of date.")
+    .about("Node", node.as_str())
+}
+
+/// Whether a replica can be used (spec core 5.2 step 10).
+fn is_ready(model: &Model, observed: &Observed, name: &ResourceName, node: &NodeName) -> bool {
+    let Some(replica) = model.resource(name, node) else {
+        return true;
+    };
+    let nothing = replica.drbd.is_none() || replica.volumes.is_empty() || replica.inactive;
+    if nothing || !observed.is_online(node) {
+        return true;
+    }
+    let Some(status) = observed.live(name, node) else {
+        return false;
+    };
+    let Some(drbd) = &status.drbd else {
+        return false;
+    };
+    let peers_connected = model
+        .replicas_of(name)
+        .filter(|peer| peer.node != *node && is_diskful(peer) && observed.is_online(&peer.node))
+        .all(|peer| state_of(&drbd.connections, &peer.node) == Some("Connected"));
+    peers_connected && has_current_data(status)
+}
+
+fn is_diskful(replica: &Resource) -> bool {
+    let diskful = replica
+        .drbd
+        .as_ref()
+        .is_some_and(|drbd| !drbd.disk.is_diskless());
+    diskful && !replica.inactive && !replica.phase.is_deleting()
+}
+
+fn state_of<'a>(connections: &'a BTreeMap<String, String>, node: &NodeName) -> Option<&'a str> {
+    connections
+        .iter()
+        .find(|(peer, _)| peer.eq_ignore_ascii_case(node.as_str()))
+        .map(|(_, state)| state.as_str())
+}
+
+/// Whether every volume is up to date here or on a peer that this node sees.
+fn has_current_data(status: &ResourceStatus) -> bool {
+    !status.volumes.is_empty()
+        && status.volumes.iter().all(|volume| {
+            let peers = volume.replication.values();
+            let mut states = peers
+                .map(|peer| peer.peer_disk.as_deref())
+                .chain([volume.disk_state.as_deref()]);
+            states.any(|state| state == Some("UpToDate"))
+        })
+}

@@ -1,0 +1,377 @@
+//! The one writer: takes what waits, runs it on a draft, stores it as one batch, publishes, answers.
+//!
+//! Group commit: while a batch is being made durable the next one gathers, so that many callers share one fsync. Each
+//! change has a draft of its own on top of the changes before it; one that fails, or panics, leaves no trace.
+
+use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Duration;
+
+use linstor_api::code;
+use linstor_api::reply::Reply;
+use linstor_model::model::RowKey;
+use linstor_model::{Draft, Model};
+use linstor_store::{Store, StoreError, Write};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::{Cluster, Committed};
+use crate::kept::Kept;
+
+/// How many commits share a batch at most.
+const BATCH_COMMITS_MAX: usize = 256;
+/// How often the store is asked what became of a batch before callers are told that it is not known.
+const SETTLE_TRIES: u32 = 3;
+/// How long to wait between two such questions.
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);
+/// How often a store that does not answer is asked again.
+const UNCERTAIN_RETRY: Duration = Duration::from_secs(1);
+
+/// A commit that waits for the writer.
+pub(crate) trait Change: Send {
+    /// Runs the closure. The changed draft, or none when it was refused.
+    fn run(&mut self, draft: Draft) -> Option<Draft>;
+
+    /// Tells the caller; `stored` is the generation and whether anything changed, or why nothing was stored.
+    fn answer(self: Box<Self>, stored: Result<(u64, bool), &[Reply]>);
+}
+
+type Answer<T> = oneshot::Sender<Result<Committed<T>, Vec<Reply>>>;
+
+/// A commit with its closure and its caller.
+pub(crate) struct Typed<T, F> {
+    change: Option<F>,
+    outcome: Option<Result<T, Vec<Reply>>>,
+    answer: Answer<T>,
+}
+
+impl<T, F> Typed<T, F> {
+    pub(crate) fn new(change: F, answer: Answer<T>) -> Self {
+        Typed {
+            change: Some(change),
+            outcome: None,
+            answer,
+        }
+    }
+}
+
+impl<T, F> Change for Typed<T, F>
+where
+    T: Send,
+    F: FnOnce(&mut Draft) -> Result<T, Vec<Reply>> + Send,
+{
+    fn run(&mut self, mut draft: Draft) -> Option<Draft> {
+        let change = self.change.take()?;
+        // The draft is dropped with whatever state a panic left it in.
+        let outcome = catch_unwind(AssertUnwindSafe(|| change(&mut draft)))
+            .unwrap_or_else(|panic| Err(vec![panicked(&*panic)]));
+        let accepted = outcome.is_ok();
+        self.outcome = Some(outcome);
+        accepted.then_some(draft)
+    }
+
+    fn answer(self: Box<Self>, stored: Result<(u64, bool), &[Reply]>) {
+        let result = match (self.outcome, stored) {
+            (Some(Err(refusal)), _) => Err(refusal),
+            (Some(Ok(_)) | None, Err(replies)) => Err(replies.to_vec()),
+            (Some(Ok(value)), Ok((generation, changed))) => Ok(Committed {
+                value,
+                generation,
+                changed,
+            }),
+            (None, Ok(_)) => unreachable!("what was stored was run before"),
+        };
+        // A caller who went away does not take the change back.
+        let _ = self.answer.send(result);
+    }
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Reply {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned());
+    Reply::new(
+        code::FAIL_IMPL_ERROR,
+        "The change was not made, because of a fault in the controller.",
+    )
+    .cause(text.unwrap_or_else(|| "It gave no reason.".to_owned()))
+    .correction("Report this with the controller's log.")
+}
+
+/// A batch that is ready to be stored.
+struct Prepared {
+    model: Model,
+    touched: BTreeSet<RowKey>,
+    changes: Vec<(Box<dyn Change>, Effect)>,
+}
+
+/// What a change did to the draft.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Effect {
+    Refused,
+    Nothing,
+    Changed,
+}
+
+/// How storing a batch went.
+enum Stored {
+    Yes,
+    No(StoreError),
+    Unknown(StoreError),
+}
+
+/// The writer's state.
+pub(crate) struct Writer {
+    cluster: Cluster,
+    store: Box<dyn Store>,
+    waiting: mpsc::Receiver<Box<dyn Change>>,
+    kept: Kept,
+    /// A batch of which it is not known whether it got into the store. Nothing is written before it is settled.
+    uncertain: Option<(Model, BTreeSet<RowKey>)>,
+}
+
+impl Writer {
+    pub(crate) fn new(
+        cluster: Cluster,
+        store: Box<dyn Store>,
+        waiting: mpsc::Receiver<Box<dyn Change>>,
+        kept: Kept,
+    ) -> Self {
+        Writer {
+            cluster,
+            store,
+            waiting,
+            kept,
+            uncertain: None,
+        }
+    }
+
+    /// Serves commits until shutdown; what already waits then is still served.
+    pub(crate) async fn run(mut self, shutdown: CancellationToken) {
+        let mut batch = Vec::new();
+        loop {
+            tokio::select! {
+                biased;
+                // Cancel-safe: a flag. First, so that a busy queue cannot keep the writer alive.
+                () = shutdown.cancelled(), if !self.waiting.is_closed() => self.waiting.close(),
+                // Cancel-safe: nothing is taken unless this arm wins.
+                taken = self.waiting.recv_many(&mut batch, BATCH_COMMITS_MAX) => {
+                    if taken == 0 {
+                        return;
+                    }
+                    self.serve(std::mem::take(&mut batch)).await;
+                }
+                // Cancel-safe: a timer that begins anew is only later.
+                () = tokio::time::sleep(UNCERTAIN_RETRY), if self.uncertain.is_some() => {
+                    // Still no answer: asked again with the next round.
+                    let _ = self.settle_uncertain().await;
+                }
+            }
+        }
+    }
+
+    async fn serve(&mut self, batch: Vec<Box<dyn Change>>) {
+        if let Err(replies) = self.may_write().await {
+            for change in batch {
+                change.refuse(&replies);
+            }
+            return;
+        }
+        let prepared = prepare(&self.cluster.model(), batch);
+        if prepared.touched.is_empty() {
+            let generation = prepared.model.generation;
+            return answer_all(prepared.changes, Ok(generation));
+        }
+        let generation = prepared.model.generation + 1;
+        let mut model = prepared.model;
+        model.generation = generation;
+        match self.store(&model, &prepared.touched).await {
+            Stored::Yes => {
+                self.cluster.publish(Arc::new(model), &prepared.touched);
+                answer_all(prepared.changes, Ok(generation));
+            }
+            Stored::No(error) => {
+                tracing::error!(%error, commits = prepared.changes.len(), "a batch was not stored");
+                answer_all(prepared.changes, Err(&[not_stored(&error)]));
+            }
+            Stored::Unknown(error) => {
+                tracing::error!(%error, "it is not known whether a batch was stored");
+                self.uncertain = Some((model, prepared.touched));
+                answer_all(prepared.changes, Err(&[not_known(&error)]));
+            }
+        }
+    }
+
+    /// Whether a batch may be written now; why not otherwise.
+    async fn may_write(&mut self) -> Result<(), Vec<Reply>> {
+        if *self.cluster.shared.fenced.borrow() {
+            return Err(vec![fenced()]);
+        }
+        if self.uncertain.is_some()
+            && let Err(error) = self.settle_uncertain().await
+        {
+            return Err(vec![not_stored(&error)]);
+        }
+        if *self.cluster.shared.fenced.borrow() {
+            return Err(vec![fenced()]);
+        }
+        Ok(())
+    }
+
+    async fn store(&mut self, model: &Model, touched: &BTreeSet<RowKey>) -> Stored {
+        let expected = model.generation - 1;
+        let mut batch: Vec<Write> = touched
+            .iter()
+            .map(|key| Write::new(key, model.row_json(key)))
+            .collect();
+        batch.extend(self.kept.copies(touched, model.generation));
+        match self.store.apply(expected, batch).await {
+            Ok(_) => {
+                self.kept.forget(touched);
+                Stored::Yes
+            }
+            Err(error @ StoreError::Conflict { .. }) => {
+                self.fence(&error);
+                Stored::No(error)
+            }
+            Err(error @ (StoreError::Failed { .. } | StoreError::NewerSchema { .. })) => {
+                self.settle(expected, error).await
+            }
+        }
+    }
+
+    /// Finds out whether a batch whose writing failed is in the store all the same.
+    async fn settle(&mut self, expected: u64, error: StoreError) -> Stored {
+        for _ in 0..SETTLE_TRIES {
+            match self.store.generation().await {
+                Ok(found) if found == expected => return Stored::No(error),
+                Ok(found) if found == expected + 1 => {
+                    tracing::warn!(%error, "the store reported a failure, but the batch is in it");
+                    return Stored::Yes;
+                }
+                Ok(found) => {
+                    let error = StoreError::Conflict { expected, found };
+                    self.fence(&error);
+                    return Stored::No(error);
+                }
+                Err(_) => tokio::time::sleep(SETTLE_PAUSE).await,
+            }
+        }
+        Stored::Unknown(error)
+    }
+
+    /// Asks what became of the uncertain batch, and publishes it if it is in the store.
+    async fn settle_uncertain(&mut self) -> Result<(), StoreError> {
+        let Some((model, touched)) = self.uncertain.take() else {
+            return Ok(());
+        };
+        let expected = model.generation - 1;
+        match self.store.generation().await {
+            Ok(found) if found == expected => {
+                tracing::warn!("the store is back; the batch in question is not in it");
+                Ok(())
+            }
+            Ok(found) if found == model.generation => {
+                tracing::warn!("the store is back; the batch in question is in it");
+                self.kept.forget(&touched);
+                self.cluster.publish(Arc::new(model), &touched);
+                Ok(())
+            }
+            Ok(found) => {
+                self.fence(&StoreError::Conflict { expected, found });
+                Ok(())
+            }
+            Err(error) => {
+                self.uncertain = Some((model, touched));
+                Err(error)
+            }
+        }
+    }
+
+    fn fence(&self, error: &StoreError) {
+        tracing::error!(%error, "this controller stops writing");
+        self.cluster.shared.fenced.send_replace(true);
+    }
+}
+
+impl dyn Change {
+    /// Answers without running the closure.
+    fn refuse(self: Box<Self>, replies: &[Reply]) {
+        self.answer(Err(replies));
+    }
+}
+
+/// Runs every change on a draft of its own, on top of the ones before it that succeeded.
+fn prepare(base: &Model, batch: Vec<Box<dyn Change>>) -> Prepared {
+    let mut prepared = Prepared {
+        model: base.clone(),
+        touched: BTreeSet::new(),
+        changes: Vec::with_capacity(batch.len()),
+    };
+    for mut change in batch {
+        let effect = match change.run(Draft::new(prepared.model.clone())) {
+            None => Effect::Refused,
+            Some(draft) => take(&mut prepared, draft),
+        };
+        prepared.changes.push((change, effect));
+    }
+    prepared
+}
+
+/// Takes a draft over unless every row it touched is as before.
+fn take(prepared: &mut Prepared, draft: Draft) -> Effect {
+    let (model, touched) = draft.into_parts();
+    let before = touched.len();
+    let differing: Vec<RowKey> = touched
+        .into_iter()
+        .filter(|key| prepared.model.row_json(key) != model.row_json(key))
+        .collect();
+    debug_assert!(differing.len() <= before);
+    if differing.is_empty() {
+        return Effect::Nothing;
+    }
+    prepared.model = model;
+    prepared.touched.extend(differing);
+    Effect::Changed
+}
+
+fn answer_all(changes: Vec<(Box<dyn Change>, Effect)>, stored: Result<u64, &[Reply]>) {
+    for (change, effect) in changes {
+        change.answer(match effect {
+            // The refusal is in the change; what the store said does not matter to it.
+            Effect::Refused => Err(&[]),
+            Effect::Nothing => stored.map(|generation| (generation, false)),
+            Effect::Changed => stored.map(|generation| (generation, true)),
+        });
+    }
+}
+
+fn not_stored(error: &StoreError) -> Reply {
+    Reply::new(
+        code::FAIL_SQL,
+        "The change was not made, because it could not be stored.",
+    )
+    .cause(error.to_string())
+    .correction("Check the controller's database and its file system, then try again.")
+}
+
+fn not_known(error: &StoreError) -> Reply {
+    Reply::new(
+        code::FAIL_SQL,
+        "The change may or may not have been made: the database failed while it was being stored.",
+    )
+    .cause(error.to_string())
+    .correction(
+        "Check the controller's database; once it works again, look whether the change is there.",
+    )
+}
+
+fn fenced() -> Reply {
+    Reply::new(
+        code::FAIL_SQL,
+        "The change was not made: another controller has taken over the database.",
+    )
+    .correction("Use the other controller.")
+}

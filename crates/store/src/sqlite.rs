@@ -1,0 +1,3 @@
+//! placeholder
+/// SQLite.
+pub struct SqliteStore;
