@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Read, Seek, SeekFrom, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::PathBuf;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -136,7 +136,6 @@ pub fn run(args: Args) -> Result<ExitCode> {
         modules,
         action,
     } = args;
-    let open = || Lab::open(&name);
     match action {
         Action::Up {
             nodes,
@@ -158,6 +157,17 @@ pub fn run(args: Args) -> Result<ExitCode> {
                 replace,
             })?;
         }
+        Action::Status => status(&name)?,
+        Action::Down => Lab::down_named(&name)?,
+        Action::Selftest => return super::selftest::run(&name, kernel, modules),
+        other => return run_in(&Lab::open(&name)?, other),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The actions on a lab that is up.
+fn run_in(lab: &Lab, action: Action) -> Result<ExitCode> {
+    match action {
         Action::Exec {
             timeout,
             stdin,
@@ -166,55 +176,52 @@ pub fn run(args: Args) -> Result<ExitCode> {
             node,
             command,
         } => {
-            let mut exec = Exec::new(&command)
+            let exec = Exec::new(&command)
                 .timeout(Duration::from_secs(timeout))
                 .cwd(&cwd);
-            for (name, value) in env {
-                exec = exec.env(&name, &value);
-            }
-            if stdin {
-                exec = exec.stdin(io::stdin());
-            }
-            return Ok(exec_here(&open()?, node, exec));
+            let exec = env
+                .iter()
+                .fold(exec, |exec, (name, value)| exec.env(name, value));
+            let exec = if stdin { exec.stdin(io::stdin()) } else { exec };
+            return Ok(exec_here(lab, node, exec));
         }
         Action::Spawn {
             label,
             node,
             command,
         } => {
-            let background = open()?.spawn(node, &label, Exec::new(&command))?;
+            let background = lab.spawn(node, &label, Exec::new(&command))?;
             println!("{} {}", background.pid(), background.log().display());
         }
         Action::Host { command } => {
             let (program, arguments) = command.split_first().context("an empty command")?;
-            let mut command = std::process::Command::new(program);
+            let mut command = Command::new(program);
             command.args(arguments);
-            let status = open()?.inside(|| command.status())?;
+            let status = lab.inside(|| command.status())?;
             return Ok(exit_code(status.with_context(|| format!("run {program}"))?));
         }
-        Action::Cut { a, b } => match b {
-            Some(b) => open()?.cut(a, b)?,
-            None => open()?.cut_off(a)?,
-        },
-        Action::Heal { a, b } => match (a, b) {
-            (Some(a), Some(b)) => open()?.heal(a, b)?,
-            (Some(a), None) => open()?.heal_node(a)?,
-            (None, _) => open()?.heal_all()?,
-        },
-        Action::Kill { nodes } => nodes.into_iter().try_for_each(|node| open()?.kill(node))?,
-        Action::Boot { nodes } => nodes.into_iter().try_for_each(|node| open()?.boot(node))?,
-        Action::Console { follow, node } => console(&open()?, node, follow)?,
-        Action::Status => status(&name)?,
-        Action::Down => Lab::down_named(&name)?,
-        Action::Selftest => return super::selftest::run(&name, kernel, modules),
+        Action::Cut { a, b: Some(b) } => lab.cut(a, b)?,
+        Action::Cut { a, b: None } => lab.cut_off(a)?,
+        Action::Heal {
+            a: Some(a),
+            b: Some(b),
+        } => lab.heal(a, b)?,
+        Action::Heal {
+            a: Some(a),
+            b: None,
+        } => lab.heal_node(a)?,
+        Action::Heal { a: None, b: _ } => lab.heal_all()?,
+        Action::Kill { nodes } => nodes.into_iter().try_for_each(|node| lab.kill(node))?,
+        Action::Boot { nodes } => lab.boot_all(&nodes)?,
+        Action::Console { follow, node } => console(lab, node, follow)?,
+        Action::Up { .. } | Action::Status | Action::Down | Action::Selftest => {
+            unreachable!("these do not need a lab that is up")
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn up(config: LabConfig) -> Result<()> {
-    if let Some(advice) = requirements::advice() {
-        eprintln!("{advice}");
-    }
     let start = Instant::now();
     let lab = Lab::up(config)?;
     let seconds = start.elapsed().as_secs_f32();
@@ -225,6 +232,9 @@ fn up(config: LabConfig) -> Result<()> {
         lab.release()
     );
     println!("/mnt in guests is {}", lab.share().display());
+    if let Some(advice) = requirements::advice() {
+        println!("{advice}");
+    }
     Ok(())
 }
 
@@ -326,4 +336,39 @@ fn parse_size(text: &str) -> Result<u64> {
 fn parse_variable(text: &str) -> Result<(String, String)> {
     let (name, value) = text.split_once('=').context("expected NAME=VALUE")?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_have_binary_units() {
+        // As with the storage tools the lab runs: 1K is 1024 bytes.
+        assert_eq!(parse_size("7").unwrap(), 7);
+        assert_eq!(parse_size("2k").unwrap(), 2048);
+        assert_eq!(parse_size("3G").unwrap(), 3 << 30);
+        for text in ["", "G", "1X", "-1M", "99999999999T", "1 G"] {
+            assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn options_after_the_node_belong_to_the_command() {
+        // Everything after `--` reaches the guest, options and dashes included.
+        #[derive(clap::Parser)]
+        struct Program {
+            #[command(flatten)]
+            args: Args,
+        }
+        let words = [
+            "lab", "exec", "node1", "--", "ls", "--", "-l", "--name", "x",
+        ];
+        let program = <Program as clap::Parser>::try_parse_from(words).unwrap();
+        let Action::Exec { command, .. } = program.args.action else {
+            panic!("not exec")
+        };
+        assert_eq!(command, ["ls", "--", "-l", "--name", "x"]);
+        assert_eq!(program.args.name, "default");
+    }
 }

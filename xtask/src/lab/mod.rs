@@ -404,12 +404,18 @@ impl Lab {
     /// Switches a node on and waits until it answers. Its disks, `/etc` and `/var/lib` are as
     /// they were; all else is new.
     pub fn boot(&self, node: impl Into<Node>) -> Result<()> {
-        let node = self.known(node.into())?;
+        self.boot_all(&[node.into()])
+    }
+
+    /// Switches nodes on at the same time and waits until all answer.
+    pub fn boot_all(&self, nodes: &[Node]) -> Result<()> {
         let _lock = self.dir.lock()?;
-        if guest::is_running(&self.dir, node) {
-            bail!("{node} has power already");
+        for node in nodes {
+            if guest::is_running(&self.dir, self.known(*node)?) {
+                bail!("{node} has power already");
+            }
         }
-        self.switch_on(&self.state()?, &[node])
+        self.switch_on(&self.state()?, nodes)
     }
 
     fn switch_on(&self, state: &State, nodes: &[Node]) -> Result<()> {

@@ -106,3 +106,19 @@ fn change(netns: &Netns, verb: &str, links: &BTreeSet<Pair>) -> Result<()> {
             .run()
     })?
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_has_no_direction() {
+        // Whichever end is named first, it is the same link, and a node has one to each other.
+        let (a, b, c) = (Node::from(1), Node::from(2), Node::from(3));
+        assert_eq!(Pair::new(a, b), Pair::new(b, a));
+        assert_eq!(
+            Pair::all_of(b, 3),
+            BTreeSet::from([Pair::new(a, b), Pair::new(b, c)])
+        );
+    }
+}

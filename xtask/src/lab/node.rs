@@ -63,3 +63,19 @@ impl FromStr for Node {
         Ok(Node(number))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nodes_are_named_by_number_or_name() {
+        // Both forms mean the same guest, and nothing else is taken for one.
+        assert_eq!("node3".parse::<Node>(), Ok(Node(3)));
+        assert_eq!("3".parse::<Node>(), Ok(Node(3)));
+        assert_eq!(Node(3).to_string(), "node3");
+        for text in ["", "node", "three", "node-1", "300"] {
+            assert!(text.parse::<Node>().is_err(), "{text}");
+        }
+    }
+}

@@ -32,7 +32,11 @@ const USEFUL: &[(&str, &str)] = &[
 /// Refuses with instructions when something needed is missing.
 pub fn check(kernel: Option<&Path>) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
-        bail!("the lab needs root (taps, a network namespace): run it with sudo -E");
+        let program = std::env::current_exe()?;
+        bail!(
+            "the lab makes network devices, so it needs root: sudo {} lab",
+            program.display()
+        );
     }
     let mut packages = missing(NEEDED);
     if kernel.is_none() && !Path::new(DEFAULT_IMAGE).exists() {

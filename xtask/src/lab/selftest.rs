@@ -394,6 +394,12 @@ fn killed_up_is_cleaned(config: &LabConfig) -> Result<()> {
     };
     let mut program = Command::new(std::env::current_exe()?);
     program.args(["lab", "--name", &config.name, "up", "--nodes", "2"]);
+    if let Some(kernel) = &config.kernel {
+        program.arg("--kernel").arg(kernel);
+    }
+    for folder in &config.modules {
+        program.arg("--modules").arg(folder);
+    }
     let mut program = program.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
     let dir = LabDir::of(&config.name)?;
     let begun = until(|| Ok(super::guest::is_running(&dir, Node::from(1))));
