@@ -1,2 +1,7 @@
 //! The `linstor` command line.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ExitCode::from(linstor_client::run(std::env::args_os().collect()))
+}

@@ -1,0 +1,85 @@
+//! `linstor jobs`: work in progress, what it waits for, and why. LINSTOR has nothing like it.
+
+use clap::{Args, Subcommand};
+use linstor_api::job::Job;
+
+use super::list_options::{GroupBy, Pastable};
+use crate::failure::Failure;
+use crate::output::color::Color;
+use crate::output::table::Cell;
+use crate::output::time;
+use crate::plan::{Plan, Screen, read};
+use crate::request::Request;
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// List the work in progress
+    #[command(visible_alias = "l")]
+    List(List),
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Clone, Args)]
+pub struct List {
+    #[command(flatten)]
+    pastable: Pastable,
+    #[command(flatten)]
+    group_by: GroupBy,
+}
+
+impl Command {
+    /// What the command is going to do.
+    pub fn plan(self) -> Result<Plan, Failure> {
+        match self {
+            Command::List(args) => Ok(Plan::List {
+                request: Request::get(&["jobs"]),
+                show: Box::new(move |text, screen| {
+                    show_list(&args, &read::<Vec<_>>(text)?, screen)
+                }),
+                v0: None,
+            }),
+        }
+    }
+}
+
+fn show_list(args: &List, jobs: &[Job], screen: &mut Screen<'_>) -> Result<(), Failure> {
+    let mut table = args
+        .pastable
+        .table(screen.look)
+        .column("Id")
+        .column("Kind")
+        .column("Objects")
+        .colored("Phase", Color::DarkGreen)
+        .column("WaitingFor")
+        .column("Since")
+        .column("LastError")
+        .column("NextTry")
+        .group_by(&args.group_by.groupby);
+    let when = |milliseconds: Option<i64>| milliseconds.map_or(String::new(), time::local);
+    for job in jobs {
+        let objects = job
+            .obj_refs
+            .iter()
+            .map(|(kind, name)| format!("{kind}: {name}"));
+        let waiting = job
+            .waiting_for
+            .iter()
+            .map(|on| format!("{}: {}", on.node, on.reason));
+        let row: Vec<Cell> = vec![
+            job.id.as_str().into(),
+            job.kind.as_ref().into(),
+            objects.collect::<Vec<_>>().join("\n").into(),
+            job.phase.as_ref().into(),
+            waiting.collect::<Vec<_>>().join("\n").into(),
+            when(job.since).into(),
+            match job.last_error.as_deref() {
+                Some(error) => Cell::colored(error, Color::Red),
+                None => "".into(),
+            },
+            when(job.next_try).into(),
+        ];
+        table.row(row);
+    }
+    screen.table(table)
+}

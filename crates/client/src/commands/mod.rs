@@ -1,0 +1,20 @@
+//! The commands: one module per noun, and the arguments that several of them share.
+
+pub mod drbd_options;
+pub mod help;
+pub mod list_options;
+pub mod property;
+pub mod select;
+
+pub mod controller;
+pub mod jobs;
+pub mod node;
+pub mod resource;
+pub mod resource_definition;
+pub mod resource_group;
+pub mod resource_list;
+pub mod storage_pool;
+pub mod storage_pool_definition;
+pub mod volume;
+pub mod volume_definition;
+pub mod volume_group;

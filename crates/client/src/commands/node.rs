@@ -1,0 +1,699 @@
+//! `linstor node`: the machines of the cluster.
+
+use std::net::{IpAddr, ToSocketAddrs};
+
+use clap::{Args, Subcommand, ValueEnum};
+use linstor_api::controller::{HTTP_PORT, HTTPS_PORT, SATELLITE_PORT, SATELLITE_TLS_PORT};
+use linstor_api::flag;
+use linstor_api::kind::{LayerKind, ProviderKind};
+use linstor_api::net_interface::NetInterface;
+use linstor_api::node::{Node, NodeEvacuate, NodeModify, NodeRestore};
+use linstor_api::prop;
+
+use super::list_options::{FilterByProps, GroupBy, Pastable, ShowProps, property_cells};
+use super::property::{self, SetProperty};
+use crate::failure::Failure;
+use crate::output::color::Color;
+use crate::output::table::Cell;
+use crate::output::{time, v0};
+use crate::plan::{Plan, Screen, read};
+use crate::request::{Method, Request};
+
+/// What a node does in the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum NodeType {
+    /// Runs a controller
+    Controller,
+    /// Runs neither
+    Auxiliary,
+    /// Runs both
+    Combined,
+    /// Runs a satellite
+    Satellite,
+}
+
+impl NodeType {
+    const fn word(self) -> &'static str {
+        match self {
+            NodeType::Controller => "Controller",
+            NodeType::Auxiliary => "Auxiliary",
+            NodeType::Combined => "Combined",
+            NodeType::Satellite => "Satellite",
+        }
+    }
+}
+
+/// How controller and satellite talk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Communication {
+    /// TCP
+    Plain,
+    /// TLS
+    Ssl,
+}
+
+impl Communication {
+    const fn word(self) -> &'static str {
+        match self {
+            Communication::Plain => "Plain",
+            Communication::Ssl => "SSL",
+        }
+    }
+
+    /// Where a node of this type listens unless it is said otherwise.
+    const fn default_port(self, node_type: NodeType) -> u16 {
+        match (self, node_type) {
+            (Communication::Plain, NodeType::Controller) => HTTP_PORT,
+            (Communication::Plain, _) => SATELLITE_PORT,
+            (Communication::Ssl, NodeType::Controller) => HTTPS_PORT,
+            (Communication::Ssl, _) => SATELLITE_TLS_PORT,
+        }
+    }
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Add a node to the cluster
+    #[command(visible_alias = "c")]
+    Create(Create),
+    /// List the nodes
+    #[command(visible_alias = "l")]
+    List(List),
+    /// Remove a node, and its resources with it
+    #[command(visible_alias = "d")]
+    Delete(Name),
+    /// Forget a node that will not come back
+    #[command(visible_alias = "lo")]
+    Lost(Name),
+    /// Show which kinds of storage pools and layers the nodes can have
+    Info(Info),
+    /// Change the type of a node
+    #[command(visible_alias = "m")]
+    Modify(Modify),
+    /// Connect to nodes anew
+    #[command(visible_alias = "rc")]
+    Reconnect {
+        /// Names of the nodes
+        #[arg(required = true, value_name = "NODE")]
+        nodes: Vec<String>,
+    },
+    /// Take a node back that was given up
+    #[command(visible_alias = "rst")]
+    Restore(Restore),
+    /// Move a node's resources elsewhere
+    #[command(visible_alias = "evac")]
+    Evacuate(Evacuate),
+    /// Network addresses of nodes
+    #[command(subcommand, visible_alias = "i")]
+    Interface(Interface),
+    /// Set or remove a property
+    #[command(visible_alias = "sp")]
+    SetProperty {
+        /// Name of the node
+        node: String,
+        /// The property
+        #[command(flatten)]
+        property: SetProperty,
+    },
+    /// List the properties
+    #[command(visible_alias = "lp")]
+    ListProperties {
+        /// How the list is shown
+        #[command(flatten)]
+        pastable: Pastable,
+        /// Name of the node
+        node: String,
+    },
+}
+
+/// Arguments of `create`.
+#[derive(Debug, Args)]
+pub struct Create {
+    /// TCP port of the satellite (3366 plain, 3367 with TLS) or controller (3370, 3371)
+    #[arg(short = 'p', long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// What the node does
+    #[arg(long, value_enum, ignore_case = true, default_value = "satellite")]
+    node_type: NodeType,
+    /// How controller and satellite talk
+    #[arg(long, value_enum, ignore_case = true, default_value = "plain")]
+    communication_type: Communication,
+    /// Kept for old scripts; there is only "ip"
+    #[arg(long, hide = true)]
+    interface_type: Option<String>,
+    /// Name of the network address
+    #[arg(long, default_value = "default")]
+    interface_name: String,
+    /// Name of the node; should be its host name
+    name: String,
+    /// Its IP address; found by its name when not given
+    ip: Option<String>,
+}
+
+/// A node's name.
+#[derive(Debug, Args)]
+pub struct Name {
+    /// Kept for old scripts
+    #[arg(long, hide = true)]
+    r#async: bool,
+    /// Name of the node
+    node: String,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Clone, Args)]
+pub struct List {
+    #[command(flatten)]
+    pastable: Pastable,
+    #[command(flatten)]
+    group_by: GroupBy,
+    /// Only these nodes
+    #[arg(short = 'n', long, num_args = 1.., value_name = "NODE")]
+    nodes: Vec<String>,
+    /// Show the users' own properties
+    #[arg(long)]
+    show_aux_props: bool,
+    #[command(flatten)]
+    filter: FilterByProps,
+    #[command(flatten)]
+    show: ShowProps,
+}
+
+/// Arguments of `info`.
+#[derive(Debug, Clone, Args)]
+pub struct Info {
+    #[command(flatten)]
+    pastable: Pastable,
+    /// Show why something is not possible
+    #[arg(short = 'f', long)]
+    full: bool,
+    /// Only these nodes
+    #[arg(short = 'n', long, num_args = 1.., value_name = "NODE")]
+    nodes: Vec<String>,
+}
+
+/// Arguments of `modify`.
+#[derive(Debug, Args)]
+pub struct Modify {
+    /// What the node shall do
+    #[arg(
+        short = 't',
+        long,
+        value_enum,
+        ignore_case = true,
+        default_value = "satellite"
+    )]
+    node_type: NodeType,
+    /// Name of the node
+    node: String,
+}
+
+/// Arguments of `restore`.
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// Name of the node
+    node: String,
+    /// Delete its resources first
+    #[arg(long)]
+    delete_resources: bool,
+    /// Delete its snapshots first
+    #[arg(long)]
+    delete_snapshots: bool,
+}
+
+/// Arguments of `evacuate`.
+#[derive(Debug, Args)]
+pub struct Evacuate {
+    /// Name of the node
+    node: String,
+    /// The only nodes that may take its resources
+    #[arg(long, num_args = 1.., value_name = "NODE", conflicts_with = "do_not_target")]
+    target: Vec<String>,
+    /// Nodes that may not take its resources
+    #[arg(long, num_args = 1.., value_name = "NODE")]
+    do_not_target: Vec<String>,
+}
+
+/// The verbs of `interface`.
+#[derive(Debug, Subcommand)]
+pub enum Interface {
+    /// Add a network address
+    #[command(visible_alias = "c")]
+    Create {
+        #[command(flatten)]
+        connection: Connection,
+        /// Name of the node
+        node: String,
+        /// Name of the address
+        interface: String,
+        /// The address
+        ip: String,
+    },
+    /// Change a network address
+    #[command(visible_alias = "m")]
+    Modify {
+        #[command(flatten)]
+        connection: Connection,
+        /// The new address
+        #[arg(long)]
+        ip: Option<String>,
+        /// Name of the node
+        node: String,
+        /// Name of the address
+        interface: String,
+    },
+    /// Remove network addresses
+    #[command(visible_alias = "d")]
+    Delete {
+        /// Name of the node
+        node: String,
+        /// Names of the addresses
+        #[arg(required = true, value_name = "INTERFACE")]
+        interfaces: Vec<String>,
+    },
+    /// List the network addresses of a node
+    #[command(visible_alias = "l")]
+    List {
+        #[command(flatten)]
+        pastable: Pastable,
+        /// Name of the node
+        node: String,
+    },
+}
+
+/// Whether, and how, the controller connects to an address.
+#[derive(Debug, Args)]
+pub struct Connection {
+    /// TCP port of the satellite at this address
+    #[arg(short = 'p', long, value_parser = clap::value_parser!(u16).range(1..))]
+    port: Option<u16>,
+    /// How controller and satellite talk
+    #[arg(long, value_enum, ignore_case = true, default_value = "plain")]
+    communication_type: Communication,
+    /// Let the controller connect here from now on
+    #[arg(long)]
+    active: bool,
+}
+
+impl Connection {
+    fn net_interface(&self, name: String, address: String) -> NetInterface {
+        NetInterface {
+            name,
+            address,
+            satellite_port: self.port.map(i32::from),
+            satellite_encryption_type: self.port.map(|_| self.communication_type.word().into()),
+            // Not "false": that would be a wish as well.
+            is_active: self.active.then_some(true),
+            uuid: None,
+        }
+    }
+}
+
+impl Command {
+    /// What the command is going to do.
+    pub fn plan(self) -> Result<Plan, Failure> {
+        match self {
+            Command::Create(args) => create(args),
+            Command::List(args) => {
+                let request = Request::get(&["nodes"])
+                    .query("nodes", &args.nodes)
+                    .query("props", &args.filter.props);
+                Ok(Plan::List {
+                    request,
+                    show: Box::new(move |text, screen| {
+                        show_list(&args, &read::<Vec<_>>(text)?, screen)
+                    }),
+                    v0: Some(v0::nodes),
+                })
+            }
+            Command::Delete(name) => Plan::modify(Request::delete(&["nodes", &name.node])),
+            Command::Lost(name) => Plan::modify(Request::delete(&["nodes", &name.node, "lost"])),
+            Command::Info(args) => Ok(Plan::List {
+                request: Request::get(&["nodes"]).query("nodes", &args.nodes),
+                show: Box::new(move |text, screen| {
+                    show_info(&args, &read::<Vec<_>>(text)?, screen)
+                }),
+                v0: Some(v0::nodes),
+            }),
+            Command::Modify(args) => {
+                let body = NodeModify {
+                    node_type: Some(args.node_type.word().to_owned()),
+                    ..NodeModify::default()
+                };
+                Plan::modify(Request::put(&["nodes", &args.node], &body))
+            }
+            Command::Reconnect { nodes } => {
+                let reconnect = |node| Request::new(Method::Put, &["nodes", node, "reconnect"]);
+                let requests = nodes.iter().map(|node| reconnect(node)).collect();
+                Ok(Plan::Modify(requests))
+            }
+            Command::Restore(args) => {
+                let body = NodeRestore {
+                    delete_resources: args.delete_resources.then_some(true),
+                    delete_snapshots: args.delete_snapshots.then_some(true),
+                };
+                Plan::modify(Request::put(&["nodes", &args.node, "restore"], &body))
+            }
+            Command::Evacuate(args) => {
+                let body = NodeEvacuate {
+                    target: args.target,
+                    do_not_target: args.do_not_target,
+                };
+                Plan::modify(Request::put(&["nodes", &args.node, "evacuate"], &body))
+            }
+            Command::Interface(interface) => interface.plan(),
+            Command::SetProperty { node, property } => property.put(&["nodes", &node]),
+            Command::ListProperties { pastable, node } => {
+                let request = Request::get(&["nodes"]).query("nodes", &[&node]);
+                property::list(request, &pastable, move |nodes: Vec<Node>| {
+                    Ok(Some(find(&nodes, &node)?.props.clone()))
+                })
+            }
+        }
+    }
+}
+
+fn create(args: Create) -> Result<Plan, Failure> {
+    let address = match args.ip {
+        Some(ip) => ip,
+        None => resolve(&args.name)?,
+    };
+    let port = args
+        .port
+        .unwrap_or(args.communication_type.default_port(args.node_type));
+    let body = Node {
+        name: args.name,
+        r#type: args.node_type.word().into(),
+        net_interfaces: vec![NetInterface {
+            name: args.interface_name,
+            address,
+            satellite_port: Some(port.into()),
+            satellite_encryption_type: Some(args.communication_type.word().into()),
+            is_active: Some(true),
+            uuid: None,
+        }],
+        ..Node::default()
+    };
+    Plan::modify(Request::post(&["nodes"], &body))
+}
+
+/// The address other nodes reach a host by: IPv4 before IPv6, never the loopback that many hosts call themselves.
+fn resolve(name: &str) -> Result<String, Failure> {
+    let help = "give the IP address after the name";
+    let found = (name, 0)
+        .to_socket_addrs()
+        .map_err(|error| Failure::usage(format!("'{name}' cannot be resolved: {error}; {help}")))?;
+    let mut addresses: Vec<IpAddr> = found
+        .map(|address| address.ip())
+        .filter(|address| !address.is_loopback())
+        .collect();
+    addresses.sort_by_key(|address| address.is_ipv6());
+    match addresses.first() {
+        Some(address) => Ok(address.to_string()),
+        None => Err(Failure::usage(format!(
+            "'{name}' has no address that other nodes could reach; {help}"
+        ))),
+    }
+}
+
+/// A node of a list, by its name in any case.
+fn find<'a>(nodes: &'a [Node], name: &str) -> Result<&'a Node, Failure> {
+    nodes
+        .iter()
+        .find(|node| node.name.eq_ignore_ascii_case(name))
+        .ok_or_else(|| Failure::not_found(format!("Node '{name}' not found on controller.")))
+}
+
+/// What the State column says, and its colour.
+fn state(node: &Node) -> (String, Color) {
+    for (flag, color) in [
+        ("EVICTED", Color::Red),
+        ("DELETE", Color::Red),
+        ("EVACUATE", Color::Yellow),
+    ] {
+        if flag::has(&node.flags, flag) {
+            return (flag.to_owned(), color);
+        }
+    }
+    let (text, color) = match node.connection_status.as_deref() {
+        Some("OFFLINE") => ("OFFLINE", Color::Red),
+        Some("CONNECTED") => ("Connected", Color::Yellow),
+        Some("ONLINE") => ("Online", Color::Green),
+        Some("VERSION_MISMATCH") => ("OFFLINE(VERSION MISMATCH)", Color::Red),
+        Some("FULL_SYNC_FAILED") => ("OFFLINE(FULL SYNC FAILED)", Color::Red),
+        Some("MISSING_EXT_TOOLS") => ("OFFLINE(MISSING EXTERNAL TOOLS)", Color::Red),
+        Some("AUTHENTICATION_ERROR") => ("OFFLINE(AUTHENTICATION ERROR)", Color::Red),
+        Some("HOSTNAME_MISMATCH") => ("OFFLINE(HOSTNAME MISMATCH)", Color::Red),
+        Some("OTHER_CONTROLLER") => ("OFFLINE(OTHER_CONTROLLER)", Color::Red),
+        Some("NO_STLT_CONN") => ("OFFLINE(NO CONNECTION TO SATELLITE)", Color::Red),
+        Some("DUPLICATE_UNAME") => ("OFFLINE(DUPLICATE UNAME)", Color::Red),
+        Some("AUTHENTICATED") => ("Authenticated", Color::Yellow),
+        _ => ("Unknown", Color::Yellow),
+    };
+    (text.to_owned(), color)
+}
+
+fn show_list(args: &List, nodes: &[Node], screen: &mut Screen<'_>) -> Result<(), Failure> {
+    let mut table = args
+        .pastable
+        .table(screen.look)
+        .column("Node")
+        .column("NodeType")
+        .column("Addresses");
+    if args.show_aux_props {
+        table = table.column("AuxProps");
+    }
+    table = table
+        .colored("State", Color::DarkGreen)
+        .properties(&args.show.show_props)
+        .group_by(&args.group_by.groupby);
+    let goes_soon = |node: &Node| {
+        let offline = node.connection_status.as_deref() == Some("OFFLINE");
+        offline && !flag::has(&node.flags, "EVICTED")
+    };
+    let eviction = nodes
+        .iter()
+        .any(|node| node.eviction_timestamp.is_some() && goes_soon(node));
+    for node in nodes {
+        let mut row: Vec<Cell> = vec![
+            node.name.as_str().into(),
+            node.r#type.as_ref().into(),
+            active_address(node).into(),
+        ];
+        if args.show_aux_props {
+            let aux = node
+                .props
+                .iter()
+                .filter(|(key, _)| key.starts_with(prop::AUX));
+            let lines: Vec<String> = aux.map(|(key, value)| format!("{key}={value}")).collect();
+            row.push(lines.join("\n").into());
+        }
+        let (mut text, color) = state(node);
+        if eviction && goes_soon(node) {
+            let when = node
+                .eviction_timestamp
+                .map_or("Disabled".to_owned(), time::local);
+            text.push_str(&format!(" (Auto-eviction at {when})"));
+        }
+        row.push(Cell::colored(text, color));
+        row.extend(property_cells(&args.show.show_props, &node.props));
+        table.row(row);
+    }
+    screen.table(table)?;
+    if eviction {
+        screen.line("Properties DrbdOptions/AutoEvict* of the controller or of a node cancel automatic eviction")?;
+        screen
+            .line("(linstor controller set-property DrbdOptions/AutoEvictAllowEviction false)")?;
+    }
+    Ok(())
+}
+
+/// The address that the controller connects to.
+fn active_address(node: &Node) -> String {
+    let mut interfaces = node.net_interfaces.iter();
+    let active = interfaces.find(|i| i.is_active == Some(true) && i.satellite_port.is_some());
+    match active {
+        Some(interface) => format!(
+            "{}:{} ({})",
+            interface.address,
+            interface.satellite_port.unwrap_or_default(),
+            interface.satellite_encryption_type.as_deref().unwrap_or("")
+        ),
+        None => String::new(),
+    }
+}
+
+/// Headings of the two tables of `info`, and the words that fill them.
+const PROVIDER_COLUMNS: [(&str, &[ProviderKind]); 9] = [
+    ("Diskless", &[ProviderKind::Diskless]),
+    ("LVM", &[ProviderKind::Lvm]),
+    ("LVMThin", &[ProviderKind::LvmThin]),
+    ("ZFS/Thin", &[ProviderKind::ZfsThin]),
+    ("File/Thin", &[ProviderKind::FileThin]),
+    ("SPDK", &[ProviderKind::Spdk]),
+    ("Remote_SPDK", &[ProviderKind::RemoteSpdk]),
+    ("Storage_Spaces", &[ProviderKind::StorageSpaces]),
+    ("Storage_Spaces/Thin", &[ProviderKind::StorageSpacesThin]),
+];
+const LAYER_COLUMNS: [(&str, LayerKind); 7] = [
+    ("DRBD", LayerKind::Drbd),
+    ("LUKS", LayerKind::Luks),
+    ("NVMe", LayerKind::Nvme),
+    ("Cache", LayerKind::Cache),
+    ("BCache", LayerKind::Bcache),
+    ("WriteCache", LayerKind::Writecache),
+    ("Storage", LayerKind::Storage),
+];
+
+fn mark(yes: bool) -> Cell {
+    if yes {
+        Cell::colored("+", Color::Green)
+    } else {
+        Cell::colored("-", Color::Red)
+    }
+}
+
+fn show_info(args: &Info, nodes: &[Node], screen: &mut Screen<'_>) -> Result<(), Failure> {
+    let satellites: Vec<&Node> = nodes
+        .iter()
+        .filter(|node| {
+            node.r#type.eq_ignore_ascii_case("SATELLITE")
+                || node.r#type.eq_ignore_ascii_case("COMBINED")
+        })
+        .collect();
+    let mut providers = args.pastable.table(screen.look).column("Node");
+    for (heading, _) in PROVIDER_COLUMNS {
+        providers = providers.column(heading);
+    }
+    let mut layers = args.pastable.table(screen.look).column("Node");
+    for (heading, _) in LAYER_COLUMNS {
+        layers = layers.column(heading);
+    }
+    for node in &satellites {
+        let has = |kind: &ProviderKind| {
+            node.storage_providers
+                .iter()
+                .any(|word| word == kind.as_str())
+        };
+        let cells = PROVIDER_COLUMNS
+            .iter()
+            .map(|(_, kinds)| mark(kinds.iter().any(has)));
+        providers.row(
+            std::iter::once(node.name.as_str().into())
+                .chain(cells)
+                .collect(),
+        );
+        let has = |kind: LayerKind| {
+            node.resource_layers
+                .iter()
+                .any(|word| word == kind.as_str())
+        };
+        let cells = LAYER_COLUMNS.iter().map(|(_, kind)| mark(has(*kind)));
+        layers.row(
+            std::iter::once(node.name.as_str().into())
+                .chain(cells)
+                .collect(),
+        );
+    }
+    screen.table(providers)?;
+    let reasons = |screen: &mut Screen<'_>, title: &str, layers: bool| -> Result<(), Failure> {
+        if !args.full {
+            return Ok(());
+        }
+        let mut lines = Vec::new();
+        for node in &satellites {
+            let why = if layers {
+                &node.unsupported_layers
+            } else {
+                &node.unsupported_providers
+            };
+            if node.connection_status.as_deref() != Some("ONLINE") {
+                lines.push(format!(" {}: NODE IS OFFLINE!", node.name));
+            } else if !why.is_empty() {
+                lines.push(format!(" {}: ", node.name));
+                for (what, texts) in why {
+                    lines.extend(texts.iter().map(|text| format!("  {what}: {text}")));
+                }
+            }
+        }
+        if !lines.is_empty() {
+            screen.line(title)?;
+        }
+        lines.iter().try_for_each(|line| screen.line(line))
+    };
+    reasons(screen, "Unsupported storage providers:", false)?;
+    screen.line("")?;
+    screen.table(layers)?;
+    reasons(screen, "Unsupported resource layers:", true)
+}
+
+impl Interface {
+    fn plan(self) -> Result<Plan, Failure> {
+        match self {
+            Interface::Create {
+                connection,
+                node,
+                interface,
+                ip,
+            } => {
+                let body = connection.net_interface(interface, ip);
+                Plan::modify(Request::post(&["nodes", &node, "net-interfaces"], &body))
+            }
+            Interface::Modify {
+                connection,
+                ip,
+                node,
+                interface,
+            } => {
+                let body = connection.net_interface(interface.clone(), ip.unwrap_or_default());
+                let path = ["nodes", &node, "net-interfaces", &interface];
+                Plan::modify(Request::put(&path, &body))
+            }
+            Interface::Delete { node, interfaces } => {
+                let delete =
+                    |name: &String| Request::delete(&["nodes", &node, "net-interfaces", name]);
+                Ok(Plan::Modify(interfaces.iter().map(delete).collect()))
+            }
+            Interface::List { pastable, node } => Ok(Plan::List {
+                request: Request::get(&["nodes"]).query("nodes", &[&node]),
+                show: Box::new(move |text, screen| {
+                    let nodes: Vec<Node> = read(text)?;
+                    show_interfaces(&pastable, find(&nodes, &node)?, screen)
+                }),
+                v0: Some(v0::nodes),
+            }),
+        }
+    }
+}
+
+fn show_interfaces(
+    pastable: &Pastable,
+    node: &Node,
+    screen: &mut Screen<'_>,
+) -> Result<(), Failure> {
+    let mut table = pastable
+        .table(screen.look)
+        .colored(&node.name, Color::Green)
+        .column("NetInterface")
+        .column("IP")
+        .column("Port")
+        .column("EncryptionType")
+        .group_by(&["NetInterface".to_owned()]);
+    for interface in &node.net_interfaces {
+        let active = interface.is_active == Some(true);
+        let port = interface.satellite_port.map(|port| port.to_string());
+        table.row(vec![
+            if active { "+ StltCon" } else { "+" }.into(),
+            interface.name.as_str().into(),
+            interface.address.as_str().into(),
+            port.unwrap_or_default().into(),
+            interface
+                .satellite_encryption_type
+                .as_deref()
+                .unwrap_or("")
+                .into(),
+        ]);
+    }
+    screen.table(table)
+}

@@ -1,0 +1,481 @@
+//! `linstor resource-group`: templates from which resource definitions are spawned.
+
+use std::collections::BTreeMap;
+
+use clap::{Args, Subcommand};
+use linstor_api::auto_select_filter::AutoSelectFilter;
+use linstor_api::prop;
+use linstor_api::query_size::{MaxVolumeSizes, QuerySizeInfoRequest, QuerySizeInfoResponse};
+use linstor_api::resource_group::{ResourceGroup, ResourceGroupModify, ResourceGroupSpawn};
+use linstor_api::size::format_kib;
+use linstor_api::storage_pool_definition::StoragePoolDefinition;
+use linstor_api::volume_group::VolumeGroup;
+
+use super::drbd_options::{self, DrbdOptions};
+use super::list_options::{FilterByProps, GroupBy, Pastable, ShowProps, property_cells};
+use super::property::{self, SetProperty};
+use super::select::{PlaceCount, Providers, ProvidersLong, Select};
+use super::volume_definition::parse_size;
+use crate::failure::Failure;
+use crate::output::table::Cell;
+use crate::plan::{Plan, Screen, read};
+use crate::request::{Method, Request};
+
+/// The path of all groups.
+const PATH: &str = "resource-groups";
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create a group
+    #[command(visible_alias = "c")]
+    Create(Box<Create>),
+    /// List the groups
+    #[command(visible_alias = "l")]
+    List(List),
+    /// Change a group
+    #[command(visible_alias = "m")]
+    Modify(Box<Create>),
+    /// Delete a group
+    #[command(visible_alias = "d")]
+    Delete {
+        /// Name of the group
+        name: String,
+    },
+    /// Create a resource definition of a group, with volumes and replicas
+    #[command(visible_alias = "spawn")]
+    SpawnResources(Box<Spawn>),
+    /// Place the replicas that a group's resource definitions lack
+    #[command(visible_alias = "adj")]
+    Adjust {
+        /// Kept for old scripts
+        #[arg(short = 'p', long, hide = true)]
+        pastable: bool,
+        /// Name of the group; every group when not given
+        name: Option<String>,
+    },
+    /// Show how large a volume could be
+    #[command(visible_alias = "qmvs")]
+    QueryMaxVolumeSize {
+        #[command(flatten)]
+        pastable: Pastable,
+        /// Name of the group
+        name: String,
+    },
+    /// Show how much space there is, and where the next resource would go
+    #[command(visible_alias = "qsi")]
+    QuerySizeInfo(Box<SizeInfo>),
+    /// Set or remove a property
+    #[command(visible_alias = "sp")]
+    SetProperty {
+        /// Name of the group
+        name: String,
+        #[command(flatten)]
+        property: SetProperty,
+    },
+    /// List the properties
+    #[command(visible_alias = "lp")]
+    ListProperties {
+        #[command(flatten)]
+        pastable: Pastable,
+        /// Name of the group
+        name: String,
+    },
+    /// Set options of DRBD; --unset-<option> removes one
+    #[command(visible_alias = "opt")]
+    DrbdOptions {
+        /// Name of the group
+        name: String,
+        #[command(flatten)]
+        options: DrbdOptions<{ drbd_options::RESOURCE }>,
+    },
+}
+
+/// Arguments of `create` and `modify`.
+#[derive(Debug, Args)]
+pub struct Create {
+    /// Free text
+    #[arg(short = 'd', long)]
+    description: Option<String>,
+    /// How many peers a replica's metadata has room for
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..=31))]
+    peer_slots: Option<i32>,
+    #[command(flatten)]
+    select: Select,
+    #[command(flatten)]
+    providers: Providers,
+    #[command(flatten)]
+    count: PlaceCount,
+    /// Name of the group
+    name: String,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Clone, Args)]
+pub struct List {
+    #[command(flatten)]
+    pastable: Pastable,
+    #[command(flatten)]
+    group_by: GroupBy,
+    /// Only these groups
+    #[arg(short = 'r', long, num_args = 1.., value_name = "GROUP")]
+    resource_groups: Vec<String>,
+    #[command(flatten)]
+    filter: FilterByProps,
+    #[command(flatten)]
+    show: ShowProps,
+}
+
+/// Arguments of `spawn-resources`.
+#[derive(Debug, Args)]
+pub struct Spawn {
+    /// Allow another number of sizes than the group has volume groups
+    #[arg(short = 'p', long)]
+    partial: bool,
+    /// Create definitions only, no resources
+    #[arg(short = 'd', long)]
+    definition_only: bool,
+    /// Passphrases of the volumes, one per size
+    #[arg(long, num_args = 0.., value_name = "PASSPHRASE")]
+    volume_passphrase: Option<Vec<String>>,
+    /// A name of which the resource definition's name is made
+    #[arg(long)]
+    external_name: Option<String>,
+    /// How many peers a replica's metadata has room for
+    #[arg(long, value_parser = clap::value_parser!(i32).range(1..=31))]
+    peer_slots: Option<i32>,
+    #[command(flatten)]
+    select: Select,
+    #[command(flatten)]
+    providers: ProvidersLong,
+    #[command(flatten)]
+    count: PlaceCount,
+    /// Name of the group
+    group: String,
+    /// Name of the new resource definition
+    name: String,
+    /// Sizes of the volumes, like 10G; GiB without a unit
+    sizes: Vec<String>,
+}
+
+/// Arguments of `query-size-info`.
+#[derive(Debug, Args)]
+pub struct SizeInfo {
+    #[command(flatten)]
+    pastable: Pastable,
+    #[command(flatten)]
+    select: Select,
+    #[command(flatten)]
+    providers: ProvidersLong,
+    #[command(flatten)]
+    count: PlaceCount,
+    /// Name of the group
+    name: String,
+}
+
+fn filter(
+    select: &Select,
+    kinds: Option<&str>,
+    count: &PlaceCount,
+) -> Result<AutoSelectFilter, Failure> {
+    Ok(AutoSelectFilter {
+        place_count: count.place_count,
+        ..select.filter(kinds)?
+    })
+}
+
+impl Command {
+    /// What the command is going to do.
+    pub fn plan(self) -> Result<Plan, Failure> {
+        match self {
+            Command::Create(args) => create(*args),
+            Command::Modify(args) => modify(*args),
+            Command::List(args) => {
+                let request = Request::get(&[PATH])
+                    .query("resource_groups", &args.resource_groups)
+                    .query("props", &args.filter.props);
+                Ok(Plan::List {
+                    request,
+                    show: Box::new(move |text, screen| {
+                        show_list(&args, &read::<Vec<_>>(text)?, screen)
+                    }),
+                    v0: None,
+                })
+            }
+            Command::Delete { name } => Plan::modify(Request::delete(&[PATH, &name])),
+            Command::SpawnResources(args) => spawn(*args),
+            Command::Adjust { name, .. } => Plan::modify(match name {
+                Some(name) => Request::new(Method::Post, &[PATH, &name, "adjust"]),
+                None => Request::new(Method::Post, &[PATH, "adjustall"]),
+            }),
+            Command::QueryMaxVolumeSize { pastable, name } => Ok(Plan::List {
+                request: Request::get(&[PATH, &name, "query-max-volume-size"]),
+                show: Box::new(move |text, screen| show_max_sizes(&pastable, &read(text)?, screen)),
+                v0: None,
+            }),
+            Command::QuerySizeInfo(args) => {
+                let body = QuerySizeInfoRequest {
+                    select_filter: Some(filter(
+                        &args.select,
+                        args.providers.providers.as_deref(),
+                        &args.count,
+                    )?),
+                    ignore_cache_older_than_sec: None,
+                };
+                Ok(Plan::Object {
+                    request: Request::post(&[PATH, &args.name, "query-size-info"], &body),
+                    show: Box::new(move |text, screen| {
+                        show_size_info(&args.pastable, &read(text)?, screen)
+                    }),
+                })
+            }
+            Command::SetProperty { name, property } => property.put(&[PATH, &name]),
+            Command::ListProperties { pastable, name } => {
+                let request = Request::get(&[PATH]).query("resource_groups", &[&name]);
+                property::list(request, &pastable, |groups: Vec<ResourceGroup>| {
+                    Ok(groups.into_iter().next().map(|group| group.props))
+                })
+            }
+            Command::DrbdOptions { name, options } => {
+                Plan::modify(Request::put(&[PATH, &name], &options.change()?))
+            }
+        }
+    }
+}
+
+fn create(args: Create) -> Result<Plan, Failure> {
+    let body = ResourceGroup {
+        select_filter: Some(filter(
+            &args.select,
+            args.providers.providers.as_deref(),
+            &args.count,
+        )?),
+        name: args.name,
+        description: args.description.unwrap_or_default(),
+        peer_slots: args.peer_slots,
+        ..ResourceGroup::default()
+    };
+    Plan::modify(Request::post(&[PATH], &body))
+}
+
+fn modify(args: Create) -> Result<Plan, Failure> {
+    let body = ResourceGroupModify {
+        select_filter: Some(filter(
+            &args.select,
+            args.providers.providers.as_deref(),
+            &args.count,
+        )?),
+        description: args.description,
+        peer_slots: args.peer_slots,
+        ..ResourceGroupModify::default()
+    };
+    Plan::modify(Request::put(&[PATH, &args.name], &body))
+}
+
+fn spawn(args: Spawn) -> Result<Plan, Failure> {
+    let sizes = args.sizes.iter().map(|size| parse_size(size));
+    let volume_sizes = sizes.collect::<Result<Vec<i64>, _>>()?;
+    let volume_passphrases = args.volume_passphrase.unwrap_or_default();
+    if !volume_passphrases.is_empty() && volume_passphrases.len() != volume_sizes.len() {
+        return Err(Failure::usage(format!(
+            "{} passphrases are given for {} volumes",
+            volume_passphrases.len(),
+            volume_sizes.len()
+        )));
+    }
+    // The external name decides; the other one would be taken as it is.
+    let name = match &args.external_name {
+        Some(_) => String::new(),
+        None => args.name,
+    };
+    let body = ResourceGroupSpawn {
+        resource_definition_name: Some(name),
+        resource_definition_external_name: args.external_name,
+        volume_sizes,
+        select_filter: Some(filter(
+            &args.select,
+            args.providers.providers.as_deref(),
+            &args.count,
+        )?),
+        partial: args.partial,
+        definitions_only: args.definition_only,
+        peer_slots: args.peer_slots,
+        volume_passphrases,
+        ..ResourceGroupSpawn::default()
+    };
+    Plan::modify(Request::post(&[PATH, &args.group, "spawn"], &body))
+}
+
+/// The placement rules of a group, one per line, lists in the form LINSTOR's table has.
+fn describe(filter: &AutoSelectFilter) -> String {
+    let list = |words: &Option<Vec<String>>| {
+        let words = words.as_ref().filter(|words| !words.is_empty())?;
+        let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+        Some(format!("[{}]", quoted.join(", ")))
+    };
+    let map = |map: &Option<BTreeMap<String, i32>>| {
+        let map = map.as_ref().filter(|map| !map.is_empty())?;
+        let pairs: Vec<String> = map.iter().map(|(key, n)| format!("'{key}': {n}")).collect();
+        Some(format!("{{{}}}", pairs.join(", ")))
+    };
+    let boolean = |on: bool| if on { "True" } else { "False" }.to_owned();
+    let count = filter.place_count.filter(|count| *count != 0);
+    let pools = filter.pools().filter(|pools| !pools.is_empty());
+    let regex = filter
+        .not_place_with_rsc_regex
+        .clone()
+        .filter(|regex| !regex.is_empty());
+    let lines = [
+        ("PlaceCount", count.map(|count| count.to_string())),
+        ("StoragePool(s)", pools.map(|pools| pools.join(", "))),
+        (
+            "DisklessOnRemaining",
+            filter.diskless_on_remaining.map(boolean),
+        ),
+        ("NotPlaceWithRsc", list(&filter.not_place_with_rsc)),
+        ("NotPlaceWithRscRegex", regex),
+        ("ReplicasOnSame", list(&filter.replicas_on_same)),
+        ("ReplicasOnDifferent", list(&filter.replicas_on_different)),
+        (
+            "XReplicasOnDifferent",
+            map(&filter.x_replicas_on_different_map),
+        ),
+        ("LayerStack", list(&filter.layer_stack)),
+        ("ProviderList", list(&filter.provider_list)),
+    ];
+    let lines = lines
+        .into_iter()
+        .filter_map(|(title, text)| Some(format!("{title}: {}", text?)));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+fn show_list(
+    args: &List,
+    groups: &[ResourceGroup],
+    screen: &mut Screen<'_>,
+) -> Result<(), Failure> {
+    let mut table = args
+        .pastable
+        .table(screen.look)
+        .column("ResourceGroup")
+        .column("SelectFilter")
+        .column("VlmNrs")
+        .column("Description")
+        .properties(&args.show.show_props)
+        .group_by(&args.group_by.groupby);
+    for group in groups {
+        let volumes: Vec<VolumeGroup> =
+            screen.ask(&Request::get(&[PATH, &group.name, "volume-groups"]))?;
+        let numbers: Vec<String> = volumes
+            .iter()
+            .filter_map(|volume| volume.volume_number)
+            .map(|number| number.to_string())
+            .collect();
+        let mut row: Vec<Cell> = vec![
+            group.name.as_str().into(),
+            group
+                .select_filter
+                .as_ref()
+                .map(describe)
+                .unwrap_or_default()
+                .into(),
+            numbers.join(",").into(),
+            group.description.as_str().into(),
+        ];
+        row.extend(property_cells(&args.show.show_props, &group.props));
+        table.row(row);
+    }
+    screen.table(table)
+}
+
+/// Nodes are cut off after so many characters.
+const NODES_MAX: usize = 40;
+
+/// Shows how large volumes could be; also the answer of `controller query-max-volume-size`.
+pub fn show_max_sizes(
+    pastable: &Pastable,
+    sizes: &MaxVolumeSizes,
+    screen: &mut Screen<'_>,
+) -> Result<(), Failure> {
+    let mut table = pastable
+        .table(screen.look)
+        .column("StoragePool")
+        .right("MaxVolumeSize")
+        .column("Provisioning")
+        .column("Nodes");
+    let definitions: Vec<StoragePoolDefinition> =
+        screen.ask(&Request::get(&["storage-pool-definitions"]))?;
+    for candidate in &sizes.candidates {
+        let same = |d: &&StoragePoolDefinition| d.storage_pool_name == candidate.storage_pool;
+        let ratio = definitions
+            .iter()
+            .find(same)
+            .and_then(|d| {
+                d.props
+                    .get(prop::MAX_OVERSUBSCRIPTION_RATIO)?
+                    .parse::<f64>()
+                    .ok()
+            })
+            .or(sizes.default_max_oversubscription_ratio);
+        let provisioning = match ratio {
+            Some(ratio) if candidate.all_thin == Some(true) => {
+                format!("Thin, oversubscription ratio {ratio:?}")
+            }
+            None if candidate.all_thin == Some(true) => "Thin".to_owned(),
+            _ => "Thick".to_owned(),
+        };
+        let mut nodes = candidate.node_names.join(", ");
+        if nodes.chars().count() > NODES_MAX {
+            nodes = nodes
+                .chars()
+                .take(NODES_MAX - 3)
+                .chain("...".chars())
+                .collect();
+        }
+        let size = candidate.max_volume_size_kib.unwrap_or_default();
+        table.row(vec![
+            candidate.storage_pool.as_deref().unwrap_or("").into(),
+            format_kib(size.max(0) as u64).into(),
+            provisioning.into(),
+            nodes.into(),
+        ]);
+    }
+    screen.table(table)
+}
+
+fn show_size_info(
+    pastable: &Pastable,
+    info: &QuerySizeInfoResponse,
+    screen: &mut Screen<'_>,
+) -> Result<(), Failure> {
+    if !info.reports.is_empty() {
+        return screen.replies(&info.reports);
+    }
+    let Some(space) = &info.space_info else {
+        return Err(Failure::unexpected("the controller's answer has no sizes"));
+    };
+    let size = |kib: i64| format_kib(kib.max(0) as u64);
+    let next: Vec<String> = space
+        .next_spawn_result
+        .iter()
+        .map(|next| format!("{} on {}", next.stor_pool_name, next.node_name))
+        .collect();
+    let mut table = pastable
+        .table(screen.look)
+        .right("MaxVolumeSize")
+        .right("AvailableSize")
+        .right("Capacity")
+        .column("Next Spawn Result");
+    table.row(vec![
+        size(space.max_vlm_size_in_kib).into(),
+        size(space.available_size_in_kib.unwrap_or_default()).into(),
+        size(space.capacity_in_kib.unwrap_or_default()).into(),
+        if next.is_empty() {
+            "-".to_owned()
+        } else {
+            next.join("\n")
+        }
+        .into(),
+    ]);
+    screen.table(table)
+}

@@ -1,0 +1,391 @@
+//! The table of resources, and what resources and volumes are said to be doing in tables.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use linstor_api::flag;
+use linstor_api::layer::{DrbdResource, ResourceLayer, VolumeLayer};
+use linstor_api::prop;
+use linstor_api::resource::Resource;
+use linstor_api::volume::Volume;
+
+use super::list_options::{FilterByProps, GroupBy, Pastable, ShowProps, property_cells};
+use crate::failure::Failure;
+use crate::output::color::Color;
+use crate::output::table::Cell;
+use crate::output::{time, v0};
+use crate::plan::{Plan, Screen, read};
+use crate::request::Request;
+
+/// Arguments of `resource list`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct List {
+    #[command(flatten)]
+    pastable: Pastable,
+    #[command(flatten)]
+    group_by: GroupBy,
+    /// Only these resources
+    #[arg(short = 'r', long, num_args = 1.., value_name = "RESOURCE")]
+    resources: Vec<String>,
+    /// Only on these nodes
+    #[arg(short = 'n', long, num_args = 1.., value_name = "NODE")]
+    nodes: Vec<String>,
+    /// Kept for old scripts: everything is shown anyway
+    #[arg(short = 'a', long, hide = true)]
+    all: bool,
+    /// Only resources with a problem
+    #[arg(long)]
+    faulty: bool,
+    #[command(flatten)]
+    filter: FilterByProps,
+    #[command(flatten)]
+    show: ShowProps,
+    /// Show the TCP ports of DRBD
+    #[arg(long)]
+    show_drbd_ports: bool,
+}
+
+/// Arguments of `resource involved`.
+#[derive(Debug, Clone, Args)]
+pub struct Involved {
+    #[command(flatten)]
+    pastable: Pastable,
+    /// Only resources that are in use somewhere
+    #[arg(short = 'i', long)]
+    inuse: bool,
+    /// Only resources that are in use where they have no disk
+    #[arg(short = 'd', long)]
+    diskless_inuse: bool,
+    /// Only resources with fewer replicas with a disk than this
+    #[arg(short = 'm', long, value_name = "NUMBER")]
+    min_diskful: Option<usize>,
+    #[command(flatten)]
+    show: ShowProps,
+    /// Name of the node
+    node: String,
+}
+
+/// The request for resources with their volumes.
+pub fn view<S: AsRef<str>>(nodes: &[S], resources: &[S]) -> Request {
+    Request::get(&["view", "resources"])
+        .query("nodes", nodes)
+        .query("resources", resources)
+}
+
+impl List {
+    /// What the command is going to do.
+    pub fn plan(self) -> Plan {
+        let request = view(&self.nodes, &self.resources).query("props", &self.filter.props);
+        Plan::List {
+            request,
+            show: Box::new(move |text, screen| self.show(&read::<Vec<_>>(text)?, screen)),
+            v0: Some(v0::resources),
+        }
+    }
+
+    fn show(&self, resources: &[Resource], screen: &mut Screen<'_>) -> Result<(), Failure> {
+        let mut table = self
+            .pastable
+            .table(screen.look)
+            .column("ResourceName")
+            .column("Node");
+        if self.show_drbd_ports {
+            table = table.column("DRBD Ports");
+        }
+        table = table
+            .column("Layers")
+            .column("Usage")
+            .colored("Conns", Color::DarkGreen)
+            .colored_right("State", Color::DarkGreen)
+            .column("CreatedOn")
+            .properties(&self.show.show_props)
+            .group_by(&self.group_by.groupby);
+        let in_use = in_use_count(resources);
+        let mut skips_disk = false;
+        for resource in resources {
+            let seen = Seen::of(resource, &in_use);
+            skips_disk |= seen.skips_disk;
+            if self.faulty && !seen.is_faulty() {
+                continue;
+            }
+            let mut row: Vec<Cell> = vec![name(resource).into(), node(resource).into()];
+            if self.show_drbd_ports {
+                let ports = drbd(resource).map_or(&[][..], |drbd| &drbd.tcp_ports);
+                let ports: Vec<String> = ports.iter().map(i32::to_string).collect();
+                row.push(ports.join(", ").into());
+            }
+            row.push(layers(resource).join(",").into());
+            row.extend([seen.usage, seen.connections, seen.state]);
+            row.push(
+                resource
+                    .create_timestamp
+                    .map_or(String::new(), time::local)
+                    .into(),
+            );
+            row.extend(property_cells(&self.show.show_props, &resource.props));
+            table.row(row);
+        }
+        screen.table(table)?;
+        if skips_disk {
+            explain_skip_disk(screen)?;
+        }
+        Ok(())
+    }
+}
+
+impl Involved {
+    /// What the command is going to do.
+    pub fn plan(self) -> Plan {
+        Plan::List {
+            request: view::<&str>(&[], &[]),
+            show: Box::new(move |text, screen| {
+                let all: Vec<Resource> = read(text)?;
+                let list = List {
+                    pastable: self.pastable.clone(),
+                    show: self.show.clone(),
+                    ..List::default()
+                };
+                list.show(&self.filter(all), screen)
+            }),
+            v0: Some(v0::resources),
+        }
+    }
+
+    /// All replicas of the resources that have one on the node and fit the other conditions.
+    fn filter(&self, mut all: Vec<Resource>) -> Vec<Resource> {
+        #[derive(Default)]
+        struct Summary {
+            here: bool,
+            in_use: bool,
+            diskless_in_use: bool,
+            diskful: usize,
+        }
+        let mut by_name: BTreeMap<String, Summary> = BTreeMap::new();
+        for resource in &all {
+            let summary = by_name.entry(name(resource).to_owned()).or_default();
+            let diskless = flag::has(&resource.flags, "DISKLESS");
+            summary.here |= node(resource).eq_ignore_ascii_case(&self.node);
+            summary.in_use |= is_in_use(resource);
+            summary.diskless_in_use |= is_in_use(resource) && diskless;
+            summary.diskful += usize::from(!diskless);
+        }
+        let fits = |summary: &Summary| {
+            summary.here
+                && (!self.inuse || summary.in_use)
+                && (!self.diskless_inuse || summary.diskless_in_use)
+                && self.min_diskful.is_none_or(|min| summary.diskful < min)
+        };
+        all.retain(|resource| by_name.get(name(resource)).is_some_and(fits));
+        all
+    }
+}
+
+/// The resource's name.
+pub fn name(resource: &Resource) -> &str {
+    resource.name.as_deref().unwrap_or("")
+}
+
+/// The node's name.
+pub fn node(resource: &Resource) -> &str {
+    resource.node_name.as_deref().unwrap_or("")
+}
+
+/// What DRBD says of the resource.
+pub fn drbd(resource: &Resource) -> Option<&DrbdResource> {
+    resource.layer_object.as_ref()?.drbd.as_ref()
+}
+
+fn is_in_use(resource: &Resource) -> bool {
+    resource.state.as_ref().and_then(|state| state.in_use) == Some(true)
+}
+
+/// On how many nodes each resource is in use.
+pub fn in_use_count(resources: &[Resource]) -> BTreeMap<&str, usize> {
+    let mut count = BTreeMap::new();
+    for resource in resources.iter().filter(|resource| is_in_use(resource)) {
+        *count.entry(name(resource)).or_default() += 1;
+    }
+    count
+}
+
+/// Whether somebody has the resource open. Two at once may be a live migration, or a mistake.
+pub fn usage(resource: &Resource, in_use: &BTreeMap<&str, usize>) -> Cell {
+    match resource.state.as_ref().and_then(|state| state.in_use) {
+        Some(true) => {
+            let many = in_use.get(name(resource)).is_some_and(|count| *count > 1);
+            Cell::colored("InUse", if many { Color::Yellow } else { Color::Green })
+        }
+        Some(false) => "Unused".into(),
+        None => "".into(),
+    }
+}
+
+/// The layers of a resource, top first, each one once.
+fn layers(resource: &Resource) -> Vec<&str> {
+    fn walk<'a>(layer: &'a ResourceLayer, seen: &mut Vec<&'a str>) {
+        if let Some(kind) = layer.r#type.as_deref().filter(|kind| !seen.contains(kind)) {
+            seen.push(kind);
+        }
+        layer.children.iter().for_each(|child| walk(child, seen));
+    }
+    let mut seen = Vec::new();
+    if let Some(top) = &resource.layer_object {
+        walk(top, &mut seen);
+    }
+    seen
+}
+
+/// What a volume is said to be doing; a colour when that is not as it should be.
+pub fn volume_state(
+    volume: &Volume,
+    resource_flags: &[linstor_api::lenient::Word],
+) -> (String, Option<Color>) {
+    let prefix = if flag::has(&volume.flags, "RESIZE") {
+        "Resizing, "
+    } else {
+        ""
+    };
+    if !matches!(volume.layer_data_list.first(), Some(VolumeLayer::Drbd(_))) {
+        return (format!("{prefix}Created"), None);
+    }
+    let said = volume
+        .state
+        .as_ref()
+        .and_then(|state| state.disk_state.as_deref());
+    let (text, color) = match said.filter(|said| !said.is_empty()) {
+        None | Some("DUnknown") => ("Unknown", Some(Color::Yellow)),
+        Some("Diskless") if !flag::has(resource_flags, "DISKLESS") => {
+            ("Diskless", Some(Color::Red))
+        }
+        Some("Diskless") if flag::has(resource_flags, "TIE_BREAKER") => {
+            return ("TieBreaker".to_owned(), None);
+        }
+        Some("Diskless") => ("Diskless", None),
+        Some(
+            bad @ ("Inconsistent" | "Failed" | "To: Creating" | "To: Attachable" | "To: Attaching"),
+        ) => (bad, Some(Color::Red)),
+        Some(good @ ("UpToDate" | "Created" | "Attached")) => (good, None),
+        Some(other) => (other, Some(Color::Yellow)),
+    };
+    (format!("{prefix}{text}"), color)
+}
+
+/// Peers without a connection, by what DRBD says of the connection.
+pub fn broken_connections(resource: &Resource) -> BTreeMap<&str, Vec<&str>> {
+    let mut broken: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+    for (peer, connection) in drbd(resource)
+        .map(|drbd| &drbd.connections)
+        .into_iter()
+        .flatten()
+    {
+        if connection.connected != Some(true) {
+            let message = connection.message.as_deref().unwrap_or("Unknown");
+            broken.entry(message).or_default().push(peer);
+        }
+    }
+    broken
+}
+
+/// Where it is said that the resource's disks are not to be used, as LINSTOR's table abbreviates it.
+pub fn skip_disk(resource: &Resource) -> Option<String> {
+    let property = resource.effective_props.get(prop::DRBD_SKIP_DISK)?;
+    if !prop::is_true(&property.value) {
+        return None;
+    }
+    let short = |word: &str| match word {
+        "SATELLITE" => "C".to_owned(),
+        "NODE" => "N".to_owned(),
+        "RESOURCE_DEFINITION" => "RD".to_owned(),
+        "RESOURCE" => "R".to_owned(),
+        "STORAGEPOOL" => "SP".to_owned(),
+        other => other.to_owned(),
+    };
+    let others = property.other.iter().map(|other| short(&other.r#type));
+    let places: Vec<String> = std::iter::once(short(&property.r#type))
+        .chain(others)
+        .collect();
+    Some(format!(", SkipDisk ({})", places.join(", ")))
+}
+
+/// Says what skipped disks mean.
+pub fn explain_skip_disk(screen: &mut Screen<'_>) -> Result<(), Failure> {
+    let title = Color::Yellow.paint("SkipDisk", screen.look.color);
+    screen.line(&format!("{title}:"))?;
+    screen.line("  The disk of at least one resource is not used, because 'DrbdOptions/SkipDisk' is set; usually after an")?;
+    screen.line("  IO error. Once the disk is good again, remove the property:")?;
+    screen.line("  linstor resource set-property <node> <resource> DrbdOptions/SkipDisk")
+}
+
+/// What the table says of one resource.
+struct Seen {
+    usage: Cell,
+    connections: Cell,
+    state: Cell,
+    color: Option<Color>,
+    is_connected: bool,
+    skips_disk: bool,
+}
+
+impl Seen {
+    fn of(resource: &Resource, in_use: &BTreeMap<&str, usize>) -> Seen {
+        let has = |flag| flag::has(&resource.flags, flag);
+        let mut usage_cell = Cell::default();
+        let (mut text, mut color) = ("Unknown".to_owned(), Some(Color::Yellow));
+        if has("DELETE") || has("DRBD_DELETE") {
+            (text, color) = ("DELETING".to_owned(), Some(Color::Red));
+        } else if has("INACTIVE") {
+            text = "INACTIVE".to_owned();
+        } else {
+            usage_cell = usage(resource, in_use);
+            for volume in &resource.volumes {
+                (text, color) = volume_state(volume, &resource.flags);
+                if has("EVACUATE") {
+                    text.push_str(", Evacuating");
+                }
+                if color.is_some() {
+                    break;
+                }
+            }
+        }
+        let known = text != "Unknown";
+        let skip = skip_disk(resource);
+        if let Some(skip) = &skip {
+            text.push_str(skip);
+            color = color.or(Some(Color::Yellow));
+        }
+        let broken = if known {
+            broken_connections(resource)
+        } else {
+            BTreeMap::new()
+        };
+        let is_connected = broken.is_empty();
+        let broken: Vec<String> = broken
+            .iter()
+            .map(|(message, peers)| format!("{message}({})", peers.join(",")))
+            .collect();
+        let connections = match (known, is_connected) {
+            (true, true) => "Ok".into(),
+            (true, false) => Cell::colored(broken.join(","), Color::Red),
+            (false, _) => "".into(),
+        };
+        Seen {
+            usage: usage_cell,
+            connections,
+            state: Cell::colored(
+                text,
+                if is_connected {
+                    color
+                } else {
+                    Some(Color::Red)
+                },
+            ),
+            color,
+            is_connected,
+            skips_disk: skip.is_some(),
+        }
+    }
+
+    fn is_faulty(&self) -> bool {
+        self.color.is_some() || !self.is_connected
+    }
+}

@@ -1,0 +1,324 @@
+//! `linstor storage-pool`: the storage on nodes that volumes are made of.
+
+use clap::{Args, Subcommand};
+use linstor_api::code;
+use linstor_api::kind::ProviderKind;
+use linstor_api::prop;
+use linstor_api::reply::Reply;
+use linstor_api::size::format_kib;
+use linstor_api::storage_pool::StoragePool;
+
+use super::list_options::{FilterByProps, GroupBy, Pastable, ShowPropsLong, property_cells};
+use super::property::{self, SetProperty};
+use crate::failure::Failure;
+use crate::output::color::Color;
+use crate::output::table::Cell;
+use crate::output::v0;
+use crate::plan::{Plan, Screen, read};
+use crate::request::Request;
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Register a storage pool
+    #[command(subcommand, visible_alias = "c")]
+    Create(Create),
+    /// List the storage pools
+    #[command(visible_alias = "l")]
+    List(List),
+    /// Forget a storage pool; what it is made of stays
+    #[command(
+        visible_alias = "d",
+        override_usage = "linstor storage-pool delete [OPTIONS] <NODE>... <POOL>"
+    )]
+    Delete {
+        /// Kept for old scripts
+        #[arg(short = 'q', long, hide = true)]
+        quiet: bool,
+        /// Names of the nodes, and last the name of the pool
+        #[arg(required = true, num_args = 2.., value_name = "NODE... POOL")]
+        names: Vec<String>,
+    },
+    /// Set or remove a property
+    #[command(visible_alias = "sp")]
+    SetProperty {
+        /// Name of the node
+        node: String,
+        /// Name of the pool
+        pool: String,
+        #[command(flatten)]
+        property: SetProperty,
+    },
+    /// List the properties
+    #[command(visible_alias = "lp")]
+    ListProperties {
+        #[command(flatten)]
+        pastable: Pastable,
+        /// Name of the node
+        node: String,
+        /// Name of the pool
+        pool: String,
+    },
+}
+
+/// Kinds of storage pools.
+#[derive(Debug, Subcommand)]
+pub enum Create {
+    /// Volumes of an LVM volume group
+    Lvm(Backed),
+    /// Thin volumes of an LVM thin pool, given as VG/POOL
+    Lvmthin(Backed),
+    /// Volumes of a ZFS pool or dataset, with a reservation
+    Zfs(Backed),
+    /// Sparse volumes of a ZFS pool or dataset
+    Zfsthin(Backed),
+    /// Files in a directory, allocated in full
+    File(Backed),
+    /// Sparse files in a directory
+    Filethin(Backed),
+    /// Volumes of SPDK
+    Spdk(Backed),
+    /// Volumes of SPDK on another host
+    Remotespdk(Backed),
+    /// Windows storage spaces
+    Storagespaces(Backed),
+    /// Thin Windows storage spaces
+    Storagespacesthin(Backed),
+    /// No storage: the node uses volumes of other nodes
+    Diskless {
+        /// Name of the node
+        node: String,
+        /// Name of the pool
+        pool: String,
+    },
+    /// Volumes of Elastic Block Store, used here
+    #[command(name = "ebs_initiator", visible_alias = "ebs_init")]
+    EbsInitiator {
+        /// Name of the node
+        node: String,
+        /// Name of the pool
+        pool: String,
+        /// Name of the remote
+        remote: String,
+    },
+}
+
+/// A pool that is made of something.
+#[derive(Debug, Args)]
+pub struct Backed {
+    /// Name of the node
+    node: String,
+    /// Name of the pool
+    pool: String,
+    /// What it is made of: volume group, VG/POOL, dataset or directory
+    made_of: String,
+    /// Name of the space that several pools share
+    #[arg(long, value_name = "NAME")]
+    shared_space: Option<String>,
+    /// Something else keeps the pools of a shared space from changing it at once
+    #[arg(long)]
+    external_locking: bool,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Clone, Args)]
+pub struct List {
+    #[command(flatten)]
+    pastable: Pastable,
+    #[command(flatten)]
+    group_by: GroupBy,
+    /// Only pools of these names
+    #[arg(short = 's', long, num_args = 1.., value_name = "POOL")]
+    storage_pools: Vec<String>,
+    /// Only pools on these nodes
+    #[arg(short = 'n', long, num_args = 1.., value_name = "NODE")]
+    nodes: Vec<String>,
+    #[command(flatten)]
+    filter: FilterByProps,
+    #[command(flatten)]
+    show: ShowPropsLong,
+}
+
+impl Create {
+    fn plan(self) -> Result<Plan, Failure> {
+        let (kind, backed) = match self {
+            Create::Lvm(backed) => (ProviderKind::Lvm, backed),
+            Create::Lvmthin(backed) => (ProviderKind::LvmThin, backed),
+            Create::Zfs(backed) => (ProviderKind::Zfs, backed),
+            Create::Zfsthin(backed) => (ProviderKind::ZfsThin, backed),
+            Create::File(backed) => (ProviderKind::File, backed),
+            Create::Filethin(backed) => (ProviderKind::FileThin, backed),
+            Create::Spdk(backed) => (ProviderKind::Spdk, backed),
+            Create::Remotespdk(backed) => (ProviderKind::RemoteSpdk, backed),
+            Create::Storagespaces(backed) => (ProviderKind::StorageSpaces, backed),
+            Create::Storagespacesthin(backed) => (ProviderKind::StorageSpacesThin, backed),
+            Create::Diskless { node, pool } => {
+                return create(&node, pool, ProviderKind::Diskless, None);
+            }
+            Create::EbsInitiator { node, pool, remote } => {
+                let property = ("StorDriver/EBS/Remote", remote);
+                return create(&node, pool, ProviderKind::EbsInit, Some(property));
+            }
+        };
+        let body = StoragePool {
+            storage_pool_name: backed.pool,
+            provider_kind: kind.into(),
+            props: [(prop::STOR_DRIVER_STOR_POOL_NAME.to_owned(), backed.made_of)].into(),
+            free_space_mgr_name: backed.shared_space,
+            external_locking: backed.external_locking,
+            ..StoragePool::default()
+        };
+        Plan::modify(Request::post(
+            &["nodes", &backed.node, "storage-pools"],
+            &body,
+        ))
+    }
+}
+
+fn create(
+    node: &str,
+    pool: String,
+    kind: ProviderKind,
+    property: Option<(&str, String)>,
+) -> Result<Plan, Failure> {
+    let body = StoragePool {
+        storage_pool_name: pool,
+        provider_kind: kind.into(),
+        props: property
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+        ..StoragePool::default()
+    };
+    Plan::modify(Request::post(&["nodes", node, "storage-pools"], &body))
+}
+
+impl Command {
+    /// What the command is going to do.
+    pub fn plan(self) -> Result<Plan, Failure> {
+        match self {
+            Command::Create(kind) => kind.plan(),
+            Command::List(args) => {
+                let request = Request::get(&["view", "storage-pools"])
+                    .query("nodes", &args.nodes)
+                    .query("storage_pools", &args.storage_pools)
+                    .query("props", &args.filter.props);
+                Ok(Plan::List {
+                    request,
+                    show: Box::new(move |text, screen| {
+                        show_list(&args, &read::<Vec<_>>(text)?, screen)
+                    }),
+                    v0: Some(v0::storage_pools),
+                })
+            }
+            Command::Delete { names, .. } => {
+                let (pool, nodes) = names.split_last().expect("clap demands two names");
+                let delete =
+                    |node: &String| Request::delete(&["nodes", node, "storage-pools", pool]);
+                Ok(Plan::Modify(nodes.iter().map(delete).collect()))
+            }
+            Command::SetProperty {
+                node,
+                pool,
+                property,
+            } => property.put(&["nodes", &node, "storage-pools", &pool]),
+            Command::ListProperties {
+                pastable,
+                node,
+                pool,
+            } => {
+                let request = Request::get(&["view", "storage-pools"])
+                    .query("nodes", &[&node])
+                    .query("storage_pools", &[&pool]);
+                property::list(request, &pastable, |pools: Vec<StoragePool>| {
+                    Ok(pools.into_iter().next().map(|pool| pool.props))
+                })
+            }
+        }
+    }
+}
+
+/// What the State column says of a pool with these reports.
+fn state(reports: &[Reply]) -> Cell {
+    if reports.iter().any(Reply::is_error) {
+        Cell::colored("Error", Color::Red)
+    } else if reports
+        .iter()
+        .any(|report| code::is_warning(report.ret_code))
+    {
+        Cell::colored("Warning", Color::Yellow)
+    } else {
+        Cell::colored("Ok", Color::Green)
+    }
+}
+
+/// What a pool is made of; older controllers have keys per kind.
+fn made_of(pool: &StoragePool) -> String {
+    let get = |key: &str| {
+        pool.props
+            .get(&format!("StorDriver/{key}"))
+            .map_or("", String::as_str)
+    };
+    if let Some(name) = pool.props.get(prop::STOR_DRIVER_STOR_POOL_NAME) {
+        return name.clone();
+    }
+    match &*pool.provider_kind {
+        "LVM" | "SPDK" => get("LvmVg").to_owned(),
+        "LVM_THIN" => format!("{}/{}", get("LvmVg"), get("ThinPool")),
+        "ZFS" => get("ZPool").to_owned(),
+        "ZFS_THIN" => get("ZPoolThin").to_owned(),
+        _ => String::new(),
+    }
+}
+
+fn show_list(args: &List, pools: &[StoragePool], screen: &mut Screen<'_>) -> Result<(), Failure> {
+    let mut table = args
+        .pastable
+        .table(screen.look)
+        .column("StoragePool")
+        .column("Node")
+        .column("Driver")
+        .column("PoolName")
+        .right("FreeCapacity")
+        .right("TotalCapacity")
+        .column("CanSnapshots")
+        .column("State")
+        .column("SharedName")
+        .properties(&args.show.show_props)
+        .group_by(&args.group_by.groupby);
+    let mut reports: Vec<Reply> = Vec::new();
+    for pool in pools {
+        let has_space = !matches!(&*pool.provider_kind, "DISKLESS" | "EBS_INIT" | "EBS_TARGET");
+        let size = |kib: Option<i64>| match kib {
+            Some(kib) if has_space => format_kib(kib.max(0) as u64),
+            _ => String::new(),
+        };
+        let trait_says = || pool.static_traits.get(prop::TRAIT_SUPPORTS_SNAPSHOTS);
+        let snapshots = pool
+            .supports_snapshots
+            .unwrap_or_else(|| trait_says().is_some_and(|value| prop::is_true(value)));
+        let shared = pool.free_space_mgr_name.as_deref().unwrap_or("");
+        let mut row: Vec<Cell> = vec![
+            pool.storage_pool_name.as_str().into(),
+            pool.node_name.as_deref().unwrap_or("").into(),
+            pool.provider_kind.as_ref().into(),
+            made_of(pool).into(),
+            size(pool.free_capacity).into(),
+            size(pool.total_capacity).into(),
+            if snapshots { "True" } else { "False" }.into(),
+            state(&pool.reports),
+            // A name of the form "node;pool" says that the space is not shared; LINSTOR's table shows it all the same.
+            if shared.contains(':') { "" } else { shared }.into(),
+        ];
+        row.extend(property_cells(&args.show.show_props, &pool.props));
+        table.row(row);
+        for report in &pool.reports {
+            let known = |r: &Reply| r.ret_code == report.ret_code && r.message == report.message;
+            if !reports.iter().any(known) {
+                reports.push(report.clone());
+            }
+        }
+    }
+    screen.table(table)?;
+    screen.reports(&reports)
+}

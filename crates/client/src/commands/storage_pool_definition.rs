@@ -1,0 +1,118 @@
+//! `linstor storage-pool-definition`: what the storage pools of one name have in common.
+
+use clap::Subcommand;
+use linstor_api::storage_pool_definition::StoragePoolDefinition;
+
+use super::list_options::{Pastable, ShowProps, property_cells};
+use super::property::{self, SetProperty};
+use crate::failure::Failure;
+use crate::output::table::Cell;
+use crate::output::v0;
+use crate::plan::{Plan, Screen, read};
+use crate::request::Request;
+
+/// The path of all definitions.
+const PATH: &str = "storage-pool-definitions";
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create a definition before there is a pool
+    #[command(visible_alias = "c")]
+    Create {
+        /// Name of the pools
+        name: String,
+    },
+    /// List the definitions
+    #[command(visible_alias = "l")]
+    List {
+        #[command(flatten)]
+        pastable: Pastable,
+        #[command(flatten)]
+        show: ShowProps,
+    },
+    /// Delete definitions
+    #[command(visible_alias = "d")]
+    Delete {
+        /// Names of the pools
+        #[arg(required = true, value_name = "NAME")]
+        names: Vec<String>,
+    },
+    /// Set or remove a property
+    #[command(visible_alias = "sp")]
+    SetProperty {
+        /// Name of the pools
+        name: String,
+        #[command(flatten)]
+        property: SetProperty,
+    },
+    /// List the properties
+    #[command(visible_alias = "lp")]
+    ListProperties {
+        #[command(flatten)]
+        pastable: Pastable,
+        /// Name of the pools
+        name: String,
+    },
+}
+
+impl Command {
+    /// What the command is going to do.
+    pub fn plan(self) -> Result<Plan, Failure> {
+        match self {
+            Command::Create { name } => {
+                let body = StoragePoolDefinition {
+                    storage_pool_name: Some(name),
+                    ..StoragePoolDefinition::default()
+                };
+                Plan::modify(Request::post(&[PATH], &body))
+            }
+            Command::List { pastable, show } => Ok(Plan::List {
+                request: Request::get(&[PATH]),
+                show: Box::new(move |text, screen| {
+                    show_list(&pastable, &show, &read::<Vec<_>>(text)?, screen)
+                }),
+                v0: Some(v0::storage_pool_definitions),
+            }),
+            Command::Delete { names } => {
+                let requests = names.iter().map(|name| Request::delete(&[PATH, name]));
+                Ok(Plan::Modify(requests.collect()))
+            }
+            Command::SetProperty { name, property } => property.put(&[PATH, &name]),
+            Command::ListProperties { pastable, name } => property::list(
+                Request::get(&[PATH]),
+                &pastable,
+                move |definitions: Vec<StoragePoolDefinition>| {
+                    let same = |definition: &StoragePoolDefinition| {
+                        let given = definition.storage_pool_name.as_deref().unwrap_or("");
+                        given.eq_ignore_ascii_case(&name)
+                    };
+                    Ok(definitions
+                        .into_iter()
+                        .find(same)
+                        .map(|definition| definition.props))
+                },
+            ),
+        }
+    }
+}
+
+fn show_list(
+    pastable: &Pastable,
+    show: &ShowProps,
+    definitions: &[StoragePoolDefinition],
+    screen: &mut Screen<'_>,
+) -> Result<(), Failure> {
+    let mut table = pastable
+        .table(screen.look)
+        .column("StoragePool")
+        .properties(&show.show_props)
+        .group_by(&[]);
+    for definition in definitions {
+        let name = definition.storage_pool_name.as_deref().unwrap_or("");
+        let mut row: Vec<Cell> = vec![name.into()];
+        row.extend(property_cells(&show.show_props, &definition.props));
+        table.row(row);
+    }
+    screen.table(table)
+}

@@ -1,0 +1,299 @@
+//! `linstor volume-definition`: the volumes of a resource definition.
+
+use clap::{Args, Subcommand};
+use linstor_api::flag;
+use linstor_api::prop;
+use linstor_api::resource_definition::ResourceDefinition;
+use linstor_api::size::{self, Rounding, Unit, format_kib};
+use linstor_api::volume_definition::{
+    VolumeDefinition, VolumeDefinitionCreate, VolumeDefinitionModify,
+    VolumeDefinitionModifyPassphrase,
+};
+
+use super::drbd_options::{self, DrbdOptions};
+use super::list_options::{GroupBy, Pastable, ShowProps, property_cells};
+use super::property::{self, SetProperty};
+use super::resource_definition::PATH;
+use crate::failure::Failure;
+use crate::output::color::Color;
+use crate::output::table::Cell;
+use crate::output::v0;
+use crate::plan::{Plan, Screen, read};
+use crate::request::{Method, Request};
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Add a volume to a resource definition
+    #[command(visible_alias = "c")]
+    Create(Create),
+    /// List the volumes of resource definitions
+    #[command(visible_alias = "l")]
+    List(List),
+    /// Remove a volume from a resource definition, and its data
+    #[command(visible_alias = "d")]
+    Delete {
+        /// Kept for old scripts
+        #[arg(long, hide = true)]
+        r#async: bool,
+        #[command(flatten)]
+        number: Number,
+    },
+    /// Change the size of a volume; file systems on it are not resized
+    #[command(visible_alias = "size")]
+    SetSize {
+        #[command(flatten)]
+        number: Number,
+        /// The new size, like 10G; GiB without a unit
+        size: String,
+        /// The size includes DRBD's metadata
+        #[arg(long)]
+        gross: bool,
+    },
+    /// Change the passphrase of an encrypted volume
+    #[command(visible_alias = "mp")]
+    ModifyPassphrase {
+        #[command(flatten)]
+        number: Number,
+        /// The new passphrase
+        new_passphrase: String,
+    },
+    /// Set or remove a property
+    #[command(visible_alias = "sp")]
+    SetProperty {
+        #[command(flatten)]
+        number: Number,
+        #[command(flatten)]
+        property: SetProperty,
+    },
+    /// List the properties
+    #[command(visible_alias = "lp")]
+    ListProperties {
+        #[command(flatten)]
+        pastable: Pastable,
+        #[command(flatten)]
+        number: Number,
+    },
+    /// Set options of DRBD; --unset-<option> removes one
+    #[command(visible_alias = "opt")]
+    DrbdOptions {
+        #[command(flatten)]
+        number: Number,
+        #[command(flatten)]
+        options: DrbdOptions<{ drbd_options::VOLUME }>,
+    },
+}
+
+/// A volume of a resource definition.
+#[derive(Debug, Args)]
+pub struct Number {
+    /// Name of the resource definition
+    resource: String,
+    /// Number of the volume
+    volume: i32,
+}
+
+impl Number {
+    fn request(&self, method: Method, below: Option<&str>) -> Request {
+        let number = self.volume.to_string();
+        let mut path = vec![PATH, &self.resource, "volume-definitions", &number];
+        path.extend(below);
+        Request::new(method, &path)
+    }
+}
+
+/// Arguments of `create`.
+#[derive(Debug, Args)]
+pub struct Create {
+    /// Storage pool for its data
+    #[arg(short = 's', long)]
+    storage_pool: Option<String>,
+    /// Number of the volume; the lowest free one when not given
+    #[arg(short = 'n', long)]
+    vlmnr: Option<i32>,
+    /// Minor number of its DRBD device; a free one when not given
+    #[arg(short = 'm', long)]
+    minor: Option<i32>,
+    /// Encrypt it
+    #[arg(long)]
+    encrypt: bool,
+    /// The size includes DRBD's metadata
+    #[arg(long)]
+    gross: bool,
+    /// Passphrase of the encrypted volume
+    #[arg(long)]
+    passphrase: Option<String>,
+    /// Name of the resource definition
+    resource: String,
+    /// Size, like 10G; GiB without a unit
+    size: String,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Clone, Args)]
+pub struct List {
+    #[command(flatten)]
+    pastable: Pastable,
+    #[command(flatten)]
+    group_by: GroupBy,
+    /// Only of these resource definitions
+    #[arg(short = 'r', long, num_args = 1.., value_name = "NAME")]
+    resource_definitions: Vec<String>,
+    /// Show external names
+    #[arg(short = 'e', long)]
+    external_name: bool,
+    #[command(flatten)]
+    show: ShowProps,
+}
+
+/// A volume's size in KiB: GiB without a unit, rounded up to whole KiB.
+pub fn parse_size(text: &str) -> Result<i64, Failure> {
+    let kib = size::parse_kib(text, Unit::GiB, Rounding::Up)
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    Ok(kib as i64)
+}
+
+impl Command {
+    /// What the command is going to do.
+    pub fn plan(self) -> Result<Plan, Failure> {
+        match self {
+            Command::Create(args) => create(args),
+            Command::List(args) => {
+                let request = Request::get(&[PATH])
+                    .query("resource_definitions", &args.resource_definitions)
+                    .query("with_volume_definitions", &["true"]);
+                Ok(Plan::List {
+                    request,
+                    show: Box::new(move |text, screen| {
+                        show_list(&args, &read::<Vec<_>>(text)?, screen)
+                    }),
+                    v0: Some(v0::resource_definitions),
+                })
+            }
+            Command::Delete { number, .. } => Plan::modify(number.request(Method::Delete, None)),
+            Command::SetSize {
+                number,
+                size,
+                gross,
+            } => {
+                let body = VolumeDefinitionModify {
+                    size_kib: Some(parse_size(&size)?),
+                    flags: gross.then(|| "GROSS_SIZE".to_owned()).into_iter().collect(),
+                    ..VolumeDefinitionModify::default()
+                };
+                Plan::modify(number.request(Method::Put, None).body(&body))
+            }
+            Command::ModifyPassphrase {
+                number,
+                new_passphrase,
+            } => {
+                let body = VolumeDefinitionModifyPassphrase { new_passphrase };
+                let request = number.request(Method::Put, Some("encryption-passphrase"));
+                Plan::modify(request.body(&body))
+            }
+            Command::SetProperty { number, property } => {
+                property.modify(number.request(Method::Put, None))
+            }
+            Command::ListProperties { pastable, number } => {
+                let request = Request::get(&[PATH])
+                    .query("resource_definitions", &[&number.resource])
+                    .query("with_volume_definitions", &["true"]);
+                property::list(
+                    request,
+                    &pastable,
+                    move |definitions: Vec<ResourceDefinition>| {
+                        let mut volumes =
+                            definitions.into_iter().flat_map(|d| d.volume_definitions);
+                        let same =
+                            |volume: &VolumeDefinition| volume.volume_number == Some(number.volume);
+                        Ok(volumes.find(same).map(|volume| volume.props))
+                    },
+                )
+            }
+            Command::DrbdOptions { number, options } => {
+                Plan::modify(number.request(Method::Put, None).body(&options.change()?))
+            }
+        }
+    }
+}
+
+fn create(args: Create) -> Result<Plan, Failure> {
+    let flags = [(args.encrypt, "ENCRYPTED"), (args.gross, "GROSS_SIZE")];
+    let pool = args
+        .storage_pool
+        .map(|pool| (prop::STOR_POOL_NAME.to_owned(), pool));
+    let body = VolumeDefinitionCreate {
+        volume_definition: VolumeDefinition {
+            volume_number: args.vlmnr,
+            size_kib: parse_size(&args.size)?,
+            props: pool.into_iter().collect(),
+            flags: flags
+                .into_iter()
+                .filter(|(on, _)| *on)
+                .map(|(_, flag)| flag.into())
+                .collect(),
+            ..VolumeDefinition::default()
+        },
+        drbd_minor_number: args.minor,
+        passphrase: args.passphrase,
+    };
+    Plan::modify(Request::post(
+        &[PATH, &args.resource, "volume-definitions"],
+        &body,
+    ))
+}
+
+fn state(volume: &VolumeDefinition) -> Cell {
+    if flag::has(&volume.flags, "DELETE") {
+        Cell::colored("DELETING", Color::Red)
+    } else if flag::has(&volume.flags, "RESIZE") {
+        Cell::colored("resizing", Color::DarkPink)
+    } else {
+        Cell::colored("ok", Color::DarkGreen)
+    }
+}
+
+fn show_list(
+    args: &List,
+    definitions: &[ResourceDefinition],
+    screen: &mut Screen<'_>,
+) -> Result<(), Failure> {
+    let mut table = args.pastable.table(screen.look).column("ResourceName");
+    if args.external_name {
+        table = table.column("External");
+    }
+    table = table
+        .column("VolumeNr")
+        .column("VolumeMinor")
+        .column("Size")
+        .column("Gross")
+        .colored("State", Color::DarkGreen)
+        .properties(&args.show.show_props)
+        .group_by(&args.group_by.groupby);
+    for definition in definitions {
+        for volume in &definition.volume_definitions {
+            let number = |number: Option<i32>| number.map(|n| n.to_string()).unwrap_or_default();
+            let mut layers = volume.layer_data.iter();
+            let minor = layers.find_map(|layer| layer.data.as_ref()?.minor_number);
+            let mut row: Vec<Cell> = vec![definition.name.as_str().into()];
+            if args.external_name {
+                row.push(definition.external_name.as_deref().unwrap_or("").into());
+            }
+            row.extend([
+                Cell::from(number(volume.volume_number)),
+                number(minor).into(),
+                format_kib(volume.size_kib.max(0) as u64).into(),
+                if flag::has(&volume.flags, "GROSS_SIZE") {
+                    "+"
+                } else {
+                    ""
+                }
+                .into(),
+                state(volume),
+            ]);
+            row.extend(property_cells(&args.show.show_props, &volume.props));
+            table.row(row);
+        }
+    }
+    screen.table(table)
+}

@@ -1,0 +1,154 @@
+//! `linstor volume-group`: the volumes that a resource group's resource definitions get.
+
+use clap::{Args, Subcommand};
+use linstor_api::volume_group::VolumeGroup;
+
+use super::drbd_options::{self, DrbdOptions};
+use super::list_options::{GroupBy, Pastable, ShowProps, property_cells};
+use super::property::{self, SetProperty};
+use crate::failure::Failure;
+use crate::output::table::Cell;
+use crate::plan::{Plan, Screen, read};
+use crate::request::{Method, Request};
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Add a volume to a resource group
+    #[command(visible_alias = "c")]
+    Create {
+        /// Name of the resource group
+        group: String,
+        /// Number of the volume; the lowest free one when not given
+        #[arg(short = 'n', long)]
+        vlmnr: Option<i32>,
+        /// Sizes include DRBD's metadata
+        #[arg(long)]
+        gross: bool,
+    },
+    /// List the volumes of a resource group
+    #[command(visible_alias = "l")]
+    List(List),
+    /// Remove a volume from a resource group
+    #[command(visible_alias = "d")]
+    Delete(Number),
+    /// Set or remove a property
+    #[command(visible_alias = "sp")]
+    SetProperty {
+        #[command(flatten)]
+        number: Number,
+        #[command(flatten)]
+        property: SetProperty,
+    },
+    /// List the properties
+    #[command(visible_alias = "lp")]
+    ListProperties {
+        #[command(flatten)]
+        pastable: Pastable,
+        #[command(flatten)]
+        number: Number,
+    },
+    /// Set options of DRBD; --unset-<option> removes one
+    #[command(visible_alias = "opt")]
+    DrbdOptions {
+        #[command(flatten)]
+        number: Number,
+        #[command(flatten)]
+        options: DrbdOptions<{ drbd_options::VOLUME }>,
+    },
+}
+
+/// A volume of a resource group.
+#[derive(Debug, Args)]
+pub struct Number {
+    /// Name of the resource group
+    group: String,
+    /// Number of the volume
+    volume: i32,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Clone, Args)]
+pub struct List {
+    #[command(flatten)]
+    pastable: Pastable,
+    #[command(flatten)]
+    group_by: GroupBy,
+    #[command(flatten)]
+    show: ShowProps,
+    /// Name of the resource group
+    group: String,
+}
+
+fn all_of(group: &str) -> [&str; 3] {
+    ["resource-groups", group, "volume-groups"]
+}
+
+impl Command {
+    /// What the command is going to do.
+    pub fn plan(self) -> Result<Plan, Failure> {
+        match self {
+            Command::Create {
+                group,
+                vlmnr,
+                gross,
+            } => {
+                let body = VolumeGroup {
+                    volume_number: vlmnr,
+                    flags: gross.then_some("GROSS_SIZE".into()).into_iter().collect(),
+                    ..VolumeGroup::default()
+                };
+                Plan::modify(Request::post(&all_of(&group), &body))
+            }
+            Command::List(args) => Ok(Plan::List {
+                request: Request::get(&all_of(&args.group)),
+                show: Box::new(move |text, screen| {
+                    show_list(&args, &read::<Vec<_>>(text)?, screen)
+                }),
+                v0: None,
+            }),
+            Command::Delete(number) => Plan::modify(number.request(Method::Delete)),
+            Command::SetProperty { number, property } => {
+                property.modify(number.request(Method::Put))
+            }
+            Command::ListProperties { pastable, number } => {
+                let request = Request::get(&all_of(&number.group));
+                property::list(request, &pastable, move |volumes: Vec<VolumeGroup>| {
+                    let same = |volume: &VolumeGroup| volume.volume_number == Some(number.volume);
+                    Ok(volumes.into_iter().find(same).map(|volume| volume.props))
+                })
+            }
+            Command::DrbdOptions { number, options } => {
+                Plan::modify(number.request(Method::Put).body(&options.change()?))
+            }
+        }
+    }
+}
+
+impl Number {
+    fn request(&self, method: Method) -> Request {
+        let number = self.volume.to_string();
+        let [groups, group, volumes] = all_of(&self.group);
+        Request::new(method, &[groups, group, volumes, &number])
+    }
+}
+
+fn show_list(args: &List, volumes: &[VolumeGroup], screen: &mut Screen<'_>) -> Result<(), Failure> {
+    let mut table = args
+        .pastable
+        .table(screen.look)
+        .column("VolumeNr")
+        .column("Flags")
+        .properties(&args.show.show_props)
+        .group_by(&args.group_by.groupby);
+    for volume in volumes {
+        let number = volume.volume_number.map(|number| number.to_string());
+        let mut row: Vec<Cell> = vec![
+            number.unwrap_or_default().into(),
+            volume.flags.join(", ").into(),
+        ];
+        row.extend(property_cells(&args.show.show_props, &volume.props));
+        table.row(row);
+    }
+    screen.table(table)
+}

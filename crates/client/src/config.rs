@@ -1,0 +1,240 @@
+//! Options from outside the command line: `linstor-client.conf`, `LS_CONTROLLERS` and `LS_CLIENT_*`.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use linstor_api::controller::{HTTP_PORT, HTTPS_PORT};
+
+use crate::failure::Failure;
+
+/// Appended to the controllers of the command line.
+pub const ENV_CONTROLLERS: &str = "LS_CONTROLLERS";
+/// The machine-readable format when the command line does not choose one.
+pub const ENV_OUTPUT_VERSION: &str = "LS_OUTPUT_VERSION";
+/// `LS_CLIENT_NO_COLOR=` stands for `--no-color`, `LS_CLIENT_TIMEOUT=5` for `--timeout 5`.
+const ENV_OPTION_PREFIX: &str = "LS_CLIENT_";
+/// The option that keeps configuration files out.
+const DISABLE: &str = "--disable-config";
+
+/// Where the controller is when nothing says otherwise.
+pub const DEFAULT_CONTROLLER: &str = "localhost:3370";
+
+/// Sections of a configuration file and their entries, in file order.
+type Sections = BTreeMap<String, Vec<(String, String)>>;
+
+/// Reads an INI file: sections, `key = value`, `#` and `;` for comments.
+fn parse_ini(text: &str) -> Sections {
+    let mut sections = Sections::new();
+    let mut section = String::new();
+    for line in text.lines() {
+        let line = line.trim();
+        if line.is_empty() || line.starts_with(['#', ';']) {
+            continue;
+        }
+        if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
+            section = name.trim().to_owned();
+        } else {
+            let (key, value) = line.split_once(['=', ':']).unwrap_or((line, ""));
+            let entry = (key.trim().to_ascii_lowercase(), value.trim().to_owned());
+            sections.entry(section.clone()).or_default().push(entry);
+        }
+    }
+    sections
+}
+
+/// The files that are read, later ones replacing sections of earlier ones: the drop-in directory, then the user's
+/// file or, without one, the system's.
+fn config_files(etc: &Path, home: Option<&Path>) -> Vec<PathBuf> {
+    let mut files: Vec<PathBuf> = fs::read_dir(etc.join("linstor-client.d"))
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "conf")
+        })
+        .collect();
+    files.sort();
+    let user = home.map(|home| home.join(".config/linstor/linstor-client.conf"));
+    match user {
+        Some(user) if user.exists() => files.push(user),
+        _ => files.push(etc.join("linstor-client.conf")),
+    }
+    files
+}
+
+fn read_sections(etc: &Path, home: Option<&Path>) -> Sections {
+    let texts = config_files(etc, home).into_iter();
+    let texts = texts.filter_map(|path| fs::read_to_string(path).ok());
+    texts.fold(Sections::new(), |mut all, text| {
+        all.extend(parse_ini(&text));
+        all
+    })
+}
+
+/// The words that stand for options of files and environment, to be put before those of the command line.
+pub fn words_before(
+    args: &[String],
+    etc: &Path,
+    home: Option<&Path>,
+    env: &[(String, String)],
+) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut add = |key: &str, value: &str| {
+        words.push(format!("--{key}"));
+        if !value.is_empty() {
+            words.push(value.to_owned());
+        }
+    };
+    if !args.iter().any(|arg| arg == DISABLE) {
+        let sections = read_sections(etc, home);
+        for (key, value) in sections.get("global").into_iter().flatten() {
+            add(key, value);
+        }
+    }
+    for (key, value) in env {
+        if let Some(option) = key.strip_prefix(ENV_OPTION_PREFIX) {
+            add(&option.to_ascii_lowercase().replace('_', "-"), value);
+        }
+    }
+    words
+}
+
+/// The controllers to try, in order, as base URLs.
+pub fn controllers(option: Option<&str>, env: Option<&str>) -> Result<Vec<String>, Failure> {
+    let mut bases = Vec::new();
+    for list in [option, env].into_iter().flatten() {
+        for controller in list.split(',').map(str::trim).filter(|c| !c.is_empty()) {
+            bases.push(base_url(controller)?);
+        }
+    }
+    if bases.is_empty() {
+        bases.push(base_url(DEFAULT_CONTROLLER)?);
+    }
+    Ok(bases)
+}
+
+/// The base URL of a controller given as `host`, `host:port`, `[v6]:port`, `linstor://host`, `https://host:port`.
+fn base_url(controller: &str) -> Result<String, Failure> {
+    let (scheme, rest) = controller
+        .split_once("://")
+        .unwrap_or(("linstor", controller));
+    let (scheme, default_port) = match scheme.to_ascii_lowercase().as_str() {
+        "linstor" | "http" => ("http", HTTP_PORT),
+        "linstor+ssl" | "https" => ("https", HTTPS_PORT),
+        _ => {
+            return Err(Failure::usage(format!(
+                "'{controller}': a controller is given as host, host:port, linstor://host, linstor+ssl://host, \
+                 http://host or https://host"
+            )));
+        }
+    };
+    let rest = rest.trim_end_matches('/');
+    let bad_port = || {
+        Failure::usage(format!(
+            "'{controller}': the port must be a number up to 65535"
+        ))
+    };
+    let port_of = |text: &str| text.parse::<u16>().map_err(|_| bad_port());
+    let (host, port) = if let Some(v6) = rest.strip_prefix('[') {
+        let (address, after) = v6
+            .split_once(']')
+            .ok_or_else(|| Failure::usage(format!("'{controller}': the ']' is missing")))?;
+        let port = after.strip_prefix(':').map(port_of).transpose()?;
+        (format!("[{address}]"), port)
+    } else if rest.matches(':').count() > 1 {
+        (format!("[{rest}]"), None)
+    } else if let Some((host, port)) = rest.split_once(':') {
+        (host.to_owned(), Some(port_of(port)?))
+    } else {
+        (rest.to_owned(), None)
+    };
+    if host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) {
+        return Err(Failure::usage(format!(
+            "'{controller}' has no usable host name"
+        )));
+    }
+    Ok(format!(
+        "{scheme}://{host}:{}",
+        port.unwrap_or(default_port)
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every way to name a controller that the documentation shows.
+    #[test]
+    fn controllers_are_named_in_many_ways() {
+        let bases = controllers(
+            Some("alpha, beta:8080,linstor://c ,https://d,linstor+ssl://e:1,[fe80::1]:2,::1"),
+            Some("f"),
+        );
+        assert_eq!(
+            bases.unwrap(),
+            [
+                "http://alpha:3370",
+                "http://beta:8080",
+                "http://c:3370",
+                "https://d:3371",
+                "https://e:1",
+                "http://[fe80::1]:2",
+                "http://[::1]:3370",
+                "http://f:3370",
+            ]
+        );
+        assert_eq!(controllers(None, None).unwrap(), ["http://localhost:3370"]);
+        for bad in ["ftp://x", "a:b", "a:70000", "[::1", "http://", "a b"] {
+            assert!(controllers(Some(bad), None).is_err(), "{bad}");
+        }
+    }
+
+    /// Files come first, then the environment, so that the nearer one wins.
+    #[test]
+    fn configuration_becomes_words() {
+        let etc = tempfile::tempdir().unwrap();
+        let path = etc.path().join("linstor-client.conf");
+        fs::write(
+            &path,
+            "# x\n[global]\ncontrollers = a,b\nno-color=\n[other]\nx=1\n",
+        )
+        .unwrap();
+        let env = [
+            ("LS_CLIENT_TIMEOUT".to_owned(), "5".to_owned()),
+            ("PATH".to_owned(), "/bin".to_owned()),
+        ];
+        let words = words_before(&[], etc.path(), None, &env);
+        assert_eq!(
+            words,
+            ["--controllers", "a,b", "--no-color", "--timeout", "5"]
+        );
+        let off = words_before(&[DISABLE.to_owned()], etc.path(), None, &[]);
+        assert!(off.is_empty());
+    }
+
+    /// The user's file replaces the system's, the drop-in directory adds to both.
+    #[test]
+    fn the_nearer_file_wins() {
+        let dir = tempfile::tempdir().unwrap();
+        let user = dir.path().join("home/.config/linstor");
+        fs::create_dir_all(&user).unwrap();
+        fs::create_dir_all(dir.path().join("etc/linstor-client.d")).unwrap();
+        let write = |name: &str, text: &str| fs::write(dir.path().join(name), text).unwrap();
+        write("etc/linstor-client.conf", "[global]\ncontrollers=system\n");
+        write(
+            "etc/linstor-client.d/1.conf",
+            "[global]\ncontrollers=drop\n",
+        );
+        let words = |home: Option<&Path>| words_before(&[], &dir.path().join("etc"), home, &[]);
+        assert_eq!(words(None), ["--controllers", "system"]);
+        fs::write(
+            user.join("linstor-client.conf"),
+            "[global]\ncontrollers=user\n",
+        )
+        .unwrap();
+        let home = dir.path().join("home");
+        assert_eq!(words(Some(&home)), ["--controllers", "user"]);
+    }
+}

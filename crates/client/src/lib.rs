@@ -1,0 +1,222 @@
+//! The `linstor` command line: commands, tables, machine-readable output.
+//!
+//! Reading order: `cli` (options and the tree of commands), `commands` (one module per noun; each turns its
+//! arguments into a plan), `plan` (what a command is going to do, and doing it), `session` (talking to the
+//! controller), `output` (what the person or the script sees).
+
+mod cli;
+mod commands;
+mod config;
+mod failure;
+mod output;
+mod plan;
+mod request;
+mod session;
+
+#[cfg(test)]
+mod tests;
+
+use std::env;
+use std::ffi::OsString;
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+
+use crate::cli::{Cli, Global};
+use crate::failure::{Failure, exit};
+use crate::output::Look;
+use crate::plan::{Mode, OutputVersion, Plan, Screen};
+use crate::session::{Options, Send, Session};
+
+/// Runs the command line and returns its exit code.
+pub fn run(args: Vec<OsString>) -> u8 {
+    let mut words = Vec::with_capacity(args.len());
+    for arg in args {
+        match arg.into_string() {
+            Ok(word) => words.push(word),
+            Err(word) => {
+                eprintln!("{word:?} is no UTF-8 text");
+                return exit::USAGE;
+            }
+        }
+    }
+    if let Some(program) = words.first().cloned() {
+        let home = env::var_os("HOME").map(PathBuf::from);
+        let env: Vec<(String, String)> = env::vars_os()
+            .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
+            .collect();
+        let before = config::words_before(
+            &words[1..],
+            Path::new("/etc/linstor"),
+            home.as_deref(),
+            &env,
+        );
+        words.splice(..1, std::iter::once(program).chain(before));
+    }
+    let cli = match Cli::try_parse_from(words) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let result = session(&cli.global).and_then(|mut session| execute(cli, &mut session));
+    match result {
+        Ok(code) => code,
+        Err(failure) => {
+            report(&failure);
+            failure.exit
+        }
+    }
+}
+
+/// Help and versions go to standard output and are no failure.
+fn usage(error: &clap::Error) -> u8 {
+    // Nothing can be done about a closed terminal.
+    let _ = error.print();
+    if error.use_stderr() {
+        exit::USAGE
+    } else {
+        exit::OK
+    }
+}
+
+fn report(failure: &Failure) {
+    // A reader that went away (`linstor r l | head`) is no news.
+    if !failure.message.contains("Broken pipe") {
+        eprintln!("Error: {}", failure.message);
+    }
+}
+
+fn session(global: &Global) -> Result<Session, Failure> {
+    let login = match (&global.user, &global.password) {
+        (Some(user), Some(password)) => Some((user.clone(), password.clone())),
+        (Some(_), None) => {
+            return Err(Failure::usage("--user needs --password"));
+        }
+        _ => None,
+    };
+    let from_env = env::var(config::ENV_CONTROLLERS).ok();
+    Ok(Session::new(Options {
+        controllers: config::controllers(global.controllers.as_deref(), from_env.as_deref())?,
+        timeout_s: global.timeout,
+        login,
+        allow_insecure_auth: global.allow_insecure_auth,
+    }))
+}
+
+fn look(global: &Global) -> Look {
+    let terminal = io::stdout().is_terminal();
+    let speaks_utf8 = || {
+        let set = |key| env::var(key).ok().filter(|value| !value.is_empty());
+        let locale = set("LC_ALL")
+            .or_else(|| set("LC_CTYPE"))
+            .or_else(|| set("LANG"));
+        locale.is_some_and(|locale| {
+            let locale = locale.to_ascii_lowercase();
+            locale.contains("utf-8") || locale.contains("utf8")
+        })
+    };
+    Look {
+        utf8: terminal && !global.no_utf8 && speaks_utf8(),
+        color: terminal && !global.no_color && env::var_os("NO_COLOR").is_none(),
+    }
+}
+
+fn mode(global: &Global) -> Result<Mode, Failure> {
+    let from_env = match env::var(config::ENV_OUTPUT_VERSION).as_deref() {
+        Ok("v0") => OutputVersion::V0,
+        Ok("v1") | Err(_) => OutputVersion::V1,
+        Ok(other) => {
+            return Err(Failure::usage(format!(
+                "{}: '{other}' is neither v0 nor v1",
+                config::ENV_OUTPUT_VERSION
+            )));
+        }
+    };
+    let version = global.output_version.unwrap_or(from_env);
+    Ok(Mode {
+        machine: global.machine_readable.then_some(version),
+        curl: global.curl,
+    })
+}
+
+/// Carries out one command line and returns its exit code.
+fn execute(cli: Cli, session: &mut dyn Send) -> Result<u8, Failure> {
+    let Cli { global, command } = cli;
+    let mode = mode(&global)?;
+    let plan = command.map_or(Ok(Plan::Interactive), cli::Command::plan)?;
+    if let Plan::Interactive = plan {
+        return interactive(&global, session);
+    }
+    if global.verbose {
+        println!("Connected to {}", session.base());
+    }
+    let mut out = io::BufWriter::new(io::stdout().lock());
+    let mut screen = Screen {
+        out: &mut out,
+        look: look(&global),
+        warn_as_error: global.warn_as_error,
+        exit: exit::OK,
+        session,
+    };
+    let result = plan.run(mode, &mut screen);
+    let code = screen.exit;
+    out.flush()?;
+    result.map(|()| code)
+}
+
+/// Reads commands line by line until the input ends; the last command's exit code counts.
+fn interactive(global: &Global, session: &mut dyn Send) -> Result<u8, Failure> {
+    let prompt = io::stdin().is_terminal();
+    if prompt {
+        print!("{}", commands::help::list(false));
+    }
+    let mut last = exit::OK;
+    let mut lines = io::stdin().lock().lines();
+    loop {
+        if prompt {
+            print!("LINSTOR ==> ");
+            io::stdout().flush()?;
+        }
+        let Some(line) = lines.next().transpose()? else {
+            break;
+        };
+        let mut words: Vec<&str> = line.split_whitespace().collect();
+        if words.first() == Some(&"linstor") {
+            words.remove(0);
+        }
+        match words.first() {
+            None => continue,
+            Some(&("exit" | "quit")) => break,
+            Some(&"interactive") => {
+                eprintln!("This is interactive mode already");
+                continue;
+            }
+            _ => {}
+        }
+        last = match Cli::try_parse_from(std::iter::once("linstor").chain(words)) {
+            Ok(mut cli) => {
+                inherit(&mut cli.global, global);
+                execute(cli, session).unwrap_or_else(|failure| {
+                    report(&failure);
+                    failure.exit
+                })
+            }
+            Err(error) => usage(&error),
+        };
+    }
+    if prompt {
+        println!();
+    }
+    Ok(last)
+}
+
+/// Options given when interactive mode was entered hold for every command in it.
+fn inherit(inner: &mut Global, outer: &Global) {
+    inner.no_color |= outer.no_color;
+    inner.no_utf8 |= outer.no_utf8;
+    inner.warn_as_error |= outer.warn_as_error;
+    inner.curl |= outer.curl;
+    inner.machine_readable |= outer.machine_readable;
+    inner.output_version = inner.output_version.or(outer.output_version);
+    inner.verbose |= outer.verbose;
+}

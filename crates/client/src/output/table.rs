@@ -1,0 +1,350 @@
+//! LINSTOR's tables: a box, a heading, rows sorted by the columns they are grouped by.
+
+use std::cmp::Ordering;
+
+use unicode_width::UnicodeWidthStr;
+
+use super::Look;
+use super::color::Color;
+
+/// Where text stands in its column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Align {
+    Left,
+    Right,
+}
+
+#[derive(Debug, Clone)]
+struct Column {
+    name: String,
+    color: Option<Color>,
+    align: Align,
+}
+
+/// A cell: text, possibly of several lines, and its colour.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Cell {
+    text: String,
+    color: Option<Color>,
+}
+
+impl Cell {
+    /// A cell in a colour of its own.
+    pub fn colored(text: impl Into<String>, color: impl Into<Option<Color>>) -> Self {
+        Cell {
+            text: text.into(),
+            color: color.into(),
+        }
+    }
+}
+
+impl From<&str> for Cell {
+    fn from(text: &str) -> Self {
+        Cell::colored(text, None)
+    }
+}
+
+impl From<String> for Cell {
+    fn from(text: String) -> Self {
+        Cell::colored(text, None)
+    }
+}
+
+/// A table.
+#[derive(Debug, Clone)]
+pub struct Table {
+    look: Look,
+    columns: Vec<Column>,
+    rows: Vec<Vec<Cell>>,
+    group_by: Vec<usize>,
+}
+
+/// The characters a table is drawn with.
+struct Box {
+    top: [&'static str; 3],
+    below_heading: [&'static str; 3],
+    between: [&'static str; 3],
+    bottom: [&'static str; 3],
+    side: &'static str,
+}
+
+const UTF8: Box = Box {
+    top: ["╭", "─", "╮"],
+    below_heading: ["╞", "═", "╡"],
+    between: ["╞", "┄", "╡"],
+    bottom: ["╰", "─", "╯"],
+    side: "┊",
+};
+
+const ASCII: Box = Box {
+    top: ["+", "-", "+"],
+    below_heading: ["|", "=", "|"],
+    between: ["|", "-", "|"],
+    bottom: ["+", "-", "+"],
+    side: "|",
+};
+
+impl Table {
+    /// A table without columns.
+    pub fn new(look: Look) -> Self {
+        Table {
+            look,
+            columns: Vec::new(),
+            rows: Vec::new(),
+            group_by: Vec::new(),
+        }
+    }
+
+    /// With a column.
+    pub fn column(self, name: &str) -> Self {
+        self.add(name, None, Align::Left)
+    }
+
+    /// With a column whose text stands at the right.
+    pub fn right(self, name: &str) -> Self {
+        self.add(name, None, Align::Right)
+    }
+
+    /// With a column that has a colour.
+    pub fn colored(self, name: &str, color: Color) -> Self {
+        self.add(name, Some(color), Align::Left)
+    }
+
+    /// With a column that has a colour and whose text stands at the right.
+    pub fn colored_right(self, name: &str, color: Color) -> Self {
+        self.add(name, Some(color), Align::Right)
+    }
+
+    fn add(mut self, name: &str, color: Option<Color>, align: Align) -> Self {
+        self.columns.push(Column {
+            name: name.to_owned(),
+            color,
+            align,
+        });
+        self
+    }
+
+    /// With one column per property that is to be shown, named after it or as `key=name` says.
+    pub fn properties(self, show: &[String]) -> Self {
+        show.iter().fold(self, |table, property| {
+            let name = property.split_once('=').map_or(&**property, |(_, n)| n);
+            table.column(name)
+        })
+    }
+
+    /// Sorted by these columns, or by the first one.
+    pub fn group_by(mut self, names: &[String]) -> Self {
+        let index = |name: &String| {
+            let same = |column: &Column| column.name.eq_ignore_ascii_case(name);
+            self.columns.iter().position(same)
+        };
+        self.group_by = names.iter().filter_map(index).collect();
+        if self.group_by.is_empty() {
+            self.group_by.push(0);
+        }
+        self
+    }
+
+    /// Adds a row; it must have as many cells as there are columns.
+    pub fn row(&mut self, cells: Vec<Cell>) {
+        assert_eq!(cells.len(), self.columns.len(), "a cell per column");
+        self.rows.push(cells);
+    }
+
+    /// The table as text, with a newline after every line.
+    pub fn render(mut self) -> String {
+        let key = |row: &Vec<Cell>| -> Vec<String> {
+            let keys = self.group_by.iter().map(|index| row[*index].text.clone());
+            keys.collect()
+        };
+        self.rows.sort_by(|a, b| {
+            let pairs = key(a).into_iter().zip(key(b));
+            pairs.fold(Ordering::Equal, |order, (a, b)| {
+                order.then_with(|| natural_order(&a, &b))
+            })
+        });
+        let widths: Vec<usize> = (0..self.columns.len()).map(|c| self.width(c)).collect();
+        let lines = if self.look.utf8 { UTF8 } else { ASCII };
+        let inner = widths.iter().sum::<usize>() + 3 * widths.len().max(1) - 1;
+        let rule =
+            |[left, middle, right]: [&str; 3]| format!("{left}{}{right}\n", middle.repeat(inner));
+
+        let heading: Vec<Cell> = self
+            .columns
+            .iter()
+            .map(|column| Cell::from(column.name.replace('_', " ")))
+            .collect();
+        let multi_line = self
+            .rows
+            .iter()
+            .any(|row| row.iter().any(|cell| cell.text.contains('\n')));
+        let mut out = rule(lines.top);
+        self.draw_row(&mut out, &heading, &widths, lines.side, true);
+        out.push_str(&rule(lines.below_heading));
+        for (index, row) in self.rows.iter().enumerate() {
+            self.draw_row(&mut out, row, &widths, lines.side, false);
+            if multi_line && index + 1 < self.rows.len() {
+                out.push_str(&rule(lines.between));
+            }
+        }
+        out.push_str(&rule(lines.bottom));
+        out
+    }
+
+    fn width(&self, column: usize) -> usize {
+        let heading = self.columns[column].name.width();
+        let cells = self.rows.iter().flat_map(|row| row[column].text.lines());
+        cells.map(UnicodeWidthStr::width).fold(heading, usize::max)
+    }
+
+    fn draw_row(&self, out: &mut String, row: &[Cell], widths: &[usize], side: &str, head: bool) {
+        let height = row.iter().map(|cell| cell.text.lines().count()).max();
+        for line in 0..height.unwrap_or(0).max(1) {
+            out.push_str(side);
+            for ((cell, column), width) in row.iter().zip(&self.columns).zip(widths) {
+                let text = cell.text.lines().nth(line).unwrap_or("");
+                let blanks = " ".repeat(width - text.width());
+                let padded = match column.align {
+                    Align::Left => format!("{text}{blanks}"),
+                    Align::Right => format!("{blanks}{text}"),
+                };
+                let color = if head {
+                    None
+                } else {
+                    cell.color.or(column.color)
+                };
+                out.push(' ');
+                match color {
+                    Some(color) => out.push_str(&color.paint(&padded, self.look.color)),
+                    None => out.push_str(&padded),
+                }
+                out.push(' ');
+                out.push_str(side);
+            }
+            out.push('\n');
+        }
+    }
+}
+
+/// The order people expect: `node2` before `node10`.
+pub fn natural_order(a: &str, b: &str) -> Ordering {
+    let (mut a, mut b) = (a, b);
+    while !a.is_empty() && !b.is_empty() {
+        let digits = |text: &str| text.bytes().take_while(u8::is_ascii_digit).count();
+        let (da, db) = (digits(a), digits(b));
+        let order = if da > 0 && db > 0 {
+            let (na, nb) = (
+                a[..da].trim_start_matches('0'),
+                b[..db].trim_start_matches('0'),
+            );
+            (a, b) = (&a[da..], &b[db..]);
+            na.len().cmp(&nb.len()).then_with(|| na.cmp(nb))
+        } else {
+            let (ca, cb) = (a.chars().next(), b.chars().next());
+            a = &a[ca.map_or(0, char::len_utf8)..];
+            b = &b[cb.map_or(0, char::len_utf8)..];
+            ca.cmp(&cb)
+        };
+        if order != Ordering::Equal {
+            return order;
+        }
+    }
+    a.len().cmp(&b.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use expect_test::expect;
+
+    fn sample(look: Look) -> Table {
+        let mut table = Table::new(look)
+            .column("Node")
+            .right("Size")
+            .colored("Some_State", Color::DarkGreen)
+            .group_by(&[]);
+        table.row(vec!["node10".into(), "1 GiB".into(), "ok".into()]);
+        table.row(vec![
+            "node2".into(),
+            "".into(),
+            Cell::colored("bad", Color::Red),
+        ]);
+        table
+    }
+
+    /// The box of a terminal, and the one for paper.
+    #[test]
+    fn tables_have_two_faces() {
+        let utf8 = Look {
+            utf8: true,
+            color: false,
+        };
+        expect![[r#"
+            ╭─────────────────────────────╮
+            ┊ Node   ┊  Size ┊ Some State ┊
+            ╞═════════════════════════════╡
+            ┊ node2  ┊       ┊ bad        ┊
+            ┊ node10 ┊ 1 GiB ┊ ok         ┊
+            ╰─────────────────────────────╯
+        "#]]
+        .assert_eq(&sample(utf8).render());
+        expect![[r#"
+            +-----------------------------+
+            | Node   |  Size | Some State |
+            |=============================|
+            | node2  |       | bad        |
+            | node10 | 1 GiB | ok         |
+            +-----------------------------+
+        "#]]
+        .assert_eq(&sample(Look::default()).render());
+    }
+
+    /// A cell's colour goes before its column's; headings have none.
+    #[test]
+    fn colors_fill_the_cell() {
+        let color = Look {
+            utf8: false,
+            color: true,
+        };
+        let text = sample(color).render();
+        assert!(text.contains("| Some State |"));
+        assert!(text.contains("\x1b[1;31mbad       \x1b[0m |"));
+        assert!(text.contains("\x1b[0;32mok        \x1b[0m |"));
+    }
+
+    /// Rows are kept apart as soon as one has several lines; wide characters count double.
+    #[test]
+    fn lines_and_wide_characters() {
+        let mut table = Table::new(Look::default()).column("A").column("B");
+        table.row(vec!["1\n22".into(), "x".into()]);
+        table.row(vec!["日本".into(), "y\n\nz".into()]);
+        expect![[r#"
+            +----------+
+            | A    | B |
+            |==========|
+            | 1    | x |
+            | 22   |   |
+            |----------|
+            | 日本 | y |
+            |      |   |
+            |      | z |
+            +----------+
+        "#]]
+        .assert_eq(&table.render());
+        expect![[r#"
+            +---+
+            | A |
+            |===|
+            +---+
+        "#]]
+        .assert_eq(&Table::new(Look::default()).column("A").render());
+    }
+
+    /// Numbers inside names are compared as numbers.
+    #[test]
+    fn order_is_natural() {
+        let mut names = ["b", "a10", "a2", "a02b", "a", "", "10", "9"];
+        names.sort_by(|a, b| natural_order(a, b));
+        assert_eq!(names, ["", "9", "10", "a", "a2", "a02b", "a10", "b"]);
+    }
+}
