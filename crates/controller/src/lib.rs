@@ -5,7 +5,9 @@
 //! becomes of a commit and of what nodes say), [`link`] (one task per satellite), [`wait`], [`tasks`], [`start`].
 
 pub mod cluster;
+pub mod config;
 pub mod env;
+pub mod jobs;
 mod kept;
 pub mod link;
 pub mod observing;

@@ -77,7 +77,7 @@ impl Waiters {
 
     /// The generation that a wait has to wait for: not a newer one than the last that touched the definition, since
     /// nodes are told nothing of later ones.
-    fn effective(&self, name: &ResourceName, generation: u64) -> u64 {
+    pub(crate) fn effective(&self, name: &ResourceName, generation: u64) -> u64 {
         let touched = lock(&self.touched).get(name).copied();
         generation.min(touched.unwrap_or(0))
     }

@@ -1,0 +1,273 @@
+//! Where the controller's settings come from: command line, then `linstor.toml`, then the environment, then defaults
+//! (spec infrastructure E.1).
+//!
+//! The file is LINSTOR's. Keys that this version does not use are told and passed over: a file that serves LINSTOR must
+//! not keep this controller from starting.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+use serde::Deserialize;
+
+/// Port of the REST API.
+const HTTP_PORT: u16 = 3370;
+/// Name of the settings file in its directory.
+const FILE_NAME: &str = "linstor.toml";
+/// Name of the database file in its directory.
+const DATABASE_NAME: &str = "linstor.db";
+/// Where LINSTOR says its H2 database is when nothing else is said.
+const H2_PREFIX: &str = "jdbc:h2:";
+
+/// The controller of a LINSTOR cluster.
+#[derive(Debug, Clone, Default, Parser)]
+#[command(name = "linstor-controller", version, about)]
+pub struct Arguments {
+    /// Directory of linstor.toml
+    #[arg(short, long, value_name = "DIR")]
+    pub config_directory: Option<PathBuf>,
+    /// Directory of the database
+    #[arg(long, value_name = "DIR")]
+    pub controller_directory: Option<PathBuf>,
+    /// Keep the database in memory only; everything is lost when the controller ends
+    #[arg(short, long)]
+    pub memory_database: bool,
+    /// Address of the REST API, for example 127.0.0.1:3370
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub rest_bind: Option<SocketAddr>,
+    /// How much to log: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level: Option<String>,
+}
+
+/// Where the database is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Database {
+    /// In a SQLite file.
+    File(PathBuf),
+    /// In memory.
+    Memory,
+}
+
+/// Where the REST API listens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Listen {
+    /// The address; none means every address of the machine, IPv6 and IPv4.
+    pub address: Option<IpAddr>,
+    /// The port.
+    pub port: u16,
+}
+
+/// Settings, from wherever they came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where the REST API listens; none when it is turned off.
+    pub http: Option<Listen>,
+    /// Where the database is.
+    pub database: Database,
+    /// How much to log.
+    pub log_level: String,
+    /// What a person should be told about the settings.
+    pub warnings: Vec<String>,
+}
+
+/// Why the settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file is there, but cannot be read.
+    #[error("{path} cannot be read: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or a value is not of its type.
+    #[error("{path}: {reason}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        reason: String,
+    },
+    /// The database is one that this version does not know.
+    #[error("the database '{url}' cannot be used: {reason}")]
+    Database {
+        /// The URL as given.
+        url: String,
+        /// Why.
+        reason: String,
+    },
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct File {
+    http: Http,
+    db: Db,
+    logging: Logging,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Http {
+    enabled: Option<bool>,
+    listen_addr: Option<IpAddr>,
+    port: Option<u16>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Db {
+    connection_url: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Logging {
+    level: Option<String>,
+    linstor_level: Option<String>,
+}
+
+/// The environment, as a function so that tests bring their own.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+impl Config {
+    /// Brings the sources together.
+    pub fn load(arguments: &Arguments, environment: Environment) -> Result<Config, ConfigError> {
+        let directory = arguments
+            .config_directory
+            .clone()
+            .or_else(|| environment("LS_CONFIG_DIRECTORY").map(PathBuf::from))
+            .unwrap_or_else(|| PathBuf::from("/etc/linstor"));
+        let mut warnings = Vec::new();
+        let file = read(&directory.join(FILE_NAME), &mut warnings)?;
+        let log_level = arguments
+            .log_level
+            .clone()
+            .or(file.logging.linstor_level)
+            .or(file.logging.level)
+            .or_else(|| environment("LS_LOG_LEVEL_LINSTOR"))
+            .or_else(|| environment("LS_LOG_LEVEL"))
+            .unwrap_or_else(|| "info".to_owned());
+        Ok(Config {
+            http: http(arguments, &file.http, environment, &mut warnings),
+            database: database(arguments, file.db.connection_url)?,
+            log_level: log_level.to_ascii_lowercase(),
+            warnings,
+        })
+    }
+}
+
+fn read(path: &Path, warnings: &mut Vec<String>) -> Result<File, ConfigError> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(File::default()),
+        Err(source) => {
+            return Err(ConfigError::Unreadable {
+                path: path.to_owned(),
+                source,
+            });
+        }
+    };
+    let invalid = |error: &dyn std::fmt::Display| ConfigError::Invalid {
+        path: path.to_owned(),
+        reason: error.to_string(),
+    };
+    let deserializer = toml::Deserializer::parse(&text).map_err(|error| invalid(&error))?;
+    let unused = |key: serde_ignored::Path<'_>| {
+        warnings.push(format!("{}: '{key}' has no effect", path.display()));
+    };
+    serde_ignored::deserialize(deserializer, unused).map_err(|error| invalid(&error))
+}
+
+fn http(
+    arguments: &Arguments,
+    file: &Http,
+    environment: Environment,
+    warnings: &mut Vec<String>,
+) -> Option<Listen> {
+    if let Some(bind) = arguments.rest_bind {
+        return Some(Listen::at(bind));
+    }
+    if file.enabled == Some(false) {
+        return None;
+    }
+    if file.listen_addr.is_none()
+        && file.port.is_none()
+        && let Some(text) = environment("LS_REST_BIND_ADDRESS")
+    {
+        match text.parse() {
+            Ok(bind) => return Some(Listen::at(bind)),
+            Err(_) => warnings.push(format!(
+                "LS_REST_BIND_ADDRESS: '{text}' is not an address with a port"
+            )),
+        }
+    }
+    Some(Listen {
+        address: file.listen_addr.filter(|address| *address != EVERY_IPV6),
+        port: file.port.unwrap_or(HTTP_PORT),
+    })
+}
+
+/// Stands for IPv4 as well, and works on a kernel without IPv6.
+const EVERY_IPV6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
+
+impl Listen {
+    fn at(bind: SocketAddr) -> Listen {
+        Listen {
+            address: Some(bind.ip()).filter(|address| *address != EVERY_IPV6),
+            port: bind.port(),
+        }
+    }
+}
+
+fn database(arguments: &Arguments, url: Option<String>) -> Result<Database, ConfigError> {
+    if arguments.memory_database {
+        return Ok(Database::Memory);
+    }
+    if let Some(directory) = &arguments.controller_directory {
+        return Ok(Database::File(directory.join(DATABASE_NAME)));
+    }
+    let Some(url) = url else {
+        let directory = Path::new("/var/lib/linstor");
+        return Ok(Database::File(directory.join(DATABASE_NAME)));
+    };
+    let sqlite = ["sqlite://", "sqlite:", "jdbc:sqlite:"]
+        .iter()
+        .find_map(|prefix| url.strip_prefix(prefix));
+    if let Some(path) = sqlite {
+        return Ok(Database::File(PathBuf::from(path)));
+    }
+    if let Some(h2) = url.strip_prefix(H2_PREFIX) {
+        return instead_of_h2(&url, Path::new(h2));
+    }
+    Err(ConfigError::Database {
+        reason: "this version keeps its data in a SQLite file, for example \
+                 sqlite:/var/lib/linstor/linstor.db"
+            .to_owned(),
+        url,
+    })
+}
+
+/// LINSTOR's own default names an H2 database. A file beside it is used, unless that would hide a cluster that is in it.
+fn instead_of_h2(url: &str, h2: &Path) -> Result<Database, ConfigError> {
+    let file = h2.with_file_name(DATABASE_NAME);
+    let mut data = h2.as_os_str().to_owned();
+    data.push(".mv.db");
+    if Path::new(&data).exists() && !file.exists() {
+        return Err(ConfigError::Database {
+            url: url.to_owned(),
+            reason: format!(
+                "{} holds a cluster that this version cannot read; starting would show an empty \
+                 one. Set connection_url to sqlite:{} to start a new cluster",
+                Path::new(&data).display(),
+                file.display()
+            ),
+        });
+    }
+    Ok(Database::File(file))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,108 @@
+use std::net::Ipv4Addr;
+
+use super::*;
+
+fn load(
+    text: &str,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> Result<Config, ConfigError> {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(FILE_NAME), text).unwrap();
+    let mut all = vec!["linstor-controller", "-c", dir.path().to_str().unwrap()];
+    all.extend(arguments);
+    let arguments = Arguments::try_parse_from(all).unwrap();
+    let environment = |name: &str| {
+        let found = environment.iter().find(|(key, _)| *key == name);
+        found.map(|(_, value)| (*value).to_owned())
+    };
+    Config::load(&arguments, &environment)
+}
+
+/// Without a file and without settings the defaults hold.
+#[test]
+fn defaults_hold() {
+    let arguments = Arguments {
+        config_directory: Some("/nonexistent".into()),
+        ..Arguments::default()
+    };
+    let config = Config::load(&arguments, &|_| None).unwrap();
+    assert_eq!(
+        config,
+        Config {
+            http: Some(Listen {
+                address: None,
+                port: 3370
+            }),
+            database: Database::File("/var/lib/linstor/linstor.db".into()),
+            log_level: "info".into(),
+            warnings: vec![],
+        }
+    );
+}
+
+/// The command line beats the file, the file beats the environment.
+#[test]
+fn nearer_sources_win() {
+    let environment = [
+        ("LS_REST_BIND_ADDRESS", "127.0.0.3:3"),
+        ("LS_LOG_LEVEL", "trace"),
+    ];
+    let file = "[http]\nlisten_addr = \"127.0.0.2\"\nport = 2\n[logging]\nlevel = \"DEBUG\"";
+    let at = |n: u8| {
+        Some(Listen {
+            address: Some(Ipv4Addr::new(127, 0, 0, n).into()),
+            port: n.into(),
+        })
+    };
+    let config = load("", &[], &environment).unwrap();
+    assert_eq!((config.http, config.log_level.as_str()), (at(3), "trace"));
+    let config = load(file, &[], &environment).unwrap();
+    assert_eq!((config.http, config.log_level.as_str()), (at(2), "debug"));
+    let arguments = ["--rest-bind", "127.0.0.1:1", "--log-level", "warn"];
+    let config = load(file, &arguments, &environment).unwrap();
+    assert_eq!((config.http, config.log_level.as_str()), (at(1), "warn"));
+}
+
+/// Keys of LINSTOR's that have no effect here are told, and do not keep the controller from starting.
+#[test]
+fn unknown_keys_are_told() {
+    let text = "[http]\nenabled = false\n[https]\nport = 3371\n[db]\nuser = \"x\"\n[db.k8s]\nrequest_retries = 3";
+    let config = load(text, &[], &[]).unwrap();
+    assert_eq!(config.http, None);
+    let told = config.warnings.join("\n");
+    for key in ["https", "db.user", "db.k8s"] {
+        assert!(told.contains(&format!("'{key}'")), "{told}");
+    }
+    let error = load("[http]\nport = \"many\"", &[], &[]).unwrap_err();
+    assert!(error.to_string().contains("linstor.toml"), "{error}");
+}
+
+/// Database URLs: SQLite in several spellings, LINSTOR's default, and a sentence for the rest.
+#[test]
+fn database_urls_are_understood() {
+    let url = |url: &str| {
+        let text = format!("[db]\nconnection_url = {url:?}");
+        load(&text, &[], &[]).map(|config| config.database)
+    };
+    let file = |path: &str| Database::File(path.into());
+    assert_eq!(url("sqlite:/a/b.db").unwrap(), file("/a/b.db"));
+    assert_eq!(url("jdbc:sqlite:/a/b.db").unwrap(), file("/a/b.db"));
+    let h2 = url("jdbc:h2:/nonexistent/linstordb").unwrap();
+    assert_eq!(h2, file("/nonexistent/linstor.db"));
+    let error = url("jdbc:postgresql://h/x").unwrap_err().to_string();
+    assert!(error.contains("SQLite"), "{error}");
+}
+
+/// An H2 database with a cluster in it is not passed over in silence.
+#[test]
+fn a_cluster_in_h2_is_not_hidden() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("linstordb.mv.db"), "H2").unwrap();
+    let url = format!("jdbc:h2:{}", dir.path().join("linstordb").display());
+    let text = format!("[db]\nconnection_url = {url:?}");
+    let error = load(&text, &[], &[]).unwrap_err().to_string();
+    assert!(error.contains("linstordb.mv.db"), "{error}");
+    std::fs::write(dir.path().join("linstor.db"), "").unwrap();
+    assert!(load(&text, &[], &[]).is_ok());
+}

@@ -1,0 +1,250 @@
+//! Jobs: everything that has begun and is not done, derived from the state. Nothing is stored for them, so none can be
+//! left over.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use linstor_api::job::{Job, WaitingFor};
+use linstor_model::name::{NodeName, ResourceName};
+use linstor_model::row::{Definition, Node, ResizeStep, Resource, ResourcePhase, Since};
+use linstor_model::{Model, Observed};
+use linstor_wire::status::Outcome;
+
+use crate::cluster::Cluster;
+
+impl Cluster {
+    /// What has begun and is not done, in the order of the objects' names.
+    pub fn jobs(&self) -> Vec<Job> {
+        let (model, observed) = (self.model(), self.observed());
+        let mut jobs = Jobs {
+            cluster: self,
+            model: &model,
+            observed: &observed,
+            jobs: Vec::new(),
+        };
+        for node in model.nodes.values() {
+            jobs.node(node);
+        }
+        for name in model.pending_definitions() {
+            if let Some(definition) = model.definitions.get(name) {
+                jobs.definition(definition);
+            }
+        }
+        for replica in model.resources.values() {
+            jobs.replica(replica);
+        }
+        jobs.jobs
+    }
+}
+
+/// The jobs found so far.
+struct Jobs<'a> {
+    cluster: &'a Cluster,
+    model: &'a Model,
+    observed: &'a Observed,
+    jobs: Vec<Job>,
+}
+
+impl Jobs<'_> {
+    fn add(
+        &mut self,
+        kind: &'static str,
+        phase: &'static str,
+        since: u64,
+        about: &[(&str, &str)],
+        waits: Vec<WaitingFor>,
+    ) -> &mut Job {
+        let mut id = kind.to_owned();
+        for (_, value) in about {
+            id = format!("{id}:{value}");
+        }
+        let refs = about
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        self.jobs.push(Job {
+            id,
+            kind: kind.into(),
+            phase: phase.into(),
+            obj_refs: refs.collect::<BTreeMap<_, _>>(),
+            waiting_for: waits,
+            since: Some(i64::try_from(since).unwrap_or(i64::MAX)),
+            ..Job::default()
+        });
+        self.jobs.last_mut().expect("one was just pushed")
+    }
+
+    fn node(&mut self, node: &Node) {
+        let Some(since) = node.deleting else {
+            return;
+        };
+        let replicas = self.model.resources_on(&node.name).count();
+        let status = self.connection(&node.name);
+        let reason = match status {
+            Some(status) => format!("{replicas} resources are left on it, and it is {status}"),
+            None => format!("{replicas} resources are left on it"),
+        };
+        let waits = vec![waiting(&node.name, reason)];
+        let about = [("Node", node.name.as_str())];
+        self.add("node-delete", "removing-resources", since.at, &about, waits);
+    }
+
+    fn definition(&mut self, definition: &Definition) {
+        let name = &definition.name;
+        let about = [("RscDfn", name.as_str())];
+        if let Some(since) = definition.deleting {
+            let replicas: Vec<_> = self.model.replicas_of(name).collect();
+            let waits = replicas
+                .iter()
+                .map(|replica| waiting(&replica.node, self.reason(replica)))
+                .collect();
+            let kind = "resource-definition-delete";
+            self.add(kind, "removing-resources", since.at, &about, waits);
+        }
+        for (number, volume) in &definition.volumes {
+            let number = number.to_string();
+            let about = [("RscDfn", name.as_str()), ("VlmNr", number.as_str())];
+            if let Some(since) = volume.deleting {
+                let waits = self.unreached(name, since);
+                let kind = "volume-definition-delete";
+                self.add(kind, "removing-volumes", since.at, &about, waits);
+            }
+            if let Some(resize) = &volume.resize {
+                let (phase, waits) = match &resize.step {
+                    ResizeStep::Storage => ("growing-storage", self.unreached(name, resize.since)),
+                    ResizeStep::Drbd { on } => {
+                        let mut waits = self.unreached(name, resize.since);
+                        waits.retain(|wait| on.as_str().eq_ignore_ascii_case(&wait.node));
+                        ("growing-drbd", waits)
+                    }
+                };
+                let kind = "volume-definition-resize";
+                self.add(kind, phase, resize.since.at, &about, waits);
+            }
+        }
+    }
+
+    fn replica(&mut self, replica: &Resource) {
+        let (name, node) = (replica.name.as_str(), replica.node.as_str());
+        let about = [("RscDfn", name), ("Node", node)];
+        let (kind, phase, since) = match &replica.phase {
+            ResourcePhase::Present => return self.deployment(replica),
+            ResourcePhase::TakingDown { since } => ("resource-delete", "taking-down", since),
+            ResourcePhase::Destroying { since } => ("resource-delete", "destroying", since),
+            ResourcePhase::AddingDisk { since, .. } => ("toggle-disk", "adding-disk", since),
+            ResourcePhase::RemovingDisk { since, .. } => ("toggle-disk", "removing-disk", since),
+        };
+        let mut waits = Vec::new();
+        if !self.reached(replica, *since) {
+            waits.push(waiting(&replica.node, self.reason(replica)));
+        } else if let ResourcePhase::AddingDisk {
+            migrate_from: Some(source),
+            ..
+        } = &replica.phase
+        {
+            waits.push(waiting(
+                &replica.node,
+                "it is not yet up to date".to_owned(),
+            ));
+            waits.push(waiting(
+                source,
+                "its replica goes once the new one is up to date and it is not in use".to_owned(),
+            ));
+        }
+        let error = self.last_error(replica);
+        self.add(kind, phase, since.at, &about, waits).last_error = error;
+    }
+
+    /// A replica that has no phase, but that its node has not brought to what is wanted.
+    fn deployment(&mut self, replica: &Resource) {
+        let key = (replica.name.clone(), replica.node.clone());
+        let applied = self
+            .observed
+            .applied
+            .get(&key)
+            .filter(|applied| applied.uuid == replica.uuid);
+        let asked = self
+            .cluster
+            .shared
+            .waiters
+            .effective(&replica.name, u64::MAX);
+        let since = match applied {
+            Some(applied) => match &applied.outcome {
+                Outcome::Done if applied.generation >= asked => return,
+                Outcome::Done | Outcome::Failed { .. } => applied.at,
+            },
+            // Not told of any change since this controller started: it is as it was.
+            None if asked == 0 => return,
+            None => replica.created_at,
+        };
+        let waits = vec![waiting(&replica.node, self.reason(replica))];
+        let error = self.last_error(replica);
+        let about = [
+            ("RscDfn", replica.name.as_str()),
+            ("Node", replica.node.as_str()),
+        ];
+        let phase = "waiting-for-satellite";
+        self.add("resource-deploy", phase, since, &about, waits)
+            .last_error = error;
+    }
+
+    fn reached(&self, replica: &Resource, since: Since) -> bool {
+        self.observed
+            .applied_since(&replica.name, &replica.node, replica.uuid, since.generation)
+            .is_some_and(|applied| applied.outcome == Outcome::Done)
+    }
+
+    fn unreached(&self, name: &ResourceName, since: Since) -> Vec<WaitingFor> {
+        let replicas = self.model.replicas_of(name);
+        let missing = replicas.filter(|replica| !self.reached(replica, since));
+        missing
+            .map(|replica| waiting(&replica.node, self.reason(replica)))
+            .collect()
+    }
+
+    fn last_error(&self, replica: &Resource) -> Option<String> {
+        let key = (replica.name.clone(), replica.node.clone());
+        let applied = self.observed.applied.get(&key)?;
+        match &applied.outcome {
+            Outcome::Done => None,
+            Outcome::Failed { replies } => replies.first().map(|reply| reply.message.clone()),
+        }
+    }
+
+    /// How a node that is not online is, and since when.
+    fn connection(&self, node: &NodeName) -> Option<String> {
+        let Some(status) = self.observed.nodes.get(node) else {
+            return Some("OFFLINE".to_owned());
+        };
+        if self.observed.is_online(node) {
+            return None;
+        }
+        let since = i64::try_from(status.since).ok();
+        let since = since.and_then(|since| Timestamp::from_millisecond(since).ok());
+        let mut text = status.connection.to_string();
+        if let Some(since) = since {
+            text = format!("{text} since {since:.0}");
+        }
+        if let Some(reason) = &status.reason {
+            text = format!("{text} ({reason})");
+        }
+        Some(text)
+    }
+
+    /// Why a node has not done its part, for a person.
+    fn reason(&self, replica: &Resource) -> String {
+        if let Some(status) = self.connection(&replica.node) {
+            return format!("it is {status}");
+        }
+        if let Some(error) = self.last_error(replica) {
+            return format!("it failed and tries again: {error}");
+        }
+        "it is at work".to_owned()
+    }
+}
+
+fn waiting(node: &NodeName, reason: String) -> WaitingFor {
+    WaitingFor {
+        node: node.to_string(),
+        reason,
+    }
+}
