@@ -15,6 +15,9 @@ enum Task {
     /// Keeps a guest's processes together on the host; started by `lab up`.
     #[command(hide = true)]
     LabPower {
+        /// End when standard input does.
+        #[arg(long)]
+        tied: bool,
         /// The kernel and its arguments.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         command: Vec<String>,
@@ -30,7 +33,7 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Lab(args) => lab::cli::run(args),
-        Task::LabPower { command } => lab::guest::power(&command),
+        Task::LabPower { tied, command } => lab::guest::power(tied, &command),
         Task::LabInit => lab::init::run(),
         Task::LabAgent => lab::agent::run(),
     };

@@ -48,6 +48,9 @@ enum Action {
         /// Take the place of a lab of that name that still runs.
         #[arg(long)]
         replace: bool,
+        /// Stay until interrupted; guests lose their power then.
+        #[arg(long)]
+        foreground: bool,
     },
     /// Run a command in a guest; ends as the command ends, and the command ends with it.
     Exec {
@@ -140,13 +143,13 @@ pub fn run(args: Args) -> Result<ExitCode> {
         Action::Up {
             nodes,
             disks,
-            size,
+            size: disk_bytes,
             mem,
             replace,
+            foreground: owned,
         } => {
             let memory_mib = u32::try_from(mem >> 20)?;
-            let disk_bytes = size;
-            up(LabConfig {
+            let config = LabConfig {
                 name,
                 nodes,
                 disks,
@@ -155,7 +158,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
                 kernel,
                 modules,
                 replace,
-            })?;
+                owned,
+            };
+            up(config)?;
         }
         Action::Status => status(&name)?,
         Action::Down => Lab::down_named(&name)?,
@@ -234,6 +239,9 @@ fn up(config: LabConfig) -> Result<()> {
     println!("/mnt in guests is {}", lab.share().display());
     if let Some(advice) = requirements::advice() {
         println!("{advice}");
+    }
+    while lab.config().owned {
+        std::thread::park();
     }
     Ok(())
 }

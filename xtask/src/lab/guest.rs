@@ -1,7 +1,7 @@
 //! A guest as a process of the host.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::io::{self, PipeReader, Read, Write};
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
@@ -69,8 +69,9 @@ fn disk_file(disk: u8) -> String {
     format!("disk{}.img", char::from(b'a' + disk))
 }
 
-/// Switches a guest on.
-pub fn start(dir: &LabDir, state: &State, node: Node) -> Result<()> {
+/// Switches a guest on. Its power goes when the other end of `tie` is closed, which happens
+/// at the latest when the program that holds it ends.
+pub fn start(dir: &LabDir, state: &State, node: Node, tie: Option<&PipeReader>) -> Result<()> {
     let folder = dir.node(node);
     // Its management socket, left behind by a power cut, would look like a running guest.
     let _ = fs::remove_dir_all(folder.join("um"));
@@ -79,15 +80,18 @@ pub fn start(dir: &LabDir, state: &State, node: Node) -> Result<()> {
         .append(true)
         .open(dir.console(node))?;
     writeln!(console, "--- power on")?;
-    let mut command = kernel_command(dir, state, node);
+    let mut command = kernel_command(dir, state, node, tie.is_some());
     command.current_dir(&folder).env_clear().env("PATH", PATH);
     if !memory_folder_fits(u64::from(state.config.memory_mib) << 20) {
         command.env("TMPDIR", &folder);
     }
     command
-        .stdin(Stdio::null())
         .stdout(console.try_clone()?)
-        .stderr(console);
+        .stderr(console)
+        .stdin(match tie {
+            Some(tie) => Stdio::from(tie.try_clone()?),
+            None => Stdio::null(),
+        });
     // Out of the terminal's reach: an interrupt there is for the program, not for guests.
     command.process_group(0);
     let child = Netns::named(&state.netns).enter(|| -> Result<_> {
@@ -104,9 +108,9 @@ pub fn start(dir: &LabDir, state: &State, node: Node) -> Result<()> {
     Ok(fs::write(folder.join("process.json"), process)?)
 }
 
-fn kernel_command(dir: &LabDir, state: &State, node: Node) -> Command {
+fn kernel_command(dir: &LabDir, state: &State, node: Node, tied: bool) -> Command {
     let mut command = Command::new(dir.agent());
-    command.arg("lab-power");
+    command.arg("lab-power").args(tied.then_some("--tied"));
     command.arg(
         state
             .config
@@ -150,11 +154,21 @@ fn kernel_command(dir: &LabDir, state: &State, node: Node) -> Command {
 ///
 /// The kernel cannot be it, because the first process of a namespace survives `abort`, which is
 /// how a kernel that panicked ends.
-pub fn power(command: &[String]) -> Result<ExitCode> {
+pub fn power(tied: bool, command: &[String]) -> Result<ExitCode> {
+    if tied {
+        thread::spawn(|| {
+            // Nobody writes: this returns when the last holder of the other end is gone.
+            let _ = io::stdin().read(&mut [0]);
+            std::process::exit(0);
+        });
+    }
     // A panic would leave a core file as large as the guest's memory.
     setrlimit(Resource::RLIMIT_CORE, 0, 0)?;
     let (image, arguments) = command.split_first().context("no kernel to run")?;
-    let kernel = Command::new(image).args(arguments).spawn();
+    let kernel = Command::new(image)
+        .args(arguments)
+        .stdin(Stdio::null())
+        .spawn();
     let kernel = Pid::from_raw(
         kernel
             .with_context(|| format!("run {image}"))?

@@ -23,7 +23,7 @@ pub mod init;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::Write;
+use std::io::{self, PipeReader, PipeWriter, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Output};
@@ -74,6 +74,9 @@ pub struct LabConfig {
     pub modules: Vec<PathBuf>,
     /// Take the place of a lab of that name that still runs.
     pub replace: bool,
+    /// The lab goes when its [`Lab`] is dropped; and if the program ends without that, its
+    /// guests lose their power with it.
+    pub owned: bool,
 }
 
 impl Default for LabConfig {
@@ -87,20 +90,37 @@ impl Default for LabConfig {
             kernel: None,
             modules: Vec::new(),
             replace: false,
+            owned: false,
         }
     }
 }
 
 /// A running lab.
 ///
-/// The guests are not tied to this value: they run until [`Lab::down`], also when the program
-/// ends before. Methods take `&self` and may be called from several threads.
+/// Unless its configuration says `owned`, the guests are not tied to this value: they run until
+/// [`Lab::down`], also when the program ends before. Methods take `&self` and may be called from several threads.
 pub struct Lab {
     dir: LabDir,
     netns: Netns,
     config: LabConfig,
     release: String,
-    down_on_drop: bool,
+    tie: Option<Tie>,
+}
+
+/// What an owned lab's guests watch: they hold the reading end, only we hold the other.
+struct Tie {
+    guests: PipeReader,
+    _ours: PipeWriter,
+}
+
+impl Tie {
+    fn new() -> Result<Tie> {
+        let (guests, ours) = io::pipe()?;
+        Ok(Tie {
+            guests,
+            _ours: ours,
+        })
+    }
 }
 
 /// A command started by [`Lab::spawn`].
@@ -142,7 +162,12 @@ impl Lab {
         }
         clean(&dir)?;
         let mut state = create(&dir, config)?;
-        let lab = Lab::of(dir, &state);
+        let mut lab = Lab::of(dir, &state);
+        lab.tie = if state.config.owned {
+            Some(Tie::new()?)
+        } else {
+            None
+        };
         lab.switch_on(&state, &Node::first(state.config.nodes).collect::<Vec<_>>())?;
         state.ready = true;
         lab.dir.save(&state)?;
@@ -165,7 +190,7 @@ impl Lab {
             netns,
             config,
             release: state.release.clone(),
-            down_on_drop: false,
+            tie: None,
         }
     }
 
@@ -178,14 +203,8 @@ impl Lab {
 
     /// Kills all guests and removes everything.
     pub fn down(mut self) -> Result<()> {
-        self.down_on_drop = false;
+        self.tie = None;
         Lab::down_named(&self.config.name)
-    }
-
-    /// Whether dropping this value takes the lab down, for tests; not by default.
-    pub fn down_on_drop(mut self, yes: bool) -> Lab {
-        self.down_on_drop = yes;
-        self
     }
 
     /// As asked for.
@@ -420,7 +439,12 @@ impl Lab {
 
     fn switch_on(&self, state: &State, nodes: &[Node]) -> Result<()> {
         for node in nodes {
-            guest::start(&self.dir, state, *node)?;
+            guest::start(
+                &self.dir,
+                state,
+                *node,
+                self.tie.as_ref().map(|tie| &tie.guests),
+            )?;
         }
         thread::scope(|scope| {
             let waits: Vec<_> = nodes
@@ -503,7 +527,7 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
-        if self.down_on_drop
+        if self.tie.is_some()
             && let Err(error) = Lab::down_named(&self.config.name)
         {
             eprintln!("lab `{}` is not down: {error:#}", self.config.name);

@@ -5,7 +5,7 @@ mod storage;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{Child, Command, ExitCode, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,7 @@ pub fn run(name: &str, kernel: Option<PathBuf>, modules: Vec<PathBuf>) -> Result
         kernel,
         modules,
         replace: true,
+        owned: true,
         ..LabConfig::default()
     };
     let mounts = fs::read_to_string("/proc/mounts")?;
@@ -42,7 +43,7 @@ pub fn run(name: &str, kernel: Option<PathBuf>, modules: Vec<PathBuf>) -> Result
     let mut started = None;
     report.check("three nodes come up", || {
         let start = Instant::now();
-        started = Some(Lab::up(config.clone())?.down_on_drop(true));
+        started = Some(Lab::up(config.clone())?);
         let took = start.elapsed();
         ensure!(took < UP_LIMIT, "{took:.1?} is too long");
         Ok(())
@@ -67,6 +68,9 @@ pub fn run(name: &str, kernel: Option<PathBuf>, modules: Vec<PathBuf>) -> Result
             "a program killed in the middle of `up` is cleaned up after",
             || killed_up_is_cleaned(&config),
         );
+        report.check("guests in the foreground end with their program", || {
+            owned_lab_ends(&config)
+        });
         report.check("nothing is left after `down`", || {
             lab.down()?;
             leftovers(name, &mounts)
@@ -342,8 +346,7 @@ fn second_lab(lab: &Lab, config: &LabConfig) -> Result<()> {
         nodes: 1,
         disks: 0,
         ..beside(config)
-    })?
-    .down_on_drop(true);
+    })?;
     other.exec_ok(1, &["touch", "/root/other"])?;
     ensure!(
         !lab.exec(1, &["test", "-e", "/root/other"])?
@@ -380,6 +383,7 @@ fn killed_lab_starts_again(lab: &Lab, config: &LabConfig) -> Result<()> {
     // Without being told to replace anything: there is nothing of use to replace.
     let again = Lab::up(LabConfig {
         replace: false,
+        owned: false,
         ..config.clone()
     })?;
     again.exec_ok(3, &["true"])?;
@@ -392,23 +396,47 @@ fn killed_up_is_cleaned(config: &LabConfig) -> Result<()> {
         replace: false,
         ..beside(config)
     };
+    let dir = LabDir::of(&config.name)?;
+    let mut program = up_program(&config, &["--nodes", "2"])?;
+    let begun = until(|| Ok(super::guest::is_running(&dir, Node::from(1))));
+    program.kill()?;
+    program.wait()?;
+    begun.context("no guest was started")?;
+    let lab = Lab::up(config)?;
+    lab.exec_ok(1, &["true"])?;
+    lab.down()
+}
+
+fn owned_lab_ends(config: &LabConfig) -> Result<()> {
+    let config = beside(config);
+    let dir = LabDir::of(&config.name)?;
+    let mut program = up_program(&config, &["--nodes", "1", "--foreground"])?;
+    let ready = || {
+        Ok(dir
+            .load()
+            .is_ok_and(|state| state.is_some_and(|state| state.ready)))
+    };
+    let begun = until(ready);
+    program.kill()?;
+    program.wait()?;
+    begun.context("it did not come up")?;
+    until(|| Ok(!super::guest::is_running(&dir, Node::from(1))))?;
+    Lab::down_named(&config.name)
+}
+
+/// Starts `cargo xtask lab up` as a program of its own.
+fn up_program(config: &LabConfig, options: &[&str]) -> Result<Child> {
     let mut program = Command::new(std::env::current_exe()?);
-    program.args(["lab", "--name", &config.name, "up", "--nodes", "2"]);
+    program
+        .args(["lab", "--name", &config.name, "up"])
+        .args(options);
     if let Some(kernel) = &config.kernel {
         program.arg("--kernel").arg(kernel);
     }
     for folder in &config.modules {
         program.arg("--modules").arg(folder);
     }
-    let mut program = program.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
-    let dir = LabDir::of(&config.name)?;
-    let begun = until(|| Ok(super::guest::is_running(&dir, Node::from(1))));
-    program.kill()?;
-    program.wait()?;
-    begun.context("no guest was started")?;
-    let lab = Lab::up(config)?.down_on_drop(true);
-    lab.exec_ok(1, &["true"])?;
-    lab.down()
+    Ok(program.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?)
 }
 
 fn leftovers(name: &str, mounts_before: &str) -> Result<()> {
@@ -457,7 +485,7 @@ fn reaches(lab: &Lab, from: Node, to: Node) -> Result<bool> {
     let (address, port) = (to.address().to_string(), AGENT_PORT.to_string());
     let output = lab.exec(
         from,
-        &["timeout", "1", "bash", "-c", script, &address, &port],
+        &["timeout", "2", "bash", "-c", script, &address, &port],
     )?;
     Ok(output.status.success())
 }
