@@ -1,0 +1,361 @@
+//! Tools for block devices in general: `blkid`, `wipefs`, `lsblk`, `mkfs`, `blockdev`, `dmsetup`, `dd`, `shred`.
+
+use super::args::{Args, Options};
+use super::content::BLOCK_BYTES;
+use super::lvm::dm_name;
+use super::machine::{Dev, Machine};
+use super::signature;
+use super::tool::{Dice, Said, Stop, Tool, fail, missing};
+use super::world::World;
+
+const BLKID: Options = Options {
+    flags: &["-p|--probe"],
+    valued: &["-o|--output", "-s|--match-tag"],
+};
+
+/// `blkid -o export DEVICE`; nothing found is exit code 2.
+pub(crate) fn blkid(world: &mut World, node: &str, args: &[String]) -> Tool {
+    let args = Args::parse(args, &BLKID)?;
+    if args.value("--output") != Some("export") {
+        return missing("blkid without -o export");
+    }
+    let path = args.only()?;
+    let Some(machine) = world.machines.get(node) else {
+        return missing("blkid nowhere");
+    };
+    let Some(dev) = machine.device(path) else {
+        return fail(2, "");
+    };
+    let (machine, dev) = match readable(world, node, dev) {
+        Some(found) => found,
+        // A secondary DRBD device cannot be opened.
+        None => return fail(2, ""),
+    };
+    let Some(found) = signature::find(machine, &dev).into_iter().next() else {
+        return fail(2, "");
+    };
+    let mut text = format!("DEVNAME={path}\n");
+    if let Ok(Some(block)) = machine.get(&dev, found.block) {
+        let bytes = block.bytes();
+        let marker = bytes[2048..2056]
+            .iter()
+            .fold(0_u64, |n, byte| n << 8 | u64::from(*byte));
+        text.push_str(&format!("UUID={marker:016x}\n"));
+    }
+    text.push_str(&format!("TYPE={}\nUSAGE={}\n", found.kind, found.usage));
+    Ok(Said::out(text))
+}
+
+/// Where the content of a device can be read; a DRBD device's is on a disk below it, here or at a peer.
+fn readable<'a>(world: &'a World, node: &str, dev: Dev) -> Option<(&'a Machine, Dev)> {
+    let Dev::Drbd(minor) = dev else {
+        return Some((world.machines.get(node)?, dev));
+    };
+    let (name, number) = world.kernel(node)?.find_minor(minor)?;
+    let primary = world.resource(node, &name)?.role == super::drbd::Role::Primary;
+    let auto = world.kernel(node)?.kind == super::drbd::DrbdKind::V9;
+    if !primary && !auto {
+        return None;
+    }
+    let (host, backing) = super::drbd::good_backing(world, node, &name, number)?;
+    Some((world.machines.get(&host)?, backing))
+}
+
+const WIPEFS: Options = Options {
+    flags: &["-a|--all", "-f|--force", "-q|--quiet"],
+    valued: &["-t|--types"],
+};
+
+/// `wipefs -a`.
+pub(crate) fn wipefs(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    let args = Args::parse(args, &WIPEFS)?;
+    if !args.has("--all") {
+        return missing("wipefs without -a");
+    }
+    let mut text = String::new();
+    for path in args.positional() {
+        let Some(dev) = machine.device(path) else {
+            return fail(
+                1,
+                format!(
+                    "wipefs: error: {path}: probing initialization failed: No such file or directory\n"
+                ),
+            );
+        };
+        if machine.user_of(&dev).is_some() && !args.has("--force") {
+            return fail(
+                1,
+                format!(
+                    "wipefs: error: {path}: probing initialization failed: Device or resource busy\n"
+                ),
+            );
+        }
+        if machine.is_broken(&dev) {
+            return fail(
+                1,
+                format!(
+                    "wipefs: error: {path}: probing initialization failed: Input/output error\n"
+                ),
+            );
+        }
+        for found in signature::find(machine, &dev) {
+            text.push_str(&format!(
+                "{path}: 4 bytes were erased at offset 0x{:08x} ({})\n",
+                found.offset_bytes, found.kind
+            ));
+        }
+        signature::wipe(machine, &dev);
+        if let Dev::Disk(path) = &dev
+            && let Some(disk) = machine.disks.get_mut(path)
+        {
+            disk.used_by = None;
+        }
+    }
+    Ok(Said::out(text))
+}
+
+/// `mkfs.ext4` and `mkfs.xfs`: one written block is enough of a file system here.
+pub(crate) fn mkfs(world: &mut World, node: &str, kind: &str, args: &[String]) -> Tool {
+    let Some(path) = args.last() else {
+        return missing("mkfs without device");
+    };
+    let Some(dev) = world
+        .machines
+        .get(node)
+        .and_then(|machine| machine.device(path))
+    else {
+        return fail(1, format!("mkfs: {path}: No such file or directory\n"));
+    };
+    let marker = world.dice.next();
+    let block = signature::first_block(kind, marker);
+    match dev {
+        Dev::Drbd(minor) => {
+            if super::drbd::open_device(world, node, minor).is_err() {
+                return fail(1, format!("mkfs: {path}: Wrong medium type\n"));
+            }
+            let found = world
+                .kernel(node)
+                .and_then(|kernel| kernel.find_minor(minor));
+            let (name, number) = found.unwrap_or_default();
+            let written = super::drbd::app_write(world, node, &name, number, 0, block.as_ref());
+            super::drbd::close_device(world, node, minor);
+            match written {
+                Ok(()) => Ok(Said::nothing()),
+                Err(_) => fail(1, format!("mkfs: {path}: Input/output error\n")),
+            }
+        }
+        other => {
+            let Some(machine) = world.machines.get_mut(node) else {
+                return missing("mkfs nowhere");
+            };
+            if machine.user_of(&other).is_some() {
+                return fail(
+                    1,
+                    format!(
+                        "{path} is apparently in use by the system; will not make a filesystem here!\n"
+                    ),
+                );
+            }
+            match machine.put(&other, 0, block) {
+                Ok(()) => Ok(Said::nothing()),
+                Err(_) => fail(1, format!("mkfs: {path}: Input/output error\n")),
+            }
+        }
+    }
+}
+
+/// `blockdev --getsize64`.
+pub(crate) fn blockdev(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    match args {
+        [option, path] if option == "--getsize64" => match machine.device(path) {
+            Some(dev) => Ok(Said::out(format!("{}\n", machine.size_bytes(&dev)))),
+            None => fail(
+                1,
+                format!("blockdev: cannot open {path}: No such file or directory\n"),
+            ),
+        },
+        other => missing(format!("blockdev {other:?}")),
+    }
+}
+
+const LSBLK: Options = Options {
+    flags: &[
+        "-P|--pairs",
+        "-b|--bytes",
+        "-p|--paths",
+        "-n|--noheadings",
+        "-J|--json",
+    ],
+    valued: &["-o|--output", "-I|--include", "-e|--exclude"],
+};
+
+/// `lsblk -P`: disks, and what lies directly on them.
+pub(crate) fn lsblk(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    let args = Args::parse(args, &LSBLK)?;
+    if !args.has("--pairs") || !args.has("--bytes") {
+        return missing("lsblk without -P -b");
+    }
+    let columns: Vec<&str> = args
+        .value("--output")
+        .unwrap_or("NAME,SIZE,TYPE")
+        .split(',')
+        .collect();
+    let mut text = String::new();
+    for (path, disk) in &machine.disks {
+        if !args.positional().is_empty() && !args.positional().contains(path) {
+            continue;
+        }
+        let name = if args.has("--paths") {
+            path.as_str()
+        } else {
+            path.trim_start_matches("/dev/")
+        };
+        let kind = signature::find(machine, &Dev::Disk(path.clone()));
+        let mut cells = Vec::new();
+        for column in &columns {
+            let value = match *column {
+                "NAME" | "KNAME" => name.to_owned(),
+                "PATH" => path.clone(),
+                "SIZE" => (disk.size_kib * 1024).to_string(),
+                "TYPE" => "disk".to_owned(),
+                "FSTYPE" => kind.first().map_or("", |found| found.kind).to_owned(),
+                "ROTA" | "RM" | "RO" => "0".to_owned(),
+                "MODEL" => "FAKE_DISK".to_owned(),
+                "MAJ:MIN" => "8:0".to_owned(),
+                "PKNAME" | "MOUNTPOINT" | "SERIAL" | "WWN" | "TRAN" => String::new(),
+                other => return missing(format!("lsblk -o {other}")),
+            };
+            cells.push(format!("{column}=\"{value}\""));
+        }
+        text.push_str(&cells.join(" "));
+        text.push('\n');
+    }
+    Ok(Said::out(text))
+}
+
+/// `dmsetup`, as far as it only looks.
+pub(crate) fn dmsetup(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    let crypts = || {
+        machine
+            .crypts
+            .keys()
+            .enumerate()
+            .map(|(i, name)| format!("{name}\t(254, {})\n", 100 + i))
+    };
+    let volumes = || {
+        machine.lvm.vgs.iter().flat_map(|(vg, group)| {
+            group
+                .lvs
+                .iter()
+                .filter(|(_, lv)| lv.active)
+                .map(move |(lv, _)| dm_name(vg, lv))
+        })
+    };
+    match words.as_slice() {
+        ["ls", "--target", "crypt"] => {
+            let text: String = crypts().collect();
+            Ok(Said::out(if text.is_empty() {
+                "No devices found\n".to_owned()
+            } else {
+                text
+            }))
+        }
+        ["ls"] => {
+            let lvs = volumes()
+                .enumerate()
+                .map(|(i, name)| format!("{name}\t(254, {i})\n"));
+            let text: String = lvs.chain(crypts()).collect();
+            Ok(Said::out(if text.is_empty() {
+                "No devices found\n".to_owned()
+            } else {
+                text
+            }))
+        }
+        other => missing(format!("dmsetup {other:?}")),
+    }
+}
+
+/// `dd` between devices.
+pub(crate) fn dd(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    let (mut from, mut to) = (None, None);
+    for arg in args {
+        match arg.split_once('=') {
+            Some(("if", path)) => from = Some(path),
+            Some(("of", path)) => to = Some(path),
+            Some(("bs" | "conv" | "oflag" | "iflag" | "status", _)) => {}
+            _ => return missing(format!("dd {arg}")),
+        }
+    }
+    let (Some(from), Some(to)) = (from, to) else {
+        return missing("dd without if and of");
+    };
+    let (source, target) = (device(machine, from)?, device(machine, to)?);
+    let Ok(content) = machine.blocks(&source) else {
+        return fail(
+            1,
+            format!("dd: error reading '{from}': Input/output error\n"),
+        );
+    };
+    let size = machine.size_bytes(&source);
+    if size > machine.size_bytes(&target) {
+        return fail(
+            1,
+            format!("dd: error writing '{to}': No space left on device\n"),
+        );
+    }
+    let old = machine.blocks(&target).unwrap_or_default();
+    for block in old
+        .keys()
+        .filter(|block| **block < size / BLOCK_BYTES && !content.contains_key(block))
+    {
+        if machine.put(&target, *block, None).is_err() {
+            return fail(1, format!("dd: error writing '{to}': Input/output error\n"));
+        }
+    }
+    for (block, content) in content {
+        if machine.put(&target, block, Some(content)).is_err() {
+            return fail(1, format!("dd: error writing '{to}': Input/output error\n"));
+        }
+    }
+    Ok(Said::nothing())
+}
+
+const SHRED: Options = Options {
+    flags: &["-z|--zero", "-v", "-f"],
+    valued: &["-s|--size", "-n|--iterations"],
+};
+
+/// `shred -s SIZE -z`.
+pub(crate) fn shred(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    let args = Args::parse(args, &SHRED)?;
+    let path = args.only()?.to_owned();
+    if !args.has("--zero") {
+        return missing("shred without -z");
+    }
+    let dev = device(machine, &path)?;
+    let size = machine.size_bytes(&dev);
+    let end = match args.value("--size") {
+        Some(text) => (super::args::size_kib(text, 'b')? * 1024).min(size),
+        None => size,
+    };
+    let blocks = machine
+        .range(&dev, 0, end / BLOCK_BYTES)
+        .unwrap_or_default();
+    for block in blocks.into_keys() {
+        if machine.put(&dev, block, None).is_err() {
+            return fail(
+                1,
+                format!("shred: {path}: error writing: Input/output error\n"),
+            );
+        }
+    }
+    Ok(Said::nothing())
+}
+
+fn device(machine: &Machine, path: &str) -> Result<Dev, Stop> {
+    match machine.device(path) {
+        Some(dev) => Ok(dev),
+        None => fail(1, format!("{path}: No such file or directory\n")),
+    }
+}

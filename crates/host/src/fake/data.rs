@@ -1,0 +1,156 @@
+//! Applications' data: what was acknowledged, and whether it is still there.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::content::Block;
+use super::drbd::Disk;
+use super::machine::{Dev, Machine};
+use super::world::World;
+
+/// What applications were promised, per resource and volume.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    volumes: BTreeMap<(String, u32), Promise>,
+    /// Commands that destroyed the last copy.
+    pub(crate) violations: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+struct Promise {
+    blocks: BTreeMap<u64, Option<Block>>,
+    /// Devices that have been backing devices of it, by node and path.
+    backings: BTreeSet<(String, String)>,
+    copies_before: usize,
+}
+
+impl Ledger {
+    pub(crate) fn acknowledge(
+        &mut self,
+        name: &str,
+        number: u32,
+        block: u64,
+        content: Option<Block>,
+    ) {
+        let promise = self.volumes.entry((name.to_owned(), number)).or_default();
+        promise.blocks.insert(block, content);
+    }
+
+    /// The resource is being deleted, or its data may be lost for another good reason.
+    pub(crate) fn release(&mut self, name: &str) {
+        self.volumes.retain(|(resource, _), _| resource != name);
+    }
+}
+
+impl World {
+    /// Notes where data lies; called before and after every command that may destroy some.
+    pub(crate) fn note_backings(&mut self) {
+        let mut found = Vec::new();
+        for (node, machine) in &self.machines {
+            for (name, resource) in &machine.drbd.resources {
+                for (number, volume) in &resource.volumes {
+                    if let Some(backing) = &volume.backing {
+                        found.push((
+                            (name.clone(), *number),
+                            (node.clone(), backing.path.clone()),
+                        ));
+                    }
+                }
+            }
+        }
+        for (volume, place) in found {
+            if let Some(promise) = self.ledger.volumes.get_mut(&volume) {
+                promise.backings.insert(place);
+            }
+        }
+    }
+
+    /// Compares the number of whole copies with what it was; a fall to zero is somebody's fault.
+    pub(crate) fn audit(&mut self, culprit: &str) {
+        if self.ledger.volumes.is_empty() {
+            return;
+        }
+        self.note_backings();
+        let volumes: Vec<(String, u32)> = self.ledger.volumes.keys().cloned().collect();
+        for volume in volumes {
+            let copies = self.whole_copies(&volume.0, volume.1).len();
+            let Some(promise) = self.ledger.volumes.get_mut(&volume) else {
+                continue;
+            };
+            if promise.copies_before > 0 && copies == 0 {
+                let (name, number) = &volume;
+                let text =
+                    format!("the last whole copy of {name}/{number} was destroyed by: {culprit}");
+                self.ledger.violations.push(text);
+            }
+            if let Some(promise) = self.ledger.volumes.get_mut(&volume) {
+                promise.copies_before = copies;
+            }
+        }
+    }
+
+    /// Nodes with a device that has everything that was promised, whether anything uses it or not.
+    pub(crate) fn whole_copies(&self, name: &str, number: u32) -> Vec<String> {
+        let Some(promise) = self.ledger.volumes.get(&(name.to_owned(), number)) else {
+            return Vec::new();
+        };
+        let whole = |(node, path): &&(String, String)| {
+            self.machines
+                .get(node)
+                .is_some_and(|machine| has_all(machine, path, &promise.blocks))
+        };
+        promise
+            .backings
+            .iter()
+            .filter(whole)
+            .map(|(node, _)| node.clone())
+            .collect()
+    }
+
+    /// What is missing on replicas that claim to be up to date.
+    pub(crate) fn lies(&self, name: &str) -> Vec<String> {
+        let mut found = Vec::new();
+        for ((resource, number), promise) in &self.ledger.volumes {
+            if resource != name {
+                continue;
+            }
+            for (node, machine) in &self.machines {
+                let Some(volume) = self.volume(node, name, *number) else {
+                    continue;
+                };
+                let (Disk::UpToDate, Some(backing)) = (volume.disk, &volume.backing) else {
+                    continue;
+                };
+                for (block, content) in &promise.blocks {
+                    let there = machine.get(&backing.dev, *block);
+                    if there.as_ref() != Ok(content) {
+                        found.push(format!(
+                            "{node}: {name}/{number} block {block} is not as acknowledged"
+                        ));
+                    }
+                }
+            }
+        }
+        found
+    }
+}
+
+fn has_all(machine: &Machine, path: &str, blocks: &BTreeMap<u64, Option<Block>>) -> bool {
+    let Some(dev) = durable_device(machine, path) else {
+        return false;
+    };
+    blocks
+        .iter()
+        .all(|(block, content)| machine.get(&dev, *block).as_ref() == Ok(content))
+}
+
+/// The device behind a path, even while it is not activated: its data is there all the same.
+fn durable_device(machine: &Machine, path: &str) -> Option<Dev> {
+    if let Some(dev) = machine.device(path) {
+        return Some(dev);
+    }
+    let (vg, lv) = path.strip_prefix("/dev/")?.split_once('/')?;
+    machine
+        .lvm
+        .lv(vg, lv)
+        .map(|_| Dev::Lv(vg.to_owned(), lv.to_owned()))
+}

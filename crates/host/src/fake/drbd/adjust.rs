@@ -1,0 +1,393 @@
+//! `drbdadm adjust`: makes the kernel have what a file says.
+
+use std::collections::BTreeMap;
+
+use super::attach::{self, Failure};
+use super::link;
+use super::resfile::{Config, HostConfig, VolumeConfig};
+use super::{Disk, DrbdKind, Link, Options};
+use crate::fake::tool::{Said, Stop, Tool, fail};
+use crate::fake::world::World;
+
+/// A peer as a file has it.
+struct WantedPeer {
+    key: u32,
+    name: String,
+    net: Options,
+    paths: Vec<(String, String)>,
+    /// Volumes that the peer has a disk for.
+    diskful: BTreeMap<u32, bool>,
+}
+
+/// Brings one resource up to what its file says.
+pub(super) fn adjust(world: &mut World, node: &str, config: &Config, skip_disk: bool) -> Tool {
+    let name = config.name.as_str();
+    let (kind, host) = local(world, node, config)?;
+    let host = host.clone();
+    let peers = wanted_peers(world, node, config, kind)?;
+    if world.resource(node, name).is_none() {
+        let made = attach::new_resource(world, node, name, host.node_id, config.options.clone());
+        step(made, name, || {
+            format!("new-resource {name} {}", host.node_id)
+        })?;
+    }
+    if let Some(resource) = world.resource_mut(node, name) {
+        resource.options = config.options.clone();
+    }
+    drop_volumes(world, node, name, &host)?;
+    for (number, volume) in &host.volumes {
+        if world.volume(node, name, *number).is_none() {
+            let client = volume.disk.is_none();
+            let made = attach::new_minor(world, node, name, volume.minor, *number, client);
+            step(made, name, || {
+                format!("new-minor {name} {} {number}", volume.minor)
+            })?;
+        }
+    }
+    drop_peers(world, node, name, &peers);
+    for peer in &peers {
+        adjust_peer(world, node, name, peer, kind)?;
+    }
+    if !skip_disk {
+        for (number, volume) in &host.volumes {
+            adjust_disk(world, node, name, *number, volume, &config.disk, kind)?;
+        }
+    }
+    for peer in &peers {
+        let standalone = world
+            .connection(node, name, peer.key)
+            .is_some_and(|c| c.link == Link::StandAlone);
+        if standalone {
+            link::connect(world, node, name, peer.key);
+        }
+    }
+    Ok(Said::nothing())
+}
+
+/// This host's part of a file.
+pub(super) fn local<'a>(
+    world: &World,
+    node: &str,
+    config: &'a Config,
+) -> Result<(DrbdKind, &'a HostConfig), Stop> {
+    let machine = world.machines.get(node);
+    let found = machine.and_then(|machine| Some((machine, config.hosts.get(&machine.uname)?)));
+    match found {
+        Some((machine, host)) => Ok((machine.drbd.kind, host)),
+        None => fail(
+            1,
+            format!(
+                "'{}' not defined in your config (for this host).\n",
+                config.name
+            ),
+        ),
+    }
+}
+
+fn wanted_peers(
+    world: &World,
+    node: &str,
+    config: &Config,
+    kind: DrbdKind,
+) -> Result<Vec<WantedPeer>, Stop> {
+    let me = world
+        .machines
+        .get(node)
+        .map_or("", |machine| machine.uname.as_str());
+    let diskful = |host: &HostConfig| {
+        host.volumes
+            .iter()
+            .map(|(number, volume)| (*number, volume.disk.is_some()))
+            .collect()
+    };
+    let mut peers = Vec::new();
+    if kind == DrbdKind::V84 {
+        let others: Vec<_> = config
+            .hosts
+            .iter()
+            .filter(|(name, _)| *name != me)
+            .collect();
+        let my_address = config.hosts.get(me).and_then(|host| host.address.clone());
+        match (others.as_slice(), my_address) {
+            ([], _) => {}
+            ([(_, host)], Some(local)) => peers.push(WantedPeer {
+                key: 1,
+                name: "peer".to_owned(),
+                net: config.net.clone(),
+                paths: host
+                    .address
+                    .iter()
+                    .map(|remote| (local.clone(), remote.clone()))
+                    .collect(),
+                diskful: diskful(host),
+            }),
+            _ => {
+                return fail(
+                    10,
+                    format!(
+                        "resource {}: there are too many or incomplete host sections\n",
+                        config.name
+                    ),
+                );
+            }
+        }
+        return Ok(peers);
+    }
+    for connection in &config.connections {
+        let Some(other) = connection.paths[0].keys().find(|host| *host != me) else {
+            continue;
+        };
+        if !connection.paths[0].contains_key(me) {
+            continue;
+        }
+        let Some(host) = config.hosts.get(other) else {
+            return fail(
+                10,
+                format!(
+                    "resource {}: host \"{other}\" of a connection has no 'on' section\n",
+                    config.name
+                ),
+            );
+        };
+        let mut net = config.net.clone();
+        net.extend(connection.net.clone());
+        let ends = |path: &BTreeMap<String, String>| {
+            Some((path.get(me)?.clone(), path.get(other)?.clone()))
+        };
+        peers.push(WantedPeer {
+            key: host.node_id,
+            name: other.clone(),
+            net,
+            paths: connection.paths.iter().filter_map(ends).collect(),
+            diskful: diskful(host),
+        });
+    }
+    Ok(peers)
+}
+
+fn drop_volumes(world: &mut World, node: &str, name: &str, host: &HostConfig) -> Result<(), Stop> {
+    let gone: Vec<(u32, u32)> = world
+        .resource(node, name)
+        .map(|resource| {
+            resource
+                .volumes
+                .iter()
+                .filter(|(number, volume)| {
+                    host.volumes
+                        .get(number)
+                        .is_none_or(|wanted| wanted.minor != volume.minor)
+                })
+                .map(|(number, volume)| (*number, volume.minor))
+                .collect()
+        })
+        .unwrap_or_default();
+    for (number, minor) in gone {
+        let attached = world
+            .volume(node, name, number)
+            .is_some_and(|v| v.backing.is_some());
+        if attached {
+            let done = attach::detach(world, node, minor, true);
+            step(done, &minor.to_string(), || format!("detach {minor}"))?;
+        }
+        if world
+            .volume(node, name, number)
+            .is_some_and(|volume| volume.opened > 0)
+        {
+            let text =
+                format!("{minor}: State change failed: (-12) Device is held open by someone\n");
+            return fail(11, text);
+        }
+        if let Some(resource) = world.resource_mut(node, name) {
+            resource.volumes.remove(&number);
+            for connection in resource.connections.values_mut() {
+                connection.devices.remove(&number);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn drop_peers(world: &mut World, node: &str, name: &str, wanted: &[WantedPeer]) {
+    let gone: Vec<u32> = world
+        .resource(node, name)
+        .map(|resource| {
+            let known = |key: &u32| wanted.iter().any(|peer| peer.key == *key);
+            resource
+                .connections
+                .keys()
+                .copied()
+                .filter(|key| !known(key))
+                .collect()
+        })
+        .unwrap_or_default();
+    for key in gone {
+        // It exists, as it was just listed.
+        let _gone = attach::del_peer(world, node, name, key);
+    }
+}
+
+fn adjust_peer(
+    world: &mut World,
+    node: &str,
+    name: &str,
+    peer: &WantedPeer,
+    kind: DrbdKind,
+) -> Result<(), Stop> {
+    if world.connection(node, name, peer.key).is_none() {
+        let made = attach::new_peer(world, node, name, peer.key, &peer.name, peer.net.clone());
+        step(made, name, || format!("new-peer {name} {}", peer.key))?;
+    }
+    let moved = world
+        .connection(node, name, peer.key)
+        .is_some_and(|c| c.paths != peer.paths);
+    if moved {
+        let connected = world
+            .connection(node, name, peer.key)
+            .is_some_and(|c| c.peer.is_some());
+        if connected || kind == DrbdKind::V84 {
+            link::lose(world, node, name, peer.key, link::Loss::Disconnect);
+        }
+        if let Some(connection) = world.connection_mut(node, name, peer.key) {
+            connection.paths = peer.paths.clone();
+            connection.link = Link::StandAlone;
+        }
+    }
+    if let Some(connection) = world.connection_mut(node, name, peer.key) {
+        connection.net = peer.net.clone();
+    }
+    for (number, bitmap) in &peer.diskful {
+        attach::want_bitmap(world, node, name, peer.key, *number, *bitmap);
+    }
+    Ok(())
+}
+
+fn adjust_disk(
+    world: &mut World,
+    node: &str,
+    name: &str,
+    number: u32,
+    wanted: &VolumeConfig,
+    common: &Options,
+    kind: DrbdKind,
+) -> Result<(), Stop> {
+    let Some(volume) = world.volume(node, name, number) else {
+        return Ok(());
+    };
+    let minor = volume.minor;
+    let attached = volume.backing.as_ref().map(|backing| {
+        let meta = if backing.is_internal() {
+            "internal".to_owned()
+        } else {
+            backing.meta_path.clone()
+        };
+        (backing.path.clone(), meta)
+    });
+    let mut options = common.clone();
+    options.extend(wanted.options.clone());
+    match (&attached, &wanted.disk) {
+        (Some((path, meta)), Some(disk)) if path == disk && *meta == wanted.meta_disk => {
+            if let Some(volume) = world.volume_mut(node, name, number) {
+                volume.disk_options = options;
+            }
+            return Ok(());
+        }
+        (None, None) => {
+            if let Some(volume) = world.volume_mut(node, name, number) {
+                volume.client = true;
+            }
+            return Ok(());
+        }
+        (Some(_), _) => {
+            let done = attach::detach(world, node, minor, wanted.disk.is_none());
+            step(done, &minor.to_string(), || format!("detach {minor}"))?;
+        }
+        (None, Some(_)) => {}
+    }
+    let Some(disk) = &wanted.disk else {
+        return Ok(());
+    };
+    apply_activity_log(world, node, minor, disk, &wanted.meta_disk, kind)?;
+    let done = attach::attach(world, node, minor, disk, &wanted.meta_disk, options);
+    let meta = if wanted.meta_disk == "internal" {
+        disk
+    } else {
+        &wanted.meta_disk
+    };
+    step(done, &minor.to_string(), || {
+        let index = if wanted.meta_disk == "internal" {
+            "internal"
+        } else {
+            "flexible"
+        };
+        format!("attach {minor} {disk} {meta} {index}")
+    })?;
+    debug_assert!(
+        world
+            .volume(node, name, number)
+            .is_some_and(|v| v.disk > Disk::Failed)
+    );
+    Ok(())
+}
+
+/// What drbdadm runs before every attach, and what notices that there is no metadata.
+fn apply_activity_log(
+    world: &World,
+    node: &str,
+    minor: u32,
+    disk: &str,
+    meta_disk: &str,
+    kind: DrbdKind,
+) -> Result<(), Stop> {
+    let format = match kind {
+        DrbdKind::V9 => "v09",
+        DrbdKind::V84 => "v08",
+    };
+    let Some(machine) = world.machines.get(node) else {
+        return Ok(());
+    };
+    let command = format!("drbdmeta {minor} {format} {disk} {meta_disk} apply-al");
+    let Ok(backing) = attach::find_backing(machine, disk, meta_disk) else {
+        let text = format!(
+            "open({disk}) failed: No such file or directory\nCommand '{command}' terminated with exit code 20\n"
+        );
+        return fail(1, text);
+    };
+    let found = super::res::metadata_at(machine, &backing).filter(|md| md.version == kind);
+    if found.is_none() {
+        let text = format!(
+            "No valid meta data found\nCommand '{command}' terminated with exit code 255\n"
+        );
+        return fail(1, text);
+    }
+    Ok(())
+}
+
+/// Turns a refusal of the kernel into what drbdadm says about it.
+pub(super) fn step(
+    done: Result<(), Failure>,
+    subject: &str,
+    command: impl FnOnce() -> String,
+) -> Result<(), Stop> {
+    done.or_else(|failure| {
+        let code = if failure.number == 0 { 17 } else { 10 };
+        fail(
+            code,
+            format!(
+                "{}Command 'drbdsetup {}' terminated with exit code {code}\n",
+                words(&failure, subject),
+                command()
+            ),
+        )
+    })
+}
+
+/// What drbdsetup says about a refusal.
+pub(super) fn words(failure: &Failure, subject: &str) -> String {
+    if failure.number == 0 {
+        return format!("{subject}: {}\n", failure.text);
+    }
+    format!(
+        "{subject}: Failure: ({}) {}\n",
+        failure.number, failure.text
+    )
+}

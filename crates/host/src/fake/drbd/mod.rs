@@ -1,0 +1,326 @@
+//! DRBD: the kernel's part on each machine, what happens between machines, and the three tools.
+//!
+//! Data is modelled by content, not by counters: a write goes to the backing device of every connected replica, a
+//! resync copies blocks, and the generation ids decide as the kernel does who is the source. Whether data was lost
+//! can therefore be read from the devices.
+
+mod adjust;
+mod adm;
+mod app;
+mod attach;
+mod compare;
+mod link;
+mod metadata;
+mod metatool;
+mod quorum;
+mod res;
+mod resfile;
+mod resync;
+mod role;
+mod setup;
+mod view;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use super::machine::Dev;
+
+pub(crate) use adm::drbdadm;
+pub use app::AppIo;
+pub(crate) use app::{good_backing, read as app_read, write as app_write};
+pub(crate) use link::{heal, lose_all, try_connect};
+pub(crate) use metadata::Metadata;
+pub(crate) use metatool::drbdmeta;
+pub(crate) use quorum::settle;
+pub(crate) use resync::tick as resync_tick;
+pub(crate) use role::{close as close_device, open as open_device};
+pub(crate) use setup::{drbdsetup, leave_all};
+pub(crate) use view::{View, changes, dump, view, volume_state};
+
+/// Which DRBD a machine runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DrbdKind {
+    /// DRBD 9: many peers, diskless clients, quorum.
+    V9,
+    /// The kernel's own DRBD 8.4: one peer, both with disks, no quorum.
+    V84,
+}
+
+/// Names and values of options, as the configuration has them.
+pub(crate) type Options = BTreeMap<String, String>;
+
+/// The kernel module of one machine.
+#[derive(Debug)]
+pub(crate) struct Kernel {
+    pub(crate) kind: DrbdKind,
+    pub(crate) resources: BTreeMap<String, Resource>,
+    /// Sizes that backing devices had when they were last seen, by minor; what `drbdmeta` keeps in
+    /// `/var/lib/drbd` to find internal metadata after its device has grown. Durable.
+    pub(crate) last_known_kib: BTreeMap<u32, u64>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Resource {
+    pub(crate) node_id: u32,
+    pub(crate) options: Options,
+    pub(crate) role: Role,
+    /// The role came from opening a device, and goes when it is closed.
+    pub(crate) auto_promoted: bool,
+    pub(crate) suspended: bool,
+    pub(crate) volumes: BTreeMap<u32, Volume>,
+    /// By the peer's node id; for 8.4 there is only number 1.
+    pub(crate) connections: BTreeMap<u32, Connection>,
+    /// Nodes that were in the partition when it last had quorum.
+    pub(crate) members: BTreeSet<u32>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Volume {
+    pub(crate) minor: u32,
+    /// Diskless on purpose.
+    pub(crate) client: bool,
+    pub(crate) disk: Disk,
+    pub(crate) backing: Option<Backing>,
+    pub(crate) disk_options: Options,
+    pub(crate) size_kib: u64,
+    pub(crate) quorum: bool,
+    pub(crate) opened: u32,
+}
+
+/// Where a volume's data and metadata are.
+#[derive(Debug, Clone)]
+pub(crate) struct Backing {
+    pub(crate) path: String,
+    pub(crate) dev: Dev,
+    pub(crate) meta_path: String,
+    pub(crate) meta: Dev,
+    pub(crate) superblock: u64,
+}
+
+impl Backing {
+    pub(crate) fn is_internal(&self) -> bool {
+        self.dev == self.meta
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// The peer's host name.
+    pub(crate) name: String,
+    pub(crate) link: Link,
+    pub(crate) net: Options,
+    /// Local and remote address, each `ipv4:1.2.3.4:7000`.
+    pub(crate) paths: Vec<(String, String)>,
+    /// The other end, while connected.
+    pub(crate) peer: Option<PeerRef>,
+    pub(crate) devices: BTreeMap<u32, PeerDevice>,
+    /// Give up own changes if the next handshake finds a split brain.
+    pub(crate) discard_my_data: bool,
+}
+
+/// The other end of a connection: host, resource and the key of its connection to us.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PeerRef {
+    pub(crate) host: String,
+    pub(crate) resource: String,
+    pub(crate) key: u32,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct PeerDevice {
+    pub(crate) repl: Repl,
+    /// The peer is meant to have a disk.
+    pub(crate) bitmap: bool,
+    /// Blocks that differed when the running resync started.
+    pub(crate) resync_total: u64,
+}
+
+impl PeerDevice {
+    pub(crate) fn new() -> Self {
+        PeerDevice {
+            repl: Repl::Off,
+            bitmap: true,
+            resync_total: 0,
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Role {
+    Unknown,
+    Primary,
+    Secondary,
+}
+
+/// States of a disk, worst first, as the kernel orders them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Disk {
+    Diskless,
+    Failed,
+    Inconsistent,
+    Outdated,
+    DUnknown,
+    UpToDate,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Link {
+    StandAlone,
+    Connecting,
+    Connected,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Repl {
+    Off,
+    Established,
+    SyncSource,
+    SyncTarget,
+    PausedSyncS,
+    PausedSyncT,
+}
+
+macro_rules! prints_as_named {
+    ($($kind:ty),*) => {$(
+        impl fmt::Display for $kind {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(self, f)
+            }
+        }
+    )*};
+}
+
+prints_as_named!(Role, Disk, Link, Repl);
+
+impl Repl {
+    /// Writes go to the peer.
+    pub(crate) fn mirrors(self) -> bool {
+        self != Repl::Off
+    }
+
+    pub(crate) fn is_syncing(self) -> bool {
+        matches!(self, Repl::SyncSource | Repl::SyncTarget)
+    }
+}
+
+impl Kernel {
+    pub(crate) fn new(kind: DrbdKind) -> Self {
+        Kernel {
+            kind,
+            resources: BTreeMap::new(),
+            last_known_kib: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn crash(&mut self) {
+        self.resources.clear();
+    }
+
+    pub(crate) fn has_minor(&self, minor: u32) -> bool {
+        self.find_minor(minor).is_some()
+    }
+
+    /// The resource and number of the volume with this minor.
+    pub(crate) fn find_minor(&self, minor: u32) -> Option<(String, u32)> {
+        self.resources.iter().find_map(|(name, resource)| {
+            let (number, _) = resource
+                .volumes
+                .iter()
+                .find(|(_, volume)| volume.minor == minor)?;
+            Some((name.clone(), *number))
+        })
+    }
+
+    pub(crate) fn size_kib(&self, minor: u32) -> u64 {
+        self.resources
+            .values()
+            .flat_map(|resource| resource.volumes.values())
+            .find(|volume| volume.minor == minor)
+            .map_or(0, |volume| volume.size_kib)
+    }
+
+    /// The resource that has a device attached.
+    pub(crate) fn user_of_backing(&self, dev: &Dev) -> Option<String> {
+        let uses = |volume: &Volume| {
+            volume
+                .backing
+                .as_ref()
+                .is_some_and(|backing| backing.dev == *dev || backing.meta == *dev)
+        };
+        self.resources
+            .iter()
+            .find(|(_, resource)| resource.volumes.values().any(uses))
+            .map(|(name, _)| name.clone())
+    }
+
+    pub(crate) fn backing_renamed(&mut self, from: &Dev, to: &Dev) {
+        for volume in self
+            .resources
+            .values_mut()
+            .flat_map(|r| r.volumes.values_mut())
+        {
+            if let Some(backing) = &mut volume.backing {
+                if backing.dev == *from {
+                    backing.dev = to.clone();
+                }
+                if backing.meta == *from {
+                    backing.meta = to.clone();
+                }
+            }
+        }
+    }
+
+    /// Whether DRBD listens on this port.
+    pub(crate) fn listens_on(&self, port: u16) -> bool {
+        let suffix = format!(":{port}");
+        self.resources
+            .values()
+            .flat_map(|resource| resource.connections.values())
+            .any(|connection| {
+                connection.link != Link::StandAlone
+                    && connection
+                        .paths
+                        .iter()
+                        .any(|(local, _)| local.ends_with(&suffix))
+            })
+    }
+}
+
+impl Resource {
+    pub(crate) fn new(node_id: u32, options: Options) -> Self {
+        Resource {
+            node_id,
+            options,
+            role: Role::Secondary,
+            auto_promoted: false,
+            suspended: false,
+            volumes: BTreeMap::new(),
+            connections: BTreeMap::new(),
+            members: BTreeSet::new(),
+        }
+    }
+
+    pub(crate) fn option(&self, name: &str) -> Option<&str> {
+        self.options.get(name).map(String::as_str)
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(name: &str, net: Options) -> Self {
+        Connection {
+            name: name.to_owned(),
+            link: Link::StandAlone,
+            net,
+            paths: Vec::new(),
+            peer: None,
+            devices: BTreeMap::new(),
+            discard_my_data: false,
+        }
+    }
+
+    pub(crate) fn two_primaries(&self) -> bool {
+        self.net
+            .get("allow-two-primaries")
+            .is_some_and(|v| v == "yes")
+    }
+}

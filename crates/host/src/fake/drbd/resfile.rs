@@ -1,0 +1,452 @@
+//! The grammar of DRBD's configuration files, and what a `.res` file means for one host.
+
+use std::collections::BTreeMap;
+
+use super::{DrbdKind, Options};
+
+/// Exit code of drbdadm for a file that it does not understand.
+pub(super) const PARSE_ERROR: i32 = 10;
+
+/// A statement: words up to `;`, or a section with statements of its own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Statement {
+    line: usize,
+    pub(super) words: Vec<String>,
+    pub(super) body: Option<Vec<Statement>>,
+}
+
+/// A resource as one host's file has it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Config {
+    pub(super) name: String,
+    pub(super) options: Options,
+    pub(super) net: Options,
+    pub(super) disk: Options,
+    pub(super) hosts: BTreeMap<String, HostConfig>,
+    pub(super) connections: Vec<ConnectionConfig>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct HostConfig {
+    pub(super) node_id: u32,
+    pub(super) volumes: BTreeMap<u32, VolumeConfig>,
+    /// Only in the 8.4 form.
+    pub(super) address: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct VolumeConfig {
+    /// `None` for `disk none`.
+    pub(super) disk: Option<String>,
+    pub(super) meta_disk: String,
+    pub(super) minor: u32,
+    pub(super) options: Options,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct ConnectionConfig {
+    /// Each path: host to address.
+    pub(super) paths: Vec<BTreeMap<String, String>>,
+    pub(super) net: Options,
+    pub(super) disk: Options,
+}
+
+const RESOURCE_OPTIONS_9: &[&str] = &[
+    "cpu-mask",
+    "on-no-data-accessible",
+    "auto-promote",
+    "peer-ack-window",
+    "peer-ack-delay",
+    "twopc-timeout",
+    "twopc-retry-timeout",
+    "auto-promote-timeout",
+    "max-io-depth",
+    "quorum",
+    "on-no-quorum",
+    "quorum-minimum-redundancy",
+    "on-suspended-primary-outdated",
+];
+const RESOURCE_OPTIONS_84: &[&str] = &["cpu-mask", "on-no-data-accessible"];
+const NET_OPTIONS: &[&str] = &[
+    "protocol",
+    "timeout",
+    "max-epoch-size",
+    "connect-int",
+    "ping-int",
+    "sndbuf-size",
+    "rcvbuf-size",
+    "ko-count",
+    "allow-two-primaries",
+    "cram-hmac-alg",
+    "shared-secret",
+    "after-sb-0pri",
+    "after-sb-1pri",
+    "after-sb-2pri",
+    "always-asbp",
+    "rr-conflict",
+    "ping-timeout",
+    "data-integrity-alg",
+    "tcp-cork",
+    "on-congestion",
+    "congestion-fill",
+    "congestion-extents",
+    "csums-alg",
+    "csums-after-crash-only",
+    "verify-alg",
+    "use-rle",
+    "socket-check-timeout",
+    "max-buffers",
+];
+const NET_OPTIONS_ONLY_9: &[&str] = &["transport", "fencing", "allow-remote-read", "_name"];
+const DISK_OPTIONS: &[&str] = &[
+    "size",
+    "on-io-error",
+    "disk-barrier",
+    "disk-flushes",
+    "disk-drain",
+    "md-flushes",
+    "resync-after",
+    "al-extents",
+    "al-updates",
+    "discard-zeroes-if-aligned",
+    "disable-write-same",
+    "disk-timeout",
+    "read-balancing",
+    "rs-discard-granularity",
+    "resync-rate",
+    "c-plan-ahead",
+    "c-delay-target",
+    "c-fill-target",
+    "c-max-rate",
+    "c-min-rate",
+];
+const DISK_OPTIONS_ONLY_9: &[&str] = &["bitmap"];
+const DISK_OPTIONS_ONLY_84: &[&str] = &["fencing"];
+
+/// A mistake in a file: its line, and what is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ParseError {
+    pub(super) line: usize,
+    pub(super) what: String,
+}
+
+type Parsed<T> = Result<T, ParseError>;
+
+fn bad<T>(line: usize, what: impl Into<String>) -> Parsed<T> {
+    Err(ParseError {
+        line,
+        what: what.into(),
+    })
+}
+
+/// All resources of a file.
+pub(super) fn parse(text: &str, kind: DrbdKind) -> Parsed<Vec<Config>> {
+    let mut found = Vec::new();
+    for statement in statements(text)? {
+        match (statement.words.first().map(String::as_str), &statement.body) {
+            (Some("resource"), Some(body)) => {
+                let Some(name) = statement.words.get(1) else {
+                    return bad(statement.line, "resource without name");
+                };
+                found.push(resource(name, body, kind)?);
+            }
+            (Some("global" | "common"), Some(_)) | (Some("include"), None) => {}
+            (other, _) => {
+                let expected = "'global | common | resource | skip | include' expected,";
+                return bad(
+                    statement.line,
+                    format!("{expected}\n\tbut got '{}'", other.unwrap_or("")),
+                );
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// The statements of a text in this grammar, which the dumps of metadata share.
+pub(super) fn statements(text: &str) -> Parsed<Vec<Statement>> {
+    let tokens = tokens(text)?;
+    block(&tokens, &mut 0, false)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Token {
+    Word(String),
+    Open,
+    Close,
+    End,
+}
+
+fn tokens(text: &str) -> Parsed<Vec<(usize, Token)>> {
+    let mut found = Vec::new();
+    for (i, line) in text.lines().enumerate() {
+        let number = i + 1;
+        let mut rest = line.trim_start();
+        while !rest.is_empty() && !rest.starts_with('#') {
+            let mark = match rest.as_bytes()[0] {
+                b'{' => Some(Token::Open),
+                b'}' => Some(Token::Close),
+                b';' => Some(Token::End),
+                _ => None,
+            };
+            if let Some(token) = mark {
+                found.push((number, token));
+                rest = rest[1..].trim_start();
+            } else if let Some(quoted) = rest.strip_prefix('"') {
+                let Some((word, after)) = quoted.split_once('"') else {
+                    return bad(number, "a string without end");
+                };
+                found.push((number, Token::Word(word.to_owned())));
+                rest = after.trim_start();
+            } else {
+                let end = rest
+                    .find(|c: char| c.is_whitespace() || "{};\"#".contains(c))
+                    .unwrap_or(rest.len());
+                found.push((number, Token::Word(rest[..end].to_owned())));
+                rest = rest[end..].trim_start();
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn block(tokens: &[(usize, Token)], at: &mut usize, inner: bool) -> Parsed<Vec<Statement>> {
+    let mut statements = Vec::new();
+    let mut words = Vec::new();
+    let mut first_line = 0;
+    while let Some((line, token)) = tokens.get(*at) {
+        *at += 1;
+        match token {
+            Token::Word(word) => {
+                if words.is_empty() {
+                    first_line = *line;
+                }
+                words.push(word.clone());
+            }
+            Token::End if words.is_empty() => {}
+            Token::End => {
+                let words = std::mem::take(&mut words);
+                statements.push(Statement {
+                    line: first_line,
+                    words,
+                    body: None,
+                });
+            }
+            Token::Open => {
+                let body = Some(block(tokens, at, true)?);
+                let words = std::mem::take(&mut words);
+                statements.push(Statement {
+                    line: first_line,
+                    words,
+                    body,
+                });
+            }
+            Token::Close if inner && words.is_empty() => return Ok(statements),
+            Token::Close => return bad(*line, "';' expected,\n\tbut got '}'"),
+        }
+    }
+    if inner || !words.is_empty() {
+        bad(first_line, "unexpected end of file")
+    } else {
+        Ok(statements)
+    }
+}
+
+fn resource(name: &str, body: &[Statement], kind: DrbdKind) -> Parsed<Config> {
+    let mut config = Config {
+        name: name.to_owned(),
+        ..Config::default()
+    };
+    for statement in body {
+        let word = statement.words.first().map_or("", String::as_str);
+        match (word, &statement.body) {
+            ("options", Some(body)) => {
+                let known = match kind {
+                    DrbdKind::V9 => RESOURCE_OPTIONS_9,
+                    DrbdKind::V84 => RESOURCE_OPTIONS_84,
+                };
+                config.options.extend(options(body, &[known])?);
+            }
+            ("net", Some(body)) => config.net.extend(net(body, kind)?),
+            ("disk", Some(body)) => config.disk.extend(disk(body, kind)?),
+            ("handlers" | "startup", Some(_)) => {}
+            ("on", Some(body)) => {
+                let Some(host) = statement.words.get(1) else {
+                    return bad(statement.line, "'on' without host");
+                };
+                config.hosts.insert(host.clone(), host_config(body, kind)?);
+            }
+            ("connection", Some(body)) if kind == DrbdKind::V9 => {
+                config.connections.push(connection(body, kind)?);
+            }
+            _ => {
+                return unexpected(
+                    statement,
+                    "'protocol | on | disk | net | syncer | startup | handlers | ignore-on | stacked-on-top-of'",
+                );
+            }
+        }
+    }
+    Ok(config)
+}
+
+fn unexpected<T>(statement: &Statement, expected: &str) -> Parsed<T> {
+    let got = statement.words.first().map_or("", String::as_str);
+    bad(
+        statement.line,
+        format!("{expected} expected,\n\tbut got '{got}'"),
+    )
+}
+
+fn net(body: &[Statement], kind: DrbdKind) -> Parsed<Options> {
+    match kind {
+        DrbdKind::V9 => options(body, &[NET_OPTIONS, NET_OPTIONS_ONLY_9]),
+        DrbdKind::V84 => options(body, &[NET_OPTIONS]),
+    }
+}
+
+fn disk(body: &[Statement], kind: DrbdKind) -> Parsed<Options> {
+    match kind {
+        DrbdKind::V9 => options(body, &[DISK_OPTIONS, DISK_OPTIONS_ONLY_9]),
+        DrbdKind::V84 => options(body, &[DISK_OPTIONS, DISK_OPTIONS_ONLY_84]),
+    }
+}
+
+fn options(body: &[Statement], known: &[&[&str]]) -> Parsed<Options> {
+    let mut found = Options::new();
+    for statement in body {
+        let (name, value) = match statement.words.as_slice() {
+            // A switch without value is one that is on.
+            [name] => (name, "yes"),
+            [name, value] => (name, value.as_str()),
+            _ => return unexpected(statement, "an option and its value"),
+        };
+        if statement.body.is_some() || !known.iter().any(|list| list.contains(&name.as_str())) {
+            return unexpected(statement, "a known option");
+        }
+        found.insert(name.clone(), value.to_owned());
+    }
+    Ok(found)
+}
+
+fn host_config(body: &[Statement], kind: DrbdKind) -> Parsed<HostConfig> {
+    let mut host = HostConfig::default();
+    for statement in body {
+        match (statement.words.as_slice(), &statement.body) {
+            ([word, number], Some(body)) if word == "volume" => {
+                host.volumes
+                    .insert(self::number(statement, number)?, volume(body, kind)?);
+            }
+            ([word, id], None) if word == "node-id" && kind == DrbdKind::V9 => {
+                host.node_id = number(statement, id)?;
+            }
+            ([word, rest @ ..], None) if word == "address" => {
+                host.address = Some(address(statement, rest)?);
+            }
+            _ => {
+                return unexpected(
+                    statement,
+                    "'disk | device | address | meta-disk | flexible-meta-disk'",
+                );
+            }
+        }
+    }
+    Ok(host)
+}
+
+fn number(statement: &Statement, text: &str) -> Parsed<u32> {
+    text.parse().or_else(|_| {
+        bad(
+            statement.line,
+            format!("number expected,\n\tbut got '{text}'"),
+        )
+    })
+}
+
+fn volume(body: &[Statement], kind: DrbdKind) -> Parsed<VolumeConfig> {
+    let mut volume = VolumeConfig {
+        meta_disk: "internal".to_owned(),
+        ..VolumeConfig::default()
+    };
+    for statement in body {
+        match (statement.words.as_slice(), &statement.body) {
+            ([word], Some(body)) if word == "disk" => volume.options.extend(disk(body, kind)?),
+            ([word, path], None) if word == "disk" => {
+                volume.disk = (path != "none").then(|| path.clone());
+            }
+            ([word, path], None) if word == "meta-disk" || word == "flexible-meta-disk" => {
+                volume.meta_disk.clone_from(path);
+            }
+            ([word, minor_word, minor], None) if word == "device" && minor_word == "minor" => {
+                volume.minor = number(statement, minor)?;
+            }
+            _ => {
+                return unexpected(
+                    statement,
+                    "'disk | device | meta-disk | flexible-meta-disk'",
+                );
+            }
+        }
+    }
+    if volume.disk.is_none() && kind == DrbdKind::V84 {
+        return bad(
+            body.first().map_or(0, |s| s.line),
+            "disk none is not known to DRBD 8.4",
+        );
+    }
+    Ok(volume)
+}
+
+/// `ipv4 1.2.3.4:7000`, `1.2.3.4:7000` or `ipv6 [::1]:7000`, as `drbdsetup` takes it.
+fn address(statement: &Statement, words: &[String]) -> Parsed<String> {
+    match words {
+        [family, address] if family == "ipv4" || family == "ipv6" => {
+            Ok(format!("{family}:{address}"))
+        }
+        [address] => Ok(format!("ipv4:{address}")),
+        _ => unexpected(statement, "an address"),
+    }
+}
+
+fn connection(body: &[Statement], kind: DrbdKind) -> Parsed<ConnectionConfig> {
+    let mut connection = ConnectionConfig::default();
+    let mut plain = BTreeMap::new();
+    for statement in body {
+        match (statement.words.as_slice(), &statement.body) {
+            ([word], Some(body)) if word == "net" => connection.net.extend(net(body, kind)?),
+            ([word], Some(body)) if word == "disk" => connection.disk.extend(disk(body, kind)?),
+            ([word], Some(body)) if word == "path" => {
+                let mut path = BTreeMap::new();
+                for statement in body {
+                    let (host, address) = host_address(statement)?;
+                    path.insert(host, address);
+                }
+                connection.paths.push(path);
+            }
+            (_, None) => {
+                let (host, address) = host_address(statement)?;
+                plain.insert(host, address);
+            }
+            _ => return unexpected(statement, "'host | net | disk | path | volume'"),
+        }
+    }
+    if !plain.is_empty() {
+        connection.paths.insert(0, plain);
+    }
+    if connection.paths.iter().any(|path| path.len() != 2) || connection.paths.is_empty() {
+        return bad(
+            body.first().map_or(0, |s| s.line),
+            "a connection needs two hosts",
+        );
+    }
+    Ok(connection)
+}
+
+fn host_address(statement: &Statement) -> Parsed<(String, String)> {
+    match statement.words.as_slice() {
+        [word, host, address_word, rest @ ..] if word == "host" && address_word == "address" => {
+            Ok((host.clone(), address(statement, rest)?))
+        }
+        _ => unexpected(statement, "'host'"),
+    }
+}

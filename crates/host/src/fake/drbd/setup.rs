@@ -1,0 +1,377 @@
+//! `drbdsetup`.
+
+use super::adjust::words;
+use super::attach::{self, Failure};
+use super::link::{self, Loss};
+use super::role::{self, Refused};
+use super::{Disk, DrbdKind, Link, Repl, view};
+use crate::fake::args::{Args, Options};
+use crate::fake::tool::{Said, Stop, Tool, fail, missing};
+use crate::fake::world::World;
+
+const OPTIONS: Options = Options {
+    flags: &[
+        "--force",
+        "--json",
+        "--verbose",
+        "--statistics|-s",
+        "--diskless",
+        "--assume-clean",
+        "--clear-bitmap",
+        "--discard-my-data",
+        "--now",
+    ],
+    valued: &[
+        "--wait-after-sb",
+        "--wfc-timeout",
+        "--force=",
+        "--diskless=",
+    ],
+};
+
+/// `drbdsetup`, except for `events2` without `--now`, which is a stream.
+pub(crate) fn drbdsetup(world: &mut World, node: &str, args: &[String]) -> Tool {
+    let switches: Vec<String> = args
+        .iter()
+        .map(|arg| arg.strip_suffix("=yes").unwrap_or(arg).to_owned())
+        .collect();
+    let wait_after_sb = |arg: &String| arg != "--wait-after-sb";
+    let args = Args::parse(
+        &switches
+            .into_iter()
+            .filter(wait_after_sb)
+            .collect::<Vec<_>>(),
+        &OPTIONS,
+    )?;
+    let Some((command, subjects)) = args.positional().split_first() else {
+        return missing("drbdsetup without command");
+    };
+    let subject = subjects.first().map_or("", String::as_str);
+    match command.as_str() {
+        "status" => status(world, node, subject, &args),
+        "events2" => events_now(world, node, subject, &args),
+        "primary" | "secondary" => role_command(world, node, command, subject, &args),
+        "down" => down(world, node, subject),
+        "detach" => {
+            let minor = number(subject)?;
+            done(
+                attach::detach(world, node, minor, args.has("--diskless")),
+                subject,
+            )
+        }
+        "resize" => {
+            let minor = number(subject)?;
+            done(
+                attach::resize(world, node, minor, args.has("--assume-clean")),
+                subject,
+            )
+        }
+        "suspend-io" | "resume-io" => {
+            let Some((name, _)) = by_minor(world, node, number(subject)?) else {
+                return no_minor(subject);
+            };
+            if let Some(resource) = world.resource_mut(node, &name) {
+                resource.suspended = command == "suspend-io";
+            }
+            Ok(Said::nothing())
+        }
+        "new-current-uuid" => new_current_uuid(world, node, subject, &args),
+        "wait-connect-resource" => wait_connect(world, node, subject),
+        "del-peer" | "forget-peer" | "connect" | "disconnect" => {
+            let Some(key) = subjects.get(1) else {
+                return missing(format!("drbdsetup {command}"));
+            };
+            peer_command(world, node, command, subject, number(key)?, &args)
+        }
+        other => missing(format!("drbdsetup {other}")),
+    }
+}
+
+fn number(text: &str) -> Result<u32, Stop> {
+    text.parse()
+        .or_else(|_| missing(format!("a number instead of `{text}`")))
+}
+
+fn by_minor(world: &World, node: &str, minor: u32) -> Option<(String, u32)> {
+    world.kernel(node)?.find_minor(minor)
+}
+
+fn no_minor(subject: &str) -> Tool {
+    fail(
+        10,
+        format!("{subject}: Failure: (127) Device minor not allocated\n"),
+    )
+}
+
+fn done(result: Result<(), Failure>, subject: &str) -> Tool {
+    match result {
+        Ok(()) => Ok(Said::nothing()),
+        Err(failure) => fail(
+            if failure.number == 0 { 17 } else { 10 },
+            words(&failure, subject),
+        ),
+    }
+}
+
+fn changed(result: Result<(), Refused>, subject: &str) -> Tool {
+    match result {
+        Ok(()) => Ok(Said::nothing()),
+        Err(refused) => fail(
+            refused.exit_code,
+            format!(
+                "{subject}: State change failed: ({}) {}\n",
+                refused.number, refused.text
+            ),
+        ),
+    }
+}
+
+/// DRBD 9 takes the resource's name, 8.4 the minor.
+fn role_command(world: &mut World, node: &str, command: &str, subject: &str, args: &Args) -> Tool {
+    let v84 = world
+        .kernel(node)
+        .is_some_and(|kernel| kernel.kind == DrbdKind::V84);
+    let name = if v84 {
+        match by_minor(world, node, number(subject)?) {
+            Some((name, _)) => name,
+            None => return no_minor(subject),
+        }
+    } else {
+        subject.to_owned()
+    };
+    if world.resource(node, &name).is_none() {
+        return fail(10, format!("{subject}: Failure: (158) Unknown resource\n"));
+    }
+    let result = match command {
+        "primary" => role::primary(world, node, &name, args.has("--force")),
+        _ => role::secondary(world, node, &name),
+    };
+    changed(result, subject)
+}
+
+fn down(world: &mut World, node: &str, name: &str) -> Tool {
+    let result = attach::down(world, node, name);
+    changed(result, name)
+}
+
+fn peer_command(
+    world: &mut World,
+    node: &str,
+    command: &str,
+    name: &str,
+    key: u32,
+    args: &Args,
+) -> Tool {
+    match command {
+        "del-peer" => done(attach::del_peer(world, node, name, key), name),
+        "forget-peer" => done(attach::forget_peer(world, node, name, key), name),
+        "disconnect" => done(attach::disconnect(world, node, name, key), name),
+        _ => {
+            if world.connection(node, name, key).is_none() {
+                return fail(
+                    10,
+                    format!("{name}: Failure: (171) Invalid peer-node-id\n\n"),
+                );
+            }
+            if let Some(connection) = world.connection_mut(node, name, key) {
+                connection.discard_my_data = args.has("--discard-my-data");
+            }
+            link::connect(world, node, name, key);
+            Ok(Said::nothing())
+        }
+    }
+}
+
+fn new_current_uuid(world: &mut World, node: &str, subject: &str, args: &Args) -> Tool {
+    let Some((name, number)) = by_minor(world, node, number(subject)?) else {
+        return no_minor(subject);
+    };
+    if world.metadata(node, &name, number).is_none() {
+        return fail(
+            10,
+            format!("{subject}: Failure: (138) Device does not have a disk-config\n"),
+        );
+    }
+    let fresh = world.dice.next();
+    let clear = args.has("--clear-bitmap");
+    world.edit_metadata(node, &name, number, |metadata| {
+        metadata.new_generation(&[], fresh);
+        if clear {
+            for peer in &mut metadata.peers {
+                peer.bitmap_uuid = 0;
+                peer.out_of_sync = Default::default();
+            }
+        }
+    });
+    if !clear {
+        return Ok(Said::nothing());
+    }
+    world.set_disk(node, &name, number, Disk::UpToDate);
+    // "Skip the initial sync": connected peers that were just created take the generation over.
+    for (_, peer) in world.peers(node, &name) {
+        let inconsistent = world
+            .volume(&peer.host, &peer.resource, number)
+            .is_some_and(|volume| volume.disk == Disk::Inconsistent);
+        let taken = world.edit_metadata(&peer.host, &peer.resource, number, |metadata| {
+            metadata.current = fresh & !1;
+            metadata.peer_mut(peer.key).out_of_sync = Default::default();
+        });
+        if inconsistent && taken.is_some() {
+            world.set_disk(&peer.host, &peer.resource, number, Disk::UpToDate);
+        }
+    }
+    Ok(Said::nothing())
+}
+
+/// Waits until every connection has ended one way or the other; the caller bounds the wait.
+fn wait_connect(world: &mut World, node: &str, name: &str) -> Tool {
+    let Some(resource) = world.resource(node, name) else {
+        return fail(10, format!("{name}: No such resource\n"));
+    };
+    if resource
+        .connections
+        .values()
+        .any(|connection| connection.link == Link::Connecting)
+    {
+        return Err(Stop::Wait);
+    }
+    Ok(Said::nothing())
+}
+
+fn events_now(world: &mut World, node: &str, name: &str, args: &Args) -> Tool {
+    if !args.has("--now") {
+        return missing("drbdsetup events2 as a command instead of a stream");
+    }
+    let mut text = String::new();
+    for resource in names(world, node, name)? {
+        for line in view::dump(
+            &view::view(world, node, &resource),
+            "exists",
+            args.has("--statistics"),
+        ) {
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+    text.push_str("exists -\n");
+    Ok(Said::out(text))
+}
+
+fn names(world: &World, node: &str, name: &str) -> Result<Vec<String>, Stop> {
+    let Some(kernel) = world.kernel(node) else {
+        return Ok(Vec::new());
+    };
+    if name.is_empty() || name == "all" {
+        return Ok(kernel.resources.keys().cloned().collect());
+    }
+    if !kernel.resources.contains_key(name) {
+        return fail(10, format!("{name}: No such resource\n"));
+    }
+    Ok(vec![name.to_owned()])
+}
+
+fn status(world: &mut World, node: &str, name: &str, args: &Args) -> Tool {
+    let names = names(world, node, name)?;
+    let v9 = world
+        .kernel(node)
+        .is_some_and(|kernel| kernel.kind == DrbdKind::V9);
+    if args.has("--json") {
+        if !v9 {
+            return fail(20, "status: unrecognized option '--json'\n");
+        }
+        return Ok(Said::out(view::json(world, node, &names)));
+    }
+    if args.has("--verbose") || args.has("--statistics") {
+        return missing("drbdsetup status --verbose as text");
+    }
+    if names.is_empty() {
+        return Ok(Said::out("# No currently configured DRBD found.\n"));
+    }
+    let mut text = String::new();
+    for name in &names {
+        text.push_str(&status_text(world, node, name, v9));
+        text.push('\n');
+    }
+    Ok(Said::out(text))
+}
+
+fn status_text(world: &World, node: &str, name: &str, v9: bool) -> String {
+    let Some(resource) = world.resource(node, name) else {
+        return String::new();
+    };
+    let mut text = format!("{name} role:{}", resource.role);
+    let suspended = view::suspended(resource);
+    if suspended != "no" {
+        text.push_str(&format!(" suspended:{suspended}"));
+    }
+    text.push('\n');
+    let only = resource.volumes.len() == 1 && resource.volumes.contains_key(&0);
+    for (number, volume) in &resource.volumes {
+        let prefix = if only {
+            String::new()
+        } else {
+            format!("volume:{number} ")
+        };
+        text.push_str(&format!("  {prefix}disk:{}", volume.disk));
+        if v9 && volume.disk == Disk::Diskless {
+            text.push_str(if volume.client {
+                " client:yes"
+            } else {
+                " client:no"
+            });
+        }
+        if v9 && !volume.quorum {
+            text.push_str(" quorum:no");
+        }
+        text.push('\n');
+    }
+    for (key, connection) in &resource.connections {
+        if connection.link != Link::Connected {
+            text.push_str(&format!(
+                "  {} connection:{}\n",
+                connection.name, connection.link
+            ));
+            continue;
+        }
+        let role = view::peer_role(world, connection);
+        text.push_str(&format!("  {} role:{role}\n", connection.name));
+        for number in resource.volumes.keys() {
+            let disk = view::peer_disk(world, node, name, *key, connection, *number);
+            let mut line = if only {
+                "    ".to_owned()
+            } else {
+                format!("    volume:{number} ")
+            };
+            if let Some(device) = connection.devices.get(number) {
+                if !v9 || device.repl > Repl::Established {
+                    line.push_str(&format!("replication:{} ", device.repl));
+                }
+                line.push_str(&format!("peer-disk:{disk}"));
+                let left = view::out_of_sync(world, node, name, *key, *number);
+                if let Some(done) = view::done(device, left) {
+                    line.push_str(&format!(" done:{done}"));
+                }
+            }
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+    text
+}
+
+/// Ends every connection of a machine that is being shut down in order.
+pub(crate) fn leave_all(world: &mut World, node: &str) {
+    let names: Vec<String> = world
+        .kernel(node)
+        .map(|k| k.resources.keys().cloned().collect())
+        .unwrap_or_default();
+    for name in names {
+        let keys: Vec<u32> = world
+            .resource(node, &name)
+            .map(|r| r.connections.keys().copied().collect())
+            .unwrap_or_default();
+        for key in keys {
+            link::lose(world, node, &name, key, Loss::Disconnect);
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Files and directories.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+
+use super::content::Blocks;
+
+/// Prefixes whose content does not outlive the kernel.
+const VOLATILE: &[&str] = &["/run/", "/sys/", "/proc/", "/dev/"];
+
+/// The files of a machine. What the seam writes is durable at once; what the kernel shows is gone after a crash.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    files: BTreeMap<String, File>,
+    dirs: BTreeSet<String>,
+    /// Free space for images, by directory on which a file system is mounted.
+    pub(crate) mounts: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum File {
+    Text { content: Vec<u8>, mode: u32 },
+    Image(Image),
+}
+
+/// A big, sparse file behind a loop device.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Image {
+    pub(crate) size_bytes: u64,
+    /// Made by `fallocate`: takes all of its space.
+    pub(crate) allocated: bool,
+    pub(crate) blocks: Blocks,
+}
+
+impl Image {
+    /// Space that the file takes.
+    pub(crate) fn used_bytes(&self) -> u64 {
+        if self.allocated {
+            self.size_bytes
+        } else {
+            self.blocks.len() as u64 * 4096
+        }
+    }
+}
+
+impl Files {
+    pub(crate) fn crash(&mut self) {
+        self.files
+            .retain(|path, _| !VOLATILE.iter().any(|prefix| path.starts_with(prefix)));
+        self.dirs
+            .retain(|path| !VOLATILE.iter().any(|prefix| path.starts_with(prefix)));
+    }
+
+    pub(crate) fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        match self.files.get(path) {
+            Some(File::Text { content, .. }) => Ok(content.clone()),
+            Some(File::Image(_)) => Err(io::Error::other("an image is not read as a whole")),
+            None if self.is_dir(path) => Err(io::Error::from(io::ErrorKind::IsADirectory)),
+            None => Err(io::Error::from(io::ErrorKind::NotFound)),
+        }
+    }
+
+    pub(crate) fn write(&mut self, path: &str, content: &[u8], mode: u32) -> io::Result<()> {
+        let parent = parent(path);
+        if !self.is_dir(parent) {
+            return Err(io::Error::from(io::ErrorKind::NotFound));
+        }
+        self.files.insert(
+            path.to_owned(),
+            File::Text {
+                content: content.to_vec(),
+                mode,
+            },
+        );
+        Ok(())
+    }
+
+    pub(crate) fn write_in_place(&mut self, path: &str, content: &[u8]) -> io::Result<()> {
+        match self.files.get_mut(path) {
+            Some(File::Text { content: old, .. }) => {
+                *old = content.to_vec();
+                Ok(())
+            }
+            Some(File::Image(_)) | None => Err(io::Error::from(io::ErrorKind::NotFound)),
+        }
+    }
+
+    pub(crate) fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
+        let file = self.files.remove(from);
+        let file = file.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        self.files.insert(to.to_owned(), file);
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, path: &str) -> bool {
+        self.files.remove(path).is_some()
+    }
+
+    pub(crate) fn create_dir_all(&mut self, path: &str) {
+        let mut path = path.trim_end_matches('/');
+        while !path.is_empty() {
+            self.dirs.insert(path.to_owned());
+            path = parent(path);
+        }
+    }
+
+    pub(crate) fn is_dir(&self, path: &str) -> bool {
+        let path = path.trim_end_matches('/');
+        // A bare system has these.
+        let given = [
+            "",
+            "/etc",
+            "/var",
+            "/var/lib",
+            "/run",
+            "/tmp",
+            "/dev",
+            "/etc/drbd.d",
+            "/srv",
+        ];
+        given.contains(&path) || self.dirs.contains(path) || self.mounts.contains_key(path)
+    }
+
+    pub(crate) fn list(&self, path: &str) -> io::Result<Vec<String>> {
+        if !self.is_dir(path) {
+            return Err(io::Error::from(io::ErrorKind::NotFound));
+        }
+        let prefix = format!("{}/", path.trim_end_matches('/'));
+        let names: BTreeSet<String> = self
+            .files
+            .keys()
+            .chain(&self.dirs)
+            .filter_map(|full| full.strip_prefix(&prefix))
+            .filter(|name| !name.is_empty() && !name.contains('/'))
+            .map(str::to_owned)
+            .collect();
+        Ok(names.into_iter().collect())
+    }
+
+    /// Paths of all files with this beginning and end.
+    pub(crate) fn matching(&self, prefix: &str, suffix: &str) -> Vec<String> {
+        self.files
+            .keys()
+            .filter(|path| path.starts_with(prefix) && path.ends_with(suffix))
+            .cloned()
+            .collect()
+    }
+
+    /// Everything readable, for comparing machines in tests.
+    pub(crate) fn texts(&self) -> BTreeMap<String, String> {
+        self.files
+            .iter()
+            .filter_map(|(path, file)| match file {
+                File::Text { content, .. } => {
+                    Some((path.clone(), String::from_utf8_lossy(content).into_owned()))
+                }
+                File::Image(_) => None,
+            })
+            .collect()
+    }
+
+    pub(crate) fn mode(&self, path: &str) -> Option<u32> {
+        match self.files.get(path)? {
+            File::Text { mode, .. } => Some(*mode),
+            File::Image(_) => Some(0o600),
+        }
+    }
+
+    pub(crate) fn has_image(&self, path: &str) -> bool {
+        self.image(path).is_some()
+    }
+
+    pub(crate) fn image(&self, path: &str) -> Option<&Image> {
+        match self.files.get(path)? {
+            File::Image(image) => Some(image),
+            File::Text { .. } => None,
+        }
+    }
+
+    pub(crate) fn image_mut(&mut self, path: &str) -> Option<&mut Image> {
+        match self.files.get_mut(path)? {
+            File::Image(image) => Some(image),
+            File::Text { .. } => None,
+        }
+    }
+
+    pub(crate) fn put_image(&mut self, path: &str, image: Image) {
+        self.files.insert(path.to_owned(), File::Image(image));
+    }
+
+    /// The mount that a path lies on, with its size, and what images take there.
+    pub(crate) fn mount_of(&self, path: &str) -> Option<(&str, u64, u64)> {
+        let under =
+            |dir: &str| path == dir || path.starts_with(&format!("{}/", dir.trim_end_matches('/')));
+        let (dir, size_kib) = self
+            .mounts
+            .iter()
+            .filter(|(dir, _)| under(dir))
+            .max_by_key(|(dir, _)| dir.len())?;
+        let used: u64 = self
+            .files
+            .iter()
+            .filter(|(path, _)| path.starts_with(&format!("{dir}/")))
+            .map(|(_, file)| match file {
+                File::Image(image) => image.used_bytes().div_ceil(1024),
+                File::Text { content, .. } => (content.len() as u64).div_ceil(4096) * 4,
+            })
+            .sum();
+        Some((dir, *size_kib, used))
+    }
+}
+
+pub(crate) fn parent(path: &str) -> &str {
+    path.trim_end_matches('/')
+        .rsplit_once('/')
+        .map_or("", |(parent, _)| parent)
+}

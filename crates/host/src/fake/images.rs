@@ -1,0 +1,243 @@
+//! Files as devices: `fallocate`, `truncate`, `losetup`, `stat`, `df`, `cp`.
+
+use super::args::{Args, Options, size_kib};
+use super::files::Image;
+use super::machine::{Dev, LoopDevice, Machine};
+use super::tool::{Dice, Said, Tool, fail, missing};
+
+const FALLOCATE: Options = Options {
+    flags: &["-x|--posix", "-v"],
+    valued: &["-l|--length", "-o"],
+};
+
+/// `fallocate`.
+pub(crate) fn fallocate(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    let args = Args::parse(args, &FALLOCATE)?;
+    let path = args.only()?;
+    let Some(length) = args.value("--length") else {
+        return missing("fallocate without -l");
+    };
+    let kib = size_kib(length, 'b')?;
+    let old = machine.files.image(path).cloned().unwrap_or_default();
+    if let Some((_, size_kib, used_kib)) = machine.files.mount_of(path) {
+        let more = kib.saturating_sub(old.used_bytes() / 1024);
+        if used_kib + more > size_kib {
+            return fail(
+                1,
+                format!("fallocate: {path}: fallocate failed: No space left on device\n"),
+            );
+        }
+    }
+    let size_bytes = old.size_bytes.max(kib * 1024);
+    machine.files.put_image(
+        path,
+        Image {
+            size_bytes,
+            allocated: true,
+            blocks: old.blocks,
+        },
+    );
+    Ok(Said::nothing())
+}
+
+const TRUNCATE: Options = Options {
+    flags: &["-c"],
+    valued: &["-s|--size"],
+};
+
+/// `truncate`.
+pub(crate) fn truncate(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    let args = Args::parse(args, &TRUNCATE)?;
+    let path = args.only()?;
+    let Some(size) = args.value("--size") else {
+        return missing("truncate without -s");
+    };
+    let size_bytes = size_kib(size, 'b')? * 1024;
+    let mut image = machine.files.image(path).cloned().unwrap_or_default();
+    image.size_bytes = size_bytes;
+    image.blocks.split_off(&(size_bytes / 4096));
+    machine.files.put_image(path, image);
+    Ok(Said::nothing())
+}
+
+const LOSETUP: Options = Options {
+    flags: &[
+        "-f|--find",
+        "--show",
+        "-l|--list",
+        "-n|--noheadings",
+        "--raw",
+        "-a|--all",
+        "--nooverlap",
+    ],
+    valued: &[
+        "-O|--output",
+        "-c|--set-capacity",
+        "-d|--detach",
+        "-j|--associated",
+        "--direct-io",
+    ],
+};
+
+/// `losetup`.
+pub(crate) fn losetup(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    let args = Args::parse(args, &LOSETUP)?;
+    let number = |path: &str| {
+        path.strip_prefix("/dev/loop")
+            .and_then(|n| n.parse::<u32>().ok())
+    };
+    if let Some(path) = args.value("--detach") {
+        let Some(number) = number(path).filter(|n| machine.loops.contains_key(n)) else {
+            return fail(
+                1,
+                format!("losetup: {path}: detach failed: No such device or address\n"),
+            );
+        };
+        if machine.user_of(&Dev::Loop(number)).is_some() {
+            // The kernel only promises to detach after the last close, which nobody should rely on.
+            return missing("losetup -d of a device in use");
+        }
+        machine.loops.remove(&number);
+        return Ok(Said::nothing());
+    }
+    if let Some(path) = args.value("--set-capacity") {
+        let size = number(path)
+            .and_then(|n| machine.loops.get(&n))
+            .and_then(|device| machine.files.image(&device.file))
+            .map(|image| image.size_bytes);
+        let device = number(path).and_then(|n| machine.loops.get_mut(&n));
+        let (Some(size), Some(device)) = (size, device) else {
+            return fail(
+                1,
+                format!("losetup: {path}: set capacity failed: No such device\n"),
+            );
+        };
+        device.size_bytes = size;
+        return Ok(Said::nothing());
+    }
+    if args.has("--find") && args.has("--show") {
+        let path = args.only()?;
+        let Some(image) = machine.files.image(path) else {
+            return fail(
+                1,
+                format!(
+                    "losetup: {path}: failed to set up loop device: No such file or directory\n"
+                ),
+            );
+        };
+        let size_bytes = image.size_bytes / 512 * 512;
+        let free = (0..).find(|n| !machine.loops.contains_key(n)).unwrap_or(0);
+        machine.loops.insert(
+            free,
+            LoopDevice {
+                file: path.to_owned(),
+                size_bytes,
+            },
+        );
+        return Ok(Said::out(format!("/dev/loop{free}\n")));
+    }
+    if args.has("--list") {
+        return list(machine, &args);
+    }
+    missing("losetup in this form")
+}
+
+fn list(machine: &Machine, args: &Args) -> Tool {
+    if !args.has("--noheadings") || !args.has("--raw") {
+        return missing("losetup -l without -n --raw");
+    }
+    let columns: Vec<&str> = args
+        .value("--output")
+        .unwrap_or("NAME,BACK-FILE")
+        .split(',')
+        .collect();
+    let mut text = String::new();
+    for (number, device) in &machine.loops {
+        let mut cells = Vec::new();
+        for column in &columns {
+            cells.push(match *column {
+                "NAME" => format!("/dev/loop{number}"),
+                "BACK-FILE" if machine.files.has_image(&device.file) => device.file.clone(),
+                "BACK-FILE" => format!("{} (deleted)", device.file),
+                other => return missing(format!("losetup -O {other}")),
+            });
+        }
+        text.push_str(&cells.join(" "));
+        text.push('\n');
+    }
+    Ok(Said::out(text))
+}
+
+const STAT: Options = Options {
+    flags: &["-L|--dereference"],
+    valued: &["-c|--format"],
+};
+
+/// `stat -c`, for sizes.
+pub(crate) fn stat(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    let args = Args::parse(args, &STAT)?;
+    let path = args.only()?;
+    let (size, used) = match machine.files.image(path) {
+        Some(image) => (image.size_bytes, image.used_bytes()),
+        None => match machine.files.read(path) {
+            Ok(content) => (
+                content.len() as u64,
+                (content.len() as u64).next_multiple_of(4096),
+            ),
+            Err(_) => {
+                return fail(
+                    1,
+                    format!("stat: cannot statx '{path}': No such file or directory\n"),
+                );
+            }
+        },
+    };
+    match args.value("--format") {
+        Some("%s %b %B") => Ok(Said::out(format!("{size} {} 512\n", used / 512))),
+        Some("%s") => Ok(Said::out(format!("{size}\n"))),
+        other => missing(format!("stat -c {other:?}")),
+    }
+}
+
+const DF: Options = Options {
+    flags: &[],
+    valued: &["-B|--block-size", "--output"],
+};
+
+/// `df --output=size,avail`.
+pub(crate) fn df(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    let args = Args::parse(args, &DF)?;
+    let path = args.only()?;
+    let Some((_, size_kib, used_kib)) = machine.files.mount_of(path) else {
+        return fail(1, format!("df: {path}: No such file or directory\n"));
+    };
+    let (size, free) = (size_kib * 1024, size_kib.saturating_sub(used_kib) * 1024);
+    match (args.value("--block-size"), args.value("--output")) {
+        (Some("1"), Some("size,avail")) => Ok(Said::out(format!(
+            "{:>12} {:>12}\n{size:>12} {free:>12}\n",
+            "1B-blocks", "Avail"
+        ))),
+        other => missing(format!("df {other:?}")),
+    }
+}
+
+const CP: Options = Options {
+    flags: &["-f"],
+    valued: &["--reflink", "--sparse"],
+};
+
+/// `cp` of an image.
+pub(crate) fn cp(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    let args = Args::parse(args, &CP)?;
+    let [from, to] = args.positional() else {
+        return missing("cp");
+    };
+    let Some(image) = machine.files.image(from).cloned() else {
+        return fail(
+            1,
+            format!("cp: cannot stat '{from}': No such file or directory\n"),
+        );
+    };
+    machine.files.put_image(to, image);
+    Ok(Said::nothing())
+}

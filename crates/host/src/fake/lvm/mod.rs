@@ -1,0 +1,295 @@
+//! LVM: volume groups, thick and thin volumes, snapshots.
+
+mod change;
+mod report;
+mod setup;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub(crate) use change::{lvchange, lvconvert, lvcreate, lvremove, lvrename, lvresize};
+pub(crate) use report::{lvs, pvdisplay, pvs, vgs};
+pub(crate) use setup::{lvmconfig, pvcreate, pvremove, vgcreate, vgremove};
+
+use super::content::{BLOCK_BYTES, Block, Blocks};
+use super::machine::{IoFault, set};
+
+const KIB_PER_BLOCK: u64 = 4;
+
+/// All volume groups of a machine.
+#[derive(Debug, Default)]
+pub(crate) struct Lvm {
+    pub(crate) vgs: BTreeMap<String, Vg>,
+    /// Physical volumes that belong to no group yet.
+    pub(crate) spare_pvs: BTreeSet<String>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Vg {
+    pub(crate) uuid: String,
+    pub(crate) extent_kib: u64,
+    /// Physical volumes and their extents; one pool of extents is enough here.
+    pub(crate) pvs: BTreeMap<String, u64>,
+    /// Extents without owner.
+    pub(crate) free: BTreeSet<u64>,
+    /// What is left on extents without owner: a new volume finds it there.
+    pub(crate) stale: BTreeMap<u64, Blocks>,
+    pub(crate) lvs: BTreeMap<String, Lv>,
+    pub(crate) tags: BTreeSet<String>,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Lv {
+    pub(crate) uuid: String,
+    pub(crate) kind: LvKind,
+    pub(crate) size_kib: u64,
+    pub(crate) blocks: Blocks,
+    pub(crate) tags: BTreeSet<String>,
+    pub(crate) active: bool,
+    pub(crate) read_only: bool,
+    pub(crate) skip_activation: bool,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum LvKind {
+    Thick {
+        extents: Vec<u64>,
+    },
+    /// An old-style snapshot, which owns extents for what changes.
+    CowSnapshot {
+        origin: String,
+        extents: Vec<u64>,
+    },
+    ThinPool(ThinPool),
+    Thin {
+        pool: String,
+        origin: Option<String>,
+        /// The volume's chunks and what in the pool they share.
+        chunks: BTreeMap<u64, u64>,
+    },
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct ThinPool {
+    pub(crate) extents: Vec<u64>,
+    pub(crate) chunk_kib: u64,
+    pub(crate) metadata_kib: u64,
+    pub(crate) zero: bool,
+    /// How many volumes share each allocated chunk.
+    pub(crate) shares: BTreeMap<u64, u32>,
+    pub(crate) next_chunk: u64,
+}
+
+impl ThinPool {
+    pub(crate) fn used_kib(&self) -> u64 {
+        self.shares.len() as u64 * self.chunk_kib
+    }
+
+    fn release(&mut self, chunk: u64) {
+        if let Some(count) = self.shares.get_mut(&chunk) {
+            *count -= 1;
+            if *count == 0 {
+                self.shares.remove(&chunk);
+            }
+        }
+    }
+}
+
+impl Vg {
+    pub(crate) fn blocks_per_extent(&self) -> u64 {
+        self.extent_kib / KIB_PER_BLOCK
+    }
+
+    pub(crate) fn extents_for(&self, kib: u64) -> u64 {
+        kib.div_ceil(self.extent_kib)
+    }
+
+    pub(crate) fn total_extents(&self) -> u64 {
+        self.pvs.values().sum()
+    }
+
+    /// Takes free extents, lowest first.
+    pub(crate) fn take(&mut self, count: u64) -> Option<Vec<u64>> {
+        if (self.free.len() as u64) < count {
+            return None;
+        }
+        Some((0..count).filter_map(|_| self.free.pop_first()).collect())
+    }
+
+    /// What lies on these extents, as blocks of a volume whose extent number `first` is the first of them.
+    pub(crate) fn pick_up(&mut self, extents: &[u64], first: u64) -> Blocks {
+        let per_extent = self.blocks_per_extent();
+        let mut found = Blocks::new();
+        for (i, extent) in extents.iter().enumerate() {
+            let base = (first + i as u64) * per_extent;
+            for (block, content) in self.stale.remove(extent).unwrap_or_default() {
+                found.insert(base + block, content);
+            }
+        }
+        found
+    }
+
+    /// Gives extents back, with what is on them.
+    pub(crate) fn give_back(&mut self, extents: &[u64], mut blocks: Blocks) {
+        let per_extent = self.blocks_per_extent();
+        for (i, extent) in extents.iter().enumerate() {
+            let base = i as u64 * per_extent;
+            let later = blocks.split_off(&(base + per_extent));
+            let left: Blocks = blocks
+                .into_iter()
+                .map(|(block, c)| (block - base, c))
+                .collect();
+            if !left.is_empty() {
+                self.stale.insert(*extent, left);
+            }
+            blocks = later;
+            self.free.insert(*extent);
+        }
+    }
+
+    pub(crate) fn pool_mut(&mut self, name: &str) -> Option<&mut ThinPool> {
+        match &mut self.lvs.get_mut(name)?.kind {
+            LvKind::ThinPool(pool) => Some(pool),
+            LvKind::Thick { .. } | LvKind::CowSnapshot { .. } | LvKind::Thin { .. } => None,
+        }
+    }
+
+    pub(crate) fn pool(&self, name: &str) -> Option<&ThinPool> {
+        match &self.lvs.get(name)?.kind {
+            LvKind::ThinPool(pool) => Some(pool),
+            LvKind::Thick { .. } | LvKind::CowSnapshot { .. } | LvKind::Thin { .. } => None,
+        }
+    }
+
+    /// Removes a volume; what a thick one held stays on its extents.
+    pub(crate) fn remove(&mut self, name: &str) {
+        let Some(lv) = self.lvs.remove(name) else {
+            return;
+        };
+        match lv.kind {
+            LvKind::Thick { extents } => self.give_back(&extents, lv.blocks),
+            LvKind::CowSnapshot { extents, .. } => self.give_back(&extents, Blocks::new()),
+            LvKind::ThinPool(pool) => {
+                self.lvs.retain(
+                    |_, lv| !matches!(&lv.kind, LvKind::Thin { pool: of, .. } if of == name),
+                );
+                self.give_back(&pool.extents, Blocks::new());
+            }
+            LvKind::Thin { pool, chunks, .. } => {
+                if let Some(pool) = self.pool_mut(&pool) {
+                    for chunk in chunks.values() {
+                        pool.release(*chunk);
+                    }
+                }
+                for other in self.lvs.values_mut() {
+                    if let LvKind::Thin { origin, .. } = &mut other.kind
+                        && origin.as_deref() == Some(name)
+                    {
+                        *origin = None;
+                    }
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, name: &str, block: u64, content: Option<Block>) -> Result<(), IoFault> {
+        let lv = self.lvs.get_mut(name).ok_or(IoFault)?;
+        if lv.read_only {
+            return Err(IoFault);
+        }
+        if let LvKind::Thin { pool, .. } = &lv.kind {
+            let pool = pool.clone();
+            // Zeros to where nothing is need no space: the pool knows that it reads as zeros.
+            if content.is_some() || lv.blocks.contains_key(&block) {
+                self.own_chunk(name, &pool, block)?;
+            }
+        }
+        let lv = self.lvs.get_mut(name).ok_or(IoFault)?;
+        set(&mut lv.blocks, block, content);
+        Ok(())
+    }
+
+    /// Makes the chunk that a block lies in one that only this volume uses.
+    fn own_chunk(&mut self, name: &str, pool_name: &str, block: u64) -> Result<(), IoFault> {
+        let pool_kib = self.lvs.get(pool_name).ok_or(IoFault)?.size_kib;
+        let pool = self.pool_mut(pool_name).ok_or(IoFault)?;
+        let chunk = block / (pool.chunk_kib / KIB_PER_BLOCK).max(1);
+        let fits = pool.used_kib() + pool.chunk_kib <= pool_kib;
+        let next = pool.next_chunk;
+        let LvKind::Thin { chunks, .. } = &self.lvs.get(name).ok_or(IoFault)?.kind else {
+            return Err(IoFault);
+        };
+        let current = chunks.get(&chunk).copied();
+        let pool = self.pool_mut(pool_name).ok_or(IoFault)?;
+        if current.is_some_and(|c| pool.shares.get(&c) == Some(&1)) {
+            return Ok(());
+        }
+        if !fits {
+            return Err(IoFault);
+        }
+        if let Some(shared) = current {
+            pool.release(shared);
+        }
+        pool.next_chunk += 1;
+        pool.shares.insert(next, 1);
+        if let LvKind::Thin { chunks, .. } = &mut self.lvs.get_mut(name).ok_or(IoFault)?.kind {
+            chunks.insert(chunk, next);
+        }
+        Ok(())
+    }
+}
+
+impl Lvm {
+    pub(crate) fn lv(&self, vg: &str, lv: &str) -> Option<&Lv> {
+        self.vgs.get(vg)?.lvs.get(lv)
+    }
+
+    pub(crate) fn is_active(&self, vg: &str, lv: &str) -> bool {
+        self.lv(vg, lv)
+            .is_some_and(|lv| lv.active && !matches!(lv.kind, LvKind::ThinPool(_)))
+    }
+
+    pub(crate) fn pvs_of(&self, vg: &str) -> Vec<String> {
+        self.vgs
+            .get(vg)
+            .map(|vg| vg.pvs.keys().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// The active volume that device mapper calls this.
+    pub(crate) fn by_dm_name(&self, name: &str) -> Option<(String, String)> {
+        for (vg_name, vg) in &self.vgs {
+            for lv_name in vg.lvs.keys() {
+                if dm_name(vg_name, lv_name) == name && self.is_active(vg_name, lv_name) {
+                    return Some((vg_name.clone(), lv_name.clone()));
+                }
+            }
+        }
+        None
+    }
+
+    pub(crate) fn activate_at_boot(&mut self) {
+        for lv in self.vgs.values_mut().flat_map(|vg| vg.lvs.values_mut()) {
+            lv.active = !lv.skip_activation;
+        }
+    }
+
+    pub(crate) fn put(
+        &mut self,
+        vg: &str,
+        lv: &str,
+        block: u64,
+        content: Option<Block>,
+    ) -> Result<(), IoFault> {
+        self.vgs.get_mut(vg).ok_or(IoFault)?.put(lv, block, content)
+    }
+}
+
+/// Device mapper's name: dashes within names are doubled.
+pub(crate) fn dm_name(vg: &str, lv: &str) -> String {
+    format!("{}-{}", vg.replace('-', "--"), lv.replace('-', "--"))
+}
+
+/// The blocks of a volume that has shrunk to this size.
+pub(crate) fn cut(blocks: &mut Blocks, size_kib: u64) {
+    blocks.split_off(&(size_kib * 1024 / BLOCK_BYTES));
+}

@@ -1,0 +1,383 @@
+//! One machine: its disks, volumes, files, mappings and kernel.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::content::{BLOCK_BYTES, Block, Blocks};
+use super::crypt::Mapping;
+use super::drbd::Kernel;
+use super::files::Files;
+use super::lvm::Lvm;
+use super::zfs::Zfs;
+
+/// Everything of one machine. What a crash loses is reset by [`Machine::crash`].
+#[derive(Debug)]
+pub(crate) struct Machine {
+    pub(crate) uname: String,
+    pub(crate) addresses: BTreeSet<String>,
+    pub(crate) up: bool,
+    /// Counts boots; whatever was started during an earlier one is gone.
+    pub(crate) boot: u64,
+    /// Programs that are not installed.
+    pub(crate) missing_tools: BTreeSet<String>,
+    /// Ports that something other than DRBD listens on, and what.
+    pub(crate) busy_ports: BTreeMap<u16, String>,
+    /// Devices that answer every access with an I/O error, by path.
+    pub(crate) broken: BTreeSet<String>,
+    pub(crate) disks: BTreeMap<String, Disk>,
+    pub(crate) lvm: Lvm,
+    pub(crate) zfs: Zfs,
+    pub(crate) files: Files,
+    /// Loop devices: number to file.
+    pub(crate) loops: BTreeMap<u32, LoopDevice>,
+    /// Open crypt mappings, by name.
+    pub(crate) crypts: BTreeMap<String, Mapping>,
+    /// Devices that an application holds open, and how often.
+    pub(crate) opened: BTreeMap<Dev, u32>,
+    pub(crate) modules: BTreeSet<String>,
+    pub(crate) drbd: Kernel,
+}
+
+/// A whole disk.
+#[derive(Debug)]
+pub(crate) struct Disk {
+    pub(crate) size_kib: u64,
+    /// The volume group or zpool on it, as `blkid` would call its type.
+    pub(crate) used_by: Option<&'static str>,
+    pub(crate) blocks: Blocks,
+}
+
+#[derive(Debug)]
+pub(crate) struct LoopDevice {
+    pub(crate) file: String,
+    /// The device keeps its size until told to look again.
+    pub(crate) size_bytes: u64,
+}
+
+/// A block device, by what is behind its path.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Dev {
+    Disk(String),
+    Lv(String, String),
+    Zvol(String),
+    Loop(u32),
+    Crypt(String),
+    Drbd(u32),
+}
+
+/// An access failed with an I/O error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct IoFault;
+
+impl Machine {
+    pub(crate) fn new(uname: &str, drbd: Kernel) -> Self {
+        Machine {
+            uname: uname.to_owned(),
+            addresses: BTreeSet::new(),
+            up: true,
+            boot: 1,
+            missing_tools: BTreeSet::new(),
+            busy_ports: BTreeMap::new(),
+            broken: BTreeSet::new(),
+            disks: BTreeMap::new(),
+            lvm: Lvm::default(),
+            zfs: Zfs::default(),
+            files: Files::default(),
+            loops: BTreeMap::new(),
+            crypts: BTreeMap::new(),
+            opened: BTreeMap::new(),
+            modules: BTreeSet::new(),
+            drbd,
+        }
+    }
+
+    /// Loses everything that is not on disk.
+    pub(crate) fn crash(&mut self) {
+        self.up = false;
+        self.loops.clear();
+        self.crypts.clear();
+        self.opened.clear();
+        self.modules.clear();
+        self.files.crash();
+        self.drbd.crash();
+    }
+
+    /// Starts again: logical volumes that do not ask to be skipped and zvols appear.
+    pub(crate) fn boot(&mut self) {
+        self.up = true;
+        self.boot += 1;
+        self.lvm.activate_at_boot();
+    }
+
+    /// The device at a path, if there is one.
+    pub(crate) fn device(&self, path: &str) -> Option<Dev> {
+        if self.disks.contains_key(path) {
+            return Some(Dev::Disk(path.to_owned()));
+        }
+        let name = path.strip_prefix("/dev/")?;
+        if let Some(zvol) = name.strip_prefix("zvol/") {
+            return self.zfs.is_volume(zvol).then(|| Dev::Zvol(zvol.to_owned()));
+        }
+        if let Some(mapped) = name.strip_prefix("mapper/") {
+            if self.crypts.contains_key(mapped) {
+                return Some(Dev::Crypt(mapped.to_owned()));
+            }
+            return self.lvm.by_dm_name(mapped).map(|(vg, lv)| Dev::Lv(vg, lv));
+        }
+        if let Some(number) = name.strip_prefix("loop") {
+            let number = number.parse().ok()?;
+            return self
+                .loops
+                .contains_key(&number)
+                .then_some(Dev::Loop(number));
+        }
+        if let Some(minor) = name.strip_prefix("drbd") {
+            let minor = minor.parse().ok()?;
+            return self.drbd.has_minor(minor).then_some(Dev::Drbd(minor));
+        }
+        let (vg, lv) = name.split_once('/')?;
+        self.lvm
+            .is_active(vg, lv)
+            .then(|| Dev::Lv(vg.to_owned(), lv.to_owned()))
+    }
+
+    /// The usual path of a device.
+    pub(crate) fn path(&self, dev: &Dev) -> String {
+        match dev {
+            Dev::Disk(path) => path.clone(),
+            Dev::Lv(vg, lv) => format!("/dev/{vg}/{lv}"),
+            Dev::Zvol(name) => format!("/dev/zvol/{name}"),
+            Dev::Loop(number) => format!("/dev/loop{number}"),
+            Dev::Crypt(name) => format!("/dev/mapper/{name}"),
+            Dev::Drbd(minor) => format!("/dev/drbd{minor}"),
+        }
+    }
+
+    /// Size in bytes; zero for a DRBD device without data.
+    pub(crate) fn size_bytes(&self, dev: &Dev) -> u64 {
+        match dev {
+            Dev::Disk(path) => self.disks.get(path).map_or(0, |disk| disk.size_kib * 1024),
+            Dev::Lv(vg, lv) => self.lvm.lv(vg, lv).map_or(0, |lv| lv.size_kib * 1024),
+            Dev::Zvol(name) => self.zfs.volume_size_bytes(name).unwrap_or(0),
+            Dev::Loop(number) => self.loops.get(number).map_or(0, |l| l.size_bytes),
+            Dev::Crypt(name) => self.crypts.get(name).map_or(0, |mapping| {
+                self.size_bytes(&mapping.backing)
+                    .saturating_sub(mapping.offset_blocks * BLOCK_BYTES)
+            }),
+            Dev::Drbd(minor) => self.drbd.size_kib(*minor) * 1024,
+        }
+    }
+
+    /// Whether a device or anything below it has failed.
+    pub(crate) fn is_broken(&self, dev: &Dev) -> bool {
+        if self.broken.contains(&self.path(dev)) {
+            return true;
+        }
+        match dev {
+            Dev::Lv(vg, _) => self
+                .lvm
+                .pvs_of(vg)
+                .iter()
+                .any(|pv| self.broken.contains(pv)),
+            Dev::Crypt(name) => self
+                .crypts
+                .get(name)
+                .is_none_or(|mapping| self.is_broken(&mapping.backing)),
+            Dev::Loop(number) => self
+                .loops
+                .get(number)
+                .is_none_or(|l| !self.files.has_image(&l.file)),
+            Dev::Disk(_) | Dev::Zvol(_) | Dev::Drbd(_) => false,
+        }
+    }
+
+    /// Reads a block; DRBD devices are read through the kernel, not here.
+    pub(crate) fn get(&self, dev: &Dev, block: u64) -> Result<Option<Block>, IoFault> {
+        if self.is_broken(dev) {
+            return Err(IoFault);
+        }
+        match dev {
+            Dev::Disk(path) => Ok(self
+                .disks
+                .get(path)
+                .ok_or(IoFault)?
+                .blocks
+                .get(&block)
+                .cloned()),
+            Dev::Lv(vg, lv) => Ok(self
+                .lvm
+                .lv(vg, lv)
+                .ok_or(IoFault)?
+                .blocks
+                .get(&block)
+                .cloned()),
+            Dev::Zvol(name) => self.zfs.get(name, block),
+            Dev::Loop(number) => {
+                let file = &self.loops.get(number).ok_or(IoFault)?.file;
+                Ok(self
+                    .files
+                    .image(file)
+                    .ok_or(IoFault)?
+                    .blocks
+                    .get(&block)
+                    .cloned())
+            }
+            Dev::Crypt(name) => {
+                let mapping = self.crypts.get(name).ok_or(IoFault)?;
+                self.get(&mapping.backing, block + mapping.offset_blocks)
+            }
+            Dev::Drbd(_) => Err(IoFault),
+        }
+    }
+
+    /// Writes a block; `None` is zeros.
+    pub(crate) fn put(
+        &mut self,
+        dev: &Dev,
+        block: u64,
+        content: Option<Block>,
+    ) -> Result<(), IoFault> {
+        if self.is_broken(dev) || (block + 1) * BLOCK_BYTES > self.size_bytes(dev) {
+            return Err(IoFault);
+        }
+        match dev {
+            Dev::Disk(path) => {
+                set(
+                    &mut self.disks.get_mut(path).ok_or(IoFault)?.blocks,
+                    block,
+                    content,
+                );
+                Ok(())
+            }
+            Dev::Lv(vg, lv) => self.lvm.put(vg, lv, block, content),
+            Dev::Zvol(name) => self.zfs.put(name, block, content),
+            Dev::Loop(number) => {
+                let file = self.loops.get(number).ok_or(IoFault)?.file.clone();
+                set(
+                    &mut self.files.image_mut(&file).ok_or(IoFault)?.blocks,
+                    block,
+                    content,
+                );
+                Ok(())
+            }
+            Dev::Crypt(name) => {
+                let mapping = self.crypts.get(name).ok_or(IoFault)?;
+                let (backing, offset) = (mapping.backing.clone(), mapping.offset_blocks);
+                self.put(&backing, block + offset, content)
+            }
+            Dev::Drbd(_) => Err(IoFault),
+        }
+    }
+
+    /// A block as it is, without going through what could fail on the way: for metadata.
+    pub(crate) fn block(&self, dev: &Dev, block: u64) -> Option<&Block> {
+        if self.is_broken(dev) {
+            return None;
+        }
+        match dev {
+            Dev::Disk(path) => self.disks.get(path)?.blocks.get(&block),
+            Dev::Lv(vg, lv) => self.lvm.lv(vg, lv)?.blocks.get(&block),
+            Dev::Zvol(name) => self.zfs.block(name, block),
+            Dev::Loop(number) => self
+                .files
+                .image(&self.loops.get(number)?.file)?
+                .blocks
+                .get(&block),
+            Dev::Crypt(name) => {
+                let mapping = self.crypts.get(name)?;
+                self.block(&mapping.backing, block + mapping.offset_blocks)
+            }
+            Dev::Drbd(_) => None,
+        }
+    }
+
+    /// The same, to change.
+    pub(crate) fn block_mut(&mut self, dev: &Dev, block: u64) -> Option<&mut Block> {
+        if self.is_broken(dev) {
+            return None;
+        }
+        match dev {
+            Dev::Disk(path) => self.disks.get_mut(path)?.blocks.get_mut(&block),
+            Dev::Lv(vg, lv) => self
+                .lvm
+                .vgs
+                .get_mut(vg)?
+                .lvs
+                .get_mut(lv)?
+                .blocks
+                .get_mut(&block),
+            Dev::Zvol(name) => self.zfs.block_mut(name, block),
+            Dev::Loop(number) => {
+                let file = self.loops.get(number)?.file.clone();
+                self.files.image_mut(&file)?.blocks.get_mut(&block)
+            }
+            Dev::Crypt(name) => {
+                let mapping = self.crypts.get(name)?;
+                let (backing, offset) = (mapping.backing.clone(), mapping.offset_blocks);
+                self.block_mut(&backing, block + offset)
+            }
+            Dev::Drbd(_) => None,
+        }
+    }
+
+    /// Whether this is one of the machine's addresses; given as `ipv4:1.2.3.4:7000`.
+    pub(crate) fn has_address(&self, address: &str) -> bool {
+        let host = address
+            .strip_prefix("ipv4:")
+            .or_else(|| address.strip_prefix("ipv6:"))
+            .unwrap_or(address)
+            .rsplit_once(':')
+            .map_or("", |(host, _)| host);
+        self.addresses.contains(host.trim_matches(['[', ']']))
+    }
+
+    /// Everything on a device that is not zeros.
+    pub(crate) fn blocks(&self, dev: &Dev) -> Result<Blocks, IoFault> {
+        if self.is_broken(dev) {
+            return Err(IoFault);
+        }
+        match dev {
+            Dev::Disk(path) => Ok(self.disks.get(path).ok_or(IoFault)?.blocks.clone()),
+            Dev::Lv(vg, lv) => Ok(self.lvm.lv(vg, lv).ok_or(IoFault)?.blocks.clone()),
+            Dev::Zvol(name) => self.zfs.blocks(name),
+            Dev::Loop(number) => {
+                let file = &self.loops.get(number).ok_or(IoFault)?.file;
+                Ok(self.files.image(file).ok_or(IoFault)?.blocks.clone())
+            }
+            Dev::Crypt(name) => {
+                let mapping = self.crypts.get(name).ok_or(IoFault)?;
+                let below = self.blocks(&mapping.backing)?;
+                let offset = mapping.offset_blocks;
+                Ok(below
+                    .into_iter()
+                    .filter_map(|(b, c)| Some((b.checked_sub(offset)?, c)))
+                    .collect())
+            }
+            Dev::Drbd(_) => Err(IoFault),
+        }
+    }
+
+    /// Who uses a device, in words; a used device cannot be removed.
+    pub(crate) fn user_of(&self, dev: &Dev) -> Option<String> {
+        if self.opened.get(dev).is_some_and(|count| *count > 0) {
+            return Some("an application".to_owned());
+        }
+        let crypt = self
+            .crypts
+            .iter()
+            .find(|(_, mapping)| mapping.backing == *dev);
+        if let Some((name, _)) = crypt {
+            return Some(format!("crypt mapping {name}"));
+        }
+        self.drbd
+            .user_of_backing(dev)
+            .map(|resource| format!("DRBD resource {resource}"))
+    }
+}
+
+/// Sets or clears a block.
+pub(crate) fn set(blocks: &mut Blocks, block: u64, content: Option<Block>) {
+    match content {
+        Some(content) => blocks.insert(block, content),
+        None => blocks.remove(&block),
+    };
+}

@@ -1,0 +1,101 @@
+//! Which program is which function.
+
+use super::machine::Machine;
+use super::tool::{Dice, Said, Stop, Tool, fail, missing};
+use super::world::World;
+use super::{block_tools, crypt, drbd, images, lvm, zfs};
+
+/// A tool that sees nothing but its own machine.
+type Local = fn(&mut Machine, &mut Dice, &[String]) -> Tool;
+
+const LOCAL: &[(&str, Local)] = &[
+    ("lvs", lvm::lvs),
+    ("vgs", lvm::vgs),
+    ("pvs", lvm::pvs),
+    ("pvdisplay", lvm::pvdisplay),
+    ("lvcreate", lvm::lvcreate),
+    ("lvremove", lvm::lvremove),
+    ("lvresize", lvm::lvresize),
+    ("lvextend", lvm::lvresize),
+    ("lvreduce", lvm::lvresize),
+    ("lvrename", lvm::lvrename),
+    ("lvchange", lvm::lvchange),
+    ("lvconvert", lvm::lvconvert),
+    ("pvcreate", lvm::pvcreate),
+    ("pvremove", lvm::pvremove),
+    ("vgcreate", lvm::vgcreate),
+    ("vgremove", lvm::vgremove),
+    ("lvm", lvm::lvmconfig),
+    ("zfs", zfs::zfs),
+    ("zpool", zfs::zpool),
+    ("fallocate", images::fallocate),
+    ("truncate", images::truncate),
+    ("losetup", images::losetup),
+    ("stat", images::stat),
+    ("df", images::df),
+    ("cp", images::cp),
+    ("wipefs", block_tools::wipefs),
+    ("blockdev", block_tools::blockdev),
+    ("lsblk", block_tools::lsblk),
+    ("dmsetup", block_tools::dmsetup),
+    ("dd", block_tools::dd),
+    ("shred", block_tools::shred),
+    ("modprobe", modprobe),
+    ("udevadm", udevadm),
+];
+
+/// Runs a program on a node.
+pub(crate) fn run(
+    world: &mut World,
+    node: &str,
+    program: &str,
+    args: &[String],
+    stdin: &[u8],
+) -> Tool {
+    match program {
+        "drbdadm" => return drbd::drbdadm(world, node, args),
+        "drbdsetup" => return drbd::drbdsetup(world, node, args),
+        "drbdmeta" => return drbd::drbdmeta(world, node, args),
+        "blkid" => return block_tools::blkid(world, node, args),
+        "mkfs.ext4" => return block_tools::mkfs(world, node, "ext4", args),
+        "mkfs.xfs" => return block_tools::mkfs(world, node, "xfs", args),
+        _ => {}
+    }
+    let World { machines, dice, .. } = world;
+    let Some(machine) = machines.get_mut(node) else {
+        return missing("a program nowhere");
+    };
+    if program == "cryptsetup" {
+        return crypt::cryptsetup(machine, dice, args, stdin);
+    }
+    match LOCAL.iter().find(|(name, _)| *name == program) {
+        Some((_, tool)) => tool(machine, dice, args),
+        None => missing(format!("program {program}")),
+    }
+}
+
+fn modprobe(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    for name in args.iter().filter(|arg| !arg.starts_with('-')) {
+        if machine.missing_tools.contains(&format!("module {name}")) {
+            return fail(
+                1,
+                format!(
+                    "modprobe: FATAL: Module {name} not found in directory /lib/modules/6.1.0\n"
+                ),
+            );
+        }
+        machine.modules.insert(name.clone());
+    }
+    Ok(Said::nothing())
+}
+
+fn udevadm(_: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    match args.first().map(String::as_str) {
+        // Devices are there at once.
+        Some("settle" | "trigger") => Ok(Said::nothing()),
+        Some("--version") => Ok(Said::out("252\n")),
+        other => Err(Stop::Missing(super::args::Missing::new(format!(
+            "udevadm {other:?}"
+        )))),
+    }
+}

@@ -1,0 +1,99 @@
+//! Signatures on devices: what `blkid` finds, `wipefs` wipes and `mkfs` writes.
+
+use super::content::{BLOCK_BYTES, Block};
+use super::machine::{Dev, Machine};
+
+/// A signature by `blkid`'s name for it, and where it is.
+pub(crate) struct Signature {
+    pub(crate) kind: &'static str,
+    pub(crate) usage: &'static str,
+    pub(crate) block: u64,
+    pub(crate) offset_bytes: u64,
+}
+
+/// Magic bytes within the first block: type, usage, offset, magic.
+const AT_START: &[(&str, &str, usize, &[u8])] = &[
+    ("crypto_LUKS", "crypto", 0, b"LUKS\xba\xbe"),
+    ("xfs", "filesystem", 0, b"XFSB"),
+    ("ext4", "filesystem", 0x438, &[0x53, 0xef]),
+    ("LVM2_member", "raid", 512, b"LABELONE"),
+    ("bcache", "other", 24, &[0xc6, 0x85, 0x73, 0xf6]),
+];
+
+/// The last whole block of a device, where internal DRBD metadata has its superblock.
+pub(crate) fn last_block(size_bytes: u64) -> Option<u64> {
+    (size_bytes / BLOCK_BYTES).checked_sub(1)
+}
+
+/// All signatures on a device.
+pub(crate) fn find(machine: &Machine, dev: &Dev) -> Vec<Signature> {
+    let mut found = Vec::new();
+    if let Dev::Disk(path) = dev
+        && let Some(kind) = machine.disks.get(path).and_then(|disk| disk.used_by)
+    {
+        let usage = if kind == "zfs_member" {
+            "filesystem"
+        } else {
+            "raid"
+        };
+        found.push(Signature {
+            kind,
+            usage,
+            block: 0,
+            offset_bytes: 512,
+        });
+    }
+    if let Ok(Some(block)) = machine.get(dev, 0) {
+        let bytes = block.bytes();
+        for (kind, usage, at, magic) in AT_START {
+            if bytes[*at..].starts_with(magic) {
+                let offset_bytes = *at as u64;
+                found.push(Signature {
+                    kind,
+                    usage,
+                    block: 0,
+                    offset_bytes,
+                });
+            }
+        }
+        // External metadata.
+        if matches!(block, Block::Metadata(_)) {
+            found.push(Signature {
+                kind: "drbd",
+                usage: "raid",
+                block: 0,
+                offset_bytes: 0,
+            });
+        }
+    }
+    if let Some(last) = last_block(machine.size_bytes(dev)).filter(|last| *last > 0)
+        && let Ok(Some(Block::Metadata(_))) = machine.get(dev, last)
+    {
+        let offset_bytes = last * BLOCK_BYTES;
+        found.push(Signature {
+            kind: "drbd",
+            usage: "raid",
+            block: last,
+            offset_bytes,
+        });
+    }
+    found
+}
+
+/// Removes all signatures.
+pub(crate) fn wipe(machine: &mut Machine, dev: &Dev) {
+    for signature in find(machine, dev) {
+        // A device that fails is not wiped; the next access will tell.
+        let _failed = machine.put(dev, signature.block, None);
+    }
+}
+
+/// The first block of a fresh file system or mapping.
+pub(crate) fn first_block(kind: &str, marker: u64) -> Option<Block> {
+    let (_, _, at, magic) = AT_START.iter().find(|(name, ..)| *name == kind)?;
+    let mut bytes = vec![0; BLOCK_BYTES as usize];
+    bytes[*at..*at + magic.len()].copy_from_slice(magic);
+    // Tells one file system from another of the same kind.
+    bytes[2048..2056].copy_from_slice(&marker.to_le_bytes());
+    Block::of(&bytes)
+}

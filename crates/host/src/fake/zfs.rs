@@ -1,0 +1,696 @@
+//! ZFS: pools, file systems, volumes, snapshots and clones.
+
+use std::collections::BTreeMap;
+
+use super::args::{Args, Options};
+use super::content::{BLOCK_BYTES, Block, Blocks};
+use super::machine::{Dev, IoFault, Machine, set};
+use super::tool::{Dice, Said, Stop, Tool, fail, missing};
+
+/// What OpenZFS 2.2 takes when nothing is said.
+const BLOCK_SIZE_DEFAULT: u64 = 16 * 1024;
+
+/// All pools of a machine. Durable, and imported at every boot.
+#[derive(Debug, Default)]
+pub(crate) struct Zfs {
+    pub(crate) pools: BTreeMap<String, Pool>,
+    /// Everything in the pools by full name; snapshots are `volume@snapshot`.
+    datasets: BTreeMap<String, Dataset>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Pool {
+    pub(crate) size_bytes: u64,
+}
+
+#[derive(Debug, Clone)]
+struct Dataset {
+    kind: Kind,
+    /// User properties, and others that were set by hand.
+    props: BTreeMap<String, String>,
+    blocks: Blocks,
+    size_bytes: u64,
+    block_size: u64,
+    /// Reserves its whole size.
+    thick: bool,
+    origin: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Filesystem,
+    Volume,
+    Snapshot,
+}
+
+impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Kind::Filesystem => "filesystem",
+            Kind::Volume => "volume",
+            Kind::Snapshot => "snapshot",
+        }
+    }
+}
+
+impl Dataset {
+    fn written(&self) -> u64 {
+        self.blocks.len() as u64 * BLOCK_BYTES
+    }
+
+    fn used(&self) -> u64 {
+        match self.kind {
+            Kind::Volume if self.thick => self.size_bytes.max(self.written()),
+            Kind::Volume => self.written(),
+            // What a snapshot holds alone is not modelled; its volume's blocks count once more at most.
+            Kind::Snapshot | Kind::Filesystem => 0,
+        }
+    }
+}
+
+impl Zfs {
+    /// Creates a pool with its root file system.
+    pub(crate) fn add_pool(&mut self, name: &str, size_bytes: u64) {
+        self.pools.insert(name.to_owned(), Pool { size_bytes });
+        self.datasets.insert(name.to_owned(), filesystem());
+    }
+
+    pub(crate) fn is_volume(&self, name: &str) -> bool {
+        self.volume(name).is_some()
+    }
+
+    fn volume(&self, name: &str) -> Option<&Dataset> {
+        self.datasets
+            .get(name)
+            .filter(|dataset| dataset.kind == Kind::Volume)
+    }
+
+    pub(crate) fn volume_size_bytes(&self, name: &str) -> Option<u64> {
+        self.volume(name).map(|volume| volume.size_bytes)
+    }
+
+    pub(crate) fn get(&self, name: &str, block: u64) -> Result<Option<Block>, IoFault> {
+        Ok(self
+            .volume(name)
+            .ok_or(IoFault)?
+            .blocks
+            .get(&block)
+            .cloned())
+    }
+
+    pub(crate) fn blocks(&self, name: &str) -> Result<Blocks, IoFault> {
+        Ok(self.volume(name).ok_or(IoFault)?.blocks.clone())
+    }
+
+    pub(crate) fn block(&self, name: &str, block: u64) -> Option<&Block> {
+        self.volume(name)?.blocks.get(&block)
+    }
+
+    pub(crate) fn block_mut(&mut self, name: &str, block: u64) -> Option<&mut Block> {
+        self.datasets.get_mut(name)?.blocks.get_mut(&block)
+    }
+
+    pub(crate) fn put(
+        &mut self,
+        name: &str,
+        block: u64,
+        content: Option<Block>,
+    ) -> Result<(), IoFault> {
+        let volume = self.volume(name).ok_or(IoFault)?;
+        let grows = content.is_some() && !volume.blocks.contains_key(&block) && !volume.thick;
+        if grows && self.available(name) < BLOCK_BYTES {
+            return Err(IoFault);
+        }
+        let volume = self.datasets.get_mut(name).ok_or(IoFault)?;
+        set(&mut volume.blocks, block, content);
+        Ok(())
+    }
+
+    fn used_below(&self, name: &str) -> u64 {
+        let inside = format!("{name}/");
+        self.datasets
+            .iter()
+            .filter(|(other, _)| *other == name || other.starts_with(&inside))
+            .map(|(_, dataset)| dataset.used())
+            .sum()
+    }
+
+    fn available(&self, name: &str) -> u64 {
+        let pool = name.split(['/', '@']).next().unwrap_or(name);
+        let size = self.pools.get(pool).map_or(0, |pool| pool.size_bytes);
+        size.saturating_sub(self.used_below(pool))
+    }
+
+    fn children(&self, name: &str) -> Vec<String> {
+        let (inside, snapshots) = (format!("{name}/"), format!("{name}@"));
+        let below = |other: &&String| other.starts_with(&inside) || other.starts_with(&snapshots);
+        self.datasets.keys().filter(below).cloned().collect()
+    }
+
+    /// A property as `zfs get -p` and `zfs list -p` show it.
+    fn property(&self, name: &str, dataset: &Dataset, property: &str) -> Result<String, Stop> {
+        let volume = dataset.kind == Kind::Volume;
+        let number = |n: u64| Ok(n.to_string());
+        match property {
+            "name" => Ok(name.to_owned()),
+            "type" => Ok(dataset.kind.word().to_owned()),
+            "used" => number(self.used_below(name)),
+            "refer" | "referenced" => number(dataset.written()),
+            "available" | "avail" if dataset.kind != Kind::Snapshot => number(self.available(name)),
+            "available" | "avail" => Ok("-".to_owned()),
+            "volsize" if dataset.kind != Kind::Filesystem => number(dataset.size_bytes),
+            "volblocksize" if volume => number(dataset.block_size),
+            "volsize" | "volblocksize" => Ok("-".to_owned()),
+            "quota" | "refquota" if dataset.kind == Kind::Filesystem => Ok(dataset
+                .props
+                .get(property)
+                .cloned()
+                .unwrap_or_else(|| "0".to_owned())),
+            "origin" => Ok(dataset.origin.clone().unwrap_or_else(|| "-".to_owned())),
+            "refreservation" => number(if dataset.thick { dataset.size_bytes } else { 0 }),
+            "clones" => {
+                let clones = self
+                    .datasets
+                    .iter()
+                    .filter(|(_, d)| d.origin.as_deref() == Some(name));
+                Ok(clones
+                    .map(|(name, _)| name.as_str())
+                    .collect::<Vec<_>>()
+                    .join(","))
+            }
+            user if user.contains(':') => Ok(self.inherited(name, user)),
+            other => missing(format!("zfs property {other}")),
+        }
+    }
+
+    /// User properties are inherited from above.
+    fn inherited(&self, name: &str, property: &str) -> String {
+        let mut at = name;
+        loop {
+            if let Some(value) = self.datasets.get(at).and_then(|d| d.props.get(property)) {
+                return value.clone();
+            }
+            match at.rsplit_once(['/', '@']) {
+                Some((above, _)) => at = above,
+                None => return "-".to_owned(),
+            }
+        }
+    }
+}
+
+fn filesystem() -> Dataset {
+    Dataset {
+        kind: Kind::Filesystem,
+        props: BTreeMap::new(),
+        blocks: Blocks::new(),
+        size_bytes: 0,
+        block_size: 0,
+        thick: false,
+        origin: None,
+    }
+}
+
+/// `zfs`.
+pub(crate) fn zfs(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    let Some((command, args)) = args.split_first() else {
+        return missing("zfs");
+    };
+    match command.as_str() {
+        "list" => list(&machine.zfs, args),
+        "get" => get(&machine.zfs, args),
+        "create" => create(&mut machine.zfs, args),
+        "set" => set_property(machine, args),
+        "destroy" => destroy(machine, args),
+        "rename" => rename(machine, args),
+        "snapshot" => snapshot(&mut machine.zfs, args),
+        "clone" => clone(&mut machine.zfs, args),
+        "rollback" => rollback(&mut machine.zfs, args),
+        "version" | "--version" => Ok(Said::out("zfs-2.2.3-1\nzfs-kmod-2.2.3-1\n")),
+        other => missing(format!("zfs {other}")),
+    }
+}
+
+fn absent<T>(name: &str) -> Result<T, Stop> {
+    fail(1, format!("cannot open '{name}': dataset does not exist\n"))
+}
+
+const LIST: Options = Options {
+    flags: &["-r", "-H", "-p"],
+    valued: &["-o", "-t", "-d", "-s"],
+};
+
+fn list(zfs: &Zfs, args: &[String]) -> Tool {
+    let args = Args::parse(args, &LIST)?;
+    if !args.has("-H") || !args.has("-p") {
+        return missing("zfs list without -H -p");
+    }
+    let columns: Vec<&str> = args.value("-o").unwrap_or("name").split(',').collect();
+    let kinds: Vec<&str> = args
+        .value("-t")
+        .unwrap_or("filesystem,volume")
+        .split(',')
+        .collect();
+    let roots: Vec<String> = match args.positional() {
+        [] => zfs.pools.keys().cloned().collect(),
+        named => named.to_vec(),
+    };
+    let mut text = String::new();
+    for root in roots {
+        if !zfs.datasets.contains_key(&root) {
+            return absent(&root);
+        }
+        let mut names = vec![root.clone()];
+        if args.has("-r") || args.positional().is_empty() {
+            names.extend(zfs.children(&root));
+        }
+        for name in names {
+            let dataset = &zfs.datasets[&name];
+            if !kinds.contains(&dataset.kind.word()) && !kinds.contains(&"all") {
+                continue;
+            }
+            let mut cells = Vec::new();
+            for column in &columns {
+                cells.push(zfs.property(&name, dataset, column)?);
+            }
+            text.push_str(&cells.join("\t"));
+            text.push('\n');
+        }
+    }
+    Ok(Said::out(text))
+}
+
+const GET: Options = Options {
+    flags: &["-H", "-p", "-r"],
+    valued: &["-o", "-t", "-s"],
+};
+
+fn get(zfs: &Zfs, args: &[String]) -> Tool {
+    let args = Args::parse(args, &GET)?;
+    if !args.has("-H") || !args.has("-p") || args.has("-r") {
+        return missing("zfs get other than -H -p");
+    }
+    let [properties, names @ ..] = args.positional() else {
+        return missing("zfs get");
+    };
+    let columns: Vec<&str> = args
+        .value("-o")
+        .unwrap_or("name,property,value,source")
+        .split(',')
+        .collect();
+    let mut text = String::new();
+    for name in names {
+        let Some(dataset) = zfs.datasets.get(name) else {
+            return absent(name);
+        };
+        for property in properties.split(',') {
+            let value = zfs.property(name, dataset, property)?;
+            let cells = columns.iter().map(|column| match *column {
+                "name" => name.as_str(),
+                "property" => property,
+                "value" => value.as_str(),
+                _ => "-",
+            });
+            text.push_str(&cells.collect::<Vec<_>>().join("\t"));
+            text.push('\n');
+        }
+    }
+    Ok(Said::out(text))
+}
+
+/// Sizes as `zfs` takes them: `100KB`, `1G`, `4096`.
+fn bytes(text: &str) -> Result<u64, Stop> {
+    let digits = text
+        .find(|c: char| !c.is_ascii_digit())
+        .unwrap_or(text.len());
+    let number: u64 = text[..digits]
+        .parse()
+        .or_else(|_| missing(format!("size {text}")))?;
+    match text[digits..]
+        .trim_end_matches(['B', 'b'])
+        .trim_end_matches('i')
+    {
+        "" => Ok(number),
+        "K" | "k" => Ok(number << 10),
+        "M" | "m" => Ok(number << 20),
+        "G" | "g" => Ok(number << 30),
+        "T" | "t" => Ok(number << 40),
+        _ => missing(format!("size {text}")),
+    }
+}
+
+const CREATE: Options = Options {
+    flags: &["-s", "-n", "-P", "-p", "-v"],
+    valued: &["-V", "-o", "-b"],
+};
+
+fn create(zfs: &mut Zfs, args: &[String]) -> Tool {
+    let args = Args::parse(args, &CREATE)?;
+    let name = args.only()?;
+    if zfs.datasets.contains_key(name) {
+        return fail(
+            1,
+            format!("cannot create '{name}': dataset already exists\n"),
+        );
+    }
+    let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);
+    if !zfs.datasets.contains_key(parent) {
+        return fail(
+            1,
+            format!("cannot create '{name}': no such pool '{parent}'\n"),
+        );
+    }
+    let mut dataset = filesystem();
+    for option in args.all("-o") {
+        let Some((key, value)) = option.split_once('=') else {
+            return missing(format!("-o {option}"));
+        };
+        dataset.props.insert(key.to_owned(), value.to_owned());
+    }
+    if let Some(size) = args.value("-V") {
+        let block_size = match args
+            .value("-b")
+            .or(dataset.props.get("volblocksize").map(String::as_str))
+        {
+            Some(text) => bytes(text)?,
+            None => BLOCK_SIZE_DEFAULT,
+        };
+        dataset.kind = Kind::Volume;
+        dataset.block_size = block_size;
+        dataset.size_bytes = bytes(size)?.next_multiple_of(block_size);
+        dataset.thick = !args.has("-s");
+    }
+    if args.has("-n") {
+        let mut text = format!("create\t{name}\n");
+        if dataset.kind == Kind::Volume {
+            text.push_str(&format!("property\tvolsize\t{}\n", dataset.size_bytes));
+            text.push_str(&format!("property\tvolblocksize\t{}\n", dataset.block_size));
+        }
+        return if args.has("-P") {
+            Ok(Said::out(text))
+        } else {
+            missing("zfs create -n without -P")
+        };
+    }
+    if dataset.thick && zfs.available(parent) < dataset.size_bytes {
+        return fail(1, format!("cannot create '{name}': out of space\n"));
+    }
+    zfs.datasets.insert(name.to_owned(), dataset);
+    Ok(Said::nothing())
+}
+
+fn set_property(machine: &mut Machine, args: &[String]) -> Tool {
+    let Some((name, settings)) = args.split_last() else {
+        return missing("zfs set");
+    };
+    let zfs = &mut machine.zfs;
+    let available = zfs.available(name);
+    let Some(dataset) = zfs.datasets.get_mut(name) else {
+        return absent(name);
+    };
+    for setting in settings {
+        let Some((key, value)) = setting.split_once('=') else {
+            return missing(format!("zfs set {setting}"));
+        };
+        if key != "volsize" {
+            dataset.props.insert(key.to_owned(), value.to_owned());
+            continue;
+        }
+        let size = bytes(value)?;
+        if !size.is_multiple_of(dataset.block_size.max(1)) {
+            let text = format!(
+                "cannot set property for '{name}': 'volsize' must be a multiple of volume block size\n"
+            );
+            return fail(1, text);
+        }
+        if dataset.thick && size > dataset.size_bytes + available {
+            return fail(
+                1,
+                format!("cannot set property for '{name}': size is greater than available space\n"),
+            );
+        }
+        dataset.size_bytes = size;
+        dataset.blocks.split_off(&(size / BLOCK_BYTES));
+    }
+    Ok(Said::nothing())
+}
+
+const DESTROY: Options = Options {
+    flags: &["-r", "-R", "-f", "-d", "-v"],
+    valued: &[],
+};
+
+fn destroy(machine: &mut Machine, args: &[String]) -> Tool {
+    let args = Args::parse(args, &DESTROY)?;
+    let name = args.only()?.to_owned();
+    if !machine.zfs.datasets.contains_key(&name) {
+        let what = if name.contains('@') {
+            "could not find any snapshots to destroy; check snapshot names."
+        } else {
+            "dataset does not exist"
+        };
+        return fail(1, format!("cannot open '{name}': {what}\n"));
+    }
+    if machine.user_of(&Dev::Zvol(name.clone())).is_some() {
+        return fail(1, format!("cannot destroy '{name}': dataset is busy\n"));
+    }
+    let zfs = &mut machine.zfs;
+    let clones: Vec<String> = zfs
+        .datasets
+        .iter()
+        .filter(|(_, d)| {
+            d.origin
+                .as_deref()
+                .is_some_and(|o| o == name || o.starts_with(&format!("{name}@")))
+        })
+        .map(|(clone, _)| clone.clone())
+        .collect();
+    if !clones.is_empty() && !args.has("-R") {
+        return fail(
+            1,
+            format!(
+                "cannot destroy '{name}': volume has dependent clones\nuse '-R' to destroy the following datasets:\n{}\n",
+                clones.join("\n")
+            ),
+        );
+    }
+    let children = zfs.children(&name);
+    if !children.is_empty() && !args.has("-r") && !args.has("-R") {
+        return fail(
+            1,
+            format!(
+                "cannot destroy '{name}': volume has children\nuse '-r' to destroy the following datasets:\n{}\n",
+                children.join("\n")
+            ),
+        );
+    }
+    for gone in children.iter().chain(&clones).chain([&name]) {
+        zfs.datasets.remove(gone);
+    }
+    Ok(Said::nothing())
+}
+
+fn rename(machine: &mut Machine, args: &[String]) -> Tool {
+    let [old, new] = args else {
+        return missing(format!("zfs rename {args:?}"));
+    };
+    let zfs = &mut machine.zfs;
+    if zfs.datasets.contains_key(new) {
+        return fail(
+            1,
+            format!("cannot rename '{old}': dataset already exists\n"),
+        );
+    }
+    let Some(dataset) = zfs.datasets.remove(old) else {
+        return absent(old);
+    };
+    zfs.datasets.insert(new.clone(), dataset);
+    let below: Vec<String> = zfs.children(old);
+    for name in below {
+        if let Some(dataset) = zfs.datasets.remove(&name) {
+            zfs.datasets
+                .insert(name.replacen(old.as_str(), new, 1), dataset);
+        }
+    }
+    for dataset in zfs.datasets.values_mut() {
+        if let Some(origin) = &mut dataset.origin
+            && (origin == old || origin.starts_with(&format!("{old}@")))
+        {
+            *origin = origin.replacen(old.as_str(), new, 1);
+        }
+    }
+    machine
+        .drbd
+        .backing_renamed(&Dev::Zvol(old.clone()), &Dev::Zvol(new.clone()));
+    Ok(Said::nothing())
+}
+
+const SNAPSHOT: Options = Options {
+    flags: &["-r"],
+    valued: &["-o"],
+};
+
+fn snapshot(zfs: &mut Zfs, args: &[String]) -> Tool {
+    let args = Args::parse(args, &SNAPSHOT)?;
+    for name in args.positional() {
+        let Some((volume, _)) = name.split_once('@') else {
+            return missing(format!("zfs snapshot {name}"));
+        };
+        let Some(source) = zfs.datasets.get(volume).cloned() else {
+            return absent(volume);
+        };
+        if zfs.datasets.contains_key(name) {
+            return fail(
+                1,
+                format!("cannot create snapshot '{name}': dataset already exists\n"),
+            );
+        }
+        let snapshot = Dataset {
+            kind: Kind::Snapshot,
+            props: BTreeMap::new(),
+            thick: false,
+            origin: None,
+            ..source
+        };
+        zfs.datasets.insert(name.clone(), snapshot);
+    }
+    Ok(Said::nothing())
+}
+
+fn clone(zfs: &mut Zfs, args: &[String]) -> Tool {
+    let args = Args::parse(args, &SNAPSHOT)?;
+    let [snapshot, name] = args.positional() else {
+        return missing("zfs clone");
+    };
+    let Some(source) = zfs.datasets.get(snapshot).cloned() else {
+        return absent(snapshot);
+    };
+    if zfs.datasets.contains_key(name) {
+        return fail(
+            1,
+            format!("cannot create '{name}': dataset already exists\n"),
+        );
+    }
+    let mut dataset = Dataset {
+        kind: Kind::Volume,
+        origin: Some(snapshot.clone()),
+        ..source
+    };
+    dataset.block_size = dataset.block_size.max(512);
+    for option in args.all("-o") {
+        let Some((key, value)) = option.split_once('=') else {
+            return missing(format!("-o {option}"));
+        };
+        dataset.props.insert(key.to_owned(), value.to_owned());
+    }
+    zfs.datasets.insert(name.clone(), dataset);
+    Ok(Said::nothing())
+}
+
+const ROLLBACK: Options = Options {
+    flags: &["-r", "-R", "-f"],
+    valued: &[],
+};
+
+fn rollback(zfs: &mut Zfs, args: &[String]) -> Tool {
+    let args = Args::parse(args, &ROLLBACK)?;
+    let name = args.only()?;
+    let Some(source) = zfs.datasets.get(name).cloned() else {
+        return absent(name);
+    };
+    let Some((volume, _)) = name.split_once('@') else {
+        return missing(format!("zfs rollback {name}"));
+    };
+    // Which snapshot is the newest is not modelled: with several, the caller must say that it means it.
+    let snapshots = zfs
+        .children(volume)
+        .iter()
+        .filter(|n| n.contains('@'))
+        .count();
+    if snapshots > 1 && !args.has("-r") && !args.has("-R") {
+        return missing("zfs rollback with several snapshots");
+    }
+    if let Some(volume) = zfs.datasets.get_mut(volume) {
+        volume.blocks = source.blocks;
+        volume.size_bytes = source.size_bytes;
+    }
+    Ok(Said::nothing())
+}
+
+const ZPOOL: Options = Options {
+    flags: &["-H", "-p", "-f", "-P", "-v", "-L"],
+    valued: &["-o", "-O", "-m"],
+};
+
+/// `zpool`.
+pub(crate) fn zpool(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    let Some((command, args)) = args.split_first() else {
+        return missing("zpool");
+    };
+    let args = Args::parse(args, &ZPOOL)?;
+    match (command.as_str(), args.positional()) {
+        ("list", names) => zpool_list(&machine.zfs, &args, names),
+        ("create", [name, disks @ ..]) if !disks.is_empty() => {
+            let mut kib = 0;
+            for path in disks {
+                let Some(disk) = machine.disks.get_mut(path).filter(|d| d.used_by.is_none()) else {
+                    return fail(
+                        1,
+                        format!("cannot open '{path}': no such device or it is in use\n"),
+                    );
+                };
+                disk.used_by = Some("zfs_member");
+                kib += disk.size_kib;
+            }
+            machine.zfs.add_pool(name, kib * 1024);
+            Ok(Said::nothing())
+        }
+        ("destroy", [name]) => {
+            if machine.zfs.pools.remove(name).is_none() {
+                return fail(1, format!("cannot open '{name}': no such pool\n"));
+            }
+            let inside = format!("{name}/");
+            machine
+                .zfs
+                .datasets
+                .retain(|n, _| n != name && !n.starts_with(&inside));
+            Ok(Said::nothing())
+        }
+        (other, _) => missing(format!("zpool {other}")),
+    }
+}
+
+fn zpool_list(zfs: &Zfs, args: &Args, names: &[String]) -> Tool {
+    if !args.has("-H") || !args.has("-p") {
+        return missing("zpool list without -H -p");
+    }
+    let names: Vec<String> = if names.is_empty() {
+        zfs.pools.keys().cloned().collect()
+    } else {
+        names.to_vec()
+    };
+    let mut text = String::new();
+    for name in names {
+        let Some(pool) = zfs.pools.get(&name) else {
+            return fail(1, format!("cannot open '{name}': no such pool\n"));
+        };
+        let used = zfs.used_below(&name);
+        let mut cells = Vec::new();
+        for column in args
+            .value("-o")
+            .unwrap_or("name,size,alloc,free,health")
+            .split(',')
+        {
+            cells.push(match column {
+                "name" => name.clone(),
+                "size" => pool.size_bytes.to_string(),
+                "free" => pool.size_bytes.saturating_sub(used).to_string(),
+                "alloc" | "allocated" => used.to_string(),
+                "health" => "ONLINE".to_owned(),
+                other => return missing(format!("zpool property {other}")),
+            });
+        }
+        text.push_str(&cells.join("\t"));
+        text.push('\n');
+    }
+    Ok(Said::out(text))
+}

@@ -1,0 +1,8 @@
+//! Scenarios on the fake machines, and the real one's own peculiarities.
+
+mod drbd;
+mod events;
+mod faults;
+mod lab;
+mod real;
+mod storage;
