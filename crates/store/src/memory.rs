@@ -79,9 +79,11 @@ impl MemoryStore {
         state.faults.insert(nth, fault);
     }
 
-    /// Ends a [`Fault::DeadBeforeWrite`] or [`Fault::DeadAfterWrite`].
+    /// Ends a [`Fault::DeadBeforeWrite`] or [`Fault::DeadAfterWrite`], and takes back faults that have not happened yet.
     pub fn revive(&self) {
-        self.lock().dead = false;
+        let mut state = self.lock();
+        state.dead = false;
+        state.faults.clear();
     }
 
     /// Lets each write take this long.

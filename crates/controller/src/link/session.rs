@@ -189,6 +189,8 @@ impl<'a> Session<'a> {
             return;
         };
         let sent = self.state().sent.get(&name).copied();
+        // Nobody has tried what is not there yet.
+        let generation = generation.min(self.link.cluster.model().generation);
         // Newer models asked nothing else of it, so it has got as far as they ask.
         let reached = sent
             .filter(|sent| sent.uuid == uuid && generation >= sent.generation)

@@ -1,0 +1,195 @@
+//! A controller in a seeded world, and rows to put into it.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use linstor_api::kind::{Encryption, LayerKind, NodeType, ProviderKind};
+use linstor_api::reply::Reply;
+use linstor_controller::env::{Env, SeededEnv};
+use linstor_controller::{Cluster, Controller, Options};
+use linstor_model::Draft;
+use linstor_model::name::{GroupName, KvsName, NetIfName, NodeName, PoolName, ResourceName};
+use linstor_model::row::{
+    Definition, KeyValueStore, NetInterface, Node, Pool, Resource, ResourcePhase, Volume,
+    VolumeDefinition,
+};
+use linstor_store::MemoryStore;
+use tokio::time::Instant;
+
+use crate::satellite::Pipes;
+
+pub fn node(name: &str) -> NodeName {
+    NodeName::parse(name).unwrap()
+}
+
+pub fn resource(name: &str) -> ResourceName {
+    ResourceName::parse(name).unwrap()
+}
+
+pub fn pool(name: &str) -> PoolName {
+    PoolName::parse(name).unwrap()
+}
+
+pub fn kvs(name: &str) -> KvsName {
+    KvsName::parse(name).unwrap()
+}
+
+pub fn seconds(seconds: u64) -> Instant {
+    Instant::now() + Duration::from_secs(seconds)
+}
+
+/// A controller with its store and its way to satellites.
+pub struct Fixture {
+    pub controller: Controller,
+    pub cluster: Cluster,
+    pub store: MemoryStore,
+    pub pipes: Pipes,
+}
+
+impl Fixture {
+    pub async fn new() -> Fixture {
+        Fixture::on(MemoryStore::new()).await
+    }
+
+    pub async fn on(store: MemoryStore) -> Fixture {
+        let pipes = Pipes::default();
+        let controller = Controller::start(
+            Box::new(store.clone()),
+            Arc::new(SeededEnv::new(1)),
+            Arc::new(pipes.clone()),
+            Options::default(),
+        )
+        .await
+        .expect("a memory store can be started on");
+        Fixture {
+            cluster: controller.cluster.clone(),
+            controller,
+            store,
+            pipes,
+        }
+    }
+
+    /// Commits a change that cannot fail; returns its generation.
+    pub async fn change(&self, change: impl FnOnce(&mut Draft) + Send + 'static) -> u64 {
+        let committed = self.cluster.commit(|draft| {
+            change(draft);
+            Ok(())
+        });
+        committed.await.expect("the store works").generation
+    }
+
+    /// A node with a satellite and a pool, and a volume-sized replica of `rsc` on it.
+    pub async fn deployed(&self, name: &str) -> u64 {
+        let env = Arc::clone(self.cluster.env());
+        let name = name.to_owned();
+        self.change(move |draft| {
+            put_node(draft, &*env, &name);
+            put_definition(draft, &*env, "rsc");
+            put_replica(draft, &*env, "rsc", &name);
+        })
+        .await
+    }
+}
+
+/// Writes one value into a key-value store instance.
+pub fn set(draft: &mut Draft, name: &str, value: &str) -> Result<(), Vec<Reply>> {
+    draft.put_key_value_store(KeyValueStore {
+        name: kvs(name),
+        props: [("k".to_owned(), value.to_owned())].into(),
+    });
+    Ok(())
+}
+
+/// The value of a key-value store instance.
+pub fn get(cluster: &Cluster, name: &str) -> Option<String> {
+    let model = cluster.model();
+    let store = model.key_value_stores.get(&kvs(name))?;
+    store.props.get("k").cloned()
+}
+
+pub fn put_node(draft: &mut Draft, env: &dyn Env, name: &str) {
+    let index = draft.nodes.len() as u8 + 1;
+    draft.put_node(Node {
+        name: node(name),
+        uuid: env.uuid(),
+        node_type: NodeType::Satellite,
+        net_interfaces: vec![NetInterface {
+            name: NetIfName::parse("default").unwrap(),
+            uuid: env.uuid(),
+            address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, index)),
+            satellite_port: Some(3366),
+            encryption: Some(Encryption::Plain),
+            active: true,
+        }],
+        props: Default::default(),
+        deleting: None,
+        evacuate: false,
+        evicted: false,
+        host: None,
+    });
+    draft.put_pool(Pool {
+        node: node(name),
+        name: pool("DfltStorPool"),
+        uuid: env.uuid(),
+        kind: ProviderKind::LvmThin,
+        props: Default::default(),
+        shared_name: None,
+        external_locking: false,
+        granularity_kib: None,
+    });
+}
+
+pub fn put_definition(draft: &mut Draft, env: &dyn Env, name: &str) {
+    let volume = VolumeDefinition {
+        uuid: env.uuid(),
+        size_kib: 4096,
+        gross_size: false,
+        encrypted: false,
+        props: Default::default(),
+        minor: None,
+        first_copy_on: None,
+        initialized: true,
+        granularity_kib: 0,
+        resize: None,
+        deleting: None,
+    };
+    draft.put_definition(Definition {
+        name: resource(name),
+        external_name: None,
+        uuid: env.uuid(),
+        group: GroupName::parse("DfltRscGrp").unwrap(),
+        layer_stack: vec![LayerKind::Storage],
+        props: Default::default(),
+        drbd: None,
+        volumes: [(0, volume)].into(),
+        deleting: None,
+    });
+}
+
+pub fn put_replica(draft: &mut Draft, env: &dyn Env, name: &str, on: &str) {
+    let volume = Volume {
+        uuid: env.uuid(),
+        pool: pool("DfltStorPool"),
+        props: Default::default(),
+    };
+    draft.put_resource(Resource {
+        node: node(on),
+        name: resource(name),
+        uuid: env.uuid(),
+        created_at: env.now_ms(),
+        layer_stack: vec![LayerKind::Storage],
+        props: Default::default(),
+        drbd: None,
+        volumes: [(0, volume)].into(),
+        phase: ResourcePhase::Present,
+        inactive: false,
+    });
+}
+
+/// Makes a volume larger, which changes the spec on every node.
+pub fn grow(draft: &mut Draft, name: &str) {
+    draft.edit_definition(&resource(name), |definition| {
+        definition.volumes.get_mut(&0).unwrap().size_kib += 4096;
+    });
+}

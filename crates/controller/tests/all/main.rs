@@ -1,0 +1,9 @@
+//! The controller from outside: on a memory store, in paused time, with scripted satellites on pipes.
+
+mod commit;
+mod crash;
+mod fixture;
+mod keep_up;
+mod link;
+mod satellite;
+mod start;
