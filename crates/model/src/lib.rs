@@ -10,10 +10,12 @@ pub mod name;
 pub mod numbers;
 pub mod observed;
 pub mod phase;
+pub mod place;
 pub mod project;
 pub mod props;
 pub mod row;
 pub mod sizing;
+pub mod space;
 pub mod stack;
 
 pub use draft::Draft;

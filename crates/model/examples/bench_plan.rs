@@ -1,0 +1,286 @@
+//! Times planning in a large cluster: 1,000 nodes, 10,000 pools, 50,000 resources with three replicas each.
+//!
+//! `cargo run --release -p linstor-model --example bench_plan [resources]` prints the median and the 99th percentile of
+//! each kind of plan in microseconds.
+
+use std::collections::BTreeMap;
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use linstor_api::kind::{ConnectionStatus, DrbdKind, LayerKind, NodeType, ProviderKind};
+use linstor_model::model::DEFAULT_GROUP;
+use linstor_model::name::{GroupName, NodeName, PoolName, ResourceName};
+use linstor_model::observed::{NodeStatus, ObservedPool};
+use linstor_model::place::{PlaceRequest, choose};
+use linstor_model::row::{
+    Definition, DiskKind, DrbdDefinition, DrbdResource, Group, Node, Pool, PoolDefinition,
+    Resource, SelectFilter, Volume, VolumeDefinition,
+};
+use linstor_model::{Draft, Model, Observed, numbers};
+use linstor_wire::Secret;
+use linstor_wire::status::{DrbdInfo, NodeInfo, PoolStatus};
+use uuid::Uuid;
+
+const NODES: usize = 1_000;
+const POOLS_PER_NODE: usize = 10;
+const GIB: u64 = 1 << 20;
+
+fn node_name(index: usize) -> NodeName {
+    NodeName::parse(&format!("node-{index:04}.example.com")).expect("a valid name")
+}
+
+fn pool_name(index: usize) -> PoolName {
+    PoolName::parse(&format!("pool{index}")).expect("a valid name")
+}
+
+fn resource_name(index: usize) -> ResourceName {
+    ResourceName::parse(&format!("pvc-{index:08x}")).expect("a valid name")
+}
+
+fn definition(index: usize, minor: u32) -> Definition {
+    let volume = VolumeDefinition {
+        uuid: Uuid::from_u128(index as u128),
+        size_kib: 10 * GIB,
+        gross_size: false,
+        encrypted: false,
+        props: BTreeMap::new(),
+        minor: Some(minor),
+        first_copy_on: None,
+        initialized: true,
+        granularity_kib: 4096,
+        resize: None,
+        deleting: None,
+    };
+    Definition {
+        name: resource_name(index),
+        external_name: None,
+        uuid: Uuid::from_u128(index as u128),
+        group: GroupName::parse(DEFAULT_GROUP).expect("a valid name"),
+        layer_stack: vec![LayerKind::Drbd, LayerKind::Storage],
+        props: BTreeMap::new(),
+        drbd: Some(DrbdDefinition {
+            secret: Secret::new("0123456789abcdefghij"),
+            peer_slots: 7,
+            al_stripes: 1,
+            al_stripe_kib: 32,
+            transport: "TCP".into(),
+            wished_port: None,
+        }),
+        volumes: BTreeMap::from([(0, volume)]),
+        deleting: None,
+    }
+}
+
+fn replica(definition: usize, node: usize, pool: usize, node_id: u32, port: u16) -> Resource {
+    let volume = Volume {
+        uuid: Uuid::nil(),
+        pool: pool_name(pool),
+        props: BTreeMap::new(),
+    };
+    Resource {
+        node: node_name(node),
+        name: resource_name(definition),
+        uuid: Uuid::nil(),
+        created_at: 0,
+        layer_stack: vec![LayerKind::Drbd, LayerKind::Storage],
+        props: BTreeMap::new(),
+        drbd: Some(DrbdResource {
+            node_id,
+            ports: vec![port],
+            peer_slots: 7,
+            disk: DiskKind::Diskful,
+        }),
+        volumes: BTreeMap::from([(0, volume)]),
+        phase: Default::default(),
+        inactive: false,
+    }
+}
+
+fn add_node(draft: &mut Draft, observed: &mut Observed, index: usize) {
+    let props = [
+        ("Aux/zone".to_owned(), format!("zone{}", index % 3)),
+        ("Aux/rack".to_owned(), format!("rack{}", index / 20)),
+    ];
+    draft.put_node(Node {
+        name: node_name(index),
+        uuid: Uuid::nil(),
+        node_type: NodeType::Satellite,
+        net_interfaces: Vec::new(),
+        props: props.into_iter().collect(),
+        deleting: None,
+        evacuate: false,
+        evicted: false,
+        host: None,
+    });
+    let info = NodeInfo {
+        drbd: Some(DrbdInfo {
+            kind: DrbdKind::Drbd9,
+            version: "9.2.18".into(),
+            utils: "9.34.0".into(),
+        }),
+        layers: vec![LayerKind::Drbd, LayerKind::Storage],
+        ..NodeInfo::default()
+    };
+    let status = NodeStatus {
+        connection: ConnectionStatus::Online,
+        since: 0,
+        reason: None,
+        info: Some(Arc::new(info)),
+        version: None,
+    };
+    observed.nodes.insert(node_name(index), status);
+    for pool in 0..POOLS_PER_NODE {
+        draft.put_pool(Pool {
+            node: node_name(index),
+            name: pool_name(pool),
+            uuid: Uuid::nil(),
+            kind: if pool % 2 == 0 {
+                ProviderKind::LvmThin
+            } else {
+                ProviderKind::Lvm
+            },
+            props: BTreeMap::new(),
+            shared_name: None,
+            external_locking: false,
+            granularity_kib: Some(4096),
+        });
+    }
+}
+
+fn cluster(resources: usize) -> (Draft, Observed) {
+    let mut draft = Draft::new(Model::empty(Uuid::nil()));
+    let mut observed = Observed::default();
+    draft.put_group(Group {
+        name: GroupName::parse(DEFAULT_GROUP).expect("a valid name"),
+        uuid: Uuid::nil(),
+        description: None,
+        filter: SelectFilter::default(),
+        peer_slots: None,
+        props: BTreeMap::new(),
+        volume_groups: BTreeMap::new(),
+    });
+    for pool in 0..POOLS_PER_NODE {
+        draft.put_pool_definition(PoolDefinition {
+            name: pool_name(pool),
+            uuid: Uuid::nil(),
+            props: BTreeMap::new(),
+        });
+    }
+    for index in 0..NODES {
+        add_node(&mut draft, &mut observed, index);
+    }
+    for index in 0..resources {
+        draft.put_definition(definition(index, 1000 + index as u32));
+        for copy in 0..3 {
+            let node = (index * 7 + copy * 331) % NODES;
+            let port = 7000 + (index / NODES * 3 + copy) as u16;
+            draft.put_resource(replica(
+                index,
+                node,
+                index % POOLS_PER_NODE,
+                copy as u32,
+                port,
+            ));
+        }
+    }
+    for index in 0..NODES {
+        for pool in 0..POOLS_PER_NODE {
+            let key = (node_name(index), pool_name(pool));
+            let reserved = draft.pool_use(&key.0, &key.1).reserved_kib;
+            let total = 4096 * GIB;
+            let status = PoolStatus {
+                name: key.1.to_string(),
+                // Every pool a little different, so that scores differ.
+                free_kib: Some(total - reserved / 2 - (index * 37 + pool) as u64),
+                total_kib: Some(total),
+                granularity_kib: Some(4096),
+                problem: None,
+            };
+            let seen = ObservedPool {
+                status,
+                at: 0,
+                reserved_kib_then: reserved,
+            };
+            observed.pools.insert(key, seen);
+        }
+    }
+    (draft, observed)
+}
+
+fn time(what: &str, rounds: usize, mut plan: impl FnMut()) {
+    let mut times: Vec<Duration> = (0..rounds)
+        .map(|_| {
+            let started = Instant::now();
+            plan();
+            started.elapsed()
+        })
+        .collect();
+    times.sort_unstable();
+    let (median, p99) = (times[rounds / 2], times[rounds * 99 / 100]);
+    let micros = |time: Duration| time.as_secs_f64() * 1e6;
+    println!(
+        "{what:44} median {:9.1} us   p99 {:9.1} us",
+        micros(median),
+        micros(p99)
+    );
+}
+
+fn main() {
+    let resources = std::env::args()
+        .nth(1)
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(48_000);
+    let started = Instant::now();
+    let (draft, observed) = cluster(resources);
+    println!(
+        "{NODES} nodes, {} pools, {} resources; built in {:.1} s",
+        draft.pools.len(),
+        draft.resources.len(),
+        started.elapsed().as_secs_f64()
+    );
+    let next = definition(resources, 60_000);
+    let three = SelectFilter {
+        place_count: Some(3),
+        ..SelectFilter::default()
+    };
+    let racks = SelectFilter {
+        same: Some(vec!["Aux/zone".into()]),
+        different: Some(vec!["Aux/rack".into()]),
+        ..three.clone()
+    };
+    let pairs = SelectFilter {
+        place_count: Some(5),
+        x_different: Some(BTreeMap::from([("Aux/rack".into(), 2)])),
+        ..three.clone()
+    };
+    let apart = SelectFilter {
+        not_place_with_regex: Some("00ab".into()),
+        ..three.clone()
+    };
+    let too_many = SelectFilter {
+        place_count: Some(1001),
+        ..three.clone()
+    };
+    for (what, filter, rounds, possible) in [
+        ("place 3", &three, 1000, true),
+        ("place 3, same zone, different racks", &racks, 1000, true),
+        ("place 5, two per rack", &pairs, 1000, true),
+        ("place 3, not with a pattern", &apart, 100, true),
+        ("refuse 1001, with the reasons", &too_many, 100, false),
+    ] {
+        time(what, rounds, || {
+            let request = PlaceRequest::of_definition(&draft, &next, filter);
+            let placement = choose(&draft, &observed, &request);
+            assert_eq!(placement.is_ok(), possible);
+            black_box(placement).ok();
+        });
+    }
+    let node = node_name(0);
+    time("lowest free minor", 10_000, || {
+        black_box(numbers::allocate_minor(&draft)).ok();
+    });
+    time("port on a node", 10_000, || {
+        black_box(numbers::allocate_port(&draft, &node, &next)).ok();
+    });
+}

@@ -1,0 +1,506 @@
+//! The choice: the set of pools with the highest sum of scores that keeps the rules which replicas have between them.
+//!
+//! Exhaustive in its result, not in its work. Candidates that no rule can tell apart form a class, and of a class only
+//! the best one is tried at each level: putting another one in its place never gives a better set. A branch ends when
+//! even the best remaining scores cannot beat what was found. What is left is bounded by [`STEPS_MAX`]; a search that
+//! reaches the bound takes the best set found so far, and if there is none it fails and says that it gave up.
+
+use std::collections::{BTreeMap, HashMap};
+
+use linstor_api::kind::{DrbdKind, ProviderKind};
+
+use super::filter::{DifferentRule, Rules, may_mix, mixes_extents};
+use super::score::Candidate;
+use super::{Chosen, Want};
+
+/// How many candidates a search looks at, counted each time it does, before it ends: some milliseconds.
+pub const STEPS_MAX: u32 = 2_000_000;
+
+/// What a search came to.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    /// A set, in order of nodes.
+    Found(Vec<Chosen>),
+    /// There is no set, or none was found within the bound.
+    None {
+        /// The bound was reached.
+        gave_up: bool,
+    },
+}
+
+/// Finds the best set of `wanted` candidates.
+pub(crate) fn search(rules: &Rules<'_>, candidates: &[Candidate<'_>], wanted: usize) -> Outcome {
+    let mut best: Option<(f64, Vec<&Candidate<'_>>)> = None;
+    let mut steps = 0;
+    for part in parts(rules, candidates, wanted) {
+        if part.len() < wanted {
+            continue;
+        }
+        let mut search = Search::new(rules, part, wanted, steps);
+        search.best = best.as_ref().map(|(score, _)| *score);
+        search.run(0, 0.0);
+        steps = search.steps;
+        if let Some(set) = search.found.take() {
+            let score = search.best.unwrap_or(f64::NEG_INFINITY);
+            best = Some((
+                score,
+                set.iter()
+                    .map(|index| search.items[*index].candidate)
+                    .collect(),
+            ));
+        }
+        if steps >= STEPS_MAX {
+            break;
+        }
+    }
+    let Some((_, mut set)) = best else {
+        return Outcome::None {
+            gave_up: steps >= STEPS_MAX,
+        };
+    };
+    set.sort_by(|a, b| a.node.name.cmp(&b.node.name));
+    let chosen = set.into_iter().map(|candidate| Chosen {
+        node: candidate.node.name.clone(),
+        pool: candidate.pool.name.clone(),
+        kind: candidate.pool.kind,
+        score: candidate.score,
+        converts: rules.request.want == Want::Diskful
+            && rules.deployed.diskless_nodes.contains(&candidate.node.name),
+    });
+    Outcome::Found(chosen.collect())
+}
+
+/// Groups of candidates that agree in everything that all replicas must have in common: the values that are to be the
+/// same, and the kind of DRBD. A set never reaches over two groups.
+fn parts<'c, 'a>(
+    rules: &Rules<'a>,
+    candidates: &'c [Candidate<'a>],
+    wanted: usize,
+) -> Vec<Vec<&'c Candidate<'a>>> {
+    let mut parts: BTreeMap<(Option<DrbdKind>, Vec<&str>), Vec<&Candidate<'a>>> = BTreeMap::new();
+    for candidate in candidates {
+        let drbd = candidate.drbd.filter(|_| rules.request.has_drbd());
+        let values = rules
+            .same
+            .iter()
+            .map(|rule| {
+                candidate
+                    .node
+                    .props
+                    .get(rule.key)
+                    .map_or("", String::as_str)
+            })
+            .collect();
+        parts.entry((drbd, values)).or_default().push(candidate);
+    }
+    // The most promising group first, so that others end early; among equals, names decide.
+    let mut parts: Vec<_> = parts
+        .into_values()
+        .map(|part| {
+            let mut scores: Vec<f64> = part.iter().map(|candidate| candidate.score).collect();
+            scores.sort_by(|a, b| b.total_cmp(a));
+            (scores.iter().take(wanted).sum::<f64>(), part)
+        })
+        .collect();
+    parts.sort_by(|a, b| {
+        b.0.total_cmp(&a.0)
+            .then_with(|| a.1[0].node.name.cmp(&b.1[0].node.name))
+    });
+    parts.into_iter().map(|(_, part)| part).collect()
+}
+
+/// A candidate as the search sees it.
+struct Item<'c, 'a> {
+    candidate: &'c Candidate<'a>,
+    /// Candidates of one class are the same to all rules.
+    class: usize,
+    /// No other candidate of its node can be in a set with one of its class.
+    single: bool,
+    node: usize,
+    kind: usize,
+    shared: Option<usize>,
+    /// Value of each rule's property; none when the node has it not.
+    values: Vec<Option<usize>>,
+}
+
+/// How many replicas have which value of one property.
+struct Tally {
+    max: Option<u32>,
+    counts: Vec<u32>,
+    /// Values that some but fewer than `max` replicas have.
+    incomplete: u32,
+    /// How many replicas these values lack together.
+    lacking: u32,
+}
+
+impl Tally {
+    fn add(&mut self, value: usize) {
+        let Some(max) = self.max else { return };
+        let count = self.counts[value] + 1;
+        self.counts[value] = count;
+        if count == 1 {
+            self.incomplete += 1;
+            self.lacking += max;
+        }
+        self.lacking -= 1;
+        self.incomplete -= u32::from(count == max);
+    }
+
+    fn take(&mut self, value: usize) {
+        let Some(max) = self.max else { return };
+        let count = self.counts[value];
+        self.counts[value] = count - 1;
+        self.incomplete += u32::from(count == max);
+        self.lacking += 1;
+        if count == 1 {
+            self.incomplete -= 1;
+            self.lacking -= max;
+        }
+    }
+
+    fn takes(&self, value: usize) -> bool {
+        self.max.is_none_or(|max| self.counts[value] < max)
+    }
+
+    /// Whether so many more replicas can leave at most one value incomplete.
+    fn can_close(&self, remaining: u32) -> bool {
+        self.max
+            .is_none_or(|max| self.lacking <= remaining.saturating_add(max - 1))
+    }
+}
+
+struct Search<'c, 'a> {
+    items: Vec<Item<'c, 'a>>,
+    /// Sum of the scores before each item.
+    sums: Vec<f64>,
+    wanted: usize,
+    /// Which kinds go together, as bits.
+    compatible: Vec<u64>,
+    // State.
+    set: Vec<usize>,
+    kinds: Vec<u64>,
+    nodes: Vec<bool>,
+    shared: Vec<bool>,
+    tallies: Vec<Tally>,
+    /// Per depth and class: the visit of that depth in which the class was tried.
+    tried: Vec<Vec<u32>>,
+    visits: u32,
+    steps: u32,
+    best: Option<f64>,
+    found: Option<Vec<usize>>,
+}
+
+impl<'c, 'a> Search<'c, 'a> {
+    fn new(
+        rules: &Rules<'a>,
+        candidates: Vec<&'c Candidate<'a>>,
+        wanted: usize,
+        steps: u32,
+    ) -> Self {
+        let kinds = Kinds::new(rules, &candidates);
+        let mut tallies: Vec<Tally> = Vec::new();
+        let mut names: Vec<HashMap<&str, usize>> = Vec::new();
+        for rule in &rules.different {
+            let (tally, values) = tally(rule);
+            tallies.push(tally);
+            names.push(values);
+        }
+        let items = items(rules, candidates, &kinds, &mut names);
+        for (tally, names) in tallies.iter_mut().zip(&names) {
+            tally.counts.resize(names.len(), 0);
+        }
+        let mut sums = Vec::with_capacity(items.len() + 1);
+        sums.push(0.0);
+        for item in &items {
+            sums.push(sums[sums.len() - 1] + item.candidate.score);
+        }
+        let count = |index: fn(&Item<'_, '_>) -> usize| {
+            items.iter().map(index).max().map_or(0, |most| most + 1)
+        };
+        let classes = count(|item| item.class);
+        let (nodes, shared) = (
+            count(|item| item.node),
+            count(|item| item.shared.unwrap_or(0)),
+        );
+        Search {
+            sums,
+            wanted,
+            compatible: kinds.compatible,
+            set: Vec::with_capacity(wanted),
+            kinds: vec![0],
+            nodes: vec![false; nodes],
+            shared: vec![false; shared],
+            tallies,
+            tried: vec![vec![0; classes]; wanted],
+            visits: 0,
+            steps,
+            best: None,
+            found: None,
+            items,
+        }
+    }
+
+    /// Tries every candidate from `from` on as the next one of the set.
+    fn run(&mut self, from: usize, score: f64) {
+        let depth = self.set.len();
+        let remaining = self.wanted - depth;
+        if remaining == 0 {
+            self.take_set(score);
+            return;
+        }
+        self.visits += 1;
+        let visit = self.visits;
+        for index in from..self.items.len() {
+            let Some(last) = self.sums.get(index + remaining) else {
+                break;
+            };
+            // Candidates come best first, so that these are the best scores that are left.
+            let bound = score + (last - self.sums[index]);
+            if self.best.is_some_and(|best| bound <= best) || self.steps >= STEPS_MAX {
+                break;
+            }
+            self.steps += 1;
+            let item = &self.items[index];
+            let (class, single) = (item.class, item.single);
+            if self.tried[depth][class] == visit || self.nodes[item.node] {
+                continue;
+            }
+            let fits = self.fits(item);
+            if single || !fits {
+                self.tried[depth][class] = visit;
+            }
+            if !fits {
+                continue;
+            }
+            let next = score + self.items[index].candidate.score;
+            self.push(index);
+            let left = (remaining - 1) as u32;
+            if self.tallies.iter().all(|tally| tally.can_close(left)) {
+                self.run(index + 1, next);
+            }
+            self.pop(index);
+        }
+    }
+
+    fn take_set(&mut self, score: f64) {
+        let closed = self
+            .tallies
+            .iter()
+            .all(|tally| tally.max.is_none() || tally.incomplete <= 1);
+        if closed && self.best.is_none_or(|best| score > best) {
+            self.best = Some(score);
+            self.found = Some(self.set.clone());
+        }
+    }
+
+    /// Whether the set can take a candidate, its node aside: the answer is the same for all of its class.
+    fn fits(&self, item: &Item<'_, '_>) -> bool {
+        let kinds = self.kinds[self.kinds.len() - 1];
+        item.shared.is_none_or(|shared| !self.shared[shared])
+            && kinds & !self.compatible[item.kind] == 0
+            && self
+                .tallies
+                .iter()
+                .zip(&item.values)
+                .all(|(tally, value)| value.is_none_or(|value| tally.takes(value)))
+    }
+
+    fn push(&mut self, index: usize) {
+        let item = &self.items[index];
+        self.kinds
+            .push(self.kinds[self.kinds.len() - 1] | 1 << item.kind);
+        self.nodes[item.node] = true;
+        if let Some(shared) = item.shared {
+            self.shared[shared] = true;
+        }
+        for (tally, value) in self.tallies.iter_mut().zip(&item.values) {
+            if let Some(value) = value {
+                tally.add(*value);
+            }
+        }
+        self.set.push(index);
+    }
+
+    fn pop(&mut self, index: usize) {
+        let item = &self.items[index];
+        self.kinds.pop();
+        self.nodes[item.node] = false;
+        if let Some(shared) = item.shared {
+            self.shared[shared] = false;
+        }
+        for (tally, value) in self.tallies.iter_mut().zip(&item.values) {
+            if let Some(value) = value {
+                tally.take(*value);
+            }
+        }
+        self.set.pop();
+    }
+}
+
+/// A rule's tally of the replicas that exist, and the values it knows so far.
+fn tally<'a>(rule: &DifferentRule<'a>) -> (Tally, HashMap<&'a str, usize>) {
+    let mut tally = Tally {
+        max: rule.max,
+        counts: vec![0; rule.used.len()],
+        incomplete: 0,
+        lacking: 0,
+    };
+    let mut names = HashMap::new();
+    for (value, count) in &rule.used {
+        let index = names.len();
+        names.insert(*value, index);
+        // More than may be: the value is full, and nothing is gained by counting further.
+        for _ in 0..(*count).min(rule.max.unwrap_or(0)) {
+            tally.add(index);
+        }
+    }
+    (tally, names)
+}
+
+/// Kinds of pools, told apart only where mixing tells them apart.
+struct Kinds {
+    index: HashMap<(ProviderKind, bool), usize>,
+    compatible: Vec<u64>,
+}
+
+impl Kinds {
+    fn new(rules: &Rules<'_>, candidates: &[&Candidate<'_>]) -> Self {
+        let mut known: Vec<(ProviderKind, bool)> = candidates.iter().map(|c| kind_of(c)).collect();
+        known.sort_unstable();
+        known.dedup();
+        let mix = |a: (ProviderKind, bool), b: (ProviderKind, bool)| {
+            // Only whether the version is recent enough counts, so that any such version stands for it.
+            let version = |recent: bool| recent.then_some("9.2.7");
+            may_mix(
+                (a.0, version(a.1)),
+                (b.0, version(b.1)),
+                rules.mixing_allowed,
+            )
+        };
+        let rows: Vec<u64> = known
+            .iter()
+            .map(|a| {
+                let bits = known.iter().enumerate();
+                bits.fold(0, |row, (bit, b)| row | u64::from(mix(*a, *b)) << bit)
+            })
+            .collect();
+        // Kinds that mix with each other and with the same others are one kind to the search.
+        let index = known.iter().enumerate().map(|(at, kind)| {
+            let same = |other: &usize| rows[*other] == rows[at] && rows[at] & 1 << other != 0;
+            (*kind, (0..at).find(same).unwrap_or(at))
+        });
+        Kinds {
+            index: index.collect(),
+            compatible: rows,
+        }
+    }
+}
+
+fn kind_of(candidate: &Candidate<'_>) -> (ProviderKind, bool) {
+    let recent = candidate.drbd_version.is_some_and(mixes_extents);
+    (candidate.pool.kind, recent)
+}
+
+/// Candidates as the search wants them: best first, of each node only what may make a difference, with their classes.
+fn items<'c, 'a>(
+    rules: &Rules<'a>,
+    candidates: Vec<&'c Candidate<'a>>,
+    kinds: &Kinds,
+    names: &mut [HashMap<&'a str, usize>],
+) -> Vec<Item<'c, 'a>> {
+    let mut shared_names: HashMap<&str, usize> = HashMap::new();
+    let mut items: Vec<Item<'c, 'a>> = Vec::with_capacity(candidates.len());
+    let mut node = 0;
+    for candidate in candidates {
+        let new_node = items
+            .last()
+            .is_none_or(|last| last.candidate.node.name != candidate.node.name);
+        node += usize::from(new_node && !items.is_empty());
+        let kind = kinds.index[&kind_of(candidate)];
+        let shared = candidate.pool.shared_name.as_deref().map(|name| {
+            let next = shared_names.len();
+            *shared_names.entry(name).or_insert(next)
+        });
+        // Two pools of one node that are the same to all rules: only the better one matters.
+        let twin = items
+            .iter_mut()
+            .rev()
+            .take_while(|item| item.node == node)
+            .find(|item| item.kind == kind && item.shared == shared);
+        if let Some(twin) = twin {
+            if candidate.score > twin.candidate.score {
+                twin.candidate = candidate;
+            }
+            continue;
+        }
+        let values = if new_node {
+            values_of(rules, candidate, names)
+        } else {
+            items[items.len() - 1].values.clone()
+        };
+        items.push(Item {
+            candidate,
+            class: 0,
+            single: true,
+            node,
+            kind,
+            shared,
+            values,
+        });
+    }
+    mark_rivals(&mut items, &kinds.compatible);
+    items.sort_by(|a, b| {
+        b.candidate
+            .score
+            .total_cmp(&a.candidate.score)
+            .then_with(|| a.node.cmp(&b.node))
+            .then_with(|| a.candidate.pool.name.cmp(&b.candidate.pool.name))
+    });
+    let mut classes = HashMap::new();
+    for item in &mut items {
+        let next: usize = classes.len();
+        let key = (item.kind, item.shared, item.values.clone());
+        item.class = *classes.entry(key).or_insert(next);
+    }
+    items
+}
+
+fn values_of<'a>(
+    rules: &Rules<'a>,
+    candidate: &Candidate<'a>,
+    names: &mut [HashMap<&'a str, usize>],
+) -> Vec<Option<usize>> {
+    let pairs = rules.different.iter().zip(names);
+    pairs
+        .map(|(rule, names)| {
+            rule.max?;
+            let value = candidate.node.props.get(rule.key)?.as_str();
+            let next = names.len();
+            Some(*names.entry(value).or_insert(next))
+        })
+        .collect()
+}
+
+/// Notes which candidates have another one on their node that could stand beside one of their class in a set.
+fn mark_rivals(items: &mut [Item<'_, '_>], compatible: &[u64]) {
+    let mut start = 0;
+    while start < items.len() {
+        let node = items[start].node;
+        let len = items[start..]
+            .iter()
+            .take_while(|item| item.node == node)
+            .count();
+        let mates: Vec<usize> = items[start..start + len]
+            .iter()
+            .map(|item| item.kind)
+            .collect();
+        for (at, item) in items[start..start + len].iter_mut().enumerate() {
+            let row = compatible[item.kind];
+            item.single = !mates
+                .iter()
+                .enumerate()
+                .any(|(other, kind)| other != at && row & 1 << kind != 0);
+        }
+        start += len;
+    }
+}

@@ -1,0 +1,661 @@
+//! The filter: which pools could take one replica, rule by rule (spec core 4.2).
+//!
+//! Rules push a [`Miss`] for what they find. Placement stops at the first one; an explanation collects them all. A miss
+//! holds numbers and references, no text, so that asking ten thousand pools costs next to nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use linstor_api::code;
+use linstor_api::kind::{ConnectionStatus, DrbdKind, LayerKind, ProviderKind};
+use linstor_api::prop;
+use linstor_api::reply::Reply;
+use linstor_api::size;
+use linstor_wire::status::NodeInfo;
+use regex_lite::{Regex, RegexBuilder};
+
+use crate::model::Model;
+use crate::name::NodeName;
+use crate::observed::{NodeStatus, Observed, ObservedPool};
+use crate::props::{Purpose, Scope, effective};
+use crate::row::{Node, Pool};
+use crate::space::{Space, Spaces};
+
+use super::{
+    DRBD84_REPLICAS_MAX, Deployed, PlaceRequest, Want, is_default_diskless, version_numbers,
+};
+
+/// How much of a thin pool must stay free, in percent, unless a property says otherwise.
+const MIN_THIN_FREE_PERCENT: f64 = 10.0;
+/// The largest regular expression that is compiled, in bytes of memory.
+const REGEX_BYTES_MAX: usize = 1 << 20;
+
+/// Why a pool, or its node, cannot take a replica.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Miss<'a> {
+    /// The node is not online.
+    Offline(ConnectionStatus),
+    /// The node is being deleted.
+    Deleting,
+    /// The node is being emptied.
+    Evacuating,
+    /// The node was given up on.
+    Evicted,
+    /// The node has a replica already.
+    HasReplica,
+    /// The node's replica is on its way out.
+    ReplicaLeaving,
+    /// The node, or the controller, says that nothing is to be placed there.
+    NodeNotTarget,
+    /// The pool says that nothing is to be placed there.
+    PoolNotTarget,
+    /// The request names other nodes.
+    NodeNotListed,
+    /// The request names other pools.
+    PoolNotListed,
+    /// The request names other kinds of pools.
+    ProviderNotListed(ProviderKind),
+    /// The node lacks a layer, and its reason if it gave one.
+    Layer(LayerKind, Option<&'a str>),
+    /// DRBD 8.4 connects fewer replicas than there would be.
+    Drbd84Replicas(usize),
+    /// DRBD 8.4 knows no diskless replicas.
+    Drbd84Diskless,
+    /// The node's DRBD is too old.
+    DrbdVersion(&'a str, [u32; 3]),
+    /// The replicas that exist are connected by another kind of DRBD.
+    DrbdKind(DrbdKind),
+    /// The node has a resource that replicas are not to be placed with.
+    PlacedWith,
+    /// The node lacks a property that replicas have to share.
+    SameMissing(&'a str),
+    /// The node's value is not the one replicas share: key, its value, the shared one.
+    SameDiffers(&'a str, &'a str, &'a str),
+    /// The node's value is one to avoid.
+    DifferentAvoided(&'a str, &'a str),
+    /// The node's value is used up by replicas that exist.
+    DifferentUsed(&'a str, &'a str),
+    /// The node has no pool for it.
+    NoPool,
+    /// The pool has no backing storage, or, for a diskless replica, has.
+    PoolKind(ProviderKind),
+    /// The pool has a problem.
+    PoolProblem(&'a str),
+    /// The node has not said how much is free.
+    SpaceUnknown,
+    /// Too little can still be promised: how much, of how much that is needed, in KiB.
+    Space(u64, u64),
+    /// A thin pool is too full: what can be promised, and what must be left, in KiB.
+    ThinSpace(u64, u64),
+    /// Pools of this kind cannot hold replicas beside one of that kind.
+    Mixing(ProviderKind, ProviderKind),
+    /// Shared space that holds a replica already.
+    SharedInUse(&'a str),
+}
+
+/// Where misses go.
+#[derive(Debug)]
+pub(crate) struct Misses<'a> {
+    all: bool,
+    pub(crate) found: Vec<Miss<'a>>,
+}
+
+impl<'a> Misses<'a> {
+    /// Stops at the first one.
+    pub(crate) fn first() -> Self {
+        Misses {
+            all: false,
+            found: Vec::new(),
+        }
+    }
+
+    /// Collects all.
+    pub(crate) fn all() -> Self {
+        Misses {
+            all: true,
+            found: Vec::new(),
+        }
+    }
+
+    /// Takes a miss when there is one; whether to go on.
+    fn go_on(&mut self, miss: Option<Miss<'a>>) -> bool {
+        self.found.extend(miss);
+        self.all || self.found.is_empty()
+    }
+}
+
+/// Nodes must have the same value.
+#[derive(Debug)]
+pub(crate) struct SameRule<'a> {
+    pub(crate) key: &'a str,
+    /// The value, when it is decided.
+    pub(crate) value: Option<&'a str>,
+}
+
+/// At most so many replicas per value.
+#[derive(Debug)]
+pub(crate) struct DifferentRule<'a> {
+    pub(crate) key: &'a str,
+    /// How many; none when only certain values are to be avoided.
+    pub(crate) max: Option<u32>,
+    pub(crate) avoid: BTreeSet<&'a str>,
+    /// Values of replicas that exist.
+    pub(crate) used: BTreeMap<&'a str, u32>,
+}
+
+/// The rules of one request, compiled.
+#[derive(Debug)]
+pub(crate) struct Rules<'a> {
+    pub(crate) model: &'a Model,
+    pub(crate) observed: &'a Observed,
+    pub(crate) request: &'a PlaceRequest<'a>,
+    pub(crate) deployed: &'a Deployed<'a>,
+    pub(crate) same: Vec<SameRule<'a>>,
+    pub(crate) different: Vec<DifferentRule<'a>>,
+    pub(crate) spaces: Spaces<'a>,
+    pub(crate) mixing_allowed: bool,
+    not_with: Option<BTreeSet<NodeName>>,
+    layers: Vec<LayerKind>,
+    replicas_then: usize,
+    controller_target: bool,
+    min_thin_free: MinThinFree,
+}
+
+/// How much of a thin pool must stay free.
+#[derive(Debug, Clone, Copy)]
+enum MinThinFree {
+    Percent(f64),
+    Kib(u64),
+}
+
+impl<'a> Rules<'a> {
+    pub(crate) fn new(
+        model: &'a Model,
+        observed: &'a Observed,
+        request: &'a PlaceRequest<'a>,
+        deployed: &'a Deployed<'a>,
+        wanted: usize,
+    ) -> Result<Self, Vec<Reply>> {
+        let target = model.controller.props.get(prop::AUTOPLACE_TARGET);
+        Ok(Rules {
+            model,
+            observed,
+            request,
+            deployed,
+            same: same_rules(request, deployed)?,
+            different: different_rules(request, deployed),
+            spaces: Spaces::new(model, observed),
+            mixing_allowed: mixing_allowed(model, request),
+            not_with: not_with(model, request)?,
+            layers: needed_layers(request),
+            replicas_then: deployed.diskful_nodes.len() + wanted,
+            controller_target: target.is_none_or(|value| !is_false(value)),
+            min_thin_free: min_thin_free(model, request),
+        })
+    }
+
+    /// What keeps a node from taking a replica.
+    pub(crate) fn check_node(
+        &self,
+        node: &'a Node,
+        status: Option<&'a NodeStatus>,
+        misses: &mut Misses<'a>,
+    ) {
+        if !misses.go_on(self.node_state(node, status))
+            || !misses.go_on(self.node_listed(node))
+            || !misses.go_on(self.node_replica(node))
+            || !misses.go_on(self.node_target(node))
+        {
+            return;
+        }
+        let info = status.and_then(|status| status.info.as_deref());
+        for layer in &self.layers {
+            if !misses.go_on(info.and_then(|info| layer_miss(info, *layer))) {
+                return;
+            }
+        }
+        if self.request.has_drbd() && !misses.go_on(self.node_drbd(info)) {
+            return;
+        }
+        let banned = self.not_with.as_ref();
+        let banned = banned.is_some_and(|nodes| nodes.contains(&node.name));
+        if !misses.go_on(banned.then_some(Miss::PlacedWith)) {
+            return;
+        }
+        for rule in &self.same {
+            if !misses.go_on(rule.miss(node)) {
+                return;
+            }
+        }
+        for rule in &self.different {
+            if !misses.go_on(rule.miss(node)) {
+                return;
+            }
+        }
+    }
+
+    /// What keeps a pool from taking a replica, its node aside.
+    pub(crate) fn check_pool(
+        &self,
+        node: &'a Node,
+        pool: &'a Pool,
+        seen: Option<&'a ObservedPool>,
+        space: &Space,
+        misses: &mut Misses<'a>,
+    ) {
+        let diskless = pool.kind == ProviderKind::Diskless;
+        if !misses.go_on(self.pool_listed(pool)) || !misses.go_on(self.pool_target(pool)) {
+            return;
+        }
+        match self.request.want {
+            Want::Diskless => {
+                misses.go_on((!diskless).then_some(Miss::PoolKind(pool.kind)));
+            }
+            Want::Diskful if diskless => {
+                misses.go_on(Some(Miss::PoolKind(pool.kind)));
+            }
+            Want::Diskful => {
+                let _ = misses.go_on(seen.and_then(problem))
+                    && misses.go_on(self.mixing(node, pool))
+                    && misses.go_on(self.shared(pool))
+                    && misses.go_on(self.space(node, pool, space));
+            }
+        }
+    }
+
+    fn node_state(&self, node: &Node, status: Option<&NodeStatus>) -> Option<Miss<'a>> {
+        let connection = status.map_or(ConnectionStatus::Unknown, |status| status.connection);
+        if node.deleting.is_some() {
+            Some(Miss::Deleting)
+        } else if node.evicted {
+            Some(Miss::Evicted)
+        } else if node.evacuate {
+            Some(Miss::Evacuating)
+        } else if connection != ConnectionStatus::Online {
+            Some(Miss::Offline(connection))
+        } else {
+            None
+        }
+    }
+
+    fn node_listed(&self, node: &Node) -> Option<Miss<'a>> {
+        let filter = self.request.filter;
+        let named = filter.nodes.as_deref().filter(|nodes| !nodes.is_empty());
+        let listed = named.is_none_or(|nodes| nodes.contains(&node.name));
+        let only = self.request.only_nodes;
+        let excluded = self.request.not_nodes;
+        let allowed = only.is_none_or(|nodes| nodes.contains(&node.name))
+            && excluded.is_none_or(|nodes| !nodes.contains(&node.name));
+        (!listed || !allowed).then_some(Miss::NodeNotListed)
+    }
+
+    fn node_replica(&self, node: &Node) -> Option<Miss<'a>> {
+        let deployed = self.deployed;
+        let diskless = deployed.diskless_nodes.contains(&node.name);
+        if deployed.diskful_nodes.contains(&node.name)
+            || (diskless && self.request.want == Want::Diskless)
+        {
+            Some(Miss::HasReplica)
+        } else if deployed.leaving_nodes.contains(&node.name) {
+            Some(Miss::ReplicaLeaving)
+        } else {
+            None
+        }
+    }
+
+    fn node_target(&self, node: &Node) -> Option<Miss<'a>> {
+        let own = node.props.get(prop::AUTOPLACE_TARGET);
+        let target = own.map_or(self.controller_target, |value| !is_false(value));
+        (!target).then_some(Miss::NodeNotTarget)
+    }
+
+    fn node_drbd(&self, info: Option<&'a NodeInfo>) -> Option<Miss<'a>> {
+        let drbd = info.and_then(|info| info.drbd.as_ref())?;
+        if let Some(least) = self.request.drbd_min
+            && drbd.kind == DrbdKind::Drbd9
+            && version_numbers(&drbd.version) < least
+        {
+            return Some(Miss::DrbdVersion(&drbd.version, least));
+        }
+        if self.deployed.drbd.is_some_and(|kind| kind != drbd.kind) {
+            return Some(Miss::DrbdKind(drbd.kind));
+        }
+        match (drbd.kind, self.request.want) {
+            (DrbdKind::Drbd9, _) => None,
+            (DrbdKind::Drbd84, Want::Diskless) => Some(Miss::Drbd84Diskless),
+            (DrbdKind::Drbd84, Want::Diskful) => (self.replicas_then > DRBD84_REPLICAS_MAX)
+                .then_some(Miss::Drbd84Replicas(self.replicas_then)),
+        }
+    }
+
+    fn pool_listed(&self, pool: &Pool) -> Option<Miss<'a>> {
+        let filter = self.request.filter;
+        let named = match self.request.want {
+            Want::Diskful => filter.pools.as_deref(),
+            Want::Diskless => filter.diskless_pools.as_deref(),
+        };
+        let named = named.filter(|pools| !pools.is_empty());
+        let listed = match (named, self.request.want) {
+            (Some(pools), _) => pools.contains(&pool.name),
+            (None, Want::Diskful) => true,
+            (None, Want::Diskless) => {
+                is_default_diskless(&pool.name) || pool.kind == ProviderKind::Diskless
+            }
+        };
+        if !listed {
+            return Some(Miss::PoolNotListed);
+        }
+        let providers = filter.providers.as_deref();
+        let providers =
+            providers.filter(|kinds| !kinds.is_empty() && self.request.want == Want::Diskful);
+        let known = providers.is_none_or(|kinds| kinds.contains(&pool.kind));
+        (!known).then_some(Miss::ProviderNotListed(pool.kind))
+    }
+
+    fn pool_target(&self, pool: &Pool) -> Option<Miss<'a>> {
+        let value = pool.props.get(prop::AUTOPLACE_TARGET);
+        value
+            .is_some_and(|value| is_false(value))
+            .then_some(Miss::PoolNotTarget)
+    }
+
+    fn mixing(&self, node: &Node, pool: &Pool) -> Option<Miss<'a>> {
+        if self.deployed.kinds.is_empty() {
+            return None;
+        }
+        let (_, version) = super::drbd_of(self.model, self.observed, &node.name);
+        let other = self.deployed.kinds.iter().find(|(kind, other)| {
+            !may_mix((pool.kind, version), (*kind, *other), self.mixing_allowed)
+        })?;
+        Some(Miss::Mixing(pool.kind, other.0))
+    }
+
+    fn shared(&self, pool: &'a Pool) -> Option<Miss<'a>> {
+        let shared = pool.shared_name.as_deref()?;
+        let used = self.deployed.shared.contains(shared);
+        used.then_some(Miss::SharedInUse(shared))
+    }
+
+    fn space(&self, node: &Node, pool: &Pool, space: &Space) -> Option<Miss<'a>> {
+        let needed = self.request.needed_kib;
+        let Some(usable) = space.usable_kib else {
+            return (needed > 0).then_some(Miss::SpaceUnknown);
+        };
+        if usable < needed {
+            return Some(Miss::Space(usable, needed));
+        }
+        if pool.kind.is_thin() {
+            let total = space.total_kib.unwrap_or(0);
+            let least = match self.min_thin_free_of(node, pool) {
+                MinThinFree::Percent(percent) => (total as f64 / 100.0 * percent).ceil() as u64,
+                MinThinFree::Kib(kib) => kib,
+            };
+            if usable < least {
+                return Some(Miss::ThinSpace(usable, least));
+            }
+        }
+        None
+    }
+
+    /// Pool > definition > group > node > controller; mostly only the middle ones say anything.
+    fn min_thin_free_of(&self, node: &Node, pool: &Pool) -> MinThinFree {
+        let key = prop::AUTOPLACER_MIN_THIN_FREE_SPACE;
+        if !pool.props.contains_key(key) && !node.props.contains_key(key) {
+            return self.min_thin_free;
+        }
+        let scope = Scope {
+            pool: Some(pool),
+            node: Some(node),
+            definition: self.request.definition,
+            group: self.request.group,
+            ..Scope::default()
+        };
+        parse_min_thin_free(effective(self.model, Purpose::MinThinFree, &scope, key))
+    }
+}
+
+impl<'a> SameRule<'a> {
+    fn miss(&self, node: &'a Node) -> Option<Miss<'a>> {
+        let Some(found) = node.props.get(self.key) else {
+            return Some(Miss::SameMissing(self.key));
+        };
+        let wanted = self.value?;
+        (found != wanted).then_some(Miss::SameDiffers(self.key, found, wanted))
+    }
+}
+
+impl<'a> DifferentRule<'a> {
+    fn miss(&self, node: &'a Node) -> Option<Miss<'a>> {
+        let found = node.props.get(self.key)?.as_str();
+        if self.avoid.contains(found) {
+            return Some(Miss::DifferentAvoided(self.key, found));
+        }
+        let used = self.used.get(found).copied().unwrap_or(0);
+        let full = self.max.is_some_and(|max| used >= max);
+        full.then_some(Miss::DifferentUsed(self.key, found))
+    }
+}
+
+fn is_false(value: &str) -> bool {
+    value.eq_ignore_ascii_case("false") || value.eq_ignore_ascii_case("no")
+}
+
+fn problem(seen: &ObservedPool) -> Option<Miss<'_>> {
+    let problem = seen.status.problem.as_ref()?;
+    Some(Miss::PoolProblem(&problem.message))
+}
+
+fn layer_miss(info: &NodeInfo, layer: LayerKind) -> Option<Miss<'_>> {
+    if info.layers.contains(&layer) {
+        return None;
+    }
+    let reasons = info.unsupported_layers.get(&layer);
+    let reason = reasons.and_then(|reasons| reasons.first());
+    Some(Miss::Layer(layer, reason.map(String::as_str)))
+}
+
+/// The layers that a node must be able to build. What stands above NVMe is built by the side that uses the volume.
+fn needed_layers(request: &PlaceRequest<'_>) -> Vec<LayerKind> {
+    match request.want {
+        Want::Diskless => vec![LayerKind::Drbd],
+        Want::Diskful => {
+            let stack = &request.layer_stack;
+            let nvme = stack.iter().position(|layer| *layer == LayerKind::Nvme);
+            stack[nvme.unwrap_or(0)..].to_vec()
+        }
+    }
+}
+
+fn same_rules<'a>(
+    request: &'a PlaceRequest<'a>,
+    deployed: &Deployed<'a>,
+) -> Result<Vec<SameRule<'a>>, Vec<Reply>> {
+    let mut rules = Vec::new();
+    for entry in request.filter.same.iter().flatten() {
+        if let Some((key, value)) = entry.split_once('=') {
+            rules.push(SameRule {
+                key,
+                value: Some(value),
+            });
+            continue;
+        }
+        let mut values: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for node in &deployed.rows {
+            if let Some(value) = node.props.get(entry) {
+                values.entry(value).or_default().push(node.name.as_str());
+            }
+        }
+        if values.len() > 1 {
+            let found: Vec<String> = values
+                .iter()
+                .map(|(value, nodes)| format!("'{value}' on {}", nodes.join(", ")))
+                .collect();
+            return Err(vec![
+                Reply::new(
+                    code::FAIL_UNDECIDABLE_AUTOPLACMENT,
+                    format!("Replicas are to have the same value of '{entry}', but those that exist have not."),
+                )
+                .cause(format!("Found were {}.", found.join("; ")))
+                .correction(format!("Say which value counts ('{entry}=<value>'), or drop the rule.")),
+            ]);
+        }
+        let value = values.into_keys().next();
+        rules.push(SameRule { key: entry, value });
+    }
+    Ok(rules)
+}
+
+fn different_rules<'a>(
+    request: &'a PlaceRequest<'a>,
+    deployed: &Deployed<'a>,
+) -> Vec<DifferentRule<'a>> {
+    let mut rules: BTreeMap<&str, (Option<u32>, BTreeSet<&str>)> = BTreeMap::new();
+    for entry in request.filter.different.iter().flatten() {
+        match entry.split_once('=') {
+            Some((key, value)) => drop(rules.entry(key).or_default().1.insert(value)),
+            None => rules.entry(entry).or_default().0 = Some(1),
+        }
+    }
+    for (key, max) in request.filter.x_different.iter().flatten() {
+        let rule = rules.entry(key).or_default();
+        rule.0 = match request.ignore_x_different {
+            true => None,
+            false => Some((*max).max(1)),
+        };
+    }
+    let used = |key: &str| {
+        let mut used: BTreeMap<&str, u32> = BTreeMap::new();
+        for value in deployed.rows.iter().filter_map(|node| node.props.get(key)) {
+            *used.entry(value).or_default() += 1;
+        }
+        used
+    };
+    rules
+        .into_iter()
+        .map(|(key, (max, avoid))| DifferentRule {
+            key,
+            max,
+            avoid,
+            used: used(key),
+        })
+        .collect()
+}
+
+/// Nodes that have a resource which replicas are not to be placed with.
+fn not_with(
+    model: &Model,
+    request: &PlaceRequest<'_>,
+) -> Result<Option<BTreeSet<NodeName>>, Vec<Reply>> {
+    let filter = request.filter;
+    let regex = match filter.not_place_with_regex.as_deref() {
+        Some(text) if !text.is_empty() => Some(compile(text)?),
+        Some(_) | None => None,
+    };
+    let names: BTreeSet<String> = filter
+        .not_place_with
+        .iter()
+        .flatten()
+        .map(|name| name.to_ascii_uppercase())
+        .collect();
+    if regex.is_none() && names.is_empty() {
+        return Ok(None);
+    }
+    // Each definition is asked once, not each of its replicas.
+    let own = request.definition.map(|definition| &definition.name);
+    let mut nodes = BTreeSet::new();
+    for (name, replicas) in &model.replicas {
+        let listed = names.contains(&name.as_str().to_ascii_uppercase());
+        let matches = regex
+            .as_ref()
+            .is_some_and(|regex| regex.is_match(name.as_str()));
+        if (listed || matches) && own != Some(name) {
+            let present = replicas.iter().filter(|node| {
+                model
+                    .resource(name, node)
+                    .is_some_and(|replica| !replica.phase.is_deleting())
+            });
+            nodes.extend(present.cloned());
+        }
+    }
+    Ok(Some(nodes))
+}
+
+fn compile(text: &str) -> Result<Regex, Vec<Reply>> {
+    RegexBuilder::new(text)
+        .case_insensitive(true)
+        .size_limit(REGEX_BYTES_MAX)
+        .build()
+        .map_err(|error| {
+            let message = format!("'{}' is no regular expression", text.escape_debug());
+            vec![Reply::new(code::FAIL_INVLD_REQUEST, message).cause(error.to_string())]
+        })
+}
+
+fn scope<'a>(request: &PlaceRequest<'a>) -> Scope<'a> {
+    Scope {
+        definition: request.definition,
+        group: request.group,
+        ..Scope::default()
+    }
+}
+
+/// Without a definition the question is what could be, and mixing could be allowed.
+fn mixing_allowed(model: &Model, request: &PlaceRequest<'_>) -> bool {
+    let key = prop::ALLOW_MIXING_STOR_POOL_DRIVER;
+    request.definition.is_none()
+        || effective(model, Purpose::Policy, &scope(request), key).is_some_and(prop::is_true)
+}
+
+fn min_thin_free(model: &Model, request: &PlaceRequest<'_>) -> MinThinFree {
+    let key = prop::AUTOPLACER_MIN_THIN_FREE_SPACE;
+    parse_min_thin_free(effective(model, Purpose::MinThinFree, &scope(request), key))
+}
+
+/// A share of the pool or a size; what is neither counts as not said.
+fn parse_min_thin_free(text: Option<&str>) -> MinThinFree {
+    let default = MinThinFree::Percent(MIN_THIN_FREE_PERCENT);
+    let Some(text) = text.map(str::trim) else {
+        return default;
+    };
+    if let Some(percent) = text.strip_suffix('%') {
+        let value: Option<f64> = percent.trim().parse().ok();
+        return value
+            .filter(|value| value.is_finite() && *value >= 0.0)
+            .map_or(default, MinThinFree::Percent);
+    }
+    match size::parse_kib(text, size::Unit::KiB, size::Rounding::Up) {
+        Ok(kib) => MinThinFree::Kib(kib),
+        Err(_) => default,
+    }
+}
+
+/// Whether pools of two kinds can hold replicas of one resource (spec core 4.4 and 2.4 rule 5).
+pub(crate) fn may_mix(
+    (a, a_drbd): (ProviderKind, Option<&str>),
+    (b, b_drbd): (ProviderKind, Option<&str>),
+    allowed: bool,
+) -> bool {
+    use ProviderKind::*;
+    let family = |kind: ProviderKind| match kind {
+        Lvm => 0,
+        LvmThin => 1,
+        Zfs | ZfsThin => 2,
+        StorageSpaces | StorageSpacesThin => 3,
+        File | FileThin => 4,
+        Spdk => 5,
+        RemoteSpdk => 6,
+        EbsInit | EbsTarget => 7,
+        Diskless => 8,
+    };
+    let (low, high) = (family(a).min(family(b)), family(a).max(family(b)));
+    if low == high || high == 8 || (low <= 2 && high == 3) {
+        return true;
+    }
+    let recent = |version: Option<&str>| version.is_some_and(mixes_extents);
+    high <= 2 && allowed && recent(a_drbd) && recent(b_drbd)
+}
+
+/// Whether this DRBD replicates well between pools that round sizes differently.
+pub(crate) fn mixes_extents(version: &str) -> bool {
+    let version = version_numbers(version);
+    ([9, 1, 18]..[9, 2, 0]).contains(&version) || version >= [9, 2, 7]
+}

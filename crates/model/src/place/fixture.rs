@@ -1,0 +1,407 @@
+//! Clusters for tests, from a few lines of text.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use linstor_api::kind::{ConnectionStatus, DrbdKind, LayerKind, NodeType, ProviderKind};
+use linstor_wire::Secret;
+use linstor_wire::status::{DrbdInfo, NodeInfo, PoolStatus};
+use uuid::Uuid;
+
+use super::*;
+use crate::Draft;
+use crate::model::DEFAULT_GROUP;
+use crate::name::{GroupName, NetIfName, ResourceName};
+use crate::observed::{NodeStatus, ObservedPool};
+use crate::row::{
+    Controller, DiskKind, DrbdDefinition, DrbdResource, HostFacts, NetInterface, Pool,
+    PoolDefinition, Volume, VolumeDefinition,
+};
+
+pub(crate) const GIB: u64 = 1 << 20;
+
+/// A cluster that is being made up.
+#[derive(Clone)]
+pub(crate) struct Cluster {
+    pub(crate) draft: Draft,
+    pub(crate) observed: Observed,
+}
+
+pub(crate) fn node(name: &str) -> NodeName {
+    NodeName::parse(name).unwrap()
+}
+
+pub(crate) fn pool(name: &str) -> PoolName {
+    PoolName::parse(name).unwrap()
+}
+
+pub(crate) fn resource(name: &str) -> ResourceName {
+    ResourceName::parse(name).unwrap()
+}
+
+/// `10` means GiB, `10M` and `10T` what they say.
+fn size(text: &str) -> u64 {
+    match text.strip_suffix('T') {
+        Some(tera) => tera.parse::<u64>().unwrap() * 1024 * GIB,
+        None => match text.strip_suffix('M') {
+            Some(mega) => mega.parse::<u64>().unwrap() * 1024,
+            None => text.parse::<u64>().unwrap() * GIB,
+        },
+    }
+}
+
+/// Reads nodes, one per line: `name key=value ... : pool free[/total] [KIND] [@shared], pool ...`.
+///
+/// Keys get `Aux/` in front. The words `offline`, `nodrbd`, `drbd84` and `drbd9.x.y` say what they say.
+pub(crate) fn cluster(text: &str) -> Cluster {
+    let mut draft = Draft::new(Model::empty(Uuid::nil()));
+    draft.put_group(crate::row::Group {
+        name: GroupName::parse(DEFAULT_GROUP).unwrap(),
+        uuid: Uuid::nil(),
+        description: None,
+        filter: SelectFilter::default(),
+        peer_slots: None,
+        props: BTreeMap::new(),
+        volume_groups: BTreeMap::new(),
+    });
+    let mut cluster = Cluster {
+        draft,
+        observed: Observed::default(),
+    };
+    for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (head, pools) = line.split_once(':').unwrap_or((line, ""));
+        let mut words = head.split_whitespace();
+        let name = words.next().unwrap();
+        cluster.add_node(name, words);
+        cluster.add_pool(
+            name,
+            DEFAULT_DISKLESS_POOL,
+            ProviderKind::Diskless,
+            0,
+            0,
+            None,
+        );
+        for pool in pools
+            .split(',')
+            .map(str::trim)
+            .filter(|pool| !pool.is_empty())
+        {
+            let mut kind = ProviderKind::Lvm;
+            let mut shared = None;
+            let mut words = pool.split_whitespace();
+            let (pool, space) = (words.next().unwrap(), words.next().unwrap());
+            for word in words {
+                match word.strip_prefix('@') {
+                    Some(name) => shared = Some(name),
+                    None => kind = word.parse().unwrap(),
+                }
+            }
+            let (free, total) = space.split_once('/').unwrap_or((space, space));
+            cluster.add_pool(name, pool, kind, size(free), size(total), shared);
+        }
+    }
+    cluster
+}
+
+impl Cluster {
+    fn add_node<'a>(&mut self, name: &str, words: impl Iterator<Item = &'a str>) {
+        let mut props = BTreeMap::new();
+        let mut connection = ConnectionStatus::Online;
+        let mut layers = vec![LayerKind::Drbd, LayerKind::Luks, LayerKind::Storage];
+        let mut drbd = Some((DrbdKind::Drbd9, "9.2.18"));
+        for word in words {
+            if let Some((key, value)) = word.split_once('=') {
+                props.insert(format!("Aux/{key}"), value.to_owned());
+            } else if let Some(version) = word.strip_prefix("drbd9") {
+                let version = &word[word.len() - version.len() - 1..];
+                drbd = Some((DrbdKind::Drbd9, version));
+            } else {
+                match word {
+                    "offline" => connection = ConnectionStatus::Offline,
+                    "drbd84" => drbd = Some((DrbdKind::Drbd84, "8.4.11")),
+                    "nodrbd" => {
+                        drbd = None;
+                        layers.remove(0);
+                    }
+                    word => panic!("unknown word {word}"),
+                }
+            }
+        }
+        self.draft.put_node(Node {
+            name: node(name),
+            uuid: Uuid::nil(),
+            node_type: NodeType::Satellite,
+            net_interfaces: vec![NetInterface {
+                name: NetIfName::parse("default").unwrap(),
+                uuid: Uuid::nil(),
+                address: [10, 0, 0, self.draft.nodes.len() as u8].into(),
+                satellite_port: Some(3366),
+                encryption: None,
+                active: true,
+            }],
+            props,
+            deleting: None,
+            evacuate: false,
+            evicted: false,
+            host: Some(HostFacts {
+                uname: name.to_owned(),
+                drbd: drbd.map(|drbd| drbd.0),
+                drbd_version: drbd.map(|drbd| drbd.1.to_owned()),
+            }),
+        });
+        let info = NodeInfo {
+            uname: name.to_owned(),
+            drbd: drbd.map(|(kind, version)| DrbdInfo {
+                kind,
+                version: version.to_owned(),
+                utils: "9.34.0".to_owned(),
+            }),
+            layers,
+            providers: ProviderKind::ALL.to_vec(),
+            ..NodeInfo::default()
+        };
+        self.observed.nodes.insert(
+            node(name),
+            NodeStatus {
+                connection,
+                since: 0,
+                reason: None,
+                info: Some(Arc::new(info)),
+                version: None,
+            },
+        );
+    }
+
+    fn add_pool(
+        &mut self,
+        on: &str,
+        name: &str,
+        kind: ProviderKind,
+        free_kib: u64,
+        total_kib: u64,
+        shared: Option<&str>,
+    ) {
+        self.draft.put_pool_definition(PoolDefinition {
+            name: pool(name),
+            uuid: Uuid::nil(),
+            props: BTreeMap::new(),
+        });
+        self.draft.put_pool(Pool {
+            node: node(on),
+            name: pool(name),
+            uuid: Uuid::nil(),
+            kind,
+            props: BTreeMap::new(),
+            shared_name: shared.map(str::to_owned),
+            external_locking: false,
+            granularity_kib: None,
+        });
+        self.observed.pools.insert(
+            (node(on), pool(name)),
+            ObservedPool {
+                status: PoolStatus {
+                    name: name.to_owned(),
+                    free_kib: Some(free_kib),
+                    total_kib: Some(total_kib),
+                    granularity_kib: None,
+                    problem: None,
+                },
+                at: 0,
+                reserved_kib_then: 0,
+            },
+        );
+    }
+
+    /// Adds a definition with volumes of so many GiB.
+    pub(crate) fn define(&mut self, name: &str, sizes_gib: &[u64]) -> &mut Self {
+        let volumes = sizes_gib.iter().enumerate().map(|(number, gib)| {
+            let volume = VolumeDefinition {
+                uuid: Uuid::nil(),
+                size_kib: gib * GIB,
+                gross_size: false,
+                encrypted: false,
+                props: BTreeMap::new(),
+                minor: Some(1000 + self.draft.definitions.len() as u32 * 10 + number as u32),
+                first_copy_on: None,
+                initialized: false,
+                granularity_kib: 0,
+                resize: None,
+                deleting: None,
+            };
+            (number as u32, volume)
+        });
+        let row = Definition {
+            name: resource(name),
+            external_name: None,
+            uuid: Uuid::nil(),
+            group: GroupName::parse(DEFAULT_GROUP).unwrap(),
+            layer_stack: vec![LayerKind::Drbd, LayerKind::Storage],
+            props: BTreeMap::new(),
+            drbd: Some(DrbdDefinition {
+                secret: Secret::new("secret"),
+                peer_slots: 7,
+                al_stripes: 1,
+                al_stripe_kib: 32,
+                transport: "TCP".into(),
+                wished_port: None,
+            }),
+            volumes: volumes.collect(),
+            deleting: None,
+        };
+        self.draft.put_definition(row);
+        self
+    }
+
+    /// Adds replicas. What they take is taken off what their nodes reported, as if they had looked since.
+    pub(crate) fn put(&mut self, name: &str, pool_name: &str, nodes: &[&str]) -> &mut Self {
+        for on in nodes {
+            self.put_replica(name, pool_name, on, DiskKind::Diskful);
+        }
+        self
+    }
+
+    pub(crate) fn put_replica(&mut self, name: &str, pool_name: &str, on: &str, disk: DiskKind) {
+        let definition = Arc::clone(&self.draft.definitions[&resource(name)]);
+        let volumes = definition.volumes.keys().map(|number| {
+            let volume = Volume {
+                uuid: Uuid::nil(),
+                pool: pool(pool_name),
+                props: BTreeMap::new(),
+            };
+            (*number, volume)
+        });
+        let key = (node(on), pool(pool_name));
+        let before = self.draft.pool_use(&key.0, &key.1).reserved_kib;
+        self.draft.put_resource(Resource {
+            node: node(on),
+            name: resource(name),
+            uuid: Uuid::nil(),
+            created_at: 0,
+            layer_stack: vec![LayerKind::Drbd, LayerKind::Storage],
+            props: BTreeMap::new(),
+            drbd: Some(DrbdResource {
+                node_id: crate::numbers::allocate_node_id(&self.draft, &resource(name)).unwrap(),
+                ports: vec![7000 + self.draft.definitions.len() as u16],
+                peer_slots: 7,
+                disk,
+            }),
+            volumes: volumes.collect(),
+            phase: Default::default(),
+            inactive: false,
+        });
+        let after = self.draft.pool_use(&key.0, &key.1).reserved_kib;
+        if let Some(seen) = self.observed.pools.get_mut(&key) {
+            seen.reserved_kib_then = after;
+            seen.status.free_kib = seen
+                .status
+                .free_kib
+                .map(|free| free.saturating_sub(after - before));
+        }
+    }
+
+    /// Sets a property of the controller.
+    pub(crate) fn controller_prop(&mut self, key: &str, value: &str) -> &mut Self {
+        let mut row = Controller::clone(&self.draft.controller);
+        row.props.insert(key.into(), value.into());
+        self.draft.put_controller(row);
+        self
+    }
+
+    /// Sets a property of a definition.
+    pub(crate) fn prop(&mut self, name: &str, key: &str, value: &str) -> &mut Self {
+        self.draft.edit_definition(&resource(name), |row| {
+            row.props.insert(key.into(), value.into());
+        });
+        self
+    }
+
+    /// Places, and shows the result: `node:pool ...`, or the number of the code.
+    pub(crate) fn place(&self, name: &str, filter: &SelectFilter) -> String {
+        match self.try_place(name, filter) {
+            Ok(placement) if placement.chosen.is_empty() => {
+                let code = placement.replies[0].ret_code & code::MASK_BITS_CODE;
+                format!("{code}")
+            }
+            Ok(placement) => {
+                let chosen = placement.chosen.iter();
+                let shown: Vec<String> = chosen
+                    .map(|chosen| format!("{}:{}", chosen.node, chosen.pool))
+                    .collect();
+                shown.join(" ")
+            }
+            Err(replies) => format!("{}", replies[0].ret_code & code::MASK_BITS_CODE),
+        }
+    }
+
+    pub(crate) fn try_place(
+        &self,
+        name: &str,
+        filter: &SelectFilter,
+    ) -> Result<Placement, Vec<Reply>> {
+        let definition = &self.draft.definitions[&resource(name)];
+        let request = PlaceRequest::of_definition(&self.draft, definition, filter);
+        choose(&self.draft, &self.observed, &request)
+    }
+
+    /// Places and makes the replicas.
+    pub(crate) fn deploy(&mut self, name: &str, filter: &SelectFilter) -> String {
+        let placement = self.try_place(name, filter).unwrap();
+        for chosen in &placement.chosen {
+            let (pool, on) = (chosen.pool.to_string(), chosen.node.to_string());
+            self.put_replica(name, &pool, &on, DiskKind::Diskful);
+        }
+        let nodes: Vec<&str> = placement.chosen.iter().map(|c| c.node.as_str()).collect();
+        nodes.join(" ")
+    }
+}
+
+/// A filter for so many replicas.
+pub(crate) fn count(replicas: u32) -> SelectFilter {
+    SelectFilter {
+        place_count: Some(replicas),
+        ..SelectFilter::default()
+    }
+}
+
+/// Makes a filter say more.
+pub(crate) trait Say: Sized {
+    fn same(self, keys: &[&str]) -> Self;
+    fn different(self, keys: &[&str]) -> Self;
+    fn x_different(self, key: &str, max: u32) -> Self;
+    fn pools(self, names: &[&str]) -> Self;
+    fn not_with(self, names: &[&str]) -> Self;
+    fn not_with_regex(self, regex: &str) -> Self;
+}
+
+impl Say for SelectFilter {
+    fn same(mut self, keys: &[&str]) -> Self {
+        self.same = Some(keys.iter().map(|key| format!("Aux/{key}")).collect());
+        self
+    }
+
+    fn different(mut self, keys: &[&str]) -> Self {
+        self.different = Some(keys.iter().map(|key| format!("Aux/{key}")).collect());
+        self
+    }
+
+    fn x_different(mut self, key: &str, max: u32) -> Self {
+        let map = self.x_different.get_or_insert_default();
+        map.insert(format!("Aux/{key}"), max);
+        self
+    }
+
+    fn pools(mut self, names: &[&str]) -> Self {
+        self.pools = Some(names.iter().map(|name| pool(name)).collect());
+        self
+    }
+
+    fn not_with(mut self, names: &[&str]) -> Self {
+        self.not_place_with = Some(names.iter().map(|name| (*name).to_owned()).collect());
+        self
+    }
+
+    fn not_with_regex(mut self, regex: &str) -> Self {
+        self.not_place_with_regex = Some(regex.to_owned());
+        self
+    }
+}

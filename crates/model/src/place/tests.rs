@@ -1,0 +1,1065 @@
+use std::collections::BTreeMap;
+
+use linstor_api::kind::{LayerKind, ProviderKind};
+use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
+use proptest::{prop_assert, prop_assert_eq};
+
+use super::fixture::{GIB, Say, cluster, count, node, pool, resource};
+use super::*;
+use crate::row::{DiskKind, ResourcePhase, Since};
+
+const SINCE: Since = Since {
+    at: 0,
+    generation: 0,
+};
+
+/// Places a resource of so many GiB in a cluster, and compares.
+fn check(nodes: &str, gib: u64, filter: &SelectFilter, expected: &str) {
+    let mut cluster = cluster(nodes);
+    cluster.define("res", &[gib]);
+    assert_eq!(cluster.place("res", filter), expected, "{nodes}");
+}
+
+/// Five places with `per` nodes each, named by their place, all pools the same.
+fn five_places(per: usize, gib: impl Fn(usize) -> u64) -> String {
+    let mut text = String::new();
+    for place in ["Berlin", "Frankfurt", "London", "Paris", "Vienna"] {
+        for index in 1..=per {
+            text += &format!("{place}{index} DC={place}: stor {}\n", gib(index));
+        }
+    }
+    text
+}
+
+/// The pool with most space wins; without enough space anywhere nothing is placed.
+#[test]
+fn the_largest_pool_wins() {
+    check("stlt: pool1 10, pool2 20", 5, &count(1), "stlt:pool2");
+    check(
+        "n1: a1a 10\n n2: a1a 30\n n3: a1a 20",
+        5,
+        &count(2),
+        "n2:a1a n3:a1a",
+    );
+    check("n1: a1a 10\n n2: a1a 10", 11, &count(1), "996");
+    check(
+        "n1: a1a 10T, b1b 100\n n2: a1a 10T, b1b 100",
+        5 << 10,
+        &count(3),
+        "996",
+    );
+}
+
+/// Naming pools restricts to them, however good others are.
+#[test]
+fn named_pools_only() {
+    let nodes = "n1: slow1 10T, fast1 100\n n2: slow1 10T, fast1 100";
+    check(nodes, 5 << 10, &count(2).pools(&["fast1"]), "996");
+    check(nodes, 50, &count(2).pools(&["FAST1"]), "n1:fast1 n2:fast1");
+    check(nodes, 50, &count(2).pools(&[]), "n1:slow1 n2:slow1");
+}
+
+/// Nodes with a certain resource are avoided, whatever pool it is in; names and patterns are read in any case.
+#[test]
+fn not_placed_with() {
+    let mut cluster = cluster(
+        "n1: slow1 10T, slow2 20T, fast1 100
+         n2: slow1 10T, slow2 20T, fast1 100
+         n3: fast1 80
+         n4: fast1 80",
+    );
+    cluster
+        .define("res", &[50])
+        .define("avoid1", &[2048])
+        .define("avoid2", &[2048]);
+    cluster
+        .put("avoid1", "slow1", &["n1", "n2"])
+        .put("avoid2", "slow2", &["n1", "n2"]);
+    let apart = "n3:fast1 n4:fast1";
+    assert_eq!(cluster.place("res", &count(2)), "n1:slow2 n2:slow2");
+    assert_eq!(cluster.place("res", &count(2).not_with(&["AVOID1"])), apart);
+    assert_eq!(
+        cluster.place("res", &count(2).not_with_regex("avoid.*")),
+        apart
+    );
+    assert_eq!(
+        cluster.place("res", &count(2).not_with_regex("VOID")),
+        apart
+    );
+    assert_eq!(
+        cluster.place("res", &count(2).not_with_regex("^void")),
+        "n1:slow2 n2:slow2"
+    );
+    assert_eq!(
+        cluster.place("res", &count(2).not_with(&["avoid1"]).pools(&["slow1"])),
+        "996"
+    );
+    let refused = cluster
+        .try_place("res", &count(2).not_with_regex("("))
+        .unwrap_err();
+    assert_eq!(refused[0].ret_code, code::FAIL_INVLD_REQUEST);
+    // A replica on its way out does not count.
+    for on in ["n1", "n2"] {
+        cluster
+            .draft
+            .edit_resource(&resource("avoid1"), &node(on), |row| {
+                row.phase = ResourcePhase::TakingDown { since: SINCE };
+            });
+    }
+    assert_eq!(
+        cluster.place("res", &count(2).not_with(&["avoid1"])),
+        "n1:slow2 n2:slow2"
+    );
+}
+
+/// Same values, different values, and both at once.
+#[test]
+fn same_and_different() {
+    let mut grid = String::new();
+    for a in 1..=2 {
+        for b in 1..=3 {
+            for i in 1..=2 {
+                grid += &format!("s-a{a}-b{b}-{i} A={a} B={b}: stor 10\n");
+            }
+        }
+    }
+    check(
+        &grid,
+        5,
+        &count(2).same(&["A"]).different(&["B"]),
+        "s-a1-b1-1:stor s-a1-b2-1:stor",
+    );
+    let five = "node0 A=0: stor 10
+                node1 A=1: stor 10
+                node2 A=2: stor 10
+                node3 A=0: stor 10
+                node4 A=1: stor 10";
+    check(
+        five,
+        5,
+        &count(1).same(&["A=1"]).different(&["A=0"]),
+        "node1:stor",
+    );
+    check(
+        five,
+        5,
+        &count(2).different(&["A=0"]),
+        "node1:stor node2:stor",
+    );
+    check(five, 5, &count(4).different(&["A"]), "996");
+    let with_values = "node1 key=val1: stor 10
+                       node2 key=val2: stor 10
+                       node3 key=val3: stor 10
+                       node4 key=val1: stor 10
+                       node5 key=val2: stor 9";
+    check(
+        with_values,
+        5,
+        &count(2).different(&["key=val1"]),
+        "node2:stor node3:stor",
+    );
+    let better = "node0 A=0: stor 10
+                  node1 A=0: stor 10
+                  node2 A=0: stor 10
+                  node3 A=1: stor 100
+                  node4 A=1: stor 100";
+    check(
+        better,
+        5,
+        &count(2).different(&["A"]),
+        "node0:stor node3:stor",
+    );
+    // Without the property a node is like no other.
+    check(
+        "n1 A=0: stor 10\n n2: stor 9\n n3: stor 8",
+        5,
+        &count(3).different(&["A"]),
+        "n1:stor n2:stor n3:stor",
+    );
+}
+
+/// A good first choice that leads nowhere is taken back.
+#[test]
+fn dead_ends_are_left() {
+    let nodes = "n0 A=0 B=0: stor 100
+                 n1 A=1 B=1: stor 90
+                 n2 A=1 B=0: stor 80
+                 n3 A=2 B=1: stor 70
+                 n4 A=1 B=2: stor 10";
+    check(
+        nodes,
+        5,
+        &count(3).different(&["A", "B"]),
+        "n0:stor n3:stor n4:stor",
+    );
+    let racks = "n1: sp1 100
+                 n2 rack=1: sp1 90
+                 n3 rack=2: sp1 10
+                 n4 rack=2: sp1 10";
+    check(racks, 1, &count(2).same(&["rack"]), "n3:sp1 n4:sp1");
+}
+
+/// The larger group of equals wins, and the best sum is found even when the first hit is not it.
+#[test]
+fn the_best_sum_is_found() {
+    let mut nodes = String::new();
+    for index in 0..10 {
+        let (value, gib) = if index < 5 { (0, 10) } else { (1, 20) };
+        nodes += &format!("node{index} A={value}: stor {gib}\n");
+    }
+    check(
+        &nodes,
+        5,
+        &count(5).same(&["A"]),
+        "node5:stor node6:stor node7:stor node8:stor node9:stor",
+    );
+    let keep_first = "n1 test=a: sp1 100 LVM_THIN
+                      n2 test=a: sp1 10 LVM_THIN
+                      n3 test=b: sp1 30 LVM_THIN
+                      n4 test=b: sp1 30 LVM_THIN
+                      n5 test=c: sp1 90 LVM_THIN";
+    check(
+        keep_first,
+        1,
+        &count(2).same(&["test"]).pools(&["sp1"]),
+        "n1:sp1 n2:sp1",
+    );
+    let thin = "m13c12 m=13 o=true: thindata 179/900 LVM_THIN
+                m14c21 m=14 o=true: thindata 203/900 LVM_THIN
+                m10c12 m=10 o=true: thindata 900/900 LVM_THIN
+                m15c12 m=15 o=true: thindata 900/900 LVM_THIN";
+    check(
+        thin,
+        100,
+        &count(2).same(&["o"]).different(&["m"]),
+        "m10c12:thindata m15c12:thindata",
+    );
+}
+
+/// Groups of x share a value; all groups but one are full; different groups have different values.
+#[test]
+fn x_replicas_share_a_value() {
+    let x2 = |replicas| count(replicas).different(&["DC"]).x_different("DC", 2);
+    let full = "Berlin1:stor Berlin2:stor Frankfurt1:stor Frankfurt2:stor London1:stor";
+    check(&five_places(3, |_| 10), 5, &x2(5), full);
+    // One much better node in each place would be five groups of one.
+    check(
+        &five_places(3, |index| if index == 1 { 100 } else { 10 }),
+        5,
+        &x2(5),
+        full,
+    );
+    check(&five_places(1, |_| 10), 5, &x2(4), "996");
+    check(&five_places(1, |_| 10), 5, &x2(1), "Berlin1:stor");
+    let two_good = |index| if index <= 2 { 100 } else { 10 };
+    check(
+        &five_places(3, two_good),
+        5,
+        &count(4).different(&["DC", "DC2"]).x_different("DC", 3),
+        "Berlin1:stor Berlin2:stor Berlin3:stor Frankfurt1:stor",
+    );
+    // The best place has one node only, but an even number leaves no group of one.
+    let lonely = five_places(3, |_| 10)
+        .replace("Vienna2", "Rome2")
+        .replace("Vienna3", "Rome3")
+        .replace("Rome2 DC=Vienna", "Rome2 DC=Berlin")
+        .replace("Rome3 DC=Vienna", "Rome3 DC=Berlin")
+        .replace("Vienna1 DC=Vienna: stor 10", "Vienna1 DC=Vienna: stor 100");
+    check(
+        &lonely,
+        5,
+        &x2(4),
+        "Berlin1:stor Berlin2:stor Frankfurt1:stor Frankfurt2:stor",
+    );
+    let avoid = five_places(3, |_| 10).replace("DC=Vienna: stor 10", "DC=Vienna: stor 100");
+    check(
+        &avoid,
+        5,
+        &count(5).different(&["DC=Vienna"]).x_different("DC", 2),
+        full,
+    );
+}
+
+/// Replicas that exist count as members of their groups.
+#[test]
+fn x_replicas_with_replicas_that_exist() {
+    let filter = count(5).different(&["DC"]).x_different("DC", 2);
+    for (there, expected) in [
+        (
+            ["Vienna1", "Berlin3"],
+            "Berlin1:stor Frankfurt1:stor Frankfurt2:stor",
+        ),
+        (
+            ["Vienna1", "Vienna2"],
+            "Berlin1:stor Berlin2:stor Frankfurt1:stor",
+        ),
+    ] {
+        let mut cluster = cluster(&five_places(3, |_| 10));
+        cluster.define("res", &[5]).put("res", "stor", &there);
+        assert_eq!(cluster.place("res", &filter), expected);
+    }
+    // One replica in a group of two is no reason to start a second such group.
+    let mut cluster = cluster(&five_places(1, |_| 10));
+    cluster.define("res", &[5]).put("res", "stor", &["Berlin1"]);
+    let one_more = SelectFilter {
+        additional_place_count: Some(1),
+        ..SelectFilter::default().x_different("DC", 2)
+    };
+    assert_eq!(cluster.place("res", &one_more), "996");
+}
+
+/// The same wish twice places nothing more; a larger one keeps what there is; a smaller one asks for a delete.
+#[test]
+fn wishes_add_and_never_remove() {
+    let mut cluster = cluster("n1: stor 10\n n2: stor 10\n n3: stor 10\n n4: stor 10");
+    cluster.define("res", &[5]);
+    assert_eq!(cluster.deploy("res", &count(2)), "n1 n2");
+    assert_eq!(cluster.place("res", &count(2)), "1006");
+    let replies = cluster.try_place("res", &count(2)).unwrap().replies;
+    assert_eq!(replies[0].ret_code, code::WARN_RSC_ALREADY_DEPLOYED);
+    assert!(
+        replies[0]
+            .message
+            .contains("was already deployed on 2 nodes. Skipping.")
+    );
+    assert_eq!(cluster.place("res", &count(1)), "1006");
+    assert_eq!(cluster.deploy("res", &count(3)), "n3");
+    let one_more = SelectFilter {
+        additional_place_count: Some(1),
+        ..count(2)
+    };
+    assert_eq!(cluster.place("res", &one_more), "n4:stor");
+}
+
+/// New replicas may be in other pools than those that exist.
+#[test]
+fn more_replicas_in_another_pool() {
+    let mut cluster =
+        cluster("n1: stor 100\n n2: stor 100\n n3: stor 10, stor2 10\n n4: stor 10, stor2 10");
+    cluster.define("res", &[5]);
+    assert_eq!(cluster.deploy("res", &count(2)), "n1 n2");
+    assert_eq!(
+        cluster.place("res", &count(4).pools(&["stor2"])),
+        "n3:stor2 n4:stor2"
+    );
+}
+
+/// What replicas that exist have in common decides for those to come.
+#[test]
+fn replicas_that_exist_decide_values() {
+    let nodes = "n1 a=a: stor 100
+                 n2 a=a: stor 90
+                 n3 a=a: stor 70
+                 n4 a=b: stor 80";
+    let mut cluster = cluster(nodes);
+    cluster
+        .define("res", &[5])
+        .put("res", "stor", &["n1", "n2"]);
+    assert_eq!(cluster.place("res", &count(3).same(&["a"])), "n3:stor");
+    assert_eq!(cluster.place("res", &count(3).different(&["a"])), "n4:stor");
+    cluster.put("res", "stor", &["n4"]);
+    let undecidable = cluster
+        .try_place("res", &count(4).same(&["a"]))
+        .unwrap_err();
+    assert_eq!(undecidable[0].ret_code, code::FAIL_UNDECIDABLE_AUTOPLACMENT);
+    assert!(undecidable[0].cause.as_ref().unwrap().contains("'b' on n4"));
+}
+
+/// Zones and racks, two nodes in each rack.
+#[test]
+fn zones_and_racks() {
+    let mut nodes = String::new();
+    for zone in ["a", "b", "c"] {
+        for rack in 1..=2 {
+            for index in 1..=2 {
+                nodes += &format!(
+                    "node-{zone}{rack}-{index} zone={zone} rack={rack}: data 10 LVM_THIN\n"
+                );
+            }
+        }
+    }
+    check(
+        &nodes,
+        1,
+        &count(3),
+        "node-a1-1:data node-a1-2:data node-a2-1:data",
+    );
+    check(
+        &nodes,
+        1,
+        &count(3).same(&["rack"]).different(&["zone"]),
+        "node-a1-1:data node-b1-1:data node-c1-1:data",
+    );
+    check(
+        &nodes,
+        1,
+        &count(3).same(&["rack=2"]).different(&["zone"]),
+        "node-a2-1:data node-b2-1:data node-c2-1:data",
+    );
+    check(&nodes, 1, &count(3).same(&["zone", "rack"]), "996");
+    let mut cluster = cluster(&nodes);
+    cluster
+        .define("res", &[1])
+        .put("res", "data", &["node-a1-1", "node-b1-2"]);
+    assert_eq!(
+        cluster.place("res", &count(3).different(&["zone"])),
+        "node-c1-1:data"
+    );
+    cluster
+        .define("other", &[1])
+        .put("other", "data", &["node-c1-1", "node-c1-2"]);
+    assert_eq!(
+        cluster.place("other", &count(3).same(&["zone"])),
+        "node-c2-1:data"
+    );
+}
+
+/// Layers that a node lacks and kinds of pools that were not asked for are left out.
+#[test]
+fn layers_and_providers() {
+    let nodes = "n1: stor 10\n n2: stor 10\n n3 nodrbd: stor 100";
+    check(nodes, 5, &count(2), "n1:stor n2:stor");
+    let storage = SelectFilter {
+        layer_stack: Some(vec![LayerKind::Storage]),
+        ..count(1)
+    };
+    check(nodes, 5, &storage, "n3:stor");
+    let lvm = SelectFilter {
+        providers: Some(vec![ProviderKind::Lvm, ProviderKind::LvmThin]),
+        ..count(2)
+    };
+    check(
+        "n1: stor 10\n n2: stor 10\n n3: stor 100 ZFS",
+        5,
+        &lvm,
+        "n1:stor n2:stor",
+    );
+}
+
+/// Kinds of pools that round differently never hold one resource, unless that is allowed and DRBD can cope.
+#[test]
+fn kinds_are_not_mixed() {
+    check(
+        "n1: sp1 100\n n2: sp1 1T LVM_THIN\n n3: sp1 900",
+        1,
+        &count(2),
+        "n1:sp1 n3:sp1",
+    );
+    check(
+        "n1: sp1 100 ZFS\n n2: sp1 100 ZFS_THIN",
+        1,
+        &count(2),
+        "n1:sp1 n2:sp1",
+    );
+    check(
+        "n1: sp1 100 FILE\n n2: sp1 100 FILE_THIN",
+        1,
+        &count(2),
+        "n1:sp1 n2:sp1",
+    );
+    check("n1: sp1 100 FILE\n n2: sp1 100 LVM", 1, &count(2), "996");
+    let nodes = |version: &str| {
+        format!(
+            "n1 {version}: sp1 100 LVM_THIN
+             n2 {version}: sp1 100 ZFS
+             n3 {version}: sp1 100 ZFS_THIN
+             n4 {version}: sp1 10 LVM
+             n5 {version}: sp1 90 LVM"
+        )
+    };
+    for (version, allowed, expected) in [
+        ("drbd9.2.18", false, "n4:sp1"),
+        ("drbd9.1.17", true, "n4:sp1"),
+        ("drbd9.2.6", true, "n4:sp1"),
+        ("drbd9.1.18", true, "n1:sp1"),
+        ("drbd9.2.7", true, "n1:sp1"),
+    ] {
+        let mut cluster = cluster(&nodes(version));
+        cluster.define("res", &[1]).put("res", "sp1", &["n5"]);
+        if allowed {
+            cluster.prop("res", prop::ALLOW_MIXING_STOR_POOL_DRIVER, "true");
+        }
+        assert_eq!(
+            cluster.place("res", &count(2)),
+            expected,
+            "{version} {allowed}"
+        );
+    }
+}
+
+/// Weights decide; unknown ones do not matter, and one that is no number counts one.
+#[test]
+fn weights_decide() {
+    let nodes = "n1: sp1 100\n n2: sp1 90\n n3: sp1 50";
+    let place = |weights: &[(&str, &str)]| {
+        let mut cluster = cluster(nodes);
+        for (key, value) in weights {
+            cluster.controller_prop(&format!("Autoplacer/Weights/{key}"), value);
+        }
+        cluster.define("res", &[1]);
+        for (name, on) in [("dummy1", "n1"), ("dummy2", "n1"), ("dummy3", "n2")] {
+            cluster.define(name, &[0]).put(name, "sp1", &[on]);
+        }
+        cluster.place("res", &count(1))
+    };
+    assert_eq!(place(&[]), "n1:sp1");
+    assert_eq!(place(&[("FreeSpace", "0"), ("MinRscCount", "1")]), "n3:sp1");
+    assert_eq!(place(&[("MaxFreeSpace", "-1")]), "n3:sp1");
+    assert_eq!(place(&[("MinRscCount", "plenty")]), "n3:sp1");
+    assert_eq!(place(&[("MaxThroughput", "100")]), "n1:sp1");
+}
+
+/// `AutoplaceTarget` of a node goes before the controller's; a pool has one of its own.
+#[test]
+fn targets() {
+    let mut cluster = cluster("n1: sp1 100\n n2: sp1 90\n n3: sp1 50");
+    cluster.define("res", &[1]);
+    cluster.draft.edit_node(&node("n1"), |row| {
+        row.props
+            .insert(prop::AUTOPLACE_TARGET.into(), "false".into());
+    });
+    assert_eq!(cluster.place("res", &count(2)), "n2:sp1 n3:sp1");
+    cluster.controller_prop(prop::AUTOPLACE_TARGET, "False");
+    assert_eq!(cluster.place("res", &count(1)), "996");
+    cluster.draft.edit_node(&node("n1"), |row| {
+        row.props
+            .insert(prop::AUTOPLACE_TARGET.into(), "True".into());
+    });
+    assert_eq!(cluster.place("res", &count(1)), "n1:sp1");
+    let mut row = crate::row::Pool::clone(cluster.draft.pool(&node("n1"), &pool("sp1")).unwrap());
+    row.props
+        .insert(prop::AUTOPLACE_TARGET.into(), "false".into());
+    cluster.draft.put_pool(row);
+    assert_eq!(cluster.place("res", &count(1)), "996");
+}
+
+/// Nodes that are offline, being emptied, deleted or given up on take nothing.
+#[test]
+fn only_healthy_nodes() {
+    let mut cluster =
+        cluster("n1: sp1 90\n n2: sp1 80\n n3: sp1 70\n n4: sp1 60\n n5 offline: sp1 100");
+    cluster.define("res", &[1]);
+    cluster
+        .draft
+        .edit_node(&node("n1"), |row| row.evacuate = true);
+    cluster
+        .draft
+        .edit_node(&node("n2"), |row| row.deleting = Some(SINCE));
+    cluster
+        .draft
+        .edit_node(&node("n3"), |row| row.evicted = true);
+    assert_eq!(cluster.place("res", &count(1)), "n4:sp1");
+    assert_eq!(cluster.place("res", &count(2)), "996");
+}
+
+/// Replicas that leave, or do without their disk, do not count; nodes they are on are not chosen again.
+#[test]
+fn what_counts_as_deployed() {
+    let mut cluster = cluster("n1: sp1 90\n n2: sp1 80\n n3: sp1 70\n n4: sp1 60");
+    cluster.define("res", &[1]).put("res", "sp1", &["n1", "n2"]);
+    cluster
+        .draft
+        .edit_node(&node("n1"), |row| row.evacuate = true);
+    assert_eq!(cluster.place("res", &count(2)), "n3:sp1");
+    cluster
+        .draft
+        .edit_node(&node("n1"), |row| row.evacuate = false);
+    cluster
+        .draft
+        .edit_resource(&resource("res"), &node("n1"), |row| {
+            row.phase = ResourcePhase::TakingDown { since: SINCE };
+        });
+    assert_eq!(cluster.place("res", &count(2)), "n3:sp1");
+    cluster
+        .draft
+        .edit_resource(&resource("res"), &node("n1"), |row| {
+            row.phase = ResourcePhase::Present;
+            row.props.insert(prop::DRBD_SKIP_DISK.into(), "True".into());
+        });
+    assert_eq!(cluster.place("res", &count(2)), "n3:sp1");
+    // A diskless replica's node is as good as any other: it gets a disk.
+    cluster.put_replica("res", DEFAULT_DISKLESS_POOL, "n3", DiskKind::TieBreaker);
+    let placement = cluster.try_place("res", &count(2)).unwrap();
+    assert!(placement.chosen[0].converts && placement.chosen[0].node == node("n3"));
+}
+
+/// Space that nodes share holds one replica, counts once, and what is promised in it counts for all.
+#[test]
+fn shared_space() {
+    let nodes = "n1: sp1 100 @san\n n2: sp1 100 @san\n n3: sp1 50";
+    check(nodes, 1, &count(2), "n1:sp1 n3:sp1");
+    check(nodes, 1, &count(3), "996");
+    let mut shared = cluster(nodes);
+    shared.define("res", &[1]).put("res", "sp1", &["n1"]);
+    assert_eq!(shared.place("res", &count(2)), "n3:sp1");
+    let mut cluster = cluster("n1: sp1 100 @san\n n2: sp1 100 @san");
+    cluster
+        .define("res", &[30])
+        .define("big", &[80])
+        .put("big", "sp1", &["n1"]);
+    let seen = cluster
+        .observed
+        .pools
+        .get_mut(&(node("n1"), pool("sp1")))
+        .unwrap();
+    seen.reserved_kib_then = 0;
+    seen.status.free_kib = Some(100 * GIB);
+    assert_eq!(
+        cluster.place("res", &count(1)),
+        "996",
+        "80 of 100 are promised on n1"
+    );
+}
+
+/// Space promised since a node looked is gone; thin pools promise more than they have, up to a point.
+#[test]
+fn space_is_what_can_still_be_promised() {
+    let mut thick = cluster("n1: sp1 100");
+    thick
+        .define("res", &[60])
+        .define("next", &[60])
+        .put("res", "sp1", &["n1"]);
+    let seen = thick
+        .observed
+        .pools
+        .get_mut(&(node("n1"), pool("sp1")))
+        .unwrap();
+    seen.status.free_kib = Some(100 * GIB);
+    seen.reserved_kib_then = 0;
+    assert_eq!(thick.place("next", &count(1)), "996");
+
+    let mut thin = cluster("n1: sp1 50/100 LVM_THIN");
+    thin.define("res", &[900]).define("more", &[1200]);
+    assert_eq!(thin.place("res", &count(1)), "n1:sp1");
+    assert_eq!(thin.place("more", &count(1)), "996", "50 GiB 20 times");
+    thin.controller_prop(prop::MAX_OVERSUBSCRIPTION_RATIO, "30");
+    assert_eq!(thin.place("more", &count(1)), "n1:sp1");
+    thin.controller_prop(prop::MAX_FREE_CAPACITY_OVERSUBSCRIPTION_RATIO, "2");
+    assert_eq!(thin.place("more", &count(1)), "996");
+    thin.controller_prop(prop::AUTOPLACER_MIN_THIN_FREE_SPACE, "101G");
+    thin.define("small", &[1]);
+    assert_eq!(
+        thin.place("small", &count(1)),
+        "996",
+        "2 * 50 GiB are less than 101"
+    );
+    thin.prop("small", prop::AUTOPLACER_MIN_THIN_FREE_SPACE, "100%");
+    assert_eq!(thin.place("small", &count(1)), "n1:sp1");
+
+    let mut unknown = cluster("n1: sp1 100");
+    unknown.define("res", &[1]);
+    unknown.observed.pools.clear();
+    assert_eq!(unknown.place("res", &count(1)), "996");
+}
+
+/// DRBD 8.4 connects two replicas and no diskless ones; the two kinds of DRBD never meet.
+#[test]
+fn drbd_kinds() {
+    let nodes =
+        "n1 drbd84: sp1 100\n n2 drbd84: sp1 90\n n3 drbd84: sp1 80\n n4: sp1 70\n n5: sp1 60";
+    check(nodes, 1, &count(2), "n1:sp1 n2:sp1");
+    check(nodes, 1, &count(3), "996");
+    let mut cluster = cluster(nodes);
+    cluster.define("res", &[1]).put("res", "sp1", &["n1"]);
+    assert_eq!(cluster.place("res", &count(2)), "n2:sp1");
+    let refused = cluster.try_place("res", &count(3)).unwrap_err();
+    let text = refused[0].details.as_ref().unwrap();
+    assert!(
+        text.contains("connects at most 2 replicas; there would be 3"),
+        "{text}"
+    );
+    assert!(text.contains("cannot connect with the kind"), "{text}");
+    let definition = &cluster.draft.definitions[&resource("res")];
+    let filter = count(1);
+    let request = PlaceRequest {
+        want: Want::Diskless,
+        ..PlaceRequest::of_definition(&cluster.draft, definition, &filter)
+    };
+    let refused = choose(&cluster.draft, &cluster.observed, &request).unwrap_err();
+    assert!(
+        refused[0]
+            .details
+            .as_ref()
+            .unwrap()
+            .contains("knows no diskless replicas")
+    );
+    let (nodes, replies) = remaining_nodes(&cluster.draft, &cluster.observed, &request, &[]);
+    assert!(nodes.is_empty() && replies[0].cause.as_ref().unwrap().contains("8.4"));
+}
+
+/// Every other node gets a diskless replica, tie breakers included.
+#[test]
+fn diskless_on_remaining() {
+    let mut cluster = cluster(
+        "n1: stor 10\n n2: stor 10\n n3: stor 10\n n4 offline: stor 10\n n5 nodrbd: stor 10",
+    );
+    cluster.define("res", &[5]);
+    let filter = SelectFilter {
+        diskless_on_remaining: Some(true),
+        ..count(1)
+    };
+    let placement = cluster.try_place("res", &filter).unwrap();
+    let definition = &cluster.draft.definitions[&resource("res")];
+    let request = PlaceRequest::of_definition(&cluster.draft, definition, &filter);
+    let (rest, _) = remaining_nodes(
+        &cluster.draft,
+        &cluster.observed,
+        &request,
+        &placement.chosen,
+    );
+    assert_eq!(rest, [node("n2"), node("n3")]);
+    let mut deployed = cluster.clone();
+    deployed.put("res", "stor", &["n1"]);
+    deployed.put_replica("res", DEFAULT_DISKLESS_POOL, "n2", DiskKind::TieBreaker);
+    deployed.put_replica("res", DEFAULT_DISKLESS_POOL, "n3", DiskKind::Diskless);
+    assert_eq!(
+        deployed.try_place("res", &filter).unwrap(),
+        Placement::default()
+    );
+    let definition = &deployed.draft.definitions[&resource("res")];
+    let request = PlaceRequest::of_definition(&deployed.draft, definition, &filter);
+    let (rest, _) = remaining_nodes(&deployed.draft, &deployed.observed, &request, &[]);
+    assert_eq!(rest, [node("n2")]);
+}
+
+/// A diskless replica goes to the node with fewest resources.
+#[test]
+fn diskless_placement() {
+    let mut cluster = cluster("n1: stor 10\n n2: stor 10\n n3: stor 10\n n4: stor 10");
+    cluster
+        .define("res", &[5])
+        .put("res", "stor", &["n1", "n2"]);
+    cluster.define("other", &[1]).put("other", "stor", &["n3"]);
+    let definition = &cluster.draft.definitions[&resource("res")];
+    let filter = count(1);
+    let request = PlaceRequest {
+        want: Want::Diskless,
+        ..PlaceRequest::of_definition(&cluster.draft, definition, &filter)
+    };
+    let placement = choose(&cluster.draft, &cluster.observed, &request).unwrap();
+    assert_eq!(placement.chosen[0].node, node("n4"));
+    assert_eq!(placement.chosen[0].pool, pool(DEFAULT_DISKLESS_POOL));
+}
+
+/// A refusal names the nearest misses first, with what was measured.
+#[test]
+fn a_refusal_explains() {
+    let mut cluster = cluster(
+        "alpha: pool1 100
+         beta: pool1 4
+         gamma offline: pool1 100
+         delta: pool1 2",
+    );
+    cluster.define("res", &[5]);
+    let refused = cluster.try_place("res", &count(3)).unwrap_err().remove(0);
+    assert_eq!(refused.ret_code, code::FAIL_NOT_ENOUGH_NODES);
+    assert_eq!(
+        refused.cause.unwrap(),
+        "3 replicas are wanted, but only 1 of the nodes can take one."
+    );
+    let details = refused.details.unwrap();
+    let rows: Vec<&str> = details.lines().collect();
+    assert_eq!(
+        rows,
+        [
+            "Each replica needs 5.00 GiB.",
+            "Could take one: alpha (pool1).",
+            "Cannot take one, nearest first:",
+            "  node   pool   why",
+            "  beta   pool1  can take 4.00 GiB; 5.00 GiB is needed",
+            "  delta  pool1  can take 2.00 GiB; 5.00 GiB is needed",
+            "  gamma  -      the node is offline",
+        ]
+    );
+}
+
+/// When enough nodes fit but do not go together, the refusal says what keeps them apart.
+#[test]
+fn a_refusal_tells_conflicts() {
+    let mut cluster = cluster("n1 dc=a: sp1 10\n n2 dc=a: sp1 10\n n3 dc=b: sp1 10 LVM_THIN");
+    cluster.define("res", &[1]);
+    let refused = cluster
+        .try_place("res", &count(2).different(&["dc"]))
+        .unwrap_err();
+    let details = refused[0].details.as_ref().unwrap();
+    assert!(
+        details.contains("different values of 'Aux/dc': 'a' on 2 nodes, 'b' on n3"),
+        "{details}"
+    );
+    assert!(
+        details.contains("AllowMixingStoragePoolDriver"),
+        "{details}"
+    );
+    assert!(
+        refused[0]
+            .cause
+            .as_ref()
+            .unwrap()
+            .contains("no 2 of them go together")
+    );
+}
+
+/// A thousand nodes that miss give a reply of bounded length.
+#[test]
+fn refusals_are_bounded() {
+    let nodes: String = (0..300)
+        .map(|index| format!("node{index:03} offline: sp1 10\n"))
+        .collect();
+    let mut cluster = cluster(&nodes);
+    cluster.define("res", &[1]);
+    let refused = cluster.try_place("res", &count(2)).unwrap_err();
+    let details = refused[0].details.as_ref().unwrap();
+    assert!(
+        details.len() < 6000 && details.contains("and 280 more"),
+        "{details}"
+    );
+}
+
+/// 512 nodes, one for each combination of nine bits, eight of which have to be the same.
+#[test]
+fn many_rules_on_many_nodes() {
+    let mut nodes = String::new();
+    for index in 0..512 {
+        nodes += &format!("stlt-{index:03}");
+        for bit in 0..9 {
+            nodes += &format!(" b{bit}={}", index >> bit & 1);
+        }
+        nodes += ": sp1 20\n";
+    }
+    let keys = ["b0", "b1", "b2", "b3", "b4", "b5", "b6", "b7"];
+    check(
+        &nodes,
+        1,
+        &count(2).same(&keys),
+        "stlt-000:sp1 stlt-256:sp1",
+    );
+    check(&nodes, 1, &count(3).same(&keys), "996");
+    // Two values for each of nine rules: a third replica is impossible, and that is found without trying all sets.
+    let all: Vec<String> = (0..9).map(|bit| format!("b{bit}")).collect();
+    let all: Vec<&str> = all.iter().map(String::as_str).collect();
+    check(
+        &nodes,
+        1,
+        &count(2).different(&all),
+        "stlt-000:sp1 stlt-511:sp1",
+    );
+    check(&nodes, 1, &count(3).different(&all), "996");
+}
+
+/// The search ends by its bound whatever the rules are, and says so when it found nothing.
+#[test]
+fn the_search_is_bounded() {
+    // Every node has values of its own but for one key with too few: no class helps, every set is a dead end.
+    let nodes: String = (0..120)
+        .map(|index| {
+            format!(
+                "node{index:03} own={index} few={}: sp1 {}\n",
+                index % 9,
+                10 + index
+            )
+        })
+        .collect();
+    let mut cluster = cluster(&nodes);
+    cluster.define("res", &[1]);
+    let filter = count(10).different(&["own", "few"]);
+    let refused = cluster.try_place("res", &filter).unwrap_err().remove(0);
+    assert_eq!(refused.ret_code, code::FAIL_NOT_ENOUGH_NODES);
+    assert!(refused.cause.unwrap().contains("attempts"));
+}
+
+/// Questions about space.
+#[test]
+fn sizes_of_a_group() {
+    let cluster = cluster(
+        "n1: thick 100, thin 50/100 LVM_THIN\n n2: thick 80, thin 40/100 LVM_THIN\n n3: thick 60",
+    );
+    let group = cluster.draft.groups.values().next().unwrap();
+    let sizes = query::max_sizes(&cluster.draft, &cluster.observed, group, &count(2)).unwrap();
+    let shown: Vec<_> = sizes
+        .iter()
+        .map(|size| (size.pool.as_str(), size.max_kib / GIB, size.all_thin))
+        .collect();
+    assert_eq!(shown, [("thick", 80, false), ("thin", 40, true)]);
+    assert_eq!(sizes[0].nodes, [node("n1"), node("n2")]);
+    let thick = count(2).pools(&["thick"]);
+    let info = query::size_info(&cluster.draft, &cluster.observed, group, &thick).unwrap();
+    assert_eq!(info.max_kib, 80 * GIB);
+    assert_eq!(
+        info.available_kib,
+        100 * GIB,
+        "80 on n1 and n2, then 20 on n1 and n3"
+    );
+    assert_eq!(info.next.len(), 2);
+    let thin = count(2).pools(&["thin"]);
+    let info = query::size_info(&cluster.draft, &cluster.observed, group, &thin).unwrap();
+    assert_eq!((info.max_kib, info.available_kib), (800 * GIB, 40 * GIB));
+    assert_eq!(info.next[0].1.base, 20.0);
+    let refused = query::max_sizes(&cluster.draft, &cluster.observed, group, &count(4));
+    assert_eq!(
+        refused.unwrap_err()[0].ret_code,
+        code::FAIL_NOT_ENOUGH_NODES
+    );
+    let info = query::size_info(&cluster.draft, &cluster.observed, group, &count(4)).unwrap();
+    assert_eq!((info.max_kib, info.available_kib), (0, 0));
+}
+
+/// The entry that tells of success names nodes and pools as clients read them.
+#[test]
+fn success_names_the_places() {
+    let mut cluster = cluster("n1: stor 10\n n2: stor 10 ");
+    cluster.define("res", &[5]);
+    let reply = cluster.try_place("res", &count(2)).unwrap().reply("res");
+    assert_eq!(
+        reply.message,
+        "Resource 'res' successfully autoplaced on 2 nodes"
+    );
+    assert_eq!(reply.obj_refs["Node/1"], "n2");
+    assert_eq!(reply.obj_refs["StoragePool/0/0"], "stor,LVM");
+}
+
+fn any_nodes() -> impl Strategy<Value = String> {
+    let kind = prop_oneof![Just("LVM"), Just("LVM_THIN"), Just("ZFS"), Just("ZFS_THIN")];
+    let pool = (1_u64..40, kind, 0_u8..4);
+    let node = (
+        0_u8..3,
+        0_u8..3,
+        proptest::collection::vec(pool, 0..3),
+        any::<bool>(),
+    );
+    proptest::collection::vec(node, 1..9).prop_map(|nodes| {
+        let mut text = String::new();
+        for (index, (a, b, pools, old)) in nodes.into_iter().enumerate() {
+            text += &format!("node{index} a={a}");
+            if b > 0 {
+                text += &format!(" b={b}");
+            }
+            if old {
+                text += " drbd9.1.0";
+            }
+            text += ":";
+            for (at, (gib, kind, shared)) in pools.into_iter().enumerate() {
+                text += &format!(" pool{at} {gib} {kind}");
+                if shared == 0 {
+                    text += " @san";
+                }
+                text += ",";
+            }
+            text += "\n";
+        }
+        text
+    })
+}
+
+proptest! {
+    /// Whatever is chosen keeps every rule, is the same each time, and no other set has a higher sum.
+    #[test]
+    fn the_choice_keeps_the_rules(
+        text in any_nodes(),
+        replicas in 1_u32..4,
+        same in any::<bool>(),
+        different in any::<bool>(),
+        x in 0_u32..3,
+        mixing in any::<bool>(),
+    ) {
+        let mut cluster = cluster(&text);
+        cluster.define("res", &[1]);
+        if mixing {
+            cluster.prop("res", prop::ALLOW_MIXING_STOR_POOL_DRIVER, "true");
+        }
+        let mut filter = count(replicas);
+        if same {
+            filter = filter.same(&["a"]);
+        }
+        if different {
+            filter = filter.different(&["b"]);
+        }
+        if x > 0 {
+            filter = filter.x_different("b", x);
+        }
+        let best = brute_force(&cluster, &filter, replicas as usize);
+        match cluster.try_place("res", &filter) {
+            Ok(placement) => {
+                prop_assert_eq!(&cluster.try_place("res", &filter).unwrap(), &placement);
+                let sum: f64 = placement.chosen.iter().map(|chosen| chosen.score).sum();
+                let best = best.expect("a set that keeps the rules is known to exist");
+                prop_assert!((sum - best).abs() < 1e-9, "{} is not {}", sum, best);
+            }
+            Err(_) => prop_assert_eq!(best, None),
+        }
+    }
+}
+
+/// The highest sum of all sets that keep the rules, found by trying every one of them.
+fn brute_force(cluster: &fixture::Cluster, filter: &SelectFilter, wanted: usize) -> Option<f64> {
+    let definition = &cluster.draft.definitions[&resource("res")];
+    let request = PlaceRequest::of_definition(&cluster.draft, definition, filter);
+    let deployed = Deployed::default();
+    let rules = filter::Rules::new(
+        &cluster.draft,
+        &cluster.observed,
+        &request,
+        &deployed,
+        wanted,
+    )
+    .unwrap();
+    let candidates = score::candidates(&rules);
+    let mut best: Option<f64> = None;
+    let mut set = Vec::new();
+    each_set(&candidates, wanted, 0, &mut set, &mut |set| {
+        if keeps_rules(&rules, set) {
+            let sum = set.iter().map(|candidate| candidate.score).sum();
+            best = Some(best.map_or(sum, |best: f64| best.max(sum)));
+        }
+    });
+    best
+}
+
+fn each_set<'c, 'a>(
+    candidates: &'c [score::Candidate<'a>],
+    wanted: usize,
+    from: usize,
+    set: &mut Vec<&'c score::Candidate<'a>>,
+    visit: &mut impl FnMut(&[&'c score::Candidate<'a>]),
+) {
+    if set.len() == wanted {
+        return visit(set);
+    }
+    for index in from..candidates.len() {
+        set.push(&candidates[index]);
+        each_set(candidates, wanted, index + 1, set, visit);
+        set.pop();
+    }
+}
+
+fn keeps_rules(rules: &filter::Rules<'_>, set: &[&score::Candidate<'_>]) -> bool {
+    for (at, a) in set.iter().enumerate() {
+        for b in &set[at + 1..] {
+            let mix = |c: &score::Candidate<'_>| c.pool.kind;
+            let shared = a.pool.shared_name.is_some() && a.pool.shared_name == b.pool.shared_name;
+            let same = rules
+                .same
+                .iter()
+                .all(|rule| a.node.props.get(rule.key) == b.node.props.get(rule.key));
+            let mixes = filter::may_mix(
+                (mix(a), a.drbd_version),
+                (mix(b), b.drbd_version),
+                rules.mixing_allowed,
+            );
+            if a.node.name == b.node.name || shared || !same || !mixes {
+                return false;
+            }
+        }
+    }
+    rules.different.iter().all(|rule| {
+        let Some(max) = rule.max else { return true };
+        let mut counts: BTreeMap<&str, u32> = BTreeMap::new();
+        for value in set
+            .iter()
+            .filter_map(|candidate| candidate.node.props.get(rule.key))
+        {
+            *counts.entry(value).or_default() += 1;
+        }
+        counts.values().all(|count| *count <= max)
+            && counts.values().filter(|count| **count < max).count() <= 1
+    })
+}

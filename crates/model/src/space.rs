@@ -1,0 +1,305 @@
+//! Space: what a pool can still take (spec core 4.5), from what its node last said and what was promised since.
+
+use std::collections::{BTreeMap, BinaryHeap};
+
+use linstor_api::code;
+use linstor_api::kind::ProviderKind;
+use linstor_api::prop;
+use linstor_api::reply::Reply;
+
+use crate::model::{Model, PoolUse};
+use crate::name::PoolName;
+use crate::observed::{Observed, ObservedPool};
+use crate::row::{Pool, Props};
+
+/// How often a thin pool's space may be promised, unless a property says otherwise.
+pub const DEFAULT_OVERSUBSCRIPTION_RATIO: f64 = 20.0;
+
+/// The largest amount of space, in KiB: answers carry signed numbers.
+const MOST_KIB: u64 = i64::MAX as u64;
+
+/// How often the space of a pool may be promised.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Ratios {
+    /// The base of the other two.
+    pub base: f64,
+    /// Of what is free.
+    pub free: f64,
+    /// Of all there is.
+    pub total: f64,
+}
+
+/// The space of a pool, in KiB.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Space {
+    /// What is free, less what was promised since the node last looked; none when the node has not said.
+    pub free_kib: Option<u64>,
+    /// All there is; none when the node has not said.
+    pub total_kib: Option<u64>,
+    /// What is promised to volumes.
+    pub reserved_kib: u64,
+    /// What may still be promised, with the pool's ratios; none when the node has not said.
+    pub usable_kib: Option<u64>,
+}
+
+/// The three ratios as properties give them; none where they say nothing, or nothing that is a number.
+#[derive(Debug, Clone, Copy, Default)]
+struct Given {
+    base: Option<f64>,
+    free: Option<f64>,
+    total: Option<f64>,
+}
+
+impl Given {
+    fn of(props: &Props) -> Self {
+        if props.is_empty() {
+            return Given::default();
+        }
+        let number = |key: &str| {
+            let value: f64 = props.get(key)?.trim().parse().ok()?;
+            (value.is_finite() && value >= 0.0).then_some(value)
+        };
+        Given {
+            base: number(prop::MAX_OVERSUBSCRIPTION_RATIO),
+            free: number(prop::MAX_FREE_CAPACITY_OVERSUBSCRIPTION_RATIO),
+            total: number(prop::MAX_TOTAL_CAPACITY_OVERSUBSCRIPTION_RATIO),
+        }
+    }
+
+    /// Where this says nothing, what is further away counts.
+    fn or(self, further: Given) -> Given {
+        Given {
+            base: self.base.or(further.base),
+            free: self.free.or(further.free),
+            total: self.total.or(further.total),
+        }
+    }
+}
+
+/// Tells the space of many pools: what does not depend on the single pool is looked up once.
+#[derive(Debug)]
+pub struct Spaces<'a> {
+    controller: Given,
+    /// Only definitions that say something.
+    definitions: BTreeMap<&'a PoolName, Given>,
+    /// Space that pools of several nodes share: what was promised in any of them since its node last looked, and what is
+    /// promised in all of them.
+    shared: BTreeMap<&'a str, (u64, u64)>,
+}
+
+impl<'a> Spaces<'a> {
+    /// Looks up what pools have in common.
+    pub fn new(model: &'a Model, observed: &Observed) -> Self {
+        let definitions = model
+            .pool_definitions
+            .iter()
+            .filter(|(_, row)| !row.props.is_empty())
+            .map(|(name, row)| (name, Given::of(&row.props)))
+            .collect();
+        let mut shared: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+        for (key, pool) in &model.pools {
+            if let Some(name) = &pool.shared_name {
+                let used = model.pool_use(&pool.node, &pool.name);
+                let entry = shared.entry(name).or_default();
+                entry.0 = entry.0.saturating_add(since(used, observed.pools.get(key)));
+                entry.1 = entry.1.saturating_add(used.reserved_kib);
+            }
+        }
+        Spaces {
+            controller: Given::of(&model.controller.props),
+            definitions,
+            shared,
+        }
+    }
+
+    /// The ratios of a pool (spec core 2.3: pool, its definition, the controller). Thick pools have no choice.
+    pub fn ratios(&self, pool: &Pool) -> Ratios {
+        if !pool.kind.is_thin() {
+            return Ratios {
+                base: 1.0,
+                free: 1.0,
+                total: 1.0,
+            };
+        }
+        let mut further = self.controller;
+        if let Some(given) = self.definitions.get(&pool.name) {
+            further = given.or(further);
+        }
+        let given = Given::of(&pool.props).or(further);
+        let base = given.base.unwrap_or(DEFAULT_OVERSUBSCRIPTION_RATIO);
+        Ratios {
+            base,
+            free: given.free.unwrap_or(base),
+            total: given.total.unwrap_or(base),
+        }
+    }
+
+    /// The space of a pool, from what its node said and what is promised in it.
+    pub fn of(&self, pool: &Pool, seen: Option<&ObservedPool>, used: PoolUse) -> Space {
+        if pool.kind == ProviderKind::Diskless {
+            return Space {
+                free_kib: Some(MOST_KIB),
+                total_kib: Some(MOST_KIB),
+                reserved_kib: 0,
+                usable_kib: Some(MOST_KIB),
+            };
+        }
+        let shared = pool.shared_name.as_deref();
+        let (pending, reserved_kib) = shared
+            .and_then(|name| self.shared.get(name).copied())
+            .unwrap_or_else(|| (since(used, seen), used.reserved_kib));
+        let status = seen.map(|seen| &seen.status);
+        let free_kib = status
+            .and_then(|status| status.free_kib)
+            .map(|free| free.saturating_sub(pending));
+        let total_kib = status.and_then(|status| status.total_kib);
+        let ratios = self.ratios(pool);
+        let usable_kib = free_kib.map(|free| {
+            let by_free = times(free, ratios.free);
+            let by_total =
+                total_kib.map(|total| times(total, ratios.total).saturating_sub(reserved_kib));
+            by_total.map_or(by_free, |by_total| by_free.min(by_total))
+        });
+        Space {
+            free_kib,
+            total_kib,
+            reserved_kib,
+            usable_kib,
+        }
+    }
+
+    /// The space of a pool, looked up by itself.
+    pub fn look_up(&self, model: &Model, observed: &Observed, pool: &Pool) -> Space {
+        let seen = observed.pools.get(&(pool.node.clone(), pool.name.clone()));
+        self.of(pool, seen, model.pool_use(&pool.node, &pool.name))
+    }
+}
+
+/// What was promised in a pool since its node last looked.
+fn since(used: PoolUse, seen: Option<&ObservedPool>) -> u64 {
+    seen.map_or(0, |seen| {
+        used.reserved_kib.saturating_sub(seen.reserved_kib_then)
+    })
+}
+
+fn times(kib: u64, ratio: f64) -> u64 {
+    let product = kib as f64 * ratio;
+    if ratio == 1.0 {
+        kib.min(MOST_KIB)
+    } else if product >= MOST_KIB as f64 {
+        MOST_KIB
+    } else {
+        product as u64
+    }
+}
+
+/// The space of one pool.
+pub fn of_pool(model: &Model, observed: &Observed, pool: &Pool) -> Space {
+    Spaces::new(model, observed).look_up(model, observed, pool)
+}
+
+/// Checks that a pool can take so much more. A pool whose node has not said how much is free counts as able to.
+pub fn check(
+    model: &Model,
+    observed: &Observed,
+    pool: &Pool,
+    needed_kib: u64,
+) -> Result<(), Vec<Reply>> {
+    let space = of_pool(model, observed, pool);
+    match space.usable_kib {
+        Some(usable) if usable < needed_kib => {
+            let reply = Reply::new(
+                code::FAIL_NOT_ENOUGH_FREE_SPACE,
+                format!(
+                    "Not enough free space available in storage pool '{}' on node '{}'.",
+                    pool.name, pool.node
+                ),
+            )
+            .cause(format!(
+                "{} is needed; {} is left.",
+                show_kib(needed_kib),
+                show_kib(usable)
+            ))
+            .about("Node", pool.node.as_str())
+            .about("StorPoolDfn", pool.name.as_str());
+            Err(vec![if pool.kind.is_thin() {
+                reply.details(format!(
+                    "{} is free, {} is promised to volumes already.",
+                    show_kib(space.free_kib.unwrap_or(0)),
+                    show_kib(space.reserved_kib)
+                ))
+            } else {
+                reply
+            }])
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// A size for a person: three digits and a binary unit.
+pub fn show_kib(kib: u64) -> String {
+    const UNITS: [&str; 5] = ["KiB", "MiB", "GiB", "TiB", "PiB"];
+    let mut value = kib as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit < UNITS.len() - 1 {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let digits = match value {
+        _ if unit == 0 || value >= 100.0 => 0,
+        _ if value >= 10.0 => 1,
+        _ => 2,
+    };
+    format!("{value:.digits$} {}", UNITS[unit])
+}
+
+/// How much fits in pools of these sizes when each volume needs `replicas` of them: takes from the largest ones what the
+/// smallest of these has, until fewer than `replicas` are left (spec core 4.6).
+pub fn replicated_kib(sizes: Vec<u64>, replicas: usize) -> u64 {
+    if replicas == 0 {
+        return 0;
+    }
+    let mut sum: u64 = 0;
+    let mut largest: BinaryHeap<u64> = sizes.into_iter().filter(|size| *size > 0).collect();
+    while largest.len() >= replicas {
+        let mut chosen: Vec<u64> = (0..replicas).filter_map(|_| largest.pop()).collect();
+        let least = chosen.last().copied().unwrap_or(0);
+        sum = sum.saturating_add(least);
+        chosen.retain_mut(|size| {
+            *size -= least;
+            *size > 0
+        });
+        largest.extend(chosen);
+    }
+    sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A person reads three digits.
+    #[test]
+    fn sizes_are_readable() {
+        for (kib, text) in [
+            (0, "0 KiB"),
+            (1023, "1023 KiB"),
+            (1024, "1.00 MiB"),
+            (15 * 1024, "15.0 MiB"),
+            (512 * 1024 * 1024, "512 GiB"),
+            (1 << 40, "1.00 PiB"),
+        ] {
+            assert_eq!(show_kib(kib), text);
+        }
+    }
+
+    /// Free space of several pools for volumes of several replicas.
+    #[test]
+    fn replicas_share_space() {
+        assert_eq!(replicated_kib(vec![10, 10, 10], 2), 10);
+        assert_eq!(replicated_kib(vec![100, 10], 2), 10);
+        assert_eq!(replicated_kib(vec![100], 2), 0);
+        assert_eq!(replicated_kib(vec![7, 5], 1), 12);
+        assert_eq!(replicated_kib(vec![7, 5], 0), 0);
+    }
+}
