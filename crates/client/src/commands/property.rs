@@ -11,6 +11,7 @@ use crate::request::{Method, Request};
 
 /// A property and its new value.
 #[derive(Debug, Clone, clap::Args)]
+#[group(skip)]
 pub struct SetProperty {
     /// The property is one of the user's own (its key gets the prefix Aux/)
     #[arg(long)]

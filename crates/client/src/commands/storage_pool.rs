@@ -264,7 +264,9 @@ fn made_of(pool: &StoragePool) -> String {
     }
     match &*pool.provider_kind {
         "LVM" | "SPDK" => get("LvmVg").to_owned(),
-        "LVM_THIN" => format!("{}/{}", get("LvmVg"), get("ThinPool")),
+        "LVM_THIN" if !get("ThinPool").is_empty() => {
+            format!("{}/{}", get("LvmVg"), get("ThinPool"))
+        }
         "ZFS" => get("ZPool").to_owned(),
         "ZFS_THIN" => get("ZPoolThin").to_owned(),
         _ => String::new(),

@@ -1,0 +1,84 @@
+//! From words to requests, and from answers to what the person sees.
+
+mod machine;
+mod requests;
+mod tables;
+
+use std::collections::BTreeMap;
+
+use clap::{CommandFactory, Parser};
+
+use crate::cli::Cli;
+use crate::failure::Failure;
+use crate::output::Look;
+use crate::plan::{Mode, OutputVersion, Plan, Screen};
+use crate::request::Request;
+use crate::session::{Answer, Send};
+
+/// The tree of commands has no contradictions (two options of one name, ...).
+#[test]
+fn the_tree_of_commands_is_sound() {
+    Cli::command().debug_assert();
+}
+
+/// The plan of a command line.
+fn plan(line: &str) -> Result<Plan, String> {
+    let words = std::iter::once("linstor").chain(line.split_whitespace());
+    let cli = Cli::try_parse_from(words).map_err(|error| {
+        let text = error.to_string();
+        text.lines().next().unwrap_or_default().to_owned()
+    })?;
+    let command = cli.command.ok_or("no command")?;
+    command.plan().map_err(|failure| failure.to_string())
+}
+
+/// Answers by path, for tests.
+struct Fake(BTreeMap<String, (u16, String)>);
+
+impl Send for Fake {
+    fn send(&mut self, request: &Request) -> Result<Answer, Failure> {
+        let path = request.path.split('?').next().unwrap_or_default();
+        let unknown = (
+            404,
+            r#"[{"ret_code":-4611686018427387604,"message":"not found"}]"#.to_owned(),
+        );
+        let (status, text) = self.0.get(path).cloned().unwrap_or(unknown);
+        Ok(Answer { status, text })
+    }
+
+    fn base(&self) -> &str {
+        "http://fake:3370"
+    }
+}
+
+/// What a command prints, and its exit code where that is not 0.
+fn output(line: &str, machine: Option<OutputVersion>, answers: &[(&str, u16, &str)]) -> String {
+    let answers = answers
+        .iter()
+        .map(|(path, status, text)| ((*path).to_owned(), (*status, (*text).to_owned())));
+    let mut fake = Fake(answers.collect());
+    let mut out = Vec::new();
+    let mut screen = Screen {
+        out: &mut out,
+        look: Look {
+            utf8: true,
+            color: false,
+        },
+        warn_as_error: false,
+        exit: 0,
+        session: &mut fake,
+    };
+    let mode = Mode {
+        machine,
+        curl: false,
+    };
+    let result = plan(line).unwrap().run(mode, &mut screen);
+    let exit = screen.exit;
+    let mut text = String::from_utf8(out).unwrap();
+    if let Err(failure) = result {
+        text.push_str(&format!("failure {}: {failure}\n", failure.exit));
+    } else if exit != 0 {
+        text.push_str(&format!("exit {exit}\n"));
+    }
+    text
+}

@@ -1,0 +1,360 @@
+//! The program as scripts see it: exit codes, standard output and error, environment and configuration.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+/// A controller that answers every request in the same way.
+struct Controller {
+    address: String,
+    seen: Arc<Mutex<Vec<String>>>,
+}
+
+/// How the controller answers.
+#[derive(Clone, Copy)]
+enum Answer {
+    Json(u16, &'static str),
+    Redirect,
+    Silence,
+    HangUp,
+}
+
+impl Controller {
+    fn start(answer: Answer) -> Controller {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let log = Arc::clone(&seen);
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let log = Arc::clone(&log);
+                thread::spawn(move || serve(stream.unwrap(), answer, &log));
+            }
+        });
+        Controller { address, seen }
+    }
+
+    fn seen(&self) -> Vec<String> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+/// Serves one connection until the client closes it.
+fn serve(stream: TcpStream, answer: Answer, log: &Mutex<Vec<String>>) {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut stream = stream;
+    let mut connection = "new";
+    loop {
+        let mut head = String::new();
+        if reader.read_line(&mut head).unwrap_or(0) == 0 {
+            return;
+        }
+        let (mut length, mut authorization) = (0, String::new());
+        loop {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            let line = line.trim_end();
+            if line.is_empty() {
+                break;
+            }
+            let (name, value) = line.split_once(':').unwrap();
+            match name.to_ascii_lowercase().as_str() {
+                "content-length" => length = value.trim().parse().unwrap(),
+                "authorization" => authorization = value.trim().to_owned(),
+                _ => {}
+            }
+        }
+        let mut body = vec![0; length];
+        reader.read_exact(&mut body).unwrap();
+        let request = head.trim_end().trim_end_matches(" HTTP/1.1");
+        let body = String::from_utf8(body).unwrap();
+        log.lock().unwrap().push(
+            format!("{connection} {request} {body}{authorization}")
+                .trim()
+                .to_owned(),
+        );
+        connection = "same";
+        let text = match answer {
+            Answer::Json(status, json) => format!(
+                "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{json}",
+                json.len()
+            ),
+            Answer::Redirect => {
+                "HTTP/1.1 302 Found\r\nLocation: https://x/\r\nContent-Length: 0\r\n\r\n".to_owned()
+            }
+            Answer::Silence => {
+                thread::sleep(Duration::from_secs(60));
+                return;
+            }
+            Answer::HangUp => return,
+        };
+        stream.write_all(text.as_bytes()).unwrap();
+    }
+}
+
+/// An address where nobody listens.
+fn nobody() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+fn linstor() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_linstor"));
+    command
+        .env_clear()
+        .env("TZ", "UTC")
+        .arg("--disable-config")
+        .stdin(Stdio::null());
+    command
+}
+
+fn run(controllers: &str, line: &str) -> Output {
+    let mut command = linstor();
+    command.arg("--controllers").arg(controllers);
+    command.args(line.split_whitespace()).output().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+const CREATED: Answer = Answer::Json(
+    201,
+    r#"[{"ret_code":20709377,"message":"New node 'a' created."}]"#,
+);
+
+/// 0 and 10: what the controller says; 22: what is no answer.
+#[test]
+fn the_controllers_answer_decides() {
+    let good = Controller::start(CREATED);
+    let output = run(&good.address, "n c a 10.0.0.1");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(stdout(&output), "SUCCESS:\n    New node 'a' created.\n");
+    assert_eq!(
+        good.seen(),
+        [concat!(
+            r#"new POST /v1/nodes {"name":"a","type":"Satellite","net_interfaces":[{"name":"default","#,
+            r#""address":"10.0.0.1","satellite_port":3366,"satellite_encryption_type":"Plain","is_active":true}]}"#
+        )]
+    );
+
+    let refusing = Controller::start(Answer::Json(
+        500,
+        r#"[{"ret_code":-4611686018427387404,"message":"Node 'a' exists"}]"#,
+    ));
+    let output = run(&refusing.address, "n c a 10.0.0.1");
+    assert_eq!(output.status.code(), Some(10));
+    assert_eq!(stdout(&output), "ERROR:\n    Node 'a' exists\n");
+    assert_eq!(run(&refusing.address, "n l").status.code(), Some(10));
+    assert_eq!(run(&refusing.address, "-m n l").status.code(), Some(0));
+
+    let strange = Controller::start(Answer::Json(200, "<html></html>"));
+    for line in ["n l", "n d a", "c v", "-m n d a"] {
+        let output = run(&strange.address, line);
+        assert_eq!(output.status.code(), Some(22), "{line}");
+        assert!(stderr(&output).starts_with("Error: the controller's answer"));
+    }
+}
+
+/// 2: the command line makes no sense, and nothing was sent.
+#[test]
+fn nonsense_is_refused() {
+    let controller = Controller::start(CREATED);
+    for line in [
+        "frobnicate",
+        "n c",
+        "rd c r1 -p 99999",
+        "vd c r1 1X",
+        "rg c g -l foo",
+    ] {
+        let output = run(&controller.address, line);
+        assert_eq!(output.status.code(), Some(2), "{line}");
+        assert!(!stderr(&output).is_empty());
+    }
+    assert_eq!(run("ftp://x", "n l").status.code(), Some(2));
+    assert!(controller.seen().is_empty());
+    let help = run(&controller.address, "n c --help");
+    assert_eq!(help.status.code(), Some(0));
+}
+
+/// 3: the object is not in the list.
+#[test]
+fn a_missing_object_is_told() {
+    let controller = Controller::start(Answer::Json(200, "[]"));
+    let output = run(&controller.address, "n i l nope");
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(
+        stderr(&output),
+        "Error: Node 'nope' not found on controller.\n"
+    );
+}
+
+/// 20: nobody answers; the next controller of the list is asked, but only while nothing was sent.
+#[test]
+fn controllers_are_tried_in_order() {
+    let output = run(&format!("{},{}", nobody(), nobody()), "n l");
+    assert_eq!(output.status.code(), Some(20));
+    assert_eq!(stderr(&output).matches("Unable to connect to").count(), 2);
+
+    let good = Controller::start(CREATED);
+    let output = run(&format!("{},{}", nobody(), good.address), "n d a");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+
+    let rude = Controller::start(Answer::HangUp);
+    let spare = Controller::start(CREATED);
+    let output = run(&format!("{},{}", rude.address, spare.address), "n d a");
+    assert_eq!(output.status.code(), Some(20));
+    assert!(spare.seen().is_empty(), "a request may not be sent twice");
+
+    let https = Controller::start(Answer::Redirect);
+    let output = run(&https.address, "n l");
+    assert_eq!(output.status.code(), Some(20));
+    assert!(stderr(&output).contains("HTTPS"), "{}", stderr(&output));
+}
+
+/// 21: the controller takes too long.
+#[test]
+fn waiting_has_an_end() {
+    let slow = Controller::start(Answer::Silence);
+    let output = run(&slow.address, "--timeout 1 n l");
+    assert_eq!(output.status.code(), Some(21), "{}", stderr(&output));
+    assert!(stderr(&output).contains("did not answer within 1 s"));
+}
+
+/// All requests of a command use one connection.
+#[test]
+fn connections_are_kept() {
+    let controller = Controller::start(CREATED);
+    let output = run(&controller.address, "r d a b r1 --keep-tiebreaker");
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        controller.seen(),
+        [
+            "new DELETE /v1/resource-definitions/r1/resources/a?keep_tiebreaker=True",
+            "same DELETE /v1/resource-definitions/r1/resources/b?keep_tiebreaker=True",
+        ]
+    );
+}
+
+/// A password is sent in the clear only when that is wanted.
+#[test]
+fn passwords_need_encryption() {
+    let controller = Controller::start(CREATED);
+    let output = run(&controller.address, "-u me -P secret n d a");
+    assert_eq!(output.status.code(), Some(20));
+    assert!(controller.seen().is_empty());
+    run(
+        &controller.address,
+        "-u me -P secret --allow-insecure-auth n d a",
+    );
+    assert_eq!(
+        controller.seen(),
+        ["new DELETE /v1/nodes/a Basic bWU6c2VjcmV0"]
+    );
+}
+
+/// Environment and configuration stand for options.
+#[test]
+fn options_come_from_elsewhere_too() {
+    let controller = Controller::start(Answer::Json(200, r#"{"a":"b"}"#));
+    let output = linstor()
+        .env("LS_CONTROLLERS", &controller.address)
+        .env("LS_CLIENT_MACHINE_READABLE", "")
+        .args(["c", "lp"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).starts_with("[\n  [\n"));
+
+    let home = tempfile::tempdir().unwrap();
+    let directory = home.path().join(".config/linstor");
+    std::fs::create_dir_all(&directory).unwrap();
+    let text = format!("[global]\ncontrollers = {}\n", controller.address);
+    std::fs::write(directory.join("linstor-client.conf"), text).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_linstor"))
+        .env_clear()
+        .env("HOME", home.path())
+        .args(["c", "lp"])
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("| a   | b     |"));
+}
+
+/// `--curl` sends nothing.
+#[test]
+fn curl_is_only_shown() {
+    let controller = Controller::start(CREATED);
+    let output = run(&controller.address, "--curl rd c r1");
+    let expected = format!(
+        "curl -X POST -H 'Content-Type: application/json' -d '{}' http://{}/v1/resource-definitions\n",
+        r#"{"resource_definition":{"name":"r1"}}"#, controller.address
+    );
+    assert_eq!(stdout(&output), expected);
+    assert!(controller.seen().is_empty());
+}
+
+/// Times are shown in the local time zone, tables without a terminal in ASCII and without colours.
+#[test]
+fn a_list_as_scripts_get_it() {
+    let controller = Controller::start(Answer::Json(
+        200,
+        r#"[{"name":"res1","node_name":"a","create_timestamp":1700000000000,"layer_object":{"type":"STORAGE"},
+            "volumes":[{"volume_number":0,"layer_data_list":[{"type":"STORAGE"}]}]}]"#,
+    ));
+    let output = run(&controller.address, "r l");
+    expect_test::expect![[r#"
+        +-------------------------------------------------------------------------------+
+        | ResourceName | Node | Layers  | Usage | Conns |   State | CreatedOn           |
+        |===============================================================================|
+        | res1         | a    | STORAGE |       | Ok    | Created | 2023-11-14 22:13:20 |
+        +-------------------------------------------------------------------------------+
+    "#]]
+    .assert_eq(&stdout(&output));
+}
+
+/// Without a command, commands come from standard input; one connection serves them all.
+#[test]
+fn commands_come_from_standard_input() {
+    let controller = Controller::start(Answer::Json(200, r#"{"a":"b"}"#));
+    let mut child = linstor()
+        .args(["--controllers", &controller.address, "-m", "interactive"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let input = "c lp\n\nlinstor c lp\ninteractive\nfrobnicate\nexit\nc lp\n";
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "the last command's code");
+    assert_eq!(
+        controller.seen(),
+        [
+            "new GET /v1/controller/properties",
+            "same GET /v1/controller/properties"
+        ]
+    );
+}
+
+/// Completion scripts know the commands.
+#[test]
+fn shells_complete() {
+    for shell in ["bash", "zsh", "fish"] {
+        let output = run("localhost", &format!("completion {shell}"));
+        assert_eq!(output.status.code(), Some(0));
+        assert!(stdout(&output).contains("spawn-resources"), "{shell}");
+    }
+}
