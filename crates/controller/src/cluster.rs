@@ -15,7 +15,7 @@ use linstor_model::{Draft, Model, Observed};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::env::Env;
-use crate::link::mailbox::Mailboxes;
+use crate::link::{self, mailbox::Mailboxes};
 use crate::tasks::advance::Pending;
 use crate::wait::Waiters;
 use crate::writer::{Change, Typed};
@@ -135,8 +135,10 @@ impl Cluster {
             .unwrap_or_else(|_| Err(vec![shutting_down()]))
     }
 
-    /// Closes the connection to a node's satellite, if there is one, and dials again at once.
+    /// Closes the connection to a node's satellite, if there is one, and dials again at once. A wait that begins
+    /// afterwards ([`Cluster::wait_connected`]) waits for the outcome of that.
     pub fn reconnect(&self, node: &NodeName) {
+        link::set_redialling(self, node);
         self.shared.mailboxes.reconnect(node);
     }
 

@@ -7,6 +7,8 @@ mod dial;
 pub(crate) mod mailbox;
 mod session;
 
+pub(crate) use dial::set_redialling;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -86,7 +88,7 @@ pub struct Timing {
     pub silence_max: Duration,
     /// How long an attempt to connect may take.
     pub connect_max: Duration,
-    /// How long the satellite may take to answer the first frame.
+    /// How long the satellite may take to answer the first frame: it reads its own state and probes its tools before.
     pub welcome_max: Duration,
     /// How long after a first failure the next attempt begins at the latest.
     pub backoff_min: Duration,
@@ -100,7 +102,7 @@ impl Default for Timing {
             ping_every: Duration::from_secs(1),
             silence_max: Duration::from_secs(5),
             connect_max: Duration::from_secs(5),
-            welcome_max: Duration::from_secs(10),
+            welcome_max: Duration::from_secs(40),
             backoff_min: Duration::from_millis(200),
             backoff_max: Duration::from_secs(10),
         }

@@ -266,6 +266,12 @@ pub(super) fn set_unlinked(cluster: &Cluster, node: &NodeName) {
     update_status(cluster, node, update, ConnectionStatus::Offline);
 }
 
+/// What was known of the connection no longer counts: the next attempt decides.
+pub(crate) fn set_redialling(cluster: &Cluster, node: &NodeName) {
+    let update = |status: &mut NodeStatus| status.reason = None;
+    update_status(cluster, node, update, ConnectionStatus::Offline);
+}
+
 fn update_status(
     cluster: &Cluster,
     node: &NodeName,

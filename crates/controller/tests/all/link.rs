@@ -142,7 +142,7 @@ async fn a_mute_peer_is_given_up() {
     let _mute = listener.accept().await;
     let status = fixture
         .cluster
-        .wait_connected(&node("alpha"), seconds(30))
+        .wait_connected(&node("alpha"), seconds(60))
         .await
         .unwrap();
     assert_eq!(status.connection, ConnectionStatus::Offline);
@@ -324,9 +324,19 @@ async fn a_reconnect_is_made_at_once() {
     wait_status(&fixture, "alpha", ConnectionStatus::Online).await;
     let asked = tokio::time::Instant::now();
     fixture.cluster.reconnect(&node("alpha"));
-    assert!(satellite.next().await.is_none());
-    let (_satellite, _) = listener.online("alpha").await;
+    let alpha = node("alpha");
+    // The wait does not end with what was before.
+    let (status, satellite) =
+        tokio::join!(fixture.cluster.wait_connected(&alpha, seconds(60)), async {
+            assert!(satellite.next().await.is_none());
+            listener.online("alpha").await
+        });
+    assert_eq!(status.unwrap().connection, ConnectionStatus::Online);
     assert!(asked.elapsed() < Duration::from_millis(50));
+    drop((satellite, listener));
+    fixture.cluster.reconnect(&alpha);
+    let status = fixture.cluster.wait_connected(&alpha, seconds(60)).await;
+    assert!(status.unwrap().reason.unwrap().contains("refuses"));
 }
 
 /// Attempts grow rarer, up to every ten seconds, and never stop; a failed one tells who waits for it why.
