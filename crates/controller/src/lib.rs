@@ -11,6 +11,8 @@ pub mod jobs;
 mod kept;
 pub mod link;
 pub mod observing;
+pub mod ops;
+pub mod rest;
 pub mod start;
 pub mod tasks;
 pub mod wait;

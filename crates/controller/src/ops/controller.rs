@@ -1,0 +1,81 @@
+//! The controller itself: its properties and its version.
+
+use linstor_api::code;
+use linstor_api::controller::{ControllerVersion, REST_API_VERSION};
+use linstor_api::properties::{Properties, PropertiesModify};
+use linstor_api::reply::Reply;
+use linstor_model::row::Controller;
+
+use super::property::{self, Owner};
+use super::reply::Context;
+use crate::cluster::Cluster;
+
+/// What this program is.
+pub fn version() -> ControllerVersion {
+    ControllerVersion {
+        version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        git_hash: Some(
+            option_env!("LINSTOR_GIT_HASH")
+                .unwrap_or("unknown")
+                .to_owned(),
+        ),
+        build_time: Some(
+            option_env!("LINSTOR_BUILD_TIME")
+                .unwrap_or("1970-01-01T00:00:00+00:00")
+                .to_owned(),
+        ),
+        rest_api_version: Some(REST_API_VERSION.to_owned()),
+    }
+}
+
+/// All properties.
+pub fn properties(cluster: &Cluster) -> Properties {
+    cluster.model().controller.props.clone()
+}
+
+fn context(mask: i64) -> Context {
+    Context::new(code::MASK_CTRL_CONF | mask, "Controller")
+}
+
+/// Changes properties.
+pub async fn modify(cluster: &Cluster, change: PropertiesModify) -> Vec<Reply> {
+    let work = async {
+        let committed = cluster.commit(move |draft| {
+            let mut row = Controller::clone(&draft.controller);
+            let mut replies = Vec::new();
+            if property::apply(Owner::Controller, &mut row.props, &change, &mut replies)? {
+                draft.put_controller(row);
+            }
+            if replies.is_empty() {
+                replies.push(Reply::new(code::MODIFIED, "Nothing was to be changed."));
+            }
+            Ok(replies)
+        });
+        Ok(committed.await?.value)
+    };
+    context(code::MASK_MOD).run(work).await
+}
+
+/// Removes one property.
+pub async fn delete_property(cluster: &Cluster, key: String) -> Vec<Reply> {
+    let key = key.trim_matches('/').to_owned();
+    let work = async {
+        let committed = cluster.commit(move |draft| {
+            let mut row = Controller::clone(&draft.controller);
+            if !row.props.contains_key(&key) {
+                let shown = key.escape_debug().to_string();
+                return Ok(vec![Reply::new(
+                    code::WARN_DEL_UNSET_PROP,
+                    format!("The property '{shown}' is not set, nothing was deleted."),
+                )]);
+            }
+            let change = property::change(Properties::new(), vec![key], vec![]);
+            let mut replies = Vec::new();
+            property::apply(Owner::Controller, &mut row.props, &change, &mut replies)?;
+            draft.put_controller(row);
+            Ok(replies)
+        });
+        Ok(committed.await?.value)
+    };
+    context(code::MASK_DEL).run(work).await
+}

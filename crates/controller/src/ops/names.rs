@@ -1,0 +1,187 @@
+//! Names as callers give them: parsed, or refused with the rule that they break.
+
+use linstor_api::code;
+use linstor_api::reply::Reply;
+use linstor_model::Model;
+use linstor_model::name::{
+    GroupName, KvsName, NameError, NetIfName, NodeName, PoolName, ResourceName,
+};
+use linstor_model::row::{Definition, Group, Node, Pool, Resource, VolumeDefinition};
+use std::sync::Arc;
+
+use super::reply::{Refusal, not_found};
+
+const GENERIC: &str = "Use letters, digits, '-' and '_', beginning with a letter or '_'";
+
+fn invalid(ret_code: i64, error: NameError, rule: &str) -> Refusal {
+    let cause = capital_sentence(&error.reason);
+    Reply::new(ret_code, format!("{error}.").replace("..", "."))
+        .cause(cause)
+        .correction(rule)
+        .into()
+}
+
+fn capital_sentence(text: &str) -> String {
+    format!("{}.", super::reply::capital(text.trim_end_matches('.')))
+}
+
+/// A node's name.
+pub fn node(given: &str) -> Result<NodeName, Refusal> {
+    let rule = "Use a host name as in RFC 1123: letters, digits, '-' and '.', 2 to 255 characters.";
+    NodeName::parse(given).map_err(|error| invalid(code::FAIL_INVLD_NODE_NAME, error, rule))
+}
+
+/// A resource definition's name.
+pub fn resource(given: &str) -> Result<ResourceName, Refusal> {
+    let rule = format!("{GENERIC}, 2 to 48 characters; 'all' and 'proxy' are reserved.");
+    ResourceName::parse(given).map_err(|error| invalid(code::FAIL_INVLD_RSC_NAME, error, &rule))
+}
+
+/// A resource group's name.
+pub fn group(given: &str) -> Result<GroupName, Refusal> {
+    let rule = format!("{GENERIC}, 2 to 48 characters.");
+    GroupName::parse(given).map_err(|error| invalid(code::FAIL_INVLD_RSC_GRP_NAME, error, &rule))
+}
+
+/// A storage pool's name.
+pub fn pool(given: &str) -> Result<PoolName, Refusal> {
+    let rule = format!("{GENERIC}, 3 to 48 characters.");
+    PoolName::parse(given).map_err(|error| invalid(code::FAIL_INVLD_STOR_POOL_NAME, error, &rule))
+}
+
+/// A network interface's name.
+pub fn net_interface(given: &str) -> Result<NetIfName, Refusal> {
+    let rule = format!("{GENERIC}, 3 to 32 characters.");
+    NetIfName::parse(given).map_err(|error| invalid(code::FAIL_INVLD_NET_NAME, error, &rule))
+}
+
+/// A key-value store's name.
+pub fn key_value_store(given: &str) -> Result<KvsName, Refusal> {
+    let rule = format!("{GENERIC}, 2 to 48 characters.");
+    KvsName::parse(given).map_err(|error| invalid(code::FAIL_INVLD_KVS_NAME, error, &rule))
+}
+
+/// The largest volume number.
+pub const VOLUME_NUMBER_MAX: u32 = 65_534;
+
+/// A volume number.
+pub fn volume_number(given: i64) -> Result<u32, Refusal> {
+    match u32::try_from(given) {
+        Ok(number) if number <= VOLUME_NUMBER_MAX => Ok(number),
+        _ => Err(Reply::new(
+            code::FAIL_INVLD_VLM_NR,
+            format!("The volume number {given} is not valid."),
+        )
+        .cause("Volume numbers are whole numbers within limits.")
+        .correction(format!("Use a number from 0 to {VOLUME_NUMBER_MAX}."))
+        .into()),
+    }
+}
+
+/// A volume number from a path.
+pub fn volume_number_text(given: &str) -> Result<u32, Refusal> {
+    match given.parse::<i64>() {
+        Ok(number) => volume_number(number),
+        Err(_) => Err(Reply::new(
+            code::FAIL_INVLD_VLM_NR,
+            format!("'{}' is not a volume number.", given.escape_debug()),
+        )
+        .cause("Volume numbers are whole numbers within limits.")
+        .correction(format!("Use a number from 0 to {VOLUME_NUMBER_MAX}."))
+        .into()),
+    }
+}
+
+/// A node that has to be there.
+pub fn known_node<'a>(model: &'a Model, name: &NodeName) -> Result<&'a Arc<Node>, Refusal> {
+    let missing = || not_found(code::FAIL_NOT_FOUND_NODE, &format!("node '{name}'")).into();
+    model.node(name).ok_or_else(missing)
+}
+
+/// A resource definition that has to be there.
+pub fn known_definition<'a>(
+    model: &'a Model,
+    name: &ResourceName,
+) -> Result<&'a Arc<Definition>, Refusal> {
+    model.definitions.get(name).ok_or_else(|| {
+        let what = format!("resource definition '{name}'");
+        not_found(code::FAIL_NOT_FOUND_RSC_DFN, &what).into()
+    })
+}
+
+/// A volume definition that has to be there.
+pub fn known_volume_definition<'a>(
+    model: &'a Model,
+    name: &ResourceName,
+    number: u32,
+) -> Result<&'a VolumeDefinition, Refusal> {
+    let definition = known_definition(model, name)?;
+    definition.volumes.get(&number).ok_or_else(|| {
+        let what =
+            format!("volume definition with number '{number}' of resource definition '{name}'");
+        not_found(code::FAIL_NOT_FOUND_VLM_DFN, &what).into()
+    })
+}
+
+/// A resource group that has to be there.
+pub fn known_group<'a>(model: &'a Model, name: &GroupName) -> Result<&'a Arc<Group>, Refusal> {
+    model.groups.get(name).ok_or_else(|| {
+        let what = format!("resource group '{name}'");
+        not_found(code::FAIL_NOT_FOUND_RSC_GRP, &what).into()
+    })
+}
+
+/// A storage pool that has to be there.
+pub fn known_pool<'a>(
+    model: &'a Model,
+    node: &NodeName,
+    pool: &PoolName,
+) -> Result<&'a Arc<Pool>, Refusal> {
+    known_node(model, node)?;
+    model.pool(node, pool).ok_or_else(|| {
+        let what = format!("storage pool '{pool}' on node '{node}'");
+        not_found(code::FAIL_NOT_FOUND_STOR_POOL, &what).into()
+    })
+}
+
+/// A resource that has to be there, with its node and its definition.
+pub fn known_resource<'a>(
+    model: &'a Model,
+    name: &ResourceName,
+    node: &NodeName,
+) -> Result<&'a Arc<Resource>, Refusal> {
+    known_node(model, node)?;
+    known_definition(model, name)?;
+    model.resource(name, node).ok_or_else(|| {
+        let what = format!("resource '{name}' on node '{node}'");
+        not_found(code::FAIL_NOT_FOUND_RSC, &what).into()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A refusal has a code of its own kind, says why, and how to do better.
+    #[test]
+    fn hostile_names_are_refused_with_a_rule() {
+        for bad in [
+            "",
+            "a",
+            "-rf",
+            "../../etc",
+            "a b",
+            "a\nb",
+            "ä",
+            "all",
+            &"x".repeat(100),
+        ] {
+            let Refusal(replies) = resource(bad).unwrap_err();
+            assert_eq!(replies[0].ret_code, code::FAIL_INVLD_RSC_NAME, "{bad:?}");
+            assert!(replies[0].cause.is_some() && replies[0].correction.is_some());
+            assert!(!replies[0].message.contains('\n'));
+        }
+        assert!(volume_number(-1).is_err() && volume_number(65_535).is_err());
+        assert!(volume_number_text("x").is_err() && volume_number_text("65534").is_ok());
+    }
+}

@@ -1,0 +1,687 @@
+//! Resources as answers show them. Borrowed from a snapshot and written straight into the answer, because a cluster has
+//! tens of thousands of them and clients ask for all; [`linstor_api::resource::Resource`] reads what is written here.
+
+use linstor_api::code;
+use linstor_api::flag::{drbd_resource, resource as flag, volume as volume_flag};
+use linstor_api::kind::{LayerKind, ProviderKind};
+use linstor_model::name::ResourceName;
+use linstor_model::row::{
+    Definition, DiskKind, DrbdDefinition, DrbdResource, Node, Pool, Props, ResizeStep, Resource,
+    ResourcePhase, Volume, VolumeDefinition,
+};
+use linstor_model::{Model, Observed};
+use linstor_wire::status::{DrbdStatus, Outcome, ReplicationStatus, ResourceStatus, VolumeStatus};
+use serde::Serialize as Derive;
+use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+
+use super::super::filter::{Names, PropFilter};
+use super::super::names;
+use super::super::reply::{Refusal, not_found};
+use crate::cluster::Cluster;
+
+/// Which resources a view shows.
+#[derive(Debug, Clone, Default)]
+pub struct Filter {
+    /// Only on these nodes.
+    pub nodes: Names,
+    /// Only of these definitions.
+    pub resources: Names,
+    /// Only volumes in these pools, and resources that have one.
+    pub pools: Names,
+    /// Only with these properties.
+    pub props: PropFilter,
+}
+
+/// The resources of all definitions, with volumes, as the text of a list. Those that have no volume to show are left
+/// out (spec core 9.5).
+pub fn all(cluster: &Cluster, filter: &Filter, (offset, limit): (usize, usize)) -> Vec<u8> {
+    let (model, observed) = (cluster.model(), cluster.observed());
+    let wanted = |row: &&Resource| {
+        filter.resources.wants(row.name.as_str())
+            && filter.nodes.wants(row.node.as_str())
+            && filter.props.meets(&row.props)
+            && row
+                .volumes
+                .values()
+                .any(|volume| filter.pools.wants(volume.pool.as_str()))
+    };
+    let shown = |row| Row::new(&model, &observed, row, Some(&filter.pools));
+    let text = if filter.resources.is_all() {
+        let rows = model.resources.values().map(|row| &**row).filter(wanted);
+        linstor_api::list::to_vec(rows.skip(offset).take(limit).filter_map(shown))
+    } else {
+        // A name that cannot be one has no resources.
+        let parsed = filter
+            .resources
+            .iter()
+            .filter_map(|name| ResourceName::parse(name).ok());
+        let mut parsed: Vec<ResourceName> = parsed.collect();
+        parsed.sort();
+        let rows = parsed.iter().flat_map(|name| model.replicas_of(name));
+        let rows = rows.map(|row| &**row).filter(wanted);
+        linstor_api::list::to_vec(rows.skip(offset).take(limit).filter_map(shown))
+    };
+    text.expect("resources are made of strings and numbers")
+}
+
+/// The resources of one definition, without volumes.
+pub fn of_definition(cluster: &Cluster, name: &str) -> Result<Vec<u8>, Refusal> {
+    let name = names::resource(name)?;
+    let (model, observed) = (cluster.model(), cluster.observed());
+    names::known_definition(&model, &name)?;
+    let rows = model.replicas_of(&name);
+    let shown = rows.filter_map(|row| Row::new(&model, &observed, row, None));
+    Ok(linstor_api::list::to_vec(shown).expect("resources are made of strings and numbers"))
+}
+
+/// One resource, without volumes.
+pub fn one(cluster: &Cluster, name: &str, node: &str) -> Result<Vec<u8>, Refusal> {
+    let (name, node) = (names::resource(name)?, names::node(node)?);
+    let (model, observed) = (cluster.model(), cluster.observed());
+    let row = names::known_resource(&model, &name, &node)?;
+    let shown = Row::new(&model, &observed, row, None);
+    Ok(serde_json::to_vec(&shown).expect("resources are made of strings and numbers"))
+}
+
+/// The volumes of a resource.
+pub fn volumes(cluster: &Cluster, name: &str, node: &str) -> Result<Vec<u8>, Refusal> {
+    let (name, node) = (names::resource(name)?, names::node(node)?);
+    let (model, observed) = (cluster.model(), cluster.observed());
+    let row = names::known_resource(&model, &name, &node)?;
+    let all = Names::default();
+    let shown = Row::new(&model, &observed, row, Some(&all));
+    let volumes = shown.as_ref().map(Volumes);
+    Ok(serde_json::to_vec(&volumes).expect("volumes are made of strings and numbers"))
+}
+
+/// One volume of a resource.
+pub fn volume(cluster: &Cluster, name: &str, node: &str, number: &str) -> Result<Vec<u8>, Refusal> {
+    let (name, node) = (names::resource(name)?, names::node(node)?);
+    let number = names::volume_number_text(number)?;
+    let (model, observed) = (cluster.model(), cluster.observed());
+    let row = names::known_resource(&model, &name, &node)?;
+    let shown = Row::new(&model, &observed, row, None);
+    let volume = shown
+        .as_ref()
+        .and_then(|row| row.volumes().find(|volume| volume.number == number));
+    match volume {
+        Some(volume) => {
+            Ok(serde_json::to_vec(&volume).expect("volumes are made of strings and numbers"))
+        }
+        None => {
+            let what = format!(
+                "volume with volume number '{number}' on resource '{name}' on node '{node}'"
+            );
+            Err(not_found(code::FAIL_NOT_FOUND_VLM, &what).into())
+        }
+    }
+}
+
+/// A resource with all that its answer is made of.
+struct Row<'a> {
+    model: &'a Model,
+    row: &'a Resource,
+    definition: &'a Definition,
+    node: &'a Node,
+    /// What the node last said, believable or not: device paths and sizes do not change while it is away.
+    status: Option<&'a ResourceStatus>,
+    /// Whether the node is online, so that what it said holds.
+    live: bool,
+    has_disk_now: bool,
+    /// Which volumes to show; none when volumes are not shown at all.
+    pools: Option<&'a Names>,
+}
+
+impl<'a> Row<'a> {
+    fn new(
+        model: &'a Model,
+        observed: &'a Observed,
+        row: &'a Resource,
+        pools: Option<&'a Names>,
+    ) -> Option<Self> {
+        let key = (row.name.clone(), row.node.clone());
+        let status = observed.resources.get(&key).map(|status| &**status);
+        let reached = |applied: &linstor_model::observed::Applied| match &row.phase {
+            ResourcePhase::AddingDisk { since, .. } => {
+                applied.generation >= since.generation && applied.outcome == Outcome::Done
+            }
+            _ => true,
+        };
+        Some(Row {
+            model,
+            row,
+            definition: model.definitions.get(&row.name)?,
+            node: model.nodes.get(&row.node)?,
+            status: status.filter(|status| status.uuid == row.uuid),
+            live: observed.is_online(&row.node),
+            has_disk_now: observed.applied.get(&key).is_some_and(reached),
+            pools,
+        })
+    }
+
+    fn drbd_status(&self) -> Option<&'a DrbdStatus> {
+        self.status.filter(|_| self.live)?.drbd.as_ref()
+    }
+
+    fn flags(&self) -> u64 {
+        let disk = self
+            .row
+            .drbd
+            .as_ref()
+            .map_or(DiskKind::Diskful, |drbd| drbd.disk);
+        let mut flags = match disk {
+            DiskKind::Diskful => 0,
+            DiskKind::Diskless | DiskKind::Client => flag::DRBD_DISKLESS,
+            DiskKind::TieBreaker => flag::TIE_BREAKER,
+        };
+        flags |= match &self.row.phase {
+            ResourcePhase::Present => 0,
+            ResourcePhase::TakingDown { .. } => flag::DELETE | flag::DRBD_DELETE,
+            ResourcePhase::Destroying { .. } => flag::DELETE,
+            ResourcePhase::AddingDisk { .. } if self.has_disk_now => 0,
+            ResourcePhase::AddingDisk { .. } => {
+                flag::DRBD_DISKLESS | flag::DISK_ADD_REQUESTED | flag::DISK_ADDING
+            }
+            ResourcePhase::RemovingDisk { .. } => {
+                flag::DRBD_DISKLESS | flag::DISK_REMOVE_REQUESTED | flag::DISK_REMOVING
+            }
+        };
+        if self.row.inactive {
+            flags |= flag::INACTIVE;
+        }
+        if self.node.evacuate {
+            flags |= flag::EVACUATE;
+        }
+        flags
+    }
+
+    fn volumes(&self) -> impl Iterator<Item = VolumeRow<'a, '_>> {
+        self.row.volumes.iter().filter_map(|(number, row)| {
+            let wanted = self
+                .pools
+                .is_none_or(|pools| pools.wants(row.pool.as_str()));
+            let definition = self.definition.volumes.get(number).filter(|_| wanted)?;
+            let seen = self.status.map_or(&[][..], |status| &status.volumes);
+            Some(VolumeRow {
+                resource: self,
+                number: *number,
+                row,
+                definition,
+                pool: self
+                    .model
+                    .pool(&self.row.node, &row.pool)
+                    .map(|pool| &**pool),
+                status: seen.iter().find(|volume| volume.number == *number),
+            })
+        })
+    }
+}
+
+/// Flags by their names.
+struct Flags(&'static [(&'static str, u64)], u64);
+
+impl Flags {
+    fn is_empty(&self) -> bool {
+        self.1 == 0
+    }
+}
+
+impl Serialize for Flags {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let set = self.0.iter().filter(|(_, bits)| self.1 & bits == *bits);
+        serializer.collect_seq(set.map(|(name, _)| *name))
+    }
+}
+
+fn is_empty(props: &&Props) -> bool {
+    props.is_empty()
+}
+
+#[derive(Derive)]
+struct State {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    in_use: Option<bool>,
+}
+
+#[derive(Derive)]
+struct ResourceJson<'a, 'r> {
+    name: &'a str,
+    node_name: &'a str,
+    #[serde(skip_serializing_if = "is_empty")]
+    props: &'a Props,
+    #[serde(skip_serializing_if = "Flags::is_empty")]
+    flags: Flags,
+    layer_object: Layer<'a, 'r>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<State>,
+    uuid: uuid::Uuid,
+    create_timestamp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    volumes: Option<Volumes<'a, 'r>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared_name: Option<&'a str>,
+}
+
+impl Serialize for Row<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let told = self.status.filter(|_| self.live);
+        let mut pools = self.row.volumes.values().map(|volume| &volume.pool);
+        let pool = pools
+            .next()
+            .and_then(|pool| self.model.pool(&self.row.node, pool));
+        ResourceJson {
+            name: self.definition.name.as_str(),
+            node_name: self.node.name.as_str(),
+            props: &self.row.props,
+            flags: Flags(flag::ALL.flags, self.flags()),
+            layer_object: Layer {
+                resource: self,
+                level: 0,
+            },
+            state: told.map(|status| State {
+                in_use: status.drbd.as_ref().map(|drbd| drbd.in_use),
+            }),
+            uuid: self.row.uuid,
+            create_timestamp: self.row.created_at,
+            volumes: self.pools.map(|_| Volumes(self)),
+            shared_name: pool.and_then(|pool| pool.shared_name.as_deref()),
+        }
+        .serialize(serializer)
+    }
+}
+
+struct Volumes<'a, 'r>(&'r Row<'a>);
+
+impl Serialize for Volumes<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.volumes())
+    }
+}
+
+/// A level of the layer tree with all below it.
+struct Layer<'a, 'r> {
+    resource: &'r Row<'a>,
+    level: usize,
+}
+
+impl Serialize for Layer<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let stack = &self.resource.row.layer_stack;
+        let kind = stack.get(self.level).copied().unwrap_or(LayerKind::Storage);
+        let mut map = serializer.serialize_map(None)?;
+        if self.level + 1 < stack.len() {
+            let below = Layer {
+                resource: self.resource,
+                level: self.level + 1,
+            };
+            map.serialize_entry("children", &[below])?;
+        }
+        map.serialize_entry("type", &kind)?;
+        match (kind, &self.resource.row.drbd) {
+            (LayerKind::Drbd, Some(drbd)) => {
+                map.serialize_entry("drbd", &drbd_json(self.resource, drbd))?;
+            }
+            (LayerKind::Storage, _) => {
+                map.serialize_entry(
+                    "storage",
+                    &StorageJson {
+                        storage_volumes: StorageVolumes(self.resource),
+                    },
+                )?;
+            }
+            // What other layers have is for those who bring them.
+            (_, _) => {}
+        }
+        map.end()
+    }
+}
+
+#[derive(Derive)]
+struct StorageJson<'a, 'r> {
+    storage_volumes: StorageVolumes<'a, 'r>,
+}
+
+struct StorageVolumes<'a, 'r>(&'r Row<'a>);
+
+impl Serialize for StorageVolumes<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.volumes().map(|volume| volume.storage()))
+    }
+}
+
+#[derive(Derive)]
+struct DrbdDefinitionJson<'a> {
+    peer_slots: u32,
+    al_stripes: u32,
+    al_stripe_size_kib: u32,
+    port: i32,
+    transport_type: &'a str,
+    secret: &'a str,
+    down: bool,
+}
+
+fn drbd_definition(drbd: &DrbdDefinition) -> DrbdDefinitionJson<'_> {
+    DrbdDefinitionJson {
+        peer_slots: drbd.peer_slots,
+        al_stripes: drbd.al_stripes,
+        al_stripe_size_kib: drbd.al_stripe_kib,
+        port: drbd.wished_port.map_or(-1, i32::from),
+        transport_type: &drbd.transport,
+        secret: drbd.secret.reveal(),
+        down: false,
+    }
+}
+
+#[derive(Derive)]
+struct DrbdJson<'a, 'r> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    drbd_resource_definition: Option<DrbdDefinitionJson<'a>>,
+    node_id: u32,
+    tcp_ports: &'a [u16],
+    peer_slots: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    al_stripes: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    al_size: Option<u32>,
+    #[serde(skip_serializing_if = "Flags::is_empty")]
+    flags: Flags,
+    drbd_volumes: DrbdVolumes<'a, 'r>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connections: Option<Connections<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    promotion_score: Option<i32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    may_promote: Option<bool>,
+}
+
+fn drbd_json<'a, 'r>(resource: &'r Row<'a>, drbd: &'a DrbdResource) -> DrbdJson<'a, 'r> {
+    let common = resource.definition.drbd.as_ref();
+    let status = resource.drbd_status();
+    let mut flags = match drbd.disk {
+        DiskKind::Diskful => 0,
+        DiskKind::Diskless | DiskKind::TieBreaker => drbd_resource::DISKLESS,
+        DiskKind::Client => drbd_resource::DISKLESS | drbd_resource::CLIENT,
+    };
+    if resource
+        .definition
+        .volumes
+        .values()
+        .any(|volume| volume.initialized)
+    {
+        flags |= drbd_resource::INITIALIZED;
+    }
+    DrbdJson {
+        drbd_resource_definition: common.map(drbd_definition),
+        node_id: drbd.node_id,
+        tcp_ports: &drbd.ports,
+        peer_slots: drbd.peer_slots,
+        al_stripes: common.map(|common| common.al_stripes),
+        al_size: common.map(|common| common.al_stripe_kib),
+        flags: Flags(drbd_resource::ALL.flags, flags),
+        drbd_volumes: DrbdVolumes(resource),
+        connections: status.map(Connections),
+        promotion_score: status.and_then(|status| status.promotion_score),
+        may_promote: status.and_then(|status| status.may_promote),
+    }
+}
+
+struct Connections<'a>(&'a DrbdStatus);
+
+impl Serialize for Connections<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Derive)]
+        struct Connection<'a> {
+            connected: bool,
+            message: &'a str,
+        }
+        let connections = self.0.connections.iter();
+        serializer.collect_map(connections.map(|(peer, state)| {
+            let connected = state == "Connected";
+            (
+                peer,
+                Connection {
+                    connected,
+                    message: state,
+                },
+            )
+        }))
+    }
+}
+
+struct DrbdVolumes<'a, 'r>(&'r Row<'a>);
+
+impl Serialize for DrbdVolumes<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0.volumes().map(|volume| volume.drbd()))
+    }
+}
+
+/// A volume with all that its answer is made of.
+struct VolumeRow<'a, 'r> {
+    resource: &'r Row<'a>,
+    number: u32,
+    row: &'a Volume,
+    definition: &'a VolumeDefinition,
+    pool: Option<&'a Pool>,
+    status: Option<&'a VolumeStatus>,
+}
+
+#[derive(Derive)]
+struct VolumeJson<'a, 'r> {
+    volume_number: u32,
+    storage_pool_name: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    provider_kind: Option<ProviderKind>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_path: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allocated_size_kib: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usable_size_kib: Option<u64>,
+    #[serde(skip_serializing_if = "is_empty")]
+    props: &'a Props,
+    #[serde(skip_serializing_if = "Flags::is_empty")]
+    flags: Flags,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    state: Option<VolumeStateJson<'a>>,
+    layer_data_list: VolumeLayers<'a, 'r>,
+    uuid: uuid::Uuid,
+}
+
+#[derive(Derive)]
+struct VolumeStateJson<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_state: Option<DiskState<'a>>,
+    #[serde(skip_serializing_if = "Replications::is_empty")]
+    replication_states: Replications<'a>,
+}
+
+/// DRBD's word for a disk, and how far it is while it is being synchronised (spec core 6.6).
+struct DiskState<'a> {
+    word: &'a str,
+    syncing: Option<f64>,
+}
+
+impl Serialize for DiskState<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self.syncing {
+            Some(percent) => serializer.collect_str(&format_args!("SyncTarget({percent:.2}%)")),
+            None => serializer.serialize_str(self.word),
+        }
+    }
+}
+
+struct Replications<'a>(&'a std::collections::BTreeMap<String, ReplicationStatus>);
+
+impl Replications<'_> {
+    fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Serialize for Replications<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Derive)]
+        struct Replication<'a> {
+            replication_state: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            done_percentage: Option<f64>,
+        }
+        serializer.collect_map(self.0.iter().map(|(peer, status)| {
+            let replication = Replication {
+                replication_state: &status.state,
+                done_percentage: status.done_percent,
+            };
+            (peer, replication)
+        }))
+    }
+}
+
+#[derive(Derive)]
+struct DrbdVolumeJson<'a> {
+    drbd_volume_definition: DrbdVolumeDefinitionJson,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_path: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    backing_device: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allocated_size_kib: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usable_size_kib: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_state: Option<&'a str>,
+}
+
+#[derive(Derive)]
+struct DrbdVolumeDefinitionJson {
+    volume_number: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    minor_number: Option<u32>,
+}
+
+#[derive(Derive)]
+struct StorageVolumeJson<'a> {
+    volume_number: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    device_path: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allocated_size_kib: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    usable_size_kib: Option<u64>,
+}
+
+impl<'a> VolumeRow<'a, '_> {
+    fn flags(&self) -> u64 {
+        let mut flags = 0;
+        if self.definition.deleting.is_some() || self.resource.row.phase.is_deleting() {
+            flags |= volume_flag::DELETE;
+        }
+        match self.definition.resize.as_ref().map(|resize| &resize.step) {
+            None => {}
+            Some(ResizeStep::Storage) => flags |= volume_flag::RESIZE,
+            Some(ResizeStep::Drbd { on }) if *on == self.resource.row.node => {
+                flags |= volume_flag::RESIZE | volume_flag::DRBD_RESIZE;
+            }
+            Some(ResizeStep::Drbd { .. }) => {}
+        }
+        flags
+    }
+
+    fn state(&self) -> Option<VolumeStateJson<'a>> {
+        let status = self.status.filter(|_| self.resource.live)?;
+        let syncing = status.replication.values().find_map(|replication| {
+            (replication.state == "SyncTarget").then_some(replication.done_percent)?
+        });
+        Some(VolumeStateJson {
+            disk_state: status
+                .disk_state
+                .as_deref()
+                .map(|word| DiskState { word, syncing }),
+            replication_states: Replications(&status.replication),
+        })
+    }
+
+    fn drbd(&self) -> DrbdVolumeJson<'a> {
+        let status = self.status;
+        DrbdVolumeJson {
+            drbd_volume_definition: DrbdVolumeDefinitionJson {
+                volume_number: self.number,
+                minor_number: self.definition.minor,
+            },
+            device_path: status.and_then(|status| status.device_path.as_deref()),
+            backing_device: status.and_then(|status| status.backing_device.as_deref()),
+            allocated_size_kib: status.and_then(|status| status.backing_kib),
+            usable_size_kib: status.and_then(|status| status.usable_kib),
+            disk_state: status
+                .filter(|_| self.resource.live)
+                .and_then(|status| status.disk_state.as_deref()),
+        }
+    }
+
+    fn storage(&self) -> StorageVolumeJson<'a> {
+        let status = self.status;
+        StorageVolumeJson {
+            volume_number: self.number,
+            device_path: status.and_then(|status| status.backing_device.as_deref()),
+            allocated_size_kib: status.and_then(|status| status.allocated_kib),
+            usable_size_kib: status.and_then(|status| status.backing_kib),
+        }
+    }
+}
+
+impl Serialize for VolumeRow<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let status = self.status;
+        VolumeJson {
+            volume_number: self.number,
+            storage_pool_name: self.row.pool.as_str(),
+            provider_kind: self.pool.map(|pool| pool.kind),
+            device_path: status.and_then(|status| status.device_path.as_deref()),
+            allocated_size_kib: status.and_then(|status| status.allocated_kib),
+            usable_size_kib: status.and_then(|status| status.usable_kib),
+            props: &self.row.props,
+            flags: Flags(volume_flag::ALL.flags, self.flags()),
+            state: self.state(),
+            layer_data_list: VolumeLayers(self),
+            uuid: self.row.uuid,
+        }
+        .serialize(serializer)
+    }
+}
+
+/// A volume's layers, top first: CSI takes the last one for the storage.
+struct VolumeLayers<'a, 'r>(&'r VolumeRow<'a, 'r>);
+
+impl Serialize for VolumeLayers<'_, '_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Derive)]
+        struct Level<T> {
+            r#type: LayerKind,
+            data: T,
+        }
+        let stack = &self.0.resource.row.layer_stack;
+        let mut seq = serializer.serialize_seq(Some(stack.len()))?;
+        for kind in stack {
+            match kind {
+                LayerKind::Drbd => {
+                    seq.serialize_element(&Level {
+                        r#type: *kind,
+                        data: self.0.drbd(),
+                    })?;
+                }
+                LayerKind::Storage
+                | LayerKind::Nvme
+                | LayerKind::Luks
+                | LayerKind::Writecache
+                | LayerKind::Cache
+                | LayerKind::Bcache => {
+                    seq.serialize_element(&Level {
+                        r#type: *kind,
+                        data: self.0.storage(),
+                    })?;
+                }
+            }
+        }
+        seq.end()
+    }
+}

@@ -1,0 +1,365 @@
+//! Storage pools: the parts of nodes' storage that volumes are made of.
+
+use linstor_api::kind::ProviderKind;
+use linstor_api::properties::PropertiesModify;
+use linstor_api::reply::Reply;
+use linstor_api::storage_pool::StoragePool as Json;
+use linstor_api::{code, prop};
+use linstor_model::model::DEFAULT_DISKLESS_POOL;
+use linstor_model::name::{NodeName, PoolName};
+use linstor_model::row::{Pool, PoolDefinition, Props, ResourcePhase};
+use linstor_model::{Draft, Model, Observed, phase};
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::filter::{Names, PropFilter};
+use super::names;
+use super::property::{self, Owner};
+use super::reply::{Context, Refusal, deleted, exists, modified, nothing_to_delete, registered};
+use crate::cluster::Cluster;
+
+fn words(node: &NodeName, pool: &PoolName) -> String {
+    format!("storage pool '{pool}' on node '{node}'")
+}
+
+fn context(mask: i64, node: &str, pool: &str) -> Context {
+    let object = format!("Node: '{node}', Storage pool name: '{pool}'");
+    Context::new(code::MASK_STOR_POOL | mask, object)
+        .about("Node", node)
+        .about("StorPoolDfn", pool)
+}
+
+/// A pool as answers show it.
+pub fn show(pool: &Pool, observed: &Observed) -> Json {
+    let seen = observed.pools.get(&(pool.node.clone(), pool.name.clone()));
+    let capacity = |kib: Option<u64>| match pool.kind {
+        ProviderKind::Diskless => Some(i64::MAX),
+        _ => kib.and_then(|kib| i64::try_from(kib).ok()),
+    };
+    let mut reports = Vec::new();
+    if let Some(problem) = seen.and_then(|seen| seen.status.problem.clone()) {
+        reports.push(problem);
+    }
+    if !observed.is_online(&pool.node) {
+        reports.push(crate::wait::not_connected(&pool.node));
+    }
+    let provisioning = if pool.kind.is_thin() { "Thin" } else { "Fat" };
+    let snapshots = pool.kind.supports_snapshots();
+    let own = format!("{};{}", pool.node, pool.name);
+    Json {
+        storage_pool_name: pool.name.to_string(),
+        node_name: Some(pool.node.to_string()),
+        provider_kind: pool.kind.into(),
+        props: pool.props.clone(),
+        static_traits: [
+            (prop::TRAIT_PROVISIONING.to_owned(), provisioning.to_owned()),
+            (
+                prop::TRAIT_SUPPORTS_SNAPSHOTS.to_owned(),
+                snapshots.to_string(),
+            ),
+        ]
+        .into(),
+        free_capacity: capacity(seen.and_then(|seen| seen.status.free_kib)),
+        total_capacity: capacity(seen.and_then(|seen| seen.status.total_kib)),
+        free_space_mgr_name: Some(pool.shared_name.clone().unwrap_or(own)),
+        uuid: Some(pool.uuid.to_string()),
+        reports,
+        supports_snapshots: Some(snapshots),
+        shared_space: None,
+        external_locking: pool.external_locking,
+    }
+}
+
+/// The pools that the filters leave.
+pub fn list(cluster: &Cluster, nodes: &Names, pools: &Names, props: &PropFilter) -> Vec<Json> {
+    let (model, observed) = (cluster.model(), cluster.observed());
+    let wanted = model.pools.values().filter(|pool| {
+        nodes.wants(pool.node.as_str())
+            && pools.wants(pool.name.as_str())
+            && props.meets(&pool.props)
+    });
+    wanted.map(|pool| show(pool, &observed)).collect()
+}
+
+/// All pools of a node.
+pub fn list_of(cluster: &Cluster, node: &str) -> Result<Vec<Json>, Refusal> {
+    let node = names::node(node)?;
+    let (model, observed) = (cluster.model(), cluster.observed());
+    names::known_node(&model, &node)?;
+    Ok(model
+        .pools_of(&node)
+        .map(|pool| show(pool, &observed))
+        .collect())
+}
+
+/// One pool of a node.
+pub fn one(cluster: &Cluster, node: &str, pool: &str) -> Result<Json, Refusal> {
+    let (node, pool) = (names::node(node)?, names::pool(pool)?);
+    let model = cluster.model();
+    let row = names::known_pool(&model, &node, &pool)?;
+    Ok(show(row, &cluster.observed()))
+}
+
+/// Tells the cluster of a pool that a node has, and asks the node how large it is.
+pub async fn create(cluster: &Cluster, node: String, request: Json) -> Vec<Reply> {
+    let context = context(code::MASK_CRT, &node, &request.storage_pool_name);
+    let work = async {
+        let env = cluster.env();
+        let pool = parse(&node, &request, env.uuid())?;
+        let definition = env.uuid();
+        let (node, name) = (pool.node.clone(), pool.name.clone());
+        let observed = cluster.observed();
+        let committed = cluster
+            .commit(move |draft| Ok(add(draft, &observed, pool, definition, request.props)?))
+            .await?;
+        let mut replies = committed.value;
+        replies.append(&mut refreshed(cluster, &node, &name).await);
+        Ok(replies)
+    };
+    context.run(work).await
+}
+
+/// What the node says of a pool that is new or was changed.
+async fn refreshed(cluster: &Cluster, node: &NodeName, pool: &PoolName) -> Vec<Reply> {
+    let deadline = Instant::now() + super::WAIT_SPACE;
+    let mut replies = cluster
+        .refresh_space(std::slice::from_ref(node), deadline)
+        .await;
+    let observed = cluster.observed();
+    let seen = observed.pools.get(&(node.clone(), pool.clone()));
+    if let Some(problem) = seen.and_then(|seen| seen.status.problem.clone())
+        && observed.is_online(node)
+    {
+        replies.append(&mut crate::wait::said_by(node, &[problem]));
+    }
+    replies
+}
+
+fn parse(node: &str, request: &Json, uuid: Uuid) -> Result<Pool, Refusal> {
+    let node = names::node(node)?;
+    let name = names::pool(&request.storage_pool_name)?;
+    let kind: ProviderKind = request.provider_kind.parse().map_err(|error| {
+        Reply::new(code::FAIL_INVLD_STOR_DRIVER, format!("{error}."))
+            .cause("The provider kind is not known.")
+            .correction(format!("Use one of {}.", ProviderKind::WORDS.join(", ")))
+    })?;
+    let place = request.props.get(prop::STOR_DRIVER_STOR_POOL_NAME);
+    if kind.has_backing_device() && place.is_none_or(|place| place.is_empty()) {
+        return Err(Reply::new(
+            code::FAIL_MISSING_PROPS,
+            format!("The storage pool '{name}' lacks the place it is in."),
+        )
+        .cause(format!(
+            "The property {} is not given.",
+            prop::STOR_DRIVER_STOR_POOL_NAME
+        ))
+        .correction("Give the volume group, the thin pool, the data set or the directory.")
+        .into());
+    }
+    let shared_name = request
+        .shared_space
+        .clone()
+        .or_else(|| request.free_space_mgr_name.clone())
+        .filter(|shared| !shared.is_empty() && !shared.contains(';'));
+    if let Some(shared) = &shared_name {
+        check_shared(kind, shared)?;
+    }
+    Ok(Pool {
+        node,
+        name,
+        uuid,
+        kind,
+        props: Props::new(),
+        shared_name,
+        external_locking: request.external_locking,
+        granularity_kib: None,
+    })
+}
+
+fn check_shared(kind: ProviderKind, shared: &str) -> Result<(), Refusal> {
+    let first = shared.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+    let inner = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
+    let refuse = |cause: String, correction: &str| {
+        let shown: String = shared
+            .chars()
+            .take(64)
+            .flat_map(char::escape_debug)
+            .collect();
+        let message = format!("The shared space name '{shown}' is invalid.");
+        let reply = Reply::new(code::FAIL_INVLD_FREE_SPACE_MGR_NAME, message);
+        Err(reply.cause(cause).correction(correction).into())
+    };
+    if !first || !shared.chars().all(inner) || shared.len() > 48 {
+        let cause = "It has characters that are not allowed, or too many.".to_owned();
+        return refuse(cause, "Use up to 48 letters, digits, '-', '_' and '.'.");
+    }
+    match kind {
+        ProviderKind::Lvm | ProviderKind::Diskless | ProviderKind::RemoteSpdk => Ok(()),
+        _ => refuse(
+            format!("Pools of kind {kind} cannot share their space with other nodes."),
+            "Use a volume group on a shared device (LVM).",
+        ),
+    }
+}
+
+fn add(
+    draft: &mut Draft,
+    observed: &Observed,
+    mut pool: Pool,
+    definition: Uuid,
+    props: linstor_api::properties::Properties,
+) -> Result<Vec<Reply>, Refusal> {
+    let node = names::known_node(draft, &pool.node)?;
+    if !node.node_type.has_satellite() {
+        return Err(Reply::new(
+            code::FAIL_INVLD_STOR_DRIVER,
+            format!("The node '{}' cannot have storage pools.", node.name),
+        )
+        .cause(format!(
+            "It is of type {}, which has no satellite.",
+            node.node_type
+        ))
+        .correction("Use a node of type SATELLITE or COMBINED.")
+        .into());
+    }
+    if draft.pool(&pool.node, &pool.name).is_some() {
+        return Err(exists(code::FAIL_EXISTS_STOR_POOL, &words(&pool.node, &pool.name)).into());
+    }
+    check_supported(observed, &pool)?;
+    pool.node = node.name.clone();
+    match draft.pool_definitions.get(&pool.name) {
+        // All pools of a name show it as it was first written.
+        Some(known) => pool.name = known.name.clone(),
+        None => draft.put_pool_definition(PoolDefinition {
+            name: pool.name.clone(),
+            uuid: definition,
+            props: Props::new(),
+        }),
+    }
+    let mut replies = Vec::new();
+    let change = property::change(props, vec![], vec![]);
+    property::apply(Owner::Pool, &mut pool.props, &change, &mut replies)?;
+    replies.push(registered(&words(&pool.node, &pool.name), pool.uuid));
+    draft.put_pool(pool);
+    Ok(replies)
+}
+
+fn check_supported(observed: &Observed, pool: &Pool) -> Result<(), Refusal> {
+    let info = observed
+        .nodes
+        .get(&pool.node)
+        .and_then(|status| status.info.as_deref());
+    let Some(info) = info else {
+        return Ok(());
+    };
+    if !pool.kind.has_backing_device() || info.providers.contains(&pool.kind) {
+        return Ok(());
+    }
+    let why = info.unsupported_providers.get(&pool.kind);
+    Err(Reply::new(
+        code::FAIL_STLT_DOES_NOT_SUPPORT_PROVIDER,
+        format!(
+            "Satellite '{}' does not support the provider {}.",
+            pool.node, pool.kind
+        ),
+    )
+    .cause(why.map_or_else(
+        || "It has no driver for it.".to_owned(),
+        |why| why.join("\n"),
+    ))
+    .correction("Install what is missing on the node and reconnect it, or use another kind.")
+    .into())
+}
+
+/// Changes a pool's properties.
+pub async fn modify(
+    cluster: &Cluster,
+    node: String,
+    pool: String,
+    change: PropertiesModify,
+) -> Vec<Reply> {
+    let context = context(code::MASK_MOD, &node, &pool);
+    let work = async {
+        let (node, pool) = (names::node(&node)?, names::pool(&pool)?);
+        let target = (node.clone(), pool.clone());
+        let committed = cluster.commit(move |draft| {
+            let (node, pool) = target;
+            let mut row = Pool::clone(names::known_pool(draft, &node, &pool)?);
+            let mut replies = Vec::new();
+            let changed = property::apply(Owner::Pool, &mut row.props, &change, &mut replies)?;
+            replies.push(modified(&words(&row.node, &row.name), row.uuid));
+            if changed {
+                draft.put_pool(row);
+            }
+            Ok((replies, changed))
+        });
+        let (mut replies, changed) = committed.await?.value;
+        if changed {
+            replies.append(&mut refreshed(cluster, &node, &pool).await);
+        }
+        Ok(replies)
+    };
+    context.run(work).await
+}
+
+/// Forgets a pool that nothing is in.
+pub async fn delete(cluster: &Cluster, node: String, pool: String) -> Vec<Reply> {
+    let context = context(code::MASK_DEL, &node, &pool);
+    let work = async {
+        let (node, pool) = (names::node(&node)?, names::pool(&pool)?);
+        let committed = cluster.commit(move |draft| Ok(remove(draft, &node, &pool)?));
+        Ok(committed.await?.value)
+    };
+    context.run(work).await
+}
+
+fn remove(draft: &mut Draft, node: &NodeName, pool: &PoolName) -> Result<Vec<Reply>, Refusal> {
+    names::known_node(draft, node)?;
+    if pool.as_str().eq_ignore_ascii_case(DEFAULT_DISKLESS_POOL) {
+        return Err(Reply::new(
+            code::FAIL_INVLD_STOR_POOL_NAME,
+            format!("The default {} cannot be deleted.", words(node, pool)),
+        )
+        .cause("Diskless resources need it.")
+        .correction("Leave it; it takes no space.")
+        .into());
+    }
+    let Some(row) = draft.pool(node, pool).cloned() else {
+        return Err(nothing_to_delete(&words(node, pool)).into());
+    };
+    let volumes = volumes_in(draft, node, pool);
+    if !volumes.is_empty() {
+        return Err(Reply::new(
+            code::FAIL_IN_USE,
+            format!(
+                "The specified {} cannot be deleted as volumes are in it.",
+                words(node, &row.name)
+            ),
+        )
+        .cause("Their data would be lost.")
+        .details(format!(
+            "Volumes that are still using the storage pool:\n{}",
+            volumes.join("\n")
+        ))
+        .correction("Delete the listed volumes first.")
+        .into());
+    }
+    phase::remove_pool(draft, node, pool);
+    Ok(vec![deleted(&words(&row.node, &row.name), row.uuid)])
+}
+
+fn volumes_in(model: &Model, node: &NodeName, pool: &PoolName) -> Vec<String> {
+    let mut volumes = Vec::new();
+    for resource in model.resources_on(node) {
+        let own = resource
+            .volumes
+            .iter()
+            .filter(|(_, volume)| volume.pool == *pool);
+        volumes.extend(own.map(|(number, _)| format!("{}/{number}", resource.name)));
+        if let ResourcePhase::RemovingDisk { storage, .. } = &resource.phase {
+            let left = storage.iter().filter(|(_, from)| *from == pool);
+            volumes.extend(left.map(|(number, _)| format!("{}/{number}", resource.name)));
+        }
+    }
+    volumes
+}

@@ -1,0 +1,151 @@
+//! Answers: replies with the status that follows from them, and JSON values (spec core 9.3).
+
+use axum::body::Body;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use linstor_api::code;
+use linstor_api::reply::Reply;
+use serde::Serialize;
+
+use crate::ops::reply::Refusal;
+
+/// Replies and the status that they have when none of them is an error.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    status: StatusCode,
+    replies: Vec<Reply>,
+}
+
+impl Answer {
+    /// Replies of a call that succeeds with 200.
+    pub fn ok(replies: Vec<Reply>) -> Self {
+        Answer {
+            status: StatusCode::OK,
+            replies,
+        }
+    }
+
+    /// Replies of a call that succeeds with 201.
+    pub fn created(replies: Vec<Reply>) -> Self {
+        Answer {
+            status: StatusCode::CREATED,
+            replies,
+        }
+    }
+
+    /// One reply with a status of its own, which no code changes.
+    pub fn fixed(status: StatusCode, reply: Reply) -> Response {
+        let fixed = Fixed(status);
+        let mut response = Answer::ok(vec![reply]).into_response();
+        response.extensions_mut().insert(fixed);
+        response
+    }
+
+    /// The answer's text and status at a moment.
+    fn finish(mut self, fixed: Option<Fixed>, now: &str) -> Response {
+        let status = fixed.map_or_else(|| status_of(self.status, &self.replies), |Fixed(s)| s);
+        for reply in &mut self.replies {
+            reply.created_at.get_or_insert_with(|| now.to_owned());
+        }
+        json_with(status, &self.replies)
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Fixed(StatusCode);
+
+impl IntoResponse for Answer {
+    /// The replies travel beside an empty body until [`finish`] knows the time.
+    fn into_response(self) -> Response {
+        let mut response = self.status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+/// Writes the replies that a handler left beside an empty body.
+pub fn finish(mut response: Response, now_ms: u64) -> Response {
+    let fixed = response.extensions_mut().remove::<Fixed>();
+    match response.extensions_mut().remove::<Answer>() {
+        Some(answer) => {
+            let now = i64::try_from(now_ms).unwrap_or(i64::MAX);
+            let now = jiff::Timestamp::from_millisecond(now).unwrap_or(jiff::Timestamp::MAX);
+            answer.finish(fixed, &now.to_string())
+        }
+        None => response,
+    }
+}
+
+/// The first error decides (spec core 9.3).
+fn status_of(success: StatusCode, replies: &[Reply]) -> StatusCode {
+    let Some(error) = replies.iter().find(|reply| reply.is_error()) else {
+        return success;
+    };
+    match error.ret_code & code::MASK_BITS_CODE {
+        300..=399 => StatusCode::NOT_FOUND,
+        400..=499 => StatusCode::FORBIDDEN,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// A value with status 200.
+pub fn json<T: Serialize>(value: &T) -> Response {
+    json_with(StatusCode::OK, value)
+}
+
+fn json_with<T: Serialize>(status: StatusCode, value: &T) -> Response {
+    let text = serde_json::to_vec(value).expect("answers are made of strings, numbers and lists");
+    json_text(status, text)
+}
+
+/// A text that is JSON already.
+pub fn json_text(status: StatusCode, text: Vec<u8>) -> Response {
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// A value that was asked for, or why there is none.
+pub fn value<T: Serialize>(result: Result<T, Refusal>) -> Response {
+    match result {
+        Ok(value) => json(&value),
+        Err(Refusal(replies)) => Answer::ok(replies).into_response(),
+    }
+}
+
+/// A list's text, or why there is none.
+pub fn text(result: Result<Vec<u8>, Refusal>) -> Response {
+    match result {
+        Ok(text) => json_text(StatusCode::OK, text),
+        Err(Refusal(replies)) => Answer::ok(replies).into_response(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The first error decides; without one even a warning is a success.
+    #[test]
+    fn the_first_error_decides_the_status() {
+        let status = |codes: &[i64]| {
+            let replies: Vec<Reply> = codes.iter().map(|code| Reply::new(*code, "")).collect();
+            status_of(StatusCode::CREATED, &replies).as_u16()
+        };
+        assert_eq!(status(&[]), 201);
+        assert_eq!(
+            status(&[code::CREATED, code::WARN_NOT_FOUND, code::INFO_NOOP]),
+            201
+        );
+        assert_eq!(status(&[code::FAIL_NOT_FOUND_NODE, code::FAIL_IN_USE]), 404);
+        assert_eq!(
+            status(&[code::CREATED, code::FAIL_IN_USE, code::FAIL_NOT_FOUND_NODE]),
+            500
+        );
+        assert_eq!(status(&[code::FAIL_ACC_DENIED_NODE]), 403);
+        assert_eq!(status(&[code::FAIL_EXISTS_NODE]), 500);
+        assert_eq!(status(&[code::API_CALL_PARSE_ERROR]), 500);
+    }
+}

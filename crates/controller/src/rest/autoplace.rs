@@ -1,0 +1,24 @@
+//! `/v1/resource-definitions/{name}/autoplace`
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::routing::post;
+use linstor_api::resource::AutoPlaceRequest;
+
+use super::answer::Answer;
+use super::request::Body;
+use crate::cluster::Cluster;
+use crate::ops::placement;
+
+/// The routes of this noun.
+pub fn routes() -> Router<Cluster> {
+    Router::new().route("/v1/resource-definitions/{name}/autoplace", post(autoplace))
+}
+
+async fn autoplace(
+    State(cluster): State<Cluster>,
+    Path(name): Path<String>,
+    Body(request): Body<AutoPlaceRequest>,
+) -> Answer {
+    Answer::created(placement::autoplace(&cluster, name, request).await)
+}

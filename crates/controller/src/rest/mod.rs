@@ -1,0 +1,93 @@
+//! The REST API: extract, call [`crate::ops`], reply. Nothing here decides anything.
+//!
+//! [`router`] lists every route by noun. Around all of them: a request runs in a task of its own, so that a caller who
+//! hangs up does not stop half-way what was begun, and a panic becomes an answer; replies get their time; answers are
+//! compressed on demand; any web page may call.
+
+mod answer;
+mod edge;
+mod request;
+
+mod autoplace;
+mod connection;
+mod controller;
+mod job;
+mod key_value_store;
+mod net_interface;
+mod node;
+mod not_implemented;
+mod query_size;
+mod resource;
+mod resource_definition;
+mod resource_group;
+mod storage_pool;
+mod storage_pool_definition;
+mod view;
+mod volume;
+mod volume_definition;
+mod volume_group;
+
+use axum::Router;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware;
+use axum::response::Response;
+use linstor_api::code;
+use linstor_api::reply::Reply;
+use tower::ServiceExt as _;
+use tower_http::compression::CompressionLayer;
+
+use crate::cluster::Cluster;
+use answer::Answer;
+
+pub use request::BODY_BYTES_MAX;
+
+/// The whole API on a cluster.
+pub fn router(cluster: Cluster) -> Router {
+    let routes = Router::new()
+        .merge(autoplace::routes())
+        .merge(connection::routes())
+        .merge(controller::routes())
+        .merge(job::routes())
+        .merge(key_value_store::routes())
+        .merge(net_interface::routes())
+        .merge(node::routes())
+        .merge(query_size::routes())
+        .merge(resource::routes())
+        .merge(resource_definition::routes())
+        .merge(resource_group::routes())
+        .merge(storage_pool::routes())
+        .merge(storage_pool_definition::routes())
+        .merge(view::routes())
+        .merge(volume::routes())
+        .merge(volume_definition::routes())
+        .merge(volume_group::routes())
+        .merge(not_implemented::routes())
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(cluster.clone());
+    // What changes the path has to stand before the routing, hence a router around the router.
+    let inner = routes.map_request(edge::without_trailing_slash);
+    Router::new()
+        .fallback_service(inner)
+        .layer(middleware::from_fn_with_state(cluster, edge::guard))
+        .layer(CompressionLayer::new())
+        .layer(middleware::from_fn(edge::cross_origin))
+}
+
+async fn unknown_path(uri: Uri) -> Response {
+    let path = uri.path().escape_debug();
+    let reply = Reply::new(
+        code::FAIL_UNKNOWN_ERROR,
+        format!("Path '{path}' not found on server."),
+    );
+    Answer::fixed(StatusCode::NOT_FOUND, reply)
+}
+
+async fn wrong_method(method: Method, uri: Uri) -> Response {
+    let path = uri.path().escape_debug();
+    let reply = Reply::new(
+        code::FAIL_UNKNOWN_ERROR,
+        format!("Method '{method}' not allowed on path '{path}'."),
+    );
+    Answer::fixed(StatusCode::METHOD_NOT_ALLOWED, reply)
+}

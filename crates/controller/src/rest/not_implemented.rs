@@ -1,0 +1,162 @@
+//! Operations of LINSTOR's API that this program does not have yet.
+//!
+//! Each answers with an error that says so, status 500, as an array of replies: a client that depends on one must see
+//! that, and nothing is ever pretended. A list of what cannot exist here yet is truthfully empty; see [`EMPTY`].
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::IntoResponse;
+use axum::routing::{MethodFilter, get, on};
+
+use super::answer::{Answer, json_text};
+use crate::cluster::Cluster;
+use crate::ops::reply::not_implemented;
+
+/// Method, path, and what it would do.
+#[rustfmt::skip]
+pub const OPERATIONS: &[(&str, &str, &str)] = &[
+    ("POST", "/v1/actions/snapshot/multi", "Taking several snapshots at once"),
+    ("POST", "/v1/controller/auth/initialize-token-auth", "Authentication by token"),
+    ("GET", "/v1/controller/auth/token", "Authentication by token"),
+    ("POST", "/v1/controller/auth/token", "Authentication by token"),
+    ("PUT", "/v1/controller/auth/token/{token}", "Authentication by token"),
+    ("DELETE", "/v1/controller/auth/token/{token}", "Authentication by token"),
+    ("POST", "/v1/controller/backup/db", "Backing up the database"),
+    ("GET", "/v1/controller/config", "Showing the controller's configuration"),
+    ("PUT", "/v1/controller/config", "Changing the controller's configuration"),
+    ("POST", "/v1/controller/database/export", "Exporting the database"),
+    ("GET", "/v1/controller/properties/info", "Describing properties"),
+    ("GET", "/v1/controller/properties/info/all", "Describing properties"),
+    ("GET", "/v1/encryption/passphrase", "Encryption"),
+    ("POST", "/v1/encryption/passphrase", "Encryption"),
+    ("PUT", "/v1/encryption/passphrase", "Encryption"),
+    ("PATCH", "/v1/encryption/passphrase", "Encryption"),
+    ("PATCH", "/v1/error-reports", "Error reports"),
+    ("GET", "/v1/error-reports/{report}", "Error reports"),
+    ("DELETE", "/v1/error-reports/{report}", "Error reports"),
+    ("GET", "/v1/events/drbd/promotion", "The stream of promotion events"),
+    ("GET", "/v1/events/nodes", "The stream of node events"),
+    ("GET", "/v1/files/{file}", "External files"),
+    ("PUT", "/v1/files/{file}", "External files"),
+    ("DELETE", "/v1/files/{file}", "External files"),
+    ("GET", "/v1/files/{file}/check/{node}", "External files"),
+    ("GET", "/v1/files/{file}/status/{node}", "External files"),
+    ("PUT", "/v1/node-connections/{first}/{second}", "Properties of node connections"),
+    ("POST", "/v1/nodes/ebs", "Nodes of type EBS_TARGET"),
+    ("POST", "/v1/nodes/exec/drbd-reactorctl/disable", "Control of drbd-reactor"),
+    ("POST", "/v1/nodes/exec/drbd-reactorctl/enable", "Control of drbd-reactor"),
+    ("POST", "/v1/nodes/exec/drbd-reactorctl/evict", "Control of drbd-reactor"),
+    ("POST", "/v1/nodes/exec/drbd-reactorctl/restart", "Control of drbd-reactor"),
+    ("POST", "/v1/nodes/exec/drbd-reactorctl/status", "Control of drbd-reactor"),
+    ("GET", "/v1/nodes/properties/info", "Describing properties"),
+    ("GET", "/v1/nodes/{node}/config", "Showing a satellite's configuration"),
+    ("PUT", "/v1/nodes/{node}/config", "Changing a satellite's configuration"),
+    ("PUT", "/v1/nodes/{node}/evacuate", "Evacuating a node"),
+    ("PUT", "/v1/nodes/{node}/evict", "Evicting a node"),
+    ("PUT", "/v1/nodes/{node}/restore", "Restoring a node"),
+    ("GET", "/v1/nodes/{node}/storage-pools/properties/info", "Describing properties"),
+    ("GET", "/v1/physical-storage", "Finding unused devices"),
+    ("GET", "/v1/physical-storage/{node}", "Finding unused devices"),
+    ("POST", "/v1/physical-storage/{node}", "Making storage of unused devices"),
+    ("DELETE", "/v1/remotes", "Remotes"),
+    ("POST", "/v1/remotes/ebs", "Remotes"),
+    ("PUT", "/v1/remotes/ebs/{remote}", "Remotes"),
+    ("POST", "/v1/remotes/linstor", "Remotes"),
+    ("PUT", "/v1/remotes/linstor/{remote}", "Remotes"),
+    ("POST", "/v1/remotes/s3", "Remotes"),
+    ("PUT", "/v1/remotes/s3/{remote}", "Remotes"),
+    ("GET", "/v1/remotes/{remote}/backups", "Backups"),
+    ("POST", "/v1/remotes/{remote}/backups", "Backups"),
+    ("DELETE", "/v1/remotes/{remote}/backups", "Backups"),
+    ("POST", "/v1/remotes/{remote}/backups/abort", "Backups"),
+    ("POST", "/v1/remotes/{remote}/backups/info", "Backups"),
+    ("POST", "/v1/remotes/{remote}/backups/restore", "Backups"),
+    ("DELETE", "/v1/remotes/{remote}/backups/schedule/{schedule}/delete", "Scheduled backups"),
+    ("PUT", "/v1/remotes/{remote}/backups/schedule/{schedule}/disable", "Scheduled backups"),
+    ("PUT", "/v1/remotes/{remote}/backups/schedule/{schedule}/enable", "Scheduled backups"),
+    ("POST", "/v1/remotes/{remote}/backups/ship", "Backups"),
+    ("GET", "/v1/resource-definitions/properties/info", "Describing properties"),
+    ("POST", "/v1/resource-definitions/{name}/clone", "Cloning"),
+    ("GET", "/v1/resource-definitions/{name}/clone/{clone}", "Cloning"),
+    ("PUT", "/v1/resource-definitions/{name}/drbd-proxy", "DRBD Proxy"),
+    ("POST", "/v1/resource-definitions/{name}/drbd-proxy/disable/{first}/{second}", "DRBD Proxy"),
+    ("POST", "/v1/resource-definitions/{name}/drbd-proxy/enable/{first}/{second}", "DRBD Proxy"),
+    ("GET", "/v1/resource-definitions/{name}/drbd-proxy/properties/info", "DRBD Proxy"),
+    ("POST", "/v1/resource-definitions/{name}/files/{file}", "External files"),
+    ("DELETE", "/v1/resource-definitions/{name}/files/{file}", "External files"),
+    ("GET", "/v1/resource-definitions/{name}/resource-connections/properties/info",
+        "Describing properties"),
+    ("GET", "/v1/resource-definitions/{name}/resource-connections/{first}/{second}",
+        "Properties of resource connections"),
+    ("PUT", "/v1/resource-definitions/{name}/resource-connections/{first}/{second}",
+        "Properties of resource connections"),
+    ("GET", "/v1/resource-definitions/{name}/resources/properties/info", "Describing properties"),
+    ("GET", "/v1/resource-definitions/{name}/resources/{node}/volumes/properties/info",
+        "Describing properties"),
+    ("POST", "/v1/resource-definitions/{name}/snapshot-restore-resource/{snapshot}", "Snapshots"),
+    ("POST", "/v1/resource-definitions/{name}/snapshot-restore-volume-definition/{snapshot}",
+        "Snapshots"),
+    ("POST", "/v1/resource-definitions/{name}/snapshot-rollback/{snapshot}", "Snapshots"),
+    ("POST", "/v1/resource-definitions/{name}/snapshots", "Snapshots"),
+    ("GET", "/v1/resource-definitions/{name}/snapshots/{snapshot}", "Snapshots"),
+    ("PUT", "/v1/resource-definitions/{name}/snapshots/{snapshot}", "Snapshots"),
+    ("DELETE", "/v1/resource-definitions/{name}/snapshots/{snapshot}", "Snapshots"),
+    ("GET", "/v1/resource-definitions/{name}/volume-definitions/properties/info",
+        "Describing properties"),
+    ("PUT", "/v1/resource-definitions/{name}/volume-definitions/{number}/encryption-passphrase",
+        "Encryption"),
+    ("GET", "/v1/resource-groups/properties/info", "Describing properties"),
+    ("GET", "/v1/resource-groups/{group}/volume-groups/properties/info", "Describing properties"),
+    ("POST", "/v1/schedules", "Scheduled backups"),
+    ("PUT", "/v1/schedules/{schedule}", "Scheduled backups"),
+    ("DELETE", "/v1/schedules/{schedule}", "Scheduled backups"),
+    ("GET", "/v1/sos-report", "Collecting a report for support"),
+    ("GET", "/v1/sos-report/download", "Collecting a report for support"),
+    ("GET", "/v1/space-report", "Reporting used space"),
+    ("GET", "/v1/stats/error-reports", "Counting error reports"),
+    ("GET", "/v1/stats/nodes", "Counting nodes"),
+    ("GET", "/v1/stats/resource-definitions", "Counting resource definitions"),
+    ("GET", "/v1/stats/resource-groups", "Counting resource groups"),
+    ("GET", "/v1/stats/resources", "Counting resources"),
+    ("GET", "/v1/stats/storage-pools", "Counting storage pools"),
+    ("GET", "/v1/storage-pool-definitions/properties/info", "Describing properties"),
+    ("GET", "/v1/view/schedules-by-resource/{name}", "Scheduled backups"),
+];
+
+/// Lists of what cannot exist here yet, and their texts.
+#[rustfmt::skip]
+pub const EMPTY: &[(&str, &str)] = &[
+    ("/v1/error-reports", "[]"),
+    ("/v1/files", "[]"),
+    ("/v1/remotes", r#"{"s3_remotes":[],"linstor_remotes":[],"ebs_remotes":[]}"#),
+    ("/v1/remotes/ebs", "[]"),
+    ("/v1/remotes/linstor", "[]"),
+    ("/v1/remotes/s3", "[]"),
+    ("/v1/resource-definitions/{name}/snapshots", "[]"),
+    ("/v1/schedules", r#"{"data":[]}"#),
+    ("/v1/view/backup/queue", "{}"),
+    ("/v1/view/schedules-by-resource", r#"{"data":[]}"#),
+    ("/v1/view/snapshots", "[]"),
+];
+
+/// The routes of what is not there.
+pub fn routes() -> Router<Cluster> {
+    let mut router = Router::new();
+    for (method, path, what) in OPERATIONS {
+        let method = match *method {
+            "GET" => MethodFilter::GET,
+            "PUT" => MethodFilter::PUT,
+            "POST" => MethodFilter::POST,
+            "PATCH" => MethodFilter::PATCH,
+            _ => MethodFilter::DELETE,
+        };
+        let answer = move || async move { Answer::ok(vec![not_implemented(what)]) };
+        router = router.route(path, on(method, answer));
+    }
+    for (path, text) in EMPTY {
+        let empty =
+            || async { json_text(StatusCode::OK, text.as_bytes().to_vec()).into_response() };
+        router = router.route(path, get(empty));
+    }
+    router
+}

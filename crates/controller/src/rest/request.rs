@@ -1,0 +1,178 @@
+//! What requests carry: bodies read leniently, and query parameters that may be repeated.
+
+use axum::extract::{FromRequest, FromRequestParts, Query, Request};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use axum::response::{IntoResponse, Response};
+use linstor_api::code;
+use linstor_api::lenient::Lenient;
+use linstor_api::reply::Reply;
+
+use super::answer::Answer;
+
+/// The largest body that is read, in bytes.
+pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// The body of a call that LINSTOR processes asynchronously: nonsense is answered with 500 (spec core 9.3).
+#[derive(Debug)]
+pub struct Body<T>(pub T);
+
+/// The body of a call that LINSTOR processes synchronously: nonsense is answered with 400 (spec core 9.3).
+#[derive(Debug)]
+pub struct SyncBody<T>(pub T);
+
+impl<S: Send + Sync, T: Lenient + Default> FromRequest<S> for Body<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
+        read(request, StatusCode::INTERNAL_SERVER_ERROR)
+            .await
+            .map(Body)
+    }
+}
+
+impl<S: Send + Sync, T: Lenient + Default> FromRequest<S> for SyncBody<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
+        read(request, StatusCode::BAD_REQUEST).await.map(SyncBody)
+    }
+}
+
+async fn read<T: Lenient + Default>(request: Request, bad: StatusCode) -> Result<T, Response> {
+    let announced = request.headers().get("content-length");
+    let announced = announced.and_then(|text| text.to_str().ok()?.parse::<usize>().ok());
+    if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
+        return Err(too_large());
+    }
+    // Without an announced length the limit is found while reading.
+    let Ok(body) = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX).await else {
+        return Err(too_large());
+    };
+    linstor_api::request::read(&body).map_err(|error| {
+        let reply = Reply::new(code::API_CALL_PARSE_ERROR, "Unable to parse input json.")
+            .details(error.to_string());
+        Answer::fixed(bad, reply)
+    })
+}
+
+fn too_large() -> Response {
+    let reply = Reply::new(code::API_CALL_PARSE_ERROR, "The request body is too large.")
+        .cause(format!("A body has at most {BODY_BYTES_MAX} bytes."))
+        .correction("Split the request into several.");
+    Answer::fixed(StatusCode::PAYLOAD_TOO_LARGE, reply)
+}
+
+/// Query parameters in their order.
+#[derive(Debug, Clone, Default)]
+pub struct Params(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Params {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
+        match Query::<Vec<(String, String)>>::try_from_uri(&parts.uri) {
+            Ok(Query(pairs)) => Ok(Params(pairs)),
+            Err(error) => {
+                let reply = Reply::new(code::API_CALL_PARSE_ERROR, "Unable to parse the query.")
+                    .details(error.to_string());
+                Err(Answer::fixed(StatusCode::BAD_REQUEST, reply).into_response())
+            }
+        }
+    }
+}
+
+impl Params {
+    /// All values of a parameter that may be repeated.
+    pub fn all(&self, name: &str) -> Vec<String> {
+        let values = self.0.iter().filter(|(key, _)| key == name);
+        values.map(|(_, value)| value.clone()).collect()
+    }
+
+    /// A parameter's first value.
+    pub fn first(&self, name: &str) -> Option<&str> {
+        let value = self.0.iter().find(|(key, _)| key == name);
+        value.map(|(_, value)| value.as_str())
+    }
+
+    /// Whether a switch is on.
+    pub fn is_on(&self, name: &str) -> bool {
+        self.first(name)
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    }
+
+    /// The part of a list that is wanted: `offset` counts only beside a positive `limit` (spec core, trap 9).
+    pub fn page(&self) -> Page {
+        let number = |name| self.first(name).and_then(|text| text.parse::<i64>().ok());
+        let positive = |name| number(name).and_then(|n| usize::try_from(n).ok());
+        match positive("limit") {
+            Some(limit) if limit > 0 => Page {
+                offset: positive("offset").unwrap_or(0),
+                limit,
+            },
+            _ => Page::default(),
+        }
+    }
+}
+
+/// A part of a list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Page {
+    /// So many rows are left out.
+    pub offset: usize,
+    /// So many rows follow at most.
+    pub limit: usize,
+}
+
+impl Page {
+    /// The part of these rows.
+    pub fn of<T>(&self, rows: Vec<T>) -> Vec<T> {
+        rows.into_iter()
+            .skip(self.offset)
+            .take(self.limit)
+            .collect()
+    }
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Page {
+            offset: 0,
+            limit: usize::MAX,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn params(pairs: &[(&str, &str)]) -> Params {
+        let pairs = pairs
+            .iter()
+            .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()));
+        Params(pairs.collect())
+    }
+
+    /// `limit=0` means everything, and `offset` alone means nothing.
+    #[test]
+    fn pages_follow_the_original() {
+        let page = |pairs: &[(&str, &str)]| {
+            let page = params(pairs).page();
+            (page.offset, page.limit)
+        };
+        assert_eq!(page(&[("offset", "0"), ("limit", "0")]), (0, usize::MAX));
+        assert_eq!(page(&[("offset", "5")]), (0, usize::MAX));
+        assert_eq!(page(&[("offset", "5"), ("limit", "2")]), (5, 2));
+        assert_eq!(page(&[("offset", "-1"), ("limit", "-2")]), (0, usize::MAX));
+        assert_eq!(page(&[("limit", "many")]), (0, usize::MAX));
+    }
+
+    /// Booleans come in Python's spelling, and keys may be repeated.
+    #[test]
+    fn parameters_are_read_as_clients_write_them() {
+        let params = params(&[("nodes", "a"), ("nodes", "b"), ("cached", "True")]);
+        assert_eq!(params.all("nodes"), ["a", "b"]);
+        assert!(params.is_on("cached") && !params.is_on("nodes") && !params.is_on("x"));
+    }
+}

@@ -1,0 +1,73 @@
+//! `/v1/resource-definitions`
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{delete, get};
+use linstor_api::resource_definition::{ResourceDefinitionCreate, ResourceDefinitionModify};
+
+use super::answer::{Answer, json_text, value};
+use super::request::{Body, Params, SyncBody};
+use crate::cluster::Cluster;
+use crate::ops::filter::{Names, PropFilter};
+use crate::ops::resource_definition;
+
+/// The routes of this noun.
+pub fn routes() -> Router<Cluster> {
+    Router::new()
+        .route("/v1/resource-definitions", get(list).post(create))
+        .route(
+            "/v1/resource-definitions/{name}",
+            get(one).put(modify).delete(remove),
+        )
+        .route(
+            "/v1/resource-definitions/{name}/sync-status",
+            get(sync_status),
+        )
+        .route(
+            "/v1/resource-definitions/{name}/resources",
+            delete(truncate),
+        )
+}
+
+async fn list(State(cluster): State<Cluster>, params: Params) -> Response {
+    let names = Names::new(params.all("resource_definitions"));
+    let props = PropFilter::new(params.all("props"));
+    let with_volumes = params.is_on("with_volume_definitions");
+    let page = params.page();
+    let part = (page.offset, page.limit);
+    let text = resource_definition::list(&cluster, &names, &props, with_volumes, part);
+    json_text(StatusCode::OK, text)
+}
+
+async fn one(State(cluster): State<Cluster>, Path(name): Path<String>) -> Response {
+    value(resource_definition::one(&cluster, &name))
+}
+
+async fn sync_status(State(cluster): State<Cluster>, Path(name): Path<String>) -> Response {
+    value(resource_definition::sync_status(&cluster, &name))
+}
+
+async fn create(
+    State(cluster): State<Cluster>,
+    SyncBody(request): SyncBody<ResourceDefinitionCreate>,
+) -> Answer {
+    Answer::created(resource_definition::create(&cluster, request).await)
+}
+
+async fn modify(
+    State(cluster): State<Cluster>,
+    Path(name): Path<String>,
+    Body(request): Body<ResourceDefinitionModify>,
+) -> Answer {
+    Answer::ok(resource_definition::modify(&cluster, name, request).await)
+}
+
+async fn remove(State(cluster): State<Cluster>, Path(name): Path<String>) -> Answer {
+    Answer::ok(resource_definition::delete(&cluster, name).await)
+}
+
+async fn truncate(State(cluster): State<Cluster>, Path(name): Path<String>) -> Answer {
+    Answer::ok(resource_definition::truncate(&cluster, name).await)
+}

@@ -1,0 +1,30 @@
+//! `/v1/view/resources`
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::get;
+
+use super::answer::json_text;
+use super::request::Params;
+use crate::cluster::Cluster;
+use crate::ops::filter::{Names, PropFilter};
+use crate::ops::resource::view::{self, Filter};
+
+/// The routes of this noun.
+pub fn routes() -> Router<Cluster> {
+    Router::new().route("/v1/view/resources", get(resources))
+}
+
+async fn resources(State(cluster): State<Cluster>, params: Params) -> Response {
+    let filter = Filter {
+        nodes: Names::new(params.all("nodes")),
+        resources: Names::new(params.all("resources")),
+        pools: Names::new(params.all("storage_pools")),
+        props: PropFilter::new(params.all("props")),
+    };
+    let page = params.page();
+    let text = view::all(&cluster, &filter, (page.offset, page.limit));
+    json_text(StatusCode::OK, text)
+}
