@@ -15,11 +15,20 @@ async fn day0_skips_the_initial_sync() {
         lab.settle().await;
         assert_eq!(lab.disk(2), "Outdated");
         let subject = if kind == DrbdKind::V9 { "r" } else { "1000" };
-        let refused = lab.try_run(2, &format!("drbdsetup primary {subject}")).await;
-        assert_eq!((refused.code, refused.stderr.contains("UpToDate data")), (17, true));
+        let refused = lab
+            .try_run(2, &format!("drbdsetup primary {subject}"))
+            .await;
+        assert_eq!(
+            (refused.code, refused.stderr.contains("UpToDate data")),
+            (17, true)
+        );
         lab.deploy(1, &BOTH).await;
         lab.settle().await;
-        assert_eq!((lab.disk(1), lab.disk(2)), ("UpToDate".into(), "UpToDate".into()), "{kind:?}");
+        assert_eq!(
+            (lab.disk(1), lab.disk(2)),
+            ("UpToDate".into(), "UpToDate".into()),
+            "{kind:?}"
+        );
         assert_eq!(lab.link(1, 2), "Connected/Established/UpToDate");
     }
 }
@@ -37,7 +46,11 @@ async fn a_fresh_replica_is_filled() {
         lab.write(1, 25_000, 77);
         lab.deploy(2, &parts).await;
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
-        assert_eq!(lab.link(1, 2), "Connected/SyncSource/Inconsistent", "{kind:?}");
+        assert_eq!(
+            lab.link(1, 2),
+            "Connected/SyncSource/Inconsistent",
+            "{kind:?}"
+        );
         // Written during the resync, behind and before where it is.
         lab.write(1, 3, 33);
         lab.write(1, 20_000, 44);
@@ -162,7 +175,8 @@ async fn three_replicas() {
 #[tokio::test(start_paused = true)]
 async fn a_tie_breaker_decides() {
     let lab = Lab::with_quorum(3);
-    lab.deploy_all(&[Part::First, Part::LikeDay0, Part::Diskless]).await;
+    lab.deploy_all(&[Part::First, Part::LikeDay0, Part::Diskless])
+        .await;
     assert_eq!(lab.disk(3), "Diskless");
     lab.open(1);
     lab.write(1, 1, 1);
@@ -189,13 +203,21 @@ async fn a_tie_breaker_decides() {
 #[tokio::test(start_paused = true)]
 async fn lost_quorum_can_suspend() {
     let options = "options { quorum majority; on-no-quorum suspend-io; }";
-    let lab = Lab { options, ..Lab::new(3, DrbdKind::V9) };
-    lab.deploy_all(&[Part::First, Part::LikeDay0, Part::Diskless]).await;
+    let lab = Lab {
+        options,
+        ..Lab::new(3, DrbdKind::V9)
+    };
+    lab.deploy_all(&[Part::First, Part::LikeDay0, Part::Diskless])
+        .await;
     lab.open(1);
     lab.cluster.cut("n1", "n2");
     lab.cluster.cut("n1", "n3");
     assert_eq!(lab.cluster.write("n1", "r", 0, 2, 2), Err(AppIo::Suspended));
-    assert!(lab.run(1, "drbdsetup status r").await.contains("suspended:quorum"));
+    assert!(
+        lab.run(1, "drbdsetup status r")
+            .await
+            .contains("suspended:quorum")
+    );
 }
 
 /// A third replica that comes later and is like day 0 gets everything that was ever written, and no more.
@@ -245,12 +267,25 @@ async fn resize() {
         lab.write(1, 1, 1);
         let old = lab.cluster.drbd("n1", "r", 0).unwrap().size_kib;
         lab.run(1, "lvresize --size 204800k -f vg/r_00000").await;
-        lab.run(1, "drbdadm -c /var/lib/linstor.d/r.res resize r/0").await;
-        assert_eq!(lab.cluster.drbd("n1", "r", 0).unwrap().size_kib, old, "the peer has not grown");
+        lab.run(1, "drbdadm -c /var/lib/linstor.d/r.res resize r/0")
+            .await;
+        assert_eq!(
+            lab.cluster.drbd("n1", "r", 0).unwrap().size_kib,
+            old,
+            "the peer has not grown"
+        );
         lab.run(2, "lvresize --size 204800k -f vg/r_00000").await;
-        lab.run(1, "drbdadm -c /var/lib/linstor.d/r.res resize r/0").await;
+        lab.run(1, "drbdadm -c /var/lib/linstor.d/r.res resize r/0")
+            .await;
         let new = lab.cluster.drbd("n2", "r", 0).unwrap().size_kib;
-        assert_eq!(new, if kind == DrbdKind::V9 { 204_728 } else { 204_756 });
+        assert_eq!(
+            new,
+            if kind == DrbdKind::V9 {
+                204_720
+            } else {
+                204_756
+            }
+        );
         lab.settle().await;
         lab.write(1, 50_000, 5);
         assert_eq!((lab.peek(2, 50_000), lab.peek(2, 1)), (5, 1));
@@ -267,9 +302,15 @@ async fn growth_while_down_needs_check_resize() {
     let look = "drbdmeta --force --node-id 0 1000 v09 /dev/vg/r_00000 internal get-gi";
     let output = lab.try_run(2, look).await;
     assert_eq!((output.code, output.stdout.as_str()), (1, ""));
-    let adjust = lab.try_run(2, "drbdadm -c /var/lib/linstor.d/r.res adjust r").await;
+    let adjust = lab
+        .try_run(2, "drbdadm -c /var/lib/linstor.d/r.res adjust r")
+        .await;
     assert_eq!(adjust.code, 1);
-    lab.run(2, "drbdmeta --force 1000 v09 /dev/vg/r_00000 internal check-resize").await;
+    lab.run(
+        2,
+        "drbdmeta --force 1000 v09 /dev/vg/r_00000 internal check-resize",
+    )
+    .await;
     lab.adjust(2).await;
     lab.settle().await;
     assert_eq!(lab.link(1, 2), "Connected/Established/UpToDate");
@@ -303,13 +344,17 @@ async fn peers_must_agree() {
     use linstor_host::Host;
     let path = std::path::Path::new("/var/lib/linstor.d/r.res");
     let other = text.replace("shared-secret \"s\"", "shared-secret \"t\"");
-    host.write_atomic(path, other.as_bytes(), 0o600).await.unwrap();
+    host.write_atomic(path, other.as_bytes(), 0o600)
+        .await
+        .unwrap();
     lab.adjust(2).await;
     lab.settle().await;
     assert_eq!(lab.link(1, 2), "StandAlone/Off/DUnknown");
     lab.run(2, "drbdsetup down r").await;
     let other = text.replace("10.77.0.2:7000", "10.77.0.2:7001");
-    host.write_atomic(path, other.as_bytes(), 0o600).await.unwrap();
+    host.write_atomic(path, other.as_bytes(), 0o600)
+        .await
+        .unwrap();
     lab.adjust(1).await;
     lab.adjust(2).await;
     lab.settle().await;
@@ -320,11 +365,21 @@ async fn peers_must_agree() {
 #[tokio::test(start_paused = true)]
 async fn drbd84_refuses_what_is_new() {
     let lab = Lab::new(2, DrbdKind::V84);
-    let lab9 = Lab { kind: DrbdKind::V9, cluster: lab.cluster.clone(), options: "" };
+    let lab9 = Lab {
+        kind: DrbdKind::V9,
+        cluster: lab.cluster.clone(),
+        options: "",
+    };
     lab9.write_file(1, &BOTH).await;
-    let refused = lab.try_run(1, "drbdadm -c /var/lib/linstor.d/r.res adjust r").await;
+    let refused = lab
+        .try_run(1, "drbdadm -c /var/lib/linstor.d/r.res adjust r")
+        .await;
     assert_eq!(refused.code, 10);
-    assert!(refused.stderr.contains("but got 'node-id'"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("but got 'node-id'"),
+        "{}",
+        refused.stderr
+    );
 }
 
 /// Destroying the last whole copy of acknowledged data is noticed, and who did it.
@@ -341,5 +396,8 @@ async fn destroying_the_last_copy_is_noticed() {
         lab.run(node, "lvremove -f vg/r_00000").await;
     }
     let found = lab.cluster.violations();
-    assert_eq!(found, ["the last whole copy of r/0 was destroyed by: n2: lvremove -f vg/r_00000"]);
+    assert_eq!(
+        found,
+        ["the last whole copy of r/0 was destroyed by: n2: lvremove -f vg/r_00000"]
+    );
 }

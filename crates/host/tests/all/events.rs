@@ -47,7 +47,10 @@ async fn events_tell_the_story() {
         "change peer-device name:r peer-node-id:1 conn-name:n2 volume:0 replication:Established peer-disk:UpToDate peer-client:no",
     ];
     for line in wanted {
-        assert!(story.iter().any(|found| found == line), "{line}\nnot in {story:#?}");
+        assert!(
+            story.iter().any(|found| found == line),
+            "{line}\nnot in {story:#?}"
+        );
     }
     lab.run(1, "drbdsetup down r").await;
     let end = lines(&mut stream);
@@ -84,7 +87,10 @@ async fn status_text() {
         "r role:Secondary\n  disk:UpToDate\n  n2 role:Secondary\n    peer-disk:UpToDate\n  n3 connection:Connecting\n\n"
     );
     let missing = lab.try_run(1, "drbdsetup status nosuch").await;
-    assert_eq!((missing.code, missing.stderr.as_str()), (10, "nosuch: No such resource\n"));
+    assert_eq!(
+        (missing.code, missing.stderr.as_str()),
+        (10, "nosuch: No such resource\n")
+    );
 }
 
 /// A stream ends with its machine, and when somebody kills it.
@@ -92,12 +98,18 @@ async fn status_text() {
 async fn streams_end() {
     let lab = Lab::new(1, DrbdKind::V9);
     let mut stream = lab.host(1).stream(cmd("drbdsetup events2")).await.unwrap();
-    assert_eq!(stream.next().await, Some(StreamEvent::Line("exists -".into())));
+    assert_eq!(
+        stream.next().await,
+        Some(StreamEvent::Line("exists -".into()))
+    );
     lab.cluster.end_streams("n1");
     assert_eq!(stream.next().await, Some(StreamEvent::Ended(Some(1))));
     assert_eq!(stream.next().await, None);
     let mut stream = lab.host(1).stream(cmd("drbdsetup events2")).await.unwrap();
     lab.cluster.crash("n1");
-    assert_eq!(stream.next().await, Some(StreamEvent::Line("exists -".into())));
+    assert_eq!(
+        stream.next().await,
+        Some(StreamEvent::Line("exists -".into()))
+    );
     assert_eq!(stream.next().await, None);
 }

@@ -36,12 +36,19 @@ impl Lab {
             cluster.add_volume_group(&node, "vg", 1024 * 1024);
             cluster.add_thin_pool(&node, "vg", "thin", 512 * 1024);
         }
-        Lab { cluster, kind, options: "" }
+        Lab {
+            cluster,
+            kind,
+            options: "",
+        }
     }
 
     pub fn with_quorum(nodes: usize) -> Lab {
         let options = "options { quorum majority; on-no-quorum io-error; }";
-        Lab { options, ..Lab::new(nodes, DrbdKind::V9) }
+        Lab {
+            options,
+            ..Lab::new(nodes, DrbdKind::V9)
+        }
     }
 
     pub fn host(&self, node: usize) -> FakeHost {
@@ -65,9 +72,13 @@ impl Lab {
             DrbdKind::V84 => self.file_84(node, parts.len()),
         };
         let host = self.host(node);
-        host.create_dir_all(Path::new("/var/lib/linstor.d")).await.unwrap();
+        host.create_dir_all(Path::new("/var/lib/linstor.d"))
+            .await
+            .unwrap();
         let path = Path::new("/var/lib/linstor.d/r.res");
-        host.write_atomic(path, text.as_bytes(), 0o600).await.unwrap();
+        host.write_atomic(path, text.as_bytes(), 0o600)
+            .await
+            .unwrap();
     }
 
     fn file_9(&self, node: usize, parts: &[Part]) -> String {
@@ -82,10 +93,10 @@ impl Lab {
                 _ => "/dev/drbd/this/is/not/used",
             };
             let n = i + 1;
-            write!(
+            writeln!(
                 text,
                 "on \"n{n}\" {{ volume 0 {{ disk {disk}; disk {{ discard-zeroes-if-aligned yes; }} \
-                 meta-disk internal; device minor 1000; }} node-id {i}; }}\n"
+                 meta-disk internal; device minor 1000; }} node-id {i}; }}"
             )
             .unwrap();
         }
@@ -94,10 +105,10 @@ impl Lab {
                 continue;
             }
             let n = i + 1;
-            write!(
+            writeln!(
                 text,
                 "connection {{ host \"n{node}\" address ipv4 10.77.0.{node}:7000; \
-                 host \"n{n}\" address ipv4 10.77.0.{n}:7000; }}\n"
+                 host \"n{n}\" address ipv4 10.77.0.{n}:7000; }}"
             )
             .unwrap();
         }
@@ -109,11 +120,15 @@ impl Lab {
             "resource \"r\" { net { protocol C; cram-hmac-alg sha1; shared-secret \"s\"; }\n",
         );
         for n in 1..=nodes {
-            let disk = if n == node { "/dev/vg/r_00000" } else { "/dev/drbd/this/is/not/used" };
-            write!(
+            let disk = if n == node {
+                "/dev/vg/r_00000"
+            } else {
+                "/dev/drbd/this/is/not/used"
+            };
+            writeln!(
                 text,
                 "on \"n{n}\" {{ address ipv4 10.77.0.{n}:7000; volume 0 {{ disk {disk}; \
-                 meta-disk internal; device minor 1000; }} }}\n"
+                 meta-disk internal; device minor 1000; }} }}"
             )
             .unwrap();
         }
@@ -125,7 +140,8 @@ impl Lab {
         self.write_file(node, parts).await;
         let part = parts[node - 1];
         if part != Part::Diskless {
-            let line = format!("lvcreate -y --virtualsize {SIZE_KIB}k vg --thinpool thin --name r_00000");
+            let line =
+                format!("lvcreate -y --virtualsize {SIZE_KIB}k vg --thinpool thin --name r_00000");
             self.run(node, &line).await;
             self.create_metadata(node, part).await;
         }
@@ -138,7 +154,11 @@ impl Lab {
             DrbdKind::V84 => ("v08", "", 1),
         };
         let meta = format!("1000 {format} /dev/vg/r_00000 internal");
-        self.run(node, format!("drbdmeta --force {meta} create-md {peers}").trim()).await;
+        self.run(
+            node,
+            format!("drbdmeta --force {meta} create-md {peers}").trim(),
+        )
+        .await;
         let fresh = 0x1000_u64 * node as u64 + 0x1111_0000;
         let gi = match part {
             Part::First => format!("{fresh:016X}:{DAY0}:0:0:1:1:"),
@@ -146,12 +166,17 @@ impl Lab {
             Part::FullSync | Part::Diskless => return,
         };
         for slot in 0..slots {
-            self.run(node, &format!("drbdmeta --force --node-id {slot} {meta} set-gi {gi}")).await;
+            self.run(
+                node,
+                &format!("drbdmeta --force --node-id {slot} {meta} set-gi {gi}"),
+            )
+            .await;
         }
     }
 
     pub async fn adjust(&self, node: usize) {
-        self.run(node, "drbdadm -c /var/lib/linstor.d/r.res adjust r").await;
+        self.run(node, "drbdadm -c /var/lib/linstor.d/r.res adjust r")
+            .await;
     }
 
     /// Deploys on all nodes and lets everything settle.
@@ -163,17 +188,26 @@ impl Lab {
     }
 
     pub async fn settle(&self) {
-        assert!(self.cluster.quiesce(Duration::from_secs(600)).await, "never gets quiet");
+        assert!(
+            self.cluster.quiesce(Duration::from_secs(600)).await,
+            "never gets quiet"
+        );
     }
 
     pub fn disk(&self, node: usize) -> String {
-        self.cluster.drbd(&format!("n{node}"), "r", 0).map_or("-".into(), |state| state.disk)
+        self.cluster
+            .drbd(&format!("n{node}"), "r", 0)
+            .map_or("-".into(), |state| state.disk)
     }
 
     /// `connection/replication/peer disk` of a connection.
     pub fn link(&self, node: usize, peer: usize) -> String {
         let state = self.cluster.drbd(&format!("n{node}"), "r", 0).unwrap();
-        let name = if self.kind == DrbdKind::V84 { "peer".to_owned() } else { format!("n{peer}") };
+        let name = if self.kind == DrbdKind::V84 {
+            "peer".to_owned()
+        } else {
+            format!("n{peer}")
+        };
         let (link, repl, disk) = &state.peers[&name];
         format!("{link}/{repl}/{disk}")
     }
@@ -193,7 +227,9 @@ impl Lab {
 
     /// A block as it lies on a node's disk.
     pub fn peek(&self, node: usize, block: u64) -> u64 {
-        self.cluster.peek(&format!("n{node}"), "/dev/vg/r_00000", block).unwrap()
+        self.cluster
+            .peek(&format!("n{node}"), "/dev/vg/r_00000", block)
+            .unwrap()
     }
 
     pub async fn reboot(&self, node: usize) {

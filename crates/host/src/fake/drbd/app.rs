@@ -95,11 +95,16 @@ pub(crate) fn write(
             .volume(host, resource, number)
             .is_some_and(|volume| volume.disk == Disk::UpToDate)
     };
-    if replicas.iter().any(good) {
-        Ok(())
-    } else {
-        Err(AppIo::IoError)
+    let Some((host, resource)) = replicas.iter().find(|replica| good(replica)) else {
+        return Err(AppIo::IoError);
+    };
+    let current = world
+        .metadata(host, resource, number)
+        .map(|metadata| metadata.current);
+    if let Some(volume) = world.volume_mut(node, name, number) {
+        volume.exposed = current;
     }
+    Ok(())
 }
 
 /// The disks that a write on this node reaches, the own one first.

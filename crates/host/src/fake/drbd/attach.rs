@@ -91,6 +91,7 @@ pub(crate) fn new_minor(
         size_kib: 0,
         quorum: false,
         opened: 0,
+        exposed: None,
     };
     resource.volumes.insert(number, volume);
     for connection in resource.connections.values_mut() {
@@ -115,7 +116,7 @@ pub(crate) fn new_minor(
             resource: name.to_owned(),
             key,
         };
-        link::negotiate(world, &me, &peer, number);
+        link::negotiate(world, &me, &peer, number, link::Target::JustAttached);
     }
     Ok(())
 }
@@ -203,6 +204,12 @@ pub(crate) fn attach(
         return failure(NO_METADATA.0, NO_METADATA.1);
     }
     let device_kib = machine.size_bytes(&backing.dev) / 1024;
+    if is_older_than_seen(world, node, &name, number, &metadata) {
+        return failure(
+            150,
+            "Can only attach to the data we lost last (see kernel log).",
+        );
+    }
     claim(world, node, &name, number, backing, options);
     take_up(world, node, &name, number, &metadata)?;
     if let Some(machine) = world.machines.get_mut(node) {
@@ -214,9 +221,28 @@ pub(crate) fn attach(
             resource: name.clone(),
             key,
         };
-        link::negotiate(world, &me, &peer, number);
+        link::negotiate(world, &me, &peer, number, link::Target::JustAttached);
     }
     Ok(())
+}
+
+/// An application that has seen newer data here must not be given older ones: without a peer that has them, the disk
+/// stays off.
+fn is_older_than_seen(
+    world: &World,
+    node: &str,
+    name: &str,
+    number: u32,
+    found: &Metadata,
+) -> bool {
+    let primary = world
+        .resource(node, name)
+        .is_some_and(|r| r.role == Role::Primary);
+    let seen = world
+        .volume(node, name, number)
+        .and_then(|volume| volume.exposed);
+    let differs = seen.is_some_and(|seen| !super::metadata::same(seen, found.current));
+    primary && differs && !super::role::good_copy_in_reach(world, node, name, number)
 }
 
 fn claim(

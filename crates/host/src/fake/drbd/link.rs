@@ -196,7 +196,7 @@ fn handshake(world: &World, me: &PeerRef, peer: &PeerRef) -> Handshake {
         let Some(verdict) = judge(world, me, peer, *number) else {
             continue;
         };
-        if !acceptable(world, me, peer, *number, verdict) {
+        if !acceptable(world, me, peer, *number, verdict, Target::MayBeInUse) {
             return Handshake::Refused;
         }
         verdicts.push((
@@ -226,7 +226,23 @@ fn resolve(verdict: Verdict, i_discard: bool, peer_discards: bool) -> Verdict {
     }
 }
 
-fn acceptable(world: &World, me: &PeerRef, peer: &PeerRef, number: u32, verdict: Verdict) -> bool {
+/// Whether somebody may be using this node's own copy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    /// Perhaps: it must not be replaced under a primary.
+    MayBeInUse,
+    /// No: it has just been attached.
+    JustAttached,
+}
+
+fn acceptable(
+    world: &World,
+    me: &PeerRef,
+    peer: &PeerRef,
+    number: u32,
+    verdict: Verdict,
+    mine: Target,
+) -> bool {
     let state = |end: &PeerRef| {
         let resource = world.resource(&end.host, &end.resource)?;
         let discards = resource
@@ -251,6 +267,7 @@ fn acceptable(world: &World, me: &PeerRef, peer: &PeerRef, number: u32, verdict:
     match resolve(verdict, i_discard, peer_discards) {
         Verdict::NoSync => true,
         Verdict::Source(_) => can(my_disk, peer_role, peer_disk),
+        Verdict::Target(_) if mine == Target::JustAttached => peer_disk > Disk::Inconsistent,
         Verdict::Target(_) => can(peer_disk, my_role, my_disk),
         Verdict::SplitBrain | Verdict::Unrelated => false,
     }
@@ -312,11 +329,17 @@ fn volumes(world: &World, end: &PeerRef) -> Vec<u32> {
 }
 
 /// Decides about a volume whose disk appeared while the connection was up.
-pub(super) fn negotiate(world: &mut World, me: &PeerRef, peer: &PeerRef, number: u32) {
+pub(super) fn negotiate(
+    world: &mut World,
+    me: &PeerRef,
+    peer: &PeerRef,
+    number: u32,
+    mine: Target,
+) {
     agree_on_size(world, me, peer, number);
     match judge(world, me, peer, number) {
         None => {}
-        Some(verdict) if acceptable(world, me, peer, number, verdict) => {
+        Some(verdict) if acceptable(world, me, peer, number, verdict, mine) => {
             apply(world, me, peer, number, verdict);
         }
         Some(_) => lose(world, &me.host, &me.resource, me.key, Loss::Disconnect),

@@ -85,6 +85,8 @@ pub(crate) struct Volume {
     pub(crate) size_kib: u64,
     pub(crate) quorum: bool,
     pub(crate) opened: u32,
+    /// Generation of the data that applications have seen on this node.
+    pub(crate) exposed: Option<u64>,
 }
 
 /// Where a volume's data and metadata are.

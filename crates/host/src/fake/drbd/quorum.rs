@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::metadata::{NODE_EXISTS, PEER_DEVICE_SEEN, PEER_OUTDATED};
-use super::{Disk, DrbdKind, Link, Resource, Volume};
+use super::{Disk, DrbdKind, Resource, Volume};
 use crate::fake::world::World;
 
 /// How the nodes of a resource look for one volume.
@@ -58,21 +58,29 @@ pub(crate) fn settle(world: &mut World) -> BTreeSet<(String, String)> {
     seen
 }
 
+/// Notes who is in the partition, as long as it has quorum. Whoever is reached through others belongs to it.
 fn remember_members(world: &mut World, node: &str, name: &str) {
-    let Some(resource) = world
-        .machines
-        .get_mut(node)
-        .and_then(|machine| machine.drbd.resources.get_mut(name))
-    else {
+    let quorate = world
+        .resource(node, name)
+        .is_some_and(|resource| resource.volumes.values().all(|volume| volume.quorum));
+    if !quorate {
         return;
-    };
-    if resource.volumes.values().all(|volume| volume.quorum) {
-        resource.members = resource
-            .connections
-            .iter()
-            .filter(|(_, connection)| connection.link == Link::Connected)
-            .map(|(key, _)| *key)
-            .collect();
+    }
+    let mut members = BTreeSet::new();
+    let mut reached = BTreeSet::from([(node.to_owned(), name.to_owned())]);
+    let mut todo = vec![(node.to_owned(), name.to_owned())];
+    while let Some((host, resource)) = todo.pop() {
+        for (key, peer) in world.peers(&host, &resource) {
+            members.insert(key);
+            let end = (peer.host, peer.resource);
+            if reached.insert(end.clone()) {
+                todo.push(end);
+            }
+        }
+    }
+    let machine = world.machines.get_mut(node);
+    if let Some(resource) = machine.and_then(|machine| machine.drbd.resources.get_mut(name)) {
+        resource.members = members;
     }
 }
 

@@ -294,7 +294,7 @@ pub(super) fn resume_paused(world: &mut World, node: &str, name: &str, number: u
             device.repl = Repl::Established;
         }
     }
-    super::link::negotiate(world, &me, &peer, number);
+    super::link::negotiate(world, &me, &peer, number, super::link::Target::MayBeInUse);
     resume_paused(world, node, name, number);
 }
 

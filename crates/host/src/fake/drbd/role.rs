@@ -122,7 +122,7 @@ fn declare_good(world: &mut World, node: &str, name: &str, number: u32) {
             resource: name.to_owned(),
             key,
         };
-        super::link::negotiate(world, &me, &peer, number);
+        super::link::negotiate(world, &me, &peer, number, super::link::Target::MayBeInUse);
     }
 }
 
@@ -139,6 +139,9 @@ pub(crate) fn secondary(world: &mut World, node: &str, name: &str) -> Result<(),
     }
     resource.role = Role::Secondary;
     resource.auto_promoted = false;
+    for volume in resource.volumes.values_mut() {
+        volume.exposed = None;
+    }
     let numbers: Vec<u32> = resource.volumes.keys().copied().collect();
     for number in numbers {
         world.edit_metadata(node, name, number, |metadata| {
