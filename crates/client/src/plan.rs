@@ -19,6 +19,8 @@ use crate::session::{Answer, Send};
 
 /// Shows an answer.
 pub type Show = Box<dyn Fn(&str, &mut Screen<'_>) -> Result<(), Failure>>;
+/// Shows an answer, for persons or for scripts.
+pub type ShowOwn = Box<dyn Fn(&str, Mode, &mut Screen<'_>) -> Result<(), Failure>>;
 /// Finds the properties of the object that was asked for in an answer.
 pub type FindProperties = Box<dyn Fn(&str) -> Result<Option<Properties>, Failure>>;
 
@@ -41,6 +43,13 @@ pub enum Plan {
         request: Request,
         /// How the object is shown.
         show: Show,
+    },
+    /// Sends one request and shows its answer in a way of its own, for scripts as well.
+    Own {
+        /// The request.
+        request: Request,
+        /// How the answer is shown.
+        show: ShowOwn,
     },
     /// Sends one request and shows properties of an object in its answer.
     Properties {
@@ -155,6 +164,7 @@ impl Plan {
             Plan::Modify(requests) => requests.iter().collect(),
             Plan::List { request, .. }
             | Plan::Object { request, .. }
+            | Plan::Own { request, .. }
             | Plan::WaitSync { request, .. }
             | Plan::Properties { request, .. } => vec![request],
             Plan::Print(_) | Plan::Which | Plan::Interactive => vec![],
@@ -192,6 +202,10 @@ impl Plan {
                     screen.line(&machine::indent(&answer.text))
                 }
                 Some(answer) => show(&answer.text, screen),
+                None => Ok(()),
+            },
+            Plan::Own { request, show } => match ask(&request, mode, screen)? {
+                Some(answer) => show(&answer.text, mode, screen),
                 None => Ok(()),
             },
             Plan::Properties {

@@ -9,6 +9,7 @@ pub mod select;
 pub mod controller;
 pub mod jobs;
 pub mod node;
+pub mod node_describe;
 pub mod resource;
 pub mod resource_definition;
 pub mod resource_group;

@@ -11,6 +11,7 @@ use linstor_api::node::{Node, NodeEvacuate, NodeModify, NodeRestore};
 use linstor_api::prop;
 
 use super::list_options::{FilterByProps, GroupBy, Pastable, ShowProps, property_cells};
+use super::node_describe;
 use super::property::{self, SetProperty};
 use crate::failure::Failure;
 use crate::output::color::Color;
@@ -88,6 +89,12 @@ pub enum Command {
     Lost(Name),
     /// Show which kinds of storage pools and layers the nodes can have
     Info(Info),
+    /// Show nodes, storage pools, resources and volumes as a tree
+    #[command(visible_alias = "dsc")]
+    Describe {
+        /// Name of the node; all nodes when not given
+        node: Option<String>,
+    },
     /// Change the type of a node
     #[command(visible_alias = "m")]
     Modify(Modify),
@@ -336,6 +343,7 @@ impl Command {
                 }),
                 v0: Some(v0::nodes),
             }),
+            Command::Describe { node } => Ok(node_describe::plan(node)),
             Command::Modify(args) => {
                 let body = NodeModify {
                     node_type: Some(args.node_type.word().to_owned()),

@@ -15,6 +15,8 @@ pub enum Color {
     Yellow,
     /// For your information.
     Blue,
+    /// A storage pool in a tree.
+    Pink,
 }
 
 impl Color {
@@ -26,6 +28,7 @@ impl Color {
             Color::Green => "\x1b[1;32m",
             Color::Yellow => "\x1b[1;33m",
             Color::Blue => "\x1b[1;34m",
+            Color::Pink => "\x1b[1;35m",
         }
     }
 

@@ -5,6 +5,7 @@ pub mod machine;
 pub mod replies;
 pub mod table;
 pub mod time;
+pub mod tree;
 pub mod v0;
 
 /// How output looks.

@@ -153,15 +153,12 @@ impl Table {
 
     /// The table as text, with a newline after every line.
     pub fn render(mut self) -> String {
-        let key = |row: &Vec<Cell>| -> Vec<String> {
-            let keys = self.group_by.iter().map(|index| row[*index].text.clone());
-            keys.collect()
-        };
+        let group_by = std::mem::take(&mut self.group_by);
         self.rows.sort_by(|a, b| {
-            let pairs = key(a).into_iter().zip(key(b));
-            pairs.fold(Ordering::Equal, |order, (a, b)| {
-                order.then_with(|| natural_order(&a, &b))
-            })
+            let orders = group_by
+                .iter()
+                .map(|at| natural_order(&a[*at].text, &b[*at].text));
+            orders.fold(Ordering::Equal, Ordering::then)
         });
         let widths: Vec<usize> = (0..self.columns.len()).map(|c| self.width(c)).collect();
         let lines = if self.look.utf8 { UTF8 } else { ASCII };

@@ -217,6 +217,74 @@ fn nodes() {
 }
 
 #[test]
+fn trees() {
+    check(
+        "n dsc",
+        expect![[r#"
+        node10 (node)
+           │
+           └─── (storage pool)
+               │
+               └───res1 (resource)
+                   │
+                   └───volume0 (size: 0 KiB)
+
+        node2 (node)
+           │
+           ├───thin (storage pool)
+           │   │
+           │   └───res1 (resource)
+           │       │
+           │       └───volume0 (minor number: 1000, size: 1.00 GiB)
+           │
+           ├───DfltDisklessStorPool (storage pool)
+           │
+           └─── (storage pool)
+               │
+               ├───res3 (resource)
+               │   │
+               │   └───volume0 (size: 0 KiB)
+               │
+               ├───res4 (resource)
+               │   │
+               │   └───volume0 (size: 0 KiB)
+               │
+               └───res5 (resource)
+                   │
+                   └───volume0 (size: 0 KiB)
+
+        node3 (node)
+           │
+           └─── (storage pool)
+               │
+               └───res1 (resource)
+                   │
+                   └───volume0 (size: 0 KiB)
+
+        node4 (node)
+    "#]],
+    );
+    check(
+        "n dsc NODE10",
+        expect![[r#"
+        node10 (node)
+           │
+           └─── (storage pool)
+               │
+               └───res1 (resource)
+                   │
+                   └───volume0 (size: 0 KiB)
+    "#]],
+    );
+    check(
+        "n dsc nope",
+        expect![[r#"
+        failure 3: nope: no such node
+    "#]],
+    );
+}
+
+#[test]
 fn storage_pools() {
     check(
         "sp l",
