@@ -1,5 +1,6 @@
 //! `linstor node`: the machines of the cluster.
 
+use std::collections::BTreeMap;
 use std::net::{IpAddr, ToSocketAddrs};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -605,35 +606,50 @@ fn show_info(args: &Info, nodes: &[Node], screen: &mut Screen<'_>) -> Result<(),
         );
     }
     screen.table(providers)?;
-    let reasons = |screen: &mut Screen<'_>, title: &str, layers: bool| -> Result<(), Failure> {
-        if !args.full {
-            return Ok(());
-        }
-        let mut lines = Vec::new();
-        for node in &satellites {
-            let why = if layers {
-                &node.unsupported_layers
-            } else {
-                &node.unsupported_providers
-            };
-            if node.connection_status.as_deref() != Some("ONLINE") {
-                lines.push(format!(" {}: NODE IS OFFLINE!", node.name));
-            } else if !why.is_empty() {
-                lines.push(format!(" {}: ", node.name));
-                for (what, texts) in why {
-                    lines.extend(texts.iter().map(|text| format!("  {what}: {text}")));
-                }
-            }
-        }
-        if !lines.is_empty() {
-            screen.line(title)?;
-        }
-        lines.iter().try_for_each(|line| screen.line(line))
-    };
-    reasons(screen, "Unsupported storage providers:", false)?;
+    let why = |node: &Node| node.unsupported_providers.clone();
+    show_reasons(
+        args,
+        "Unsupported storage providers:",
+        &satellites,
+        why,
+        screen,
+    )?;
     screen.line("")?;
     screen.table(layers)?;
-    reasons(screen, "Unsupported resource layers:", true)
+    let why = |node: &Node| node.unsupported_layers.clone();
+    show_reasons(
+        args,
+        "Unsupported resource layers:",
+        &satellites,
+        why,
+        screen,
+    )
+}
+
+/// Says why something is not possible, if that is wanted and there is something to say.
+fn show_reasons(
+    args: &Info,
+    title: &str,
+    nodes: &[&Node],
+    why: impl Fn(&Node) -> BTreeMap<String, Vec<String>>,
+    screen: &mut Screen<'_>,
+) -> Result<(), Failure> {
+    let mut lines = Vec::new();
+    for node in nodes.iter().filter(|_| args.full) {
+        let why = why(node);
+        if node.connection_status.as_deref() != Some("ONLINE") {
+            lines.push(format!(" {}: NODE IS OFFLINE!", node.name));
+        } else if !why.is_empty() {
+            lines.push(format!(" {}: ", node.name));
+            for (what, texts) in why {
+                lines.extend(texts.iter().map(|text| format!("  {what}: {text}")));
+            }
+        }
+    }
+    if !lines.is_empty() {
+        screen.line(title)?;
+    }
+    lines.iter().try_for_each(|line| screen.line(line))
 }
 
 impl Interface {

@@ -4,15 +4,14 @@ use expect_test::{Expect, expect};
 
 use super::output;
 use super::tables::ANSWERS;
-use crate::plan::OutputVersion;
+use crate::plan::OutputVersion::{self, V0, V1};
 
 fn machine(line: &str, version: OutputVersion, expected: Expect) {
     expected.assert_eq(&output(line, Some(version), ANSWERS));
 }
 
 #[test]
-fn machine_readable() {
-    use OutputVersion::{V0, V1};
+fn lists_are_the_controllers_answers() {
     machine(
         "vg l rg1",
         V1,
@@ -76,6 +75,10 @@ fn machine_readable() {
         ]
     "#]],
     );
+}
+
+#[test]
+fn replies_are_one_list() {
     machine(
         "n d node9",
         V1,
@@ -102,6 +105,10 @@ fn machine_readable() {
         ]
     "#]],
     );
+}
+
+#[test]
+fn old_scripts_get_storage_pools() {
     machine(
         "sp l",
         V0,
@@ -159,6 +166,10 @@ fn machine_readable() {
         ]
     "#]],
     );
+}
+
+#[test]
+fn old_scripts_get_definitions() {
     machine(
         "vd l",
         V0,

@@ -181,6 +181,10 @@ fn nodes() {
          node3: NODE IS OFFLINE!
     "#]],
     );
+}
+
+#[test]
+fn net_interfaces_and_properties() {
     check(
         "n i l NODE10",
         expect![[r#"
@@ -497,6 +501,10 @@ fn resources() {
         ╰────────────────────────────────────────────────────────────────────────────────────────────────────╯
     "#]],
     );
+}
+
+#[test]
+fn volumes() {
     check(
         "v l",
         expect![[r#"
