@@ -1,6 +1,10 @@
 //! Developer tasks: `cargo xtask help` lists them.
 
+mod cluster;
+mod demo;
 mod lab;
+mod packages;
+mod story;
 
 use std::process::ExitCode;
 
@@ -10,6 +14,8 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
 enum Task {
+    /// Shows the main job on real kernels: a replicated volume that survives what breaks.
+    Demo(demo::Args),
     /// Real Linux guests in a private network, on any machine, without virtualisation.
     Lab(lab::cli::Args),
     /// Keeps a guest's processes together on the host; started by `lab up`.
@@ -32,6 +38,7 @@ enum Task {
 
 fn main() -> ExitCode {
     let result = match Task::parse() {
+        Task::Demo(args) => demo::run(args).map(|()| ExitCode::SUCCESS),
         Task::Lab(args) => lab::cli::run(args),
         Task::LabPower { tied, command } => lab::guest::power(tied, &command),
         Task::LabInit => lab::init::run(),
