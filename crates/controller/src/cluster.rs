@@ -61,7 +61,10 @@ impl Shared {
         Observed::clone(&self.observed.load())
     }
 
-    /// Changes what is observed. The closure is short and does not call back.
+    /// Changes what is observed. The closure is short and does not come back here.
+    ///
+    /// A closure that checks its news against the model reads the model itself: what a commit removed is dropped from
+    /// here after the commit was published, so that news of it either see that or are dropped too.
     pub(crate) fn observe<T>(&self, update: impl FnOnce(&mut Observed) -> T) -> T {
         let _one_at_a_time: MutexGuard<'_, ()> = self
             .observing

@@ -81,10 +81,33 @@ impl Cluster {
         });
     }
 
-    /// Takes over what is known of a node's satellite.
-    pub(crate) fn observe_node(&self, node: &NodeName, status: NodeStatus) {
-        self.shared
-            .observe(|observed| observed.nodes.insert(node.clone(), status));
+    /// Takes over a new state of the connection to a node. It counts from when it began, whatever else is new.
+    pub(crate) fn observe_node(
+        &self,
+        node: &NodeName,
+        connection: ConnectionStatus,
+        update: impl FnOnce(&mut NodeStatus),
+    ) {
+        let now = self.env().now_ms();
+        self.shared.observe(|observed| {
+            // A node that was just removed must not come back as a ghost.
+            if self.model().node(node).is_none() {
+                return;
+            }
+            let status = observed.nodes.entry(node.clone());
+            let status = status.or_insert_with(|| NodeStatus {
+                connection,
+                since: now,
+                reason: None,
+                info: None,
+                version: None,
+            });
+            if status.connection != connection {
+                status.connection = connection;
+                status.since = now;
+            }
+            update(status);
+        });
         let model = self.model();
         for name in model.pending_definitions() {
             if model.resource(name, node).is_some() {
@@ -101,9 +124,9 @@ impl Cluster {
         resources: Vec<ResourceStatus>,
         gone: &[String],
     ) {
-        let model = self.model();
         let mut names = Vec::with_capacity(resources.len() + gone.len());
         self.shared.observe(|observed| {
+            let model = self.model();
             for status in resources {
                 let Ok(name) = ResourceName::parse(&status.name) else {
                     continue;
@@ -123,6 +146,7 @@ impl Cluster {
                 names.push(name);
             }
         });
+        let model = self.model();
         for name in &names {
             self.changed(&model, name);
         }
@@ -172,9 +196,10 @@ impl Cluster {
     /// What is reserved for replicas created since `connected_at` that the node has not made yet is still to be taken
     /// off the free space; older ones are in it.
     pub(crate) fn observe_space(&self, node: &NodeName, pools: Vec<PoolStatus>, connected_at: u64) {
-        let (model, at) = (self.model(), self.env().now_ms());
-        let unmade_kib = unmade_kib(&model, &self.observed(), node, connected_at);
+        let at = self.env().now_ms();
         self.shared.observe(|observed| {
+            let model = self.model();
+            let unmade_kib = unmade_kib(&model, observed, node, connected_at);
             for status in pools {
                 let Ok(pool) = PoolName::parse(&status.name) else {
                     continue;

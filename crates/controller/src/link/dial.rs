@@ -239,64 +239,35 @@ impl Link {
         }
     }
 
-    /// Notes a state. It counts from when it began, whatever new reasons come up.
+    /// Notes a state and why it is so.
     pub(super) fn set_status(&self, connection: ConnectionStatus, reason: Option<String>) {
-        self.update_status(|status| status.reason = reason, connection);
+        self.cluster
+            .observe_node(&self.node, connection, |status| status.reason = reason);
     }
 
     fn set_connected(&self, version: String, info: NodeInfo) {
-        let update = |status: &mut NodeStatus| {
-            status.reason = None;
-            status.version = Some(version);
-            status.info = Some(Arc::new(info));
-        };
-        self.update_status(update, ConnectionStatus::Connected);
-    }
-
-    fn update_status(&self, update: impl FnOnce(&mut NodeStatus), connection: ConnectionStatus) {
-        update_status(&self.cluster, &self.node, update, connection);
+        let connection = ConnectionStatus::Connected;
+        self.cluster
+            .observe_node(&self.node, connection, |status: &mut NodeStatus| {
+                status.reason = None;
+                status.version = Some(version);
+                status.info = Some(Arc::new(info));
+            });
     }
 }
 
 /// A node without a link is offline, and nobody tries to change that.
 pub(super) fn set_unlinked(cluster: &Cluster, node: &NodeName) {
-    let update = |status: &mut NodeStatus| {
+    cluster.observe_node(node, ConnectionStatus::Offline, |status| {
         status.reason = Some("the controller does not connect to this node".into());
-    };
-    update_status(cluster, node, update, ConnectionStatus::Offline);
+    });
 }
 
 /// What was known of the connection no longer counts: the next attempt decides.
 pub(crate) fn set_redialling(cluster: &Cluster, node: &NodeName) {
-    let update = |status: &mut NodeStatus| status.reason = None;
-    update_status(cluster, node, update, ConnectionStatus::Offline);
-}
-
-fn update_status(
-    cluster: &Cluster,
-    node: &NodeName,
-    update: impl FnOnce(&mut NodeStatus),
-    connection: ConnectionStatus,
-) {
-    // A node that was just removed must not come back as a ghost.
-    if cluster.model().node(node).is_none() {
-        return;
-    }
-    let now = cluster.env().now_ms();
-    let before = cluster.observed().nodes.get(node).cloned();
-    let mut status = before.unwrap_or(NodeStatus {
-        connection,
-        since: now,
-        reason: None,
-        info: None,
-        version: None,
+    cluster.observe_node(node, ConnectionStatus::Offline, |status| {
+        status.reason = None;
     });
-    if status.connection != connection {
-        status.connection = connection;
-        status.since = now;
-    }
-    update(&mut status);
-    cluster.observe_node(node, status);
 }
 
 pub(super) fn refused(kind: RefusalKind, message: String) -> Ended {
