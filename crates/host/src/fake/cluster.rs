@@ -340,6 +340,11 @@ impl FakeCluster {
         });
     }
 
+    /// Frees a port again. Connections that gave up because of it are not tried again by themselves.
+    pub fn free_port(&self, node: &str, port: u16) {
+        self.machine(node, |machine| machine.busy_ports.remove(&port));
+    }
+
     /// Makes every access to a device (or to all volumes on a physical volume) fail. DRBD notices at the next one.
     pub fn break_device(&self, node: &str, path: &str) {
         self.machine(node, |machine| machine.broken.insert(path.to_owned()));

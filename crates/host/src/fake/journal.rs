@@ -51,6 +51,9 @@ impl fmt::Display for Entry {
 /// Whether a command is meant to change anything.
 pub(crate) fn mutates(program: &str, args: &[String]) -> bool {
     let has = |word: &str| args.iter().any(|arg| arg == word);
+    if has("--version") {
+        return false;
+    }
     match program {
         "lvs" | "vgs" | "pvs" | "pvdisplay" | "lsblk" | "blkid" | "df" | "stat" | "lvm"
         | "lvmconfig" | "udevadm" | "uname" => false,

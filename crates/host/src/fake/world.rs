@@ -61,6 +61,10 @@ impl Default for Config {
 /// Something that happens by itself, later.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Timer {
+    Members {
+        node: String,
+        resource: String,
+    },
     Connect {
         node: String,
         resource: String,
@@ -128,6 +132,7 @@ impl World {
             .filter(|first| first.key().0 <= now)
         {
             match first.remove() {
+                Timer::Members { node, resource } => drbd::agree(self, &node, &resource),
                 Timer::Connect {
                     node,
                     resource,

@@ -104,8 +104,16 @@ async fn split_brain_stands_alone() {
         lab.close(2);
         lab.cluster.heal("n1", "n2");
         lab.settle().await;
-        assert_eq!(lab.link(1, 2), "StandAlone/Off/DUnknown", "{kind:?}");
-        assert_eq!(lab.link(2, 1), "StandAlone/Off/DUnknown");
+        // 8.4 removes connections that stand alone.
+        let alone = if kind == DrbdKind::V9 {
+            "StandAlone/Off/DUnknown"
+        } else {
+            "none"
+        };
+        assert_eq!(
+            (lab.link(1, 2), lab.link(2, 1)),
+            (alone.into(), alone.into())
+        );
         assert_eq!((lab.peek(1, 1), lab.peek(2, 1)), (11, 22));
     }
 }
@@ -400,4 +408,90 @@ async fn destroying_the_last_copy_is_noticed() {
         found,
         ["the last whole copy of r/0 was destroyed by: n2: lvremove -f vg/r_00000"]
     );
+}
+
+/// A client becomes a replica only after its peers have made room for it.
+#[tokio::test(start_paused = true)]
+async fn toggling_a_disk() {
+    let lab = Lab::new(2, DrbdKind::V9);
+    let before = [Part::First, Part::Diskless];
+    lab.deploy_all(&before).await;
+    lab.open(1);
+    lab.write(1, 4, 4);
+    lab.close(1);
+    lab.write_file(2, &BOTH).await;
+    lab.run(
+        2,
+        "lvcreate -y --virtualsize 102400k vg --thinpool thin --name r_00000",
+    )
+    .await;
+    lab.create_metadata(2, Part::LikeDay0).await;
+    let adjust = "drbdadm -c /var/lib/linstor.d/r.res adjust r";
+    let refused = lab.try_run(2, adjust).await;
+    assert_eq!(
+        (
+            refused.code,
+            refused.stderr.contains("intentional diskless")
+        ),
+        (1, true)
+    );
+    lab.write_file(1, &BOTH).await;
+    lab.adjust(1).await;
+    lab.adjust(2).await;
+    lab.settle().await;
+    assert_eq!((lab.disk(2), lab.peek(2, 4)), ("UpToDate".into(), 4));
+    // And back.
+    lab.run(2, "drbdsetup detach 1000 --diskless").await;
+    for node in [1, 2] {
+        lab.write_file(node, &before).await;
+        lab.adjust(node).await;
+    }
+    lab.settle().await;
+    assert!(
+        lab.run(2, "drbdsetup status r")
+            .await
+            .contains("disk:Diskless client:yes")
+    );
+    lab.open(2);
+    assert_eq!(lab.cluster.read("n2", "r", 0, 4), Ok(4));
+}
+
+/// A port that somebody else has leaves the connection alone, and the command does not say so.
+#[tokio::test(start_paused = true)]
+async fn a_busy_port() {
+    for kind in [DrbdKind::V9, DrbdKind::V84] {
+        let lab = Lab::new(2, kind);
+        lab.cluster.occupy_port("n1", 7000, "nc");
+        lab.deploy_all(&BOTH).await;
+        let alone = if kind == DrbdKind::V9 {
+            "StandAlone/Off/DUnknown"
+        } else {
+            "none"
+        };
+        assert_eq!(
+            (lab.link(1, 2), lab.link(2, 1)),
+            (alone.into(), "Connecting/Off/DUnknown".into())
+        );
+        lab.cluster.free_port("n1", 7000);
+        lab.adjust(1).await;
+        lab.settle().await;
+        assert_eq!(lab.link(1, 2), "Connected/Established/UpToDate");
+    }
+}
+
+/// Promotion by force overrides quorum, for whoever knows better than DRBD.
+#[tokio::test(start_paused = true)]
+async fn force_overrides_quorum() {
+    let lab = Lab::with_quorum(3);
+    lab.deploy_all(&[Part::First, Part::LikeDay0, Part::Diskless])
+        .await;
+    lab.cluster.crash("n2");
+    lab.cluster.crash("n3");
+    let refused = lab.try_run(1, "drbdsetup primary r").await;
+    assert_eq!(
+        (refused.code, refused.stderr.contains("(-25) No quorum")),
+        (11, true)
+    );
+    lab.run(1, "drbdsetup primary --force r").await;
+    lab.write(1, 1, 1);
 }

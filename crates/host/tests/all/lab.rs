@@ -208,8 +208,10 @@ impl Lab {
         } else {
             format!("n{peer}")
         };
-        let (link, repl, disk) = &state.peers[&name];
-        format!("{link}/{repl}/{disk}")
+        match state.peers.get(&name) {
+            Some((link, repl, disk)) => format!("{link}/{repl}/{disk}"),
+            None => "none".to_owned(),
+        }
     }
 
     pub fn write(&self, node: usize, block: u64, value: u64) {

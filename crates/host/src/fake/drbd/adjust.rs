@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::attach::{self, Failure};
 use super::link;
-use super::resfile::{Config, HostConfig, VolumeConfig};
+use super::resfile::{Config, ConnectionConfig, HostConfig, VolumeConfig};
 use super::{Disk, DrbdKind, Link, Options};
 use crate::fake::tool::{Said, Stop, Tool, fail};
 use crate::fake::world::World;
@@ -46,7 +46,7 @@ pub(super) fn adjust(world: &mut World, node: &str, config: &Config, skip_disk: 
     }
     drop_peers(world, node, name, &peers);
     for peer in &peers {
-        adjust_peer(world, node, name, peer, kind)?;
+        adjust_peer(world, node, name, peer)?;
     }
     if !skip_disk {
         for (number, volume) in &host.volumes {
@@ -60,6 +60,12 @@ pub(super) fn adjust(world: &mut World, node: &str, config: &Config, skip_disk: 
         if standalone {
             link::connect(world, node, name, peer.key);
         }
+    }
+    if kind == DrbdKind::V84 && peers.is_empty() {
+        return fail(
+            1,
+            format!("resource {name}: cannot configure network without knowing my peer.\n"),
+        );
     }
     Ok(Said::nothing())
 }
@@ -94,75 +100,76 @@ fn wanted_peers(
         .machines
         .get(node)
         .map_or("", |machine| machine.uname.as_str());
-    let diskful = |host: &HostConfig| {
-        host.volumes
+    match kind {
+        DrbdKind::V9 => config
+            .connections
             .iter()
-            .map(|(number, volume)| (*number, volume.disk.is_some()))
-            .collect()
+            .filter(|connection| connection.paths[0].contains_key(me))
+            .filter_map(|connection| wanted_peer_9(config, connection, me).transpose())
+            .collect(),
+        DrbdKind::V84 => wanted_peer_84(config, me).map(|peer| peer.into_iter().collect()),
+    }
+}
+
+fn wanted_peer_9(
+    config: &Config,
+    connection: &ConnectionConfig,
+    me: &str,
+) -> Result<Option<WantedPeer>, Stop> {
+    let Some(other) = connection.paths[0].keys().find(|host| *host != me) else {
+        return Ok(None);
     };
-    let mut peers = Vec::new();
-    if kind == DrbdKind::V84 {
-        let others: Vec<_> = config
-            .hosts
-            .iter()
-            .filter(|(name, _)| *name != me)
-            .collect();
-        let my_address = config.hosts.get(me).and_then(|host| host.address.clone());
-        match (others.as_slice(), my_address) {
-            ([], _) => {}
-            ([(_, host)], Some(local)) => peers.push(WantedPeer {
-                key: 1,
-                name: "peer".to_owned(),
-                net: config.net.clone(),
-                paths: host
-                    .address
-                    .iter()
-                    .map(|remote| (local.clone(), remote.clone()))
-                    .collect(),
-                diskful: diskful(host),
-            }),
-            _ => {
-                return fail(
-                    10,
-                    format!(
-                        "resource {}: there are too many or incomplete host sections\n",
-                        config.name
-                    ),
-                );
-            }
-        }
-        return Ok(peers);
-    }
-    for connection in &config.connections {
-        let Some(other) = connection.paths[0].keys().find(|host| *host != me) else {
-            continue;
-        };
-        if !connection.paths[0].contains_key(me) {
-            continue;
-        }
-        let Some(host) = config.hosts.get(other) else {
-            return fail(
-                10,
-                format!(
-                    "resource {}: host \"{other}\" of a connection has no 'on' section\n",
-                    config.name
-                ),
-            );
-        };
-        let mut net = config.net.clone();
-        net.extend(connection.net.clone());
-        let ends = |path: &BTreeMap<String, String>| {
-            Some((path.get(me)?.clone(), path.get(other)?.clone()))
-        };
-        peers.push(WantedPeer {
-            key: host.node_id,
-            name: other.clone(),
-            net,
-            paths: connection.paths.iter().filter_map(ends).collect(),
+    let Some(host) = config.hosts.get(other) else {
+        let name = &config.name;
+        let text =
+            format!("resource {name}: host \"{other}\" of a connection has no 'on' section\n");
+        return fail(10, text);
+    };
+    let mut net = config.net.clone();
+    net.extend(connection.net.clone());
+    let ends =
+        |path: &BTreeMap<String, String>| Some((path.get(me)?.clone(), path.get(other)?.clone()));
+    Ok(Some(WantedPeer {
+        key: host.node_id,
+        name: other.clone(),
+        net,
+        paths: connection.paths.iter().filter_map(ends).collect(),
+        diskful: diskful(host),
+    }))
+}
+
+fn wanted_peer_84(config: &Config, me: &str) -> Result<Option<WantedPeer>, Stop> {
+    let others: Vec<_> = config
+        .hosts
+        .iter()
+        .filter(|(name, _)| *name != me)
+        .collect();
+    let my_address = config.hosts.get(me).and_then(|host| host.address.clone());
+    match (others.as_slice(), my_address) {
+        ([], _) => Ok(None),
+        ([(_, host)], Some(local)) => Ok(Some(WantedPeer {
+            key: 1,
+            name: "peer".to_owned(),
+            net: config.net.clone(),
+            paths: host
+                .address
+                .iter()
+                .map(|remote| (local.clone(), remote.clone()))
+                .collect(),
             diskful: diskful(host),
-        });
+        })),
+        _ => fail(
+            10,
+            format!("resource {}: too many or incomplete hosts\n", config.name),
+        ),
     }
-    Ok(peers)
+}
+
+fn diskful(host: &HostConfig) -> BTreeMap<u32, bool> {
+    host.volumes
+        .iter()
+        .map(|(number, volume)| (*number, volume.disk.is_some()))
+        .collect()
 }
 
 fn drop_volumes(world: &mut World, node: &str, name: &str, host: &HostConfig) -> Result<(), Stop> {
@@ -226,13 +233,7 @@ fn drop_peers(world: &mut World, node: &str, name: &str, wanted: &[WantedPeer]) 
     }
 }
 
-fn adjust_peer(
-    world: &mut World,
-    node: &str,
-    name: &str,
-    peer: &WantedPeer,
-    kind: DrbdKind,
-) -> Result<(), Stop> {
+fn adjust_peer(world: &mut World, node: &str, name: &str, peer: &WantedPeer) -> Result<(), Stop> {
     if world.connection(node, name, peer.key).is_none() {
         let made = attach::new_peer(world, node, name, peer.key, &peer.name, peer.net.clone());
         step(made, name, || format!("new-peer {name} {}", peer.key))?;
@@ -241,15 +242,18 @@ fn adjust_peer(
         .connection(node, name, peer.key)
         .is_some_and(|c| c.paths != peer.paths);
     if moved {
-        let connected = world
+        let active = world
             .connection(node, name, peer.key)
-            .is_some_and(|c| c.peer.is_some());
-        if connected || kind == DrbdKind::V84 {
+            .is_some_and(|c| c.link != Link::StandAlone);
+        if active {
             link::lose(world, node, name, peer.key, link::Loss::Disconnect);
+        }
+        if world.connection(node, name, peer.key).is_none() {
+            let made = attach::new_peer(world, node, name, peer.key, &peer.name, peer.net.clone());
+            step(made, name, || format!("new-peer {name} {}", peer.key))?;
         }
         if let Some(connection) = world.connection_mut(node, name, peer.key) {
             connection.paths = peer.paths.clone();
-            connection.link = Link::StandAlone;
         }
     }
     if let Some(connection) = world.connection_mut(node, name, peer.key) {
@@ -369,13 +373,14 @@ pub(super) fn step(
     command: impl FnOnce() -> String,
 ) -> Result<(), Stop> {
     done.or_else(|failure| {
-        let code = if failure.number == 0 { 17 } else { 10 };
+        // drbdadm says which command failed how, and itself ends with 1.
         fail(
-            code,
+            1,
             format!(
-                "{}Command 'drbdsetup {}' terminated with exit code {code}\n",
+                "{}Command 'drbdsetup {}' terminated with exit code {}\n",
                 words(&failure, subject),
-                command()
+                command(),
+                failure.exit_code
             ),
         )
     })
@@ -383,11 +388,5 @@ pub(super) fn step(
 
 /// What drbdsetup says about a refusal.
 pub(super) fn words(failure: &Failure, subject: &str) -> String {
-    if failure.number == 0 {
-        return format!("{subject}: {}\n", failure.text);
-    }
-    format!(
-        "{subject}: Failure: ({}) {}\n",
-        failure.number, failure.text
-    )
+    format!("{subject}: {}\n", failure.text)
 }

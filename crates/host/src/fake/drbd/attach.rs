@@ -1,35 +1,51 @@
 //! Disks of volumes: attaching, detaching, growing; and the life of resources, minors and peers.
 
+use super::link::{self, Loss};
 use super::metadata::{
     AL_CLEAN, CONSISTENT, CRASHED_PRIMARY, Metadata, PEER_FULL_SYNC, PRIMARY_IND, WAS_UP_TO_DATE,
     internal_kib,
 };
 use super::res::metadata_at;
+use super::role::{self, Refused};
 use super::{
     Backing, Connection, Disk, DrbdKind, Link, Options, PeerDevice, PeerRef, Resource, Role, Volume,
 };
 use crate::fake::content::{Block, Ranges};
-use crate::fake::drbd::link::{self, Loss};
 use crate::fake::machine::Machine;
 use crate::fake::signature::last_block;
 use crate::fake::world::World;
 
 const KIB_PER_BLOCK: u64 = 4;
 
-/// A request that the kernel refuses: the number of its error, and its words.
+/// A request that the kernel refuses.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
-    pub(crate) number: u32,
+    /// With which drbdsetup ends.
+    pub(crate) exit_code: i32,
+    /// What it says after the name of its subject.
     pub(crate) text: String,
 }
 
+/// A refused request, by the kernel's number for the reason.
 pub(crate) fn failure<T>(number: u32, text: &str) -> Result<T, Failure> {
     Err(Failure {
-        number,
-        text: text.to_owned(),
+        exit_code: 10,
+        text: format!("Failure: ({number}) {text}"),
     })
 }
 
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Failure {
+        let text = format!("State change failed: ({}) {}", refused.number, refused.text);
+        Failure {
+            exit_code: refused.exit_code,
+            text,
+        }
+    }
+}
+
+const NO_SLOT: &str =
+    "Invalid configuration request\nadditional info from kernel:\nNot enough free bitmap slots";
 const NOT_KNOWN: (u32, &str) = (158, "Unknown resource");
 const NO_MINOR: (u32, &str) = (127, "Device minor not allocated");
 const NO_METADATA: (u32, &str) = (
@@ -204,6 +220,9 @@ pub(crate) fn attach(
         return failure(NO_METADATA.0, NO_METADATA.1);
     }
     let device_kib = machine.size_bytes(&backing.dev) / 1024;
+    if is_unwanted(world, node, &name, number) {
+        return Err(role::UNWANTED_DISK.into());
+    }
     if is_older_than_seen(world, node, &name, number, &metadata) {
         return failure(
             150,
@@ -224,6 +243,16 @@ pub(crate) fn attach(
         link::negotiate(world, &me, &peer, number, link::Target::JustAttached);
     }
     Ok(())
+}
+
+/// A connected peer that takes this node for a client has no bitmap for its disk.
+fn is_unwanted(world: &World, node: &str, name: &str, number: u32) -> bool {
+    world.peers(node, name).iter().any(|(_, peer)| {
+        world
+            .connection(&peer.host, &peer.resource, peer.key)
+            .and_then(|connection| connection.devices.get(&number))
+            .is_some_and(|device| !device.bitmap)
+    })
 }
 
 /// An application that has seen newer data here must not be given older ones: without a peer that has them, the disk
@@ -312,10 +341,7 @@ fn take_up(
     });
     if enough != Some(true) {
         undo(world);
-        return failure(
-            162,
-            "Invalid configuration request\nadditional info from kernel:\nNot enough free bitmap slots",
-        );
+        return failure(162, NO_SLOT);
     }
     let disk = match (good, found.has(WAS_UP_TO_DATE)) {
         (false, _) => Disk::Inconsistent,
@@ -379,8 +405,7 @@ pub(crate) fn detach(
         .volume(node, &name, number)
         .is_some_and(|v| v.backing.is_some());
     if attached && primary && !good_elsewhere {
-        // A state change, which has another form of message.
-        return failure(0, "State change failed: (-2) Need access to UpToDate data");
+        return Err(role::NO_DATA.into());
     }
     world.edit_metadata(node, &name, number, |metadata| {
         metadata.set(PRIMARY_IND, false)
@@ -418,10 +443,7 @@ pub(crate) fn new_peer(
             if let Some(resource) = world.resource_mut(node, name) {
                 resource.connections.remove(&key);
             }
-            return failure(
-                162,
-                "Invalid configuration request\nadditional info from kernel:\nNot enough free bitmap slots",
-            );
+            return failure(162, NO_SLOT);
         }
     }
     Ok(())
@@ -458,6 +480,8 @@ pub(crate) fn want_bitmap(
             metadata.peer_mut(key).flags = seen & super::metadata::NODE_EXISTS;
         });
     }
+    // What could not connect because of it may now.
+    link::heal(world);
 }
 
 /// `del-peer`.
@@ -466,7 +490,9 @@ pub(crate) fn del_peer(world: &mut World, node: &str, name: &str, key: u32) -> R
         return failure(NOT_KNOWN.0, NOT_KNOWN.1);
     }
     if world.connection(node, name, key).is_none() {
-        return failure(171, "Invalid peer-node-id\n");
+        let text =
+            "Invalid configuration request\nadditional info from kernel:\nunknown connection";
+        return failure(162, text);
     }
     link::lose(world, node, name, key, Loss::Disconnect);
     if let Some(resource) = world.resource_mut(node, name) {
@@ -499,32 +525,25 @@ pub(crate) fn forget_peer(
 }
 
 /// `down`.
-pub(crate) fn down(world: &mut World, node: &str, name: &str) -> Result<(), super::role::Refused> {
-    if world.resource(node, name).is_none() {
+pub(crate) fn down(world: &mut World, node: &str, name: &str) -> Result<(), Refused> {
+    let Some(resource) = world.resource(node, name) else {
         return Ok(());
+    };
+    let numbers: Vec<u32> = resource.volumes.keys().copied().collect();
+    let keys: Vec<u32> = resource.connections.keys().copied().collect();
+    let in_use = resource.volumes.values().any(|volume| volume.opened > 0);
+    let kind = world
+        .kernel(node)
+        .map_or(DrbdKind::V9, |kernel| kernel.kind);
+    match (in_use, kind) {
+        (false, _) => role::secondary(world, node, name)?,
+        // What 9 says when it would have to take the data away from whoever uses it.
+        (true, DrbdKind::V9) => return Err(role::NO_DATA),
+        (true, DrbdKind::V84) => return Err(role::IN_USE),
     }
-    super::role::secondary(world, node, name)?;
-    let opened = world
-        .resource(node, name)
-        .is_some_and(|resource| resource.volumes.values().any(|volume| volume.opened > 0));
-    if opened {
-        return Err(super::role::Refused {
-            number: -12,
-            text: "Device is held open by someone",
-            exit_code: 11,
-        });
-    }
-    let keys: Vec<u32> = world
-        .resource(node, name)
-        .map(|resource| resource.connections.keys().copied().collect())
-        .unwrap_or_default();
     for key in keys {
         link::lose(world, node, name, key, Loss::Disconnect);
     }
-    let numbers: Vec<u32> = world
-        .resource(node, name)
-        .map(|r| r.volumes.keys().copied().collect())
-        .unwrap_or_default();
     for number in numbers {
         world.edit_metadata(node, name, number, |metadata| {
             metadata.set(PRIMARY_IND, false);
@@ -554,7 +573,7 @@ pub(crate) fn resize(
     let Some(volume) = world.volume(node, &name, number) else {
         return failure(NO_MINOR.0, NO_MINOR.1);
     };
-    let Some(mut size_kib) = grown_capacity(world, node, volume) else {
+    let Some(mut size_kib) = capacity_kib(world, node, volume) else {
         return failure(138, "Device does not have a disk-config");
     };
     let old_kib = volume.size_kib;
@@ -579,10 +598,13 @@ pub(crate) fn resize(
         let Some(theirs) = world.volume(&peer.host, &peer.resource, number) else {
             continue;
         };
-        if let Some(kib) = grown_capacity(world, &peer.host, theirs) {
+        if let Some(kib) = capacity_kib(world, &peer.host, theirs) {
             size_kib = size_kib.min(kib);
         }
         ends.push((peer.host, peer.resource));
+    }
+    if !v84 && a_replica_is_away(world, node, &name, number) {
+        return Ok(());
     }
     if v84 && ends.len() > 1 && !primary {
         return failure(131, "Need one Primary node to resize.");
@@ -608,16 +630,18 @@ pub(crate) fn resize(
     Ok(())
 }
 
-/// What a disk has room for, wherever its internal metadata still is.
-fn grown_capacity(world: &World, node: &str, volume: &Volume) -> Option<u64> {
-    let backing = volume.backing.as_ref()?;
-    let machine = world.machines.get(node)?;
-    let kib = machine.size_bytes(&backing.dev) / 1024;
-    if !backing.is_internal() {
-        return Some(kib);
-    }
-    let metadata = metadata_at(machine, backing)?;
-    Some(kib.saturating_sub(metadata.internal_kib(kib)) / KIB_PER_BLOCK * KIB_PER_BLOCK)
+/// DRBD 9 grows nothing whose other replicas it does not see.
+fn a_replica_is_away(world: &World, node: &str, name: &str, number: u32) -> bool {
+    let Some(resource) = world.resource(node, name) else {
+        return false;
+    };
+    resource.connections.values().any(|connection| {
+        let diskful = connection
+            .devices
+            .get(&number)
+            .is_some_and(|device| device.bitmap);
+        diskful && connection.peer.is_none()
+    })
 }
 
 fn sync_grown_part(world: &mut World, node: &str, name: &str, number: u32) {

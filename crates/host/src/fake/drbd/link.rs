@@ -33,10 +33,45 @@ pub(crate) fn connect(world: &mut World, node: &str, name: &str, key: u32) {
     let Some(connection) = world.connection_mut(node, name, key) else {
         return;
     };
+    let ports: Vec<u16> = connection
+        .paths
+        .iter()
+        .filter_map(|(local, _)| local.rsplit_once(':')?.1.parse().ok())
+        .collect();
     if connection.link == Link::StandAlone {
         connection.link = Link::Connecting;
     }
-    again(world, node, name, key);
+    let Some(machine) = world.machines.get(node) else {
+        return;
+    };
+    if ports
+        .iter()
+        .any(|port| machine.busy_ports.contains_key(port))
+    {
+        give_up(world, node, name, key);
+    } else {
+        again(world, node, name, key);
+    }
+}
+
+/// The connection stands alone from now on; 8.4 removes such connections.
+fn give_up(world: &mut World, node: &str, name: &str, key: u32) {
+    let kind = world
+        .kernel(node)
+        .map_or(DrbdKind::V9, |kernel| kernel.kind);
+    let Some(resource) = world.resource_mut(node, name) else {
+        return;
+    };
+    match kind {
+        DrbdKind::V9 => {
+            if let Some(connection) = resource.connections.get_mut(&key) {
+                connection.link = Link::StandAlone;
+            }
+        }
+        DrbdKind::V84 => {
+            resource.connections.remove(&key);
+        }
+    }
 }
 
 fn again(world: &mut World, node: &str, name: &str, key: u32) {
@@ -92,9 +127,7 @@ pub(crate) fn try_connect(world: &mut World, node: &str, name: &str, key: u32) {
         }
         Handshake::Refused => {
             for end in [&me, &peer] {
-                if let Some(connection) = world.connection_mut(&end.host, &end.resource, end.key) {
-                    connection.link = Link::StandAlone;
-                }
+                give_up(world, &end.host, &end.resource, end.key);
             }
         }
         Handshake::NotNow => {}
@@ -204,10 +237,28 @@ fn handshake(world: &World, me: &PeerRef, peer: &PeerRef) -> Handshake {
             resolve(verdict, mine.discard_my_data, theirs.discard_my_data),
         ));
     }
+    if is_unwanted(world, me, peer) || is_unwanted(world, peer, me) {
+        return Handshake::NotNow;
+    }
     if two && !(mine.two_primaries() && theirs.two_primaries()) {
         return Handshake::NotNow;
     }
     Handshake::Agreed(verdicts)
+}
+
+/// One side has a disk that the other side, which takes it for a client, has no bitmap for.
+fn is_unwanted(world: &World, has_disk: &PeerRef, expects_none: &PeerRef) -> bool {
+    let Some(expecting) =
+        world.connection(&expects_none.host, &expects_none.resource, expects_none.key)
+    else {
+        return false;
+    };
+    expecting.devices.iter().any(|(number, device)| {
+        let attached = world
+            .volume(&has_disk.host, &has_disk.resource, *number)
+            .is_some_and(|volume| volume.backing.is_some());
+        attached && !device.bitmap
+    })
 }
 
 /// Compares the two replicas of a volume; `None` if one side has no disk.
@@ -433,7 +484,12 @@ pub(crate) fn lose(world: &mut World, node: &str, name: &str, key: u32, loss: Lo
         Loss::Failure => Link::Connecting,
     };
     end_replication(world, node, name, key);
-    let Some(peer) = peer else { return };
+    let Some(peer) = peer else {
+        if loss == Loss::Disconnect {
+            give_up(world, node, name, key);
+        }
+        return;
+    };
     if loss == Loss::Disconnect {
         outdate_when_leaving(world, node, name, key, &peer);
     }
@@ -442,8 +498,9 @@ pub(crate) fn lose(world: &mut World, node: &str, name: &str, key: u32, loss: Lo
         theirs.link = Link::Connecting;
     }
     end_replication(world, &peer.host, &peer.resource, peer.key);
-    if loss == Loss::Failure {
-        again(world, node, name, key);
+    match loss {
+        Loss::Failure => again(world, node, name, key),
+        Loss::Disconnect => give_up(world, node, name, key),
     }
 }
 

@@ -18,6 +18,7 @@ mod resfile;
 mod resync;
 mod role;
 mod setup;
+mod status;
 mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -31,7 +32,7 @@ pub(crate) use app::{good_backing, read as app_read, write as app_write};
 pub(crate) use link::{heal, lose_all, try_connect};
 pub(crate) use metadata::Metadata;
 pub(crate) use metatool::drbdmeta;
-pub(crate) use quorum::settle;
+pub(crate) use quorum::{agree, settle};
 pub(crate) use resync::tick as resync_tick;
 pub(crate) use role::{close as close_device, open as open_device};
 pub(crate) use setup::{drbdsetup, leave_all};

@@ -1,10 +1,11 @@
 //! Quorum, by the kernel's rules.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use super::metadata::{NODE_EXISTS, PEER_DEVICE_SEEN, PEER_OUTDATED};
 use super::{Disk, DrbdKind, Resource, Volume};
-use crate::fake::world::World;
+use crate::fake::world::{Timer, World};
 
 /// How the nodes of a resource look for one volume.
 #[derive(Debug, Default)]
@@ -58,14 +59,39 @@ pub(crate) fn settle(world: &mut World) -> BTreeSet<(String, String)> {
     seen
 }
 
-/// Notes who is in the partition, as long as it has quorum. Whoever is reached through others belongs to it.
+/// How long somebody must be away until the others have agreed that the partition goes on without him.
+const AGREED_AFTER: Duration = Duration::from_secs(1);
+
+/// Notes who is in the partition. Who joins belongs to it at once; who leaves does not belong to it any more when the
+/// rest has had the time to agree on that.
 fn remember_members(world: &mut World, node: &str, name: &str) {
-    let quorate = world
-        .resource(node, name)
-        .is_some_and(|resource| resource.volumes.values().all(|volume| volume.quorum));
-    if !quorate {
+    let members = reachable(world, node, name);
+    let machine = world.machines.get_mut(node);
+    let Some(resource) = machine.and_then(|machine| machine.drbd.resources.get_mut(name)) else {
         return;
+    };
+    resource.members.extend(&members);
+    if resource.members != members {
+        let timer = Timer::Members {
+            node: node.to_owned(),
+            resource: name.to_owned(),
+        };
+        world.after(AGREED_AFTER, timer);
     }
+}
+
+/// The partition goes on without those who are away, if it has quorum.
+pub(crate) fn agree(world: &mut World, node: &str, name: &str) {
+    let members = reachable(world, node, name);
+    if let Some(resource) = world.resource_mut(node, name)
+        && resource.volumes.values().all(|volume| volume.quorum)
+    {
+        resource.members = members;
+    }
+}
+
+/// Whom this node reaches, directly or through others.
+fn reachable(world: &World, node: &str, name: &str) -> BTreeSet<u32> {
     let mut members = BTreeSet::new();
     let mut reached = BTreeSet::from([(node.to_owned(), name.to_owned())]);
     let mut todo = vec![(node.to_owned(), name.to_owned())];
@@ -78,10 +104,7 @@ fn remember_members(world: &mut World, node: &str, name: &str) {
             }
         }
     }
-    let machine = world.machines.get_mut(node);
-    if let Some(resource) = machine.and_then(|machine| machine.drbd.resources.get_mut(name)) {
-        resource.members = members;
-    }
+    members
 }
 
 fn threshold(setting: &str, voters: usize) -> usize {

@@ -1,6 +1,6 @@
 //! Becoming primary and secondary, by command or by opening a device.
 
-use super::metadata::{CRASHED_PRIMARY, PRIMARY_IND};
+use super::metadata::{CRASHED_PRIMARY, PEER_OUTDATED, PRIMARY_IND};
 use super::{Disk, DrbdKind, PeerRef, Repl, Role};
 use crate::fake::world::World;
 
@@ -17,12 +17,12 @@ const TWO_PRIMARIES: Refused = Refused {
     text: "Multiple primaries not allowed by config",
     exit_code: 11,
 };
-const NO_DATA: Refused = Refused {
+pub(super) const NO_DATA: Refused = Refused {
     number: -2,
     text: "Need access to UpToDate data",
     exit_code: 17,
 };
-const IN_USE: Refused = Refused {
+pub(super) const IN_USE: Refused = Refused {
     number: -12,
     text: "Device is held open by someone",
     exit_code: 11,
@@ -30,7 +30,14 @@ const IN_USE: Refused = Refused {
 const NO_QUORUM: Refused = Refused {
     number: -25,
     text: "No quorum",
-    exit_code: 17,
+    exit_code: 11,
+};
+pub(super) const UNWANTED_DISK: Refused = Refused {
+    number: -10,
+    text: "State change was refused by peer node
+additional info from kernel:
+Probably this node is marked as intentional diskless on a peer",
+    exit_code: 11,
 };
 
 /// Makes a resource primary.
@@ -64,10 +71,10 @@ pub(crate) fn primary(
     }
     let numbers: Vec<u32> = resource.volumes.keys().copied().collect();
     for number in &numbers {
-        if world
+        let quorum = world
             .volume(node, name, *number)
-            .is_some_and(|volume| !volume.quorum)
-        {
+            .is_none_or(|volume| volume.quorum);
+        if !quorum && !force {
             return Err(NO_QUORUM);
         }
         let disk = world
@@ -82,6 +89,9 @@ pub(crate) fn primary(
         resource.role = Role::Primary;
     }
     for number in numbers {
+        if force {
+            outdate_absent(world, node, name, number);
+        }
         world.edit_metadata(node, name, number, |metadata| {
             metadata.set(PRIMARY_IND, true)
         });
@@ -90,6 +100,24 @@ pub(crate) fn primary(
         }
     }
     Ok(())
+}
+
+/// Whoever promotes by force takes it on himself that peers that are away do not go on.
+fn outdate_absent(world: &mut World, node: &str, name: &str, number: u32) {
+    let Some(resource) = world.resource(node, name) else {
+        return;
+    };
+    let absent: Vec<u32> = resource
+        .connections
+        .iter()
+        .filter(|(_, connection)| connection.peer.is_none())
+        .map(|(key, _)| *key)
+        .collect();
+    world.edit_metadata(node, name, number, |metadata| {
+        for key in absent {
+            metadata.peer_mut(key).flags |= PEER_OUTDATED;
+        }
+    });
 }
 
 /// Whether data can be read here: from the own disk or a peer's.

@@ -3,8 +3,9 @@
 use super::adjust::words;
 use super::attach::{self, Failure};
 use super::link::{self, Loss};
-use super::role::{self, Refused};
-use super::{Disk, DrbdKind, Link, Repl, view};
+use super::role;
+use super::status::Detail;
+use super::{Disk, DrbdKind, Link, view};
 use crate::fake::args::{Args, Options};
 use crate::fake::tool::{Said, Stop, Tool, fail, missing};
 use crate::fake::world::World;
@@ -103,26 +104,10 @@ fn no_minor(subject: &str) -> Tool {
     )
 }
 
-fn done(result: Result<(), Failure>, subject: &str) -> Tool {
-    match result {
+fn done<E: Into<Failure>>(result: Result<(), E>, subject: &str) -> Tool {
+    match result.map_err(Into::into) {
         Ok(()) => Ok(Said::nothing()),
-        Err(failure) => fail(
-            if failure.number == 0 { 17 } else { 10 },
-            words(&failure, subject),
-        ),
-    }
-}
-
-fn changed(result: Result<(), Refused>, subject: &str) -> Tool {
-    match result {
-        Ok(()) => Ok(Said::nothing()),
-        Err(refused) => fail(
-            refused.exit_code,
-            format!(
-                "{subject}: State change failed: ({}) {}\n",
-                refused.number, refused.text
-            ),
-        ),
+        Err(failure) => fail(failure.exit_code, words(&failure, subject)),
     }
 }
 
@@ -146,12 +131,12 @@ fn role_command(world: &mut World, node: &str, command: &str, subject: &str, arg
         "primary" => role::primary(world, node, &name, args.has("--force")),
         _ => role::secondary(world, node, &name),
     };
-    changed(result, subject)
+    done(result, subject)
 }
 
 fn down(world: &mut World, node: &str, name: &str) -> Tool {
     let result = attach::down(world, node, name);
-    changed(result, name)
+    done(result, name)
 }
 
 fn peer_command(
@@ -281,82 +266,18 @@ fn status(world: &mut World, node: &str, name: &str, args: &Args) -> Tool {
         }
         return Ok(Said::out(view::json(world, node, &names)));
     }
-    if args.has("--verbose") || args.has("--statistics") {
-        return missing("drbdsetup status --verbose as text");
-    }
+    let detail = Detail {
+        verbose: args.has("--verbose"),
+        statistics: args.has("--statistics"),
+    };
     if names.is_empty() {
         return Ok(Said::out("# No currently configured DRBD found.\n"));
     }
     let mut text = String::new();
     for name in &names {
-        text.push_str(&status_text(world, node, name, v9));
-        text.push('\n');
+        text.push_str(&super::status::text(world, node, name, detail));
     }
     Ok(Said::out(text))
-}
-
-fn status_text(world: &World, node: &str, name: &str, v9: bool) -> String {
-    let Some(resource) = world.resource(node, name) else {
-        return String::new();
-    };
-    let mut text = format!("{name} role:{}", resource.role);
-    let suspended = view::suspended(resource);
-    if suspended != "no" {
-        text.push_str(&format!(" suspended:{suspended}"));
-    }
-    text.push('\n');
-    let only = resource.volumes.len() == 1 && resource.volumes.contains_key(&0);
-    for (number, volume) in &resource.volumes {
-        let prefix = if only {
-            String::new()
-        } else {
-            format!("volume:{number} ")
-        };
-        text.push_str(&format!("  {prefix}disk:{}", volume.disk));
-        if v9 && volume.disk == Disk::Diskless {
-            text.push_str(if volume.client {
-                " client:yes"
-            } else {
-                " client:no"
-            });
-        }
-        if v9 && !volume.quorum {
-            text.push_str(" quorum:no");
-        }
-        text.push('\n');
-    }
-    for (key, connection) in &resource.connections {
-        if connection.link != Link::Connected {
-            text.push_str(&format!(
-                "  {} connection:{}\n",
-                connection.name, connection.link
-            ));
-            continue;
-        }
-        let role = view::peer_role(world, connection);
-        text.push_str(&format!("  {} role:{role}\n", connection.name));
-        for number in resource.volumes.keys() {
-            let disk = view::peer_disk(world, node, name, *key, connection, *number);
-            let mut line = if only {
-                "    ".to_owned()
-            } else {
-                format!("    volume:{number} ")
-            };
-            if let Some(device) = connection.devices.get(number) {
-                if !v9 || device.repl > Repl::Established {
-                    line.push_str(&format!("replication:{} ", device.repl));
-                }
-                line.push_str(&format!("peer-disk:{disk}"));
-                let left = view::out_of_sync(world, node, name, *key, *number);
-                if let Some(done) = view::done(device, left) {
-                    line.push_str(&format!(" done:{done}"));
-                }
-            }
-            text.push_str(&line);
-            text.push('\n');
-        }
-    }
-    text
 }
 
 /// Ends every connection of a machine that is being shut down in order.

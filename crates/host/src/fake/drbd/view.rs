@@ -285,7 +285,12 @@ pub(super) fn peer_disk(
     }
 }
 
-fn is_client(world: &World, connection: &Connection, device: &PeerDevice, number: u32) -> bool {
+pub(super) fn is_client(
+    world: &World,
+    connection: &Connection,
+    device: &PeerDevice,
+    number: u32,
+) -> bool {
     match &connection.peer {
         Some(peer) => world
             .volume(&peer.host, &peer.resource, number)
