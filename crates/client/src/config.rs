@@ -115,6 +115,15 @@ pub fn controllers(option: Option<&str>, env: Option<&str>) -> Result<Vec<String
     Ok(bases)
 }
 
+/// A base URL as LINSTOR writes where its controller is.
+pub fn uri(base: &str) -> String {
+    match base.split_once("://") {
+        Some(("http", rest)) => format!("linstor://{rest}"),
+        Some(("https", rest)) => format!("linstor+ssl://{rest}"),
+        _ => base.to_owned(),
+    }
+}
+
 /// The base URL of a controller given as `host`, `host:port`, `[v6]:port`, `linstor://host`, `https://host:port`.
 fn base_url(controller: &str) -> Result<String, Failure> {
     let (scheme, rest) = controller

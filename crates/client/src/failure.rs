@@ -66,6 +66,11 @@ impl std::error::Error for Failure {}
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        Failure::with(exit::UNKNOWN_ERROR, error.to_string())
+        // A reader that went away (`linstor resource list | head`) is no news.
+        let message = match error.kind() {
+            std::io::ErrorKind::BrokenPipe => String::new(),
+            _ => error.to_string(),
+        };
+        Failure::with(exit::UNKNOWN_ERROR, message)
     }
 }

@@ -80,8 +80,8 @@ fn usage(error: &clap::Error) -> u8 {
 }
 
 fn report(failure: &Failure) {
-    // A reader that went away (`linstor r l | head`) is no news.
-    if !failure.message.contains("Broken pipe") {
+    // Without a message there is nobody to read it.
+    if !failure.message.is_empty() {
         eprintln!("Error: {}", failure.message);
     }
 }
@@ -147,10 +147,10 @@ fn execute(cli: Cli, session: &mut dyn Send) -> Result<u8, Failure> {
     if let Plan::Interactive = plan {
         return interactive(&global, session);
     }
-    if global.verbose {
-        println!("Connected to {}", session.base());
-    }
     let mut out = io::BufWriter::new(io::stdout().lock());
+    if global.verbose {
+        writeln!(out, "Connected to {}", config::uri(session.base()))?;
+    }
     let mut screen = Screen {
         out: &mut out,
         look: look(&global),
@@ -167,15 +167,16 @@ fn execute(cli: Cli, session: &mut dyn Send) -> Result<u8, Failure> {
 /// Reads commands line by line until the input ends; the last command's exit code counts.
 fn interactive(global: &Global, session: &mut dyn Send) -> Result<u8, Failure> {
     let prompt = io::stdin().is_terminal();
+    let mut screen = io::stdout();
     if prompt {
-        print!("{}", commands::help::list(false));
+        write!(screen, "{}", commands::help::list(false))?;
     }
     let mut last = exit::OK;
     let mut lines = io::stdin().lock().lines();
     loop {
         if prompt {
-            print!("LINSTOR ==> ");
-            io::stdout().flush()?;
+            write!(screen, "LINSTOR ==> ")?;
+            screen.flush()?;
         }
         let Some(line) = lines.next().transpose()? else {
             break;
@@ -205,7 +206,7 @@ fn interactive(global: &Global, session: &mut dyn Send) -> Result<u8, Failure> {
         };
     }
     if prompt {
-        println!();
+        writeln!(screen)?;
     }
     Ok(last)
 }

@@ -219,12 +219,10 @@ impl Plan {
             Plan::WaitSync { request, timeout_s } => wait_sync(&request, timeout_s, mode, screen),
             Plan::Print(text) => Ok(screen.out.write_all(text.as_bytes())?),
             Plan::Which => {
-                let base = screen.session.base().to_owned();
+                let uri = crate::config::uri(screen.session.base());
                 match mode.machine {
-                    Some(_) => {
-                        screen.line(&serde_json::json!({"controller_uri": base}).to_string())
-                    }
-                    None => screen.line(&base),
+                    Some(_) => screen.line(&serde_json::json!({"controller_uri": uri}).to_string()),
+                    None => screen.line(&uri),
                 }
             }
             Plan::Interactive => unreachable!("interactive mode is entered before plans are run"),

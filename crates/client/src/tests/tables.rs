@@ -577,7 +577,7 @@ fn controller_and_jobs() {
     check(
         "c which",
         expect![[r#"
-        http://fake:3370
+        linstor://fake:3370
     "#]],
     );
     check(

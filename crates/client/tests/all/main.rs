@@ -349,6 +349,28 @@ fn commands_come_from_standard_input() {
     );
 }
 
+/// A reader that has seen enough is no reason to complain.
+#[test]
+fn a_closed_pipe_is_no_news() {
+    let controller = Controller::start(Answer::Json(200, r#"{"a":"b"}"#));
+    for options in [&["-V"][..], &["-m"], &[]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = linstor()
+            .args(["--controllers", &controller.address])
+            .args(options)
+            .args(["c", "lp"])
+            .stdout(writer)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+            .wait_with_output()
+            .unwrap();
+        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(stderr(&output), "");
+    }
+}
+
 /// Completion scripts know the commands.
 #[test]
 fn shells_complete() {
