@@ -1,1 +1,32 @@
-//! placeholder
+//! The satellite: makes a node have what its specs say, and says what the node has.
+//!
+//! In reading order: [`satellite`] is the whole thing as one object; [`link`] talks with the controller and puts
+//! specs into [`shared`], by way of [`spec_store`]; [`reconcile`] brings each resource to its spec through the
+//! [`layers`] (storage below, DRBD above), which use [`providers`] (one per kind of pool), [`drbd`] and [`tools`];
+//! [`watch`] follows DRBD's events; [`status`], [`space`] and [`probe`] say what there is, through [`outbox`].
+//!
+//! Three rules hold everywhere. Applying a spec twice runs no changing command the second time. Applying it after a
+//! failure or crash at any point gets there. And what cannot be proven to be ours is never changed or destroyed.
+
+pub mod check;
+pub mod drbd;
+pub mod failure;
+pub mod layers;
+pub mod link;
+pub mod machine;
+pub mod observation;
+pub mod options;
+pub mod outbox;
+pub mod probe;
+pub mod providers;
+pub mod reconcile;
+pub mod satellite;
+pub mod shared;
+pub mod space;
+pub mod spec_store;
+pub mod status;
+pub mod tools;
+pub mod watch;
+
+pub use options::Options;
+pub use satellite::Satellite;

@@ -1,0 +1,416 @@
+//! Checks everything from the wire again before it reaches a command line or a file.
+//!
+//! The controller has checked the same. But what is executed as root here is checked here.
+
+use linstor_api::code;
+use linstor_api::kind::ProviderKind;
+use linstor_wire::spec::{DrbdSpec, PoolSpec, Props, ResourceSpec, VolumeSpec};
+
+use crate::failure::{Failure, Result};
+
+/// Longest name of a resource or pool.
+const NAME_BYTES_MAX: usize = 48;
+/// Longest host name.
+const HOST_BYTES_MAX: usize = 255;
+/// Longest value of an option, in bytes.
+const VALUE_BYTES_MAX: usize = 1024;
+/// Longest secret that DRBD takes, in bytes.
+const SECRET_BYTES_MAX: usize = 64;
+/// Largest volume number.
+const VOLUME_MAX: u32 = 65_534;
+/// Largest device minor.
+const MINOR_MAX: u32 = (1 << 20) - 1;
+/// Largest DRBD node id.
+const NODE_ID_MAX: u32 = 31;
+/// Largest volume, in KiB (1 PiB).
+const SIZE_KIB_MAX: u64 = 1 << 40;
+/// Names that drbdadm would take for something else.
+const RESERVED: [&str; 2] = ["all", "proxy"];
+/// Which property says where a pool is.
+pub const POOL_NAME_KEY: &str = "StorDriver/StorPoolName";
+
+/// Whether a word may name a resource: it becomes part of volume names, file names and arguments.
+pub fn is_resource_name(name: &str) -> bool {
+    let first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let inner = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    (2..=NAME_BYTES_MAX).contains(&name.len())
+        && name.starts_with(first)
+        && name.chars().all(inner)
+        && name.contains(|c: char| c.is_ascii_alphabetic())
+        && !RESERVED.iter().any(|r| name.eq_ignore_ascii_case(r))
+}
+
+fn is_host_name(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
+    !name.is_empty()
+        && name.len() <= HOST_BYTES_MAX
+        && name.chars().all(inner)
+        && !name.starts_with(['-', '.'])
+}
+
+fn refuse(ret_code: i64, what: &str, why: &str) -> Failure {
+    Failure::new(ret_code, format!("{what} is refused by the satellite."))
+        .cause(why.to_owned())
+        .correction("Correct the value on the controller; nothing was changed on this node.")
+}
+
+/// Checks a resource's spec.
+pub fn resource(spec: &ResourceSpec) -> Result<()> {
+    if !is_resource_name(&spec.name) {
+        let shown = spec.name.escape_debug();
+        return Err(refuse(
+            code::FAIL_INVLD_RSC_NAME,
+            &format!("Resource name '{shown}'"),
+            "It is not a valid name of a resource.",
+        ));
+    }
+    let mut before = None;
+    for volume in &spec.volumes {
+        if before.is_some_and(|n| n >= volume.number) {
+            return Err(refuse(
+                code::FAIL_INVLD_VLM_NR,
+                &format!("Volume number {} of '{}'", volume.number, spec.name),
+                "Volumes do not come in ascending order.",
+            ));
+        }
+        before = Some(volume.number);
+        volume_spec(spec, volume)?;
+    }
+    for gone in &spec.destroy_storage {
+        number(gone.number, &spec.name)?;
+    }
+    match &spec.drbd {
+        Some(drbd) => drbd_spec(spec, drbd),
+        None => Ok(()),
+    }
+}
+
+fn number(number: u32, name: &str) -> Result<()> {
+    if number <= VOLUME_MAX {
+        return Ok(());
+    }
+    Err(refuse(
+        code::FAIL_INVLD_VLM_NR,
+        &format!("Volume number {number} of '{name}'"),
+        "It is out of range.",
+    ))
+}
+
+fn volume_spec(spec: &ResourceSpec, volume: &VolumeSpec) -> Result<()> {
+    number(volume.number, &spec.name)?;
+    let what = format!("Volume {} of '{}'", volume.number, spec.name);
+    if !(4..=SIZE_KIB_MAX).contains(&volume.backing_kib) || volume.usable_kib > SIZE_KIB_MAX {
+        return Err(refuse(
+            code::FAIL_INVLD_VLM_SIZE,
+            &what,
+            "Its size is out of range.",
+        ));
+    }
+    if spec.drbd.is_some() != volume.drbd.is_some() {
+        return Err(refuse(
+            code::FAIL_INVLD_LAYER_STACK,
+            &what,
+            "Resource and volume do not agree on whether DRBD replicates them.",
+        ));
+    }
+    let Some(drbd) = &volume.drbd else {
+        return Ok(());
+    };
+    if drbd.minor > MINOR_MAX {
+        return Err(refuse(
+            code::FAIL_INVLD_MINOR_NR,
+            &what,
+            "Its minor number is out of range.",
+        ));
+    }
+    if u64::from_str_radix(&drbd.day0_gi, 16).is_err() || drbd.day0_gi.len() != 16 {
+        return Err(refuse(
+            code::FAIL_INVLD_PROP,
+            &what,
+            "Its day-0 generation id is not 16 hex digits.",
+        ));
+    }
+    options(&drbd.disk_options, &what)
+}
+
+fn drbd_spec(spec: &ResourceSpec, drbd: &DrbdSpec) -> Result<()> {
+    let what = format!("The DRBD configuration of '{}'", spec.name);
+    let bad = |ret_code, why: &str| Err(refuse(ret_code, &what, why));
+    let names = std::iter::once(&drbd.uname).chain(drbd.peers.iter().map(|p| &p.uname));
+    let mut seen = std::collections::BTreeSet::new();
+    for name in names {
+        if !is_host_name(name) || !seen.insert(name) {
+            let shown = name.escape_debug();
+            let why = format!("'{shown}' is not a host name of its own.");
+            return bad(code::FAIL_INVLD_NODE_NAME, &why);
+        }
+    }
+    let ids = std::iter::once(drbd.node_id).chain(drbd.peers.iter().map(|p| p.node_id));
+    let mut seen = std::collections::BTreeSet::new();
+    for id in ids {
+        if id > NODE_ID_MAX || !seen.insert(id) {
+            let why = format!("Node id {id} is out of range or given twice.");
+            return bad(code::FAIL_INVLD_NODE_ID, &why);
+        }
+    }
+    if drbd.port == 0 || drbd.peers.iter().any(|p| p.port == 0) {
+        return bad(code::FAIL_INVLD_RSC_PORT, "Port 0 is not a port.");
+    }
+    if !(1..=NODE_ID_MAX).contains(&drbd.peer_slots) {
+        return bad(
+            code::FAIL_INSUFFICIENT_PEER_SLOTS,
+            "The number of peer slots is out of range.",
+        );
+    }
+    let striped = u64::from(drbd.al_stripes) * u64::from(drbd.al_stripe_kib);
+    if !drbd.al_stripe_kib.is_multiple_of(4) || !(4..=1 << 20).contains(&striped) {
+        return bad(
+            code::FAIL_INVLD_CONF,
+            "The activity log's layout is out of range.",
+        );
+    }
+    let secret = drbd.secret.reveal();
+    if !is_quotable(secret) || secret.is_empty() || secret.len() > SECRET_BYTES_MAX {
+        return bad(
+            code::FAIL_INVLD_CONF,
+            "The shared secret is empty, too long, or has characters that cannot be written.",
+        );
+    }
+    options(&drbd.options, &what)?;
+    options(&drbd.net_options, &what)?;
+    options(&drbd.disk_options, &what)?;
+    handlers(&drbd.handlers, &what)?;
+    for peer in &drbd.peers {
+        options(&peer.net_options, &what)?;
+        options(&peer.disk_options, &what)?;
+    }
+    Ok(())
+}
+
+/// Whether a text can stand between double quotes in a `.res` file, which has no escapes.
+fn is_quotable(text: &str) -> bool {
+    text.len() <= VALUE_BYTES_MAX && !text.contains(|c: char| c.is_control() || "\"\\".contains(c))
+}
+
+fn is_option_key(key: &str) -> bool {
+    key.starts_with(|c: char| c.is_ascii_lowercase())
+        && key.len() <= NAME_BYTES_MAX
+        && key
+            .chars()
+            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
+}
+
+/// Options of DRBD: one value each, nothing that could end the statement.
+fn options(options: &Props, what: &str) -> Result<()> {
+    for (key, value) in options {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "._:/+-, @%".contains(c);
+        let fine = !value.is_empty() && value.len() <= VALUE_BYTES_MAX && value.chars().all(plain);
+        if !is_option_key(key) || !fine {
+            let (key, value) = (key.escape_debug(), value.escape_debug());
+            return Err(refuse(
+                code::FAIL_INVLD_PROP,
+                what,
+                &format!("Option '{key}' with value '{value}' has characters that are not allowed."),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Handlers are shell lines of an administrator's choice, which must only stay within their quotes.
+fn handlers(options: &Props, what: &str) -> Result<()> {
+    for (key, value) in options {
+        if !is_option_key(key) || value.is_empty() || !is_quotable(value) {
+            let key = key.escape_debug();
+            return Err(refuse(
+                code::FAIL_INVLD_PROP,
+                what,
+                &format!("Handler '{key}' has characters that cannot be written."),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Where a pool is, checked for its kind.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum PoolPlace {
+    /// Nowhere.
+    Diskless,
+    /// A volume group.
+    Lvm {
+        /// Its name.
+        vg: String,
+    },
+    /// A thin pool.
+    LvmThin {
+        /// The volume group.
+        vg: String,
+        /// The thin pool in it.
+        pool: String,
+    },
+    /// A dataset.
+    Zfs {
+        /// Its full name.
+        dataset: String,
+        /// Whether volumes are sparse.
+        sparse: bool,
+    },
+    /// A directory.
+    File {
+        /// Its path.
+        directory: String,
+        /// Whether files are sparse.
+        sparse: bool,
+    },
+}
+
+/// Finds out where a pool is.
+pub fn pool_place(pool: &PoolSpec) -> Result<PoolPlace> {
+    let name = pool.props.get(POOL_NAME_KEY).map_or("", String::as_str);
+    let bad = |why: &str| {
+        refuse(
+            code::FAIL_STOR_POOL_CONFIGURATION_ERROR,
+            &format!("Storage pool '{}'", pool.name.escape_debug()),
+            &format!("Property {POOL_NAME_KEY} is '{}': {why}", name.escape_debug()),
+        )
+    };
+    match pool.kind {
+        ProviderKind::Diskless => Ok(PoolPlace::Diskless),
+        ProviderKind::Lvm if is_lvm_name(name) => Ok(PoolPlace::Lvm { vg: name.to_owned() }),
+        ProviderKind::Lvm => Err(bad("not the name of a volume group.")),
+        ProviderKind::LvmThin => match name.split_once('/') {
+            Some((vg, thin)) if is_lvm_name(vg) && is_lvm_name(thin) => Ok(PoolPlace::LvmThin {
+                vg: vg.to_owned(),
+                pool: thin.to_owned(),
+            }),
+            _ => Err(bad("not a volume group and a thin pool joined by '/'.")),
+        },
+        ProviderKind::Zfs | ProviderKind::ZfsThin if is_dataset(name) => Ok(PoolPlace::Zfs {
+            dataset: name.to_owned(),
+            sparse: pool.kind == ProviderKind::ZfsThin,
+        }),
+        ProviderKind::Zfs | ProviderKind::ZfsThin => Err(bad("not a ZFS pool or dataset.")),
+        ProviderKind::File | ProviderKind::FileThin if is_directory(name) => Ok(PoolPlace::File {
+            directory: name.trim_end_matches('/').to_owned(),
+            sparse: pool.kind == ProviderKind::FileThin,
+        }),
+        ProviderKind::File | ProviderKind::FileThin => Err(bad(
+            "not an absolute path made of letters, digits and '._-' below the root.",
+        )),
+        ProviderKind::Spdk
+        | ProviderKind::RemoteSpdk
+        | ProviderKind::EbsInit
+        | ProviderKind::EbsTarget
+        | ProviderKind::StorageSpaces
+        | ProviderKind::StorageSpacesThin => Err(Failure::new(
+            code::FAIL_STLT_DOES_NOT_SUPPORT_PROVIDER,
+            format!(
+                "This satellite does not support storage pools of kind {}.",
+                pool.kind
+            ),
+        )),
+    }
+}
+
+fn is_lvm_name(name: &str) -> bool {
+    let inner = |c: char| c.is_ascii_alphanumeric() || "+_.-".contains(c);
+    !name.is_empty()
+        && name.len() <= 127
+        && name.chars().all(inner)
+        && !name.starts_with('-')
+        && name != "."
+        && name != ".."
+}
+
+fn is_dataset(name: &str) -> bool {
+    let component = |part: &str| {
+        !part.is_empty()
+            && !part.starts_with(['-', '.'])
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "_.:-".contains(c))
+    };
+    name.len() <= 200
+        && name.starts_with(|c: char| c.is_ascii_alphabetic())
+        && name.split('/').all(component)
+}
+
+fn is_directory(path: &str) -> bool {
+    let part = |part: &str| {
+        !matches!(part, "" | "." | "..")
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "_.-+@".contains(c))
+    };
+    path.len() <= 1024
+        && path
+            .strip_prefix('/')
+            .is_some_and(|rest| rest.trim_end_matches('/').split('/').all(part))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pool(kind: ProviderKind, name: &str) -> PoolSpec {
+        PoolSpec {
+            name: "pool".into(),
+            uuid: uuid::Uuid::nil(),
+            kind,
+            props: Props::from([(POOL_NAME_KEY.to_owned(), name.to_owned())]),
+        }
+    }
+
+    /// Words that would be something else on a command line or in a path are refused.
+    #[test]
+    fn hostile_names_are_refused() {
+        for name in ["-f", "a b", "all", "ALL", "x", "a/b", "a;b", "a\"b", "", "1ab", "a\n"] {
+            assert!(!is_resource_name(name), "{name:?}");
+        }
+        for name in ["ab", "_a", "pvc-0001", "SharedData"] {
+            assert!(is_resource_name(name), "{name:?}");
+        }
+    }
+
+    /// A pool is what its kind says, or nothing.
+    #[test]
+    fn hostile_pools_are_refused() {
+        use ProviderKind::{File, Lvm, LvmThin, Zfs};
+        for (kind, name) in [
+            (Lvm, "-vg"),
+            (Lvm, "vg/x"),
+            (Lvm, ""),
+            (LvmThin, "vg"),
+            (LvmThin, "vg/a/b"),
+            (Zfs, "tank/../x"),
+            (Zfs, "-tank"),
+            (Zfs, "tank@snap"),
+            (File, "relative"),
+            (File, "/"),
+            (File, "/srv/../etc"),
+            (File, "/srv/a b"),
+            (File, "/srv/$(x)"),
+        ] {
+            assert!(pool_place(&pool(kind, name)).is_err(), "{kind} {name:?}");
+        }
+        assert!(pool_place(&pool(File, "/srv/pool/")).is_ok());
+        assert!(pool_place(&pool(LvmThin, "vg0/thin")).is_ok());
+    }
+
+    /// Nothing can leave its statement in a `.res` file.
+    #[test]
+    fn hostile_options_are_refused() {
+        for value in ["a;b", "a\nb", "a\"b", "a}b", "{", "", "a#b", "a\\b"] {
+            let props = Props::from([("ping-int".to_owned(), value.to_owned())]);
+            assert!(options(&props, "x").is_err(), "{value:?}");
+        }
+        for key in ["Ping", "ping int", "", "a;b", "-x"] {
+            let props = Props::from([(key.to_owned(), "1".to_owned())]);
+            assert!(options(&props, "x").is_err(), "{key:?}");
+        }
+        let line = "/usr/lib/drbd/notify.sh root; echo '{}' | logger";
+        let props = Props::from([("split-brain".to_owned(), line.to_owned())]);
+        assert!(handlers(&props, "x").is_ok() && options(&props, "x").is_err());
+    }
+}

@@ -1,0 +1,118 @@
+//! Calls of drbdadm and drbdsetup, one function per use.
+//!
+//! drbdadm is always given the one file that it needs: it would otherwise read those of all resources each time.
+
+use std::path::Path;
+use std::time::Duration;
+
+use linstor_api::kind::DrbdKind;
+use linstor_host::{Cmd, Deadline};
+
+use crate::failure::Result;
+use crate::machine::Machine;
+
+/// The first attach reads the whole bitmap and applies the activity log, so only a standstill ends it.
+const ADJUST_STALL: Duration = Duration::from_secs(45);
+
+/// Makes the kernel have what the file says.
+pub async fn adjust(machine: &Machine, file: &Path, resource: &str) -> Result<()> {
+    let cmd = drbdadm(file)
+        .args(["adjust", resource])
+        .deadline(Deadline::stall(ADJUST_STALL));
+    machine.run(cmd).await.map(drop)
+}
+
+/// Takes a resource down. One that is not up is left alone.
+pub async fn down(machine: &Machine, resource: &str) -> Result<()> {
+    let cmd = Cmd::new("drbdsetup").args(["down", resource]);
+    machine.run(cmd).await.map(drop)
+}
+
+/// Makes a resource primary. 8.4 does that per volume.
+pub async fn primary(machine: &Machine, kind: DrbdKind, resource: &str, minor: u32) -> Result<()> {
+    let cmd = Cmd::new("drbdsetup").arg("primary");
+    machine.run(cmd.arg(object(kind, resource, minor))).await.map(drop)
+}
+
+/// Makes a resource secondary. 8.4 does that per volume.
+pub async fn secondary(
+    machine: &Machine,
+    kind: DrbdKind,
+    resource: &str,
+    minor: u32,
+) -> Result<()> {
+    let cmd = Cmd::new("drbdsetup").arg("secondary");
+    machine.run(cmd.arg(object(kind, resource, minor))).await.map(drop)
+}
+
+fn object(kind: DrbdKind, resource: &str, minor: u32) -> String {
+    match kind {
+        DrbdKind::Drbd9 => resource.to_owned(),
+        DrbdKind::Drbd84 => minor.to_string(),
+    }
+}
+
+/// Lets go of a volume's disk, on purpose: the replica is diskless from now on. Only DRBD 9 has that.
+pub async fn detach(machine: &Machine, minor: u32) -> Result<()> {
+    let minor = minor.to_string();
+    let cmd = Cmd::new("drbdsetup").args(["detach", minor.as_str(), "--diskless"]);
+    machine.run(cmd).await.map(drop)
+}
+
+/// Ends the connection to a peer that is no longer one; true if there was one.
+pub async fn del_peer(machine: &Machine, resource: &str, node_id: u32) -> Result<()> {
+    let cmd = Cmd::new("drbdsetup").args([
+        "del-peer".to_owned(),
+        resource.to_owned(),
+        node_id.to_string(),
+    ]);
+    machine.run(cmd).await.map(drop)
+}
+
+/// Frees the bitmap slot of a peer that is no longer one. A peer without a slot is no error, and DRBD's answer for
+/// that differs between versions, so that the exit code tells nothing that matters.
+pub async fn forget_peer(machine: &Machine, resource: &str, node_id: u32) -> Result<()> {
+    let cmd = Cmd::new("drbdsetup").args([
+        "forget-peer".to_owned(),
+        resource.to_owned(),
+        node_id.to_string(),
+    ]);
+    let output = machine.try_run(cmd).await?;
+    if !output.success() {
+        tracing::debug!(cmd = output.cmd, stderr = output.stderr, "nothing to forget");
+    }
+    Ok(())
+}
+
+/// Grows a volume to what all its backing devices have room for.
+pub async fn resize(
+    machine: &Machine,
+    file: &Path,
+    resource: &str,
+    volume: u32,
+    assume_clean: bool,
+) -> Result<()> {
+    let mut cmd = drbdadm(file);
+    if assume_clean {
+        cmd = cmd.args(["--", "--assume-clean"]);
+    }
+    let cmd = cmd
+        .arg("resize")
+        .arg(format!("{resource}/{volume}"))
+        .deadline(Deadline::stall(ADJUST_STALL));
+    machine.run(cmd).await.map(drop)
+}
+
+/// The command whose lines are DRBD's state and its changes.
+pub fn events() -> Cmd {
+    Cmd::new("drbdsetup").args(["events2", "--statistics"])
+}
+
+/// The command that prints a resource's state once, with the progress of a resync that 8.4's events do not tell.
+pub fn status(resource: &str) -> Cmd {
+    Cmd::new("drbdsetup").args(["status", resource, "--verbose", "--statistics"])
+}
+
+fn drbdadm(file: &Path) -> Cmd {
+    Cmd::new("drbdadm").arg("-c").arg(file.to_string_lossy())
+}

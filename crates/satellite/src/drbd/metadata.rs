@@ -1,0 +1,276 @@
+//! DRBD's metadata on a backing device: looking, creating, and the generation ids it begins with.
+
+use std::path::Path;
+
+use linstor_api::code;
+use linstor_api::kind::DrbdKind;
+use linstor_host::{Cmd, Deadline};
+use linstor_wire::spec::InitialState;
+
+use crate::failure::{Failure, Result, said};
+use crate::machine::Machine;
+
+/// The current id of metadata that has just been created and knows of no data.
+const JUST_CREATED: u64 = 4;
+/// Slots for peers in metadata of DRBD 9, used or not.
+const PEER_SLOTS_ALL: u32 = 32;
+/// Metadata creation grows with the device, so only a standstill ends it.
+const STALL: std::time::Duration = std::time::Duration::from_secs(45);
+
+/// Where metadata is: always at the end of the volume's own backing device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// Which DRBD.
+    pub kind: DrbdKind,
+    /// The DRBD device's minor number.
+    pub minor: u32,
+    /// The backing device.
+    pub device: &'a str,
+}
+
+/// The first fields of the generation ids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GenerationIds {
+    /// Of the data on the disk.
+    pub current: u64,
+    /// Of the data that the bitmap counts from.
+    pub bitmap: u64,
+    /// The disk is consistent.
+    pub consistent: bool,
+    /// The disk is, or was, up to date.
+    pub up_to_date: bool,
+}
+
+impl GenerationIds {
+    /// Nothing but the creation has happened to this metadata.
+    pub fn is_just_created(&self) -> bool {
+        self.current & !1 == JUST_CREATED
+    }
+}
+
+impl std::str::FromStr for GenerationIds {
+    type Err = String;
+
+    fn from_str(line: &str) -> std::result::Result<Self, String> {
+        let fields: Vec<&str> = line.trim().split(':').collect();
+        let [current, bitmap, _, _, consistent, up_to_date, ..] = fields[..] else {
+            return Err(format!("{} fields instead of at least 6", fields.len()));
+        };
+        let id = |text: &str| u64::from_str_radix(text, 16).map_err(|e| format!("{text:?}: {e}"));
+        Ok(GenerationIds {
+            current: id(current)?,
+            bitmap: id(bitmap)?,
+            consistent: consistent == "1",
+            up_to_date: up_to_date == "1",
+        })
+    }
+}
+
+/// Looks for metadata. `None` only when the tool says so: any other trouble is a failure, as taking it for "none"
+/// would destroy data.
+pub async fn look(machine: &Machine, place: &Place<'_>) -> Result<Option<GenerationIds>> {
+    let mut cmd = Cmd::new("drbdmeta").arg("--force");
+    if place.kind == DrbdKind::Drbd9 {
+        cmd = cmd.args(["--node-id", "0"]);
+    }
+    let cmd = drbdmeta(cmd, place).arg("get-gi");
+    let output = machine.try_run(cmd).await?;
+    let line = output.stdout.lines().find(|l| l.matches(':').count() >= 6);
+    match (output.code, line) {
+        (0, Some(line)) => line.parse().map(Some).map_err(|reason| {
+            Failure::new(
+                code::FAIL_UNKNOWN_ERROR,
+                format!("The DRBD metadata on '{}' cannot be read.", place.device),
+            )
+            .cause(reason)
+            .details(line.to_owned())
+        }),
+        (1 | 255, None) => Ok(None),
+        (exit_code, _) => Err(Failure::new(
+            code::FAIL_UNKNOWN_ERROR,
+            format!("It cannot be told whether '{}' has DRBD metadata.", place.device),
+        )
+        .cause(said(&output))
+        .details(format!("Exit code {exit_code} of command: {}", output.cmd))),
+    }
+}
+
+/// How new metadata is laid out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout {
+    /// Peers that it has room for; 8.4 always has one.
+    pub peer_slots: u32,
+    /// Activity log stripes.
+    pub al_stripes: u32,
+    /// KiB per stripe.
+    pub al_stripe_kib: u32,
+}
+
+/// Creates metadata that knows of no data: what is on the device comes from a peer.
+pub async fn create(machine: &Machine, place: &Place<'_>, layout: &Layout) -> Result<()> {
+    let mut cmd = drbdmeta(Cmd::new("drbdmeta").arg("--force"), place).arg("create-md");
+    if place.kind == DrbdKind::Drbd9 {
+        cmd = cmd.arg(layout.peer_slots.to_string());
+    }
+    if (layout.al_stripes, layout.al_stripe_kib) != (1, 32) {
+        cmd = cmd
+            .arg(format!("--al-stripes={}", layout.al_stripes))
+            .arg(format!("--al-stripe-size-kB={}", layout.al_stripe_kib));
+    }
+    machine
+        .run(cmd.deadline(Deadline::stall(STALL)))
+        .await
+        .map_err(|f| {
+            f.context(
+                code::FAIL_UNKNOWN_ERROR,
+                format!("DRBD metadata cannot be created on '{}'.", place.device),
+            )
+        })?;
+    Ok(())
+}
+
+/// Writes the generation ids of a volume that holds, or equals, the first copy. One command sets all slots.
+pub async fn set_initial(
+    machine: &Machine,
+    place: &Place<'_>,
+    layout: &Layout,
+    initial: InitialState,
+    day0: u64,
+    file: &Path,
+) -> Result<()> {
+    let text = match initial {
+        InitialState::FullSync => return Ok(()),
+        InitialState::First => {
+            // An even number, as the lowest bit means "primary".
+            let current = machine.host().random_u64() & !1;
+            dump(machine, place.kind, layout, current, day0, true)
+        }
+        InitialState::SameAsDay0 => dump(machine, place.kind, layout, day0, 0, false),
+    };
+    machine.host().write_atomic(file, text.as_bytes(), 0o600).await?;
+    let cmd = drbdmeta(Cmd::new("drbdmeta").arg("--force"), place)
+        .arg("restore-md")
+        .arg(file.to_string_lossy());
+    let restored = machine.run(cmd.deadline(Deadline::stall(STALL))).await;
+    machine.host().remove_file(file).await?;
+    restored.map_err(|f| {
+        f.context(
+            code::FAIL_UNKNOWN_ERROR,
+            format!("The generation ids of '{}' cannot be set.", place.device),
+        )
+    })?;
+    Ok(())
+}
+
+/// Removes metadata.
+pub async fn wipe(machine: &Machine, place: &Place<'_>) -> Result<()> {
+    let cmd = drbdmeta(Cmd::new("drbdmeta").arg("--force"), place).arg("wipe-md");
+    machine.run(cmd).await?;
+    Ok(())
+}
+
+/// Moves metadata to the end of a device that grew while DRBD did not have it open.
+pub async fn follow_growth(machine: &Machine, place: &Place<'_>) -> Result<()> {
+    let cmd = drbdmeta(Cmd::new("drbdmeta").arg("--force"), place).arg("check-resize");
+    machine.try_run(cmd.deadline(Deadline::stall(STALL))).await?;
+    Ok(())
+}
+
+fn drbdmeta(cmd: Cmd, place: &Place<'_>) -> Cmd {
+    let format = match place.kind {
+        DrbdKind::Drbd9 => "v09",
+        DrbdKind::Drbd84 => "v08",
+    };
+    cmd.arg(place.minor.to_string())
+        .args([format, place.device, "internal"])
+}
+
+/// The text that `restore-md` reads. Empty bitmaps leave those of the creation, which are all zero.
+///
+/// A copy that equals day 0 is consistent but not up to date: it attaches as outdated, so that it can be promoted
+/// only after it has met the first copy.
+fn dump(
+    machine: &Machine,
+    kind: DrbdKind,
+    layout: &Layout,
+    current: u64,
+    bitmap: u64,
+    up_to_date: bool,
+) -> String {
+    let device_uuid = machine.host().random_u64();
+    match kind {
+        DrbdKind::Drbd84 => {
+            let flags = if up_to_date { 0x11 } else { 0x01 };
+            dump_84(layout, current, bitmap, flags, device_uuid)
+        }
+        DrbdKind::Drbd9 => {
+            let flags = if up_to_date { 0x91 } else { 0x81 };
+            dump_9(layout, current, bitmap, flags, device_uuid)
+        }
+    }
+}
+
+fn dump_84(layout: &Layout, current: u64, bitmap: u64, flags: u32, device_uuid: u64) -> String {
+    let stripe_4k = layout.al_stripe_kib / 4;
+    // A size of 0 would make the first attach mark everything as different; a size beyond the device is cut to it.
+    format!(
+        "version \"v08\";\n\
+         uuid {{ 0x{current:016X}; 0x{bitmap:016X}; 0x{:016X}; 0x{:016X}; flags 0x{flags:08X}; }}\n\
+         la-size-sect 1099511627776;\nbm-byte-per-bit 4096;\ndevice-uuid 0x{device_uuid:016X};\n\
+         la-peer-max-bio-size 0;\nal-stripes {};\nal-stripe-size-4k {stripe_4k};\nbm {{ }}\n",
+        0, 0, layout.al_stripes
+    )
+}
+
+fn dump_9(layout: &Layout, current: u64, bitmap: u64, flags: u32, device_uuid: u64) -> String {
+    let mut text = format!(
+        "version \"v09\";\nmax-peers {};\nnode-id -1;\ncurrent-uuid 0x{current:016X};\nflags 0x{flags:08X};\n",
+        layout.peer_slots
+    );
+    for slot in 0..PEER_SLOTS_ALL {
+        text.push_str(&format!(
+            "peer[{slot}] {{ bitmap-index -1; bitmap-uuid 0x{bitmap:016X}; \
+             bitmap-dagtag 0x{:016X}; flags 0x{:08X}; }}\n",
+            0, 0
+        ));
+    }
+    text.push_str("history-uuids {\n");
+    for _ in 0..PEER_SLOTS_ALL {
+        text.push_str("0x0000000000000000;\n");
+    }
+    text.push_str(&format!(
+        "}}\nla-size-sect 0;\nbm-byte-per-bit 4096;\ndevice-uuid 0x{device_uuid:016X};\n\
+         la-peer-max-bio-size 0;\nal-stripes {};\nal-stripe-size-4k {};\n",
+        layout.al_stripes,
+        layout.al_stripe_kib / 4
+    ));
+    for index in 0..layout.peer_slots {
+        text.push_str(&format!("bitmap[{index}] {{ }}\n"));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Lines of both kinds; what is just created is recognised.
+    #[test]
+    fn generation_ids_are_read() {
+        let nine = "0000000000000004:0000000000000000:0000000000000000:0000000000000000:0:0:0:0:1:0:0:0:0:0:0:0\n";
+        let ids: GenerationIds = nine.parse().unwrap();
+        assert!(ids.is_just_created() && !ids.up_to_date);
+        let old = "F79BB0174372CDCC:0000000000000000:DA01DA00DA00DA00:DA00DA00DA00DA00:1:1:0:1:0:0:0";
+        let ids: GenerationIds = old.parse().unwrap();
+        assert_eq!(ids.current, 0xF79B_B017_4372_CDCC);
+        assert!(ids.consistent && ids.up_to_date && !ids.is_just_created());
+    }
+
+    proptest::proptest! {
+        /// Whatever the tool prints, nothing panics.
+        #[test]
+        fn never_panics(line in ".{0,100}") {
+            let _ = line.parse::<GenerationIds>();
+        }
+    }
+}

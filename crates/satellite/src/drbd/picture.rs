@@ -1,0 +1,154 @@
+//! DRBD's state as the event stream tells it, for everybody who has to wait for a change of it.
+
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::sync::watch;
+
+use super::events::{Event, parse};
+use super::status::{DrbdResource, DrbdState};
+
+/// Lines that may wait for the end of DRBD's first dump.
+const QUEUED_MAX: usize = 100_000;
+
+/// What is known of a resource.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Seen {
+    /// Nothing: the event stream is not there.
+    Unknown,
+    /// DRBD does not have it.
+    Absent,
+    /// DRBD has it.
+    Present(DrbdResource),
+}
+
+#[derive(Default)]
+struct Inner {
+    known: bool,
+    state: DrbdState,
+    /// Changes that arrived before the first dump was complete.
+    queued: Vec<Event>,
+}
+
+/// The state and its changes.
+pub struct Picture {
+    inner: Mutex<Inner>,
+    changes: watch::Sender<u64>,
+}
+
+impl Default for Picture {
+    fn default() -> Self {
+        Picture {
+            inner: Mutex::default(),
+            changes: watch::Sender::new(0),
+        }
+    }
+}
+
+impl Picture {
+    /// Forgets everything: the stream ended, or a new one begins.
+    pub fn reset(&self) {
+        *self.lock() = Inner::default();
+        self.changed();
+    }
+
+    /// Takes a line of the stream. Returns the resources that changed; after a dump, all of them.
+    pub fn feed(&self, line: &str) -> Vec<String> {
+        let event = parse(line);
+        let mut inner = self.lock();
+        let inner = &mut *inner;
+        let changed: Vec<String> = match event {
+            Event::DumpDone => {
+                inner.known = true;
+                for event in std::mem::take(&mut inner.queued) {
+                    inner.state.apply(event);
+                }
+                inner.state.resources.keys().cloned().collect()
+            }
+            event if !inner.known && !line.starts_with("exists") => {
+                if inner.queued.len() < QUEUED_MAX {
+                    inner.queued.push(event);
+                }
+                return Vec::new();
+            }
+            event => {
+                let changed = inner.state.apply(event);
+                if !inner.known {
+                    return Vec::new();
+                }
+                changed.into_iter().collect()
+            }
+        };
+        if inner.known {
+            self.changed();
+        }
+        changed
+    }
+
+    /// Whether the stream is there and its first dump complete.
+    pub fn is_known(&self) -> bool {
+        self.lock().known
+    }
+
+    /// What is known of a resource.
+    pub fn get(&self, name: &str) -> Seen {
+        let inner = self.lock();
+        match inner.state.resources.get(name) {
+            _ if !inner.known => Seen::Unknown,
+            Some(resource) => Seen::Present(resource.clone()),
+            None => Seen::Absent,
+        }
+    }
+
+    /// Names of resources that are being synchronised.
+    pub fn syncing(&self) -> Vec<String> {
+        let inner = self.lock();
+        let syncing = inner.state.resources.iter().filter(|(_, r)| r.is_syncing());
+        syncing.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Enters the progress of resyncs from `drbdsetup status`; tells whether anything is different.
+    pub fn progress(&self, name: &str, status: &str) -> bool {
+        let mut inner = self.lock();
+        let Some(resource) = inner.state.resources.get_mut(name) else {
+            return false;
+        };
+        let mut changed = false;
+        for (volume, done) in super::status::parse_progress(status) {
+            for connection in resource.connections.values_mut() {
+                // Only a 8.4 needs this, which has one connection.
+                if let Some(seen) = connection.volumes.get_mut(&volume) {
+                    changed |= seen.done != Some(done);
+                    seen.done = Some(done);
+                }
+            }
+        }
+        changed
+    }
+
+    /// Waits until a condition holds for a resource; tells whether it did in time.
+    pub async fn wait(
+        &self,
+        name: &str,
+        limit: Duration,
+        holds: impl Fn(&Seen) -> bool,
+    ) -> bool {
+        let mut changes = self.changes.subscribe();
+        let waiting = async {
+            while !holds(&self.get(name)) {
+                if changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(limit, waiting).await.is_ok() && holds(&self.get(name))
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|n| *n += 1);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Inner> {
+        self.inner.lock().expect("no code panics while holding it")
+    }
+}

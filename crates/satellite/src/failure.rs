@@ -1,0 +1,230 @@
+//! What went wrong, in the form that a caller of LINSTOR is shown: message, cause, details, correction.
+
+use std::fmt;
+
+use linstor_api::code;
+use linstor_api::reply::Reply;
+use linstor_host::{CommandFailed, FileError, Output, RunError};
+
+/// How much of a program's words goes into a reply, in bytes.
+const SAID_BYTES_MAX: usize = 2000;
+
+/// A step towards a spec did not succeed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure(Box<Reply>);
+
+/// What comes of a step.
+pub type Result<T> = std::result::Result<T, Failure>;
+
+impl Failure {
+    /// A failure with a code of [`linstor_api::code`] and a sentence for a person.
+    pub fn new(ret_code: i64, message: impl Into<String>) -> Self {
+        Failure(Box::new(Reply::new(ret_code, message)))
+    }
+
+    /// With the reason.
+    #[must_use]
+    pub fn cause(mut self, cause: impl Into<String>) -> Self {
+        self.0.cause = Some(cause.into());
+        self
+    }
+
+    /// With more about it.
+    #[must_use]
+    pub fn details(mut self, details: impl Into<String>) -> Self {
+        self.0.details = Some(details.into());
+        self
+    }
+
+    /// With what the person can do.
+    #[must_use]
+    pub fn correction(mut self, correction: impl Into<String>) -> Self {
+        self.0.correction = Some(correction.into());
+        self
+    }
+
+    /// With a reference to an object that it is about.
+    #[must_use]
+    pub fn about(mut self, key: &str, value: impl Into<String>) -> Self {
+        self.0.obj_refs.insert(key.to_owned(), value.into());
+        self
+    }
+
+    /// The same failure under a sentence that says what was wanted; the sentence so far becomes the cause.
+    #[must_use]
+    pub fn context(mut self, ret_code: i64, message: impl Into<String>) -> Self {
+        let reason = std::mem::replace(&mut self.0.message, message.into());
+        self.0.cause = Some(match self.0.cause.take() {
+            Some(cause) => format!("{reason} {cause}"),
+            None => reason,
+        });
+        self.0.ret_code = ret_code;
+        self
+    }
+
+    /// The code.
+    pub fn code(&self) -> i64 {
+        self.0.ret_code
+    }
+
+    /// The reply.
+    pub fn reply(&self) -> &Reply {
+        &self.0
+    }
+
+    /// The reply, given away.
+    pub fn into_reply(self) -> Reply {
+        *self.0
+    }
+}
+
+impl fmt::Display for Failure {
+    /// One line for a log.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)?;
+        if let Some(cause) = &self.0.cause {
+            write!(f, " Cause: {cause}")?;
+        }
+        if let Some(details) = &self.0.details {
+            write!(f, " Details: {details}")?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Failure {}
+
+impl From<CommandFailed> for Failure {
+    fn from(failed: CommandFailed) -> Self {
+        let output = *failed.output;
+        Failure::new(
+            code::FAIL_UNKNOWN_ERROR,
+            format!(
+                "Program '{}' failed with exit code {}.",
+                program(&output),
+                output.code
+            ),
+        )
+        .cause(said(&output))
+        .details(format!("Command: {}", output.cmd))
+    }
+}
+
+impl From<RunError> for Failure {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::NotFound { program, .. } => Failure::new(
+                code::FAIL_UNKNOWN_ERROR,
+                format!("Program '{program}' is not installed on this node."),
+            )
+            .correction(format!(
+                "Install the package that contains '{program}' on this node."
+            )),
+            RunError::TimedOut {
+                after,
+                why,
+                output,
+                outlived_kill,
+            } => {
+                let stuck = if outlived_kill {
+                    " It could not be killed, which means that it waits for a device in the kernel."
+                } else {
+                    ""
+                };
+                Failure::new(
+                    code::FAIL_UNKNOWN_ERROR,
+                    format!(
+                        "Program '{}' was ended after {:.0} s: {why}.",
+                        program(&output),
+                        after.as_secs_f64()
+                    ),
+                )
+                .cause(format!("{}{stuck}", said(&output)))
+                .details(format!("Command: {}", output.cmd))
+            }
+            other => Failure::new(code::FAIL_UNKNOWN_ERROR, format!("{}.", chain(&other))),
+        }
+    }
+}
+
+impl From<FileError> for Failure {
+    fn from(error: FileError) -> Self {
+        Failure::new(code::FAIL_UNKNOWN_ERROR, format!("Cannot {}.", chain(&error)))
+    }
+}
+
+/// The program's words, on one line and bounded.
+pub fn said(output: &Output) -> String {
+    let text = if output.stderr.trim().is_empty() {
+        &output.stdout
+    } else {
+        &output.stderr
+    };
+    let mut line = String::new();
+    for part in text.lines().map(str::trim).filter(|l| !l.is_empty()) {
+        if !line.is_empty() {
+            line.push_str("; ");
+        }
+        line.push_str(part);
+    }
+    if line.is_empty() {
+        line.push_str("The program said nothing.");
+    }
+    bounded(&line, SAID_BYTES_MAX)
+}
+
+/// The beginning of a text, cut at a character.
+pub fn bounded(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let mut end = bytes_max;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}...", &text[..end])
+}
+
+/// An error and its sources, on one line.
+pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text.push_str(": ");
+        text.push_str(&inner.to_string());
+        source = inner.source();
+    }
+    text
+}
+
+fn program(output: &Output) -> &str {
+    output.cmd.split(' ').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A failed command tells who failed, in which words, and how to repeat it.
+    #[test]
+    fn a_failed_command_is_told_in_full() {
+        let output = Output {
+            cmd: "lvs vg0".into(),
+            code: 5,
+            stdout: String::new(),
+            stderr: "  Volume group \"vg0\" not found\n".into(),
+        };
+        let reply = Failure::from(output.ok().unwrap_err())
+            .context(
+                code::FAIL_STOR_POOL_CONFIGURATION_ERROR,
+                "Storage pool 'p' cannot be used.",
+            )
+            .into_reply();
+        assert_eq!(reply.message, "Storage pool 'p' cannot be used.");
+        assert_eq!(
+            reply.cause.as_deref(),
+            Some("Program 'lvs' failed with exit code 5. Volume group \"vg0\" not found")
+        );
+        assert_eq!(reply.details.as_deref(), Some("Command: lvs vg0"));
+    }
+}

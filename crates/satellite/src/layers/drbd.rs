@@ -1,0 +1,350 @@
+//! The DRBD layer: files, metadata, `adjust`, and what comes before and after it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use linstor_api::code;
+use linstor_api::kind::DrbdKind;
+use linstor_wire::spec::{DrbdSpec, VolumeSpec};
+use tokio::time::Instant;
+
+use super::{Attempt, drbd_steps as steps, last_copy};
+use crate::drbd::picture::Seen;
+use crate::drbd::resfile::{self, Dialect, live_volumes};
+use crate::drbd::status::{DrbdResource, connection_key};
+use crate::drbd::adm;
+use crate::failure::{Failure, Result};
+use crate::providers::Backing;
+use crate::spec_store::{Notes, Stage};
+
+/// How long the event stream may take to show what a command did.
+const EVENTS_WAIT: Duration = Duration::from_secs(5);
+/// How long a disk may take to attach before its state is told as it is.
+const SETTLE_WAIT: Duration = Duration::from_secs(3);
+/// How long to leave a connection or disk alone that DRBD gave up after it had been set up.
+const MEND_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The files of a resource.
+pub struct Files {
+    /// The file that drbdadm reads.
+    pub res: PathBuf,
+    /// The text that was last adjusted to: equal to the other when nothing is left to do.
+    pub adjusted: PathBuf,
+}
+
+impl Files {
+    /// Of a resource.
+    pub fn of(attempt: &Attempt<'_>) -> Self {
+        let directory = &attempt.shared.options.res_directory;
+        let file = format!("{}.res", attempt.spec.name);
+        Files {
+            adjusted: directory.join(".backup").join(&file),
+            res: directory.join(file),
+        }
+    }
+}
+
+/// What DRBD is to become.
+struct Plan<'a> {
+    drbd: &'a DrbdSpec,
+    kind: DrbdKind,
+    files: Files,
+    text: String,
+}
+
+/// Brings the resource up on its backing devices.
+pub async fn up(attempt: &Attempt<'_>, devices: &BTreeMap<u32, Backing>) -> Result<()> {
+    let Some(drbd) = &attempt.spec.drbd else {
+        return Ok(());
+    };
+    let plan = plan(attempt, drbd, devices)?;
+    let seen = known(attempt).await?;
+    let before = match &seen {
+        Seen::Present(resource) => Some(resource),
+        Seen::Absent | Seen::Unknown => None,
+    };
+    if before.is_none() {
+        steps::check_port(attempt, drbd).await?;
+        // What was known of other copies when DRBD was last down is out of date from now on.
+        let change = |notes: &mut Notes| notes.last_copy = None;
+        attempt.note(change).await?;
+    }
+    steps::prepare_metadata(attempt, plan.kind, devices, before).await?;
+    if let Some(resource) = before {
+        let_go_of_disks(attempt, devices, resource).await?;
+    }
+    adjust(attempt, &plan, devices, before).await?;
+    settle(attempt, devices).await;
+    steps::grow(attempt, plan.kind, &plan.files.res).await?;
+    steps::make_filesystems(attempt, plan.kind, devices).await
+}
+
+fn plan<'a>(
+    attempt: &Attempt<'_>,
+    drbd: &'a DrbdSpec,
+    devices: &BTreeMap<u32, Backing>,
+) -> Result<Plan<'a>> {
+    let Some(info) = &attempt.drbd else {
+        return Err(Failure::new(
+            code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER,
+            "This node has no DRBD.",
+        )
+        .cause("The kernel module 'drbd' is not loaded, or drbd-utils are not installed.")
+        .correction("Install drbd-utils and the kernel module, then run 'modprobe drbd'."));
+    };
+    let uname = attempt.shared.machine.host().uname().node;
+    if drbd.uname != uname {
+        return Err(Failure::new(
+            code::FAIL_INVLD_NODE_NAME,
+            format!(
+                "This host is called '{uname}', but the controller calls it '{}'.",
+                drbd.uname
+            ),
+        )
+        .cause("drbdadm finds its own part of a resource by the name of the host.")
+        .correction("Reconnect the node, so that the controller learns its name."));
+    }
+    if info.kind == DrbdKind::Drbd84 {
+        steps::check_drbd84(attempt, drbd)?;
+    }
+    let disks = devices
+        .iter()
+        .map(|(number, backing)| (*number, backing.path.clone()))
+        .collect();
+    let dialect = Dialect {
+        kind: info.kind,
+        tiebreaker: false,
+    };
+    let file = resfile::generate(attempt.spec, drbd, &disks, dialect);
+    if !file.dropped.is_empty() {
+        tracing::debug!(
+            resource = attempt.spec.name,
+            dropped = ?file.dropped,
+            "options that this DRBD does not know"
+        );
+    }
+    Ok(Plan {
+        drbd,
+        kind: info.kind,
+        files: Files::of(attempt),
+        text: file.text,
+    })
+}
+
+/// What DRBD has, once that is known at all.
+async fn known(attempt: &Attempt<'_>) -> Result<Seen> {
+    let name = &attempt.spec.name;
+    let picture = &attempt.shared.picture;
+    let is_known = |seen: &Seen| *seen != Seen::Unknown;
+    if picture.wait(name, EVENTS_WAIT, is_known).await {
+        return Ok(picture.get(name));
+    }
+    Err(Failure::new(
+        code::FAIL_UNKNOWN_ERROR,
+        format!("The state of '{name}' in DRBD is not known."),
+    )
+    .cause("'drbdsetup events2' does not tell it; it is started again and again.")
+    .correction("Look into the satellite's log for the reason."))
+}
+
+/// Detaches the disks of volumes that are to be diskless, if the data is safe elsewhere.
+async fn let_go_of_disks(
+    attempt: &Attempt<'_>,
+    devices: &BTreeMap<u32, Backing>,
+    resource: &DrbdResource,
+) -> Result<()> {
+    for volume in live_volumes(attempt.spec) {
+        let Some(device) = resource.devices.get(&volume.number) else {
+            continue;
+        };
+        if devices.contains_key(&volume.number) || device.disk == "Diskless" {
+            continue;
+        }
+        last_copy::guard(attempt, &[(volume.number, volume.pool.as_str())]).await?;
+        adm::detach(&attempt.shared.machine, device.minor).await?;
+    }
+    Ok(())
+}
+
+async fn adjust(
+    attempt: &Attempt<'_>,
+    plan: &Plan<'_>,
+    devices: &BTreeMap<u32, Backing>,
+    before: Option<&DrbdResource>,
+) -> Result<()> {
+    let host = attempt.shared.machine.host();
+    let machine = &attempt.shared.machine;
+    let name = &attempt.spec.name;
+    let old = steps::read_text(host, &plan.files.adjusted).await?;
+    let wanted = resfile::body(&plan.text);
+    let same = old.as_deref().map(resfile::body) == Some(wanted);
+    let deviation = deviation(attempt, plan, devices, before);
+    let written = steps::read_text(host, &plan.files.res).await?;
+    if written.as_deref().map(resfile::body) != Some(wanted) {
+        host.write_atomic(&plan.files.res, plan.text.as_bytes(), 0o600).await?;
+    }
+    if same && deviation == Deviation::None {
+        return Ok(());
+    }
+    if deviation == Deviation::Mend {
+        may_mend(attempt)?;
+    }
+    let removed = steps::removed_peers(plan.kind, plan.drbd, old.as_deref(), before);
+    for id in &removed.connected {
+        adm::del_peer(machine, name, *id).await?;
+    }
+    tracing::info!(resource = name, ?deviation, text_changed = !same, "adjust");
+    if let Err(failure) = adm::adjust(machine, &plan.files.res, name).await {
+        steps::put_back(host, &plan.files.res, old.as_deref(), &failure).await;
+        return Err(failure.context(
+            code::FAIL_UNKNOWN_ERROR,
+            format!("DRBD does not accept the configuration of '{name}'."),
+        ));
+    }
+    if !plan.drbd.diskless {
+        for id in &removed.known {
+            adm::forget_peer(machine, name, *id).await?;
+        }
+    }
+    host.write_atomic(&plan.files.adjusted, plan.text.as_bytes(), 0o600).await?;
+    Ok(())
+}
+
+/// How what DRBD has differs from what it should have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Deviation {
+    /// Not at all.
+    None,
+    /// DRBD gave something up that had been set up: a disk after an I/O error, a connection after a split brain.
+    Mend,
+    /// Something is missing or too much.
+    Structure,
+}
+
+fn deviation(
+    attempt: &Attempt<'_>,
+    plan: &Plan<'_>,
+    devices: &BTreeMap<u32, Backing>,
+    before: Option<&DrbdResource>,
+) -> Deviation {
+    let Some(resource) = before else {
+        return Deviation::Structure;
+    };
+    let wanted: BTreeMap<u32, &VolumeSpec> =
+        live_volumes(attempt.spec).map(|v| (v.number, v)).collect();
+    if resource.devices.keys().any(|number| !wanted.contains_key(number)) {
+        return Deviation::Structure;
+    }
+    let mut worst = Deviation::None;
+    for (number, volume) in &wanted {
+        let minor = volume.drbd.as_ref().map(|d| d.minor);
+        let found = match resource.devices.get(number) {
+            Some(device) if Some(device.minor) == minor => device,
+            Some(_) | None => return Deviation::Structure,
+        };
+        if devices.contains_key(number) && matches!(found.disk.as_str(), "Diskless" | "Failed") {
+            let new = attempt.stage(*number) != Some(Stage::Ready);
+            worst = worst.max(if new { Deviation::Structure } else { Deviation::Mend });
+        }
+    }
+    worst.max(connections_deviation(plan, resource))
+}
+
+fn connections_deviation(plan: &Plan<'_>, resource: &DrbdResource) -> Deviation {
+    let peers = plan.drbd.peers.iter();
+    let wanted: Vec<String> = match plan.kind {
+        DrbdKind::Drbd9 => peers
+            .filter(|p| !(p.diskless && plan.drbd.diskless))
+            .map(|p| connection_key(&p.uname, p.node_id))
+            .collect(),
+        // 8.4 does not name its one connection.
+        DrbdKind::Drbd84 => resource.connections.keys().take(peers.count()).cloned().collect(),
+    };
+    let missing = match plan.kind {
+        DrbdKind::Drbd9 => wanted.iter().any(|key| !resource.connections.contains_key(key)),
+        DrbdKind::Drbd84 => wanted.len() < plan.drbd.peers.len(),
+    };
+    let surplus = resource.connections.keys().any(|key| !wanted.contains(key));
+    if surplus || (missing && plan.kind == DrbdKind::Drbd9) {
+        return Deviation::Structure;
+    }
+    let stand_alone = resource.connections.values().any(|c| c.state == "StandAlone");
+    // 8.4 drops a connection that it gives up.
+    if stand_alone || missing {
+        return Deviation::Mend;
+    }
+    Deviation::None
+}
+
+/// What DRBD gave up is tried again now and then, but not at once again and again: a failing disk would
+/// be synchronised for ever.
+fn may_mend(attempt: &Attempt<'_>) -> Result<()> {
+    let mut state = attempt.shared.state();
+    let Some(tracked) = state.resources.get_mut(attempt.key) else {
+        return Ok(());
+    };
+    if tracked.mended.is_some_and(|at| at.elapsed() < MEND_INTERVAL) {
+        return Err(Failure::new(
+            code::FAIL_INVLD_RSC_STATE,
+            format!(
+                "DRBD has given up a disk or a connection of '{}'.",
+                attempt.spec.name
+            ),
+        )
+        .cause("A disk failed, or the replicas have diverged; the kernel's log has the reason.")
+        .correction("It is tried again in a minute. Resolve a split brain by hand."));
+    }
+    tracked.mended = Some(Instant::now());
+    Ok(())
+}
+
+/// Waits until the events show what `adjust` did, so that what is told next is true.
+async fn settle(attempt: &Attempt<'_>, devices: &BTreeMap<u32, Backing>) {
+    let done = |seen: &Seen| {
+        let Seen::Present(resource) = seen else {
+            return false;
+        };
+        live_volumes(attempt.spec).all(|volume| {
+            let disk = resource.devices.get(&volume.number).map(|d| d.disk.as_str());
+            match disk {
+                None | Some("Attaching" | "Negotiating" | "Detaching") => false,
+                Some("Diskless") => !devices.contains_key(&volume.number),
+                Some(_) => true,
+            }
+        })
+    };
+    let picture = &attempt.shared.picture;
+    picture.wait(&attempt.spec.name, SETTLE_WAIT, done).await;
+}
+
+/// Takes the resource down and removes its file. Metadata and storage stay.
+pub async fn down(attempt: &Attempt<'_>) -> Result<()> {
+    if attempt.spec.drbd.is_none() {
+        return Ok(());
+    }
+    let name = &attempt.spec.name;
+    if attempt.drbd.is_some()
+        && let Seen::Present(resource) = known(attempt).await?
+    {
+        last_copy::remember(attempt, &resource).await?;
+        adm::down(&attempt.shared.machine, name).await.map_err(|f| {
+            f.context(
+                code::FAIL_IN_USE,
+                format!("'{name}' cannot be taken down in DRBD."),
+            )
+        })?;
+        let is_gone = |seen: &Seen| *seen == Seen::Absent;
+        if !attempt.shared.picture.wait(name, EVENTS_WAIT, is_gone).await {
+            return Err(Failure::new(
+                code::FAIL_UNKNOWN_ERROR,
+                format!("'{name}' was taken down, but DRBD does not report it as gone."),
+            ));
+        }
+    }
+    let files = Files::of(attempt);
+    let host = attempt.shared.machine.host();
+    host.remove_file(&files.res).await?;
+    host.remove_file(&files.adjusted).await?;
+    Ok(())
+}

@@ -1,0 +1,542 @@
+//! The conversation with the controller.
+//!
+//! Four loops share one connection: reading, which answers pings itself and queues everything else; taking over what
+//! was queued; refreshing space; and writing what the outbox holds. None waits for another, so that a ping is
+//! answered however busy the node is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use linstor_net::{NetError, Receiver, SatelliteSide, Sender};
+use linstor_wire::message::{PROTOCOL, PROTOCOL_MIN, RefusalKind};
+use linstor_wire::spec::{NodeSpec, ResourceSpec};
+use linstor_wire::status::ResourceStatus;
+use linstor_wire::{ToController, ToSatellite};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, timeout};
+use uuid::Uuid;
+
+use crate::check;
+use crate::failure::Failure;
+use crate::reconcile;
+use crate::shared::Shared;
+use crate::spec_store::{Identity, key};
+use crate::{probe, space, status};
+
+/// How long a caller may take to say who it is.
+const HELLO_LIMIT: Duration = Duration::from_secs(10);
+/// How long a caller waits at most until the specs on disk have been read.
+const LOAD_LIMIT: Duration = Duration::from_secs(30);
+/// Messages that may wait to be taken over. A full sync of 50,000 resources has 200.
+const INTAKE_MAX: usize = 4096;
+/// Refreshes of space that may wait.
+const REFRESHES_MAX: usize = 64;
+/// Pause between two rounds of status, in which changes gather.
+const STATUS_INTERVAL: Duration = Duration::from_millis(100);
+/// Resources per status message.
+const STATUS_RESOURCES_MAX: usize = 256;
+
+/// Why a connection ended.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// The link itself.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// The caller did not say who it is.
+    #[error("the caller did not introduce itself")]
+    NoHello,
+    /// The caller was refused.
+    #[error("the caller was refused: {0}")]
+    Refused(String),
+    /// Another controller, or a newer connection of the same one, took over.
+    #[error("a newer connection took over")]
+    Replaced,
+    /// The caller said something that cannot be done.
+    #[error("{0}")]
+    Unusable(String),
+    /// The satellite's own disk failed.
+    #[error("own state cannot be kept: {0}")]
+    Store(#[from] Failure),
+}
+
+/// Who calls.
+struct Caller {
+    protocol_min: u32,
+    protocol_max: u32,
+    version: String,
+    identity: Identity,
+}
+
+/// Serves a connection until it ends.
+pub async fn serve<S>(shared: Arc<Shared>, stream: S) -> Result<(), LinkError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let mut connection = SatelliteSide::new(stream);
+    let caller = match timeout(HELLO_LIMIT, connection.next()).await {
+        Ok(Ok(Some(hello))) => caller(hello)?,
+        Ok(Ok(None)) => return Ok(()),
+        Ok(Err(error)) => return Err(error.into()),
+        Err(_) => return Err(LinkError::NoHello),
+    };
+    wait_until_loaded(&shared).await?;
+    let known = {
+        let state = shared.state();
+        (state.identity.clone(), !state.resources.is_empty())
+    };
+    if let Err((kind, message)) = judge(&caller, known.0.as_ref(), known.1) {
+        let refused = ToController::Refused {
+            kind,
+            message: message.clone(),
+        };
+        connection.send(&refused).await?;
+        return Err(LinkError::Refused(message));
+    }
+    if known.0.as_ref() != Some(&caller.identity) {
+        // Kept before it is obeyed: an older controller must be refused after a restart, too.
+        shared.store.save_identity(shared.machine.host(), &caller.identity).await?;
+    }
+    let info = probe::probe(&shared.machine).await;
+    let number = take_over(&shared, &caller, info.clone());
+    tracing::info!(
+        version = caller.version,
+        epoch = caller.identity.epoch,
+        "controller connected"
+    );
+    connection
+        .send(&ToController::Welcome {
+            protocol: PROTOCOL.min(caller.protocol_max),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            info,
+        })
+        .await?;
+    let ended = converse(&shared, number, caller.identity, connection).await;
+    tracing::info!(?ended, "controller disconnected");
+    ended
+}
+
+fn caller(message: ToSatellite) -> Result<Caller, LinkError> {
+    let ToSatellite::Hello {
+        protocol_min,
+        protocol_max,
+        version,
+        cluster_id,
+        epoch,
+        node_name,
+        node_uuid,
+    } = message
+    else {
+        return Err(LinkError::NoHello);
+    };
+    Ok(Caller {
+        protocol_min,
+        protocol_max,
+        version,
+        identity: Identity {
+            cluster_id,
+            node_name,
+            node_uuid,
+            epoch,
+        },
+    })
+}
+
+async fn wait_until_loaded(shared: &Shared) -> Result<(), LinkError> {
+    let mut changed = shared.changed.subscribe();
+    let loaded = async {
+        while !shared.state().loaded {
+            if changed.changed().await.is_err() {
+                return;
+            }
+        }
+    };
+    timeout(LOAD_LIMIT, loaded)
+        .await
+        .map_err(|_| LinkError::Unusable("the specs on disk were not read in time".into()))
+}
+
+/// Whether a caller may give orders.
+fn judge(
+    caller: &Caller,
+    known: Option<&Identity>,
+    has_resources: bool,
+) -> Result<(), (RefusalKind, String)> {
+    if caller.protocol_min > PROTOCOL || caller.protocol_max < PROTOCOL_MIN {
+        let message = format!(
+            "This satellite speaks protocol {PROTOCOL_MIN} to {PROTOCOL}, the controller {} to {}.",
+            caller.protocol_min, caller.protocol_max
+        );
+        return Err((RefusalKind::Version, message));
+    }
+    let Some(known) = known else { return Ok(()) };
+    let called = &caller.identity;
+    let same_cluster = known.cluster_id == called.cluster_id;
+    let same_node = known.node_uuid == called.node_uuid
+        || known.node_name.eq_ignore_ascii_case(&called.node_name);
+    // A node that was deleted and registered again has a new identity, but is the same machine.
+    if has_resources && !(same_cluster && same_node) {
+        let message = format!(
+            "This satellite is node '{}' of cluster {} and has resources of it. \
+             It was called as node '{}' of cluster {}. If that is right, stop the satellite, \
+             remove its state directory and start it again.",
+            known.node_name, known.cluster_id, called.node_name, called.cluster_id
+        );
+        return Err((RefusalKind::Identity, message));
+    }
+    if same_cluster && called.epoch < known.epoch {
+        let message = format!(
+            "A controller with epoch {} has been here; this one has {}.",
+            known.epoch, called.epoch
+        );
+        return Err((RefusalKind::OlderEpoch, message));
+    }
+    Ok(())
+}
+
+/// Makes this the connection that is served; the one before ends.
+fn take_over(shared: &Shared, caller: &Caller, info: linstor_wire::status::NodeInfo) -> u64 {
+    let number = {
+        let mut state = shared.state();
+        state.identity = Some(caller.identity.clone());
+        state.info = info;
+        state.connection += 1;
+        state.outbox.clear();
+        state.connection
+    };
+    shared.changed.send_modify(|()| {});
+    number
+}
+
+async fn converse(
+    shared: &Arc<Shared>,
+    number: u64,
+    identity: Identity,
+    connection: SatelliteSide,
+) -> Result<(), LinkError> {
+    let (sender, receiver) = connection.split();
+    let (queue, queued) = mpsc::channel(INTAKE_MAX);
+    let refreshes = Refreshes::default();
+    // Dropping any of these loses only what the next connection says again.
+    tokio::select! {
+        biased;
+        // A newer connection is served instead.
+        () = replaced(shared, number) => Err(LinkError::Replaced),
+        // The controller is gone, or says something unusable.
+        ended = read(shared, receiver, queue, &refreshes) => ended,
+        // What was said cannot be kept.
+        ended = take_in(shared, identity, queued) => ended,
+        // Never ends by itself.
+        () = refresh(shared, &refreshes) => Ok(()),
+        // The controller does not listen any more.
+        ended = write(shared, sender) => ended,
+    }
+}
+
+async fn replaced(shared: &Shared, number: u64) {
+    let mut changed = shared.changed.subscribe();
+    while shared.state().connection == number {
+        if changed.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Ids of refreshes that were asked for.
+#[derive(Default)]
+struct Refreshes {
+    ids: Mutex<Vec<u64>>,
+    asked: Notify,
+}
+
+async fn read(
+    shared: &Shared,
+    mut receiver: Receiver<ToSatellite>,
+    queue: mpsc::Sender<ToSatellite>,
+    refreshes: &Refreshes,
+) -> Result<(), LinkError> {
+    loop {
+        match receiver.next().await {
+            Ok(None) => return Ok(()),
+            Ok(Some(ToSatellite::Ping { id })) => shared.tell(|outbox| outbox.pong(id)),
+            Ok(Some(ToSatellite::RefreshSpace { id })) => {
+                let mut ids = refreshes.ids.lock().expect("no code panics while holding it");
+                if ids.len() < REFRESHES_MAX {
+                    ids.push(id);
+                }
+                refreshes.asked.notify_one();
+            }
+            Ok(Some(message)) => {
+                if queue.try_send(message).is_err() {
+                    let why = "the controller talks faster than this node's disk can follow";
+                    return Err(LinkError::Unusable(why.into()));
+                }
+            }
+            // A newer controller may know messages that this version does not.
+            Err(error @ NetError::NotUnderstood { .. }) => tracing::warn!(%error, "skip a message"),
+            Err(error) => return Err(error.into()),
+        }
+    }
+}
+
+async fn refresh(shared: &Shared, refreshes: &Refreshes) {
+    loop {
+        refreshes.asked.notified().await;
+        let ids = {
+            let mut ids = refreshes.ids.lock().expect("no code panics while holding it");
+            std::mem::take(&mut *ids)
+        };
+        if ids.is_empty() {
+            continue;
+        }
+        shared.observations.all_unknown().await;
+        let pools = space::look(shared).await;
+        shared.tell(|outbox| {
+            for id in ids {
+                outbox.space(pools.clone(), Some(id));
+            }
+        });
+    }
+}
+
+/// Takes over what was queued, in order.
+async fn take_in(
+    shared: &Arc<Shared>,
+    identity: Identity,
+    mut queued: mpsc::Receiver<ToSatellite>,
+) -> Result<(), LinkError> {
+    // Names in the full sync that is running.
+    let mut sync: Option<BTreeSet<String>> = None;
+    while let Some(message) = queued.recv().await {
+        match message {
+            ToSatellite::SyncBegin { node, .. } => {
+                take_node(shared, &identity, node).await?;
+                sync = Some(BTreeSet::new());
+            }
+            ToSatellite::Node { node, .. } => {
+                take_node(shared, &identity, node).await?;
+                shared.mark_all_due();
+                shared.space_changed.notify_one();
+            }
+            ToSatellite::Apply {
+                generation,
+                resources,
+                forget,
+            } => {
+                if let Some(names) = &mut sync {
+                    names.extend(resources.iter().map(|r| key(&r.name)));
+                }
+                for resource in resources {
+                    take_resource(shared, generation, resource);
+                }
+                for gone in forget {
+                    forget_resource(shared, &key(&gone.name), Some(gone.uuid)).await?;
+                }
+                shared.wake.notify_one();
+            }
+            ToSatellite::SyncEnd { generation } => {
+                end_sync(shared, generation, sync.take().unwrap_or_default()).await?;
+            }
+            // Pings and refreshes are answered where they are read; a second hello means nothing.
+            ToSatellite::Ping { .. }
+            | ToSatellite::RefreshSpace { .. }
+            | ToSatellite::Hello { .. } => {}
+        }
+    }
+    Ok(())
+}
+
+async fn take_node(
+    shared: &Shared,
+    identity: &Identity,
+    node: NodeSpec,
+) -> Result<(), LinkError> {
+    if node.cluster_id != identity.cluster_id || node.uuid != identity.node_uuid {
+        let why = "the node's spec is of another node than the one that was called";
+        return Err(LinkError::Unusable(why.into()));
+    }
+    let same = shared.state().node.as_deref() == Some(&node);
+    if !same {
+        shared.store.save_node(shared.machine.host(), &node).await?;
+        shared.state().node = Some(Arc::new(node));
+    }
+    Ok(())
+}
+
+fn take_resource(shared: &Shared, generation: u64, spec: ResourceSpec) {
+    if !check::is_resource_name(&spec.name) {
+        // It cannot even be kept: its name would be part of a path.
+        if let Err(failure) = check::resource(&spec) {
+            let mut entry = reconcile::refused(&spec, failure);
+            entry.generation = generation;
+            shared.tell(|outbox| outbox.applied(&spec.name, entry));
+        }
+        return;
+    }
+    let key = key(&spec.name);
+    shared.take_spec(spec, generation);
+    shared.mark_due(&key);
+}
+
+/// Drops a resource. What it has on this node stays.
+async fn forget_resource(
+    shared: &Shared,
+    key: &str,
+    uuid: Option<Uuid>,
+) -> Result<(), LinkError> {
+    let known = {
+        let state = shared.state();
+        state.resources.get(key).map(|t| t.record.spec.clone())
+    };
+    let Some(spec) = known.filter(|s| uuid.is_none_or(|uuid| s.uuid == uuid)) else {
+        return Ok(());
+    };
+    // A file that nobody keeps up would bring the resource back at the next boot.
+    let directory = &shared.options.res_directory;
+    let file = format!("{}.res", spec.name);
+    for path in [directory.join(&file), directory.join(".backup").join(&file)] {
+        if let Err(error) = shared.machine.host().remove_file(&path).await {
+            tracing::warn!(path = %path.display(), error = %error.source, "cannot remove a file");
+        }
+    }
+    shared.forget(key).await?;
+    tracing::info!(resource = spec.name, "forgotten");
+    Ok(())
+}
+
+async fn end_sync(
+    shared: &Arc<Shared>,
+    generation: u64,
+    named: BTreeSet<String>,
+) -> Result<(), LinkError> {
+    let unnamed: Vec<String> = {
+        let state = shared.state();
+        state.resources.keys().filter(|k| !named.contains(*k)).cloned().collect()
+    };
+    for key in unnamed {
+        forget_resource(shared, &key, None).await?;
+    }
+    shared.observations.all_unknown().await;
+    shared.mark_all_due();
+    let pools = space::look(shared).await;
+    let mut state = shared.state();
+    let names: Vec<String> =
+        state.resources.values().map(|t| t.record.spec.name.clone()).collect();
+    for name in names {
+        state.outbox.status(&name);
+    }
+    state.outbox.space(pools, None);
+    state.outbox.synced(generation);
+    drop(state);
+    shared.outgoing.notify_one();
+    Ok(())
+}
+
+/// What was told on this connection, so that only changes are told.
+#[derive(Default)]
+struct Told {
+    status: BTreeMap<String, ResourceStatus>,
+    /// When the next round of status may go.
+    next_round: Option<Instant>,
+}
+
+async fn write(shared: &Shared, mut sender: Sender<ToController>) -> Result<(), LinkError> {
+    let mut told = Told::default();
+    loop {
+        let messages = collect(shared, &mut told);
+        if messages.is_empty() {
+            let waiting = shared.state().outbox.has_status();
+            let round = told.next_round.unwrap_or_else(Instant::now);
+            tokio::select! {
+                biased;
+                // Something new is to be told. Cancel-safe: a missed notice is stored.
+                () = shared.outgoing.notified() => {}
+                // The next round of status may go.
+                () = tokio::time::sleep_until(round), if waiting => {}
+            }
+            continue;
+        }
+        for message in &messages {
+            sender.feed(message).await?;
+        }
+        sender.flush().await?;
+    }
+}
+
+/// Takes what is to be told now, in the order in which it is told.
+fn collect(shared: &Shared, told: &mut Told) -> Vec<ToController> {
+    let mut state = shared.state();
+    let mut messages = state.outbox.take_pongs();
+    let synced = state.outbox.take_synced();
+    messages.extend(state.outbox.take_space());
+    let now = Instant::now();
+    let round = synced.is_some() || told.next_round.is_none_or(|at| at <= now);
+    let (names, gone) = state.outbox.take_status(round);
+    if round && !names.is_empty() {
+        told.next_round = Some(now + STATUS_INTERVAL);
+    }
+    let mut changed = Vec::new();
+    for name in names {
+        let Some(tracked) = state.resources.get(&key(&name)) else {
+            continue;
+        };
+        let status = status::of(tracked, &shared.picture);
+        if told.status.get(&name) != Some(&status) {
+            told.status.insert(name, status.clone());
+            changed.push(status);
+        }
+    }
+    for name in &gone {
+        told.status.remove(name);
+    }
+    let mut gone = Some(gone).filter(|g| !g.is_empty());
+    while !changed.is_empty() || gone.is_some() {
+        let rest = changed.split_off(changed.len().min(STATUS_RESOURCES_MAX));
+        messages.push(ToController::Status {
+            resources: std::mem::replace(&mut changed, rest),
+            gone: gone.take().unwrap_or_default(),
+        });
+    }
+    messages.extend(state.outbox.take_applied());
+    messages.extend(synced);
+    messages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn caller(cluster: u128, node: u128, name: &str, epoch: u64) -> Caller {
+        Caller {
+            protocol_min: 1,
+            protocol_max: 1,
+            version: "test".into(),
+            identity: Identity {
+                cluster_id: Uuid::from_u128(cluster),
+                node_name: name.into(),
+                node_uuid: Uuid::from_u128(node),
+                epoch,
+            },
+        }
+    }
+
+    fn refusal(called: &Caller, resources: bool) -> Option<RefusalKind> {
+        let known = caller(1, 1, "alpha", 5).identity;
+        judge(called, Some(&known), resources).err().map(|(kind, _)| kind)
+    }
+
+    /// Who may give orders to a satellite that belongs to somebody.
+    #[test]
+    fn strangers_and_the_dethroned_are_refused() {
+        assert_eq!(refusal(&caller(1, 1, "alpha", 5), true), None);
+        assert_eq!(refusal(&caller(1, 1, "alpha", 4), true), Some(RefusalKind::OlderEpoch));
+        assert_eq!(refusal(&caller(2, 1, "alpha", 9), true), Some(RefusalKind::Identity));
+        assert_eq!(refusal(&caller(1, 2, "beta", 9), true), Some(RefusalKind::Identity));
+        assert_eq!(refusal(&caller(1, 2, "Alpha", 9), true), None, "registered again");
+        assert_eq!(refusal(&caller(2, 2, "beta", 1), false), None, "an empty one may move");
+        let mut newer = caller(1, 1, "alpha", 5);
+        newer.protocol_min = 2;
+        assert_eq!(refusal(&newer, true), Some(RefusalKind::Version));
+    }
+}

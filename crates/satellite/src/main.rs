@@ -1,0 +1,201 @@
+//! `linstor-satellite`: reads its configuration, listens for controllers, and runs until told to stop.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use linstor_host::RealHost;
+use linstor_net::tcp;
+use linstor_satellite::{Options, Satellite};
+use serde::Deserialize;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tracing_subscriber::EnvFilter;
+
+/// Port that controllers call.
+const PORT_DEFAULT: u16 = 3366;
+/// Connections that are served at the same time: one that counts, and some that are still being judged.
+const CONNECTIONS_MAX: usize = 16;
+
+/// Exit codes as LINSTOR has them.
+mod exit {
+    /// The command line is wrong.
+    pub(crate) const COMMAND_LINE: u8 = 1;
+    /// The configuration file is wrong.
+    pub(crate) const CONFIGURATION: u8 = 2;
+    /// The port cannot be listened on.
+    pub(crate) const NETWORK: u8 = 20;
+    /// Something that should not happen.
+    pub(crate) const CRITICAL: u8 = 70;
+}
+
+/// The node's side of a storage cluster.
+#[derive(Debug, Parser)]
+#[command(name = "linstor-satellite", version)]
+struct Arguments {
+    /// Directory of linstor_satellite.toml
+    #[arg(long, short, default_value = "/etc/linstor")]
+    config_directory: PathBuf,
+    /// Accepted for compatibility: logs go to standard error, for the journal
+    #[arg(long, short)]
+    logs: Option<PathBuf>,
+    /// Directory of the satellite's own state
+    #[arg(long, default_value = "/var/lib/linstor/satellite")]
+    state_directory: PathBuf,
+    /// Directory of DRBD's resource files
+    #[arg(long, default_value = "/var/lib/linstor.d")]
+    res_directory: PathBuf,
+    /// Address to listen on, instead of the configured one
+    #[arg(long)]
+    bind_address: Option<IpAddr>,
+    /// Port to listen on, instead of the configured one
+    #[arg(long)]
+    port: Option<u16>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Configuration {
+    netcom: Netcom,
+    logging: Logging,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Netcom {
+    bind_address: Option<IpAddr>,
+    port: Option<u16>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Logging {
+    level: Option<String>,
+}
+
+fn main() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let wrong = error.use_stderr();
+            // Nothing can be done about a closed terminal.
+            error.print().ok();
+            return ExitCode::from(if wrong { exit::COMMAND_LINE } else { 0 });
+        }
+    };
+    let configuration = match configuration(&arguments.config_directory) {
+        Ok(configuration) => configuration,
+        Err(why) => {
+            eprintln!("{why}");
+            return ExitCode::from(exit::CONFIGURATION);
+        }
+    };
+    start_log(configuration.logging.level.as_deref());
+    // One thread is enough: programs do the work, and a small satellite leaves the node to others.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "cannot start");
+            return ExitCode::from(exit::CRITICAL);
+        }
+    };
+    runtime.block_on(run(arguments, configuration))
+}
+
+fn configuration(directory: &Path) -> Result<Configuration, String> {
+    let path = directory.join("linstor_satellite.toml");
+    let text = match std::fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Configuration::default()),
+        Err(e) => return Err(format!("{}: {e}", path.display())),
+    };
+    toml::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn start_log(level: Option<&str>) {
+    // RUST_LOG is for developers and wins.
+    let filter = EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| EnvFilter::new(level.unwrap_or("info").to_ascii_lowercase()));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+}
+
+fn listen(arguments: &Arguments, netcom: &Netcom) -> Result<TcpListener, linstor_net::NetError> {
+    let port = arguments.port.or(netcom.port).unwrap_or(PORT_DEFAULT);
+    match arguments.bind_address.or(netcom.bind_address) {
+        Some(address) => tcp::listen(SocketAddr::new(address, port)),
+        None => tcp::listen_everywhere(port),
+    }
+}
+
+async fn run(arguments: Arguments, configuration: Configuration) -> ExitCode {
+    let listener = match listen(&arguments, &configuration.netcom) {
+        Ok(listener) => listener,
+        Err(error) => {
+            let reason = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(%error, reason, "cannot listen");
+            return ExitCode::from(exit::NETWORK);
+        }
+    };
+    let (mut terminate, mut interrupt) =
+        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::error!(%error, "cannot listen for signals");
+                return ExitCode::from(exit::CRITICAL);
+            }
+        };
+    let options = Options {
+        state_directory: arguments.state_directory,
+        res_directory: arguments.res_directory,
+        ..Options::default()
+    };
+    let satellite = Satellite::new(Arc::new(RealHost), options);
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+    tokio::select! {
+        biased;
+        // DRBD and all devices stay as they are: only their keeper goes.
+        _ = terminate.recv() => ExitCode::SUCCESS,
+        _ = interrupt.recv() => ExitCode::SUCCESS,
+        ended = satellite.run() => {
+            if let Err(failure) = ended {
+                tracing::error!(%failure, "cannot run");
+            }
+            ExitCode::from(exit::CRITICAL)
+        }
+        () = serve(&satellite, &listener) => ExitCode::from(exit::CRITICAL),
+    }
+}
+
+async fn serve(satellite: &Satellite, listener: &TcpListener) {
+    let mut connections: JoinSet<()> = JoinSet::new();
+    loop {
+        tokio::select! {
+            biased;
+            // A connection ended. Cancel-safe.
+            Some(_) = connections.join_next(), if !connections.is_empty() => {}
+            // Somebody calls. Cancel-safe.
+            accepted = tcp::accept(listener), if connections.len() < CONNECTIONS_MAX => match accepted {
+                Ok((stream, peer)) => {
+                    let satellite = satellite.clone();
+                    connections.spawn(async move {
+                        if let Err(error) = satellite.serve_connection(stream).await {
+                            tracing::info!(%peer, %error, "connection ended");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "cannot accept a connection");
+                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                }
+            },
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! What was last seen of storage: one look per volume group, dataset or tool serves everybody for a while.
+//!
+//! Own changes are entered when they succeeded, so that a hundred creations need no hundred looks. When a change
+//! failed nobody knows what is there, so that the next one looks again.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::failure::Result;
+use crate::machine::Machine;
+use crate::tools::lvm::VolumeGroup;
+use crate::tools::{losetup, lvm, zfs};
+
+/// Volumes and snapshots of a dataset by full name.
+pub type Dataset = BTreeMap<String, zfs::Entry>;
+/// Loop devices by backing file.
+pub type Loops = BTreeMap<String, String>;
+
+/// One observation. Its lock is held during the look, so that many who ask at once look once.
+struct Slot<T>(tokio::sync::Mutex<Option<(Instant, Arc<T>)>>);
+
+impl<T> Default for Slot<T> {
+    fn default() -> Self {
+        Slot(tokio::sync::Mutex::new(None))
+    }
+}
+
+impl<T: Clone> Slot<T> {
+    async fn get(
+        &self,
+        age_max: Duration,
+        look: impl Future<Output = Result<T>>,
+    ) -> Result<Arc<T>> {
+        let mut slot = self.0.lock().await;
+        if let Some((_, value)) = slot.as_ref().filter(|(seen, _)| seen.elapsed() < age_max) {
+            return Ok(Arc::clone(value));
+        }
+        *slot = None;
+        let value = Arc::new(look.await?);
+        *slot = Some((Instant::now(), Arc::clone(&value)));
+        Ok(value)
+    }
+
+    async fn change(&self, change: impl FnOnce(&mut T)) {
+        if let Some((_, value)) = &mut *self.0.lock().await {
+            change(Arc::make_mut(value));
+        }
+    }
+
+    async fn forget(&self) {
+        *self.0.lock().await = None;
+    }
+}
+
+/// All observations.
+pub struct Observations {
+    age_max: Duration,
+    groups: Mutex<BTreeMap<String, Arc<Slot<Option<VolumeGroup>>>>>,
+    datasets: Mutex<BTreeMap<String, Arc<Slot<Option<Dataset>>>>>,
+    loops: Slot<Loops>,
+}
+
+impl Observations {
+    /// Nothing was seen yet.
+    pub fn new(age_max: Duration) -> Self {
+        Observations {
+            age_max,
+            groups: Mutex::default(),
+            datasets: Mutex::default(),
+            loops: Slot::default(),
+        }
+    }
+
+    fn group(&self, vg: &str) -> Arc<Slot<Option<VolumeGroup>>> {
+        let mut groups = self.groups.lock().expect("no code panics while holding it");
+        Arc::clone(groups.entry(vg.to_owned()).or_default())
+    }
+
+    fn dataset(&self, name: &str) -> Arc<Slot<Option<Dataset>>> {
+        let mut sets = self.datasets.lock().expect("no code panics while holding it");
+        Arc::clone(sets.entry(name.to_owned()).or_default())
+    }
+
+    /// A volume group; `None` in it if it is not there.
+    pub async fn lvm(&self, machine: &Machine, vg: &str) -> Result<Arc<Option<VolumeGroup>>> {
+        let slot = self.group(vg);
+        slot.get(self.age_max, lvm::observe(machine, vg)).await
+    }
+
+    /// Enters an own change of a volume group.
+    pub async fn lvm_changed(&self, vg: &str, change: impl FnOnce(&mut VolumeGroup)) {
+        let changed = |group: &mut Option<VolumeGroup>| {
+            if let Some(group) = group {
+                change(group);
+            }
+        };
+        self.group(vg).change(changed).await;
+    }
+
+    /// Nobody knows what the volume group is like now.
+    pub async fn lvm_unknown(&self, vg: &str) {
+        self.group(vg).forget().await;
+    }
+
+    /// A dataset; `None` in it if it is not there.
+    pub async fn zfs(&self, machine: &Machine, dataset: &str) -> Result<Arc<Option<Dataset>>> {
+        let slot = self.dataset(dataset);
+        slot.get(self.age_max, zfs::list(machine, dataset)).await
+    }
+
+    /// Enters an own change of a dataset.
+    pub async fn zfs_changed(&self, dataset: &str, change: impl FnOnce(&mut Dataset)) {
+        let changed = |entries: &mut Option<Dataset>| {
+            if let Some(entries) = entries {
+                change(entries);
+            }
+        };
+        self.dataset(dataset).change(changed).await;
+    }
+
+    /// Nobody knows what the dataset is like now.
+    pub async fn zfs_unknown(&self, dataset: &str) {
+        self.dataset(dataset).forget().await;
+    }
+
+    /// All loop devices.
+    pub async fn loops(&self, machine: &Machine) -> Result<Arc<Loops>> {
+        self.loops.get(self.age_max, losetup::list(machine)).await
+    }
+
+    /// Enters an own change of the loop devices.
+    pub async fn loops_changed(&self, change: impl FnOnce(&mut Loops)) {
+        self.loops.change(change).await;
+    }
+
+    /// Nobody knows what the loop devices are like now.
+    pub async fn loops_unknown(&self) {
+        self.loops.forget().await;
+    }
+
+    /// Everything is looked at again.
+    pub async fn all_unknown(&self) {
+        let groups: Vec<_> = {
+            let groups = self.groups.lock().expect("no code panics while holding it");
+            groups.values().cloned().collect()
+        };
+        for slot in groups {
+            slot.forget().await;
+        }
+        let datasets: Vec<_> = {
+            let sets = self.datasets.lock().expect("no code panics while holding it");
+            sets.values().cloned().collect()
+        };
+        for slot in datasets {
+            slot.forget().await;
+        }
+        self.loops.forget().await;
+    }
+}

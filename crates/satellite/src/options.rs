@@ -1,0 +1,34 @@
+//! Where the satellite keeps its files, and how patient it is.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Settings of a satellite.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Own state: identity, epoch, specs.
+    pub state_directory: PathBuf,
+    /// Where `.res` files are written.
+    pub res_directory: PathBuf,
+    /// drbd-utils' own configuration directory; when it exists, it gets an include of our files, for people.
+    pub drbd_directory: PathBuf,
+    /// How often a resource that is as it should be is looked at again.
+    pub pass_interval: Duration,
+    /// How old an observation of a volume group, dataset or loop device may be to be used.
+    pub observation_age: Duration,
+    /// How often the space of the pools is looked at without a reason.
+    pub space_interval: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            state_directory: "/var/lib/linstor/satellite".into(),
+            res_directory: "/var/lib/linstor.d".into(),
+            drbd_directory: "/etc/drbd.d".into(),
+            pass_interval: Duration::from_secs(30),
+            observation_age: Duration::from_secs(10),
+            space_interval: Duration::from_secs(60),
+        }
+    }
+}

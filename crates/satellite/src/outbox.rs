@@ -1,0 +1,146 @@
+//! What is to be told to the controller. Newer words replace older ones, so that it never grows beyond the cluster,
+//! however slow the link is.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use linstor_wire::ToController;
+use linstor_wire::status::{Outcome, PoolStatus};
+use uuid::Uuid;
+
+/// Pings that may wait for their answer.
+const PONGS_MAX: usize = 64;
+
+/// An outcome on its way.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AppliedEntry {
+    /// Generation of the spec that was tried.
+    pub generation: u64,
+    /// The resource's identity.
+    pub uuid: Uuid,
+    /// How it went.
+    pub outcome: Outcome,
+}
+
+/// Everything that waits.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    pongs: VecDeque<u64>,
+    applied: BTreeMap<String, AppliedEntry>,
+    status: BTreeSet<String>,
+    gone: BTreeSet<String>,
+    space: Option<Vec<PoolStatus>>,
+    refreshed: VecDeque<u64>,
+    synced: Option<u64>,
+}
+
+impl Outbox {
+    /// A new connection begins: what was for the old one is of no use.
+    pub fn clear(&mut self) {
+        *self = Outbox::default();
+    }
+
+    /// A ping is to be answered.
+    pub fn pong(&mut self, id: u64) {
+        if self.pongs.len() == PONGS_MAX {
+            self.pongs.pop_front();
+        }
+        self.pongs.push_back(id);
+    }
+
+    /// An attempt ended.
+    pub fn applied(&mut self, name: &str, entry: AppliedEntry) {
+        self.applied.insert(name.to_owned(), entry);
+        self.status.insert(name.to_owned());
+    }
+
+    /// A resource's status may have changed.
+    pub fn status(&mut self, name: &str) {
+        self.status.insert(name.to_owned());
+    }
+
+    /// A resource is no longer there.
+    pub fn gone(&mut self, name: &str) {
+        self.status.remove(name);
+        self.gone.insert(name.to_owned());
+    }
+
+    /// The pools were looked at; `refresh` if that was asked for.
+    pub fn space(&mut self, pools: Vec<PoolStatus>, refresh: Option<u64>) {
+        self.space = Some(pools);
+        if let Some(id) = refresh {
+            if self.refreshed.len() == PONGS_MAX {
+                self.refreshed.pop_front();
+            }
+            self.refreshed.push_back(id);
+        }
+    }
+
+    /// A full sync was taken over.
+    pub fn synced(&mut self, generation: u64) {
+        self.synced = Some(generation);
+    }
+
+    /// Answers to pings, which never wait for anything.
+    pub fn take_pongs(&mut self) -> Vec<ToController> {
+        let pong = |id| ToController::Pong { id };
+        self.pongs.drain(..).map(pong).collect()
+    }
+
+    /// Names whose status is to be told, and names that are gone. Without `all`, only those whose outcome is waiting
+    /// to be told: their status goes before it.
+    pub fn take_status(&mut self, all: bool) -> (Vec<String>, Vec<String>) {
+        let told: Vec<String> = if all {
+            std::mem::take(&mut self.status).into_iter().collect()
+        } else {
+            let waiting = self.applied.keys().filter(|n| self.status.contains(*n));
+            waiting.cloned().collect()
+        };
+        for name in &told {
+            self.status.remove(name);
+        }
+        let gone = std::mem::take(&mut self.gone).into_iter().collect();
+        (told, gone)
+    }
+
+    /// Whether a status waits.
+    pub fn has_status(&self) -> bool {
+        !self.status.is_empty()
+    }
+
+    /// Outcomes.
+    pub fn take_applied(&mut self) -> Vec<ToController> {
+        std::mem::take(&mut self.applied)
+            .into_iter()
+            .map(|(resource, entry)| ToController::Applied {
+                generation: entry.generation,
+                resource,
+                uuid: entry.uuid,
+                outcome: entry.outcome,
+            })
+            .collect()
+    }
+
+    /// The pools, once per refresh that was asked for, or once.
+    pub fn take_space(&mut self) -> Vec<ToController> {
+        let Some(pools) = self.space.take() else {
+            return Vec::new();
+        };
+        let mut asked: Vec<Option<u64>> = self.refreshed.drain(..).map(Some).collect();
+        if asked.is_empty() {
+            asked.push(None);
+        }
+        asked
+            .into_iter()
+            .map(|refresh| ToController::Space {
+                refresh,
+                pools: pools.clone(),
+            })
+            .collect()
+    }
+
+    /// The end of a full sync.
+    pub fn take_synced(&mut self) -> Option<ToController> {
+        let generation = self.synced.take()?;
+        Some(ToController::Synced { generation })
+    }
+}

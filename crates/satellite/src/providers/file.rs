@@ -1,0 +1,210 @@
+//! FILE and FILE_THIN: files behind loop devices, marked by a small file beside them.
+
+use std::path::{Path, PathBuf};
+
+use linstor_api::code;
+
+use super::{
+    Backing, Owner, Presence, Space, Storage, Wanted, absent, appearance_limit, foreign, no_room,
+};
+use crate::failure::{Failure, Result};
+use crate::observation::Loops;
+use crate::tools::{files, losetup};
+
+/// Files are multiples of this, as pages are.
+const GRANULARITY_KIB: u64 = 4;
+/// What the name of the marking file ends with.
+const OWNER_SUFFIX: &str = ".owner";
+/// What the name of a volume's file ends with.
+const FILE_SUFFIX: &str = ".img";
+
+fn file_path(directory: &str, name: &str) -> String {
+    format!("{directory}/{name}{FILE_SUFFIX}")
+}
+
+fn owner_path(file: &str) -> PathBuf {
+    PathBuf::from(format!("{file}{OWNER_SUFFIX}"))
+}
+
+/// See [`super::look`].
+pub async fn look(
+    storage: Storage<'_>,
+    directory: &str,
+    name: &str,
+    owner: Owner,
+) -> Result<Presence> {
+    let file = file_path(directory, name);
+    let Some(usage) = files::usage(storage.machine, &file).await? else {
+        return Ok(match files::space(storage.machine, directory).await? {
+            Some(_) => Presence::Absent,
+            None => Presence::PoolAbsent,
+        });
+    };
+    check_owner(storage, &file, owner).await?;
+    let loops = storage.observations.loops(storage.machine).await?;
+    Ok(Presence::Present(Backing {
+        path: loops.get(&file).cloned().unwrap_or_default(),
+        size_kib: usage.size_kib,
+        allocated_kib: Some(usage.allocated_kib),
+    }))
+}
+
+/// See [`super::ensure`].
+pub async fn ensure(
+    storage: Storage<'_>,
+    directory: &str,
+    sparse: bool,
+    wanted: &Wanted<'_>,
+) -> Result<Backing> {
+    let file = file_path(directory, wanted.name);
+    let mut found = match look(storage, directory, wanted.name, wanted.owner).await? {
+        Presence::Present(found) if found.size_kib >= wanted.size_kib => found,
+        Presence::Present(_) => grow(storage, &file, sparse, wanted).await?,
+        Presence::Absent | Presence::PoolAbsent => {
+            create(storage, directory, &file, sparse, wanted).await?
+        }
+    };
+    let host = storage.machine.host();
+    if found.path.is_empty() {
+        found.path = attach(storage, &file).await?;
+        let limit = appearance_limit(wanted.props);
+        host.wait_for_device(Path::new(&found.path), limit).await?;
+    }
+    let bytes = host.block_device_size(Path::new(&found.path)).await?;
+    if bytes.is_some_and(|bytes| bytes / 1024 < wanted.size_kib) {
+        losetup::refresh(storage.machine, &found.path).await?;
+    }
+    Ok(found)
+}
+
+async fn attach(storage: Storage<'_>, file: &str) -> Result<String> {
+    let _turn = storage.machine.lock("losetup").await;
+    let attached = losetup::attach(storage.machine, file).await;
+    let Ok(device) = &attached else {
+        storage.observations.loops_unknown().await;
+        return attached;
+    };
+    let (file, path) = (file.to_owned(), device.clone());
+    let entered = |loops: &mut Loops| {
+        loops.insert(file, path);
+    };
+    storage.observations.loops_changed(entered).await;
+    attached
+}
+
+async fn create(
+    storage: Storage<'_>,
+    directory: &str,
+    file: &str,
+    sparse: bool,
+    wanted: &Wanted<'_>,
+) -> Result<Backing> {
+    if files::space(storage.machine, directory).await?.is_none() {
+        return Err(absent(&format!("Directory '{directory}'")));
+    }
+    let mark = wanted.owner.value();
+    let host = storage.machine.host();
+    host.write_atomic(&owner_path(file), mark.as_bytes(), 0o600).await?;
+    set_size(storage, file, sparse, wanted)
+        .await
+        .map_err(|f| no_room(f, &format!("File '{file}' cannot be created.")))?;
+    after_change(storage, file, wanted).await
+}
+
+async fn grow(
+    storage: Storage<'_>,
+    file: &str,
+    sparse: bool,
+    wanted: &Wanted<'_>,
+) -> Result<Backing> {
+    set_size(storage, file, sparse, wanted)
+        .await
+        .map_err(|f| no_room(f, &format!("File '{file}' cannot be grown.")))?;
+    after_change(storage, file, wanted).await
+}
+
+async fn set_size(
+    storage: Storage<'_>,
+    file: &str,
+    sparse: bool,
+    wanted: &Wanted<'_>,
+) -> Result<()> {
+    if sparse {
+        files::extend(storage.machine, file, wanted.size_kib).await
+    } else {
+        files::allocate(storage.machine, file, wanted.size_kib).await
+    }
+}
+
+async fn after_change(storage: Storage<'_>, file: &str, wanted: &Wanted<'_>) -> Result<Backing> {
+    let loops = storage.observations.loops(storage.machine).await?;
+    let path = loops.get(file).cloned().unwrap_or_default();
+    let usage = files::usage(storage.machine, file).await?;
+    Ok(Backing {
+        path,
+        size_kib: usage.map_or(wanted.size_kib, |u| u.size_kib),
+        allocated_kib: usage.map(|u| u.allocated_kib),
+    })
+}
+
+/// See [`super::destroy`].
+pub async fn destroy(
+    storage: Storage<'_>,
+    directory: &str,
+    name: &str,
+    owner: Owner,
+) -> Result<()> {
+    let file = file_path(directory, name);
+    let host = storage.machine.host();
+    if let Presence::Present(found) = look(storage, directory, name, owner).await? {
+        if !found.path.is_empty() {
+            let _turn = storage.machine.lock("losetup").await;
+            let detached = losetup::detach(storage.machine, &found.path).await;
+            storage.observations.loops_unknown().await;
+            detached.map_err(|f| {
+                f.context(
+                    code::FAIL_UNKNOWN_ERROR,
+                    format!("Loop device '{}' cannot be removed.", found.path),
+                )
+            })?;
+        }
+        host.remove_file(Path::new(&file)).await?;
+    }
+    // The mark goes last: a file without it would never be touched again.
+    if mark(storage, &file).await? == Some(owner.value()) {
+        host.remove_file(&owner_path(&file)).await?;
+    }
+    Ok(())
+}
+
+/// See [`super::space`].
+pub async fn space(storage: Storage<'_>, directory: &str) -> Result<Space> {
+    let seen = files::space(storage.machine, directory).await?;
+    let (total, free) = seen.ok_or_else(|| absent(&format!("Directory '{directory}'")))?;
+    Ok(Space {
+        free_kib: Some(free),
+        total_kib: Some(total),
+        granularity_kib: Some(GRANULARITY_KIB),
+    })
+}
+
+async fn mark(storage: Storage<'_>, file: &str) -> Result<Option<String>> {
+    match storage.machine.host().read(&owner_path(file)).await {
+        Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned())),
+        Err(e) if e.is_not_found() => Ok(None),
+        Err(e) => Err(e.into()),
+    }
+}
+
+async fn check_owner(storage: Storage<'_>, file: &str, owner: Owner) -> Result<()> {
+    let value = owner.value();
+    let found = mark(storage, file).await?;
+    if found.as_deref() == Some(value.as_str()) {
+        return Ok(());
+    }
+    let adopt = format!(
+        "If its content is not needed, remove it with 'rm {file}'; \
+         if it is this resource's, write '{value}' into '{file}{OWNER_SUFFIX}'."
+    );
+    Err(foreign(&format!("File '{file}'"), found.as_deref(), adopt))
+}

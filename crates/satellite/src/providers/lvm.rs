@@ -1,0 +1,259 @@
+//! LVM and LVM_THIN: logical volumes, marked with a tag.
+
+use std::path::Path;
+
+use linstor_api::code;
+
+use super::{
+    Backing, Owner, Presence, Space, Storage, Wanted, absent, appearance_limit, extra_options,
+    foreign, no_room,
+};
+use crate::failure::{Failure, Result};
+use crate::tools::filesystem;
+use crate::tools::lvm::{Change, LVCREATE_RESERVED, LogicalVolume, NewVolume, VolumeGroup};
+
+/// What our tags begin with.
+const TAG_PREFIX: &str = "linstor-rs.";
+
+/// See [`super::look`].
+pub async fn look(storage: Storage<'_>, vg: &str, name: &str, owner: Owner) -> Result<Presence> {
+    let group = storage.observations.lvm(storage.machine, vg).await?;
+    let Some(group) = group.as_ref() else {
+        return Ok(Presence::PoolAbsent);
+    };
+    let Some(volume) = group.volumes.get(name) else {
+        return Ok(Presence::Absent);
+    };
+    check_owner(vg, name, volume, owner)?;
+    Ok(Presence::Present(backing(volume)))
+}
+
+/// See [`super::ensure`].
+pub async fn ensure(
+    storage: Storage<'_>,
+    vg: &str,
+    thin_pool: Option<&str>,
+    wanted: &Wanted<'_>,
+) -> Result<Backing> {
+    if let Some(found) = as_wanted(storage, vg, wanted).await? {
+        return Ok(found);
+    }
+    let _turn = storage.machine.lock(&format!("lvm/{vg}")).await;
+    let group = storage.observations.lvm(storage.machine, vg).await?;
+    let group = group
+        .as_ref()
+        .as_ref()
+        .ok_or_else(|| absent(&format!("Volume group '{vg}'")))?;
+    let change = Change::of(storage.machine, vg, group);
+    let done = bring_about(storage, vg, thin_pool, wanted, group, &change).await;
+    if done.is_err() {
+        storage.observations.lvm_unknown(vg).await;
+    }
+    done
+}
+
+/// The volume, if nothing has to be done.
+async fn as_wanted(storage: Storage<'_>, vg: &str, wanted: &Wanted<'_>) -> Result<Option<Backing>> {
+    let group = storage.observations.lvm(storage.machine, vg).await?;
+    let Some(volume) = group.as_ref().as_ref().and_then(|g| g.volumes.get(wanted.name)) else {
+        return Ok(None);
+    };
+    check_owner(vg, wanted.name, volume, wanted.owner)?;
+    let ready = volume.is_active() && volume.size_kib >= wanted.size_kib && !wanted.is_new;
+    Ok(ready.then(|| backing(volume)))
+}
+
+async fn bring_about(
+    storage: Storage<'_>,
+    vg: &str,
+    thin_pool: Option<&str>,
+    wanted: &Wanted<'_>,
+    group: &VolumeGroup,
+    change: &Change<'_>,
+) -> Result<Backing> {
+    let what = format!("Logical volume '{vg}/{}'", wanted.name);
+    let path = format!("/dev/{vg}/{}", wanted.name);
+    match group.volumes.get(wanted.name) {
+        None => create(vg, thin_pool, wanted, group, change)
+            .await
+            .map_err(|f| no_room(f, &format!("{what} cannot be created.")))?,
+        Some(volume) => {
+            check_owner(vg, wanted.name, volume, wanted.owner)?;
+            if volume.size_kib < wanted.size_kib {
+                let resized = change.resize(wanted.name, wanted.size_kib).await;
+                resized.map_err(|f| no_room(f, &format!("{what} cannot be grown.")))?;
+            }
+            if !volume.is_active() {
+                change.activate(wanted.name).await?;
+            }
+        }
+    }
+    let limit = appearance_limit(wanted.props);
+    let bytes = storage.machine.host().wait_for_device(Path::new(&path), limit).await?;
+    if wanted.is_new && thin_pool.is_none() {
+        // Whatever was on these extents before must not be taken for a file system or for DRBD's metadata.
+        filesystem::wipe(storage.machine, &path).await?;
+    }
+    let seen = LogicalVolume {
+        path,
+        size_kib: bytes / 1024,
+        pool: thin_pool.map(str::to_owned),
+        data_percent: thin_pool.map(|_| 0.0),
+        metadata_percent: None,
+        attr: "-wi-a-----".to_owned(),
+        chunk_kib: 0,
+        tags: [wanted.owner.tag()].into(),
+    };
+    let found = backing(&seen);
+    let name = wanted.name.to_owned();
+    let entered = |group: &mut VolumeGroup| {
+        group.volumes.insert(name, seen);
+    };
+    storage.observations.lvm_changed(vg, entered).await;
+    Ok(found)
+}
+
+async fn create(
+    vg: &str,
+    thin_pool: Option<&str>,
+    wanted: &Wanted<'_>,
+    group: &VolumeGroup,
+    change: &Change<'_>,
+) -> Result<()> {
+    if let Some(pool) = thin_pool {
+        let found = group.volumes.get(pool).filter(|v| v.is_thin_pool());
+        let found = found.ok_or_else(|| absent(&format!("Thin pool '{vg}/{pool}'")))?;
+        if !found.zeroes() {
+            // Replicas that were never synchronised must read the same where only one of them was written.
+            change.zero_new_chunks(pool).await?;
+        }
+    }
+    let tag = wanted.owner.tag();
+    let segment_type = wanted.props.get("StorDriver/LvcreateType");
+    if let Some(word) = segment_type {
+        check_segment_type(word)?;
+    }
+    let new = NewVolume {
+        name: wanted.name,
+        size_kib: wanted.size_kib,
+        thin_pool,
+        tag: &tag,
+        segment_type: segment_type.map(String::as_str),
+        options: extra_options(wanted.props, "StorDriver/LvcreateOptions", LVCREATE_RESERVED)?,
+    };
+    change.create(&new).await
+}
+
+fn check_segment_type(word: &str) -> Result<()> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if !word.is_empty() && word.len() <= 32 && word.chars().all(plain) {
+        return Ok(());
+    }
+    Err(Failure::new(
+        code::FAIL_INVLD_PROP,
+        "Property 'StorDriver/LvcreateType' cannot be used.",
+    )
+    .cause(format!("'{}' is not a segment type.", word.escape_debug())))
+}
+
+/// See [`super::destroy`].
+pub async fn destroy(
+    storage: Storage<'_>,
+    vg: &str,
+    thin: bool,
+    name: &str,
+    owner: Owner,
+) -> Result<()> {
+    let machine = storage.machine;
+    if !matches!(look(storage, vg, name, owner).await?, Presence::Present(_)) {
+        return Ok(());
+    }
+    let _turn = machine.lock(&format!("lvm/{vg}")).await;
+    let group = storage.observations.lvm(machine, vg).await?;
+    let Some(group) = group.as_ref() else {
+        return Ok(());
+    };
+    let Some(volume) = group.volumes.get(name) else {
+        return Ok(());
+    };
+    check_owner(vg, name, volume, owner)?;
+    if !thin && volume.is_active() {
+        // A dead disk must not keep its volumes alive: what cannot be wiped is removed all the same, and lvremove
+        // refuses a volume that is in use.
+        if let Err(failure) = filesystem::wipe(machine, &volume.path).await {
+            tracing::warn!(%failure, vg, name, "remove a volume without wiping it");
+        }
+    }
+    let removed = Change::of(machine, vg, group).remove(name).await;
+    if removed.is_err() {
+        storage.observations.lvm_unknown(vg).await;
+    }
+    removed.map_err(|f| {
+        f.context(
+            code::FAIL_UNKNOWN_ERROR,
+            format!("Logical volume '{vg}/{name}' cannot be removed."),
+        )
+    })?;
+    let entered = |group: &mut VolumeGroup| {
+        group.volumes.remove(name);
+    };
+    storage.observations.lvm_changed(vg, entered).await;
+    Ok(())
+}
+
+/// See [`super::space`].
+pub async fn space(storage: Storage<'_>, vg: &str, thin_pool: Option<&str>) -> Result<Space> {
+    let group = storage.observations.lvm(storage.machine, vg).await?;
+    let group = group
+        .as_ref()
+        .as_ref()
+        .ok_or_else(|| absent(&format!("Volume group '{vg}'")))?;
+    let Some(pool) = thin_pool else {
+        return Ok(Space {
+            free_kib: Some(group.free_kib),
+            total_kib: Some(group.size_kib),
+            granularity_kib: Some(group.extent_kib),
+        });
+    };
+    let volume = group.volumes.get(pool).filter(|v| v.is_thin_pool());
+    let volume = volume.ok_or_else(|| absent(&format!("Thin pool '{vg}/{pool}'")))?;
+    let used = volume.data_percent.unwrap_or(0.0).clamp(0.0, 100.0);
+    let free = volume.size_kib as f64 * (100.0 - used) / 100.0;
+    Ok(Space {
+        free_kib: Some(free as u64),
+        total_kib: Some(volume.size_kib),
+        // Volumes of a thin pool, too, are whole extents.
+        granularity_kib: Some(group.extent_kib),
+    })
+}
+
+fn backing(volume: &LogicalVolume) -> Backing {
+    let allocated_kib = match (&volume.pool, volume.data_percent) {
+        (None, _) => Some(volume.size_kib),
+        (Some(_), percent) => {
+            percent.map(|p| (volume.size_kib as f64 * p.clamp(0.0, 100.0) / 100.0) as u64)
+        }
+    };
+    Backing {
+        path: volume.path.clone(),
+        size_kib: volume.size_kib,
+        allocated_kib,
+    }
+}
+
+fn check_owner(vg: &str, name: &str, volume: &LogicalVolume, owner: Owner) -> Result<()> {
+    let tag = owner.tag();
+    if volume.tags.contains(&tag) {
+        return Ok(());
+    }
+    let other = volume.tags.iter().find(|t| t.starts_with(TAG_PREFIX));
+    let adopt = format!(
+        "If its content is not needed, remove it with 'lvremove {vg}/{name}'; \
+         if it is this resource's, mark it with 'lvchange --addtag {tag} {vg}/{name}'."
+    );
+    Err(foreign(
+        &format!("Logical volume '{vg}/{name}'"),
+        other.map(String::as_str),
+        adopt,
+    ))
+}

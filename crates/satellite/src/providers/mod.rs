@@ -1,0 +1,227 @@
+//! Providers: one kind of storage pool each. They know volumes by name and owner, and nothing of layers above.
+//!
+//! Every provider does the same four things: look at a volume, make sure that it exists and is large enough, destroy
+//! it, and tell the space of its pool. A volume is ours if it carries our mark; a volume of the right name without it
+//! is never used, never changed and never destroyed.
+
+pub mod file;
+pub mod lvm;
+pub mod zfs;
+
+use linstor_api::code;
+use linstor_wire::spec::Props;
+use uuid::Uuid;
+
+use crate::check::PoolPlace;
+use crate::failure::{Failure, Result};
+use crate::machine::Machine;
+use crate::observation::Observations;
+use crate::tools::words;
+
+/// How long a new device may take to appear, in milliseconds.
+const WAIT_MS_DEFAULT: u64 = 5000;
+/// The longest that may be configured, in milliseconds.
+const WAIT_MS_MAX: u64 = 120_000;
+
+/// What providers work with.
+#[derive(Clone, Copy)]
+pub struct Storage<'a> {
+    /// The machine.
+    pub machine: &'a Machine,
+    /// What was last seen of it.
+    pub observations: &'a Observations,
+}
+
+/// Whose a volume is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Owner {
+    /// The cluster.
+    pub cluster: Uuid,
+    /// The resource on this node.
+    pub resource: Uuid,
+}
+
+impl Owner {
+    /// The mark as an LVM tag.
+    pub fn tag(&self) -> String {
+        format!("linstor-rs.{}.{}", self.cluster, self.resource)
+    }
+
+    /// The mark as a value of a ZFS property or a file beside the volume.
+    pub fn value(&self) -> String {
+        format!("{}/{}", self.cluster, self.resource)
+    }
+}
+
+/// A volume that should be there.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Its name in the pool.
+    pub name: &'a str,
+    /// Its size.
+    pub size_kib: u64,
+    /// Whose it is.
+    pub owner: Owner,
+    /// Properties of the storage driver.
+    pub props: &'a Props,
+    /// It has been begun and holds nothing that is worth keeping.
+    pub is_new: bool,
+}
+
+/// A volume that is there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backing {
+    /// Its device.
+    pub path: String,
+    /// Its size.
+    pub size_kib: u64,
+    /// What it takes in the pool, if that can be told.
+    pub allocated_kib: Option<u64>,
+}
+
+/// What looking for a volume came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Presence {
+    /// Not even its pool is there, so that nothing can be said of the volume.
+    PoolAbsent,
+    /// There is none.
+    Absent,
+    /// It is there.
+    Present(Backing),
+}
+
+/// The space of a pool.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Space {
+    /// Free KiB.
+    pub free_kib: Option<u64>,
+    /// Total KiB.
+    pub total_kib: Option<u64>,
+    /// Volumes are multiples of this many KiB.
+    pub granularity_kib: Option<u64>,
+}
+
+/// Looks for a volume. One that is not ours is a failure.
+pub async fn look(
+    storage: Storage<'_>,
+    place: &PoolPlace,
+    name: &str,
+    owner: Owner,
+) -> Result<Presence> {
+    match place {
+        PoolPlace::Diskless => Ok(Presence::Absent),
+        PoolPlace::Lvm { vg } => lvm::look(storage, vg, name, owner).await,
+        PoolPlace::LvmThin { vg, .. } => lvm::look(storage, vg, name, owner).await,
+        PoolPlace::Zfs { dataset, .. } => zfs::look(storage, dataset, name, owner).await,
+        PoolPlace::File { directory, .. } => file::look(storage, directory, name, owner).await,
+    }
+}
+
+/// Makes sure that a volume exists, has its device, and is large enough.
+pub async fn ensure(
+    storage: Storage<'_>,
+    place: &PoolPlace,
+    wanted: &Wanted<'_>,
+) -> Result<Backing> {
+    match place {
+        PoolPlace::Diskless => Err(Failure::new(
+            code::FAIL_INVLD_STOR_DRIVER,
+            format!("'{}' cannot be stored in a diskless pool.", wanted.name),
+        )),
+        PoolPlace::Lvm { vg } => lvm::ensure(storage, vg, None, wanted).await,
+        PoolPlace::LvmThin { vg, pool } => lvm::ensure(storage, vg, Some(pool), wanted).await,
+        PoolPlace::Zfs { dataset, sparse } => {
+            zfs::ensure(storage, dataset, *sparse, wanted).await
+        }
+        PoolPlace::File { directory, sparse } => {
+            file::ensure(storage, directory, *sparse, wanted).await
+        }
+    }
+}
+
+/// Destroys a volume of ours. One that is not there, and one whose pool is not there, is destroyed already.
+pub async fn destroy(
+    storage: Storage<'_>,
+    place: &PoolPlace,
+    name: &str,
+    owner: Owner,
+) -> Result<()> {
+    match place {
+        PoolPlace::Diskless => Ok(()),
+        PoolPlace::Lvm { vg } => lvm::destroy(storage, vg, false, name, owner).await,
+        PoolPlace::LvmThin { vg, .. } => lvm::destroy(storage, vg, true, name, owner).await,
+        PoolPlace::Zfs { dataset, .. } => zfs::destroy(storage, dataset, name, owner).await,
+        PoolPlace::File { directory, .. } => file::destroy(storage, directory, name, owner).await,
+    }
+}
+
+/// Tells the space of a pool. A pool that cannot be used is a failure that says why.
+pub async fn space(storage: Storage<'_>, place: &PoolPlace, props: &Props) -> Result<Space> {
+    match place {
+        PoolPlace::Diskless => Ok(Space::default()),
+        PoolPlace::Lvm { vg } => lvm::space(storage, vg, None).await,
+        PoolPlace::LvmThin { vg, pool } => lvm::space(storage, vg, Some(pool)).await,
+        PoolPlace::Zfs { dataset, .. } => zfs::space(storage, dataset, props).await,
+        PoolPlace::File { directory, .. } => file::space(storage, directory).await,
+    }
+}
+
+/// What is said when a volume of the right name is not ours.
+fn foreign(what: &str, mark: Option<&str>, adopt: String) -> Failure {
+    let cause = match mark {
+        Some(mark) => format!("It carries the mark '{mark}', which is another resource's."),
+        None => "It carries no mark of this cluster, so that it may be anybody's.".to_owned(),
+    };
+    Failure::new(
+        code::FAIL_INVLD_STOR_DRIVER,
+        format!("{what} exists, but does not belong to this resource; it was left alone."),
+    )
+    .cause(cause)
+    .correction(adopt)
+}
+
+/// What is said when a pool is not there.
+fn absent(what: &str) -> Failure {
+    Failure::new(
+        code::FAIL_STOR_POOL_CONFIGURATION_ERROR,
+        format!("{what} does not exist on this node."),
+    )
+    .cause("It was removed or renamed, or the disks that it is on are missing.")
+    .correction("Bring it back, or delete the storage pool.")
+}
+
+/// A failure to create or grow a volume, with the code of its reason.
+fn no_room(failure: Failure, what: &str) -> Failure {
+    let text = failure.to_string().to_ascii_lowercase();
+    let full = ["insufficient free space", "out of space", "no space left", "not enough free space"];
+    let ret_code = if full.iter().any(|words| text.contains(words)) {
+        code::FAIL_NOT_ENOUGH_FREE_SPACE
+    } else {
+        code::FAIL_UNKNOWN_ERROR
+    };
+    failure.context(ret_code, what)
+}
+
+/// Options of a property for a program.
+fn extra_options(props: &Props, key: &str, reserved: &[&str]) -> Result<Vec<String>> {
+    let Some(line) = props.get(key) else {
+        return Ok(Vec::new());
+    };
+    words::options(line, reserved).map_err(|why| {
+        Failure::new(
+            code::FAIL_INVLD_PROP,
+            format!("Property '{key}' cannot be used."),
+        )
+        .cause(format!("Of '{}', {why}.", line.escape_debug()))
+        .correction(format!("Change property '{key}'."))
+    })
+}
+
+/// How long a new device may take to appear.
+fn appearance_limit(props: &Props) -> std::time::Duration {
+    let ms = props
+        .get("StorDriver/WaitTimeoutAfterCreate")
+        .and_then(|ms| ms.parse().ok())
+        .unwrap_or(WAIT_MS_DEFAULT);
+    std::time::Duration::from_millis(ms.min(WAIT_MS_MAX))
+}

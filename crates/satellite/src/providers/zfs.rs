@@ -1,0 +1,198 @@
+//! ZFS and ZFS_THIN: volumes, marked with a user property.
+
+use std::path::Path;
+
+use linstor_api::code;
+use linstor_wire::spec::Props;
+
+use super::{
+    Backing, Owner, Presence, Space, Storage, Wanted, absent, appearance_limit, extra_options,
+    foreign, no_room,
+};
+use crate::failure::{Failure, Result};
+use crate::observation::Dataset;
+use crate::tools::zfs::{self, Entry};
+
+/// Which property has further options of `zfs create`.
+const OPTIONS_KEY: &str = "StorDriver/ZfscreateOptions";
+
+/// See [`super::look`].
+pub async fn look(
+    storage: Storage<'_>,
+    dataset: &str,
+    name: &str,
+    owner: Owner,
+) -> Result<Presence> {
+    let entries = storage.observations.zfs(storage.machine, dataset).await?;
+    let full = format!("{dataset}/{name}");
+    let Some(entries) = entries.as_ref() else {
+        return Ok(Presence::PoolAbsent);
+    };
+    let Some(entry) = entries.get(&full) else {
+        return Ok(Presence::Absent);
+    };
+    check_owner(&full, entry, owner)?;
+    Ok(Presence::Present(backing(&full, entry)))
+}
+
+/// See [`super::ensure`].
+pub async fn ensure(
+    storage: Storage<'_>,
+    dataset: &str,
+    sparse: bool,
+    wanted: &Wanted<'_>,
+) -> Result<Backing> {
+    match look(storage, dataset, wanted.name, wanted.owner).await? {
+        Presence::Present(found) if found.size_kib >= wanted.size_kib => return Ok(found),
+        Presence::Present(_) | Presence::Absent | Presence::PoolAbsent => {}
+    }
+    let _turn = storage.machine.lock(&format!("zfs/{dataset}")).await;
+    let done = bring_about(storage, dataset, sparse, wanted).await;
+    if done.is_err() {
+        storage.observations.zfs_unknown(dataset).await;
+    }
+    done
+}
+
+async fn bring_about(
+    storage: Storage<'_>,
+    dataset: &str,
+    sparse: bool,
+    wanted: &Wanted<'_>,
+) -> Result<Backing> {
+    let machine = storage.machine;
+    let entries = storage.observations.zfs(machine, dataset).await?;
+    let entries = entries
+        .as_ref()
+        .as_ref()
+        .ok_or_else(|| absent(&format!("ZFS dataset '{dataset}'")))?;
+    let full = format!("{dataset}/{}", wanted.name);
+    let mut entry = match entries.get(&full) {
+        None => {
+            let options = extra_options(wanted.props, OPTIONS_KEY, zfs::CREATE_RESERVED)?;
+            let owner = wanted.owner.value();
+            zfs::create(machine, &full, wanted.size_kib, sparse, &owner, &options)
+                .await
+                .map_err(|f| no_room(f, &format!("ZFS volume '{full}' cannot be created.")))?;
+            Entry {
+                used_kib: if sparse { 0 } else { wanted.size_kib },
+                owner: Some(owner),
+                ..Entry::default()
+            }
+        }
+        Some(entry) => {
+            check_owner(&full, entry, wanted.owner)?;
+            if entry.size_kib < wanted.size_kib {
+                let resized = zfs::resize(machine, &full, wanted.size_kib).await;
+                resized.map_err(|f| no_room(f, &format!("ZFS volume '{full}' cannot be grown.")))?;
+            }
+            entry.clone()
+        }
+    };
+    let device = device(&full);
+    let limit = appearance_limit(wanted.props);
+    let bytes = machine.host().wait_for_device(Path::new(&device), limit).await?;
+    // The device of a grown volume takes a moment to show its new size.
+    entry.size_kib = wanted.size_kib.max(bytes / 1024);
+    let found = backing(&full, &entry);
+    let entered = |entries: &mut Dataset| {
+        entries.insert(full, entry);
+    };
+    storage.observations.zfs_changed(dataset, entered).await;
+    Ok(found)
+}
+
+/// See [`super::destroy`].
+pub async fn destroy(
+    storage: Storage<'_>,
+    dataset: &str,
+    name: &str,
+    owner: Owner,
+) -> Result<()> {
+    if !matches!(look(storage, dataset, name, owner).await?, Presence::Present(_)) {
+        return Ok(());
+    }
+    let full = format!("{dataset}/{name}");
+    let _turn = storage.machine.lock(&format!("zfs/{dataset}")).await;
+    let entries = storage.observations.zfs(storage.machine, dataset).await?;
+    let Some(entries) = entries.as_ref() else {
+        return Ok(());
+    };
+    let Some(entry) = entries.get(&full) else {
+        return Ok(());
+    };
+    check_owner(&full, entry, owner)?;
+    let below = format!("{full}@");
+    if let Some(snapshot) = entries.keys().find(|k| k.starts_with(&below)) {
+        return Err(Failure::new(
+            code::FAIL_EXISTS_SNAPSHOT,
+            format!("ZFS volume '{full}' cannot be destroyed."),
+        )
+        .cause(format!("Snapshot '{snapshot}' depends on it."))
+        .correction("Delete the snapshots first."));
+    }
+    let destroyed = zfs::destroy(storage.machine, &full).await;
+    if destroyed.is_err() {
+        storage.observations.zfs_unknown(dataset).await;
+    }
+    destroyed.map_err(|f| {
+        f.context(
+            code::FAIL_UNKNOWN_ERROR,
+            format!("ZFS volume '{full}' cannot be destroyed."),
+        )
+    })?;
+    let entered = |entries: &mut Dataset| {
+        entries.remove(&full);
+    };
+    storage.observations.zfs_changed(dataset, entered).await;
+    Ok(())
+}
+
+/// See [`super::space`].
+pub async fn space(storage: Storage<'_>, dataset: &str, props: &Props) -> Result<Space> {
+    let machine = storage.machine;
+    let absent = || absent(&format!("ZFS dataset '{dataset}'"));
+    let seen = zfs::space(machine, dataset).await?.ok_or_else(absent)?;
+    let total_kib = if seen.quota_kib > 0 {
+        seen.quota_kib
+    } else {
+        let pool = dataset.split('/').next().unwrap_or(dataset);
+        zfs::pool_size(machine, pool).await?.ok_or_else(absent)?
+    };
+    let options = extra_options(props, OPTIONS_KEY, zfs::CREATE_RESERVED)?;
+    let granularity_kib = zfs::default_block_kib(machine, dataset, &options).await;
+    Ok(Space {
+        free_kib: Some(seen.available_kib),
+        total_kib: Some(total_kib),
+        granularity_kib: granularity_kib.unwrap_or_default(),
+    })
+}
+
+fn device(full: &str) -> String {
+    format!("/dev/zvol/{full}")
+}
+
+fn backing(full: &str, entry: &Entry) -> Backing {
+    Backing {
+        path: device(full),
+        size_kib: entry.size_kib,
+        allocated_kib: Some(entry.used_kib),
+    }
+}
+
+fn check_owner(full: &str, entry: &Entry, owner: Owner) -> Result<()> {
+    let value = owner.value();
+    if entry.owner.as_deref() == Some(value.as_str()) {
+        return Ok(());
+    }
+    let adopt = format!(
+        "If its content is not needed, remove it with 'zfs destroy {full}'; \
+         if it is this resource's, mark it with 'zfs set {}={value} {full}'.",
+        zfs::OWNER
+    );
+    Err(foreign(
+        &format!("ZFS volume '{full}'"),
+        entry.owner.as_deref(),
+        adopt,
+    ))
+}

@@ -1,0 +1,291 @@
+//! The reconciler: looks at each resource when there is a reason to, or time has passed, and brings it to its spec.
+//!
+//! It takes no input but the table of resources. Each resource is worked on by one task at a time; tasks of different
+//! resources share nothing but the turn at a volume group, so that a sick one delays no other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use linstor_api::code;
+use linstor_wire::spec::{ResourceSpec, Target};
+use linstor_wire::status::Outcome;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use crate::check;
+use crate::failure::{Failure, Result};
+use crate::layers::{Attempt, drbd, last_copy, storage};
+use crate::outbox::AppliedEntry;
+use crate::shared::Shared;
+use crate::spec_store::Notes;
+
+/// Resources that are worked on at the same time.
+const TASKS_MAX: usize = 256;
+/// Pauses after the first, second... failed attempt; the last one repeats.
+const BACKOFF_S: [u64; 7] = [1, 2, 5, 10, 20, 40, 60];
+
+/// Works until dropped.
+pub async fn run(shared: Arc<Shared>) {
+    let mut tasks: JoinSet<()> = JoinSet::new();
+    loop {
+        start_due(&shared, &mut tasks);
+        let next = next_due(&shared);
+        tokio::select! {
+            biased;
+            // A task ended: its place is free. Cancel-safe.
+            Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a task of the reconciler ended by itself");
+                }
+            }
+            // A spec or DRBD changed. Cancel-safe: a missed wake-up is stored.
+            () = shared.wake.notified() => {}
+            // Somebody's time has come. A full house waits for a task to end.
+            () = tokio::time::sleep_until(next), if tasks.len() < TASKS_MAX => {}
+        }
+    }
+}
+
+fn next_due(shared: &Shared) -> Instant {
+    let state = shared.state();
+    let waiting = state.resources.values().filter(|t| !t.running);
+    let next = waiting.map(|t| t.due).min();
+    next.unwrap_or_else(|| Instant::now() + shared.options.pass_interval)
+}
+
+fn start_due(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
+    let now = Instant::now();
+    let mut state = shared.state();
+    if state.node.is_none() {
+        return;
+    }
+    let due = |t: &crate::shared::Tracked| !t.running && t.due <= now;
+    // What is to come up goes before what is to go.
+    let mut keys: Vec<(bool, Instant, String)> = state
+        .resources
+        .iter()
+        .filter(|(_, t)| due(t))
+        .map(|(key, t)| (t.record.spec.target != Target::Up, t.due, key.clone()))
+        .collect();
+    keys.sort();
+    for (_, _, key) in keys {
+        if tasks.len() >= TASKS_MAX {
+            break;
+        }
+        if let Some(tracked) = state.resources.get_mut(&key) {
+            tracked.running = true;
+            tracked.again = false;
+            tasks.spawn(attempt(Arc::clone(shared), key));
+        }
+    }
+}
+
+/// One attempt at one resource, and what follows from its outcome.
+async fn attempt(shared: Arc<Shared>, key: String) {
+    let begun = {
+        let state = shared.state();
+        let tracked = state.resources.get(&key).map(|t| t.record.clone());
+        tracked.zip(state.node.clone()).map(|(record, node)| (record, node, state.info.drbd.clone()))
+    };
+    let Some((record, node, drbd)) = begun else {
+        return;
+    };
+    let attempt = Attempt {
+        shared: &shared,
+        key: &key,
+        spec: &record.spec,
+        node,
+        drbd,
+    };
+    let started = Instant::now();
+    let result = bring_to_spec(&attempt).await;
+    finish(&shared, &key, record.generation, &record.spec, result, started.elapsed());
+}
+
+fn finish(
+    shared: &Shared,
+    key: &str,
+    generation: u64,
+    spec: &ResourceSpec,
+    result: Result<()>,
+    took: Duration,
+) {
+    let mut state = shared.state();
+    let state = &mut *state;
+    let Some(tracked) = state.resources.get_mut(key) else {
+        return;
+    };
+    tracked.running = false;
+    let outcome = match result {
+        Ok(()) => {
+            if tracked.failures > 0 {
+                tracing::info!(resource = spec.name, "is as it should be again");
+            }
+            tracked.failures = 0;
+            tracked.due = Instant::now() + shared.options.pass_interval;
+            Outcome::Done
+        }
+        Err(failure) => {
+            let repeated = matches!(&tracked.told, Some(Outcome::Failed { replies }) if replies == std::slice::from_ref(failure.reply()));
+            if repeated {
+                tracing::debug!(resource = spec.name, %failure, "failed again");
+            } else {
+                tracing::warn!(resource = spec.name, %failure, took_ms = took.as_millis() as u64, "failed");
+            }
+            let step = (tracked.failures as usize).min(BACKOFF_S.len() - 1);
+            tracked.failures = tracked.failures.saturating_add(1);
+            tracked.due = Instant::now() + Duration::from_secs(BACKOFF_S[step]);
+            Outcome::Failed {
+                replies: vec![failure.into_reply()],
+            }
+        }
+    };
+    let outdated = tracked.record.spec != *spec;
+    if tracked.again || outdated {
+        tracked.due = Instant::now();
+    }
+    // A newer spec is waiting: its own outcome is what counts.
+    let owed = tracked.owed.is_some_and(|owed| owed <= generation);
+    if !outdated && (owed || tracked.told.as_ref() != Some(&outcome)) {
+        tracked.owed = tracked.owed.filter(|owed| *owed > generation);
+        tracked.told = Some(outcome.clone());
+        let entry = AppliedEntry {
+            generation,
+            uuid: spec.uuid,
+            outcome,
+        };
+        state.outbox.applied(&spec.name, entry);
+        shared.outgoing.notify_one();
+    }
+}
+
+async fn bring_to_spec(attempt: &Attempt<'_>) -> Result<()> {
+    check::resource(attempt.spec)?;
+    attempt.shared.save(attempt.key).await?;
+    match attempt.spec.target {
+        Target::Up => up(attempt).await,
+        Target::Down => {
+            drbd::down(attempt).await?;
+            look_at_volumes(attempt).await
+        }
+        Target::Destroyed => destroyed(attempt).await,
+    }
+}
+
+async fn up(attempt: &Attempt<'_>) -> Result<()> {
+    let devices = storage::ensure(attempt).await?;
+    drbd::up(attempt, &devices).await?;
+    if attempt.spec.drbd.is_none() {
+        make_plain_filesystems(attempt, &devices).await?;
+    }
+    // Volumes that DRBD has let go of.
+    let mut going: Vec<(u32, &str)> = Vec::new();
+    for volume in attempt.spec.volumes.iter().filter(|v| v.target == Target::Destroyed) {
+        going.push((volume.number, &volume.pool));
+    }
+    for gone in &attempt.spec.destroy_storage {
+        going.push((gone.number, &gone.pool));
+    }
+    for (number, pool) in going {
+        guard_leftover(attempt, number, pool).await?;
+        storage::destroy(attempt, pool, number).await?;
+    }
+    Ok(())
+}
+
+/// Before a volume under a running resource goes: where the resource stays and only its disk goes, another node must
+/// have the data now.
+async fn guard_leftover(attempt: &Attempt<'_>, number: u32, pool: &str) -> Result<()> {
+    let stays = attempt
+        .spec
+        .volumes
+        .iter()
+        .any(|v| v.number == number && v.target != Target::Destroyed);
+    if !stays || storage::look(attempt, pool, number).await?.is_none() {
+        return Ok(());
+    }
+    last_copy::guard_diskless(attempt, number)
+}
+
+async fn make_plain_filesystems(
+    attempt: &Attempt<'_>,
+    devices: &BTreeMap<u32, crate::providers::Backing>,
+) -> Result<()> {
+    for volume in &attempt.spec.volumes {
+        let Some(backing) = devices.get(&volume.number) else {
+            continue;
+        };
+        let Some(wish) = crate::layers::drbd_steps::FileSystemWish::of(volume)? else {
+            continue;
+        };
+        let notes = attempt.notes();
+        if notes.volumes.get(&volume.number).is_some_and(|v| v.filesystem_done) {
+            continue;
+        }
+        let machine = &attempt.shared.machine;
+        if crate::tools::filesystem::type_of(machine, &backing.path).await?.is_none() {
+            wish.make(attempt, &backing.path).await.map_err(|f| {
+                f.context(
+                    code::FAIL_UNKNOWN_ERROR,
+                    format!(
+                        "No file system could be made on volume {} of '{}'.",
+                        volume.number, attempt.spec.name
+                    ),
+                )
+            })?;
+        }
+        let number = volume.number;
+        let change = |notes: &mut Notes| {
+            notes.volumes.entry(number).or_default().filesystem_done = true;
+        };
+        attempt.note(change).await?;
+    }
+    Ok(())
+}
+
+/// Looks whether the volumes of a resource that is down are still there, for its status only.
+async fn look_at_volumes(attempt: &Attempt<'_>) -> Result<()> {
+    for volume in &attempt.spec.volumes {
+        storage::look(attempt, &volume.pool, volume.number).await?;
+    }
+    Ok(())
+}
+
+async fn destroyed(attempt: &Attempt<'_>) -> Result<()> {
+    let diskless = attempt.spec.drbd.as_ref().is_some_and(|d| d.diskless);
+    let mut volumes: Vec<(u32, &str)> = Vec::new();
+    if !diskless {
+        volumes.extend(attempt.spec.volumes.iter().map(|v| (v.number, v.pool.as_str())));
+    }
+    volumes.extend(attempt.spec.destroy_storage.iter().map(|s| (s.number, s.pool.as_str())));
+    if !is_destroyed(attempt, &volumes).await? {
+        last_copy::guard(attempt, &volumes).await?;
+    }
+    drbd::down(attempt).await?;
+    for (number, pool) in volumes {
+        storage::destroy(attempt, pool, number).await?;
+    }
+    Ok(())
+}
+
+/// Whether no volume is left, so that there is nothing to guard.
+async fn is_destroyed(attempt: &Attempt<'_>, volumes: &[(u32, &str)]) -> Result<bool> {
+    for (number, pool) in volumes {
+        if storage::look(attempt, pool, *number).await?.is_some() {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// What is told of a resource whose name cannot even be written down.
+pub fn refused(spec: &ResourceSpec, failure: Failure) -> AppliedEntry {
+    AppliedEntry {
+        generation: 0,
+        uuid: spec.uuid,
+        outcome: Outcome::Failed {
+            replies: vec![failure.into_reply()],
+        },
+    }
+}

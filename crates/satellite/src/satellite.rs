@@ -1,0 +1,98 @@
+//! A satellite as one object: what `main` and the simulation start.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use linstor_host::Host;
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use crate::failure::Result;
+use crate::link::{self, LinkError};
+use crate::options::Options;
+use crate::shared::{Shared, Tracked};
+use crate::{probe, reconcile, space, watch};
+
+/// The file that makes drbd-utils see our files, for people who type `drbdadm`.
+const INCLUDE_FILE: &str = "linstor-resources.res";
+
+/// A satellite.
+#[derive(Clone)]
+pub struct Satellite {
+    shared: Arc<Shared>,
+}
+
+impl Satellite {
+    /// A satellite on a machine. It does nothing until it runs.
+    pub fn new(host: Arc<dyn Host>, options: Options) -> Self {
+        Satellite {
+            shared: Arc::new(Shared::new(host, options)),
+        }
+    }
+
+    /// Reads what is kept on disk, brings it up, and keeps it so. Returns only if it cannot begin.
+    ///
+    /// Dropping the future is a crash: nothing is cleaned up, and the next start goes on from there.
+    pub async fn run(&self) -> Result<()> {
+        let shared = &self.shared;
+        self.load().await?;
+        let info = probe::probe(&shared.machine).await;
+        let has_drbd = info.drbd.is_some();
+        tracing::info!(drbd = ?info.drbd, providers = ?info.providers, "probed");
+        shared.state().info = info;
+        self.prepare_directories().await?;
+        shared.mark_all_due();
+        tokio::select! {
+            // None of these ends by itself.
+            () = reconcile::run(Arc::clone(shared)) => {}
+            () = watch::run(Arc::clone(shared)), if has_drbd => {}
+            () = watch::run_progress(Arc::clone(shared)), if has_drbd => {}
+            () = space::run(Arc::clone(shared)) => {}
+        }
+        Ok(())
+    }
+
+    /// Serves one connection of a controller until it ends.
+    pub async fn serve_connection<S>(&self, stream: S) -> std::result::Result<(), LinkError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        link::serve(Arc::clone(&self.shared), stream).await
+    }
+
+    async fn load(&self) -> Result<()> {
+        let shared = &self.shared;
+        let loaded = shared.store.load(shared.machine.host()).await?;
+        tracing::info!(resources = loaded.resources.len(), "read own state");
+        let mut state = shared.state();
+        state.identity = loaded.identity;
+        state.node = loaded.node.map(Arc::new);
+        for (key, record) in loaded.resources {
+            state.resources.insert(key, Tracked::new(record, true));
+        }
+        state.loaded = true;
+        drop(state);
+        shared.changed.send_modify(|()| {});
+        Ok(())
+    }
+
+    async fn prepare_directories(&self) -> Result<()> {
+        let options = &self.shared.options;
+        let host = self.shared.machine.host();
+        host.create_dir_all(&options.res_directory.join(".backup")).await?;
+        // Without drbd-utils there is nobody to include our files for.
+        if host.list_dir(&options.drbd_directory).await.is_err() {
+            return Ok(());
+        }
+        let file = options.drbd_directory.join(INCLUDE_FILE);
+        let text = include(&options.res_directory);
+        let is_there = host.read(&file).await.is_ok_and(|found| found == text.as_bytes());
+        if !is_there {
+            host.write_atomic(&file, text.as_bytes(), 0o644).await?;
+        }
+        Ok(())
+    }
+}
+
+fn include(directory: &Path) -> String {
+    format!("include \"{}/*.res\";\n", directory.display())
+}

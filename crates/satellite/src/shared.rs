@@ -1,0 +1,262 @@
+//! What the parts of a satellite share: the machine, what was seen of it, and the table of resources.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use linstor_host::Host;
+use linstor_wire::spec::{NodeSpec, ResourceSpec};
+use linstor_wire::status::{NodeInfo, Outcome};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::drbd::picture::Picture;
+use crate::failure::Result;
+use crate::machine::Machine;
+use crate::observation::Observations;
+use crate::options::Options;
+use crate::outbox::Outbox;
+use crate::providers::Storage;
+use crate::spec_store::{Identity, Notes, Record, SpecStore, key};
+
+/// A resource and how it is doing.
+#[derive(Debug)]
+pub struct Tracked {
+    /// What is kept on disk.
+    pub record: Record,
+    /// Whether the record is on disk as it is here. It is written before it is acted upon.
+    pub saved: bool,
+    /// When it is looked at next.
+    pub due: Instant,
+    /// It is being worked on.
+    pub running: bool,
+    /// Something changed while it was being worked on.
+    pub again: bool,
+    /// Attempts that failed in a row.
+    pub failures: u32,
+    /// The controller waits for the outcome of this generation.
+    pub owed: Option<u64>,
+    /// The outcome that was told last.
+    pub told: Option<Outcome>,
+    /// What storage said last, by volume number.
+    pub volumes: BTreeMap<u32, VolumeFacts>,
+    /// When DRBD was last told to reconnect or re-attach something that had been set up before.
+    pub mended: Option<Instant>,
+}
+
+/// What storage said of a volume.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct VolumeFacts {
+    /// The backing device.
+    pub backing_device: Option<String>,
+    /// Size of the backing volume.
+    pub backing_kib: Option<u64>,
+    /// What it takes in its pool.
+    pub allocated_kib: Option<u64>,
+}
+
+impl Tracked {
+    /// A resource that is to be looked at now.
+    pub fn new(record: Record, saved: bool) -> Self {
+        Tracked {
+            record,
+            saved,
+            due: Instant::now(),
+            running: false,
+            again: false,
+            failures: 0,
+            owed: None,
+            told: None,
+            volumes: BTreeMap::new(),
+            mended: None,
+        }
+    }
+}
+
+/// What is protected by one lock, which is never held across an await.
+#[derive(Debug, Default)]
+pub struct State {
+    /// Who we are.
+    pub identity: Option<Identity>,
+    /// The node's spec.
+    pub node: Option<Arc<NodeSpec>>,
+    /// What the node is able to do.
+    pub info: NodeInfo,
+    /// Resources by key.
+    pub resources: BTreeMap<String, Tracked>,
+    /// What is to be told to the controller.
+    pub outbox: Outbox,
+    /// Number of the connection that is served; older ones end.
+    pub connection: u64,
+    /// The specs on disk have been read.
+    pub loaded: bool,
+}
+
+/// Everything shared.
+pub struct Shared {
+    /// The machine.
+    pub machine: Machine,
+    /// Settings.
+    pub options: Options,
+    /// The files.
+    pub store: SpecStore,
+    /// What was seen of storage.
+    pub observations: Observations,
+    /// What was seen of DRBD.
+    pub picture: Picture,
+    /// Resources are due.
+    pub wake: Notify,
+    /// There is something to tell.
+    pub outgoing: Notify,
+    /// The space of the pools may have changed.
+    pub space_changed: Notify,
+    /// Another connection took over, or the specs were read.
+    pub changed: tokio::sync::watch::Sender<()>,
+    state: Mutex<State>,
+}
+
+impl Shared {
+    /// Nothing known, nothing begun.
+    pub fn new(host: Arc<dyn Host>, options: Options) -> Self {
+        Shared {
+            machine: Machine::new(host),
+            store: SpecStore::new(options.state_directory.clone()),
+            observations: Observations::new(options.observation_age),
+            options,
+            picture: Picture::default(),
+            wake: Notify::new(),
+            outgoing: Notify::new(),
+            space_changed: Notify::new(),
+            changed: tokio::sync::watch::Sender::new(()),
+            state: Mutex::default(),
+        }
+    }
+
+    /// The state.
+    pub fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("no code panics while holding it")
+    }
+
+    /// What providers work with.
+    pub fn storage(&self) -> Storage<'_> {
+        Storage {
+            machine: &self.machine,
+            observations: &self.observations,
+        }
+    }
+
+    /// Changes the outbox and wakes its reader.
+    pub fn tell(&self, change: impl FnOnce(&mut Outbox)) {
+        change(&mut self.state().outbox);
+        self.outgoing.notify_one();
+    }
+
+    /// Has a resource looked at now.
+    pub fn mark_due(&self, key: &str) {
+        if let Some(tracked) = self.state().resources.get_mut(key) {
+            tracked.due = Instant::now();
+            tracked.again |= tracked.running;
+        }
+        self.wake.notify_one();
+    }
+
+    /// Has every resource looked at now.
+    pub fn mark_all_due(&self) {
+        for tracked in self.state().resources.values_mut() {
+            tracked.due = Instant::now();
+            tracked.again |= tracked.running;
+        }
+        self.wake.notify_one();
+    }
+
+    /// Takes over a spec. The attempt that follows writes it down before it acts.
+    pub fn take_spec(&self, spec: ResourceSpec, generation: u64) {
+        let key = key(&spec.name);
+        let mut state = self.state();
+        let Some(tracked) = state.resources.get_mut(&key) else {
+            let record = Record {
+                generation,
+                spec,
+                notes: Notes::default(),
+            };
+            let mut tracked = Tracked::new(record, false);
+            tracked.owed = Some(generation);
+            state.resources.insert(key, tracked);
+            return;
+        };
+        tracked.record.generation = generation;
+        tracked.owed = Some(generation);
+        if tracked.record.spec == spec {
+            return;
+        }
+        // Notes are about this very replica; one of the same name that comes after it begins without.
+        if tracked.record.spec.uuid != spec.uuid {
+            tracked.record.notes = Notes::default();
+            tracked.volumes.clear();
+            tracked.mended = None;
+        }
+        tracked.record.spec = spec;
+        tracked.saved = false;
+        tracked.failures = 0;
+    }
+
+    /// Writes a record down, unless it is on disk as it is here.
+    pub async fn save(&self, key: &str) -> Result<()> {
+        let _turn = self.machine.lock(&format!("record/{key}")).await;
+        let unsaved = {
+            let state = self.state();
+            let tracked = state.resources.get(key);
+            tracked.filter(|t| !t.saved).map(|t| t.record.clone())
+        };
+        let Some(record) = unsaved else { return Ok(()) };
+        self.store.save_resource(self.machine.host(), &record).await?;
+        if let Some(tracked) = self.state().resources.get_mut(key) {
+            tracked.saved = tracked.record == record;
+        }
+        Ok(())
+    }
+
+    /// Changes the notes of a replica, on disk first. Does nothing if they stay the same, or if another replica has
+    /// taken its name.
+    pub async fn note(
+        &self,
+        key: &str,
+        uuid: Uuid,
+        change: impl FnOnce(&mut Notes),
+    ) -> Result<()> {
+        let _turn = self.machine.lock(&format!("record/{key}")).await;
+        let record = self.state().resources.get(key).map(|t| t.record.clone());
+        let Some(mut record) = record.filter(|r| r.spec.uuid == uuid) else {
+            return Ok(());
+        };
+        let before = record.notes.clone();
+        change(&mut record.notes);
+        if record.notes == before {
+            return Ok(());
+        }
+        self.store.save_resource(self.machine.host(), &record).await?;
+        if let Some(tracked) = self.state().resources.get_mut(key) {
+            tracked.record.notes = record.notes;
+        }
+        Ok(())
+    }
+
+    /// The notes of a resource.
+    pub fn notes(&self, key: &str) -> Notes {
+        let state = self.state();
+        let tracked = state.resources.get(key);
+        tracked.map(|t| t.record.notes.clone()).unwrap_or_default()
+    }
+
+    /// Drops a resource from disk and table. Nothing is destroyed.
+    pub async fn forget(&self, key: &str) -> Result<()> {
+        let _turn = self.machine.lock(&format!("record/{key}")).await;
+        self.store.remove_resource(self.machine.host(), key).await?;
+        let gone = self.state().resources.remove(key);
+        if let Some(tracked) = gone {
+            let name = tracked.record.spec.name;
+            self.tell(|outbox| outbox.gone(&name));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,81 @@
+//! The space of the pools: looked at after own changes, now and then, and when asked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use linstor_wire::spec::{NodeSpec, PoolSpec};
+use linstor_wire::status::PoolStatus;
+
+use crate::check::pool_place;
+use crate::providers::{self, Space};
+use crate::shared::Shared;
+
+/// Changes that follow each other within this time are looked at together.
+const GATHER: Duration = Duration::from_secs(2);
+/// How long a pool may take to answer before the others are told without it.
+const POOL_LIMIT: Duration = Duration::from_secs(20);
+
+/// Looks at all pools.
+pub async fn look(shared: &Shared) -> Vec<PoolStatus> {
+    let Some(node) = shared.state().node.clone() else {
+        return Vec::new();
+    };
+    // A pool on a sick disk must not delay the numbers of the others.
+    let looks = node.pools.iter().map(|pool| pool_status(shared, pool));
+    futures::future::join_all(looks).await
+}
+
+async fn pool_status(shared: &Shared, pool: &PoolSpec) -> PoolStatus {
+    let look = async {
+        let place = pool_place(pool)?;
+        providers::space(shared.storage(), &place, &pool.props).await
+    };
+    let mut status = PoolStatus {
+        name: pool.name.clone(),
+        ..PoolStatus::default()
+    };
+    match tokio::time::timeout(POOL_LIMIT, look).await {
+        Ok(Ok(space)) => set(&mut status, &space),
+        Ok(Err(failure)) => status.problem = Some(failure.into_reply()),
+        Err(_) => {
+            let text = format!(
+                "Storage pool '{}' did not answer within {} s.",
+                pool.name,
+                POOL_LIMIT.as_secs()
+            );
+            let ret_code = linstor_api::code::FAIL_STOR_POOL_CONFIGURATION_ERROR;
+            status.problem = Some(linstor_api::reply::Reply::new(ret_code, text));
+        }
+    }
+    status
+}
+
+fn set(status: &mut PoolStatus, space: &Space) {
+    status.free_kib = space.free_kib;
+    status.total_kib = space.total_kib;
+    status.granularity_kib = space.granularity_kib;
+}
+
+/// Tells the space of the pools whenever it has changed.
+pub async fn run(shared: Arc<Shared>) {
+    let mut told: Option<(Option<Arc<NodeSpec>>, Vec<PoolStatus>)> = None;
+    loop {
+        tokio::select! {
+            biased;
+            // A volume came or went. Cancel-safe: a missed notice is stored.
+            () = shared.space_changed.notified() => tokio::time::sleep(GATHER).await,
+            // Applications write into thin volumes without telling us.
+            () = tokio::time::sleep(shared.options.space_interval) => {}
+        }
+        let node = shared.state().node.clone();
+        if node.is_none() {
+            continue;
+        }
+        let seen = (node, look(&shared).await);
+        if told.as_ref() != Some(&seen) {
+            let pools = seen.1.clone();
+            shared.tell(|outbox| outbox.space(pools, None));
+            told = Some(seen);
+        }
+    }
+}

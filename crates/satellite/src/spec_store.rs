@@ -1,0 +1,213 @@
+//! What the satellite keeps on its own disk, so that it can act without its controller.
+//!
+//! What we store: who we are and the newest epoch that we obeyed (`identity.json`), the node's spec (`node.json`), and
+//! one file per resource with its newest spec and the notes that make a half-done step recognisable after a crash
+//! (`resources/<NAME>.json`). Everything is written before it is acted upon. A file that cannot be read is put aside
+//! and reported; the others serve.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use linstor_host::Host;
+use linstor_wire::spec::{NodeSpec, ResourceSpec};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::failure::{Failure, Result};
+
+/// Specs contain secrets.
+const MODE: u32 = 0o600;
+/// What is appended to the name of a file that cannot be read.
+const QUARANTINE_SUFFIX: &str = ".unreadable";
+
+/// Who this satellite is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    /// The cluster.
+    pub cluster_id: Uuid,
+    /// The node's name in it.
+    pub node_name: String,
+    /// The node's identity.
+    pub node_uuid: Uuid,
+    /// The newest controller that was obeyed.
+    pub epoch: u64,
+}
+
+/// A resource as it is kept.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    /// The model's generation that the spec is from.
+    pub generation: u64,
+    /// The spec.
+    pub spec: ResourceSpec,
+    /// What was begun or found out.
+    #[serde(default)]
+    pub notes: Notes,
+}
+
+/// What a crash must not make us forget.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notes {
+    /// By volume number.
+    #[serde(default)]
+    pub volumes: BTreeMap<u32, VolumeNotes>,
+    /// What was known of other copies when DRBD was last taken down.
+    #[serde(default)]
+    pub last_copy: Option<LastCopy>,
+}
+
+/// Notes on one volume.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeNotes {
+    /// How far its creation is.
+    pub stage: Stage,
+    /// A file system was made, or one was found.
+    #[serde(default)]
+    pub filesystem_done: bool,
+}
+
+/// How far the creation of a volume is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Begun: nothing that is on it is worth keeping, every step may be done again.
+    New,
+    /// Begun in place of one that was in use and is gone: as new, but its content can only come from a peer.
+    Replacement,
+    /// In use: nothing on it may be initialised again.
+    #[default]
+    Ready,
+}
+
+/// Whether another node has the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LastCopy {
+    /// Another connected node was up to date, or this one was not.
+    Elsewhere,
+    /// No other up-to-date copy was seen.
+    Here,
+}
+
+/// Everything that was found at start.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// Who we are, if we ever knew.
+    pub identity: Option<Identity>,
+    /// The node's spec.
+    pub node: Option<NodeSpec>,
+    /// Resources by key.
+    pub resources: BTreeMap<String, Record>,
+}
+
+/// The files.
+#[derive(Debug, Clone)]
+pub struct SpecStore {
+    directory: PathBuf,
+}
+
+/// The form of a name that is compared: names differing in case only are the same.
+pub fn key(name: &str) -> String {
+    name.to_ascii_uppercase()
+}
+
+impl SpecStore {
+    /// A store below a directory.
+    pub fn new(directory: PathBuf) -> Self {
+        SpecStore { directory }
+    }
+
+    /// Reads everything.
+    pub async fn load(&self, host: &dyn Host) -> Result<Loaded> {
+        host.create_dir_all(&self.resources()).await?;
+        let mut loaded = Loaded {
+            identity: read(host, &self.directory.join("identity.json")).await,
+            node: read(host, &self.directory.join("node.json")).await,
+            resources: BTreeMap::new(),
+        };
+        for name in host.list_dir(&self.resources()).await? {
+            let Some(stem) = name.strip_suffix(".json") else {
+                continue;
+            };
+            let path = self.resources().join(&name);
+            let Some(record) = read::<Record>(host, &path).await else {
+                continue;
+            };
+            if key(&record.spec.name) == stem {
+                loaded.resources.insert(stem.to_owned(), record);
+            } else {
+                quarantine(host, &path, "it belongs to a resource of another name").await;
+            }
+        }
+        Ok(loaded)
+    }
+
+    /// Keeps who we are.
+    pub async fn save_identity(&self, host: &dyn Host, identity: &Identity) -> Result<()> {
+        write(host, &self.directory.join("identity.json"), identity).await
+    }
+
+    /// Keeps the node's spec.
+    pub async fn save_node(&self, host: &dyn Host, node: &NodeSpec) -> Result<()> {
+        write(host, &self.directory.join("node.json"), node).await
+    }
+
+    /// Keeps a resource.
+    pub async fn save_resource(&self, host: &dyn Host, record: &Record) -> Result<()> {
+        write(host, &self.file(&key(&record.spec.name)), record).await
+    }
+
+    /// Forgets a resource.
+    pub async fn remove_resource(&self, host: &dyn Host, key: &str) -> Result<()> {
+        host.remove_file(&self.file(key)).await?;
+        Ok(())
+    }
+
+    fn resources(&self) -> PathBuf {
+        self.directory.join("resources")
+    }
+
+    fn file(&self, key: &str) -> PathBuf {
+        self.resources().join(format!("{key}.json"))
+    }
+}
+
+async fn write<T: Serialize>(host: &dyn Host, path: &Path, value: &T) -> Result<()> {
+    let json = serde_json::to_vec_pretty(value).map_err(|e| {
+        Failure::new(
+            linstor_api::code::FAIL_IMPL_ERROR,
+            format!("Cannot write '{}' as JSON.", path.display()),
+        )
+        .cause(e.to_string())
+    })?;
+    Ok(host.write_atomic(path, &json, MODE).await?)
+}
+
+async fn read<T: DeserializeOwned>(host: &dyn Host, path: &Path) -> Option<T> {
+    let bytes = match host.read(path).await {
+        Ok(bytes) => bytes,
+        Err(e) if e.is_not_found() => return None,
+        Err(e) => {
+            tracing::error!(path = %path.display(), error = %e.source, "cannot read own state");
+            return None;
+        }
+    };
+    match serde_json::from_slice(&bytes) {
+        Ok(value) => Some(value),
+        Err(e) => {
+            quarantine(host, path, &e.to_string()).await;
+            None
+        }
+    }
+}
+
+async fn quarantine(host: &dyn Host, path: &Path, why: &str) {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(QUARANTINE_SUFFIX);
+    let aside = PathBuf::from(aside);
+    tracing::error!(path = %path.display(), aside = %aside.display(), why, "put own state aside");
+    if let Err(e) = host.rename(path, &aside).await {
+        tracing::error!(path = %path.display(), error = %e.source, "cannot put own state aside");
+    }
+}

@@ -1,0 +1,101 @@
+//! What is told of a resource: storage's facts and DRBD's state, put together at the moment of telling.
+
+use linstor_wire::spec::{DrbdSpec, ResourceSpec, Target, VolumeSpec};
+use linstor_wire::status::{DrbdStatus, ReplicationStatus, ResourceStatus, VolumeStatus};
+
+use crate::drbd::picture::{Picture, Seen};
+use crate::drbd::status::{DrbdConnection, DrbdResource};
+use crate::shared::{Tracked, VolumeFacts};
+
+/// The status of a resource.
+pub fn of(tracked: &Tracked, picture: &Picture) -> ResourceStatus {
+    let spec = &tracked.record.spec;
+    let drbd = spec.drbd.as_ref();
+    let seen = drbd.and_then(|_| match picture.get(&spec.name) {
+        Seen::Present(resource) => Some(resource),
+        Seen::Absent | Seen::Unknown => None,
+    });
+    let volumes = spec
+        .volumes
+        .iter()
+        .filter_map(|v| volume(spec, v, tracked.volumes.get(&v.number), seen.as_ref()))
+        .collect();
+    ResourceStatus {
+        name: spec.name.clone(),
+        uuid: spec.uuid,
+        drbd: drbd.zip(seen.as_ref()).map(|(spec, resource)| drbd_status(spec, resource)),
+        volumes,
+    }
+}
+
+fn drbd_status(spec: &DrbdSpec, resource: &DrbdResource) -> DrbdStatus {
+    let suspended = resource.suspended.as_str();
+    DrbdStatus {
+        in_use: resource.role == "Primary",
+        suspended: (!suspended.is_empty() && suspended != "no").then(|| suspended.to_owned()),
+        may_promote: resource.may_promote,
+        promotion_score: resource.promotion_score,
+        connections: resource
+            .connections
+            .values()
+            .filter_map(|c| Some((peer(spec, c)?.to_owned(), c.state.clone())))
+            .collect(),
+    }
+}
+
+/// The cluster's name for a peer of DRBD. 8.4 does not name its only one.
+fn peer<'a>(spec: &'a DrbdSpec, connection: &DrbdConnection) -> Option<&'a str> {
+    let by_name = spec.peers.iter().find(|p| p.uname == connection.name);
+    let only = match spec.peers.as_slice() {
+        [peer] => Some(peer),
+        _ => None,
+    };
+    by_name.or(only).map(|p| p.node.as_str())
+}
+
+fn volume(
+    spec: &ResourceSpec,
+    volume: &VolumeSpec,
+    facts: Option<&VolumeFacts>,
+    seen: Option<&DrbdResource>,
+) -> Option<VolumeStatus> {
+    let device = seen.and_then(|r| r.devices.get(&volume.number));
+    if facts.is_none() && device.is_none() {
+        return None;
+    }
+    let up = spec.target == Target::Up && volume.target == Target::Up;
+    let backing_device = facts.and_then(|f| f.backing_device.clone());
+    let backing_kib = facts.and_then(|f| f.backing_kib);
+    let (device_path, usable_kib) = match (&spec.drbd, device) {
+        (Some(_), Some(device)) => (
+            Some(format!("/dev/drbd{}", device.minor)),
+            device.size_kib.filter(|kib| *kib > 0).or(Some(volume.usable_kib)),
+        ),
+        (Some(_), None) => (None, None),
+        (None, _) => (backing_device.clone(), backing_kib),
+    };
+    let mut status = VolumeStatus {
+        number: volume.number,
+        device_path: device_path.filter(|_| up),
+        backing_device,
+        allocated_kib: facts.and_then(|f| f.allocated_kib),
+        usable_kib,
+        backing_kib,
+        disk_state: device.map(|d| d.disk.clone()),
+        ..VolumeStatus::default()
+    };
+    if let (Some(drbd), Some(resource)) = (&spec.drbd, seen) {
+        for connection in resource.connections.values() {
+            let found = connection.volumes.get(&volume.number);
+            if let (Some(peer), Some(seen)) = (peer(drbd, connection), found) {
+                let replication = ReplicationStatus {
+                    state: seen.replication.clone(),
+                    peer_disk: Some(seen.disk.clone()).filter(|d| !d.is_empty()),
+                    done_percent: seen.done,
+                };
+                status.replication.insert(peer.to_owned(), replication);
+            }
+        }
+    }
+    Some(status)
+}

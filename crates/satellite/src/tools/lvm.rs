@@ -1,0 +1,333 @@
+//! LVM: what is there, and one function per change.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use linstor_api::code;
+use linstor_host::Cmd;
+
+use crate::failure::{Failure, Result};
+use crate::machine::Machine;
+
+/// Columns that `lvs` is asked for, in the order of [`parse_lv`].
+const LV_COLUMNS: &str =
+    "lv_name,lv_path,lv_size,pool_lv,data_percent,metadata_percent,lv_attr,chunk_size,lv_tags";
+/// Columns that `vgs` is asked for.
+const VG_COLUMNS: &str = "vg_extent_size,vg_size,vg_free";
+/// DRBD devices may hold LVM signatures of guests; looking at them would keep them open.
+const NO_DRBD: &str = r#"devices { filter=["r|^/dev/drbd.*|"] }"#;
+/// Options of `lvcreate` that the satellite sets itself.
+pub const LVCREATE_RESERVED: &[&str] = &[
+    "-n",
+    "--name",
+    "-L",
+    "--size",
+    "-l",
+    "--extents",
+    "-V",
+    "--virtualsize",
+    "-T",
+    "--thin",
+    "--thinpool",
+    "-s",
+    "--snapshot",
+    "-an",
+    "--addtag",
+    "--config",
+];
+
+/// A volume group.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct VolumeGroup {
+    /// Volumes are multiples of this.
+    pub extent_kib: u64,
+    /// Its size.
+    pub size_kib: u64,
+    /// What no volume takes.
+    pub free_kib: u64,
+    /// Its volumes by name.
+    pub volumes: BTreeMap<String, LogicalVolume>,
+    /// Its physical volumes.
+    pub devices: BTreeSet<String>,
+}
+
+/// A logical volume.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct LogicalVolume {
+    /// Its device.
+    pub path: String,
+    /// Its size.
+    pub size_kib: u64,
+    /// The thin pool that it is in.
+    pub pool: Option<String>,
+    /// How much of it, or of the thin pool that it is, is allocated.
+    pub data_percent: Option<f64>,
+    /// How full a thin pool's metadata is.
+    pub metadata_percent: Option<f64>,
+    /// The letters of `lv_attr`.
+    pub attr: String,
+    /// Chunk size of a thin pool.
+    pub chunk_kib: u64,
+    /// Its tags.
+    pub tags: BTreeSet<String>,
+}
+
+impl LogicalVolume {
+    /// Whether it has a device node.
+    pub fn is_active(&self) -> bool {
+        self.attr.as_bytes().get(4) == Some(&b'a')
+    }
+
+    /// Whether it is a thin pool.
+    pub fn is_thin_pool(&self) -> bool {
+        self.attr.starts_with('t')
+    }
+
+    /// Whether new chunks of the thin pool are zeroed.
+    pub fn zeroes(&self) -> bool {
+        self.attr.as_bytes().get(7) == Some(&b'z')
+    }
+}
+
+/// Looks at a volume group; `None` if it is not there.
+pub async fn observe(machine: &Machine, vg: &str) -> Result<Option<VolumeGroup>> {
+    let devices = devices(machine, vg).await?;
+    if devices.is_empty() {
+        return Ok(None);
+    }
+    let filter = filter(&devices);
+    let cmd = report("vgs", VG_COLUMNS, &filter).arg(vg);
+    let vgs = machine.run(cmd).await?.stdout;
+    let cmd = report("lvs", LV_COLUMNS, &filter).arg(vg);
+    let lvs = machine.run(cmd).await?.stdout;
+    let mut group = parse_vg(&vgs).ok_or_else(|| not_understood("vgs", &vgs))?;
+    for line in lvs.lines().filter(|l| !l.trim().is_empty()) {
+        let (name, volume) = parse_lv(line).ok_or_else(|| not_understood("lvs", line))?;
+        group.volumes.insert(name, volume);
+    }
+    group.devices = devices;
+    Ok(Some(group))
+}
+
+async fn devices(machine: &Machine, vg: &str) -> Result<BTreeSet<String>> {
+    let cmd = report("pvs", "pv_name", NO_DRBD)
+        .arg("-S")
+        .arg(format!("vg_name={vg}"));
+    let said = machine.run(cmd).await?.stdout;
+    Ok(said
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .map(str::to_owned)
+        .collect())
+}
+
+/// A harmless command that fails where LVM cannot work.
+pub fn probe() -> Cmd {
+    report("vgs", "vg_name", NO_DRBD)
+}
+
+/// A change of a volume group: everything but its own devices is hidden from LVM.
+pub struct Change<'a> {
+    machine: &'a Machine,
+    vg: &'a str,
+    filter: String,
+}
+
+/// What a new volume is.
+#[derive(Debug, Clone, Default)]
+pub struct NewVolume<'a> {
+    /// Its name.
+    pub name: &'a str,
+    /// Its size, in KiB.
+    pub size_kib: u64,
+    /// The thin pool, for a thin one.
+    pub thin_pool: Option<&'a str>,
+    /// Its tag.
+    pub tag: &'a str,
+    /// `--type`, if it was asked for.
+    pub segment_type: Option<&'a str>,
+    /// Further options, split and checked.
+    pub options: Vec<String>,
+}
+
+impl<'a> Change<'a> {
+    /// Prepares changes of a volume group that was observed.
+    pub fn of(machine: &'a Machine, vg: &'a str, group: &VolumeGroup) -> Self {
+        Change {
+            machine,
+            vg,
+            filter: filter(&group.devices),
+        }
+    }
+
+    /// Creates a volume, tagged from its first moment on.
+    pub async fn create(&self, new: &NewVolume<'_>) -> Result<()> {
+        let mut cmd = self.cmd("lvcreate").arg("-y");
+        cmd = match new.thin_pool {
+            Some(pool) => cmd
+                .arg("--virtualsize")
+                .arg(format!("{}k", new.size_kib))
+                .arg(self.vg)
+                .args(["--thinpool", pool]),
+            None => cmd
+                .arg("--size")
+                .arg(format!("{}k", new.size_kib))
+                .arg(self.vg),
+        };
+        cmd = cmd.args(["--name", new.name, "--addtag", new.tag]);
+        if let Some(segment_type) = new.segment_type {
+            cmd = cmd.args(["--type", segment_type]);
+        }
+        self.run(cmd.args(new.options.iter().cloned())).await
+    }
+
+    /// Grows a volume.
+    pub async fn resize(&self, name: &str, size_kib: u64) -> Result<()> {
+        let cmd = self.cmd("lvresize").arg("--size");
+        let cmd = cmd.arg(format!("{size_kib}k")).arg("-f");
+        self.run(cmd.arg(self.full(name))).await
+    }
+
+    /// Removes a volume.
+    pub async fn remove(&self, name: &str) -> Result<()> {
+        self.run(self.cmd("lvremove").arg("-f").arg(self.full(name)))
+            .await
+    }
+
+    /// Makes a volume's device appear.
+    pub async fn activate(&self, name: &str) -> Result<()> {
+        let cmd = self.cmd("lvchange").args(["-ay", "-K"]);
+        self.run(cmd.arg(self.full(name))).await
+    }
+
+    /// Makes a thin pool zero new chunks.
+    pub async fn zero_new_chunks(&self, pool: &str) -> Result<()> {
+        let cmd = self.cmd("lvchange").args(["--zero", "y"]);
+        self.run(cmd.arg(self.full(pool))).await
+    }
+
+    fn cmd(&self, program: &'static str) -> Cmd {
+        Cmd::new(program).args(["--config", self.filter.as_str()])
+    }
+
+    fn full(&self, name: &str) -> String {
+        format!("{}/{name}", self.vg)
+    }
+
+    async fn run(&self, cmd: Cmd) -> Result<()> {
+        self.machine.run(cmd).await.map(drop)
+    }
+}
+
+fn report(program: &'static str, columns: &str, config: &str) -> Cmd {
+    Cmd::new(program)
+        .args(["--config", config])
+        .args(["-o", columns, "--separator", ";"])
+        .args(["--noheadings", "--units", "k", "--nosuffix"])
+}
+
+fn filter(devices: &BTreeSet<String>) -> String {
+    let mut accepted: String = devices
+        .iter()
+        .map(|device| format!(r#""a|^{device}$|", "#))
+        .collect();
+    accepted.push_str(r#""r|.*|""#);
+    format!("devices {{ filter=[{accepted}] }}")
+}
+
+fn not_understood(program: &str, text: &str) -> Failure {
+    Failure::new(
+        code::FAIL_UNKNOWN_ERROR,
+        format!("What '{program}' printed is not understood."),
+    )
+    .details(crate::failure::bounded(text, 200))
+}
+
+fn parse_vg(text: &str) -> Option<VolumeGroup> {
+    let line = text.lines().find(|l| !l.trim().is_empty())?;
+    let cells: Vec<&str> = line.trim().split(';').collect();
+    let [extent, size, free] = cells[..] else {
+        return None;
+    };
+    Some(VolumeGroup {
+        extent_kib: kib(extent)?,
+        size_kib: kib(size)?,
+        free_kib: kib(free)?,
+        ..VolumeGroup::default()
+    })
+}
+
+fn parse_lv(line: &str) -> Option<(String, LogicalVolume)> {
+    let cells: Vec<&str> = line.trim().split(';').map(str::trim).collect();
+    let [name, path, size, pool, data, metadata, attr, chunk, tags] = cells[..] else {
+        return None;
+    };
+    let percent = |text: &str| text.parse::<f64>().ok().filter(|p| p.is_finite());
+    let volume = LogicalVolume {
+        path: path.to_owned(),
+        size_kib: kib(size)?,
+        pool: (!pool.is_empty()).then(|| pool.to_owned()),
+        data_percent: percent(data),
+        metadata_percent: percent(metadata),
+        attr: attr.to_owned(),
+        chunk_kib: kib(chunk).unwrap_or(0),
+        tags: tags
+            .split(',')
+            .filter(|t| !t.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    };
+    Some((name.to_owned(), volume))
+}
+
+/// A size as LVM prints it with `--units k --nosuffix`: `1048576.00`, in some locales with a comma.
+fn kib(text: &str) -> Option<u64> {
+    let whole = text.trim().split(['.', ',']).next()?;
+    whole.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What LVM 2.03 prints for a thin pool, a tagged thin volume and a thick one.
+    #[test]
+    fn volumes_are_read() {
+        let pool = parse_lv("  thin;;307200.00;;7.31;11.13;twi-aotz--;64.00;").unwrap();
+        assert_eq!(pool.0, "thin");
+        assert!(pool.1.is_thin_pool() && pool.1.zeroes());
+        assert_eq!((pool.1.chunk_kib, pool.1.data_percent), (64, Some(7.31)));
+        let line = "  r_00000;/dev/vg0/r_00000;153600.00;thin;0.00;;Vwi-a-tz--;0;linstor-rs.a.b,x";
+        let (_, thin) = parse_lv(line).unwrap();
+        assert_eq!(thin.pool.as_deref(), Some("thin"));
+        assert!(thin.is_active() && thin.tags.contains("linstor-rs.a.b"));
+        let (_, thick) = parse_lv("  t;/dev/vg0/t;4096.00;;;;-wi-------;0;").unwrap();
+        assert!(!thick.is_active() && thick.pool.is_none() && thick.data_percent.is_none());
+    }
+
+    /// A volume group's numbers.
+    #[test]
+    fn a_group_is_read() {
+        let group = parse_vg("  4096.00;1044480.00;0\n").unwrap();
+        assert_eq!((group.extent_kib, group.size_kib, group.free_kib), (4096, 1_044_480, 0));
+        assert!(parse_vg("  4096.00;x\n").is_none());
+    }
+
+    /// LVM sees the group's own devices and nothing else.
+    #[test]
+    fn the_filter_ends_with_reject_all() {
+        let devices = BTreeSet::from(["/dev/sda".to_owned(), "/dev/sdb".to_owned()]);
+        assert_eq!(
+            filter(&devices),
+            r#"devices { filter=["a|^/dev/sda$|", "a|^/dev/sdb$|", "r|.*|"] }"#
+        );
+    }
+
+    proptest::proptest! {
+        /// Whatever LVM prints, nothing panics.
+        #[test]
+        fn never_panics(line in ".{0,100}") {
+            let _ = (parse_lv(&line), parse_vg(&line));
+        }
+    }
+}

@@ -1,0 +1,8 @@
+//! Programs, one file each: typed arguments in, typed results out. No policy here.
+
+pub mod filesystem;
+pub mod files;
+pub mod losetup;
+pub mod lvm;
+pub mod words;
+pub mod zfs;

@@ -1,0 +1,226 @@
+//! ZFS: what is there, and one function per change.
+
+use std::collections::BTreeMap;
+
+use linstor_api::code;
+use linstor_host::Cmd;
+
+use crate::failure::{Failure, Result, bounded};
+use crate::machine::Machine;
+
+/// The user property that says whose volume it is.
+pub const OWNER: &str = "linstor-rs:owner";
+/// Columns that `zfs list` is asked for, in the order of [`parse`].
+const COLUMNS: &str = "name,type,used,refer,volsize,volblocksize,linstor-rs:owner";
+/// Options of `zfs create` that the satellite sets itself.
+pub const CREATE_RESERVED: &[&str] = &["-V", "-s", "-n", "-P", "-v"];
+
+/// A volume or snapshot.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Entry {
+    /// It is a snapshot.
+    pub snapshot: bool,
+    /// What it and what depends on it takes, or reserves.
+    pub used_kib: u64,
+    /// What it refers to.
+    pub refer_kib: u64,
+    /// Its size.
+    pub size_kib: u64,
+    /// Sizes are multiples of this.
+    pub block_kib: u64,
+    /// The value of [`OWNER`].
+    pub owner: Option<String>,
+}
+
+/// Volumes and snapshots below a dataset by full name; `None` if the dataset is not there.
+pub async fn list(machine: &Machine, dataset: &str) -> Result<Option<BTreeMap<String, Entry>>> {
+    let cmd = Cmd::new("zfs")
+        .args(["list", "-r", "-H", "-p", "-o", COLUMNS])
+        .args(["-t", "volume,snapshot", dataset]);
+    let output = machine.try_run(cmd).await?;
+    if is_absent(&output.stderr) {
+        return Ok(None);
+    }
+    let output = output.ok()?;
+    let mut entries = BTreeMap::new();
+    for line in output.stdout.lines().filter(|l| !l.trim().is_empty()) {
+        let (name, entry) = parse(line).ok_or_else(|| {
+            Failure::new(
+                code::FAIL_UNKNOWN_ERROR,
+                "What 'zfs list' printed is not understood.",
+            )
+            .details(bounded(line, 200))
+        })?;
+        entries.insert(name, entry);
+    }
+    Ok(Some(entries))
+}
+
+/// Whether ZFS says that a dataset does not exist.
+fn is_absent(stderr: &str) -> bool {
+    stderr.contains("dataset does not exist") || stderr.contains("no such pool")
+}
+
+fn parse(line: &str) -> Option<(String, Entry)> {
+    let cells: Vec<&str> = line.split('\t').collect();
+    let [name, kind, used, refer, volsize, block, owner] = cells[..] else {
+        return None;
+    };
+    let kib = |text: &str| text.parse::<u64>().map_or(0, |bytes| bytes / 1024);
+    let entry = Entry {
+        snapshot: kind == "snapshot",
+        used_kib: kib(used),
+        refer_kib: kib(refer),
+        size_kib: kib(volsize),
+        block_kib: kib(block),
+        owner: (owner != "-" && !owner.is_empty()).then(|| owner.to_owned()),
+    };
+    Some((name.to_owned(), entry))
+}
+
+/// Space of a dataset, in KiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// What can still be written.
+    pub available_kib: u64,
+    /// What is taken.
+    pub used_kib: u64,
+    /// The dataset's limit; 0 for none.
+    pub quota_kib: u64,
+}
+
+/// Looks at the space of a dataset; `None` if it is not there.
+pub async fn space(machine: &Machine, dataset: &str) -> Result<Option<Space>> {
+    let cmd = Cmd::new("zfs")
+        .args(["get", "-H", "-p", "-o", "property,value"])
+        .args(["available,used,quota", dataset]);
+    let output = machine.try_run(cmd).await?;
+    if is_absent(&output.stderr) {
+        return Ok(None);
+    }
+    Ok(Some(parse_space(&output.ok()?.stdout)))
+}
+
+fn parse_space(text: &str) -> Space {
+    let kib = |property: &str| {
+        let value = text
+            .lines()
+            .filter_map(|l| l.split_once(char::is_whitespace))
+            .find(|(name, _)| *name == property);
+        value
+            .and_then(|(_, v)| v.trim().parse::<u64>().ok())
+            .map_or(0, |bytes| bytes / 1024)
+    };
+    Space {
+        available_kib: kib("available"),
+        used_kib: kib("used"),
+        quota_kib: kib("quota"),
+    }
+}
+
+/// Total KiB of a pool.
+pub async fn pool_size(machine: &Machine, pool: &str) -> Result<Option<u64>> {
+    let cmd = Cmd::new("zpool").args(["list", "-H", "-p", "-o", "size", pool]);
+    let output = machine.try_run(cmd).await?;
+    if is_absent(&output.stderr) {
+        return Ok(None);
+    }
+    let bytes: Option<u64> = output.ok()?.stdout.trim().parse().ok();
+    Ok(bytes.map(|b| b / 1024))
+}
+
+/// Creates a volume that carries its owner's name from its first moment on.
+pub async fn create(
+    machine: &Machine,
+    volume: &str,
+    size_kib: u64,
+    sparse: bool,
+    owner: &str,
+    options: &[String],
+) -> Result<()> {
+    let mut cmd = Cmd::new("zfs").arg("create");
+    if sparse {
+        cmd = cmd.arg("-s");
+    }
+    let cmd = cmd
+        .arg("-V")
+        .arg(format!("{size_kib}KB"))
+        .arg("-o")
+        .arg(format!("{OWNER}={owner}"))
+        .args(options.iter().cloned())
+        .arg(volume);
+    machine.run(cmd).await.map(drop)
+}
+
+/// Grows a volume.
+pub async fn resize(machine: &Machine, volume: &str, size_kib: u64) -> Result<()> {
+    let cmd = Cmd::new("zfs")
+        .arg("set")
+        .arg(format!("volsize={size_kib}KB"))
+        .arg(volume);
+    machine.run(cmd).await.map(drop)
+}
+
+/// Destroys a volume that nothing depends on.
+pub async fn destroy(machine: &Machine, volume: &str) -> Result<()> {
+    let cmd = Cmd::new("zfs").args(["destroy", volume]);
+    machine.run(cmd).await.map(drop)
+}
+
+/// The block size that a new volume would get, in KiB.
+pub async fn default_block_kib(
+    machine: &Machine,
+    dataset: &str,
+    options: &[String],
+) -> Result<Option<u64>> {
+    let cmd = Cmd::new("zfs")
+        .args(["create", "-n", "-P", "-V", "1048576KB"])
+        .args(options.iter().cloned())
+        .arg(format!("{dataset}/linstor_dry_run"));
+    let output = machine.run(cmd).await?;
+    Ok(parse_block_size(&output.stdout))
+}
+
+fn parse_block_size(text: &str) -> Option<u64> {
+    text.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words[..] {
+            ["property", "volblocksize", bytes] => bytes.parse::<u64>().ok().map(|b| b / 1024),
+            _ => None,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A volume, a snapshot of it, and a volume without owner.
+    #[test]
+    fn entries_are_read() {
+        let line = "tank/r_00000\tvolume\t1073741824\t57344\t104857600\t8192\tc/r";
+        let (name, entry) = parse(line).unwrap();
+        assert_eq!(name, "tank/r_00000");
+        assert_eq!((entry.size_kib, entry.block_kib), (102_400, 8));
+        assert_eq!(entry.owner.as_deref(), Some("c/r"));
+        let (_, snapshot) = parse("tank/r_00000@s\tsnapshot\t0\t57344\t104857600\t-\t-").unwrap();
+        assert!(snapshot.snapshot && snapshot.owner.is_none());
+    }
+
+    /// Space properties and the dry run's block size.
+    #[test]
+    fn numbers_are_read() {
+        let space = parse_space("available\t1024000\nused\t2048\nquota\t0\n");
+        assert_eq!((space.available_kib, space.used_kib, space.quota_kib), (1000, 2, 0));
+        let dry = "create\ttank/linstor_dry_run\nproperty\tvolsize\t1073741824\nproperty\tvolblocksize\t16384\n";
+        assert_eq!(parse_block_size(dry), Some(16));
+    }
+
+    proptest::proptest! {
+        /// Whatever ZFS prints, nothing panics.
+        #[test]
+        fn never_panics(line in ".{0,100}") {
+            let _ = (parse(&line), parse_space(&line), parse_block_size(&line));
+        }
+    }
+}

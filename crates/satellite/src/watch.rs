@@ -1,0 +1,123 @@
+//! Follows DRBD: one event stream for all resources, started again whenever it ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use linstor_host::StreamEvent;
+
+use crate::drbd::adm;
+use crate::drbd::picture::Seen;
+use crate::shared::Shared;
+use crate::spec_store::key;
+
+/// Pause before the stream is started again.
+const RESTART_PAUSE: Duration = Duration::from_secs(5);
+/// How often the progress of a resync is asked for where the events do not tell it.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(3);
+/// Lines that are taken in one go before other tasks get their turn.
+const BURST_LINES: usize = 256;
+
+/// Follows until dropped.
+pub async fn run(shared: Arc<Shared>) {
+    loop {
+        shared.picture.reset();
+        match shared.machine.host().stream(adm::events()).await {
+            Ok(mut stream) => {
+                let mut taken = 0;
+                while let Some(event) = stream.next().await {
+                    if !take(&shared, event) {
+                        break;
+                    }
+                    taken += 1;
+                    if taken % BURST_LINES == 0 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+            Err(error) => tracing::warn!(%error, "cannot follow DRBD"),
+        }
+        // What was seen is out of date: nobody may act on it.
+        shared.picture.reset();
+        tell_all(&shared);
+        tokio::time::sleep(RESTART_PAUSE).await;
+    }
+}
+
+/// Takes one event; false at the end of the stream.
+fn take(shared: &Shared, event: StreamEvent) -> bool {
+    match event {
+        StreamEvent::Line(line) => {
+            for name in shared.picture.feed(&line) {
+                changed(shared, &name);
+            }
+            true
+        }
+        StreamEvent::ErrorLine(line) => {
+            tracing::warn!(line, "events2");
+            true
+        }
+        StreamEvent::LineTooLong => {
+            tracing::error!("a line of events2 is too long");
+            false
+        }
+        StreamEvent::Ended(exit_code) => {
+            tracing::warn!(exit_code, "events2 ended, it is started again");
+            false
+        }
+    }
+}
+
+fn changed(shared: &Shared, name: &str) {
+    let key = key(name);
+    let mut state = shared.state();
+    let Some(tracked) = state.resources.get(&key) else {
+        return;
+    };
+    let wrong = !tracked.running && needs_a_look(&shared.picture.get(name));
+    state.outbox.status(name);
+    drop(state);
+    shared.outgoing.notify_one();
+    if wrong {
+        shared.mark_due(&key);
+    }
+}
+
+/// Whether DRBD shows something that the reconciler may have to mend.
+fn needs_a_look(seen: &Seen) -> bool {
+    match seen {
+        Seen::Unknown => false,
+        Seen::Absent => true,
+        Seen::Present(resource) => {
+            let disks = resource.devices.values();
+            let lost = |disk: &str| matches!(disk, "Failed" | "Diskless");
+            disks.into_iter().any(|d| lost(&d.disk) && d.client != Some(true))
+                || resource.connections.values().any(|c| c.state == "StandAlone")
+        }
+    }
+}
+
+fn tell_all(shared: &Shared) {
+    let mut state = shared.state();
+    let names: Vec<String> =
+        state.resources.values().map(|t| t.record.spec.name.clone()).collect();
+    for name in names {
+        state.outbox.status(&name);
+    }
+    drop(state);
+    shared.outgoing.notify_one();
+}
+
+/// Asks for the progress of running resyncs, which DRBD 8.4 does not tell by itself.
+pub async fn run_progress(shared: Arc<Shared>) {
+    loop {
+        tokio::time::sleep(PROGRESS_INTERVAL).await;
+        for name in shared.picture.syncing() {
+            let Ok(output) = shared.machine.try_run(adm::status(&name)).await else {
+                continue;
+            };
+            if shared.picture.progress(&name, &output.stdout) {
+                shared.tell(|outbox| outbox.status(&name));
+            }
+        }
+    }
+}

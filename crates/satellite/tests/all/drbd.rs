@@ -1,0 +1,597 @@
+//! DRBD above storage, both kinds.
+
+use std::time::Duration;
+
+use expect_test::expect;
+use linstor_host::fake::{Effect, Fault};
+use linstor_wire::Secret;
+use linstor_wire::spec::{
+    DrbdSpec, DrbdVolumeSpec, InitialState, PeerSpec, Props, ResourceSpec, StorageRef, Target,
+    VolumeSpec,
+};
+use linstor_wire::status::Outcome;
+use uuid::Uuid;
+
+use crate::bench::{Bench, DrbdKind};
+
+const SIZE_KIB: u64 = 102_400;
+
+/// Where replicas are: name, diskless. Node ids follow the order.
+type Layout<'a> = &'a [(&'a str, bool)];
+
+fn address(name: &str) -> std::net::IpAddr {
+    let last = ["alpha", "beta", "gamma"].iter().position(|n| *n == name).expect("a node") + 1;
+    format!("10.77.0.{last}").parse().expect("an address")
+}
+
+/// The spec of a resource on one node; the first node holds the first copy.
+pub(crate) fn spec(me: &str, layout: Layout<'_>) -> ResourceSpec {
+    let my_id = layout.iter().position(|(n, _)| *n == me).expect("a replica");
+    let (_, diskless) = layout[my_id];
+    let peers = layout
+        .iter()
+        .enumerate()
+        .filter(|(_, (name, _))| *name != me)
+        .map(|(id, (name, diskless))| PeerSpec {
+            node: (*name).into(),
+            uname: (*name).into(),
+            node_id: id as u32,
+            address: address(name),
+            port: 7000,
+            local_address: None,
+            diskless: *diskless,
+            tiebreaker: true,
+            net_options: Props::new(),
+            disk_options: Props::new(),
+        })
+        .collect();
+    let initial = if my_id == 0 {
+        InitialState::First
+    } else {
+        InitialState::SameAsDay0
+    };
+    ResourceSpec {
+        name: "Data".into(),
+        uuid: Uuid::from_u128(0xd0 + my_id as u128),
+        target: Target::Up,
+        allow_last_copy: false,
+        drbd: Some(DrbdSpec {
+            secret: Secret::new("c2VjcmV0c2VjcmV0c2Vj"),
+            node_id: my_id as u32,
+            uname: me.into(),
+            address: address(me),
+            port: 7000,
+            diskless,
+            peer_slots: 7,
+            al_stripes: 1,
+            al_stripe_kib: 32,
+            options: Props::new(),
+            net_options: Props::new(),
+            disk_options: Props::new(),
+            handlers: Props::new(),
+            peers,
+        }),
+        volumes: vec![VolumeSpec {
+            number: 0,
+            pool: if diskless { "none" } else { "thin" }.into(),
+            target: Target::Up,
+            usable_kib: SIZE_KIB - 4096,
+            backing_kib: SIZE_KIB,
+            props: Props::new(),
+            drbd: Some(DrbdVolumeSpec {
+                minor: 1000,
+                day0_gi: "DA0DA0DA0DA0DA00".into(),
+                initial,
+                grow: false,
+                grow_assume_clean: false,
+                disk_options: Props::new(),
+            }),
+        }],
+        destroy_storage: Vec::new(),
+    }
+}
+
+async fn nodes(names: &[&str], kind: DrbdKind) -> Bench {
+    let mut bench = Bench::new();
+    for name in names {
+        bench.add_node(name, kind).await;
+    }
+    bench
+}
+
+/// Brings all replicas up, as a controller does: all specs first, then the waiting.
+async fn up(bench: &mut Bench, layout: Layout<'_>) {
+    for (name, _) in layout {
+        bench.push(name, &spec(name, layout)).await;
+    }
+    for (name, _) in layout {
+        bench.converges(name, "Data").await;
+    }
+    assert!(bench.cluster.quiesce(Duration::from_secs(120)).await);
+}
+
+fn disk(bench: &Bench, name: &str) -> String {
+    bench.cluster.drbd(name, "Data", 0).map_or("absent".into(), |v| v.disk)
+}
+
+const TWO: Layout<'_> = &[("alpha", false), ("beta", false)];
+const WITH_DISKLESS: Layout<'_> = &[("alpha", false), ("beta", false), ("gamma", true)];
+
+/// One replica, DRBD 9: every command of its life.
+#[tokio::test(start_paused = true)]
+async fn a_life_on_drbd9() {
+    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V9).await;
+    let mut alpha = spec("alpha", TWO);
+    bench.done("alpha", &alpha).await;
+    expect![[r#"
+        alpha: lvcreate -y --virtualsize 102400k vg0 --thinpool thin --name Data_00000 --addtag linstor-rs.00000000-0000-0000-0000-0000000000c1.00000000-0000-0000-0000-0000000000d0
+        alpha: drbdmeta --force 1000 v09 /dev/vg0/Data_00000 internal create-md 7
+        alpha: write /var/lib/linstor.d/Data.res
+        alpha: drbdadm -c /var/lib/linstor.d/Data.res adjust Data
+        alpha: write /var/lib/linstor.d/.backup/Data.res
+    "#]].assert_eq(&bench.changes());
+    let file = bench.cluster.file("alpha", "/var/lib/linstor.d/Data.res").expect("a file");
+    expect![[r##"
+        # Written by linstor-satellite. Changes made here are overwritten.
+        resource "Data"
+        {
+            net
+            {
+                cram-hmac-alg sha1;
+                shared-secret "c2VjcmV0c2VjcmV0c2Vj";
+            }
+            on "alpha"
+            {
+                volume 0
+                {
+                    disk /dev/vg0/Data_00000;
+                    meta-disk internal;
+                    device minor 1000;
+                }
+                node-id 0;
+            }
+            on "beta"
+            {
+                volume 0
+                {
+                    disk /dev/drbd/this/is/not/used;
+                    meta-disk internal;
+                    device minor 1000;
+                }
+                node-id 1;
+            }
+            connection
+            {
+                host "alpha" address ipv4 10.77.0.1:7000;
+                host "beta" address ipv4 10.77.0.2:7000;
+            }
+        }
+    "##]].assert_eq(&file);
+    assert_eq!(disk(&bench, "alpha"), "UpToDate");
+    bench.rests().await;
+    alpha.target = Target::Destroyed;
+    let said = bench.fails("alpha", &alpha).await;
+    assert!(said.contains("last up-to-date"), "{said}");
+    assert_eq!(bench.changes(), "");
+    alpha.allow_last_copy = true;
+    bench.cluster.release("Data");
+    bench.done("alpha", &alpha).await;
+    expect![[r#"
+        alpha: drbdsetup down Data
+        alpha: remove /var/lib/linstor.d/Data.res
+        alpha: remove /var/lib/linstor.d/.backup/Data.res
+        alpha: lvremove -f vg0/Data_00000
+    "#]].assert_eq(&bench.changes());
+    bench.rests().await;
+}
+
+/// One replica, DRBD 8.4.
+#[tokio::test(start_paused = true)]
+async fn a_life_on_drbd84() {
+    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V84).await;
+    let mut alpha = spec("alpha", TWO);
+    bench.done("alpha", &alpha).await;
+    expect![[r#"
+        alpha: lvcreate -y --virtualsize 102400k vg0 --thinpool thin --name Data_00000 --addtag linstor-rs.00000000-0000-0000-0000-0000000000c1.00000000-0000-0000-0000-0000000000d0
+        alpha: drbdmeta --force 1000 v08 /dev/vg0/Data_00000 internal create-md
+        alpha: write /var/lib/linstor.d/Data.res
+        alpha: drbdadm -c /var/lib/linstor.d/Data.res adjust Data
+        alpha: write /var/lib/linstor.d/.backup/Data.res
+    "#]].assert_eq(&bench.changes());
+    let file = bench.cluster.file("alpha", "/var/lib/linstor.d/Data.res").expect("a file");
+    expect![[r##"
+        # Written by linstor-satellite. Changes made here are overwritten.
+        resource "Data"
+        {
+            net
+            {
+                cram-hmac-alg sha1;
+                protocol C;
+                shared-secret "c2VjcmV0c2VjcmV0c2Vj";
+            }
+            disk
+            {
+                c-plan-ahead 0;
+                resync-rate 100M;
+            }
+            on "alpha"
+            {
+                address ipv4 10.77.0.1:7000;
+                volume 0
+                {
+                    disk /dev/vg0/Data_00000;
+                    meta-disk internal;
+                    device minor 1000;
+                }
+            }
+            on "beta"
+            {
+                address ipv4 10.77.0.2:7000;
+                volume 0
+                {
+                    disk /dev/drbd/this/is/not/used;
+                    meta-disk internal;
+                    device minor 1000;
+                }
+            }
+        }
+    "##]].assert_eq(&file);
+    assert_eq!(disk(&bench, "alpha"), "UpToDate");
+    bench.rests().await;
+    alpha.target = Target::Destroyed;
+    alpha.allow_last_copy = true;
+    bench.cluster.release("Data");
+    bench.done("alpha", &alpha).await;
+    expect![[""]].assert_eq(&bench.changes());
+}
+
+/// Two replicas and a diskless one meet without a full sync, data written anywhere is everywhere, and the status
+/// says all that.
+#[tokio::test(start_paused = true)]
+async fn three_nodes_meet() {
+    let mut bench = nodes(&["alpha", "beta", "gamma"], DrbdKind::V9).await;
+    up(&mut bench, WITH_DISKLESS).await;
+    for name in ["alpha", "beta"] {
+        assert_eq!(disk(&bench, name), "UpToDate", "{name}");
+    }
+    bench.cluster.open("gamma", "Data", 0).expect("promoted");
+    bench.cluster.write("gamma", "Data", 0, 7, 42).expect("written");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let gamma = bench.status("gamma", "Data");
+    let drbd = gamma.drbd.expect("DRBD");
+    assert!(drbd.in_use && drbd.connections["alpha"] == "Connected", "{drbd:?}");
+    assert_eq!(gamma.volumes[0].disk_state.as_deref(), Some("Diskless"));
+    assert_eq!(gamma.volumes[0].device_path.as_deref(), Some("/dev/drbd1000"));
+    let alpha = bench.status("alpha", "Data");
+    assert_eq!(alpha.volumes[0].disk_state.as_deref(), Some("UpToDate"));
+    assert_eq!(alpha.volumes[0].replication["beta"].state, "Established");
+    bench.cluster.close("gamma", "Data", 0);
+    assert_eq!(bench.cluster.broken_promises("Data"), Vec::<String>::new());
+    bench.rests().await;
+}
+
+/// 8.4: two nodes meet; what it cannot do is refused with a reason, and nothing is touched.
+#[tokio::test(start_paused = true)]
+async fn drbd84_does_two_nodes_and_refuses_more() {
+    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V84).await;
+    let three: Layout<'_> = &[("alpha", false), ("beta", false), ("gamma", false)];
+    let said = bench.fails("alpha", &spec("alpha", three)).await;
+    assert!(said.contains("between two nodes"), "{said}");
+    let mut quorum = spec("alpha", TWO);
+    let drbd = quorum.drbd.as_mut().expect("DRBD");
+    drbd.options.insert("quorum".into(), "majority".into());
+    let said = bench.fails("alpha", &quorum).await;
+    assert!(said.contains("no quorum"), "{said}");
+    let diskless: Layout<'_> = &[("alpha", false), ("beta", true)];
+    let said = bench.fails("alpha", &spec("alpha", diskless)).await;
+    assert!(said.contains("no diskless"), "{said}");
+    up(&mut bench, TWO).await;
+    for name in ["alpha", "beta"] {
+        assert_eq!(disk(&bench, name), "UpToDate", "{name}");
+    }
+    bench.rests().await;
+}
+
+/// A port that somebody else has is named, with its holder, and the resource comes up when the port is free.
+#[tokio::test(start_paused = true)]
+async fn a_busy_port_is_named() {
+    let mut bench = nodes(&["alpha"], DrbdKind::V9).await;
+    bench.cluster.occupy_port("alpha", 7000, "ceph-mgr (4242)");
+    let said = bench.fails("alpha", &spec("alpha", TWO)).await;
+    assert!(said.contains("7000") && said.contains("ceph-mgr"), "{said}");
+}
+
+/// One of two replicas goes once the other has the data, and its peer forgets it.
+#[tokio::test(start_paused = true)]
+async fn a_replica_goes() {
+    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V9).await;
+    up(&mut bench, TWO).await;
+    bench.cluster.take_journal();
+    let mut gone = spec("alpha", TWO);
+    gone.target = Target::Destroyed;
+    bench.done("alpha", &gone).await;
+    let alone: Layout<'_> = &[("beta", false)];
+    let mut rest = spec("beta", TWO);
+    rest.drbd.as_mut().expect("DRBD").peers.clear();
+    assert_eq!(alone.len(), 1);
+    bench.done("beta", &rest).await;
+    expect![[r#"
+        alpha: drbdsetup down Data
+        alpha: remove /var/lib/linstor.d/Data.res
+        alpha: remove /var/lib/linstor.d/.backup/Data.res
+        alpha: lvremove -f vg0/Data_00000
+        beta: write /var/lib/linstor.d/Data.res
+        beta: drbdsetup del-peer Data 0
+        beta: drbdadm -c /var/lib/linstor.d/Data.res adjust Data
+        beta: drbdsetup forget-peer Data 0
+        beta: write /var/lib/linstor.d/.backup/Data.res
+    "#]].assert_eq(&bench.changes());
+    bench.rests().await;
+    assert_eq!(bench.cluster.violations(), Vec::<String>::new());
+}
+
+/// A replica becomes diskless: detached first, its volume destroyed only while a peer has the data; and back.
+#[tokio::test(start_paused = true)]
+async fn a_disk_goes_and_comes_back() {
+    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V9).await;
+    up(&mut bench, TWO).await;
+    let without: Layout<'_> = &[("alpha", false), ("beta", true)];
+    bench.done("alpha", &spec("alpha", without)).await;
+    bench.cluster.take_journal();
+    let mut beta = spec("beta", without);
+    beta.destroy_storage.push(StorageRef {
+        number: 0,
+        pool: "thin".into(),
+    });
+    bench.done("beta", &beta).await;
+    expect![[r#"
+        beta: drbdsetup detach 1000 --diskless
+        beta: write /var/lib/linstor.d/Data.res
+        beta: drbdadm -c /var/lib/linstor.d/Data.res adjust Data
+        beta: write /var/lib/linstor.d/.backup/Data.res
+        beta: lvremove -f vg0/Data_00000
+    "#]].assert_eq(&bench.changes());
+    assert_eq!(disk(&bench, "beta"), "Diskless");
+    bench.rests().await;
+    let mut back = spec("beta", TWO);
+    back.volumes[0].drbd.as_mut().expect("DRBD").initial = InitialState::FullSync;
+    bench.done("alpha", &spec("alpha", TWO)).await;
+    bench.done("beta", &back).await;
+    assert!(bench.cluster.quiesce(Duration::from_secs(120)).await);
+    assert_eq!(disk(&bench, "beta"), "UpToDate");
+    bench.rests().await;
+}
+
+/// Storage grows everywhere, then one node grows DRBD, once.
+#[tokio::test(start_paused = true)]
+async fn a_volume_grows() {
+    for kind in [DrbdKind::V9, DrbdKind::V84] {
+        let mut bench = nodes(&["alpha", "beta"], kind).await;
+        up(&mut bench, TWO).await;
+        let grown = |name: &str, grow: bool| {
+            let mut spec = spec(name, TWO);
+            spec.volumes[0].backing_kib = 2 * SIZE_KIB;
+            spec.volumes[0].usable_kib = 2 * SIZE_KIB - 4096;
+            let layer = spec.volumes[0].drbd.as_mut().expect("DRBD");
+            layer.grow = grow;
+            layer.grow_assume_clean = true;
+            spec
+        };
+        bench.done("alpha", &grown("alpha", false)).await;
+        bench.done("beta", &grown("beta", false)).await;
+        bench.cluster.take_journal();
+        bench.done("alpha", &grown("alpha", true)).await;
+        let commands = bench.changes();
+        assert!(commands.contains("resize Data/0"), "{commands}");
+        let size = bench.cluster.drbd("beta", "Data", 0).expect("a volume").size_kib;
+        assert!(size >= 2 * SIZE_KIB - 4096, "{kind:?} {size}");
+        bench.rests().await;
+    }
+}
+
+/// A grown device whose node crashed before DRBD grew still has its metadata: it is found, not made anew.
+#[tokio::test(start_paused = true)]
+async fn a_crash_between_the_steps_of_growth_loses_nothing() {
+    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V9).await;
+    up(&mut bench, TWO).await;
+    bench.cluster.open("alpha", "Data", 0).expect("promoted");
+    bench.cluster.write("alpha", "Data", 0, 3, 99).expect("written");
+    bench.cluster.close("alpha", "Data", 0);
+    let mut grown = spec("alpha", TWO);
+    grown.volumes[0].backing_kib = 2 * SIZE_KIB;
+    bench.done("alpha", &grown).await;
+    bench.cluster.crash("alpha");
+    bench.cluster.boot("alpha");
+    bench.restart("alpha");
+    assert!(bench.cluster.quiesce(Duration::from_secs(120)).await);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(disk(&bench, "alpha"), "UpToDate");
+    assert_eq!(bench.cluster.peek("alpha", "/dev/drbd1000", 3), Some(99));
+}
+
+/// Without its controller a rebooted node brings up what it last knew.
+#[tokio::test(start_paused = true)]
+async fn a_node_boots_without_its_controller() {
+    for kind in [DrbdKind::V9, DrbdKind::V84] {
+        let mut bench = nodes(&["alpha", "beta"], kind).await;
+        up(&mut bench, TWO).await;
+        bench.cluster.shut_down("beta");
+        bench.cluster.boot("beta");
+        assert_eq!(disk(&bench, "beta"), "absent");
+        bench.restart("beta");
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert_eq!(disk(&bench, "beta"), "UpToDate", "{kind:?}");
+        // When the controller is back nothing has to be changed.
+        bench.connect("beta").await;
+        bench.cluster.take_journal();
+        bench.sync("beta", &[spec("beta", TWO)]).await;
+        bench.rests().await;
+    }
+}
+
+/// A restarted satellite changes nothing, and DRBD never notices.
+#[tokio::test(start_paused = true)]
+async fn a_restart_changes_nothing() {
+    for kind in [DrbdKind::V9, DrbdKind::V84] {
+        let mut bench = nodes(&["alpha", "beta"], kind).await;
+        up(&mut bench, TWO).await;
+        bench.cluster.take_journal();
+        bench.restart("alpha");
+        tokio::time::sleep(Duration::from_secs(100)).await;
+        assert_eq!(bench.changes(), "", "{kind:?}");
+    }
+}
+
+/// Whichever changing command fails or crashes the node on the way up, the resource comes up in the end, without a
+/// lost write, and rests.
+#[tokio::test(start_paused = true)]
+async fn every_failure_on_the_way_up_is_overcome() {
+    for kind in [DrbdKind::V9, DrbdKind::V84] {
+        for effect in [
+            Effect::FailsBefore(10),
+            Effect::FailsAfter(10),
+            Effect::CrashBefore,
+            Effect::CrashAfter,
+        ] {
+            let mut skip = 0;
+            while overcome(kind, effect, skip).await {
+                skip += 1;
+            }
+            assert!(skip > 3, "{kind:?}: too few commands");
+        }
+    }
+}
+
+async fn overcome(kind: DrbdKind, effect: Effect, skip: u32) -> bool {
+    let mut bench = nodes(&["alpha", "beta"], kind).await;
+    bench.cluster.inject(Fault::next_change("alpha", effect).after(skip));
+    bench.push("beta", &spec("beta", TWO)).await;
+    bench.push("alpha", &spec("alpha", TWO)).await;
+    if matches!(effect, Effect::CrashBefore | Effect::CrashAfter) {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        if !bench.cluster.is_up("alpha") {
+            bench.cluster.boot("alpha");
+            bench.restart("alpha");
+            bench.connect("alpha").await;
+            bench.sync("alpha", &[spec("alpha", TWO)]).await;
+        }
+    }
+    bench.converges("alpha", "Data").await;
+    bench.converges("beta", "Data").await;
+    assert!(bench.cluster.quiesce(Duration::from_secs(120)).await);
+    for name in ["alpha", "beta"] {
+        assert_eq!(disk(&bench, name), "UpToDate", "{name} {kind:?} {effect:?} {skip}");
+    }
+    let struck = bench.cluster.disarm() == 0;
+    bench.rests().await;
+    struck
+}
+
+/// The same on the way out; nothing is left behind.
+#[tokio::test(start_paused = true)]
+async fn every_failure_on_the_way_out_is_overcome() {
+    for kind in [DrbdKind::V9, DrbdKind::V84] {
+        for effect in [Effect::FailsBefore(10), Effect::FailsAfter(10), Effect::CrashAfter] {
+            let mut skip = 0;
+            loop {
+                let mut bench = nodes(&["alpha", "beta"], kind).await;
+                up(&mut bench, TWO).await;
+                bench.cluster.inject(Fault::next_change("alpha", effect).after(skip));
+                let mut gone = spec("alpha", TWO);
+                gone.target = Target::Destroyed;
+                bench.push("alpha", &gone).await;
+                tokio::time::sleep(Duration::from_secs(30)).await;
+                if !bench.cluster.is_up("alpha") {
+                    bench.cluster.boot("alpha");
+                    bench.restart("alpha");
+                    bench.connect("alpha").await;
+                    bench.sync("alpha", &[gone.clone()]).await;
+                }
+                bench.converges("alpha", "Data").await;
+                let struck = bench.cluster.disarm() == 0;
+                bench.rests().await;
+                let left = bench.cluster.logical_volumes("alpha", "vg0");
+                assert_eq!(left, ["thin"], "{kind:?} {effect:?} {skip}");
+                assert_eq!(bench.cluster.drbd_resources("alpha"), Vec::<String>::new());
+                if !struck {
+                    break;
+                }
+                skip += 1;
+            }
+        }
+    }
+}
+
+/// A resource that was taken down can go only if the data was elsewhere when it went down.
+#[tokio::test(start_paused = true)]
+async fn down_then_destroyed() {
+    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V9).await;
+    up(&mut bench, TWO).await;
+    let mut alpha = spec("alpha", TWO);
+    alpha.target = Target::Down;
+    bench.done("alpha", &alpha).await;
+    assert_eq!(disk(&bench, "alpha"), "absent");
+    let mut beta = spec("beta", TWO);
+    beta.target = Target::Down;
+    bench.done("beta", &beta).await;
+    bench.rests().await;
+    // When beta went down nobody else was up to date.
+    beta.target = Target::Destroyed;
+    let said = bench.fails("beta", &beta).await;
+    assert!(said.contains("last up-to-date"), "{said}");
+    alpha.target = Target::Destroyed;
+    bench.done("alpha", &alpha).await;
+    beta.target = Target::Up;
+    bench.done("beta", &beta).await;
+    assert_eq!(disk(&bench, "beta"), "UpToDate");
+}
+
+/// A sick resource does not delay another one.
+#[tokio::test(start_paused = true)]
+async fn a_sick_resource_delays_nobody() {
+    let mut bench = nodes(&["alpha"], DrbdKind::V9).await;
+    bench.cluster.inject(Fault::next_with("alpha", "create-md", Effect::Hangs));
+    bench.push("alpha", &spec("alpha", TWO)).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let mut other = spec("alpha", TWO);
+    other.name = "Other".into();
+    other.uuid = Uuid::from_u128(0xee);
+    other.drbd.as_mut().expect("DRBD").port = 7001;
+    other.volumes[0].drbd.as_mut().expect("DRBD").minor = 1001;
+    let started = tokio::time::Instant::now();
+    bench.done("alpha", &other).await;
+    assert!(started.elapsed() < Duration::from_secs(5));
+    bench.converges("alpha", "Data").await;
+}
+
+/// The file system that was asked for is made on the first copy, and the device is free again.
+#[tokio::test(start_paused = true)]
+async fn a_file_system_is_made() {
+    for kind in [DrbdKind::V9, DrbdKind::V84] {
+        let mut bench = nodes(&["alpha", "beta"], kind).await;
+        for name in ["beta", "alpha"] {
+            let mut spec = spec(name, TWO);
+            spec.volumes[0].props.insert("FileSystem/Type".into(), "xfs".into());
+            bench.done(name, &spec).await;
+        }
+        let commands = bench.changes();
+        assert_eq!(commands.matches("mkfs.xfs").count(), 1, "{commands}");
+        assert_eq!(bench.cluster.drbd("alpha", "Data", 0).expect("up").role, "Secondary");
+        bench.rests().await;
+    }
+}
+
+/// Whatever a peer of another cluster sends: options that would leave their statement are refused.
+#[tokio::test(start_paused = true)]
+async fn hostile_options_reach_no_file() {
+    let mut bench = nodes(&["alpha"], DrbdKind::V9).await;
+    let mut hostile = spec("alpha", TWO);
+    let drbd = hostile.drbd.as_mut().expect("DRBD");
+    drbd.net_options.insert("ping-int".into(), "10; } handlers { x \"reboot\"".into());
+    bench.fails("alpha", &hostile).await;
+    let mut named = spec("alpha", TWO);
+    named.drbd.as_mut().expect("DRBD").peers[0].uname = "beta\" { }".into();
+    let outcome = bench.apply("alpha", &named).await;
+    assert!(matches!(outcome, Outcome::Failed { .. }));
+    assert_eq!(bench.changes(), "");
+}

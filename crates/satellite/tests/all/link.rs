@@ -1,0 +1,140 @@
+//! The conversation: syncs, pings, fences.
+
+use std::time::Duration;
+
+use linstor_host::fake::{Effect, Fault};
+use linstor_wire::ToSatellite;
+use linstor_wire::message::Forget;
+use uuid::Uuid;
+
+use crate::bench::{Bench, DrbdKind, Heard};
+use crate::drbd::spec;
+
+const ALONE: &[(&str, bool)] = &[("alpha", false)];
+
+/// A ping is answered while everything else is stuck.
+#[tokio::test(start_paused = true)]
+async fn a_ping_never_waits() {
+    let mut bench = Bench::new();
+    bench.add_node("alpha", DrbdKind::V9).await;
+    bench.cluster.inject(Fault::next_change("alpha", Effect::Hangs).times(1000));
+    bench.push("alpha", &spec("alpha", ALONE)).await;
+    bench.send("alpha", ToSatellite::Ping { id: 5 }).await;
+    let started = tokio::time::Instant::now();
+    bench.until("alpha", "a pong", |h: &Heard| h.pongs == [5]).await;
+    assert!(started.elapsed() < Duration::from_millis(100));
+}
+
+/// Space is told after a sync, after changes and when asked.
+#[tokio::test(start_paused = true)]
+async fn space_is_told() {
+    let mut bench = Bench::new();
+    bench.add_node("alpha", DrbdKind::V9).await;
+    let of = |bench: &Bench, pool: &str| {
+        let heard = bench.nodes["alpha"].heard.lock().unwrap();
+        heard.pools.iter().find(|p| p.name == pool).cloned().expect("a pool")
+    };
+    let before = of(&bench, "thin");
+    assert_eq!(before.total_kib, Some(2 << 20));
+    assert_eq!(before.granularity_kib, Some(4096));
+    assert_eq!(of(&bench, "filethin").granularity_kib, Some(4));
+    assert!(of(&bench, "zfs").granularity_kib.is_some());
+    assert!(of(&bench, "zfs").free_kib < Some(4 << 20));
+    let mut thick = spec("alpha", ALONE);
+    thick.volumes[0].pool = "lvm".into();
+    let free = of(&bench, "lvm").free_kib;
+    bench.done("alpha", &thick).await;
+    tokio::time::sleep(Duration::from_secs(15)).await;
+    assert!(of(&bench, "lvm").free_kib < free);
+    bench.send("alpha", ToSatellite::RefreshSpace { id: 9 }).await;
+    bench.until("alpha", "space", |h: &Heard| h.refreshed == [9]).await;
+}
+
+/// Only changes are told, and a quiet node is quiet.
+#[tokio::test(start_paused = true)]
+async fn a_quiet_node_says_nothing() {
+    let mut bench = Bench::new();
+    bench.add_node("alpha", DrbdKind::V9).await;
+    bench.done("alpha", &spec("alpha", ALONE)).await;
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    let before = bench.nodes["alpha"].heard.lock().unwrap().messages;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let after = bench.nodes["alpha"].heard.lock().unwrap().messages;
+    assert_eq!(before, after);
+}
+
+/// What a sync does not name is forgotten, and stays as it is on the node.
+#[tokio::test(start_paused = true)]
+async fn the_unnamed_is_forgotten_but_not_destroyed() {
+    let mut bench = Bench::new();
+    bench.add_node("alpha", DrbdKind::V9).await;
+    bench.done("alpha", &spec("alpha", ALONE)).await;
+    bench.sync("alpha", &[]).await;
+    bench.until("alpha", "that it is gone", |h: &Heard| h.gone == ["Data"]).await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(bench.cluster.drbd_resources("alpha"), ["Data"]);
+    assert!(bench.cluster.logical_volumes("alpha", "vg0").contains(&"Data_00000".to_owned()));
+    assert_eq!(bench.cluster.file("alpha", "/var/lib/linstor.d/Data.res"), None);
+}
+
+/// Forgetting one identity leaves another one of the same name.
+#[tokio::test(start_paused = true)]
+async fn forgetting_is_by_identity() {
+    let mut bench = Bench::new();
+    bench.add_node("alpha", DrbdKind::V9).await;
+    let mine = spec("alpha", ALONE);
+    bench.done("alpha", &mine).await;
+    for (uuid, gone) in [(Uuid::from_u128(1), 0), (mine.uuid, 1)] {
+        bench.generation += 1;
+        let forget = Forget {
+            name: "Data".into(),
+            uuid,
+        };
+        let message = ToSatellite::Apply {
+            generation: bench.generation,
+            resources: Vec::new(),
+            forget: vec![forget],
+        };
+        bench.send("alpha", message).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(bench.nodes["alpha"].heard.lock().unwrap().gone.len(), gone);
+    }
+}
+
+/// An older controller is refused, also after a restart; a newer one takes over.
+#[tokio::test(start_paused = true)]
+async fn epochs_fence() {
+    let mut bench = Bench::new();
+    bench.epoch = 7;
+    bench.add_node("alpha", DrbdKind::V9).await;
+    bench.epoch = 6;
+    bench.connect("alpha").await;
+    assert!(bench.nodes["alpha"].heard.lock().unwrap().refused.is_some());
+    bench.restart("alpha");
+    bench.connect("alpha").await;
+    assert!(bench.nodes["alpha"].heard.lock().unwrap().refused.is_some());
+    bench.epoch = 8;
+    bench.connect("alpha").await;
+    bench.sync("alpha", &[]).await;
+}
+
+/// A file that cannot be read is put aside; the others serve.
+#[tokio::test(start_paused = true)]
+async fn a_corrupt_file_is_put_aside() {
+    use linstor_host::Host;
+    let mut bench = Bench::new();
+    bench.add_node("alpha", DrbdKind::V9).await;
+    bench.done("alpha", &spec("alpha", ALONE)).await;
+    let path = "/var/lib/linstor/satellite/resources/DATA.json";
+    assert_eq!(bench.cluster.file_mode("alpha", path), Some(0o600));
+    let host = bench.cluster.host("alpha");
+    let bad = std::path::Path::new("/var/lib/linstor/satellite/resources/BAD.json");
+    host.write_atomic(bad, b"{", 0o600).await.expect("written");
+    bench.cluster.shut_down("alpha");
+    bench.cluster.boot("alpha");
+    bench.restart("alpha");
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(bench.cluster.drbd_resources("alpha"), ["Data"]);
+    let aside = format!("{}.unreadable", bad.display());
+    assert!(bench.cluster.file("alpha", &aside).is_some());
+}

@@ -1,0 +1,6 @@
+//! The satellite on fake machines, driven over its own wire.
+
+mod bench;
+mod drbd;
+mod link;
+mod storage;

@@ -1,0 +1,279 @@
+//! Storage alone: every provider, its commands, its failures.
+
+use expect_test::{Expect, expect};
+use linstor_host::fake::{Effect, Fault};
+use linstor_wire::spec::{Props, ResourceSpec, Target, VolumeSpec};
+use linstor_wire::status::Outcome;
+use uuid::Uuid;
+
+use crate::bench::{Bench, DrbdKind};
+
+fn plain(pool: &str, size_kib: u64) -> ResourceSpec {
+    ResourceSpec {
+        name: "Data".into(),
+        uuid: Uuid::from_u128(0xd1),
+        target: Target::Up,
+        allow_last_copy: false,
+        drbd: None,
+        volumes: vec![VolumeSpec {
+            number: 0,
+            pool: pool.into(),
+            target: Target::Up,
+            usable_kib: size_kib,
+            backing_kib: size_kib,
+            props: Props::new(),
+            drbd: None,
+        }],
+        destroy_storage: Vec::new(),
+    }
+}
+
+async fn one_node() -> Bench {
+    let mut bench = Bench::new();
+    bench.add_node("alpha", DrbdKind::V9).await;
+    bench
+}
+
+/// Creates, rests, grows, rests, destroys, rests; prints the commands.
+async fn check(pool: &str, expected: Expect) {
+    let mut bench = one_node().await;
+    let mut spec = plain(pool, 102_400);
+    let mut text = String::from("create\n");
+    bench.done("alpha", &spec).await;
+    text.push_str(&bench.changes());
+    let status = bench.status("alpha", "Data");
+    let device = status.volumes[0].device_path.clone().expect("a device");
+    assert!(bench.cluster.has_device("alpha", &device), "{device}");
+    bench.rests().await;
+    spec.volumes[0].backing_kib = 204_800;
+    bench.done("alpha", &spec).await;
+    text.push_str("grow\n");
+    text.push_str(&bench.changes());
+    assert!(bench.status("alpha", "Data").volumes[0].backing_kib >= Some(204_800));
+    bench.rests().await;
+    spec.target = Target::Destroyed;
+    bench.done("alpha", &spec).await;
+    text.push_str("destroy\n");
+    text.push_str(&bench.changes());
+    bench.rests().await;
+    assert!(!bench.cluster.has_device("alpha", &device), "{device}");
+    expected.assert_eq(&text);
+}
+
+/// Thick LVM: wiped when new and before it goes.
+#[tokio::test(start_paused = true)]
+async fn lvm() {
+    check("lvm", expect![[r#"
+        create
+        alpha: lvcreate -y --size 102400k vg0 --name Data_00000 --addtag linstor-rs.00000000-0000-0000-0000-0000000000c1.00000000-0000-0000-0000-0000000000d1
+        alpha: wipefs -a -f /dev/vg0/Data_00000
+        alpha: zero /dev/vg0/Data_00000
+        alpha: zero /dev/vg0/Data_00000
+        grow
+        alpha: lvresize --size 204800k -f vg0/Data_00000
+        destroy
+        alpha: wipefs -a -f /dev/vg0/Data_00000
+        alpha: zero /dev/vg0/Data_00000
+        alpha: zero /dev/vg0/Data_00000
+        alpha: lvremove -f vg0/Data_00000
+    "#]]).await;
+}
+
+/// Thin LVM.
+#[tokio::test(start_paused = true)]
+async fn lvm_thin() {
+    check("thin", expect![[r#"
+        create
+        alpha: lvcreate -y --virtualsize 102400k vg0 --thinpool thin --name Data_00000 --addtag linstor-rs.00000000-0000-0000-0000-0000000000c1.00000000-0000-0000-0000-0000000000d1
+        grow
+        alpha: lvresize --size 204800k -f vg0/Data_00000
+        destroy
+        alpha: lvremove -f vg0/Data_00000
+    "#]]).await;
+}
+
+/// ZFS with reservation.
+#[tokio::test(start_paused = true)]
+async fn zfs() {
+    check("zfs", expect![[r#"
+        create
+        alpha: zfs create -V 102400KB -o linstor-rs:owner=00000000-0000-0000-0000-0000000000c1/00000000-0000-0000-0000-0000000000d1 tank/Data_00000
+        grow
+        alpha: zfs set volsize=204800KB tank/Data_00000
+        destroy
+        alpha: zfs destroy tank/Data_00000
+    "#]]).await;
+}
+
+/// Sparse ZFS.
+#[tokio::test(start_paused = true)]
+async fn zfs_thin() {
+    check("zfsthin", expect![[r#"
+        create
+        alpha: zfs create -s -V 102400KB -o linstor-rs:owner=00000000-0000-0000-0000-0000000000c1/00000000-0000-0000-0000-0000000000d1 tank/Data_00000
+        grow
+        alpha: zfs set volsize=204800KB tank/Data_00000
+        destroy
+        alpha: zfs destroy tank/Data_00000
+    "#]]).await;
+}
+
+/// Allocated files.
+#[tokio::test(start_paused = true)]
+async fn file() {
+    check("file", expect![[r#"
+        create
+        alpha: write /srv/pool/Data_00000.img.owner
+        alpha: fallocate -x -l 102400KiB /srv/pool/Data_00000.img
+        alpha: losetup -f --show /srv/pool/Data_00000.img
+        grow
+        alpha: fallocate -x -l 204800KiB /srv/pool/Data_00000.img
+        alpha: losetup -c /dev/loop0
+        destroy
+        alpha: losetup -d /dev/loop0
+        alpha: remove /srv/pool/Data_00000.img
+        alpha: remove /srv/pool/Data_00000.img.owner
+    "#]]).await;
+}
+
+/// Sparse files.
+#[tokio::test(start_paused = true)]
+async fn file_thin() {
+    check("filethin", expect![[r#"
+        create
+        alpha: write /srv/pool/Data_00000.img.owner
+        alpha: truncate -s 102400KiB /srv/pool/Data_00000.img
+        alpha: losetup -f --show /srv/pool/Data_00000.img
+        grow
+        alpha: truncate -s 204800KiB /srv/pool/Data_00000.img
+        alpha: losetup -c /dev/loop0
+        destroy
+        alpha: losetup -d /dev/loop0
+        alpha: remove /srv/pool/Data_00000.img
+        alpha: remove /srv/pool/Data_00000.img.owner
+    "#]]).await;
+}
+
+/// Whichever command fails, before or after it did its work, the spec is reached in the end; and a second pass
+/// changes nothing.
+#[tokio::test(start_paused = true)]
+async fn every_failure_is_overcome() {
+    for pool in ["lvm", "thin", "zfs", "zfsthin", "file", "filethin"] {
+        for effect in [Effect::FailsBefore(5), Effect::FailsAfter(5)] {
+            let mut skip = 0;
+            while overcome(pool, effect, skip).await {
+                skip += 1;
+            }
+            assert!(skip > 1, "{pool}: too few commands");
+        }
+    }
+}
+
+/// One life of a volume with one failing command; false if there are not that many commands.
+async fn overcome(pool: &str, effect: Effect, skip: u32) -> bool {
+    let mut bench = one_node().await;
+    bench.cluster.inject(Fault::next_change("alpha", effect).after(skip));
+    let mut spec = plain(pool, 102_400);
+    bench.push("alpha", &spec).await;
+    bench.converges("alpha", "Data").await;
+    spec.volumes[0].backing_kib = 204_800;
+    let outcome = bench.apply("alpha", &spec).await;
+    if outcome != Outcome::Done {
+        bench.converges("alpha", "Data").await;
+    }
+    spec.target = Target::Destroyed;
+    let outcome = bench.apply("alpha", &spec).await;
+    if outcome != Outcome::Done {
+        bench.converges("alpha", "Data").await;
+    }
+    let struck = bench.cluster.disarm() == 0;
+    bench.rests().await;
+    let left = bench.cluster.logical_volumes("alpha", "vg0");
+    assert_eq!(left, ["thin"], "{pool} {effect:?} {skip}");
+    struck
+}
+
+/// A volume of the right name that is not ours is neither used nor destroyed.
+#[tokio::test(start_paused = true)]
+async fn a_foreign_volume_is_left_alone() {
+    for pool in ["lvm", "thin", "zfs", "file"] {
+        let mut bench = one_node().await;
+        let mut other = plain(pool, 102_400);
+        bench.done("alpha", &other).await;
+        // Another replica of the same name comes without the first having been destroyed.
+        let mut spec = plain(pool, 102_400);
+        spec.uuid = Uuid::from_u128(0xd2);
+        bench.cluster.take_journal();
+        let said = bench.fails("alpha", &spec).await;
+        assert!(said.contains("does not belong to this resource"), "{said}");
+        spec.target = Target::Destroyed;
+        bench.fails("alpha", &spec).await;
+        assert_eq!(bench.changes(), "", "{pool}");
+        other.target = Target::Destroyed;
+        bench.done("alpha", &other).await;
+    }
+}
+
+/// A volume whose pool is gone counts as destroyed, and a volume that should be up says what is missing.
+#[tokio::test(start_paused = true)]
+async fn an_absent_pool_is_no_obstacle_to_destruction() {
+    for (pool, place) in [("lvm", "vgx"), ("thin", "vgx/thin"), ("zfs", "tanx"), ("file", "/srx")] {
+        let mut bench = one_node().await;
+        let node = bench.nodes.get_mut("alpha").expect("alpha");
+        let found = node.spec.pools.iter_mut().find(|p| p.name == pool).expect("a pool");
+        found.props.insert("StorDriver/StorPoolName".into(), place.into());
+        let mut spec = plain(pool, 102_400);
+        bench.sync("alpha", std::slice::from_ref(&spec)).await;
+        let said = bench.fails("alpha", &spec).await;
+        assert!(said.contains("does not exist on this node"), "{said}");
+        let pools = bench.nodes["alpha"].heard.lock().unwrap().pools.clone();
+        let status = pools.iter().find(|p| p.name == pool).expect("a pool");
+        assert!(status.problem.is_some(), "{status:?}");
+        spec.target = Target::Destroyed;
+        bench.done("alpha", &spec).await;
+    }
+}
+
+/// A full pool says so, with the code that callers know.
+#[tokio::test(start_paused = true)]
+async fn a_full_pool_says_so() {
+    let mut bench = one_node().await;
+    let said = bench.fails("alpha", &plain("lvm", 64 << 20)).await;
+    let ret_code = linstor_api::code::FAIL_NOT_ENOUGH_FREE_SPACE.to_string();
+    assert!(said.contains(&ret_code), "{said}");
+}
+
+/// What is hostile never reaches a command.
+#[tokio::test(start_paused = true)]
+async fn hostile_specs_run_nothing() {
+    let mut bench = one_node().await;
+    let mut named = plain("lvm", 102_400);
+    named.name = "-f".into();
+    let mut sized = plain("lvm", 0);
+    sized.volumes[0].backing_kib = 1;
+    let mut optioned = plain("lvm", 102_400);
+    let key = "StorDriver/LvcreateOptions".to_owned();
+    optioned.volumes[0].props.insert(key, "--name other".into());
+    let mut twice = plain("lvm", 102_400);
+    twice.volumes.push(twice.volumes[0].clone());
+    for spec in [named, sized, optioned, twice] {
+        bench.cluster.take_journal();
+        bench.fails("alpha", &spec).await;
+        assert_eq!(bench.changes(), "", "{spec:?}");
+    }
+}
+
+/// The file system that was asked for is made once.
+#[tokio::test(start_paused = true)]
+async fn a_file_system_is_made_once() {
+    let mut bench = one_node().await;
+    let mut spec = plain("thin", 102_400);
+    spec.volumes[0].props.insert("FileSystem/Type".into(), "ext4".into());
+    spec.volumes[0].props.insert("FileSystem/MkfsParams".into(), "-N 100 -L 'a b'".into());
+    bench.done("alpha", &spec).await;
+    expect![[r#"
+        alpha: lvcreate -y --virtualsize 102400k vg0 --thinpool thin --name Data_00000 --addtag linstor-rs.00000000-0000-0000-0000-0000000000c1.00000000-0000-0000-0000-0000000000d1
+        alpha: mkfs.ext4 -q -F -E nodiscard -N 100 -L 'a b' /dev/vg0/Data_00000
+    "#]].assert_eq(&bench.changes());
+    bench.rests().await;
+}
