@@ -13,6 +13,8 @@ pub mod phase;
 pub mod place;
 pub mod project;
 pub mod props;
+pub mod quorum;
+pub mod replica;
 pub mod row;
 pub mod sizing;
 pub mod space;

@@ -21,7 +21,8 @@ use crate::row::{Node, Pool};
 use crate::space::{Space, Spaces};
 
 use super::{
-    DRBD84_REPLICAS_MAX, Deployed, PlaceRequest, Want, is_default_diskless, version_numbers,
+    DRBD84_REPLICAS_MAX, Deployed, PlaceRequest, Sharing, Want, is_default_diskless,
+    version_numbers,
 };
 
 /// How much of a thin pool must stay free, in percent, unless a property says otherwise.
@@ -262,6 +263,12 @@ impl<'a> Rules<'a> {
         }
     }
 
+    /// Whether a node keeps the rules of values that are the same or different.
+    pub(crate) fn keeps_values(&self, node: &Node) -> bool {
+        self.same.iter().all(|rule| rule.miss(node).is_none())
+            && self.different.iter().all(|rule| rule.miss(node).is_none())
+    }
+
     fn node_state(&self, node: &Node, status: Option<&NodeStatus>) -> Option<Miss<'a>> {
         let connection = status.map_or(ConnectionStatus::Unknown, |status| status.connection);
         if node.deleting.is_some() {
@@ -295,7 +302,7 @@ impl<'a> Rules<'a> {
             || (diskless && self.request.want == Want::Diskless)
         {
             Some(Miss::HasReplica)
-        } else if deployed.leaving_nodes.contains(&node.name) {
+        } else if deployed.leaving_nodes.contains(&node.name) && !self.request.revive {
             Some(Miss::ReplicaLeaving)
         } else {
             None
@@ -414,7 +421,10 @@ impl<'a> Rules<'a> {
 }
 
 impl<'a> SameRule<'a> {
-    fn miss(&self, node: &'a Node) -> Option<Miss<'a>> {
+    fn miss<'n>(&self, node: &'n Node) -> Option<Miss<'n>>
+    where
+        'a: 'n,
+    {
         let Some(found) = node.props.get(self.key) else {
             return Some(Miss::SameMissing(self.key));
         };
@@ -424,7 +434,10 @@ impl<'a> SameRule<'a> {
 }
 
 impl<'a> DifferentRule<'a> {
-    fn miss(&self, node: &'a Node) -> Option<Miss<'a>> {
+    fn miss<'n>(&self, node: &'n Node) -> Option<Miss<'n>>
+    where
+        'a: 'n,
+    {
         let found = node.props.get(self.key)?.as_str();
         if self.avoid.contains(found) {
             return Some(Miss::DifferentAvoided(self.key, found));
@@ -517,9 +530,10 @@ fn different_rules<'a>(
     }
     for (key, max) in request.filter.x_different.iter().flatten() {
         let rule = rules.entry(key).or_default();
-        rule.0 = match request.ignore_x_different {
-            true => None,
-            false => Some((*max).max(1)),
+        rule.0 = match request.sharing {
+            Sharing::AsSaid => Some((*max).max(1)),
+            Sharing::Apart => Some(1),
+            Sharing::Ignored => None,
         };
     }
     let used = |key: &str| {

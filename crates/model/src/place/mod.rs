@@ -40,6 +40,17 @@ pub enum Want {
     Diskless,
 }
 
+/// How to read the rule of how many replicas share a property's value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// As it stands.
+    AsSaid,
+    /// Not at all: every replica has a value of its own, so that a tie breaker stands apart.
+    Apart,
+    /// As many as they like.
+    Ignored,
+}
+
 /// A wish for replicas.
 #[derive(Debug, Clone)]
 pub struct PlaceRequest<'a> {
@@ -59,8 +70,10 @@ pub struct PlaceRequest<'a> {
     pub only_nodes: Option<&'a BTreeSet<NodeName>>,
     /// Not these nodes.
     pub not_nodes: Option<&'a BTreeSet<NodeName>>,
-    /// Do not heed how many replicas may share a property's value (tie breakers).
-    pub ignore_x_different: bool,
+    /// How to read the rule of how many replicas share a property's value.
+    pub sharing: Sharing,
+    /// A replica that is on its way out does not stand in the way: it would come back.
+    pub revive: bool,
     /// Only nodes whose DRBD is at least this (major, minor, patch).
     pub drbd_min: Option<[u32; 3]>,
 }
@@ -103,7 +116,8 @@ impl<'a> PlaceRequest<'a> {
             want: Want::Diskful,
             only_nodes: None,
             not_nodes: None,
-            ignore_x_different: false,
+            sharing: Sharing::AsSaid,
+            revive: false,
             drbd_min: None,
         }
     }
@@ -272,6 +286,19 @@ fn wanted(request: &PlaceRequest<'_>, deployed: &Deployed<'_>) -> Result<usize, 
     Err(Box::new(reply))
 }
 
+/// Whether a node keeps the rules of values that are the same or different, beside the diskful replicas there are.
+pub fn keeps_rules(
+    model: &Model,
+    observed: &Observed,
+    request: &PlaceRequest<'_>,
+    node: &Node,
+) -> bool {
+    let deployed = Deployed::of(model, observed, request.definition);
+    // Replicas that contradict each other decide nothing about another one.
+    filter::Rules::new(model, observed, request, &deployed, 1)
+        .is_ok_and(|rules| rules.keeps_values(node))
+}
+
 /// The nodes that get a diskless replica when every remaining node is to have one, with what there is to say about
 /// those that cannot (spec core 4.4). `taken` are nodes that were chosen for replicas just now.
 pub fn remaining_nodes(
@@ -323,12 +350,12 @@ pub fn remaining_nodes(
 }
 
 /// What a satellite said of itself, if it ever did.
-fn info_of<'a>(observed: &'a Observed, node: &NodeName) -> Option<&'a NodeInfo> {
+pub(crate) fn info_of<'a>(observed: &'a Observed, node: &NodeName) -> Option<&'a NodeInfo> {
     observed.nodes.get(node)?.info.as_deref()
 }
 
 /// Kind and version of a node's DRBD: as its satellite says, else as the row remembers.
-fn drbd_of<'a>(
+pub(crate) fn drbd_of<'a>(
     model: &'a Model,
     observed: &'a Observed,
     node: &NodeName,

@@ -1,0 +1,427 @@
+//! Quorum and tie breakers: what follows by itself when replicas came or went (spec core 5.9).
+//!
+//! With two replicas neither side of a broken connection can tell whether it may go on. A third, diskless one breaks the
+//! tie; with it, or with three replicas, DRBD can ask for a majority. DRBD 8.4 knows neither.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use linstor_api::code;
+use linstor_api::kind::{DrbdKind, LayerKind};
+use linstor_api::prop;
+use linstor_api::reply::Reply;
+
+use crate::draft::Draft;
+use crate::model::Model;
+use crate::name::{NodeName, ResourceName};
+use crate::observed::Observed;
+use crate::place::{
+    Chosen, PlaceRequest, Sharing, Want, choose, drbd_of, keeps_rules, version_numbers,
+};
+use crate::props::{Level, Purpose, Scope, chain, effective, is_true};
+use crate::replica::{NewReplica, Seeds, is_diskful, new_resource, take_disk};
+use crate::row::{Definition, DiskKind, Resource, ResourcePhase, SelectFilter};
+
+/// The oldest DRBD that breaks ties.
+const TIE_BREAKER_DRBD_MIN: [u32; 3] = [9, 0, 19];
+/// The oldest DRBD that knows quorum.
+const QUORUM_DRBD_MIN: [u32; 3] = [9, 0, 18];
+
+const MAJORITY: &str = "majority";
+const OFF: &str = "off";
+const LINSTOR: &str = "linstor";
+
+/// Keeps tie breaker and quorum of a definition right. Call it after every change of its replicas, within the same
+/// commit; a second call changes nothing.
+pub fn auto_helpers(
+    draft: &mut Draft,
+    observed: &Observed,
+    name: &ResourceName,
+    seeds: &mut Seeds<'_>,
+) -> Vec<Reply> {
+    let Some(definition) = draft.definitions.get(name).map(Arc::clone) else {
+        return Vec::new();
+    };
+    if definition.drbd.is_none() || definition.deleting.is_some() {
+        return Vec::new();
+    }
+    if on_84(draft, observed, name) {
+        unset_quorum(draft, &definition);
+        return Vec::new();
+    }
+    // What a user decided about quorum says whether a tie breaker is wanted; what LINSTOR decides follows from it.
+    let mut replies = Vec::new();
+    let managed = is_managed(draft, &definition);
+    if !managed {
+        replies.extend(users_quorum(draft, &definition));
+    }
+    if let Some(definition) = draft.definitions.get(name).map(Arc::clone) {
+        replies.append(&mut tie_breaker(draft, observed, &definition, seeds));
+    }
+    if managed {
+        replies.extend(managed_quorum(draft, observed, name));
+    }
+    replies
+}
+
+/// Replicas connected by DRBD that stay and are up.
+fn connected<'a>(
+    model: &'a Model,
+    name: &'a ResourceName,
+) -> impl Iterator<Item = &'a Arc<Resource>> {
+    model.replicas_of(name).filter(|replica| {
+        replica.drbd.is_some() && !replica.phase.is_deleting() && !replica.inactive
+    })
+}
+
+fn disk(replica: &Resource) -> DiskKind {
+    replica
+        .drbd
+        .as_ref()
+        .map_or(DiskKind::Diskful, |drbd| drbd.disk)
+}
+
+/// How many replicas have a disk. One that is to take another's place does not count as long as both are there.
+fn diskful_count(model: &Model, name: &ResourceName) -> usize {
+    connected(model, name)
+        .filter(|replica| {
+            let moving = matches!(
+                &replica.phase,
+                ResourcePhase::AddingDisk { migrate_from: Some(source), .. }
+                    if model.resource(name, source).is_some_and(|old| !old.phase.is_deleting())
+            );
+            is_diskful(replica) && !moving
+        })
+        .count()
+}
+
+fn on_84(model: &Model, observed: &Observed, name: &ResourceName) -> bool {
+    model
+        .replicas_of(name)
+        .any(|replica| drbd_of(model, observed, &replica.node).0 == Some(DrbdKind::Drbd84))
+}
+
+fn policy<'a>(model: &'a Model, definition: &'a Definition, key: &str) -> Option<&'a str> {
+    effective(model, Purpose::Policy, &Scope::definition(definition), key)
+}
+
+fn is_managed(model: &Model, definition: &Definition) -> bool {
+    let by = policy(model, definition, prop::DRBD_QUORUM_SET_BY);
+    by.is_none_or(|by| by.eq_ignore_ascii_case(LINSTOR))
+}
+
+// --- Tie breaker ---
+
+fn tie_breaker(
+    draft: &mut Draft,
+    observed: &Observed,
+    definition: &Definition,
+    seeds: &mut Seeds<'_>,
+) -> Vec<Reply> {
+    let name = &definition.name;
+    let breakers: Vec<NodeName> = connected(draft, name)
+        .filter(|replica| disk(replica) == DiskKind::TieBreaker)
+        .map(|replica| replica.node.clone())
+        .collect();
+    if !is_wanted(draft, observed, definition) {
+        return retire(draft, observed, name, &breakers, seeds);
+    }
+    if let [_, surplus @ ..] = &breakers[..] {
+        return retire(draft, observed, name, surplus, seeds);
+    }
+    if let Some(node) = take_over(draft, observed, definition, seeds) {
+        let text = "The given resource will not be deleted but will be taken over as a \
+                    linstor managed tiebreaker resource.";
+        return vec![
+            Reply::new(code::INFO_TIE_BREAKER_TAKEOVER, text).about("Node", node.as_str()),
+        ];
+    }
+    create(draft, observed, definition, seeds)
+}
+
+/// Whether there should be a tie breaker: an even number of disks, a majority that counts, and nobody else to break a tie.
+fn is_wanted(model: &Model, observed: &Observed, definition: &Definition) -> bool {
+    let name = &definition.name;
+    let automatic = policy(model, definition, prop::DRBD_AUTO_ADD_QUORUM_TIEBREAKER);
+    let majority = policy(model, definition, prop::DRBD_QUORUM)
+        .is_none_or(|quorum| quorum.eq_ignore_ascii_case(MAJORITY));
+    let diskful = diskful_count(model, name);
+    if !automatic.is_some_and(is_true)
+        || !(majority || is_managed(model, definition))
+        || diskful < 2
+        || !diskful.is_multiple_of(2)
+    {
+        return false;
+    }
+    let filter = filter_of(model, definition);
+    let request = request(definition, &filter, Sharing::AsSaid);
+    !connected(model, name)
+        .filter(|replica| disk(replica) == DiskKind::Diskless)
+        .filter_map(|replica| model.node(&replica.node))
+        .any(|node| keeps_rules(model, observed, &request, node))
+}
+
+/// The group's rules as far as they are about nodes. Pools and kinds of pools are for disks; which nodes hold disks says
+/// nothing of where a tie breaker may be.
+fn filter_of(model: &Model, definition: &Definition) -> SelectFilter {
+    let group = model.groups.get(&definition.group);
+    let filter = group.map(|group| group.filter.clone()).unwrap_or_default();
+    SelectFilter {
+        place_count: None,
+        additional_place_count: Some(1),
+        nodes: None,
+        pools: None,
+        providers: None,
+        diskless_on_remaining: None,
+        ..filter
+    }
+}
+
+fn request<'a>(
+    definition: &'a Definition,
+    filter: &'a SelectFilter,
+    sharing: Sharing,
+) -> PlaceRequest<'a> {
+    PlaceRequest {
+        definition: Some(definition),
+        group: None,
+        filter,
+        layer_stack: vec![LayerKind::Drbd, LayerKind::Storage],
+        needed_kib: 0,
+        want: Want::Diskless,
+        only_nodes: None,
+        not_nodes: None,
+        sharing,
+        revive: false,
+        drbd_min: Some(TIE_BREAKER_DRBD_MIN),
+    }
+}
+
+/// A node for a tie breaker: where nothing is shared with other replicas, or, failing that, anywhere that rules allow.
+fn find(
+    model: &Model,
+    observed: &Observed,
+    definition: &Definition,
+    among: Option<&BTreeSet<NodeName>>,
+) -> Option<Chosen> {
+    let filter = filter_of(model, definition);
+    [Sharing::Apart, Sharing::Ignored]
+        .into_iter()
+        .find_map(|sharing| {
+            let request = PlaceRequest {
+                only_nodes: among,
+                revive: among.is_some(),
+                ..request(definition, &filter, sharing)
+            };
+            let placement = choose(model, observed, &request).ok()?;
+            placement.chosen.into_iter().next()
+        })
+}
+
+/// Lets a replica that is being deleted stay as the tie breaker: a diskless one, or else one whose storage is still there.
+fn take_over(
+    draft: &mut Draft,
+    observed: &Observed,
+    definition: &Definition,
+    seeds: &mut Seeds<'_>,
+) -> Option<NodeName> {
+    let name = &definition.name;
+    let mut leaving: Vec<(bool, NodeName)> = draft
+        .replicas_of(name)
+        .filter(|replica| matches!(replica.phase, ResourcePhase::TakingDown { .. }))
+        .filter(|replica| replica.drbd.is_some())
+        .map(|replica| (is_diskful(replica), replica.node.clone()))
+        .collect();
+    leaving.sort();
+    let (diskful, node) = leaving.into_iter().find(|(_, node)| {
+        find(
+            draft,
+            observed,
+            definition,
+            Some(&BTreeSet::from([node.clone()])),
+        )
+        .is_some()
+    })?;
+    draft.edit_resource(name, &node, |row| {
+        row.phase = ResourcePhase::Present;
+        row.inactive = false;
+        if let Some(drbd) = row.drbd.as_mut().filter(|_| !diskful) {
+            drbd.disk = DiskKind::TieBreaker;
+        }
+    });
+    take_disk(draft, seeds, name, &node, DiskKind::TieBreaker);
+    Some(node)
+}
+
+fn create(
+    draft: &mut Draft,
+    observed: &Observed,
+    definition: &Definition,
+    seeds: &mut Seeds<'_>,
+) -> Vec<Reply> {
+    let name = &definition.name;
+    let none = || {
+        let text = format!(
+            "Could not find suitable node to automatically create a tie breaking resource for '{name}'."
+        );
+        Reply::new(code::WARN_NOT_ENOUGH_NODES_FOR_TIE_BREAKER, text)
+    };
+    let Some(chosen) = find(draft, observed, definition, None) else {
+        return vec![none()];
+    };
+    let wish = NewReplica {
+        pool: Some(chosen.pool),
+        layer_stack: Some(vec![LayerKind::Drbd, LayerKind::Storage]),
+        ..NewReplica::new(name.clone(), chosen.node.clone(), DiskKind::TieBreaker)
+    };
+    match new_resource(draft, observed, seeds, wish) {
+        Ok(_) => {
+            let text = format!("Tie breaker resource '{name}' created on {}", chosen.node);
+            vec![
+                Reply::new(code::INFO_TIE_BREAKER_CREATED, text)
+                    .about("Node", chosen.node.as_str()),
+            ]
+        }
+        // No number left, or the like: the resource is as good as without a tie breaker, and the reason is told.
+        Err(replies) => {
+            let why: Vec<String> = replies.into_iter().map(|reply| reply.message).collect();
+            vec![none().cause(why.join(" "))]
+        }
+    }
+}
+
+/// Deletes tie breakers that are not needed, where their nodes can follow.
+fn retire(
+    draft: &mut Draft,
+    observed: &Observed,
+    name: &ResourceName,
+    nodes: &[NodeName],
+    seeds: &Seeds<'_>,
+) -> Vec<Reply> {
+    let since = draft.since(seeds.now_ms);
+    let mut replies = Vec::new();
+    for node in nodes.iter().filter(|node| observed.is_online(node)) {
+        draft.edit_resource(name, node, |row| {
+            row.phase = ResourcePhase::TakingDown { since }
+        });
+        let text = "Tie breaker marked for deletion";
+        replies
+            .push(Reply::new(code::INFO_TIE_BREAKER_DELETING, text).about("Node", node.as_str()));
+    }
+    replies
+}
+
+// --- Quorum ---
+
+fn managed_quorum(draft: &mut Draft, observed: &Observed, name: &ResourceName) -> Option<Reply> {
+    let definition = draft.definitions.get(name)?;
+    let old = definition.props.get(prop::DRBD_QUORUM).cloned();
+    let reason = why_no_quorum(draft, observed, name);
+    let new = if reason.is_none() { MAJORITY } else { OFF };
+    if old.as_deref() == Some(new) {
+        return None;
+    }
+    draft.edit_definition(name, |row| {
+        row.props
+            .insert(prop::DRBD_QUORUM.to_owned(), new.to_owned());
+    });
+    match (reason, old) {
+        (None, old) => Some(Reply::new(
+            code::INFO_PROP_SET,
+            format!(
+                "Resource-definition property '{}' updated from {} to '{MAJORITY}' by AutoQuorum",
+                prop::DRBD_QUORUM,
+                shown(old.as_deref())
+            ),
+        )),
+        (Some(reason), Some(_)) => Some(Reply::new(
+            code::INFO_PROP_REMOVED,
+            format!(
+                "Resource-definition property '{}' was removed {reason}",
+                prop::DRBD_QUORUM
+            ),
+        )),
+        // Going from nothing to off changes nothing for anybody.
+        (Some(_), None) => None,
+    }
+}
+
+fn shown(value: Option<&str>) -> String {
+    value.map_or_else(|| "undefined".to_owned(), |value| format!("'{value}'"))
+}
+
+/// Why a majority cannot be asked for; none when it can.
+fn why_no_quorum(model: &Model, observed: &Observed, name: &ResourceName) -> Option<String> {
+    let mut diskful = 0;
+    let mut diskless = 0;
+    let mut too_old = Vec::new();
+    for replica in connected(model, name) {
+        match disk(replica) {
+            DiskKind::Diskful => diskful += 1,
+            DiskKind::Diskless | DiskKind::TieBreaker => diskless += 1,
+            DiskKind::Client => {}
+        }
+        let (_, version) = drbd_of(model, observed, &replica.node);
+        if version.is_none_or(|version| version_numbers(version) < QUORUM_DRBD_MIN) {
+            too_old.push(replica.node.to_string());
+        }
+    }
+    if !(diskful >= 3 || (diskful == 2 && diskless >= 1)) {
+        return Some("as there are not enough resources for quorum".to_owned());
+    }
+    match &too_old[..] {
+        [] => None,
+        [node] => Some(format!("as the node {node} does not support DRBD quorum")),
+        nodes => Some(format!(
+            "as the nodes {} do not support DRBD quorum",
+            nodes.join(", ")
+        )),
+    }
+}
+
+/// Somebody decided about quorum: the definition follows where that was said, whatever LINSTOR had written there.
+fn users_quorum(draft: &mut Draft, definition: &Definition) -> Option<Reply> {
+    let old = definition.props.get(prop::DRBD_QUORUM);
+    let scope = Scope::definition(definition);
+    let (_, level) = chain(draft, Purpose::Policy, &scope).find(prop::DRBD_QUORUM_SET_BY)?;
+    let props = match level {
+        Level::Definition => &definition.props,
+        Level::Group => &draft.groups.get(&definition.group)?.props,
+        Level::Controller
+        | Level::Volume
+        | Level::Resource
+        | Level::Pool
+        | Level::PoolDefinition
+        | Level::Node
+        | Level::VolumeDefinition
+        | Level::VolumeGroup => &draft.controller.props,
+    };
+    let new = props
+        .get(prop::DRBD_QUORUM)
+        .cloned()
+        .unwrap_or_else(|| MAJORITY.to_owned());
+    if old.is_some_and(|old| old.eq_ignore_ascii_case(&new)) {
+        return None;
+    }
+    let text = format!(
+        "Resource-definition property '{}' updated from {} to '{new}' by User",
+        prop::DRBD_QUORUM,
+        shown(old.map(String::as_str))
+    );
+    draft.edit_definition(&definition.name, |row| {
+        row.props.insert(prop::DRBD_QUORUM.to_owned(), new);
+    });
+    Some(Reply::new(code::INFO_PROP_SET, text))
+}
+
+/// DRBD 8.4 knows no quorum; what LINSTOR had written goes, what a user wrote stays theirs.
+fn unset_quorum(draft: &mut Draft, definition: &Definition) {
+    if is_managed(draft, definition) && definition.props.contains_key(prop::DRBD_QUORUM) {
+        draft.edit_definition(&definition.name, |row| {
+            row.props.remove(prop::DRBD_QUORUM);
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,305 @@
+use uuid::Uuid;
+
+use super::*;
+use crate::model::DEFAULT_DISKLESS_POOL;
+use crate::place::fixture::{Cluster, cluster, node, resource};
+use crate::row::{Controller, Since};
+
+const SINCE: Since = Since {
+    at: 0,
+    generation: 0,
+};
+const NONE: [i64; 0] = [];
+const FOUR: &str = "n1: sp1 100\n n2: sp1 100\n n3: sp1 100\n n4: sp1 100";
+
+/// A cluster with a definition of one volume, and tie breakers switched on.
+fn with_breakers(nodes: &str) -> Cluster {
+    let mut cluster = cluster(nodes);
+    cluster.controller_prop(prop::DRBD_AUTO_ADD_QUORUM_TIEBREAKER, "True");
+    cluster.define("res", &[1]);
+    cluster
+}
+
+/// Runs the helpers and shows what they said, then checks that running them again changes nothing.
+fn run(cluster: &mut Cluster) -> Vec<i64> {
+    let observed = cluster.observed.clone();
+    let mut next = 0;
+    let mut uuid = || {
+        next += 1;
+        Uuid::from_u128(next)
+    };
+    let mut seeds = Seeds {
+        now_ms: 1,
+        uuid: &mut uuid,
+    };
+    let replies = auto_helpers(&mut cluster.draft, &observed, &resource("res"), &mut seeds);
+    let rows = |cluster: &Cluster| -> Vec<Arc<Resource>> {
+        cluster
+            .draft
+            .replicas_of(&resource("res"))
+            .cloned()
+            .collect()
+    };
+    let (before, props) = (rows(cluster), quorum_of(cluster));
+    let again = auto_helpers(&mut cluster.draft, &observed, &resource("res"), &mut seeds);
+    let warns = again.iter().all(|reply| code::is_warning(reply.ret_code));
+    assert!(
+        warns && rows(cluster) == before && quorum_of(cluster) == props,
+        "{again:?}"
+    );
+    replies.iter().map(|reply| reply.ret_code).collect()
+}
+
+fn quorum_of(cluster: &Cluster) -> Option<String> {
+    let definition = &cluster.draft.definitions[&resource("res")];
+    definition.props.get(prop::DRBD_QUORUM).cloned()
+}
+
+/// Replicas as `node` or `node:what`.
+fn replicas(cluster: &Cluster) -> String {
+    let name = resource("res");
+    let rows = cluster.draft.replicas_of(&name).map(|row| {
+        let what = match (disk(row), &row.phase) {
+            (_, phase) if phase.is_deleting() => ":leaving",
+            (DiskKind::Diskful, _) => "",
+            (DiskKind::Diskless, _) => ":diskless",
+            (DiskKind::TieBreaker, ResourcePhase::RemovingDisk { .. }) => ":tie-was-diskful",
+            (DiskKind::TieBreaker, _) => ":tie",
+            (DiskKind::Client, _) => ":client",
+        };
+        format!("{}{what}", row.node)
+    });
+    rows.collect::<Vec<_>>().join(" ")
+}
+
+fn leave(cluster: &mut Cluster, on: &str) {
+    cluster
+        .draft
+        .edit_resource(&resource("res"), &node(on), |row| {
+            row.phase = ResourcePhase::TakingDown { since: SINCE };
+        });
+}
+
+/// One replica needs nothing, two a tie breaker, three none, four one again.
+#[test]
+fn even_numbers_get_a_tie_breaker() {
+    let mut cluster = with_breakers(&(FOUR.to_owned() + "\n n5: sp1 100"));
+    cluster.put("res", "sp1", &["n1"]);
+    assert_eq!(run(&mut cluster), NONE);
+    assert_eq!(quorum_of(&cluster).as_deref(), Some("off"));
+    cluster.put("res", "sp1", &["n2"]);
+    assert_eq!(
+        run(&mut cluster),
+        [code::INFO_TIE_BREAKER_CREATED, code::INFO_PROP_SET]
+    );
+    assert_eq!(replicas(&cluster), "n1 n2 n3:tie");
+    assert_eq!(quorum_of(&cluster).as_deref(), Some("majority"));
+    let row = cluster
+        .draft
+        .resource(&resource("res"), &node("n3"))
+        .unwrap();
+    let drbd = row.drbd.as_ref().unwrap();
+    assert_eq!((drbd.node_id, drbd.ports.len(), drbd.peer_slots), (2, 1, 7));
+    assert_eq!(row.volumes[&0].pool.as_str(), DEFAULT_DISKLESS_POOL);
+    assert!(!row.uuid.is_nil() && row.layer_stack[0] == LayerKind::Drbd);
+    cluster.put("res", "sp1", &["n4"]);
+    assert_eq!(run(&mut cluster), [code::INFO_TIE_BREAKER_DELETING]);
+    assert_eq!(replicas(&cluster), "n1 n2 n3:leaving n4");
+    cluster.put("res", "sp1", &["n5"]);
+    // The one that is leaving stays.
+    assert_eq!(run(&mut cluster), [code::INFO_TIE_BREAKER_TAKEOVER]);
+    assert_eq!(replicas(&cluster), "n1 n2 n3:tie n4 n5");
+}
+
+/// Diskless replicas that vote break ties themselves; clients do not.
+#[test]
+fn voters_and_clients() {
+    let mut voter = with_breakers(FOUR);
+    voter.put("res", "sp1", &["n1", "n2"]);
+    voter.put_replica("res", DEFAULT_DISKLESS_POOL, "n3", DiskKind::Diskless);
+    assert_eq!(run(&mut voter), [code::INFO_PROP_SET]);
+    assert_eq!(replicas(&voter), "n1 n2 n3:diskless");
+    let mut client = with_breakers("n1: sp1 100\n n2: sp1 100\n n3: sp1 100");
+    client.put("res", "sp1", &["n1", "n2"]);
+    client.put_replica("res", DEFAULT_DISKLESS_POOL, "n3", DiskKind::Client);
+    assert_eq!(
+        run(&mut client),
+        [code::WARN_NOT_ENOUGH_NODES_FOR_TIE_BREAKER]
+    );
+    assert_eq!(quorum_of(&client).as_deref(), Some("off"));
+}
+
+/// Of replicas that leave, a diskless one stays as the tie breaker; else a diskful one gives up its disk.
+#[test]
+fn leaving_replicas_are_taken_over() {
+    let mut diskful = with_breakers(FOUR);
+    diskful.put("res", "sp1", &["n1", "n2", "n3"]);
+    assert_eq!(run(&mut diskful), [code::INFO_PROP_SET]);
+    leave(&mut diskful, "n1");
+    assert_eq!(run(&mut diskful), [code::INFO_TIE_BREAKER_TAKEOVER]);
+    assert_eq!(replicas(&diskful), "n1:tie-was-diskful n2 n3");
+    let row = diskful
+        .draft
+        .resource(&resource("res"), &node("n1"))
+        .unwrap();
+    let ResourcePhase::RemovingDisk { storage, .. } = &row.phase else {
+        panic!("{row:?}");
+    };
+    assert_eq!(storage[&0].as_str(), "sp1");
+    assert_eq!(row.volumes[&0].pool.as_str(), DEFAULT_DISKLESS_POOL);
+
+    let mut both = with_breakers(FOUR);
+    both.put("res", "sp1", &["n1", "n2", "n3"]);
+    both.put_replica("res", DEFAULT_DISKLESS_POOL, "n4", DiskKind::Diskless);
+    leave(&mut both, "n1");
+    leave(&mut both, "n4");
+    run(&mut both);
+    assert_eq!(replicas(&both), "n1:leaving n2 n3 n4:tie");
+}
+
+/// A replica on a node that is away, or being emptied, does not come back as a tie breaker.
+#[test]
+fn only_healthy_nodes_take_over() {
+    let mut cluster = with_breakers("n1 offline: sp1 100\n n2: sp1 100\n n3: sp1 100");
+    cluster.put("res", "sp1", &["n1", "n2", "n3"]);
+    leave(&mut cluster, "n1");
+    assert_eq!(
+        run(&mut cluster),
+        [code::WARN_NOT_ENOUGH_NODES_FOR_TIE_BREAKER]
+    );
+    assert_eq!(replicas(&cluster), "n1:leaving n2 n3");
+    cluster
+        .draft
+        .edit_node(&node("n1"), |row| row.evacuate = true);
+    run(&mut cluster);
+    assert_eq!(replicas(&cluster), "n1:leaving n2 n3");
+}
+
+/// Without the switch there is no tie breaker, and one that is there goes when its node can follow.
+#[test]
+fn the_switch() {
+    let mut cluster = with_breakers(FOUR);
+    cluster.put("res", "sp1", &["n1", "n2"]);
+    run(&mut cluster);
+    cluster.prop("res", prop::DRBD_AUTO_ADD_QUORUM_TIEBREAKER, "False");
+    let seen = cluster.observed.nodes.get_mut(&node("n3")).unwrap();
+    seen.connection = linstor_api::kind::ConnectionStatus::Offline;
+    assert_eq!(run(&mut cluster), NONE);
+    assert_eq!(replicas(&cluster), "n1 n2 n3:tie");
+    let seen = cluster.observed.nodes.get_mut(&node("n3")).unwrap();
+    seen.connection = linstor_api::kind::ConnectionStatus::Online;
+    assert_eq!(
+        run(&mut cluster),
+        [code::INFO_TIE_BREAKER_DELETING, code::INFO_PROP_REMOVED]
+    );
+    assert_eq!(replicas(&cluster), "n1 n2 n3:leaving");
+    assert_eq!(quorum_of(&cluster).as_deref(), Some("off"));
+}
+
+/// A user who decides about quorum is followed; without a majority there is no tie breaker.
+#[test]
+fn users_decide() {
+    let mut cluster = with_breakers(FOUR);
+    cluster.put("res", "sp1", &["n1", "n2"]);
+    cluster.prop("res", prop::DRBD_QUORUM_SET_BY, "user");
+    cluster.prop("res", prop::DRBD_QUORUM, "off");
+    assert_eq!(run(&mut cluster), NONE);
+    assert_eq!(replicas(&cluster), "n1 n2");
+    cluster.prop("res", prop::DRBD_QUORUM, "majority");
+    assert_eq!(run(&mut cluster), [code::INFO_TIE_BREAKER_CREATED]);
+
+    let mut by_controller = with_breakers(FOUR);
+    by_controller.put("res", "sp1", &["n1", "n2"]);
+    run(&mut by_controller);
+    by_controller.controller_prop(prop::DRBD_QUORUM_SET_BY, "user");
+    by_controller.controller_prop(prop::DRBD_QUORUM, "all");
+    assert_eq!(
+        run(&mut by_controller),
+        [code::INFO_PROP_SET, code::INFO_TIE_BREAKER_DELETING]
+    );
+    assert_eq!(quorum_of(&by_controller).as_deref(), Some("all"));
+}
+
+/// DRBD that is too old, or 8.4, gets neither tie breaker nor quorum.
+#[test]
+fn old_drbd() {
+    let mut old = with_breakers("n1: sp1 100\n n2: sp1 100\n n3 drbd9.0.17: sp1 100");
+    old.put("res", "sp1", &["n1", "n2"]);
+    assert_eq!(run(&mut old), [code::WARN_NOT_ENOUGH_NODES_FOR_TIE_BREAKER]);
+    old.put("res", "sp1", &["n3"]);
+    assert_eq!(run(&mut old), NONE);
+    assert_eq!(quorum_of(&old).as_deref(), Some("off"));
+    let mut kernel = with_breakers("n1 drbd84: sp1 100\n n2 drbd84: sp1 100\n n3: sp1 100");
+    kernel.put("res", "sp1", &["n1", "n2"]);
+    kernel.prop("res", prop::DRBD_QUORUM, "majority");
+    assert_eq!(run(&mut kernel), NONE);
+    assert_eq!(
+        (replicas(&kernel).as_str(), quorum_of(&kernel)),
+        ("n1 n2", None)
+    );
+}
+
+/// The group's rules hold for tie breakers: a voter where it may not be does not count, and a place of its own is
+/// preferred.
+#[test]
+fn rules_hold_for_tie_breakers() {
+    let mut cluster = with_breakers(
+        "n1 dc=a: sp1 100\n n2 dc=a: sp1 100\n n3 dc=a: sp1 100\n n4 dc=b: sp1 100\n n5 dc=b: sp1 100",
+    );
+    let mut group = crate::row::Group::clone(cluster.draft.groups.values().next().unwrap());
+    group.filter.x_different = Some([("Aux/dc".to_owned(), 2)].into());
+    cluster.draft.put_group(group.clone());
+    cluster.put("res", "sp1", &["n1", "n2"]);
+    run(&mut cluster);
+    assert_eq!(replicas(&cluster), "n1 n2 n4:tie");
+
+    let mut full = with_breakers("n1 dc=a: sp1 100\n n2 dc=a: sp1 100\n n3 dc=a: sp1 100");
+    full.draft.put_group(group);
+    full.put("res", "sp1", &["n1", "n2"]);
+    full.put_replica("res", DEFAULT_DISKLESS_POOL, "n3", DiskKind::Diskless);
+    assert_eq!(
+        run(&mut full),
+        [
+            code::WARN_NOT_ENOUGH_NODES_FOR_TIE_BREAKER,
+            code::INFO_PROP_SET
+        ]
+    );
+}
+
+/// A replica that moves counts once.
+#[test]
+fn a_move_changes_nothing() {
+    let mut cluster = with_breakers(FOUR);
+    cluster.put("res", "sp1", &["n1", "n2"]);
+    run(&mut cluster);
+    cluster.put("res", "sp1", &["n4"]);
+    cluster
+        .draft
+        .edit_resource(&resource("res"), &node("n4"), |row| {
+            row.phase = ResourcePhase::AddingDisk {
+                since: SINCE,
+                migrate_from: Some(node("n1")),
+            };
+        });
+    assert_eq!(run(&mut cluster), NONE);
+    assert_eq!(replicas(&cluster), "n1 n2 n3:tie n4");
+}
+
+/// A definition that is being deleted is left alone, and so is one without DRBD.
+#[test]
+fn nothing_to_help() {
+    let mut cluster = with_breakers(FOUR);
+    cluster.put("res", "sp1", &["n1", "n2"]);
+    cluster
+        .draft
+        .edit_definition(&resource("res"), |row| row.deleting = Some(SINCE));
+    assert_eq!(run(&mut cluster), NONE);
+    let row = Controller::clone(&cluster.draft.controller);
+    cluster.draft.put_controller(row);
+    cluster.draft.edit_definition(&resource("res"), |row| {
+        row.deleting = None;
+        row.drbd = None;
+    });
+    assert_eq!(run(&mut cluster), NONE);
+    assert_eq!(quorum_of(&cluster), None);
+}

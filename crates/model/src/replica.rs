@@ -1,0 +1,269 @@
+//! Replicas: making one, giving it a disk, taking its disk (spec core 5.2 and 5.5).
+//!
+//! One way for all who make replicas: explicit requests, placement, tie breakers. Everything that can be refused is
+//! refused here, before the draft changes.
+
+mod checks;
+mod disk;
+mod pools;
+mod volumes;
+
+use linstor_api::code;
+use linstor_api::kind::{LayerKind, ProviderKind};
+use linstor_api::prop;
+use linstor_api::reply::Reply;
+use uuid::Uuid;
+
+pub use disk::{GiveDisk, give_disk, take_disk};
+pub use volumes::add_volume;
+
+use crate::draft::Draft;
+use crate::model::Model;
+use crate::name::{NodeName, PoolName, ResourceName};
+use crate::observed::Observed;
+use crate::row::{
+    Definition, DiskKind, DrbdResource, Node, Props, Resource, ResourcePhase, Volume,
+};
+use crate::{numbers, stack};
+
+/// What a plan needs from outside: the time, and identities for what it makes.
+pub struct Seeds<'a> {
+    /// Milliseconds since the Unix epoch.
+    pub now_ms: u64,
+    /// Gives a new identity each time.
+    pub uuid: &'a mut dyn FnMut() -> Uuid,
+}
+
+/// A replica that is to be made.
+#[derive(Debug, Clone)]
+pub struct NewReplica {
+    /// Its definition.
+    pub name: ResourceName,
+    /// Its node.
+    pub node: NodeName,
+    /// What disk it has.
+    pub disk: DiskKind,
+    /// The pool of all its volumes, when the request or placement names one.
+    pub pool: Option<PoolName>,
+    /// Its properties.
+    pub props: Props,
+    /// Its layers, when the request names them.
+    pub layer_stack: Option<Vec<LayerKind>>,
+    /// Its DRBD node id, when the request names one.
+    pub node_id: Option<i64>,
+    /// Its TCP ports, when the request names them.
+    pub ports: Vec<i64>,
+    /// Who wanted its disk (`user`, `auto-placer`, `make-available`...); kept as a property.
+    pub diskful_by: Option<&'static str>,
+    /// Devices are to be down.
+    pub inactive: bool,
+}
+
+impl NewReplica {
+    /// A replica of which nothing is said but where it is and what disk it has.
+    pub fn new(name: ResourceName, node: NodeName, disk: DiskKind) -> Self {
+        NewReplica {
+            name,
+            node,
+            disk,
+            pool: None,
+            props: Props::new(),
+            layer_stack: None,
+            node_id: None,
+            ports: Vec::new(),
+            diskful_by: None,
+            inactive: false,
+        }
+    }
+}
+
+/// Makes a replica with all its volumes, and updates what its definition says of first copies and granularity.
+///
+/// Returns the row and what is to be said beside that it was made. Replicas that exist, even on their way out, are
+/// refused: what becomes of them is for the caller to decide.
+pub fn new_resource(
+    draft: &mut Draft,
+    observed: &Observed,
+    seeds: &mut Seeds<'_>,
+    wish: NewReplica,
+) -> Result<(Resource, Vec<Reply>), Vec<Reply>> {
+    let definition = checks::definition(draft, &wish.name)?;
+    let node = checks::node(draft, &wish.node)?;
+    checks::absent(draft, &definition, &node)?;
+    let layer_stack = stack::of_new_resource(draft, &definition, wish.layer_stack.as_deref());
+    stack::check(&layer_stack)?;
+    stack::check_buildable(&layer_stack)?;
+    let mut row = blank_row(seeds, &definition, &node, layer_stack, &wish);
+    let wanted = pools::Wanted {
+        named: wish.pool.as_ref(),
+        diskless: wish.disk.is_diskless(),
+    };
+    let resolved = pools::resolve(draft, &definition, &row, &wanted)?;
+    let disk = disk_kind(draft, &node, &resolved, wish.disk);
+    for (number, pool) in resolved {
+        let volume = Volume {
+            uuid: (seeds.uuid)(),
+            pool,
+            props: Props::new(),
+        };
+        row.volumes.insert(number, volume);
+    }
+    checks::layers(observed, &node, &row)?;
+    checks::drbd(draft, observed, &definition, &node, &row, disk)?;
+    if !disk.is_diskless() {
+        checks::pools(draft, observed, &definition, &node, &row)?;
+        if let Some(by) = wish.diskful_by {
+            row.props.insert(prop::DISKFUL_BY.to_owned(), by.to_owned());
+        }
+    }
+    if row.layer_stack.contains(&LayerKind::Drbd) {
+        row.drbd = Some(drbd(draft, &definition, &node, &wish, disk)?);
+        checks::peer_slots(draft, &definition, &row)?;
+    }
+    let mut replies = Vec::new();
+    if !disk.is_diskless() && shares_active_space(draft, &row) {
+        row.inactive = true;
+        replies.push(deactivated(&row));
+    }
+    draft.put_resource(row.clone());
+    volumes::note_replica(draft, observed, &row);
+    replies.extend(warnings(draft, &definition));
+    Ok((row, replies))
+}
+
+fn blank_row(
+    seeds: &mut Seeds<'_>,
+    definition: &Definition,
+    node: &Node,
+    layer_stack: Vec<LayerKind>,
+    wish: &NewReplica,
+) -> Resource {
+    let mut props = wish.props.clone();
+    if let Some(pool) = &wish.pool {
+        props.insert(prop::STOR_POOL_NAME.to_owned(), pool.to_string());
+    }
+    Resource {
+        node: node.name.clone(),
+        name: definition.name.clone(),
+        uuid: (seeds.uuid)(),
+        created_at: seeds.now_ms,
+        layer_stack,
+        props,
+        drbd: None,
+        volumes: Default::default(),
+        phase: ResourcePhase::Present,
+        inactive: wish.inactive,
+    }
+}
+
+/// Naming a pool without storage asks for a diskless replica, whatever else was said.
+fn disk_kind(
+    model: &Model,
+    node: &Node,
+    pools: &std::collections::BTreeMap<u32, PoolName>,
+    asked: DiskKind,
+) -> DiskKind {
+    let diskless = pools.values().any(|pool| {
+        model
+            .pool(&node.name, pool)
+            .is_some_and(|pool| pool.kind == ProviderKind::Diskless)
+    });
+    match asked {
+        DiskKind::Diskful if diskless => DiskKind::Diskless,
+        DiskKind::Diskful | DiskKind::Diskless | DiskKind::TieBreaker | DiskKind::Client => asked,
+    }
+}
+
+fn drbd(
+    model: &Model,
+    definition: &Definition,
+    node: &Node,
+    wish: &NewReplica,
+    disk: DiskKind,
+) -> Result<DrbdResource, Vec<Reply>> {
+    let node_id = match wish.node_id {
+        Some(asked) => numbers::check_node_id(model, &definition.name, asked)?,
+        None => numbers::allocate_node_id(model, &definition.name)?,
+    };
+    let mut ports = Vec::new();
+    for asked in &wish.ports {
+        ports.push(numbers::check_port(
+            model,
+            &node.name,
+            &definition.name,
+            *asked,
+        )?);
+    }
+    if ports.is_empty() {
+        ports.push(numbers::allocate_port(model, &node.name, definition)?);
+    }
+    Ok(DrbdResource {
+        node_id,
+        ports,
+        peer_slots: numbers::peer_slots(model, definition),
+        disk,
+    })
+}
+
+/// Of space that nodes share only one replica may be active.
+fn shares_active_space(model: &Model, row: &Resource) -> bool {
+    let shared = |replica: &Resource| -> Vec<String> {
+        let pools = replica.volumes.values();
+        pools
+            .filter_map(|volume| model.pool(&replica.node, &volume.pool)?.shared_name.clone())
+            .collect()
+    };
+    let own = shared(row);
+    !own.is_empty()
+        && model
+            .replicas_of(&row.name)
+            .filter(|other| !other.inactive && !other.phase.is_deleting())
+            .any(|other| shared(other).iter().any(|name| own.contains(name)))
+}
+
+fn deactivated(row: &Resource) -> Reply {
+    let text = format!(
+        "Resource '{}' on node '{}' is created inactive.",
+        row.name, row.node
+    );
+    Reply::new(code::WARN_RSC_DEACTIVATED, text)
+        .cause("Another active resource of the definition is in the same shared storage pool.")
+        .correction("Deactivate that one first to activate this one.")
+}
+
+/// What there is to say of a definition whose replicas cannot be of use.
+fn warnings(model: &Model, definition: &Definition) -> Option<Reply> {
+    let name = &definition.name;
+    if definition.volumes.is_empty() {
+        let text = format!("No volumes have been defined for resource '{name}'");
+        return Some(Reply::new(code::WARN_NOT_FOUND, text));
+    }
+    let all_diskless = model
+        .replicas_of(name)
+        .filter(|replica| !replica.phase.is_deleting())
+        .all(|replica| {
+            replica
+                .drbd
+                .as_ref()
+                .is_some_and(|drbd| drbd.disk.is_diskless())
+        });
+    all_diskless.then(|| {
+        Reply::new(
+            code::WARN_ALL_DISKLESS,
+            format!("Resource '{name}' has only diskless replicas."),
+        )
+        .cause("There is no replica with a disk, so that there is no data to use.")
+        .correction("Create a resource with a disk.")
+    })
+}
+
+/// Whether a replica has a disk of its own.
+pub(crate) fn is_diskful(replica: &Resource) -> bool {
+    replica
+        .drbd
+        .as_ref()
+        .is_none_or(|drbd| !drbd.disk.is_diskless())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,364 @@
+//! What a new replica, or a new disk, is refused for.
+
+use std::sync::Arc;
+
+use linstor_api::code;
+use linstor_api::kind::{DrbdKind, LayerKind};
+use linstor_api::prop;
+use linstor_api::reply::Reply;
+
+use crate::model::Model;
+use crate::name::{NodeName, ResourceName};
+use crate::observed::Observed;
+use crate::place::{DRBD84_REPLICAS_MAX, drbd_of, filter::may_mix, info_of};
+use crate::props::{Purpose, Scope, effective, is_true};
+use crate::row::{Definition, DiskKind, Node, Pool, Resource};
+use crate::{sizing, space};
+
+use super::is_diskful;
+
+fn refuse<T>(reply: Reply) -> Result<T, Vec<Reply>> {
+    Err(vec![reply])
+}
+
+/// The definition, when replicas of it can be made.
+pub(super) fn definition(
+    model: &Model,
+    name: &ResourceName,
+) -> Result<Arc<Definition>, Vec<Reply>> {
+    let Some(definition) = model.definitions.get(name) else {
+        let text = format!("Resource definition '{name}' not found.");
+        return refuse(
+            Reply::new(code::FAIL_NOT_FOUND_RSC_DFN, text).about("RscDfn", name.as_str()),
+        );
+    };
+    if definition.deleting.is_some() {
+        let text = format!("Resource definition '{name}' is being deleted.");
+        return refuse(
+            Reply::new(code::FAIL_RSC_BUSY, text)
+                .correction("Wait until it is gone, or choose another name."),
+        );
+    }
+    Ok(Arc::clone(definition))
+}
+
+/// The node, when it takes new replicas.
+pub(super) fn node(model: &Model, name: &NodeName) -> Result<Arc<Node>, Vec<Reply>> {
+    let Some(node) = model.nodes.get(name) else {
+        let text = format!("Node '{name}' not found.");
+        return refuse(Reply::new(code::FAIL_NOT_FOUND_NODE, text).about("Node", name.as_str()));
+    };
+    let name = &node.name;
+    if !node.node_type.has_satellite() {
+        let text = format!(
+            "Node '{name}' of type {} takes no resources.",
+            node.node_type
+        );
+        return refuse(Reply::new(code::FAIL_INVLD_NODE_TYPE, text).about("Node", name.as_str()));
+    }
+    let state = if node.deleting.is_some() {
+        Some("being deleted")
+    } else if node.evacuate {
+        Some("being evacuated")
+    } else if node.evicted {
+        Some("evicted")
+    } else {
+        None
+    };
+    match state {
+        Some(state) => refuse(
+            Reply::new(
+                code::FAIL_EVACUATING,
+                format!("Node '{name}' is {state} and takes no new resources."),
+            )
+            .correction(format!("Choose another node, or restore '{name}' first."))
+            .about("Node", name.as_str()),
+        ),
+        None => Ok(Arc::clone(node)),
+    }
+}
+
+/// There is no replica on the node yet.
+pub(super) fn absent(
+    model: &Model,
+    definition: &Definition,
+    node: &Node,
+) -> Result<(), Vec<Reply>> {
+    let Some(replica) = model.resource(&definition.name, &node.name) else {
+        return Ok(());
+    };
+    let text = format!(
+        "Resource '{}' on node '{}' exists already.",
+        definition.name, node.name
+    );
+    let reply = Reply::new(code::FAIL_EXISTS_RSC, text);
+    refuse(match replica.phase.is_deleting() {
+        true => reply
+            .cause("It is on its way out.")
+            .correction("Wait until it is gone."),
+        false => reply,
+    })
+}
+
+/// The node can build every layer, as far as it has said what it can.
+pub(super) fn layers(observed: &Observed, node: &Node, row: &Resource) -> Result<(), Vec<Reply>> {
+    let Some(info) = info_of(observed, &node.name) else {
+        return Ok(());
+    };
+    for layer in &row.layer_stack {
+        if info.layers.contains(layer) {
+            continue;
+        }
+        let text = format!(
+            "Satellite '{}' does not support the layer {layer}.",
+            node.name
+        );
+        let reasons = info.unsupported_layers.get(layer);
+        let cause = reasons.filter(|reasons| !reasons.is_empty()).map_or_else(
+            || "It has not found what the layer needs.".to_owned(),
+            |reasons| reasons.join("; "),
+        );
+        return refuse(
+            Reply::new(code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER, text)
+                .cause(cause)
+                .about("Node", node.name.as_str()),
+        );
+    }
+    Ok(())
+}
+
+/// DRBD can connect the new replica with those that exist: one kind for all, and of 8.4 two replicas with disks.
+pub(super) fn drbd(
+    model: &Model,
+    observed: &Observed,
+    definition: &Definition,
+    node: &Node,
+    row: &Resource,
+    disk: DiskKind,
+) -> Result<(), Vec<Reply>> {
+    let name = &definition.name;
+    let no = |cause: &str| {
+        let text = format!("Resource '{name}' cannot be on node '{}'.", node.name);
+        refuse(
+            Reply::new(code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER, text)
+                .cause(cause)
+                .about("Node", node.name.as_str()),
+        )
+    };
+    if !row.layer_stack.contains(&LayerKind::Drbd) {
+        return match disk.is_diskless() {
+            true => no("Without the DRBD layer there are no diskless resources."),
+            false => Ok(()),
+        };
+    }
+    if definition.drbd.is_none() {
+        return no("Its resource definition has no DRBD layer.");
+    }
+    let kind = drbd_of(model, observed, &node.name).0;
+    let others: Vec<_> = model
+        .replicas_of(name)
+        .filter(|other| other.node != node.name && !other.phase.is_deleting())
+        .collect();
+    let kinds = others
+        .iter()
+        .filter_map(|other| drbd_of(model, observed, &other.node).0);
+    let (mut has_9, mut has_84) = (false, false);
+    for kind in kinds.chain(kind) {
+        has_9 |= kind == DrbdKind::Drbd9;
+        has_84 |= kind == DrbdKind::Drbd84;
+    }
+    if has_9 && has_84 {
+        return no(
+            "Some of its nodes have DRBD 9 and some DRBD 8.4; one resource never mixes both.",
+        );
+    }
+    if !has_84 {
+        return Ok(());
+    }
+    if disk.is_diskless() {
+        return no(
+            "DRBD 8.4 knows no diskless resources; it takes DRBD 9 on all nodes of a resource.",
+        );
+    }
+    let diskful = others.iter().filter(|other| is_diskful(other)).count();
+    if diskful + 1 > DRBD84_REPLICAS_MAX {
+        return no("DRBD 8.4 connects at most two replicas; it takes DRBD 9 to have more.");
+    }
+    Ok(())
+}
+
+/// The pools go with each other and with those of other replicas, and have the space.
+pub(super) fn pools(
+    model: &Model,
+    observed: &Observed,
+    definition: &Definition,
+    node: &Node,
+    row: &Resource,
+) -> Result<(), Vec<Reply>> {
+    let pools: Vec<(u32, &Arc<Pool>)> = row
+        .volumes
+        .iter()
+        .filter_map(|(number, volume)| Some((*number, model.pool(&node.name, &volume.pool)?)))
+        .collect();
+    if row.layer_stack.contains(&LayerKind::Drbd)
+        && pools.iter().any(|(_, pool)| pool.kind.is_thin())
+        && pools.iter().any(|(_, pool)| !pool.kind.is_thin())
+    {
+        let text = "Mixing thin and thick storage pools are not allowed";
+        return refuse(
+            Reply::new(code::FAIL_INVLD_STOR_DRIVER, text)
+                .cause(
+                    "The volumes of one replicated resource on one node are all thin or all thick.",
+                )
+                .about("Node", node.name.as_str()),
+        );
+    }
+    for (_, pool) in &pools {
+        provider(observed, node, pool)?;
+    }
+    mixing(model, observed, definition, node, &pools)?;
+    let mut needed: Vec<(&Arc<Pool>, u64)> = Vec::new();
+    for (number, pool) in &pools {
+        let size = backing_kib(model, definition, *number, row);
+        match needed.iter_mut().find(|(known, _)| known.name == pool.name) {
+            Some((_, sum)) => *sum = sum.saturating_add(size),
+            None => needed.push((pool, size)),
+        }
+    }
+    for (pool, size) in needed {
+        space::check(model, observed, pool, size)?;
+    }
+    Ok(())
+}
+
+/// What a volume of a diskful replica would take; DRBD's part of the row need not be there yet.
+pub(super) fn backing_kib(
+    model: &Model,
+    definition: &Definition,
+    number: u32,
+    row: &Resource,
+) -> u64 {
+    let Some(volume) = definition.volumes.get(&number) else {
+        return 0;
+    };
+    let mut diskful = row.clone();
+    diskful.drbd = row
+        .layer_stack
+        .contains(&LayerKind::Drbd)
+        .then(|| crate::row::DrbdResource {
+            node_id: 0,
+            ports: Vec::new(),
+            peer_slots: row.drbd.as_ref().map_or_else(
+                || crate::numbers::peer_slots(model, definition),
+                |drbd| drbd.peer_slots,
+            ),
+            disk: DiskKind::Diskful,
+        });
+    sizing::backing_kib(definition, volume, &diskful)
+}
+
+fn provider(observed: &Observed, node: &Node, pool: &Pool) -> Result<(), Vec<Reply>> {
+    let Some(info) = info_of(observed, &node.name) else {
+        return Ok(());
+    };
+    if info.providers.is_empty() || info.providers.contains(&pool.kind) {
+        return Ok(());
+    }
+    let text = format!(
+        "Satellite '{}' does not support storage pools of kind {}.",
+        node.name, pool.kind
+    );
+    let reasons = info.unsupported_providers.get(&pool.kind);
+    let reply = Reply::new(code::FAIL_STLT_DOES_NOT_SUPPORT_PROVIDER, text);
+    refuse(match reasons {
+        Some(reasons) if !reasons.is_empty() => reply.cause(reasons.join("; ")),
+        Some(_) | None => reply,
+    })
+}
+
+fn mixing(
+    model: &Model,
+    observed: &Observed,
+    definition: &Definition,
+    node: &Node,
+    pools: &[(u32, &Arc<Pool>)],
+) -> Result<(), Vec<Reply>> {
+    let scope = Scope::definition(definition);
+    let key = prop::ALLOW_MIXING_STOR_POOL_DRIVER;
+    let allowed = effective(model, Purpose::Policy, &scope, key).is_some_and(is_true);
+    let version = drbd_of(model, observed, &node.name).1;
+    let others = model
+        .replicas_of(&definition.name)
+        .filter(|other| other.node != node.name && !other.phase.is_deleting() && is_diskful(other));
+    for other in others {
+        let other_version = drbd_of(model, observed, &other.node).1;
+        for (number, pool) in pools {
+            let volume = other.volumes.get(number);
+            let Some(theirs) = volume.and_then(|volume| model.pool(&other.node, &volume.pool))
+            else {
+                continue;
+            };
+            if may_mix((pool.kind, version), (theirs.kind, other_version), allowed) {
+                continue;
+            }
+            let text = format!(
+                "Storage pool kind {} on node '{}' does not go with {} on node '{}'.",
+                pool.kind, node.name, theirs.kind, other.node
+            );
+            return refuse(
+                Reply::new(code::FAIL_SP_MIXING_NOT_ALLOWED, text)
+                    .cause("Pools of these kinds round sizes differently.")
+                    .correction(format!(
+                        "Use a storage pool of the same kind, or, with DRBD from 9.1.18 or 9.2.7 on \
+                         on all nodes, allow it with the property {key}."
+                    )),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Metadata of every replica with a disk has room for all the others.
+pub(super) fn peer_slots(
+    model: &Model,
+    definition: &Definition,
+    row: &Resource,
+) -> Result<(), Vec<Reply>> {
+    if !is_diskful(row) {
+        return Ok(());
+    }
+    let mut replicas: Vec<&Resource> = model
+        .replicas_of(&definition.name)
+        .map(|replica| &**replica)
+        .filter(|other| other.node != row.node && is_diskful(other) && !other.phase.is_deleting())
+        .collect();
+    replicas.push(row);
+    let peers = replicas.len() as u32 - 1;
+    let full = replicas.iter().find_map(|replica| {
+        replica
+            .drbd
+            .as_ref()
+            .filter(|drbd| drbd.peer_slots < peers)
+            .map(|drbd| (replica, drbd))
+    });
+    let Some((replica, drbd)) = full else {
+        return Ok(());
+    };
+    refuse(
+        Reply::new(
+            code::FAIL_INSUFFICIENT_PEER_SLOTS,
+            format!(
+                "Resource '{}' on node '{}' has insufficient peer slots to add another peer",
+                definition.name, replica.node
+            ),
+        )
+        .cause(format!(
+            "Its metadata has room for {} peers; {peers} would be needed.",
+            drbd.peer_slots
+        ))
+        .details("Peer slots are decided when a replica is made.")
+        .correction(
+            "Make the replicas anew, one by one, with more peer slots (PeerSlotsNewResource).",
+        ),
+    )
+}

@@ -1,0 +1,156 @@
+//! Giving a diskless replica a disk, and taking a replica's disk (spec core 5.5). Node id, ports and peer slots stay.
+
+use linstor_api::code;
+use linstor_api::prop;
+use linstor_api::reply::Reply;
+
+use crate::draft::Draft;
+use crate::model::DEFAULT_DISKLESS_POOL;
+use crate::name::{NodeName, PoolName, ResourceName};
+use crate::observed::Observed;
+use crate::row::{DiskKind, Resource, ResourcePhase};
+
+use super::{Seeds, checks, is_diskful, pools, volumes};
+
+/// How a diskless replica gets its disk.
+#[derive(Debug, Clone, Default)]
+pub struct GiveDisk {
+    /// The pool, when the request or placement names one.
+    pub pool: Option<PoolName>,
+    /// Replica to delete once this one is up to date.
+    pub migrate_from: Option<NodeName>,
+    /// Who wanted the disk (see [`super::NewReplica::diskful_by`]).
+    pub diskful_by: Option<&'static str>,
+}
+
+/// Makes a diskless replica diskful. The caller has checked that it is there and has nothing else to do.
+pub fn give_disk(
+    draft: &mut Draft,
+    observed: &Observed,
+    seeds: &Seeds<'_>,
+    name: &ResourceName,
+    node: &NodeName,
+    wish: GiveDisk,
+) -> Result<(), Vec<Reply>> {
+    let definition = checks::definition(draft, name)?;
+    let host = checks::node(draft, node)?;
+    let mut row = diskless_row(draft, name, node)?;
+    row.props.remove(prop::STOR_POOL_NAME);
+    if let Some(pool) = &wish.pool {
+        row.props
+            .insert(prop::STOR_POOL_NAME.to_owned(), pool.to_string());
+    }
+    let wanted = pools::Wanted {
+        named: wish.pool.as_ref(),
+        diskless: false,
+    };
+    for (number, pool) in pools::resolve(draft, &definition, &row, &wanted)? {
+        if !draft
+            .pool(node, &pool)
+            .is_some_and(|pool| pool.kind.has_backing_device())
+        {
+            let text = format!("Storage pool '{pool}' on node '{node}' has no storage for a disk.");
+            return Err(vec![
+                Reply::new(code::FAIL_INVLD_STOR_DRIVER, text)
+                    .correction("Name a storage pool with storage."),
+            ]);
+        }
+        if let Some(volume) = row.volumes.get_mut(&number) {
+            volume.pool = pool;
+        }
+    }
+    if let Some(drbd) = &mut row.drbd {
+        drbd.disk = DiskKind::Diskful;
+    }
+    checks::layers(observed, &host, &row)?;
+    checks::drbd(draft, observed, &definition, &host, &row, DiskKind::Diskful)?;
+    checks::pools(draft, observed, &definition, &host, &row)?;
+    checks::peer_slots(draft, &definition, &row)?;
+    if let Some(by) = wish.diskful_by {
+        row.props.insert(prop::DISKFUL_BY.to_owned(), by.to_owned());
+    }
+    if let Some(source) = &wish.migrate_from {
+        row.props
+            .insert(prop::MIGRATE_FROM.to_owned(), source.to_string());
+    }
+    row.phase = ResourcePhase::AddingDisk {
+        since: draft.since(seeds.now_ms),
+        migrate_from: wish.migrate_from,
+    };
+    draft.put_resource(row.clone());
+    volumes::note_replica(draft, observed, &row);
+    Ok(())
+}
+
+fn diskless_row(
+    draft: &Draft,
+    name: &ResourceName,
+    node: &NodeName,
+) -> Result<Resource, Vec<Reply>> {
+    let Some(row) = draft.resource(name, node) else {
+        let text = format!("Resource '{name}' on node '{node}' not found.");
+        return Err(vec![Reply::new(code::FAIL_NOT_FOUND_RSC, text)]);
+    };
+    if is_diskful(row) {
+        let text = format!("Resource '{name}' on node '{node}' has a disk already.");
+        return Err(vec![Reply::new(code::WARN_RSC_ALREADY_HAS_DISK, text)]);
+    }
+    Ok(Resource::clone(row))
+}
+
+/// Makes a diskful replica diskless, of this kind: DRBD lets go of its disk, then the storage is removed.
+///
+/// Nothing happens when it is not there or has no disk. Whether others have the data is for the caller to check.
+pub fn take_disk(
+    draft: &mut Draft,
+    seeds: &Seeds<'_>,
+    name: &ResourceName,
+    node: &NodeName,
+    to: DiskKind,
+) {
+    let Some(row) = draft.resource(name, node).filter(|row| is_diskful(row)) else {
+        return;
+    };
+    let mut row = Resource::clone(row);
+    let diskless = PoolName::parse(DEFAULT_DISKLESS_POOL).expect("a default pool's name is a name");
+    let mut storage = std::collections::BTreeMap::new();
+    for (number, volume) in &mut row.volumes {
+        storage.insert(
+            *number,
+            std::mem::replace(&mut volume.pool, diskless.clone()),
+        );
+    }
+    if let Some(drbd) = &mut row.drbd {
+        drbd.disk = to;
+    }
+    for key in [prop::STOR_POOL_NAME, prop::DISKFUL_BY, prop::MIGRATE_FROM] {
+        row.props.remove(key);
+    }
+    row.phase = ResourcePhase::RemovingDisk {
+        since: draft.since(seeds.now_ms),
+        storage,
+    };
+    draft.put_resource(row);
+    pass_on_first_copy(draft, name, node);
+}
+
+/// A volume that nobody has written yet starts from another replica when the one it was to start from is gone.
+fn pass_on_first_copy(draft: &mut Draft, name: &ResourceName, node: &NodeName) {
+    let next = draft
+        .replicas_of(name)
+        .find(|replica| is_diskful(replica) && !replica.phase.is_deleting())
+        .map(|replica| replica.node.clone());
+    let first = draft.definitions.get(name).is_some_and(|definition| {
+        let mut volumes = definition.volumes.values();
+        volumes.any(|volume| volume.first_copy_on.as_ref() == Some(node))
+    });
+    if first {
+        draft.edit_definition(name, |definition| {
+            for volume in definition.volumes.values_mut() {
+                if volume.first_copy_on.as_ref() == Some(node) {
+                    volume.first_copy_on.clone_from(&next);
+                }
+            }
+        });
+    }
+}

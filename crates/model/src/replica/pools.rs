@@ -1,0 +1,122 @@
+//! Which pool a volume is made in when nothing, or something wrong, is said (spec core 2.4).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use linstor_api::code;
+use linstor_api::kind::ProviderKind;
+use linstor_api::prop;
+use linstor_api::reply::Reply;
+
+use crate::model::{DEFAULT_DISKLESS_POOL, DEFAULT_POOL, Model};
+use crate::name::PoolName;
+use crate::props::{Purpose, Scope, effective};
+use crate::row::{Definition, Pool, Resource};
+
+use super::is_diskful;
+
+/// What pools are wanted.
+pub(super) struct Wanted<'a> {
+    /// Named for all volumes.
+    pub(super) named: Option<&'a PoolName>,
+    /// Without storage.
+    pub(super) diskless: bool,
+}
+
+/// The pool of each volume of a replica.
+pub(super) fn resolve(
+    model: &Model,
+    definition: &Definition,
+    row: &Resource,
+    wanted: &Wanted<'_>,
+) -> Result<BTreeMap<u32, PoolName>, Vec<Reply>> {
+    definition
+        .volumes
+        .iter()
+        .filter(|(_, volume)| volume.deleting.is_none())
+        .map(|(number, _)| {
+            Ok((
+                *number,
+                resolve_one(model, definition, row, *number, wanted)?,
+            ))
+        })
+        .collect()
+}
+
+/// The pool of one volume.
+pub(super) fn resolve_one(
+    model: &Model,
+    definition: &Definition,
+    row: &Resource,
+    number: u32,
+    wanted: &Wanted<'_>,
+) -> Result<PoolName, Vec<Reply>> {
+    let scope = Scope {
+        volume: Some(number),
+        ..Scope::resource(model, definition, row)
+    };
+    let key = prop::STOR_POOL_NAME;
+    let named = match wanted.named {
+        Some(pool) => Some(pool.clone()),
+        None => effective(model, Purpose::StoragePool, &scope, key)
+            .and_then(|name| PoolName::parse(name).ok()),
+    };
+    let exists = |pool: &PoolName| model.pool(&row.node, pool);
+    if wanted.diskless {
+        // A pool with storage that is named further away is meant for replicas with disks.
+        let diskless = |pool: &&Arc<Pool>| pool.kind == ProviderKind::Diskless;
+        let named = named.as_ref().and_then(exists).filter(diskless);
+        let default = default(DEFAULT_DISKLESS_POOL);
+        return match named.or_else(|| exists(&default)) {
+            Some(pool) => Ok(pool.name.clone()),
+            None => Err(missing(definition, row, number, &default, true)),
+        };
+    }
+    if let Some(named) = named {
+        return match exists(&named) {
+            Some(pool) => Ok(pool.name.clone()),
+            None => Err(missing(definition, row, number, &named, false)),
+        };
+    }
+    let of_peers = model
+        .replicas_of(&definition.name)
+        .filter(|peer| peer.node != row.node && is_diskful(peer))
+        .filter_map(|peer| exists(&peer.volumes.get(&number)?.pool));
+    let default = default(DEFAULT_POOL);
+    match of_peers.into_iter().next().or_else(|| exists(&default)) {
+        Some(pool) => Ok(pool.name.clone()),
+        None => Err(missing(definition, row, number, &default, true)),
+    }
+}
+
+fn default(name: &str) -> PoolName {
+    PoolName::parse(name).expect("the names of default pools are names")
+}
+
+fn missing(
+    definition: &Definition,
+    row: &Resource,
+    number: u32,
+    pool: &PoolName,
+    default: bool,
+) -> Vec<Reply> {
+    let (ret_code, what) = match default {
+        true => (code::FAIL_NOT_FOUND_DFLT_STOR_POOL, "default storage pool"),
+        false => (code::FAIL_NOT_FOUND_STOR_POOL, "storage pool"),
+    };
+    let text = format!(
+        "The {what} '{pool}' for resource '{}' for volume number '{number}' is not deployed on node '{}'.",
+        definition.name, row.node
+    );
+    let reply = Reply::new(ret_code, text)
+        .about("Node", row.node.as_str())
+        .about("StorPoolDfn", pool.as_str())
+        .correction(format!(
+            "Create the storage pool on the node, or name another one (property {}).",
+            prop::STOR_POOL_NAME
+        ));
+    vec![match default {
+        true => reply.cause("No other storage pool was named by the request or by a property."),
+        false => reply,
+    }]
+}

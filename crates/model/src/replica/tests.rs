@@ -1,0 +1,375 @@
+use linstor_api::kind::ConnectionStatus;
+
+use super::*;
+use crate::place::fixture::{Cluster, GIB, cluster, node, pool, resource};
+use crate::row::{HostFacts, Since};
+
+const TWO: &str = "n1: DfltStorPool 100, thin 100 LVM_THIN\n n2: DfltStorPool 100, thin 100 LVM_THIN\n n3: other 100";
+
+fn wish(on: &str, disk: DiskKind) -> NewReplica {
+    NewReplica::new(resource("res"), node(on), disk)
+}
+
+fn make(cluster: &mut Cluster, wish: NewReplica) -> Result<(Resource, Vec<Reply>), Vec<Reply>> {
+    let observed = cluster.observed.clone();
+    let mut next = cluster.draft.resources.len() as u128 * 100;
+    let mut uuid = || {
+        next += 1;
+        Uuid::from_u128(next)
+    };
+    let mut seeds = Seeds {
+        now_ms: 7,
+        uuid: &mut uuid,
+    };
+    new_resource(&mut cluster.draft, &observed, &mut seeds, wish)
+}
+
+fn refused(cluster: &mut Cluster, wish: NewReplica) -> i64 {
+    let before = cluster.draft.touched().len();
+    let replies = make(cluster, wish).unwrap_err();
+    assert_eq!(
+        cluster.draft.touched().len(),
+        before,
+        "a refusal changes nothing"
+    );
+    replies[0].ret_code
+}
+
+fn one_volume(nodes: &str) -> Cluster {
+    let mut cluster = cluster(nodes);
+    cluster.define("res", &[1]);
+    cluster
+}
+
+/// A new replica has all that it will ever need: identity, numbers, volumes, and its definition knows the first copy.
+#[test]
+fn a_new_replica_is_complete() {
+    let mut cluster = cluster(TWO);
+    cluster.define("res", &[1, 2]);
+    cluster.prop("res", prop::DRBD_FORCE_INITIAL_SYNC, "True");
+    let mut row = crate::row::Pool::clone(cluster.draft.pool(&node("n1"), &pool("thin")).unwrap());
+    row.granularity_kib = Some(64);
+    cluster.draft.put_pool(row);
+    let mut asked = wish("N1", DiskKind::Diskful);
+    asked.pool = Some(pool("THIN"));
+    asked.diskful_by = Some("user");
+    let (row, replies) = make(&mut cluster, asked).unwrap();
+    assert_eq!(replies, []);
+    assert_eq!((row.node.as_str(), row.created_at), ("n1", 7));
+    assert_eq!(row.layer_stack, [LayerKind::Drbd, LayerKind::Storage]);
+    let drbd = row.drbd.as_ref().unwrap();
+    assert_eq!(
+        (drbd.node_id, &drbd.ports[..], drbd.peer_slots),
+        (0, &[7000][..], 7)
+    );
+    let pools: Vec<&str> = row
+        .volumes
+        .values()
+        .map(|volume| volume.pool.as_str())
+        .collect();
+    assert_eq!(pools, ["thin", "thin"]);
+    let mut uuids: Vec<Uuid> = row.volumes.values().map(|volume| volume.uuid).collect();
+    uuids.push(row.uuid);
+    uuids.dedup();
+    assert_eq!(uuids.len(), 3);
+    assert_eq!(row.props[prop::DISKFUL_BY], "user");
+    let definition = &cluster.draft.definitions[&resource("res")];
+    assert_eq!(
+        definition.props[prop::DRBD_FORCE_INITIAL_SYNC_PERMANENT],
+        "True"
+    );
+    for volume in definition.volumes.values() {
+        assert_eq!(volume.first_copy_on, Some(node("n1")));
+        assert_eq!(volume.granularity_kib, 64);
+        assert_eq!(
+            volume.props[prop::DRBD_DISK_DISCARD_ZEROES_IF_ALIGNED],
+            "yes"
+        );
+    }
+    let (second, _) = make(&mut cluster, wish("n2", DiskKind::Diskful)).unwrap();
+    assert_eq!(
+        second.volumes[&0].pool.as_str(),
+        "thin",
+        "as the replica that exists"
+    );
+    assert_eq!(
+        second.drbd.unwrap().ports,
+        [7000],
+        "as the replica that exists"
+    );
+    let definition = &cluster.draft.definitions[&resource("res")];
+    assert_eq!(definition.volumes[&0].first_copy_on, Some(node("n1")));
+}
+
+/// Named, inherited, as the peers have it, the default; or a refusal that says which is missing.
+#[test]
+fn pools_are_found() {
+    let place = |cluster: &mut Cluster, on: &str| {
+        make(cluster, wish(on, DiskKind::Diskful))
+            .map(|(row, _)| row.volumes[&0].pool.to_string())
+            .map_err(|replies| replies[0].ret_code)
+    };
+    let mut plain = one_volume(TWO);
+    assert_eq!(place(&mut plain, "n1").unwrap(), "DfltStorPool");
+    assert_eq!(
+        place(&mut plain, "n3"),
+        Err(code::FAIL_NOT_FOUND_DFLT_STOR_POOL)
+    );
+    let mut inherited = one_volume(TWO);
+    inherited.prop("res", prop::STOR_POOL_NAME, "thin");
+    assert_eq!(place(&mut inherited, "n1").unwrap(), "thin");
+    assert_eq!(
+        place(&mut inherited, "n3"),
+        Err(code::FAIL_NOT_FOUND_STOR_POOL)
+    );
+    let diskless = make(&mut inherited, wish("n3", DiskKind::Diskless))
+        .unwrap()
+        .0;
+    assert_eq!(diskless.volumes[&0].pool.as_str(), "DfltDisklessStorPool");
+    let mut adapted = one_volume(TWO);
+    let mut asked = wish("n1", DiskKind::Diskful);
+    asked.pool = Some(pool("DfltDisklessStorPool"));
+    let (row, replies) = make(&mut adapted, asked).unwrap();
+    assert_eq!(row.drbd.unwrap().disk, DiskKind::Diskless);
+    assert_eq!(replies[0].ret_code, code::WARN_ALL_DISKLESS);
+}
+
+/// Nodes, layers, kinds of DRBD and of pools, space and slots are checked before anything changes.
+#[test]
+fn refusals() {
+    let mut there = one_volume(TWO);
+    there.put("res", "DfltStorPool", &["n1"]);
+    assert_eq!(
+        refused(&mut there, wish("n1", DiskKind::Diskful)),
+        code::FAIL_EXISTS_RSC
+    );
+    assert_eq!(
+        refused(&mut there, wish("n9", DiskKind::Diskful)),
+        code::FAIL_NOT_FOUND_NODE
+    );
+    let mut thin = wish("n2", DiskKind::Diskful);
+    thin.pool = Some(pool("thin"));
+    assert_eq!(refused(&mut there, thin), code::FAIL_SP_MIXING_NOT_ALLOWED);
+    there
+        .draft
+        .edit_node(&node("n2"), |row| row.evacuate = true);
+    assert_eq!(
+        refused(&mut there, wish("n2", DiskKind::Diskful)),
+        code::FAIL_EVACUATING
+    );
+
+    let mut unknown = one_volume(TWO);
+    let other = NewReplica::new(resource("other"), node("n1"), DiskKind::Diskful);
+    assert_eq!(refused(&mut unknown, other), code::FAIL_NOT_FOUND_RSC_DFN);
+    let mut luks = wish("n1", DiskKind::Diskful);
+    luks.layer_stack = Some(vec![LayerKind::Luks, LayerKind::Storage]);
+    assert_eq!(refused(&mut unknown, luks), code::FAIL_INVLD_LAYER_STACK);
+
+    let mut large = cluster("n1: DfltStorPool 100");
+    large.define("res", &[60, 60]);
+    assert_eq!(
+        refused(&mut large, wish("n1", DiskKind::Diskful)),
+        code::FAIL_NOT_ENOUGH_FREE_SPACE
+    );
+    let mut nodrbd = one_volume("n1 nodrbd: DfltStorPool 100");
+    assert_eq!(
+        refused(&mut nodrbd, wish("n1", DiskKind::Diskful)),
+        code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER
+    );
+    let mut storage = wish("n1", DiskKind::Diskful);
+    storage.layer_stack = Some(vec![LayerKind::Storage]);
+    assert!(make(&mut nodrbd, storage).unwrap().0.drbd.is_none());
+}
+
+/// DRBD 8.4: two replicas with disks, nothing else, and never beside DRBD 9.
+#[test]
+fn drbd_84() {
+    let nodes = "n1 drbd84: sp1 100\n n2 drbd84: sp1 100\n n3 drbd84: sp1 100\n n4: sp1 100";
+    let mut cluster = one_volume(nodes);
+    cluster.prop("res", prop::STOR_POOL_NAME, "sp1");
+    make(&mut cluster, wish("n1", DiskKind::Diskful)).unwrap();
+    for (on, disk, why) in [
+        ("n2", DiskKind::Diskless, "knows no diskless resources"),
+        ("n4", DiskKind::Diskful, "never mixes both"),
+    ] {
+        let replies = make(&mut cluster, wish(on, disk)).unwrap_err();
+        assert!(
+            replies[0].cause.as_ref().unwrap().contains(why),
+            "{replies:?}"
+        );
+    }
+    make(&mut cluster, wish("n2", DiskKind::Diskful)).unwrap();
+    let replies = make(&mut cluster, wish("n3", DiskKind::Diskful)).unwrap_err();
+    assert!(
+        replies[0]
+            .cause
+            .as_ref()
+            .unwrap()
+            .contains("at most two replicas")
+    );
+}
+
+/// What a node said of its DRBD before it went away still counts.
+#[test]
+fn facts_of_nodes_that_are_away() {
+    let mut cluster = one_volume("n1 drbd84: sp1 100\n n2: sp1 100");
+    cluster.prop("res", prop::STOR_POOL_NAME, "sp1");
+    cluster.put("res", "sp1", &["n2"]);
+    let seen = cluster.observed.nodes.get_mut(&node("n1")).unwrap();
+    (seen.info, seen.connection) = (None, ConnectionStatus::Offline);
+    assert!(make(&mut cluster, wish("n1", DiskKind::Diskful)).is_err());
+    cluster.draft.edit_node(&node("n1"), |row| {
+        row.host = Some(HostFacts {
+            uname: "n1".into(),
+            drbd: None,
+            drbd_version: None,
+        });
+    });
+    assert!(make(&mut cluster, wish("n1", DiskKind::Diskful)).is_ok());
+}
+
+/// Metadata that has no room for another peer is found out before the replica is made.
+#[test]
+fn peer_slots_are_counted() {
+    let mut cluster = one_volume("n1: sp1 100\n n2: sp1 100\n n3: sp1 100\n n4: sp1 100");
+    cluster.prop("res", prop::STOR_POOL_NAME, "sp1");
+    cluster.draft.edit_definition(&resource("res"), |row| {
+        row.drbd.as_mut().unwrap().peer_slots = 1;
+    });
+    make(&mut cluster, wish("n1", DiskKind::Diskful)).unwrap();
+    make(&mut cluster, wish("n2", DiskKind::Diskful)).unwrap();
+    make(&mut cluster, wish("n4", DiskKind::Diskless)).unwrap();
+    assert_eq!(
+        refused(&mut cluster, wish("n3", DiskKind::Diskful)),
+        code::FAIL_INSUFFICIENT_PEER_SLOTS
+    );
+}
+
+/// In shared space the second replica is made inactive.
+#[test]
+fn shared_space_has_one_active_replica() {
+    let mut cluster = one_volume("n1: sp1 100 @san\n n2: sp1 100 @san");
+    cluster.prop("res", prop::STOR_POOL_NAME, "sp1");
+    assert!(
+        !make(&mut cluster, wish("n1", DiskKind::Diskful))
+            .unwrap()
+            .0
+            .inactive
+    );
+    let (row, replies) = make(&mut cluster, wish("n2", DiskKind::Diskful)).unwrap();
+    assert!(row.inactive);
+    assert_eq!(replies[0].ret_code, code::WARN_RSC_DEACTIVATED);
+}
+
+/// A volume that is added later appears on every replica, and starts where somebody is online.
+#[test]
+fn volumes_come_later() {
+    let mut cluster = one_volume("n1 offline: sp1 100\n n2: sp1 100\n n3: sp1 100");
+    cluster.prop("res", prop::STOR_POOL_NAME, "sp1");
+    cluster.put("res", "sp1", &["n1", "n2"]);
+    cluster.put_replica("res", "DfltDisklessStorPool", "n3", DiskKind::TieBreaker);
+    let mut volume = cluster.draft.definitions[&resource("res")].volumes[&0].clone();
+    volume.minor = Some(2000);
+    let mut add = |cluster: &mut Cluster, number: u32, size_kib: u64| {
+        volume.size_kib = size_kib;
+        let row = volume.clone();
+        cluster
+            .draft
+            .edit_definition(&resource("res"), |definition| {
+                definition.volumes.insert(number, row);
+            });
+        let observed = cluster.observed.clone();
+        let mut uuid = || Uuid::from_u128(5);
+        let mut seeds = Seeds {
+            now_ms: 7,
+            uuid: &mut uuid,
+        };
+        add_volume(
+            &mut cluster.draft,
+            &observed,
+            &mut seeds,
+            &resource("res"),
+            number,
+        )
+    };
+    add(&mut cluster, 1, GIB).unwrap();
+    let pools: Vec<String> = cluster
+        .draft
+        .replicas_of(&resource("res"))
+        .map(|row| row.volumes[&1].pool.to_string())
+        .collect();
+    assert_eq!(pools, ["sp1", "sp1", "DfltDisklessStorPool"]);
+    let definition = &cluster.draft.definitions[&resource("res")];
+    assert_eq!(definition.volumes[&1].first_copy_on, Some(node("n2")));
+    let replies = add(&mut cluster, 2, 200 * GIB).unwrap_err();
+    assert_eq!(replies[0].ret_code, code::FAIL_NOT_ENOUGH_FREE_SPACE);
+}
+
+/// A disk given and taken leaves numbers alone; the storage that is to go is remembered.
+#[test]
+fn disks_come_and_go() {
+    let mut cluster = one_volume("n1: sp1 100\n n2: sp1 100");
+    cluster.prop("res", prop::STOR_POOL_NAME, "sp1");
+    cluster.put("res", "sp1", &["n1"]);
+    cluster.put_replica("res", "DfltDisklessStorPool", "n2", DiskKind::Diskless);
+    let before = cluster
+        .draft
+        .resource(&resource("res"), &node("n2"))
+        .unwrap()
+        .drbd
+        .clone()
+        .unwrap();
+    let observed = cluster.observed.clone();
+    let mut uuid = Uuid::nil;
+    let seeds = Seeds {
+        now_ms: 7,
+        uuid: &mut uuid,
+    };
+    let (name, on) = (resource("res"), node("n2"));
+    give_disk(
+        &mut cluster.draft,
+        &observed,
+        &seeds,
+        &name,
+        &on,
+        GiveDisk::default(),
+    )
+    .unwrap();
+    let row = cluster.draft.resource(&name, &on).unwrap();
+    assert!(matches!(
+        row.phase,
+        ResourcePhase::AddingDisk {
+            since: Since { at: 7, .. },
+            ..
+        }
+    ));
+    assert_eq!(row.volumes[&0].pool.as_str(), "sp1");
+    let drbd = row.drbd.as_ref().unwrap();
+    assert_eq!((drbd.node_id, &drbd.ports), (before.node_id, &before.ports));
+    let again = give_disk(
+        &mut cluster.draft,
+        &observed,
+        &seeds,
+        &name,
+        &on,
+        GiveDisk::default(),
+    );
+    assert_eq!(
+        again.unwrap_err()[0].ret_code,
+        code::WARN_RSC_ALREADY_HAS_DISK
+    );
+    let used = |cluster: &Cluster| cluster.draft.pool_use(&node("n1"), &pool("sp1")).volumes;
+    assert_eq!(used(&cluster), 1);
+    take_disk(
+        &mut cluster.draft,
+        &seeds,
+        &name,
+        &node("n1"),
+        DiskKind::Diskless,
+    );
+    let row = cluster.draft.resource(&name, &node("n1")).unwrap();
+    assert!(
+        matches!(&row.phase, ResourcePhase::RemovingDisk { storage, .. } if storage[&0] == pool("sp1"))
+    );
+    assert_eq!(used(&cluster), 1, "until it is removed");
+}

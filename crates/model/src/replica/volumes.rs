@@ -1,0 +1,165 @@
+//! Volumes of replicas, and what a definition notes about its replicas: the first copy, granularity, discards.
+
+use linstor_api::kind::ProviderKind;
+use linstor_api::prop;
+use linstor_api::reply::Reply;
+
+use crate::draft::Draft;
+use crate::model::Model;
+use crate::name::{NodeName, ResourceName};
+use crate::observed::Observed;
+use crate::props::{Purpose, Scope, effective};
+use crate::row::{Definition, Props, Resource, Volume, VolumeDefinition};
+use crate::space;
+
+use super::{Seeds, checks, is_diskful, pools};
+
+/// Makes the volumes of a volume definition that was added, on all replicas there are.
+pub fn add_volume(
+    draft: &mut Draft,
+    observed: &Observed,
+    seeds: &mut Seeds<'_>,
+    name: &ResourceName,
+    number: u32,
+) -> Result<(), Vec<Reply>> {
+    let definition = checks::definition(draft, name)?;
+    let replicas: Vec<Resource> = draft
+        .replicas_of(name)
+        .filter(|replica| !replica.phase.is_deleting() && !replica.volumes.contains_key(&number))
+        .map(|replica| Resource::clone(replica))
+        .collect();
+    let mut changed = Vec::new();
+    for mut replica in replicas {
+        let diskless = !is_diskful(&replica);
+        let wanted = pools::Wanted {
+            named: None,
+            diskless,
+        };
+        let pool = pools::resolve_one(draft, &definition, &replica, number, &wanted)?;
+        if !diskless && let Some(row) = draft.pool(&replica.node, &pool) {
+            let needed = checks::backing_kib(draft, &definition, number, &replica);
+            space::check(draft, observed, row, needed)?;
+        }
+        let volume = Volume {
+            uuid: (seeds.uuid)(),
+            pool,
+            props: Props::new(),
+        };
+        replica.volumes.insert(number, volume);
+        changed.push(replica);
+    }
+    for replica in &changed {
+        draft.put_resource(replica.clone());
+    }
+    // Who is online comes first: the node of the first copy has to be there for the volume to come up.
+    changed.sort_by_key(|replica| !observed.is_online(&replica.node));
+    for replica in &changed {
+        note_replica(draft, observed, replica);
+    }
+    Ok(())
+}
+
+/// Notes at the definition what follows from a replica that was made or got its disk (spec core 5.2 steps 5 and 6).
+pub(super) fn note_replica(draft: &mut Draft, observed: &Observed, row: &Resource) {
+    let Some(definition) = draft.definitions.get(&row.name) else {
+        return;
+    };
+    if !is_diskful(row) {
+        return;
+    }
+    let mut noted = Definition::clone(definition);
+    freeze_initial_sync(draft, &mut noted);
+    let in_use = primary(draft, observed, &row.name);
+    for (number, volume) in &row.volumes {
+        let Some(pool) = draft.pool(&row.node, &volume.pool) else {
+            continue;
+        };
+        let discards = discard_zeroes(draft, definition, *number, pool.kind);
+        let Some(volume) = noted.volumes.get_mut(number) else {
+            continue;
+        };
+        if volume.first_copy_on.is_none() {
+            let on = in_use.clone().unwrap_or_else(|| row.node.clone());
+            volume.first_copy_on = Some(on);
+        }
+        volume.granularity_kib = volume
+            .granularity_kib
+            .max(pool.granularity_kib.unwrap_or(0));
+        note_discards(volume, discards);
+    }
+    if noted != **definition {
+        draft.put_definition(noted);
+    }
+}
+
+/// Whether to sync in full is decided once, by what is said when the first replica is made (spec core, trap 16).
+fn freeze_initial_sync(model: &Model, definition: &mut Definition) {
+    if definition
+        .props
+        .contains_key(prop::DRBD_FORCE_INITIAL_SYNC_PERMANENT)
+    {
+        return;
+    }
+    let value = {
+        let scope = Scope::definition(definition);
+        effective(
+            model,
+            Purpose::Policy,
+            &scope,
+            prop::DRBD_FORCE_INITIAL_SYNC,
+        )
+        .map(str::to_owned)
+    };
+    if let Some(value) = value {
+        let key = prop::DRBD_FORCE_INITIAL_SYNC_PERMANENT.to_owned();
+        definition.props.insert(key, value);
+    }
+}
+
+/// The node with a disk where the resource is in use.
+fn primary(model: &Model, observed: &Observed, name: &ResourceName) -> Option<NodeName> {
+    model
+        .replicas_of(name)
+        .filter(|replica| is_diskful(replica) && !replica.phase.is_deleting())
+        .find(|replica| observed.in_use(name, &replica.node) == Some(true))
+        .map(|replica| replica.node.clone())
+}
+
+/// Whether discarded blocks read as zeros; none when somebody has said so already.
+fn discard_zeroes(
+    model: &Model,
+    definition: &Definition,
+    number: u32,
+    kind: ProviderKind,
+) -> Option<&'static str> {
+    let scope = Scope {
+        volume: Some(number),
+        ..Scope::definition(definition)
+    };
+    let key = prop::DRBD_DISK_DISCARD_ZEROES_IF_ALIGNED;
+    // The controller's value, being for all volumes, does not count here.
+    let said = crate::props::chain(model, Purpose::Granularity, &scope).find(key);
+    if said.is_some_and(|(_, level)| level != crate::props::Level::Controller) {
+        return None;
+    }
+    Some(match kind {
+        ProviderKind::LvmThin | ProviderKind::Zfs | ProviderKind::ZfsThin => "yes",
+        ProviderKind::Diskless
+        | ProviderKind::Lvm
+        | ProviderKind::File
+        | ProviderKind::FileThin
+        | ProviderKind::Spdk
+        | ProviderKind::RemoteSpdk
+        | ProviderKind::EbsInit
+        | ProviderKind::EbsTarget
+        | ProviderKind::StorageSpaces
+        | ProviderKind::StorageSpacesThin => "no",
+    })
+}
+
+fn note_discards(volume: &mut VolumeDefinition, value: Option<&str>) {
+    if let Some(value) = value {
+        let key = prop::DRBD_DISK_DISCARD_ZEROES_IF_ALIGNED.to_owned();
+        volume.props.insert(key, value.to_owned());
+    }
+}
