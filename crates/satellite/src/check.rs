@@ -210,7 +210,9 @@ fn options(options: &Props, what: &str) -> Result<()> {
             return Err(refuse(
                 code::FAIL_INVLD_PROP,
                 what,
-                &format!("Option '{key}' with value '{value}' has characters that are not allowed."),
+                &format!(
+                    "Option '{key}' with value '{value}' has characters that are not allowed."
+                ),
             ));
         }
     }
@@ -272,12 +274,17 @@ pub fn pool_place(pool: &PoolSpec) -> Result<PoolPlace> {
         refuse(
             code::FAIL_STOR_POOL_CONFIGURATION_ERROR,
             &format!("Storage pool '{}'", pool.name.escape_debug()),
-            &format!("Property {POOL_NAME_KEY} is '{}': {why}", name.escape_debug()),
+            &format!(
+                "Property {POOL_NAME_KEY} is '{}': {why}",
+                name.escape_debug()
+            ),
         )
     };
     match pool.kind {
         ProviderKind::Diskless => Ok(PoolPlace::Diskless),
-        ProviderKind::Lvm if is_lvm_name(name) => Ok(PoolPlace::Lvm { vg: name.to_owned() }),
+        ProviderKind::Lvm if is_lvm_name(name) => Ok(PoolPlace::Lvm {
+            vg: name.to_owned(),
+        }),
         ProviderKind::Lvm => Err(bad("not the name of a volume group.")),
         ProviderKind::LvmThin => match name.split_once('/') {
             Some((vg, thin)) if is_lvm_name(vg) && is_lvm_name(thin) => Ok(PoolPlace::LvmThin {
@@ -365,7 +372,9 @@ mod tests {
     /// Words that would be something else on a command line or in a path are refused.
     #[test]
     fn hostile_names_are_refused() {
-        for name in ["-f", "a b", "all", "ALL", "x", "a/b", "a;b", "a\"b", "", "1ab", "a\n"] {
+        for name in [
+            "-f", "a b", "all", "ALL", "x", "a/b", "a;b", "a\"b", "", "1ab", "a\n",
+        ] {
             assert!(!is_resource_name(name), "{name:?}");
         }
         for name in ["ab", "_a", "pvc-0001", "SharedData"] {

@@ -149,7 +149,10 @@ impl From<RunError> for Failure {
 
 impl From<FileError> for Failure {
     fn from(error: FileError) -> Self {
-        Failure::new(code::FAIL_UNKNOWN_ERROR, format!("Cannot {}.", chain(&error)))
+        Failure::new(
+            code::FAIL_UNKNOWN_ERROR,
+            format!("Cannot {}.", chain(&error)),
+        )
     }
 }
 

@@ -96,7 +96,10 @@ where
     }
     if known.0.as_ref() != Some(&caller.identity) {
         // Kept before it is obeyed: an older controller must be refused after a restart, too.
-        shared.store.save_identity(shared.machine.host(), &caller.identity).await?;
+        shared
+            .store
+            .save_identity(shared.machine.host(), &caller.identity)
+            .await?;
     }
     let info = probe::probe(&shared.machine).await;
     let number = take_over(&shared, &caller, info.clone());
@@ -261,7 +264,10 @@ async fn read(
             Ok(None) => return Ok(()),
             Ok(Some(ToSatellite::Ping { id })) => shared.tell(|outbox| outbox.pong(id)),
             Ok(Some(ToSatellite::RefreshSpace { id })) => {
-                let mut ids = refreshes.ids.lock().expect("no code panics while holding it");
+                let mut ids = refreshes
+                    .ids
+                    .lock()
+                    .expect("no code panics while holding it");
                 if ids.len() < REFRESHES_MAX {
                     ids.push(id);
                 }
@@ -284,7 +290,10 @@ async fn refresh(shared: &Shared, refreshes: &Refreshes) {
     loop {
         refreshes.asked.notified().await;
         let ids = {
-            let mut ids = refreshes.ids.lock().expect("no code panics while holding it");
+            let mut ids = refreshes
+                .ids
+                .lock()
+                .expect("no code panics while holding it");
             std::mem::take(&mut *ids)
         };
         if ids.is_empty() {
@@ -347,11 +356,7 @@ async fn take_in(
     Ok(())
 }
 
-async fn take_node(
-    shared: &Shared,
-    identity: &Identity,
-    node: NodeSpec,
-) -> Result<(), LinkError> {
+async fn take_node(shared: &Shared, identity: &Identity, node: NodeSpec) -> Result<(), LinkError> {
     if node.cluster_id != identity.cluster_id || node.uuid != identity.node_uuid {
         let why = "the node's spec is of another node than the one that was called";
         return Err(LinkError::Unusable(why.into()));
@@ -380,11 +385,7 @@ fn take_resource(shared: &Shared, generation: u64, spec: ResourceSpec) {
 }
 
 /// Drops a resource. What it has on this node stays.
-async fn forget_resource(
-    shared: &Shared,
-    key: &str,
-    uuid: Option<Uuid>,
-) -> Result<(), LinkError> {
+async fn forget_resource(shared: &Shared, key: &str, uuid: Option<Uuid>) -> Result<(), LinkError> {
     let known = {
         let state = shared.state();
         state.resources.get(key).map(|t| t.record.spec.clone())
@@ -412,7 +413,12 @@ async fn end_sync(
 ) -> Result<(), LinkError> {
     let unnamed: Vec<String> = {
         let state = shared.state();
-        state.resources.keys().filter(|k| !named.contains(*k)).cloned().collect()
+        state
+            .resources
+            .keys()
+            .filter(|k| !named.contains(*k))
+            .cloned()
+            .collect()
     };
     for key in unnamed {
         forget_resource(shared, &key, None).await?;
@@ -421,8 +427,11 @@ async fn end_sync(
     shared.mark_all_due();
     let pools = space::look(shared).await;
     let mut state = shared.state();
-    let names: Vec<String> =
-        state.resources.values().map(|t| t.record.spec.name.clone()).collect();
+    let names: Vec<String> = state
+        .resources
+        .values()
+        .map(|t| t.record.spec.name.clone())
+        .collect();
     for name in names {
         state.outbox.status(&name);
     }
@@ -523,18 +532,37 @@ mod tests {
 
     fn refusal(called: &Caller, resources: bool) -> Option<RefusalKind> {
         let known = caller(1, 1, "alpha", 5).identity;
-        judge(called, Some(&known), resources).err().map(|(kind, _)| kind)
+        judge(called, Some(&known), resources)
+            .err()
+            .map(|(kind, _)| kind)
     }
 
     /// Who may give orders to a satellite that belongs to somebody.
     #[test]
     fn strangers_and_the_dethroned_are_refused() {
         assert_eq!(refusal(&caller(1, 1, "alpha", 5), true), None);
-        assert_eq!(refusal(&caller(1, 1, "alpha", 4), true), Some(RefusalKind::OlderEpoch));
-        assert_eq!(refusal(&caller(2, 1, "alpha", 9), true), Some(RefusalKind::Identity));
-        assert_eq!(refusal(&caller(1, 2, "beta", 9), true), Some(RefusalKind::Identity));
-        assert_eq!(refusal(&caller(1, 2, "Alpha", 9), true), None, "registered again");
-        assert_eq!(refusal(&caller(2, 2, "beta", 1), false), None, "an empty one may move");
+        assert_eq!(
+            refusal(&caller(1, 1, "alpha", 4), true),
+            Some(RefusalKind::OlderEpoch)
+        );
+        assert_eq!(
+            refusal(&caller(2, 1, "alpha", 9), true),
+            Some(RefusalKind::Identity)
+        );
+        assert_eq!(
+            refusal(&caller(1, 2, "beta", 9), true),
+            Some(RefusalKind::Identity)
+        );
+        assert_eq!(
+            refusal(&caller(1, 2, "Alpha", 9), true),
+            None,
+            "registered again"
+        );
+        assert_eq!(
+            refusal(&caller(2, 2, "beta", 1), false),
+            None,
+            "an empty one may move"
+        );
         let mut newer = caller(1, 1, "alpha", 5);
         newer.protocol_min = 2;
         assert_eq!(refusal(&newer, true), Some(RefusalKind::Version));

@@ -95,7 +95,9 @@ fn main() -> ExitCode {
     };
     start_log(configuration.logging.level.as_deref());
     // One thread is enough: programs do the work, and a small satellite leaves the node to others.
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -144,14 +146,16 @@ async fn run(arguments: Arguments, configuration: Configuration) -> ExitCode {
             return ExitCode::from(exit::NETWORK);
         }
     };
-    let (mut terminate, mut interrupt) =
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-            (Err(error), _) | (_, Err(error)) => {
-                tracing::error!(%error, "cannot listen for signals");
-                return ExitCode::from(exit::CRITICAL);
-            }
-        };
+    let (mut terminate, mut interrupt) = match (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) {
+        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
+        (Err(error), _) | (_, Err(error)) => {
+            tracing::error!(%error, "cannot listen for signals");
+            return ExitCode::from(exit::CRITICAL);
+        }
+    };
     let options = Options {
         state_directory: arguments.state_directory,
         res_directory: arguments.res_directory,

@@ -80,14 +80,27 @@ impl Observations {
     }
 
     fn dataset(&self, name: &str) -> Arc<Slot<Option<Dataset>>> {
-        let mut sets = self.datasets.lock().expect("no code panics while holding it");
+        let mut sets = self
+            .datasets
+            .lock()
+            .expect("no code panics while holding it");
         Arc::clone(sets.entry(name.to_owned()).or_default())
     }
 
     /// A volume group; `None` in it if it is not there.
     pub async fn lvm(&self, machine: &Machine, vg: &str) -> Result<Arc<Option<VolumeGroup>>> {
+        self.lvm_within(machine, vg, self.age_max).await
+    }
+
+    /// A volume group as it was at most this long ago: numbers of space are for people, who want them fresh.
+    pub async fn lvm_within(
+        &self,
+        machine: &Machine,
+        vg: &str,
+        age_max: Duration,
+    ) -> Result<Arc<Option<VolumeGroup>>> {
         let slot = self.group(vg);
-        slot.get(self.age_max, lvm::observe(machine, vg)).await
+        slot.get(age_max, lvm::observe(machine, vg)).await
     }
 
     /// Enters an own change of a volume group.
@@ -151,7 +164,10 @@ impl Observations {
             slot.forget().await;
         }
         let datasets: Vec<_> = {
-            let sets = self.datasets.lock().expect("no code panics while holding it");
+            let sets = self
+                .datasets
+                .lock()
+                .expect("no code panics while holding it");
             sets.values().cloned().collect()
         };
         for slot in datasets {

@@ -75,19 +75,24 @@ async fn probe_drbd(machine: &Machine) -> Result<DrbdInfo, String> {
 async fn utils_version(machine: &Machine) -> Result<String, String> {
     let cmd = Cmd::new("drbdadm").arg("--version");
     let output = machine.try_run(cmd).await.map_err(|f| f.to_string())?;
-    parse_utils(&output.stdout)
-        .ok_or_else(|| "drbd-utils do not tell their version.".to_owned())
+    parse_utils(&output.stdout).ok_or_else(|| "drbd-utils do not tell their version.".to_owned())
 }
 
 fn parse_utils(text: &str) -> Option<String> {
     let value = |key: &str| {
         let prefix = format!("{key}=");
-        text.lines().find_map(|l| l.trim().strip_prefix(prefix.as_str()).map(str::to_owned))
+        text.lines()
+            .find_map(|l| l.trim().strip_prefix(prefix.as_str()).map(str::to_owned))
     };
     value("DRBDADM_VERSION").or_else(|| {
         let code = value("DRBDADM_VERSION_CODE")?;
         let code = u32::from_str_radix(code.trim_start_matches("0x"), 16).ok()?;
-        Some(format!("{}.{}.{}", code >> 16, code >> 8 & 0xff, code & 0xff))
+        Some(format!(
+            "{}.{}.{}",
+            code >> 16,
+            code >> 8 & 0xff,
+            code & 0xff
+        ))
     })
 }
 
@@ -165,6 +170,9 @@ mod tests {
         let text = "DRBDADM_BUILDTAG=x\nDRBDADM_API_VERSION=2\nDRBD_KERNEL_VERSION_CODE=0x090212\n\
                     DRBDADM_VERSION_CODE=0x091600\nDRBDADM_VERSION=9.22.0\n";
         assert_eq!(parse_utils(text).as_deref(), Some("9.22.0"));
-        assert_eq!(parse_utils("DRBDADM_VERSION_CODE=0x091600\n").as_deref(), Some("9.22.0"));
+        assert_eq!(
+            parse_utils("DRBDADM_VERSION_CODE=0x091600\n").as_deref(),
+            Some("9.22.0")
+        );
     }
 }

@@ -15,7 +15,8 @@ use tokio::time::Instant;
 
 use crate::check;
 use crate::failure::{Failure, Result};
-use crate::layers::{Attempt, drbd, last_copy, storage};
+use crate::layers::last_copy::{self, Verdict};
+use crate::layers::{Attempt, drbd, storage};
 use crate::outbox::AppliedEntry;
 use crate::shared::Shared;
 use crate::spec_store::Notes;
@@ -86,7 +87,9 @@ async fn attempt(shared: Arc<Shared>, key: String) {
     let begun = {
         let state = shared.state();
         let tracked = state.resources.get(&key).map(|t| t.record.clone());
-        tracked.zip(state.node.clone()).map(|(record, node)| (record, node, state.info.drbd.clone()))
+        tracked
+            .zip(state.node.clone())
+            .map(|(record, node)| (record, node, state.info.drbd.clone()))
     };
     let Some((record, node, drbd)) = begun else {
         return;
@@ -100,7 +103,14 @@ async fn attempt(shared: Arc<Shared>, key: String) {
     };
     let started = Instant::now();
     let result = bring_to_spec(&attempt).await;
-    finish(&shared, &key, record.generation, &record.spec, result, started.elapsed());
+    finish(
+        &shared,
+        &key,
+        record.generation,
+        &record.spec,
+        result,
+        started.elapsed(),
+    );
 }
 
 fn finish(
@@ -181,7 +191,12 @@ async fn up(attempt: &Attempt<'_>) -> Result<()> {
     }
     // Volumes that DRBD has let go of.
     let mut going: Vec<(u32, &str)> = Vec::new();
-    for volume in attempt.spec.volumes.iter().filter(|v| v.target == Target::Destroyed) {
+    for volume in attempt
+        .spec
+        .volumes
+        .iter()
+        .filter(|v| v.target == Target::Destroyed)
+    {
         going.push((volume.number, &volume.pool));
     }
     for gone in &attempt.spec.destroy_storage {
@@ -220,12 +235,16 @@ async fn make_plain_filesystems(
             continue;
         };
         let notes = attempt.notes();
-        if notes.volumes.get(&volume.number).is_some_and(|v| v.filesystem_done) {
+        if notes
+            .volumes
+            .get(&volume.number)
+            .is_some_and(|v| v.filesystem_done)
+        {
             continue;
         }
-        let machine = &attempt.shared.machine;
-        if crate::tools::filesystem::type_of(machine, &backing.path).await?.is_none() {
-            wish.make(attempt, &backing.path).await.map_err(|f| {
+        wish.make_if_empty(attempt, &backing.path)
+            .await
+            .map_err(|f| {
                 f.context(
                     code::FAIL_UNKNOWN_ERROR,
                     format!(
@@ -234,7 +253,6 @@ async fn make_plain_filesystems(
                     ),
                 )
             })?;
-        }
         let number = volume.number;
         let change = |notes: &mut Notes| {
             notes.volumes.entry(number).or_default().filesystem_done = true;
@@ -256,11 +274,24 @@ async fn destroyed(attempt: &Attempt<'_>) -> Result<()> {
     let diskless = attempt.spec.drbd.as_ref().is_some_and(|d| d.diskless);
     let mut volumes: Vec<(u32, &str)> = Vec::new();
     if !diskless {
-        volumes.extend(attempt.spec.volumes.iter().map(|v| (v.number, v.pool.as_str())));
+        volumes.extend(
+            attempt
+                .spec
+                .volumes
+                .iter()
+                .map(|v| (v.number, v.pool.as_str())),
+        );
     }
-    volumes.extend(attempt.spec.destroy_storage.iter().map(|s| (s.number, s.pool.as_str())));
-    if !is_destroyed(attempt, &volumes).await? {
-        last_copy::guard(attempt, &volumes).await?;
+    volumes.extend(
+        attempt
+            .spec
+            .destroy_storage
+            .iter()
+            .map(|s| (s.number, s.pool.as_str())),
+    );
+    let left = left(attempt, &volumes).await?;
+    if !left.is_empty() {
+        guard(attempt, &left).await?;
     }
     drbd::down(attempt).await?;
     for (number, pool) in volumes {
@@ -269,14 +300,48 @@ async fn destroyed(attempt: &Attempt<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Whether no volume is left, so that there is nothing to guard.
-async fn is_destroyed(attempt: &Attempt<'_>, volumes: &[(u32, &str)]) -> Result<bool> {
+/// The volumes that are still there.
+async fn left<'a>(
+    attempt: &Attempt<'_>,
+    volumes: &[(u32, &'a str)],
+) -> Result<Vec<(u32, &'a str)>> {
+    let mut left = Vec::new();
     for (number, pool) in volumes {
         if storage::look(attempt, pool, *number).await?.is_some() {
-            return Ok(false);
+            left.push((*number, *pool));
         }
     }
-    Ok(true)
+    Ok(left)
+}
+
+/// Sees to it that the last up-to-date copy is not what is about to go.
+async fn guard(attempt: &Attempt<'_>, left: &[(u32, &str)]) -> Result<()> {
+    match last_copy::guard(attempt, left).await? {
+        Verdict::MayGo => Ok(()),
+        Verdict::Ask => {
+            // DRBD is down, after a reboot in the middle of a deletion for example. The peers can be asked.
+            let mut spec = attempt.spec.clone();
+            spec.target = Target::Up;
+            spec.volumes
+                .retain(|v| left.iter().any(|(number, _)| *number == v.number));
+            for volume in &mut spec.volumes {
+                volume.target = Target::Up;
+                volume
+                    .props
+                    .retain(|key, _| !key.starts_with("FileSystem/"));
+            }
+            let up = Attempt {
+                shared: attempt.shared,
+                key: attempt.key,
+                spec: &spec,
+                node: Arc::clone(&attempt.node),
+                drbd: attempt.drbd.clone(),
+            };
+            let devices = storage::ensure(&up).await?;
+            drbd::up(&up, &devices).await?;
+            last_copy::guard_after_asking(attempt).await
+        }
+    }
 }
 
 /// What is told of a resource whose name cannot even be written down.

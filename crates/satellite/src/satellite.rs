@@ -78,14 +78,18 @@ impl Satellite {
     async fn prepare_directories(&self) -> Result<()> {
         let options = &self.shared.options;
         let host = self.shared.machine.host();
-        host.create_dir_all(&options.res_directory.join(".backup")).await?;
+        host.create_dir_all(&options.res_directory.join(".backup"))
+            .await?;
         // Without drbd-utils there is nobody to include our files for.
         if host.list_dir(&options.drbd_directory).await.is_err() {
             return Ok(());
         }
         let file = options.drbd_directory.join(INCLUDE_FILE);
         let text = include(&options.res_directory);
-        let is_there = host.read(&file).await.is_ok_and(|found| found == text.as_bytes());
+        let is_there = host
+            .read(&file)
+            .await
+            .is_ok_and(|found| found == text.as_bytes());
         if !is_there {
             host.write_atomic(&file, text.as_bytes(), 0o644).await?;
         }

@@ -209,7 +209,9 @@ impl Shared {
             tracked.filter(|t| !t.saved).map(|t| t.record.clone())
         };
         let Some(record) = unsaved else { return Ok(()) };
-        self.store.save_resource(self.machine.host(), &record).await?;
+        self.store
+            .save_resource(self.machine.host(), &record)
+            .await?;
         if let Some(tracked) = self.state().resources.get_mut(key) {
             tracked.saved = tracked.record == record;
         }
@@ -218,12 +220,7 @@ impl Shared {
 
     /// Changes the notes of a replica, on disk first. Does nothing if they stay the same, or if another replica has
     /// taken its name.
-    pub async fn note(
-        &self,
-        key: &str,
-        uuid: Uuid,
-        change: impl FnOnce(&mut Notes),
-    ) -> Result<()> {
+    pub async fn note(&self, key: &str, uuid: Uuid, change: impl FnOnce(&mut Notes)) -> Result<()> {
         let _turn = self.machine.lock(&format!("record/{key}")).await;
         let record = self.state().resources.get(key).map(|t| t.record.clone());
         let Some(mut record) = record.filter(|r| r.spec.uuid == uuid) else {
@@ -234,7 +231,9 @@ impl Shared {
         if record.notes == before {
             return Ok(());
         }
-        self.store.save_resource(self.machine.host(), &record).await?;
+        self.store
+            .save_resource(self.machine.host(), &record)
+            .await?;
         if let Some(tracked) = self.state().resources.get_mut(key) {
             tracked.record.notes = record.notes;
         }

@@ -23,7 +23,9 @@ pub fn of(tracked: &Tracked, picture: &Picture) -> ResourceStatus {
     ResourceStatus {
         name: spec.name.clone(),
         uuid: spec.uuid,
-        drbd: drbd.zip(seen.as_ref()).map(|(spec, resource)| drbd_status(spec, resource)),
+        drbd: drbd
+            .zip(seen.as_ref())
+            .map(|(spec, resource)| drbd_status(spec, resource)),
         volumes,
     }
 }
@@ -69,7 +71,10 @@ fn volume(
     let (device_path, usable_kib) = match (&spec.drbd, device) {
         (Some(_), Some(device)) => (
             Some(format!("/dev/drbd{}", device.minor)),
-            device.size_kib.filter(|kib| *kib > 0).or(Some(volume.usable_kib)),
+            device
+                .size_kib
+                .filter(|kib| *kib > 0)
+                .or(Some(volume.usable_kib)),
         ),
         (Some(_), None) => (None, None),
         (None, _) => (backing_device.clone(), backing_kib),

@@ -90,16 +90,24 @@ fn needs_a_look(seen: &Seen) -> bool {
         Seen::Present(resource) => {
             let disks = resource.devices.values();
             let lost = |disk: &str| matches!(disk, "Failed" | "Diskless");
-            disks.into_iter().any(|d| lost(&d.disk) && d.client != Some(true))
-                || resource.connections.values().any(|c| c.state == "StandAlone")
+            disks
+                .into_iter()
+                .any(|d| lost(&d.disk) && d.client != Some(true))
+                || resource
+                    .connections
+                    .values()
+                    .any(|c| c.state == "StandAlone")
         }
     }
 }
 
 fn tell_all(shared: &Shared) {
     let mut state = shared.state();
-    let names: Vec<String> =
-        state.resources.values().map(|t| t.record.spec.name.clone()).collect();
+    let names: Vec<String> = state
+        .resources
+        .values()
+        .map(|t| t.record.spec.name.clone())
+        .collect();
     for name in names {
         state.outbox.status(&name);
     }

@@ -31,7 +31,10 @@ pub async fn down(machine: &Machine, resource: &str) -> Result<()> {
 /// Makes a resource primary. 8.4 does that per volume.
 pub async fn primary(machine: &Machine, kind: DrbdKind, resource: &str, minor: u32) -> Result<()> {
     let cmd = Cmd::new("drbdsetup").arg("primary");
-    machine.run(cmd.arg(object(kind, resource, minor))).await.map(drop)
+    machine
+        .run(cmd.arg(object(kind, resource, minor)))
+        .await
+        .map(drop)
 }
 
 /// Makes a resource secondary. 8.4 does that per volume.
@@ -42,7 +45,10 @@ pub async fn secondary(
     minor: u32,
 ) -> Result<()> {
     let cmd = Cmd::new("drbdsetup").arg("secondary");
-    machine.run(cmd.arg(object(kind, resource, minor))).await.map(drop)
+    machine
+        .run(cmd.arg(object(kind, resource, minor)))
+        .await
+        .map(drop)
 }
 
 fn object(kind: DrbdKind, resource: &str, minor: u32) -> String {
@@ -79,7 +85,11 @@ pub async fn forget_peer(machine: &Machine, resource: &str, node_id: u32) -> Res
     ]);
     let output = machine.try_run(cmd).await?;
     if !output.success() {
-        tracing::debug!(cmd = output.cmd, stderr = output.stderr, "nothing to forget");
+        tracing::debug!(
+            cmd = output.cmd,
+            stderr = output.stderr,
+            "nothing to forget"
+        );
     }
     Ok(())
 }

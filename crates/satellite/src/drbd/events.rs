@@ -301,7 +301,11 @@ exists -";
         );
         assert!(state.resources.is_empty());
         let late = "change device name:t2 volume:0 minor:1011 disk:Diskless";
-        assert_eq!(state.apply(parse(late)), None, "a late event revives nothing");
+        assert_eq!(
+            state.apply(parse(late)),
+            None,
+            "a late event revives nothing"
+        );
     }
 
     /// DRBD 9 tells more.

@@ -88,7 +88,10 @@ pub async fn look(machine: &Machine, place: &Place<'_>) -> Result<Option<Generat
         (1 | 255, None) => Ok(None),
         (exit_code, _) => Err(Failure::new(
             code::FAIL_UNKNOWN_ERROR,
-            format!("It cannot be told whether '{}' has DRBD metadata.", place.device),
+            format!(
+                "It cannot be told whether '{}' has DRBD metadata.",
+                place.device
+            ),
         )
         .cause(said(&output))
         .details(format!("Exit code {exit_code} of command: {}", output.cmd))),
@@ -147,7 +150,10 @@ pub async fn set_initial(
         }
         InitialState::SameAsDay0 => dump(machine, place.kind, layout, day0, 0, false),
     };
-    machine.host().write_atomic(file, text.as_bytes(), 0o600).await?;
+    machine
+        .host()
+        .write_atomic(file, text.as_bytes(), 0o600)
+        .await?;
     let cmd = drbdmeta(Cmd::new("drbdmeta").arg("--force"), place)
         .arg("restore-md")
         .arg(file.to_string_lossy());
@@ -172,7 +178,9 @@ pub async fn wipe(machine: &Machine, place: &Place<'_>) -> Result<()> {
 /// Moves metadata to the end of a device that grew while DRBD did not have it open.
 pub async fn follow_growth(machine: &Machine, place: &Place<'_>) -> Result<()> {
     let cmd = drbdmeta(Cmd::new("drbdmeta").arg("--force"), place).arg("check-resize");
-    machine.try_run(cmd.deadline(Deadline::stall(STALL))).await?;
+    machine
+        .try_run(cmd.deadline(Deadline::stall(STALL)))
+        .await?;
     Ok(())
 }
 
@@ -260,7 +268,8 @@ mod tests {
         let nine = "0000000000000004:0000000000000000:0000000000000000:0000000000000000:0:0:0:0:1:0:0:0:0:0:0:0\n";
         let ids: GenerationIds = nine.parse().unwrap();
         assert!(ids.is_just_created() && !ids.up_to_date);
-        let old = "F79BB0174372CDCC:0000000000000000:DA01DA00DA00DA00:DA00DA00DA00DA00:1:1:0:1:0:0:0";
+        let old =
+            "F79BB0174372CDCC:0000000000000000:DA01DA00DA00DA00:DA00DA00DA00DA00:1:1:0:1:0:0:0";
         let ids: GenerationIds = old.parse().unwrap();
         assert_eq!(ids.current, 0xF79B_B017_4372_CDCC);
         assert!(ids.consistent && ids.up_to_date && !ids.is_just_created());

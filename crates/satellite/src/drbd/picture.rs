@@ -127,12 +127,7 @@ impl Picture {
     }
 
     /// Waits until a condition holds for a resource; tells whether it did in time.
-    pub async fn wait(
-        &self,
-        name: &str,
-        limit: Duration,
-        holds: impl Fn(&Seen) -> bool,
-    ) -> bool {
+    pub async fn wait(&self, name: &str, limit: Duration, holds: impl Fn(&Seen) -> bool) -> bool {
         let mut changes = self.changes.subscribe();
         let waiting = async {
             while !holds(&self.get(name)) {

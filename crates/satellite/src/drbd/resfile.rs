@@ -113,6 +113,9 @@ pub fn generate(
     for peer in &drbd.peers {
         peer_host(&mut w, spec, peer, dialect);
     }
+    if dialect.kind == DrbdKind::Drbd84 && drbd.peers.is_empty() {
+        nobody(&mut w, spec);
+    }
     if dialect.kind == DrbdKind::Drbd9 {
         for peer in drbd.peers.iter().filter(|p| !(p.diskless && drbd.diskless)) {
             connection(&mut w, drbd, peer);
@@ -139,7 +142,11 @@ pub fn node_ids(text: &str) -> BTreeSet<u32> {
     let mut words = text.split_whitespace();
     while let Some(word) = words.next() {
         if word == "node-id" {
-            ids.extend(words.next().and_then(|id| id.trim_end_matches(';').parse::<u32>().ok()));
+            ids.extend(
+                words
+                    .next()
+                    .and_then(|id| id.trim_end_matches(';').parse::<u32>().ok()),
+            );
         }
     }
     ids
@@ -176,12 +183,7 @@ fn disk_options(drbd: &DrbdSpec, kind: DrbdKind) -> Props {
     disk
 }
 
-fn local_host(
-    w: &mut Writer,
-    spec: &ResourceSpec,
-    drbd: &DrbdSpec,
-    disks: &BTreeMap<u32, String>,
-) {
+fn local_host(w: &mut Writer, spec: &ResourceSpec, drbd: &DrbdSpec, disks: &BTreeMap<u32, String>) {
     w.open(&format!("on \"{}\"", drbd.uname));
     if w.kind == DrbdKind::Drbd84 {
         w.line(&format!("address {};", address(drbd.address, drbd.port)));
@@ -230,6 +232,21 @@ fn peer_host(w: &mut Writer, spec: &ResourceSpec, peer: &PeerSpec, dialect: Dial
     }
     if w.kind == DrbdKind::Drbd9 {
         w.line(&format!("node-id {};", peer.node_id));
+    }
+    w.close();
+}
+
+/// 8.4 does not adjust a resource without a peer. This one never answers.
+fn nobody(w: &mut Writer, spec: &ResourceSpec) {
+    w.open("on \"_none\"");
+    w.line("address ipv4 127.0.0.1:9;");
+    for volume in live_volumes(spec) {
+        let Some(layer) = &volume.drbd else { continue };
+        w.open(&format!("volume {}", volume.number));
+        w.line(&format!("disk {PEER_DISK};"));
+        w.line("meta-disk internal;");
+        w.line(&format!("device minor {};", layer.minor));
+        w.close();
     }
     w.close();
 }

@@ -10,10 +10,10 @@ use linstor_wire::spec::{DrbdSpec, VolumeSpec};
 use tokio::time::Instant;
 
 use super::{Attempt, drbd_steps as steps, last_copy};
+use crate::drbd::adm;
 use crate::drbd::picture::Seen;
 use crate::drbd::resfile::{self, Dialect, live_volumes};
 use crate::drbd::status::{DrbdResource, connection_key};
-use crate::drbd::adm;
 use crate::failure::{Failure, Result};
 use crate::providers::Backing;
 use crate::spec_store::{Notes, Stage};
@@ -161,7 +161,8 @@ async fn let_go_of_disks(
         if devices.contains_key(&volume.number) || device.disk == "Diskless" {
             continue;
         }
-        last_copy::guard(attempt, &[(volume.number, volume.pool.as_str())]).await?;
+        // DRBD is up, so that there is nothing to ask for.
+        let _may_go = last_copy::guard(attempt, &[(volume.number, volume.pool.as_str())]).await?;
         adm::detach(&attempt.shared.machine, device.minor).await?;
     }
     Ok(())
@@ -182,7 +183,8 @@ async fn adjust(
     let deviation = deviation(attempt, plan, devices, before);
     let written = steps::read_text(host, &plan.files.res).await?;
     if written.as_deref().map(resfile::body) != Some(wanted) {
-        host.write_atomic(&plan.files.res, plan.text.as_bytes(), 0o600).await?;
+        host.write_atomic(&plan.files.res, plan.text.as_bytes(), 0o600)
+            .await?;
     }
     if same && deviation == Deviation::None {
         return Ok(());
@@ -207,7 +209,8 @@ async fn adjust(
             adm::forget_peer(machine, name, *id).await?;
         }
     }
-    host.write_atomic(&plan.files.adjusted, plan.text.as_bytes(), 0o600).await?;
+    host.write_atomic(&plan.files.adjusted, plan.text.as_bytes(), 0o600)
+        .await?;
     Ok(())
 }
 
@@ -233,7 +236,11 @@ fn deviation(
     };
     let wanted: BTreeMap<u32, &VolumeSpec> =
         live_volumes(attempt.spec).map(|v| (v.number, v)).collect();
-    if resource.devices.keys().any(|number| !wanted.contains_key(number)) {
+    if resource
+        .devices
+        .keys()
+        .any(|number| !wanted.contains_key(number))
+    {
         return Deviation::Structure;
     }
     let mut worst = Deviation::None;
@@ -245,31 +252,42 @@ fn deviation(
         };
         if devices.contains_key(number) && matches!(found.disk.as_str(), "Diskless" | "Failed") {
             let new = attempt.stage(*number) != Some(Stage::Ready);
-            worst = worst.max(if new { Deviation::Structure } else { Deviation::Mend });
+            worst = worst.max(if new {
+                Deviation::Structure
+            } else {
+                Deviation::Mend
+            });
         }
     }
     worst.max(connections_deviation(plan, resource))
 }
 
 fn connections_deviation(plan: &Plan<'_>, resource: &DrbdResource) -> Deviation {
-    let peers = plan.drbd.peers.iter();
     let wanted: Vec<String> = match plan.kind {
-        DrbdKind::Drbd9 => peers
+        DrbdKind::Drbd9 => plan
+            .drbd
+            .peers
+            .iter()
             .filter(|p| !(p.diskless && plan.drbd.diskless))
             .map(|p| connection_key(&p.uname, p.node_id))
             .collect(),
-        // 8.4 does not name its one connection.
-        DrbdKind::Drbd84 => resource.connections.keys().take(peers.count()).cloned().collect(),
+        // 8.4 does not name its one connection, which it has even if nobody is there.
+        DrbdKind::Drbd84 => resource.connections.keys().take(1).cloned().collect(),
     };
     let missing = match plan.kind {
-        DrbdKind::Drbd9 => wanted.iter().any(|key| !resource.connections.contains_key(key)),
-        DrbdKind::Drbd84 => wanted.len() < plan.drbd.peers.len(),
+        DrbdKind::Drbd9 => wanted
+            .iter()
+            .any(|key| !resource.connections.contains_key(key)),
+        DrbdKind::Drbd84 => wanted.is_empty() && !plan.drbd.peers.is_empty(),
     };
     let surplus = resource.connections.keys().any(|key| !wanted.contains(key));
     if surplus || (missing && plan.kind == DrbdKind::Drbd9) {
         return Deviation::Structure;
     }
-    let stand_alone = resource.connections.values().any(|c| c.state == "StandAlone");
+    let stand_alone = resource
+        .connections
+        .values()
+        .any(|c| c.state == "StandAlone");
     // 8.4 drops a connection that it gives up.
     if stand_alone || missing {
         return Deviation::Mend;
@@ -284,7 +302,10 @@ fn may_mend(attempt: &Attempt<'_>) -> Result<()> {
     let Some(tracked) = state.resources.get_mut(attempt.key) else {
         return Ok(());
     };
-    if tracked.mended.is_some_and(|at| at.elapsed() < MEND_INTERVAL) {
+    if tracked
+        .mended
+        .is_some_and(|at| at.elapsed() < MEND_INTERVAL)
+    {
         return Err(Failure::new(
             code::FAIL_INVLD_RSC_STATE,
             format!(
@@ -306,7 +327,10 @@ async fn settle(attempt: &Attempt<'_>, devices: &BTreeMap<u32, Backing>) {
             return false;
         };
         live_volumes(attempt.spec).all(|volume| {
-            let disk = resource.devices.get(&volume.number).map(|d| d.disk.as_str());
+            let disk = resource
+                .devices
+                .get(&volume.number)
+                .map(|d| d.disk.as_str());
             match disk {
                 None | Some("Attaching" | "Negotiating" | "Detaching") => false,
                 Some("Diskless") => !devices.contains_key(&volume.number),
@@ -328,14 +352,21 @@ pub async fn down(attempt: &Attempt<'_>) -> Result<()> {
         && let Seen::Present(resource) = known(attempt).await?
     {
         last_copy::remember(attempt, &resource).await?;
-        adm::down(&attempt.shared.machine, name).await.map_err(|f| {
-            f.context(
-                code::FAIL_IN_USE,
-                format!("'{name}' cannot be taken down in DRBD."),
-            )
-        })?;
+        adm::down(&attempt.shared.machine, name)
+            .await
+            .map_err(|f| {
+                f.context(
+                    code::FAIL_IN_USE,
+                    format!("'{name}' cannot be taken down in DRBD."),
+                )
+            })?;
         let is_gone = |seen: &Seen| *seen == Seen::Absent;
-        if !attempt.shared.picture.wait(name, EVENTS_WAIT, is_gone).await {
+        if !attempt
+            .shared
+            .picture
+            .wait(name, EVENTS_WAIT, is_gone)
+            .await
+        {
             return Err(Failure::new(
                 code::FAIL_UNKNOWN_ERROR,
                 format!("'{name}' was taken down, but DRBD does not report it as gone."),

@@ -10,11 +10,11 @@ use linstor_host::{Host, PortState};
 use linstor_wire::spec::{DrbdSpec, DrbdVolumeSpec, InitialState, VolumeSpec};
 
 use super::Attempt;
+use crate::drbd::adm;
 use crate::drbd::metadata::{self, Layout, Place};
 use crate::drbd::picture::Seen;
 use crate::drbd::resfile::{self, live_volumes};
 use crate::drbd::status::{DrbdConnection, DrbdResource};
-use crate::drbd::adm;
 use crate::failure::{Failure, Result};
 use crate::providers::Backing;
 use crate::spec_store::{Notes, Stage};
@@ -51,7 +51,10 @@ pub fn check_drbd84(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
     };
     Err(Failure::new(
         code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER,
-        format!("The DRBD on this node cannot do what '{}' needs.", attempt.spec.name),
+        format!(
+            "The DRBD on this node cannot do what '{}' needs.",
+            attempt.spec.name
+        ),
     )
     .cause(cause)
     .correction("Install DRBD 9 on the nodes, or place the resource on two nodes with disks.")
@@ -68,7 +71,9 @@ pub async fn check_port(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
         PortState::Busy { holder } => {
             let by = match holder {
                 Some(holder) => format!("Process {holder} listens on it."),
-                None => "Something in the kernel listens on it, perhaps another DRBD resource.".into(),
+                None => {
+                    "Something in the kernel listens on it, perhaps another DRBD resource.".into()
+                }
             };
             Err(Failure::new(
                 code::FAIL_INVLD_RSC_PORT,
@@ -117,7 +122,9 @@ pub async fn prepare_metadata(
                 let initial = InitialState::FullSync;
                 create_metadata(attempt, volume, layer, &place, initial).await?;
             }
-            stage @ (None | Some(Stage::Ready)) => find_metadata(attempt, volume, &place, stage).await?,
+            stage @ (None | Some(Stage::Ready)) => {
+                find_metadata(attempt, volume, &place, stage).await?
+            }
         }
     }
     Ok(())
@@ -198,8 +205,11 @@ pub fn removed_peers(
     if kind == DrbdKind::Drbd84 {
         return Removed::default();
     }
-    let peers: BTreeMap<u32, &str> =
-        drbd.peers.iter().map(|p| (p.node_id, p.uname.as_str())).collect();
+    let peers: BTreeMap<u32, &str> = drbd
+        .peers
+        .iter()
+        .map(|p| (p.node_id, p.uname.as_str()))
+        .collect();
     let stranger = |c: &&DrbdConnection| peers.get(&c.peer_node_id) != Some(&c.name.as_str());
     let connected: BTreeSet<u32> = before
         .into_iter()
@@ -273,7 +283,10 @@ pub async fn grow(attempt: &Attempt<'_>, kind: DrbdKind, file: &Path) -> Result<
         .map_err(|f| {
             f.context(
                 code::FAIL_UNKNOWN_ERROR,
-                format!("Volume {} of '{name}' cannot be grown in DRBD.", volume.number),
+                format!(
+                    "Volume {} of '{name}' cannot be grown in DRBD.",
+                    volume.number
+                ),
             )
         })?;
         if !picture.wait(name, GROW_WAIT, large_enough).await {
@@ -284,7 +297,9 @@ pub async fn grow(attempt: &Attempt<'_>, kind: DrbdKind, file: &Path) -> Result<
                     volume.number, volume.usable_kib
                 ),
             )
-            .cause("The backing device of a peer is not large enough, or the peer is not connected."));
+            .cause(
+                "The backing device of a peer is not large enough, or the peer is not connected.",
+            ));
         }
     }
     Ok(())
@@ -301,22 +316,22 @@ pub async fn make_filesystems(
     devices: &BTreeMap<u32, Backing>,
 ) -> Result<()> {
     for volume in live_volumes(attempt.spec) {
-        let (Some(layer), Some(backing)) = (&volume.drbd, devices.get(&volume.number)) else {
+        let Some(layer) = &volume.drbd else { continue };
+        if !devices.contains_key(&volume.number) {
             continue;
-        };
+        }
         let Some(wish) = FileSystemWish::of(volume)? else {
             continue;
         };
         let notes = attempt.notes();
-        let done = notes.volumes.get(&volume.number).is_some_and(|v| v.filesystem_done);
+        let done = notes
+            .volumes
+            .get(&volume.number)
+            .is_some_and(|v| v.filesystem_done);
         if done || layer.initial != InitialState::First {
             continue;
         }
-        let machine = &attempt.shared.machine;
-        // Metadata is at the end, so that the backing device shows what the volume begins with.
-        if filesystem::type_of(machine, &backing.path).await?.is_none() {
-            make_one(attempt, kind, volume.number, layer.minor, &wish).await?;
-        }
+        make_one(attempt, kind, volume.number, layer.minor, &wish).await?;
         let number = volume.number;
         let change = |notes: &mut Notes| {
             notes.volumes.entry(number).or_default().filesystem_done = true;
@@ -341,7 +356,10 @@ impl FileSystemWish {
         let invalid = |key: &str, why: String| {
             Failure::new(
                 code::FAIL_INVLD_PROP,
-                format!("Property '{key}' of volume {} cannot be used.", volume.number),
+                format!(
+                    "Property '{key}' of volume {} cannot be used.",
+                    volume.number
+                ),
             )
             .cause(why)
         };
@@ -354,9 +372,12 @@ impl FileSystemWish {
         Ok(Some(FileSystemWish { kind, parameters }))
     }
 
-    /// Makes it.
-    pub async fn make(&self, attempt: &Attempt<'_>, device: &str) -> Result<()> {
+    /// Makes it, unless there is something on the device.
+    pub async fn make_if_empty(&self, attempt: &Attempt<'_>, device: &str) -> Result<()> {
         let machine = &attempt.shared.machine;
+        if filesystem::type_of(machine, device).await?.is_some() {
+            return Ok(());
+        }
         filesystem::make(machine, self.kind, &self.parameters, device).await
     }
 }
@@ -374,9 +395,15 @@ async fn make_one(
         Seen::Present(r) => r.is_up_to_date(number) && r.may_promote.unwrap_or(true),
         Seen::Unknown | Seen::Absent => false,
     };
-    attempt.shared.picture.wait(name, PROMOTE_WAIT, promotable).await;
+    attempt
+        .shared
+        .picture
+        .wait(name, PROMOTE_WAIT, promotable)
+        .await;
     adm::primary(machine, kind, name, minor).await?;
-    let made = wish.make(attempt, &format!("/dev/drbd{minor}")).await;
+    let made = wish
+        .make_if_empty(attempt, &format!("/dev/drbd{minor}"))
+        .await;
     let mut pause = SECONDARY_PAUSE;
     for attempt in 1..=SECONDARY_ATTEMPTS {
         match adm::secondary(machine, kind, name, minor).await {

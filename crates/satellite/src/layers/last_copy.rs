@@ -11,14 +11,17 @@ use crate::drbd::status::DrbdResource;
 use crate::failure::{Failure, Result};
 use crate::spec_store::{LastCopy, Notes, Stage};
 
+/// How long peers may take to connect when they are asked.
+const ASK_WAIT: std::time::Duration = std::time::Duration::from_secs(15);
+/// Why a replica stays.
+const NOT_ELSEWHERE: &str = "No other connected node has all of its volumes up to date.";
 /// How long DRBD's state may take to become known.
 const KNOWN_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Whether every volume that is up to date here is up to date on a connected peer, too.
 pub fn verdict(resource: &DrbdResource) -> LastCopy {
-    let only_here = |volume: &&u32| {
-        resource.is_up_to_date(**volume) && !resource.has_up_to_date_peer(**volume)
-    };
+    let only_here =
+        |volume: &&u32| resource.is_up_to_date(**volume) && !resource.has_up_to_date_peer(**volume);
     if resource.devices.keys().any(|volume| only_here(&volume)) {
         LastCopy::Here
     } else {
@@ -33,31 +36,52 @@ pub async fn remember(attempt: &Attempt<'_>, resource: &DrbdResource) -> Result<
     attempt.note(change).await
 }
 
+/// What the guard says of a replica that it does not refuse.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may be destroyed.
+    MayGo,
+    /// With DRBD down nobody knows: bring it up and ask the peers.
+    Ask,
+}
+
 /// Refuses to go on if the data of this replica may be the last of it.
-pub async fn guard(attempt: &Attempt<'_>, volumes: &[(u32, &str)]) -> Result<()> {
+pub async fn guard(attempt: &Attempt<'_>, volumes: &[(u32, &str)]) -> Result<Verdict> {
     if attempt.spec.allow_last_copy || attempt.spec.drbd.is_none() || volumes.is_empty() {
-        return Ok(());
+        return Ok(Verdict::MayGo);
     }
     let (name, picture) = (&attempt.spec.name, &attempt.shared.picture);
     if attempt.drbd.is_some() {
-        picture.wait(name, KNOWN_WAIT, |seen| *seen != Seen::Unknown).await;
+        picture
+            .wait(name, KNOWN_WAIT, |seen| *seen != Seen::Unknown)
+            .await;
     }
     match picture.get(name) {
         Seen::Present(resource) => match verdict(&resource) {
-            LastCopy::Elsewhere => Ok(()),
-            LastCopy::Here => Err(refused(
-                attempt,
-                "No other connected node has all of its volumes up to date.",
-            )),
+            LastCopy::Elsewhere => Ok(Verdict::MayGo),
+            LastCopy::Here => Err(refused(attempt, NOT_ELSEWHERE)),
         },
         Seen::Unknown | Seen::Absent => guard_while_down(attempt, volumes).await,
     }
 }
 
+/// The same after DRBD was brought up for this, which gives the peers some time to connect.
+pub async fn guard_after_asking(attempt: &Attempt<'_>) -> Result<()> {
+    let elsewhere = |seen: &Seen| match seen {
+        Seen::Present(resource) => verdict(resource) == LastCopy::Elsewhere,
+        Seen::Unknown | Seen::Absent => false,
+    };
+    let (name, picture) = (&attempt.spec.name, &attempt.shared.picture);
+    if picture.wait(name, ASK_WAIT, elsewhere).await {
+        return Ok(());
+    }
+    Err(refused(attempt, NOT_ELSEWHERE))
+}
+
 /// With DRBD down only the notes and the metadata can tell.
-async fn guard_while_down(attempt: &Attempt<'_>, volumes: &[(u32, &str)]) -> Result<()> {
+async fn guard_while_down(attempt: &Attempt<'_>, volumes: &[(u32, &str)]) -> Result<Verdict> {
     match attempt.notes().last_copy {
-        Some(LastCopy::Elsewhere) => return Ok(()),
+        Some(LastCopy::Elsewhere) => return Ok(Verdict::MayGo),
         Some(LastCopy::Here) => {
             return Err(refused(
                 attempt,
@@ -69,13 +93,10 @@ async fn guard_while_down(attempt: &Attempt<'_>, volumes: &[(u32, &str)]) -> Res
     for (number, pool) in volumes {
         let in_use = matches!(attempt.stage(*number), None | Some(Stage::Ready));
         if in_use && holds_data(attempt, *number, pool).await? {
-            return Err(refused(
-                attempt,
-                "DRBD is down, so that it cannot be told whether another node has the data.",
-            ));
+            return Ok(Verdict::Ask);
         }
     }
-    Ok(())
+    Ok(Verdict::MayGo)
 }
 
 /// Whether the metadata of a volume says that data was written to it since day 0.
@@ -107,7 +128,9 @@ fn refused(attempt: &Attempt<'_>, cause: &str) -> Failure {
     let name = &attempt.spec.name;
     Failure::new(
         code::FAIL_INSUFFICIENT_REPLICA_COUNT,
-        format!("The replica of '{name}' on this node is kept, as it may be the last up-to-date one."),
+        format!(
+            "The replica of '{name}' on this node is kept, as it may be the last up-to-date one."
+        ),
     )
     .cause(cause)
     .correction(

@@ -36,7 +36,10 @@ pub fn place(attempt: &Attempt<'_>, pool: &str) -> Result<PoolPlace> {
         Some(spec) => pool_place(spec),
         None => Err(Failure::new(
             code::FAIL_NOT_FOUND_STOR_POOL,
-            format!("Storage pool '{}' is not known to this node.", pool.escape_debug()),
+            format!(
+                "Storage pool '{}' is not known to this node.",
+                pool.escape_debug()
+            ),
         )),
     }
 }
@@ -45,7 +48,12 @@ pub fn place(attempt: &Attempt<'_>, pool: &str) -> Result<PoolPlace> {
 pub async fn ensure(attempt: &Attempt<'_>) -> Result<BTreeMap<u32, Backing>> {
     let mut devices = BTreeMap::new();
     let mut first_failure = None;
-    for volume in attempt.spec.volumes.iter().filter(|v| v.target == Target::Up) {
+    for volume in attempt
+        .spec
+        .volumes
+        .iter()
+        .filter(|v| v.target == Target::Up)
+    {
         match ensure_volume(attempt, volume).await {
             Ok(Some(backing)) => {
                 tell_facts(attempt, volume.number, Some(&backing));
@@ -93,12 +101,7 @@ async fn ensure_volume(attempt: &Attempt<'_>, volume: &VolumeSpec) -> Result<Opt
 
 /// How far the creation of a volume is. It is written down before anything is made: after a crash it is known that
 /// nothing on the volume is worth keeping.
-async fn begin(
-    attempt: &Attempt<'_>,
-    number: u32,
-    place: &PoolPlace,
-    name: &str,
-) -> Result<Stage> {
+async fn begin(attempt: &Attempt<'_>, number: u32, place: &PoolPlace, name: &str) -> Result<Stage> {
     let stage = attempt.stage(number);
     if let Some(stage @ (Stage::New | Stage::Replacement)) = stage {
         return Ok(stage);
@@ -113,7 +116,10 @@ async fn begin(
         None | Some(Stage::New | Stage::Replacement) => Stage::New,
         Some(Stage::Ready) => {
             may_replace(attempt, place, name)?;
-            tracing::warn!(name, "a volume that was in use is gone; it is made again and synchronised");
+            tracing::warn!(
+                name,
+                "a volume that was in use is gone; it is made again and synchronised"
+            );
             Stage::Replacement
         }
     };
@@ -124,7 +130,11 @@ async fn begin(
 /// A volume that was in use can be made again only where its content comes from a peer. A directory may just not be
 /// mounted.
 fn may_replace(attempt: &Attempt<'_>, place: &PoolPlace, name: &str) -> Result<()> {
-    let replicated = attempt.spec.drbd.as_ref().is_some_and(|d| !d.peers.is_empty());
+    let replicated = attempt
+        .spec
+        .drbd
+        .as_ref()
+        .is_some_and(|d| !d.peers.is_empty());
     if replicated && !matches!(place, PoolPlace::File { .. }) {
         return Ok(());
     }

@@ -7,7 +7,7 @@ use linstor_api::code;
 use super::{
     Backing, Owner, Presence, Space, Storage, Wanted, absent, appearance_limit, foreign, no_room,
 };
-use crate::failure::{Failure, Result};
+use crate::failure::Result;
 use crate::observation::Loops;
 use crate::tools::{files, losetup};
 
@@ -104,7 +104,8 @@ async fn create(
     }
     let mark = wanted.owner.value();
     let host = storage.machine.host();
-    host.write_atomic(&owner_path(file), mark.as_bytes(), 0o600).await?;
+    host.write_atomic(&owner_path(file), mark.as_bytes(), 0o600)
+        .await?;
     set_size(storage, file, sparse, wanted)
         .await
         .map_err(|f| no_room(f, &format!("File '{file}' cannot be created.")))?;

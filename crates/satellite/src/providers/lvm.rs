@@ -1,6 +1,7 @@
 //! LVM and LVM_THIN: logical volumes, marked with a tag.
 
 use std::path::Path;
+use std::time::Duration;
 
 use linstor_api::code;
 
@@ -12,6 +13,8 @@ use crate::failure::{Failure, Result};
 use crate::tools::filesystem;
 use crate::tools::lvm::{Change, LVCREATE_RESERVED, LogicalVolume, NewVolume, VolumeGroup};
 
+/// How old numbers of space may be.
+const SPACE_AGE_MAX: Duration = Duration::from_secs(1);
 /// What our tags begin with.
 const TAG_PREFIX: &str = "linstor-rs.";
 
@@ -55,7 +58,11 @@ pub async fn ensure(
 /// The volume, if nothing has to be done.
 async fn as_wanted(storage: Storage<'_>, vg: &str, wanted: &Wanted<'_>) -> Result<Option<Backing>> {
     let group = storage.observations.lvm(storage.machine, vg).await?;
-    let Some(volume) = group.as_ref().as_ref().and_then(|g| g.volumes.get(wanted.name)) else {
+    let Some(volume) = group
+        .as_ref()
+        .as_ref()
+        .and_then(|g| g.volumes.get(wanted.name))
+    else {
         return Ok(None);
     };
     check_owner(vg, wanted.name, volume, wanted.owner)?;
@@ -89,7 +96,11 @@ async fn bring_about(
         }
     }
     let limit = appearance_limit(wanted.props);
-    let bytes = storage.machine.host().wait_for_device(Path::new(&path), limit).await?;
+    let bytes = storage
+        .machine
+        .host()
+        .wait_for_device(Path::new(&path), limit)
+        .await?;
     if wanted.is_new && thin_pool.is_none() {
         // Whatever was on these extents before must not be taken for a file system or for DRBD's metadata.
         filesystem::wipe(storage.machine, &path).await?;
@@ -139,7 +150,11 @@ async fn create(
         thin_pool,
         tag: &tag,
         segment_type: segment_type.map(String::as_str),
-        options: extra_options(wanted.props, "StorDriver/LvcreateOptions", LVCREATE_RESERVED)?,
+        options: extra_options(
+            wanted.props,
+            "StorDriver/LvcreateOptions",
+            LVCREATE_RESERVED,
+        )?,
     };
     change.create(&new).await
 }
@@ -203,7 +218,10 @@ pub async fn destroy(
 
 /// See [`super::space`].
 pub async fn space(storage: Storage<'_>, vg: &str, thin_pool: Option<&str>) -> Result<Space> {
-    let group = storage.observations.lvm(storage.machine, vg).await?;
+    let observations = storage.observations;
+    let group = observations
+        .lvm_within(storage.machine, vg, SPACE_AGE_MAX)
+        .await?;
     let group = group
         .as_ref()
         .as_ref()

@@ -130,9 +130,7 @@ pub async fn ensure(
         )),
         PoolPlace::Lvm { vg } => lvm::ensure(storage, vg, None, wanted).await,
         PoolPlace::LvmThin { vg, pool } => lvm::ensure(storage, vg, Some(pool), wanted).await,
-        PoolPlace::Zfs { dataset, sparse } => {
-            zfs::ensure(storage, dataset, *sparse, wanted).await
-        }
+        PoolPlace::Zfs { dataset, sparse } => zfs::ensure(storage, dataset, *sparse, wanted).await,
         PoolPlace::File { directory, sparse } => {
             file::ensure(storage, directory, *sparse, wanted).await
         }
@@ -193,7 +191,12 @@ fn absent(what: &str) -> Failure {
 /// A failure to create or grow a volume, with the code of its reason.
 fn no_room(failure: Failure, what: &str) -> Failure {
     let text = failure.to_string().to_ascii_lowercase();
-    let full = ["insufficient free space", "out of space", "no space left", "not enough free space"];
+    let full = [
+        "insufficient free space",
+        "out of space",
+        "no space left",
+        "not enough free space",
+    ];
     let ret_code = if full.iter().any(|words| text.contains(words)) {
         code::FAIL_NOT_ENOUGH_FREE_SPACE
     } else {

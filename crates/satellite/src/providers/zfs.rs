@@ -84,14 +84,18 @@ async fn bring_about(
             check_owner(&full, entry, wanted.owner)?;
             if entry.size_kib < wanted.size_kib {
                 let resized = zfs::resize(machine, &full, wanted.size_kib).await;
-                resized.map_err(|f| no_room(f, &format!("ZFS volume '{full}' cannot be grown.")))?;
+                resized
+                    .map_err(|f| no_room(f, &format!("ZFS volume '{full}' cannot be grown.")))?;
             }
             entry.clone()
         }
     };
     let device = device(&full);
     let limit = appearance_limit(wanted.props);
-    let bytes = machine.host().wait_for_device(Path::new(&device), limit).await?;
+    let bytes = machine
+        .host()
+        .wait_for_device(Path::new(&device), limit)
+        .await?;
     // The device of a grown volume takes a moment to show its new size.
     entry.size_kib = wanted.size_kib.max(bytes / 1024);
     let found = backing(&full, &entry);
@@ -103,13 +107,11 @@ async fn bring_about(
 }
 
 /// See [`super::destroy`].
-pub async fn destroy(
-    storage: Storage<'_>,
-    dataset: &str,
-    name: &str,
-    owner: Owner,
-) -> Result<()> {
-    if !matches!(look(storage, dataset, name, owner).await?, Presence::Present(_)) {
+pub async fn destroy(storage: Storage<'_>, dataset: &str, name: &str, owner: Owner) -> Result<()> {
+    if !matches!(
+        look(storage, dataset, name, owner).await?,
+        Presence::Present(_)
+    ) {
         return Ok(());
     }
     let full = format!("{dataset}/{name}");

@@ -74,10 +74,7 @@ pub async fn space(machine: &Machine, directory: &str) -> Result<Option<(u64, u6
 fn parse_space(text: &str) -> Option<(u64, u64)> {
     let line = text.lines().nth(1)?;
     let mut numbers = line.split_whitespace().map(str::parse::<u64>);
-    Some((
-        numbers.next()?.ok()? / 1024,
-        numbers.next()?.ok()? / 1024,
-    ))
+    Some((numbers.next()?.ok()? / 1024, numbers.next()?.ok()? / 1024))
 }
 
 #[cfg(test)]

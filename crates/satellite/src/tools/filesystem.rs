@@ -21,7 +21,8 @@ pub async fn wipe(machine: &Machine, device: &str) -> Result<()> {
     let path = Path::new(device);
     let host = machine.host();
     host.zero(path, Place::FromStart(0), END_BYTES).await?;
-    host.zero(path, Place::FromEnd(END_BYTES), END_BYTES).await?;
+    host.zero(path, Place::FromEnd(END_BYTES), END_BYTES)
+        .await?;
     Ok(())
 }
 
@@ -33,7 +34,8 @@ pub async fn type_of(machine: &Machine, device: &str) -> Result<Option<String>> 
     if output.code == 2 {
         return Ok(None);
     }
-    Ok(parse_type(&output.ok()?.stdout))
+    // DRBD's metadata at the end of a device is nothing that its user has put there.
+    Ok(parse_type(&output.ok()?.stdout).filter(|found| found != "drbd"))
 }
 
 fn parse_type(text: &str) -> Option<String> {

@@ -309,7 +309,10 @@ mod tests {
     #[test]
     fn a_group_is_read() {
         let group = parse_vg("  4096.00;1044480.00;0\n").unwrap();
-        assert_eq!((group.extent_kib, group.size_kib, group.free_kib), (4096, 1_044_480, 0));
+        assert_eq!(
+            (group.extent_kib, group.size_kib, group.free_kib),
+            (4096, 1_044_480, 0)
+        );
         assert!(parse_vg("  4096.00;x\n").is_none());
     }
 

@@ -1,7 +1,7 @@
 //! Programs, one file each: typed arguments in, typed results out. No policy here.
 
-pub mod filesystem;
 pub mod files;
+pub mod filesystem;
 pub mod losetup;
 pub mod lvm;
 pub mod words;

@@ -61,9 +61,9 @@ pub fn options(line: &str, reserved: &[&str]) -> Result<Vec<String>, String> {
     for word in &words {
         let name = word.split('=').next().unwrap_or_default();
         let short = |option: &&&str| option.len() == 2 && !word.starts_with("--");
-        let taken = reserved.iter().find(|option| {
-            **option == name || (short(option) && word.starts_with(**option))
-        });
+        let taken = reserved
+            .iter()
+            .find(|option| **option == name || (short(option) && word.starts_with(**option)));
         if let Some(option) = taken {
             return Err(format!("option {option} is set by the satellite"));
         }
@@ -86,7 +86,10 @@ mod tests {
     #[test]
     fn splits_like_a_shell() {
         assert_eq!(words("  -i 2\t-I 64k "), ["-i", "2", "-I", "64k"]);
-        assert_eq!(words(r#"--x='a b' "c \" d" e\ f"#), ["--x=a b", "c \" d", "e f"]);
+        assert_eq!(
+            words(r#"--x='a b' "c \" d" e\ f"#),
+            ["--x=a b", "c \" d", "e f"]
+        );
         assert_eq!(words("''"), [""]);
         assert_eq!(words("$(reboot) `id` ; |"), ["$(reboot)", "`id`", ";", "|"]);
         assert!(split("'open").is_err() && split("a\nb").is_err() && split("\\").is_err());

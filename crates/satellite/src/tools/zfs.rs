@@ -211,7 +211,10 @@ mod tests {
     #[test]
     fn numbers_are_read() {
         let space = parse_space("available\t1024000\nused\t2048\nquota\t0\n");
-        assert_eq!((space.available_kib, space.used_kib, space.quota_kib), (1000, 2, 0));
+        assert_eq!(
+            (space.available_kib, space.used_kib, space.quota_kib),
+            (1000, 2, 0)
+        );
         let dry = "create\ttank/linstor_dry_run\nproperty\tvolsize\t1073741824\nproperty\tvolblocksize\t16384\n";
         assert_eq!(parse_block_size(dry), Some(16));
     }

@@ -165,7 +165,8 @@ impl Bench {
         self.generation += 1;
         let generation = self.generation;
         let node = self.nodes[name].spec.clone();
-        self.send(name, ToSatellite::SyncBegin { generation, node }).await;
+        self.send(name, ToSatellite::SyncBegin { generation, node })
+            .await;
         let apply = ToSatellite::Apply {
             generation,
             resources: resources.to_vec(),
@@ -193,10 +194,15 @@ impl Bench {
     pub(crate) async fn apply(&mut self, name: &str, spec: &ResourceSpec) -> Outcome {
         let generation = self.push(name, spec).await;
         let is_told = |h: &Heard| {
-            h.outcomes.get(&spec.name).is_some_and(|(g, _)| *g >= generation)
+            h.outcomes
+                .get(&spec.name)
+                .is_some_and(|(g, _)| *g >= generation)
         };
-        self.until(name, &format!("the outcome of {}", spec.name), is_told).await;
-        self.nodes[name].heard.lock().unwrap().outcomes[&spec.name].1.clone()
+        self.until(name, &format!("the outcome of {}", spec.name), is_told)
+            .await;
+        self.nodes[name].heard.lock().unwrap().outcomes[&spec.name]
+            .1
+            .clone()
     }
 
     /// Sends a spec that must be reached at once.
@@ -216,9 +222,12 @@ impl Bench {
     /// Waits until an outcome is `Done`, however many attempts that takes.
     pub(crate) async fn converges(&mut self, name: &str, resource: &str) {
         let done = |h: &Heard| {
-            h.outcomes.get(resource).is_some_and(|(_, outcome)| *outcome == Outcome::Done)
+            h.outcomes
+                .get(resource)
+                .is_some_and(|(_, outcome)| *outcome == Outcome::Done)
         };
-        self.until(name, &format!("{resource} to be done"), done).await;
+        self.until(name, &format!("{resource} to be done"), done)
+            .await;
     }
 
     pub(crate) async fn until(&self, name: &str, what: &str, holds: impl Fn(&Heard) -> bool) {
@@ -246,12 +255,18 @@ impl Bench {
     /// the LVM filter are left out: they are the same everywhere.
     pub(crate) fn changes(&self) -> String {
         let journal = self.cluster.take_journal();
-        journal.iter().filter(|e| e.mutating).filter_map(line).collect()
+        journal
+            .iter()
+            .filter(|e| e.mutating)
+            .filter_map(line)
+            .collect()
     }
 
     fn commands_text(&self) -> String {
         let journal = self.cluster.journal();
-        let changes = journal.iter().filter(|e| e.mutating || e.outcome != fake::Outcome::Ran(0));
+        let changes = journal
+            .iter()
+            .filter(|e| e.mutating || e.outcome != fake::Outcome::Ran(0));
         let lines: Vec<String> = changes.map(|e| format!("{:?} {e}", e.at)).collect();
         lines[lines.len().saturating_sub(60)..].join("\n")
     }
@@ -261,6 +276,7 @@ impl Bench {
         self.cluster.take_journal();
         tokio::time::sleep(Duration::from_secs(70)).await;
         assert_eq!(self.changes(), "", "a second pass changes nothing");
+        assert_eq!(self.cluster.violations(), Vec::<String>::new());
     }
 }
 
@@ -314,7 +330,11 @@ fn hear(heard: &mut Heard, message: ToController) {
 
 fn line(entry: &Entry) -> Option<String> {
     let text = entry.to_string();
-    if text.contains("/var/lib/linstor/satellite") {
+    let own = [
+        "write /var/lib/linstor/satellite",
+        "remove /var/lib/linstor/satellite",
+    ];
+    if own.iter().any(|start| entry.text.starts_with(start)) {
         return None;
     }
     let mut line = String::new();

@@ -20,13 +20,20 @@ const SIZE_KIB: u64 = 102_400;
 type Layout<'a> = &'a [(&'a str, bool)];
 
 fn address(name: &str) -> std::net::IpAddr {
-    let last = ["alpha", "beta", "gamma"].iter().position(|n| *n == name).expect("a node") + 1;
+    let last = ["alpha", "beta", "gamma"]
+        .iter()
+        .position(|n| *n == name)
+        .expect("a node")
+        + 1;
     format!("10.77.0.{last}").parse().expect("an address")
 }
 
 /// The spec of a resource on one node; the first node holds the first copy.
 pub(crate) fn spec(me: &str, layout: Layout<'_>) -> ResourceSpec {
-    let my_id = layout.iter().position(|(n, _)| *n == me).expect("a replica");
+    let my_id = layout
+        .iter()
+        .position(|(n, _)| *n == me)
+        .expect("a replica");
     let (_, diskless) = layout[my_id];
     let peers = layout
         .iter()
@@ -111,7 +118,10 @@ async fn up(bench: &mut Bench, layout: Layout<'_>) {
 }
 
 fn disk(bench: &Bench, name: &str) -> String {
-    bench.cluster.drbd(name, "Data", 0).map_or("absent".into(), |v| v.disk)
+    bench
+        .cluster
+        .drbd(name, "Data", 0)
+        .map_or("absent".into(), |v| v.disk)
 }
 
 const TWO: Layout<'_> = &[("alpha", false), ("beta", false)];
@@ -126,11 +136,15 @@ async fn a_life_on_drbd9() {
     expect![[r#"
         alpha: lvcreate -y --virtualsize 102400k vg0 --thinpool thin --name Data_00000 --addtag linstor-rs.00000000-0000-0000-0000-0000000000c1.00000000-0000-0000-0000-0000000000d0
         alpha: drbdmeta --force 1000 v09 /dev/vg0/Data_00000 internal create-md 7
+        alpha: drbdmeta --force 1000 v09 /dev/vg0/Data_00000 internal restore-md /var/lib/linstor/satellite/DATA_0.metadata
         alpha: write /var/lib/linstor.d/Data.res
         alpha: drbdadm -c /var/lib/linstor.d/Data.res adjust Data
         alpha: write /var/lib/linstor.d/.backup/Data.res
     "#]].assert_eq(&bench.changes());
-    let file = bench.cluster.file("alpha", "/var/lib/linstor.d/Data.res").expect("a file");
+    let file = bench
+        .cluster
+        .file("alpha", "/var/lib/linstor.d/Data.res")
+        .expect("a file");
     expect![[r##"
         # Written by linstor-satellite. Changes made here are overwritten.
         resource "Data"
@@ -166,7 +180,8 @@ async fn a_life_on_drbd9() {
                 host "beta" address ipv4 10.77.0.2:7000;
             }
         }
-    "##]].assert_eq(&file);
+    "##]]
+    .assert_eq(&file);
     assert_eq!(disk(&bench, "alpha"), "UpToDate");
     bench.rests().await;
     alpha.target = Target::Destroyed;
@@ -181,7 +196,8 @@ async fn a_life_on_drbd9() {
         alpha: remove /var/lib/linstor.d/Data.res
         alpha: remove /var/lib/linstor.d/.backup/Data.res
         alpha: lvremove -f vg0/Data_00000
-    "#]].assert_eq(&bench.changes());
+    "#]]
+    .assert_eq(&bench.changes());
     bench.rests().await;
 }
 
@@ -194,11 +210,15 @@ async fn a_life_on_drbd84() {
     expect![[r#"
         alpha: lvcreate -y --virtualsize 102400k vg0 --thinpool thin --name Data_00000 --addtag linstor-rs.00000000-0000-0000-0000-0000000000c1.00000000-0000-0000-0000-0000000000d0
         alpha: drbdmeta --force 1000 v08 /dev/vg0/Data_00000 internal create-md
+        alpha: drbdmeta --force 1000 v08 /dev/vg0/Data_00000 internal restore-md /var/lib/linstor/satellite/DATA_0.metadata
         alpha: write /var/lib/linstor.d/Data.res
         alpha: drbdadm -c /var/lib/linstor.d/Data.res adjust Data
         alpha: write /var/lib/linstor.d/.backup/Data.res
     "#]].assert_eq(&bench.changes());
-    let file = bench.cluster.file("alpha", "/var/lib/linstor.d/Data.res").expect("a file");
+    let file = bench
+        .cluster
+        .file("alpha", "/var/lib/linstor.d/Data.res")
+        .expect("a file");
     expect![[r##"
         # Written by linstor-satellite. Changes made here are overwritten.
         resource "Data"
@@ -235,14 +255,21 @@ async fn a_life_on_drbd84() {
                 }
             }
         }
-    "##]].assert_eq(&file);
+    "##]]
+    .assert_eq(&file);
     assert_eq!(disk(&bench, "alpha"), "UpToDate");
     bench.rests().await;
     alpha.target = Target::Destroyed;
     alpha.allow_last_copy = true;
     bench.cluster.release("Data");
     bench.done("alpha", &alpha).await;
-    expect![[""]].assert_eq(&bench.changes());
+    expect![[r#"
+        alpha: drbdsetup down Data
+        alpha: remove /var/lib/linstor.d/Data.res
+        alpha: remove /var/lib/linstor.d/.backup/Data.res
+        alpha: lvremove -f vg0/Data_00000
+    "#]]
+    .assert_eq(&bench.changes());
 }
 
 /// Two replicas and a diskless one meet without a full sync, data written anywhere is everywhere, and the status
@@ -255,13 +282,22 @@ async fn three_nodes_meet() {
         assert_eq!(disk(&bench, name), "UpToDate", "{name}");
     }
     bench.cluster.open("gamma", "Data", 0).expect("promoted");
-    bench.cluster.write("gamma", "Data", 0, 7, 42).expect("written");
+    bench
+        .cluster
+        .write("gamma", "Data", 0, 7, 42)
+        .expect("written");
     tokio::time::sleep(Duration::from_secs(1)).await;
     let gamma = bench.status("gamma", "Data");
     let drbd = gamma.drbd.expect("DRBD");
-    assert!(drbd.in_use && drbd.connections["alpha"] == "Connected", "{drbd:?}");
+    assert!(
+        drbd.in_use && drbd.connections["alpha"] == "Connected",
+        "{drbd:?}"
+    );
     assert_eq!(gamma.volumes[0].disk_state.as_deref(), Some("Diskless"));
-    assert_eq!(gamma.volumes[0].device_path.as_deref(), Some("/dev/drbd1000"));
+    assert_eq!(
+        gamma.volumes[0].device_path.as_deref(),
+        Some("/dev/drbd1000")
+    );
     let alpha = bench.status("alpha", "Data");
     assert_eq!(alpha.volumes[0].disk_state.as_deref(), Some("UpToDate"));
     assert_eq!(alpha.volumes[0].replication["beta"].state, "Established");
@@ -325,7 +361,8 @@ async fn a_replica_goes() {
         beta: drbdadm -c /var/lib/linstor.d/Data.res adjust Data
         beta: drbdsetup forget-peer Data 0
         beta: write /var/lib/linstor.d/.backup/Data.res
-    "#]].assert_eq(&bench.changes());
+    "#]]
+    .assert_eq(&bench.changes());
     bench.rests().await;
     assert_eq!(bench.cluster.violations(), Vec::<String>::new());
 }
@@ -350,7 +387,8 @@ async fn a_disk_goes_and_comes_back() {
         beta: drbdadm -c /var/lib/linstor.d/Data.res adjust Data
         beta: write /var/lib/linstor.d/.backup/Data.res
         beta: lvremove -f vg0/Data_00000
-    "#]].assert_eq(&bench.changes());
+    "#]]
+    .assert_eq(&bench.changes());
     assert_eq!(disk(&bench, "beta"), "Diskless");
     bench.rests().await;
     let mut back = spec("beta", TWO);
@@ -383,7 +421,11 @@ async fn a_volume_grows() {
         bench.done("alpha", &grown("alpha", true)).await;
         let commands = bench.changes();
         assert!(commands.contains("resize Data/0"), "{commands}");
-        let size = bench.cluster.drbd("beta", "Data", 0).expect("a volume").size_kib;
+        let size = bench
+            .cluster
+            .drbd("beta", "Data", 0)
+            .expect("a volume")
+            .size_kib;
         assert!(size >= 2 * SIZE_KIB - 4096, "{kind:?} {size}");
         bench.rests().await;
     }
@@ -395,7 +437,10 @@ async fn a_crash_between_the_steps_of_growth_loses_nothing() {
     let mut bench = nodes(&["alpha", "beta"], DrbdKind::V9).await;
     up(&mut bench, TWO).await;
     bench.cluster.open("alpha", "Data", 0).expect("promoted");
-    bench.cluster.write("alpha", "Data", 0, 3, 99).expect("written");
+    bench
+        .cluster
+        .write("alpha", "Data", 0, 3, 99)
+        .expect("written");
     bench.cluster.close("alpha", "Data", 0);
     let mut grown = spec("alpha", TWO);
     grown.volumes[0].backing_kib = 2 * SIZE_KIB;
@@ -406,7 +451,10 @@ async fn a_crash_between_the_steps_of_growth_loses_nothing() {
     assert!(bench.cluster.quiesce(Duration::from_secs(120)).await);
     tokio::time::sleep(Duration::from_secs(30)).await;
     assert_eq!(disk(&bench, "alpha"), "UpToDate");
-    assert_eq!(bench.cluster.peek("alpha", "/dev/drbd1000", 3), Some(99));
+    assert_eq!(
+        bench.cluster.peek("alpha", "/dev/vg0/Data_00000", 3),
+        Some(99)
+    );
 }
 
 /// Without its controller a rebooted node brings up what it last knew.
@@ -464,7 +512,9 @@ async fn every_failure_on_the_way_up_is_overcome() {
 
 async fn overcome(kind: DrbdKind, effect: Effect, skip: u32) -> bool {
     let mut bench = nodes(&["alpha", "beta"], kind).await;
-    bench.cluster.inject(Fault::next_change("alpha", effect).after(skip));
+    bench
+        .cluster
+        .inject(Fault::next_change("alpha", effect).after(skip));
     bench.push("beta", &spec("beta", TWO)).await;
     bench.push("alpha", &spec("alpha", TWO)).await;
     if matches!(effect, Effect::CrashBefore | Effect::CrashAfter) {
@@ -480,7 +530,11 @@ async fn overcome(kind: DrbdKind, effect: Effect, skip: u32) -> bool {
     bench.converges("beta", "Data").await;
     assert!(bench.cluster.quiesce(Duration::from_secs(120)).await);
     for name in ["alpha", "beta"] {
-        assert_eq!(disk(&bench, name), "UpToDate", "{name} {kind:?} {effect:?} {skip}");
+        assert_eq!(
+            disk(&bench, name),
+            "UpToDate",
+            "{name} {kind:?} {effect:?} {skip}"
+        );
     }
     let struck = bench.cluster.disarm() == 0;
     bench.rests().await;
@@ -491,12 +545,18 @@ async fn overcome(kind: DrbdKind, effect: Effect, skip: u32) -> bool {
 #[tokio::test(start_paused = true)]
 async fn every_failure_on_the_way_out_is_overcome() {
     for kind in [DrbdKind::V9, DrbdKind::V84] {
-        for effect in [Effect::FailsBefore(10), Effect::FailsAfter(10), Effect::CrashAfter] {
+        for effect in [
+            Effect::FailsBefore(10),
+            Effect::FailsAfter(10),
+            Effect::CrashAfter,
+        ] {
             let mut skip = 0;
             loop {
                 let mut bench = nodes(&["alpha", "beta"], kind).await;
                 up(&mut bench, TWO).await;
-                bench.cluster.inject(Fault::next_change("alpha", effect).after(skip));
+                bench
+                    .cluster
+                    .inject(Fault::next_change("alpha", effect).after(skip));
                 let mut gone = spec("alpha", TWO);
                 gone.target = Target::Destroyed;
                 bench.push("alpha", &gone).await;
@@ -550,7 +610,9 @@ async fn down_then_destroyed() {
 #[tokio::test(start_paused = true)]
 async fn a_sick_resource_delays_nobody() {
     let mut bench = nodes(&["alpha"], DrbdKind::V9).await;
-    bench.cluster.inject(Fault::next_with("alpha", "create-md", Effect::Hangs));
+    bench
+        .cluster
+        .inject(Fault::next_with("alpha", "create-md", Effect::Hangs));
     bench.push("alpha", &spec("alpha", TWO)).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let mut other = spec("alpha", TWO);
@@ -571,12 +633,17 @@ async fn a_file_system_is_made() {
         let mut bench = nodes(&["alpha", "beta"], kind).await;
         for name in ["beta", "alpha"] {
             let mut spec = spec(name, TWO);
-            spec.volumes[0].props.insert("FileSystem/Type".into(), "xfs".into());
+            spec.volumes[0]
+                .props
+                .insert("FileSystem/Type".into(), "xfs".into());
             bench.done(name, &spec).await;
         }
         let commands = bench.changes();
         assert_eq!(commands.matches("mkfs.xfs").count(), 1, "{commands}");
-        assert_eq!(bench.cluster.drbd("alpha", "Data", 0).expect("up").role, "Secondary");
+        assert_eq!(
+            bench.cluster.drbd("alpha", "Data", 0).expect("up").role,
+            "Secondary"
+        );
         bench.rests().await;
     }
 }
@@ -587,7 +654,8 @@ async fn hostile_options_reach_no_file() {
     let mut bench = nodes(&["alpha"], DrbdKind::V9).await;
     let mut hostile = spec("alpha", TWO);
     let drbd = hostile.drbd.as_mut().expect("DRBD");
-    drbd.net_options.insert("ping-int".into(), "10; } handlers { x \"reboot\"".into());
+    drbd.net_options
+        .insert("ping-int".into(), "10; } handlers { x \"reboot\"".into());
     bench.fails("alpha", &hostile).await;
     let mut named = spec("alpha", TWO);
     named.drbd.as_mut().expect("DRBD").peers[0].uname = "beta\" { }".into();

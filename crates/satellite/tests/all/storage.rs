@@ -121,7 +121,9 @@ async fn zfs_thin() {
 /// Allocated files.
 #[tokio::test(start_paused = true)]
 async fn file() {
-    check("file", expect![[r#"
+    check(
+        "file",
+        expect![[r#"
         create
         alpha: write /srv/pool/Data_00000.img.owner
         alpha: fallocate -x -l 102400KiB /srv/pool/Data_00000.img
@@ -133,13 +135,17 @@ async fn file() {
         alpha: losetup -d /dev/loop0
         alpha: remove /srv/pool/Data_00000.img
         alpha: remove /srv/pool/Data_00000.img.owner
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 /// Sparse files.
 #[tokio::test(start_paused = true)]
 async fn file_thin() {
-    check("filethin", expect![[r#"
+    check(
+        "filethin",
+        expect![[r#"
         create
         alpha: write /srv/pool/Data_00000.img.owner
         alpha: truncate -s 102400KiB /srv/pool/Data_00000.img
@@ -151,7 +157,9 @@ async fn file_thin() {
         alpha: losetup -d /dev/loop0
         alpha: remove /srv/pool/Data_00000.img
         alpha: remove /srv/pool/Data_00000.img.owner
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 /// Whichever command fails, before or after it did its work, the spec is reached in the end; and a second pass
@@ -172,7 +180,9 @@ async fn every_failure_is_overcome() {
 /// One life of a volume with one failing command; false if there are not that many commands.
 async fn overcome(pool: &str, effect: Effect, skip: u32) -> bool {
     let mut bench = one_node().await;
-    bench.cluster.inject(Fault::next_change("alpha", effect).after(skip));
+    bench
+        .cluster
+        .inject(Fault::next_change("alpha", effect).after(skip));
     let mut spec = plain(pool, 102_400);
     bench.push("alpha", &spec).await;
     bench.converges("alpha", "Data").await;
@@ -217,11 +227,23 @@ async fn a_foreign_volume_is_left_alone() {
 /// A volume whose pool is gone counts as destroyed, and a volume that should be up says what is missing.
 #[tokio::test(start_paused = true)]
 async fn an_absent_pool_is_no_obstacle_to_destruction() {
-    for (pool, place) in [("lvm", "vgx"), ("thin", "vgx/thin"), ("zfs", "tanx"), ("file", "/srx")] {
+    for (pool, place) in [
+        ("lvm", "vgx"),
+        ("thin", "vgx/thin"),
+        ("zfs", "tanx"),
+        ("file", "/srx"),
+    ] {
         let mut bench = one_node().await;
         let node = bench.nodes.get_mut("alpha").expect("alpha");
-        let found = node.spec.pools.iter_mut().find(|p| p.name == pool).expect("a pool");
-        found.props.insert("StorDriver/StorPoolName".into(), place.into());
+        let found = node
+            .spec
+            .pools
+            .iter_mut()
+            .find(|p| p.name == pool)
+            .expect("a pool");
+        found
+            .props
+            .insert("StorDriver/StorPoolName".into(), place.into());
         let mut spec = plain(pool, 102_400);
         bench.sync("alpha", std::slice::from_ref(&spec)).await;
         let said = bench.fails("alpha", &spec).await;
@@ -268,8 +290,12 @@ async fn hostile_specs_run_nothing() {
 async fn a_file_system_is_made_once() {
     let mut bench = one_node().await;
     let mut spec = plain("thin", 102_400);
-    spec.volumes[0].props.insert("FileSystem/Type".into(), "ext4".into());
-    spec.volumes[0].props.insert("FileSystem/MkfsParams".into(), "-N 100 -L 'a b'".into());
+    spec.volumes[0]
+        .props
+        .insert("FileSystem/Type".into(), "ext4".into());
+    spec.volumes[0]
+        .props
+        .insert("FileSystem/MkfsParams".into(), "-N 100 -L 'a b'".into());
     bench.done("alpha", &spec).await;
     expect![[r#"
         alpha: lvcreate -y --virtualsize 102400k vg0 --thinpool thin --name Data_00000 --addtag linstor-rs.00000000-0000-0000-0000-0000000000c1.00000000-0000-0000-0000-0000000000d1
