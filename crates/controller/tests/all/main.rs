@@ -6,4 +6,5 @@ mod fixture;
 mod keep_up;
 mod link;
 mod satellite;
+mod sqlite;
 mod start;
