@@ -1,5 +1,6 @@
 //! Scenarios on the fake machines, and the real one's own peculiarities.
 
+mod chaos;
 mod drbd;
 mod events;
 mod faults;

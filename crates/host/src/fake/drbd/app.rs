@@ -1,6 +1,6 @@
 //! Reads and writes of applications.
 
-use super::{Disk, Repl, Role};
+use super::{Disk, DrbdKind, Repl, Role};
 use crate::fake::content::{BLOCK_BYTES, Block};
 use crate::fake::machine::Dev;
 use crate::fake::world::World;
@@ -66,6 +66,7 @@ pub(crate) fn write(
     }
     let mut replicas = replicas(world, node, name, number);
     new_generation(world, number, &replicas, node, name);
+    leave_behind(world, node, name, number, &replicas);
     let mut failed = Vec::new();
     for (host, resource) in &replicas {
         let backing = world
@@ -130,13 +131,17 @@ fn replicas(world: &World, node: &str, name: &str, number: u32) -> Vec<(String, 
     found
 }
 
-/// The slots that a replica has for the other replicas.
+/// The slots that a replica has for the other replicas that get the same, whether it is connected to them itself or
+/// only the writer is.
 fn slots_for(world: &World, replica: &(String, String), others: &[(String, String)]) -> Vec<u32> {
-    world
-        .peers(&replica.0, &replica.1)
-        .into_iter()
-        .filter(|(_, peer)| others.contains(&(peer.host.clone(), peer.resource.clone())))
-        .map(|(key, _)| key)
+    let v84 = world
+        .kernel(&replica.0)
+        .is_some_and(|kernel| kernel.kind == DrbdKind::V84);
+    others
+        .iter()
+        .filter(|other| *other != replica)
+        .filter_map(|(host, name)| world.resource(host, name))
+        .map(|resource| if v84 { 1 } else { resource.node_id })
         .collect()
 }
 
@@ -180,6 +185,33 @@ fn new_generation(
                 metadata.push_history(old);
             }
         });
+        // Nodes without disk hear of it.
+        for (_, peer) in world.peers(&replica.0, &replica.1) {
+            let diskless = world
+                .volume(&peer.host, &peer.resource, number)
+                .is_some_and(|volume| volume.backing.is_none());
+            if diskless {
+                super::exposed::show(world, &peer.host, &peer.resource, number, Some(fresh & !1));
+            }
+        }
+    }
+}
+
+/// Replicas that reach the writer only through others get nothing, and are told.
+fn leave_behind(
+    world: &mut World,
+    node: &str,
+    name: &str,
+    number: u32,
+    replicas: &[(String, String)],
+) {
+    for end in world.partition(node, name) {
+        let good = world
+            .volume(&end.0, &end.1, number)
+            .is_some_and(|volume| volume.disk == Disk::UpToDate && volume.backing.is_some());
+        if good && !replicas.contains(&end) {
+            world.set_disk(&end.0, &end.1, number, Disk::Outdated);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::compare::{Basis, Verdict, compare};
+use super::exposed::{self, Trust};
 use super::metadata::{
     CRASHED_PRIMARY, NODE_EXISTS, PEER_CONNECTED, PEER_DEVICE_SEEN, PEER_OUTDATED,
 };
@@ -226,6 +227,13 @@ fn handshake(world: &World, me: &PeerRef, peer: &PeerRef) -> Handshake {
         .keys()
         .filter(|n| peer_resource.volumes.contains_key(n))
     {
+        for (without, with) in [(me, peer), (peer, me)] {
+            match exposed::trust(world, without, with, *number) {
+                Some(Trust::Never) => return Handshake::Refused,
+                Some(Trust::NotNow) => return Handshake::NotNow,
+                Some(Trust::Takes | Trust::Older) | None => {}
+            }
+        }
         let Some(verdict) = judge(world, me, peer, *number) else {
             continue;
         };
@@ -362,6 +370,8 @@ fn establish(world: &mut World, me: &PeerRef, peer: &PeerRef, verdicts: &[(u32, 
     }
     for number in volumes(world, me) {
         agree_on_size(world, me, peer, number);
+        exposed::apply(world, me, peer, number);
+        exposed::apply(world, peer, me, number);
         let verdict = verdicts
             .iter()
             .find(|(n, _)| *n == number)

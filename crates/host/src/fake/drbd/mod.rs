@@ -9,6 +9,7 @@ mod adm;
 mod app;
 mod attach;
 mod compare;
+mod exposed;
 mod link;
 mod metadata;
 mod metatool;

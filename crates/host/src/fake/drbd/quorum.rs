@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::metadata::{NODE_EXISTS, PEER_DEVICE_SEEN, PEER_OUTDATED};
-use super::{Disk, DrbdKind, Resource, Volume};
+use super::{Disk, DrbdKind, PeerRef, Repl, Resource, Volume, link};
 use crate::fake::world::{Timer, World};
 
 /// How the nodes of a resource look for one volume.
@@ -45,6 +45,7 @@ pub(crate) fn settle(world: &mut World) -> BTreeSet<(String, String)> {
             }
         }
         remember_members(world, &node, &name);
+        catch_up(world, &node, &name);
         for (_, peer) in world.peers(&node, &name) {
             let key = (peer.host, peer.resource);
             if changed {
@@ -57,6 +58,43 @@ pub(crate) fn settle(world: &mut World) -> BTreeSet<(String, String)> {
         }
     }
     seen
+}
+
+/// A replica that was left behind, because it reached the primary only through others, is resynchronised by a peer
+/// as soon as there is no such primary any more.
+fn catch_up(world: &mut World, node: &str, name: &str) {
+    let Some(resource) = world.resource(node, name) else {
+        return;
+    };
+    let behind: Vec<u32> = resource
+        .volumes
+        .iter()
+        .filter(|(_, volume)| volume.disk == Disk::Outdated && volume.backing.is_some())
+        .map(|(number, _)| *number)
+        .collect();
+    if behind.is_empty() || world.far_primary(node, name) {
+        return;
+    }
+    for number in behind {
+        let good = world.peers(node, name).into_iter().find(|(key, peer)| {
+            let established = world
+                .connection(node, name, *key)
+                .and_then(|connection| connection.devices.get(&number))
+                .is_some_and(|device| device.repl == Repl::Established);
+            let volume = world.volume(&peer.host, &peer.resource, number);
+            established
+                && volume
+                    .is_some_and(|volume| volume.disk == Disk::UpToDate && volume.backing.is_some())
+        });
+        if let Some((key, peer)) = good {
+            let me = PeerRef {
+                host: node.to_owned(),
+                resource: name.to_owned(),
+                key,
+            };
+            link::negotiate(world, &me, &peer, number, link::Target::MayBeInUse);
+        }
+    }
 }
 
 /// How long somebody must be away until the others have agreed that the partition goes on without him.
@@ -90,21 +128,17 @@ pub(crate) fn agree(world: &mut World, node: &str, name: &str) {
     }
 }
 
-/// Whom this node reaches, directly or through others.
+/// Node ids of everybody whom this node reaches, directly or through others.
 fn reachable(world: &World, node: &str, name: &str) -> BTreeSet<u32> {
-    let mut members = BTreeSet::new();
-    let mut reached = BTreeSet::from([(node.to_owned(), name.to_owned())]);
-    let mut todo = vec![(node.to_owned(), name.to_owned())];
-    while let Some((host, resource)) = todo.pop() {
-        for (key, peer) in world.peers(&host, &resource) {
-            members.insert(key);
-            let end = (peer.host, peer.resource);
-            if reached.insert(end.clone()) {
-                todo.push(end);
-            }
-        }
-    }
-    members
+    let ids =
+        |(host, resource): &(String, String)| world.resource(host, resource).map(|r| r.node_id);
+    let me = world.resource(node, name).map(|resource| resource.node_id);
+    world
+        .partition(node, name)
+        .iter()
+        .filter_map(ids)
+        .filter(|id| Some(*id) != me)
+        .collect()
 }
 
 fn threshold(setting: &str, voters: usize) -> usize {

@@ -1,9 +1,10 @@
 //! Reaching resources, volumes and metadata across machines.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::metadata::{CONSISTENT, Metadata, WAS_UP_TO_DATE};
-use super::{Backing, Connection, Disk, Kernel, PeerDevice, PeerRef, Resource, Volume};
+use super::{Backing, Connection, Disk, Kernel, PeerDevice, PeerRef, Resource, Role, Volume};
 use crate::fake::content::Block;
 use crate::fake::machine::Machine;
 use crate::fake::world::World;
@@ -77,6 +78,37 @@ impl World {
             .collect()
     }
 
+    /// Everybody who is reached from here, directly or through others, and this node itself.
+    pub(crate) fn partition(&self, node: &str, name: &str) -> BTreeSet<(String, String)> {
+        let mut reached = BTreeSet::from([(node.to_owned(), name.to_owned())]);
+        let mut todo = vec![(node.to_owned(), name.to_owned())];
+        while let Some((host, resource)) = todo.pop() {
+            for (_, peer) in self.peers(&host, &resource) {
+                let end = (peer.host, peer.resource);
+                if reached.insert(end.clone()) {
+                    todo.push(end);
+                }
+            }
+        }
+        reached
+    }
+
+    /// Whether there is a primary that is reached only through others.
+    pub(crate) fn far_primary(&self, node: &str, name: &str) -> bool {
+        let near: BTreeSet<(String, String)> = self
+            .peers(node, name)
+            .into_iter()
+            .map(|(_, peer)| (peer.host, peer.resource))
+            .chain([(node.to_owned(), name.to_owned())])
+            .collect();
+        self.partition(node, name).iter().any(|end| {
+            !near.contains(end)
+                && self
+                    .resource(&end.0, &end.1)
+                    .is_some_and(|r| r.role == Role::Primary)
+        })
+    }
+
     pub(crate) fn metadata(&self, node: &str, name: &str, number: u32) -> Option<&Metadata> {
         let machine = self.machines.get(node)?;
         let backing = self.volume(node, name, number)?.backing.as_ref()?;
@@ -110,9 +142,13 @@ impl World {
 
     /// Drops a disk that failed.
     pub(crate) fn fail_disk(&mut self, node: &str, name: &str, number: u32) {
+        let current = self
+            .metadata(node, name, number)
+            .map(|metadata| metadata.current);
         if let Some(volume) = self.volume_mut(node, name, number) {
             volume.disk = Disk::Diskless;
             volume.backing = None;
+            volume.exposed = current.or(volume.exposed);
         }
         for (key, peer) in self.peers(node, name) {
             self.stop_replication(node, name, key, number);

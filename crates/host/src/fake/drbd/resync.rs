@@ -247,6 +247,7 @@ fn finish(world: &mut World, source: &PeerRef, target: &PeerRef, number: u32) {
         metadata.push_history(base);
         metadata.peer_mut(source.key).bitmap_uuid = 0;
     });
+    tell_others(world, source, target, number, theirs.current);
     for end in [source, target] {
         if let Some(device) = world.peer_device_mut(&end.host, &end.resource, end.key, number) {
             device.repl = Repl::Established;
@@ -263,6 +264,31 @@ fn finish(world: &mut World, source: &PeerRef, target: &PeerRef, number: u32) {
         disk.unwrap_or(Disk::Inconsistent),
     );
     resume_paused(world, &target.host, &target.resource, number);
+}
+
+/// Replicas that are where the source is learn that the target is there now, too.
+fn tell_others(world: &mut World, source: &PeerRef, target: &PeerRef, number: u32, current: u64) {
+    let Some(target_id) = world
+        .resource(&target.host, &target.resource)
+        .map(|resource| resource.node_id)
+    else {
+        return;
+    };
+    for (_, other) in world.peers(&source.host, &source.resource) {
+        if other.host == target.host {
+            continue;
+        }
+        let whole = world
+            .volume(&other.host, &other.resource, number)
+            .is_some_and(|volume| volume.disk == Disk::UpToDate);
+        world.edit_metadata(&other.host, &other.resource, number, |metadata| {
+            if whole && super::metadata::same(metadata.current, current) {
+                let slot = metadata.peer_mut(target_id);
+                slot.bitmap_uuid = 0;
+                slot.out_of_sync = Ranges::default();
+            }
+        });
+    }
 }
 
 /// Looks again at resyncs that waited for another one.

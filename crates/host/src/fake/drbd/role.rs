@@ -69,6 +69,10 @@ pub(crate) fn primary(
             return Err(TWO_PRIMARIES);
         }
     }
+    // The others are asked too, and they know of primaries that we do not reach.
+    if world.far_primary(node, name) {
+        return Err(TWO_PRIMARIES);
+    }
     let numbers: Vec<u32> = resource.volumes.keys().copied().collect();
     for number in &numbers {
         let quorum = world
@@ -167,9 +171,6 @@ pub(crate) fn secondary(world: &mut World, node: &str, name: &str) -> Result<(),
     }
     resource.role = Role::Secondary;
     resource.auto_promoted = false;
-    for volume in resource.volumes.values_mut() {
-        volume.exposed = None;
-    }
     let numbers: Vec<u32> = resource.volumes.keys().copied().collect();
     for number in numbers {
         world.edit_metadata(node, name, number, |metadata| {
