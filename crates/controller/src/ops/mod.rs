@@ -29,10 +29,12 @@ pub mod volume_group;
 use std::sync::Arc;
 use std::time::Duration;
 
-use linstor_api::code;
+use linstor_api::properties::PropertiesModify;
 use linstor_api::reply::Reply;
+use linstor_api::{code, prop};
 use linstor_model::name::{NodeName, ResourceName};
-use linstor_model::{Draft, Model, Observed};
+use linstor_model::replica::Seeds;
+use linstor_model::{Draft, Model, Observed, quorum};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -69,6 +71,14 @@ impl Facts {
     /// A new identity.
     pub fn uuid(&self) -> Uuid {
         self.env.uuid()
+    }
+
+    /// Lends what plans of the model take.
+    pub fn seeded<T>(&self, plan: impl FnOnce(&mut Seeds<'_>) -> T) -> T {
+        plan(&mut Seeds {
+            now_ms: self.now_ms,
+            uuid: &mut || self.uuid(),
+        })
     }
 
     /// Bytes that nobody can guess.
@@ -122,7 +132,33 @@ pub fn still_working(what: &str) -> Reply {
     .correction("See /v1/jobs for its progress and what it waits for.")
 }
 
-/// Keeps quorum and tie breaker right after replicas came or went (spec core 5.9).
-pub(crate) fn helpers_after_change(_: &mut Draft, _: &Facts, _: &ResourceName) -> Vec<Reply> {
-    Vec::new()
+/// Whether a change of properties says something about quorum or tie breakers.
+pub(crate) fn concerns_helpers(change: &PropertiesModify) -> bool {
+    let keys = [
+        prop::DRBD_AUTO_ADD_QUORUM_TIEBREAKER,
+        prop::DRBD_QUORUM,
+        prop::DRBD_QUORUM_SET_BY,
+    ];
+    let named = |key: &str| {
+        change.override_props.contains_key(key)
+            || change.delete_props.iter().any(|given| given == key)
+            || change
+                .delete_namespaces
+                .iter()
+                .any(|space| key.starts_with(space.trim_matches('/')))
+    };
+    keys.into_iter().any(named)
+}
+
+/// Keeps quorum and tie breaker right after replicas came or went (spec core 5.9). A definition without replicas is left
+/// as its creator wrote it.
+pub(crate) fn helpers_after_change(
+    draft: &mut Draft,
+    facts: &Facts,
+    name: &ResourceName,
+) -> Vec<Reply> {
+    if draft.replicas_of(name).next().is_none() {
+        return Vec::new();
+    }
+    facts.seeded(|seeds| quorum::auto_helpers(draft, &facts.observed, name, seeds))
 }

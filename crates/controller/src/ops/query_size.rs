@@ -1,33 +1,182 @@
-//! How large a volume could be, and how much space a resource group has.
+//! How large a volume could be, and how much space a resource group has (spec core 4.6).
 
 use linstor_api::auto_select_filter::AutoSelectFilter;
+use linstor_api::code;
 use linstor_api::query_size::{
-    MaxVolumeSizes, QueryAllSizeInfoResponse, QuerySizeInfoRequest, QuerySizeInfoResponse,
+    Candidate, MaxVolumeSizes, QueryAllSizeInfoResponse, QuerySizeInfoRequest,
+    QuerySizeInfoResponse, QuerySizeInfoSpaceInfo, QuerySizeInfoSpawnResult,
 };
+use linstor_api::reply::Reply;
+use linstor_model::name::{GroupName, NodeName};
+use linstor_model::place::query;
+use linstor_model::row::{Group, Props, SelectFilter};
+use linstor_model::space::{DEFAULT_OVERSUBSCRIPTION_RATIO, Ratios};
+use linstor_model::{Model, Observed};
+use tokio::time::Instant;
 
 use super::reply::Refusal;
+use super::{names, select_filter};
 use crate::cluster::Cluster;
 
-/// Not there yet.
-pub async fn max_volume_size(_: &Cluster, _: &str) -> Result<MaxVolumeSizes, Refusal> {
-    Ok(MaxVolumeSizes::default())
+fn kib(value: u64) -> i64 {
+    i64::try_from(value).unwrap_or(i64::MAX)
 }
-/// Not there yet.
+
+/// Asks the nodes for fresh figures; those that do not answer keep their last ones.
+async fn refresh(cluster: &Cluster) {
+    let (model, observed) = (cluster.model(), cluster.observed());
+    let online = model
+        .satellites()
+        .filter(|node| observed.is_online(&node.name));
+    let nodes: Vec<NodeName> = online.map(|node| node.name.clone()).collect();
+    cluster
+        .refresh_space(&nodes, Instant::now() + super::WAIT_SPACE)
+        .await;
+}
+
+/// The largest volume that a group could have in each pool.
+pub async fn max_volume_size(cluster: &Cluster, group: &str) -> Result<MaxVolumeSizes, Refusal> {
+    let group = names::group(group)?;
+    names::known_group(&cluster.model(), &group)?;
+    refresh(cluster).await;
+    let model = cluster.model();
+    let group = names::known_group(&model, &group)?;
+    max_sizes(&model, &cluster.observed(), group, &group.filter)
+}
+
+/// The largest volume that a filter would allow in each pool.
 pub async fn max_volume_size_of_filter(
-    _: &Cluster,
-    _: &AutoSelectFilter,
+    cluster: &Cluster,
+    filter: &AutoSelectFilter,
 ) -> Result<MaxVolumeSizes, Refusal> {
-    Ok(MaxVolumeSizes::default())
+    let filter = select_filter::effective(&SelectFilter::default(), Some(filter))?;
+    refresh(cluster).await;
+    let nobody = Group {
+        name: GroupName::parse(linstor_model::model::DEFAULT_GROUP)
+            .expect("the constant is a valid name"),
+        uuid: uuid::Uuid::nil(),
+        description: None,
+        filter: SelectFilter::default(),
+        peer_slots: None,
+        props: Props::new(),
+        volume_groups: Default::default(),
+    };
+    max_sizes(&cluster.model(), &cluster.observed(), &nobody, &filter)
 }
-/// Not there yet.
+
+fn max_sizes(
+    model: &Model,
+    observed: &Observed,
+    group: &Group,
+    filter: &SelectFilter,
+) -> Result<MaxVolumeSizes, Refusal> {
+    let sizes = query::max_sizes(model, observed, group, filter)?;
+    let candidates = sizes.into_iter().map(|size| Candidate {
+        storage_pool: Some(size.pool.to_string()),
+        max_volume_size_kib: Some(kib(size.max_kib)),
+        node_names: size.nodes.iter().map(ToString::to_string).collect(),
+        all_thin: Some(size.all_thin),
+    });
+    Ok(MaxVolumeSizes {
+        candidates: candidates.collect(),
+        default_max_oversubscription_ratio: Some(DEFAULT_OVERSUBSCRIPTION_RATIO),
+    })
+}
+
+/// The space of a group. Answers come from memory and are never older than the nodes' last reports, so that
+/// `ignore_cache_older_than_sec` has nothing to choose from: 0 or more asks for no new reports.
 pub async fn size_info(
-    _: &Cluster,
-    _: &str,
-    _: &QuerySizeInfoRequest,
+    cluster: &Cluster,
+    group: &str,
+    request: &QuerySizeInfoRequest,
 ) -> Result<QuerySizeInfoResponse, Refusal> {
-    Ok(QuerySizeInfoResponse::default())
+    let group = names::group(group)?;
+    names::known_group(&cluster.model(), &group)?;
+    if request.ignore_cache_older_than_sec.unwrap_or(-1) < 0 {
+        refresh(cluster).await;
+    }
+    let model = cluster.model();
+    let group = names::known_group(&model, &group)?;
+    let filter = select_filter::effective(&group.filter, request.select_filter.as_ref())?;
+    Ok(one(&model, &cluster.observed(), group, &filter))
 }
-/// Not there yet.
-pub async fn all_size_info(_: &Cluster, _: &QuerySizeInfoRequest) -> QueryAllSizeInfoResponse {
-    QueryAllSizeInfoResponse::default()
+
+/// The space of every group.
+pub async fn all_size_info(
+    cluster: &Cluster,
+    request: &QuerySizeInfoRequest,
+) -> QueryAllSizeInfoResponse {
+    if request.ignore_cache_older_than_sec.unwrap_or(-1) < 0 {
+        refresh(cluster).await;
+    }
+    let (model, observed) = (cluster.model(), cluster.observed());
+    let mut answer = QueryAllSizeInfoResponse::default();
+    for group in model.groups.values() {
+        let filter = match select_filter::effective(&group.filter, request.select_filter.as_ref()) {
+            Ok(filter) => filter,
+            Err(Refusal(replies)) => {
+                answer.reports = replies;
+                continue;
+            }
+        };
+        let info = one(&model, &observed, group, &filter);
+        answer.result.insert(group.name.to_string(), info);
+    }
+    answer
+}
+
+fn one(
+    model: &Model,
+    observed: &Observed,
+    group: &Group,
+    filter: &SelectFilter,
+) -> QuerySizeInfoResponse {
+    let info = match query::size_info(model, observed, group, filter) {
+        Ok(info) => info,
+        Err(reports) => {
+            return QuerySizeInfoResponse {
+                space_info: None,
+                reports,
+            };
+        }
+    };
+    let mut reports = Vec::new();
+    if info.next.is_empty() {
+        reports.push(Reply::new(
+            code::MASK_WARN | code::MASK_RSC_GRP,
+            format!(
+                "No resource can be spawned from group '{}' now.",
+                group.name
+            ),
+        ));
+    }
+    let least = |ratio: fn(&Ratios) -> f64| {
+        info.next
+            .iter()
+            .map(|(_, ratios)| ratio(ratios))
+            .reduce(f64::min)
+    };
+    let next = info
+        .next
+        .iter()
+        .map(|(chosen, ratios)| QuerySizeInfoSpawnResult {
+            node_name: chosen.node.to_string(),
+            stor_pool_name: chosen.pool.to_string(),
+            stor_pool_oversubscription_ratio: Some(ratios.base),
+            stor_pool_free_capacity_oversubscription_ratio: Some(ratios.free),
+            stor_pool_total_capacity_oversubscription_ratio: Some(ratios.total),
+        });
+    QuerySizeInfoResponse {
+        space_info: Some(QuerySizeInfoSpaceInfo {
+            max_vlm_size_in_kib: kib(info.max_kib),
+            available_size_in_kib: Some(kib(info.available_kib)),
+            capacity_in_kib: Some(kib(info.capacity_kib)),
+            default_max_oversubscription_ratio: Some(DEFAULT_OVERSUBSCRIPTION_RATIO),
+            max_oversubscription_ratio: least(|ratios| ratios.base),
+            max_free_capacity_oversubscription_ratio: least(|ratios| ratios.free),
+            max_total_capacity_oversubscription_ratio: least(|ratios| ratios.total),
+            next_spawn_result: next.collect(),
+        }),
+        reports,
+    }
 }

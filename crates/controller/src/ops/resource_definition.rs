@@ -372,7 +372,9 @@ fn edit(
         if moved {
             replies.append(&mut super::placement::fill_up(draft, facts, name)?);
         }
-        replies.append(&mut super::helpers_after_change(draft, facts, name));
+        if moved || super::concerns_helpers(&change) {
+            replies.append(&mut super::helpers_after_change(draft, facts, name));
+        }
     }
     Ok(replies)
 }

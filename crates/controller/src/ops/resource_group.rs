@@ -182,8 +182,10 @@ fn edit(
             replies.append(&mut super::placement::fill_up(draft, facts, definition)?);
         }
     }
-    for definition in &definitions {
-        replies.append(&mut super::helpers_after_change(draft, facts, definition));
+    if super::concerns_helpers(&change) {
+        for definition in &definitions {
+            replies.append(&mut super::helpers_after_change(draft, facts, definition));
+        }
     }
     let touched = if props_changed || count_changed {
         definitions

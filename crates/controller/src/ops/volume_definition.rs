@@ -127,7 +127,7 @@ pub(super) fn size(given: i64) -> Result<u64, Refusal> {
     }
 }
 
-fn encrypted_refused() -> Refusal {
+pub(super) fn encrypted_refused() -> Refusal {
     Reply::new(
         code::FAIL_NOT_FOUND_CRYPT_KEY,
         "Encrypted volumes are not implemented yet by this controller",
@@ -348,7 +348,6 @@ fn edit(
         draft.edit_definition(name, |definition| {
             definition.volumes.insert(number, row);
         });
-        replies.append(&mut super::helpers_after_change(draft, facts, name));
     }
     Ok((replies, resizing))
 }

@@ -91,3 +91,6 @@ async fn wrong_method(method: Method, uri: Uri) -> Response {
     );
     Answer::fixed(StatusCode::METHOD_NOT_ALLOWED, reply)
 }
+
+#[cfg(test)]
+mod tests;

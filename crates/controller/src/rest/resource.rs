@@ -62,7 +62,7 @@ async fn create(
     Path(name): Path<String>,
     Body(requests): Body<Vec<ResourceCreate>>,
 ) -> Answer {
-    Answer::created(placement::create(&cluster, name, requests).await)
+    Answer::created(placement::create::create(&cluster, name, requests).await)
 }
 
 async fn create_on(
@@ -71,7 +71,7 @@ async fn create_on(
     Body(mut request): Body<ResourceCreate>,
 ) -> Answer {
     request.resource.node_name = Some(node);
-    Answer::created(placement::create(&cluster, name, vec![request]).await)
+    Answer::created(placement::create::create(&cluster, name, vec![request]).await)
 }
 
 async fn modify(
@@ -96,11 +96,11 @@ async fn make_available(
     Path((name, node)): Replica,
     Body(request): Body<ResourceMakeAvailable>,
 ) -> Answer {
-    Answer::ok(placement::make_available(&cluster, name, node, request).await)
+    Answer::ok(placement::available::make_available(&cluster, name, node, request).await)
 }
 
 async fn unmake_available(State(cluster): State<Cluster>, Path((name, node)): Replica) -> Answer {
-    Answer::ok(placement::unmake_available(&cluster, name, node).await)
+    Answer::ok(placement::available::unmake_available(&cluster, name, node).await)
 }
 
 async fn activate(State(cluster): State<Cluster>, Path((name, node)): Replica) -> Answer {

@@ -65,7 +65,7 @@ async fn spawn(
     Path(name): Path<String>,
     Body(request): Body<ResourceGroupSpawn>,
 ) -> Answer {
-    Answer::created(placement::spawn(&cluster, name, request).await)
+    Answer::created(placement::spawn::spawn(&cluster, name, request).await)
 }
 
 async fn adjust(

@@ -39,8 +39,8 @@ pub enum Shape {
     Range(i64, i64),
     /// A number within limits.
     Float(f64, f64),
-    /// `7000-7999`, or several of these, or single numbers, with commas.
-    NumberRange,
+    /// `7000-7999`, or several of these, or single numbers, with commas; all of them within limits.
+    NumberRange(u32, u32),
     /// `yes` or `no`.
     YesNo,
     /// `true`, `false`, `yes` or `no`; kept as the first two.
@@ -273,7 +273,7 @@ pub const RULES: &[(&str, u16, Shape)] = &[
     ("MaxFreeCapacityOversubscriptionRatio", C | SPD | SP, Shape::Float(0.0, 1000.0)),
     ("MaxOversubscriptionRatio", C | SPD | SP, Shape::Float(0.0, 1000.0)),
     ("MaxTotalCapacityOversubscriptionRatio", C | SPD | SP, Shape::Float(0.0, 1000.0)),
-    ("MinorNrAutoRange", C, Shape::NumberRange),
+    ("MinorNrAutoRange", C, Shape::NumberRange(0, 1_048_575)),
     ("NVMe/Port", C | RD, Shape::Range(1, 65535)),
     ("NVMe/PrefNic", C | SP | R, Shape::PoolName),
     ("NVMe/TRType", C | RD, Shape::OneOf(&["rdma", "tcp"])),
@@ -286,7 +286,7 @@ pub const RULES: &[(&str, u16, Shape)] = &[
     ("SearchDomain", C, Shape::Text),
     ("Site", C | N, Shape::Text),
     ("Snapshot/BalanceAfterRestore", C | RD, Shape::TrueFalse),
-    ("SpecStltPortAutoRange", C, Shape::NumberRange),
+    ("SpecStltPortAutoRange", C, Shape::NumberRange(1, 65_535)),
     ("StorDriver/DMStats", C, Shape::TrueFalse),
     ("StorDriver/EBS/Remote", SP, Shape::PoolName),
     ("StorDriver/FileDir", SP, Shape::Text),
@@ -318,7 +318,8 @@ pub const RULES: &[(&str, u16, Shape)] = &[
     ("StorDriver/ZfscreateOptions", C | N | SP | RD | VD, Shape::Text),
     ("StorPoolName", N | RD | R | VD | V, Shape::PoolName),
     ("StorPoolNameDrbdMeta", N | RD | R | VD | V, Shape::PoolNameOrInternal),
-    ("TcpPortAutoRange", C, Shape::NumberRange),
+    ("TcpPortAutoRange", C | N, Shape::NumberRange(1, 65_535)),
+    ("TcpPortsBlocked", C | N, Shape::NumberRange(1, 65_535)),
     ("UpdateCacheInterval", C, Shape::Integer),
     ("UseZFSClone", C | RD, Shape::TrueFalse),
     ("Writecache/Options/Additional", C | N | RD | VD, Shape::Text),

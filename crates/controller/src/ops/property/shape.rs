@@ -1,5 +1,7 @@
 //! What a property's value may be, and the form it is stored in.
 
+use linstor_model::numbers::Ranges;
+
 use super::catalogue::Shape;
 
 /// The value as it is stored, or the rule that it breaks.
@@ -23,9 +25,12 @@ pub fn canonical(shape: Shape, value: &str) -> Result<String, String> {
             value.parse::<f64>().is_ok_and(|v| v >= min && v <= max),
             &format!("a number from {min} to {max}"),
         ),
-        Shape::NumberRange => number_ranges(value).ok_or_else(|| {
-            "This value must be a range like 7000-7999, or several with commas.".into()
-        }),
+        Shape::NumberRange(min, max) => match Ranges::parse(value, &(min..=max)) {
+            Ok(ranges) => Ok(ranges.to_string()),
+            Err(why) => Err(format!(
+                "This value must be a range like 7000-7999, or several with commas: {why}."
+            )),
+        },
         Shape::YesNo => match value.to_ascii_lowercase() {
             lower if lower == "yes" || lower == "no" => Ok(lower),
             _ => Err("This value must be either 'yes' or 'no'.".into()),
@@ -129,36 +134,6 @@ fn is_size_with_unit(value: &str) -> bool {
     is_percent(value) || parse_kib(value, Unit::KiB, Rounding::Up).is_ok()
 }
 
-/// Ranges sorted and merged; none when there is anything else.
-fn number_ranges(value: &str) -> Option<String> {
-    let mut ranges = Vec::new();
-    for part in value.split(',') {
-        let (low, high) = part.split_once('-').unwrap_or((part, part));
-        let low: u32 = low.trim().parse().ok()?;
-        let high: u32 = high.trim().parse().ok()?;
-        if low > high {
-            return None;
-        }
-        ranges.push((low, high));
-    }
-    ranges.sort_unstable();
-    let mut merged: Vec<(u32, u32)> = Vec::new();
-    for (low, high) in ranges {
-        match merged.last_mut() {
-            Some(last) if low <= last.1.saturating_add(1) => last.1 = last.1.max(high),
-            _ => merged.push((low, high)),
-        }
-    }
-    let texts = merged.iter().map(|(low, high)| {
-        if low == high {
-            low.to_string()
-        } else {
-            format!("{low}-{high}")
-        }
-    });
-    Some(texts.collect::<Vec<_>>().join(","))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,7 +141,12 @@ mod tests {
     /// One line per shape: what is taken, in which form, and what is not.
     #[test]
     fn shapes_take_what_they_should() {
-        let table: &[(Shape, &[(&str, &str)], &[&str])] = &[
+        type Line = (
+            Shape,
+            &'static [(&'static str, &'static str)],
+            &'static [&'static str],
+        );
+        let table: &[Line] = &[
             (Shape::NonEmpty, &[("x", "x")], &[""]),
             (Shape::Integer, &[("-5", "-5")], &["", "5.0", "x"]),
             (Shape::Digits, &[("05", "05")], &["", "-5"]),
@@ -186,9 +166,9 @@ mod tests {
                 &["-1", "NaN", "1001"],
             ),
             (
-                Shape::NumberRange,
+                Shape::NumberRange(1, 65_535),
                 &[("7000-7999", "7000-7999"), ("9,5-7,8", "5-9"), ("3", "3")],
-                &["", "9-5", "a-b", "1-2-3"],
+                &["", "9-5", "a-b", "1-2-3", "0", "7000-70000"],
             ),
             (Shape::YesNo, &[("Yes", "yes")], &["true"]),
             (

@@ -1,0 +1,169 @@
+//! The API against a controller on a memory store, with satellites that do at once what they are told.
+
+mod bad_input;
+mod coverage;
+mod edge;
+mod lists;
+mod nodes;
+mod satellite;
+mod speed;
+mod story;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::{HeaderMap, Request, StatusCode};
+use linstor_api::code;
+use linstor_store::MemoryStore;
+use serde_json::Value;
+use tower::ServiceExt as _;
+
+use crate::env::SeededEnv;
+use crate::{Cluster, Controller, Options};
+use satellite::Satellites;
+
+/// A controller with its API.
+struct World {
+    app: Router,
+    cluster: Cluster,
+    satellites: Satellites,
+    _controller: Controller,
+}
+
+/// What came back.
+struct Answered {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+impl Answered {
+    fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| {
+            panic!("no JSON: {error}: {}", String::from_utf8_lossy(&self.body))
+        })
+    }
+
+    /// The codes without operation and object, by name.
+    fn names(&self) -> Vec<String> {
+        let entries = self.json();
+        let entries = entries.as_array().expect("replies are a list").clone();
+        let code = |entry: &Value| entry["ret_code"].as_i64().expect("a signed number");
+        entries.iter().map(|entry| name(code(entry))).collect()
+    }
+
+    fn codes(&self) -> Vec<i64> {
+        let entries = self.json();
+        let entries = entries.as_array().expect("replies are a list");
+        entries
+            .iter()
+            .map(|entry| entry["ret_code"].as_i64().expect("a number"))
+            .collect()
+    }
+}
+
+fn name(ret_code: i64) -> String {
+    let bare = code::MASK_BITS_TYPE | code::MASK_BITS_CODE;
+    match ret_code {
+        code::API_CALL_PARSE_ERROR => "API_CALL_PARSE_ERROR".to_owned(),
+        // It shares its number with another one (spec core, trap 8).
+        ret_code if ret_code & bare == code::INFO_NOOP => "INFO_NOOP".to_owned(),
+        ret_code => code::name(ret_code).map_or_else(|| format!("{ret_code:#x}"), str::to_owned),
+    }
+}
+
+impl World {
+    /// An empty cluster.
+    async fn new() -> Self {
+        let satellites = Satellites::default();
+        let controller = Controller::start(
+            Box::new(MemoryStore::new()),
+            Arc::new(SeededEnv::new(1)),
+            Arc::new(satellites.clone()),
+            Options::default(),
+        )
+        .await
+        .expect("an empty store is readable");
+        World {
+            app: super::router(controller.cluster.clone()),
+            cluster: controller.cluster.clone(),
+            satellites,
+            _controller: controller,
+        }
+    }
+
+    /// A cluster of nodes `n1` to `n<count>` that are online, each with a pool `thin` of 100 GiB.
+    async fn with_nodes(count: u8) -> Self {
+        let world = World::new().await;
+        for number in 1..=count {
+            world.add_node(number).await;
+        }
+        world
+    }
+
+    async fn add_node(&self, number: u8) {
+        let node = format!(
+            r#"{{"name":"n{number}","type":"satellite","net_interfaces":[{{"name":"default","address":"10.0.0.{number}",
+            "satellite_port":3366,"satellite_encryption_type":"plain"}}]}}"#
+        );
+        let answer = self.call("POST", "/v1/nodes", &node).await;
+        assert_eq!(answer.status, 201, "{:?}", answer.names());
+        assert_eq!(answer.names(), ["CREATED"]);
+        let pool = r#"{"storage_pool_name":"thin","provider_kind":"LVM_THIN","props":{"StorDriver/StorPoolName":"vg/thin"}}"#;
+        let answer = self
+            .call("POST", &format!("/v1/nodes/n{number}/storage-pools"), pool)
+            .await;
+        assert_eq!(answer.status, 201, "{:?}", answer.names());
+    }
+
+    async fn call(&self, method: &str, path: &str, body: &str) -> Answered {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .body(Body::from(body.to_owned()))
+            .expect("tests write valid paths");
+        self.send(request).await
+    }
+
+    async fn get(&self, path: &str) -> Value {
+        let answer = self.call("GET", path, "").await;
+        assert_eq!(answer.status, 200, "{path}: {}", answer.json());
+        answer.json()
+    }
+
+    async fn send(&self, request: Request<Body>) -> Answered {
+        let response = self
+            .app
+            .clone()
+            .oneshot(request)
+            .await
+            .expect("routers do not fail");
+        let (parts, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, usize::MAX)
+            .await
+            .expect("a whole body");
+        Answered {
+            status: parts.status,
+            headers: parts.headers,
+            body: body.to_vec(),
+        }
+    }
+
+    /// Calls and checks status and codes.
+    async fn check(&self, method: &str, path: &str, body: &str, status: u16, names: &[&str]) {
+        let answer = self.call(method, path, body).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.names()),
+            (
+                status,
+                names.iter().map(|name| (*name).to_owned()).collect()
+            ),
+            "{method} {path} {body}\n{}",
+            String::from_utf8_lossy(&answer.body)
+        );
+    }
+}
+
+const NODE: &str = r#"{"name":"alpha","type":"SATELLITE","net_interfaces":[{"name":"default","address":"10.0.0.100",
+    "satellite_port":3366,"satellite_encryption_type":"PLAIN"}]}"#;

@@ -1,0 +1,130 @@
+//! What holds for every request.
+
+use axum::body::Body;
+use axum::http::Request;
+
+use super::World;
+
+/// Unknown paths, wrong methods and broken escapes are answered with replies, trailing slashes do not count.
+#[tokio::test(start_paused = true)]
+async fn paths_and_methods() {
+    let world = World::new().await;
+    let answer = world.call("GET", "/v1/no/such", "").await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.names()),
+        (404, vec!["FAIL_UNKNOWN_ERROR".into()])
+    );
+    assert_eq!(
+        answer.json()[0]["message"],
+        "Path '/v1/no/such' not found on server."
+    );
+    let answer = world.call("PATCH", "/v1/nodes", "").await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.names()),
+        (405, vec!["FAIL_UNKNOWN_ERROR".into()])
+    );
+    assert_eq!(
+        answer.json()[0]["message"],
+        "Method 'PATCH' not allowed on path '/v1/nodes'."
+    );
+    world
+        .check("GET", "/v1/nodes/%ff", "", 400, &["API_CALL_PARSE_ERROR"])
+        .await;
+    assert_eq!(world.get("/v1/nodes/?").await, serde_json::json!([]));
+    let answer = world.call("GET", "/v1/no/such", "").await;
+    assert_eq!(answer.headers["content-type"], "application/json");
+    assert!(
+        answer.json()[0]["created_at"]
+            .as_str()
+            .unwrap()
+            .contains('T')
+    );
+}
+
+/// Web pages of any origin may call, and ask first; `OPTIONS` as a method of the API still works.
+#[tokio::test(start_paused = true)]
+async fn cross_origin() {
+    let world = World::new().await;
+    let request = Request::builder()
+        .method("OPTIONS")
+        .uri("/v1/nodes")
+        .header("origin", "http://gui")
+        .header("access-control-request-method", "POST")
+        .header("access-control-request-headers", "content-type")
+        .body(Body::empty())
+        .unwrap();
+    let answer = world.send(request).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.headers["access-control-allow-origin"], "*");
+    assert_eq!(
+        answer.headers["access-control-allow-headers"],
+        "content-type"
+    );
+    let answer = world.call("GET", "/v1/nodes", "").await;
+    assert_eq!(answer.headers["access-control-allow-origin"], "*");
+    let answer = world
+        .call("OPTIONS", "/v1/query-max-volume-size", "{}")
+        .await;
+    assert_eq!(answer.names()[0], "FAIL_NOT_ENOUGH_NODES");
+}
+
+/// Answers are compressed for those who ask.
+#[tokio::test(start_paused = true)]
+async fn compression() {
+    let world = World::with_nodes(2).await;
+    let request = Request::builder()
+        .uri("/v1/nodes")
+        .header("accept-encoding", "gzip")
+        .body(Body::empty())
+        .unwrap();
+    let answer = world.send(request).await;
+    assert_eq!(answer.headers["content-encoding"], "gzip");
+    assert_eq!(answer.body[..2], [0x1f, 0x8b]);
+    assert!(
+        world
+            .call("GET", "/v1/nodes", "")
+            .await
+            .headers
+            .get("content-encoding")
+            .is_none()
+    );
+}
+
+/// A caller who hangs up does not stop what was begun.
+#[tokio::test(start_paused = true)]
+async fn hanging_up_stops_nothing() {
+    let world = World::new().await;
+    let call = world.call("POST", "/v1/nodes", super::NODE);
+    // It has only just begun when it is dropped.
+    let mut call = Box::pin(call);
+    let once = std::future::poll_fn(|cx| std::task::Poll::Ready(call.as_mut().poll(cx).is_ready()));
+    assert!(!once.await, "the call was to be cut off");
+    drop(call);
+    assert_eq!(world.get("/v1/nodes").await, serde_json::json!([]));
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert_eq!(world.get("/v1/nodes/alpha").await["name"], "alpha");
+}
+
+/// A panic in one request is an answer to it and nothing to the others.
+#[tokio::test(start_paused = true)]
+async fn panics_are_answers() {
+    use tower::ServiceExt as _;
+
+    let world = World::new().await;
+    let state = world.cluster.clone();
+    let broken: fn() -> std::future::Ready<()> = || panic!("for the test");
+    let app = axum::Router::new()
+        .route("/", axum::routing::get(broken))
+        .layer(axum::middleware::from_fn_with_state(
+            state,
+            crate::rest::edge::guard,
+        ));
+    let request = Request::builder().uri("/").body(Body::empty()).unwrap();
+    let response = app.oneshot(request).await.unwrap();
+    assert_eq!(response.status(), 500);
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX)
+        .await
+        .unwrap();
+    let replies: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!(replies[0]["ret_code"], linstor_api::code::FAIL_IMPL_ERROR);
+}

@@ -1,0 +1,275 @@
+//! Satellites that do at once what they are told, or what a test says instead.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use linstor_api::code;
+use linstor_api::kind::{DrbdKind, LayerKind, ProviderKind};
+use linstor_api::reply::Reply;
+use linstor_net::{ControllerSide, SatelliteSide};
+use linstor_wire::spec::{NodeSpec, ResourceSpec, Target as Wanted};
+use linstor_wire::status::{
+    DrbdInfo, DrbdStatus, NodeInfo, Outcome, PoolStatus, ResourceStatus, VolumeStatus,
+};
+use linstor_wire::{ToController, ToSatellite};
+
+use crate::link::{Connector, Target};
+
+/// All satellites; a clone is the same ones.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Satellites(Arc<Mutex<Settings>>);
+
+#[derive(Debug, Default)]
+struct Settings {
+    away: BTreeSet<String>,
+    in_use: BTreeSet<(String, String)>,
+    failing: BTreeSet<String>,
+    drbd84: bool,
+}
+
+impl Satellites {
+    fn set(&self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.0.lock().expect("no test panics here"));
+    }
+
+    /// Cannot be reached from now on; a connection that is there stays.
+    pub(super) fn away(&self, node: &str) {
+        self.set(|settings| {
+            settings.away.insert(node.to_owned());
+        });
+    }
+
+    /// Reports a resource as in use, from its next report on.
+    pub(super) fn in_use(&self, node: &str, resource: &str) {
+        self.set(|s| {
+            s.in_use.insert((node.to_owned(), resource.to_owned()));
+        });
+    }
+
+    /// No longer so.
+    pub(super) fn unused(&self, node: &str, resource: &str) {
+        self.set(|s| {
+            s.in_use.remove(&(node.to_owned(), resource.to_owned()));
+        });
+    }
+
+    /// Fails at every resource.
+    pub(super) fn failing(&self, node: &str) {
+        self.set(|settings| {
+            settings.failing.insert(node.to_owned());
+        });
+    }
+
+    /// Nodes that connect from now on have the kernel's DRBD 8.4.
+    pub(super) fn drbd84(&self) {
+        self.set(|settings| settings.drbd84 = true);
+    }
+
+    fn is_away(&self, node: &str) -> bool {
+        self.0
+            .lock()
+            .expect("no test panics here")
+            .away
+            .contains(node)
+    }
+}
+
+#[async_trait]
+impl Connector for Satellites {
+    async fn connect(&self, target: &Target) -> Result<ControllerSide, String> {
+        let node = target.node.to_string();
+        if self.is_away(&node) {
+            return Err(format!("{} does not answer", target.address));
+        }
+        let (near, far) = tokio::io::duplex(1 << 20);
+        tokio::spawn(serve(self.clone(), node, SatelliteSide::new(far)));
+        Ok(ControllerSide::new(near))
+    }
+}
+
+struct Satellite {
+    all: Satellites,
+    node: String,
+    link: SatelliteSide,
+    spec: Option<NodeSpec>,
+    generation: u64,
+}
+
+async fn serve(all: Satellites, node: String, link: SatelliteSide) {
+    let mut satellite = Satellite {
+        all,
+        node,
+        link,
+        spec: None,
+        generation: 0,
+    };
+    while let Ok(Some(message)) = satellite.link.next().await {
+        let gone = satellite.all.is_away(&satellite.node);
+        for answer in satellite.answers(message) {
+            if gone || satellite.link.send(&answer).await.is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Satellite {
+    fn answers(&mut self, message: ToSatellite) -> Vec<ToController> {
+        match message {
+            ToSatellite::Hello { protocol_max, .. } => vec![ToController::Welcome {
+                protocol: protocol_max,
+                version: "test".into(),
+                info: self.info(),
+            }],
+            ToSatellite::SyncBegin { node, .. } => {
+                self.spec = Some(node);
+                vec![]
+            }
+            ToSatellite::SyncEnd { generation } => {
+                self.generation = generation;
+                vec![self.space(None), ToController::Synced { generation }]
+            }
+            ToSatellite::Node { node, .. } => {
+                self.spec = Some(node);
+                vec![self.space(None)]
+            }
+            ToSatellite::Apply {
+                generation,
+                resources,
+                ..
+            } => resources
+                .iter()
+                .flat_map(|spec| self.apply(generation, spec))
+                .collect(),
+            ToSatellite::RefreshSpace { id } => vec![self.space(Some(id))],
+            ToSatellite::Ping { id } => vec![ToController::Pong { id }],
+        }
+    }
+
+    fn info(&self) -> NodeInfo {
+        let old = self.all.0.lock().expect("no test panics here").drbd84;
+        NodeInfo {
+            uname: self.node.clone(),
+            kernel: "6.1.0".into(),
+            drbd: Some(DrbdInfo {
+                kind: if old {
+                    DrbdKind::Drbd84
+                } else {
+                    DrbdKind::Drbd9
+                },
+                version: if old {
+                    "8.4.11".into()
+                } else {
+                    "9.2.18".into()
+                },
+                utils: "9.34.0".into(),
+            }),
+            layers: vec![LayerKind::Drbd, LayerKind::Storage],
+            providers: vec![
+                ProviderKind::Diskless,
+                ProviderKind::Lvm,
+                ProviderKind::LvmThin,
+            ],
+            unsupported_layers: BTreeMap::new(),
+            unsupported_providers: [(ProviderKind::Zfs, vec!["no zfs".to_owned()])].into(),
+        }
+    }
+
+    fn space(&self, refresh: Option<u64>) -> ToController {
+        let pools = self.spec.iter().flat_map(|spec| &spec.pools);
+        let pools = pools
+            .filter(|pool| pool.kind != ProviderKind::Diskless)
+            .map(|pool| {
+                let broken = pool.name.contains("broken");
+                let problem = Reply::new(
+                    code::FAIL_STOR_POOL_CONFIGURATION_ERROR,
+                    "no such volume group",
+                );
+                PoolStatus {
+                    name: pool.name.clone(),
+                    free_kib: Some(100 << 20).filter(|_| !broken),
+                    total_kib: Some(100 << 20).filter(|_| !broken),
+                    granularity_kib: Some(64),
+                    problem: Some(problem).filter(|_| broken),
+                }
+            });
+        ToController::Space {
+            refresh,
+            pools: pools.collect(),
+        }
+    }
+
+    fn apply(&self, generation: u64, spec: &ResourceSpec) -> Vec<ToController> {
+        let settings = self.all.0.lock().expect("no test panics here");
+        let applied = |outcome| ToController::Applied {
+            generation,
+            resource: spec.name.clone(),
+            uuid: spec.uuid,
+            outcome,
+        };
+        if settings.failing.contains(&self.node) {
+            let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, "lvcreate failed");
+            return vec![applied(Outcome::Failed {
+                replies: vec![reply],
+            })];
+        }
+        let in_use = settings
+            .in_use
+            .contains(&(self.node.clone(), spec.name.clone()));
+        let status = match spec.target {
+            Wanted::Destroyed => ToController::Status {
+                resources: vec![],
+                gone: vec![spec.name.clone()],
+            },
+            Wanted::Up | Wanted::Down => ToController::Status {
+                resources: vec![status(spec, in_use)],
+                gone: vec![],
+            },
+        };
+        vec![status, applied(Outcome::Done)]
+    }
+}
+
+fn status(spec: &ResourceSpec, in_use: bool) -> ResourceStatus {
+    let up = spec.target == Wanted::Up;
+    let drbd = spec.drbd.as_ref().filter(|_| up);
+    let disk_state = drbd.map(|drbd| {
+        if drbd.diskless {
+            "Diskless"
+        } else {
+            "UpToDate"
+        }
+        .to_owned()
+    });
+    let volumes = spec.volumes.iter().map(|volume| VolumeStatus {
+        number: volume.number,
+        device_path: volume
+            .drbd
+            .as_ref()
+            .map(|drbd| format!("/dev/drbd{}", drbd.minor)),
+        backing_device: Some(format!("/dev/vg/{}_{:05}", spec.name, volume.number)),
+        allocated_kib: Some(volume.backing_kib),
+        usable_kib: Some(volume.usable_kib),
+        backing_kib: Some(volume.backing_kib),
+        disk_state: disk_state.clone(),
+        replication: BTreeMap::new(),
+    });
+    ResourceStatus {
+        name: spec.name.clone(),
+        uuid: spec.uuid,
+        drbd: drbd.map(|drbd| DrbdStatus {
+            in_use,
+            may_promote: Some(true),
+            promotion_score: Some(10_101),
+            suspended: None,
+            connections: drbd
+                .peers
+                .iter()
+                .filter(|peer| !(peer.diskless && drbd.diskless))
+                .map(|peer| (peer.node.clone(), "Connected".to_owned()))
+                .collect(),
+        }),
+        volumes: volumes.collect(),
+    }
+}

@@ -1,0 +1,92 @@
+//! Lists of many rows.
+
+use std::time::Instant;
+
+use linstor_model::name::{NodeName, ResourceName};
+use linstor_model::row::{DiskKind, DrbdResource, Resource};
+
+use super::World;
+
+const DEFINITIONS: u32 = 5_000;
+
+/// Ten thousand resources are shown while nobody waits: within 60 ms in a release build on the reference machine. The
+/// limit here is loose, as tests are built for debugging and share their machine.
+#[tokio::test(start_paused = true)]
+async fn ten_thousand_rows() {
+    let world = World::with_nodes(2).await;
+    let template = spawn_one(&world).await;
+    let committed = world.cluster.commit(move |draft| {
+        let first = ResourceName::parse("res").expect("a name");
+        let definition = draft
+            .definitions
+            .get(&first)
+            .expect("it was spawned")
+            .clone();
+        for number in 0..DEFINITIONS {
+            let name = ResourceName::parse(&format!("r{number:05}")).expect("a name");
+            let mut row = linstor_model::row::Definition::clone(&definition);
+            row.name = name.clone();
+            row.volumes
+                .values_mut()
+                .for_each(|volume| volume.minor = Some(2_000 + number));
+            draft.put_definition(row);
+            for row in &template {
+                let mut row = row.clone();
+                row.name = name.clone();
+                if let Some(drbd) = &mut row.drbd {
+                    *drbd = DrbdResource {
+                        disk: DiskKind::Diskful,
+                        ..drbd.clone()
+                    };
+                }
+                draft.put_resource(row);
+            }
+        }
+        Ok(())
+    });
+    committed.await.expect("stored");
+    tell_status(&world);
+    let begun = Instant::now();
+    let answer = world.call("GET", "/v1/view/resources", "").await;
+    let took = begun.elapsed();
+    let rows = answer.json().as_array().unwrap().len();
+    assert_eq!(
+        answer.json()[7]["volumes"][0]["state"]["disk_state"],
+        "UpToDate"
+    );
+    println!("{rows} rows, {} KiB, {took:?}", answer.body.len() / 1024);
+    assert_eq!(rows, 2 * DEFINITIONS as usize + 2);
+    assert!(took.as_secs() < 5, "{took:?}");
+}
+
+/// Each node says of every resource what it says of the first one.
+fn tell_status(world: &World) {
+    let (model, observed) = (world.cluster.model(), world.cluster.observed());
+    let first = ResourceName::parse("res").expect("a name");
+    for node in model.nodes.keys() {
+        let known = observed.live(&first, node).expect("the node spoke").clone();
+        let all = model.resources_on(node).map(|row| {
+            let mut status = linstor_wire::status::ResourceStatus::clone(&known);
+            status.name = row.name.to_string();
+            status
+        });
+        world.cluster.observe_status(node, all.collect(), &[]);
+    }
+}
+
+async fn spawn_one(world: &World) -> Vec<Resource> {
+    world
+        .call("POST", "/v1/resource-groups", r#"{"name":"rg"}"#)
+        .await;
+    let body = r#"{"resource_definition_name":"res","volume_sizes":[10240]}"#;
+    world
+        .call("POST", "/v1/resource-groups/rg/spawn", body)
+        .await;
+    let model = world.cluster.model();
+    let row = |node: &str| {
+        let node = NodeName::parse(node).expect("a name");
+        let name = ResourceName::parse("res").expect("a name");
+        Resource::clone(model.resource(&name, &node).expect("it was placed there"))
+    };
+    vec![row("n1"), row("n2")]
+}

@@ -1,0 +1,732 @@
+//! Resources from the first to the last: spawned, placed, made by hand, grown, toggled, deleted.
+
+use super::World;
+
+const GROUP: &str = r#"{"name":"rg","select_filter":{"place_count":2,"storage_pool":"thin"}}"#;
+
+async fn spawned(nodes: u8) -> World {
+    let world = World::with_nodes(nodes).await;
+    world
+        .check("POST", "/v1/resource-groups", GROUP, 201, &["CREATED"])
+        .await;
+    world
+        .check(
+            "POST",
+            "/v1/resource-groups/rg/volume-groups",
+            "{}",
+            201,
+            &["CREATED"],
+        )
+        .await;
+    let body = r#"{"resource_definition_name":"Res","volume_sizes":[1048576]}"#;
+    let answer = world
+        .call("POST", "/v1/resource-groups/rg/spawn", body)
+        .await;
+    assert_eq!(answer.status, 201, "{:#}", answer.json());
+    assert!(
+        !answer.names().iter().any(|name| name.starts_with("FAIL")),
+        "{:?}",
+        answer.names()
+    );
+    world
+}
+
+/// Spawn makes everything, the view shows it, delete removes it.
+#[tokio::test(start_paused = true)]
+async fn spawn_view_delete() {
+    let world = spawned(2).await;
+    let rows = world.get("/v1/view/resources").await;
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 2);
+    assert_eq!(rows[0]["name"], "Res");
+    assert_eq!(rows[0]["node_name"], "n1");
+    assert_eq!(rows[0]["state"]["in_use"], false);
+    assert_eq!(rows[0]["props"]["DiskfulBy"], "auto-placer");
+    let volume = &rows[0]["volumes"][0];
+    assert_eq!(volume["state"]["disk_state"], "UpToDate");
+    assert_eq!(volume["device_path"], "/dev/drbd1000");
+    assert_eq!(volume["provider_kind"], "LVM_THIN");
+    assert_eq!(volume["layer_data_list"][1]["type"], "STORAGE");
+    assert_eq!(
+        rows[0]["layer_object"]["drbd"]["connections"]["n2"]["connected"],
+        true
+    );
+    assert_eq!(
+        world.get("/v1/resource-definitions/res/sync-status").await["synced_on_all"],
+        true
+    );
+    let definition = world
+        .get("/v1/resource-definitions?with_volume_definitions=true")
+        .await;
+    assert_eq!(
+        definition[0]["volume_definitions"][0]["size_kib"],
+        1_048_576
+    );
+    assert_eq!(
+        definition[0]["volume_definitions"][0]["layer_data"][0]["data"]["minor_number"],
+        1000
+    );
+    world
+        .check(
+            "DELETE",
+            "/v1/resource-groups/rg",
+            "",
+            500,
+            &["FAIL_EXISTS_RSC_DFN"],
+        )
+        .await;
+    world
+        .check(
+            "DELETE",
+            "/v1/nodes/n1/storage-pools/thin",
+            "",
+            500,
+            &["FAIL_IN_USE"],
+        )
+        .await;
+    world
+        .check(
+            "DELETE",
+            "/v1/resource-definitions/RES",
+            "",
+            200,
+            &["DELETED", "DELETED"],
+        )
+        .await;
+    assert_eq!(world.get("/v1/view/resources").await, serde_json::json!([]));
+    assert_eq!(world.get("/v1/jobs").await, serde_json::json!([]));
+    world
+        .check(
+            "DELETE",
+            "/v1/resource-definitions/res",
+            "",
+            200,
+            &["WARN_NOT_FOUND"],
+        )
+        .await;
+    world
+        .check("DELETE", "/v1/resource-groups/rg", "", 200, &["DELETED"])
+        .await;
+}
+
+/// A spawn that cannot be placed leaves nothing behind; asked for definitions only, it leaves them.
+#[tokio::test(start_paused = true)]
+async fn spawn_is_all_or_nothing() {
+    let world = World::with_nodes(1).await;
+    world.call("POST", "/v1/resource-groups", GROUP).await;
+    let spawn = "/v1/resource-groups/rg/spawn";
+    let body = r#"{"resource_definition_name":"res","volume_sizes":[1048576]}"#;
+    let answer = world.call("POST", spawn, body).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.names()[0].as_str()),
+        (500, "FAIL_NOT_ENOUGH_NODES")
+    );
+    assert_eq!(
+        world.get("/v1/resource-definitions").await,
+        serde_json::json!([])
+    );
+    world
+        .call("POST", "/v1/resource-groups/rg/volume-groups", "{}")
+        .await;
+    for sizes in ["[]", "[1024,1024]"] {
+        let body = format!(r#"{{"resource_definition_name":"res","volume_sizes":{sizes}}}"#);
+        world
+            .check("POST", spawn, &body, 500, &["FAIL_INVLD_VLM_SIZES"])
+            .await;
+    }
+    let body = r#"{"resource_definition_name":"res","volume_sizes":["1024",2048],"partial":true,"definitions_only":true,
+        "resource_definition_props":{"Aux/a":"b"}}"#;
+    let names = [
+        "CREATED",
+        "CREATED",
+        "CREATED",
+        "CREATED",
+        "INFO_NO_RSC_SPAWNED",
+    ];
+    world.check("POST", spawn, body, 201, &names).await;
+    let volumes = world
+        .get("/v1/resource-definitions/res/volume-definitions")
+        .await;
+    assert_eq!(volumes.as_array().unwrap().len(), 2);
+    let huge = r#"{"resource_definition_name":"big","volume_sizes":[1048576000000],"partial":true,"select_filter":{"place_count":1}}"#;
+    let answer = world.call("POST", spawn, huge).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.names()[0].as_str()),
+        (500, "FAIL_NOT_ENOUGH_NODES")
+    );
+    world
+        .check(
+            "GET",
+            "/v1/resource-definitions/big",
+            "",
+            404,
+            &["FAIL_NOT_FOUND_RSC_DFN"],
+        )
+        .await;
+    let external = r#"{"resource_definition_external_name":"my vol","volume_sizes":[1024],"partial":true,"definitions_only":true}"#;
+    let answer = world.call("POST", spawn, external).await;
+    assert_eq!(answer.status, 201);
+    assert_eq!(
+        world.get("/v1/resource-definitions/my_vol").await["external_name"],
+        "my vol"
+    );
+}
+
+/// Resources by hand: diskful, the same again, diskless, converted; a batch is atomic.
+#[tokio::test(start_paused = true)]
+async fn resources_by_hand() {
+    let world = World::with_nodes(3).await;
+    world
+        .call(
+            "POST",
+            "/v1/resource-definitions",
+            r#"{"resource_definition":{"name":"res"}}"#,
+        )
+        .await;
+    let all = "/v1/resource-definitions/res/resources";
+    let volume = r#"{"volume_definition":{"size_kib":10240}}"#;
+    let path = "/v1/resource-definitions/res/volume-definitions";
+    world.check("POST", path, volume, 200, &["CREATED"]).await;
+    let diskful = r#"[{"resource":{"node_name":"n1","props":{"StorPoolName":"thin"}}},
+        {"resource":{"node_name":"nowhere"}}]"#;
+    world
+        .check("POST", all, diskful, 404, &["FAIL_NOT_FOUND_NODE"])
+        .await;
+    assert_eq!(world.get(all).await, serde_json::json!([]));
+    let one = r#"{"resource":{"props":{"StorPoolName":"thin"}}}"#;
+    let answer = world.call("POST", &format!("{all}/n1"), one).await;
+    assert_eq!(answer.status, 201, "{:#}", answer.json());
+    assert_eq!(answer.names(), ["CREATED", "CREATED", "CREATED"]);
+    world
+        .check(
+            "POST",
+            &format!("{all}/N1"),
+            one,
+            201,
+            &["INFO_RSC_ALREADY_EXISTS"],
+        )
+        .await;
+    let diskless = r#"{"resource":{"flags":["DISKLESS"]}}"#;
+    let answer = world.call("POST", &format!("{all}/n2"), diskless).await;
+    assert_eq!(answer.status, 201, "{:#}", answer.json());
+    let shown = world.get(&format!("{all}/n2")).await;
+    assert_eq!(
+        shown["flags"],
+        serde_json::json!(["DISKLESS", "DRBD_DISKLESS"])
+    );
+    assert_eq!(shown.get("volumes"), None);
+    let answer = world.call("DELETE", &format!("{all}/n1"), "").await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.names()),
+        (500, vec!["FAIL_IN_USE".to_owned()])
+    );
+    let answer = world.call("POST", &format!("{all}/n2"), one).await;
+    assert_eq!(answer.status, 201, "{:#}", answer.json());
+    let shown = world.get(&format!("{all}/n2")).await;
+    assert_eq!(shown.get("flags"), None, "{shown:#}");
+    let volume = world.get(&format!("{all}/n2/volumes/0")).await;
+    assert_eq!(volume["storage_pool_name"], "thin");
+    let props = r#"{"override_props":{"Aux/x":"1"}}"#;
+    world
+        .check(
+            "PUT",
+            &format!("{all}/n2/volumes/0"),
+            props,
+            200,
+            &["CREATED", "MODIFIED"],
+        )
+        .await;
+    world
+        .check(
+            "PUT",
+            &format!("{all}/n2"),
+            props,
+            200,
+            &["CREATED", "MODIFIED"],
+        )
+        .await;
+    assert_eq!(
+        world.get("/v1/view/resources?props=Aux/x=1").await[0]["node_name"],
+        "n2"
+    );
+    let bad = r#"{"volume_definition":{"size_kib":10240,"volume_number":0}}"#;
+    world
+        .check("POST", path, bad, 500, &["FAIL_EXISTS_VLM_DFN"])
+        .await;
+}
+
+/// With two replicas and a third node there is a tie breaker; deleting it by hand keeps it away.
+#[tokio::test(start_paused = true)]
+async fn tie_breakers() {
+    let world = spawned(3).await;
+    let rows = world.get("/v1/resource-definitions/res/resources").await;
+    let rows = rows.as_array().unwrap();
+    assert_eq!(rows.len(), 3);
+    let breaker = rows
+        .iter()
+        .find(|row| {
+            row["flags"]
+                .as_array()
+                .is_some_and(|flags| flags.contains(&"TIE_BREAKER".into()))
+        })
+        .expect("a tie breaker");
+    let props = world.get("/v1/resource-definitions/res").await["props"].clone();
+    assert_eq!(props["DrbdOptions/Resource/quorum"], "majority");
+    let node = breaker["node_name"].as_str().unwrap();
+    let path = format!("/v1/resource-definitions/res/resources/{node}");
+    let answer = world.call("DELETE", &path, "").await;
+    assert_eq!(answer.status, 200);
+    assert!(
+        answer.names().contains(&"INFO_PROP_SET".to_owned()),
+        "{:?}",
+        answer.names()
+    );
+    let rows = world.get("/v1/resource-definitions/res/resources").await;
+    assert_eq!(rows.as_array().unwrap().len(), 2);
+}
+
+/// Autoplace says when there is nothing to do, adds what is missing, and explains why it cannot.
+#[tokio::test(start_paused = true)]
+async fn autoplace_and_adjust() {
+    let world = spawned(3).await;
+    let path = "/v1/resource-definitions/res/autoplace";
+    world
+        .check("POST", path, "", 201, &["WARN_RSC_ALREADY_DEPLOYED"])
+        .await;
+    let more = r#"{"select_filter":{"place_count":"3"}}"#;
+    let answer = world.call("POST", path, more).await;
+    assert_eq!(answer.status, 201, "{:#}", answer.json());
+    let rows = world.get("/v1/resource-definitions/res/resources").await;
+    let diskful = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|row| row.get("flags").is_none());
+    assert_eq!(diskful.count(), 3);
+    let many = r#"{"select_filter":{"place_count":4}}"#;
+    let answer = world.call("POST", path, many).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.names()[0].as_str()),
+        (500, "FAIL_NOT_ENOUGH_NODES")
+    );
+    let answer = world
+        .call("POST", "/v1/resource-groups/rg/adjust", "")
+        .await;
+    assert_eq!(answer.status, 200, "{:#}", answer.json());
+    world
+        .check(
+            "POST",
+            "/v1/resource-groups/none/adjust",
+            "",
+            404,
+            &["FAIL_NOT_FOUND_RSC_GRP"],
+        )
+        .await;
+    assert_eq!(
+        world
+            .call("POST", "/v1/resource-groups/adjustall", "{}")
+            .await
+            .status,
+        200
+    );
+}
+
+/// A volume grows on all nodes; it does not shrink; the same size is a warning.
+#[tokio::test(start_paused = true)]
+async fn resize() {
+    let world = spawned(2).await;
+    let path = "/v1/resource-definitions/res/volume-definitions/0";
+    let answer = world.call("PUT", path, r#"{"size_kib":2097152}"#).await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.names()),
+        (200, vec!["MODIFIED".to_owned()]),
+        "{:#}",
+        answer.json()
+    );
+    let shown = world.get(path).await;
+    assert_eq!(shown["size_kib"], 2_097_152);
+    assert_eq!(
+        shown["flags"],
+        serde_json::json!(["DRBD_INITIALIZED"]),
+        "nothing is left of the resize"
+    );
+    let names = ["WARN_VLMDFN_RESIZE_SAME_SIZE", "MODIFIED"];
+    world
+        .check("PUT", path, r#"{"size_kib":"2097152"}"#, 200, &names)
+        .await;
+    world
+        .check(
+            "PUT",
+            path,
+            r#"{"size_kib":1048576}"#,
+            500,
+            &["FAIL_INVLD_VLM_SIZE"],
+        )
+        .await;
+    world
+        .check(
+            "PUT",
+            path,
+            r#"{"size_kib":0}"#,
+            500,
+            &["FAIL_INVLD_VLM_SIZE"],
+        )
+        .await;
+    world
+        .check("DELETE", path, "", 200, &["DELETED", "DELETED"])
+        .await;
+    world
+        .check("DELETE", path, "", 200, &["WARN_NOT_FOUND"])
+        .await;
+    assert_eq!(
+        world.get("/v1/view/resources").await,
+        serde_json::json!([]),
+        "no volume, no row"
+    );
+    assert_eq!(
+        world
+            .get("/v1/resource-definitions/res/resources")
+            .await
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+}
+
+/// Disks come and go by both forms of the call; the last copy stays.
+#[tokio::test(start_paused = true)]
+async fn toggle_disk() {
+    let world = spawned(3).await;
+    let rows = world.get("/v1/resource-definitions/res/resources").await;
+    let of = |diskless: bool| {
+        let row = rows
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|row| row.get("flags").is_some() == diskless);
+        row.unwrap()["node_name"].as_str().unwrap().to_owned()
+    };
+    let (with, without) = (of(false), of(true));
+    let one = |node: &str| format!("/v1/resource-definitions/res/resources/{node}");
+    let body = r#"{"operation":"INTO_DRBD_DISKFUL","storage_pool":"thin"}"#;
+    let answer = world
+        .call("PUT", &format!("{}/toggle-disk", one(&without)), body)
+        .await;
+    assert_eq!(answer.status, 200, "{:#}", answer.json());
+    assert_eq!(world.get(&one(&without)).await.get("flags"), None);
+    world
+        .check(
+            "PUT",
+            &format!("{}/toggle-disk", one(&without)),
+            body,
+            200,
+            &["INFO_NOOP"],
+        )
+        .await;
+    let answer = world
+        .call("PUT", &format!("{}/toggle-disk/diskless", one(&with)), "")
+        .await;
+    assert_eq!(answer.status, 200, "{:#}", answer.json());
+    let shown = world.get(&one(&with)).await;
+    assert_eq!(
+        shown["flags"],
+        serde_json::json!(["DISKLESS", "DRBD_DISKLESS"])
+    );
+    let client = r#"{"operation":"into_drbd_client"}"#;
+    let answer = world
+        .call("PUT", &format!("{}/toggle-disk", one(&with)), client)
+        .await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        world.get(&one(&with)).await["layer_object"]["drbd"]["flags"][2],
+        "CLIENT"
+    );
+    let nonsense = r#"{"operation":"sideways"}"#;
+    let path = format!("{}/toggle-disk", one(&with));
+    world
+        .check("PUT", &path, nonsense, 500, &["API_CALL_PARSE_ERROR"])
+        .await;
+    let migrate = format!("{}/migrate-disk/{without}/thin", one(&with));
+    let answer = world.call("PUT", &migrate, "").await;
+    assert_eq!(answer.status, 200, "{:#}", answer.json());
+}
+
+/// The last disk does not go, neither by toggling nor by deleting beside diskless resources; nor does one in use.
+#[tokio::test(start_paused = true)]
+async fn data_is_kept() {
+    let world = spawned(2).await;
+    let one = |node: &str| format!("/v1/resource-definitions/res/resources/{node}");
+    world.satellites.in_use("n1", "Res");
+    let protocol = r#"{"override_props":{"DrbdOptions/Net/protocol":"A"}}"#;
+    assert_eq!(
+        world
+            .call("PUT", "/v1/resource-definitions/res", protocol)
+            .await
+            .status,
+        200
+    );
+    assert_eq!(world.get(&one("n1")).await["state"]["in_use"], true);
+    world
+        .check("DELETE", &one("n1"), "", 500, &["FAIL_IN_USE"])
+        .await;
+    world
+        .check(
+            "POST",
+            &format!("{}/deactivate", one("n1")),
+            "",
+            500,
+            &["FAIL_IN_USE"],
+        )
+        .await;
+    world
+        .check(
+            "DELETE",
+            "/v1/resource-definitions/res",
+            "",
+            500,
+            &["FAIL_IN_USE"],
+        )
+        .await;
+    world
+        .check(
+            "DELETE",
+            "/v1/resource-definitions/res/resources",
+            "",
+            500,
+            &["FAIL_IN_USE"],
+        )
+        .await;
+    let volume = "/v1/resource-definitions/res/volume-definitions/0";
+    world
+        .check("DELETE", volume, "", 500, &["FAIL_IN_USE"])
+        .await;
+    world
+        .check(
+            "DELETE",
+            "/v1/nodes/n1",
+            "",
+            500,
+            &["FAIL_NODE_HAS_USED_RSC"],
+        )
+        .await;
+    world.satellites.unused("n1", "Res");
+    let answer = world.call("DELETE", &one("n2"), "").await;
+    assert_eq!(answer.status, 200, "{:#}", answer.json());
+    let path = format!("{}/toggle-disk/diskless", one("n1"));
+    world
+        .check("PUT", &path, "", 500, &["FAIL_INSUFFICIENT_REPLICA_COUNT"])
+        .await;
+}
+
+/// Make-available gives the data where it is wanted, again and again; unmake takes what is merely diskless.
+#[tokio::test(start_paused = true)]
+async fn make_available() {
+    let world = spawned(4).await;
+    let rows = world.get("/v1/resource-definitions/res/resources").await;
+    let used: Vec<&str> = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|row| row["node_name"].as_str().unwrap())
+        .collect();
+    let free = ["n1", "n2", "n3", "n4"]
+        .into_iter()
+        .find(|node| !used.contains(node))
+        .unwrap();
+    let path = format!("/v1/resource-definitions/res/resources/{free}");
+    let answer = world
+        .call("POST", &format!("{path}/make-available"), "{}")
+        .await;
+    assert_eq!(answer.status, 200, "{:#}", answer.json());
+    assert_eq!(world.get(&path).await["flags"][1], "DRBD_DISKLESS");
+    world
+        .check(
+            "POST",
+            &format!("{path}/make-available"),
+            "{}",
+            200,
+            &["INFO_NOOP"],
+        )
+        .await;
+    let answer = world
+        .call(
+            "POST",
+            &format!("{path}/make-available"),
+            r#"{"diskful":true}"#,
+        )
+        .await;
+    assert_eq!(answer.status, 200, "{:#}", answer.json());
+    assert_eq!(world.get(&path).await.get("flags"), None);
+    world
+        .check(
+            "POST",
+            &format!("{path}/unmake-available"),
+            "",
+            200,
+            &["INFO_NOOP"],
+        )
+        .await;
+}
+
+/// Deactivated devices are down and come up again; the second call says that nothing was to be done.
+#[tokio::test(start_paused = true)]
+async fn activate() {
+    let world = spawned(2).await;
+    let path = "/v1/resource-definitions/res/resources/n2";
+    let answer = world.call("POST", &format!("{path}/deactivate"), "").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        world.get(path).await["flags"],
+        serde_json::json!(["INACTIVE"])
+    );
+    world
+        .check(
+            "POST",
+            &format!("{path}/deactivate"),
+            "",
+            200,
+            &["INFO_NOOP"],
+        )
+        .await;
+    assert_eq!(
+        world
+            .call("POST", &format!("{path}/activate"), "")
+            .await
+            .status,
+        200
+    );
+    assert_eq!(world.get(path).await.get("flags"), None);
+}
+
+/// A node that fails says so in the answer; one that is away is a warning, and the deletion waits for it as a job.
+#[tokio::test(start_paused = true)]
+async fn failing_and_absent_nodes() {
+    let world = World::with_nodes(2).await;
+    world.call("POST", "/v1/resource-groups", GROUP).await;
+    world.satellites.failing("n2");
+    let body = r#"{"resource_definition_name":"res","volume_sizes":[1048576]}"#;
+    let answer = world
+        .call("POST", "/v1/resource-groups/rg/spawn", body)
+        .await;
+    assert_eq!(answer.status, 500);
+    let said = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(said.contains("(n2) lvcreate failed"), "{said}");
+    let world = spawned(2).await;
+    world.satellites.away("n2");
+    world
+        .cluster
+        .reconnect(&linstor_model::name::NodeName::parse("n2").unwrap());
+    tokio::time::sleep(std::time::Duration::from_secs(20)).await;
+    assert_eq!(
+        world.get("/v1/nodes/n2").await["connection_status"],
+        "OFFLINE"
+    );
+    let rows = world.get("/v1/view/resources?nodes=n2").await;
+    assert_eq!(rows[0].get("state"), None, "unknown is not said");
+    let answer = world
+        .call("DELETE", "/v1/resource-definitions/res/resources/n2", "")
+        .await;
+    let names = ["DELETED", "WARN_NOT_CONNECTED"];
+    assert_eq!(
+        (answer.status.as_u16(), answer.names()),
+        (200, names.map(str::to_owned).to_vec())
+    );
+    assert_eq!(
+        world.get("/v1/view/resources?nodes=n2").await[0]["flags"][0],
+        "DELETE"
+    );
+    assert_eq!(world.get("/v1/jobs").await.as_array().unwrap().len(), 1);
+    world
+        .check("DELETE", "/v1/nodes/n2/lost", "", 200, &["DELETED"])
+        .await;
+    assert_eq!(
+        world.get("/v1/view/resources?nodes=n2").await,
+        serde_json::json!([])
+    );
+}
+
+/// With the kernel's own DRBD two replicas work, and a third is refused with a reason.
+#[tokio::test(start_paused = true)]
+async fn drbd_84() {
+    let world = World::new().await;
+    world.satellites.drbd84();
+    for number in 1..=3 {
+        world.add_node(number).await;
+    }
+    world.call("POST", "/v1/resource-groups", GROUP).await;
+    let body = r#"{"resource_definition_name":"res","volume_sizes":[1048576]}"#;
+    let answer = world
+        .call("POST", "/v1/resource-groups/rg/spawn", body)
+        .await;
+    assert_eq!(answer.status, 201, "{:#}", answer.json());
+    let rows = world.get("/v1/resource-definitions/res/resources").await;
+    assert_eq!(rows.as_array().unwrap().len(), 2);
+    for body in [
+        r#"{"resource":{}}"#,
+        r#"{"resource":{"flags":["DISKLESS"]}}"#,
+    ] {
+        for node in ["n1", "n2", "n3"] {
+            let used = rows
+                .as_array()
+                .unwrap()
+                .iter()
+                .any(|row| row["node_name"] == node);
+            if !used {
+                let path = format!("/v1/resource-definitions/res/resources/{node}");
+                let answer = world.call("POST", &path, body).await;
+                assert_eq!(answer.status, 500, "{:#}", answer.json());
+                assert!(String::from_utf8_lossy(&answer.body).contains("8.4"));
+            }
+        }
+    }
+    let path = "/v1/resource-definitions/res/resources/n1/toggle-disk/diskless";
+    assert_eq!(world.call("PUT", path, "").await.status, 500);
+}
+
+/// Questions about space have answers before anything is made.
+#[tokio::test(start_paused = true)]
+async fn sizes() {
+    let world = World::with_nodes(2).await;
+    world.call("POST", "/v1/resource-groups", GROUP).await;
+    let sizes = world
+        .get("/v1/resource-groups/rg/query-max-volume-size")
+        .await;
+    assert_eq!(sizes["candidates"][0]["storage_pool"], "thin");
+    assert_eq!(sizes["candidates"][0]["max_volume_size_kib"], 100 << 20);
+    assert_eq!(sizes["default_max_oversubscription_ratio"], 20.0);
+    let body = r#"{"place_count":2}"#;
+    let same = world
+        .call("OPTIONS", "/v1/query-max-volume-size", body)
+        .await;
+    assert_eq!(same.status, 200);
+    assert_eq!(same.json()["candidates"][0]["storage_pool"], "thin");
+    let info = world
+        .call("POST", "/v1/resource-groups/rg/query-size-info", "{}")
+        .await
+        .json();
+    assert_eq!(info["space_info"]["capacity_in_kib"], 100 << 20);
+    assert_eq!(
+        info["space_info"]["next_spawn_result"]
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    let all = world
+        .call(
+            "POST",
+            "/v1/queries/resource-groups/query-all-size-info",
+            "",
+        )
+        .await
+        .json();
+    assert_eq!(
+        all["result"]["rg"]["space_info"]["available_size_in_kib"],
+        100 << 20
+    );
+    let path = "/v1/resource-groups/none/query-size-info";
+    world
+        .check("POST", path, "", 404, &["FAIL_NOT_FOUND_RSC_GRP"])
+        .await;
+}
