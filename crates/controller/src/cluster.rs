@@ -138,8 +138,8 @@ impl Cluster {
             .unwrap_or_else(|_| Err(vec![shutting_down()]))
     }
 
-    /// Closes the connection to a node's satellite, if there is one, and dials again at once. A wait that begins
-    /// afterwards ([`Cluster::wait_connected`]) waits for the outcome of that.
+    /// Closes the connection to a node's satellite, if there is one, and dials again at once; an attempt that is under
+    /// way goes on. A wait that begins afterwards ([`Cluster::wait_connected`]) waits for the outcome.
     pub fn reconnect(&self, node: &NodeName) {
         link::set_redialling(self, node);
         self.shared.mailboxes.reconnect(node);

@@ -40,6 +40,14 @@ pub(super) struct Ended {
     pub(super) reason: String,
 }
 
+/// How a connection came to its end.
+enum End {
+    /// By itself.
+    Ended(Ended),
+    /// Somebody wants a new one.
+    Wished,
+}
+
 impl Ended {
     pub(super) fn offline(reason: impl Into<String>) -> Ended {
         Ended {
@@ -62,31 +70,30 @@ impl Link {
             let attempt = AssertUnwindSafe(self.attempt(failures)).catch_unwind();
             let ended = tokio::select! {
                 biased;
-                // Cancel-safe: a flag.
+                // Cancel-safe: a flag. Dropping the attempt closes its connection.
                 () = stop.cancelled() => return,
-                // Cancel-safe: the wish is consumed only when this arm wins. Dropping the attempt closes its connection.
-                () = self.mailbox.reconnect.notified() => None,
-                // Never dropped for another arm except to end the connection.
-                ended = attempt => Some(ended),
+                // Never dropped for another arm except at the end.
+                ended = attempt => ended,
             };
             let was_online = self.cluster.observed().is_online(&self.node);
+            match ended {
+                Ok(End::Wished) => {
+                    failures = 0;
+                    self.set_status(ConnectionStatus::Offline, None);
+                    continue;
+                }
+                Ok(End::Ended(ended)) => self.note(was_online, ended),
+                Err(_) => {
+                    let reason = "the link ended because of a fault in the controller";
+                    self.note(was_online, Ended::offline(reason));
+                }
+            }
+            // After a loss the active net interface has its turn again.
             failures = if was_online {
                 0
             } else {
                 failures.saturating_add(1)
             };
-            match ended {
-                None => {
-                    failures = 0;
-                    self.set_status(ConnectionStatus::Offline, None);
-                    continue;
-                }
-                Some(Ok(ended)) => self.note(was_online, ended),
-                Some(Err(_)) => self.note(
-                    was_online,
-                    Ended::offline("the link ended because of a fault in the controller"),
-                ),
-            }
             tokio::select! {
                 biased;
                 // Cancel-safe: a flag.
@@ -119,43 +126,52 @@ impl Link {
         self.set_status(ended.status, Some(ended.reason));
     }
 
-    /// One connection from its first byte to its last. Net interfaces take turns, the active one first.
-    async fn attempt(&self, failures: u32) -> Ended {
+    /// One connection from its first byte to its last.
+    async fn attempt(&self, failures: u32) -> End {
+        let connection = match self.connect(failures).await {
+            Ok(connection) => connection,
+            Err(ended) => return End::Ended(ended),
+        };
+        // A wish for a new connection that came up to now has got one. To dial again at once would only make the
+        // satellite choose between two connections.
+        let _ = self.mailbox.reconnect.notified().now_or_never();
+        tokio::select! {
+            biased;
+            // Cancel-safe: the wish is consumed only when this arm wins. Dropping the session closes its connection.
+            () = self.mailbox.reconnect.notified() => End::Wished,
+            // Never dropped for another arm except to end the connection.
+            ended = Session::new(self).run(connection) => End::Ended(ended),
+        }
+    }
+
+    /// Dials, and is welcomed. Net interfaces take turns, the active one first.
+    async fn connect(&self, failures: u32) -> Result<ControllerSide, Ended> {
         let model = self.cluster.model();
         let targets = model
             .node(&self.node)
             .map(|node| targets(node))
             .unwrap_or_default();
         if targets.is_empty() {
-            return Ended {
+            return Err(Ended {
                 status: ConnectionStatus::NoStltConn,
                 reason: "no net interface has a satellite port and an encryption type".into(),
-            };
+            });
         }
         let target = &targets[failures as usize % targets.len()];
-        let dialled = timeout(self.timing.connect_max, self.connector.connect(target)).await;
-        let mut connection = match dialled {
-            Err(_) => {
-                let waited = self.timing.connect_max;
-                return Ended::offline(format!(
-                    "no answer from {} within {waited:?}",
-                    target.address
-                ));
-            }
-            Ok(Err(reason)) => return Ended::offline(reason),
-            Ok(Ok(connection)) => connection,
-        };
-        let greeted = timeout(self.timing.welcome_max, self.greet(&mut connection)).await;
-        let (version, info) = match greeted {
-            Err(_) => return Ended::offline("the satellite did not answer the first frame"),
-            Ok(Err(ended)) => return ended,
-            Ok(Ok(welcome)) => welcome,
-        };
-        if let Err(ended) = self.learn_host(target, &info).await {
-            return ended;
-        }
+        let connect_max = self.timing.connect_max;
+        let mut connection = timeout(connect_max, self.connector.connect(target))
+            .await
+            .map_err(|_| {
+                let address = target.address;
+                Ended::offline(format!("no answer from {address} within {connect_max:?}"))
+            })?
+            .map_err(Ended::offline)?;
+        let (version, info) = timeout(self.timing.welcome_max, self.greet(&mut connection))
+            .await
+            .map_err(|_| Ended::offline("the satellite did not answer the first frame"))??;
+        self.learn_host(target, &info).await?;
         self.set_connected(version, info);
-        Session::new(self).run(connection).await
+        Ok(connection)
     }
 
     /// Says who calls and takes the answer.

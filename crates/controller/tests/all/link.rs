@@ -339,6 +339,27 @@ async fn a_reconnect_is_made_at_once() {
     assert!(status.unwrap().reason.unwrap().contains("refuses"));
 }
 
+/// A wish to reconnect while an attempt is under way is met by that attempt: there is one call, not two.
+#[tokio::test(start_paused = true)]
+async fn a_wish_joins_an_attempt() {
+    let (fixture, mut listener) = with_alpha().await;
+    fixture.cluster.reconnect(&node("alpha"));
+    let mut satellite = listener.accept().await;
+    fixture.cluster.reconnect(&node("alpha"));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    satellite.welcome("alpha").await;
+    satellite.sync().await;
+    let alpha = node("alpha");
+    let status = satellite
+        .while_idle(fixture.cluster.wait_connected(&alpha, seconds(5)))
+        .await;
+    assert_eq!(status.unwrap().connection, ConnectionStatus::Online);
+    satellite
+        .while_idle(tokio::time::sleep(Duration::from_secs(5)))
+        .await;
+    assert_eq!(*fixture.pipes.calls.lock().unwrap(), 1);
+}
+
 /// Attempts grow rarer, up to every ten seconds, and never stop; a failed one tells who waits for it why.
 #[tokio::test(start_paused = true)]
 async fn attempts_grow_rarer_and_never_stop() {
