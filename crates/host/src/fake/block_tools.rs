@@ -291,7 +291,7 @@ pub(crate) fn dd(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
         return missing("dd without if and of");
     };
     let (source, target) = (device(machine, from)?, device(machine, to)?);
-    let Ok(content) = machine.blocks(&source) else {
+    let Ok(content) = machine.range(&source, 0, u64::MAX) else {
         return fail(
             1,
             format!("dd: error reading '{from}': Input/output error\n"),
@@ -304,7 +304,7 @@ pub(crate) fn dd(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
             format!("dd: error writing '{to}': No space left on device\n"),
         );
     }
-    let old = machine.blocks(&target).unwrap_or_default();
+    let old = machine.range(&target, 0, u64::MAX).unwrap_or_default();
     for block in old
         .keys()
         .filter(|block| **block < size / BLOCK_BYTES && !content.contains_key(block))

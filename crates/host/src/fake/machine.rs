@@ -190,43 +190,46 @@ impl Machine {
         }
     }
 
-    /// Reads a block; DRBD devices are read through the kernel, not here.
-    pub(crate) fn get(&self, dev: &Dev, block: u64) -> Result<Option<Block>, IoFault> {
+    /// The blocks that a device's content is in, and where in them it starts. `None` for DRBD devices, whose content is
+    /// the kernel's business, and for what has failed.
+    fn store(&self, dev: &Dev) -> Option<(&Blocks, u64)> {
         if self.is_broken(dev) {
-            return Err(IoFault);
+            return None;
         }
-        match dev {
-            Dev::Disk(path) => Ok(self
-                .disks
-                .get(path)
-                .ok_or(IoFault)?
-                .blocks
-                .get(&block)
-                .cloned()),
-            Dev::Lv(vg, lv) => Ok(self
-                .lvm
-                .lv(vg, lv)
-                .ok_or(IoFault)?
-                .blocks
-                .get(&block)
-                .cloned()),
-            Dev::Zvol(name) => self.zfs.get(name, block),
-            Dev::Loop(number) => {
-                let file = &self.loops.get(number).ok_or(IoFault)?.file;
-                Ok(self
-                    .files
-                    .image(file)
-                    .ok_or(IoFault)?
-                    .blocks
-                    .get(&block)
-                    .cloned())
-            }
+        let blocks = match dev {
+            Dev::Disk(path) => &self.disks.get(path)?.blocks,
+            Dev::Lv(vg, lv) => &self.lvm.lv(vg, lv)?.blocks,
+            Dev::Zvol(name) => self.zfs.blocks(name)?,
+            Dev::Loop(number) => &self.files.image(&self.loops.get(number)?.file)?.blocks,
             Dev::Crypt(name) => {
-                let mapping = self.crypts.get(name).ok_or(IoFault)?;
-                self.get(&mapping.backing, block + mapping.offset_blocks)
+                let mapping = self.crypts.get(name)?;
+                let (blocks, offset) = self.store(&mapping.backing)?;
+                return Some((blocks, offset + mapping.offset_blocks));
             }
-            Dev::Drbd(_) => Err(IoFault),
-        }
+            Dev::Drbd(_) => return None,
+        };
+        Some((blocks, 0))
+    }
+
+    /// A block as it lies there, without a copy.
+    pub(crate) fn block(&self, dev: &Dev, block: u64) -> Option<&Block> {
+        let (blocks, offset) = self.store(dev)?;
+        blocks.get(&(block + offset))
+    }
+
+    /// Reads a block.
+    pub(crate) fn get(&self, dev: &Dev, block: u64) -> Result<Option<Block>, IoFault> {
+        let (blocks, offset) = self.store(dev).ok_or(IoFault)?;
+        Ok(blocks.get(&(block + offset)).cloned())
+    }
+
+    /// The blocks of a part of a device that are not zeros.
+    pub(crate) fn range(&self, dev: &Dev, start: u64, end: u64) -> Result<Blocks, IoFault> {
+        let (blocks, offset) = self.store(dev).ok_or(IoFault)?;
+        let part = blocks.range(start + offset..end.saturating_add(offset));
+        Ok(part
+            .map(|(block, content)| (block - offset, content.clone()))
+            .collect())
     }
 
     /// Writes a block; `None` is zeros.
@@ -268,29 +271,7 @@ impl Machine {
         }
     }
 
-    /// A block as it is, without going through what could fail on the way: for metadata.
-    pub(crate) fn block(&self, dev: &Dev, block: u64) -> Option<&Block> {
-        if self.is_broken(dev) {
-            return None;
-        }
-        match dev {
-            Dev::Disk(path) => self.disks.get(path)?.blocks.get(&block),
-            Dev::Lv(vg, lv) => self.lvm.lv(vg, lv)?.blocks.get(&block),
-            Dev::Zvol(name) => self.zfs.block(name, block),
-            Dev::Loop(number) => self
-                .files
-                .image(&self.loops.get(number)?.file)?
-                .blocks
-                .get(&block),
-            Dev::Crypt(name) => {
-                let mapping = self.crypts.get(name)?;
-                self.block(&mapping.backing, block + mapping.offset_blocks)
-            }
-            Dev::Drbd(_) => None,
-        }
-    }
-
-    /// The same, to change.
+    /// A block to change in place.
     pub(crate) fn block_mut(&mut self, dev: &Dev, block: u64) -> Option<&mut Block> {
         if self.is_broken(dev) {
             return None;
@@ -328,32 +309,6 @@ impl Machine {
             .rsplit_once(':')
             .map_or("", |(host, _)| host);
         self.addresses.contains(host.trim_matches(['[', ']']))
-    }
-
-    /// Everything on a device that is not zeros.
-    pub(crate) fn blocks(&self, dev: &Dev) -> Result<Blocks, IoFault> {
-        if self.is_broken(dev) {
-            return Err(IoFault);
-        }
-        match dev {
-            Dev::Disk(path) => Ok(self.disks.get(path).ok_or(IoFault)?.blocks.clone()),
-            Dev::Lv(vg, lv) => Ok(self.lvm.lv(vg, lv).ok_or(IoFault)?.blocks.clone()),
-            Dev::Zvol(name) => self.zfs.blocks(name),
-            Dev::Loop(number) => {
-                let file = &self.loops.get(number).ok_or(IoFault)?.file;
-                Ok(self.files.image(file).ok_or(IoFault)?.blocks.clone())
-            }
-            Dev::Crypt(name) => {
-                let mapping = self.crypts.get(name).ok_or(IoFault)?;
-                let below = self.blocks(&mapping.backing)?;
-                let offset = mapping.offset_blocks;
-                Ok(below
-                    .into_iter()
-                    .filter_map(|(b, c)| Some((b.checked_sub(offset)?, c)))
-                    .collect())
-            }
-            Dev::Drbd(_) => Err(IoFault),
-        }
     }
 
     /// Who uses a device, in words; a used device cannot be removed.

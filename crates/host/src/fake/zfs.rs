@@ -89,21 +89,8 @@ impl Zfs {
         self.volume(name).map(|volume| volume.size_bytes)
     }
 
-    pub(crate) fn get(&self, name: &str, block: u64) -> Result<Option<Block>, IoFault> {
-        Ok(self
-            .volume(name)
-            .ok_or(IoFault)?
-            .blocks
-            .get(&block)
-            .cloned())
-    }
-
-    pub(crate) fn blocks(&self, name: &str) -> Result<Blocks, IoFault> {
-        Ok(self.volume(name).ok_or(IoFault)?.blocks.clone())
-    }
-
-    pub(crate) fn block(&self, name: &str, block: u64) -> Option<&Block> {
-        self.volume(name)?.blocks.get(&block)
+    pub(crate) fn blocks(&self, name: &str) -> Option<&Blocks> {
+        Some(&self.volume(name)?.blocks)
     }
 
     pub(crate) fn block_mut(&mut self, name: &str, block: u64) -> Option<&mut Block> {

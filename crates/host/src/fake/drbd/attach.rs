@@ -301,64 +301,66 @@ fn take_up(
         return Ok(());
     };
     let capacity = capacity_kib(world, node, volume).unwrap_or(0);
-    let connected_kib = volume.size_kib;
-    let undo = |world: &mut World| {
-        if let Some(volume) = world.volume_mut(node, name, number) {
-            volume.backing = None;
-        }
-    };
     let good = found.has(CONSISTENT);
-    let size_kib = match (found.size_kib, connected_kib) {
+    let size_kib = match (found.size_kib, volume.size_kib) {
         (0, 0) => capacity,
         (0, connected) => connected.min(capacity),
+        // A size beyond any device means "whatever there is".
         (agreed, _) if good && agreed > capacity && agreed < 1 << 40 => {
-            undo(world);
+            release(world, node, name, number);
             return failure(111, "Low.dev. smaller than requested DRBD-dev. size.");
         }
         (agreed, _) => agreed.min(capacity),
     };
-    let peers = wanted_bitmaps(world, node, name, number);
-    let node_id = world.resource(node, name).map(|resource| resource.node_id);
-    let v84_without_size = found.version == DrbdKind::V84 && found.size_kib == 0;
-    let enough = world.edit_metadata(node, name, number, |metadata| {
-        metadata.node_id = node_id;
-        metadata.size_kib = size_kib;
-        if metadata.has(PRIMARY_IND) {
-            metadata.set(CRASHED_PRIMARY, true);
-        }
-        metadata.set(PRIMARY_IND, false);
-        metadata.set(AL_CLEAN, false);
-        let all = Ranges::below(size_kib / KIB_PER_BLOCK);
-        let enough = peers.iter().all(|peer| metadata.allocate(*peer));
-        for peer in &mut metadata.peers {
-            // 8.4 takes a device without agreed size for one that has grown from nothing.
-            if peer.flags & PEER_FULL_SYNC != 0 || (v84_without_size && peer.allocated) {
-                peer.out_of_sync = all.clone();
-                peer.flags &= !PEER_FULL_SYNC;
-            }
-        }
-        enough
-    });
-    if enough != Some(true) {
-        undo(world);
+    if !initialise(world, node, name, number, size_kib) {
+        release(world, node, name, number);
         return failure(162, NO_SLOT);
+    }
+    if let Some(volume) = world.volume_mut(node, name, number) {
+        volume.size_kib = size_kib;
     }
     let disk = match (good, found.has(WAS_UP_TO_DATE)) {
         (false, _) => Disk::Inconsistent,
         (true, false) => Disk::Outdated,
         (true, true) => Disk::UpToDate,
     };
-    let primary = world
-        .resource(node, name)
-        .is_some_and(|r| r.role == Role::Primary);
-    world.edit_metadata(node, name, number, |metadata| {
-        metadata.set(PRIMARY_IND, primary)
-    });
-    if let Some(volume) = world.volume_mut(node, name, number) {
-        volume.size_kib = size_kib;
-    }
     world.set_disk(node, name, number, disk);
     Ok(())
+}
+
+fn release(world: &mut World, node: &str, name: &str, number: u32) {
+    if let Some(volume) = world.volume_mut(node, name, number) {
+        volume.backing = None;
+    }
+}
+
+/// Prepares metadata for a life with this size and these peers; false if there is no slot for one of them.
+fn initialise(world: &mut World, node: &str, name: &str, number: u32, size_kib: u64) -> bool {
+    let peers = wanted_bitmaps(world, node, name, number);
+    let Some(resource) = world.resource(node, name) else {
+        return false;
+    };
+    let (node_id, primary) = (resource.node_id, resource.role == Role::Primary);
+    let done = world.edit_metadata(node, name, number, |metadata| {
+        let v84_without_size = metadata.version == DrbdKind::V84 && metadata.size_kib == 0;
+        metadata.node_id = Some(node_id);
+        metadata.size_kib = size_kib;
+        if metadata.has(PRIMARY_IND) {
+            metadata.set(CRASHED_PRIMARY, true);
+        }
+        metadata.set(PRIMARY_IND, primary);
+        metadata.set(AL_CLEAN, false);
+        let enough = peers.iter().all(|peer| metadata.allocate(*peer));
+        for peer in &mut metadata.peers {
+            // 8.4 takes a device without agreed size for one that has grown from nothing.
+            if peer.flags & PEER_FULL_SYNC != 0 || (v84_without_size && peer.allocated) {
+                peer.out_of_sync = Ranges::below(size_kib / KIB_PER_BLOCK);
+                peer.flags &= !PEER_FULL_SYNC;
+            }
+        }
+        enough
+    });
+    done == Some(true)
 }
 
 /// Peers that need a bitmap here.

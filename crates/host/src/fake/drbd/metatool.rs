@@ -359,64 +359,76 @@ fn restore(machine: &mut Machine, call: &Call, backing: &Backing) -> Tool {
     Ok(Said::out("Successfully restored meta data\n"))
 }
 
+fn hex(text: &str) -> Result<u64, Stop> {
+    u64::from_str_radix(text.trim_start_matches("0x"), 16)
+        .or_else(|_| fail(10, format!("parse error at `{text}`\n")))
+}
+
+fn decimal(text: &str) -> Result<u64, Stop> {
+    text.parse()
+        .or_else(|_| fail(10, format!("parse error at `{text}`\n")))
+}
+
 fn restore_field(
     metadata: &mut Metadata,
     statement: &Statement,
     kind: DrbdKind,
 ) -> Result<(), Stop> {
     let words: Vec<&str> = statement.words.iter().map(String::as_str).collect();
-    let hex = |text: &str| -> Result<u64, Stop> {
-        u64::from_str_radix(text.trim_start_matches("0x"), 16)
-            .or_else(|_| fail(10, format!("parse error at `{text}`\n")))
-    };
-    let decimal = |text: &str| -> Result<u64, Stop> {
-        text.parse()
-            .or_else(|_| fail(10, format!("parse error at `{text}`\n")))
-    };
-    match (words.as_slice(), &statement.body) {
-        (["version", version], None) => {
+    if let ([section], Some(body)) = (words.as_slice(), &statement.body) {
+        return restore_section(metadata, section, body);
+    }
+    match words.as_slice() {
+        ["version", version] => {
             let expected = if kind == DrbdKind::V9 { "v09" } else { "v08" };
             if *version != expected {
                 return fail(10, format!("dump is for {version}, not for {expected}\n"));
             }
         }
-        (["max-peers", n], None) => metadata.max_peers = decimal(n)? as u32,
-        (["current-uuid", uuid], None) => metadata.current = hex(uuid)?,
-        (["flags", flags], None) => metadata.flags = hex(flags)? as u32,
-        (["la-size-sect", sectors], None) => metadata.size_kib = decimal(sectors)? / 2,
-        (["device-uuid", uuid], None) => metadata.device_uuid = hex(uuid)?,
-        (["al-stripes", n], None) => metadata.al_stripes = decimal(n)? as u32,
-        (["al-stripe-size-4k", n], None) => metadata.al_stripe_kib = decimal(n)? as u32 * 4,
-        (["node-id" | "bm-byte-per-bit" | "la-peer-max-bio-size", _], None) => {}
-        (["uuid"], Some(body)) => {
-            for (i, item) in body.iter().enumerate() {
-                match item.words.as_slice() {
-                    [word, flags] if word == "flags" => metadata.flags = hex(flags)? as u32,
-                    [uuid] if i == 0 => metadata.current = hex(uuid)?,
-                    [uuid] if i == 1 => metadata.peer_mut(1).bitmap_uuid = hex(uuid)?,
-                    [uuid] if i < 4 => metadata.history[i - 2] = hex(uuid)?,
-                    other => return missing(format!("restore-md with uuid {other:?}")),
+        ["max-peers", n] => metadata.max_peers = decimal(n)? as u32,
+        ["current-uuid", uuid] => metadata.current = hex(uuid)?,
+        ["flags", flags] => metadata.flags = hex(flags)? as u32,
+        ["la-size-sect", sectors] => metadata.size_kib = decimal(sectors)? / 2,
+        ["device-uuid", uuid] => metadata.device_uuid = hex(uuid)?,
+        ["al-stripes", n] => metadata.al_stripes = decimal(n)? as u32,
+        ["al-stripe-size-4k", n] => metadata.al_stripe_kib = decimal(n)? as u32 * 4,
+        ["node-id" | "bm-byte-per-bit" | "la-peer-max-bio-size", _] => {}
+        other => return fail(10, format!("parse error at {other:?}\n")),
+    }
+    Ok(())
+}
+
+fn restore_section(metadata: &mut Metadata, section: &str, body: &[Statement]) -> Result<(), Stop> {
+    let items = || {
+        body.iter()
+            .map(|item| item.words.iter().map(String::as_str).collect::<Vec<_>>())
+    };
+    match section {
+        "uuid" => {
+            for (i, item) in items().enumerate() {
+                match (i, item.as_slice()) {
+                    (_, ["flags", flags]) => metadata.flags = hex(flags)? as u32,
+                    (0, [uuid]) => metadata.current = hex(uuid)?,
+                    (1, [uuid]) => metadata.peer_mut(1).bitmap_uuid = hex(uuid)?,
+                    (2 | 3, [uuid]) => metadata.history[i - 2] = hex(uuid)?,
+                    (_, other) => return missing(format!("restore-md with uuid {other:?}")),
                 }
             }
         }
-        (["history-uuids"], Some(body)) => {
-            for (i, item) in body.iter().enumerate().take(32) {
-                metadata.history[i] = hex(item.words.first().map_or("", String::as_str))?;
+        "history-uuids" => {
+            for (i, item) in items().enumerate().take(metadata.history.len()) {
+                metadata.history[i] = hex(item.first().unwrap_or(&""))?;
             }
         }
-        ([section], Some(body)) if section.starts_with("peer[") => {
-            let id = index(section).filter(|id| *id < NODE_IDS);
+        "bm" if body.is_empty() => {}
+        _ if section.starts_with("bitmap[") && body.is_empty() => {}
+        _ => {
+            let id = index(section).filter(|id| section.starts_with("peer[") && *id < NODE_IDS);
             let Some(id) = id else {
                 return missing(format!("restore-md with {section}"));
             };
-            for item in body {
-                match item
-                    .words
-                    .iter()
-                    .map(String::as_str)
-                    .collect::<Vec<_>>()
-                    .as_slice()
-                {
+            for item in items() {
+                match item.as_slice() {
                     ["bitmap-uuid", uuid] => metadata.peer_mut(id).bitmap_uuid = hex(uuid)?,
                     ["flags", flags] => metadata.peer_mut(id).flags = hex(flags)? as u32,
                     ["bitmap-index" | "bitmap-dagtag", _] => {}
@@ -424,12 +436,6 @@ fn restore_field(
                 }
             }
         }
-        ([section], Some(body)) if *section == "bm" || section.starts_with("bitmap[") => {
-            if !body.is_empty() {
-                return missing("restore-md with bitmap content");
-            }
-        }
-        (other, _) => return fail(10, format!("parse error at {other:?}\n")),
     }
     Ok(())
 }

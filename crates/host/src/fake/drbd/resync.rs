@@ -6,7 +6,6 @@ use super::compare::Basis;
 use super::metadata::JUST_CREATED;
 use super::{Disk, PeerRef, Repl};
 use crate::fake::content::Ranges;
-use crate::fake::machine::set;
 use crate::fake::world::{Timer, World};
 
 const TICK: Duration = Duration::from_millis(100);
@@ -322,22 +321,4 @@ pub(super) fn resume_paused(world: &mut World, node: &str, name: &str, number: u
     }
     super::link::negotiate(world, &me, &peer, number, super::link::Target::MayBeInUse);
     resume_paused(world, node, name, number);
-}
-
-impl crate::fake::machine::Machine {
-    /// The non-zero blocks of a part of a device.
-    pub(crate) fn range(
-        &self,
-        dev: &crate::fake::machine::Dev,
-        start: u64,
-        end: u64,
-    ) -> Result<crate::fake::content::Blocks, crate::fake::machine::IoFault> {
-        let mut part = self.blocks(dev)?.split_off(&start);
-        part.split_off(&end);
-        let mut found = crate::fake::content::Blocks::new();
-        for (block, content) in part {
-            set(&mut found, block, Some(content));
-        }
-        Ok(found)
-    }
 }
