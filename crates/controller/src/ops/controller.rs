@@ -4,8 +4,10 @@ use linstor_api::code;
 use linstor_api::controller::{ControllerVersion, REST_API_VERSION};
 use linstor_api::properties::{Properties, PropertiesModify};
 use linstor_api::reply::Reply;
+use linstor_model::Draft;
 use linstor_model::row::Controller;
 
+use super::Facts;
 use super::property::{self, Owner};
 use super::reply::Context;
 use crate::cluster::Cluster;
@@ -37,14 +39,28 @@ fn context(mask: i64) -> Context {
     Context::new(code::MASK_CTRL_CONF | mask, "Controller")
 }
 
+/// What the cluster says of quorum and tie breakers counts for every definition that says nothing itself.
+fn follow(draft: &mut Draft, facts: &Facts, change: &PropertiesModify) -> Vec<Reply> {
+    if !super::concerns_helpers(change) {
+        return Vec::new();
+    }
+    let names: Vec<_> = draft.definitions.keys().cloned().collect();
+    let all = names
+        .iter()
+        .flat_map(|name| super::helpers_after_change(draft, facts, name));
+    all.collect()
+}
+
 /// Changes properties.
 pub async fn modify(cluster: &Cluster, change: PropertiesModify) -> Vec<Reply> {
     let work = async {
+        let facts = Facts::gather(cluster);
         let committed = cluster.commit(move |draft| {
             let mut row = Controller::clone(&draft.controller);
             let mut replies = Vec::new();
             if property::apply(Owner::Controller, &mut row.props, &change, &mut replies)? {
                 draft.put_controller(row);
+                replies.append(&mut follow(draft, &facts, &change));
             }
             if replies.is_empty() {
                 replies.push(Reply::new(code::MODIFIED, "Nothing was to be changed."));
@@ -60,6 +76,7 @@ pub async fn modify(cluster: &Cluster, change: PropertiesModify) -> Vec<Reply> {
 pub async fn delete_property(cluster: &Cluster, key: String) -> Vec<Reply> {
     let key = key.trim_matches('/').to_owned();
     let work = async {
+        let facts = Facts::gather(cluster);
         let committed = cluster.commit(move |draft| {
             let mut row = Controller::clone(&draft.controller);
             if !row.props.contains_key(&key) {
@@ -73,6 +90,7 @@ pub async fn delete_property(cluster: &Cluster, key: String) -> Vec<Reply> {
             let mut replies = Vec::new();
             property::apply(Owner::Controller, &mut row.props, &change, &mut replies)?;
             draft.put_controller(row);
+            replies.append(&mut follow(draft, &facts, &change));
             Ok(replies)
         });
         Ok(committed.await?.value)

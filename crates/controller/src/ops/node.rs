@@ -7,8 +7,9 @@ use linstor_api::kind::{ConnectionStatus, NodeType};
 use linstor_api::node::{Node as Json, NodeModify};
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
-use linstor_model::model::{DEFAULT_DISKLESS_POOL, RowKey};
-use linstor_model::name::{NodeName, PoolName};
+use linstor_model::model::DEFAULT_DISKLESS_POOL;
+use linstor_model::name::{NodeName, PoolName, ResourceName};
+use linstor_model::observed::NodeStatus;
 use linstor_model::row::{Node, Pool, PoolDefinition, Props};
 use linstor_model::{Draft, Model, Observed, phase};
 use tokio::time::Instant;
@@ -25,6 +26,9 @@ use crate::cluster::Cluster;
 /// How long the creator of a node waits for the first attempt to connect to it. Short, because a node whose address
 /// leads nowhere must not hold up its creator; the attempts go on.
 const FIRST_CONNECT: Duration = Duration::from_millis(1500);
+
+/// How long a node's row may outlive its last resource before the answer says that it does.
+const NODE_ROW_GONE: Duration = Duration::from_secs(5);
 
 fn words(name: impl std::fmt::Display) -> String {
     format!("node '{name}'")
@@ -340,10 +344,18 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
             };
             cluster.wait_until(resource, deadline, look).await;
         }
-        if resources
-            .iter()
-            .all(|resource| cluster.model().resource(resource, &name).is_none())
-        {
+        // The node itself goes in a commit of its own, right after its last resource.
+        let gone = |_: Option<&NodeStatus>| {
+            let model = cluster.model();
+            model
+                .node(&name)
+                .is_none_or(|node| node.uuid != uuid)
+                .then_some(())
+        };
+        let left = model_has_any(cluster, &resources, &name);
+        let grace = if left { Duration::ZERO } else { NODE_ROW_GONE };
+        let gone = cluster.wait_node(&name, Instant::now() + grace, gone).await;
+        if gone.is_some() {
             replies.push(deleted(&words(&shown), uuid));
         } else if cluster.observed().is_online(&name) {
             replies.push(super::still_working(&words(&shown)));
@@ -355,11 +367,18 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
     context.run(work).await
 }
 
+fn model_has_any(cluster: &Cluster, names: &[ResourceName], node: &NodeName) -> bool {
+    let model = cluster.model();
+    names
+        .iter()
+        .any(|name| model.resource(name, node).is_some())
+}
+
 struct Marked {
     uuid: Uuid,
     shown: NodeName,
     gone: bool,
-    resources: Vec<linstor_model::name::ResourceName>,
+    resources: Vec<ResourceName>,
 }
 
 fn mark(
@@ -432,7 +451,6 @@ pub async fn lost(cluster: &Cluster, name: String) -> Vec<Reply> {
                 phase::remove_replica(draft, resource, &name);
             }
             phase::remove_node(draft, &name);
-            draft.remove(&RowKey::Node(name.clone()));
             for resource in &resources {
                 replies.append(&mut super::helpers_after_change(draft, &facts, resource));
             }

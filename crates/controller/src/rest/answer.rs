@@ -1,6 +1,8 @@
 //! Answers: replies with the status that follows from them, and JSON values (spec core 9.3).
 
-use axum::body::Body;
+use std::convert::Infallible;
+
+use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use linstor_api::code;
@@ -98,9 +100,30 @@ fn json_with<T: Serialize>(status: StatusCode, value: &T) -> Response {
     json_text(status, text)
 }
 
+/// Longer texts leave in pieces, so that compressing one does not hold up everything else on its thread.
+const PIECE_BYTES: usize = 64 * 1024;
+
+fn body(text: Vec<u8>) -> Body {
+    let mut rest = Bytes::from(text);
+    if rest.len() <= PIECE_BYTES {
+        return Body::from(rest);
+    }
+    let pieces = std::iter::from_fn(move || {
+        let size = rest.len().min(PIECE_BYTES);
+        (size > 0).then(|| Ok::<_, Infallible>(rest.split_to(size)))
+    });
+    Body::from_stream(futures::stream::iter(pieces))
+}
+
+/// The text that a list of any length makes, off the threads that serve requests.
+pub async fn made_aside(make: impl FnOnce() -> Vec<u8> + Send + 'static) -> Response {
+    let text = tokio::task::spawn_blocking(make).await;
+    json_text(StatusCode::OK, text.expect("lists are made without panics"))
+}
+
 /// A text that is JSON already.
 pub fn json_text(status: StatusCode, text: Vec<u8>) -> Response {
-    let mut response = Response::new(Body::from(text));
+    let mut response = Response::new(body(text));
     *response.status_mut() = status;
     let kind = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);

@@ -34,6 +34,7 @@ use axum::response::Response;
 use linstor_api::code;
 use linstor_api::reply::Reply;
 use tower::ServiceExt as _;
+use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
 use crate::cluster::Cluster;
@@ -70,7 +71,7 @@ pub fn router(cluster: Cluster) -> Router {
     Router::new()
         .fallback_service(inner)
         .layer(middleware::from_fn_with_state(cluster, edge::guard))
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(middleware::from_fn(edge::cross_origin))
 }
 

@@ -2,12 +2,11 @@
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{delete, get};
 use linstor_api::resource_definition::{ResourceDefinitionCreate, ResourceDefinitionModify};
 
-use super::answer::{Answer, json_text, value};
+use super::answer::{Answer, made_aside, value};
 use super::request::{Body, Params, SyncBody};
 use crate::cluster::Cluster;
 use crate::ops::filter::{Names, PropFilter};
@@ -37,8 +36,8 @@ async fn list(State(cluster): State<Cluster>, params: Params) -> Response {
     let with_volumes = params.is_on("with_volume_definitions");
     let page = params.page();
     let part = (page.offset, page.limit);
-    let text = resource_definition::list(&cluster, &names, &props, with_volumes, part);
-    json_text(StatusCode::OK, text)
+    made_aside(move || resource_definition::list(&cluster, &names, &props, with_volumes, part))
+        .await
 }
 
 async fn one(State(cluster): State<Cluster>, Path(name): Path<String>) -> Response {

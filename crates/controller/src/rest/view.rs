@@ -2,11 +2,10 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::get;
 
-use super::answer::json_text;
+use super::answer::made_aside;
 use super::request::Params;
 use crate::cluster::Cluster;
 use crate::ops::filter::{Names, PropFilter};
@@ -25,6 +24,5 @@ async fn resources(State(cluster): State<Cluster>, params: Params) -> Response {
         props: PropFilter::new(params.all("props")),
     };
     let page = params.page();
-    let text = view::all(&cluster, &filter, (page.offset, page.limit));
-    json_text(StatusCode::OK, text)
+    made_aside(move || view::all(&cluster, &filter, (page.offset, page.limit))).await
 }

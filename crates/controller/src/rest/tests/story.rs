@@ -730,3 +730,92 @@ async fn sizes() {
         .check("POST", path, "", 404, &["FAIL_NOT_FOUND_RSC_GRP"])
         .await;
 }
+
+/// Two that spawn at once cannot have the same space.
+#[tokio::test(start_paused = true)]
+async fn space_is_given_out_once() {
+    let world = World::with_nodes(2).await;
+    let pool = r#"{"storage_pool_name":"thick","provider_kind":"LVM","props":{"StorDriver/StorPoolName":"vg"}}"#;
+    for node in ["n1", "n2"] {
+        let path = format!("/v1/nodes/{node}/storage-pools");
+        assert_eq!(world.call("POST", &path, pool).await.status, 201);
+    }
+    let group = r#"{"name":"rg","select_filter":{"place_count":2,"storage_pool":"thick"}}"#;
+    world
+        .check("POST", "/v1/resource-groups", group, 201, &["CREATED"])
+        .await;
+    let spawn = |name: &str| {
+        format!(r#"{{"resource_definition_name":"{name}","volume_sizes":[62914560]}}"#)
+    };
+    let (first, second) = (spawn("one"), spawn("two"));
+    let path = "/v1/resource-groups/rg/spawn";
+    let (first, second) = tokio::join!(
+        world.call("POST", path, &first),
+        world.call("POST", path, &second)
+    );
+    let mut statuses = [first.status.as_u16(), second.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [201, 500]);
+    assert_eq!(
+        world
+            .get("/v1/view/resources")
+            .await
+            .as_array()
+            .unwrap()
+            .len(),
+        2
+    );
+    assert_eq!(
+        world
+            .get("/v1/resource-definitions")
+            .await
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+}
+
+/// A node with resources goes with all of them.
+#[tokio::test(start_paused = true)]
+async fn a_node_goes_with_its_resources() {
+    let world = spawned(3).await;
+    let answer = world.call("DELETE", "/v1/nodes/n1", "").await;
+    assert_eq!(answer.status, 200, "{:#}", answer.json());
+    assert_eq!(answer.names(), ["DELETED", "DELETED"]);
+    world
+        .check("GET", "/v1/nodes/n1", "", 404, &["FAIL_NOT_FOUND_NODE"])
+        .await;
+    assert_eq!(
+        world.get("/v1/view/resources?nodes=n1").await,
+        serde_json::json!([])
+    );
+    assert_eq!(
+        world.get("/v1/view/storage-pools?nodes=n1").await,
+        serde_json::json!([])
+    );
+}
+
+/// A tie breaker that was switched off for the cluster goes, and comes back when it is switched on.
+#[tokio::test(start_paused = true)]
+async fn the_cluster_says_whether_ties_are_broken() {
+    let world = spawned(3).await;
+    let count = async || {
+        world
+            .get("/v1/resource-definitions/res/resources")
+            .await
+            .as_array()
+            .unwrap()
+            .len()
+    };
+    assert_eq!(count().await, 3);
+    for (value, expected) in [("false", 2), ("true", 3)] {
+        let body = format!(
+            r#"{{"override_props":{{"DrbdOptions/auto-add-quorum-tiebreaker":"{value}"}}}}"#
+        );
+        let answer = world.call("POST", "/v1/controller/properties", &body).await;
+        assert_eq!(answer.status, 201, "{:#}", answer.json());
+        tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+        assert_eq!(count().await, expected);
+    }
+}
