@@ -300,7 +300,12 @@ impl Draft {
             }
         }
         for (pool, kib) in entries {
-            let used: &mut PoolUse = self.model.pool_use.entry((node.clone(), pool)).or_default();
+            // Names as the pool's row has them: placement walks both maps in step and knows a clone by its address.
+            let key = match self.model.pools.get_key_value(&(node.clone(), pool.clone())) {
+                Some((key, _)) => key.clone(),
+                None => (node.clone(), pool),
+            };
+            let used: &mut PoolUse = self.model.pool_use.entry(key).or_default();
             if put {
                 used.volumes += 1;
                 used.reserved_kib = used.reserved_kib.saturating_add(kib);

@@ -31,8 +31,16 @@ fn shown(given: &str) -> String {
 }
 
 fn compare(a: &str, b: &str) -> Ordering {
-    let left = a.bytes().map(|b| b.to_ascii_uppercase());
-    left.cmp(b.bytes().map(|b| b.to_ascii_uppercase()))
+    // Bytes are mostly the same in the same case: only where they differ is their case looked at.
+    for (left, right) in a.bytes().zip(b.bytes()) {
+        if left != right {
+            let order = left.to_ascii_uppercase().cmp(&right.to_ascii_uppercase());
+            if order.is_ne() {
+                return order;
+            }
+        }
+    }
+    a.len().cmp(&b.len())
 }
 
 macro_rules! names {
@@ -71,7 +79,7 @@ macro_rules! names {
 
         impl PartialEq for $name {
             fn eq(&self, other: &Self) -> bool {
-                self.0.eq_ignore_ascii_case(&other.0)
+                Arc::ptr_eq(&self.0, &other.0) || self.0.eq_ignore_ascii_case(&other.0)
             }
         }
 
@@ -85,6 +93,10 @@ macro_rules! names {
 
         impl Ord for $name {
             fn cmp(&self, other: &Self) -> Ordering {
+                // A clone is known by its address; to look at the text would cost a cache miss.
+                if Arc::ptr_eq(&self.0, &other.0) {
+                    return Ordering::Equal;
+                }
                 compare(&self.0, &other.0)
             }
         }

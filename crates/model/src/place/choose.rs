@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use linstor_api::kind::{DrbdKind, ProviderKind};
 
-use super::filter::{DifferentRule, Rules, may_mix, mixes_extents};
+use super::filter::{DifferentRule, Rules, may_mix};
 use super::score::Candidate;
 use super::{Chosen, Want};
 
@@ -30,24 +30,21 @@ pub(crate) enum Outcome {
 
 /// Finds the best set of `wanted` candidates.
 pub(crate) fn search(rules: &Rules<'_>, candidates: &[Candidate<'_>], wanted: usize) -> Outcome {
+    let kinds = Kinds::new(rules, candidates);
     let mut best: Option<(f64, Vec<&Candidate<'_>>)> = None;
     let mut steps = 0;
-    for part in parts(rules, candidates, wanted) {
+    for part in parts(rules, reduced(candidates, &kinds), wanted) {
         if part.len() < wanted {
             continue;
         }
-        let mut search = Search::new(rules, part, wanted, steps);
+        let mut search = Search::new(rules, part, &kinds, wanted, steps);
         search.best = best.as_ref().map(|(score, _)| *score);
         search.run(0, 0.0);
         steps = search.steps;
         if let Some(set) = search.found.take() {
             let score = search.best.unwrap_or(f64::NEG_INFINITY);
-            best = Some((
-                score,
-                set.iter()
-                    .map(|index| search.items[*index].candidate)
-                    .collect(),
-            ));
+            let set = set.iter().map(|index| search.items[*index].candidate);
+            best = Some((score, set.collect()));
         }
         if steps >= STEPS_MAX {
             break;
@@ -70,11 +67,35 @@ pub(crate) fn search(rules: &Rules<'_>, candidates: &[Candidate<'_>], wanted: us
     Outcome::Found(chosen.collect())
 }
 
+/// Of pools of one node that are the same to all rules only the best one.
+fn reduced<'c, 'a>(candidates: &'c [Candidate<'a>], kinds: &Kinds) -> Vec<&'c Candidate<'a>> {
+    let mut kept: Vec<&Candidate<'a>> = Vec::new();
+    let mut node_start = 0;
+    for candidate in candidates {
+        if kept
+            .last()
+            .is_none_or(|last| !std::ptr::eq(last.node, candidate.node))
+        {
+            node_start = kept.len();
+        }
+        let twin = kept[node_start..].iter_mut().find(|other| {
+            kinds.of(other) == kinds.of(candidate)
+                && other.pool.shared_name == candidate.pool.shared_name
+        });
+        match twin {
+            Some(twin) if candidate.score > twin.score => *twin = candidate,
+            Some(_) => {}
+            None => kept.push(candidate),
+        }
+    }
+    kept
+}
+
 /// Groups of candidates that agree in everything that all replicas must have in common: the values that are to be the
 /// same, and the kind of DRBD. A set never reaches over two groups.
 fn parts<'c, 'a>(
     rules: &Rules<'a>,
-    candidates: &'c [Candidate<'a>],
+    candidates: Vec<&'c Candidate<'a>>,
     wanted: usize,
 ) -> Vec<Vec<&'c Candidate<'a>>> {
     let mut parts: BTreeMap<(Option<DrbdKind>, Vec<&str>), Vec<&Candidate<'a>>> = BTreeMap::new();
@@ -94,12 +115,12 @@ fn parts<'c, 'a>(
         parts.entry((drbd, values)).or_default().push(candidate);
     }
     // The most promising group first, so that others end early; among equals, names decide.
-    let mut parts: Vec<_> = parts
+    let mut parts: Vec<(f64, Vec<&Candidate<'a>>)> = parts
         .into_values()
         .map(|part| {
             let mut scores: Vec<f64> = part.iter().map(|candidate| candidate.score).collect();
-            scores.sort_by(|a, b| b.total_cmp(a));
-            (scores.iter().take(wanted).sum::<f64>(), part)
+            scores.sort_unstable_by(|a, b| b.total_cmp(a));
+            (scores.iter().take(wanted).sum(), part)
         })
         .collect();
     parts.sort_by(|a, b| {
@@ -194,10 +215,10 @@ impl<'c, 'a> Search<'c, 'a> {
     fn new(
         rules: &Rules<'a>,
         candidates: Vec<&'c Candidate<'a>>,
+        kinds: &Kinds,
         wanted: usize,
         steps: u32,
     ) -> Self {
-        let kinds = Kinds::new(rules, &candidates);
         let mut tallies: Vec<Tally> = Vec::new();
         let mut names: Vec<HashMap<&str, usize>> = Vec::new();
         for rule in &rules.different {
@@ -205,7 +226,7 @@ impl<'c, 'a> Search<'c, 'a> {
             tallies.push(tally);
             names.push(values);
         }
-        let items = items(rules, candidates, &kinds, &mut names);
+        let items = items(rules, candidates, kinds, &mut names);
         for (tally, names) in tallies.iter_mut().zip(&names) {
             tally.counts.resize(names.len(), 0);
         }
@@ -225,7 +246,7 @@ impl<'c, 'a> Search<'c, 'a> {
         Search {
             sums,
             wanted,
-            compatible: kinds.compatible,
+            compatible: kinds.compatible.clone(),
             set: Vec::with_capacity(wanted),
             kinds: vec![0],
             nodes: vec![false; nodes],
@@ -357,51 +378,58 @@ fn tally<'a>(rule: &DifferentRule<'a>) -> (Tally, HashMap<&'a str, usize>) {
     (tally, names)
 }
 
+/// How many kinds of pools there are, each with and without a DRBD that copes with pools that round differently.
+const KINDS: usize = ProviderKind::ALL.len() * 2;
+
 /// Kinds of pools, told apart only where mixing tells them apart.
 struct Kinds {
-    index: HashMap<(ProviderKind, bool), usize>,
+    index: [usize; KINDS],
+    /// Per kind the kinds that go with it, as bits.
     compatible: Vec<u64>,
 }
 
 impl Kinds {
-    fn new(rules: &Rules<'_>, candidates: &[&Candidate<'_>]) -> Self {
-        let mut known: Vec<(ProviderKind, bool)> = candidates.iter().map(|c| kind_of(c)).collect();
-        known.sort_unstable();
-        known.dedup();
-        let mix = |a: (ProviderKind, bool), b: (ProviderKind, bool)| {
-            // Only whether the version is recent enough counts, so that any such version stands for it.
-            let version = |recent: bool| recent.then_some("9.2.7");
-            may_mix(
-                (a.0, version(a.1)),
-                (b.0, version(b.1)),
-                rules.mixing_allowed,
-            )
-        };
+    fn new(rules: &Rules<'_>, candidates: &[Candidate<'_>]) -> Self {
+        let mut present = [false; KINDS];
+        for candidate in candidates {
+            present[slot(candidate.pool.kind, candidate.mixes)] = true;
+        }
+        let known: Vec<(ProviderKind, bool)> = ProviderKind::ALL
+            .iter()
+            .flat_map(|kind| [(*kind, false), (*kind, true)])
+            .filter(|(kind, mixes)| present[slot(*kind, *mixes)])
+            .collect();
         let rows: Vec<u64> = known
             .iter()
             .map(|a| {
                 let bits = known.iter().enumerate();
-                bits.fold(0, |row, (bit, b)| row | u64::from(mix(*a, *b)) << bit)
+                bits.fold(0, |row, (bit, b)| {
+                    row | u64::from(may_mix(*a, *b, rules.mixing_allowed)) << bit
+                })
             })
             .collect();
         // Kinds that mix with each other and with the same others are one kind to the search.
-        let index = known.iter().enumerate().map(|(at, kind)| {
+        let mut index = [0; KINDS];
+        for (at, (kind, mixes)) in known.iter().enumerate() {
             let same = |other: &usize| rows[*other] == rows[at] && rows[at] & 1 << other != 0;
-            (*kind, (0..at).find(same).unwrap_or(at))
-        });
+            index[slot(*kind, *mixes)] = (0..at).find(same).unwrap_or(at);
+        }
         Kinds {
-            index: index.collect(),
+            index,
             compatible: rows,
         }
     }
+
+    fn of(&self, candidate: &Candidate<'_>) -> usize {
+        self.index[slot(candidate.pool.kind, candidate.mixes)]
+    }
 }
 
-fn kind_of(candidate: &Candidate<'_>) -> (ProviderKind, bool) {
-    let recent = candidate.drbd_version.is_some_and(mixes_extents);
-    (candidate.pool.kind, recent)
+fn slot(kind: ProviderKind, mixes: bool) -> usize {
+    kind as usize * 2 + usize::from(mixes)
 }
 
-/// Candidates as the search wants them: best first, of each node only what may make a difference, with their classes.
+/// Candidates as the search wants them: best first, with their classes.
 fn items<'c, 'a>(
     rules: &Rules<'a>,
     candidates: Vec<&'c Candidate<'a>>,
@@ -414,25 +442,13 @@ fn items<'c, 'a>(
     for candidate in candidates {
         let new_node = items
             .last()
-            .is_none_or(|last| last.candidate.node.name != candidate.node.name);
+            .is_none_or(|last| !std::ptr::eq(last.candidate.node, candidate.node));
         node += usize::from(new_node && !items.is_empty());
-        let kind = kinds.index[&kind_of(candidate)];
+        let kind = kinds.of(candidate);
         let shared = candidate.pool.shared_name.as_deref().map(|name| {
             let next = shared_names.len();
             *shared_names.entry(name).or_insert(next)
         });
-        // Two pools of one node that are the same to all rules: only the better one matters.
-        let twin = items
-            .iter_mut()
-            .rev()
-            .take_while(|item| item.node == node)
-            .find(|item| item.kind == kind && item.shared == shared);
-        if let Some(twin) = twin {
-            if candidate.score > twin.candidate.score {
-                twin.candidate = candidate;
-            }
-            continue;
-        }
         let values = if new_node {
             values_of(rules, candidate, names)
         } else {

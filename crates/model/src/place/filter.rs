@@ -369,9 +369,10 @@ impl<'a> Rules<'a> {
         if self.deployed.kinds.is_empty() {
             return None;
         }
-        let (_, version) = super::drbd_of(self.model, self.observed, &node.name);
+        let version = super::drbd_of(self.model, self.observed, &node.name).1;
+        let copes = version.is_some_and(mixes_extents);
         let other = self.deployed.kinds.iter().find(|(kind, other)| {
-            !may_mix((pool.kind, version), (*kind, *other), self.mixing_allowed)
+            !may_mix((pool.kind, copes), (*kind, *other), self.mixing_allowed)
         })?;
         Some(Miss::Mixing(pool.kind, other.0))
     }
@@ -642,10 +643,11 @@ fn parse_min_thin_free(text: Option<&str>) -> MinThinFree {
     }
 }
 
-/// Whether pools of two kinds can hold replicas of one resource (spec core 4.4 and 2.4 rule 5).
+/// Whether pools of two kinds can hold replicas of one resource (spec core 4.4 and 2.4 rule 5). With each kind comes
+/// whether the node's DRBD [copes](mixes_extents) with pools that round sizes differently.
 pub(crate) fn may_mix(
-    (a, a_drbd): (ProviderKind, Option<&str>),
-    (b, b_drbd): (ProviderKind, Option<&str>),
+    (a, a_copes): (ProviderKind, bool),
+    (b, b_copes): (ProviderKind, bool),
     allowed: bool,
 ) -> bool {
     use ProviderKind::*;
@@ -664,8 +666,7 @@ pub(crate) fn may_mix(
     if low == high || high == 8 || (low <= 2 && high == 3) {
         return true;
     }
-    let recent = |version: Option<&str>| version.is_some_and(mixes_extents);
-    high <= 2 && allowed && recent(a_drbd) && recent(b_drbd)
+    high <= 2 && allowed && a_copes && b_copes
 }
 
 /// Whether this DRBD replicates well between pools that round sizes differently.

@@ -376,8 +376,12 @@ pub(crate) fn drbd_of<'a>(
 pub fn version_numbers(version: &str) -> [u32; 3] {
     let mut numbers = [0; 3];
     for (slot, part) in numbers.iter_mut().zip(version.split('.')) {
-        let digits: String = part.chars().take_while(char::is_ascii_digit).collect();
-        *slot = digits.parse().unwrap_or(0);
+        let digits = part.bytes().take_while(u8::is_ascii_digit);
+        *slot = digits.fold(0_u32, |number, digit| {
+            number
+                .saturating_mul(10)
+                .saturating_add(u32::from(digit - b'0'))
+        });
     }
     numbers
 }
@@ -397,8 +401,8 @@ pub(crate) struct Deployed<'a> {
     pub(crate) leaving_nodes: Vec<NodeName>,
     /// Shared space that is in use by replicas.
     pub(crate) shared: BTreeSet<&'a str>,
-    /// Kinds of pools in use, each with the DRBD version of its node.
-    pub(crate) kinds: Vec<(ProviderKind, Option<&'a str>)>,
+    /// Kinds of pools in use, each with whether its node's DRBD copes with pools that round sizes differently.
+    pub(crate) kinds: Vec<(ProviderKind, bool)>,
     /// Kind of the DRBD that connects them.
     pub(crate) drbd: Option<DrbdKind>,
 }
@@ -439,12 +443,13 @@ impl<'a> Deployed<'a> {
         node: &'a Node,
     ) {
         let (drbd, version) = drbd_of(model, observed, &node.name);
+        let copes = version.is_some_and(filter::mixes_extents);
         let mut counts = !skips_disk(replica);
         for volume in replica.volumes.values() {
             let Some(pool) = model.pools.get(&(node.name.clone(), volume.pool.clone())) else {
                 continue;
             };
-            self.kinds.push((pool.kind, version));
+            self.kinds.push((pool.kind, copes));
             if let Some(shared) = &pool.shared_name {
                 counts &= self.shared.insert(shared);
             }

@@ -13,7 +13,7 @@ use linstor_api::prop;
 use crate::row::{Node, Pool, Props};
 use crate::space::Space;
 
-use super::filter::{Misses, Rules};
+use super::filter::{Misses, Rules, mixes_extents};
 
 /// A pool that passed the filter.
 #[derive(Debug, Clone)]
@@ -22,8 +22,8 @@ pub(crate) struct Candidate<'a> {
     pub(crate) pool: &'a Pool,
     /// Kind of DRBD on the node.
     pub(crate) drbd: Option<DrbdKind>,
-    /// Version of DRBD on the node.
-    pub(crate) drbd_version: Option<&'a str>,
+    /// The node's DRBD copes with pools that round sizes differently.
+    pub(crate) mixes: bool,
     pub(crate) space: Space,
     resources: usize,
     pub(crate) score: f64,
@@ -86,7 +86,7 @@ fn passed<'a>(rules: &Rules<'a>) -> Vec<Candidate<'a>> {
                     node,
                     pool,
                     drbd: drbd.map(|drbd| drbd.kind),
-                    drbd_version: drbd.map(|drbd| drbd.version.as_str()),
+                    mixes: drbd.is_some_and(|drbd| mixes_extents(&drbd.version)),
                     space: Space::default(),
                     resources: resources.seek(&key.0).map_or(0, |names| names.len()),
                     score: 0.0,

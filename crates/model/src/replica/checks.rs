@@ -10,7 +10,11 @@ use linstor_api::reply::Reply;
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
 use crate::observed::Observed;
-use crate::place::{DRBD84_REPLICAS_MAX, drbd_of, filter::may_mix, info_of};
+use crate::place::{
+    DRBD84_REPLICAS_MAX, drbd_of,
+    filter::{may_mix, mixes_extents},
+    info_of,
+};
 use crate::props::{Purpose, Scope, effective, is_true};
 use crate::row::{Definition, DiskKind, Node, Pool, Resource};
 use crate::{sizing, space};
@@ -286,19 +290,23 @@ fn mixing(
     let scope = Scope::definition(definition);
     let key = prop::ALLOW_MIXING_STOR_POOL_DRIVER;
     let allowed = effective(model, Purpose::Policy, &scope, key).is_some_and(is_true);
-    let version = drbd_of(model, observed, &node.name).1;
+    let copes = drbd_of(model, observed, &node.name)
+        .1
+        .is_some_and(mixes_extents);
     let others = model
         .replicas_of(&definition.name)
         .filter(|other| other.node != node.name && !other.phase.is_deleting() && is_diskful(other));
     for other in others {
-        let other_version = drbd_of(model, observed, &other.node).1;
+        let theirs_copes = drbd_of(model, observed, &other.node)
+            .1
+            .is_some_and(mixes_extents);
         for (number, pool) in pools {
             let volume = other.volumes.get(number);
             let Some(theirs) = volume.and_then(|volume| model.pool(&other.node, &volume.pool))
             else {
                 continue;
             };
-            if may_mix((pool.kind, version), (theirs.kind, other_version), allowed) {
+            if may_mix((pool.kind, copes), (theirs.kind, theirs_copes), allowed) {
                 continue;
             }
             let text = format!(
