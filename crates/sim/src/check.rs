@@ -1,0 +1,352 @@
+//! What must be true: always, and once everything is mended and at rest.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use linstor_controller::Cluster;
+use linstor_host::fake::DrbdKind;
+use linstor_model::model::RowKey;
+use linstor_model::row::{Resource, Since};
+use linstor_model::{Model, project};
+use linstor_store::Loaded;
+
+use crate::cluster::{Sim, VOLUME_GROUP};
+
+/// Where the satellites keep their specs.
+const SPECS: &str = "/var/lib/linstor/satellite/resources/";
+/// Where the satellites write what drbdadm reads.
+const RES_FILES: &str = "/var/lib/linstor.d/";
+
+/// The rows of a model as a store holds them.
+fn rows_of(model: &Model) -> BTreeMap<(String, String), String> {
+    let mut keys = vec![RowKey::Controller];
+    keys.extend(model.nodes.keys().cloned().map(RowKey::Node));
+    keys.extend(
+        model
+            .pool_definitions
+            .keys()
+            .cloned()
+            .map(RowKey::PoolDefinition),
+    );
+    keys.extend(
+        model
+            .pools
+            .keys()
+            .cloned()
+            .map(|(node, pool)| RowKey::Pool(node, pool)),
+    );
+    keys.extend(model.groups.keys().cloned().map(RowKey::Group));
+    keys.extend(model.definitions.keys().cloned().map(RowKey::Definition));
+    keys.extend(
+        model
+            .resources
+            .keys()
+            .cloned()
+            .map(|(name, node)| RowKey::Resource(name, node)),
+    );
+    keys.extend(
+        model
+            .key_value_stores
+            .keys()
+            .cloned()
+            .map(RowKey::KeyValueStore),
+    );
+    keys.iter()
+        .filter_map(|key| Some(((key.kind().to_owned(), key.key()), model.row_json(key)?)))
+        .collect()
+}
+
+/// What a controller had published is in the store: the same if nothing came after it, and never newer.
+pub fn durability(model: &Model, stored: &Loaded) -> Vec<String> {
+    if stored.generation < model.generation {
+        let (published, stored) = (model.generation, stored.generation);
+        return vec![format!(
+            "generation {published} was published, {stored} is stored"
+        )];
+    }
+    if stored.generation > model.generation {
+        return Vec::new();
+    }
+    let stored: BTreeMap<(String, String), String> = stored
+        .rows
+        .iter()
+        .map(|row| ((row.kind.clone(), row.key.clone()), row.json.clone()))
+        .collect();
+    let published = rows_of(model);
+    let keys: BTreeSet<_> = stored.keys().chain(published.keys()).collect();
+    keys.into_iter()
+        .filter(|key| stored.get(*key) != published.get(*key))
+        .map(|key| {
+            let (stored, published) = (stored.get(key), published.get(key));
+            format!("{key:?} is stored as {stored:?} and published as {published:?}")
+        })
+        .collect()
+}
+
+/// Everything that has begun and is not done is a job, and each job that waits says for what.
+pub fn explained(cluster: &Cluster) -> Vec<String> {
+    let (model, jobs) = (cluster.model(), cluster.jobs());
+    let mut wrong = Vec::new();
+    for job in &jobs {
+        if job.waiting_for.iter().any(|wait| wait.reason.is_empty()) {
+            wrong.push(format!("job {} waits without a reason", job.id));
+        }
+    }
+    let has = |name: &str, node: Option<&str>| {
+        jobs.iter().any(|job| {
+            job.obj_refs.get("RscDfn").is_some_and(|of| of == name)
+                && node.is_none_or(|node| job.obj_refs.get("Node").is_some_and(|on| on == node))
+        })
+    };
+    for replica in model.resources.values() {
+        if !replica.phase.is_present() && !has(replica.name.as_str(), Some(replica.node.as_str())) {
+            wrong.push(format!("{} on {} has no job", replica.name, replica.node));
+        }
+    }
+    for definition in model.definitions.values() {
+        let volumes = || definition.volumes.values();
+        let pending = definition.deleting.is_some()
+            || volumes().any(|volume| volume.deleting.is_some() || volume.resize.is_some());
+        if pending && !has(definition.name.as_str(), None) {
+            wrong.push(format!("{} has no job", definition.name));
+        }
+    }
+    wrong
+}
+
+/// Everything that must be true when nothing is broken and nothing is going on. Empty is good.
+pub fn at_rest(sim: &Sim) -> Vec<String> {
+    let Some(cluster) = sim.cluster() else {
+        return vec!["there is no controller".to_owned()];
+    };
+    let (model, observed) = (cluster.model(), cluster.observed());
+    let mut wrong = Vec::new();
+    for job in cluster.jobs() {
+        let waits: Vec<String> = job
+            .waiting_for
+            .iter()
+            .map(|wait| format!("{}: {}", wait.node, wait.reason))
+            .collect();
+        wrong.push(format!(
+            "job {} is left in {}, waiting for {waits:?}",
+            job.id, job.phase
+        ));
+    }
+    for node in model.nodes.values() {
+        if !observed.is_online(&node.name) {
+            let reason = observed
+                .nodes
+                .get(&node.name)
+                .and_then(|node| node.reason.clone());
+            wrong.push(format!("{} is not online: {reason:?}", node.name));
+        }
+    }
+    wrong.extend(explained(&cluster));
+    wrong.extend(durability(&model, &sim.store.contents()));
+    if sim.store.contents().generation != model.generation {
+        wrong.push("the store is newer than the model".to_owned());
+    }
+    wrong.extend(numbers(&model));
+    for replica in model.resources.values() {
+        wrong.extend(replica_at_rest(sim, &cluster, &model, replica));
+    }
+    for node in sim.nodes() {
+        wrong.extend(leftovers(sim, &model, &node));
+    }
+    for definition in model.definitions.values() {
+        wrong.extend(sim.fake.broken_promises(definition.name.as_str()));
+    }
+    wrong.extend(sim.fake.violations());
+    wrong
+}
+
+/// No minor, port or node id is given out twice.
+fn numbers(model: &Model) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut minors = BTreeSet::new();
+    for definition in model.definitions.values() {
+        for minor in definition
+            .volumes
+            .values()
+            .filter_map(|volume| volume.minor)
+        {
+            if !minors.insert(minor) {
+                wrong.push(format!("minor {minor} is given out twice"));
+            }
+        }
+    }
+    let (mut ports, mut ids) = (BTreeSet::new(), BTreeSet::new());
+    for replica in model.resources.values() {
+        let Some(drbd) = &replica.drbd else { continue };
+        for port in &drbd.ports {
+            if !ports.insert((replica.node.clone(), *port)) {
+                wrong.push(format!(
+                    "port {port} is given out twice on {}",
+                    replica.node
+                ));
+            }
+        }
+        if !ids.insert((replica.name.clone(), drbd.node_id)) {
+            wrong.push(format!(
+                "node id {} is given out twice in {}",
+                drbd.node_id, replica.name
+            ));
+        }
+    }
+    wrong
+}
+
+fn is_diskless(replica: &Resource) -> bool {
+    replica
+        .drbd
+        .as_ref()
+        .is_some_and(|drbd| drbd.disk.is_diskless())
+}
+
+/// A replica that is there is what its node has.
+fn replica_at_rest(sim: &Sim, cluster: &Cluster, model: &Model, replica: &Resource) -> Vec<String> {
+    let (name, node) = (replica.name.as_str(), replica.node.as_str());
+    if !replica.phase.is_present() {
+        return vec![format!("{name} on {node} is still in {:?}", replica.phase)];
+    }
+    let Some(spec) = project::resource_spec(model, &replica.name, &replica.node) else {
+        return vec![format!("{name} on {node} has no spec")];
+    };
+    let mut wrong = Vec::new();
+    let status = cluster
+        .observed()
+        .live(&replica.name, &replica.node)
+        .cloned();
+    for volume in &spec.volumes {
+        let number = volume.number;
+        let about = format!("{name}/{number} on {node}");
+        if let Some(wait) = pending(model, replica, number) {
+            wrong.push(format!("{about} is still changing since {}", wait.at));
+        }
+        let seen = status.iter().flat_map(|status| &status.volumes);
+        let seen = seen.into_iter().find(|seen| seen.number == number);
+        let backing = seen.and_then(|seen| seen.backing_kib);
+        if !is_diskless(replica) && backing.is_none_or(|kib| kib < volume.backing_kib) {
+            let wanted = volume.backing_kib;
+            wrong.push(format!(
+                "{about} should have {wanted} KiB of storage, is told {backing:?}"
+            ));
+        }
+        if replica.drbd.is_some() && !replica.inactive {
+            wrong.extend(drbd_at_rest(sim, model, replica, number, volume.usable_kib));
+        }
+    }
+    wrong
+}
+
+fn pending(model: &Model, replica: &Resource, number: u32) -> Option<Since> {
+    let volume = model.definitions.get(&replica.name)?.volumes.get(&number)?;
+    volume
+        .deleting
+        .or(volume.resize.as_ref().map(|resize| resize.since))
+}
+
+/// DRBD is up, connected with every peer, and has its data and size.
+fn drbd_at_rest(
+    sim: &Sim,
+    model: &Model,
+    replica: &Resource,
+    number: u32,
+    usable_kib: u64,
+) -> Vec<String> {
+    let (name, node) = (replica.name.as_str(), replica.node.as_str());
+    let about = format!("{name}/{number} on {node}");
+    let Some(state) = sim.fake.drbd(node, name, number) else {
+        return vec![format!("{about} is not up in DRBD")];
+    };
+    let mut wrong = Vec::new();
+    let disk = if is_diskless(replica) {
+        "Diskless"
+    } else {
+        "UpToDate"
+    };
+    if state.disk != disk {
+        wrong.push(format!("{about} should be {disk}, is {}", state.disk));
+    }
+    if state.size_kib < usable_kib {
+        wrong.push(format!(
+            "{about} should have {usable_kib} KiB, has {}",
+            state.size_kib
+        ));
+    }
+    let peers = model.replicas_of(&replica.name).filter(|peer| {
+        peer.node != replica.node && !peer.inactive && !(is_diskless(peer) && is_diskless(replica))
+    });
+    for peer in peers {
+        let seen = match sim.shape.drbd {
+            // It does not name its only peer.
+            Some(DrbdKind::V84) => state.peers.values().next(),
+            _ => state.peers.get(peer.node.as_str()),
+        };
+        let disk = if is_diskless(peer) {
+            "Diskless"
+        } else {
+            "UpToDate"
+        };
+        let good = seen.is_some_and(|(connection, _, peer_disk)| {
+            connection == "Connected" && peer_disk == disk
+        });
+        if !good {
+            wrong.push(format!("{about} sees {} as {seen:?}", peer.node));
+        }
+    }
+    wrong
+}
+
+/// A node has nothing that the model does not know.
+fn leftovers(sim: &Sim, model: &Model, node: &str) -> Vec<String> {
+    let here = || {
+        model
+            .resources
+            .values()
+            .filter(|replica| replica.node.as_str() == node)
+    };
+    let up = || here().filter(|replica| replica.drbd.is_some() && !replica.inactive);
+    let mut wrong = Vec::new();
+    let mut compare = |what: &str, found: BTreeSet<String>, wanted: BTreeSet<String>| {
+        if found != wanted {
+            wrong.push(format!(
+                "{node} should have the {what} {wanted:?}, has {found:?}"
+            ));
+        }
+    };
+    let volumes = here()
+        .filter(|replica| !is_diskless(replica))
+        .flat_map(|replica| {
+            let numbers = replica.volumes.keys();
+            numbers
+                .map(|number| format!("{}_{number:05}", replica.name))
+                .collect::<Vec<_>>()
+        });
+    let thin = sim.shape.thin.then(|| "thin".to_owned());
+    let found = sim
+        .fake
+        .logical_volumes(node, VOLUME_GROUP)
+        .into_iter()
+        .collect();
+    compare("logical volumes", found, volumes.chain(thin).collect());
+
+    let names: BTreeSet<String> = up().map(|replica| replica.name.to_string()).collect();
+    let found = sim.fake.drbd_resources(node).into_iter().collect();
+    compare("DRBD resources", found, names.clone());
+
+    let files = sim.fake.files(node);
+    let below = |place: &str, suffix: &str| -> BTreeSet<String> {
+        let paths = files
+            .keys()
+            .filter_map(|path| path.strip_prefix(place)?.strip_suffix(suffix));
+        paths.map(str::to_owned).collect()
+    };
+    let backups = names.iter().map(|name| format!(".backup/{name}"));
+    let wanted = names.iter().cloned().chain(backups).collect();
+    compare("DRBD files", below(RES_FILES, ".res"), wanted);
+    let wanted = here()
+        .map(|replica| replica.name.as_str().to_ascii_uppercase())
+        .collect();
+    compare("specs", below(SPECS, ".json"), wanted);
+    wrong
+}

@@ -1,0 +1,348 @@
+//! The processes of a simulated cluster: one controller, a satellite on each fake machine, and their lives and deaths.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use linstor_api::net_interface::NetInterface;
+use linstor_api::node::Node;
+use linstor_api::reply::Reply;
+use linstor_api::storage_pool::StoragePool;
+use linstor_controller::{Cluster, Controller, Options, ops};
+use linstor_host::fake::{DrbdKind, FakeCluster};
+use linstor_satellite::Satellite;
+use linstor_store::{Loaded, MemoryStore, Store, StoreError, Write};
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use crate::check;
+use crate::env::SimEnv;
+use crate::net::{Dialler, Net};
+use crate::trace::Trace;
+
+/// Name of the pool on every node.
+pub const POOL: &str = "pool";
+/// Its volume group.
+pub const VOLUME_GROUP: &str = "vg0";
+/// Size of the volume group on every node.
+pub const POOL_KIB: u64 = 2 << 20;
+
+/// What the nodes of a cluster are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Shape {
+    /// The DRBD in their kernels; none has volumes without replication.
+    pub drbd: Option<DrbdKind>,
+    /// How many there are.
+    pub nodes: usize,
+    /// Whether the pools are thin.
+    pub thin: bool,
+}
+
+/// A controller's store, which goes with it: what a dead controller still had in flight does not arrive.
+struct Held {
+    store: MemoryStore,
+    alive: Arc<AtomicBool>,
+}
+
+impl Held {
+    fn check(&self, doing: &'static str) -> Result<(), StoreError> {
+        if self.alive.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let reason = "this controller is dead".to_owned();
+        Err(StoreError::Failed { doing, reason })
+    }
+}
+
+#[async_trait]
+impl Store for Held {
+    async fn load(&mut self) -> Result<Loaded, StoreError> {
+        self.check("reading all rows")?;
+        self.store.load().await
+    }
+
+    async fn apply(&mut self, expected: u64, batch: Vec<Write>) -> Result<u64, StoreError> {
+        self.check("writing a batch")?;
+        self.store.apply(expected, batch).await
+    }
+
+    async fn generation(&mut self) -> Result<u64, StoreError> {
+        self.check("reading the generation")?;
+        self.store.generation().await
+    }
+}
+
+/// A controller that runs, and the calls that it is serving.
+struct Running {
+    controller: Controller,
+    alive: Arc<AtomicBool>,
+    calls: Vec<JoinHandle<()>>,
+}
+
+/// A simulated cluster.
+pub struct Sim {
+    /// The machines.
+    pub fake: FakeCluster,
+    /// What outlives the controller.
+    pub store: MemoryStore,
+    /// The wires.
+    pub net: Net,
+    /// What happened.
+    pub trace: Trace,
+    /// What must never happen, and did.
+    pub failures: Vec<String>,
+    /// What the nodes are.
+    pub shape: Shape,
+    env: SimEnv,
+    controller: Option<Running>,
+    satellites: BTreeMap<String, JoinHandle<()>>,
+}
+
+impl Sim {
+    /// Machines with volume groups, and satellites and a controller that know nothing yet.
+    pub async fn new(seed: u64, shape: Shape, trace: Trace) -> Sim {
+        let mut sim = Sim {
+            fake: FakeCluster::new(seed),
+            store: MemoryStore::new(),
+            net: Net::default(),
+            trace,
+            failures: Vec::new(),
+            shape,
+            env: SimEnv::new(seed),
+            controller: None,
+            satellites: BTreeMap::new(),
+        };
+        for node in sim.nodes() {
+            sim.fake.add_host(&node, shape.drbd.unwrap_or(DrbdKind::V9));
+            sim.fake.add_volume_group(&node, VOLUME_GROUP, POOL_KIB);
+            if shape.thin {
+                sim.fake
+                    .add_thin_pool(&node, VOLUME_GROUP, "thin", POOL_KIB / 2);
+            }
+            if shape.drbd.is_none() {
+                sim.fake.uninstall(&node, "module drbd");
+            }
+            sim.start_satellite(&node);
+        }
+        sim.start_controller().await;
+        sim
+    }
+
+    /// Names of the nodes.
+    pub fn nodes(&self) -> Vec<String> {
+        (1..=self.shape.nodes).map(|n| format!("n{n}")).collect()
+    }
+
+    /// The controller's handle, while there is a controller.
+    pub fn cluster(&self) -> Option<Cluster> {
+        Some(self.controller.as_ref()?.controller.cluster.clone())
+    }
+
+    /// Tells the controller of the nodes and their pools; what it said of that which failed.
+    pub async fn register(&mut self) -> Vec<Reply> {
+        let Some(cluster) = self.cluster() else {
+            return Vec::new();
+        };
+        let mut replies = Vec::new();
+        for node in self.nodes() {
+            let address = self.fake.addresses(&node).remove(0);
+            replies.extend(ops::node::create(&cluster, node_request(&node, address)).await);
+            let pool = pool_request(self.shape.thin);
+            replies.extend(ops::storage_pool::create(&cluster, node, pool).await);
+        }
+        replies.retain(Reply::is_error);
+        replies
+    }
+
+    /// Starts the satellite of a machine that runs.
+    pub fn start_satellite(&mut self, node: &str) {
+        let host = Arc::new(self.fake.host(node));
+        let satellite = Satellite::new(host, linstor_satellite::Options::default());
+        let running = satellite.clone();
+        let task = tokio::spawn(async move {
+            // systemd starts it again when it cannot begin.
+            while running.run().await.is_err() {
+                sleep(Duration::from_secs(5)).await;
+            }
+        });
+        self.net.listen(node, Some(satellite));
+        self.satellites.insert(node.to_owned(), task);
+    }
+
+    /// Kills the satellite of a machine, in the middle of whatever it does.
+    pub async fn kill_satellite(&mut self, node: &str) {
+        self.net.listen(node, None);
+        if let Some(task) = self.satellites.remove(node) {
+            task.abort();
+            // Aborted, so there is nothing to be learned from it.
+            let _aborted = task.await;
+        }
+    }
+
+    /// Whether the satellite of a node runs.
+    pub fn has_satellite(&self, node: &str) -> bool {
+        self.satellites.contains_key(node)
+    }
+
+    /// Whether there is a controller.
+    pub fn has_controller(&self) -> bool {
+        self.controller.is_some()
+    }
+
+    /// Starts a controller on the store; tried again until the store lets it.
+    pub async fn start_controller(&mut self) {
+        while self.controller.is_none() {
+            let alive = Arc::new(AtomicBool::new(true));
+            let store = Held {
+                store: self.store.clone(),
+                alive: Arc::clone(&alive),
+            };
+            let connector = Dialler {
+                net: self.net.clone(),
+                alive: Arc::clone(&alive),
+            };
+            let started = Controller::start(
+                Box::new(store),
+                Arc::new(self.env.clone()),
+                Arc::new(connector),
+                Options::default(),
+            );
+            match started.await {
+                Ok(controller) => {
+                    self.controller = Some(Running {
+                        controller,
+                        alive,
+                        calls: Vec::new(),
+                    });
+                }
+                Err(error) => {
+                    self.trace
+                        .add(format_args!("the controller does not start: {error}"));
+                    self.store.revive();
+                    sleep(Duration::from_secs(1)).await;
+                }
+            }
+        }
+    }
+
+    /// Lets the controller die: nothing that it was about to do happens any more. What it had published must be in the
+    /// store.
+    pub async fn kill_controller(&mut self) {
+        let Some(running) = self.controller.take() else {
+            return;
+        };
+        running.alive.store(false, Ordering::Relaxed);
+        self.net.hang_up_all();
+        for call in running.calls {
+            call.abort();
+            // Aborted or done; its outcome is in the trace.
+            let _aborted = call.await;
+        }
+        let cluster = running.controller.cluster.clone();
+        // Only to end its tasks: it reaches neither the store nor a satellite any more.
+        running.controller.stop().await;
+        self.failures
+            .extend(check::durability(&cluster.model(), &self.store.contents()));
+        self.store.revive();
+    }
+
+    /// Whether the store has died under the controller.
+    pub async fn store_is_dead(&self) -> bool {
+        self.store.clone().generation().await.is_err()
+    }
+
+    /// Serves a call like a request from outside, and tells the trace what came of it.
+    pub fn call<F>(&mut self, what: String, work: F)
+    where
+        F: Future<Output = Vec<Reply>> + Send + 'static,
+    {
+        let trace = self.trace.clone();
+        let Some(running) = &mut self.controller else {
+            return;
+        };
+        running.calls.retain(|call| !call.is_finished());
+        running.calls.push(tokio::spawn(async move {
+            let replies = work.await;
+            let error = replies.iter().find(|reply| reply.is_error());
+            match error.or_else(|| replies.first()) {
+                Some(reply) => trace.add(format_args!("  {what}: {}", reply.message)),
+                None => trace.add(format_args!("  {what}: no reply")),
+            }
+        }));
+    }
+
+    /// Waits for the calls that are being served; tells how many did not end in time.
+    pub async fn finish_calls(&mut self, limit: Duration) -> usize {
+        let Some(running) = &mut self.controller else {
+            return 0;
+        };
+        let calls = std::mem::take(&mut running.calls);
+        let deadline = tokio::time::Instant::now() + limit;
+        let mut left = 0;
+        for call in calls {
+            match tokio::time::timeout_at(deadline, call).await {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => self.failures.push(format!("a call panicked: {error}")),
+                Err(_) => left += 1,
+            }
+        }
+        left
+    }
+
+    /// Cuts the power of a machine.
+    pub async fn crash_host(&mut self, node: &str) {
+        self.fake.crash(node);
+        self.kill_satellite(node).await;
+    }
+
+    /// Starts a machine that is down, with its satellite; or only the satellite.
+    pub async fn boot(&mut self, node: &str) {
+        if !self.fake.is_up(node) {
+            self.kill_satellite(node).await;
+            self.fake.boot(node);
+        }
+        if !self.has_satellite(node) {
+            self.start_satellite(node);
+        }
+    }
+
+    /// Ends everything, so that nothing of it is left in the runtime.
+    pub async fn end(&mut self) {
+        self.kill_controller().await;
+        for node in self.nodes() {
+            self.kill_satellite(&node).await;
+        }
+    }
+}
+
+fn node_request(node: &str, address: String) -> Node {
+    Node {
+        name: node.to_owned(),
+        r#type: "SATELLITE".into(),
+        net_interfaces: vec![NetInterface {
+            name: "default".to_owned(),
+            address,
+            satellite_port: Some(3366),
+            satellite_encryption_type: Some("PLAIN".into()),
+            is_active: Some(true),
+            ..NetInterface::default()
+        }],
+        ..Node::default()
+    }
+}
+
+fn pool_request(thin: bool) -> StoragePool {
+    let (kind, place) = if thin {
+        ("LVM_THIN", format!("{VOLUME_GROUP}/thin"))
+    } else {
+        ("LVM", VOLUME_GROUP.to_owned())
+    };
+    StoragePool {
+        storage_pool_name: POOL.to_owned(),
+        provider_kind: kind.into(),
+        props: [("StorDriver/StorPoolName".to_owned(), place)].into(),
+        ..StoragePool::default()
+    }
+}

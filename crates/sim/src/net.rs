@@ -1,0 +1,193 @@
+//! The wires between controller and satellites: pipes in memory that can be cut, or go silent.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use async_trait::async_trait;
+use linstor_controller::link::{Connector, Target};
+use linstor_net::ControllerSide;
+use linstor_satellite::Satellite;
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
+use tokio::task::JoinHandle;
+
+/// How much a pipe holds that the other side has not read yet.
+const PIPE_BYTES: usize = 64 * 1024;
+
+/// How a node answers the controller.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Reach {
+    /// It does.
+    #[default]
+    Open,
+    /// Connections end, and new ones are refused.
+    Refused,
+    /// Nothing comes through, and nobody is told.
+    Silent,
+}
+
+/// All wires. Clones share them.
+#[derive(Clone, Default)]
+pub struct Net {
+    ports: Arc<Mutex<BTreeMap<String, Port>>>,
+}
+
+/// What a node has at its end.
+#[derive(Default)]
+struct Port {
+    satellite: Option<Satellite>,
+    reach: Reach,
+    connections: Vec<Connection>,
+}
+
+struct Connection {
+    task: JoinHandle<()>,
+    silent: Arc<AtomicBool>,
+}
+
+impl Net {
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Port>> {
+        self.ports.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A satellite listens on a node, or none does any more; connections to the one before end.
+    pub fn listen(&self, node: &str, satellite: Option<Satellite>) {
+        let mut ports = self.lock();
+        let port = ports.entry(node.to_owned()).or_default();
+        port.satellite = satellite;
+        port.hang_up();
+    }
+
+    /// How a node is reached.
+    pub fn reach(&self, node: &str) -> Reach {
+        self.lock()
+            .get(node)
+            .map(|port| port.reach)
+            .unwrap_or_default()
+    }
+
+    /// Cuts or mends the wire to a node.
+    pub fn set_reach(&self, node: &str, reach: Reach) {
+        let mut ports = self.lock();
+        let port = ports.entry(node.to_owned()).or_default();
+        port.reach = reach;
+        if reach == Reach::Silent {
+            for connection in &port.connections {
+                connection.silent.store(true, Ordering::Relaxed);
+            }
+        } else {
+            // What was silent for a while is of no use any more, as nobody would wake its ends.
+            port.hang_up();
+        }
+    }
+
+    /// Ends all connections: the controller is gone.
+    pub fn hang_up_all(&self) {
+        for port in self.lock().values_mut() {
+            port.hang_up();
+        }
+    }
+
+    fn connect(&self, node: &str) -> Option<Result<ControllerSide, String>> {
+        let mut ports = self.lock();
+        let port = ports.entry(node.to_owned()).or_default();
+        if port.reach == Reach::Silent {
+            return None;
+        }
+        let Some(satellite) = port.satellite.clone().filter(|_| port.reach == Reach::Open) else {
+            return Some(Err(format!("{node} refuses the connection")));
+        };
+        let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+        let silent = Arc::new(AtomicBool::new(false));
+        let pipe = Pipe {
+            inner: theirs,
+            silent: Arc::clone(&silent),
+        };
+        let task = tokio::spawn(async move {
+            // Why it ended is the controller's to find out.
+            let _ended = satellite.serve_connection(pipe).await;
+        });
+        port.connections
+            .retain(|connection| !connection.task.is_finished());
+        port.connections.push(Connection { task, silent });
+        Some(Ok(ControllerSide::new(ours)))
+    }
+}
+
+impl Port {
+    fn hang_up(&mut self) {
+        for connection in self.connections.drain(..) {
+            connection.task.abort();
+        }
+    }
+}
+
+/// One controller's way onto the wires; it ends with that controller.
+pub struct Dialler {
+    /// The wires.
+    pub net: Net,
+    /// Whether the controller lives.
+    pub alive: Arc<AtomicBool>,
+}
+
+#[async_trait]
+impl Connector for Dialler {
+    async fn connect(&self, target: &Target) -> Result<ControllerSide, String> {
+        if !self.alive.load(Ordering::Relaxed) {
+            return Err("this controller is dead".to_owned());
+        }
+        match self.net.connect(target.node.as_str()) {
+            Some(answer) => answer,
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// The satellite's end of a connection.
+struct Pipe {
+    inner: DuplexStream,
+    silent: Arc<AtomicBool>,
+}
+
+impl Pipe {
+    fn is_silent(&self) -> bool {
+        self.silent.load(Ordering::Relaxed)
+    }
+}
+
+impl AsyncRead for Pipe {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.is_silent() {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.inner).poll_read(cx, buf)
+    }
+}
+
+impl AsyncWrite for Pipe {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.is_silent() {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_shutdown(cx)
+    }
+}

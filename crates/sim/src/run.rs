@@ -1,0 +1,314 @@
+//! One seed, from an empty cluster to an empty cluster.
+
+use std::time::Duration;
+
+use linstor_host::fake::DrbdKind;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use tokio::time::{Instant, sleep};
+
+use crate::check;
+use crate::cluster::{Shape, Sim};
+use crate::fault::{self, Cure, Kind};
+use crate::trace::Trace;
+use crate::workload::{Op, Workload};
+
+/// How long a mended cluster may take to come to rest.
+const REST_LIMIT: Duration = Duration::from_secs(900);
+/// How often it is looked at on the way.
+const REST_LOOK: Duration = Duration::from_secs(2);
+/// Longer than the time between two passes of a satellite over the same resource.
+const PASS: Duration = Duration::from_secs(40);
+/// How long a call may take: its own deadlines must end it before.
+const CALL_LIMIT: Duration = Duration::from_secs(400);
+
+/// What a seed does.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// Of the randomness.
+    pub seed: u64,
+    /// What the nodes are.
+    pub shape: Shape,
+    /// How many steps it has.
+    pub steps: u32,
+    /// How many of a hundred steps are faults.
+    pub fault_percent: u32,
+    /// Which faults there are.
+    pub faults: Vec<Kind>,
+}
+
+impl Plan {
+    /// The plan of a seed: half of them DRBD 9, a quarter 8.4, a quarter without DRBD.
+    pub fn of(seed: u64) -> Plan {
+        let mut dice = SmallRng::seed_from_u64(seed ^ 0x51a0);
+        let drbd = match seed % 4 {
+            0 | 1 => Some(DrbdKind::V9),
+            2 => Some(DrbdKind::V84),
+            _ => None,
+        };
+        let nodes = match drbd {
+            Some(DrbdKind::V9) => dice.random_range(3..=4),
+            Some(DrbdKind::V84) => dice.random_range(2..=3),
+            None => 2,
+        };
+        let thin = dice.random_bool(0.5);
+        Plan {
+            seed,
+            shape: Shape { drbd, nodes, thin },
+            steps: dice.random_range(6..=14),
+            fault_percent: dice.random_range(0..=40),
+            faults: fault::ALL.to_vec(),
+        }
+    }
+}
+
+/// How a seed went.
+#[derive(Debug, Clone)]
+pub struct Report {
+    /// What was wrong. Empty is good.
+    pub failures: Vec<String>,
+    /// What happened.
+    pub trace: Vec<String>,
+    /// Every command of every machine.
+    pub commands: Vec<String>,
+}
+
+/// A run in progress.
+struct Run {
+    sim: Sim,
+    plan: Plan,
+    dice: SmallRng,
+    workload: Workload,
+    cures: Vec<(Instant, Cure)>,
+    commands: Vec<String>,
+}
+
+/// Runs a seed on a runtime of its own.
+pub fn seed(plan: &Plan, loud: bool) -> Report {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .expect("a runtime without I/O needs nothing that can be missing");
+    runtime.block_on(run(plan.clone(), loud))
+}
+
+async fn run(plan: Plan, loud: bool) -> Report {
+    let trace = Trace::new(loud);
+    trace.add(format_args!("{plan:?}"));
+    let sim = Sim::new(plan.seed, plan.shape, trace.clone()).await;
+    let mut run = Run {
+        sim,
+        dice: SmallRng::seed_from_u64(plan.seed),
+        plan,
+        workload: Workload::default(),
+        cures: Vec::new(),
+        commands: Vec::new(),
+    };
+    run.whole().await;
+    run.sim.end().await;
+    run.collect();
+    let failures = std::mem::take(&mut run.sim.failures);
+    for failure in &failures {
+        trace.add(format_args!("FAILURE {failure}"));
+    }
+    Report {
+        failures,
+        trace: trace.lines(),
+        commands: run.commands,
+    }
+}
+
+impl Run {
+    async fn whole(&mut self) {
+        let refused = self.sim.register().await;
+        if !refused.is_empty() {
+            self.sim
+                .failures
+                .push(format!("the nodes were refused: {refused:?}"));
+            return;
+        }
+        for _ in 0..self.plan.steps {
+            self.step().await;
+        }
+        self.sim.trace.add("everything is mended");
+        fault::cure_all(&mut self.sim).await;
+        self.cures.clear();
+        self.workload.close_all(&self.sim).await;
+        self.come_to_rest("after the workload").await;
+        if self.sim.failures.is_empty() {
+            self.delete_everything().await;
+        }
+    }
+
+    async fn step(&mut self) {
+        if self.dice.random_range(0..100) < self.plan.fault_percent {
+            self.fault().await;
+        } else if self.dice.random_bool(0.4) {
+            self.application().await;
+        } else {
+            self.operation();
+        }
+        let pause = match self.dice.random_range(0..4) {
+            0 => 0,
+            1 => self.dice.random_range(0..100),
+            2 => self.dice.random_range(0..2_000),
+            _ => self.dice.random_range(0..20_000),
+        };
+        sleep(Duration::from_millis(pause)).await;
+        self.tend().await;
+    }
+
+    async fn fault(&mut self) {
+        let index = self.dice.random_range(0..self.plan.faults.len().max(1));
+        let Some(kind) = self.plan.faults.get(index).copied() else {
+            return;
+        };
+        let (what, cure) = fault::strike(&mut self.sim, kind, &mut self.dice).await;
+        self.sim.trace.add(format_args!("fault: {what}"));
+        self.cure_later(cure);
+    }
+
+    fn cure_later(&mut self, cure: Cure) {
+        if cure == Cure::Nothing {
+            return;
+        }
+        let wait = Duration::from_millis(self.dice.random_range(10..30_000));
+        self.cures.push((Instant::now() + wait, cure));
+    }
+
+    async fn application(&mut self) {
+        let Some(cluster) = self.sim.cluster() else {
+            return;
+        };
+        let done = self
+            .workload
+            .application(&self.sim, &cluster.model(), &mut self.dice)
+            .await;
+        if let Some(done) = done {
+            self.sim.trace.add(done);
+        }
+    }
+
+    fn operation(&mut self) {
+        let Some(cluster) = self.sim.cluster() else {
+            return;
+        };
+        let op = self
+            .workload
+            .next(&self.sim, &cluster.model(), &mut self.dice);
+        if let Some(op) = op {
+            self.ask(op);
+        }
+    }
+
+    fn ask(&mut self, op: Op) {
+        let Some(cluster) = self.sim.cluster() else {
+            return;
+        };
+        let what = op.to_string();
+        self.sim.trace.add(&what);
+        self.sim.call(what, op.run(cluster));
+    }
+
+    /// Does what is due: mends, starts again what is down, and looks whether every wait has a reason.
+    async fn tend(&mut self) {
+        let now = Instant::now();
+        let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.cures)
+            .into_iter()
+            .partition(|(at, _)| *at <= now);
+        self.cures = later;
+        for (_, cure) in due {
+            self.sim.trace.add(&cure);
+            fault::cure(&mut self.sim, &cure).await;
+        }
+        for node in self.sim.nodes() {
+            // A fault at a command took its power.
+            if !self.sim.fake.is_up(&node) && self.sim.has_satellite(&node) {
+                self.sim.trace.add(format_args!("{node} has lost power"));
+                self.sim.kill_satellite(&node).await;
+                self.cure_later(Cure::Boot(node));
+            }
+        }
+        if self.sim.has_controller() && self.sim.store_is_dead().await {
+            self.sim.trace.add("the controller dies at a store write");
+            self.sim.kill_controller().await;
+            self.cure_later(Cure::Controller);
+        }
+        if let Some(cluster) = self.sim.cluster() {
+            self.sim.failures.extend(check::explained(&cluster));
+        }
+    }
+
+    /// Waits until all is as it should be, and looks whether it stays so without anybody doing anything.
+    async fn come_to_rest(&mut self, when: &str) {
+        let left = self.sim.finish_calls(CALL_LIMIT).await;
+        if left > 0 {
+            self.sim
+                .failures
+                .push(format!("{left} calls did not end within {CALL_LIMIT:?}"));
+        }
+        let give_up = Instant::now() + REST_LIMIT;
+        loop {
+            let wrong = check::at_rest(&self.sim);
+            if wrong.is_empty() {
+                break;
+            }
+            if Instant::now() >= give_up {
+                let failures = wrong.into_iter().map(|wrong| format!("{when}: {wrong}"));
+                self.sim.failures.extend(failures);
+                return;
+            }
+            sleep(REST_LOOK).await;
+        }
+        self.sim.trace.add(format_args!("at rest {when}"));
+        self.collect();
+        sleep(PASS).await;
+        let changes: Vec<String> = self
+            .sim
+            .fake
+            .journal()
+            .iter()
+            .filter(|entry| entry.mutating)
+            .map(|entry| format!("{when}, at rest: {entry}"))
+            .collect();
+        self.sim.failures.extend(changes);
+        let wrong = check::at_rest(&self.sim);
+        self.sim.failures.extend(
+            wrong
+                .into_iter()
+                .map(|wrong| format!("{when}, later: {wrong}")),
+        );
+    }
+
+    /// The end of all: every definition goes, and nothing of it stays anywhere.
+    async fn delete_everything(&mut self) {
+        let Some(cluster) = self.sim.cluster() else {
+            return;
+        };
+        let names: Vec<String> = cluster
+            .model()
+            .definitions
+            .keys()
+            .map(ToString::to_string)
+            .collect();
+        for name in names {
+            self.workload.release(&self.sim, &name);
+            self.ask(Op::DeleteDefinition { name });
+        }
+        self.come_to_rest("after deleting everything").await;
+        if !cluster.model().definitions.is_empty() {
+            self.sim.failures.push("definitions are left".to_owned());
+        }
+    }
+
+    /// Takes the commands up to now out of the machines' journal.
+    fn collect(&mut self) {
+        let entries = self.sim.fake.take_journal();
+        self.commands.extend(
+            entries
+                .iter()
+                .map(|entry| format!("{:>9.3} {entry}", entry.at.as_secs_f64())),
+        );
+    }
+}

@@ -1,0 +1,435 @@
+//! What users and applications do.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use linstor_api::auto_select_filter::AutoSelectFilter;
+use linstor_api::reply::Reply;
+use linstor_api::resource::{Resource, ResourceCreate, ResourceMakeAvailable};
+use linstor_api::resource_group::ResourceGroupSpawn;
+use linstor_api::volume_definition::VolumeDefinitionModify;
+use linstor_controller::Cluster;
+use linstor_controller::ops::resource::disk::Toggle;
+use linstor_controller::ops::{placement, resource, resource_definition, volume_definition};
+use linstor_host::fake::DrbdKind;
+use linstor_host::{Cmd, Host};
+use linstor_model::Model;
+use linstor_model::row::Resource as Replica;
+use rand::Rng;
+use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom;
+
+use crate::cluster::{POOL, Sim};
+
+/// How many definitions there are at most at a time.
+const NAMES: u32 = 3;
+/// Volumes are made so large, or up to three times as large.
+const SIZE_KIB: u64 = 8 * 1024;
+/// A volume is not grown beyond this.
+const SIZE_KIB_MAX: u64 = 64 * 1024;
+/// Applications write into this many blocks.
+const BLOCKS: u64 = 32;
+
+/// Something that a user asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Op {
+    /// A definition with replicas, from the default group.
+    Spawn {
+        /// Its name.
+        name: String,
+        /// Its size.
+        kib: u64,
+        /// How many replicas.
+        place: i32,
+        /// Whether DRBD is above the storage.
+        drbd: bool,
+    },
+    /// One more replica.
+    Create {
+        /// Of what.
+        name: String,
+        /// Where.
+        node: String,
+        /// Whether without a disk.
+        diskless: bool,
+    },
+    /// One replica less.
+    Delete {
+        /// Of what.
+        name: String,
+        /// Where.
+        node: String,
+    },
+    /// A larger volume.
+    Grow {
+        /// Of what.
+        name: String,
+        /// Its new size.
+        kib: u64,
+    },
+    /// A disk for a replica, or no disk any more.
+    Toggle {
+        /// Of what.
+        name: String,
+        /// Where.
+        node: String,
+        /// Whether there is to be a disk.
+        disk: bool,
+    },
+    /// A replica's devices up or down.
+    SetActive {
+        /// Of what.
+        name: String,
+        /// Where.
+        node: String,
+        /// Up.
+        active: bool,
+    },
+    /// A device wherever it can be had.
+    MakeAvailable {
+        /// Of what.
+        name: String,
+        /// Where.
+        node: String,
+    },
+    /// Everything of a definition gone.
+    DeleteDefinition {
+        /// Its name.
+        name: String,
+    },
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Op::Spawn {
+                name,
+                kib,
+                place,
+                drbd,
+            } => {
+                let layers = if *drbd { "with" } else { "without" };
+                write!(
+                    f,
+                    "spawn {name}, {kib} KiB, {place} replicas, {layers} DRBD"
+                )
+            }
+            Op::Create {
+                name,
+                node,
+                diskless,
+            } => {
+                let disk = if *diskless { "diskless" } else { "with a disk" };
+                write!(f, "create {name} on {node}, {disk}")
+            }
+            Op::Delete { name, node } => write!(f, "delete {name} on {node}"),
+            Op::Grow { name, kib } => write!(f, "grow {name} to {kib} KiB"),
+            Op::Toggle { name, node, disk } => write!(f, "toggle {name} on {node}, disk {disk}"),
+            Op::SetActive { name, node, active } => {
+                write!(f, "set {name} on {node} active {active}")
+            }
+            Op::MakeAvailable { name, node } => write!(f, "make {name} available on {node}"),
+            Op::DeleteDefinition { name } => write!(f, "delete {name}"),
+        }
+    }
+}
+
+impl Op {
+    /// Asks the controller for it.
+    pub async fn run(self, cluster: Cluster) -> Vec<Reply> {
+        match self {
+            Op::Spawn {
+                name,
+                kib,
+                place,
+                drbd,
+            } => {
+                let request = spawn_request(name, kib, place, drbd);
+                placement::spawn::spawn(&cluster, "DfltRscGrp".to_owned(), request).await
+            }
+            Op::Create {
+                name,
+                node,
+                diskless,
+            } => {
+                let request = create_request(&name, &node, diskless);
+                placement::create::create(&cluster, name, vec![request]).await
+            }
+            Op::Delete { name, node } => resource::delete(&cluster, name, node, false).await,
+            Op::Grow { name, kib } => {
+                let request = VolumeDefinitionModify {
+                    size_kib: i64::try_from(kib).ok(),
+                    ..VolumeDefinitionModify::default()
+                };
+                volume_definition::modify(&cluster, name, "0".to_owned(), request).await
+            }
+            Op::Toggle { name, node, disk } => {
+                let toggle = if disk {
+                    Toggle::diskful(Some(POOL.to_owned()), None, Vec::new())
+                } else {
+                    Toggle::diskless(None)
+                };
+                resource::disk::toggle(&cluster, name, node, toggle).await
+            }
+            Op::SetActive { name, node, active } => {
+                resource::set_active(&cluster, name, node, active).await
+            }
+            Op::MakeAvailable { name, node } => {
+                let request = ResourceMakeAvailable::default();
+                placement::available::make_available(&cluster, name, node, request).await
+            }
+            Op::DeleteDefinition { name } => resource_definition::delete(&cluster, name).await,
+        }
+    }
+}
+
+fn spawn_request(name: String, kib: u64, place: i32, drbd: bool) -> ResourceGroupSpawn {
+    let storage = || vec!["STORAGE".to_owned()];
+    ResourceGroupSpawn {
+        resource_definition_name: Some(name),
+        volume_sizes: i64::try_from(kib).into_iter().collect(),
+        select_filter: Some(AutoSelectFilter {
+            place_count: Some(place),
+            storage_pool_list: Some(vec![POOL.to_owned()]),
+            layer_stack: (!drbd).then(storage),
+            ..AutoSelectFilter::default()
+        }),
+        ..ResourceGroupSpawn::default()
+    }
+}
+
+fn create_request(name: &str, node: &str, diskless: bool) -> ResourceCreate {
+    let mut resource = Resource {
+        name: Some(name.to_owned()),
+        node_name: Some(node.to_owned()),
+        ..Resource::default()
+    };
+    if diskless {
+        resource.flags.push("DISKLESS".into());
+    } else {
+        resource
+            .props
+            .insert("StorPoolName".to_owned(), POOL.to_owned());
+    }
+    ResourceCreate {
+        resource,
+        ..ResourceCreate::default()
+    }
+}
+
+/// The users and applications of a cluster.
+#[derive(Debug, Default)]
+pub struct Workload {
+    /// Where an application has a resource's volume open.
+    open: BTreeMap<String, String>,
+    /// Whose data may be lost: they are to be deleted.
+    released: BTreeSet<String>,
+    value: u64,
+}
+
+fn is_diskless(replica: &Replica) -> bool {
+    replica
+        .drbd
+        .as_ref()
+        .is_some_and(|drbd| drbd.disk.is_diskless())
+}
+
+impl Workload {
+    /// What a user asks for next; none if nothing comes to mind.
+    pub fn next(&mut self, sim: &Sim, model: &Model, dice: &mut SmallRng) -> Option<Op> {
+        let nodes = sim.nodes();
+        let names: Vec<String> = (1..=NAMES).map(|n| format!("r{n}")).collect();
+        let name = names.choose(dice)?.clone();
+        let node = nodes.choose(dice)?.clone();
+        let pick = dice.random_range(0..100);
+        let known = model
+            .definitions
+            .values()
+            .find(|row| row.name.as_str() == name);
+        let Some(definition) = known else {
+            self.released.remove(&name);
+            let drbd = sim.shape.drbd.is_some();
+            let most = match sim.shape.drbd {
+                Some(DrbdKind::V9) => 3,
+                Some(DrbdKind::V84) => 2,
+                None => 1,
+            };
+            let kib = SIZE_KIB * dice.random_range(1..=3);
+            let place = dice.random_range(1..=most);
+            return Some(Op::Spawn {
+                name,
+                kib,
+                place,
+                drbd,
+            });
+        };
+        let replica = model
+            .replicas_of(&definition.name)
+            .find(|replica| replica.node.as_str() == node)
+            .cloned();
+        let size = definition
+            .volumes
+            .get(&0)
+            .map_or(SIZE_KIB, |volume| volume.size_kib);
+        Some(match (pick, replica) {
+            (0..15, _) => {
+                self.release(sim, &name);
+                Op::DeleteDefinition { name }
+            }
+            (15..35, _) => {
+                let kib = size + SIZE_KIB * dice.random_range(1..=2);
+                if kib > SIZE_KIB_MAX {
+                    return None;
+                }
+                Op::Grow { name, kib }
+            }
+            (35..70, None) => {
+                let diskless = sim.shape.drbd == Some(DrbdKind::V9) && dice.random_bool(0.3);
+                Op::Create {
+                    name,
+                    node,
+                    diskless,
+                }
+            }
+            (_, None) => Op::MakeAvailable { name, node },
+            (35..55, Some(replica)) => {
+                if !is_diskless(&replica) && !self.may_drop(sim, model, &replica) {
+                    return None;
+                }
+                Op::Delete { name, node }
+            }
+            (55..75, Some(replica)) if sim.shape.drbd == Some(DrbdKind::V9) => {
+                let disk = is_diskless(&replica);
+                if !disk && !self.may_drop(sim, model, &replica) {
+                    return None;
+                }
+                Op::Toggle { name, node, disk }
+            }
+            (75..90, Some(replica)) => {
+                let active = replica.inactive;
+                Op::SetActive { name, node, active }
+            }
+            (_, Some(_)) => Op::MakeAvailable { name, node },
+        })
+    }
+
+    /// Whether a sensible user would give up this disk: another node has the data. Without DRBD, each replica is for
+    /// itself.
+    fn may_drop(&self, sim: &Sim, model: &Model, replica: &Replica) -> bool {
+        let name = &replica.name;
+        let others = model.replicas_of(name).filter(|other| {
+            other.node != replica.node
+                && !is_diskless(other)
+                && other.phase.is_present()
+                && !other.inactive
+        });
+        others.into_iter().any(|other| {
+            let state = sim.fake.drbd(other.node.as_str(), name.as_str(), 0);
+            replica.drbd.is_none() || state.is_some_and(|state| state.disk == "UpToDate")
+        })
+    }
+
+    /// A definition is to be deleted: nobody writes to it any more.
+    pub fn release(&mut self, sim: &Sim, name: &str) {
+        sim.fake.release(name);
+        self.released.insert(name.to_owned());
+    }
+
+    /// An application opens, writes or closes. What it did, if anything.
+    pub async fn application(
+        &mut self,
+        sim: &Sim,
+        model: &Model,
+        dice: &mut SmallRng,
+    ) -> Option<String> {
+        let names: Vec<_> = model.definitions.keys().collect();
+        let name = names.choose(dice)?.as_str().to_owned();
+        if self.released.contains(&name) || sim.shape.drbd.is_none() {
+            return None;
+        }
+        if let Some(node) = self.open.get(&name).cloned() {
+            if dice.random_bool(0.2) {
+                self.close(sim, &name).await;
+                return Some(format!("application closes {name} on {node}"));
+            }
+            let block = dice.random_range(0..BLOCKS);
+            self.value += 1;
+            return Some(match sim.fake.write(&node, &name, 0, block, self.value) {
+                Ok(()) => format!("application writes {name}/{block} on {node}"),
+                Err(error) => {
+                    self.close(sim, &name).await;
+                    format!("application loses {name} on {node}: {error}")
+                }
+            });
+        }
+        let node = sim.nodes().choose(dice)?.clone();
+        if !sim.fake.is_up(&node) || !Self::is_whole(sim, &name, &node) {
+            return None;
+        }
+        let opened = open(sim, &name, &node).await;
+        if opened.is_ok() {
+            self.open.insert(name.clone(), node.clone());
+        }
+        Some(format!("application opens {name} on {node}: {opened:?}"))
+    }
+
+    /// Whether nothing acknowledged is missing on a node: nobody sensible starts an application elsewhere while a cut
+    /// wire keeps the newest data away.
+    fn is_whole(sim: &Sim, name: &str, node: &str) -> bool {
+        let Some(state) = sim.fake.drbd(node, name, 0) else {
+            return false;
+        };
+        let whole = sim.fake.whole_copies(name, 0);
+        let written = !whole.is_empty();
+        let here = whole.iter().any(|place| place == node);
+        let peers_whole = state.peers.iter().any(|(peer, (connection, _, disk))| {
+            connection == "Connected" && disk == "UpToDate" && whole.contains(peer)
+        });
+        !written || here || (state.disk == "Diskless" && peers_whole)
+    }
+
+    /// Ends an application.
+    pub async fn close(&mut self, sim: &Sim, name: &str) {
+        let Some(node) = self.open.remove(name) else {
+            return;
+        };
+        if !sim.fake.is_up(&node) {
+            return;
+        }
+        sim.fake.close(&node, name, 0);
+        if sim.shape.drbd == Some(DrbdKind::V84) {
+            // It may be gone by now.
+            let _demoted = set_role(sim, name, &node, "secondary").await;
+        }
+    }
+
+    /// Ends all applications.
+    pub async fn close_all(&mut self, sim: &Sim) {
+        for name in self.open.keys().cloned().collect::<Vec<_>>() {
+            self.close(sim, &name).await;
+        }
+    }
+}
+
+async fn open(sim: &Sim, name: &str, node: &str) -> Result<(), String> {
+    if sim.shape.drbd == Some(DrbdKind::V84) {
+        set_role(sim, name, node, "primary").await?;
+    }
+    sim.fake.open(node, name, 0)
+}
+
+/// What a cluster manager does before an application may use DRBD 8.4.
+async fn set_role(sim: &Sim, name: &str, node: &str, role: &str) -> Result<(), String> {
+    let file = format!("/var/lib/linstor.d/{name}.res");
+    let args = ["-c".to_owned(), file, role.to_owned(), name.to_owned()];
+    let output = sim
+        .fake
+        .host(node)
+        .run(Cmd::new("drbdadm").args(args))
+        .await;
+    match output {
+        Ok(output) if output.success() => Ok(()),
+        Ok(output) => Err(output.stderr.trim().to_owned()),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,3 @@
+//! The simulation: many seeds, single ones, and scenarios in which every step fails once.
+
+mod seeds;
