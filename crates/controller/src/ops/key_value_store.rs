@@ -26,7 +26,7 @@ fn words(name: impl std::fmt::Display) -> String {
 }
 
 fn context(mask: i64, name: &str) -> Context {
-    Context::new(code::MASK_KVS | mask, format!("KeyValueStore: {name}")).about("KVS", name)
+    Context::new(code::MASK_KVS | mask, format!("KeyValueStore: {name}"))
 }
 
 fn show(row: &KeyValueStore) -> Json {

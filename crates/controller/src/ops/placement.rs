@@ -88,6 +88,15 @@ pub(super) fn make(
 ) -> Result<(), Refusal> {
     let (row, mut said) =
         facts.seeded(|seeds| replica::new_resource(draft, &facts.observed, seeds, wish))?;
+    // The first replica settles what its definition left open.
+    let open = draft
+        .definitions
+        .get(&row.name)
+        .is_some_and(|known| known.layer_stack.is_empty());
+    if open {
+        let layers = row.layer_stack.clone();
+        draft.edit_definition(&row.name, |definition| definition.layer_stack = layers);
+    }
     made.replies.append(&mut made_replies(&row));
     made.replies.append(&mut said);
     made.nodes.push(row.node);

@@ -238,10 +238,7 @@ pub(super) fn add(
         .about("RscDfn", definition.name.as_str())
         .about("VlmNr", number.to_string())
         .about("UUID", uuid.to_string());
-    replies.push(match minor {
-        Some(minor) => reply.about("MinorNr", minor.to_string()),
-        None => reply,
-    });
+    replies.push(reply);
     replies.append(&mut said);
     draft.edit_definition(name, |row| {
         let volume = VolumeDefinition {

@@ -8,9 +8,10 @@ use linstor_api::code;
 use linstor_api::kind::{DrbdKind, LayerKind, ProviderKind};
 use linstor_api::reply::Reply;
 use linstor_net::{ControllerSide, SatelliteSide};
-use linstor_wire::spec::{NodeSpec, ResourceSpec, Target as Wanted};
+use linstor_wire::spec::{DrbdSpec, NodeSpec, ResourceSpec, Target as Wanted};
 use linstor_wire::status::{
-    DrbdInfo, DrbdStatus, NodeInfo, Outcome, PoolStatus, ResourceStatus, VolumeStatus,
+    DrbdInfo, DrbdStatus, NodeInfo, Outcome, PoolStatus, ReplicationStatus, ResourceStatus,
+    VolumeStatus,
 };
 use linstor_wire::{ToController, ToSatellite};
 
@@ -231,6 +232,28 @@ impl Satellite {
     }
 }
 
+/// Replication with every peer that one side has a disk for.
+fn replication(drbd: Option<&DrbdSpec>) -> BTreeMap<String, ReplicationStatus> {
+    let peers = drbd.map_or(&[][..], |drbd| &drbd.peers);
+    let connected = peers
+        .iter()
+        .filter(|peer| !(peer.diskless && drbd.is_some_and(|d| d.diskless)));
+    let all = connected.map(|peer| {
+        let disk = if peer.diskless {
+            "Diskless"
+        } else {
+            "UpToDate"
+        };
+        let status = ReplicationStatus {
+            state: "Established".to_owned(),
+            peer_disk: Some(disk.to_owned()),
+            done_percent: None,
+        };
+        (peer.node.clone(), status)
+    });
+    all.collect()
+}
+
 fn status(spec: &ResourceSpec, in_use: bool) -> ResourceStatus {
     let up = spec.target == Wanted::Up;
     let drbd = spec.drbd.as_ref().filter(|_| up);
@@ -253,7 +276,7 @@ fn status(spec: &ResourceSpec, in_use: bool) -> ResourceStatus {
         usable_kib: Some(volume.usable_kib),
         backing_kib: Some(volume.backing_kib),
         disk_state: disk_state.clone(),
-        replication: BTreeMap::new(),
+        replication: replication(drbd),
     });
     ResourceStatus {
         name: spec.name.clone(),

@@ -56,7 +56,7 @@ async fn ten_thousand_rows() {
     );
     println!("{rows} rows, {} KiB, {took:?}", answer.body.len() / 1024);
     assert_eq!(rows, 2 * DEFINITIONS as usize + 2);
-    assert!(took.as_secs() < 5, "{took:?}");
+    assert!(took.as_secs() < 60, "{took:?}");
 }
 
 /// Each node says of every resource what it says of the first one.
