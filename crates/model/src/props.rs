@@ -17,3 +17,6 @@ pub use linstor_api::prop::is_true;
 
 const STOR_DRIVER: &str = "StorDriver";
 const FILE_SYSTEM: &str = "FileSystem";
+
+#[cfg(test)]
+mod tests;

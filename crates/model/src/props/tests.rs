@@ -1,0 +1,413 @@
+use linstor_api::prop;
+
+use super::*;
+use crate::Draft;
+use crate::name::NetIfName;
+use crate::place::fixture::{Cluster, cluster, node, pool, resource};
+use crate::row::{Group, NetInterface, Pool, Props, VolumeGroup};
+
+const NODES: &str = "n1: sp1 100\n n2: sp1 100\n n3 drbd84: sp1 100";
+
+/// A resource `res` with one volume on all nodes.
+fn deployed() -> Cluster {
+    let mut cluster = cluster(NODES);
+    cluster
+        .define("res", &[1])
+        .put("res", "sp1", &["n1", "n2", "n3"]);
+    cluster.draft.put_group(Group {
+        volume_groups: [(
+            0,
+            VolumeGroup {
+                uuid: uuid::Uuid::nil(),
+                props: Props::new(),
+                gross_size: false,
+            },
+        )]
+        .into(),
+        ..Group::clone(cluster.draft.groups.values().next().unwrap())
+    });
+    cluster
+}
+
+/// Writes a value at a level of the resource on n1.
+fn set(draft: &mut Draft, level: Level, key: &str, value: &str) {
+    let insert = |props: &mut Props| drop(props.insert(key.to_owned(), value.to_owned()));
+    let (name, on) = (resource("res"), node("n1"));
+    match level {
+        Level::Volume => draft.edit_resource(&name, &on, |row| {
+            insert(&mut row.volumes.get_mut(&0).unwrap().props);
+        }),
+        Level::Resource => draft.edit_resource(&name, &on, |row| insert(&mut row.props)),
+        Level::Pool => {
+            let mut row = Pool::clone(draft.pool(&on, &pool("sp1")).unwrap());
+            insert(&mut row.props);
+            draft.put_pool(row);
+        }
+        Level::PoolDefinition => {
+            let mut row = crate::row::PoolDefinition::clone(&draft.pool_definitions[&pool("sp1")]);
+            insert(&mut row.props);
+            draft.put_pool_definition(row);
+        }
+        Level::Node => draft.edit_node(&on, |row| insert(&mut row.props)),
+        Level::VolumeDefinition => draft.edit_definition(&name, |row| {
+            insert(&mut row.volumes.get_mut(&0).unwrap().props);
+        }),
+        Level::VolumeGroup | Level::Group => {
+            let mut row = Group::clone(draft.groups.values().next().unwrap());
+            match level {
+                Level::Group => insert(&mut row.props),
+                _ => insert(&mut row.volume_groups.get_mut(&0).unwrap().props),
+            }
+            draft.put_group(row);
+        }
+        Level::Definition => draft.edit_definition(&name, |row| insert(&mut row.props)),
+        Level::Controller => {
+            let mut row = crate::row::Controller::clone(&draft.controller);
+            insert(&mut row.props);
+            draft.put_controller(row);
+        }
+    }
+}
+
+/// For every purpose the nearest level wins, level by level, as the table of the specification has it.
+#[test]
+fn the_nearest_level_wins() {
+    for (purpose, order) in [
+        (Purpose::DrbdResource, "R RD RG N C"),
+        (Purpose::DrbdVolume, "V R VD VG RD RG N C"),
+        (Purpose::DrbdConnection, "RD RG C"),
+        (Purpose::Address, "SP R RD RG N C"),
+        (Purpose::StoragePool, "R VD RD RG N"),
+        (Purpose::MetadataPool, "VD VG R RD RG N"),
+        (Purpose::StorageDriver, "V R SP N VD RD VG RG C"),
+        (Purpose::FileSystem, "R VD VG RD RG"),
+        (Purpose::Cache, "VD VG R RD RG N C"),
+        (Purpose::Policy, "RD RG C"),
+        (Purpose::AutoDiskful, "R N RD RG C"),
+        (Purpose::Granularity, "VD RD VG RG C"),
+        (Purpose::SkipDisk, "R SP N RD C"),
+        (Purpose::PeerSlots, "RD RG C"),
+        (Purpose::Node, "N C"),
+        (Purpose::Oversubscription, "SP SPD C"),
+        (Purpose::MinThinFree, "SP RD RG N C"),
+    ] {
+        let levels: Vec<Level> = order.split(' ').map(level).collect();
+        assert_eq!(purpose.levels(), levels, "{purpose:?}");
+        let mut cluster = deployed();
+        // From the furthest to the nearest, each one covers the one before.
+        for level in levels.iter().rev() {
+            set(&mut cluster.draft, *level, "key", &format!("{level:?}"));
+            let model = &cluster.draft;
+            let definition = &model.definitions[&resource("res")];
+            let row = model.resource(&resource("res"), &node("n1")).unwrap();
+            let scope = Scope::volume(model, definition, row, 0);
+            let found = chain(model, purpose, &scope).find("key");
+            assert_eq!(
+                found,
+                Some((format!("{level:?}").as_str(), *level)),
+                "{purpose:?}"
+            );
+        }
+    }
+}
+
+fn level(word: &str) -> Level {
+    match word {
+        "V" => Level::Volume,
+        "R" => Level::Resource,
+        "SP" => Level::Pool,
+        "SPD" => Level::PoolDefinition,
+        "N" => Level::Node,
+        "VD" => Level::VolumeDefinition,
+        "VG" => Level::VolumeGroup,
+        "RD" => Level::Definition,
+        "RG" => Level::Group,
+        "C" => Level::Controller,
+        word => panic!("{word}"),
+    }
+}
+
+fn options(cluster: &Cluster, on: &str) -> DrbdOptions {
+    let definition = &cluster.draft.definitions[&resource("res")];
+    let row = cluster.draft.resource(&resource("res"), &node(on)).unwrap();
+    drbd_options(&cluster.draft, definition, row)
+}
+
+/// Values as `key=value`, in order of keys.
+fn shown(props: &Props) -> String {
+    let pairs: Vec<String> = props
+        .iter()
+        .map(|(key, value)| format!("{key}={value}"))
+        .collect();
+    pairs.join(" ")
+}
+
+/// Namespaces become sections; peer device options stand among the disk's.
+#[test]
+fn namespaces_become_sections() {
+    let mut cluster = deployed();
+    for (level, key, value) in [
+        (
+            Level::Controller,
+            "DrbdOptions/Resource/on-no-quorum",
+            "io-error",
+        ),
+        (Level::Definition, "DrbdOptions/Resource/quorum", "majority"),
+        (Level::Group, "DrbdOptions/Net/protocol", "A"),
+        (Level::Definition, "DrbdOptions/Net/protocol", "C"),
+        (Level::Controller, "DrbdOptions/Net/ping-int", "7"),
+        (
+            Level::Controller,
+            "DrbdOptions/PeerDevice/c-max-rate",
+            "1000",
+        ),
+        (Level::Group, "DrbdOptions/Disk/on-io-error", "detach"),
+        (
+            Level::Definition,
+            "DrbdOptions/Handlers/quorum-lost",
+            "/bin/true",
+        ),
+        (Level::Definition, "DrbdOptionsX/Net/protocol", "B"),
+    ] {
+        set(&mut cluster.draft, level, key, value);
+    }
+    let sections = options(&cluster, "n1");
+    assert_eq!(
+        shown(&sections.options),
+        "on-no-quorum=io-error quorum=majority"
+    );
+    assert_eq!(shown(&sections.net), "ping-int=7 protocol=C");
+    assert_eq!(shown(&sections.disk), "c-max-rate=1000 on-io-error=detach");
+    assert_eq!(shown(&sections.handlers), "quorum-lost=/bin/true");
+    let old = options(&cluster, "n3");
+    assert_eq!(
+        (shown(&old.options).as_str(), shown(&old.handlers).as_str()),
+        ("", "")
+    );
+    assert_eq!(shown(&old.net), "ping-int=7 protocol=C");
+}
+
+/// The algorithm that was found stands in unless somebody chose one or switched it off.
+#[test]
+fn verify_algorithm() {
+    let mut cluster = deployed();
+    set(
+        &mut cluster.draft,
+        Level::Definition,
+        prop::DRBD_AUTO_VERIFY_ALGO,
+        "crct10dif",
+    );
+    assert_eq!(shown(&options(&cluster, "n1").net), "verify-alg=crct10dif");
+    set(
+        &mut cluster.draft,
+        Level::Controller,
+        prop::DRBD_DISABLE_AUTO_VERIFY_ALGO,
+        "True",
+    );
+    assert_eq!(shown(&options(&cluster, "n1").net), "");
+    set(
+        &mut cluster.draft,
+        Level::Group,
+        "DrbdOptions/Net/verify-alg",
+        "sha1",
+    );
+    assert_eq!(shown(&options(&cluster, "n1").net), "verify-alg=sha1");
+}
+
+/// While a granularity is kept up by the controller, only its own value counts.
+#[test]
+fn managed_granularity() {
+    let mut cluster = deployed();
+    set(
+        &mut cluster.draft,
+        Level::Group,
+        prop::DRBD_DISK_RS_DISCARD_GRANULARITY,
+        "4096",
+    );
+    set(
+        &mut cluster.draft,
+        Level::Group,
+        "DrbdOptions/Disk/al-extents",
+        "6007",
+    );
+    let volume = |cluster: &Cluster| {
+        let definition = &cluster.draft.definitions[&resource("res")];
+        let row = cluster
+            .draft
+            .resource(&resource("res"), &node("n1"))
+            .unwrap();
+        shown(&volume_disk_options(&cluster.draft, definition, 0, row))
+    };
+    assert_eq!(volume(&cluster), "al-extents=6007");
+    assert_eq!(shown(&options(&cluster, "n1").disk), "al-extents=6007");
+    set(
+        &mut cluster.draft,
+        Level::VolumeDefinition,
+        prop::DRBD_DISK_RS_DISCARD_GRANULARITY,
+        "65536",
+    );
+    assert_eq!(
+        volume(&cluster),
+        "al-extents=6007 rs-discard-granularity=65536"
+    );
+    set(
+        &mut cluster.draft,
+        Level::Controller,
+        prop::DRBD_AUTO_RS_DISCARD_GRANULARITY,
+        "false",
+    );
+    assert_eq!(
+        shown(&options(&cluster, "n1").disk),
+        "al-extents=6007 rs-discard-granularity=4096"
+    );
+}
+
+/// A connection says something of its own only where the levels that count for it say something else.
+#[test]
+fn connections() {
+    let mut cluster = deployed();
+    set(
+        &mut cluster.draft,
+        Level::Controller,
+        "DrbdOptions/Net/ping-int",
+        "7",
+    );
+    let connection = |cluster: &Cluster| {
+        let definition = &cluster.draft.definitions[&resource("res")];
+        shown(&connection_options(&cluster.draft, definition, &node("n1"), &node("n2")).net)
+    };
+    assert_eq!(connection(&cluster), "");
+    set(
+        &mut cluster.draft,
+        Level::Node,
+        "DrbdOptions/Net/ping-int",
+        "9",
+    );
+    assert_eq!(connection(&cluster), "ping-int=7");
+}
+
+/// The preferred interface, else the one named default, else the first.
+#[test]
+fn addresses() {
+    let mut cluster = deployed();
+    let address = |cluster: &Cluster| {
+        let row = cluster
+            .draft
+            .resource(&resource("res"), &node("n1"))
+            .unwrap();
+        address_of(&cluster.draft, row).map(|address| address.to_string())
+    };
+    let nic = |name: &str, last: u8| NetInterface {
+        name: NetIfName::parse(name).unwrap(),
+        uuid: uuid::Uuid::nil(),
+        address: [10, 9, 9, last].into(),
+        satellite_port: None,
+        encryption: None,
+        active: false,
+    };
+    cluster.draft.edit_node(&node("n1"), |row| {
+        row.net_interfaces.insert(0, nic("data", 1));
+        row.net_interfaces.push(nic("backup", 2));
+    });
+    assert_eq!(address(&cluster).unwrap(), "10.0.0.0");
+    set(&mut cluster.draft, Level::Node, prop::PREF_NIC, "DATA");
+    assert_eq!(address(&cluster).unwrap(), "10.9.9.1");
+    set(&mut cluster.draft, Level::Pool, prop::PREF_NIC, "backup");
+    assert_eq!(address(&cluster).unwrap(), "10.9.9.2");
+    set(&mut cluster.draft, Level::Pool, prop::PREF_NIC, "gone");
+    assert_eq!(address(&cluster).unwrap(), "10.0.0.0");
+    cluster
+        .draft
+        .edit_node(&node("n1"), |row| drop(row.net_interfaces.remove(1)));
+    assert_eq!(address(&cluster).unwrap(), "10.9.9.1");
+    cluster
+        .draft
+        .edit_node(&node("n1"), |row| row.net_interfaces.clear());
+    assert_eq!(address(&cluster), None);
+}
+
+/// A satellite gets what it heeds: no policies, no notes of users, no secrets of the controller.
+#[test]
+fn what_satellites_get() {
+    let mut cluster = deployed();
+    for (level, key, value) in [
+        (Level::Controller, "ExtCmd/WaitTimeout", "45000"),
+        (Level::Controller, "encrypted/masterkey", "secret"),
+        (Level::Controller, "Autoplacer/Weights/MaxFreeSpace", "1"),
+        (Level::Controller, "DrbdOptions/Net/ping-int", "7"),
+        (
+            Level::Controller,
+            "StorDriver/WaitTimeoutAfterCreate",
+            "5000",
+        ),
+        (Level::Node, "Aux/rack", "7"),
+        (Level::Node, "ExtCmd/WaitTimeout", "9000"),
+        (Level::Pool, prop::STOR_DRIVER_STOR_POOL_NAME, "vg0"),
+        (Level::Pool, "Aux/note", "x"),
+        (
+            Level::Definition,
+            prop::STOR_DRIVER_LVCREATE_OPTIONS,
+            "--foo",
+        ),
+        (Level::Definition, prop::FILE_SYSTEM_TYPE, "ext4"),
+        (Level::Definition, "sys/fs/blkio_throttle_read", "100"),
+    ] {
+        set(&mut cluster.draft, level, key, value);
+    }
+    let model = &cluster.draft;
+    let host = &model.nodes[&node("n1")];
+    assert_eq!(
+        shown(&satellite_props(model, host)),
+        "ExtCmd/WaitTimeout=9000 StorDriver/WaitTimeoutAfterCreate=5000"
+    );
+    let row = model.pool(&node("n1"), &pool("sp1")).unwrap();
+    assert_eq!(
+        shown(&pool_props(model, row)),
+        "StorDriver/StorPoolName=vg0 StorDriver/WaitTimeoutAfterCreate=5000"
+    );
+    let definition = &model.definitions[&resource("res")];
+    let replica = model.resource(&resource("res"), &node("n1")).unwrap();
+    assert_eq!(
+        shown(&volume_storage_props(
+            model,
+            definition,
+            0,
+            replica,
+            Some(row)
+        )),
+        "FileSystem/Type=ext4 StorDriver/LvcreateOptions=--foo StorDriver/WaitTimeoutAfterCreate=5000 \
+         sys/fs/blkio_throttle_read=100"
+    );
+}
+
+/// The day-0 generation is read where it is written, and a frozen initial sync stays frozen.
+#[test]
+fn first_generations() {
+    let mut cluster = deployed();
+    let volume =
+        |cluster: &Cluster| day0_gi(&cluster.draft.definitions[&resource("res")].volumes[&0]);
+    assert_eq!(volume(&cluster), "0000000000000000");
+    set(
+        &mut cluster.draft,
+        Level::VolumeDefinition,
+        prop::DRBD_CURRENT_GI,
+        "A1B2C3D4E5F60718",
+    );
+    assert_eq!(volume(&cluster), "A1B2C3D4E5F60718");
+    let forced =
+        |cluster: &Cluster| force_initial_sync(&cluster.draft.definitions[&resource("res")]);
+    set(
+        &mut cluster.draft,
+        Level::Definition,
+        prop::DRBD_FORCE_INITIAL_SYNC,
+        "true",
+    );
+    assert!(!forced(&cluster));
+    set(
+        &mut cluster.draft,
+        Level::Definition,
+        prop::DRBD_FORCE_INITIAL_SYNC_PERMANENT,
+        "True",
+    );
+    assert!(forced(&cluster));
+}
