@@ -99,7 +99,12 @@ fn number(number: u32, name: &str) -> Result<()> {
 fn volume_spec(spec: &ResourceSpec, volume: &VolumeSpec) -> Result<()> {
     number(volume.number, &spec.name)?;
     let what = format!("Volume {} of '{}'", volume.number, spec.name);
-    if !(4..=SIZE_KIB_MAX).contains(&volume.backing_kib) || volume.usable_kib > SIZE_KIB_MAX {
+    let diskless = spec.drbd.as_ref().is_some_and(|drbd| drbd.diskless);
+    // Nothing is made for a replica without a disk.
+    let backing_min = if diskless { 0 } else { 4 };
+    if !(backing_min..=SIZE_KIB_MAX).contains(&volume.backing_kib)
+        || volume.usable_kib > SIZE_KIB_MAX
+    {
         return Err(refuse(
             code::FAIL_INVLD_VLM_SIZE,
             &what,

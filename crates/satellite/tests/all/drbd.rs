@@ -83,7 +83,7 @@ pub(crate) fn spec(me: &str, layout: Layout<'_>) -> ResourceSpec {
             pool: if diskless { "none" } else { "thin" }.into(),
             target: Target::Up,
             usable_kib: SIZE_KIB - 4096,
-            backing_kib: SIZE_KIB,
+            backing_kib: if diskless { 0 } else { SIZE_KIB },
             props: Props::new(),
             drbd: Some(DrbdVolumeSpec {
                 minor: 1000,
