@@ -118,6 +118,12 @@ pub fn events() -> Cmd {
     Cmd::new("drbdsetup").args(["events2", "--statistics"])
 }
 
+/// The command that prints a resource's state once, in the words of the events. The size of a volume changes without
+/// an event.
+pub fn now(resource: &str) -> Cmd {
+    Cmd::new("drbdsetup").args(["events2", "--now", "--statistics", resource])
+}
+
 /// The command that prints a resource's state once, with the progress of a resync that 8.4's events do not tell.
 pub fn status(resource: &str) -> Cmd {
     Cmd::new("drbdsetup").args(["status", resource, "--verbose", "--statistics"])

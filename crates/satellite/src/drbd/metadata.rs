@@ -14,6 +14,9 @@ use crate::machine::Machine;
 const JUST_CREATED: u64 = 4;
 /// Slots for peers in metadata of DRBD 9, used or not.
 const PEER_SLOTS_ALL: u32 = 32;
+/// The size that the metadata says the volume had. One of 0 would make the first attach mark everything as different;
+/// one beyond the device is cut to it.
+const LAST_SIZE_SECTORS: u64 = 1 << 40;
 /// Metadata creation grows with the device, so only a standstill ends it.
 const STALL: std::time::Duration = std::time::Duration::from_secs(45);
 
@@ -220,11 +223,10 @@ fn dump(
 
 fn dump_84(layout: &Layout, current: u64, bitmap: u64, flags: u32, device_uuid: u64) -> String {
     let stripe_4k = layout.al_stripe_kib / 4;
-    // A size of 0 would make the first attach mark everything as different; a size beyond the device is cut to it.
     format!(
         "version \"v08\";\n\
          uuid {{ 0x{current:016X}; 0x{bitmap:016X}; 0x{:016X}; 0x{:016X}; flags 0x{flags:08X}; }}\n\
-         la-size-sect 1099511627776;\nbm-byte-per-bit 4096;\ndevice-uuid 0x{device_uuid:016X};\n\
+         la-size-sect {LAST_SIZE_SECTORS};\nbm-byte-per-bit 4096;\ndevice-uuid 0x{device_uuid:016X};\n\
          la-peer-max-bio-size 0;\nal-stripes {};\nal-stripe-size-4k {stripe_4k};\nbm {{ }}\n",
         0, 0, layout.al_stripes
     )
@@ -247,7 +249,7 @@ fn dump_9(layout: &Layout, current: u64, bitmap: u64, flags: u32, device_uuid: u
         text.push_str("0x0000000000000000;\n");
     }
     text.push_str(&format!(
-        "}}\nla-size-sect 0;\nbm-byte-per-bit 4096;\ndevice-uuid 0x{device_uuid:016X};\n\
+        "}}\nla-size-sect {LAST_SIZE_SECTORS};\nbm-byte-per-bit 4096;\ndevice-uuid 0x{device_uuid:016X};\n\
          la-peer-max-bio-size 0;\nal-stripes {};\nal-stripe-size-4k {};\n",
         layout.al_stripes,
         layout.al_stripe_kib / 4

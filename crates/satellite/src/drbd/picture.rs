@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 
-use super::events::{Event, parse};
+use super::events::{Event, Object, parse};
 use super::status::{DrbdResource, DrbdState};
 
 /// Lines that may wait for the end of DRBD's first dump.
@@ -122,6 +122,31 @@ impl Picture {
                     seen.done = Some(done);
                 }
             }
+        }
+        changed
+    }
+
+    /// Enters the sizes of volumes from a state that was asked for; tells whether any is different.
+    pub fn sizes(&self, name: &str, lines: &str) -> bool {
+        let mut inner = self.lock();
+        let Some(resource) = inner.state.resources.get_mut(name) else {
+            return false;
+        };
+        let mut changed = false;
+        for line in lines.lines() {
+            let Event::Update { object: Object::Device(of, volume), fields, .. } = parse(line) else {
+                continue;
+            };
+            let size = fields.get("size").and_then(|size| size.parse::<u64>().ok());
+            let device = resource.devices.get_mut(&volume).filter(|_| of == name);
+            if let (Some(size), Some(device)) = (size, device) {
+                changed |= device.size_kib != Some(size);
+                device.size_kib = Some(size);
+            }
+        }
+        drop(inner);
+        if changed {
+            self.changed();
         }
         changed
     }

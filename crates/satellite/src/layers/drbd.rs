@@ -76,6 +76,7 @@ pub async fn up(attempt: &Attempt<'_>, devices: &BTreeMap<u32, Backing>) -> Resu
     }
     adjust(attempt, &plan, devices, before).await?;
     settle(attempt, devices).await;
+    steps::ask_sizes(attempt).await;
     steps::grow(attempt, plan.kind, &plan.files.res).await?;
     steps::make_filesystems(attempt, plan.kind, devices).await
 }

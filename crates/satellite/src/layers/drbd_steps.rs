@@ -247,6 +247,28 @@ pub async fn put_back(host: &dyn Host, res: &Path, old: Option<&str>, failure: &
     }
 }
 
+/// Asks for the size of volumes that are smaller than they should be, as far as is known.
+pub async fn ask_sizes(attempt: &Attempt<'_>) {
+    let name = &attempt.spec.name;
+    let picture = &attempt.shared.picture;
+    let small = |seen: &Seen| match seen {
+        Seen::Present(resource) => live_volumes(attempt.spec).any(|volume| {
+            let device = resource.devices.get(&volume.number);
+            device.is_some_and(|d| d.size_kib.unwrap_or(0) < volume.usable_kib)
+        }),
+        Seen::Unknown | Seen::Absent => false,
+    };
+    if !small(&picture.get(name)) {
+        return;
+    }
+    // Without an answer the size stays what it was.
+    if let Ok(output) = attempt.shared.machine.try_run(adm::now(name)).await
+        && picture.sizes(name, &output.stdout)
+    {
+        attempt.shared.tell(|outbox| outbox.status(name));
+    }
+}
+
 /// Grows volumes whose backing devices have been grown everywhere.
 pub async fn grow(attempt: &Attempt<'_>, kind: DrbdKind, file: &Path) -> Result<()> {
     let name = &attempt.spec.name;
@@ -289,6 +311,7 @@ pub async fn grow(attempt: &Attempt<'_>, kind: DrbdKind, file: &Path) -> Result<
                 ),
             )
         })?;
+        ask_sizes(attempt).await;
         if !picture.wait(name, GROW_WAIT, large_enough).await {
             return Err(Failure::new(
                 code::FAIL_UNKNOWN_ERROR,

@@ -174,11 +174,15 @@ pub async fn default_block_kib(
     options: &[String],
 ) -> Result<Option<u64>> {
     let cmd = Cmd::new("zfs")
-        .args(["create", "-n", "-P", "-V", "1048576KB"])
+        .args(["create", "-n", "-P", "-s", "-V", "1048576KB"])
         .args(options.iter().cloned())
         .arg(format!("{dataset}/linstor_dry_run"));
-    let output = machine.run(cmd).await?;
-    Ok(parse_block_size(&output.stdout))
+    if let Some(kib) = parse_block_size(&machine.run(cmd).await?.stdout) {
+        return Ok(Some(kib));
+    }
+    // Versions before 2.2 say nothing of a default.
+    let output = machine.run(Cmd::new("zfs").arg("version")).await?;
+    Ok(default_of_version(&output.stdout))
 }
 
 fn parse_block_size(text: &str) -> Option<u64> {
@@ -189,6 +193,14 @@ fn parse_block_size(text: &str) -> Option<u64> {
             _ => None,
         }
     })
+}
+
+/// OpenZFS 2.2 doubled the default.
+fn default_of_version(text: &str) -> Option<u64> {
+    let version = text.lines().next()?.trim().strip_prefix("zfs-")?;
+    let mut numbers = version.split(['.', '-']).map(str::parse::<u32>);
+    let (major, minor) = (numbers.next()?.ok()?, numbers.next()?.ok()?);
+    Some(if (major, minor) >= (2, 2) { 16 } else { 8 })
 }
 
 #[cfg(test)]
@@ -217,6 +229,9 @@ mod tests {
         );
         let dry = "create\ttank/linstor_dry_run\nproperty\tvolsize\t1073741824\nproperty\tvolblocksize\t16384\n";
         assert_eq!(parse_block_size(dry), Some(16));
+        let old = "zfs-2.1.11-1+deb12u1\nzfs-kmod-2.1.11-1+deb12u1\n";
+        assert_eq!(default_of_version(old), Some(8));
+        assert_eq!(default_of_version("zfs-2.2.3-1\n"), Some(16));
     }
 
     proptest::proptest! {
