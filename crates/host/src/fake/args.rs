@@ -12,8 +12,8 @@ impl Missing {
     }
 }
 
-/// The options a command takes. Each entry is one option's names, the first being what it is called here:
-/// `"-n|--name"`. Valued options take the next argument or what follows `=`.
+/// The options a command takes. Each entry is one option's names: `"-n|--name"`. Valued options take the next argument
+/// or what follows `=`.
 pub(crate) struct Options {
     pub(crate) flags: &'static [&'static str],
     pub(crate) valued: &'static [&'static str],
@@ -126,11 +126,13 @@ impl Args {
     }
 }
 
+/// What an option is called here: its long name, if it has one.
 fn find(names: &[&'static str], wanted: &str) -> Option<&'static str> {
-    names
+    let aliases = names
         .iter()
-        .find(|aliases| aliases.split('|').any(|name| name == wanted))
-        .map(|aliases| aliases.split('|').next_back().unwrap_or(aliases))
+        .find(|aliases| aliases.split('|').any(|name| name == wanted))?;
+    let long = aliases.split('|').find(|name| name.starts_with("--"));
+    long.or(aliases.split('|').next())
 }
 
 /// A size as LVM and others take it: a number with an optional unit. KiB.

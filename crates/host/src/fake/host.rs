@@ -562,7 +562,8 @@ fn proc_drbd(machine: &Machine) -> io::Result<Vec<u8>> {
     }
     let text = match machine.drbd.kind {
         drbd::DrbdKind::V9 => {
-            "version: 9.2.18 (api:2/proto:118-122)\nGIT-hash: 0 build by fake\nTransports (api:21): tcp (9.2.18)\n"
+            "version: 9.2.18 (api:2/proto:118-122)\nGIT-hash: 0 build by fake\n\
+             Transports (api:21): tcp (9.2.18)\n"
         }
         drbd::DrbdKind::V84 => "version: 8.4.11 (api:1/proto:86-101)\nsrcversion: 0\n",
     };

@@ -455,7 +455,8 @@ fn destroy(machine: &mut Machine, args: &[String]) -> Tool {
         return fail(
             1,
             format!(
-                "cannot destroy '{name}': volume has dependent clones\nuse '-R' to destroy the following datasets:\n{}\n",
+                "cannot destroy '{name}': volume has dependent clones\n\
+                 use '-R' to destroy the following datasets:\n{}\n",
                 clones.join("\n")
             ),
         );
@@ -465,7 +466,8 @@ fn destroy(machine: &mut Machine, args: &[String]) -> Tool {
         return fail(
             1,
             format!(
-                "cannot destroy '{name}': volume has children\nuse '-r' to destroy the following datasets:\n{}\n",
+                "cannot destroy '{name}': volume has children\n\
+                 use '-r' to destroy the following datasets:\n{}\n",
                 children.join("\n")
             ),
         );

@@ -29,88 +29,108 @@ async fn with_quorum_nothing_is_lost() {
     }
 }
 
+/// An application and its bad luck.
+struct Story {
+    lab: Lab,
+    dice: SmallRng,
+    /// The node on which the application has the device open.
+    open: Option<usize>,
+    value: u64,
+    log: Vec<String>,
+}
+
 async fn run(seed: u64, parts: &[Part]) {
     let mut dice = SmallRng::seed_from_u64(seed);
     let lab = Lab::with_quorum(parts.len());
+    let speed = dice.random_range(1000..200_000);
     lab.cluster
-        .configure(|config| config.resync_kib_per_second = dice.random_range(1000..200_000));
+        .configure(|config| config.resync_kib_per_second = speed);
     lab.deploy_all(parts).await;
-    let mut open: Option<usize> = None;
-    let mut value = 0;
-    let mut log = Vec::new();
+    let mut story = Story {
+        lab,
+        dice,
+        open: None,
+        value: 0,
+        log: Vec::new(),
+    };
+    let verbose = std::env::var("CHAOS_SEED").is_ok();
     for _ in 0..STEPS {
-        let (a, b) = (dice.random_range(1..=3), dice.random_range(1..=3));
-        let (node, other) = (format!("n{a}"), format!("n{b}"));
-        if std::env::var("CHAOS_SEED").is_ok() {
-            show(&lab, log.last()).await;
-        }
-        match dice.random_range(0..10) {
-            0 if lab.cluster.is_up(&node) => {
-                log.push(format!("crash {node}"));
-                lab.cluster.crash(&node);
-                open = open.filter(|holder| *holder != a);
-            }
-            1 | 2 if !lab.cluster.is_up(&node) => {
-                log.push(format!("boot {node}"));
-                lab.cluster.boot(&node);
-                lab.adjust(a).await;
-            }
-            3 if a != b => {
-                log.push(format!("cut {node} {other}"));
-                lab.cluster.cut(&node, &other);
-            }
-            4 | 5 if a != b => {
-                log.push(format!("heal {node} {other}"));
-                lab.cluster.heal(&node, &other);
-            }
-            6 => {
-                if let Some(holder) = open.take() {
-                    log.push(format!("close n{holder}"));
-                    lab.close(holder);
-                }
-            }
-            7 if open.is_none() && lab.cluster.open(&node, "r", 0).is_ok() => {
-                log.push(format!("open {node}"));
-                open = Some(a);
-            }
-            8 => {
-                let pause = Duration::from_millis(dice.random_range(0..3000));
-                log.push(format!("pause {pause:?}"));
-                tokio::time::sleep(pause).await;
-            }
-            _ => {
-                value += 1;
-                let block = dice.random_range(0..20);
-                if let Some(holder) = open {
-                    let done = lab
-                        .cluster
-                        .write(&format!("n{holder}"), "r", 0, block, value);
-                    log.push(format!("write n{holder} {block}={value}: {done:?}"));
-                }
-            }
+        story.step().await;
+        if verbose {
+            show(&story.lab, story.log.last()).await;
         }
     }
-    mend(&lab).await;
-    if std::env::var("CHAOS_SEED").is_ok() {
-        show(&lab, log.last()).await;
+    mend(&story.lab).await;
+    if verbose {
+        show(&story.lab, None).await;
     }
-    let story = || format!("seed {seed}, {parts:?}:\n{}", log.join("\n"));
-    let lies = lab.cluster.broken_promises("r");
-    assert!(lies.is_empty(), "{lies:?}\n{}", story());
-    for (i, part) in parts
+    let told = format!("seed {seed}, {parts:?}:\n{}", story.log.join("\n"));
+    let lies = story.lab.cluster.broken_promises("r");
+    assert!(lies.is_empty(), "{lies:?}\n{told}");
+    for (i, _) in parts
         .iter()
         .enumerate()
         .filter(|(_, part)| **part != Part::Diskless)
     {
-        assert_eq!(
-            lab.disk(i + 1),
-            "UpToDate",
-            "n{} ({part:?})\n{}",
-            i + 1,
-            story()
-        );
+        assert_eq!(story.lab.disk(i + 1), "UpToDate", "n{}\n{told}", i + 1);
     }
-    assert!(lab.cluster.violations().is_empty(), "{}", story());
+    assert!(story.lab.cluster.violations().is_empty(), "{told}");
+}
+
+impl Story {
+    async fn step(&mut self) {
+        let (a, b) = (self.dice.random_range(1..=3), self.dice.random_range(1..=3));
+        let (node, other) = (format!("n{a}"), format!("n{b}"));
+        let cluster = self.lab.cluster.clone();
+        match self.dice.random_range(0..10) {
+            0 if cluster.is_up(&node) => {
+                self.log.push(format!("crash {node}"));
+                cluster.crash(&node);
+                self.open = self.open.filter(|holder| *holder != a);
+            }
+            1 | 2 if !cluster.is_up(&node) => {
+                self.log.push(format!("boot {node}"));
+                cluster.boot(&node);
+                self.lab.adjust(a).await;
+            }
+            3 if a != b => {
+                self.log.push(format!("cut {node} {other}"));
+                cluster.cut(&node, &other);
+            }
+            4 | 5 if a != b => {
+                self.log.push(format!("heal {node} {other}"));
+                cluster.heal(&node, &other);
+            }
+            6 => {
+                if let Some(holder) = self.open.take() {
+                    self.log.push(format!("close n{holder}"));
+                    self.lab.close(holder);
+                }
+            }
+            7 if self.open.is_none() && cluster.open(&node, "r", 0).is_ok() => {
+                self.log.push(format!("open {node}"));
+                self.open = Some(a);
+            }
+            8 => {
+                let pause = Duration::from_millis(self.dice.random_range(0..3000));
+                self.log.push(format!("pause {pause:?}"));
+                tokio::time::sleep(pause).await;
+            }
+            _ => self.write(),
+        }
+    }
+
+    fn write(&mut self) {
+        self.value += 1;
+        let block = self.dice.random_range(0..20);
+        let Some(holder) = self.open else { return };
+        let done = self
+            .lab
+            .cluster
+            .write(&format!("n{holder}"), "r", 0, block, self.value);
+        self.log
+            .push(format!("write n{holder} {block}={}: {done:?}", self.value));
+    }
 }
 
 /// Prints where everything is, for whoever looks into one seed.

@@ -29,11 +29,15 @@ async fn events_tell_the_story() {
     assert_eq!(
         dump,
         [
-            "exists resource name:r role:Secondary suspended:no force-io-failures:no may_promote:yes promotion_score:10101",
-            "exists device name:r volume:0 minor:1000 backing_dev:/dev/vg/r_00000 disk:UpToDate client:no quorum:yes",
+            "exists resource name:r role:Secondary suspended:no force-io-failures:no \
+             may_promote:yes promotion_score:10101",
+            "exists device name:r volume:0 minor:1000 backing_dev:/dev/vg/r_00000 disk:UpToDate \
+             client:no quorum:yes",
             "exists connection name:r peer-node-id:1 conn-name:n2 connection:Connecting role:Unknown",
-            "exists peer-device name:r peer-node-id:1 conn-name:n2 volume:0 replication:Off peer-disk:DUnknown peer-client:no resync-suspended:no",
-            "exists path name:r peer-node-id:1 conn-name:n2 local:ipv4:10.77.0.1:7000 peer:ipv4:10.77.0.2:7000 established:no",
+            "exists peer-device name:r peer-node-id:1 conn-name:n2 volume:0 replication:Off \
+             peer-disk:DUnknown peer-client:no resync-suspended:no",
+            "exists path name:r peer-node-id:1 conn-name:n2 local:ipv4:10.77.0.1:7000 \
+             peer:ipv4:10.77.0.2:7000 established:no",
             "exists -",
         ]
     );
@@ -42,9 +46,11 @@ async fn events_tell_the_story() {
     let story = lines(&mut stream);
     let wanted = [
         "change connection name:r peer-node-id:1 conn-name:n2 connection:Connected role:Secondary",
-        "change peer-device name:r peer-node-id:1 conn-name:n2 volume:0 replication:SyncSource peer-disk:Inconsistent peer-client:no done:100.00",
+        "change peer-device name:r peer-node-id:1 conn-name:n2 volume:0 replication:SyncSource \
+         peer-disk:Inconsistent peer-client:no done:100.00",
         "change resource name:r may_promote:yes promotion_score:10102",
-        "change peer-device name:r peer-node-id:1 conn-name:n2 volume:0 replication:Established peer-disk:UpToDate peer-client:no",
+        "change peer-device name:r peer-node-id:1 conn-name:n2 volume:0 replication:Established \
+         peer-disk:UpToDate peer-client:no",
     ];
     for line in wanted {
         assert!(
@@ -84,7 +90,8 @@ async fn status_text() {
     lab.settle().await;
     assert_eq!(
         lab.run(1, "drbdsetup status").await,
-        "r role:Secondary\n  disk:UpToDate\n  n2 role:Secondary\n    peer-disk:UpToDate\n  n3 connection:Connecting\n\n"
+        "r role:Secondary\n  disk:UpToDate\n  n2 role:Secondary\n    peer-disk:UpToDate\n  n3 \
+         connection:Connecting\n\n"
     );
     let missing = lab.try_run(1, "drbdsetup status nosuch").await;
     assert_eq!(
@@ -112,4 +119,51 @@ async fn streams_end() {
         Some(StreamEvent::Line("exists -".into()))
     );
     assert_eq!(stream.next().await, None);
+}
+
+/// Everything about a resource that is being filled, as DRBD 9 prints it.
+#[tokio::test(start_paused = true)]
+async fn verbose_status_text() {
+    let lab = Lab::new(2, DrbdKind::V9);
+    lab.deploy_all(&BOTH).await;
+    assert_eq!(
+        lab.run(1, "drbdsetup status r --verbose --statistics")
+            .await,
+        "\
+r node-id:0 role:Secondary suspended:no force-io-failures:no
+    write-ordering:flush
+  volume:0 minor:1000 disk:UpToDate backing_dev:/dev/vg/r_00000 quorum:yes
+      size:102340 read:0 written:0 al-writes:0 bm-writes:0 upper-pending:0
+      lower-pending:0 al-suspended:no blocked:no
+  n2 node-id:1 connection:Connected role:Secondary congested:no ap-in-flight:0
+      rs-in-flight:0
+    volume:0 replication:Established peer-disk:UpToDate resync-suspended:no
+        received:0 sent:0 out-of-sync:0 pending:0 unacked:0
+
+"
+    );
+}
+
+/// The same as JSON, with the progress of a resync.
+#[tokio::test(start_paused = true)]
+async fn json_status() {
+    let lab = Lab::new(2, DrbdKind::V9);
+    let parts = [Part::First, Part::FullSync];
+    lab.deploy(1, &parts).await;
+    lab.deploy(2, &parts).await;
+    tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+    let json = lab.run(2, "drbdsetup status r --json").await;
+    for line in [
+        "  \"name\": \"r\",",
+        "      \"disk-state\": \"Inconsistent\",",
+        "      \"connection-state\": \"Connected\",",
+        "          \"replication-state\": \"SyncTarget\",",
+        "          \"has-sync-details\": true,",
+    ] {
+        assert!(json.lines().any(|found| found == line), "{line} in {json}");
+    }
+    assert!(
+        json.starts_with("[\n{\n") && json.ends_with("}\n]\n\n"),
+        "{json}"
+    );
 }

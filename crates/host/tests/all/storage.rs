@@ -101,7 +101,12 @@ async fn thin_snapshots_and_full_pools() {
     )
     .await;
     run(&host, "mkfs.ext4 -q -F /dev/vg/a").await;
-    run(&host, "lvcreate -y --snapshot --setactivationskip y --ignoreactivationskip --activate y --name s vg/a -pr").await;
+    run(
+        &host,
+        "lvcreate -y --snapshot --setactivationskip y --ignoreactivationskip --activate \
+     y --name s vg/a -pr",
+    )
+    .await;
     let used = "lvs --noheadings -o data_percent vg/thin";
     assert_eq!(run(&host, used).await.trim(), "0.06");
     run(&host, "wipefs -a -f /dev/vg/a").await;
@@ -146,7 +151,8 @@ async fn zfs_volumes() {
     )
     .await;
     run(&host, "zfs create -V 102400KB tank/thick").await;
-    let line = "zfs list -r -H -p -o name,type,used,refer,volsize,volblocksize,linstor-rs:owner -t volume,snapshot tank";
+    let line = "zfs list -r -H -p -o name,type,used,refer,volsize,volblocksize,linstor-rs:owner \
+     -t volume,snapshot tank";
     assert_eq!(
         run(&host, line).await,
         "tank/r_00000\tvolume\t0\t0\t104857600\t16384\tc/r\n\

@@ -352,7 +352,8 @@ fn apply_activity_log(
     let command = format!("drbdmeta {minor} {format} {disk} {meta_disk} apply-al");
     let Ok(backing) = attach::find_backing(machine, disk, meta_disk) else {
         let text = format!(
-            "open({disk}) failed: No such file or directory\nCommand '{command}' terminated with exit code 20\n"
+            "open({disk}) failed: No such file or directory\n\
+             Command '{command}' terminated with exit code 20\n"
         );
         return fail(1, text);
     };

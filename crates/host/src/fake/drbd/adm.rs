@@ -263,6 +263,9 @@ fn version(world: &World, node: &str) -> String {
         None => ("0x000000", "0.0.0"),
     };
     format!(
-        "DRBDADM_BUILDTAG=GIT-hash:\\ 409097fe02187f83790b88ac3e0d94f3c167adab\\ reproducible\\ build\\,\\ 2023-01-09\\ 14:51:18\nDRBDADM_API_VERSION=2\nDRBD_KERNEL_VERSION_CODE={code}\nDRBD_KERNEL_VERSION={name}\nDRBDADM_VERSION_CODE=0x091600\nDRBDADM_VERSION=9.22.0\n"
+        "DRBDADM_BUILDTAG=GIT-hash:\\ 409097fe02187f83790b88ac3e0d94f3c167adab\\ reproducible\\ \
+         build\\,\\ 2023-01-09\\ 14:51:18\nDRBDADM_API_VERSION=2\n\
+         DRBD_KERNEL_VERSION_CODE={code}\nDRBD_KERNEL_VERSION={name}\n\
+         DRBDADM_VERSION_CODE=0x091600\nDRBDADM_VERSION=9.22.0\n"
     )
 }

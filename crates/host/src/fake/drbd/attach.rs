@@ -10,7 +10,7 @@ use super::role::{self, Refused};
 use super::{
     Backing, Connection, Disk, DrbdKind, Link, Options, PeerDevice, PeerRef, Resource, Role, Volume,
 };
-use crate::fake::content::{Block, Ranges};
+use crate::fake::content::Ranges;
 use crate::fake::machine::Machine;
 use crate::fake::signature::last_block;
 use crate::fake::world::World;
@@ -47,10 +47,11 @@ impl From<Refused> for Failure {
 const NO_SLOT: &str =
     "Invalid configuration request\nadditional info from kernel:\nNot enough free bitmap slots";
 const NOT_KNOWN: (u32, &str) = (158, "Unknown resource");
-const NO_MINOR: (u32, &str) = (127, "Device minor not allocated");
+pub(super) const NO_MINOR: (u32, &str) = (127, "Device minor not allocated");
 const NO_METADATA: (u32, &str) = (
     119,
-    "No valid meta-data signature found.\n\n\t==> Use 'drbdadm create-md res' to initialize meta-data area. <==\n",
+    "No valid meta-data signature found.\n\
+     \n\t==> Use 'drbdadm create-md res' to initialize meta-data area. <==\n",
 );
 
 /// `new-resource`.
@@ -557,150 +558,6 @@ pub(crate) fn down(world: &mut World, node: &str, name: &str) -> Result<(), Refu
         machine.drbd.resources.remove(name);
     }
     Ok(())
-}
-
-/// `resize`: takes what the smallest replica in reach has.
-pub(crate) fn resize(
-    world: &mut World,
-    node: &str,
-    minor: u32,
-    assume_clean: bool,
-) -> Result<(), Failure> {
-    let Some((name, number)) = world
-        .kernel(node)
-        .and_then(|kernel| kernel.find_minor(minor))
-    else {
-        return failure(NO_MINOR.0, NO_MINOR.1);
-    };
-    let Some(volume) = world.volume(node, &name, number) else {
-        return failure(NO_MINOR.0, NO_MINOR.1);
-    };
-    let Some(mut size_kib) = capacity_kib(world, node, volume) else {
-        return failure(138, "Device does not have a disk-config");
-    };
-    let old_kib = volume.size_kib;
-    let v84 = world
-        .kernel(node)
-        .is_some_and(|kernel| kernel.kind == DrbdKind::V84);
-    let mut ends = vec![(node.to_owned(), name.clone())];
-    let mut primary = world
-        .resource(node, &name)
-        .is_some_and(|r| r.role == Role::Primary);
-    for (key, peer) in world.peers(node, &name) {
-        let repl = world
-            .connection(node, &name, key)
-            .and_then(|c| c.devices.get(&number))
-            .map(|d| d.repl);
-        if repl.is_some_and(super::Repl::is_syncing) {
-            return failure(130, "Resize not allowed during resync.");
-        }
-        primary |= world
-            .resource(&peer.host, &peer.resource)
-            .is_some_and(|r| r.role == Role::Primary);
-        let Some(theirs) = world.volume(&peer.host, &peer.resource, number) else {
-            continue;
-        };
-        if let Some(kib) = capacity_kib(world, &peer.host, theirs) {
-            size_kib = size_kib.min(kib);
-        }
-        ends.push((peer.host, peer.resource));
-    }
-    if !v84 && a_replica_is_away(world, node, &name, number) {
-        return Ok(());
-    }
-    if v84 && ends.len() > 1 && !primary {
-        return failure(131, "Need one Primary node to resize.");
-    }
-    if size_kib <= old_kib {
-        return Ok(());
-    }
-    for (host, resource) in &ends {
-        grow(world, host, resource, number, size_kib);
-        let fresh_part = (old_kib / KIB_PER_BLOCK, size_kib / KIB_PER_BLOCK);
-        let first = host == node && *resource == name;
-        world.edit_metadata(host, resource, number, |metadata| {
-            for id in 0..super::metadata::NODE_IDS {
-                if metadata.peer(id).allocated && first && !assume_clean {
-                    metadata.dirty(id, fresh_part.0, fresh_part.1);
-                }
-            }
-        });
-    }
-    if !assume_clean {
-        sync_grown_part(world, node, &name, number);
-    }
-    Ok(())
-}
-
-/// DRBD 9 grows nothing whose other replicas it does not see.
-fn a_replica_is_away(world: &World, node: &str, name: &str, number: u32) -> bool {
-    let Some(resource) = world.resource(node, name) else {
-        return false;
-    };
-    resource.connections.values().any(|connection| {
-        let diskful = connection
-            .devices
-            .get(&number)
-            .is_some_and(|device| device.bitmap);
-        diskful && connection.peer.is_none()
-    })
-}
-
-fn sync_grown_part(world: &mut World, node: &str, name: &str, number: u32) {
-    for (key, peer) in world.peers(node, name) {
-        let has_disk = world
-            .volume(&peer.host, &peer.resource, number)
-            .is_some_and(|volume| volume.backing.is_some());
-        if has_disk {
-            let me = PeerRef {
-                host: node.to_owned(),
-                resource: name.to_owned(),
-                key,
-            };
-            super::resync::start(world, &me, &peer, number, super::compare::Basis::Bitmap);
-        }
-    }
-}
-
-/// Moves internal metadata to the new end and takes the new size.
-fn grow(world: &mut World, node: &str, name: &str, number: u32, size_kib: u64) {
-    let Some(volume) = world.volume_mut(node, name, number) else {
-        return;
-    };
-    volume.size_kib = size_kib;
-    let minor = volume.minor;
-    let Some(backing) = volume.backing.clone() else {
-        return;
-    };
-    if let Some(machine) = world.machines.get_mut(node) {
-        let device_kib = machine.size_bytes(&backing.dev) / 1024;
-        machine.drbd.last_known_kib.insert(minor, device_kib);
-        if backing.is_internal() {
-            let end = last_block(machine.size_bytes(&backing.dev)).unwrap_or(0);
-            move_metadata(machine, &backing, end);
-            if let Some(backing) = world
-                .volume_mut(node, name, number)
-                .and_then(|volume| volume.backing.as_mut())
-            {
-                backing.superblock = end;
-            }
-        }
-    }
-    world.edit_metadata(node, name, number, |metadata| metadata.size_kib = size_kib);
-}
-
-/// Moves a superblock within its device.
-pub(crate) fn move_metadata(machine: &mut Machine, backing: &Backing, to: u64) -> bool {
-    if backing.superblock == to {
-        return true;
-    }
-    match machine.get(&backing.meta, backing.superblock) {
-        Ok(Some(block @ Block::Metadata(_))) => {
-            machine.put(&backing.meta, to, Some(block)).is_ok()
-                && machine.put(&backing.meta, backing.superblock, None).is_ok()
-        }
-        Ok(_) | Err(_) => false,
-    }
 }
 
 /// Whether a device is big enough for metadata at all.

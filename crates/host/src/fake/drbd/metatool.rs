@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::attach::{find_backing, fits, move_metadata};
+use super::attach::{find_backing, fits};
+use super::grow::move_metadata;
 use super::metadata::{
     AL_CLEAN, AL_DISABLED, CONNECTED_IND, CONSISTENT, CRASHED_PRIMARY, FULL_SYNC, Metadata,
     NODE_IDS, PEER_CONNECTED, PEER_DEVICE_SEEN, PEER_FENCING, PEER_FULL_SYNC, PEER_OUT_DATED,
@@ -165,7 +166,8 @@ fn create(machine: &mut Machine, call: &Call, backing: &Backing, fresh: u64) -> 
     if backing.superblock > 0 && !fits(device_kib, max_peers) {
         return fail(
             40,
-            "Device size would be truncated, which\nwould corrupt data and result in\n'access beyond end of device' errors.\n",
+            "Device size would be truncated, which\nwould corrupt data and result in\n\
+             'access beyond end of device' errors.\n",
         );
     }
     let mut metadata = Metadata::new(call.kind, max_peers, fresh);
@@ -185,14 +187,23 @@ fn create(machine: &mut Machine, call: &Call, backing: &Backing, fresh: u64) -> 
             metadata
                 .history
                 .resize(if call.kind == DrbdKind::V9 { 32 } else { 2 }, 0);
-            said.push_str("Valid meta-data of another version found, convert it?\n*** confirmation forced via --force option ***\n");
+            said.push_str(
+                "Valid meta-data of another version found, convert it?\n\
+             *** confirmation forced via --force option ***\n",
+            );
         } else {
-            said.push_str("Do you really want to overwrite the existing meta-data?\n*** confirmation forced via --force option ***\n");
+            said.push_str(
+                "Do you really want to overwrite the existing meta-data?\n\
+             *** confirmation forced via --force option ***\n",
+            );
         }
     }
     write(machine, backing, Some(metadata))?;
     machine.drbd.last_known_kib.insert(call.minor, device_kib);
-    said.push_str("initializing bitmap to all zero\ninitializing activity log\nWriting meta data...\nNew drbd meta data block successfully created.\n");
+    said.push_str(
+        "initializing bitmap to all zero\ninitializing activity log\n\
+     Writing meta data...\nNew drbd meta data block successfully created.\n",
+    );
     Ok(Said::out(said))
 }
 
@@ -325,7 +336,8 @@ fn set_gi(machine: &mut Machine, call: &Call, backing: &Backing) -> Tool {
     }
     let now = gi_line(found(machine, call, backing)?, slot);
     Ok(Said::out(format!(
-        "\nWrite new GI to disk?\n*** confirmation forced via --force option ***\npreviously {previous}\nset GI to  {now}\n"
+        "\nWrite new GI to disk?\n*** confirmation forced via --force option ***\n\
+         previously {previous}\nset GI to  {now}\n"
     )))
 }
 
@@ -488,7 +500,8 @@ fn dump(machine: &Machine, call: &Call, backing: &Backing) -> Tool {
         DrbdKind::V9 => {
             let node_id = metadata.node_id.map_or(-1, i64::from);
             text.push_str(&format!(
-                "version \"v09\";\n\nmax-peers {};\n\nnode-id {node_id};\ncurrent-uuid {};\nflags 0x{:08X};\n",
+                "version \"v09\";\n\nmax-peers {};\n\nnode-id {node_id};\ncurrent-uuid {};\n\
+                 flags 0x{:08X};\n",
                 metadata.max_peers,
                 hex(metadata.current),
                 metadata.flags
@@ -496,7 +509,8 @@ fn dump(machine: &Machine, call: &Call, backing: &Backing) -> Tool {
             for (id, peer) in metadata.peers.iter().enumerate() {
                 let index = if peer.allocated { id as i64 } else { -1 };
                 text.push_str(&format!(
-                    "peer[{id}] {{\n    bitmap-index {index};\n    bitmap-uuid {};\n    bitmap-dagtag 0x0000000000000000;\n    flags 0x{:08X};\n}}\n",
+                    "peer[{id}] {{\n    bitmap-index {index};\n    bitmap-uuid {};\n    \
+                     bitmap-dagtag 0x0000000000000000;\n    flags 0x{:08X};\n}}\n",
                     hex(peer.bitmap_uuid),
                     peer.flags
                 ));

@@ -10,6 +10,8 @@ mod app;
 mod attach;
 mod compare;
 mod exposed;
+mod grow;
+mod json;
 mod link;
 mod metadata;
 mod metatool;

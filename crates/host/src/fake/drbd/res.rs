@@ -9,6 +9,9 @@ use crate::fake::content::Block;
 use crate::fake::machine::Machine;
 use crate::fake::world::World;
 
+/// A resource on a host.
+pub(super) type PeerEnd = (String, String);
+
 impl World {
     pub(crate) fn kernel(&self, node: &str) -> Option<&Kernel> {
         self.machines.get(node).map(|machine| &machine.drbd)

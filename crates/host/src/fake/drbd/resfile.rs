@@ -282,7 +282,8 @@ fn resource(name: &str, body: &[Statement], kind: DrbdKind) -> Parsed<Config> {
             _ => {
                 return unexpected(
                     statement,
-                    "'protocol | on | disk | net | syncer | startup | handlers | ignore-on | stacked-on-top-of'",
+                    "'protocol | on | disk | net | syncer | startup | handlers | ignore-on | \
+                     stacked-on-top-of'",
                 );
             }
         }

@@ -63,7 +63,7 @@ pub(crate) fn drbdsetup(world: &mut World, node: &str, args: &[String]) -> Tool 
         "resize" => {
             let minor = number(subject)?;
             done(
-                attach::resize(world, node, minor, args.has("--assume-clean")),
+                super::grow::resize(world, node, minor, args.has("--assume-clean")),
                 subject,
             )
         }
@@ -264,7 +264,7 @@ fn status(world: &mut World, node: &str, name: &str, args: &Args) -> Tool {
         if !v9 {
             return fail(20, "status: unrecognized option '--json'\n");
         }
-        return Ok(Said::out(view::json(world, node, &names)));
+        return Ok(Said::out(super::json::text(world, node, &names)));
     }
     let detail = Detail {
         verbose: args.has("--verbose"),

@@ -127,7 +127,8 @@ impl Shown<'_> {
             appendix: format!(" minor:{}", volume.minor),
             groups,
             statistics: format!(
-                " size:{} read:0 written:0 al-writes:0 bm-writes:0 upper-pending:0 lower-pending:0 al-suspended:no blocked:no",
+                " size:{} read:0 written:0 al-writes:0 bm-writes:0 upper-pending:0 \
+                 lower-pending:0 al-suspended:no blocked:no",
                 volume.size_kib
             ),
             whole: true,
@@ -376,95 +377,6 @@ pub(crate) fn changes(old: &View, new: &View, statistics: bool) -> Vec<String> {
         ));
     }
     lines
-}
-
-/// `drbdsetup status --json` of DRBD 9.
-pub(super) fn json(world: &World, node: &str, names: &[String]) -> String {
-    let resources: Vec<String> = names
-        .iter()
-        .filter_map(|name| {
-            Some(resource_json(
-                world,
-                node,
-                name,
-                world.resource(node, name)?,
-            ))
-        })
-        .collect();
-    format!("[\n{}\n]\n\n", resources.join("\n,\n"))
-}
-
-fn resource_json(world: &World, node: &str, name: &str, resource: &Resource) -> String {
-    let user = resource.suspended;
-    let quorum = suspended(resource).contains("quorum");
-    let devices: Vec<String> = resource
-        .volumes
-        .iter()
-        .map(|(number, volume)| {
-            format!(
-                "    {{\n      \"volume\": {number},\n      \"minor\": {},\n      \"disk-state\": \"{}\",\n      \"client\": {},\n      \"quorum\": {},\n      \"size\": {},\n      \"read\": 0,\n      \"written\": 0,\n      \"al-writes\": 0,\n      \"bm-writes\": 0,\n      \"upper-pending\": 0,\n      \"lower-pending\": 0\n    }}",
-                volume.minor,
-                volume.disk,
-                volume.client && volume.disk == Disk::Diskless,
-                volume.quorum,
-                volume.size_kib
-            )
-        })
-        .collect();
-    let connections: Vec<String> = resource
-        .connections
-        .iter()
-        .map(|(key, connection)| connection_json(world, node, name, *key, connection, resource))
-        .collect();
-    format!(
-        "{{\n  \"name\": \"{name}\",\n  \"node-id\": {},\n  \"role\": \"{}\",\n  \"suspended\": {},\n  \"suspended-user\": {user},\n  \"suspended-no-data\": false,\n  \"suspended-fencing\": false,\n  \"suspended-quorum\": {quorum},\n  \"force-io-failures\": false,\n  \"write-ordering\": \"flush\",\n  \"devices\": [\n{} ],\n  \"connections\": [\n{} ]\n}}",
-        resource.node_id,
-        resource.role,
-        user || quorum,
-        devices.join(",\n"),
-        connections.join(",\n")
-    )
-}
-
-fn connection_json(
-    world: &World,
-    node: &str,
-    name: &str,
-    key: u32,
-    connection: &Connection,
-    resource: &Resource,
-) -> String {
-    let fallback = PeerDevice::new();
-    let devices: Vec<String> = resource
-        .volumes
-        .iter()
-        .map(|(number, volume)| {
-            let device = connection.devices.get(number).unwrap_or(&fallback);
-            let left = out_of_sync(world, node, name, key, *number);
-            let in_sync = 100.0 * (1.0 - (left * 4) as f64 / volume.size_kib.max(1) as f64);
-            let progress = done(device, left);
-            let details = progress
-                .as_ref()
-                .map(|done| format!(",\n          \"rs-total\": {},\n          \"percent-resync-done\": {done}", device.resync_total * 8));
-            format!(
-                "        {{\n          \"volume\": {number},\n          \"replication-state\": \"{}\",\n          \"peer-disk-state\": \"{}\",\n          \"peer-client\": {},\n          \"resync-suspended\": \"{}\",\n          \"received\": 0,\n          \"sent\": 0,\n          \"out-of-sync\": {},\n          \"pending\": 0,\n          \"unacked\": 0,\n          \"has-sync-details\": {},\n          \"has-online-verify-details\": false,\n          \"percent-in-sync\": {in_sync:.2}{}\n        }}",
-                device.repl,
-                peer_disk(world, node, name, key, connection, *number),
-                is_client(world, connection, device, *number),
-                if matches!(device.repl, Repl::PausedSyncS | Repl::PausedSyncT) { "dependency" } else { "no" },
-                left * 4,
-                progress.is_some(),
-                details.unwrap_or_default()
-            )
-        })
-        .collect();
-    format!(
-        "    {{\n      \"peer-node-id\": {key},\n      \"name\": \"{}\",\n      \"connection-state\": \"{}\", \n      \"congested\": false,\n      \"peer-role\": \"{}\",\n      \"ap-in-flight\": 0,\n      \"rs-in-flight\": 0,\n      \"peer_devices\": [\n{} ]\n    }}",
-        connection.name,
-        connection.link,
-        peer_role(world, connection),
-        devices.join(",\n")
-    )
 }
 
 /// A volume's state for assertions.

@@ -598,7 +598,8 @@ fn take(vg: &mut Vg, vg_name: &str, count: u64) -> Result<Vec<u64>, Stop> {
     vg.take(count).map_or_else(
         || {
             let text = format!(
-                "  Volume group \"{vg_name}\" has insufficient free space ({free} extents): {count} required.\n"
+                "  Volume group \"{vg_name}\" has insufficient free space ({free} extents): \
+                 {count} required.\n"
             );
             fail(FAILED, text)
         },

@@ -141,7 +141,8 @@ fn json(object: &str, fields: &[&str], table: &[Vec<String>]) -> String {
         })
         .collect();
     format!(
-        "  {{\n      \"report\": [\n          {{\n              \"{object}\": [\n{}\n              ]\n          }}\n      ]\n  }}\n",
+        "  {{\n      \"report\": [\n          {{\n              \"{object}\": [\n\
+         {}\n              ]\n          }}\n      ]\n  }}\n",
         rows.join(",\n")
     )
 }

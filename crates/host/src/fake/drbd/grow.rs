@@ -1,0 +1,162 @@
+//! Growing volumes whose devices have grown.
+
+use super::attach::{Failure, NO_MINOR, capacity_kib, failure};
+use super::res::PeerEnd;
+use super::{Backing, DrbdKind, PeerRef, Role};
+use crate::fake::content::Block;
+use crate::fake::machine::Machine;
+use crate::fake::signature::last_block;
+use crate::fake::world::World;
+
+const KIB_PER_BLOCK: u64 = 4;
+
+/// `resize`: takes what the smallest replica in reach has.
+pub(crate) fn resize(
+    world: &mut World,
+    node: &str,
+    minor: u32,
+    assume_clean: bool,
+) -> Result<(), Failure> {
+    let Some((name, number)) = world
+        .kernel(node)
+        .and_then(|kernel| kernel.find_minor(minor))
+    else {
+        return failure(NO_MINOR.0, NO_MINOR.1);
+    };
+    let old_kib = world
+        .volume(node, &name, number)
+        .map_or(0, |volume| volume.size_kib);
+    let Some(ends) = replicas(world, node, &name, number)? else {
+        return Ok(());
+    };
+    let room = |(host, resource): &PeerEnd| {
+        capacity_kib(world, host, world.volume(host, resource, number)?)
+    };
+    let Some(size_kib) = ends.iter().filter_map(room).min() else {
+        return Ok(());
+    };
+    if size_kib <= old_kib {
+        return Ok(());
+    }
+    for (host, resource) in &ends {
+        grow(world, host, resource, number, size_kib);
+    }
+    if !assume_clean {
+        world.edit_metadata(node, &name, number, |metadata| {
+            let allocated = |id: &u32| metadata.peer(*id).allocated;
+            let peers: Vec<u32> = (0..super::metadata::NODE_IDS).filter(allocated).collect();
+            for id in peers {
+                metadata.dirty(id, old_kib / KIB_PER_BLOCK, size_kib / KIB_PER_BLOCK);
+            }
+        });
+        sync_grown_part(world, node, &name, number);
+    }
+    Ok(())
+}
+
+/// The ends that grow together, this one first; `None` if nothing may grow now.
+fn replicas(
+    world: &World,
+    node: &str,
+    name: &str,
+    number: u32,
+) -> Result<Option<Vec<PeerEnd>>, Failure> {
+    if world.metadata(node, name, number).is_none() {
+        return failure(138, "Device does not have a disk-config");
+    }
+    let mut ends = vec![(node.to_owned(), name.to_owned())];
+    for (key, peer) in world.peers(node, name) {
+        let device = world
+            .connection(node, name, key)
+            .and_then(|c| c.devices.get(&number));
+        if device.is_some_and(|device| device.repl.is_syncing()) {
+            return failure(130, "Resize not allowed during resync.");
+        }
+        if world.volume(&peer.host, &peer.resource, number).is_some() {
+            ends.push((peer.host, peer.resource));
+        }
+    }
+    let primary = |(host, name): &PeerEnd| {
+        world
+            .resource(host, name)
+            .is_some_and(|resource| resource.role == Role::Primary)
+    };
+    match world.kernel(node).map(|kernel| kernel.kind) {
+        Some(DrbdKind::V84) if ends.len() > 1 && !ends.iter().any(primary) => {
+            failure(131, "Need one Primary node to resize.")
+        }
+        Some(DrbdKind::V9) if a_replica_is_away(world, node, name, number) => Ok(None),
+        Some(_) | None => Ok(Some(ends)),
+    }
+}
+
+/// DRBD 9 grows nothing whose other replicas it does not see.
+fn a_replica_is_away(world: &World, node: &str, name: &str, number: u32) -> bool {
+    let Some(resource) = world.resource(node, name) else {
+        return false;
+    };
+    resource.connections.values().any(|connection| {
+        let diskful = connection
+            .devices
+            .get(&number)
+            .is_some_and(|device| device.bitmap);
+        diskful && connection.peer.is_none()
+    })
+}
+
+fn sync_grown_part(world: &mut World, node: &str, name: &str, number: u32) {
+    for (key, peer) in world.peers(node, name) {
+        let has_disk = world
+            .volume(&peer.host, &peer.resource, number)
+            .is_some_and(|volume| volume.backing.is_some());
+        if has_disk {
+            let me = PeerRef {
+                host: node.to_owned(),
+                resource: name.to_owned(),
+                key,
+            };
+            super::resync::start(world, &me, &peer, number, super::compare::Basis::Bitmap);
+        }
+    }
+}
+
+/// Moves internal metadata to the new end and takes the new size.
+fn grow(world: &mut World, node: &str, name: &str, number: u32, size_kib: u64) {
+    let Some(volume) = world.volume_mut(node, name, number) else {
+        return;
+    };
+    volume.size_kib = size_kib;
+    let minor = volume.minor;
+    let Some(backing) = volume.backing.clone() else {
+        return;
+    };
+    if let Some(machine) = world.machines.get_mut(node) {
+        let device_kib = machine.size_bytes(&backing.dev) / 1024;
+        machine.drbd.last_known_kib.insert(minor, device_kib);
+        if backing.is_internal() {
+            let end = last_block(machine.size_bytes(&backing.dev)).unwrap_or(0);
+            move_metadata(machine, &backing, end);
+            if let Some(backing) = world
+                .volume_mut(node, name, number)
+                .and_then(|volume| volume.backing.as_mut())
+            {
+                backing.superblock = end;
+            }
+        }
+    }
+    world.edit_metadata(node, name, number, |metadata| metadata.size_kib = size_kib);
+}
+
+/// Moves a superblock within its device.
+pub(crate) fn move_metadata(machine: &mut Machine, backing: &Backing, to: u64) -> bool {
+    if backing.superblock == to {
+        return true;
+    }
+    match machine.get(&backing.meta, backing.superblock) {
+        Ok(Some(block @ Block::Metadata(_))) => {
+            machine.put(&backing.meta, to, Some(block)).is_ok()
+                && machine.put(&backing.meta, backing.superblock, None).is_ok()
+        }
+        Ok(_) | Err(_) => false,
+    }
+}
