@@ -20,8 +20,12 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// Builds them in release mode.
-    pub fn build() -> Result<Binaries> {
+    /// Programs that somebody has built, or else builds them in release mode.
+    pub fn get(built: Option<&Path>) -> Result<Binaries> {
+        if let Some(directory) = built {
+            let directory = directory.canonicalize().context("find the programs")?;
+            return Ok(Binaries { directory });
+        }
         let mut command = Command::new(env!("CARGO"));
         command.args(["build", "--release", "--quiet"]);
         for package in ["linstor-controller", "linstor-satellite", "linstor-client"] {

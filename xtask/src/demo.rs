@@ -22,6 +22,9 @@ pub struct Args {
     /// Folder of modules for the kernel, for example one with DRBD 9; can be repeated.
     #[arg(long)]
     modules: Vec<PathBuf>,
+    /// Folder with the three programs, instead of building them.
+    #[arg(long)]
+    binaries: Option<PathBuf>,
     /// Leave the guests running for a look around (`cargo xtask lab --name demo exec node1 -- ...`).
     #[arg(long)]
     keep: bool,
@@ -32,7 +35,7 @@ pub fn run(args: Args) -> Result<()> {
     packages::ensure(packages::LAB, args.yes)?;
     let mut times = Times::default();
     println!("Building the programs ...");
-    let binaries = times.take("build", Binaries::build)?;
+    let binaries = times.take("build", || Binaries::get(args.binaries.as_deref()))?;
     println!("Booting three Linux kernels ...");
     let config = LabConfig {
         name: "demo".into(),

@@ -1,0 +1,152 @@
+//! The daemons under measurement, started as a user would start them.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use hyper::Method;
+
+use crate::rest::Rest;
+
+/// A controller process with its own configuration and database.
+pub struct Controller {
+    binary: PathBuf,
+    directory: PathBuf,
+    /// Port of its REST API.
+    pub port: u16,
+    child: Child,
+}
+
+impl Controller {
+    /// Starts it and waits for the first answer; returns how long that took.
+    pub async fn start(
+        binary: &Path,
+        directory: &Path,
+        port: u16,
+    ) -> anyhow::Result<(Self, Duration)> {
+        let config = directory.join("etc");
+        std::fs::create_dir_all(&config)?;
+        let database = directory.join("linstor.db");
+        let text = format!(
+            "[http]\nlisten_addr = \"127.0.0.1\"\nport = {port}\n\n[db]\nconnection_url = \"{}\"\n",
+            database.display()
+        );
+        std::fs::write(config.join("linstor.toml"), text)?;
+        let begin = Instant::now();
+        let child = spawn(binary, &config, &directory.join("controller.log"))?;
+        let mut controller = Controller {
+            binary: binary.into(),
+            directory: directory.into(),
+            port,
+            child,
+        };
+        controller.first_answer("/v1/controller/version").await?;
+        Ok((controller, begin.elapsed()))
+    }
+
+    /// Waits until a path is answered with success.
+    async fn first_answer(&mut self, path: &str) -> anyhow::Result<()> {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while Instant::now() < deadline {
+            if let Ok(mut rest) = Rest::connect(self.port).await
+                && rest.expect(Method::GET, path, None).await.is_ok()
+            {
+                return Ok(());
+            }
+            if let Some(status) = self.child.try_wait()? {
+                let log = std::fs::read_to_string(self.directory.join("controller.log"))?;
+                bail!("the controller ended ({status}): {log}");
+            }
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        bail!("the controller did not answer within a minute")
+    }
+
+    /// Kills it without warning, starts it again, and returns how long the first answer to `path` took.
+    pub async fn restart(&mut self, path: &str) -> anyhow::Result<Duration> {
+        self.child.kill()?;
+        self.child.wait()?;
+        let begin = Instant::now();
+        self.child = spawn(
+            &self.binary,
+            &self.directory.join("etc"),
+            &self.directory.join("controller.log"),
+        )?;
+        self.first_answer(path).await?;
+        Ok(begin.elapsed())
+    }
+
+    /// Resident memory in MiB.
+    pub fn rss_mib(&self) -> anyhow::Result<f64> {
+        rss_mib(self.child.id())
+    }
+}
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        // The process may be gone already; either way nothing is left of it.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn spawn(binary: &Path, config: &Path, log: &Path) -> anyhow::Result<Child> {
+    let log = std::fs::File::create(log)?;
+    Command::new(binary)
+        .arg("--config-directory")
+        .arg(config)
+        .env("RUST_LOG", "warn")
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("start {}", binary.display()))
+}
+
+/// Resident memory of a process in MiB, from `/proc/PID/status`.
+fn rss_mib(pid: u32) -> anyhow::Result<f64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status
+        .lines()
+        .find(|line| line.starts_with("VmRSS:"))
+        .context("the process has no memory")?;
+    let kib: f64 = line
+        .split_whitespace()
+        .nth(1)
+        .context("no number")?
+        .parse()?;
+    Ok(kib / 1024.0)
+}
+
+/// Resident memory of an idle satellite in MiB: started, settled, nobody connected.
+pub async fn idle_satellite_mib(binary: &Path, directory: &Path, port: u16) -> anyhow::Result<f64> {
+    let config = directory.join("satellite-etc");
+    std::fs::create_dir_all(&config)?;
+    std::fs::write(
+        config.join("linstor_satellite.toml"),
+        format!("[netcom]\nbind_address = \"127.0.0.1\"\nport = {port}\n"),
+    )?;
+    let log = std::fs::File::create(directory.join("satellite.log"))?;
+    let mut child = Command::new(binary)
+        .arg("--config-directory")
+        .arg(&config)
+        .arg("--state-directory")
+        .arg(directory.join("satellite"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()?;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let ended = child.try_wait()?;
+    let rss = rss_mib(child.id());
+    let _ = child.kill();
+    child.wait()?;
+    if let Some(status) = ended {
+        bail!(
+            "the satellite ended ({status}): {}",
+            std::fs::read_to_string(directory.join("satellite.log"))?
+        );
+    }
+    rss
+}

@@ -1,0 +1,369 @@
+//! What is measured, in the order in which the cluster grows.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use hyper::Method;
+use serde_json::{Value, json};
+
+use crate::daemon::{self, Controller};
+use crate::figure::{Figure, Goal, Samples};
+use crate::placement;
+use crate::reference;
+use crate::rest::Rest;
+use crate::satellites::Satellite;
+
+/// How large the cluster is.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    /// Simulated satellites.
+    pub satellites: usize,
+    /// Resources (two per definition) at the end.
+    pub resources: usize,
+}
+
+const GROUP: &str = "bench";
+const CLIENTS: usize = 64;
+const SERIAL_SPAWNS: usize = 300;
+const VIEW_ROWS: usize = 10_000;
+const RESTART_RESOURCES: usize = 30_000;
+
+fn ms(duration: Duration) -> f64 {
+    duration.as_secs_f64() * 1e3
+}
+
+/// Runs all scenarios on a fresh controller.
+pub async fn run(controller: &Path, satellite: &Path, sizes: Sizes) -> anyhow::Result<Vec<Figure>> {
+    let directory = tempfile::tempdir()?;
+    let mut figures = Vec::new();
+    let fdatasync = reference::fdatasync_ms(directory.path())?;
+    let sync_ms = fdatasync.percentile(50.0);
+    let about = format!("this disk, 4 KiB appends, {} ms", fdatasync.summary());
+    figures.push(Figure::new(
+        "reference: fdatasync",
+        sync_ms,
+        "ms",
+        Goal::None,
+        about,
+    ));
+
+    let mut cold = Vec::new();
+    for attempt in 0..5 {
+        let fresh = directory.path().join(format!("cold{attempt}"));
+        let (_stopped_at_once, time) = Controller::start(controller, &fresh, 23_371).await?;
+        cold.push(ms(time));
+    }
+    let cold = Samples::new(cold);
+    let about = format!(
+        "{:.0} fdatasyncs; 5 fresh databases",
+        cold.percentile(50.0) / sync_ms
+    );
+    figures.push(Figure::new(
+        "controller: cold start to first answer",
+        cold.percentile(50.0),
+        "ms",
+        Goal::AtMost(150.0),
+        about,
+    ));
+    let rss = daemon::idle_satellite_mib(satellite, directory.path(), 23_366).await?;
+    figures.push(Figure::new(
+        "satellite: memory idle",
+        rss,
+        "MiB",
+        Goal::AtMost(15.0),
+        "RSS".into(),
+    ));
+
+    let (mut running, _) =
+        Controller::start(controller, &directory.path().join("main"), 23_370).await?;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    figures.push(Figure::new(
+        "controller: memory idle",
+        running.rss_mib()?,
+        "MiB",
+        Goal::AtMost(25.0),
+        "RSS".into(),
+    ));
+    let satellites = join_satellites(running.port, sizes.satellites).await?;
+    let empty_mib = running.rss_mib()?;
+    let about = format!("RSS with {} nodes", sizes.satellites);
+    figures.push(Figure::new(
+        "controller: memory with nodes",
+        empty_mib,
+        "MiB",
+        Goal::None,
+        about,
+    ));
+
+    spawn_figures(&mut figures, &running, sync_ms).await?;
+    fill(running.port, VIEW_ROWS / 2).await?;
+    memory_figure(&mut figures, &running, empty_mib, VIEW_ROWS)?;
+    view_figures(&mut figures, &running, &satellites[0]).await?;
+
+    if sizes.resources >= RESTART_RESOURCES {
+        fill(running.port, RESTART_RESOURCES / 2).await?;
+        let time = running.restart("/v1/view/resources?limit=1").await?;
+        let about = format!(
+            "{RESTART_RESOURCES} resources, killed before; {:.0} fdatasyncs",
+            ms(time) / sync_ms
+        );
+        figures.push(Figure::new(
+            "controller: restart to first answer",
+            ms(time),
+            "ms",
+            Goal::AtMost(2000.0),
+            about,
+        ));
+        wait_online(running.port, sizes.satellites).await?;
+    }
+    if sizes.resources > VIEW_ROWS {
+        fill(running.port, sizes.resources / 2).await?;
+        memory_figure(&mut figures, &running, empty_mib, sizes.resources)?;
+    }
+    figures.push(placement::figure()?);
+    Ok(figures)
+}
+
+/// Registers the satellites with a thin pool each, and the group that resources are spawned from.
+async fn join_satellites(port: u16, count: usize) -> anyhow::Result<Vec<Satellite>> {
+    let mut rest = Rest::connect(port).await?;
+    let mut satellites = Vec::new();
+    for index in 0..count {
+        let satellite = Satellite::start(format!("node{index:03}"))?;
+        let node = json!({
+            "name": satellite.name, "type": "SATELLITE",
+            "net_interfaces": [{
+                "name": "default", "address": "127.0.0.1",
+                "satellite_port": satellite.address.port(), "satellite_encryption_type": "PLAIN",
+            }],
+        });
+        rest.expect(Method::POST, "/v1/nodes", Some(&node)).await?;
+        satellites.push(satellite);
+    }
+    wait_online(port, count).await?;
+    for satellite in &satellites {
+        let pool = json!({
+            "storage_pool_name": "thin", "provider_kind": "LVM_THIN",
+            "props": {"StorDriver/StorPoolName": "vg0/thin"},
+        });
+        let path = format!("/v1/nodes/{}/storage-pools", satellite.name);
+        rest.expect(Method::POST, &path, Some(&pool)).await?;
+    }
+    let group = json!({"name": GROUP, "select_filter": {"place_count": 2, "storage_pool": "thin"}});
+    rest.expect(Method::POST, "/v1/resource-groups", Some(&group))
+        .await?;
+    rest.expect(
+        Method::POST,
+        &format!("/v1/resource-groups/{GROUP}/volume-groups"),
+        Some(&json!({})),
+    )
+    .await?;
+    // Odd replica counts need no tie breaker, two replicas do: without it each definition has exactly two resources.
+    let props = json!({"override_props": {"DrbdOptions/auto-add-quorum-tiebreaker": "false"}});
+    rest.expect(
+        Method::PUT,
+        &format!("/v1/resource-groups/{GROUP}"),
+        Some(&props),
+    )
+    .await?;
+    Ok(satellites)
+}
+
+async fn wait_online(port: u16, count: usize) -> anyhow::Result<()> {
+    let mut rest = Rest::connect(port).await?;
+    let deadline = Instant::now() + Duration::from_secs(60);
+    loop {
+        let bytes = rest.expect(Method::GET, "/v1/nodes", None).await?;
+        let nodes: Vec<Value> = serde_json::from_slice(&bytes)?;
+        let online = nodes
+            .iter()
+            .filter(|node| node["connection_status"] == "ONLINE")
+            .count();
+        if online == count {
+            return Ok(());
+        }
+        anyhow::ensure!(
+            Instant::now() < deadline,
+            "{online} of {count} nodes are online after a minute"
+        );
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn spawn_one(rest: &mut Rest, index: usize) -> anyhow::Result<f64> {
+    let body =
+        json!({"resource_definition_name": format!("bench-{index:06}"), "volume_sizes": [102_400]});
+    let begin = Instant::now();
+    rest.expect(
+        Method::POST,
+        &format!("/v1/resource-groups/{GROUP}/spawn"),
+        Some(&body),
+    )
+    .await?;
+    Ok(ms(begin.elapsed()))
+}
+
+/// How many definitions there are.
+async fn definitions(rest: &mut Rest) -> anyhow::Result<usize> {
+    let bytes = rest
+        .expect(Method::GET, "/v1/resource-definitions", None)
+        .await?;
+    Ok(serde_json::from_slice::<Vec<Value>>(&bytes)?.len())
+}
+
+async fn spawn_figures(
+    figures: &mut Vec<Figure>,
+    controller: &Controller,
+    sync_ms: f64,
+) -> anyhow::Result<()> {
+    let mut rest = Rest::connect(controller.port).await?;
+    let begin = Instant::now();
+    let mut serial = Vec::new();
+    for index in 0..SERIAL_SPAWNS {
+        serial.push(spawn_one(&mut rest, index).await?);
+    }
+    let rate = SERIAL_SPAWNS as f64 / begin.elapsed().as_secs_f64();
+    let serial = Samples::new(serial);
+    let about = format!(
+        "{} ms; one is {:.1} fdatasyncs",
+        serial.summary(),
+        serial.percentile(50.0) / sync_ms
+    );
+    figures.push(Figure::new(
+        "spawn, one client",
+        rate,
+        "1/s",
+        Goal::AtLeast(150.0),
+        about,
+    ));
+
+    let begin = Instant::now();
+    let samples = spawn_many(controller.port, SERIAL_SPAWNS, SERIAL_SPAWNS + 3000).await?;
+    let rate = samples.len() as f64 / begin.elapsed().as_secs_f64();
+    let samples = Samples::new(samples);
+    let about = format!(
+        "{} ms; {:.1} per fdatasync time",
+        samples.summary(),
+        rate * sync_ms / 1e3
+    );
+    figures.push(Figure::new(
+        "spawn, 64 clients",
+        rate,
+        "1/s",
+        Goal::AtLeast(1500.0),
+        about,
+    ));
+    Ok(())
+}
+
+/// Spawns the definitions of these indexes from many clients; returns how long each took.
+async fn spawn_many(port: u16, from: usize, to: usize) -> anyhow::Result<Vec<f64>> {
+    let next = Arc::new(AtomicUsize::new(from));
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..CLIENTS {
+        let next = next.clone();
+        clients.spawn(async move {
+            let mut rest = Rest::connect(port).await?;
+            let mut samples = Vec::new();
+            loop {
+                let index = next.fetch_add(1, Ordering::Relaxed);
+                if index >= to {
+                    return anyhow::Ok(samples);
+                }
+                samples.push(spawn_one(&mut rest, index).await?);
+            }
+        });
+    }
+    let mut samples = Vec::new();
+    while let Some(client) = clients.join_next().await {
+        samples.extend(client??);
+    }
+    Ok(samples)
+}
+
+/// Spawns until there are so many definitions.
+async fn fill(port: u16, to: usize) -> anyhow::Result<()> {
+    let mut rest = Rest::connect(port).await?;
+    let there = definitions(&mut rest).await?;
+    if there < to {
+        spawn_many(port, there, to)
+            .await
+            .context("fill the cluster")?;
+    }
+    Ok(())
+}
+
+fn memory_figure(
+    figures: &mut Vec<Figure>,
+    controller: &Controller,
+    empty_mib: f64,
+    resources: usize,
+) -> anyhow::Result<()> {
+    let per_resource = (controller.rss_mib()? - empty_mib) * 1024.0 / resources as f64;
+    let name = format!("controller: memory per resource at {resources}");
+    let about = format!("RSS {:.0} MiB", controller.rss_mib()?);
+    figures.push(Figure::new(
+        &name,
+        per_resource,
+        "KiB",
+        Goal::AtMost(8.0),
+        about,
+    ));
+    Ok(())
+}
+
+async fn view_figures(
+    figures: &mut Vec<Figure>,
+    controller: &Controller,
+    sick: &Satellite,
+) -> anyhow::Result<()> {
+    let (samples, bytes) = view(controller.port).await?;
+    let copy = reference::memory_copy_ms(bytes);
+    let about = |samples: &Samples| {
+        format!(
+            "{} ms; {:.1} MB, {:.0} memory copies of it",
+            samples.summary(),
+            bytes as f64 / 1e6,
+            samples.percentile(50.0) / copy
+        )
+    };
+    let name = format!("view/resources, {VIEW_ROWS} rows");
+    figures.push(Figure::new(
+        &name,
+        samples.percentile(50.0),
+        "ms",
+        Goal::AtMost(60.0),
+        about(&samples),
+    ));
+    sick.fall_silent();
+    let (samples, _) = view(controller.port).await?;
+    sick.speak();
+    let name = format!("{name}, one satellite silent");
+    figures.push(Figure::new(
+        &name,
+        samples.percentile(50.0),
+        "ms",
+        Goal::AtMost(60.0),
+        about(&samples),
+    ));
+    Ok(())
+}
+
+/// Times of the whole list, and how many bytes it has.
+async fn view(port: u16) -> anyhow::Result<(Samples, usize)> {
+    let mut rest = Rest::connect(port).await?;
+    let mut samples = Vec::new();
+    let mut bytes = 0;
+    for _ in 0..20 {
+        let begin = Instant::now();
+        let body = rest.expect(Method::GET, "/v1/view/resources", None).await?;
+        samples.push(ms(begin.elapsed()));
+        bytes = body.len();
+        let rows = serde_json::from_slice::<Vec<serde::de::IgnoredAny>>(&body)?.len();
+        anyhow::ensure!(rows == VIEW_ROWS, "{rows} rows instead of {VIEW_ROWS}");
+    }
+    Ok((Samples::new(samples), bytes))
+}
