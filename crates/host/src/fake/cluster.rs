@@ -230,6 +230,25 @@ impl FakeCluster {
         });
     }
 
+    /// Fills a thin pool with something that is none of ours: the next write that needs a new chunk fails.
+    pub fn fill_thin_pool(&self, node: &str, vg: &str, pool: &str) {
+        self.machine(node, |machine| machine.lvm.fill(vg, pool));
+    }
+
+    /// Takes that out again.
+    pub fn drain_thin_pool(&self, node: &str, vg: &str, pool: &str) {
+        self.machine(node, |machine| machine.lvm.drain(vg, pool));
+    }
+
+    /// Changes the size of a zpool; one that is smaller than what is in it is full.
+    pub fn resize_zpool(&self, node: &str, pool: &str, size_kib: u64) {
+        self.machine(node, |machine| {
+            if let Some(pool) = machine.zfs.pools.get_mut(pool) {
+                pool.size_bytes = size_kib * 1024;
+            }
+        });
+    }
+
     /// Adds a zpool.
     pub fn add_zpool(&self, node: &str, pool: &str, size_kib: u64) {
         self.machine(node, |machine| machine.zfs.add_pool(pool, size_kib * 1024));

@@ -546,3 +546,28 @@ async fn restored_metadata() {
         .await;
     assert_eq!(lab.try_run(1, &format!("{meta} get-gi")).await.code, 1);
 }
+
+/// A thin pool that is full refuses writes: DRBD drops the disk and goes on with the peer's, and catches up later.
+#[tokio::test(start_paused = true)]
+async fn a_full_pool_drops_the_disk() {
+    let lab = Lab::new(2, DrbdKind::V9);
+    lab.deploy_all(&BOTH).await;
+    lab.open(1);
+    lab.write(1, 1, 1);
+    lab.cluster.fill_thin_pool("n2", "vg", "thin");
+    let used = lab.run(2, "lvs --noheadings -o data_percent vg/thin").await;
+    assert_eq!(used.trim(), "100.00");
+    // In a chunk that is there already, and in a new one.
+    lab.write(1, 2, 2);
+    assert_eq!(lab.disk(2), "UpToDate");
+    lab.write(1, 20_000, 3);
+    assert_eq!(
+        (lab.disk(2), lab.disk(1)),
+        ("Diskless".into(), "UpToDate".into())
+    );
+    lab.cluster.drain_thin_pool("n2", "vg", "thin");
+    lab.adjust(2).await;
+    lab.settle().await;
+    assert_eq!((lab.disk(2), lab.peek(2, 20_000)), ("UpToDate".into(), 3));
+    assert!(lab.cluster.broken_promises("r").is_empty());
+}

@@ -14,6 +14,8 @@ use super::content::{BLOCK_BYTES, Block, Blocks};
 use super::machine::{IoFault, set};
 
 const KIB_PER_BLOCK: u64 = 4;
+/// From here on, chunks of a thin pool belong to no volume.
+const FOREIGN_CHUNKS: u64 = 1 << 62;
 
 /// All volume groups of a machine.
 #[derive(Debug, Default)]
@@ -265,6 +267,29 @@ impl Lvm {
             }
         }
         None
+    }
+
+    /// Takes all free chunks of a thin pool for nobody.
+    pub(crate) fn fill(&mut self, vg: &str, pool: &str) {
+        let Some(vg) = self.vgs.get_mut(vg) else {
+            return;
+        };
+        let size_kib = vg.lvs.get(pool).map_or(0, |lv| lv.size_kib);
+        let Some(pool) = vg.pool_mut(pool) else {
+            return;
+        };
+        let mut chunk = FOREIGN_CHUNKS;
+        while pool.used_kib() + pool.chunk_kib <= size_kib {
+            pool.shares.insert(chunk, 1);
+            chunk += 1;
+        }
+    }
+
+    /// Frees what [`Lvm::fill`] took.
+    pub(crate) fn drain(&mut self, vg: &str, pool: &str) {
+        if let Some(pool) = self.vgs.get_mut(vg).and_then(|vg| vg.pool_mut(pool)) {
+            pool.shares.split_off(&FOREIGN_CHUNKS);
+        }
     }
 
     pub(crate) fn activate_at_boot(&mut self) {
