@@ -4,6 +4,8 @@ use std::fmt::Write as _;
 
 use linstor_api::kind::ProviderKind;
 
+use linstor_model::{Model, Observed};
+
 use crate::cluster::Cluster;
 
 /// All figures in Prometheus' text format.
@@ -43,6 +45,12 @@ pub fn text(cluster: &Cluster) -> String {
         &[],
         model.resources.len() as u64,
     );
+    pools(&mut out, &model, &observed);
+    out
+}
+
+/// The space of all pools that have any.
+fn pools(out: &mut String, model: &Model, observed: &Observed) {
     for (name, help, total) in [
         (
             "linstor_storage_pool_capacity_free_bytes",
@@ -55,7 +63,7 @@ pub fn text(cluster: &Cluster) -> String {
             true,
         ),
     ] {
-        header(&mut out, name, help);
+        header(out, name, help);
         for (key, pool) in &model.pools {
             if pool.kind == ProviderKind::Diskless {
                 continue;
@@ -74,11 +82,10 @@ pub fn text(cluster: &Cluster) -> String {
                 ("driver", pool.kind.as_str()),
             ];
             if let Some(kib) = kib {
-                line(&mut out, name, &labels, kib.saturating_mul(1024));
+                line(out, name, &labels, kib.saturating_mul(1024));
             }
         }
     }
-    out
 }
 
 fn header(out: &mut String, name: &str, help: &str) {

@@ -109,13 +109,7 @@ pub(super) fn check_deletable(
 pub(super) fn take_down(draft: &mut Draft, name: &ResourceName, node: &NodeName, now_ms: u64) {
     let since = draft.since(now_ms);
     draft.edit_resource(name, node, |replica| {
-        if replica.phase.is_deleting() {
-            return;
-        }
-        replica.phase = match replica.drbd {
-            Some(_) => ResourcePhase::TakingDown { since },
-            None => ResourcePhase::Destroying { since },
-        };
+        phase::take_down(replica, since);
     });
 }
 
@@ -348,7 +342,9 @@ fn edit(
     replies.push(modified(&words(&row.name, &row.node), row.uuid));
     if *known != row {
         draft.put_resource(row);
-        replies.append(&mut super::helpers_after_change(draft, facts, name));
+        if kind.is_some() {
+            replies.append(&mut super::helpers_after_change(draft, facts, name));
+        }
     }
     Ok(replies)
 }

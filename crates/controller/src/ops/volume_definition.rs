@@ -230,15 +230,7 @@ pub(super) fn add(
             .or_insert_with(|| day0(facts));
     }
     let uuid = facts.uuid();
-    let message = format!(
-        "New volume definition with number '{number}' of resource definition '{}' created.",
-        definition.name
-    );
-    let reply = Reply::new(code::MASK_VLM_DFN | code::MASK_CRT | code::CREATED, message)
-        .about("RscDfn", definition.name.as_str())
-        .about("VlmNr", number.to_string())
-        .about("UUID", uuid.to_string());
-    replies.push(reply);
+    replies.push(added(&definition.name, number, uuid));
     replies.append(&mut said);
     draft.edit_definition(name, |row| {
         let volume = VolumeDefinition {
@@ -257,6 +249,16 @@ pub(super) fn add(
         row.volumes.insert(number, volume);
     });
     Ok(number)
+}
+
+fn added(name: &ResourceName, number: u32, uuid: Uuid) -> Reply {
+    let message = format!(
+        "New volume definition with number '{number}' of resource definition '{name}' created."
+    );
+    Reply::new(code::MASK_VLM_DFN | code::MASK_CRT | code::CREATED, message)
+        .about("RscDfn", name.as_str())
+        .about("VlmNr", number.to_string())
+        .about("UUID", uuid.to_string())
 }
 
 /// The generation id that a volume which was never written has: even, as the last bit is DRBD's mark of a primary.

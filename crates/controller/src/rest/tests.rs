@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod coverage;
+mod disks;
 mod edge;
 mod lists;
 mod nodes;

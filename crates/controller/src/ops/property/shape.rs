@@ -25,12 +25,7 @@ pub fn canonical(shape: Shape, value: &str) -> Result<String, String> {
             value.parse::<f64>().is_ok_and(|v| v >= min && v <= max),
             &format!("a number from {min} to {max}"),
         ),
-        Shape::NumberRange(min, max) => match Ranges::parse(value, &(min..=max)) {
-            Ok(ranges) => Ok(ranges.to_string()),
-            Err(why) => Err(format!(
-                "This value must be a range like 7000-7999, or several with commas: {why}."
-            )),
-        },
+        Shape::NumberRange(min, max) => ranges(value, min, max),
         Shape::YesNo => match value.to_ascii_lowercase() {
             lower if lower == "yes" || lower == "no" => Ok(lower),
             _ => Err("This value must be either 'yes' or 'no'.".into()),
@@ -76,6 +71,13 @@ pub fn canonical(shape: Shape, value: &str) -> Result<String, String> {
             "a size like 10G, or a percentage like 5%",
         ),
     }
+}
+
+fn ranges(value: &str, min: u32, max: u32) -> Result<String, String> {
+    let parsed = Ranges::parse(value, &(min..=max));
+    parsed.map(|ranges| ranges.to_string()).map_err(|why| {
+        format!("This value must be a range like 7000-7999, or several with commas: {why}.")
+    })
 }
 
 fn all(value: &str, good: impl Fn(char) -> bool) -> bool {
@@ -138,84 +140,87 @@ fn is_size_with_unit(value: &str) -> bool {
 mod tests {
     use super::*;
 
+    /// A shape, what it takes and in which form it keeps that, and what it does not take.
+    type Line = (
+        Shape,
+        &'static [(&'static str, &'static str)],
+        &'static [&'static str],
+    );
+
+    const TABLE: &[Line] = &[
+        (Shape::NonEmpty, &[("x", "x")], &[""]),
+        (Shape::Integer, &[("-5", "-5")], &["", "5.0", "x"]),
+        (Shape::Digits, &[("05", "05")], &["", "-5"]),
+        (
+            Shape::Decimal,
+            &[("1", "1"), ("0.00001", "0.00001")],
+            &["-1", "1.", ".5", ""],
+        ),
+        (
+            Shape::Range(1, 31),
+            &[("1", "1"), ("31", "31")],
+            &["0", "32", "x"],
+        ),
+        (
+            Shape::Float(0.0, 1000.0),
+            &[("2.5", "2.5")],
+            &["-1", "NaN", "1001"],
+        ),
+        (
+            Shape::NumberRange(1, 65_535),
+            &[("7000-7999", "7000-7999"), ("9,5-7,8", "5-9"), ("3", "3")],
+            &["", "9-5", "a-b", "1-2-3", "0", "7000-70000"],
+        ),
+        (Shape::YesNo, &[("Yes", "yes")], &["true"]),
+        (
+            Shape::TrueFalse,
+            &[("Yes", "true"), ("FALSE", "false")],
+            &["1"],
+        ),
+        (
+            Shape::OneOf(&["tcp", "rdma"]),
+            &[("TCP", "tcp")],
+            &["", "ib"],
+        ),
+        (
+            Shape::RangeOrOneOf(1, 32, &["off", "majority"]),
+            &[("2", "2"), ("off", "off")],
+            &["33"],
+        ),
+        (Shape::PoolName, &[("pool", "pool")], &["ab", "a b"]),
+        (
+            Shape::PoolNameOrInternal,
+            &[("", ""), (".internal", ".internal")],
+            &["."],
+        ),
+        (Shape::Word, &[("a-1_", "a-1_")], &["a/b", ""]),
+        (
+            Shape::Place,
+            &[("vg/thin", "vg/thin"), ("/srv/pool.d", "/srv/pool.d")],
+            &["-x", "a b", "/srv/../etc", "a;b", ""],
+        ),
+        (
+            Shape::Hex16,
+            &[("0123456789abcDEF", "0123456789abcDEF")],
+            &["0123", "x123456789abcdef"],
+        ),
+        (
+            Shape::BlockSize,
+            &[("64k", "64k"), ("1M", "1M")],
+            &["0k", "k"],
+        ),
+        (
+            Shape::SizeOrPercent,
+            &[("5%", "5%"), ("1024", "1024"), ("100%", "100%")],
+            &["101%", "5"],
+        ),
+        (Shape::SizeWithUnit, &[("10G", "10G"), ("5%", "5%")], &["x"]),
+    ];
+
     /// One line per shape: what is taken, in which form, and what is not.
     #[test]
     fn shapes_take_what_they_should() {
-        type Line = (
-            Shape,
-            &'static [(&'static str, &'static str)],
-            &'static [&'static str],
-        );
-        let table: &[Line] = &[
-            (Shape::NonEmpty, &[("x", "x")], &[""]),
-            (Shape::Integer, &[("-5", "-5")], &["", "5.0", "x"]),
-            (Shape::Digits, &[("05", "05")], &["", "-5"]),
-            (
-                Shape::Decimal,
-                &[("1", "1"), ("0.00001", "0.00001")],
-                &["-1", "1.", ".5", ""],
-            ),
-            (
-                Shape::Range(1, 31),
-                &[("1", "1"), ("31", "31")],
-                &["0", "32", "x"],
-            ),
-            (
-                Shape::Float(0.0, 1000.0),
-                &[("2.5", "2.5")],
-                &["-1", "NaN", "1001"],
-            ),
-            (
-                Shape::NumberRange(1, 65_535),
-                &[("7000-7999", "7000-7999"), ("9,5-7,8", "5-9"), ("3", "3")],
-                &["", "9-5", "a-b", "1-2-3", "0", "7000-70000"],
-            ),
-            (Shape::YesNo, &[("Yes", "yes")], &["true"]),
-            (
-                Shape::TrueFalse,
-                &[("Yes", "true"), ("FALSE", "false")],
-                &["1"],
-            ),
-            (
-                Shape::OneOf(&["tcp", "rdma"]),
-                &[("TCP", "tcp")],
-                &["", "ib"],
-            ),
-            (
-                Shape::RangeOrOneOf(1, 32, &["off", "majority"]),
-                &[("2", "2"), ("off", "off")],
-                &["33"],
-            ),
-            (Shape::PoolName, &[("pool", "pool")], &["ab", "a b"]),
-            (
-                Shape::PoolNameOrInternal,
-                &[("", ""), (".internal", ".internal")],
-                &["."],
-            ),
-            (Shape::Word, &[("a-1_", "a-1_")], &["a/b", ""]),
-            (
-                Shape::Place,
-                &[("vg/thin", "vg/thin"), ("/srv/pool.d", "/srv/pool.d")],
-                &["-x", "a b", "/srv/../etc", "a;b", ""],
-            ),
-            (
-                Shape::Hex16,
-                &[("0123456789abcDEF", "0123456789abcDEF")],
-                &["0123", "x123456789abcdef"],
-            ),
-            (
-                Shape::BlockSize,
-                &[("64k", "64k"), ("1M", "1M")],
-                &["0k", "k"],
-            ),
-            (
-                Shape::SizeOrPercent,
-                &[("5%", "5%"), ("1024", "1024"), ("100%", "100%")],
-                &["101%", "5"],
-            ),
-            (Shape::SizeWithUnit, &[("10G", "10G"), ("5%", "5%")], &["x"]),
-        ];
-        for (shape, good, bad) in table {
+        for (shape, good, bad) in TABLE {
             for (given, stored) in *good {
                 assert_eq!(
                     canonical(*shape, given).as_deref(),

@@ -159,7 +159,7 @@ async fn interfaces() {
         .await;
 }
 
-/// Pools bring their definition with them and take it away again; what a node cannot do is refused with its reason.
+/// Pools show what they are; what a node cannot do is refused with its reason.
 #[tokio::test(start_paused = true)]
 async fn pools() {
     let world = World::with_nodes(1).await;
@@ -195,6 +195,13 @@ async fn pools() {
         .await;
     let expected = code::MASK_STOR_POOL | code::MASK_CRT | code::FAIL_NOT_FOUND_NODE;
     assert_eq!(answer.codes(), [expected]);
+}
+
+/// A pool that is broken is there and says so; what is in use stays, and the defaults stay.
+#[tokio::test(start_paused = true)]
+async fn pools_come_and_go() {
+    let world = World::with_nodes(1).await;
+    let all = "/v1/nodes/n1/storage-pools";
     let broken = r#"{"storage_pool_name":"broken","provider_kind":"LVM","props":{"StorDriver/StorPoolName":"vg"}}"#;
     let names = ["CREATED", "CREATED", "FAIL_STOR_POOL_CONFIGURATION_ERROR"];
     world.check("POST", all, broken, 500, &names).await;
