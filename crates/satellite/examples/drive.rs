@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! connect node1 10.77.0.1:3366 thin=LVM_THIN:vg0/thin lvm=LVM:vg0
+//! mkfs ext4 Data 102400 thin node1 node2
 //! up Data 102400 thin node1 node2 -node3      (KiB of the backing volumes; "-" is diskless; "plain" is without DRBD)
 //! grow Data 204800
 //! disk Data node3 thin | diskless Data node2
@@ -53,6 +54,8 @@ struct Plan {
     /// Node, pool (none for diskless), node id, what it becomes, storage left behind.
     replicas: BTreeMap<String, Replica>,
     initialised: bool,
+    /// File system to make.
+    file_system: Option<String>,
 }
 
 #[derive(Clone)]
@@ -82,7 +85,10 @@ async fn main() -> Result<()> {
         }
         println!("> {line}");
         let started = Instant::now();
-        driver.command(&words).await.with_context(|| format!("command {line:?}"))?;
+        driver
+            .command(&words)
+            .await
+            .with_context(|| format!("command {line:?}"))?;
         println!("  {:.0?}", started.elapsed());
     }
     Ok(())
@@ -94,6 +100,17 @@ impl Driver {
             ["connect", name, address, pools @ ..] => self.connect(name, address, pools).await,
             ["up", name, kib, pool, nodes @ ..] => {
                 self.plan(name, kib.parse()?, pool, nodes);
+                self.push(name).await
+            }
+            ["mkfs", file_system, name, kib, pool, nodes @ ..] => {
+                self.plan(name, kib.parse()?, pool, nodes);
+                self.plan_of(name)?.file_system = Some((*file_system).to_owned());
+                self.push(name).await
+            }
+            ["down", name] => {
+                for replica in self.plan_of(name)?.replicas.values_mut() {
+                    replica.target = Target::Down;
+                }
                 self.push(name).await
             }
             ["grow", name, kib] => self.grow(name, kib.parse()?).await,
@@ -154,7 +171,10 @@ impl Driver {
         let address: std::net::SocketAddr = address.parse()?;
         let stream = tcp::dial(address, Duration::from_secs(5)).await?;
         let (mut sender, mut receiver) = ControllerSide::new(stream).split();
-        let pools = pools.iter().map(|text| pool(text)).collect::<Result<Vec<_>>>()?;
+        let pools = pools
+            .iter()
+            .map(|text| pool(text))
+            .collect::<Result<Vec<_>>>()?;
         let number = u128::from(name.bytes().map(u64::from).sum::<u64>());
         let spec = NodeSpec {
             cluster_id: CLUSTER,
@@ -178,7 +198,10 @@ impl Driver {
         let Some(ToController::Welcome { info, .. }) = welcome else {
             bail!("not welcome: {welcome:?}");
         };
-        println!("  {} {} {:?} {:?}", info.uname, info.kernel, info.drbd, info.providers);
+        println!(
+            "  {} {} {:?} {:?}",
+            info.uname, info.kernel, info.drbd, info.providers
+        );
         for (kind, why) in &info.unsupported_layers {
             println!("  no {kind}: {why:?}");
         }
@@ -191,10 +214,22 @@ impl Driver {
         });
         self.generation += 1;
         let (generation, node) = (self.generation, spec.clone());
-        sender.send(&ToSatellite::SyncBegin { generation, node }).await?;
-        let resources = self.plans.keys().filter_map(|r| self.spec(r, name)).collect();
+        sender
+            .send(&ToSatellite::SyncBegin { generation, node })
+            .await?;
+        let resources = self
+            .plans
+            .keys()
+            .filter_map(|r| self.spec(r, name))
+            .collect();
         let forget = Vec::new();
-        sender.send(&ToSatellite::Apply { generation, resources, forget }).await?;
+        sender
+            .send(&ToSatellite::Apply {
+                generation,
+                resources,
+                forget,
+            })
+            .await?;
         sender.send(&ToSatellite::SyncEnd { generation }).await?;
         until(&heard, "the sync", |h| h.synced).await?;
         let node = Node {
@@ -231,6 +266,7 @@ impl Driver {
             grow: false,
             replicas: replicas.collect(),
             initialised: false,
+            file_system: None,
         };
         self.plans.insert(name.into(), plan);
     }
@@ -241,13 +277,17 @@ impl Driver {
 
     fn replica(&mut self, name: &str, node: &str) -> Result<&mut Replica> {
         let next = self.plan_of(name)?.replicas.len() as u32;
-        Ok(self.plan_of(name)?.replicas.entry(node.into()).or_insert(Replica {
-            pool: None,
-            id: next,
-            target: Target::Up,
-            leftover: None,
-            force: false,
-        }))
+        Ok(self
+            .plan_of(name)?
+            .replicas
+            .entry(node.into())
+            .or_insert(Replica {
+                pool: None,
+                id: next,
+                target: Target::Up,
+                leftover: None,
+                force: false,
+            }))
     }
 
     async fn grow(&mut self, name: &str, size_kib: u64) -> Result<()> {
@@ -281,7 +321,9 @@ impl Driver {
             let generation = self.generation;
             let told = |h: &Heard| h.outcomes.get(name).is_some_and(|(g, _)| *g >= generation);
             until(&node.heard, "an outcome", told).await?;
-            let outcome = node.heard.lock().expect("no panic").outcomes[name].1.clone();
+            let outcome = node.heard.lock().expect("no panic").outcomes[name]
+                .1
+                .clone();
             match outcome {
                 Outcome::Done => println!("  {name_of_node}: done"),
                 Outcome::Failed { replies } => {
@@ -327,9 +369,17 @@ impl Driver {
                 number,
                 pool: me.pool.clone().unwrap_or("diskless".into()),
                 target: Target::Up,
-                usable_kib: if plan.replicated { plan.size_kib - 4096 } else { plan.size_kib },
+                usable_kib: if plan.replicated {
+                    plan.size_kib - 4096
+                } else {
+                    plan.size_kib
+                },
                 backing_kib: plan.size_kib,
-                props: Props::new(),
+                props: plan
+                    .file_system
+                    .iter()
+                    .map(|kind| ("FileSystem/Type".to_owned(), kind.clone()))
+                    .collect(),
                 drbd: plan.replicated.then(|| DrbdVolumeSpec {
                     minor: 1000 + u32::from(plan.number),
                     day0_gi: "DA0DA0DA0DA0DA00".into(),
@@ -416,22 +466,21 @@ fn hear(heard: &mut Heard, message: ToController) {
         }
         ToController::Space { pools, .. } => heard.pools = pools,
         ToController::Synced { .. } => heard.synced = true,
-        ToController::Welcome { .. }
-        | ToController::Refused { .. }
-        | ToController::Pong { .. } => {}
+        ToController::Welcome { .. } | ToController::Refused { .. } | ToController::Pong { .. } => {
+        }
     }
 }
 
-async fn until(
-    heard: &Mutex<Heard>,
-    what: &str,
-    holds: impl Fn(&Heard) -> bool,
-) -> Result<()> {
+async fn until(heard: &Mutex<Heard>, what: &str, holds: impl Fn(&Heard) -> bool) -> Result<()> {
     let give_up = Instant::now() + LIMIT;
     while !holds(&heard.lock().expect("no panic")) {
         if Instant::now() > give_up {
             let heard = heard.lock().expect("no panic");
-            bail!("waited in vain for {what}: {:?} {:?}", heard.outcomes, heard.status);
+            bail!(
+                "waited in vain for {what}: {:?} {:?}",
+                heard.outcomes,
+                heard.status
+            );
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }

@@ -3,7 +3,7 @@
 //! Own changes are entered when they succeeded, so that a hundred creations need no hundred looks. When a change
 //! failed nobody knows what is there, so that the next one looks again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -59,6 +59,8 @@ impl<T: Clone> Slot<T> {
 pub struct Observations {
     age_max: Duration,
     groups: Mutex<BTreeMap<String, Arc<Slot<Option<VolumeGroup>>>>>,
+    /// Physical volumes of groups as they were last seen.
+    devices: Mutex<BTreeMap<String, BTreeSet<String>>>,
     datasets: Mutex<BTreeMap<String, Arc<Slot<Option<Dataset>>>>>,
     loops: Slot<Loops>,
 }
@@ -69,6 +71,7 @@ impl Observations {
         Observations {
             age_max,
             groups: Mutex::default(),
+            devices: Mutex::default(),
             datasets: Mutex::default(),
             loops: Slot::default(),
         }
@@ -77,6 +80,25 @@ impl Observations {
     fn group(&self, vg: &str) -> Arc<Slot<Option<VolumeGroup>>> {
         let mut groups = self.groups.lock().expect("no code panics while holding it");
         Arc::clone(groups.entry(vg.to_owned()).or_default())
+    }
+
+    fn known_devices(&self, vg: &str) -> Option<BTreeSet<String>> {
+        let devices = self
+            .devices
+            .lock()
+            .expect("no code panics while holding it");
+        devices.get(vg).cloned()
+    }
+
+    fn remember_devices(&self, vg: &str, group: Option<&VolumeGroup>) {
+        let mut devices = self
+            .devices
+            .lock()
+            .expect("no code panics while holding it");
+        match group {
+            Some(group) => devices.insert(vg.to_owned(), group.devices.clone()),
+            None => devices.remove(vg),
+        };
     }
 
     fn dataset(&self, name: &str) -> Arc<Slot<Option<Dataset>>> {
@@ -100,7 +122,13 @@ impl Observations {
         age_max: Duration,
     ) -> Result<Arc<Option<VolumeGroup>>> {
         let slot = self.group(vg);
-        slot.get(age_max, lvm::observe(machine, vg)).await
+        let known = self.known_devices(vg);
+        let look = async {
+            let group = lvm::observe(machine, vg, known).await?;
+            self.remember_devices(vg, group.as_ref());
+            Ok(group)
+        };
+        slot.get(age_max, look).await
     }
 
     /// Enters an own change of a volume group.

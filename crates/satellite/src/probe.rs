@@ -22,7 +22,8 @@ pub async fn probe(machine: &Machine) -> NodeInfo {
         providers: vec![ProviderKind::Diskless],
         ..NodeInfo::default()
     };
-    match probe_drbd(machine).await {
+    let (drbd, ()) = tokio::join!(probe_drbd(machine), probe_providers(machine, &mut info));
+    match drbd {
         Ok(drbd) => {
             info.layers.insert(0, LayerKind::Drbd);
             info.drbd = Some(drbd);
@@ -41,7 +42,6 @@ pub async fn probe(machine: &Machine) -> NodeInfo {
         let why = "This version of the satellite does not have this layer.".to_owned();
         info.unsupported_layers.insert(layer, vec![why]);
     }
-    probe_providers(machine, &mut info).await;
     info
 }
 
@@ -111,12 +111,12 @@ fn parse_module(text: &str) -> Option<String> {
 }
 
 async fn probe_providers(machine: &Machine, info: &mut NodeInfo) {
-    let lvm = why_missing(machine, lvm::probe()).await;
-    let zfs = why_missing(machine, Cmd::new("zfs").arg("version")).await;
-    let loops = match losetup::list(machine).await {
-        Ok(_) => None,
-        Err(failure) => Some(failure.reply().message.clone()),
-    };
+    let (lvm, zfs, loops) = tokio::join!(
+        why_missing(machine, lvm::probe()),
+        why_missing(machine, Cmd::new("zfs").arg("version")),
+        losetup::list(machine),
+    );
+    let loops = loops.err().map(|failure| failure.reply().message.clone());
     let needs = [
         (ProviderKind::Lvm, &lvm),
         (ProviderKind::LvmThin, &lvm),

@@ -184,6 +184,7 @@ async fn bring_to_spec(attempt: &Attempt<'_>) -> Result<()> {
 }
 
 async fn up(attempt: &Attempt<'_>) -> Result<()> {
+    drbd::check(attempt)?;
     let devices = storage::ensure(attempt).await?;
     drbd::up(attempt, &devices).await?;
     if attempt.spec.drbd.is_none() {

@@ -134,7 +134,12 @@ impl Picture {
         };
         let mut changed = false;
         for line in lines.lines() {
-            let Event::Update { object: Object::Device(of, volume), fields, .. } = parse(line) else {
+            let Event::Update {
+                object: Object::Device(of, volume),
+                fields,
+                ..
+            } = parse(line)
+            else {
                 continue;
             };
             let size = fields.get("size").and_then(|size| size.parse::<u64>().ok());

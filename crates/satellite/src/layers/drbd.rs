@@ -81,18 +81,10 @@ pub async fn up(attempt: &Attempt<'_>, devices: &BTreeMap<u32, Backing>) -> Resu
     steps::make_filesystems(attempt, plan.kind, devices).await
 }
 
-fn plan<'a>(
-    attempt: &Attempt<'_>,
-    drbd: &'a DrbdSpec,
-    devices: &BTreeMap<u32, Backing>,
-) -> Result<Plan<'a>> {
-    let Some(info) = &attempt.drbd else {
-        return Err(Failure::new(
-            code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER,
-            "This node has no DRBD.",
-        )
-        .cause("The kernel module 'drbd' is not loaded, or drbd-utils are not installed.")
-        .correction("Install drbd-utils and the kernel module, then run 'modprobe drbd'."));
+/// Refuses what this node's DRBD cannot do, before anything is made for it.
+pub fn check(attempt: &Attempt<'_>) -> Result<()> {
+    let Some(drbd) = &attempt.spec.drbd else {
+        return Ok(());
     };
     let uname = attempt.shared.machine.host().uname().node;
     if drbd.uname != uname {
@@ -106,15 +98,36 @@ fn plan<'a>(
         .cause("drbdadm finds its own part of a resource by the name of the host.")
         .correction("Reconnect the node, so that the controller learns its name."));
     }
-    if info.kind == DrbdKind::Drbd84 {
-        steps::check_drbd84(attempt, drbd)?;
+    match kind(attempt)? {
+        DrbdKind::Drbd84 => steps::check_drbd84(attempt, drbd),
+        DrbdKind::Drbd9 => Ok(()),
     }
+}
+
+fn kind(attempt: &Attempt<'_>) -> Result<DrbdKind> {
+    let info = attempt.drbd.as_ref().ok_or_else(|| {
+        Failure::new(
+            code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER,
+            "This node has no DRBD.",
+        )
+        .cause("The kernel module 'drbd' is not loaded, or drbd-utils are not installed.")
+        .correction("Install drbd-utils and the kernel module, then run 'modprobe drbd'.")
+    })?;
+    Ok(info.kind)
+}
+
+fn plan<'a>(
+    attempt: &Attempt<'_>,
+    drbd: &'a DrbdSpec,
+    devices: &BTreeMap<u32, Backing>,
+) -> Result<Plan<'a>> {
+    let kind = kind(attempt)?;
     let disks = devices
         .iter()
         .map(|(number, backing)| (*number, backing.path.clone()))
         .collect();
     let dialect = Dialect {
-        kind: info.kind,
+        kind,
         tiebreaker: false,
     };
     let file = resfile::generate(attempt.spec, drbd, &disks, dialect);
@@ -127,7 +140,7 @@ fn plan<'a>(
     }
     Ok(Plan {
         drbd,
-        kind: info.kind,
+        kind,
         files: Files::of(attempt),
         text: file.text,
     })

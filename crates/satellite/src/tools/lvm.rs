@@ -8,11 +8,13 @@ use linstor_host::Cmd;
 use crate::failure::{Failure, Result};
 use crate::machine::Machine;
 
-/// Columns that `lvs` is asked for, in the order of [`parse_lv`].
-const LV_COLUMNS: &str =
-    "lv_name,lv_path,lv_size,pool_lv,data_percent,metadata_percent,lv_attr,chunk_size,lv_tags";
-/// Columns that `vgs` is asked for.
-const VG_COLUMNS: &str = "vg_extent_size,vg_size,vg_free";
+/// Columns that `lvs` is asked for, in the order of [`parse_lv`]; the group's own follow each.
+const LV_COLUMNS: &str = "lv_name,lv_path,lv_size,pool_lv,data_percent,metadata_percent,lv_attr,\
+                          chunk_size,lv_tags,vg_extent_size,vg_size,vg_free,vg_missing_pv_count";
+/// Columns that `vgs` is asked for, in the order of [`parse_vg`].
+const VG_COLUMNS: &str = "vg_extent_size,vg_size,vg_free,vg_missing_pv_count";
+/// How many of the columns are the group's.
+const VG_COLUMN_COUNT: usize = 4;
 /// DRBD devices may hold LVM signatures of guests; looking at them would keep them open.
 const NO_DRBD: &str = r#"devices { filter=["r|^/dev/drbd.*|"] }"#;
 /// Options of `lvcreate` that the satellite sets itself.
@@ -48,6 +50,8 @@ pub struct VolumeGroup {
     pub volumes: BTreeMap<String, LogicalVolume>,
     /// Its physical volumes.
     pub devices: BTreeSet<String>,
+    /// Physical volumes that were not found.
+    pub missing_devices: u32,
 }
 
 /// A logical volume.
@@ -88,24 +92,61 @@ impl LogicalVolume {
     }
 }
 
-/// Looks at a volume group; `None` if it is not there.
-pub async fn observe(machine: &Machine, vg: &str) -> Result<Option<VolumeGroup>> {
+/// Looks at a volume group; `None` if it is not there. `known` are its physical volumes as they were last seen, which
+/// saves a look at all disks.
+pub async fn observe(
+    machine: &Machine,
+    vg: &str,
+    known: Option<BTreeSet<String>>,
+) -> Result<Option<VolumeGroup>> {
+    if let Some(devices) = known.filter(|d| !d.is_empty()) {
+        match with_devices(machine, vg, devices).await {
+            Ok(group) if group.missing_devices == 0 => return Ok(Some(group)),
+            // Its devices are others now, or the group is gone.
+            Ok(_) | Err(_) => {}
+        }
+    }
     let devices = devices(machine, vg).await?;
     if devices.is_empty() {
         return Ok(None);
     }
+    with_devices(machine, vg, devices).await.map(Some)
+}
+
+async fn with_devices(
+    machine: &Machine,
+    vg: &str,
+    devices: BTreeSet<String>,
+) -> Result<VolumeGroup> {
     let filter = filter(&devices);
-    let cmd = report("vgs", VG_COLUMNS, &filter).arg(vg);
-    let vgs = machine.run(cmd).await?.stdout;
     let cmd = report("lvs", LV_COLUMNS, &filter).arg(vg);
     let lvs = machine.run(cmd).await?.stdout;
-    let mut group = parse_vg(&vgs).ok_or_else(|| not_understood("vgs", &vgs))?;
+    let mut group = None;
+    let mut volumes = BTreeMap::new();
     for line in lvs.lines().filter(|l| !l.trim().is_empty()) {
-        let (name, volume) = parse_lv(line).ok_or_else(|| not_understood("lvs", line))?;
-        group.volumes.insert(name, volume);
+        let (own, of_group) = split_columns(line).ok_or_else(|| not_understood("lvs", line))?;
+        let (name, volume) = parse_lv(own).ok_or_else(|| not_understood("lvs", line))?;
+        volumes.insert(name, volume);
+        group = group.or(parse_vg(of_group));
     }
+    let mut group = match group {
+        Some(group) => group,
+        // A group without volumes.
+        None => {
+            let cmd = report("vgs", VG_COLUMNS, &filter).arg(vg);
+            let vgs = machine.run(cmd).await?.stdout;
+            parse_vg(&vgs).ok_or_else(|| not_understood("vgs", &vgs))?
+        }
+    };
+    group.volumes = volumes;
     group.devices = devices;
-    Ok(Some(group))
+    Ok(group)
+}
+
+/// Splits a line of `lvs` into the volume's columns and the group's.
+fn split_columns(line: &str) -> Option<(&str, &str)> {
+    let (at, _) = line.rmatch_indices(';').nth(VG_COLUMN_COUNT - 1)?;
+    Some((&line[..at], &line[at + 1..]))
 }
 
 async fn devices(machine: &Machine, vg: &str) -> Result<BTreeSet<String>> {
@@ -246,13 +287,14 @@ fn not_understood(program: &str, text: &str) -> Failure {
 fn parse_vg(text: &str) -> Option<VolumeGroup> {
     let line = text.lines().find(|l| !l.trim().is_empty())?;
     let cells: Vec<&str> = line.trim().split(';').collect();
-    let [extent, size, free] = cells[..] else {
+    let [extent, size, free, missing] = cells[..] else {
         return None;
     };
     Some(VolumeGroup {
         extent_kib: kib(extent)?,
         size_kib: kib(size)?,
         free_kib: kib(free)?,
+        missing_devices: missing.trim().parse().ok()?,
         ..VolumeGroup::default()
     })
 }
@@ -308,12 +350,16 @@ mod tests {
     /// A volume group's numbers.
     #[test]
     fn a_group_is_read() {
-        let group = parse_vg("  4096.00;1044480.00;0\n").unwrap();
+        let group = parse_vg("  4096.00;1044480.00;0;0\n").unwrap();
         assert_eq!(
             (group.extent_kib, group.size_kib, group.free_kib),
             (4096, 1_044_480, 0)
         );
         assert!(parse_vg("  4096.00;x\n").is_none());
+        let line = "  thin;;307200.00;;7.31;11.13;twi-aotz--;64.00;;4096.00;1044480.00;0;1";
+        let (own, of_group) = split_columns(line).unwrap();
+        assert!(parse_lv(own).is_some());
+        assert_eq!(parse_vg(of_group).unwrap().missing_devices, 1);
     }
 
     /// LVM sees the group's own devices and nothing else.
@@ -330,7 +376,7 @@ mod tests {
         /// Whatever LVM prints, nothing panics.
         #[test]
         fn never_panics(line in ".{0,100}") {
-            let _ = (parse_lv(&line), parse_vg(&line));
+            let _ = (parse_lv(&line), parse_vg(&line), split_columns(&line));
         }
     }
 }

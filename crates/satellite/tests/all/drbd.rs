@@ -321,6 +321,7 @@ async fn drbd84_does_two_nodes_and_refuses_more() {
     let diskless: Layout<'_> = &[("alpha", false), ("beta", true)];
     let said = bench.fails("alpha", &spec("alpha", diskless)).await;
     assert!(said.contains("no diskless"), "{said}");
+    assert_eq!(bench.changes(), "");
     up(&mut bench, TWO).await;
     for name in ["alpha", "beta"] {
         assert_eq!(disk(&bench, name), "UpToDate", "{name}");
