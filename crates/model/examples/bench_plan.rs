@@ -189,7 +189,10 @@ fn cluster(resources: usize) -> (Draft, Observed) {
         for pool in 0..POOLS_PER_NODE {
             let key = (node_name(index), pool_name(pool));
             // As the controller does it: news are filed under the names that the rows have.
-            let key = draft.pools.get_key_value(&key).map_or(key, |(key, _)| key.clone());
+            let key = draft
+                .pools
+                .get_key_value(&key)
+                .map_or(key, |(key, _)| key.clone());
             let reserved = draft.pool_use(&key.0, &key.1).reserved_kib;
             let total = 4096 * GIB;
             let status = PoolStatus {
@@ -225,16 +228,22 @@ fn time(what: &str, rounds: usize, mut plan: impl FnMut()) {
     let mut wall: Vec<Duration> = Vec::with_capacity(rounds);
     let mut cpu: Vec<Duration> = Vec::with_capacity(rounds);
     for _ in 0..rounds {
-        let (started, busy_before) = (Instant::now(), busy());
+        let busy_before = busy();
+        let started = Instant::now();
         plan();
-        cpu.push(busy().saturating_sub(busy_before));
         wall.push(started.elapsed());
+        cpu.push(busy().saturating_sub(busy_before));
     }
     let show = |times: &mut Vec<Duration>| {
         times.sort_unstable();
         let micros = |time: Duration| time.as_secs_f64() * 1e6;
         let (median, p99) = (times[rounds / 2], times[rounds * 99 / 100]);
-        format!("best {:8.1} median {:8.1} p99 {:8.1}", micros(times[0]), micros(median), micros(p99))
+        format!(
+            "best {:8.1} median {:8.1} p99 {:8.1}",
+            micros(times[0]),
+            micros(median),
+            micros(p99)
+        )
     };
     println!(
         "{what:38} wall {}   busy {}",

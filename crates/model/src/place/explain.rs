@@ -8,7 +8,10 @@ use linstor_api::kind::ConnectionStatus;
 use linstor_api::reply::Reply;
 use serde::Serialize;
 
-use crate::row::Node;
+use crate::model::PoolUse;
+use crate::name::{NodeName, PoolName};
+use crate::observed::ObservedPool;
+use crate::row::{Node, Pool};
 use crate::space::show_kib;
 
 use super::filter::{Miss, Misses, Rules};
@@ -17,6 +20,8 @@ use super::{DRBD84_REPLICAS_MAX, PlaceRequest, Want};
 
 /// How many rows of a table are shown in a reply.
 const ROWS_MAX: usize = 20;
+/// How many pools, fit or not, an explanation names at most; it counts the others.
+const NAMED_MAX: usize = 500;
 /// How many values are named in a sentence.
 const VALUES_MAX: usize = 8;
 /// How long a row's text gets, in characters.
@@ -55,9 +60,15 @@ pub struct Explanation {
     pub wanted: usize,
     /// What each needs, in KiB.
     pub needed_kib: u64,
-    /// Who could take one, best first.
+    /// On how many nodes one could be.
+    pub nodes_that_fit: usize,
+    /// How many pools could take one.
+    pub fits_total: usize,
+    /// The best of them.
     pub fits: Vec<Fit>,
-    /// Who could not, nearest misses first.
+    /// How many nodes and pools could not.
+    pub rejected_total: usize,
+    /// The nearest misses among them.
     pub rejected: Vec<Rejected>,
     /// What keeps those that fit from forming a set.
     pub conflicts: Vec<String>,
@@ -66,17 +77,9 @@ pub struct Explanation {
 }
 
 impl Explanation {
-    /// On how many nodes a replica could be.
-    pub fn nodes_that_fit(&self) -> usize {
-        let mut nodes: Vec<&str> = self.fits.iter().map(|fit| fit.node.as_str()).collect();
-        nodes.sort_unstable();
-        nodes.dedup();
-        nodes.len()
-    }
-
     /// The refusal of a placement, with the nearest misses as a table.
     pub fn reply(&self, request: &PlaceRequest<'_>) -> Reply {
-        let fit = self.nodes_that_fit();
+        let fit = self.nodes_that_fit;
         let more = match request.want {
             Want::Diskful => "replica",
             Want::Diskless => "diskless replica",
@@ -126,7 +129,7 @@ impl fmt::Display for Explanation {
             let named: Vec<String> = named
                 .map(|fit| format!("{} ({})", fit.node, fit.pool))
                 .collect();
-            let more = and_more(self.fits.len(), VALUES_MAX);
+            let more = and_more(self.fits_total, named.len());
             writeln!(f, "Could take one: {}{more}.", named.join(", "))?;
         }
         for conflict in &self.conflicts {
@@ -160,8 +163,8 @@ impl fmt::Display for Explanation {
                 pool(row)
             )?;
         }
-        if self.rejected.len() > ROWS_MAX {
-            writeln!(f, "  and {} more", self.rejected.len() - ROWS_MAX)?;
+        if self.rejected_total > rows.len() {
+            writeln!(f, "  and {} more", self.rejected_total - rows.len())?;
         }
         Ok(())
     }
@@ -201,63 +204,80 @@ pub(crate) fn explain(
     let mut rows = rejected(rules);
     // Stable: equal distances stay in order of names.
     rows.sort_by(|a, b| a.distance.total_cmp(&b.distance));
-    let mut explanation = Explanation {
+    let mut nodes: Vec<&str> = fits.iter().map(|fit| fit.node.name.as_str()).collect();
+    nodes.sort_unstable();
+    nodes.dedup();
+    Explanation {
         wanted,
         needed_kib: rules.request.needed_kib,
-        fits: fits
-            .into_iter()
-            .map(|candidate| Fit {
-                node: candidate.node.name.to_string(),
-                pool: candidate.pool.name.to_string(),
-                kind: candidate.pool.kind.to_string(),
-                score: candidate.score,
-                usable_kib: candidate.space.usable_kib.unwrap_or(0),
-            })
-            .collect(),
-        rejected: rows
-            .into_iter()
-            .map(|row| Rejected {
-                node: row.node.name.to_string(),
-                pool: row.pool.map(str::to_owned),
-                misses: row.misses.iter().map(Miss::to_string).collect(),
-            })
-            .collect(),
-        conflicts: Vec::new(),
+        nodes_that_fit: nodes.len(),
+        conflicts: match nodes.len() >= wanted && wanted > 1 {
+            true => conflicts(rules, candidates),
+            false => Vec::new(),
+        },
+        fits_total: fits.len(),
+        fits: fits.into_iter().take(NAMED_MAX).map(fit).collect(),
+        rejected_total: rows.len(),
+        rejected: rows.iter().take(NAMED_MAX).map(Row::rejected).collect(),
         gave_up,
-    };
-    if explanation.nodes_that_fit() >= wanted && wanted > 1 {
-        explanation.conflicts = conflicts(rules, candidates);
     }
-    explanation
+}
+
+fn fit(candidate: &Candidate<'_>) -> Fit {
+    Fit {
+        node: candidate.node.name.to_string(),
+        pool: candidate.pool.name.to_string(),
+        kind: candidate.pool.kind.to_string(),
+        score: candidate.score,
+        usable_kib: candidate.space.usable_kib.unwrap_or(0),
+    }
+}
+
+impl Row<'_> {
+    fn rejected(&self) -> Rejected {
+        Rejected {
+            node: self.node.name.to_string(),
+            pool: self.pool.map(str::to_owned),
+            misses: self.misses.iter().map(Miss::to_string).collect(),
+        }
+    }
 }
 
 /// Everything that cannot take a replica: one row for a node that cannot, else one for each pool.
 fn rejected<'a>(rules: &Rules<'a>) -> Vec<Row<'a>> {
     let (model, observed) = (rules.model, rules.observed);
     let mut statuses = Cursor::new(&observed.nodes);
+    let mut pools = model.pools.values().peekable();
+    let mut news = News {
+        seen: Cursor::new(&observed.pools),
+        used: Cursor::new(&model.pool_use),
+    };
     let mut rows = Vec::new();
     for (name, node) in &model.nodes {
         let status = statuses.seek(name);
+        let mut of_node = Vec::new();
+        while let Some(pool) = pools.next_if(|pool| pool.node <= *name) {
+            of_node.extend(pool_misses(rules, node, pool, &mut news));
+        }
         if !node.node_type.has_satellite() {
             continue;
         }
         let mut misses = Misses::all();
         rules.check_node(node, status, &mut misses);
-        let pools = pool_misses(rules, node);
         if misses.found.is_empty() {
-            let none = pools.is_empty().then(|| Row {
+            let none = of_node.is_empty().then(|| Row {
                 node,
                 pool: None,
                 misses: vec![Miss::NoPool],
                 distance: Miss::NoPool.distance(),
             });
             rows.extend(none);
-            rows.extend(pools.into_iter().filter(|row| !row.misses.is_empty()));
+            rows.extend(of_node.into_iter().filter(|row| !row.misses.is_empty()));
             continue;
         }
         // What the node's best pool misses tells how near the node is.
         let mut found = misses.found;
-        let best = pools
+        let best = of_node
             .into_iter()
             .min_by(|a, b| a.distance.total_cmp(&b.distance));
         found.extend(best.into_iter().flat_map(|row| row.misses));
@@ -272,28 +292,36 @@ fn rejected<'a>(rules: &Rules<'a>) -> Vec<Row<'a>> {
     rows
 }
 
-fn pool_misses<'a>(rules: &Rules<'a>, node: &'a Node) -> Vec<Row<'a>> {
-    let mut rows = Vec::new();
-    for pool in rules.model.pools_of(&node.name) {
-        let diskless = !pool.kind.has_backing_device();
-        if diskless != (rules.request.want == Want::Diskless) {
-            continue;
-        }
-        let key = (node.name.clone(), pool.name.clone());
-        let seen = rules.observed.pools.get(&key);
-        let used = rules.model.pool_use(&node.name, &pool.name);
-        let space = rules.spaces.of(pool, seen, used);
-        let mut misses = Misses::all();
-        rules.check_pool(node, pool, seen, &space, &mut misses);
-        let distance = misses.found.iter().map(Miss::distance).sum();
-        rows.push(Row {
-            node,
-            pool: Some(pool.name.as_str()),
-            misses: misses.found,
-            distance,
-        });
+/// What nodes said of pools, and what is promised in them, asked for in order.
+struct News<'a> {
+    seen: Cursor<'a, (NodeName, PoolName), ObservedPool>,
+    used: Cursor<'a, (NodeName, PoolName), PoolUse>,
+}
+
+/// What a pool misses; none for a pool that has nothing to do with the request.
+fn pool_misses<'a>(
+    rules: &Rules<'a>,
+    node: &'a Node,
+    pool: &'a Pool,
+    news: &mut News<'a>,
+) -> Option<Row<'a>> {
+    let diskless = !pool.kind.has_backing_device();
+    if diskless != (rules.request.want == Want::Diskless) {
+        return None;
     }
-    rows
+    let key = (pool.node.clone(), pool.name.clone());
+    let seen = news.seen.seek(&key);
+    let used = news.used.seek(&key).copied().unwrap_or_default();
+    let space = rules.spaces.of(pool, seen, used);
+    let mut misses = Misses::all();
+    rules.check_pool(node, pool, seen, &space, &mut misses);
+    let distance = misses.found.iter().map(Miss::distance).sum();
+    Some(Row {
+        node,
+        pool: Some(pool.name.as_str()),
+        misses: misses.found,
+        distance,
+    })
 }
 
 /// What the candidates do not have in common, or have too much in common.

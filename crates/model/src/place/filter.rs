@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use imbl::OrdSet;
 use linstor_api::code;
 use linstor_api::kind::{ConnectionStatus, DrbdKind, LayerKind, ProviderKind};
 use linstor_api::prop;
@@ -14,7 +15,7 @@ use linstor_wire::status::NodeInfo;
 use regex_lite::{Regex, RegexBuilder};
 
 use crate::model::Model;
-use crate::name::NodeName;
+use crate::name::{NodeName, ResourceName};
 use crate::observed::{NodeStatus, Observed, ObservedPool};
 use crate::props::{Purpose, Scope, effective};
 use crate::row::{Node, Pool};
@@ -561,48 +562,82 @@ fn not_with(
     request: &PlaceRequest<'_>,
 ) -> Result<Option<BTreeSet<NodeName>>, Vec<Reply>> {
     let filter = request.filter;
-    let regex = match filter.not_place_with_regex.as_deref() {
-        Some(text) if !text.is_empty() => Some(compile(text)?),
+    let pattern = match filter.not_place_with_regex.as_deref() {
+        Some(text) if !text.is_empty() => Some(Pattern::compile(text)?),
         Some(_) | None => None,
     };
-    let names: BTreeSet<String> = filter
+    let listed: Vec<ResourceName> = filter
         .not_place_with
         .iter()
         .flatten()
-        .map(|name| name.to_ascii_uppercase())
+        .filter_map(|name| ResourceName::parse(name).ok())
         .collect();
-    if regex.is_none() && names.is_empty() {
+    if pattern.is_none() && listed.is_empty() {
         return Ok(None);
     }
-    // Each definition is asked once, not each of its replicas.
     let own = request.definition.map(|definition| &definition.name);
     let mut nodes = BTreeSet::new();
-    for (name, replicas) in &model.replicas {
-        let listed = names.contains(&name.as_str().to_ascii_uppercase());
-        let matches = regex
-            .as_ref()
-            .is_some_and(|regex| regex.is_match(name.as_str()));
-        if (listed || matches) && own != Some(name) {
-            let present = replicas.iter().filter(|node| {
-                model
-                    .resource(name, node)
-                    .is_some_and(|replica| !replica.phase.is_deleting())
-            });
-            nodes.extend(present.cloned());
+    let mut add = |name: &ResourceName, replicas: &OrdSet<NodeName>| {
+        let present = replicas.iter().filter(|node| {
+            model
+                .resource(name, node)
+                .is_some_and(|replica| own != Some(name) && !replica.phase.is_deleting())
+        });
+        nodes.extend(present.cloned());
+    };
+    for name in &listed {
+        if let Some(replicas) = model.replicas.get(name) {
+            add(name, replicas);
+        }
+    }
+    if let Some(pattern) = pattern {
+        // Each definition is asked once, not each of its replicas.
+        let found = model.replicas.iter();
+        for (name, replicas) in found.filter(|(name, _)| pattern.is_in(name.as_str())) {
+            add(name, replicas);
         }
     }
     Ok(Some(nodes))
 }
 
-fn compile(text: &str) -> Result<Regex, Vec<Reply>> {
-    RegexBuilder::new(text)
-        .case_insensitive(true)
-        .size_limit(REGEX_BYTES_MAX)
-        .build()
-        .map_err(|error| {
-            let message = format!("'{}' is no regular expression", text.escape_debug());
+/// What is looked for in names, in any case.
+enum Pattern {
+    /// Plain text, which most patterns are: tens of thousands of names are searched for it in a moment.
+    Text(String),
+    Regex(Regex),
+}
+
+impl Pattern {
+    fn compile(given: &str) -> Result<Self, Vec<Reply>> {
+        let text = given.strip_prefix(".*").unwrap_or(given);
+        let text = text.strip_suffix(".*").unwrap_or(text);
+        let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'-' || b == b'_';
+        if text.bytes().all(plain) {
+            return Ok(Pattern::Text(text.to_owned()));
+        }
+        let regex = RegexBuilder::new(given)
+            .case_insensitive(true)
+            .size_limit(REGEX_BYTES_MAX)
+            .build();
+        regex.map(Pattern::Regex).map_err(|error| {
+            let message = format!("'{}' is no regular expression", given.escape_debug());
             vec![Reply::new(code::FAIL_INVLD_REQUEST, message).cause(error.to_string())]
         })
+    }
+
+    fn is_in(&self, name: &str) -> bool {
+        match self {
+            Pattern::Text(text) => match text.as_bytes().first() {
+                None => true,
+                // Most places are ruled out by their first letter.
+                Some(first) => name.as_bytes().windows(text.len()).any(|part| {
+                    part[0].eq_ignore_ascii_case(first)
+                        && part.eq_ignore_ascii_case(text.as_bytes())
+                }),
+            },
+            Pattern::Regex(regex) => regex.is_match(name),
+        }
+    }
 }
 
 fn scope<'a>(request: &PlaceRequest<'a>) -> Scope<'a> {

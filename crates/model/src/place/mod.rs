@@ -113,7 +113,10 @@ impl<'a> PlaceRequest<'a> {
             filter,
             layer_stack,
             needed_kib: 0,
-            want: Want::Diskful,
+            want: match filter.diskless_type.as_deref() {
+                None | Some("") => Want::Diskful,
+                Some(_) => Want::Diskless,
+            },
             only_nodes: None,
             not_nodes: None,
             sharing: Sharing::AsSaid,

@@ -1,9 +1,10 @@
 mod explained;
 mod searched;
+mod space;
 
 use linstor_api::kind::{LayerKind, ProviderKind};
 
-use super::fixture::{GIB, Say, cluster, count, node, pool, resource};
+use super::fixture::{Say, cluster, count, node, pool, resource};
 use super::*;
 use crate::row::{DiskKind, ResourcePhase, Since};
 
@@ -92,6 +93,10 @@ fn not_placed_with() {
     assert_eq!(
         cluster.place("res", &count(2).not_with(&["avoid1"]).pools(&["slow1"])),
         "996"
+    );
+    assert_eq!(
+        cluster.place("res", &count(2).not_with_regex("a[v]oid\\d$")),
+        apart
     );
     let refused = cluster
         .try_place("res", &count(2).not_with_regex("("))
@@ -582,75 +587,6 @@ fn what_counts_as_deployed() {
     assert!(placement.chosen[0].converts && placement.chosen[0].node == node("n3"));
 }
 
-/// Space that nodes share holds one replica, counts once, and what is promised in it counts for all.
-#[test]
-fn shared_space() {
-    let nodes = "n1: sp1 100 @san\n n2: sp1 100 @san\n n3: sp1 50";
-    check(nodes, 1, &count(2), "n1:sp1 n3:sp1");
-    check(nodes, 1, &count(3), "996");
-    let mut shared = cluster(nodes);
-    shared.define("res", &[1]).put("res", "sp1", &["n1"]);
-    assert_eq!(shared.place("res", &count(2)), "n3:sp1");
-    let mut cluster = cluster("n1: sp1 100 @san\n n2: sp1 100 @san");
-    cluster
-        .define("res", &[30])
-        .define("big", &[80])
-        .put("big", "sp1", &["n1"]);
-    let seen = cluster
-        .observed
-        .pools
-        .get_mut(&(node("n1"), pool("sp1")))
-        .unwrap();
-    seen.reserved_kib_then = 0;
-    seen.status.free_kib = Some(100 * GIB);
-    assert_eq!(
-        cluster.place("res", &count(1)),
-        "996",
-        "80 of 100 are promised on n1"
-    );
-}
-
-/// Space promised since a node looked is gone; thin pools promise more than they have, up to a point.
-#[test]
-fn space_is_what_can_still_be_promised() {
-    let mut thick = cluster("n1: sp1 100");
-    thick
-        .define("res", &[60])
-        .define("next", &[60])
-        .put("res", "sp1", &["n1"]);
-    let seen = thick
-        .observed
-        .pools
-        .get_mut(&(node("n1"), pool("sp1")))
-        .unwrap();
-    seen.status.free_kib = Some(100 * GIB);
-    seen.reserved_kib_then = 0;
-    assert_eq!(thick.place("next", &count(1)), "996");
-
-    let mut thin = cluster("n1: sp1 50/100 LVM_THIN");
-    thin.define("res", &[900]).define("more", &[1200]);
-    assert_eq!(thin.place("res", &count(1)), "n1:sp1");
-    assert_eq!(thin.place("more", &count(1)), "996", "50 GiB 20 times");
-    thin.controller_prop(prop::MAX_OVERSUBSCRIPTION_RATIO, "30");
-    assert_eq!(thin.place("more", &count(1)), "n1:sp1");
-    thin.controller_prop(prop::MAX_FREE_CAPACITY_OVERSUBSCRIPTION_RATIO, "2");
-    assert_eq!(thin.place("more", &count(1)), "996");
-    thin.controller_prop(prop::AUTOPLACER_MIN_THIN_FREE_SPACE, "101G");
-    thin.define("small", &[1]);
-    assert_eq!(
-        thin.place("small", &count(1)),
-        "996",
-        "2 * 50 GiB are less than 101"
-    );
-    thin.prop("small", prop::AUTOPLACER_MIN_THIN_FREE_SPACE, "100%");
-    assert_eq!(thin.place("small", &count(1)), "n1:sp1");
-
-    let mut unknown = cluster("n1: sp1 100");
-    unknown.define("res", &[1]);
-    unknown.observed.pools.clear();
-    assert_eq!(unknown.place("res", &count(1)), "996");
-}
-
 /// DRBD 8.4 connects two replicas and no diskless ones; the two kinds of DRBD never meet.
 #[test]
 fn drbd_kinds() {
@@ -736,44 +672,13 @@ fn diskless_placement() {
         ..PlaceRequest::of_definition(&cluster.draft, definition, &filter)
     };
     let placement = choose(&cluster.draft, &cluster.observed, &request).unwrap();
+    let by_filter = SelectFilter {
+        diskless_type: Some("DRBD_DISKLESS".to_owned()),
+        ..count(1)
+    };
+    assert_eq!(cluster.try_place("res", &by_filter).unwrap(), placement);
     assert_eq!(placement.chosen[0].node, node("n4"));
     assert_eq!(placement.chosen[0].pool, pool(DEFAULT_DISKLESS_POOL));
-}
-
-/// Questions about space.
-#[test]
-fn sizes_of_a_group() {
-    let cluster = cluster(
-        "n1: thick 100, thin 50/100 LVM_THIN\n n2: thick 80, thin 40/100 LVM_THIN\n n3: thick 60",
-    );
-    let group = cluster.draft.groups.values().next().unwrap();
-    let sizes = query::max_sizes(&cluster.draft, &cluster.observed, group, &count(2)).unwrap();
-    let shown: Vec<_> = sizes
-        .iter()
-        .map(|size| (size.pool.as_str(), size.max_kib / GIB, size.all_thin))
-        .collect();
-    assert_eq!(shown, [("thick", 80, false), ("thin", 40, true)]);
-    assert_eq!(sizes[0].nodes, [node("n1"), node("n2")]);
-    let thick = count(2).pools(&["thick"]);
-    let info = query::size_info(&cluster.draft, &cluster.observed, group, &thick).unwrap();
-    assert_eq!(info.max_kib, 80 * GIB);
-    assert_eq!(
-        info.available_kib,
-        100 * GIB,
-        "80 on n1 and n2, then 20 on n1 and n3"
-    );
-    assert_eq!(info.next.len(), 2);
-    let thin = count(2).pools(&["thin"]);
-    let info = query::size_info(&cluster.draft, &cluster.observed, group, &thin).unwrap();
-    assert_eq!((info.max_kib, info.available_kib), (800 * GIB, 40 * GIB));
-    assert_eq!(info.next[0].1.base, 20.0);
-    let refused = query::max_sizes(&cluster.draft, &cluster.observed, group, &count(4));
-    assert_eq!(
-        refused.unwrap_err()[0].ret_code,
-        code::FAIL_NOT_ENOUGH_NODES
-    );
-    let info = query::size_info(&cluster.draft, &cluster.observed, group, &count(4)).unwrap();
-    assert_eq!((info.max_kib, info.available_kib), (0, 0));
 }
 
 /// The entry that tells of success names nodes and pools as clients read them.
