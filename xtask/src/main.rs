@@ -1,10 +1,17 @@
 //! Developer tasks: `cargo xtask help` lists them.
 
+mod bench;
 mod cluster;
 mod demo;
+mod faults;
 mod lab;
 mod packages;
+mod providers;
+mod python;
+mod report;
 mod story;
+mod test;
+mod tidy;
 
 use std::process::ExitCode;
 
@@ -16,6 +23,12 @@ use clap::Parser;
 enum Task {
     /// Shows the main job on real kernels: a replicated volume that survives what breaks.
     Demo(demo::Args),
+    /// Runs every test there is; CI runs this.
+    Test(test::Args),
+    /// Measures the real programs.
+    Bench(bench::Args),
+    /// Checks what the compiler does not: pure crates, sizes, where programs are started.
+    Tidy,
     /// Real Linux guests in a private network, on any machine, without virtualisation.
     Lab(lab::cli::Args),
     /// Keeps a guest's processes together on the host; started by `lab up`.
@@ -39,6 +52,9 @@ enum Task {
 fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Demo(args) => demo::run(args).map(|()| ExitCode::SUCCESS),
+        Task::Test(args) => test::run(args),
+        Task::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
+        Task::Tidy => tidy::check().map(|()| ExitCode::SUCCESS),
         Task::Lab(args) => lab::cli::run(args),
         Task::LabPower { tied, command } => lab::guest::power(tied, &command),
         Task::LabInit => lab::init::run(),

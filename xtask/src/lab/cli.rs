@@ -164,7 +164,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
         }
         Action::Status => status(&name)?,
         Action::Down => Lab::down_named(&name)?,
-        Action::Selftest => return super::selftest::run(&name, kernel, modules),
+        Action::Selftest => {
+            let mut report = crate::report::Report::default();
+            super::selftest::run(&name, kernel, modules, &mut report)?;
+            return Ok(report.finish());
+        }
         other => return run_in(&Lab::open(&name)?, other),
     }
     Ok(ExitCode::SUCCESS)

@@ -12,7 +12,6 @@ mod network;
 mod node;
 mod protocol;
 mod requirements;
-mod selftest;
 mod state;
 mod tool;
 
@@ -20,6 +19,7 @@ pub mod agent;
 pub mod cli;
 pub mod guest;
 pub mod init;
+pub mod selftest;
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,22 +1,22 @@
 //! `cargo xtask lab selftest`: everything the lab promises, tried out.
 
-mod report;
 mod storage;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitCode, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::signal::Signal;
 
+use crate::report::Report;
+
 use super::netns::Netns;
 use super::protocol::AGENT_PORT;
 use super::state::LabDir;
 use super::{Exec, GUEST_SHARE, Lab, LabConfig, Node};
-use report::Report;
 
 /// What three guests may take to come up on a small machine.
 const UP_LIMIT: Duration = Duration::from_secs(60);
@@ -24,8 +24,13 @@ const UP_LIMIT: Duration = Duration::from_secs(60);
 /// What an `exec` may add to the command's own time.
 const LATENCY_LIMIT: Duration = Duration::from_millis(100);
 
-/// Runs all checks in labs called `name` and `name`-b; the result says whether all passed.
-pub fn run(name: &str, kernel: Option<PathBuf>, modules: Vec<PathBuf>) -> Result<ExitCode> {
+/// Runs all checks in labs called `name` and `name`-b.
+pub fn run(
+    name: &str,
+    kernel: Option<PathBuf>,
+    modules: Vec<PathBuf>,
+    report: &mut Report,
+) -> Result<()> {
     // The default lab is somebody's work.
     let name = if name == "default" { "selftest" } else { name };
     let config = LabConfig {
@@ -39,7 +44,6 @@ pub fn run(name: &str, kernel: Option<PathBuf>, modules: Vec<PathBuf>) -> Result
         ..LabConfig::default()
     };
     let mounts = fs::read_to_string("/proc/mounts")?;
-    let mut report = Report::default();
     let mut started = None;
     report.check("three nodes come up", || {
         let start = Instant::now();
@@ -49,14 +53,14 @@ pub fn run(name: &str, kernel: Option<PathBuf>, modules: Vec<PathBuf>) -> Result
         Ok(())
     });
     if let Some(lab) = started {
-        commands(&mut report, &lab);
+        commands(report, &lab);
         report.check("a cut stops one link, both ways, and no other", || {
             cables(&lab)
         });
         report.check("a node without any link still runs commands", || {
             cut_off(&lab)
         });
-        storage::run(&mut report, &lab);
+        storage::run(report, &lab);
         report.check("after a power cut, what was synced is there", || {
             power(&lab)
         });
@@ -76,7 +80,7 @@ pub fn run(name: &str, kernel: Option<PathBuf>, modules: Vec<PathBuf>) -> Result
             leftovers(name, &mounts)
         });
     }
-    Ok(report.finish())
+    Ok(())
 }
 
 fn commands(report: &mut Report, lab: &Lab) {

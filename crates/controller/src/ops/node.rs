@@ -25,7 +25,7 @@ use crate::cluster::Cluster;
 
 /// How long the creator of a node waits for the first attempt to connect to it. Short, because a node whose address
 /// leads nowhere must not hold up its creator; the attempts go on.
-const FIRST_CONNECT: Duration = Duration::from_millis(1500);
+const FIRST_CONNECT: Duration = Duration::from_secs(3);
 
 /// How long a node's row may outlive its last resource before the answer says that it does.
 const NODE_ROW_GONE: Duration = Duration::from_secs(5);

@@ -119,14 +119,24 @@ pub async fn create(cluster: &Cluster, node: String, request: Json) -> Vec<Reply
     context.run(work).await
 }
 
+/// How often a node is asked again for the space of a pool that it has just been told of.
+const SPACE_QUESTIONS_MAX: usize = 5;
+
 /// What the node says of a pool that is new or was changed.
 async fn refreshed(cluster: &Cluster, node: &NodeName, pool: &PoolName) -> Vec<Reply> {
     let deadline = Instant::now() + super::WAIT_SPACE;
-    let mut replies = cluster
-        .refresh_space(std::slice::from_ref(node), deadline)
-        .await;
+    let key = (node.clone(), pool.clone());
+    let nodes = std::slice::from_ref(node);
+    let mut replies = cluster.refresh_space(nodes, deadline).await;
+    // The question may overtake the news of the pool: the answer then does not speak of it yet.
+    for _ in 0..SPACE_QUESTIONS_MAX {
+        if !replies.is_empty() || cluster.observed().pools.contains_key(&key) {
+            break;
+        }
+        replies = cluster.refresh_space(nodes, deadline).await;
+    }
     let observed = cluster.observed();
-    let seen = observed.pools.get(&(node.clone(), pool.clone()));
+    let seen = observed.pools.get(&key);
     if let Some(problem) = seen.and_then(|seen| seen.status.problem.clone())
         && observed.is_online(node)
     {

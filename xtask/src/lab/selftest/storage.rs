@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
-use super::report::Report;
 use super::until;
 use crate::lab::requirements::has_program;
 use crate::lab::{Exec, Lab};
+use crate::report::Report;
 
 const DRBD_DEVICE: &str = "/dev/drbd/by-res/check/0";
 

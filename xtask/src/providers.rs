@@ -1,0 +1,248 @@
+//! Every kind of storage pool on a real kernel: made, replicated, used, grown, and gone without a trace.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::cluster::Cluster;
+use crate::lab::Node;
+
+const SYNC_LIMIT: Duration = Duration::from_secs(90);
+
+/// A kind of pool and how a node gets one.
+pub struct Kind {
+    /// The word of `linstor storage-pool create`.
+    pub word: &'static str,
+    /// Name of the pool.
+    pub pool: &'static str,
+    /// Where it is on a node.
+    pub location: &'static str,
+    /// Commands that make it, once per node.
+    setup: &'static [&'static [&'static str]],
+    /// Command that lists what is in it, one name a line, and the names that stay.
+    list: (&'static [&'static str], &'static [&'static str]),
+}
+
+/// The kinds that Debian's kernel can do; they use the first disk.
+pub const LINUX: &[Kind] = &[
+    Kind {
+        word: "lvm",
+        pool: "thick",
+        location: "vgthick",
+        setup: &[
+            &["pvcreate", "-q", "/dev/ubda"],
+            &["vgcreate", "-q", "vgthick", "/dev/ubda"],
+        ],
+        list: (&["lvs", "--noheadings", "-o", "lv_name", "vgthick"], &[]),
+    },
+    Kind {
+        word: "lvmthin",
+        pool: "thin",
+        location: "vgthin/tp",
+        setup: &[
+            &["pvcreate", "-q", "/dev/ubdb"],
+            &["vgcreate", "-q", "vgthin", "/dev/ubdb"],
+            &["lvcreate", "-q", "-T", "-l", "90%FREE", "vgthin/tp"],
+        ],
+        list: (&["lvs", "--noheadings", "-o", "lv_name", "vgthin"], &["tp"]),
+    },
+    Kind {
+        word: "file",
+        pool: "files",
+        location: "/var/lib/linstor-pools/files",
+        setup: &[&["mkdir", "-p", "/var/lib/linstor-pools/files"]],
+        list: (&["ls", "-A", "/var/lib/linstor-pools/files"], &[]),
+    },
+    Kind {
+        word: "filethin",
+        pool: "sparse",
+        location: "/var/lib/linstor-pools/sparse",
+        setup: &[&["mkdir", "-p", "/var/lib/linstor-pools/sparse"]],
+        list: (&["ls", "-A", "/var/lib/linstor-pools/sparse"], &[]),
+    },
+];
+
+/// The kinds that need ZFS in the kernel; they use the third disk.
+pub const ZFS: &[Kind] = &[
+    Kind {
+        word: "zfs",
+        pool: "zthick",
+        location: "tank",
+        setup: &[&["zpool", "create", "-f", "tank", "/dev/ubdc"]],
+        list: (&["zfs", "list", "-H", "-o", "name", "-t", "volume"], &[]),
+    },
+    Kind {
+        word: "zfsthin",
+        pool: "zthin",
+        location: "tank",
+        setup: &[],
+        list: (&["zfs", "list", "-H", "-o", "name", "-t", "volume"], &[]),
+    },
+];
+
+/// Registers the nodes of a fresh cluster.
+pub fn register_nodes(cluster: &Cluster) -> Result<()> {
+    for node in cluster.lab.nodes() {
+        let (name, address) = (node.to_string(), node.address().to_string());
+        cluster.linstor(&["node", "create", &name, &address])?;
+    }
+    cluster.wait_until("all nodes to be online", Duration::from_secs(30), || {
+        let nodes = cluster.linstor_json(&["node", "list"])?;
+        Ok(nodes
+            .iter()
+            .all(|node| node["connection_status"] == "ONLINE"))
+    })
+}
+
+/// The whole life of a replicated volume in pools of this kind.
+pub fn check(cluster: &Cluster, kind: &Kind) -> Result<()> {
+    let nodes = cluster.lab.nodes();
+    for node in &nodes {
+        for command in kind.setup {
+            cluster.lab.exec_ok(*node, command)?;
+        }
+        let name = node.to_string();
+        cluster.linstor(&[
+            "storage-pool",
+            "create",
+            kind.word,
+            &name,
+            kind.pool,
+            kind.location,
+        ])?;
+    }
+    let resource = format!("on-{}", kind.pool);
+    cluster.linstor(&["resource-definition", "create", &resource])?;
+    cluster.linstor(&["volume-definition", "create", &resource, "40M"])?;
+    let place = [
+        "resource",
+        "create",
+        &resource,
+        "--auto-place",
+        "2",
+        "--storage-pool",
+        kind.pool,
+    ];
+    cluster.linstor(&place)?;
+    cluster.wait_up_to_date(&resource, 2, SYNC_LIMIT)?;
+    use_and_grow(cluster, &resource)?;
+    cluster.linstor(&["resource-definition", "delete", &resource])?;
+    for node in &nodes {
+        nothing_left(cluster, *node, kind)?;
+        let name = node.to_string();
+        cluster.linstor(&["storage-pool", "delete", &name, kind.pool])?;
+    }
+    Ok(())
+}
+
+fn use_and_grow(cluster: &Cluster, resource: &str) -> Result<()> {
+    let replicas = cluster.replicas(resource)?;
+    let diskful: Vec<_> = replicas
+        .into_iter()
+        .filter(|replica| !replica.diskless)
+        .collect();
+    let (writer, reader) = (&diskful[0], &diskful[1]);
+    let device = writer.device.clone().unwrap_or_default();
+    let run = |node: &str, words: &[&str]| cluster.lab.exec_ok(cluster.node_named(node)?, words);
+    let minor = device.trim_start_matches("/dev/drbd").to_owned();
+    let before: u64 = run(&writer.node, &["blockdev", "--getsize64", &device])?
+        .trim()
+        .parse()?;
+    ensure!(before >= 40 << 20, "the device has {before} bytes");
+    let of = format!("of={device}");
+    run(
+        &writer.node,
+        &[
+            "drbdsetup",
+            "primary",
+            &primary_name(cluster, resource, &minor)?,
+        ],
+    )?;
+    run(
+        &writer.node,
+        &[
+            "dd",
+            "if=/usr/bin/bash",
+            &of,
+            "bs=1M",
+            "conv=fsync",
+            "oflag=direct",
+            "status=none",
+        ],
+    )
+    .or_else(|_| {
+        run(
+            &writer.node,
+            &[
+                "dd",
+                "if=/usr/bin/bash",
+                &of,
+                "bs=1M",
+                "conv=fsync",
+                "status=none",
+            ],
+        )
+    })?;
+    run(
+        &writer.node,
+        &[
+            "drbdsetup",
+            "secondary",
+            &primary_name(cluster, resource, &minor)?,
+        ],
+    )?;
+    cluster.linstor(&["volume-definition", "set-size", resource, "0", "60M"])?;
+    cluster.wait_until("the device to grow", Duration::from_secs(30), || {
+        let size = run(&writer.node, &["blockdev", "--getsize64", &device])?;
+        Ok(size.trim().parse::<u64>()? >= 60 << 20)
+    })?;
+    cluster.wait_up_to_date(resource, 2, SYNC_LIMIT)?;
+    run(
+        &reader.node,
+        &[
+            "drbdsetup",
+            "primary",
+            &primary_name(cluster, resource, &minor)?,
+        ],
+    )?;
+    let length: u64 = run(&reader.node, &["stat", "-Lc", "%s", "/usr/bin/bash"])?
+        .trim()
+        .parse()?;
+    run(
+        &reader.node,
+        &["cmp", "-n", &length.to_string(), "/usr/bin/bash", &device],
+    )?;
+    run(
+        &reader.node,
+        &[
+            "drbdsetup",
+            "secondary",
+            &primary_name(cluster, resource, &minor)?,
+        ],
+    )?;
+    Ok(())
+}
+
+/// What `drbdsetup primary` wants: 8.4 a minor, 9 the resource's name.
+fn primary_name(cluster: &Cluster, resource: &str, minor: &str) -> Result<String> {
+    Ok(match crate::story::drbd_kind(cluster)? {
+        crate::story::Drbd::V84 => minor.to_owned(),
+        crate::story::Drbd::V9 => resource.to_owned(),
+    })
+}
+
+fn nothing_left(cluster: &Cluster, node: Node, kind: &Kind) -> Result<()> {
+    let (command, stays) = kind.list;
+    let text = cluster.lab.exec_ok(node, command)?;
+    let left: Vec<_> = text
+        .split_whitespace()
+        .filter(|name| !stays.contains(name))
+        .collect();
+    ensure!(left.is_empty(), "{node} still has {left:?}");
+    let loops = cluster.lab.exec_ok(node, &["losetup", "-a"])?;
+    ensure!(
+        loops.trim().is_empty(),
+        "{node} still has loop devices: {loops}"
+    );
+    Ok(())
+}

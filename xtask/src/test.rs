@@ -1,0 +1,287 @@
+//! `cargo xtask test`: everything that CI runs, in the order in which it is cheapest to fail.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::cluster::{Binaries, Cluster};
+use crate::demo::Times;
+use crate::lab::{Lab, LabConfig, selftest};
+use crate::report::Report;
+use crate::{faults, packages, providers, python, story, tidy};
+
+/// Where a folder with a kernel (`linux`) and its modules (`modules`) that include DRBD 9 is, when there is one.
+const DRBD9_VARIABLE: &str = "LINSTOR_LAB_DRBD9";
+
+/// Runs every test there is; what this machine cannot do is skipped with the reason and counted.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Install missing Debian packages without asking.
+    #[arg(long)]
+    yes: bool,
+    /// Only the parts whose name contains this.
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// A kernel of the lab beside Debian's.
+struct Kernel {
+    kernel: PathBuf,
+    modules: Vec<PathBuf>,
+}
+
+/// Runs them.
+pub fn run(args: Args) -> Result<ExitCode> {
+    packages::ensure(packages::LAB, args.yes)?;
+    packages::ensure(packages::PYTHON, args.yes)?;
+    let mut report = Report::default();
+    let wanted = |name: &str| {
+        args.only
+            .as_ref()
+            .is_none_or(|only| name.contains(only.as_str()))
+    };
+    let cargo_steps: [(&str, &[&str]); 4] = [
+        ("format", &["fmt", "--all", "--check"]),
+        ("tests", &["test", "--workspace", "--quiet"]),
+        (
+            "lints",
+            &[
+                "clippy",
+                "--workspace",
+                "--all-targets",
+                "--quiet",
+                "--",
+                "-D",
+                "warnings",
+            ],
+        ),
+        (
+            "build",
+            &[
+                "build",
+                "--quiet",
+                "-p",
+                "linstor-controller",
+                "-p",
+                "linstor-satellite",
+                "-p",
+                "linstor-client",
+            ],
+        ),
+    ];
+    for (name, words) in cargo_steps {
+        if wanted(name) {
+            report.check(name, || cargo(words));
+        }
+    }
+    if wanted("tidy") {
+        report.check("tidy: pure crates stay pure, files stay small", tidy::check);
+    }
+    let debug = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/debug");
+    let binaries = Binaries::get(Some(&debug))?;
+    if wanted("lab itself") {
+        selftest::run("selftest", None, Vec::new(), &mut report)?;
+    }
+    if wanted("debian") {
+        on_kernel(
+            "debian kernel, DRBD 8.4",
+            None,
+            &binaries,
+            providers::LINUX,
+            &mut report,
+        );
+    }
+    second_kernel(args.yes, &wanted, &binaries, &mut report);
+    drbd9(&wanted, &binaries, &mut report);
+    Ok(report.finish())
+}
+
+fn cargo(words: &[&str]) -> Result<()> {
+    println!("running cargo {}", words.join(" "));
+    let status = Command::new(env!("CARGO"))
+        .args(words)
+        .status()
+        .context("start cargo")?;
+    ensure!(
+        status.success(),
+        "cargo {} ended with {status}",
+        words.join(" ")
+    );
+    Ok(())
+}
+
+fn lab(name: &str, kernel: Option<&Kernel>) -> Result<Lab> {
+    Lab::up(LabConfig {
+        name: name.to_owned(),
+        disks: 3,
+        kernel: kernel.map(|kernel| kernel.kernel.clone()),
+        modules: kernel
+            .map(|kernel| kernel.modules.clone())
+            .unwrap_or_default(),
+        replace: true,
+        owned: true,
+        ..LabConfig::default()
+    })
+}
+
+/// The story, the faults, the Python client and all kinds of pools on one kernel.
+fn on_kernel(
+    what: &str,
+    kernel: Option<&Kernel>,
+    binaries: &Binaries,
+    kinds: &[providers::Kind],
+    report: &mut Report,
+) {
+    let mut cluster = None;
+    report.check(&format!("{what}: the story of the demo"), || {
+        let cluster = cluster.insert(Cluster::start(lab("test", kernel)?, binaries.clone())?);
+        let mut times = Times::default();
+        let told = story::tell(cluster, &mut times);
+        times.print();
+        told.map_err(|error| error.context(cluster.logs()))
+    });
+    if let Some(cluster) = &mut cluster {
+        faults::check_all(cluster, report);
+        report.check(
+            &format!("{what}: the Python client's high-level demo"),
+            || python::high_level(cluster).map_err(|error| error.context(cluster.logs())),
+        );
+    }
+    drop(cluster);
+    pools(what, kernel, binaries, kinds, report);
+}
+
+/// All kinds of pools, on a fresh cluster.
+fn pools(
+    what: &str,
+    kernel: Option<&Kernel>,
+    binaries: &Binaries,
+    kinds: &[providers::Kind],
+    report: &mut Report,
+) {
+    let mut cluster = None;
+    let up = report.check(&format!("{what}: a fresh cluster"), || {
+        let cluster = cluster.insert(Cluster::start(lab("test", kernel)?, binaries.clone())?);
+        providers::register_nodes(cluster)
+    });
+    if let Some(cluster) = cluster.filter(|_| up) {
+        for kind in kinds {
+            report.check(&format!("{what}: pools of kind {}", kind.word), || {
+                providers::check(&cluster, kind).map_err(|error| error.context(cluster.logs()))
+            });
+        }
+    }
+}
+
+/// ZFS, on the kernel that a folder `shared/lab` beside the checkout holds.
+fn second_kernel(
+    yes: bool,
+    wanted: &dyn Fn(&str) -> bool,
+    binaries: &Binaries,
+    report: &mut Report,
+) {
+    let name = "second kernel: pools of kinds zfs and zfsthin";
+    if !wanted(name) {
+        return;
+    }
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/lab");
+    if !source.exists() {
+        report.skip(name, "there is no kernel with ZFS here");
+        return;
+    }
+    if packages::ensure(packages::ZFS, yes).is_err() {
+        report.skip(
+            name,
+            "zfsutils-linux cannot be installed here (Debian's section contrib)",
+        );
+        return;
+    }
+    let mut kernel = None;
+    if report.check("second kernel: unpack", || {
+        kernel = Some(unpack(&source)?);
+        Ok(())
+    }) {
+        pools(
+            "second kernel",
+            kernel.as_ref(),
+            binaries,
+            providers::ZFS,
+            report,
+        );
+    }
+}
+
+/// The kernel and its modules from their archives.
+fn unpack(source: &Path) -> Result<Kernel> {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/second-kernel");
+    std::fs::create_dir_all(&target)?;
+    let target = target.canonicalize()?;
+    let (mut image, mut modules) = (None, None);
+    for entry in std::fs::read_dir(source)? {
+        let path = entry?.path();
+        let name = path
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+            .unwrap_or_default();
+        if name.starts_with("linux-") && name.ends_with("-um.xz") {
+            image = Some(path);
+        } else if name.starts_with("modules-") {
+            modules = Some(path);
+        }
+    }
+    let (Some(image), Some(modules)) = (image, modules) else {
+        bail!("{} has no kernel", source.display())
+    };
+    let kernel = target.join("linux");
+    let output = Command::new("xz")
+        .arg("-dc")
+        .arg(&image)
+        .output()
+        .context("start xz")?;
+    ensure!(
+        output.status.success(),
+        "{} cannot be unpacked",
+        image.display()
+    );
+    std::fs::write(&kernel, output.stdout)?;
+    std::fs::set_permissions(&kernel, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
+    let status = Command::new("tar")
+        .arg("-xf")
+        .arg(&modules)
+        .arg("-C")
+        .arg(&target)
+        .status()?;
+    ensure!(status.success(), "{} cannot be unpacked", modules.display());
+    let releases = std::fs::read_dir(target.join("lib/modules"))?;
+    let modules = releases
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    Ok(Kernel { kernel, modules })
+}
+
+/// The story on DRBD 9 with three nodes, when somebody provides kernel and module.
+fn drbd9(wanted: &dyn Fn(&str) -> bool, binaries: &Binaries, report: &mut Report) {
+    let name = "DRBD 9: the story, the faults, the Python client";
+    if !wanted(name) {
+        return;
+    }
+    let Some(directory) = std::env::var_os(DRBD9_VARIABLE).map(PathBuf::from) else {
+        report.skip(
+            name,
+            &format!("{DRBD9_VARIABLE} names no folder with `linux` and `modules`"),
+        );
+        return;
+    };
+    let modules = std::fs::read_dir(directory.join("modules/lib/modules"))
+        .into_iter()
+        .flatten();
+    let modules = modules
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
+    let kernel = Kernel {
+        kernel: directory.join("linux"),
+        modules,
+    };
+    on_kernel("DRBD 9", Some(&kernel), binaries, providers::LINUX, report);
+}
