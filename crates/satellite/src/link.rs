@@ -29,6 +29,8 @@ use crate::{probe, space, status};
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
 /// How long a caller waits at most until the specs on disk have been read.
 const LOAD_LIMIT: Duration = Duration::from_secs(30);
+/// How long the node's tools may take to answer a caller's question.
+const PROBE_LIMIT: Duration = Duration::from_secs(10);
 /// Messages that may wait to be taken over. A full sync of 50,000 resources has 200.
 const INTAKE_MAX: usize = 4096;
 /// Refreshes of space that may wait.
@@ -101,7 +103,11 @@ where
             .save_identity(shared.machine.host(), &caller.identity)
             .await?;
     }
-    let info = probe::probe(&shared.machine).await;
+    // A tool that hangs must not make the node look dead.
+    let info = match timeout(PROBE_LIMIT, probe::probe(&shared.machine)).await {
+        Ok(info) => info,
+        Err(_) => shared.state().info.clone(),
+    };
     let number = take_over(&shared, &caller, info.clone());
     tracing::info!(
         version = caller.version,

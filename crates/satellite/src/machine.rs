@@ -9,7 +9,9 @@ use tokio::sync::{OwnedMutexGuard, Semaphore};
 use crate::failure::Result;
 
 /// Commands that run at the same time. Each is bounded by its own deadline, so a stuck tool holds one place only.
-const COMMANDS_MAX: usize = 16;
+const COMMANDS_MAX: usize = 32;
+/// Locks that are kept although nobody holds them.
+const IDLE_LOCKS_MAX: usize = 1024;
 
 /// The host and what orders the access to it.
 pub struct Machine {
@@ -52,6 +54,9 @@ impl Machine {
     pub async fn lock(&self, what: &str) -> OwnedMutexGuard<()> {
         let lock = {
             let mut locks = self.locks.lock().expect("no code panics while holding it");
+            if locks.len() > IDLE_LOCKS_MAX {
+                locks.retain(|_, lock| Arc::strong_count(lock) > 1);
+            }
             Arc::clone(locks.entry(what.to_owned()).or_default())
         };
         lock.lock_owned().await

@@ -19,7 +19,7 @@ use crate::layers::last_copy::{self, Verdict};
 use crate::layers::{Attempt, drbd, storage};
 use crate::outbox::AppliedEntry;
 use crate::shared::Shared;
-use crate::spec_store::Notes;
+use crate::spec_store::{Notes, Record};
 
 /// Resources that are worked on at the same time.
 const TASKS_MAX: usize = 256;
@@ -50,7 +50,7 @@ pub async fn run(shared: Arc<Shared>) {
 
 fn next_due(shared: &Shared) -> Instant {
     let state = shared.state();
-    let waiting = state.resources.values().filter(|t| !t.running);
+    let waiting = state.resources.values().filter(|t| t.running.is_none());
     let next = waiting.map(|t| t.due).min();
     next.unwrap_or_else(|| Instant::now() + shared.options.pass_interval)
 }
@@ -61,7 +61,7 @@ fn start_due(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
     if state.node.is_none() {
         return;
     }
-    let due = |t: &crate::shared::Tracked| !t.running && t.due <= now;
+    let due = |t: &crate::shared::Tracked| t.running.is_none() && t.due <= now;
     // What is to come up goes before what is to go.
     let mut keys: Vec<(bool, Instant, String)> = state
         .resources
@@ -74,16 +74,20 @@ fn start_due(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
         if tasks.len() >= TASKS_MAX {
             break;
         }
+        state.attempts += 1;
+        let number = state.attempts;
         if let Some(tracked) = state.resources.get_mut(&key) {
-            tracked.running = true;
+            tracked.running = Some(number);
             tracked.again = false;
-            tasks.spawn(attempt(Arc::clone(shared), key));
+            tasks.spawn(attempt(Arc::clone(shared), key, number));
         }
     }
 }
 
 /// One attempt at one resource, and what follows from its outcome.
-async fn attempt(shared: Arc<Shared>, key: String) {
+async fn attempt(shared: Arc<Shared>, key: String, number: u64) {
+    // A resource that was forgotten and comes again under the same name waits for the attempt at the old one.
+    let _turn = shared.machine.lock(&format!("resource/{key}")).await;
     let begun = {
         let state = shared.state();
         let tracked = state.resources.get(&key).map(|t| t.record.clone());
@@ -103,30 +107,25 @@ async fn attempt(shared: Arc<Shared>, key: String) {
     };
     let started = Instant::now();
     let result = bring_to_spec(&attempt).await;
-    finish(
-        &shared,
-        &key,
-        record.generation,
-        &record.spec,
-        result,
-        started.elapsed(),
-    );
+    finish(&shared, &key, number, &record, result, started.elapsed());
 }
 
 fn finish(
     shared: &Shared,
     key: &str,
-    generation: u64,
-    spec: &ResourceSpec,
+    number: u64,
+    record: &Record,
     result: Result<()>,
     took: Duration,
 ) {
+    let (generation, spec) = (record.generation, &record.spec);
     let mut state = shared.state();
     let state = &mut *state;
-    let Some(tracked) = state.resources.get_mut(key) else {
+    let found = state.resources.get_mut(key);
+    let Some(tracked) = found.filter(|t| t.running == Some(number)) else {
         return;
     };
-    tracked.running = false;
+    tracked.running = None;
     let outcome = match result {
         Ok(()) => {
             if tracked.failures > 0 {

@@ -3,7 +3,6 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use linstor_api::kind::DrbdKind;
 use linstor_host::Host;
 use tokio::io::{AsyncRead, AsyncWrite};
 
@@ -37,7 +36,6 @@ impl Satellite {
         let shared = &self.shared;
         self.load().await?;
         let info = probe::probe(&shared.machine).await;
-        let kind = info.drbd.as_ref().map(|d| d.kind);
         tracing::info!(drbd = ?info.drbd, providers = ?info.providers, "probed");
         shared.state().info = info;
         self.prepare_directories().await?;
@@ -45,8 +43,8 @@ impl Satellite {
         tokio::select! {
             // None of these ends by itself.
             () = reconcile::run(Arc::clone(shared)) => {}
-            () = watch::run(Arc::clone(shared)), if kind.is_some() => {}
-            () = watch::run_progress(Arc::clone(shared)), if kind == Some(DrbdKind::Drbd84) => {}
+            () = watch::run(Arc::clone(shared)) => {}
+            () = watch::run_progress(Arc::clone(shared)) => {}
             () = space::run(Arc::clone(shared)) => {}
         }
         Ok(())

@@ -28,8 +28,8 @@ pub struct Tracked {
     pub saved: bool,
     /// When it is looked at next.
     pub due: Instant,
-    /// It is being worked on.
-    pub running: bool,
+    /// The attempt that works on it, if one does.
+    pub running: Option<u64>,
     /// Something changed while it was being worked on.
     pub again: bool,
     /// Attempts that failed in a row.
@@ -42,6 +42,8 @@ pub struct Tracked {
     pub volumes: BTreeMap<u32, VolumeFacts>,
     /// When DRBD was last told to reconnect or re-attach something that had been set up before.
     pub mended: Option<Instant>,
+    /// When DRBD's files were last found to be right, and a digest of what they should say.
+    pub files_checked: Option<(Instant, u64)>,
 }
 
 /// What storage said of a volume.
@@ -62,13 +64,14 @@ impl Tracked {
             record,
             saved,
             due: Instant::now(),
-            running: false,
+            running: None,
             again: false,
             failures: 0,
             owed: None,
             told: None,
             volumes: BTreeMap::new(),
             mended: None,
+            files_checked: None,
         }
     }
 }
@@ -88,6 +91,8 @@ pub struct State {
     pub outbox: Outbox,
     /// Number of the connection that is served; older ones end.
     pub connection: u64,
+    /// Attempts that were begun.
+    pub attempts: u64,
     /// The specs on disk have been read.
     pub loaded: bool,
 }
@@ -155,7 +160,7 @@ impl Shared {
     pub fn mark_due(&self, key: &str) {
         if let Some(tracked) = self.state().resources.get_mut(key) {
             tracked.due = Instant::now();
-            tracked.again |= tracked.running;
+            tracked.again |= tracked.running.is_some();
         }
         self.wake.notify_one();
     }
@@ -164,7 +169,7 @@ impl Shared {
     pub fn mark_all_due(&self) {
         for tracked in self.state().resources.values_mut() {
             tracked.due = Instant::now();
-            tracked.again |= tracked.running;
+            tracked.again |= tracked.running.is_some();
         }
         self.wake.notify_one();
     }
@@ -194,6 +199,7 @@ impl Shared {
             tracked.record.notes = Notes::default();
             tracked.volumes.clear();
             tracked.mended = None;
+            tracked.files_checked = None;
         }
         tracked.record.spec = spec;
         tracked.saved = false;

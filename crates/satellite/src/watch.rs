@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use linstor_api::kind::DrbdKind;
 use linstor_host::StreamEvent;
 
 use crate::drbd::adm;
@@ -17,10 +18,19 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(3);
 /// Lines that are taken in one go before other tasks get their turn.
 const BURST_LINES: usize = 256;
 
+/// Which DRBD the node has, as far as is known: the module may be loaded long after the satellite's start.
+fn kind(shared: &Shared) -> Option<DrbdKind> {
+    shared.state().info.drbd.as_ref().map(|d| d.kind)
+}
+
 /// Follows until dropped.
 pub async fn run(shared: Arc<Shared>) {
     loop {
         shared.picture.reset();
+        if kind(&shared).is_none() {
+            tokio::time::sleep(RESTART_PAUSE).await;
+            continue;
+        }
         match shared.machine.host().stream(adm::events()).await {
             Ok(mut stream) => {
                 let mut taken = 0;
@@ -73,7 +83,7 @@ fn changed(shared: &Shared, name: &str) {
     let Some(tracked) = state.resources.get(&key) else {
         return;
     };
-    let wrong = !tracked.running && needs_a_look(&shared.picture.get(name));
+    let wrong = tracked.running.is_none() && needs_a_look(&shared.picture.get(name));
     state.outbox.status(name);
     drop(state);
     shared.outgoing.notify_one();
@@ -119,6 +129,9 @@ fn tell_all(shared: &Shared) {
 pub async fn run_progress(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(PROGRESS_INTERVAL).await;
+        if kind(&shared) != Some(DrbdKind::Drbd84) {
+            continue;
+        }
         for name in shared.picture.syncing() {
             let Ok(output) = shared.machine.try_run(adm::status(&name)).await else {
                 continue;

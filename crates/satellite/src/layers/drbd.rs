@@ -1,6 +1,7 @@
 //! The DRBD layer: files, metadata, `adjust`, and what comes before and after it.
 
 use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -22,6 +23,8 @@ use crate::spec_store::{Notes, Stage};
 const EVENTS_WAIT: Duration = Duration::from_secs(5);
 /// How long a disk may take to attach before its state is told as it is.
 const SETTLE_WAIT: Duration = Duration::from_secs(3);
+/// How long the files are trusted after they were found to be right.
+const FILES_INTERVAL: Duration = Duration::from_secs(600);
 /// How long to leave a connection or disk alone that DRBD gave up after it had been set up.
 const MEND_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -116,6 +119,19 @@ fn kind(attempt: &Attempt<'_>) -> Result<DrbdKind> {
     Ok(info.kind)
 }
 
+/// Whether module and tools know clients that do not vote.
+fn knows_tiebreaker(attempt: &Attempt<'_>) -> bool {
+    let at_least = |version: &str, least: (u32, u32, u32)| {
+        let mut numbers = version.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
+        let mut next = || numbers.next().unwrap_or(0);
+        (next(), next(), next()) >= least
+    };
+    attempt
+        .drbd
+        .as_ref()
+        .is_some_and(|info| at_least(&info.version, (9, 3, 1)) && at_least(&info.utils, (9, 34, 0)))
+}
+
 fn plan<'a>(
     attempt: &Attempt<'_>,
     drbd: &'a DrbdSpec,
@@ -128,7 +144,7 @@ fn plan<'a>(
         .collect();
     let dialect = Dialect {
         kind,
-        tiebreaker: false,
+        tiebreaker: knows_tiebreaker(attempt),
     };
     let file = resfile::generate(attempt.spec, drbd, &disks, dialect);
     if !file.dropped.is_empty() {
@@ -189,30 +205,53 @@ async fn adjust(
     before: Option<&DrbdResource>,
 ) -> Result<()> {
     let host = attempt.shared.machine.host();
-    let machine = &attempt.shared.machine;
-    let name = &attempt.spec.name;
-    let old = steps::read_text(host, &plan.files.adjusted).await?;
     let wanted = resfile::body(&plan.text);
+    let deviation = match deviation(attempt, plan, devices, before) {
+        Deviation::Reconnect if !may_mend(attempt) => Deviation::None,
+        Deviation::Reattach if !may_mend(attempt) => return Err(lost_disk(attempt)),
+        deviation => deviation,
+    };
+    let digest = digest(wanted);
+    if deviation == Deviation::None && files_are_right(attempt, digest) {
+        return Ok(());
+    }
+    let old = steps::read_text(host, &plan.files.adjusted).await?;
     let same = old.as_deref().map(resfile::body) == Some(wanted);
-    let deviation = deviation(attempt, plan, devices, before);
     let written = steps::read_text(host, &plan.files.res).await?;
     if written.as_deref().map(resfile::body) != Some(wanted) {
         host.write_atomic(&plan.files.res, plan.text.as_bytes(), 0o600)
             .await?;
     }
-    if same && deviation == Deviation::None {
-        return Ok(());
+    if !same || deviation != Deviation::None {
+        tracing::info!(
+            resource = attempt.spec.name,
+            ?deviation,
+            text_changed = !same,
+            "adjust"
+        );
+        run_adjust(attempt, plan, old.as_deref(), before).await?;
     }
-    if deviation == Deviation::Mend {
-        may_mend(attempt)?;
+    if let Some(tracked) = attempt.shared.state().resources.get_mut(attempt.key) {
+        tracked.files_checked = Some((Instant::now(), digest));
     }
-    let removed = steps::removed_peers(plan.kind, plan.drbd, old.as_deref(), before);
+    Ok(())
+}
+
+async fn run_adjust(
+    attempt: &Attempt<'_>,
+    plan: &Plan<'_>,
+    old: Option<&str>,
+    before: Option<&DrbdResource>,
+) -> Result<()> {
+    let machine = &attempt.shared.machine;
+    let host = machine.host();
+    let name = &attempt.spec.name;
+    let removed = steps::removed_peers(plan.kind, plan.drbd, old, before);
     for id in &removed.connected {
         adm::del_peer(machine, name, *id).await?;
     }
-    tracing::info!(resource = name, ?deviation, text_changed = !same, "adjust");
     if let Err(failure) = adm::adjust(machine, &plan.files.res, name).await {
-        steps::put_back(host, &plan.files.res, old.as_deref(), &failure).await;
+        steps::put_back(host, &plan.files.res, old, &failure).await;
         return Err(failure.context(
             code::FAIL_UNKNOWN_ERROR,
             format!("DRBD does not accept the configuration of '{name}'."),
@@ -228,13 +267,31 @@ async fn adjust(
     Ok(())
 }
 
+fn digest(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Whether the files were found to be right not long ago. Reading them all in every pass is work for nothing.
+fn files_are_right(attempt: &Attempt<'_>, digest: u64) -> bool {
+    let state = attempt.shared.state();
+    let checked = state
+        .resources
+        .get(attempt.key)
+        .and_then(|t| t.files_checked);
+    checked.is_some_and(|(at, seen)| seen == digest && at.elapsed() < FILES_INTERVAL)
+}
+
 /// How what DRBD has differs from what it should have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Deviation {
     /// Not at all.
     None,
-    /// DRBD gave something up that had been set up: a disk after an I/O error, a connection after a split brain.
-    Mend,
+    /// DRBD gave up a connection that had been set up, after a split brain for example.
+    Reconnect,
+    /// DRBD gave up a disk that had been set up, after an I/O error for example.
+    Reattach,
     /// Something is missing or too much.
     Structure,
 }
@@ -269,7 +326,7 @@ fn deviation(
             worst = worst.max(if new {
                 Deviation::Structure
             } else {
-                Deviation::Mend
+                Deviation::Reattach
             });
         }
     }
@@ -304,34 +361,35 @@ fn connections_deviation(plan: &Plan<'_>, resource: &DrbdResource) -> Deviation 
         .any(|c| c.state == "StandAlone");
     // 8.4 drops a connection that it gives up.
     if stand_alone || missing {
-        return Deviation::Mend;
+        return Deviation::Reconnect;
     }
     Deviation::None
 }
 
-/// What DRBD gave up is tried again now and then, but not at once again and again: a failing disk would
-/// be synchronised for ever.
-fn may_mend(attempt: &Attempt<'_>) -> Result<()> {
+/// Whether it is time to try again what DRBD gave up. Not at once, again and again: a failing disk would be
+/// synchronised for ever.
+fn may_mend(attempt: &Attempt<'_>) -> bool {
     let mut state = attempt.shared.state();
     let Some(tracked) = state.resources.get_mut(attempt.key) else {
-        return Ok(());
+        return false;
     };
     if tracked
         .mended
         .is_some_and(|at| at.elapsed() < MEND_INTERVAL)
     {
-        return Err(Failure::new(
-            code::FAIL_INVLD_RSC_STATE,
-            format!(
-                "DRBD has given up a disk or a connection of '{}'.",
-                attempt.spec.name
-            ),
-        )
-        .cause("A disk failed, or the replicas have diverged; the kernel's log has the reason.")
-        .correction("It is tried again in a minute. Resolve a split brain by hand."));
+        return false;
     }
     tracked.mended = Some(Instant::now());
-    Ok(())
+    true
+}
+
+fn lost_disk(attempt: &Attempt<'_>) -> Failure {
+    Failure::new(
+        code::FAIL_INVLD_RSC_STATE,
+        format!("DRBD has given up a disk of '{}'.", attempt.spec.name),
+    )
+    .cause("The disk failed; the kernel's log has the reason. The data of the peers is used.")
+    .correction("Attaching it is tried once a minute. Replace the disk if that does not help.")
 }
 
 /// Waits until the events show what `adjust` did, so that what is told next is true.
@@ -391,5 +449,8 @@ pub async fn down(attempt: &Attempt<'_>) -> Result<()> {
     let host = attempt.shared.machine.host();
     host.remove_file(&files.res).await?;
     host.remove_file(&files.adjusted).await?;
+    if let Some(tracked) = attempt.shared.state().resources.get_mut(attempt.key) {
+        tracked.files_checked = None;
+    }
     Ok(())
 }

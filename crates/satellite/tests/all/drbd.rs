@@ -664,3 +664,65 @@ async fn hostile_options_reach_no_file() {
     assert!(matches!(outcome, Outcome::Failed { .. }));
     assert_eq!(bench.changes(), "");
 }
+
+/// A disk that fails is reported, tried again now and then, and heals; its data comes from the peer meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_failing_disk_heals() {
+    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V9).await;
+    up(&mut bench, TWO).await;
+    bench.cluster.open("alpha", "Data", 0).expect("promoted");
+    bench.cluster.break_device("alpha", "/dev/disk-vg0");
+    bench
+        .cluster
+        .write("alpha", "Data", 0, 5, 55)
+        .expect("written to the peer");
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    assert_eq!(disk(&bench, "alpha"), "Diskless");
+    let heard = bench.nodes["alpha"].heard.lock().unwrap().outcomes["Data"]
+        .1
+        .clone();
+    assert!(matches!(heard, Outcome::Failed { .. }), "{heard:?}");
+    bench.cluster.repair_device("alpha", "/dev/disk-vg0");
+    tokio::time::sleep(Duration::from_secs(200)).await;
+    bench.cluster.close("alpha", "Data", 0);
+    assert!(bench.cluster.quiesce(Duration::from_secs(120)).await);
+    assert_eq!(disk(&bench, "alpha"), "UpToDate");
+    assert_eq!(bench.cluster.broken_promises("Data"), Vec::<String>::new());
+    bench.rests().await;
+}
+
+/// Hundreds of resources at once: one look at the volume group serves many, and nothing is done twice.
+#[tokio::test(start_paused = true)]
+async fn many_at_once() {
+    const COUNT: u32 = 200;
+    let mut bench = nodes(&["alpha"], DrbdKind::V9).await;
+    let specs: Vec<ResourceSpec> = (0..COUNT)
+        .map(|n| {
+            let mut one = spec("alpha", TWO);
+            one.name = format!("r{n:04}");
+            one.uuid = Uuid::from_u128(0x1000 + u128::from(n));
+            one.drbd.as_mut().expect("DRBD").port = 7000 + n as u16;
+            one.volumes[0].drbd.as_mut().expect("DRBD").minor = 1000 + n;
+            one
+        })
+        .collect();
+    bench.sync("alpha", &specs).await;
+    for one in &specs {
+        bench.converges("alpha", &one.name).await;
+    }
+    let journal = bench.cluster.take_journal();
+    let count = |text: &str| journal.iter().filter(|e| e.text.starts_with(text)).count();
+    assert_eq!(count("lvcreate"), COUNT as usize);
+    assert_eq!(count("drbdadm -c"), COUNT as usize);
+    assert!(count("lvs") < 30, "{}", count("lvs"));
+    bench.rests().await;
+    // A restarted satellite finds everything with a handful of commands.
+    bench.restart("alpha");
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let journal = bench.cluster.take_journal();
+    let commands = journal
+        .iter()
+        .filter(|e| !e.text.starts_with("read "))
+        .count();
+    assert!(commands < 30, "{commands}");
+}
