@@ -1,8 +1,8 @@
 //! Times planning in a large cluster: 1,000 nodes, 10,000 pools, 50,000 resources with three replicas each.
 //!
 //! `cargo run --release -p linstor-model --example bench_plan [resources]` prints the median and the 99th percentile of
-//! each kind of plan in microseconds, as the clock on the wall has it and as the processor was busy with it: on a shared
-//! machine only the latter tells something.
+//! each kind of plan in microseconds, as the clock on the wall has it and as the processor was busy with it. On a shared
+//! machine the best round tells most.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;

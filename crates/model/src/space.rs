@@ -82,8 +82,8 @@ pub struct Spaces<'a> {
     controller: Given,
     /// Only definitions that say something.
     definitions: BTreeMap<&'a PoolName, Given>,
-    /// Space that pools of several nodes share: what was promised in any of them since its node last looked, and what is
-    /// promised in all of them.
+    /// Space that pools of several nodes share: what was promised in any of them since its node last looked, and what
+    /// is promised in all of them.
     shared: BTreeMap<&'a str, (u64, u64)>,
 }
 
@@ -96,18 +96,25 @@ impl<'a> Spaces<'a> {
             .filter(|(_, row)| !row.props.is_empty())
             .map(|(name, row)| (name, Given::of(&row.props)))
             .collect();
-        let mut shared: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-        for (key, pool) in &model.pools {
-            if let Some(name) = &pool.shared_name {
-                let used = model.pool_use(&pool.node, &pool.name);
-                let entry = shared.entry(name).or_default();
-                entry.0 = entry.0.saturating_add(since(used, observed.pools.get(key)));
-                entry.1 = entry.1.saturating_add(used.reserved_kib);
-            }
-        }
+        let shared = shared_space(model, observed, |_| true);
         Spaces {
             controller: Given::of(&model.controller.props),
             definitions,
+            shared,
+        }
+    }
+
+    /// Looks up what one pool has in common with others.
+    fn around(model: &'a Model, observed: &Observed, pool: &Pool) -> Self {
+        let own = model.pool_definitions.get_key_value(&pool.name);
+        let own = own.map(|(name, row)| (name, Given::of(&row.props)));
+        let shared = match &pool.shared_name {
+            Some(own) => shared_space(model, observed, |name| name == own),
+            None => BTreeMap::new(),
+        };
+        Spaces {
+            controller: Given::of(&model.controller.props),
+            definitions: own.into_iter().collect(),
             shared,
         }
     }
@@ -175,6 +182,24 @@ impl<'a> Spaces<'a> {
     }
 }
 
+/// What was promised since nodes looked, and what is promised at all, in each space that pools share.
+fn shared_space<'a>(
+    model: &'a Model,
+    observed: &Observed,
+    wanted: impl Fn(&str) -> bool,
+) -> BTreeMap<&'a str, (u64, u64)> {
+    let mut shared: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
+    for (key, pool) in &model.pools {
+        if let Some(name) = pool.shared_name.as_deref().filter(|name| wanted(name)) {
+            let used = model.pool_use(&pool.node, &pool.name);
+            let entry = shared.entry(name).or_default();
+            entry.0 = entry.0.saturating_add(since(used, observed.pools.get(key)));
+            entry.1 = entry.1.saturating_add(used.reserved_kib);
+        }
+    }
+    shared
+}
+
 /// What was promised in a pool since its node last looked.
 fn since(used: PoolUse, seen: Option<&ObservedPool>) -> u64 {
     seen.map_or(0, |seen| {
@@ -195,7 +220,7 @@ fn times(kib: u64, ratio: f64) -> u64 {
 
 /// The space of one pool.
 pub fn of_pool(model: &Model, observed: &Observed, pool: &Pool) -> Space {
-    Spaces::new(model, observed).look_up(model, observed, pool)
+    Spaces::around(model, observed, pool).look_up(model, observed, pool)
 }
 
 /// Checks that a pool can take so much more. A pool whose node has not said how much is free counts as able to.
@@ -253,8 +278,8 @@ pub fn show_kib(kib: u64) -> String {
     format!("{value:.digits$} {}", UNITS[unit])
 }
 
-/// How much fits in pools of these sizes when each volume needs `replicas` of them: takes from the largest ones what the
-/// smallest of these has, until fewer than `replicas` are left (spec core 4.6).
+/// How much fits in pools of these sizes when each volume needs `replicas` of them: takes from the largest ones what
+/// the smallest of these has, until fewer than `replicas` are left (spec core 4.6).
 pub fn replicated_kib(sizes: Vec<u64>, replicas: usize) -> u64 {
     if replicas == 0 {
         return 0;

@@ -5,6 +5,7 @@ use std::fmt;
 
 use linstor_api::code;
 use linstor_api::kind::ConnectionStatus;
+use linstor_api::prop;
 use linstor_api::reply::Reply;
 use serde::Serialize;
 
@@ -466,7 +467,7 @@ impl fmt::Display for Miss<'_> {
             Miss::DrbdKind(kind) => {
                 write!(
                     f,
-                    "has {kind}, which cannot connect with the kind of DRBD that the other replicas have"
+                    "has {kind}, which cannot connect with the kind that other replicas have"
                 )
             }
             Miss::PlacedWith => f.write_str("has a resource that is not to be placed with"),
@@ -485,23 +486,18 @@ impl fmt::Display for Miss<'_> {
             Miss::PoolProblem(problem) => write!(f, "has a problem: {problem}"),
             Miss::SpaceUnknown => f.write_str("has not said how much is free"),
             Miss::Space(has, needed) => {
-                write!(
-                    f,
-                    "can take {}; {} is needed",
-                    show_kib(*has),
-                    show_kib(*needed)
-                )
+                let (has, needed) = (show_kib(*has), show_kib(*needed));
+                write!(f, "can take {has}; {needed} is needed")
             }
-            Miss::ThinSpace(has, least) => write!(
-                f,
-                "can take {}; {} of it must stay free (Autoplacer/MinThinFreeSpace)",
-                show_kib(*has),
-                show_kib(*least)
-            ),
+            Miss::ThinSpace(has, least) => {
+                let (has, least) = (show_kib(*has), show_kib(*least));
+                let key = prop::AUTOPLACER_MIN_THIN_FREE_SPACE;
+                write!(f, "can take {has}; {least} of it must stay free ({key})")
+            }
             Miss::Mixing(kind, other) => {
                 write!(
                     f,
-                    "is {kind}, which does not go with the {other} of other replicas"
+                    "is {kind}, which does not go with other replicas' {other}"
                 )
             }
             Miss::SharedInUse(name) => {

@@ -1,8 +1,8 @@
 //! Placement: which pools of which nodes get the replicas of a resource (spec core 4).
 //!
 //! Three steps, one file each: [`filter`] says which pools could take one replica, [`score`] how good each is, and
-//! [`choose`](mod@choose) finds the set with the highest sum that keeps the rules replicas have between them. When there
-//! is none, [`explain`] says for the nearest misses which rule they miss and by how much.
+//! [`choose`](mod@choose) finds the set with the highest sum that keeps the rules replicas have between them. When
+//! there is none, [`explain`] says for the nearest misses which rule they miss and by how much.
 
 pub mod choose;
 pub mod explain;
