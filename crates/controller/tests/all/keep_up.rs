@@ -6,10 +6,10 @@ use linstor_api::code;
 use linstor_api::kind::ConnectionStatus;
 use linstor_api::reply::Reply;
 use linstor_model::model::RowKey;
-use linstor_model::row::ResourcePhase;
+use linstor_model::row::{DiskKind, DrbdResource, ResourcePhase};
 use linstor_wire::message::APPLY_RESOURCES_MAX;
 use linstor_wire::spec::{ResourceSpec, Target};
-use linstor_wire::status::{Outcome, ResourceStatus, VolumeStatus};
+use linstor_wire::status::{DrbdStatus, Outcome, ResourceStatus, VolumeStatus};
 use linstor_wire::{ToController, ToSatellite};
 
 use crate::fixture::{
@@ -463,4 +463,71 @@ async fn outcomes_of_unknown_generations_do_no_harm() {
         (replies, before.elapsed()),
         (vec![], Duration::from_secs(1))
     );
+}
+
+/// Replicas are ready when they see up-to-date data and each other; the wait ends then, or with a warning for each that
+/// is not.
+#[tokio::test(start_paused = true)]
+async fn replicas_become_ready() {
+    let (fixture, _listener, mut alpha, spec) = with_rsc().await;
+    let env = fixture.cluster.env().clone();
+    let mut listener = fixture.pipes.listen("bravo");
+    fixture
+        .change(move |draft| {
+            put_node(draft, &*env, "bravo");
+            put_replica(draft, &*env, "rsc", "bravo");
+            for (node_id, on) in ["alpha", "bravo"].into_iter().enumerate() {
+                draft.edit_resource(&resource("rsc"), &node(on), |replica| {
+                    replica.drbd = Some(DrbdResource {
+                        node_id: node_id as u32,
+                        ports: vec![7000],
+                        peer_slots: 7,
+                        disk: DiskKind::Diskful,
+                    });
+                });
+            }
+        })
+        .await;
+    let (mut bravo, specs) = listener.online("bravo").await;
+    let status =
+        |spec: &ResourceSpec, peer: &str, connection: &str, disk: &str| ToController::Status {
+            resources: vec![ResourceStatus {
+                name: "rsc".into(),
+                uuid: spec.uuid,
+                drbd: Some(DrbdStatus {
+                    connections: [(peer.to_owned(), connection.to_owned())].into(),
+                    ..DrbdStatus::default()
+                }),
+                volumes: vec![VolumeStatus {
+                    disk_state: Some(disk.into()),
+                    ..VolumeStatus::default()
+                }],
+            }],
+            gone: vec![],
+        };
+    let (name, nodes) = (resource("rsc"), [node("alpha"), node("bravo")]);
+    let ready = |limit| fixture.cluster.wait_ready(&name, &nodes, seconds(limit));
+    alpha
+        .send(status(&spec, "bravo", "Connecting", "UpToDate"))
+        .await;
+    bravo
+        .send(status(&specs[0], "alpha", "Connected", "Inconsistent"))
+        .await;
+    let replies = ready(3).await;
+    assert_eq!(replies.len(), 2);
+    assert!(
+        replies[0]
+            .message
+            .contains("did not become ready on node 'alpha'")
+    );
+    let (replies, ()) = tokio::join!(ready(3), async {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        alpha
+            .send(status(&spec, "Bravo", "Connected", "UpToDate"))
+            .await;
+        bravo
+            .send(status(&specs[0], "alpha", "Connected", "UpToDate"))
+            .await;
+    });
+    assert_eq!(replies, []);
 }

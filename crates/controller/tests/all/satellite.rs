@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use linstor_api::reply::Reply;
@@ -20,6 +21,9 @@ use crate::fixture::node;
 
 /// How much a pipe holds, in bytes.
 const PIPE_BYTES: usize = 64 * 1024;
+
+/// How long a satellite waits for a message: paused time would run on for ever.
+const PATIENCE: Duration = Duration::from_secs(600);
 
 type Calls = mpsc::UnboundedSender<(Target, DuplexStream)>;
 
@@ -96,8 +100,13 @@ impl Satellite {
         self.connection.send(&message).await.unwrap();
     }
 
-    /// The next message that is no ping; pings are answered.
+    /// The next message that is no ping; pings are answered. A message that never comes fails the test.
     pub async fn next(&mut self) -> Option<ToSatellite> {
+        let next = tokio::time::timeout(PATIENCE, self.wait());
+        next.await.expect("the controller says something")
+    }
+
+    async fn wait(&mut self) -> Option<ToSatellite> {
         loop {
             match self.connection.next().await {
                 Ok(Some(ToSatellite::Ping { id })) => {
@@ -115,7 +124,7 @@ impl Satellite {
         tokio::select! {
             biased;
             result = future => result,
-            message = self.next() => panic!("not expected: {message:?}"),
+            message = self.wait() => panic!("not expected: {message:?}"),
         }
     }
 
