@@ -14,6 +14,8 @@ use linstor_model::model::DEFAULT_GROUP;
 use linstor_model::name::{GroupName, NodeName, PoolName, ResourceName};
 use linstor_model::observed::{NodeStatus, ObservedPool};
 use linstor_model::place::{PlaceRequest, choose};
+use linstor_model::quorum::auto_helpers;
+use linstor_model::replica::{NewReplica, Seeds, new_resource};
 use linstor_model::row::{
     Definition, DiskKind, DrbdDefinition, DrbdResource, Group, Node, Pool, PoolDefinition,
     Resource, SelectFilter, Volume, VolumeDefinition,
@@ -302,6 +304,25 @@ fn main() {
             black_box(placement).ok();
         });
     }
+    time("spawn: choose 3, make them, help", 500, || {
+        let mut draft = Draft::new(Model::clone(&draft));
+        draft.put_definition(next.clone());
+        let request = PlaceRequest::of_definition(&draft, &next, &three);
+        let placement = choose(&draft, &observed, &request).expect("there is room");
+        let mut uuid = || Uuid::from_u128(1);
+        let mut seeds = Seeds {
+            now_ms: 0,
+            uuid: &mut uuid,
+        };
+        for chosen in placement.chosen {
+            let wish = NewReplica {
+                pool: Some(chosen.pool),
+                ..NewReplica::new(next.name.clone(), chosen.node, DiskKind::Diskful)
+            };
+            new_resource(&mut draft, &observed, &mut seeds, wish).expect("it was placed");
+        }
+        black_box(auto_helpers(&mut draft, &observed, &next.name, &mut seeds));
+    });
     let node = node_name(0);
     time("lowest free minor", 10_000, || {
         black_box(numbers::allocate_minor(&draft)).ok();
