@@ -301,7 +301,11 @@ impl Draft {
         }
         for (pool, kib) in entries {
             // Names as the pool's row has them: placement walks both maps in step and knows a clone by its address.
-            let key = match self.model.pools.get_key_value(&(node.clone(), pool.clone())) {
+            let key = match self
+                .model
+                .pools
+                .get_key_value(&(node.clone(), pool.clone()))
+            {
                 Some((key, _)) => key.clone(),
                 None => (node.clone(), pool),
             };
