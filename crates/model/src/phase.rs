@@ -12,7 +12,7 @@ use crate::draft::Draft;
 use crate::model::{DEFAULT_DISKLESS_POOL, DEFAULT_POOL, RowKey};
 use crate::name::{NodeName, ResourceName};
 use crate::observed::Observed;
-use crate::row::{ResizeStep, Resource, ResourcePhase, Since, VolumeDefinition};
+use crate::row::{DiskKind, ResizeStep, Resource, ResourcePhase, Since, VolumeDefinition};
 
 /// Takes every step of a definition, its volumes and its replicas that can be taken now. Returns whether any was.
 pub fn advance(draft: &mut Draft, observed: &Observed, name: &ResourceName, now_ms: u64) -> bool {
@@ -194,7 +194,7 @@ fn advance_adding(
         }
         let since = draft.since(now_ms);
         draft.edit_resource(name, source, |old| {
-            old.phase = ResourcePhase::TakingDown { since }
+            take_down(old, since);
         });
     }
     draft.edit_resource(name, node, |replica| {
@@ -202,6 +202,30 @@ fn advance_adding(
         replica.props.remove(linstor_api::prop::MIGRATE_FROM);
     });
     true
+}
+
+/// Begins the deletion of a replica: with DRBD its devices go down before its storage goes (spec core 5.4). One that is on
+/// its way already goes on from where it is.
+///
+/// One that is just losing its disk still has it: it goes as if it had not begun to, so that its storage goes with it.
+pub fn take_down(replica: &mut Resource, since: Since) {
+    if replica.phase.is_deleting() {
+        return;
+    }
+    if let ResourcePhase::RemovingDisk { storage, .. } = &replica.phase {
+        for (number, pool) in storage {
+            if let Some(volume) = replica.volumes.get_mut(number) {
+                volume.pool = pool.clone();
+            }
+        }
+        if let Some(drbd) = &mut replica.drbd {
+            drbd.disk = DiskKind::Diskful;
+        }
+    }
+    replica.phase = match replica.drbd {
+        Some(_) => ResourcePhase::TakingDown { since },
+        None => ResourcePhase::Destroying { since },
+    };
 }
 
 /// Removes a replica's row. The definition forgets its first copy when nothing is left of it (spec core 5.4).

@@ -15,6 +15,7 @@ use crate::draft::Draft;
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
 use crate::observed::Observed;
+use crate::phase;
 use crate::place::{
     Chosen, PlaceRequest, Sharing, Want, choose, drbd_of, keeps_rules, version_numbers,
 };
@@ -302,7 +303,7 @@ fn retire(
     let mut replies = Vec::new();
     for node in nodes.iter().filter(|node| observed.is_online(node)) {
         draft.edit_resource(name, node, |row| {
-            row.phase = ResourcePhase::TakingDown { since }
+            phase::take_down(row, since);
         });
         let text = "Tie breaker marked for deletion";
         replies

@@ -8,7 +8,7 @@ use linstor_api::resource::ResourceModify;
 use linstor_api::{code, prop};
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::row::{DiskKind, Resource, ResourcePhase, Since};
-use linstor_model::{Draft, Model, Observed};
+use linstor_model::{Draft, Model, Observed, phase};
 use linstor_wire::status::Outcome as Attempt;
 use tokio::time::Instant;
 use uuid::Uuid;

@@ -415,3 +415,27 @@ fn rows_survive_a_reload_and_bad_ones_are_set_aside() {
     let keys: Vec<_> = quarantined.iter().map(|row| row.key.as_str()).collect();
     assert_eq!(keys, ["R1/BETA", "R9/ALPHA"]);
 }
+
+/// A replica that is deleted while it is losing its disk takes what is left of the disk with it.
+#[test]
+fn a_disk_on_its_way_out_goes_with_its_replica() {
+    let mut draft = cluster();
+    let pool = PoolName::parse("thin").unwrap();
+    let since = Since {
+        at: 1,
+        generation: 1,
+    };
+    draft.edit_resource(&r1(), &node(1), |row| {
+        row.drbd.as_mut().unwrap().disk = DiskKind::TieBreaker;
+        row.volumes.get_mut(&0).unwrap().pool = PoolName::parse(DEFAULT_DISKLESS_POOL).unwrap();
+        row.phase = ResourcePhase::RemovingDisk {
+            since,
+            storage: [(0, pool.clone())].into(),
+        };
+        take_down(row, since);
+    });
+    let row = draft.resource(&r1(), &node(1)).unwrap();
+    assert_eq!(row.phase, ResourcePhase::TakingDown { since });
+    assert_eq!(row.volumes[&0].pool, pool);
+    assert_eq!(row.drbd.as_ref().unwrap().disk, DiskKind::Diskful);
+}
