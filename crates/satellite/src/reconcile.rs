@@ -136,7 +136,10 @@ fn finish(
             Outcome::Done
         }
         Err(failure) => {
-            let repeated = matches!(&tracked.told, Some(Outcome::Failed { replies }) if replies == std::slice::from_ref(failure.reply()));
+            let repeated = match &tracked.told {
+                Some(Outcome::Failed { replies }) => replies.first() == Some(failure.reply()),
+                Some(Outcome::Done) | None => false,
+            };
             if repeated {
                 tracing::debug!(resource = spec.name, %failure, "failed again");
             } else {

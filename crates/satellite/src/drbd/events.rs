@@ -324,6 +324,22 @@ exists -";
         assert!(r.is_syncing());
     }
 
+    /// A stream of DRBD 9.2: a dump, a resource that comes up and meets its peer, and loses it.
+    #[test]
+    fn a_stream_of_drbd9() {
+        let state = feed(include_str!("fixtures/events2-drbd9.txt"));
+        assert_eq!(state.resources.len(), 2);
+        let t1 = &state.resources["t1"];
+        assert_eq!((t1.role.as_str(), t1.may_promote), ("Secondary", Some(true)));
+        assert_eq!(t1.promotion_score, Some(10101));
+        assert_eq!(t1.devices[&0].size_kib, Some(102_340));
+        assert_eq!(t1.devices[&0].quorum, Some(true));
+        assert_eq!(t1.connections["node2"].state, "TearDown");
+        assert_eq!(t1.connections["node2"].volumes[&0].replication, "Off");
+        assert_eq!(t1.connections["node3"].state, "StandAlone");
+        assert!(t1.is_up_to_date(0) && !t1.has_up_to_date_peer(0));
+    }
+
     proptest::proptest! {
         /// Whatever the program prints, nothing panics.
         #[test]

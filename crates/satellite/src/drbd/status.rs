@@ -134,7 +134,11 @@ mod tests {
     /// What 8.4 prints during a resync.
     #[test]
     fn progress_is_read() {
-        let text = "t2 role:Secondary suspended:no\n    write-ordering:flush\n  volume:0 minor:1011 disk:Inconsistent\n      size:102360 read:0\n  peer connection:Connected role:Secondary congested:no\n    volume:0 replication:SyncTarget peer-disk:UpToDate done:97.23\n        resync-suspended:no\n        received:1260 sent:0 out-of-sync:2836\n";
+        let text = "t2 role:Secondary suspended:no\n    write-ordering:flush\n  \
+                    volume:0 minor:1011 disk:Inconsistent\n      size:102360 read:0\n  \
+                    peer connection:Connected role:Secondary congested:no\n    volume:0 \
+                    replication:SyncTarget peer-disk:UpToDate done:97.23\n        \
+                    resync-suspended:no\n        received:1260 sent:0 out-of-sync:2836\n";
         assert_eq!(parse_progress(text), BTreeMap::from([(0, 97.23)]));
     }
 }

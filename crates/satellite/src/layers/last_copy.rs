@@ -82,12 +82,8 @@ pub async fn guard_after_asking(attempt: &Attempt<'_>) -> Result<()> {
 async fn guard_while_down(attempt: &Attempt<'_>, volumes: &[(u32, &str)]) -> Result<Verdict> {
     match attempt.notes().last_copy {
         Some(LastCopy::Elsewhere) => return Ok(Verdict::MayGo),
-        Some(LastCopy::Here) => {
-            return Err(refused(
-                attempt,
-                "When DRBD was taken down here, no other connected node had all of its volumes up to date.",
-            ));
-        }
+        // A peer that was not up to date then may be now, or become so from this replica.
+        Some(LastCopy::Here) => return Ok(Verdict::Ask),
         None => {}
     }
     for (number, pool) in volumes {

@@ -36,7 +36,6 @@ pub(crate) struct Heard {
 
 /// A satellite and the link to it.
 pub(crate) struct Node {
-    pub(crate) name: String,
     pub(crate) spec: NodeSpec,
     pub(crate) satellite: Satellite,
     pub(crate) heard: Arc<Mutex<Heard>>,
@@ -288,7 +287,6 @@ fn start(cluster: &FakeCluster, name: &str, spec: NodeSpec) -> Node {
         let _ended = running.run().await;
     });
     Node {
-        name: name.into(),
         spec,
         satellite,
         heard: Arc::default(),
