@@ -104,13 +104,10 @@ pub(super) fn check_deletable(
     Ok(())
 }
 
-/// Begins the deletion of a replica: with DRBD its devices go down before its storage goes (spec core 5.4). One that is
-/// on its way already goes on from where it is.
+/// Begins the deletion of a replica.
 pub(super) fn take_down(draft: &mut Draft, name: &ResourceName, node: &NodeName, now_ms: u64) {
     let since = draft.since(now_ms);
-    draft.edit_resource(name, node, |replica| {
-        phase::take_down(replica, since);
-    });
+    draft.edit_resource(name, node, |replica| phase::take_down(replica, since));
 }
 
 /// Since when a replica has something to do, if it has.

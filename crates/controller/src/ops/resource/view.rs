@@ -32,6 +32,9 @@ pub struct Filter {
     pub props: PropFilter,
 }
 
+/// About how long a row's text is: room for all is made at once, because growing means copying.
+const ROW_BYTES: usize = 1_800;
+
 /// The resources of all definitions, with volumes, as the text of a list. Those that have no volume to show are left
 /// out (spec core 9.5).
 pub fn all(cluster: &Cluster, filter: &Filter, (offset, limit): (usize, usize)) -> Vec<u8> {
@@ -46,9 +49,12 @@ pub fn all(cluster: &Cluster, filter: &Filter, (offset, limit): (usize, usize)) 
                 .any(|volume| filter.pools.wants(volume.pool.as_str()))
     };
     let shown = |row| Row::new(&model, &observed, row, Some(&filter.pools));
-    let text = if filter.resources.is_all() {
+    let mut text = Vec::new();
+    let written = if filter.resources.is_all() {
+        text.reserve(model.resources.len().min(limit).saturating_mul(ROW_BYTES));
         let rows = model.resources.values().map(|row| &**row).filter(wanted);
-        linstor_api::list::to_vec(rows.skip(offset).take(limit).filter_map(shown))
+        let rows = rows.skip(offset).take(limit).filter_map(shown);
+        linstor_api::list::write(&mut text, rows)
     } else {
         // A name that cannot be one has no resources.
         let parsed = filter
@@ -59,9 +65,11 @@ pub fn all(cluster: &Cluster, filter: &Filter, (offset, limit): (usize, usize)) 
         parsed.sort();
         let rows = parsed.iter().flat_map(|name| model.replicas_of(name));
         let rows = rows.map(|row| &**row).filter(wanted);
-        linstor_api::list::to_vec(rows.skip(offset).take(limit).filter_map(shown))
+        let rows = rows.skip(offset).take(limit).filter_map(shown);
+        linstor_api::list::write(&mut text, rows)
     };
-    text.expect("resources are made of strings and numbers")
+    written.expect("resources are made of strings and numbers, and memory takes them");
+    text
 }
 
 /// The resources of one definition, without volumes.
