@@ -225,7 +225,9 @@ fn replica_at_rest(sim: &Sim, cluster: &Cluster, model: &Model, replica: &Resour
         let seen = status.iter().flat_map(|status| &status.volumes);
         let seen = seen.into_iter().find(|seen| seen.number == number);
         let backing = seen.and_then(|seen| seen.backing_kib);
-        if !is_diskless(replica) && backing.is_none_or(|kib| kib < volume.backing_kib) {
+        // What is deactivated keeps its size until it is activated again.
+        let small = |kib: u64| kib < volume.backing_kib && !replica.inactive;
+        if !is_diskless(replica) && backing.is_none_or(small) {
             let wanted = volume.backing_kib;
             wrong.push(format!(
                 "{about} should have {wanted} KiB of storage, is told {backing:?}"

@@ -73,7 +73,10 @@ impl Net {
     pub fn set_reach(&self, node: &str, reach: Reach) {
         let mut ports = self.lock();
         let port = ports.entry(node.to_owned()).or_default();
-        port.reach = reach;
+        let before = std::mem::replace(&mut port.reach, reach);
+        if before == reach {
+            return;
+        }
         if reach == Reach::Silent {
             for connection in &port.connections {
                 connection.silent.store(true, Ordering::Relaxed);

@@ -1,5 +1,6 @@
 //! One seed, from an empty cluster to an empty cluster.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use linstor_host::fake::DrbdKind;
@@ -11,7 +12,7 @@ use crate::check;
 use crate::cluster::{Shape, Sim};
 use crate::fault::{self, Cure, Kind};
 use crate::trace::Trace;
-use crate::workload::{Op, Workload};
+use crate::workload::{GOES_IN_TROUBLE, Op, Workload};
 
 /// How long a mended cluster may take to come to rest.
 const REST_LIMIT: Duration = Duration::from_secs(900);
@@ -19,6 +20,8 @@ const REST_LIMIT: Duration = Duration::from_secs(900);
 const REST_LOOK: Duration = Duration::from_secs(2);
 /// Longer than the time between two passes of a satellite over the same resource.
 const PASS: Duration = Duration::from_secs(40);
+/// How long nothing is broken after a replica was given up.
+const CALM: Duration = Duration::from_secs(15);
 /// How long a call may take: its own deadlines must end it before.
 const CALL_LIMIT: Duration = Duration::from_secs(400);
 
@@ -71,63 +74,84 @@ pub struct Report {
     pub trace: Vec<String>,
     /// Every command of every machine.
     pub commands: Vec<String>,
+    /// What the workload left out, with how often.
+    pub excluded: BTreeMap<&'static str, u32>,
 }
 
 /// A run in progress.
-struct Run {
-    sim: Sim,
+pub(crate) struct Run {
+    pub(crate) sim: Sim,
     plan: Plan,
     dice: SmallRng,
     workload: Workload,
     cures: Vec<(Instant, Cure)>,
     commands: Vec<String>,
+    /// Until then nothing is broken.
+    calm_until: Instant,
 }
 
-/// Runs a seed on a runtime of its own.
+/// Runs a seed.
 pub fn seed(plan: &Plan, loud: bool) -> Report {
+    let plan = plan.clone();
+    on_own_runtime(async move {
+        let trace = Trace::new(loud);
+        trace.add(format_args!("{plan:?}"));
+        let mut run = Run::new(plan, trace).await;
+        run.whole().await;
+        run.end().await
+    })
+}
+
+/// Runs something on one thread and paused time of its own.
+pub(crate) fn on_own_runtime<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .expect("a runtime without I/O needs nothing that can be missing");
-    runtime.block_on(run(plan.clone(), loud))
-}
-
-async fn run(plan: Plan, loud: bool) -> Report {
-    let trace = Trace::new(loud);
-    trace.add(format_args!("{plan:?}"));
-    let sim = Sim::new(plan.seed, plan.shape, trace.clone()).await;
-    let mut run = Run {
-        sim,
-        dice: SmallRng::seed_from_u64(plan.seed),
-        plan,
-        workload: Workload::default(),
-        cures: Vec::new(),
-        commands: Vec::new(),
-    };
-    run.whole().await;
-    run.sim.end().await;
-    run.collect();
-    let failures = std::mem::take(&mut run.sim.failures);
-    for failure in &failures {
-        trace.add(format_args!("FAILURE {failure}"));
-    }
-    Report {
-        failures,
-        trace: trace.lines(),
-        commands: run.commands,
-    }
+    runtime.block_on(work)
 }
 
 impl Run {
-    async fn whole(&mut self) {
+    pub(crate) async fn new(plan: Plan, trace: Trace) -> Run {
+        Run {
+            sim: Sim::new(plan.seed, plan.shape, trace).await,
+            dice: SmallRng::seed_from_u64(plan.seed),
+            plan,
+            workload: Workload::default(),
+            cures: Vec::new(),
+            commands: Vec::new(),
+            calm_until: Instant::now(),
+        }
+    }
+
+    /// Ends everything and tells how it went.
+    pub(crate) async fn end(mut self) -> Report {
+        self.sim.end().await;
+        self.collect();
+        for failure in &self.sim.failures {
+            self.sim.trace.add(format_args!("FAILURE {failure}"));
+        }
+        Report {
+            trace: self.sim.trace.lines(),
+            failures: self.sim.failures,
+            commands: self.commands,
+            excluded: self.workload.excluded,
+        }
+    }
+
+    /// Tells the controller of the nodes.
+    pub(crate) async fn register(&mut self) {
         let refused = self.sim.register().await;
         if !refused.is_empty() {
             self.sim
                 .failures
                 .push(format!("the nodes were refused: {refused:?}"));
-            return;
         }
+    }
+
+    async fn whole(&mut self) {
+        self.register().await;
         for _ in 0..self.plan.steps {
             self.step().await;
         }
@@ -135,6 +159,7 @@ impl Run {
         fault::cure_all(&mut self.sim).await;
         self.cures.clear();
         self.workload.close_all(&self.sim).await;
+        self.activate_all().await;
         self.come_to_rest("after the workload").await;
         if self.sim.failures.is_empty() {
             self.delete_everything().await;
@@ -164,6 +189,12 @@ impl Run {
         let Some(kind) = self.plan.faults.get(index).copied() else {
             return;
         };
+        if Instant::now() < self.calm_until {
+            return self
+                .workload
+                .exclude::<()>(GOES_IN_TROUBLE)
+                .unwrap_or_default();
+        }
         let (what, cure) = fault::strike(&mut self.sim, kind, &mut self.dice).await;
         self.sim.trace.add(format_args!("fault: {what}"));
         self.cure_later(cure);
@@ -197,12 +228,36 @@ impl Run {
         let op = self
             .workload
             .next(&self.sim, &cluster.model(), &mut self.dice);
-        if let Some(op) = op {
-            self.ask(op);
+        let Some(op) = op else { return };
+        if op.gives_up() {
+            if !self.is_calm() {
+                return self
+                    .workload
+                    .exclude::<()>(GOES_IN_TROUBLE)
+                    .unwrap_or_default();
+            }
+            self.calm_until = Instant::now() + CALM;
         }
+        self.ask(op);
     }
 
-    fn ask(&mut self, op: Op) {
+    /// Whether nothing is broken. What was armed and has not struck yet is taken back.
+    fn is_calm(&mut self) -> bool {
+        self.sim.fake.disarm();
+        self.sim.store.revive();
+        let whole = |node: &String| {
+            self.sim.has_satellite(node)
+                && self.sim.fake.is_up(node)
+                && self.sim.cluster().is_some_and(|cluster| {
+                    let observed = cluster.observed();
+                    let mut online = observed.nodes.keys().filter(|name| name.as_str() == node);
+                    online.any(|name| observed.is_online(name))
+                })
+        };
+        self.cures.is_empty() && self.sim.nodes().iter().all(whole)
+    }
+
+    pub(crate) fn ask(&mut self, op: Op) {
         let Some(cluster) = self.sim.cluster() else {
             return;
         };
@@ -212,7 +267,7 @@ impl Run {
     }
 
     /// Does what is due: mends, starts again what is down, and looks whether every wait has a reason.
-    async fn tend(&mut self) {
+    pub(crate) async fn tend(&mut self) {
         let now = Instant::now();
         let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.cures)
             .into_iter()
@@ -241,7 +296,7 @@ impl Run {
     }
 
     /// Waits until all is as it should be, and looks whether it stays so without anybody doing anything.
-    async fn come_to_rest(&mut self, when: &str) {
+    pub(crate) async fn come_to_rest(&mut self, when: &str) {
         let left = self.sim.finish_calls(CALL_LIMIT).await;
         if left > 0 {
             self.sim
@@ -250,6 +305,8 @@ impl Run {
         }
         let give_up = Instant::now() + REST_LIMIT;
         loop {
+            // First of all, so that what was just asked for or mended has begun.
+            sleep(REST_LOOK).await;
             let wrong = check::at_rest(&self.sim);
             if wrong.is_empty() {
                 break;
@@ -259,7 +316,6 @@ impl Run {
                 self.sim.failures.extend(failures);
                 return;
             }
-            sleep(REST_LOOK).await;
         }
         self.sim.trace.add(format_args!("at rest {when}"));
         self.collect();
@@ -279,6 +335,33 @@ impl Run {
                 .into_iter()
                 .map(|wrong| format!("{when}, later: {wrong}")),
         );
+    }
+
+    /// What a deactivated replica missed is made up for when it is activated.
+    async fn activate_all(&mut self) {
+        // The calls that are under way may deactivate some more.
+        self.finish_calls().await;
+        let Some(cluster) = self.sim.cluster() else {
+            return;
+        };
+        let model = cluster.model();
+        for row in model.resources.values().filter(|row| row.inactive) {
+            let (name, node) = (row.name.to_string(), row.node.to_string());
+            self.ask(Op::SetActive {
+                name,
+                node,
+                active: true,
+            });
+        }
+    }
+
+    async fn finish_calls(&mut self) {
+        let left = self.sim.finish_calls(CALL_LIMIT).await;
+        if left > 0 {
+            self.sim
+                .failures
+                .push(format!("{left} calls did not end within {CALL_LIMIT:?}"));
+        }
     }
 
     /// The end of all: every definition goes, and nothing of it stays anywhere.

@@ -135,6 +135,11 @@ impl fmt::Display for Op {
 }
 
 impl Op {
+    /// Whether a replica goes, or its disk.
+    pub fn gives_up(&self) -> bool {
+        matches!(self, Op::Delete { .. } | Op::Toggle { disk: false, .. })
+    }
+
     /// Asks the controller for it.
     pub async fn run(self, cluster: Cluster) -> Vec<Reply> {
         match self {
@@ -225,7 +230,20 @@ pub struct Workload {
     /// Whose data may be lost: they are to be deleted.
     released: BTreeSet<String>,
     value: u64,
+    /// What was left out, with how often: what nobody sensible does, and what is known not to work yet.
+    pub excluded: BTreeMap<&'static str, u32>,
 }
+
+/// An application opens a device at the moment at which its replica is deleted: peers forget a replica before its own
+/// node has let go of it, and lose their standing when it turns out to be in use.
+pub const OPENED_WHILE_DELETED: &str = "a replica is deleted at the moment at which it is opened";
+/// A replica is given up while something is broken: peers forget it at once, and if its own node then fails to take it
+/// down in the first attempt, the guard of the last copy finds it without peers and keeps it for ever.
+pub const GOES_IN_TROUBLE: &str = "a replica is given up while something is broken";
+/// A volume is grown while a replica is deactivated: when that is activated again, nobody grows DRBD any more.
+pub const GROWS_INACTIVE: &str = "a volume is grown while a replica is deactivated";
+/// A user gives up the only good copy.
+pub const LAST_COPY: &str = "the last good copy is given up";
 
 fn is_diskless(replica: &Replica) -> bool {
     replica
@@ -235,6 +253,29 @@ fn is_diskless(replica: &Replica) -> bool {
 }
 
 impl Workload {
+    /// Notes that something was left out.
+    pub fn exclude<T>(&mut self, why: &'static str) -> Option<T> {
+        *self.excluded.entry(why).or_default() += 1;
+        None
+    }
+
+    /// Whether an application has the resource open, and the controller does not know it yet.
+    fn is_just_opened(&self, sim: &Sim, name: &str) -> bool {
+        let Some(node) = self.open.get(name) else {
+            return false;
+        };
+        let Some(cluster) = sim.cluster() else {
+            return true;
+        };
+        let observed = cluster.observed();
+        let known = observed.resources.iter().any(|((resource, on), status)| {
+            resource.as_str() == name
+                && on.as_str() == node
+                && status.drbd.as_ref().is_some_and(|drbd| drbd.in_use)
+        });
+        !known
+    }
+
     /// What a user asks for next; none if nothing comes to mind.
     pub fn next(&mut self, sim: &Sim, model: &Model, dice: &mut SmallRng) -> Option<Op> {
         let nodes = sim.nodes();
@@ -267,6 +308,9 @@ impl Workload {
             .replicas_of(&definition.name)
             .find(|replica| replica.node.as_str() == node)
             .cloned();
+        if !matches!(pick, 15..35) && self.is_just_opened(sim, &name) {
+            return self.exclude(OPENED_WHILE_DELETED);
+        }
         let size = definition
             .volumes
             .get(&0)
@@ -281,6 +325,12 @@ impl Workload {
                 if kib > SIZE_KIB_MAX {
                     return None;
                 }
+                if model
+                    .replicas_of(&definition.name)
+                    .any(|replica| replica.inactive)
+                {
+                    return self.exclude(GROWS_INACTIVE);
+                }
                 Op::Grow { name, kib }
             }
             (35..70, None) => {
@@ -294,19 +344,26 @@ impl Workload {
             (_, None) => Op::MakeAvailable { name, node },
             (35..55, Some(replica)) => {
                 if !is_diskless(&replica) && !self.may_drop(sim, model, &replica) {
-                    return None;
+                    return self.exclude(LAST_COPY);
                 }
                 Op::Delete { name, node }
             }
             (55..75, Some(replica)) if sim.shape.drbd == Some(DrbdKind::V9) => {
                 let disk = is_diskless(&replica);
                 if !disk && !self.may_drop(sim, model, &replica) {
-                    return None;
+                    return self.exclude(LAST_COPY);
                 }
                 Op::Toggle { name, node, disk }
             }
             (75..90, Some(replica)) => {
                 let active = replica.inactive;
+                let volumes = || definition.volumes.values();
+                if !active && volumes().any(|volume| volume.resize.is_some()) {
+                    return self.exclude(GROWS_INACTIVE);
+                }
+                if !active && !is_diskless(&replica) && !self.may_drop(sim, model, &replica) {
+                    return self.exclude(LAST_COPY);
+                }
                 Op::SetActive { name, node, active }
             }
             (_, Some(_)) => Op::MakeAvailable { name, node },
@@ -317,15 +374,23 @@ impl Workload {
     /// itself.
     fn may_drop(&self, sim: &Sim, model: &Model, replica: &Replica) -> bool {
         let name = &replica.name;
-        let others = model.replicas_of(name).filter(|other| {
+        if replica.drbd.is_none() {
+            return true;
+        }
+        let state = sim.fake.drbd(replica.node.as_str(), name.as_str(), 0);
+        let mut others = model.replicas_of(name).filter(|other| {
             other.node != replica.node
                 && !is_diskless(other)
                 && other.phase.is_present()
                 && !other.inactive
         });
-        others.into_iter().any(|other| {
-            let state = sim.fake.drbd(other.node.as_str(), name.as_str(), 0);
-            replica.drbd.is_none() || state.is_some_and(|state| state.disk == "UpToDate")
+        others.any(|other| {
+            // DRBD 8.4 does not name its only peer.
+            let peers = state.iter().flat_map(|state| &state.peers);
+            let mut of_it = peers.filter(|(peer, _)| {
+                sim.shape.drbd == Some(DrbdKind::V84) || other.node.as_str() == peer.as_str()
+            });
+            of_it.any(|(_, (connection, _, disk))| connection == "Connected" && disk == "UpToDate")
         })
     }
 
@@ -365,6 +430,13 @@ impl Workload {
         let node = sim.nodes().choose(dice)?.clone();
         if !sim.fake.is_up(&node) || !Self::is_whole(sim, &name, &node) {
             return None;
+        }
+        let row = model
+            .resources
+            .values()
+            .find(|row| row.name.as_str() == name && row.node.as_str() == node);
+        if row.is_none_or(|row| row.phase.is_deleting() || row.inactive) {
+            return self.exclude(OPENED_WHILE_DELETED);
         }
         let opened = open(sim, &name, &node).await;
         if opened.is_ok() {

@@ -1,3 +1,4 @@
 //! The simulation: many seeds, single ones, and scenarios in which every step fails once.
 
+mod anomaly;
 mod seeds;

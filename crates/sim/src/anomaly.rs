@@ -1,0 +1,215 @@
+//! Scenarios in which every command, and every store write, fails once.
+
+use std::time::Duration;
+
+use linstor_host::fake::{self, Effect, Match};
+use linstor_model::Model;
+use linstor_store::memory;
+use tokio::time::{Instant, sleep};
+
+use crate::cluster::{POOL_KIB, Shape};
+use crate::fault;
+use crate::run::{Plan, Report, Run, on_own_runtime};
+use crate::trace::Trace;
+use crate::workload::Op;
+
+/// The resource that all scenarios are about.
+const NAME: &str = "r1";
+/// Its size at first, and after it was grown.
+const SIZES_KIB: [u64; 2] = [8 * 1024, 24 * 1024];
+/// How long the scenario is watched for crashes before everything is mended.
+const WATCHED: Duration = Duration::from_secs(20);
+/// The most commands or writes that a scenario can have; more would be a loop.
+const STEPS_MAX: u32 = 400;
+
+/// Something that users do every day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scenario {
+    /// A resource with two replicas comes into being.
+    Spawn,
+    /// Its volume is grown.
+    Grow,
+    /// It is deleted.
+    Delete,
+    /// It gets one more replica, or with DRBD 8.4 the second one.
+    AddReplica,
+    /// A node with a replica comes back after a loss of power.
+    NodeReturns,
+}
+
+/// All of them.
+pub const ALL: [Scenario; 5] = [
+    Scenario::Spawn,
+    Scenario::Grow,
+    Scenario::Delete,
+    Scenario::AddReplica,
+    Scenario::NodeReturns,
+];
+
+/// What fails.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Strike {
+    /// A command that is meant to change something, on whichever node it runs.
+    Command(Effect),
+    /// A write of the store.
+    Write(memory::Fault),
+}
+
+/// All that is tried.
+pub const STRIKES: [Strike; 8] = [
+    Strike::Command(Effect::FailsBefore(7)),
+    Strike::Command(Effect::FailsAfter(7)),
+    Strike::Command(Effect::CrashBefore),
+    Strike::Command(Effect::CrashAfter),
+    Strike::Write(memory::Fault::BeforeWrite),
+    Strike::Write(memory::Fault::AfterWrite),
+    Strike::Write(memory::Fault::DeadBeforeWrite),
+    Strike::Write(memory::Fault::DeadAfterWrite),
+];
+
+/// How often something failed until the scenario passed untouched, or what was wrong.
+pub fn every_step(shape: Shape, scenario: Scenario, strike: Strike) -> Result<u32, String> {
+    for nth in 0..STEPS_MAX {
+        let (report, struck) = once(shape, scenario, strike, nth);
+        if !report.failures.is_empty() {
+            return Err(format!(
+                "{shape:?}, {scenario:?}, {strike:?}, number {nth}:\n{}\n{}",
+                report.trace.join("\n"),
+                report.commands.join("\n"),
+            ));
+        }
+        if !struck {
+            return Ok(nth);
+        }
+    }
+    Err(format!(
+        "{shape:?}, {scenario:?}, {strike:?}: no end after {STEPS_MAX} steps"
+    ))
+}
+
+/// The scenario with one failure; tells whether it struck.
+fn once(shape: Shape, scenario: Scenario, strike: Strike, nth: u32) -> (Report, bool) {
+    on_own_runtime(async move {
+        let plan = Plan {
+            seed: 1,
+            shape,
+            steps: 0,
+            fault_percent: 0,
+            faults: Vec::new(),
+        };
+        let mut run = Run::new(plan, Trace::new(false)).await;
+        let struck = play(&mut run, scenario, strike, nth).await;
+        (run.end().await, struck)
+    })
+}
+
+async fn play(run: &mut Run, scenario: Scenario, strike: Strike, nth: u32) -> bool {
+    run.register().await;
+    if scenario != Scenario::Spawn {
+        let place = if scenario == Scenario::AddReplica {
+            1
+        } else {
+            2
+        };
+        run.ask(spawn(run, place));
+        run.come_to_rest("before").await;
+    }
+    if scenario == Scenario::NodeReturns {
+        run.sim.crash_host("n1").await;
+        sleep(Duration::from_secs(10)).await;
+    }
+    let writes_before = run.sim.store.attempts();
+    match strike {
+        Strike::Command(effect) => run.sim.fake.inject(fake::Fault {
+            node: String::new(),
+            matches: Match::Mutating,
+            skip: nth,
+            times: 1,
+            effect,
+        }),
+        Strike::Write(fault) => run
+            .sim
+            .store
+            .fail_write(writes_before + 1 + u64::from(nth), fault),
+    }
+    begin(run, scenario).await;
+    let until = Instant::now() + WATCHED;
+    while Instant::now() < until {
+        run.tend().await;
+        sleep(Duration::from_secs(1)).await;
+    }
+    let struck = match strike {
+        Strike::Command(_) => run.sim.fake.disarm() == 0,
+        Strike::Write(_) => run.sim.store.attempts() > writes_before + u64::from(nth),
+    };
+    run.sim.trace.add(format_args!("struck: {struck}"));
+    fault::cure_all(&mut run.sim).await;
+    run.come_to_rest("after the failure").await;
+    if !is_reached(run, scenario) {
+        run.sim.trace.add("it was refused, and is asked for again");
+        begin(run, scenario).await;
+        run.come_to_rest("after the second attempt").await;
+        if !is_reached(run, scenario) {
+            run.sim
+                .failures
+                .push(format!("{scenario:?} was not reached"));
+        }
+    }
+    struck
+}
+
+fn spawn(run: &Run, place: i32) -> Op {
+    Op::Spawn {
+        name: NAME.to_owned(),
+        kib: SIZES_KIB[0],
+        place,
+        drbd: run.sim.shape.drbd.is_some(),
+    }
+}
+
+async fn begin(run: &mut Run, scenario: Scenario) {
+    let name = NAME.to_owned();
+    let op = match scenario {
+        Scenario::Spawn => spawn(run, 2),
+        Scenario::Grow => Op::Grow {
+            name,
+            kib: SIZES_KIB[1],
+        },
+        Scenario::Delete => Op::DeleteDefinition { name },
+        Scenario::AddReplica => {
+            let Some(node) = free_node(run) else { return };
+            Op::Create {
+                name,
+                node,
+                diskless: false,
+            }
+        }
+        Scenario::NodeReturns => return run.sim.boot("n1").await,
+    };
+    run.ask(op);
+}
+
+/// A node without a replica.
+fn free_node(run: &Run) -> Option<String> {
+    let model = run.sim.cluster()?.model();
+    let has = |node: &String| model.resources.keys().any(|(_, on)| on.as_str() == node);
+    run.sim.nodes().into_iter().find(|node| !has(node))
+}
+
+fn is_reached(run: &Run, scenario: Scenario) -> bool {
+    let Some(cluster) = run.sim.cluster() else {
+        return false;
+    };
+    let model = cluster.model();
+    let size = |model: &Model| {
+        let definition = model.definitions.values().next()?;
+        Some(definition.volumes.get(&0)?.size_kib)
+    };
+    debug_assert!(SIZES_KIB[1] < POOL_KIB);
+    match scenario {
+        Scenario::Spawn | Scenario::AddReplica => model.resources.len() >= 2,
+        Scenario::Grow => size(&model) == Some(SIZES_KIB[1]),
+        Scenario::Delete => model.definitions.is_empty(),
+        Scenario::NodeReturns => run.sim.fake.is_up("n1"),
+    }
+}
