@@ -291,7 +291,7 @@ fn create(
     }
 }
 
-/// Deletes tie breakers that are not needed, where their nodes can follow.
+/// Deletes tie breakers that are not needed, where their nodes can follow and nobody uses them.
 fn retire(
     draft: &mut Draft,
     observed: &Observed,
@@ -301,7 +301,10 @@ fn retire(
 ) -> Vec<Reply> {
     let since = draft.since(seeds.now_ms);
     let mut replies = Vec::new();
-    for node in nodes.iter().filter(|node| observed.is_online(node)) {
+    // Peers let go of it at once: one that is in use would lose its data, and they their standing.
+    let may_go =
+        |node: &&NodeName| observed.is_online(node) && observed.in_use(name, node) != Some(true);
+    for node in nodes.iter().filter(may_go) {
         draft.edit_resource(name, node, |row| {
             phase::take_down(row, since);
         });
