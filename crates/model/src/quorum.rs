@@ -1,7 +1,7 @@
 //! Quorum and tie breakers: what follows by itself when replicas came or went (spec core 5.9).
 //!
-//! With two replicas neither side of a broken connection can tell whether it may go on. A third, diskless one breaks the
-//! tie; with it, or with three replicas, DRBD can ask for a majority. DRBD 8.4 knows neither.
+//! With two replicas neither side of a broken connection can tell whether it may go on. A third, diskless one breaks
+//! the tie; with it, or with three replicas, DRBD can ask for a majority. DRBD 8.4 knows neither.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -140,7 +140,7 @@ fn tie_breaker(
     create(draft, observed, definition, seeds)
 }
 
-/// Whether there should be a tie breaker: an even number of disks, a majority that counts, and nobody else to break a tie.
+/// Whether there should be a tie breaker: an even number of disks, a majority that counts, nobody else to break a tie.
 fn is_wanted(model: &Model, observed: &Observed, definition: &Definition) -> bool {
     let name = &definition.name;
     let automatic = policy(model, definition, prop::DRBD_AUTO_ADD_QUORUM_TIEBREAKER);
@@ -162,8 +162,8 @@ fn is_wanted(model: &Model, observed: &Observed, definition: &Definition) -> boo
         .any(|node| keeps_rules(model, observed, &request, node))
 }
 
-/// The group's rules as far as they are about nodes. Pools and kinds of pools are for disks; which nodes hold disks says
-/// nothing of where a tie breaker may be.
+/// The group's rules as far as they are about nodes. Pools and kinds of pools are for disks; which nodes hold disks
+/// says nothing of where a tie breaker may be.
 fn filter_of(model: &Model, definition: &Definition) -> SelectFilter {
     let group = model.groups.get(&definition.group);
     let filter = group.map(|group| group.filter.clone()).unwrap_or_default();
@@ -219,7 +219,7 @@ fn find(
         })
 }
 
-/// Lets a replica that is being deleted stay as the tie breaker: a diskless one, or else one whose storage is still there.
+/// Lets a replica that is being deleted stay as the tie breaker: a diskless one, else one whose storage is still there.
 fn take_over(
     draft: &mut Draft,
     observed: &Observed,
