@@ -12,16 +12,20 @@ use crate::check;
 use crate::cluster::{Shape, Sim};
 use crate::fault::{self, Cure, Kind};
 use crate::trace::Trace;
-use crate::workload::{GOES_IN_TROUBLE, Op, Workload};
+use crate::workload::{GOES_IN_TROUBLE, OPENED_WHILE_DELETED, Op, Workload};
 
 /// How long a mended cluster may take to come to rest.
 const REST_LIMIT: Duration = Duration::from_secs(900);
 /// How often it is looked at on the way.
 const REST_LOOK: Duration = Duration::from_secs(2);
+/// How long after that the satellites may still be busy with their own records.
+const AFTERWARDS: Duration = Duration::from_secs(10);
 /// Longer than the time between two passes of a satellite over the same resource.
 const PASS: Duration = Duration::from_secs(40);
 /// How long nothing is broken after a replica was given up.
 const CALM: Duration = Duration::from_secs(15);
+/// How long a call may take before its change shows in the model.
+const ASKED: Duration = Duration::from_millis(200);
 /// How long a call may take: its own deadlines must end it before.
 const CALL_LIMIT: Duration = Duration::from_secs(400);
 
@@ -88,6 +92,8 @@ pub(crate) struct Run {
     commands: Vec<String>,
     /// Until then nothing is broken.
     calm_until: Instant,
+    /// Until then it is not known yet what was asked for last.
+    asked_until: Instant,
 }
 
 /// Runs a seed.
@@ -122,6 +128,7 @@ impl Run {
             cures: Vec::new(),
             commands: Vec::new(),
             calm_until: Instant::now(),
+            asked_until: Instant::now(),
         }
     }
 
@@ -189,6 +196,7 @@ impl Run {
         let Some(kind) = self.plan.faults.get(index).copied() else {
             return;
         };
+        // Part of the exclusions of operations that need calm.
         if Instant::now() < self.calm_until {
             return self
                 .workload
@@ -212,6 +220,12 @@ impl Run {
         let Some(cluster) = self.sim.cluster() else {
             return;
         };
+        if Instant::now() < self.asked_until {
+            return self
+                .workload
+                .exclude::<()>(OPENED_WHILE_DELETED)
+                .unwrap_or_default();
+        }
         let done = self
             .workload
             .application(&self.sim, &cluster.model(), &mut self.dice)
@@ -229,12 +243,9 @@ impl Run {
             .workload
             .next(&self.sim, &cluster.model(), &mut self.dice);
         let Some(op) = op else { return };
-        if op.gives_up() {
+        if let Some(why) = op.needs_calm() {
             if !self.is_calm() {
-                return self
-                    .workload
-                    .exclude::<()>(GOES_IN_TROUBLE)
-                    .unwrap_or_default();
+                return self.workload.exclude::<()>(why).unwrap_or_default();
             }
             self.calm_until = Instant::now() + CALM;
         }
@@ -262,6 +273,7 @@ impl Run {
             return;
         };
         let what = op.to_string();
+        self.asked_until = Instant::now() + ASKED;
         self.sim.trace.add(&what);
         self.sim.call(what, op.run(cluster));
     }
@@ -318,6 +330,8 @@ impl Run {
             }
         }
         self.sim.trace.add(format_args!("at rest {when}"));
+        // What the satellites still write down about it.
+        sleep(AFTERWARDS).await;
         self.collect();
         sleep(PASS).await;
         let changes: Vec<String> = self

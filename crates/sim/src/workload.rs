@@ -30,6 +30,9 @@ const SIZE_KIB_MAX: u64 = 64 * 1024;
 /// Applications write into this many blocks.
 const BLOCKS: u64 = 32;
 
+/// How often a cluster manager tries to make a node secondary: oftener than faults strike in a row.
+const DEMOTE_TRIES: u32 = 5;
+
 /// Something that a user asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Op {
@@ -135,9 +138,13 @@ impl fmt::Display for Op {
 }
 
 impl Op {
-    /// Whether a replica goes, or its disk.
-    pub fn gives_up(&self) -> bool {
-        matches!(self, Op::Delete { .. } | Op::Toggle { disk: false, .. })
+    /// Why it is not asked for while something is broken; none if it is.
+    pub fn needs_calm(&self) -> Option<&'static str> {
+        match self {
+            Op::Delete { .. } | Op::Toggle { disk: false, .. } => Some(GOES_IN_TROUBLE),
+            Op::Grow { .. } => Some(GROWS_IN_TROUBLE),
+            _ => None,
+        }
     }
 
     /// Asks the controller for it.
@@ -240,6 +247,11 @@ pub const OPENED_WHILE_DELETED: &str = "a replica is deleted at the moment at wh
 /// A replica is given up while something is broken: peers forget it at once, and if its own node then fails to take it
 /// down in the first attempt, the guard of the last copy finds it without peers and keeps it for ever.
 pub const GOES_IN_TROUBLE: &str = "a replica is given up while something is broken";
+/// A replica is given up before the controller knows that the volume has a history: the next one may begin a new history.
+pub const GOES_TOO_EARLY: &str =
+    "a replica is given up before the volume is known to have a history";
+/// A volume is grown while something is broken: it may be taken for done without DRBD having grown.
+pub const GROWS_IN_TROUBLE: &str = "a volume is grown while something is broken";
 /// A volume is grown while a replica is deactivated: when that is activated again, nobody grows DRBD any more.
 pub const GROWS_INACTIVE: &str = "a volume is grown while a replica is deactivated";
 /// A user gives up the only good copy.
@@ -308,6 +320,13 @@ impl Workload {
             .replicas_of(&definition.name)
             .find(|replica| replica.node.as_str() == node)
             .cloned();
+        let early = definition
+            .volumes
+            .values()
+            .any(|volume| !volume.initialized);
+        if early && definition.drbd.is_some() && matches!(pick, 35..90) && replica.is_some() {
+            return self.exclude(GOES_TOO_EARLY);
+        }
         if !matches!(pick, 15..35) && self.is_just_opened(sim, &name) {
             return self.exclude(OPENED_WHILE_DELETED);
         }
@@ -470,8 +489,7 @@ impl Workload {
         }
         sim.fake.close(&node, name, 0);
         if sim.shape.drbd == Some(DrbdKind::V84) {
-            // It may be gone by now.
-            let _demoted = set_role(sim, name, &node, "secondary").await;
+            demote(sim, name, &node).await;
         }
     }
 
@@ -485,9 +503,23 @@ impl Workload {
 
 async fn open(sim: &Sim, name: &str, node: &str) -> Result<(), String> {
     if sim.shape.drbd == Some(DrbdKind::V84) {
-        set_role(sim, name, node, "primary").await?;
+        let promoted = set_role(sim, name, node, "primary").await;
+        if promoted.is_err() {
+            // It may be primary all the same.
+            demote(sim, name, node).await;
+            return promoted;
+        }
     }
     sim.fake.open(node, name, 0)
+}
+
+/// Makes a node secondary, however often the command is made to fail. The resource may be gone by now.
+async fn demote(sim: &Sim, name: &str, node: &str) {
+    for _ in 0..DEMOTE_TRIES {
+        if set_role(sim, name, node, "secondary").await.is_ok() {
+            return;
+        }
+    }
 }
 
 /// What a cluster manager does before an application may use DRBD 8.4.
