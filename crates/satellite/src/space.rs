@@ -10,8 +10,8 @@ use crate::check::pool_place;
 use crate::providers::{self, Space};
 use crate::shared::Shared;
 
-/// Changes that follow each other within this time are looked at together.
-const GATHER: Duration = Duration::from_secs(2);
+/// Pause after a look: changes that follow each other within it are looked at together.
+const PAUSE: Duration = Duration::from_secs(2);
 /// How long a pool may take to answer before the others are told without it.
 const POOL_LIMIT: Duration = Duration::from_secs(20);
 
@@ -63,7 +63,7 @@ pub async fn run(shared: Arc<Shared>) {
         tokio::select! {
             biased;
             // A volume came or went. Cancel-safe: a missed notice is stored.
-            () = shared.space_changed.notified() => tokio::time::sleep(GATHER).await,
+            () = shared.space_changed.notified() => {}
             // Applications write into thin volumes without telling us.
             () = tokio::time::sleep(shared.options.space_interval) => {}
         }
@@ -77,5 +77,6 @@ pub async fn run(shared: Arc<Shared>) {
             shared.tell(|outbox| outbox.space(pools, None));
             told = Some(seen);
         }
+        tokio::time::sleep(PAUSE).await;
     }
 }

@@ -330,7 +330,10 @@ exists -";
         let state = feed(include_str!("fixtures/events2-drbd9.txt"));
         assert_eq!(state.resources.len(), 2);
         let t1 = &state.resources["t1"];
-        assert_eq!((t1.role.as_str(), t1.may_promote), ("Secondary", Some(true)));
+        assert_eq!(
+            (t1.role.as_str(), t1.may_promote),
+            ("Secondary", Some(true))
+        );
         assert_eq!(t1.promotion_score, Some(10101));
         assert_eq!(t1.devices[&0].size_kib, Some(102_340));
         assert_eq!(t1.devices[&0].quorum, Some(true));
