@@ -126,6 +126,12 @@ pub fn check(cluster: &Cluster, kind: &Kind) -> Result<()> {
     cluster.linstor(&place)?;
     cluster.wait_up_to_date(&resource, 2, SYNC_LIMIT)?;
     use_and_grow(cluster, &resource)?;
+    cluster.wait_until("the volume to be unused", Duration::from_secs(10), || {
+        Ok(cluster
+            .replicas(&resource)?
+            .iter()
+            .all(|replica| !replica.in_use))
+    })?;
     cluster.linstor(&["resource-definition", "delete", &resource])?;
     for node in &nodes {
         nothing_left(cluster, *node, kind)?;
@@ -145,9 +151,15 @@ fn use_and_grow(cluster: &Cluster, resource: &str) -> Result<()> {
     let device = writer.device.clone().unwrap_or_default();
     let run = |node: &str, words: &[&str]| cluster.lab.exec_ok(cluster.node_named(node)?, words);
     let minor = device.trim_start_matches("/dev/drbd").to_owned();
-    let before: u64 = run(&writer.node, &["blockdev", "--getsize64", &device])?
-        .trim()
-        .parse()?;
+    // The kernel's own counter: DRBD 8.4 lets nobody open a device that is not primary.
+    let bytes = || -> Result<u64> {
+        let sectors = run(
+            &writer.node,
+            &["cat", &format!("/sys/block/drbd{minor}/size")],
+        )?;
+        Ok(sectors.trim().parse::<u64>()? * 512)
+    };
+    let before = bytes()?;
     ensure!(before >= 40 << 20, "the device has {before} bytes");
     let of = format!("of={device}");
     run(
@@ -193,8 +205,7 @@ fn use_and_grow(cluster: &Cluster, resource: &str) -> Result<()> {
     )?;
     cluster.linstor(&["volume-definition", "set-size", resource, "0", "60M"])?;
     cluster.wait_until("the device to grow", Duration::from_secs(30), || {
-        let size = run(&writer.node, &["blockdev", "--getsize64", &device])?;
-        Ok(size.trim().parse::<u64>()? >= 60 << 20)
+        Ok(bytes()? >= 60 << 20)
     })?;
     cluster.wait_up_to_date(resource, 2, SYNC_LIMIT)?;
     run(

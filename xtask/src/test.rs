@@ -83,8 +83,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if wanted("lab itself") {
         selftest::run("selftest", None, Vec::new(), &mut report)?;
     }
-    if wanted("debian") {
-        on_kernel(
+    if wanted("debian story") {
+        on_kernel("debian kernel, DRBD 8.4", None, &binaries, &mut report);
+    }
+    if wanted("debian pools") {
+        pools(
             "debian kernel, DRBD 8.4",
             None,
             &binaries,
@@ -125,31 +128,23 @@ fn lab(name: &str, kernel: Option<&Kernel>) -> Result<Lab> {
     })
 }
 
-/// The story, the faults, the Python client and all kinds of pools on one kernel.
-fn on_kernel(
-    what: &str,
-    kernel: Option<&Kernel>,
-    binaries: &Binaries,
-    kinds: &[providers::Kind],
-    report: &mut Report,
-) {
+/// The story, the faults and the Python client on one kernel.
+fn on_kernel(what: &str, kernel: Option<&Kernel>, binaries: &Binaries, report: &mut Report) {
     let mut cluster = None;
     report.check(&format!("{what}: the story of the demo"), || {
         let cluster = cluster.insert(Cluster::start(lab("test", kernel)?, binaries.clone())?);
         let mut times = Times::default();
         let told = story::tell(cluster, &mut times);
         times.print();
-        told.map_err(|error| error.context(cluster.logs()))
+        told.inspect_err(|_| eprintln!("{}", cluster.logs()))
     });
     if let Some(cluster) = &mut cluster {
         faults::check_all(cluster, report);
         report.check(
             &format!("{what}: the Python client's high-level demo"),
-            || python::high_level(cluster).map_err(|error| error.context(cluster.logs())),
+            || python::high_level(cluster).inspect_err(|_| eprintln!("{}", cluster.logs())),
         );
     }
-    drop(cluster);
-    pools(what, kernel, binaries, kinds, report);
 }
 
 /// All kinds of pools, on a fresh cluster.
@@ -168,7 +163,7 @@ fn pools(
     if let Some(cluster) = cluster.filter(|_| up) {
         for kind in kinds {
             report.check(&format!("{what}: pools of kind {}", kind.word), || {
-                providers::check(&cluster, kind).map_err(|error| error.context(cluster.logs()))
+                providers::check(&cluster, kind).inspect_err(|_| eprintln!("{}", cluster.logs()))
             });
         }
     }
@@ -181,7 +176,7 @@ fn second_kernel(
     binaries: &Binaries,
     report: &mut Report,
 ) {
-    let name = "second kernel: pools of kinds zfs and zfsthin";
+    let name = "second kernel: zfs pools";
     if !wanted(name) {
         return;
     }
@@ -260,28 +255,31 @@ fn unpack(source: &Path) -> Result<Kernel> {
     Ok(Kernel { kernel, modules })
 }
 
-/// The story on DRBD 9 with three nodes, when somebody provides kernel and module.
+/// Everything on DRBD 9 with three nodes, when somebody provides kernel and module.
 fn drbd9(wanted: &dyn Fn(&str) -> bool, binaries: &Binaries, report: &mut Report) {
-    let name = "DRBD 9: the story, the faults, the Python client";
-    if !wanted(name) {
+    let (story, all_pools) = ("drbd9 story", "drbd9 pools");
+    if !wanted(story) && !wanted(all_pools) {
         return;
     }
     let Some(directory) = std::env::var_os(DRBD9_VARIABLE).map(PathBuf::from) else {
-        report.skip(
-            name,
-            &format!("{DRBD9_VARIABLE} names no folder with `linux` and `modules`"),
-        );
+        let why = format!("{DRBD9_VARIABLE} names no folder with `linux` and `modules`");
+        report.skip("DRBD 9: the story, the faults, the Python client", &why);
+        report.skip("DRBD 9: all kinds of pools", &why);
         return;
     };
-    let modules = std::fs::read_dir(directory.join("modules/lib/modules"))
+    let releases = std::fs::read_dir(directory.join("modules/lib/modules"));
+    let modules = releases
         .into_iter()
-        .flatten();
-    let modules = modules
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .collect();
+        .flatten()
+        .filter_map(|entry| Some(entry.ok()?.path()));
     let kernel = Kernel {
         kernel: directory.join("linux"),
-        modules,
+        modules: modules.collect(),
     };
-    on_kernel("DRBD 9", Some(&kernel), binaries, providers::LINUX, report);
+    if wanted(story) {
+        on_kernel("DRBD 9", Some(&kernel), binaries, report);
+    }
+    if wanted(all_pools) {
+        pools("DRBD 9", Some(&kernel), binaries, providers::LINUX, report);
+    }
 }
