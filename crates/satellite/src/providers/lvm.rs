@@ -13,8 +13,8 @@ use crate::failure::{Failure, Result};
 use crate::tools::filesystem;
 use crate::tools::lvm::{Change, LVCREATE_RESERVED, LogicalVolume, NewVolume, VolumeGroup};
 
-/// How old numbers of space may be.
-const SPACE_AGE_MAX: Duration = Duration::from_secs(1);
+/// How old numbers of space may be: one look serves all pools of a group.
+const SPACE_AGE_MAX: Duration = Duration::from_millis(200);
 /// What our tags begin with.
 const TAG_PREFIX: &str = "linstor-rs.";
 
@@ -118,7 +118,13 @@ async fn bring_about(
     let found = backing(&seen);
     let name = wanted.name.to_owned();
     let entered = |group: &mut VolumeGroup| {
-        group.volumes.insert(name, seen);
+        let kib = thick_kib(&seen);
+        let before = group
+            .volumes
+            .insert(name, seen)
+            .as_ref()
+            .map_or(0, thick_kib);
+        group.free_kib = group.free_kib.saturating_sub(kib.saturating_sub(before));
     };
     storage.observations.lvm_changed(vg, entered).await;
     Ok(found)
@@ -210,7 +216,8 @@ pub async fn destroy(
         )
     })?;
     let entered = |group: &mut VolumeGroup| {
-        group.volumes.remove(name);
+        let gone = group.volumes.remove(name);
+        group.free_kib += gone.as_ref().map_or(0, thick_kib);
     };
     storage.observations.lvm_changed(vg, entered).await;
     Ok(())
@@ -243,6 +250,15 @@ pub async fn space(storage: Storage<'_>, vg: &str, thin_pool: Option<&str>) -> R
         // Volumes of a thin pool, too, are whole extents.
         granularity_kib: Some(group.extent_kib),
     })
+}
+
+/// What a volume takes directly from its group.
+fn thick_kib(volume: &LogicalVolume) -> u64 {
+    if volume.pool.is_none() {
+        volume.size_kib
+    } else {
+        0
+    }
 }
 
 fn backing(volume: &LogicalVolume) -> Backing {
