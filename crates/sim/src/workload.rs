@@ -14,7 +14,7 @@ use linstor_controller::ops::{placement, resource, resource_definition, volume_d
 use linstor_host::fake::DrbdKind;
 use linstor_host::{Cmd, Host};
 use linstor_model::Model;
-use linstor_model::row::Resource as Replica;
+use linstor_model::row::{Definition, Resource as Replica};
 use rand::Rng;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
@@ -229,6 +229,23 @@ fn create_request(name: &str, node: &str, diskless: bool) -> ResourceCreate {
     }
 }
 
+fn spawn_op(sim: &Sim, name: String, dice: &mut SmallRng) -> Op {
+    let most = match sim.shape.drbd {
+        Some(DrbdKind::V9) => 3,
+        Some(DrbdKind::V84) => 2,
+        None => 1,
+    };
+    let kib = SIZE_KIB * dice.random_range(1..=3);
+    let place = dice.random_range(1..=most);
+    let drbd = sim.shape.drbd.is_some();
+    Op::Spawn {
+        name,
+        kib,
+        place,
+        drbd,
+    }
+}
+
 /// The users and applications of a cluster.
 #[derive(Debug, Default)]
 pub struct Workload {
@@ -301,20 +318,7 @@ impl Workload {
             .find(|row| row.name.as_str() == name);
         let Some(definition) = known else {
             self.released.remove(&name);
-            let drbd = sim.shape.drbd.is_some();
-            let most = match sim.shape.drbd {
-                Some(DrbdKind::V9) => 3,
-                Some(DrbdKind::V84) => 2,
-                None => 1,
-            };
-            let kib = SIZE_KIB * dice.random_range(1..=3);
-            let place = dice.random_range(1..=most);
-            return Some(Op::Spawn {
-                name,
-                kib,
-                place,
-                drbd,
-            });
+            return Some(spawn_op(sim, name, dice));
         };
         let replica = model
             .replicas_of(&definition.name)
@@ -330,63 +334,73 @@ impl Workload {
         if !matches!(pick, 15..35) && self.is_just_opened(sim, &name) {
             return self.exclude(OPENED_WHILE_DELETED);
         }
-        let size = definition
-            .volumes
-            .get(&0)
-            .map_or(SIZE_KIB, |volume| volume.size_kib);
-        Some(match (pick, replica) {
+        match (pick, replica) {
             (0..15, _) => {
                 self.release(sim, &name);
-                Op::DeleteDefinition { name }
+                Some(Op::DeleteDefinition { name })
             }
-            (15..35, _) => {
-                let kib = size + SIZE_KIB * dice.random_range(1..=2);
-                if kib > SIZE_KIB_MAX {
-                    return None;
-                }
-                if model
-                    .replicas_of(&definition.name)
-                    .any(|replica| replica.inactive)
-                {
-                    return self.exclude(GROWS_INACTIVE);
-                }
-                Op::Grow { name, kib }
-            }
+            (15..35, _) => self.grow(model, definition, dice),
             (35..70, None) => {
                 let diskless = sim.shape.drbd == Some(DrbdKind::V9) && dice.random_bool(0.3);
-                Op::Create {
+                Some(Op::Create {
                     name,
                     node,
                     diskless,
-                }
+                })
             }
-            (_, None) => Op::MakeAvailable { name, node },
-            (35..55, Some(replica)) => {
-                if !is_diskless(&replica) && !self.may_drop(sim, model, &replica) {
+            (_, None) => Some(Op::MakeAvailable { name, node }),
+            (_, Some(replica)) => self.with_replica(sim, model, &replica, pick),
+        }
+    }
+
+    fn grow(&mut self, model: &Model, definition: &Definition, dice: &mut SmallRng) -> Option<Op> {
+        let size = definition.volumes.get(&0)?.size_kib;
+        let kib = size + SIZE_KIB * dice.random_range(1..=2);
+        if kib > SIZE_KIB_MAX {
+            return None;
+        }
+        let mut replicas = model.replicas_of(&definition.name);
+        if replicas.any(|replica| replica.inactive) {
+            return self.exclude(GROWS_INACTIVE);
+        }
+        let name = definition.name.to_string();
+        Some(Op::Grow { name, kib })
+    }
+
+    /// What is done with a replica that there is.
+    fn with_replica(
+        &mut self,
+        sim: &Sim,
+        model: &Model,
+        replica: &Replica,
+        pick: u32,
+    ) -> Option<Op> {
+        let (name, node) = (replica.name.to_string(), replica.node.to_string());
+        let last = !is_diskless(replica) && !self.may_drop(sim, model, replica);
+        match pick {
+            35..55 if last => self.exclude(LAST_COPY),
+            35..55 => Some(Op::Delete { name, node }),
+            55..75 if sim.shape.drbd == Some(DrbdKind::V9) => {
+                let disk = is_diskless(replica);
+                if last {
                     return self.exclude(LAST_COPY);
                 }
-                Op::Delete { name, node }
+                Some(Op::Toggle { name, node, disk })
             }
-            (55..75, Some(replica)) if sim.shape.drbd == Some(DrbdKind::V9) => {
-                let disk = is_diskless(&replica);
-                if !disk && !self.may_drop(sim, model, &replica) {
-                    return self.exclude(LAST_COPY);
-                }
-                Op::Toggle { name, node, disk }
-            }
-            (75..90, Some(replica)) => {
+            75..90 => {
                 let active = replica.inactive;
-                let volumes = || definition.volumes.values();
-                if !active && volumes().any(|volume| volume.resize.is_some()) {
+                let definition = model.definitions.get(&replica.name)?;
+                let mut volumes = definition.volumes.values();
+                if !active && volumes.any(|volume| volume.resize.is_some()) {
                     return self.exclude(GROWS_INACTIVE);
                 }
-                if !active && !is_diskless(&replica) && !self.may_drop(sim, model, &replica) {
+                if !active && last {
                     return self.exclude(LAST_COPY);
                 }
-                Op::SetActive { name, node, active }
+                Some(Op::SetActive { name, node, active })
             }
-            (_, Some(_)) => Op::MakeAvailable { name, node },
-        })
+            _ => Some(Op::MakeAvailable { name, node }),
+        }
     }
 
     /// Whether a sensible user would give up this disk: another node has the data. Without DRBD, each replica is for
