@@ -12,7 +12,7 @@ use crate::check;
 use crate::cluster::{Shape, Sim};
 use crate::fault::{self, Cure, Kind};
 use crate::trace::Trace;
-use crate::workload::{GOES_IN_TROUBLE, OPENED_WHILE_DELETED, Op, Workload};
+use crate::workload::{GOES_IN_TROUBLE, GROWS_INACTIVE, OPENED_WHILE_DELETED, Op, Workload};
 
 /// How long a mended cluster may take to come to rest.
 const REST_LIMIT: Duration = Duration::from_secs(900);
@@ -243,6 +243,13 @@ impl Run {
             .workload
             .next(&self.sim, &cluster.model(), &mut self.dice);
         let Some(op) = op else { return };
+        let deactivates = matches!(op, Op::SetActive { active: false, .. });
+        if deactivates && Instant::now() < self.asked_until {
+            return self
+                .workload
+                .exclude::<()>(GROWS_INACTIVE)
+                .unwrap_or_default();
+        }
         if let Some(why) = op.needs_calm() {
             if !self.is_calm() {
                 return self.workload.exclude::<()>(why).unwrap_or_default();

@@ -271,6 +271,9 @@ pub const GOES_TOO_EARLY: &str =
 pub const GROWS_IN_TROUBLE: &str = "a volume is grown while something is broken";
 /// A volume is grown while a replica is deactivated: when that is activated again, nobody grows DRBD any more.
 pub const GROWS_INACTIVE: &str = "a volume is grown while a replica is deactivated";
+/// An application uses a volume of which a replica is deactivated: peers forget the replica, and when it is activated
+/// again nobody knows what it has missed.
+pub const WRITES_WHILE_INACTIVE: &str = "an application writes while a replica is deactivated";
 /// A user gives up the only good copy.
 pub const LAST_COPY: &str = "the last good copy is given up";
 
@@ -444,6 +447,15 @@ impl Workload {
         let name = names.choose(dice)?.as_str().to_owned();
         if self.released.contains(&name) || sim.shape.drbd.is_none() {
             return None;
+        }
+        let of_it = || {
+            model
+                .resources
+                .values()
+                .filter(|row| row.name.as_str() == name)
+        };
+        if of_it().any(|row| row.inactive) {
+            return self.exclude(WRITES_WHILE_INACTIVE);
         }
         if let Some(node) = self.open.get(&name).cloned() {
             if dice.random_bool(0.2) {
