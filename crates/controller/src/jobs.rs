@@ -129,7 +129,7 @@ impl Jobs<'_> {
         let (kind, phase, since) = match &replica.phase {
             ResourcePhase::Present => return self.deployment(replica),
             ResourcePhase::TakingDown { since } => ("resource-delete", "taking-down", since),
-            ResourcePhase::Destroying { since } => ("resource-delete", "destroying", since),
+            ResourcePhase::Destroying { since, .. } => ("resource-delete", "destroying", since),
             ResourcePhase::AddingDisk { since, .. } => ("toggle-disk", "adding-disk", since),
             ResourcePhase::RemovingDisk { since, .. } => ("toggle-disk", "removing-disk", since),
         };

@@ -136,18 +136,29 @@ fn advance_replica(
             let down = reached(observed, &replica, *since);
             if down {
                 let since = draft.since(now_ms);
+                let vouched = data_is_elsewhere(draft, observed, name);
                 draft.edit_resource(name, node, |replica| {
-                    replica.phase = ResourcePhase::Destroying { since };
+                    replica.phase = ResourcePhase::Destroying { since, vouched };
                 });
             }
             down
         }
-        ResourcePhase::Destroying { since } => {
-            let destroyed = reached(observed, &replica, *since);
-            if destroyed {
+        ResourcePhase::Destroying { since, vouched } => {
+            if reached(observed, &replica, *since) {
                 remove_replica(draft, name, node);
+                return true;
             }
-            destroyed
+            let vouches = !vouched && data_is_elsewhere(draft, observed, name);
+            if vouches {
+                let since = *since;
+                draft.edit_resource(name, node, |replica| {
+                    replica.phase = ResourcePhase::Destroying {
+                        since,
+                        vouched: true,
+                    };
+                });
+            }
+            vouches
         }
         ResourcePhase::AddingDisk {
             since,
@@ -224,7 +235,10 @@ pub fn take_down(replica: &mut Resource, since: Since) {
     }
     replica.phase = match replica.drbd {
         Some(_) => ResourcePhase::TakingDown { since },
-        None => ResourcePhase::Destroying { since },
+        None => ResourcePhase::Destroying {
+            since,
+            vouched: false,
+        },
     };
 }
 
@@ -253,6 +267,16 @@ pub fn remove_replica(draft: &mut Draft, name: &ResourceName, node: &NodeName) {
             }
         });
     }
+}
+
+/// Whether a replica that goes takes nothing with it: another one that stays is up to date, or none with a disk stays at
+/// all (then this was the last one, and whoever deleted it was asked).
+fn data_is_elsewhere(draft: &Draft, observed: &Observed, name: &ResourceName) -> bool {
+    let mut staying = draft
+        .replicas_of(name)
+        .filter(|other| !is_diskless(other) && !other.phase.is_deleting())
+        .peekable();
+    staying.peek().is_none() || staying.any(|other| observed.is_up_to_date(name, &other.node))
 }
 
 fn is_diskless(replica: &Resource) -> bool {

@@ -64,7 +64,11 @@ pub fn resource_spec(model: &Model, name: &ResourceName, node: &NodeName) -> Opt
         name: definition.name.to_string(),
         uuid: replica.uuid,
         target,
-        allow_last_copy: definition.deleting.is_some(),
+        allow_last_copy: definition.deleting.is_some()
+            || matches!(
+                replica.phase,
+                ResourcePhase::Destroying { vouched: true, .. }
+            ),
         drbd: drbd_spec(model, definition, replica, host),
         volumes: replica
             .volumes

@@ -425,6 +425,10 @@ pub enum ResourcePhase {
     Destroying {
         /// Since when.
         since: Since,
+        /// The data is known to be on another replica too, or nobody is left who could have it: the node need not
+        /// find out by itself, which it could not once its peers have forgotten it.
+        #[serde(default)]
+        vouched: bool,
     },
     /// A diskless replica gets a disk; done when the satellite has made it, or, when it replaces another replica,
     /// when it is up to date and that one has been marked for deletion.

@@ -115,7 +115,7 @@ fn busy_since(model: &Model, replica: &Resource) -> Option<Since> {
     let own = match &replica.phase {
         ResourcePhase::Present => None,
         ResourcePhase::TakingDown { since }
-        | ResourcePhase::Destroying { since }
+        | ResourcePhase::Destroying { since, .. }
         | ResourcePhase::AddingDisk { since, .. }
         | ResourcePhase::RemovingDisk { since, .. } => Some(*since),
     };

@@ -365,7 +365,10 @@ async fn a_node_goes_with_its_last_replica() {
             let since = draft.since(1);
             draft.edit_node(&node("alpha"), |n| n.deleting = Some(since));
             draft.edit_resource(&resource("rsc"), &node("alpha"), |r| {
-                r.phase = ResourcePhase::Destroying { since };
+                r.phase = ResourcePhase::Destroying {
+                    since,
+                    vouched: false,
+                };
             });
         })
         .await;
@@ -388,7 +391,10 @@ async fn phases_survive_a_restart() {
         .change(|draft| {
             let since = draft.since(1);
             draft.edit_resource(&resource("rsc"), &node("alpha"), |r| {
-                r.phase = ResourcePhase::Destroying { since };
+                r.phase = ResourcePhase::Destroying {
+                    since,
+                    vouched: false,
+                };
             });
         })
         .await;

@@ -253,7 +253,10 @@ fn a_definition_waits_only_for_who_is_away() {
     draft.edit_definition(&r1(), |row| row.deleting = Some(since));
     for index in 0..2 {
         draft.edit_resource(&r1(), &node(index), |row| {
-            row.phase = ResourcePhase::Destroying { since };
+            row.phase = ResourcePhase::Destroying {
+                since,
+                vouched: false,
+            };
         });
     }
     let mut observed = Observed::default();
@@ -438,4 +441,29 @@ fn a_disk_on_its_way_out_goes_with_its_replica() {
     assert_eq!(row.phase, ResourcePhase::TakingDown { since });
     assert_eq!(row.volumes[&0].pool, pool);
     assert_eq!(row.drbd.as_ref().unwrap().disk, DiskKind::Diskful);
+}
+
+/// A node that cannot ask its peers any more is told that the data is safe, as soon as the controller knows; not before.
+#[test]
+fn the_controller_vouches_for_data_that_is_elsewhere() {
+    let mut draft = cluster();
+    let since = draft.since(1);
+    draft.edit_resource(&r1(), &node(1), |row| {
+        row.phase = ResourcePhase::TakingDown { since };
+    });
+    let mut observed = Observed::default();
+    (0..2).for_each(|index| online(&mut observed, index));
+    applied(&mut observed, 1, since.generation, Outcome::Done);
+    let allowed = |draft: &Draft| {
+        let spec = resource_spec(draft, &r1(), &node(1)).unwrap();
+        spec.allow_last_copy
+    };
+    disk(&mut observed, 0, "Inconsistent", false);
+    draft.set_generation(since.generation);
+    assert!(advance(&mut draft, &observed, &r1(), 2));
+    assert_eq!(target(&draft, 1), Target::Destroyed);
+    assert!(!allowed(&draft), "alpha has not got the data yet");
+    disk(&mut observed, 0, "UpToDate", false);
+    assert!(advance(&mut draft, &observed, &r1(), 3));
+    assert!(allowed(&draft));
 }
