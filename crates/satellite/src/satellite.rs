@@ -41,7 +41,8 @@ impl Satellite {
         self.prepare_directories().await?;
         shared.mark_all_due();
         tokio::select! {
-            // None of these ends by itself.
+            biased;
+            // None of these ends by itself. In order, so that a simulation takes the same course each time.
             () = reconcile::run(Arc::clone(shared)) => {}
             () = watch::run(Arc::clone(shared)) => {}
             () = watch::run_progress(Arc::clone(shared)) => {}
