@@ -4,6 +4,7 @@ mod commit;
 mod crash;
 mod fixture;
 mod keep_up;
+mod killed;
 mod link;
 mod satellite;
 mod sqlite;
