@@ -29,7 +29,7 @@ impl Controller {
         std::fs::create_dir_all(&config)?;
         let database = directory.join("linstor.db");
         let text = format!(
-            "[http]\nlisten_addr = \"127.0.0.1\"\nport = {port}\n\n[db]\nconnection_url = \"{}\"\n",
+            "[http]\nlisten_addr = \"127.0.0.1\"\nport = {port}\n\n[db]\nconnection_url = \"sqlite:{}\"\n",
             database.display()
         );
         std::fs::write(config.join("linstor.toml"), text)?;
