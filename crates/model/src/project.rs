@@ -183,9 +183,11 @@ fn drbd_spec(
     }
     let (drbd, common) = (replica.drbd.as_ref()?, definition.drbd.as_ref()?);
     let options = props::drbd_options(model, definition, replica);
+    // A deactivated replica stays a peer: its slot in the bitmap says what it misses, and a peer that forgot it would
+    // take old data for current when it comes back.
     let peers = model
         .replicas_of(&definition.name)
-        .filter(|peer| peer.node != replica.node && !peer.phase.is_deleting() && !peer.inactive)
+        .filter(|peer| peer.node != replica.node && !peer.phase.is_deleting())
         .filter_map(|peer| peer_spec(model, definition, replica, peer))
         .collect();
     Some(DrbdSpec {

@@ -467,3 +467,13 @@ fn the_controller_vouches_for_data_that_is_elsewhere() {
     assert!(advance(&mut draft, &observed, &r1(), 3));
     assert!(allowed(&draft));
 }
+
+/// A deactivated replica stays a peer of the others, so that they note what it misses.
+#[test]
+fn a_deactivated_replica_is_not_forgotten() {
+    let mut draft = cluster();
+    draft.edit_resource(&r1(), &node(1), |row| row.inactive = true);
+    assert_eq!(target(&draft, 1), Target::Down);
+    let spec = resource_spec(&draft, &r1(), &node(0)).unwrap();
+    assert_eq!(spec.drbd.unwrap().peers.len(), 1);
+}
