@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use linstor_api::job::{Job, WaitingFor};
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::row::{Definition, Node, ResizeStep, Resource, ResourcePhase, Since};
-use linstor_model::{Model, Observed};
+use linstor_model::{Model, Observed, phase};
 use linstor_wire::status::Outcome;
 
 use crate::cluster::Cluster;
@@ -110,7 +110,7 @@ impl Jobs<'_> {
             }
             if let Some(resize) = &volume.resize {
                 let (phase, waits) = match &resize.step {
-                    ResizeStep::Storage => ("growing-storage", self.unreached(name, resize.since)),
+                    ResizeStep::Storage => ("growing-storage", self.growing(name, resize.since)),
                     ResizeStep::Drbd { on } => {
                         let mut waits = self.unreached(name, resize.since);
                         waits.retain(|wait| on.as_str().eq_ignore_ascii_case(&wait.node));
@@ -199,6 +199,18 @@ impl Jobs<'_> {
         missing
             .map(|replica| waiting(&replica.node, self.reason(replica)))
             .collect()
+    }
+
+    /// Who has not yet made the room for a larger volume, or keeps DRBD from taking it.
+    fn growing(&self, name: &ResourceName, since: Since) -> Vec<WaitingFor> {
+        let mut waits = self.unreached(name, since);
+        let replicas = self.model.replicas_of(name);
+        let holding_up = replicas.filter(|replica| phase::holds_up_growth(replica));
+        waits.extend(holding_up.map(|replica| {
+            let reason = "it is deactivated, and DRBD grows only what it sees".to_owned();
+            waiting(&replica.node, reason)
+        }));
+        waits
     }
 
     fn last_error(&self, replica: &Resource) -> Option<String> {

@@ -51,6 +51,7 @@ fn definition(index: usize, minor: u32) -> Definition {
         minor: Some(minor),
         first_copy_on: None,
         initialized: true,
+        has_history: true,
         granularity_kib: 4096,
         resize: None,
         deleting: None,

@@ -5,14 +5,17 @@
 //! a step that cannot be taken yet is taken by a later call.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use linstor_wire::status::Outcome;
 
 use crate::draft::Draft;
-use crate::model::{DEFAULT_DISKLESS_POOL, DEFAULT_POOL, RowKey};
+use crate::model::{DEFAULT_DISKLESS_POOL, DEFAULT_POOL, Model, RowKey};
 use crate::name::{NodeName, ResourceName};
 use crate::observed::Observed;
-use crate::row::{DiskKind, ResizeStep, Resource, ResourcePhase, Since, VolumeDefinition};
+use crate::row::{
+    Definition, DiskKind, Resize, ResizeStep, Resource, ResourcePhase, Since, VolumeDefinition,
+};
 
 /// Takes every step of a definition, its volumes and its replicas that can be taken now. Returns whether any was.
 pub fn advance(draft: &mut Draft, observed: &Observed, name: &ResourceName, now_ms: u64) -> bool {
@@ -70,54 +73,54 @@ fn reached(observed: &Observed, replica: &Resource, since: Since) -> bool {
         .is_some_and(|applied| applied.outcome == Outcome::Done)
 }
 
-/// Notes that a volume has a history: from then on no replica may start a new one.
+/// Notes that a volume has a history, from which on nobody else becomes its first copy, and that its first deployment is
+/// over, from which on no replica may start a new history.
 ///
-/// True once a replica is up to date and every other one that is online has made its metadata, so that the replicas of
-/// the first deployment all get the day-0 shortcut, whichever is faster.
+/// The latter is true once a replica is up to date and every other one that is online has made its metadata, so that the
+/// replicas of the first deployment all get the day-0 shortcut, whichever is faster.
 fn mark_initialized(draft: &mut Draft, observed: &Observed, name: &ResourceName) -> bool {
     let Some(definition) = draft.definitions.get(name).cloned() else {
         return false;
     };
-    let disks: Vec<BTreeMap<u32, String>> = draft
-        .replicas_of(name)
-        .filter(|replica| !is_diskless(replica) && !replica.phase.is_deleting())
-        .filter(|replica| observed.is_online(&replica.node))
-        .map(|replica| {
-            let status = observed
-                .live(name, &replica.node)
-                .filter(|status| status.uuid == replica.uuid);
-            let volumes = status.into_iter().flat_map(|status| &status.volumes);
-            volumes
-                .filter_map(|volume| Some((volume.number, volume.disk_state.clone()?)))
-                .collect()
-        })
-        .collect();
-    let has_history = |number: u32| {
-        let states = || {
-            disks
-                .iter()
-                .map(|disk| disk.get(&number).map(String::as_str))
-        };
-        states().any(|state| state == Some("UpToDate"))
-            && states().all(|state| state.is_some_and(|state| state != "Diskless"))
-    };
-    let fresh: Vec<u32> = definition
-        .volumes
-        .iter()
-        .filter(|(number, volume)| !volume.initialized && has_history(**number))
-        .map(|(number, _)| *number)
-        .collect();
-    if fresh.is_empty() {
+    if definition.volumes.values().all(|volume| volume.initialized) {
         return false;
     }
-    draft.edit_definition(name, |definition| {
-        for number in fresh {
-            if let Some(volume) = definition.volumes.get_mut(&number) {
-                volume.initialized = true;
-            }
-        }
-    });
-    true
+    let disks: Vec<BTreeMap<u32, String>> = draft
+        .replicas_of(name)
+        .filter(|replica| !replica.is_diskless() && !replica.phase.is_deleting())
+        .filter(|replica| observed.is_online(&replica.node))
+        .map(|replica| disk_states(observed, replica))
+        .collect();
+    let up_to_date = |disk: &BTreeMap<u32, String>, number: u32| {
+        disk.get(&number).is_some_and(|state| state == "UpToDate")
+    };
+    let made = |number: u32| {
+        let mut states = disks.iter().map(|disk| disk.get(&number));
+        states.all(|state| state.is_some_and(|state| state != "Diskless"))
+    };
+    let mut marked = Definition::clone(&definition);
+    for (number, volume) in &mut marked.volumes {
+        let mut replicas = draft.replicas_of(name);
+        volume.has_history |=
+            replicas.any(|replica| up_to_date(&disk_states(observed, replica), *number));
+        volume.initialized |= disks.iter().any(|disk| up_to_date(disk, *number)) && made(*number);
+    }
+    let changed = marked != *definition;
+    if changed {
+        draft.put_definition(marked);
+    }
+    changed
+}
+
+/// The disk states of a replica's volumes, as far as its node can be believed.
+fn disk_states(observed: &Observed, replica: &Resource) -> BTreeMap<u32, String> {
+    let status = observed
+        .live(&replica.name, &replica.node)
+        .filter(|status| status.uuid == replica.uuid);
+    let volumes = status.into_iter().flat_map(|status| &status.volumes);
+    volumes
+        .filter_map(|volume| Some((volume.number, volume.disk_state.clone()?)))
+        .collect()
 }
 
 fn advance_replica(
@@ -136,7 +139,7 @@ fn advance_replica(
             let down = reached(observed, &replica, *since);
             if down {
                 let since = draft.since(now_ms);
-                let vouched = data_is_elsewhere(draft, observed, name);
+                let vouched = data_is_elsewhere(draft, observed, &replica);
                 draft.edit_resource(name, node, |replica| {
                     replica.phase = ResourcePhase::Destroying { since, vouched };
                 });
@@ -148,7 +151,7 @@ fn advance_replica(
                 remove_replica(draft, name, node);
                 return true;
             }
-            let vouches = !vouched && data_is_elsewhere(draft, observed, name);
+            let vouches = !vouched && data_is_elsewhere(draft, observed, &replica);
             if vouches {
                 let since = *since;
                 draft.edit_resource(name, node, |replica| {
@@ -175,6 +178,7 @@ fn advance_replica(
             let removed = reached(observed, &replica, *since);
             if removed {
                 draft.edit_resource(name, node, |replica| replica.phase = ResourcePhase::Present);
+                pass_on_first_copy(draft, name, node);
             }
             removed
         }
@@ -215,6 +219,38 @@ fn advance_adding(
     true
 }
 
+/// Takes a replica's devices up or down. A volume that is being grown waits for the storage of one that comes up: what
+/// it had reached while it was down says nothing.
+pub fn set_active(
+    draft: &mut Draft,
+    name: &ResourceName,
+    node: &NodeName,
+    active: bool,
+    now_ms: u64,
+) {
+    draft.edit_resource(name, node, |row| row.inactive = !active);
+    let grows = draft.definitions.get(name).is_some_and(|definition| {
+        let mut volumes = definition.volumes.values();
+        volumes.any(|volume| volume.resize.is_some())
+    });
+    if !active || !grows {
+        return;
+    }
+    let since = draft.since(now_ms);
+    draft.edit_definition(name, |definition| {
+        for resize in definition
+            .volumes
+            .values_mut()
+            .filter_map(|volume| volume.resize.as_mut())
+        {
+            *resize = Resize {
+                since,
+                step: ResizeStep::Storage,
+            };
+        }
+    });
+}
+
 /// Begins the deletion of a replica: with DRBD its devices go down before its storage goes (spec core 5.4). One that is on
 /// its way already goes on from where it is.
 ///
@@ -242,48 +278,64 @@ pub fn take_down(replica: &mut Resource, since: Since) {
     };
 }
 
-/// Removes a replica's row. The definition forgets its first copy when nothing is left of it (spec core 5.4).
+/// Removes a replica's row.
 pub fn remove_replica(draft: &mut Draft, name: &ResourceName, node: &NodeName) {
     draft.remove(&RowKey::Resource(name.clone(), node.clone()));
-    let left = draft.replicas_of(name).any(|replica| !is_diskless(replica));
+    pass_on_first_copy(draft, name, node);
+}
+
+/// Looks who is to be the first copy of volumes whose first copy was on a node that has none of it any more. Nobody when
+/// the volume has a history: another replica has that. When no disk is left at all, the next one begins a new history
+/// (spec core 5.4).
+fn pass_on_first_copy(draft: &mut Draft, name: &ResourceName, node: &NodeName) {
+    let Some(definition) = draft.definitions.get(name) else {
+        return;
+    };
+    let with_disk = |replica: &&Arc<Resource>| !replica.is_diskless();
+    let left = draft.replicas_of(name).any(|replica| with_disk(&replica));
     let next = draft
         .replicas_of(name)
-        .find(|replica| !is_diskless(replica))
-        .map(|r| r.node.clone());
-    let first_is_gone = draft.definitions.get(name).is_some_and(|definition| {
-        definition.volumes.values().any(|volume| {
-            volume.first_copy_on.as_ref() == Some(node) || (!left && volume.initialized)
-        })
-    });
-    if first_is_gone {
-        draft.edit_definition(name, |definition| {
-            for volume in definition.volumes.values_mut() {
-                if !left {
-                    volume.initialized = false;
-                }
-                if volume.first_copy_on.as_ref() == Some(node) {
-                    volume.first_copy_on.clone_from(&next);
-                }
-            }
-        });
+        .filter(with_disk)
+        .find(|replica| !replica.phase.is_deleting())
+        .map(|replica| replica.node.clone());
+    let mut passed = Definition::clone(definition);
+    for volume in passed.volumes.values_mut() {
+        if !left {
+            volume.initialized = false;
+            volume.has_history = false;
+            volume.first_copy_on = None;
+        } else if volume.first_copy_on.as_ref() == Some(node) {
+            volume.initialized |= volume.has_history;
+            volume.first_copy_on.clone_from(&next);
+        }
+    }
+    if passed != **definition {
+        draft.put_definition(passed);
     }
 }
 
-/// Whether a replica that goes takes nothing with it: another one that stays is up to date, or none with a disk stays at
-/// all (then this was the last one, and whoever deleted it was asked).
-fn data_is_elsewhere(draft: &Draft, observed: &Observed, name: &ResourceName) -> bool {
-    let mut staying = draft
-        .replicas_of(name)
-        .filter(|other| !is_diskless(other) && !other.phase.is_deleting())
-        .peekable();
-    staying.peek().is_none() || staying.any(|other| observed.is_up_to_date(name, &other.node))
+/// Whether a replica that goes takes nothing with it: it has no disk, or another one that stays is up to date, or none
+/// with a disk stays at all (then this was the last one, and whoever deleted it was asked).
+fn data_is_elsewhere(draft: &Draft, observed: &Observed, going: &Resource) -> bool {
+    let name = &going.name;
+    going.is_diskless()
+        || goes_alone(draft, going)
+        || staying(draft, name).any(|other| observed.is_up_to_date(name, &other.node))
 }
 
-fn is_diskless(replica: &Resource) -> bool {
-    replica
-        .drbd
-        .as_ref()
-        .is_some_and(|drbd| drbd.disk.is_diskless())
+/// Whether no replica with a disk stays when this one goes.
+pub fn goes_alone(model: &Model, going: &Resource) -> bool {
+    staying(model, &going.name).all(|other| other.node == going.node)
+}
+
+/// The replicas with a disk that stay.
+fn staying<'a>(
+    model: &'a Model,
+    name: &'a ResourceName,
+) -> impl Iterator<Item = &'a Arc<Resource>> {
+    model
+        .replicas_of(name)
+        .filter(|replica| !replica.is_diskless() && !replica.phase.is_deleting())
 }
 
 fn advance_volumes(
@@ -346,39 +398,48 @@ fn advance_resize(
         .collect();
     let next = match &resize.step {
         ResizeStep::Storage => {
-            if !replicas
-                .values()
-                .all(|replica| reached(observed, replica, resize.since))
-            {
+            let grown = |replica: &Resource| {
+                reached(observed, replica, resize.since) && !holds_up_growth(replica)
+            };
+            if !replicas.values().all(grown) {
                 return false;
             }
-            grower(observed, name, &replicas).map(|on| ResizeStep::Drbd { on })
+            let replicated = |replica: &Resource| replica.drbd.is_some() && !replica.is_diskless();
+            match grower(observed, name, &replicas) {
+                Some(on) => Some(ResizeStep::Drbd { on }),
+                None if replicas.values().any(replicated) => return false,
+                None => None,
+            }
         }
         ResizeStep::Drbd { on } => match replicas.get(on) {
-            Some(replica) if reached(observed, replica, resize.since) => None,
-            // Somebody else grows it when the one that should have is away.
-            Some(_) if observed.is_online(on) => return false,
+            Some(replica) if may_grow(replica) && reached(observed, replica, resize.since) => None,
+            // Somebody else grows it when the one that should have cannot.
+            Some(replica) if may_grow(replica) && observed.is_online(on) => return false,
             _ => match grower(observed, name, &replicas) {
                 Some(other) if other != *on => Some(ResizeStep::Drbd { on: other }),
                 _ => return false,
             },
         },
     };
-    let waits_for_grower = next.is_none()
-        && resize.step == ResizeStep::Storage
-        && replicas
-            .values()
-            .any(|replica| replica.drbd.is_some() && !is_diskless(replica));
-    if waits_for_grower {
-        return false;
-    }
     let since = draft.since(now_ms);
     draft.edit_definition(name, |definition| {
         if let Some(volume) = definition.volumes.get_mut(&number) {
-            volume.resize = next.map(|step| crate::row::Resize { since, step });
+            volume.resize = next.map(|step| Resize { since, step });
         }
     });
     true
+}
+
+/// Whether a volume cannot grow because of this replica: DRBD grows nothing whose other replicas it does not see, and a
+/// deactivated one is not seen. Its own part is done once it is activated.
+pub fn holds_up_growth(replica: &Resource) -> bool {
+    let replicated = replica.drbd.is_some() && !replica.is_diskless();
+    replicated && replica.inactive && !replica.phase.is_deleting()
+}
+
+/// Whether DRBD of this replica can grow the volume for all.
+fn may_grow(replica: &Resource) -> bool {
+    replica.drbd.is_some() && !replica.is_diskless() && !replica.inactive
 }
 
 /// The replica that grows DRBD for all: diskful and up to date.
@@ -389,7 +450,7 @@ fn grower(
 ) -> Option<NodeName> {
     replicas
         .values()
-        .filter(|replica| replica.drbd.is_some() && !is_diskless(replica))
+        .filter(|replica| may_grow(replica))
         .find(|replica| observed.is_up_to_date(name, &replica.node))
         .map(|replica| replica.node.clone())
 }

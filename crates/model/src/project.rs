@@ -8,6 +8,7 @@ use linstor_wire::spec::{
 
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
+use crate::phase;
 use crate::props;
 use crate::row::{Definition, Node, Pool, ResizeStep, Resource, ResourcePhase, VolumeDefinition};
 use crate::sizing;
@@ -38,7 +39,7 @@ pub fn resource_spec(model: &Model, name: &ResourceName, node: &NodeName) -> Opt
     let replica = model.resource(name, node)?;
     let host = model.node(node)?;
     let target = match &replica.phase {
-        ResourcePhase::TakingDown { .. } => Target::Down,
+        ResourcePhase::TakingDown { .. } => Target::Leaving,
         ResourcePhase::Destroying { .. } => Target::Destroyed,
         ResourcePhase::Present
         | ResourcePhase::AddingDisk { .. }
@@ -65,10 +66,13 @@ pub fn resource_spec(model: &Model, name: &ResourceName, node: &NodeName) -> Opt
         uuid: replica.uuid,
         target,
         allow_last_copy: definition.deleting.is_some()
-            || matches!(
-                replica.phase,
-                ResourcePhase::Destroying { vouched: true, .. }
-            ),
+            || match replica.phase {
+                ResourcePhase::TakingDown { .. } => phase::goes_alone(model, replica),
+                ResourcePhase::Destroying { vouched, .. } => vouched,
+                ResourcePhase::Present
+                | ResourcePhase::AddingDisk { .. }
+                | ResourcePhase::RemovingDisk { .. } => false,
+            },
         drbd: drbd_spec(model, definition, replica, host),
         volumes: replica
             .volumes
@@ -187,7 +191,7 @@ fn drbd_spec(
     // take old data for current when it comes back.
     let peers = model
         .replicas_of(&definition.name)
-        .filter(|peer| peer.node != replica.node && !peer.phase.is_deleting())
+        .filter(|peer| peer.node != replica.node && peer.phase.is_peer())
         .filter_map(|peer| peer_spec(model, definition, replica, peer))
         .collect();
     Some(DrbdSpec {
@@ -232,7 +236,8 @@ fn peer_spec(
         address: props::address_of(model, peer)?,
         port: *drbd.ports.first()?,
         local_address: None,
-        diskless: drbd.disk.is_diskless(),
+        // While its node may still refuse to let go of the disk, it has one.
+        diskless: peer.is_diskless() && !matches!(peer.phase, ResourcePhase::RemovingDisk { .. }),
         tiebreaker: drbd.disk != crate::row::DiskKind::Client,
         net_options: options.net,
         disk_options: options.disk,

@@ -20,7 +20,7 @@ use crate::place::{
     Chosen, PlaceRequest, Sharing, Want, choose, drbd_of, keeps_rules, version_numbers,
 };
 use crate::props::{Level, Purpose, Scope, chain, effective, is_true};
-use crate::replica::{NewReplica, Seeds, is_diskful, new_resource, take_disk};
+use crate::replica::{NewReplica, Seeds, new_resource, take_disk};
 use crate::row::{Definition, DiskKind, Resource, ResourcePhase, SelectFilter};
 
 /// The oldest DRBD that breaks ties.
@@ -91,7 +91,7 @@ fn diskful_count(model: &Model, name: &ResourceName) -> usize {
                 ResourcePhase::AddingDisk { migrate_from: Some(source), .. }
                     if model.resource(name, source).is_some_and(|old| !old.phase.is_deleting())
             );
-            is_diskful(replica) && !moving
+            !replica.is_diskless() && !moving
         })
         .count()
 }
@@ -231,7 +231,7 @@ fn take_over(
         .replicas_of(name)
         .filter(|replica| matches!(replica.phase, ResourcePhase::TakingDown { .. }))
         .filter(|replica| replica.drbd.is_some())
-        .map(|replica| (is_diskful(replica), replica.node.clone()))
+        .map(|replica| (!replica.is_diskless(), replica.node.clone()))
         .collect();
     leaving.sort();
     let (diskful, node) = leaving.into_iter().find(|(_, node)| {

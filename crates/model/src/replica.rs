@@ -257,13 +257,5 @@ fn warnings(model: &Model, definition: &Definition) -> Option<Reply> {
     })
 }
 
-/// Whether a replica has a disk of its own.
-pub(crate) fn is_diskful(replica: &Resource) -> bool {
-    replica
-        .drbd
-        .as_ref()
-        .is_none_or(|drbd| !drbd.disk.is_diskless())
-}
-
 #[cfg(test)]
 mod tests;

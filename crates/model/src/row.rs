@@ -295,9 +295,13 @@ pub struct VolumeDefinition {
     /// Node that holds the first copy (spec core 5.2 step 6); none before the first diskful replica.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_copy_on: Option<NodeName>,
-    /// A replica has been up to date once; from then on new replicas never start a new history.
+    /// A replica has been up to date, and all that were online then had made their metadata; from then on new replicas
+    /// never start a new history.
     #[serde(default, skip_serializing_if = "is_default")]
     pub initialized: bool,
+    /// A replica has been up to date, perhaps while others were still being made: nobody else may become the first copy.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub has_history: bool,
     /// Backing volumes are rounded up to multiples of this many KiB; only grows (spec core, trap 30).
     #[serde(default, skip_serializing_if = "is_default")]
     pub granularity_kib: u64,
@@ -361,6 +365,15 @@ pub struct Resource {
     pub inactive: bool,
 }
 
+impl Resource {
+    /// Whether it has no disk of its own, or is to have none.
+    pub fn is_diskless(&self) -> bool {
+        self.drbd
+            .as_ref()
+            .is_some_and(|drbd| drbd.disk.is_diskless())
+    }
+}
+
 /// DRBD's part of a resource. Node id, ports and slots live as long as the resource (spec core, trap 10).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DrbdResource {
@@ -416,12 +429,13 @@ pub enum ResourcePhase {
     /// Nothing: it is there.
     #[default]
     Present,
-    /// Deleting, first step: its devices go down and peers forget it; storage stays.
+    /// Deleting, first step: its devices go down as soon as another replica has the data. It stays a peer of the others
+    /// until then; storage stays.
     TakingDown {
         /// Since when.
         since: Since,
     },
-    /// Deleting, last step: metadata and storage are removed.
+    /// Deleting, last step: metadata and storage are removed. Peers forget it once it is vouched for.
     Destroying {
         /// Since when.
         since: Since,
@@ -439,7 +453,8 @@ pub enum ResourcePhase {
         #[serde(default)]
         migrate_from: Option<NodeName>,
     },
-    /// A diskful replica gave up its disk: DRBD lets go of it first, then the storage is removed.
+    /// A diskful replica gave up its disk: DRBD lets go of it once another replica has the data, then the storage is
+    /// removed. For its peers it has a disk until all of that is done.
     RemovingDisk {
         /// Since when.
         since: Since,
@@ -455,6 +470,14 @@ impl ResourcePhase {
             self,
             ResourcePhase::TakingDown { .. } | ResourcePhase::Destroying { .. }
         )
+    }
+
+    /// Whether the replica holds, or may still hold, something of use to its peers.
+    ///
+    /// One that goes is a peer until its node has let go of the device and the data is known to be elsewhere: peers
+    /// that forgot it earlier would leave what was written meanwhile on it alone.
+    pub const fn is_peer(&self) -> bool {
+        !matches!(self, ResourcePhase::Destroying { vouched: true, .. })
     }
 
     /// Whether nothing is being done.

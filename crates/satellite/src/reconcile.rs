@@ -14,6 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::check;
+use crate::drbd::picture::Seen;
 use crate::failure::{Failure, Result};
 use crate::layers::last_copy::{self, Verdict};
 use crate::layers::{Attempt, drbd, storage};
@@ -181,12 +182,18 @@ async fn bring_to_spec(attempt: &Attempt<'_>) -> Result<()> {
             drbd::down(attempt).await?;
             look_at_volumes(attempt).await
         }
+        Target::Leaving => {
+            guard_last_copy(attempt).await?;
+            drbd::down(attempt).await?;
+            look_at_volumes(attempt).await
+        }
         Target::Destroyed => destroyed(attempt).await,
     }
 }
 
 async fn up(attempt: &Attempt<'_>) -> Result<()> {
     drbd::check(attempt)?;
+    guard_disks(attempt).await?;
     let devices = storage::ensure(attempt).await?;
     drbd::up(attempt, &devices).await?;
     if attempt.spec.drbd.is_none() {
@@ -202,9 +209,7 @@ async fn up(attempt: &Attempt<'_>) -> Result<()> {
     {
         going.push((volume.number, &volume.pool));
     }
-    for gone in &attempt.spec.destroy_storage {
-        going.push((gone.number, &gone.pool));
-    }
+    going.extend(going_disks(attempt.spec));
     for (number, pool) in going {
         guard_leftover(attempt, number, pool).await?;
         storage::destroy(attempt, pool, number).await?;
@@ -274,33 +279,50 @@ async fn look_at_volumes(attempt: &Attempt<'_>) -> Result<()> {
 }
 
 async fn destroyed(attempt: &Attempt<'_>) -> Result<()> {
-    let diskless = attempt.spec.drbd.as_ref().is_some_and(|d| d.diskless);
-    let mut volumes: Vec<(u32, &str)> = Vec::new();
-    if !diskless {
-        volumes.extend(
-            attempt
-                .spec
-                .volumes
-                .iter()
-                .map(|v| (v.number, v.pool.as_str())),
-        );
-    }
-    volumes.extend(
-        attempt
-            .spec
-            .destroy_storage
-            .iter()
-            .map(|s| (s.number, s.pool.as_str())),
-    );
-    let left = left(attempt, &volumes).await?;
-    if !left.is_empty() {
-        guard(attempt, &left).await?;
-    }
+    guard_last_copy(attempt).await?;
     drbd::down(attempt).await?;
-    for (number, pool) in volumes {
+    for (number, pool) in storage_of(attempt.spec) {
         storage::destroy(attempt, pool, number).await?;
     }
     Ok(())
+}
+
+/// Before a replica goes: another node must have its data.
+async fn guard_last_copy(attempt: &Attempt<'_>) -> Result<()> {
+    let left = left(attempt, &storage_of(attempt.spec)).await?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    guard(attempt, &left).await
+}
+
+/// Before DRBD comes up without the disks that it is to let go of: another node must have their data. Once DRBD is up it
+/// is asked about each disk anyway.
+async fn guard_disks(attempt: &Attempt<'_>) -> Result<()> {
+    let going = going_disks(attempt.spec);
+    if going.is_empty() || drbd::known(attempt).await? != Seen::Absent {
+        return Ok(());
+    }
+    let left = left(attempt, &going).await?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    guard(attempt, &left).await
+}
+
+/// Where a replica that became diskless had its volumes.
+fn going_disks(spec: &ResourceSpec) -> Vec<(u32, &str)> {
+    let going = spec.destroy_storage.iter();
+    going.map(|s| (s.number, s.pool.as_str())).collect()
+}
+
+/// Everything that a replica has in storage pools.
+fn storage_of(spec: &ResourceSpec) -> Vec<(u32, &str)> {
+    let diskless = spec.drbd.as_ref().is_some_and(|d| d.diskless);
+    let own = spec.volumes.iter().filter(|_| !diskless);
+    own.map(|v| (v.number, v.pool.as_str()))
+        .chain(going_disks(spec))
+        .collect()
 }
 
 /// The volumes that are still there.
@@ -323,16 +345,7 @@ async fn guard(attempt: &Attempt<'_>, left: &[(u32, &str)]) -> Result<()> {
         Verdict::MayGo => Ok(()),
         Verdict::Ask => {
             // DRBD is down, after a reboot in the middle of a deletion for example. The peers can be asked.
-            let mut spec = attempt.spec.clone();
-            spec.target = Target::Up;
-            spec.volumes
-                .retain(|v| left.iter().any(|(number, _)| *number == v.number));
-            for volume in &mut spec.volumes {
-                volume.target = Target::Up;
-                volume
-                    .props
-                    .retain(|key, _| !key.starts_with("FileSystem/"));
-            }
+            let spec = with_disks(attempt.spec, left);
             let up = Attempt {
                 shared: attempt.shared,
                 key: attempt.key,
@@ -345,6 +358,31 @@ async fn guard(attempt: &Attempt<'_>, left: &[(u32, &str)]) -> Result<()> {
             last_copy::guard_after_asking(attempt).await
         }
     }
+}
+
+/// The replica as it was with these disks, which need nothing but to be there.
+fn with_disks(spec: &ResourceSpec, left: &[(u32, &str)]) -> ResourceSpec {
+    let mut spec = spec.clone();
+    spec.target = Target::Up;
+    spec.destroy_storage.clear();
+    if let Some(drbd) = &mut spec.drbd {
+        drbd.diskless = false;
+    }
+    spec.volumes.retain_mut(|volume| {
+        let Some((_, pool)) = left.iter().find(|(number, _)| *number == volume.number) else {
+            return false;
+        };
+        volume.target = Target::Up;
+        volume.pool = (*pool).to_owned();
+        volume
+            .props
+            .retain(|key, _| !key.starts_with("FileSystem/"));
+        if let Some(layer) = &mut volume.drbd {
+            layer.grow = false;
+        }
+        true
+    });
+    spec
 }
 
 /// What is told of a resource whose name cannot even be written down.

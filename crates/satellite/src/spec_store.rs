@@ -78,6 +78,8 @@ pub enum Stage {
     /// In use: nothing on it may be initialised again.
     #[default]
     Ready,
+    /// Let go of, as another node has the data: what is on it gets older and need not be asked for.
+    LetGo,
 }
 
 /// Whether another node has the data.

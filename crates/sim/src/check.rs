@@ -195,13 +195,6 @@ fn numbers(model: &Model) -> Vec<String> {
     wrong
 }
 
-fn is_diskless(replica: &Resource) -> bool {
-    replica
-        .drbd
-        .as_ref()
-        .is_some_and(|drbd| drbd.disk.is_diskless())
-}
-
 /// A replica that is there is what its node has.
 fn replica_at_rest(sim: &Sim, cluster: &Cluster, model: &Model, replica: &Resource) -> Vec<String> {
     let (name, node) = (replica.name.as_str(), replica.node.as_str());
@@ -227,7 +220,7 @@ fn replica_at_rest(sim: &Sim, cluster: &Cluster, model: &Model, replica: &Resour
         let backing = seen.and_then(|seen| seen.backing_kib);
         // What is deactivated keeps its size until it is activated again.
         let small = |kib: u64| kib < volume.backing_kib && !replica.inactive;
-        if !is_diskless(replica) && backing.is_none_or(small) {
+        if !replica.is_diskless() && backing.is_none_or(small) {
             let wanted = volume.backing_kib;
             wrong.push(format!(
                 "{about} should have {wanted} KiB of storage, is told {backing:?}"
@@ -261,7 +254,7 @@ fn drbd_at_rest(
         return vec![format!("{about} is not up in DRBD")];
     };
     let mut wrong = Vec::new();
-    let disk = if is_diskless(replica) {
+    let disk = if replica.is_diskless() {
         "Diskless"
     } else {
         "UpToDate"
@@ -276,7 +269,9 @@ fn drbd_at_rest(
         ));
     }
     let peers = model.replicas_of(&replica.name).filter(|peer| {
-        peer.node != replica.node && !peer.inactive && !(is_diskless(peer) && is_diskless(replica))
+        peer.node != replica.node
+            && !peer.inactive
+            && !(peer.is_diskless() && replica.is_diskless())
     });
     for peer in peers {
         let seen = match sim.shape.drbd {
@@ -284,7 +279,7 @@ fn drbd_at_rest(
             Some(DrbdKind::V84) => state.peers.values().next(),
             _ => state.peers.get(peer.node.as_str()),
         };
-        let disk = if is_diskless(peer) {
+        let disk = if peer.is_diskless() {
             "Diskless"
         } else {
             "UpToDate"
@@ -317,7 +312,7 @@ fn leftovers(sim: &Sim, model: &Model, node: &str) -> Vec<String> {
         }
     };
     let volumes = here()
-        .filter(|replica| !is_diskless(replica))
+        .filter(|replica| !replica.is_diskless())
         .flat_map(|replica| {
             let numbers = replica.volumes.keys();
             numbers

@@ -13,6 +13,8 @@ use rand::seq::IndexedRandom;
 use crate::cluster::{Sim, VOLUME_GROUP};
 use crate::net::Reach;
 
+/// Longer than a command takes that a fault has struck already.
+const STRUCK: Duration = Duration::from_secs(1);
 /// Name of the volume that fills a pool.
 const BALLAST: &str = "ballast";
 
@@ -244,6 +246,8 @@ pub async fn cure(sim: &mut Sim, cure: &Cure) {
 pub async fn cure_all(sim: &mut Sim) {
     sim.fake.disarm();
     sim.store.revive();
+    // What was armed may have struck a command that is still under way: it is over when that is.
+    tokio::time::sleep(STRUCK).await;
     let nodes = sim.nodes();
     for node in &nodes {
         sim.net.set_reach(node, Reach::Open);

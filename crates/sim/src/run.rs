@@ -12,7 +12,7 @@ use crate::check;
 use crate::cluster::{Shape, Sim};
 use crate::fault::{self, Cure, Kind};
 use crate::trace::Trace;
-use crate::workload::{GOES_IN_TROUBLE, GROWS_INACTIVE, OPENED_WHILE_DELETED, Op, Workload};
+use crate::workload::{Op, Workload};
 
 /// How long a mended cluster may take to come to rest.
 const REST_LIMIT: Duration = Duration::from_secs(900);
@@ -22,10 +22,6 @@ const REST_LOOK: Duration = Duration::from_secs(2);
 const AFTERWARDS: Duration = Duration::from_secs(10);
 /// Longer than the time between two passes of a satellite over the same resource.
 const PASS: Duration = Duration::from_secs(40);
-/// How long nothing is broken after a replica was given up.
-const CALM: Duration = Duration::from_secs(15);
-/// How long a call may take before its change shows in the model.
-const ASKED: Duration = Duration::from_millis(200);
 /// How long a call may take: its own deadlines must end it before.
 const CALL_LIMIT: Duration = Duration::from_secs(400);
 
@@ -90,10 +86,6 @@ pub(crate) struct Run {
     workload: Workload,
     cures: Vec<(Instant, Cure)>,
     commands: Vec<String>,
-    /// Until then nothing is broken.
-    calm_until: Instant,
-    /// Until then it is not known yet what was asked for last.
-    asked_until: Instant,
 }
 
 /// Runs a seed.
@@ -127,8 +119,6 @@ impl Run {
             workload: Workload::default(),
             cures: Vec::new(),
             commands: Vec::new(),
-            calm_until: Instant::now(),
-            asked_until: Instant::now(),
         }
     }
 
@@ -196,13 +186,6 @@ impl Run {
         let Some(kind) = self.plan.faults.get(index).copied() else {
             return;
         };
-        // Part of the exclusions of operations that need calm.
-        if Instant::now() < self.calm_until {
-            return self
-                .workload
-                .exclude::<()>(GOES_IN_TROUBLE)
-                .unwrap_or_default();
-        }
         let (what, cure) = fault::strike(&mut self.sim, kind, &mut self.dice).await;
         self.sim.trace.add(format_args!("fault: {what}"));
         self.cure_later(cure);
@@ -220,12 +203,6 @@ impl Run {
         let Some(cluster) = self.sim.cluster() else {
             return;
         };
-        if Instant::now() < self.asked_until {
-            return self
-                .workload
-                .exclude::<()>(OPENED_WHILE_DELETED)
-                .unwrap_or_default();
-        }
         let done = self
             .workload
             .application(&self.sim, &cluster.model(), &mut self.dice)
@@ -243,36 +220,7 @@ impl Run {
             .workload
             .next(&self.sim, &cluster.model(), &mut self.dice);
         let Some(op) = op else { return };
-        let deactivates = matches!(op, Op::SetActive { active: false, .. });
-        if deactivates && Instant::now() < self.asked_until {
-            return self
-                .workload
-                .exclude::<()>(GROWS_INACTIVE)
-                .unwrap_or_default();
-        }
-        if let Some(why) = op.needs_calm() {
-            if !self.is_calm() {
-                return self.workload.exclude::<()>(why).unwrap_or_default();
-            }
-            self.calm_until = Instant::now() + CALM;
-        }
         self.ask(op);
-    }
-
-    /// Whether nothing is broken. What was armed and has not struck yet is taken back.
-    fn is_calm(&mut self) -> bool {
-        self.sim.fake.disarm();
-        self.sim.store.revive();
-        let whole = |node: &String| {
-            self.sim.has_satellite(node)
-                && self.sim.fake.is_up(node)
-                && self.sim.cluster().is_some_and(|cluster| {
-                    let observed = cluster.observed();
-                    let mut online = observed.nodes.keys().filter(|name| name.as_str() == node);
-                    online.any(|name| observed.is_online(name))
-                })
-        };
-        self.cures.is_empty() && self.sim.nodes().iter().all(whole)
     }
 
     pub(crate) fn ask(&mut self, op: Op) {
@@ -280,7 +228,6 @@ impl Run {
             return;
         };
         let what = op.to_string();
-        self.asked_until = Instant::now() + ASKED;
         self.sim.trace.add(&what);
         self.sim.call(what, op.run(cluster));
     }

@@ -138,15 +138,6 @@ impl fmt::Display for Op {
 }
 
 impl Op {
-    /// Why it is not asked for while something is broken; none if it is.
-    pub fn needs_calm(&self) -> Option<&'static str> {
-        match self {
-            Op::Delete { .. } | Op::Toggle { disk: false, .. } => Some(GOES_IN_TROUBLE),
-            Op::Grow { .. } => Some(GROWS_IN_TROUBLE),
-            _ => None,
-        }
-    }
-
     /// Asks the controller for it.
     pub async fn run(self, cluster: Cluster) -> Vec<Reply> {
         match self {
@@ -246,6 +237,13 @@ fn spawn_op(sim: &Sim, name: String, dice: &mut SmallRng) -> Op {
     }
 }
 
+fn grow(definition: &Definition, dice: &mut SmallRng) -> Option<Op> {
+    let size = definition.volumes.get(&0)?.size_kib;
+    let kib = size + SIZE_KIB * dice.random_range(1..=2);
+    let name = definition.name.to_string();
+    (kib <= SIZE_KIB_MAX).then_some(Op::Grow { name, kib })
+}
+
 /// The users and applications of a cluster.
 #[derive(Debug, Default)]
 pub struct Workload {
@@ -258,54 +256,14 @@ pub struct Workload {
     pub excluded: BTreeMap<&'static str, u32>,
 }
 
-/// An application opens a device at the moment at which its replica is deleted: peers forget a replica before its own
-/// node has let go of it, and lose their standing when it turns out to be in use.
-pub const OPENED_WHILE_DELETED: &str = "a replica is deleted at the moment at which it is opened";
-/// A replica is given up while something is broken: peers forget it at once, and if its own node then fails to take it
-/// down in the first attempt, the guard of the last copy finds it without peers and keeps it for ever.
-pub const GOES_IN_TROUBLE: &str = "a replica is given up while something is broken";
-/// A replica is given up before the controller knows that the volume has a history: the next one may begin a new history.
-pub const GOES_TOO_EARLY: &str =
-    "a replica is given up before the volume is known to have a history";
-/// A volume is grown while something is broken: it may be taken for done without DRBD having grown.
-pub const GROWS_IN_TROUBLE: &str = "a volume is grown while something is broken";
-/// A volume is grown while a replica is deactivated: when that is activated again, nobody grows DRBD any more.
-pub const GROWS_INACTIVE: &str = "a volume is grown while a replica is deactivated";
-/// An application uses a volume of which a replica is deactivated: peers forget the replica, and when it is activated
-/// again nobody knows what it has missed.
-pub const WRITES_WHILE_INACTIVE: &str = "an application writes while a replica is deactivated";
 /// A user gives up the only good copy.
 pub const LAST_COPY: &str = "the last good copy is given up";
-
-fn is_diskless(replica: &Replica) -> bool {
-    replica
-        .drbd
-        .as_ref()
-        .is_some_and(|drbd| drbd.disk.is_diskless())
-}
 
 impl Workload {
     /// Notes that something was left out.
     pub fn exclude<T>(&mut self, why: &'static str) -> Option<T> {
         *self.excluded.entry(why).or_default() += 1;
         None
-    }
-
-    /// Whether an application has the resource open, and the controller does not know it yet.
-    fn is_just_opened(&self, sim: &Sim, name: &str) -> bool {
-        let Some(node) = self.open.get(name) else {
-            return false;
-        };
-        let Some(cluster) = sim.cluster() else {
-            return true;
-        };
-        let observed = cluster.observed();
-        let known = observed.resources.iter().any(|((resource, on), status)| {
-            resource.as_str() == name
-                && on.as_str() == node
-                && status.drbd.as_ref().is_some_and(|drbd| drbd.in_use)
-        });
-        !known
     }
 
     /// What a user asks for next; none if nothing comes to mind.
@@ -327,22 +285,12 @@ impl Workload {
             .replicas_of(&definition.name)
             .find(|replica| replica.node.as_str() == node)
             .cloned();
-        let early = definition
-            .volumes
-            .values()
-            .any(|volume| !volume.initialized);
-        if early && definition.drbd.is_some() && matches!(pick, 35..90) && replica.is_some() {
-            return self.exclude(GOES_TOO_EARLY);
-        }
-        if !matches!(pick, 15..35) && self.is_just_opened(sim, &name) {
-            return self.exclude(OPENED_WHILE_DELETED);
-        }
         match (pick, replica) {
             (0..15, _) => {
                 self.release(sim, &name);
                 Some(Op::DeleteDefinition { name })
             }
-            (15..35, _) => self.grow(model, definition, dice),
+            (15..35, _) => grow(definition, dice),
             (35..70, None) => {
                 let diskless = sim.shape.drbd == Some(DrbdKind::V9) && dice.random_bool(0.3);
                 Some(Op::Create {
@@ -356,20 +304,6 @@ impl Workload {
         }
     }
 
-    fn grow(&mut self, model: &Model, definition: &Definition, dice: &mut SmallRng) -> Option<Op> {
-        let size = definition.volumes.get(&0)?.size_kib;
-        let kib = size + SIZE_KIB * dice.random_range(1..=2);
-        if kib > SIZE_KIB_MAX {
-            return None;
-        }
-        let mut replicas = model.replicas_of(&definition.name);
-        if replicas.any(|replica| replica.inactive) {
-            return self.exclude(GROWS_INACTIVE);
-        }
-        let name = definition.name.to_string();
-        Some(Op::Grow { name, kib })
-    }
-
     /// What is done with a replica that there is.
     fn with_replica(
         &mut self,
@@ -379,12 +313,12 @@ impl Workload {
         pick: u32,
     ) -> Option<Op> {
         let (name, node) = (replica.name.to_string(), replica.node.to_string());
-        let last = !is_diskless(replica) && !self.may_drop(sim, model, replica);
+        let last = !replica.is_diskless() && !self.may_drop(sim, model, replica);
         match pick {
             35..55 if last => self.exclude(LAST_COPY),
             35..55 => Some(Op::Delete { name, node }),
             55..75 if sim.shape.drbd == Some(DrbdKind::V9) => {
-                let disk = is_diskless(replica);
+                let disk = replica.is_diskless();
                 if last {
                     return self.exclude(LAST_COPY);
                 }
@@ -392,11 +326,6 @@ impl Workload {
             }
             75..90 => {
                 let active = replica.inactive;
-                let definition = model.definitions.get(&replica.name)?;
-                let mut volumes = definition.volumes.values();
-                if !active && volumes.any(|volume| volume.resize.is_some()) {
-                    return self.exclude(GROWS_INACTIVE);
-                }
                 if !active && last {
                     return self.exclude(LAST_COPY);
                 }
@@ -416,7 +345,7 @@ impl Workload {
         let state = sim.fake.drbd(replica.node.as_str(), name.as_str(), 0);
         let mut others = model.replicas_of(name).filter(|other| {
             other.node != replica.node
-                && !is_diskless(other)
+                && !other.is_diskless()
                 && other.phase.is_present()
                 && !other.inactive
         });
@@ -448,15 +377,6 @@ impl Workload {
         if self.released.contains(&name) || sim.shape.drbd.is_none() {
             return None;
         }
-        let of_it = || {
-            model
-                .resources
-                .values()
-                .filter(|row| row.name.as_str() == name)
-        };
-        if of_it().any(|row| row.inactive) {
-            return self.exclude(WRITES_WHILE_INACTIVE);
-        }
         if let Some(node) = self.open.get(&name).cloned() {
             if dice.random_bool(0.2) {
                 self.close(sim, &name).await;
@@ -475,13 +395,6 @@ impl Workload {
         let node = sim.nodes().choose(dice)?.clone();
         if !sim.fake.is_up(&node) || !Self::is_whole(sim, &name, &node) {
             return None;
-        }
-        let row = model
-            .resources
-            .values()
-            .find(|row| row.name.as_str() == name && row.node.as_str() == node);
-        if row.is_none_or(|row| row.phase.is_deleting() || row.inactive) {
-            return self.exclude(OPENED_WHILE_DELETED);
         }
         let opened = open(sim, &name, &node).await;
         if opened.is_ok() {

@@ -51,8 +51,11 @@ pub struct PoolSpec {
 pub enum Target {
     /// Up and usable.
     Up,
-    /// Storage kept, devices taken down (deactivated resources, and the first step of a delete).
+    /// Storage kept, devices taken down (deactivated resources).
     Down,
+    /// The same as the first step of a delete: only once another node has the data, so that nothing is written to this
+    /// replica alone.
+    Leaving,
     /// Gone: devices down, metadata and storage removed.
     Destroyed,
 }

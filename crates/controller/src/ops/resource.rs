@@ -29,14 +29,6 @@ pub(super) fn context(mask: i64, name: &str, node: &str) -> Context {
         .about("RscDfn", name)
 }
 
-/// Whether a replica has no disk of its own.
-pub(super) fn is_diskless(replica: &Resource) -> bool {
-    replica
-        .drbd
-        .as_ref()
-        .is_some_and(|drbd| drbd.disk.is_diskless())
-}
-
 fn in_use(name: &ResourceName, node: &NodeName) -> Refusal {
     Reply::new(
         code::FAIL_IN_USE,
@@ -81,7 +73,7 @@ pub(super) fn check_deletable(
         let all = model.replicas_of(name);
         all.filter(|other| other.node != *node && !other.phase.is_deleting())
     };
-    let last = !is_diskless(replica) && others().all(|other| is_diskless(other));
+    let last = !replica.is_diskless() && others().all(|other| other.is_diskless());
     let needed_by: Vec<String> = others()
         .filter(|other| {
             other
@@ -146,6 +138,9 @@ pub(super) fn stuck(model: &Model, observed: &Observed, name: &ResourceName) -> 
             Some(Attempt::Failed { replies: said }) => {
                 replies.append(&mut crate::wait::said_by(node, said));
             }
+            Some(Attempt::Done) if grows(model, name) && phase::holds_up_growth(replica) => {
+                replies.push(holds_up_growth(name, node));
+            }
             // It has done its part and waits for others.
             Some(Attempt::Done) => {}
             None if observed.is_online(node) => done = false,
@@ -153,6 +148,26 @@ pub(super) fn stuck(model: &Model, observed: &Observed, name: &ResourceName) -> 
         }
     }
     (done && !replies.is_empty()).then_some(replies)
+}
+
+fn grows(model: &Model, name: &ResourceName) -> bool {
+    let definition = model.definitions.get(name);
+    definition.is_some_and(|row| row.volumes.values().any(|volume| volume.resize.is_some()))
+}
+
+fn holds_up_growth(name: &ResourceName, node: &NodeName) -> Reply {
+    Reply::new(
+        code::WARN_RSC_DEACTIVATED,
+        format!(
+            "The larger size shows once {} is activated.",
+            words(name, node)
+        ),
+    )
+    .cause("DRBD grows a volume only while it sees all replicas, and this one is deactivated.")
+    .correction(format!(
+        "Activate it with 'linstor resource activate {node} {name}', or delete it."
+    ))
+    .about("Node", node.as_str())
 }
 
 /// Waits until replicas are gone, or why they are not.
@@ -364,7 +379,7 @@ pub async fn set_active(cluster: &Cluster, name: String, node: String, active: b
             if !active && facts.observed.in_use(&name, &node) == Some(true) {
                 return Err(in_use(&name, &node).into());
             }
-            draft.edit_resource(&name, &node, |row| row.inactive = !active);
+            phase::set_active(draft, &name, &node, active, facts.now_ms);
             let message = format!("Resource '{}' on node '{}' {verb}.", row.name, row.node);
             let mut replies = vec![Reply::new(code::MODIFIED, message)];
             replies.append(&mut super::helpers_after_change(draft, &facts, &name));

@@ -242,6 +242,7 @@ pub(super) fn add(
             minor,
             first_copy_on: None,
             initialized: false,
+            has_history: false,
             granularity_kib: 0,
             resize: None,
             deleting: None,

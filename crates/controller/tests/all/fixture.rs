@@ -150,6 +150,7 @@ pub fn put_definition(draft: &mut Draft, env: &dyn Env, name: &str) {
         minor: None,
         first_copy_on: None,
         initialized: true,
+        has_history: true,
         granularity_kib: 0,
         resize: None,
         deleting: None,

@@ -338,7 +338,7 @@ async fn a_deletion_moves_on_by_itself() {
             });
         })
         .await;
-    for target in [Target::Down, Target::Destroyed] {
+    for target in [Target::Leaving, Target::Destroyed] {
         let (generation, specs, _) = satellite.apply().await;
         assert_eq!(specs[0].target, target);
         assert_eq!(fixture.cluster.jobs().len(), 2);

@@ -120,6 +120,7 @@ fn definition(name: &str, minor: Option<u32>) -> Definition {
         minor,
         first_copy_on: None,
         initialized: true,
+        has_history: true,
         granularity_kib: 0,
         resize: None,
         deleting: None,

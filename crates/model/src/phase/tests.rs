@@ -91,6 +91,7 @@ fn cluster() -> Draft {
         minor: Some(1000),
         first_copy_on: Some(node(0)),
         initialized: false,
+        has_history: false,
         granularity_kib: 64,
         resize: None,
         deleting: None,
@@ -209,15 +210,7 @@ fn a_delete_takes_one_step_per_report() {
     (0..2).for_each(|index| online(&mut observed, index));
     applied(&mut observed, 1, since.generation - 1, Outcome::Done);
     assert!(!advance(&mut draft, &observed, &r1(), 6));
-    assert_eq!(target(&draft, 1), Target::Down);
-    assert!(
-        resource_spec(&draft, &r1(), &node(0))
-            .unwrap()
-            .drbd
-            .unwrap()
-            .peers
-            .is_empty()
-    );
+    assert_eq!(target(&draft, 1), Target::Leaving);
 
     let failed = Outcome::Failed {
         replies: vec![Reply::new(1, "no")],
@@ -287,8 +280,10 @@ fn one_first_copy_until_there_is_a_history() {
     let mut observed = Observed::default();
     (0..2).for_each(|index| online(&mut observed, index));
     disk(&mut observed, 0, "UpToDate", false);
-    assert!(
-        !advance(&mut draft, &observed, &r1(), 1),
+    advance(&mut draft, &observed, &r1(), 1);
+    assert_eq!(
+        initial(&draft, 0),
+        InitialState::First,
         "beta has no metadata yet"
     );
     disk(&mut observed, 1, "Outdated", false);
@@ -296,10 +291,97 @@ fn one_first_copy_until_there_is_a_history() {
     assert_eq!(initial(&draft, 0), InitialState::SameAsDay0);
 }
 
-/// Growing: storage everywhere, then DRBD on an up-to-date replica, then done.
+/// When the node of the first copy goes, another one becomes it only if nothing was ever written: a replica that is still
+/// being made must not begin a second history.
 #[test]
-fn growing_goes_below_first() {
+fn the_first_copy_is_passed_on_only_without_a_history() {
+    let initial = |draft: &Draft, index| {
+        let spec = resource_spec(draft, &r1(), &node(index)).unwrap();
+        spec.volumes[0].drbd.as_ref().unwrap().initial
+    };
+    for (seen, then) in [
+        (None, InitialState::First),
+        (Some("Inconsistent"), InitialState::First),
+        (Some("UpToDate"), InitialState::SameAsDay0),
+    ] {
+        let mut draft = cluster();
+        let mut observed = Observed::default();
+        (0..2).for_each(|index| online(&mut observed, index));
+        if let Some(state) = seen {
+            disk(&mut observed, 0, state, false);
+        }
+        advance(&mut draft, &observed, &r1(), 1);
+        assert_eq!(initial(&draft, 1), InitialState::SameAsDay0);
+        remove_replica(&mut draft, &r1(), &node(0));
+        assert_eq!(initial(&draft, 1), then, "alpha was {seen:?}");
+    }
+}
+
+/// A replica that goes stays a peer until another one is known to have the data, so that nothing is written to it alone.
+#[test]
+fn a_replica_that_goes_is_a_peer_until_its_data_is_elsewhere() {
     let mut draft = cluster();
+    let since = draft.since(1);
+    draft.edit_resource(&r1(), &node(1), |row| take_down(row, since));
+    let peers = |draft: &Draft| {
+        let spec = resource_spec(draft, &r1(), &node(0)).unwrap();
+        spec.drbd.unwrap().peers.len()
+    };
+    assert_eq!(peers(&draft), 1);
+    let mut observed = Observed::default();
+    (0..2).for_each(|index| online(&mut observed, index));
+    applied(&mut observed, 1, since.generation, Outcome::Done);
+    advance(&mut draft, &observed, &r1(), 2);
+    assert_eq!(target(&draft, 1), Target::Destroyed);
+    assert_eq!(peers(&draft), 1, "alpha may still need it");
+    disk(&mut observed, 0, "UpToDate", false);
+    advance(&mut draft, &observed, &r1(), 3);
+    assert_eq!(peers(&draft), 0);
+}
+
+/// The last copy may go when nobody is to have the data afterwards.
+#[test]
+fn the_last_replica_of_all_asks_nobody() {
+    let mut draft = cluster();
+    let since = draft.since(1);
+    let allowed = |draft: &Draft, index| {
+        let spec = resource_spec(draft, &r1(), &node(index)).unwrap();
+        spec.allow_last_copy
+    };
+    draft.edit_resource(&r1(), &node(1), |row| take_down(row, since));
+    assert!(!allowed(&draft, 1));
+    draft.edit_resource(&r1(), &node(0), |row| take_down(row, since));
+    assert!(allowed(&draft, 0) && allowed(&draft, 1));
+}
+
+/// For its peers a replica has its disk until its node has let go of it.
+#[test]
+fn peers_learn_of_a_removed_disk_last() {
+    let mut draft = cluster();
+    let since = draft.since(1);
+    let pool = PoolName::parse("thin").unwrap();
+    draft.edit_resource(&r1(), &node(1), |row| {
+        row.drbd.as_mut().unwrap().disk = DiskKind::Diskless;
+        row.phase = ResourcePhase::RemovingDisk {
+            since,
+            storage: [(0, pool)].into(),
+        };
+    });
+    let diskless = |draft: &Draft, index: usize| {
+        let spec = resource_spec(draft, &r1(), &node(index)).unwrap();
+        let drbd = spec.drbd.unwrap();
+        (drbd.diskless, drbd.peers[0].diskless)
+    };
+    assert_eq!(diskless(&draft, 0), (false, false));
+    assert_eq!(diskless(&draft, 1), (true, false));
+    let mut observed = Observed::default();
+    (0..2).for_each(|index| online(&mut observed, index));
+    applied(&mut observed, 1, since.generation, Outcome::Done);
+    assert!(advance(&mut draft, &observed, &r1(), 2));
+    assert_eq!(diskless(&draft, 0), (false, true));
+}
+
+fn begin_growth(draft: &mut Draft) -> Since {
     let since = draft.since(1);
     draft.edit_definition(&r1(), |row| {
         let volume = row.volumes.get_mut(&0).unwrap();
@@ -310,6 +392,48 @@ fn growing_goes_below_first() {
             step: ResizeStep::Storage,
         });
     });
+    since
+}
+
+/// DRBD grows nothing whose other replicas it does not see: a deactivated one is waited for, and does its part first.
+#[test]
+fn growing_waits_for_a_deactivated_replica() {
+    let mut draft = cluster();
+    draft.edit_resource(&r1(), &node(1), |row| row.inactive = true);
+    let since = begin_growth(&mut draft);
+    let mut observed = Observed::default();
+    (0..2).for_each(|index| online(&mut observed, index));
+    (0..2).for_each(|index| disk(&mut observed, index, "UpToDate", false));
+    (0..2).for_each(|index| applied(&mut observed, index, since.generation, Outcome::Done));
+    assert!(!advance(&mut draft, &observed, &r1(), 2));
+
+    draft.set_generation(since.generation);
+    set_active(&mut draft, &r1(), &node(1), true, 3);
+    assert!(
+        !advance(&mut draft, &observed, &r1(), 4),
+        "beta has not grown since it was activated"
+    );
+    let both = since.generation + 1;
+    (0..2).for_each(|index| applied(&mut observed, index, both, Outcome::Done));
+    assert!(advance(&mut draft, &observed, &r1(), 5));
+    let step = |draft: &Draft| {
+        let resize = draft.definitions[&r1()].volumes[&0].resize.clone();
+        resize.unwrap().step
+    };
+    assert_eq!(step(&draft), ResizeStep::Drbd { on: node(0) });
+
+    // Whoever is to grow DRBD is taken down: another one does, once it can.
+    draft.edit_resource(&r1(), &node(0), |row| row.inactive = true);
+    applied(&mut observed, 0, both + 1, Outcome::Done);
+    assert!(advance(&mut draft, &observed, &r1(), 6));
+    assert_eq!(step(&draft), ResizeStep::Drbd { on: node(1) });
+}
+
+/// Growing: storage everywhere, then DRBD on an up-to-date replica, then done.
+#[test]
+fn growing_goes_below_first() {
+    let mut draft = cluster();
+    let since = begin_growth(&mut draft);
     let mut observed = Observed::default();
     (0..2).for_each(|index| online(&mut observed, index));
     disk(&mut observed, 1, "UpToDate", false);

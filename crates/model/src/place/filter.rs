@@ -178,6 +178,11 @@ impl<'a> Rules<'a> {
         wanted: usize,
     ) -> Result<Self, Vec<Reply>> {
         let target = model.controller.props.get(prop::AUTOPLACE_TARGET);
+        // One that goes is a peer until its data is known to be elsewhere.
+        let leaving = match request.revive {
+            true => 0,
+            false => deployed.leaving_nodes.len(),
+        };
         Ok(Rules {
             model,
             observed,
@@ -189,7 +194,7 @@ impl<'a> Rules<'a> {
             mixing_allowed: mixing_allowed(model, request),
             not_with: not_with(model, request)?,
             layers: needed_layers(request),
-            replicas_then: deployed.diskful_nodes.len() + wanted,
+            replicas_then: deployed.diskful_nodes.len() + leaving + wanted,
             controller_target: target.is_none_or(|value| !is_false(value)),
             min_thin_free: min_thin_free(model, request),
         })

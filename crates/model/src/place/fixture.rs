@@ -224,6 +224,7 @@ impl Cluster {
                 minor: Some(1000 + self.draft.definitions.len() as u32 * 10 + number as u32),
                 first_copy_on: None,
                 initialized: false,
+                has_history: false,
                 granularity_kib: 0,
                 resize: None,
                 deleting: None,

@@ -19,8 +19,6 @@ use crate::props::{Purpose, Scope, effective, is_true};
 use crate::row::{Definition, DiskKind, Node, Pool, Resource};
 use crate::{sizing, space};
 
-use super::is_diskful;
-
 fn refuse<T>(reply: Reply) -> Result<T, Vec<Reply>> {
     Err(vec![reply])
 }
@@ -184,11 +182,21 @@ pub(super) fn drbd(
             "DRBD 8.4 knows no diskless resources; it takes DRBD 9 on all nodes of a resource.",
         );
     }
-    let diskful = others.iter().filter(|other| is_diskful(other)).count();
+    let diskful = others.iter().filter(|other| !other.is_diskless()).count();
     if diskful + 1 > DRBD84_REPLICAS_MAX {
         return no("DRBD 8.4 connects at most two replicas; it takes DRBD 9 to have more.");
     }
-    Ok(())
+    // One that goes is a peer until its data is known to be elsewhere.
+    let going = model
+        .replicas_of(name)
+        .find(|other| other.node != node.name && other.phase.is_deleting());
+    match going {
+        Some(going) if diskful + 2 > DRBD84_REPLICAS_MAX => no(&format!(
+            "DRBD 8.4 connects at most two replicas, and the one on node '{}' is still being deleted.",
+            going.node
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// The pools go with each other and with those of other replicas, and have the space.
@@ -293,9 +301,9 @@ fn mixing(
     let copes = drbd_of(model, observed, &node.name)
         .1
         .is_some_and(mixes_extents);
-    let others = model
-        .replicas_of(&definition.name)
-        .filter(|other| other.node != node.name && !other.phase.is_deleting() && is_diskful(other));
+    let others = model.replicas_of(&definition.name).filter(|other| {
+        other.node != node.name && !other.phase.is_deleting() && !other.is_diskless()
+    });
     for other in others {
         let theirs_copes = drbd_of(model, observed, &other.node)
             .1
@@ -332,13 +340,15 @@ pub(super) fn peer_slots(
     definition: &Definition,
     row: &Resource,
 ) -> Result<(), Vec<Reply>> {
-    if !is_diskful(row) {
+    if row.is_diskless() {
         return Ok(());
     }
     let mut replicas: Vec<&Resource> = model
         .replicas_of(&definition.name)
         .map(|replica| &**replica)
-        .filter(|other| other.node != row.node && is_diskful(other) && !other.phase.is_deleting())
+        .filter(|other| {
+            other.node != row.node && !other.is_diskless() && !other.phase.is_deleting()
+        })
         .collect();
     replicas.push(row);
     let peers = replicas.len() as u32 - 1;

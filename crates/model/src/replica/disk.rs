@@ -10,7 +10,7 @@ use crate::name::{NodeName, PoolName, ResourceName};
 use crate::observed::Observed;
 use crate::row::{DiskKind, Resource, ResourcePhase};
 
-use super::{Seeds, checks, is_diskful, pools, volumes};
+use super::{Seeds, checks, pools, volumes};
 
 /// How a diskless replica gets its disk.
 #[derive(Debug, Clone, Default)]
@@ -91,7 +91,7 @@ fn diskless_row(
         let text = format!("Resource '{name}' on node '{node}' not found.");
         return Err(vec![Reply::new(code::FAIL_NOT_FOUND_RSC, text)]);
     };
-    if is_diskful(row) {
+    if !row.is_diskless() {
         let text = format!("Resource '{name}' on node '{node}' has a disk already.");
         return Err(vec![Reply::new(code::WARN_RSC_ALREADY_HAS_DISK, text)]);
     }
@@ -108,7 +108,7 @@ pub fn take_disk(
     node: &NodeName,
     to: DiskKind,
 ) {
-    let Some(row) = draft.resource(name, node).filter(|row| is_diskful(row)) else {
+    let Some(row) = draft.resource(name, node).filter(|row| !row.is_diskless()) else {
         return;
     };
     let mut row = Resource::clone(row);
@@ -131,26 +131,4 @@ pub fn take_disk(
         storage,
     };
     draft.put_resource(row);
-    pass_on_first_copy(draft, name, node);
-}
-
-/// A volume that nobody has written yet starts from another replica when the one it was to start from is gone.
-fn pass_on_first_copy(draft: &mut Draft, name: &ResourceName, node: &NodeName) {
-    let next = draft
-        .replicas_of(name)
-        .find(|replica| is_diskful(replica) && !replica.phase.is_deleting())
-        .map(|replica| replica.node.clone());
-    let first = draft.definitions.get(name).is_some_and(|definition| {
-        let mut volumes = definition.volumes.values();
-        volumes.any(|volume| volume.first_copy_on.as_ref() == Some(node))
-    });
-    if first {
-        draft.edit_definition(name, |definition| {
-            for volume in definition.volumes.values_mut() {
-                if volume.first_copy_on.as_ref() == Some(node) {
-                    volume.first_copy_on.clone_from(&next);
-                }
-            }
-        });
-    }
 }

@@ -13,8 +13,6 @@ use crate::name::PoolName;
 use crate::props::{Purpose, Scope, effective};
 use crate::row::{Definition, Pool, Resource};
 
-use super::is_diskful;
-
 /// What pools are wanted.
 pub(super) struct Wanted<'a> {
     /// Named for all volumes.
@@ -80,7 +78,7 @@ pub(super) fn resolve_one(
     }
     let of_peers = model
         .replicas_of(&definition.name)
-        .filter(|peer| peer.node != row.node && is_diskful(peer))
+        .filter(|peer| peer.node != row.node && !peer.is_diskless())
         .filter_map(|peer| exists(&peer.volumes.get(&number)?.pool));
     let default = default(DEFAULT_POOL);
     match of_peers.into_iter().next().or_else(|| exists(&default)) {

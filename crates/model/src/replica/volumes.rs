@@ -12,7 +12,7 @@ use crate::props::{Purpose, Scope, effective};
 use crate::row::{Definition, Props, Resource, Volume, VolumeDefinition};
 use crate::space;
 
-use super::{Seeds, checks, is_diskful, pools};
+use super::{Seeds, checks, pools};
 
 /// Makes the volumes of a volume definition that was added, on all replicas there are.
 pub fn add_volume(
@@ -30,7 +30,7 @@ pub fn add_volume(
         .collect();
     let mut changed = Vec::new();
     for mut replica in replicas {
-        let diskless = !is_diskful(&replica);
+        let diskless = replica.is_diskless();
         let wanted = pools::Wanted {
             named: None,
             diskless,
@@ -64,7 +64,7 @@ pub(super) fn note_replica(draft: &mut Draft, observed: &Observed, row: &Resourc
     let Some(definition) = draft.definitions.get(&row.name) else {
         return;
     };
-    if !is_diskful(row) {
+    if row.is_diskless() {
         return;
     }
     let mut noted = Definition::clone(definition);
@@ -120,7 +120,7 @@ fn freeze_initial_sync(model: &Model, definition: &mut Definition) {
 fn primary(model: &Model, observed: &Observed, name: &ResourceName) -> Option<NodeName> {
     model
         .replicas_of(name)
-        .filter(|replica| is_diskful(replica) && !replica.phase.is_deleting())
+        .filter(|replica| !replica.is_diskless() && !replica.phase.is_deleting())
         .find(|replica| observed.in_use(name, &replica.node) == Some(true))
         .map(|replica| replica.node.clone())
 }

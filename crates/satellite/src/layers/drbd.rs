@@ -163,7 +163,7 @@ fn plan<'a>(
 }
 
 /// What DRBD has, once that is known at all.
-async fn known(attempt: &Attempt<'_>) -> Result<Seen> {
+pub async fn known(attempt: &Attempt<'_>) -> Result<Seen> {
     let name = &attempt.spec.name;
     let picture = &attempt.shared.picture;
     let is_known = |seen: &Seen| *seen != Seen::Unknown;
@@ -194,6 +194,7 @@ async fn let_go_of_disks(
         // DRBD is up, so that there is nothing to ask for.
         let _may_go = last_copy::guard(attempt, &[(volume.number, volume.pool.as_str())]).await?;
         adm::detach(&attempt.shared.machine, device.minor).await?;
+        attempt.set_stage(volume.number, Stage::LetGo).await?;
     }
     Ok(())
 }

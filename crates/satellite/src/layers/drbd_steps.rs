@@ -122,7 +122,7 @@ pub async fn prepare_metadata(
                 let initial = InitialState::FullSync;
                 create_metadata(attempt, volume, layer, &place, initial).await?;
             }
-            stage @ (None | Some(Stage::Ready)) => {
+            stage @ (None | Some(Stage::Ready | Stage::LetGo)) => {
                 find_metadata(attempt, volume, &place, stage).await?
             }
         }
@@ -180,8 +180,12 @@ async fn find_metadata(
             .correction("If another replica is up to date, delete this one and create it again."));
         }
     }
-    if stage.is_none() {
+    if stage != Some(Stage::Ready) {
         attempt.set_stage(volume.number, Stage::Ready).await?;
+        // It was not given up by DRBD but is to come back: at once.
+        if let Some(tracked) = attempt.shared.state().resources.get_mut(attempt.key) {
+            tracked.mended = None;
+        }
     }
     Ok(())
 }

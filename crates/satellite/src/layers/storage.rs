@@ -114,7 +114,7 @@ async fn begin(attempt: &Attempt<'_>, number: u32, place: &PoolPlace, name: &str
     }
     let next = match stage {
         None | Some(Stage::New | Stage::Replacement) => Stage::New,
-        Some(Stage::Ready) => {
+        Some(Stage::Ready | Stage::LetGo) => {
             may_replace(attempt, place, name)?;
             tracing::warn!(
                 name,

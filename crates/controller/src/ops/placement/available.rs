@@ -89,7 +89,7 @@ fn provide(
     let Some(row) = draft.resource(name, node).cloned() else {
         let has_data = draft
             .replicas_of(name)
-            .any(|peer| peer.drbd.is_some() && !resource::is_diskless(peer));
+            .any(|peer| peer.drbd.is_some() && !peer.is_diskless());
         if has_data && !wish.diskful {
             let replica = NewReplica {
                 layer_stack: wish.layers,

@@ -169,7 +169,7 @@ fn change_existing(
             .push(Reply::new(code::MODIFIED, message).about("Node", node.as_str()));
         made.nodes.push(node.clone());
     }
-    if !resource::is_diskless(row) {
+    if !row.is_diskless() {
         if !revived {
             let message = format!("Resource '{name}' on node '{node}' already exists.");
             let reply = Reply::new(code::INFO_RSC_ALREADY_EXISTS, message);

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::super::placement::{self, Made};
 use super::super::reply::{Refusal, not_implemented};
 use super::super::{Facts, names};
-use super::{context, in_use, is_diskless, stuck, words};
+use super::{context, in_use, stuck, words};
 use crate::cluster::Cluster;
 
 /// What a request asks for.
@@ -207,7 +207,7 @@ fn add(
         made.nodes.push(node.clone());
         return Ok(());
     }
-    if !is_diskless(row) {
+    if !row.is_diskless() {
         made.replies.push(noop(row, "has a disk"));
         return Ok(());
     }
@@ -233,7 +233,7 @@ fn check_source(
     if facts.observed.in_use(name, source) == Some(true) {
         return Err(in_use(name, source));
     }
-    if is_diskless(row) || row.phase.is_deleting() {
+    if row.is_diskless() || row.phase.is_deleting() {
         return Err(Reply::new(
             code::FAIL_INVLD_RSC_STATE,
             format!("The {} cannot be migrated from.", words(name, source)),
@@ -266,7 +266,7 @@ fn remove(
         made.replies.push(noop(row, "is losing its disk"));
         return Ok(());
     }
-    if is_diskless(row) {
+    if row.is_diskless() {
         if row.drbd.as_ref().is_some_and(|drbd| drbd.disk == to) {
             made.replies.push(noop(row, "is diskless"));
             return Ok(());
@@ -308,7 +308,7 @@ fn check_disk_can_go(model: &Model, facts: &Facts, row: &Resource) -> Result<(),
         .is_some_and(|row| row.volumes.values().all(|volume| !volume.initialized));
     let keeps_data = model.replicas_of(name).any(|other| {
         other.node != *node
-            && !is_diskless(other)
+            && !other.is_diskless()
             && other.phase.is_present()
             && facts.observed.is_online(&other.node)
             && (fresh || facts.observed.is_up_to_date(name, &other.node))

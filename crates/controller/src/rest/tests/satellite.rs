@@ -223,7 +223,7 @@ impl Satellite {
                 resources: vec![],
                 gone: vec![spec.name.clone()],
             },
-            Wanted::Up | Wanted::Down => ToController::Status {
+            Wanted::Up | Wanted::Down | Wanted::Leaving => ToController::Status {
                 resources: vec![status(spec, in_use)],
                 gone: vec![],
             },
