@@ -11,7 +11,7 @@ use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, PoolName, ResourceName};
 use linstor_model::observed::{Applied, NodeStatus, ObservedPool};
 use linstor_model::{Model, Observed, sizing};
-use linstor_wire::status::{Outcome, PoolStatus, ResourceStatus};
+use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
 
 use crate::cluster::Cluster;
 
@@ -108,6 +108,21 @@ impl Cluster {
             }
             update(status);
         });
+        self.node_changed(node);
+    }
+
+    /// Takes over what a connected node is able to do now.
+    pub(crate) fn observe_info(&self, node: &NodeName, info: NodeInfo) {
+        self.shared.observe(|observed| {
+            if let Some(status) = observed.nodes.get_mut(node) {
+                status.info = Some(Arc::new(info));
+            }
+        });
+        self.node_changed(node);
+    }
+
+    /// Tells who waits, and what is pending on the node, that something about a node is new.
+    fn node_changed(&self, node: &NodeName) {
         let model = self.model();
         for name in model.pending_definitions() {
             if model.resource(name, node).is_some() {

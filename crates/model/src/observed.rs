@@ -22,7 +22,7 @@ pub struct NodeStatus {
     pub since: u64,
     /// Why it is not online, for a person.
     pub reason: Option<String>,
-    /// What the satellite said of itself when it last connected.
+    /// What the satellite last said of itself.
     pub info: Option<Arc<NodeInfo>>,
     /// Version that the satellite said it has.
     pub version: Option<String>,

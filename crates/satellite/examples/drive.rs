@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use linstor_net::{ControllerSide, Sender, tcp};
+use linstor_wire::message::{PROTOCOL, PROTOCOL_MIN};
 use linstor_wire::spec::{
     DrbdSpec, DrbdVolumeSpec, InitialState, NodeSpec, PeerSpec, PoolSpec, Props, ResourceSpec,
     StorageRef, Target, VolumeSpec,
@@ -185,8 +186,8 @@ impl Driver {
         };
         sender
             .send(&ToSatellite::Hello {
-                protocol_min: 1,
-                protocol_max: 1,
+                protocol_min: PROTOCOL_MIN,
+                protocol_max: PROTOCOL,
                 version: "drive".into(),
                 cluster_id: CLUSTER,
                 epoch: 1,
@@ -466,8 +467,10 @@ fn hear(heard: &mut Heard, message: ToController) {
         }
         ToController::Space { pools, .. } => heard.pools = pools,
         ToController::Synced { .. } => heard.synced = true,
-        ToController::Welcome { .. } | ToController::Refused { .. } | ToController::Pong { .. } => {
-        }
+        ToController::Welcome { .. }
+        | ToController::Info { .. }
+        | ToController::Refused { .. }
+        | ToController::Pong { .. } => {}
     }
 }
 

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use linstor_net::{NetError, Receiver, SatelliteSide, Sender};
-use linstor_wire::message::{PROTOCOL, PROTOCOL_MIN, RefusalKind};
+use linstor_wire::message::{PROTOCOL, PROTOCOL_INFO, PROTOCOL_MIN, RefusalKind};
 use linstor_wire::spec::{NodeSpec, ResourceSpec};
-use linstor_wire::status::ResourceStatus;
+use linstor_wire::status::{NodeInfo, ResourceStatus};
 use linstor_wire::{ToController, ToSatellite};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc};
@@ -23,7 +23,7 @@ use crate::failure::Failure;
 use crate::reconcile;
 use crate::shared::Shared;
 use crate::spec_store::{Identity, key};
-use crate::{probe, space, status};
+use crate::{facts, space, status};
 
 /// How long a caller may take to say who it is.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
@@ -58,6 +58,9 @@ pub enum LinkError {
     /// The caller said something that cannot be done.
     #[error("{0}")]
     Unusable(String),
+    /// The controller is too old to be told that the node is able to do something else now.
+    #[error("the controller has to connect again to learn what the node is able to do")]
+    Outdated,
     /// The satellite's own disk failed.
     #[error("own state cannot be kept: {0}")]
     Store(#[from] Failure),
@@ -103,12 +106,10 @@ where
             .save_identity(shared.machine.host(), &caller.identity)
             .await?;
     }
-    // A tool that hangs must not make the node look dead.
-    let info = match timeout(PROBE_LIMIT, probe::probe(&shared.machine)).await {
-        Ok(info) => info,
-        Err(_) => shared.state().info.clone(),
-    };
-    let number = take_over(&shared, &caller, info.clone());
+    // A tool that hangs must not make the node look dead: what was known before is told then, and later what is new.
+    let _in_time = timeout(PROBE_LIMIT, facts::look(&shared)).await;
+    let (number, info) = take_over(&shared, &caller);
+    let protocol = PROTOCOL.min(caller.protocol_max);
     tracing::info!(
         version = caller.version,
         epoch = caller.identity.epoch,
@@ -116,12 +117,12 @@ where
     );
     connection
         .send(&ToController::Welcome {
-            protocol: PROTOCOL.min(caller.protocol_max),
+            protocol,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             info,
         })
         .await?;
-    let ended = converse(&shared, number, caller.identity, connection).await;
+    let ended = converse(&shared, number, protocol, caller.identity, connection).await;
     tracing::info!(?ended, "controller disconnected");
     ended
 }
@@ -204,23 +205,25 @@ fn judge(
     Ok(())
 }
 
-/// Makes this the connection that is served; the one before ends.
-fn take_over(shared: &Shared, caller: &Caller, info: linstor_wire::status::NodeInfo) -> u64 {
-    let number = {
+/// Makes this the connection that is served; the one before ends. Its number, and what the node is able to do.
+fn take_over(shared: &Shared, caller: &Caller) -> (u64, NodeInfo) {
+    let taken = {
         let mut state = shared.state();
         state.identity = Some(caller.identity.clone());
-        state.info = info;
         state.connection += 1;
         state.outbox.clear();
-        state.connection
+        (state.connection, state.info.clone())
     };
     shared.changed.send_modify(|()| {});
-    number
+    // A loss that this probe was the first to see is looked at again.
+    shared.doubts.notify_one();
+    taken
 }
 
 async fn converse(
     shared: &Arc<Shared>,
     number: u64,
+    protocol: u32,
     identity: Identity,
     connection: SatelliteSide,
 ) -> Result<(), LinkError> {
@@ -238,8 +241,8 @@ async fn converse(
         ended = take_in(shared, identity, queued) => ended,
         // Never ends by itself.
         () = refresh(shared, &refreshes) => Ok(()),
-        // The controller does not listen any more.
-        ended = write(shared, sender) => ended,
+        // The controller does not listen any more, or has to ask anew.
+        ended = write(shared, protocol, sender) => ended,
     }
 }
 
@@ -371,6 +374,8 @@ async fn take_node(shared: &Shared, identity: &Identity, node: NodeSpec) -> Resu
     if !same {
         shared.store.save_node(shared.machine.host(), &node).await?;
         shared.state().node = Some(Arc::new(node));
+        // It may have a pool of a kind that was not found.
+        shared.doubts.notify_one();
     }
     Ok(())
 }
@@ -456,10 +461,21 @@ struct Told {
     next_round: Option<Instant>,
 }
 
-async fn write(shared: &Shared, mut sender: Sender<ToController>) -> Result<(), LinkError> {
+async fn write(
+    shared: &Shared,
+    protocol: u32,
+    mut sender: Sender<ToController>,
+) -> Result<(), LinkError> {
     let mut told = Told::default();
     loop {
-        let messages = collect(shared, &mut told);
+        let mut messages = collect(shared, &mut told);
+        if let Some(info) = news(shared) {
+            if protocol < PROTOCOL_INFO {
+                // Such a controller learns what a node is able to do when it connects, and connects again by itself.
+                return Err(LinkError::Outdated);
+            }
+            messages.insert(0, ToController::Info { info });
+        }
         if messages.is_empty() {
             let waiting = shared.state().outbox.has_status();
             let round = told.next_round.unwrap_or_else(Instant::now);
@@ -477,6 +493,12 @@ async fn write(shared: &Shared, mut sender: Sender<ToController>) -> Result<(), 
         }
         sender.flush().await?;
     }
+}
+
+/// What the node is able to do, if that is to be told.
+fn news(shared: &Shared) -> Option<NodeInfo> {
+    let mut state = shared.state();
+    state.outbox.take_info().then(|| state.info.clone())
 }
 
 /// Takes what is to be told now, in the order in which it is told.

@@ -31,6 +31,7 @@ pub struct Outbox {
     space: Option<Vec<PoolStatus>>,
     refreshed: VecDeque<u64>,
     synced: Option<u64>,
+    info: bool,
 }
 
 impl Outbox {
@@ -78,6 +79,16 @@ impl Outbox {
     /// A full sync was taken over.
     pub fn synced(&mut self, generation: u64) {
         self.synced = Some(generation);
+    }
+
+    /// The node is able to do something else than before.
+    pub fn info(&mut self) {
+        self.info = true;
+    }
+
+    /// Whether what the node is able to do is to be told.
+    pub fn take_info(&mut self) -> bool {
+        std::mem::take(&mut self.info)
     }
 
     /// Answers to pings, which never wait for anything.

@@ -97,7 +97,7 @@ fn parse_utils(text: &str) -> Option<String> {
 }
 
 /// Version of the loaded module.
-async fn module_version(machine: &Machine) -> Option<String> {
+pub async fn module_version(machine: &Machine) -> Option<String> {
     let text = machine.host().read(Path::new(PROC_DRBD)).await.ok()?;
     parse_module(&String::from_utf8_lossy(&text))
 }

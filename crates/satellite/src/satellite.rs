@@ -10,7 +10,7 @@ use crate::failure::Result;
 use crate::link::{self, LinkError};
 use crate::options::Options;
 use crate::shared::{Shared, Tracked};
-use crate::{probe, reconcile, space, watch};
+use crate::{facts, reconcile, space, watch};
 
 /// The file that makes drbd-utils see our files, for people who type `drbdadm`.
 const INCLUDE_FILE: &str = "linstor-resources.res";
@@ -35,9 +35,7 @@ impl Satellite {
     pub async fn run(&self) -> Result<()> {
         let shared = &self.shared;
         self.load().await?;
-        let info = probe::probe(&shared.machine).await;
-        tracing::info!(drbd = ?info.drbd, providers = ?info.providers, "probed");
-        shared.state().info = info;
+        facts::look(shared).await;
         self.prepare_directories().await?;
         shared.mark_all_due();
         tokio::select! {
@@ -47,6 +45,7 @@ impl Satellite {
             () = watch::run(Arc::clone(shared)) => {}
             () = watch::run_progress(Arc::clone(shared)) => {}
             () = space::run(Arc::clone(shared)) => {}
+            () = facts::run(Arc::clone(shared)) => {}
         }
         Ok(())
     }

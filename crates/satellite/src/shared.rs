@@ -85,6 +85,10 @@ pub struct State {
     pub node: Option<Arc<NodeSpec>>,
     /// What the node is able to do.
     pub info: NodeInfo,
+    /// The last probe found less than the one before, which is not believed yet.
+    pub loss_suspected: bool,
+    /// Version of the kernel's DRBD module when the node was last probed.
+    pub module: Option<String>,
     /// Resources by key.
     pub resources: BTreeMap<String, Tracked>,
     /// What is to be told to the controller.
@@ -115,7 +119,9 @@ pub struct Shared {
     pub outgoing: Notify,
     /// The space of the pools may have changed.
     pub space_changed: Notify,
-    /// Another connection took over, or the specs were read.
+    /// Something that the node should be able to do was missed, or its pools are other ones.
+    pub doubts: Notify,
+    /// Another connection took over, the specs were read, or the node was found to be able to do something else.
     pub changed: tokio::sync::watch::Sender<()>,
     state: Mutex<State>,
 }
@@ -132,6 +138,7 @@ impl Shared {
             wake: Notify::new(),
             outgoing: Notify::new(),
             space_changed: Notify::new(),
+            doubts: Notify::new(),
             changed: tokio::sync::watch::Sender::new(()),
             state: Mutex::default(),
         }
@@ -170,6 +177,18 @@ impl Shared {
         for tracked in self.state().resources.values_mut() {
             tracked.due = Instant::now();
             tracked.again |= tracked.running.is_some();
+        }
+        self.wake.notify_one();
+    }
+
+    /// Has every resource that could not be brought to its spec looked at now.
+    pub fn mark_failed_due(&self) {
+        for tracked in self.state().resources.values_mut() {
+            let running = tracked.running.is_some();
+            if running || tracked.failures > 0 {
+                tracked.due = Instant::now();
+                tracked.again |= running;
+            }
         }
         self.wake.notify_one();
     }

@@ -23,14 +23,21 @@ fn kind(shared: &Shared) -> Option<DrbdKind> {
     shared.state().info.drbd.as_ref().map(|d| d.kind)
 }
 
+/// Waits until a DRBD was found.
+async fn until_there_is_one(shared: &Shared) {
+    let mut changed = shared.changed.subscribe();
+    while kind(shared).is_none() {
+        if changed.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
 /// Follows until dropped.
 pub async fn run(shared: Arc<Shared>) {
     loop {
         shared.picture.reset();
-        if kind(&shared).is_none() {
-            tokio::time::sleep(RESTART_PAUSE).await;
-            continue;
-        }
+        until_there_is_one(&shared).await;
         match shared.machine.host().stream(adm::events()).await {
             Ok(mut stream) => {
                 let mut taken = 0;

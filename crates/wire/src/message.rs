@@ -6,11 +6,15 @@ use uuid::Uuid;
 use crate::spec::{NodeSpec, ResourceSpec};
 use crate::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
 
-/// Version of the conversation. Fields may be added without changing it; a new meaning of an old field changes it.
-pub const PROTOCOL: u32 = 1;
+/// Version of the conversation. Fields may be added without changing it; a new message, or a new
+/// meaning of an old field, changes it.
+pub const PROTOCOL: u32 = 2;
 
 /// The oldest protocol this build still speaks.
 pub const PROTOCOL_MIN: u32 = 1;
+
+/// The protocol from which on a controller takes [`ToController::Info`].
+pub const PROTOCOL_INFO: u32 = 2;
 
 /// The largest frame that either side accepts, in bytes. Full syncs are chunked, so that no cluster size reaches it.
 pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -141,6 +145,12 @@ pub enum ToController {
         refresh: Option<u64>,
         /// All pools of the node.
         pools: Vec<PoolStatus>,
+    },
+    /// What the node is able to do, or what its host is called, is no longer what was said before. From
+    /// [`PROTOCOL_INFO`] on.
+    Info {
+        /// Replaces what [`ToController::Welcome`] said.
+        info: NodeInfo,
     },
     /// Answer to a ping.
     Pong {

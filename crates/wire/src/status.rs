@@ -7,7 +7,7 @@ use linstor_api::reply::Reply;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// What a node is able to do, probed when a controller connects.
+/// What a node is able to do, probed when a controller connects and whenever there is a reason to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeInfo {
     /// Host name as `uname -n` says it.

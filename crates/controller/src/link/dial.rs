@@ -169,7 +169,7 @@ impl Link {
         let (version, info) = timeout(self.timing.welcome_max, self.greet(&mut connection))
             .await
             .map_err(|_| Ended::offline("the satellite did not answer the first frame"))??;
-        self.learn_host(target, &info).await?;
+        self.learn_host(Some(target), &info).await?;
         self.set_connected(version, info);
         Ok(connection)
     }
@@ -217,31 +217,35 @@ impl Link {
     }
 
     /// Keeps what plans need to know of the host while it is away, and refuses a host that is another node already.
-    async fn learn_host(&self, target: &Target, info: &NodeInfo) -> Result<(), Ended> {
+    ///
+    /// `target` is what a new connection goes to. Tells whether the facts are kept: without, the satellite is more useful
+    /// connected than not.
+    pub(super) async fn learn_host(
+        &self,
+        target: Option<&Target>,
+        info: &NodeInfo,
+    ) -> Result<bool, Ended> {
         let (name, uuid) = (self.node.clone(), self.uuid);
-        let facts = HostFacts {
-            uname: info.uname.clone(),
-            drbd: info.drbd.as_ref().map(|drbd| drbd.kind),
-            drbd_version: info.drbd.as_ref().map(|drbd| drbd.version.clone()),
-        };
-        let net_if = target.net_if.to_string();
+        let (told, net_if) = (info.clone(), target.map(|target| target.net_if.to_string()));
         let committed = self.cluster.commit(move |draft| {
-            if let Some(other) = twin(draft.nodes.values(), uuid, &facts.uname) {
+            if let Some(other) = twin(draft.nodes.values(), uuid, &told.uname) {
                 return Ok(Some(other));
             }
             if draft.node(&name).is_some_and(|node| node.uuid == uuid) {
                 draft.edit_node(&name, |node| {
-                    let uname = facts.uname.clone();
-                    node.props.insert(prop::CUR_STLT_CONN_NAME.into(), net_if);
+                    if let Some(net_if) = net_if {
+                        node.props.insert(prop::CUR_STLT_CONN_NAME.into(), net_if);
+                    }
+                    let uname = told.uname.clone();
                     node.props.insert(prop::NODE_UNAME.into(), uname);
-                    node.host = Some(facts);
+                    node.host = Some(host_facts(&told, node.host.as_ref()));
                 });
             }
             Ok(None)
         });
         match committed.await {
             Ok(committed) => match committed.value {
-                None => Ok(()),
+                None => Ok(true),
                 Some(other) => Err(Ended {
                     status: ConnectionStatus::DuplicateUname,
                     reason: format!(
@@ -250,8 +254,8 @@ impl Link {
                     ),
                 }),
             },
-            // The writer has logged why. The satellite is more useful connected than not.
-            Err(_) => Ok(()),
+            // The writer has logged why.
+            Err(_) => Ok(false),
         }
     }
 
@@ -295,6 +299,28 @@ pub(super) fn refused(kind: RefusalKind, message: String) -> Ended {
     Ended {
         status,
         reason: message,
+    }
+}
+
+/// What is kept of what a satellite said. A node whose DRBD was not found keeps the kind that it had: replicas with
+/// metadata of that kind are on it, and it is what the node will have again.
+fn host_facts(info: &NodeInfo, before: Option<&HostFacts>) -> HostFacts {
+    let uname = info.uname.clone();
+    match (&info.drbd, before) {
+        (Some(drbd), _) => HostFacts {
+            uname,
+            drbd: Some(drbd.kind),
+            drbd_version: Some(drbd.version.clone()),
+        },
+        (None, Some(before)) => HostFacts {
+            uname,
+            ..before.clone()
+        },
+        (None, None) => HostFacts {
+            uname,
+            drbd: None,
+            drbd_version: None,
+        },
     }
 }
 

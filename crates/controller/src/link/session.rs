@@ -16,7 +16,7 @@ use linstor_model::row::Pool;
 use linstor_net::{ControllerSide, NetError, Receiver, Sender};
 use linstor_wire::message::{APPLY_RESOURCES_MAX, FRAME_BYTES_MAX, Forget};
 use linstor_wire::spec::ResourceSpec;
-use linstor_wire::status::{Outcome, PoolStatus};
+use linstor_wire::status::{NodeInfo, Outcome, PoolStatus};
 use linstor_wire::{ToController, ToSatellite};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -27,6 +27,8 @@ use super::mailbox::Mail;
 
 /// How much one frame of specs carries before the next one begins, in bytes.
 const APPLY_BYTES: usize = 1024 * 1024;
+/// Pause before what could not be committed is tried again.
+const COMMIT_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 /// How many frames that are not understood a connection survives.
 const STRANGE_FRAMES_MAX: u32 = 16;
 
@@ -49,6 +51,8 @@ struct State {
     sync_generation: Option<u64>,
     /// Granularities that the pools' rows do not have yet.
     granularities: BTreeMap<PoolName, u64>,
+    /// What the node is able to do, where the node's row does not say so yet.
+    info: Option<NodeInfo>,
     strange_frames: u32,
 }
 
@@ -173,6 +177,12 @@ impl<'a> Session<'a> {
             ToController::Status { resources, gone } => {
                 cluster.observe_status(node, resources, &gone);
             }
+            ToController::Info { info } => {
+                tracing::info!(%node, uname = info.uname, drbd = ?info.drbd, "the node is able to do something else");
+                cluster.observe_info(node, info.clone());
+                self.state().info = Some(info);
+                self.learned.notify_one();
+            }
             ToController::Space { refresh, pools } => {
                 self.learn_granularities(&pools);
                 cluster.observe_space(node, pools, self.connected_at);
@@ -230,7 +240,13 @@ impl<'a> Session<'a> {
     async fn note_learned(&self) -> Ended {
         loop {
             self.learned.notified().await;
+            if let Err(ended) = self.note_info().await {
+                return ended;
+            }
             let news = std::mem::take(&mut self.state().granularities);
+            if news.is_empty() {
+                continue;
+            }
             let node = self.link.node.clone();
             let committed = self.link.cluster.commit(move |draft| {
                 for (pool, kib) in news {
@@ -245,6 +261,19 @@ impl<'a> Session<'a> {
             });
             // The writer has logged why; the next report of space says it again.
             let _ = committed.await;
+        }
+    }
+
+    /// Commits what the node is able to do, however often that takes: it is not said again on this connection.
+    async fn note_info(&self) -> Result<(), Ended> {
+        loop {
+            let Some(info) = self.state().info.take() else {
+                return Ok(());
+            };
+            if !self.link.learn_host(None, &info).await? {
+                self.state().info.get_or_insert(info);
+                tokio::time::sleep(COMMIT_PAUSE).await;
+            }
         }
     }
 

@@ -11,10 +11,11 @@ use linstor_controller::{Cluster, Controller, Options};
 use linstor_model::Draft;
 use linstor_model::name::{GroupName, KvsName, NetIfName, NodeName, PoolName, ResourceName};
 use linstor_model::row::{
-    Definition, KeyValueStore, NetInterface, Node, Pool, Resource, ResourcePhase, Volume,
-    VolumeDefinition,
+    Definition, DiskKind, DrbdDefinition, DrbdResource, KeyValueStore, NetInterface, Node, Pool,
+    Resource, ResourcePhase, Volume, VolumeDefinition,
 };
 use linstor_store::MemoryStore;
+use linstor_wire::Secret;
 use tokio::time::Instant;
 
 use crate::satellite::Pipes;
@@ -186,6 +187,38 @@ pub fn put_replica(draft: &mut Draft, env: &dyn Env, name: &str, on: &str) {
         phase: ResourcePhase::Present,
         inactive: false,
     });
+}
+
+/// Puts DRBD on top of all replicas of a definition.
+pub fn replicate(draft: &mut Draft, name: &str) {
+    let layers = vec![LayerKind::Drbd, LayerKind::Storage];
+    draft.edit_definition(&resource(name), |definition| {
+        definition.layer_stack = layers.clone();
+        definition.drbd = Some(DrbdDefinition {
+            secret: Secret::new("secret"),
+            peer_slots: 7,
+            al_stripes: 1,
+            al_stripe_kib: 32,
+            transport: "TCP".into(),
+            wished_port: None,
+        });
+        definition.volumes.get_mut(&0).unwrap().minor = Some(1000);
+    });
+    let on: Vec<NodeName> = draft
+        .replicas_of(&resource(name))
+        .map(|replica| replica.node.clone())
+        .collect();
+    for (node_id, on) in on.iter().enumerate() {
+        draft.edit_resource(&resource(name), on, |replica| {
+            replica.layer_stack = layers.clone();
+            replica.drbd = Some(DrbdResource {
+                node_id: node_id as u32,
+                ports: vec![7000],
+                peer_slots: 7,
+                disk: DiskKind::Diskful,
+            });
+        });
+    }
 }
 
 /// Makes a volume larger, which changes the spec on every node.

@@ -2,14 +2,16 @@
 
 use std::time::Duration;
 
-use linstor_api::kind::ConnectionStatus;
+use linstor_api::kind::{ConnectionStatus, DrbdKind};
 use linstor_model::observed::NodeStatus;
+use linstor_store::memory::Fault;
 use linstor_wire::message::RefusalKind;
-use linstor_wire::status::NodeInfo;
+use linstor_wire::spec::DrbdSpec;
+use linstor_wire::status::{DrbdInfo, NodeInfo};
 use linstor_wire::{ToController, ToSatellite};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::fixture::{Fixture, node, pool, put_node, resource, seconds};
+use crate::fixture::{Fixture, node, pool, put_node, put_replica, replicate, resource, seconds};
 use crate::satellite::{Listener, Satellite};
 
 fn status(fixture: &Fixture, name: &str) -> NodeStatus {
@@ -270,6 +272,82 @@ async fn two_hosts_of_one_name_are_refused() {
     let status = wait_status(&fixture, "bravo", ConnectionStatus::DuplicateUname).await;
     assert!(status.reason.unwrap().contains("'alpha'"));
     assert!(fixture.cluster.model().nodes[&node("bravo")].host.is_none());
+}
+
+fn info(uname: &str, drbd: Option<&str>) -> NodeInfo {
+    NodeInfo {
+        uname: uname.into(),
+        drbd: drbd.map(|version| DrbdInfo {
+            kind: DrbdKind::Drbd9,
+            version: version.into(),
+            utils: "9.22.0".into(),
+        }),
+        ..NodeInfo::default()
+    }
+}
+
+/// The next spec of a resource that is like this.
+async fn spec_with(satellite: &mut Satellite, is: impl Fn(&DrbdSpec) -> bool) -> DrbdSpec {
+    loop {
+        let message = satellite.next().await.expect("the connection stays");
+        let ToSatellite::Apply { resources, .. } = message else {
+            continue;
+        };
+        let mut specs = resources.into_iter().filter_map(|spec| spec.drbd);
+        if let Some(found) = specs.find(|drbd| is(drbd)) {
+            return found;
+        }
+    }
+}
+
+/// What a satellite finds out later counts as what it said in its welcome does: it is seen, kept, and peers' specs follow.
+/// A node whose DRBD is lost is not thought able to do anything with it, but its row remembers which kind it was.
+#[tokio::test(start_paused = true)]
+async fn facts_told_later_are_taken_over() {
+    let (fixture, mut alpha) = with_alpha().await;
+    let mut bravo = fixture.pipes.listen("bravo");
+    let env = fixture.cluster.env().clone();
+    fixture
+        .change(move |draft| {
+            put_node(draft, &*env, "bravo");
+            put_replica(draft, &*env, "rsc", "bravo");
+            replicate(draft, "rsc");
+        })
+        .await;
+    let (mut alpha, _) = alpha.online("alpha").await;
+    let (mut bravo, _) = bravo.online("bravo").await;
+    wait_status(&fixture, "alpha", ConnectionStatus::Online).await;
+    wait_status(&fixture, "bravo", ConnectionStatus::Online).await;
+
+    // The store is down for a moment: what was told is not lost by that.
+    fixture.store.fail_next(Fault::BeforeWrite);
+    let told = info("alpha2", Some("9.2.18"));
+    let info_of = |told: &NodeInfo| ToController::Info { info: told.clone() };
+    alpha.send(info_of(&told)).await;
+    let own = spec_with(&mut alpha, |drbd| drbd.uname == "alpha2").await;
+    assert_eq!(own.peers[0].uname, "bravo");
+    spec_with(&mut bravo, |drbd| drbd.peers[0].uname == "alpha2").await;
+    let row = || fixture.cluster.model().nodes[&node("alpha")].clone();
+    let facts = row().host.clone().unwrap();
+    assert_eq!(
+        (facts.drbd, facts.drbd_version.as_deref()),
+        (Some(DrbdKind::Drbd9), Some("9.2.18"))
+    );
+    assert_eq!(row().props["NodeUname"], "alpha2");
+    assert_eq!(row().props["CurStltConnName"], "default");
+    let seen = status(&fixture, "alpha");
+    assert_eq!(seen.connection, ConnectionStatus::Online);
+    assert_eq!(*seen.info.unwrap(), told);
+
+    alpha.send(info_of(&info("alpha2", None))).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(status(&fixture, "alpha").info.unwrap().drbd, None);
+    assert_eq!(row().host.clone().unwrap(), facts);
+
+    // A name that another host has ends the connection, as it would have been refused at its begin.
+    alpha.send(info_of(&info("BRAVO", None))).await;
+    wait_status(&fixture, "alpha", ConnectionStatus::DuplicateUname).await;
+    assert_eq!(row().host.clone().unwrap().uname, "alpha2");
 }
 
 /// Links follow the rows: a new address is dialled, a node without address or given up is not, a removed one is dropped.

@@ -16,6 +16,7 @@ use crate::drbd::picture::Seen;
 use crate::drbd::resfile::{self, Dialect, live_volumes};
 use crate::drbd::status::{DrbdResource, connection_key};
 use crate::failure::{Failure, Result};
+use crate::probe;
 use crate::providers::Backing;
 use crate::spec_store::{Notes, Stage};
 
@@ -91,6 +92,8 @@ pub fn check(attempt: &Attempt<'_>) -> Result<()> {
     };
     let uname = attempt.shared.machine.host().uname().node;
     if drbd.uname != uname {
+        // The controller may not know the new name yet.
+        attempt.shared.doubts.notify_one();
         return Err(Failure::new(
             code::FAIL_INVLD_NODE_NAME,
             format!(
@@ -99,7 +102,7 @@ pub fn check(attempt: &Attempt<'_>) -> Result<()> {
             ),
         )
         .cause("drbdadm finds its own part of a resource by the name of the host.")
-        .correction("Reconnect the node, so that the controller learns its name."));
+        .correction("The controller is told the name, and everything follows by itself."));
     }
     match kind(attempt)? {
         DrbdKind::Drbd84 => steps::check_drbd84(attempt, drbd),
@@ -109,6 +112,7 @@ pub fn check(attempt: &Attempt<'_>) -> Result<()> {
 
 fn kind(attempt: &Attempt<'_>) -> Result<DrbdKind> {
     let info = attempt.drbd.as_ref().ok_or_else(|| {
+        attempt.shared.doubts.notify_one();
         Failure::new(
             code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER,
             "This node has no DRBD.",
@@ -421,9 +425,12 @@ pub async fn down(attempt: &Attempt<'_>) -> Result<()> {
         return Ok(());
     }
     let name = &attempt.spec.name;
-    if attempt.drbd.is_some()
-        && let Seen::Present(resource) = known(attempt).await?
-    {
+    // A module that nobody told us of can hold the resource all the same.
+    let may_be_up = attempt.drbd.is_some()
+        || probe::module_version(&attempt.shared.machine)
+            .await
+            .is_some();
+    if may_be_up && let Seen::Present(resource) = known(attempt).await? {
         last_copy::remember(attempt, &resource).await?;
         adm::down(&attempt.shared.machine, name)
             .await

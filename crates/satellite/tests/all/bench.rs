@@ -8,6 +8,7 @@ use linstor_api::kind::ProviderKind;
 use linstor_host::fake::{self, Entry, FakeCluster};
 use linstor_net::{ControllerSide, Sender};
 use linstor_satellite::{Options, Satellite};
+use linstor_wire::message::{PROTOCOL, PROTOCOL_MIN};
 use linstor_wire::spec::{NodeSpec, PoolSpec, Props, ResourceSpec};
 use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
 use linstor_wire::{ToController, ToSatellite};
@@ -57,6 +58,8 @@ pub(crate) struct Bench {
     pub(crate) nodes: BTreeMap<String, Node>,
     pub(crate) generation: u64,
     pub(crate) epoch: u64,
+    /// The newest protocol that the controller speaks.
+    pub(crate) protocol: u32,
 }
 
 pub(crate) fn pool(name: &str, kind: ProviderKind, place: &str) -> PoolSpec {
@@ -75,6 +78,7 @@ impl Bench {
             nodes: BTreeMap::new(),
             generation: 0,
             epoch: 1,
+            protocol: PROTOCOL,
         }
     }
 
@@ -118,7 +122,7 @@ impl Bench {
 
     /// Opens a connection and says hello.
     pub(crate) async fn connect(&mut self, name: &str) {
-        let epoch = self.epoch;
+        let (epoch, protocol) = (self.epoch, self.protocol);
         let node = self.nodes.get_mut(name).expect("a node");
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         let satellite = node.satellite.clone();
@@ -127,8 +131,8 @@ impl Bench {
         }));
         let (mut sender, mut receiver) = ControllerSide::new(ours).split();
         let hello = ToSatellite::Hello {
-            protocol_min: 1,
-            protocol_max: 1,
+            protocol_min: PROTOCOL_MIN,
+            protocol_max: protocol,
             version: "test".into(),
             cluster_id: node.spec.cluster_id,
             epoch,
@@ -150,6 +154,12 @@ impl Bench {
         node.sender = Some(sender);
         let answered = |h: &Heard| h.info.is_some() || h.refused.is_some();
         self.until(name, "an answer to hello", answered).await;
+    }
+
+    /// Whether the satellite has ended the connection.
+    pub(crate) fn is_disconnected(&self, name: &str) -> bool {
+        let reader = self.nodes[name].tasks.last();
+        reader.is_some_and(JoinHandle::is_finished)
     }
 
     pub(crate) async fn send(&mut self, name: &str, message: ToSatellite) {
@@ -298,7 +308,9 @@ fn start(cluster: &FakeCluster, name: &str, spec: NodeSpec) -> Node {
 fn hear(heard: &mut Heard, message: ToController) {
     heard.messages += 1;
     match message {
-        ToController::Welcome { info, .. } => heard.info = Some(info),
+        ToController::Welcome { info, .. } | ToController::Info { info } => {
+            heard.info = Some(info);
+        }
         ToController::Refused { message, .. } => heard.refused = Some(message),
         ToController::Synced { generation } => heard.synced = Some(generation),
         ToController::Applied {

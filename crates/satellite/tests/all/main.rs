@@ -2,5 +2,6 @@
 
 mod bench;
 mod drbd;
+mod facts;
 mod link;
 mod storage;
