@@ -134,7 +134,10 @@ impl Jobs<'_> {
             ResourcePhase::RemovingDisk { since, .. } => ("toggle-disk", "removing-disk", since),
         };
         let mut waits = Vec::new();
-        if !self.reached(replica, *since) {
+        if phase::waits_for_activation(replica) {
+            let reason = "it is deactivated; the disk goes once it is activated".to_owned();
+            waits.push(waiting(&replica.node, reason));
+        } else if !self.reached(replica, *since) {
             waits.push(waiting(&replica.node, self.reason(replica)));
         } else if let ResourcePhase::AddingDisk {
             migrate_from: Some(source),

@@ -175,7 +175,8 @@ fn advance_replica(
             now_ms,
         ),
         ResourcePhase::RemovingDisk { since, .. } => {
-            let removed = reached(observed, &replica, *since);
+            // One that is down was not asked to let go of its disk.
+            let removed = !replica.inactive && reached(observed, &replica, *since);
             if removed {
                 draft.edit_resource(name, node, |replica| replica.phase = ResourcePhase::Present);
                 pass_on_first_copy(draft, name, node);
@@ -219,8 +220,8 @@ fn advance_adding(
     true
 }
 
-/// Takes a replica's devices up or down. A volume that is being grown waits for the storage of one that comes up: what
-/// it had reached while it was down says nothing.
+/// Takes a replica's devices up or down. What waits for one that comes up waits until its part is done: what it had
+/// reached while it was down says nothing.
 pub fn set_active(
     draft: &mut Draft,
     name: &ResourceName,
@@ -228,7 +229,13 @@ pub fn set_active(
     active: bool,
     now_ms: u64,
 ) {
-    draft.edit_resource(name, node, |row| row.inactive = !active);
+    let now = draft.since(now_ms);
+    draft.edit_resource(name, node, |row| {
+        row.inactive = !active;
+        if let ResourcePhase::RemovingDisk { since, .. } = &mut row.phase {
+            *since = now;
+        }
+    });
     let grows = draft.definitions.get(name).is_some_and(|definition| {
         let mut volumes = definition.volumes.values();
         volumes.any(|volume| volume.resize.is_some())
@@ -236,15 +243,11 @@ pub fn set_active(
     if !active || !grows {
         return;
     }
-    let since = draft.since(now_ms);
     draft.edit_definition(name, |definition| {
-        for resize in definition
-            .volumes
-            .values_mut()
-            .filter_map(|volume| volume.resize.as_mut())
-        {
+        let volumes = definition.volumes.values_mut();
+        for resize in volumes.filter_map(|volume| volume.resize.as_mut()) {
             *resize = Resize {
-                since,
+                since: now,
                 step: ResizeStep::Storage,
             };
         }
@@ -428,6 +431,11 @@ fn advance_resize(
         }
     });
     true
+}
+
+/// Whether a replica waits for nothing but to be activated.
+pub fn waits_for_activation(replica: &Resource) -> bool {
+    replica.inactive && matches!(replica.phase, ResourcePhase::RemovingDisk { .. })
 }
 
 /// Whether a volume cannot grow because of this replica: DRBD grows nothing whose other replicas it does not see, and a

@@ -141,6 +141,9 @@ pub(super) fn stuck(model: &Model, observed: &Observed, name: &ResourceName) -> 
             Some(Attempt::Done) if grows(model, name) && phase::holds_up_growth(replica) => {
                 replies.push(holds_up_growth(name, node));
             }
+            Some(Attempt::Done) if phase::waits_for_activation(replica) => {
+                replies.push(waits_for_activation(name, node));
+            }
             // It has done its part and waits for others.
             Some(Attempt::Done) => {}
             None if observed.is_online(node) => done = false,
@@ -156,18 +159,31 @@ fn grows(model: &Model, name: &ResourceName) -> bool {
 }
 
 fn holds_up_growth(name: &ResourceName, node: &NodeName) -> Reply {
-    Reply::new(
-        code::WARN_RSC_DEACTIVATED,
-        format!(
-            "The larger size shows once {} is activated.",
-            words(name, node)
-        ),
+    let what = words(name, node);
+    deactivated(
+        name,
+        node,
+        format!("The larger size shows once {what} is activated."),
     )
     .cause("DRBD grows a volume only while it sees all replicas, and this one is deactivated.")
-    .correction(format!(
-        "Activate it with 'linstor resource activate {node} {name}', or delete it."
-    ))
-    .about("Node", node.as_str())
+}
+
+fn waits_for_activation(name: &ResourceName, node: &NodeName) -> Reply {
+    let what = words(name, node);
+    deactivated(
+        name,
+        node,
+        format!("The disk of {what} is removed once it is activated."),
+    )
+    .cause("Only while it is up can DRBD tell whether another node has the data.")
+}
+
+fn deactivated(name: &ResourceName, node: &NodeName, message: String) -> Reply {
+    Reply::new(code::WARN_RSC_DEACTIVATED, message)
+        .correction(format!(
+            "Activate it with 'linstor resource activate {node} {name}', or delete it."
+        ))
+        .about("Node", node.as_str())
 }
 
 /// Waits until replicas are gone, or why they are not.

@@ -216,6 +216,11 @@ async fn adjust(
         Deviation::Reattach if !may_mend(attempt) => return Err(lost_disk(attempt)),
         deviation => deviation,
     };
+    let forgets = deviation == Deviation::Reconnect && may_forget(plan, before);
+    if forgets {
+        take_down(attempt).await?;
+    }
+    let before = before.filter(|_| !forgets);
     let digest = digest(wanted);
     if deviation == Deviation::None && files_are_right(attempt, digest) {
         return Ok(());
@@ -388,6 +393,19 @@ fn may_mend(attempt: &Attempt<'_>) -> bool {
     true
 }
 
+/// Whether DRBD may be taken down to make it forget which data it has shown. A node without a disk refuses peers whose data
+/// does not descend from that, for as long as it is up; nothing else is lost with it while nobody uses it, and no peer in
+/// use may need its vote.
+fn may_forget(plan: &Plan<'_>, before: Option<&DrbdResource>) -> bool {
+    let in_use = |resource: &DrbdResource| {
+        let mut peers = resource.connections.values();
+        resource.role == "Primary" || peers.any(|peer| peer.role == "Primary")
+    };
+    plan.kind == DrbdKind::Drbd9
+        && plan.drbd.diskless
+        && before.is_some_and(|resource| !in_use(resource))
+}
+
 fn lost_disk(attempt: &Attempt<'_>) -> Failure {
     Failure::new(
         code::FAIL_INVLD_RSC_STATE,
@@ -419,12 +437,37 @@ async fn settle(attempt: &Attempt<'_>, devices: &BTreeMap<u32, Backing>) {
     picture.wait(&attempt.spec.name, SETTLE_WAIT, done).await;
 }
 
+/// Takes DRBD down and waits until that shows.
+async fn take_down(attempt: &Attempt<'_>) -> Result<()> {
+    let name = &attempt.spec.name;
+    adm::down(&attempt.shared.machine, name)
+        .await
+        .map_err(|f| {
+            f.context(
+                code::FAIL_IN_USE,
+                format!("'{name}' cannot be taken down in DRBD."),
+            )
+        })?;
+    let is_gone = |seen: &Seen| *seen == Seen::Absent;
+    if attempt
+        .shared
+        .picture
+        .wait(name, EVENTS_WAIT, is_gone)
+        .await
+    {
+        return Ok(());
+    }
+    Err(Failure::new(
+        code::FAIL_UNKNOWN_ERROR,
+        format!("'{name}' was taken down, but DRBD does not report it as gone."),
+    ))
+}
+
 /// Takes the resource down and removes its file. Metadata and storage stay.
 pub async fn down(attempt: &Attempt<'_>) -> Result<()> {
     if attempt.spec.drbd.is_none() {
         return Ok(());
     }
-    let name = &attempt.spec.name;
     // A module that nobody told us of can hold the resource all the same.
     let may_be_up = attempt.drbd.is_some()
         || probe::module_version(&attempt.shared.machine)
@@ -432,26 +475,7 @@ pub async fn down(attempt: &Attempt<'_>) -> Result<()> {
             .is_some();
     if may_be_up && let Seen::Present(resource) = known(attempt).await? {
         last_copy::remember(attempt, &resource).await?;
-        adm::down(&attempt.shared.machine, name)
-            .await
-            .map_err(|f| {
-                f.context(
-                    code::FAIL_IN_USE,
-                    format!("'{name}' cannot be taken down in DRBD."),
-                )
-            })?;
-        let is_gone = |seen: &Seen| *seen == Seen::Absent;
-        if !attempt
-            .shared
-            .picture
-            .wait(name, EVENTS_WAIT, is_gone)
-            .await
-        {
-            return Err(Failure::new(
-                code::FAIL_UNKNOWN_ERROR,
-                format!("'{name}' was taken down, but DRBD does not report it as gone."),
-            ));
-        }
+        take_down(attempt).await?;
     }
     let files = Files::of(attempt);
     let host = attempt.shared.machine.host();

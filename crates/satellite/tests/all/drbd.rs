@@ -17,7 +17,7 @@ use crate::bench::{Bench, DrbdKind};
 const SIZE_KIB: u64 = 102_400;
 
 /// Where replicas are: name, diskless. Node ids follow the order.
-type Layout<'a> = &'a [(&'a str, bool)];
+pub(crate) type Layout<'a> = &'a [(&'a str, bool)];
 
 fn address(name: &str) -> std::net::IpAddr {
     let last = ["alpha", "beta", "gamma"]
@@ -98,7 +98,7 @@ pub(crate) fn spec(me: &str, layout: Layout<'_>) -> ResourceSpec {
     }
 }
 
-async fn nodes(names: &[&str], kind: DrbdKind) -> Bench {
+pub(crate) async fn nodes(names: &[&str], kind: DrbdKind) -> Bench {
     let mut bench = Bench::new();
     for name in names {
         bench.add_node(name, kind).await;
@@ -107,7 +107,7 @@ async fn nodes(names: &[&str], kind: DrbdKind) -> Bench {
 }
 
 /// Brings all replicas up, as a controller does: all specs first, then the waiting.
-async fn up(bench: &mut Bench, layout: Layout<'_>) {
+pub(crate) async fn up(bench: &mut Bench, layout: Layout<'_>) {
     for (name, _) in layout {
         bench.push(name, &spec(name, layout)).await;
     }
@@ -117,14 +117,14 @@ async fn up(bench: &mut Bench, layout: Layout<'_>) {
     assert!(bench.cluster.quiesce(Duration::from_secs(120)).await);
 }
 
-fn disk(bench: &Bench, name: &str) -> String {
+pub(crate) fn disk(bench: &Bench, name: &str) -> String {
     bench
         .cluster
         .drbd(name, "Data", 0)
         .map_or("absent".into(), |v| v.disk)
 }
 
-const TWO: Layout<'_> = &[("alpha", false), ("beta", false)];
+pub(crate) const TWO: Layout<'_> = &[("alpha", false), ("beta", false)];
 const WITH_DISKLESS: Layout<'_> = &[("alpha", false), ("beta", false), ("gamma", true)];
 
 /// One replica, DRBD 9: every command of its life.
@@ -581,30 +581,6 @@ async fn every_failure_on_the_way_out_is_overcome() {
             }
         }
     }
-}
-
-/// A resource that was taken down can go only if the data was elsewhere when it went down.
-#[tokio::test(start_paused = true)]
-async fn down_then_destroyed() {
-    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V9).await;
-    up(&mut bench, TWO).await;
-    let mut alpha = spec("alpha", TWO);
-    alpha.target = Target::Down;
-    bench.done("alpha", &alpha).await;
-    assert_eq!(disk(&bench, "alpha"), "absent");
-    let mut beta = spec("beta", TWO);
-    beta.target = Target::Down;
-    bench.done("beta", &beta).await;
-    bench.rests().await;
-    // When beta went down nobody else was up to date.
-    beta.target = Target::Destroyed;
-    let said = bench.fails("beta", &beta).await;
-    assert!(said.contains("last up-to-date"), "{said}");
-    alpha.target = Target::Destroyed;
-    bench.done("alpha", &alpha).await;
-    beta.target = Target::Up;
-    bench.done("beta", &beta).await;
-    assert_eq!(disk(&bench, "beta"), "UpToDate");
 }
 
 /// A sick resource does not delay another one.

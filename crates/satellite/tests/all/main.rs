@@ -3,5 +3,6 @@
 mod bench;
 mod drbd;
 mod facts;
+mod last_copy;
 mod link;
 mod storage;
