@@ -12,16 +12,21 @@ use crate::tools::{losetup, lvm};
 /// Where the module tells its version.
 const PROC_DRBD: &str = "/proc/drbd";
 
-/// Probes everything.
-pub async fn probe(machine: &Machine) -> NodeInfo {
+/// What needs no tool, and so no probe.
+pub fn basics(machine: &Machine) -> NodeInfo {
     let uname = machine.host().uname();
-    let mut info = NodeInfo {
+    NodeInfo {
         uname: uname.node,
         kernel: uname.release,
         layers: vec![LayerKind::Storage],
         providers: vec![ProviderKind::Diskless],
         ..NodeInfo::default()
-    };
+    }
+}
+
+/// Probes everything.
+pub async fn probe(machine: &Machine) -> NodeInfo {
+    let mut info = basics(machine);
     let (drbd, ()) = tokio::join!(probe_drbd(machine), probe_providers(machine, &mut info));
     match drbd {
         Ok(drbd) => {

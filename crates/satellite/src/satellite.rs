@@ -10,7 +10,7 @@ use crate::failure::Result;
 use crate::link::{self, LinkError};
 use crate::options::Options;
 use crate::shared::{Shared, Tracked};
-use crate::{facts, reconcile, space, watch};
+use crate::{facts, probe, reconcile, space, watch};
 
 /// The file that makes drbd-utils see our files, for people who type `drbdadm`.
 const INCLUDE_FILE: &str = "linstor-resources.res";
@@ -65,6 +65,8 @@ impl Satellite {
         let mut state = shared.state();
         state.identity = loaded.identity;
         state.node = loaded.node.map(Arc::new);
+        // Whoever connects while the first probe hangs is told this much.
+        state.info = probe::basics(&shared.machine);
         for (key, record) in loaded.resources {
             state.resources.insert(key, Tracked::new(record, true));
         }

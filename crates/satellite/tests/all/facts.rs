@@ -149,3 +149,20 @@ async fn an_idle_satellite_seldom_probes() {
     assert!((5..=6).contains(&count("drbdadm --version")));
     assert_eq!(count("modprobe"), 0);
 }
+
+/// A controller that connects while the first probe hangs is told the host's name at once, and the rest later.
+#[tokio::test(start_paused = true)]
+async fn the_name_needs_no_probe() {
+    let mut bench = Bench::new();
+    let hang = Fault::next_with("alpha", "drbdadm --version", Effect::Hangs);
+    bench.cluster.inject(hang);
+    bench.add_node("alpha", DrbdKind::V9).await;
+    {
+        let heard = bench.nodes["alpha"].heard.lock().unwrap();
+        assert_eq!(heard.info.as_ref().expect("a welcome").uname, "alpha");
+        assert!(!has_drbd(&heard));
+    }
+    bench.push("alpha", &spec("alpha", ALONE)).await;
+    bench.until("alpha", "that it has DRBD", has_drbd).await;
+    bench.until("alpha", "that Data is up", is_done).await;
+}
