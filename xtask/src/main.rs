@@ -4,6 +4,7 @@ mod bench;
 mod cluster;
 mod demo;
 mod faults;
+mod growth;
 mod lab;
 mod packages;
 mod providers;

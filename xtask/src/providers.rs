@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use crate::cluster::Cluster;
+use crate::growth;
 use crate::lab::Node;
 
 const SYNC_LIMIT: Duration = Duration::from_secs(90);
@@ -113,6 +114,13 @@ pub fn check(cluster: &Cluster, kind: &Kind) -> Result<()> {
     }
     let resource = format!("on-{}", kind.pool);
     cluster.linstor(&["resource-definition", "create", &resource])?;
+    cluster.linstor(&[
+        "resource-definition",
+        "drbd-options",
+        "--verify-alg",
+        "crc32c",
+        &resource,
+    ])?;
     cluster.linstor(&["volume-definition", "create", &resource, "40M"])?;
     let place = [
         "resource",
@@ -125,7 +133,7 @@ pub fn check(cluster: &Cluster, kind: &Kind) -> Result<()> {
     ];
     cluster.linstor(&place)?;
     cluster.wait_up_to_date(&resource, 2, SYNC_LIMIT)?;
-    use_and_grow(cluster, &resource)?;
+    growth::check(cluster, &resource)?;
     cluster.wait_until("the volume to be unused", Duration::from_secs(10), || {
         Ok(cluster
             .replicas(&resource)?
@@ -139,107 +147,6 @@ pub fn check(cluster: &Cluster, kind: &Kind) -> Result<()> {
         cluster.linstor(&["storage-pool", "delete", &name, kind.pool])?;
     }
     Ok(())
-}
-
-fn use_and_grow(cluster: &Cluster, resource: &str) -> Result<()> {
-    let replicas = cluster.replicas(resource)?;
-    let diskful: Vec<_> = replicas
-        .into_iter()
-        .filter(|replica| !replica.diskless)
-        .collect();
-    let (writer, reader) = (&diskful[0], &diskful[1]);
-    let device = writer.device.clone().unwrap_or_default();
-    let run = |node: &str, words: &[&str]| cluster.lab.exec_ok(cluster.node_named(node)?, words);
-    let minor = device.trim_start_matches("/dev/drbd").to_owned();
-    // The kernel's own counter: DRBD 8.4 lets nobody open a device that is not primary.
-    let bytes = || -> Result<u64> {
-        let sectors = run(
-            &writer.node,
-            &["cat", &format!("/sys/block/drbd{minor}/size")],
-        )?;
-        Ok(sectors.trim().parse::<u64>()? * 512)
-    };
-    let before = bytes()?;
-    ensure!(before >= 40 << 20, "the device has {before} bytes");
-    let of = format!("of={device}");
-    run(
-        &writer.node,
-        &[
-            "drbdsetup",
-            "primary",
-            &primary_name(cluster, resource, &minor)?,
-        ],
-    )?;
-    run(
-        &writer.node,
-        &[
-            "dd",
-            "if=/usr/bin/bash",
-            &of,
-            "bs=1M",
-            "conv=fsync",
-            "oflag=direct",
-            "status=none",
-        ],
-    )
-    .or_else(|_| {
-        run(
-            &writer.node,
-            &[
-                "dd",
-                "if=/usr/bin/bash",
-                &of,
-                "bs=1M",
-                "conv=fsync",
-                "status=none",
-            ],
-        )
-    })?;
-    run(
-        &writer.node,
-        &[
-            "drbdsetup",
-            "secondary",
-            &primary_name(cluster, resource, &minor)?,
-        ],
-    )?;
-    cluster.linstor(&["volume-definition", "set-size", resource, "0", "60M"])?;
-    cluster.wait_until("the device to grow", Duration::from_secs(30), || {
-        Ok(bytes()? >= 60 << 20)
-    })?;
-    cluster.wait_up_to_date(resource, 2, SYNC_LIMIT)?;
-    run(
-        &reader.node,
-        &[
-            "drbdsetup",
-            "primary",
-            &primary_name(cluster, resource, &minor)?,
-        ],
-    )?;
-    let length: u64 = run(&reader.node, &["stat", "-Lc", "%s", "/usr/bin/bash"])?
-        .trim()
-        .parse()?;
-    run(
-        &reader.node,
-        &["cmp", "-n", &length.to_string(), "/usr/bin/bash", &device],
-    )?;
-    run(
-        &reader.node,
-        &[
-            "drbdsetup",
-            "secondary",
-            &primary_name(cluster, resource, &minor)?,
-        ],
-    )?;
-    Ok(())
-}
-
-/// What `drbdsetup primary` wants: 8.4 a minor, 9 the resource's name.
-fn primary_name(cluster: &Cluster, resource: &str, minor: &str) -> Result<String> {
-    Ok(match crate::story::drbd_kind(cluster)? {
-        crate::story::Drbd::V84 => minor.to_owned(),
-        crate::story::Drbd::V9 => resource.to_owned(),
-    })
 }
 
 fn nothing_left(cluster: &Cluster, node: Node, kind: &Kind) -> Result<()> {

@@ -108,6 +108,7 @@ fn volume_spec(
             grow_assume_clean: model.replicas_of(&definition.name).all(|other| {
                 pool_of(model, other, number).is_none_or(|pool| pool.kind.new_volume_is_zero())
             }),
+            granularity_kib: volume.granularity_kib,
             disk_options: props::volume_disk_options(model, definition, number, replica),
         }),
         _ => None,

@@ -392,6 +392,7 @@ impl Driver {
                     },
                     grow: plan.grow && me.id == 0,
                     grow_assume_clean: true,
+                    granularity_kib: 0,
                     disk_options: Props::new(),
                 }),
             }],

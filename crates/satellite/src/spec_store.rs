@@ -65,6 +65,9 @@ pub struct VolumeNotes {
     /// A file system was made, or one was found.
     #[serde(default)]
     pub filesystem_done: bool,
+    /// DRBD is being grown in two steps, and this is the size of the first one, in KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub growing_kib: Option<u64>,
 }
 
 /// How far the creation of a volume is.

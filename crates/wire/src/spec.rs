@@ -128,6 +128,10 @@ pub struct DrbdVolumeSpec {
     /// Grown space needs no resync, as it reads as zeros on all replicas.
     #[serde(default)]
     pub grow_assume_clean: bool,
+    /// Backing volumes of all replicas are rounded up to multiples of this many KiB, as far as their pools' granularity
+    /// is known.
+    #[serde(default)]
+    pub granularity_kib: u64,
     /// Options of section `disk`, effective for this volume.
     #[serde(default)]
     pub disk_options: Props,

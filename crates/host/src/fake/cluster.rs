@@ -1,6 +1,6 @@
 //! A cluster of fake machines, and the hands that tests have in it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -526,6 +526,13 @@ impl FakeCluster {
     /// nothing is being written, and as long as no split brain was resolved by giving up one side.
     pub fn broken_promises(&self, resource: &str) -> Vec<String> {
         self.shared.with(|world| world.lies(resource))
+    }
+
+    /// Blocks of a volume that differ between replicas that claim to be up to date, as `drbdadm verify` would find them.
+    /// Empty is good. Meaningful when nothing is being written.
+    pub fn differences(&self, resource: &str, volume: u32) -> BTreeSet<u64> {
+        self.shared
+            .with(|world| world.differences(resource, volume))
     }
 
     /// Nodes that hold everything that was acknowledged, whether DRBD is up there or not.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::content::Block;
+use super::content::{BLOCK_BYTES, Block};
 use super::drbd::Disk;
 use super::machine::{Dev, Machine};
 use super::world::World;
@@ -131,6 +131,31 @@ impl World {
             }
         }
         found
+    }
+}
+
+impl World {
+    /// Blocks of a volume that are not the same on all replicas that claim to be up to date.
+    pub(crate) fn differences(&self, name: &str, number: u32) -> BTreeSet<u64> {
+        let mut copies = Vec::new();
+        for (node, machine) in &self.machines {
+            let Some(volume) = self.volume(node, name, number) else {
+                continue;
+            };
+            if let (Disk::UpToDate, Some(backing)) = (volume.disk, &volume.backing) {
+                let blocks = volume.size_kib * 1024 / BLOCK_BYTES;
+                copies.extend(machine.range(&backing.dev, 0, blocks));
+            }
+        }
+        let Some((first, others)) = copies.split_first() else {
+            return BTreeSet::new();
+        };
+        let mut differing = BTreeSet::new();
+        for other in others {
+            let blocks = first.keys().chain(other.keys());
+            differing.extend(blocks.filter(|block| first.get(block) != other.get(block)));
+        }
+        differing
     }
 }
 

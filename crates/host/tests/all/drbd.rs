@@ -300,6 +300,41 @@ async fn resize() {
     }
 }
 
+/// Where internal metadata was is different on each replica, until it is written or copied: `--assume-clean` does not, a
+/// limited step before it does. A limit is remembered by all, and is in the way of `adjust`.
+#[tokio::test(start_paused = true)]
+async fn growth_uncovers_old_metadata() {
+    for kind in [DrbdKind::V9, DrbdKind::V84] {
+        for limited in [false, true] {
+            let lab = Lab::new(2, kind);
+            lab.deploy_all(&BOTH).await;
+            promote(&lab, 1).await;
+            for node in [1, 2] {
+                lab.run(node, "lvresize --size 204800k -f vg/r_00000").await;
+            }
+            let resize = "drbdadm -c /var/lib/linstor.d/r.res";
+            if limited {
+                lab.run(1, &format!("{resize} -- --size=103000k resize r/0"))
+                    .await;
+                assert_eq!(lab.cluster.drbd("n2", "r", 0).unwrap().size_kib, 103_000);
+                let adjust = lab
+                    .try_run(2, "drbdadm -c /var/lib/linstor.d/r.res adjust r")
+                    .await;
+                assert_ne!(adjust.code, 0, "it would resize during a resync");
+                lab.settle().await;
+                assert!(lab.cluster.differences("r", 0).is_empty());
+            }
+            lab.run(1, &format!("{resize} -- --assume-clean resize r/0"))
+                .await;
+            assert!(lab.cluster.drbd("n2", "r", 0).unwrap().size_kib > 204_000);
+            assert_eq!(lab.link(1, 2), "Connected/Established/UpToDate");
+            let differing = lab.cluster.differences("r", 0);
+            assert_eq!(differing.is_empty(), limited, "{kind:?} {differing:?}");
+            lab.adjust(2).await;
+        }
+    }
+}
+
 /// A device that grew while DRBD was down hides its metadata until somebody moves it.
 #[tokio::test(start_paused = true)]
 async fn growth_while_down_needs_check_resize() {

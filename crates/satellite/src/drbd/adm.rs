@@ -94,23 +94,46 @@ pub async fn forget_peer(machine: &Machine, resource: &str, node_id: u32) -> Res
     Ok(())
 }
 
-/// Grows a volume to what all its backing devices have room for.
+/// What a volume is resized to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Size {
+    /// So many KiB, if all its backing devices have room for them. What is new is synchronised. It stays the limit for
+    /// all replicas until they are resized again, or taken down.
+    UpTo(u64),
+    /// What all its backing devices have room for.
+    All {
+        /// What is new is the same everywhere, and is not synchronised.
+        assume_clean: bool,
+    },
+}
+
+/// Grows a volume.
 pub async fn resize(
     machine: &Machine,
     file: &Path,
     resource: &str,
     volume: u32,
-    assume_clean: bool,
+    size: Size,
 ) -> Result<()> {
     let mut cmd = drbdadm(file);
-    if assume_clean {
-        cmd = cmd.args(["--", "--assume-clean"]);
+    match size {
+        Size::UpTo(kib) => cmd = cmd.arg("--").arg(format!("--size={kib}K")),
+        Size::All { assume_clean: true } => cmd = cmd.args(["--", "--assume-clean"]),
+        Size::All {
+            assume_clean: false,
+        } => {}
     }
     let cmd = cmd
         .arg("resize")
         .arg(format!("{resource}/{volume}"))
         .deadline(Deadline::stall(ADJUST_STALL));
     machine.run(cmd).await.map(drop)
+}
+
+/// Has drbd-utils keep in mind where the backing device of a minor ends.
+pub async fn check_resize(machine: &Machine, minor: u32) -> Result<()> {
+    let cmd = Cmd::new("drbdsetup").arg("check-resize");
+    machine.run(cmd.arg(minor.to_string())).await.map(drop)
 }
 
 /// The command whose lines are DRBD's state and its changes.

@@ -10,7 +10,7 @@ use linstor_api::kind::DrbdKind;
 use linstor_wire::spec::{DrbdSpec, VolumeSpec};
 use tokio::time::Instant;
 
-use super::{Attempt, drbd_steps as steps, last_copy};
+use super::{Attempt, drbd_grow, drbd_steps as steps, last_copy};
 use crate::drbd::adm;
 use crate::drbd::picture::Seen;
 use crate::drbd::resfile::{self, Dialect, live_volumes};
@@ -80,8 +80,9 @@ pub async fn up(attempt: &Attempt<'_>, devices: &BTreeMap<u32, Backing>) -> Resu
     }
     adjust(attempt, &plan, devices, before).await?;
     settle(attempt, devices).await;
-    steps::ask_sizes(attempt).await;
-    steps::grow(attempt, plan.kind, &plan.files.res).await?;
+    drbd_grow::ask_sizes(attempt).await;
+    drbd_grow::grow(attempt, plan.kind, &plan.files.res).await?;
+    drbd_grow::remember_sizes(attempt, before).await?;
     steps::make_filesystems(attempt, plan.kind, devices).await
 }
 
@@ -260,7 +261,7 @@ async fn run_adjust(
     for id in &removed.connected {
         adm::del_peer(machine, name, *id).await?;
     }
-    if let Err(failure) = adm::adjust(machine, &plan.files.res, name).await {
+    if let Err(failure) = drbd_grow::adjust(attempt, plan.kind, &plan.files.res).await {
         steps::put_back(host, &plan.files.res, old, &failure).await;
         return Err(failure.context(
             code::FAIL_UNKNOWN_ERROR,

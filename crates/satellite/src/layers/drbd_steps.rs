@@ -21,8 +21,6 @@ use crate::spec_store::{Notes, Stage};
 use crate::tools::filesystem::{self, FileSystem};
 use crate::tools::words;
 
-/// How long a grown volume may take to show its size.
-const GROW_WAIT: Duration = Duration::from_secs(5);
 /// How long a new volume may take until it can be made primary for its file system.
 const PROMOTE_WAIT: Duration = Duration::from_secs(10);
 /// Attempts to make a volume secondary again: udev still looks at a new file system.
@@ -249,91 +247,6 @@ pub async fn put_back(host: &dyn Host, res: &Path, old: Option<&str>, failure: &
     if let Err(error) = done {
         tracing::warn!(path = %res.display(), error = %error.source, "cannot put back a file");
     }
-}
-
-/// Asks for the size of volumes that are smaller than they should be, as far as is known.
-pub async fn ask_sizes(attempt: &Attempt<'_>) {
-    let name = &attempt.spec.name;
-    let picture = &attempt.shared.picture;
-    let small = |seen: &Seen| match seen {
-        Seen::Present(resource) => live_volumes(attempt.spec).any(|volume| {
-            let device = resource.devices.get(&volume.number);
-            device.is_some_and(|d| d.size_kib.unwrap_or(0) < volume.usable_kib)
-        }),
-        Seen::Unknown | Seen::Absent => false,
-    };
-    if !small(&picture.get(name)) {
-        return;
-    }
-    // Without an answer the size stays what it was.
-    if let Ok(output) = attempt.shared.machine.try_run(adm::now(name)).await
-        && picture.sizes(name, &output.stdout)
-    {
-        attempt.shared.tell(|outbox| outbox.status(name));
-    }
-}
-
-/// Grows volumes whose backing devices have been grown everywhere.
-pub async fn grow(attempt: &Attempt<'_>, kind: DrbdKind, file: &Path) -> Result<()> {
-    let name = &attempt.spec.name;
-    let picture = &attempt.shared.picture;
-    for volume in live_volumes(attempt.spec) {
-        let Some(layer) = volume.drbd.as_ref().filter(|l| l.grow) else {
-            continue;
-        };
-        let large_enough = |seen: &Seen| match seen {
-            Seen::Present(resource) => resource
-                .devices
-                .get(&volume.number)
-                .and_then(|d| d.size_kib)
-                .is_some_and(|kib| kib >= volume.usable_kib),
-            Seen::Unknown | Seen::Absent => false,
-        };
-        if large_enough(&picture.get(name)) {
-            continue;
-        }
-        let machine = &attempt.shared.machine;
-        let clean = layer.grow_assume_clean;
-        match (kind, picture.get(name)) {
-            (DrbdKind::Drbd84, Seen::Present(r)) if !has_primary(&r) => {
-                // 8.4 grows a connected volume only while it is primary somewhere.
-                adm::primary(machine, kind, name, layer.minor).await?;
-                let grown = adm::resize(machine, file, name, volume.number, clean).await;
-                adm::secondary(machine, kind, name, layer.minor).await?;
-                grown
-            }
-            (DrbdKind::Drbd84 | DrbdKind::Drbd9, _) => {
-                adm::resize(machine, file, name, volume.number, clean).await
-            }
-        }
-        .map_err(|f| {
-            f.context(
-                code::FAIL_UNKNOWN_ERROR,
-                format!(
-                    "Volume {} of '{name}' cannot be grown in DRBD.",
-                    volume.number
-                ),
-            )
-        })?;
-        ask_sizes(attempt).await;
-        if !picture.wait(name, GROW_WAIT, large_enough).await {
-            return Err(Failure::new(
-                code::FAIL_UNKNOWN_ERROR,
-                format!(
-                    "Volume {} of '{name}' is still smaller than {} KiB in DRBD.",
-                    volume.number, volume.usable_kib
-                ),
-            )
-            .cause(
-                "The backing device of a peer is not large enough, or the peer is not connected.",
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn has_primary(resource: &DrbdResource) -> bool {
-    resource.role == "Primary" || resource.connections.values().any(|c| c.role == "Primary")
 }
 
 /// Makes the file systems that were asked for, once, on the node that holds the first copy.

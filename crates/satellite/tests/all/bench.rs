@@ -271,7 +271,7 @@ impl Bench {
             .collect()
     }
 
-    fn commands_text(&self) -> String {
+    pub(crate) fn commands_text(&self) -> String {
         let journal = self.cluster.journal();
         let changes = journal
             .iter()

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::attach::{self, Failure};
+use super::grow::{self, Resize};
 use super::link;
 use super::resfile::{Config, ConnectionConfig, HostConfig, VolumeConfig};
 use super::{Disk, DrbdKind, Link, Options};
@@ -265,6 +266,20 @@ fn adjust_peer(world: &mut World, node: &str, name: &str, peer: &WantedPeer) -> 
     Ok(())
 }
 
+/// A size that somebody gave to `resize` is in no file, so that it goes, and everything new is copied.
+fn let_go_of_size(world: &mut World, node: &str, name: &str, number: u32) -> Result<(), Stop> {
+    let limited = world.volume(node, name, number);
+    let Some(minor) = limited.filter(|v| v.user_kib.is_some()).map(|v| v.minor) else {
+        return Ok(());
+    };
+    let how = Resize {
+        assume_clean: false,
+        user_kib: None,
+    };
+    let done = grow::resize(world, node, minor, how);
+    step(done, &minor.to_string(), || format!("resize {minor}"))
+}
+
 fn adjust_disk(
     world: &mut World,
     node: &str,
@@ -293,7 +308,7 @@ fn adjust_disk(
             if let Some(volume) = world.volume_mut(node, name, number) {
                 volume.disk_options = options;
             }
-            return Ok(());
+            return let_go_of_size(world, node, name, number);
         }
         (None, None) => {
             if let Some(volume) = world.volume_mut(node, name, number) {

@@ -172,12 +172,11 @@ fn run(world: &mut World, node: &str, call: &Call, config: &Config, volume: Opti
         }
         "resize" | "detach" | "suspend-io" | "resume-io" | "new-current-uuid" => {
             for (_, volume) in each(volume) {
-                append(backend(
-                    world,
-                    node,
-                    call,
-                    &[&call.command, &volume.minor.to_string()],
-                )?);
+                let minor = volume.minor.to_string();
+                append(backend(world, node, call, &[&call.command, &minor])?);
+                if call.command == "resize" {
+                    setup::drbdsetup(world, node, &["check-resize".to_owned(), minor])?;
+                }
             }
         }
         "connect" | "disconnect" => {

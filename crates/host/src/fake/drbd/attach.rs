@@ -106,6 +106,7 @@ pub(crate) fn new_minor(
         backing: None,
         disk_options: Options::new(),
         size_kib: 0,
+        user_kib: None,
         quorum: false,
         opened: 0,
         exposed: None,
@@ -285,6 +286,7 @@ fn claim(
 ) {
     if let Some(volume) = world.volume_mut(node, name, number) {
         volume.backing = Some(backing);
+        volume.user_kib = None;
         volume.disk_options = options;
         volume.client = false;
     }

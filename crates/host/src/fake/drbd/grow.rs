@@ -1,7 +1,8 @@
 //! Growing volumes whose devices have grown.
 
 use super::attach::{Failure, NO_MINOR, capacity_kib, failure};
-use super::res::PeerEnd;
+use super::metadata::Metadata;
+use super::res::{PeerEnd, metadata_at};
 use super::{Backing, DrbdKind, PeerRef, Role};
 use crate::fake::content::Block;
 use crate::fake::machine::Machine;
@@ -10,12 +11,21 @@ use crate::fake::world::World;
 
 const KIB_PER_BLOCK: u64 = 4;
 
+/// What `resize` is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Resize {
+    /// What is new is the same everywhere.
+    pub(crate) assume_clean: bool,
+    /// Not larger than this; all replicas keep that in mind until the next `resize`, or until they are down.
+    pub(crate) user_kib: Option<u64>,
+}
+
 /// `resize`: takes what the smallest replica in reach has.
 pub(crate) fn resize(
     world: &mut World,
     node: &str,
     minor: u32,
-    assume_clean: bool,
+    how: Resize,
 ) -> Result<(), Failure> {
     let Some((name, number)) = world
         .kernel(node)
@@ -32,16 +42,22 @@ pub(crate) fn resize(
     let room = |(host, resource): &PeerEnd| {
         capacity_kib(world, host, world.volume(host, resource, number)?)
     };
-    let Some(size_kib) = ends.iter().filter_map(room).min() else {
+    let Some(room_kib) = ends.iter().filter_map(room).min() else {
         return Ok(());
     };
+    let size_kib = how.user_kib.map_or(room_kib, |kib| kib.min(room_kib));
+    for (host, resource) in &ends {
+        if let Some(volume) = world.volume_mut(host, resource, number) {
+            volume.user_kib = how.user_kib;
+        }
+    }
     if size_kib <= old_kib {
         return Ok(());
     }
     for (host, resource) in &ends {
         grow(world, host, resource, number, size_kib);
     }
-    if !assume_clean {
+    if !how.assume_clean {
         world.edit_metadata(node, &name, number, |metadata| {
             let allocated = |id: &u32| metadata.peer(*id).allocated;
             let peers: Vec<u32> = (0..super::metadata::NODE_IDS).filter(allocated).collect();
@@ -120,31 +136,50 @@ fn sync_grown_part(world: &mut World, node: &str, name: &str, number: u32) {
     }
 }
 
-/// Moves internal metadata to the new end and takes the new size.
+/// `check-resize`: keeps in mind, outside the kernel, where the device ends now.
+pub(crate) fn remember_size(world: &mut World, node: &str, minor: u32) {
+    let Some(machine) = world.machines.get_mut(node) else {
+        return;
+    };
+    if let Some(dev) = machine.drbd.backing_of(minor).cloned() {
+        let device_kib = machine.size_bytes(&dev) / 1024;
+        machine.drbd.last_known_kib.insert(minor, device_kib);
+    }
+}
+
+/// Moves internal metadata to the new end and takes the new size. Where the metadata was becomes data, with what is there.
 fn grow(world: &mut World, node: &str, name: &str, number: u32, size_kib: u64) {
     let Some(volume) = world.volume_mut(node, name, number) else {
         return;
     };
     volume.size_kib = size_kib;
-    let minor = volume.minor;
     let Some(backing) = volume.backing.clone() else {
         return;
     };
-    if let Some(machine) = world.machines.get_mut(node) {
-        let device_kib = machine.size_bytes(&backing.dev) / 1024;
-        machine.drbd.last_known_kib.insert(minor, device_kib);
-        if backing.is_internal() {
-            let end = last_block(machine.size_bytes(&backing.dev)).unwrap_or(0);
-            move_metadata(machine, &backing, end);
-            if let Some(backing) = world
-                .volume_mut(node, name, number)
-                .and_then(|volume| volume.backing.as_mut())
-            {
-                backing.superblock = end;
-            }
+    if let Some(machine) = world.machines.get_mut(node)
+        && backing.is_internal()
+    {
+        let end = last_block(machine.size_bytes(&backing.dev)).unwrap_or(0);
+        let left = metadata_at(machine, &backing).map(remains);
+        if move_metadata(machine, &backing, end) && end != backing.superblock {
+            // A device that cannot be written to loses its disk with the next access.
+            let _written = machine.put(&backing.meta, backing.superblock, left);
+        }
+        if let Some(backing) = world
+            .volume_mut(node, name, number)
+            .and_then(|volume| volume.backing.as_mut())
+        {
+            backing.superblock = end;
         }
     }
     world.edit_metadata(node, name, number, |metadata| metadata.size_kib = size_kib);
+}
+
+/// What is left where metadata was: it is another one's on each replica.
+fn remains(metadata: &Metadata) -> Block {
+    let mut bytes = metadata.superblock();
+    bytes[64..72].copy_from_slice(&metadata.device_uuid.to_be_bytes());
+    Block::Bytes(bytes)
 }
 
 /// Moves a superblock within its device.

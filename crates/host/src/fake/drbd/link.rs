@@ -429,9 +429,12 @@ fn agree_on_size(world: &mut World, me: &PeerRef, peer: &PeerRef, number: u32) {
     if size_kib == 0 {
         return;
     }
+    let user = |end: &PeerRef| world.volume(&end.host, &end.resource, number)?.user_kib;
+    let user_kib = [user(me), user(peer)].into_iter().flatten().min();
     for end in [me, peer] {
         if let Some(volume) = world.volume_mut(&end.host, &end.resource, number) {
             volume.size_kib = size_kib;
+            volume.user_kib = user_kib;
         }
         world.edit_metadata(&end.host, &end.resource, number, |metadata| {
             metadata.size_kib = size_kib;

@@ -87,6 +87,8 @@ pub(crate) struct Volume {
     pub(crate) backing: Option<Backing>,
     pub(crate) disk_options: Options,
     pub(crate) size_kib: u64,
+    /// Not to be larger than this, until it is resized again or taken down.
+    pub(crate) user_kib: Option<u64>,
     pub(crate) quorum: bool,
     pub(crate) opened: u32,
     /// Generation of the data that applications have seen on this node.
@@ -243,6 +245,16 @@ impl Kernel {
             .flat_map(|resource| resource.volumes.values())
             .find(|volume| volume.minor == minor)
             .map_or(0, |volume| volume.size_kib)
+    }
+
+    /// The device below a minor.
+    pub(crate) fn backing_of(&self, minor: u32) -> Option<&Dev> {
+        self.resources
+            .values()
+            .flat_map(|resource| resource.volumes.values())
+            .find(|volume| volume.minor == minor)
+            .and_then(|volume| volume.backing.as_ref())
+            .map(|backing| &backing.dev)
     }
 
     /// The resource that has a device attached.

@@ -87,7 +87,7 @@ fn mark(world: &mut World, source: &PeerRef, target: &PeerRef, number: u32, basi
         slot.out_of_sync = blocks.clone();
         match basis {
             // From now on the target holds a part of the source's data: its old generation means nothing any more.
-            Basis::Everything if slot.bitmap_uuid == 0 => slot.bitmap_uuid = fresh,
+            Basis::Everything | Basis::Bitmap if slot.bitmap_uuid == 0 => slot.bitmap_uuid = fresh,
             Basis::BitmapFor(_) => slot.bitmap_uuid = target_now,
             Basis::Everything | Basis::Bitmap => {}
         }
@@ -95,7 +95,9 @@ fn mark(world: &mut World, source: &PeerRef, target: &PeerRef, number: u32, basi
     });
     world.edit_metadata(&target.host, &target.resource, number, |metadata| {
         metadata.peer_mut(target.key).out_of_sync = blocks;
-        if let (Basis::Everything, Some(base)) = (basis, base) {
+        // What has grown is copied without a generation that it counts from.
+        let grown = basis == Basis::Bitmap && base == Some(fresh);
+        if let Some(base) = base.filter(|_| basis == Basis::Everything || grown) {
             metadata.current = base;
             metadata.peer_mut(target.key).bitmap_uuid = 0;
         }

@@ -27,6 +27,7 @@ const OPTIONS: Options = Options {
         "--wfc-timeout",
         "--force=",
         "--diskless=",
+        "--size",
     ],
 };
 
@@ -62,10 +63,15 @@ pub(crate) fn drbdsetup(world: &mut World, node: &str, args: &[String]) -> Tool 
         }
         "resize" => {
             let minor = number(subject)?;
-            done(
-                super::grow::resize(world, node, minor, args.has("--assume-clean")),
-                subject,
-            )
+            let how = super::grow::Resize {
+                assume_clean: args.has("--assume-clean"),
+                user_kib: args.value("--size").map(kib).transpose()?,
+            };
+            done(super::grow::resize(world, node, minor, how), subject)
+        }
+        "check-resize" => {
+            super::grow::remember_size(world, node, number(subject)?);
+            Ok(Said::nothing())
         }
         "suspend-io" | "resume-io" => {
             let Some((name, _)) = by_minor(world, node, number(subject)?) else {
@@ -91,6 +97,15 @@ pub(crate) fn drbdsetup(world: &mut World, node: &str, args: &[String]) -> Tool 
 fn number(text: &str) -> Result<u32, Stop> {
     text.parse()
         .or_else(|_| missing(format!("a number instead of `{text}`")))
+}
+
+/// A size as it is given with its unit; zero means none.
+fn kib(text: &str) -> Result<u64, Stop> {
+    let digits = text.strip_suffix(['k', 'K']);
+    match digits.and_then(|digits| digits.parse().ok()) {
+        Some(kib) => Ok(kib),
+        None => missing(format!("size {text}")),
+    }
 }
 
 fn by_minor(world: &World, node: &str, minor: u32) -> Option<(String, u32)> {

@@ -1,0 +1,419 @@
+//! Growing DRBD onto backing devices that have grown.
+//!
+//! The new part of thin volumes reads as zeros on all replicas, so that it needs no resync. One piece of it does: where
+//! DRBD's own metadata was, at the old end of the backing devices, each replica has something else. Such volumes grow in
+//! two steps: first over that piece, which is synchronised, and then over all the rest, which is taken for clean. How far
+//! that is shows in DRBD and in the notes, so that it goes on after a crash at any point; a piece that is synchronised
+//! once more does no harm.
+
+use std::path::Path;
+use std::time::Duration;
+
+use linstor_api::code;
+use linstor_api::kind::DrbdKind;
+use linstor_wire::spec::{DrbdVolumeSpec, VolumeSpec};
+use tokio::time::{Instant, sleep};
+
+use super::Attempt;
+use crate::drbd::adm::{self, Size};
+use crate::drbd::events::parse;
+use crate::drbd::picture::Seen;
+use crate::drbd::resfile::live_volumes;
+use crate::drbd::status::{DrbdPeerVolume, DrbdResource, DrbdState};
+use crate::failure::{Failure, Result};
+use crate::spec_store::Notes;
+
+/// How long a grown volume may take to show its size, and a resync to begin.
+const SHOW_LIMIT: Duration = Duration::from_secs(5);
+/// How long one attempt waits for the first step to be synchronised; the next one goes on with that.
+const SYNC_LIMIT: Duration = Duration::from_secs(60);
+/// Pause between two looks.
+const LOOK_PAUSE: Duration = Duration::from_millis(250);
+/// Backing volumes are rounded up to at least this much by pools whose granularity was not known: an LVM extent.
+const ROUNDING_KIB: u64 = 4096;
+/// DRBD's sizes are multiples of this.
+const BLOCK_KIB: u64 = 4;
+/// How 8.4 refuses to resize what nobody is primary of.
+const NEEDS_PRIMARY: &str = "(131)";
+
+/// Asks for the size of volumes that are smaller than they should be, as far as is known.
+pub async fn ask_sizes(attempt: &Attempt<'_>) {
+    let name = &attempt.spec.name;
+    let picture = &attempt.shared.picture;
+    let small = live_volumes(attempt.spec)
+        .any(|volume| size_kib(attempt, volume.number).is_some_and(|kib| kib < volume.usable_kib));
+    if !small {
+        return;
+    }
+    // Without an answer the size stays what it was.
+    if let Ok(output) = attempt.shared.machine.try_run(adm::now(name)).await
+        && picture.sizes(name, &output.stdout)
+    {
+        attempt.shared.tell(|outbox| outbox.status(name));
+    }
+}
+
+/// Size of a volume in DRBD as far as is known; 0 if it is there without one.
+fn size_kib(attempt: &Attempt<'_>, volume: u32) -> Option<u64> {
+    match attempt.shared.picture.get(&attempt.spec.name) {
+        Seen::Present(resource) => {
+            let device = resource.devices.get(&volume)?;
+            Some(device.size_kib.unwrap_or(0))
+        }
+        Seen::Unknown | Seen::Absent => None,
+    }
+}
+
+/// Grows volumes whose backing devices have been grown everywhere.
+pub async fn grow(attempt: &Attempt<'_>, kind: DrbdKind, file: &Path) -> Result<()> {
+    for volume in live_volumes(attempt.spec) {
+        let Some(layer) = volume.drbd.as_ref().filter(|l| l.grow) else {
+            continue;
+        };
+        let growth = Growth {
+            attempt,
+            kind,
+            file,
+            volume,
+            layer,
+        };
+        if !growth.has(volume.usable_kib) {
+            growth.run().await.map_err(|f| {
+                let message = format!(
+                    "Volume {} of '{}' cannot be grown in DRBD.",
+                    volume.number, attempt.spec.name
+                );
+                f.context(code::FAIL_UNKNOWN_ERROR, message)
+            })?;
+        }
+        growth.note(None).await?;
+    }
+    Ok(())
+}
+
+/// How a volume begins to grow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Beginning {
+    /// With a step to this size, which is synchronised.
+    Step(u64),
+    /// That step was made.
+    Made,
+    /// All at once: everything new is synchronised.
+    Whole,
+}
+
+impl Beginning {
+    /// Of a volume that has `size_kib` now, when `noted` says where the last first step went to.
+    fn of(volume: &VolumeSpec, layer: &DrbdVolumeSpec, size_kib: u64, noted: Option<u64>) -> Self {
+        if noted == Some(size_kib) {
+            return Beginning::Made;
+        }
+        // Metadata grows with the volume, so that the old one was not larger; what was rounded up lies before it.
+        let metadata_kib = volume.backing_kib.saturating_sub(volume.usable_kib);
+        let rounding_kib = layer.granularity_kib.max(ROUNDING_KIB);
+        let step = (size_kib + metadata_kib + rounding_kib).next_multiple_of(BLOCK_KIB);
+        if step < volume.usable_kib {
+            Beginning::Step(step)
+        } else {
+            Beginning::Whole
+        }
+    }
+}
+
+/// How the other replicas with a disk are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Copies {
+    /// All have the same data.
+    Same,
+    /// Something differs, and nothing is being done about it.
+    Idle,
+    /// Something is being synchronised or verified.
+    Busy,
+    /// One is not connected, or not up to date.
+    Away,
+}
+
+/// One volume that grows.
+struct Growth<'a> {
+    attempt: &'a Attempt<'a>,
+    kind: DrbdKind,
+    file: &'a Path,
+    volume: &'a VolumeSpec,
+    layer: &'a DrbdVolumeSpec,
+}
+
+impl Growth<'_> {
+    async fn run(&self) -> Result<()> {
+        let wanted_kib = self.volume.usable_kib;
+        let mut assume_clean = self.layer.grow_assume_clean;
+        if self.has_copies() {
+            // DRBD refuses to resize during a resync.
+            let together = self.synced().await?;
+            let now_kib = size_kib(self.attempt, self.volume.number).unwrap_or(0);
+            match Beginning::of(self.volume, self.layer, now_kib, self.noted()) {
+                Beginning::Step(to_kib) if together && assume_clean => {
+                    // Noted first: a step that was made and is not known would be made again.
+                    self.note(Some(to_kib)).await?;
+                    self.resize(Size::UpTo(to_kib), to_kib).await?;
+                    assume_clean = self.synced().await?;
+                }
+                Beginning::Made => assume_clean &= together,
+                // A replica that is away gets what is new when it comes back. Only 8.4 grows without it.
+                Beginning::Step(_) | Beginning::Whole => assume_clean = false,
+            }
+        }
+        self.resize(Size::All { assume_clean }, wanted_kib).await
+    }
+
+    /// Whether another replica has a disk.
+    fn has_copies(&self) -> bool {
+        let drbd = self.attempt.spec.drbd.as_ref();
+        drbd.is_some_and(|drbd| drbd.peers.iter().any(|peer| !peer.diskless))
+    }
+
+    fn has(&self, kib: u64) -> bool {
+        size_kib(self.attempt, self.volume.number).is_some_and(|size| size >= kib)
+    }
+
+    fn noted(&self) -> Option<u64> {
+        let notes = self.attempt.notes();
+        notes.volumes.get(&self.volume.number)?.growing_kib
+    }
+
+    async fn note(&self, growing_kib: Option<u64>) -> Result<()> {
+        let number = self.volume.number;
+        let change = |notes: &mut Notes| {
+            if let Some(volume) = notes.volumes.get_mut(&number) {
+                volume.growing_kib = growing_kib;
+            }
+        };
+        self.attempt.note(change).await
+    }
+
+    /// Resizes, and waits until the size shows.
+    async fn resize(&self, size: Size, expected_kib: u64) -> Result<()> {
+        let (attempt, number) = (self.attempt, self.volume.number);
+        let (machine, name) = (&attempt.shared.machine, &attempt.spec.name);
+        let alone = match attempt.shared.picture.get(name) {
+            Seen::Present(resource) => !has_primary(&resource),
+            Seen::Unknown | Seen::Absent => false,
+        };
+        if self.kind == DrbdKind::Drbd84 && alone {
+            // 8.4 grows a connected volume only while it is primary somewhere.
+            adm::primary(machine, self.kind, name, self.layer.minor).await?;
+            let grown = adm::resize(machine, self.file, name, number, size).await;
+            if grown.is_ok() {
+                // Each side decides by the roles that it sees whose data is copied, when it hears of the other's size.
+                self.decided(expected_kib).await;
+            }
+            adm::secondary(machine, self.kind, name, self.layer.minor).await?;
+            grown?;
+        } else {
+            adm::resize(machine, self.file, name, number, size).await?;
+        }
+        ask_sizes(attempt).await;
+        let large = |seen: &Seen| match seen {
+            Seen::Present(resource) => resource
+                .devices
+                .get(&number)
+                .is_some_and(|d| d.size_kib.unwrap_or(0) >= expected_kib),
+            Seen::Unknown | Seen::Absent => false,
+        };
+        if attempt.shared.picture.wait(name, SHOW_LIMIT, large).await {
+            return Ok(());
+        }
+        let message = format!(
+            "Volume {number} of '{name}' is still smaller than {expected_kib} KiB in DRBD."
+        );
+        let cause =
+            "The backing device of a peer is not large enough, or the peer is not connected.";
+        Err(Failure::new(code::FAIL_UNKNOWN_ERROR, message).cause(cause))
+    }
+
+    /// Waits until it is clear what is synchronised and from where.
+    async fn decided(&self, expected_kib: u64) {
+        let give_up = Instant::now() + SHOW_LIMIT;
+        while Instant::now() < give_up {
+            if let Some(now) = now(self.attempt).await {
+                let device = now.devices.get(&self.volume.number);
+                let grown = device.is_some_and(|d| d.size_kib.unwrap_or(0) >= expected_kib);
+                let decided = |peer: &DrbdPeerVolume| {
+                    peer.replication != "Established" || peer.out_of_sync_kib == Some(0)
+                };
+                if grown && self.peers(&now).all(decided) {
+                    return;
+                }
+            }
+            sleep(LOOK_PAUSE).await;
+        }
+    }
+
+    /// Waits until all replicas are the same; false if one of them is away.
+    async fn synced(&self) -> Result<bool> {
+        let give_up = Instant::now() + SYNC_LIMIT;
+        let (mut last, mut since) = (Copies::Busy, Instant::now());
+        loop {
+            let copies = match now(self.attempt).await {
+                Some(now) => self.copies(&now),
+                None => Copies::Away,
+            };
+            if copies != last {
+                (last, since) = (copies, Instant::now());
+            }
+            let lasting = since.elapsed() >= SHOW_LIMIT;
+            match copies {
+                Copies::Same => return Ok(true),
+                // What differs was found by a verification, for example, and is not what has grown.
+                Copies::Idle if lasting => return Ok(true),
+                Copies::Away if lasting => return Ok(false),
+                Copies::Idle | Copies::Away | Copies::Busy => {}
+            }
+            if Instant::now() >= give_up {
+                let message = "A resync of it has not ended yet.";
+                return Err(Failure::new(code::FAIL_UNKNOWN_ERROR, message)
+                    .correction("Growing goes on by itself when the replicas are the same."));
+            }
+            sleep(LOOK_PAUSE).await;
+        }
+    }
+
+    fn copies(&self, now: &DrbdResource) -> Copies {
+        let drbd = self.attempt.spec.drbd.as_ref();
+        let wanted = drbd.map_or(0, |d| d.peers.iter().filter(|p| !p.diskless).count());
+        let established =
+            |peer: &&DrbdPeerVolume| peer.replication == "Established" && peer.disk == "UpToDate";
+        let same = |peer: &&DrbdPeerVolume| peer.out_of_sync_kib == Some(0);
+        if now.is_syncing() {
+            Copies::Busy
+        } else if self.peers(now).filter(established).count() < wanted {
+            Copies::Away
+        } else if self.peers(now).filter(established).all(|peer| same(&peer)) {
+            Copies::Same
+        } else {
+            Copies::Idle
+        }
+    }
+
+    /// The volume as the peers with a disk have it.
+    fn peers<'b>(&'b self, now: &'b DrbdResource) -> impl Iterator<Item = &'b DrbdPeerVolume> {
+        let volumes = now.connections.values().filter_map(|connection| {
+            let volume = connection.volumes.get(&self.volume.number)?;
+            (connection.state == "Connected").then_some(volume)
+        });
+        volumes.filter(|volume| volume.disk != "Diskless")
+    }
+}
+
+/// The resource as DRBD has it at this moment: what differs is not told by events.
+async fn now(attempt: &Attempt<'_>) -> Option<DrbdResource> {
+    let cmd = adm::now(&attempt.spec.name);
+    let output = attempt.shared.machine.run(cmd).await.ok()?;
+    let mut state = DrbdState::default();
+    for line in output.stdout.lines() {
+        state.apply(parse(line));
+    }
+    state.resources.remove(&attempt.spec.name)
+}
+
+fn has_primary(resource: &DrbdResource) -> bool {
+    resource.role == "Primary" || resource.connections.values().any(|c| c.role == "Primary")
+}
+
+/// `adjust`. In the middle of a growth it resizes, too, as the size of the first step is in no file; 8.4 wants a primary
+/// for that.
+pub async fn adjust(attempt: &Attempt<'_>, kind: DrbdKind, file: &Path) -> Result<()> {
+    let (machine, name) = (&attempt.shared.machine, &attempt.spec.name);
+    let failure = match adm::adjust(machine, file, name).await {
+        Err(failure) if kind == DrbdKind::Drbd84 && failure.to_string().contains(NEEDS_PRIMARY) => {
+            failure
+        }
+        done => return done,
+    };
+    let minors: Vec<u32> = live_volumes(attempt.spec)
+        .filter_map(|volume| Some(volume.drbd.as_ref()?.minor))
+        .collect();
+    let mut adjusted = Err(failure);
+    for (done, minor) in minors.iter().enumerate() {
+        if let Err(failure) = adm::primary(machine, kind, name, *minor).await {
+            tracing::debug!(resource = name, minor, %failure, "not made primary");
+            for minor in &minors[..done] {
+                adm::secondary(machine, kind, name, *minor).await?;
+            }
+            return adjusted;
+        }
+    }
+    adjusted = adm::adjust(machine, file, name).await;
+    for minor in minors {
+        adm::secondary(machine, kind, name, minor).await?;
+    }
+    adjusted
+}
+
+/// Has drbd-utils keep in mind where the devices of volumes end that DRBD has grown: metadata lies there, and is looked
+/// for there if the device grows once more while DRBD does not have it open. drbdadm does so on the node that grows, and
+/// attaching does, too; `before` is what DRBD had when the attempt began. Never for a device that has grown while DRBD
+/// on it has not: its metadata is still where the device ended before.
+pub async fn remember_sizes(attempt: &Attempt<'_>, before: Option<&DrbdResource>) -> Result<()> {
+    for volume in live_volumes(attempt.spec) {
+        let (Some(layer), Some(kib)) = (&volume.drbd, size_kib(attempt, volume.number)) else {
+            continue;
+        };
+        let known = {
+            let state = attempt.shared.state();
+            let tracked = state.resources.get(attempt.key);
+            tracked.and_then(|t| t.remembered_kib.get(&volume.number).copied())
+        };
+        if known == Some(kib) || kib == 0 {
+            continue;
+        }
+        let attached = |r: &DrbdResource| {
+            let device = r.devices.get(&volume.number);
+            device.is_some_and(|d| d.disk != "Diskless")
+        };
+        if known.is_some_and(|known| known < kib) && before.is_some_and(attached) {
+            adm::check_resize(&attempt.shared.machine, layer.minor).await?;
+        }
+        if let Some(tracked) = attempt.shared.state().resources.get_mut(attempt.key) {
+            tracked.remembered_kib.insert(volume.number, kib);
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use linstor_wire::spec::{InitialState, Props, Target};
+
+    use super::*;
+
+    /// The first step covers the old metadata and what was rounded up, and is left out when that is all there is.
+    #[test]
+    fn the_first_step_covers_old_metadata() {
+        let layer = |granularity_kib| DrbdVolumeSpec {
+            minor: 1000,
+            day0_gi: String::new(),
+            initial: InitialState::First,
+            grow: true,
+            grow_assume_clean: true,
+            granularity_kib,
+            disk_options: Props::new(),
+        };
+        let volume = |usable_kib| VolumeSpec {
+            number: 0,
+            pool: "thin".into(),
+            target: Target::Up,
+            usable_kib,
+            backing_kib: usable_kib + 70,
+            props: Props::new(),
+            drbd: None,
+        };
+        let of = |usable, granularity, size, noted| {
+            Beginning::of(&volume(usable), &layer(granularity), size, noted)
+        };
+        assert_eq!(of(1 << 20, 0, 1000, None), Beginning::Step(5168));
+        assert_eq!(of(1 << 20, 8192, 1000, None), Beginning::Step(9264));
+        assert_eq!(of(1 << 20, 0, 5168, Some(5168)), Beginning::Made);
+        assert_eq!(of(1 << 20, 0, 5168, Some(4)), Beginning::Step(9336));
+        assert_eq!(of(5168, 0, 1000, None), Beginning::Whole);
+    }
+}

@@ -1,0 +1,178 @@
+//! A volume that grows while an application writes to it: nothing is lost, and all replicas are the same to the last block.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use nix::sys::signal::Signal;
+
+use crate::cluster::{Cluster, Replica};
+use crate::lab::{Background, Exec, Node};
+use crate::story::{Drbd, drbd_kind};
+
+const SYNC_LIMIT: Duration = Duration::from_secs(90);
+/// Where the application begins to write, in KiB: what is before is compared afterwards.
+const WRITES_FROM_KIB: u64 = 16 << 10;
+/// How much it writes again and again, in KiB.
+const WRITES_KIB: u64 = 16 << 10;
+
+/// The volume of a resource on one node.
+struct Side<'a> {
+    cluster: &'a Cluster,
+    resource: &'a str,
+    node: Node,
+    device: String,
+    minor: String,
+    drbd: Drbd,
+}
+
+impl<'a> Side<'a> {
+    fn of(cluster: &'a Cluster, resource: &'a str, replica: &Replica) -> Result<Self> {
+        let device = replica.device.clone().context("a device")?;
+        let minor = device.trim_start_matches("/dev/drbd").to_owned();
+        Ok(Side {
+            cluster,
+            resource,
+            node: cluster.node_named(&replica.node)?,
+            device,
+            minor,
+            drbd: drbd_kind(cluster)?,
+        })
+    }
+
+    fn run(&self, words: &[&str]) -> Result<String> {
+        self.cluster.lab.exec_ok(self.node, words)
+    }
+
+    /// `drbdsetup primary` or `secondary`: 8.4 wants a minor, 9 the resource's name.
+    fn role(&self, role: &str) -> Result<()> {
+        let object = match self.drbd {
+            Drbd::V84 => &self.minor,
+            Drbd::V9 => self.resource,
+        };
+        self.run(&["drbdsetup", role, object]).map(drop)
+    }
+
+    /// The kernel's own counter: DRBD 8.4 lets nobody open a device that is not primary.
+    fn bytes(&self) -> Result<u64> {
+        let sectors = self.run(&["cat", &format!("/sys/block/drbd{}/size", self.minor)])?;
+        Ok(sectors.trim().parse::<u64>()? * 512)
+    }
+
+    fn write(&self, direct: &[&str]) -> Result<()> {
+        let of = format!("of={}", self.device);
+        let mut words = vec!["dd", "if=/usr/bin/bash", &of, "bs=1M", "conv=fsync"];
+        words.extend(direct);
+        words.push("status=none");
+        self.run(&words).map(drop)
+    }
+
+    /// Starts an application that never stops writing.
+    fn keep_writing(&self) -> Result<Background> {
+        let script = format!(
+            "i=0; while dd if=/dev/urandom of={} bs=64k count=1 seek=$(({} + i % {})) \
+             oflag=direct conv=notrunc status=none; do i=$((i + 1)); echo $i; done",
+            self.device,
+            WRITES_FROM_KIB / 64,
+            WRITES_KIB / 64
+        );
+        let lab = &self.cluster.lab;
+        lab.spawn(self.node, "writer", Exec::new(&["sh", "-c", &script]))
+    }
+
+    /// Has the kernel compare the replicas block by block; fails if any is different.
+    fn verify(&self) -> Result<()> {
+        let ended = || -> Result<usize> {
+            let log = self.run(&["dmesg"])?;
+            let words = ["Online verify done", "Online verify found"];
+            Ok(words.iter().map(|word| log.matches(word).count()).sum())
+        };
+        let before = ended()?;
+        self.run(&["drbdadm", "verify", self.resource])?;
+        self.cluster
+            .wait_until("the verification to end", SYNC_LIMIT, || {
+                Ok(ended()? > before)
+            })?;
+        let now = self.run(&[
+            "drbdsetup",
+            "events2",
+            "--now",
+            "--statistics",
+            self.resource,
+        ])?;
+        let peers: Vec<&str> = now
+            .split_whitespace()
+            .filter(|w| w.starts_with("out-of-sync:"))
+            .collect();
+        ensure!(
+            !peers.is_empty() && peers.iter().all(|word| *word == "out-of-sync:0"),
+            "replicas of {} differ: {now}",
+            self.resource
+        );
+        Ok(())
+    }
+}
+
+/// How often an application has written.
+fn writes(application: &Background) -> Result<usize> {
+    let log = std::fs::read_to_string(application.log())?;
+    Ok(log.lines().count())
+}
+
+/// Writes, grows a volume of 40 MiB to 60 MiB while it is written to and to 100 MiB while nobody uses it, and looks at
+/// what is there then.
+pub fn check(cluster: &Cluster, resource: &str) -> Result<()> {
+    let replicas = cluster.replicas(resource)?;
+    let diskful: Vec<_> = replicas
+        .iter()
+        .filter(|replica| !replica.diskless)
+        .collect();
+    let writer = Side::of(cluster, resource, diskful[0])?;
+    let reader = Side::of(cluster, resource, diskful[1])?;
+    let before = writer.bytes()?;
+    ensure!(before >= 40 << 20, "the device has {before} bytes");
+    writer.role("primary")?;
+    writer
+        .write(&["oflag=direct"])
+        .or_else(|_| writer.write(&[]))?;
+    let application = writer.keep_writing()?;
+    grow(&writer, 60)?;
+    let at_once = writes(&application)?;
+    cluster.wait_until(
+        "the application to write on",
+        Duration::from_secs(10),
+        || Ok(writes(&application)? > at_once + 5),
+    )?;
+    cluster.lab.signal(&application, Signal::SIGKILL)?;
+    cluster.wait_until("the device to be closed", Duration::from_secs(10), || {
+        Ok(writer.role("secondary").is_ok())
+    })?;
+    writer.verify()?;
+    grow(&reader, 100)?;
+    writer.verify()?;
+    reader.role("primary")?;
+    let length: u64 = reader
+        .run(&["stat", "-Lc", "%s", "/usr/bin/bash"])?
+        .trim()
+        .parse()?;
+    let length = length.to_string();
+    reader.run(&["cmp", "-n", &length, "/usr/bin/bash", &reader.device])?;
+    reader.role("secondary")
+}
+
+fn grow(side: &Side<'_>, mib: u64) -> Result<()> {
+    let begin = Instant::now();
+    let size = format!("{mib}M");
+    side.cluster
+        .linstor(&["volume-definition", "set-size", side.resource, "0", &size])?;
+    side.cluster
+        .wait_until("the device to grow", Duration::from_secs(30), || {
+            Ok(side.bytes()? >= mib << 20)
+        })?;
+    println!(
+        "{} has grown to {size} in {:.1} s",
+        side.resource,
+        begin.elapsed().as_secs_f64()
+    );
+    side.cluster.wait_up_to_date(side.resource, 2, SYNC_LIMIT)?;
+    Ok(())
+}
