@@ -5,7 +5,7 @@
 //! (`resources/<NAME>.json`). Everything is written before it is acted upon. A file that cannot be read is put aside
 //! and reported; the others serve.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use linstor_host::Host;
@@ -55,6 +55,9 @@ pub struct Notes {
     /// What was known of other copies when DRBD was last taken down.
     #[serde(default)]
     pub last_copy: Option<LastCopy>,
+    /// DRBD minors that were made primary for a moment.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub promoted: BTreeSet<u32>,
 }
 
 /// Notes on one volume.

@@ -18,9 +18,8 @@ use crate::workload::{Op, Workload};
 const REST_LIMIT: Duration = Duration::from_secs(900);
 /// How often it is looked at on the way.
 const REST_LOOK: Duration = Duration::from_secs(2);
-/// How long after that the satellites may still be busy with their own records.
-const AFTERWARDS: Duration = Duration::from_secs(10);
-/// Longer than the time between two passes of a satellite over the same resource.
+/// Longer than the time between two passes of a satellite over the same resource. The first one may still tidy up its own
+/// records; nothing is left for the next one.
 const PASS: Duration = Duration::from_secs(40);
 /// How long a call may take: its own deadlines must end it before.
 const CALL_LIMIT: Duration = Duration::from_secs(400);
@@ -284,8 +283,7 @@ impl Run {
             }
         }
         self.sim.trace.add(format_args!("at rest {when}"));
-        // What the satellites still write down about it.
-        sleep(AFTERWARDS).await;
+        sleep(PASS).await;
         self.collect();
         sleep(PASS).await;
         let changes: Vec<String> = self

@@ -10,7 +10,7 @@ use linstor_api::kind::DrbdKind;
 use linstor_wire::spec::{DrbdSpec, VolumeSpec};
 use tokio::time::Instant;
 
-use super::{Attempt, drbd_grow, drbd_steps as steps, last_copy};
+use super::{Attempt, drbd_grow, drbd_steps as steps, last_copy, promotion};
 use crate::drbd::adm;
 use crate::drbd::picture::Seen;
 use crate::drbd::resfile::{self, Dialect, live_volumes};
@@ -74,6 +74,7 @@ pub async fn up(attempt: &Attempt<'_>, devices: &BTreeMap<u32, Backing>) -> Resu
         let change = |notes: &mut Notes| notes.last_copy = None;
         attempt.note(change).await?;
     }
+    promotion::end_left_over(attempt, plan.kind, before).await?;
     steps::prepare_metadata(attempt, plan.kind, devices, before).await?;
     if let Some(resource) = before {
         let_go_of_disks(attempt, devices, resource).await?;

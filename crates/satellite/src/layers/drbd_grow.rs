@@ -14,7 +14,7 @@ use linstor_api::kind::DrbdKind;
 use linstor_wire::spec::{DrbdVolumeSpec, VolumeSpec};
 use tokio::time::{Instant, sleep};
 
-use super::Attempt;
+use super::{Attempt, promotion};
 use crate::drbd::adm::{self, Size};
 use crate::drbd::events::parse;
 use crate::drbd::picture::Seen;
@@ -148,17 +148,20 @@ impl Growth<'_> {
         let mut assume_clean = self.layer.grow_assume_clean;
         if self.has_copies() {
             // DRBD refuses to resize during a resync.
-            let together = self.synced().await?;
+            if !self.synced().await? {
+                return Err(away());
+            }
             let now_kib = size_kib(self.attempt, self.volume.number).unwrap_or(0);
             match Beginning::of(self.volume, self.layer, now_kib, self.noted()) {
-                Beginning::Step(to_kib) if together && assume_clean => {
+                Beginning::Step(to_kib) if assume_clean => {
                     // Noted first: a step that was made and is not known would be made again.
                     self.note(Some(to_kib)).await?;
                     self.resize(Size::UpTo(to_kib), to_kib).await?;
-                    assume_clean = self.synced().await?;
+                    if !self.synced().await? {
+                        return Err(away());
+                    }
                 }
-                Beginning::Made => assume_clean &= together,
-                // A replica that is away gets what is new when it comes back. Only 8.4 grows without it.
+                Beginning::Made => {}
                 Beginning::Step(_) | Beginning::Whole => assume_clean = false,
             }
         }
@@ -200,13 +203,13 @@ impl Growth<'_> {
         };
         if self.kind == DrbdKind::Drbd84 && alone {
             // 8.4 grows a connected volume only while it is primary somewhere.
-            adm::primary(machine, self.kind, name, self.layer.minor).await?;
+            promotion::begin(attempt, self.kind, self.layer.minor).await?;
             let grown = adm::resize(machine, self.file, name, number, size).await;
             if grown.is_ok() {
                 // Each side decides by the roles that it sees whose data is copied, when it hears of the other's size.
                 self.decided(expected_kib).await;
             }
-            adm::secondary(machine, self.kind, name, self.layer.minor).await?;
+            promotion::end(attempt, self.kind, self.layer.minor).await?;
             grown?;
         } else {
             adm::resize(machine, self.file, name, number, size).await?;
@@ -304,6 +307,16 @@ impl Growth<'_> {
     }
 }
 
+/// DRBD 9 does not grow what it does not see all of. 8.4 would, and never synchronise what is new if nothing is written
+/// before the other replica comes back.
+fn away() -> Failure {
+    Failure::new(
+        code::FAIL_UNKNOWN_ERROR,
+        "Another replica of it is not connected, or not up to date.",
+    )
+    .correction("It grows by itself when all replicas are connected and up to date.")
+}
+
 /// The resource as DRBD has it at this moment: what differs is not told by events.
 async fn now(attempt: &Attempt<'_>) -> Option<DrbdResource> {
     let cmd = adm::now(&attempt.spec.name);
@@ -334,17 +347,17 @@ pub async fn adjust(attempt: &Attempt<'_>, kind: DrbdKind, file: &Path) -> Resul
         .collect();
     let mut adjusted = Err(failure);
     for (done, minor) in minors.iter().enumerate() {
-        if let Err(failure) = adm::primary(machine, kind, name, *minor).await {
+        if let Err(failure) = promotion::begin(attempt, kind, *minor).await {
             tracing::debug!(resource = name, minor, %failure, "not made primary");
             for minor in &minors[..done] {
-                adm::secondary(machine, kind, name, *minor).await?;
+                promotion::end(attempt, kind, *minor).await?;
             }
             return adjusted;
         }
     }
     adjusted = adm::adjust(machine, file, name).await;
     for minor in minors {
-        adm::secondary(machine, kind, name, minor).await?;
+        promotion::end(attempt, kind, minor).await?;
     }
     adjusted
 }

@@ -9,8 +9,7 @@ use linstor_api::kind::DrbdKind;
 use linstor_host::{Host, PortState};
 use linstor_wire::spec::{DrbdSpec, DrbdVolumeSpec, InitialState, VolumeSpec};
 
-use super::Attempt;
-use crate::drbd::adm;
+use super::{Attempt, promotion};
 use crate::drbd::metadata::{self, Layout, Place};
 use crate::drbd::picture::Seen;
 use crate::drbd::resfile::{self, live_volumes};
@@ -330,7 +329,6 @@ async fn make_one(
     wish: &FileSystemWish,
 ) -> Result<()> {
     let name = &attempt.spec.name;
-    let machine = &attempt.shared.machine;
     let promotable = |seen: &Seen| match seen {
         Seen::Present(r) => r.is_up_to_date(number) && r.may_promote.unwrap_or(true),
         Seen::Unknown | Seen::Absent => false,
@@ -340,15 +338,15 @@ async fn make_one(
         .picture
         .wait(name, PROMOTE_WAIT, promotable)
         .await;
-    adm::primary(machine, kind, name, minor).await?;
+    promotion::begin(attempt, kind, minor).await?;
     let made = wish
         .make_if_empty(attempt, &format!("/dev/drbd{minor}"))
         .await;
     let mut pause = SECONDARY_PAUSE;
-    for attempt in 1..=SECONDARY_ATTEMPTS {
-        match adm::secondary(machine, kind, name, minor).await {
+    for nth in 1..=SECONDARY_ATTEMPTS {
+        match promotion::end(attempt, kind, minor).await {
             Ok(()) => break,
-            Err(failure) if attempt == SECONDARY_ATTEMPTS => return Err(failure),
+            Err(failure) if nth == SECONDARY_ATTEMPTS => return Err(failure),
             Err(_) => tokio::time::sleep(pause).await,
         }
         pause = (pause * 2).min(SECONDARY_PAUSE_MAX);

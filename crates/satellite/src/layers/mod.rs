@@ -4,6 +4,7 @@ pub mod drbd;
 pub mod drbd_grow;
 pub mod drbd_steps;
 pub mod last_copy;
+pub mod promotion;
 pub mod storage;
 
 use std::sync::Arc;

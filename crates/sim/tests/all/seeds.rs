@@ -11,40 +11,6 @@ const SHOWN: usize = 400;
 /// How many failed seeds are shown in full.
 const SHOWN_SEEDS: usize = 5;
 
-/// Problems that are known and not solved yet, by what a failure of theirs says. Seeds on which nothing else is wrong are
-/// counted and named, and may be one in a hundred.
-const KNOWN: [(&str, &str); 3] = [
-    (
-        " KiB, has ",
-        "growing is taken for done before DRBD has grown",
-    ),
-    (
-        "Inconsistent",
-        "fake machines do not synchronise what has grown on connect",
-    ),
-    (
-        "This node has no DRBD",
-        "a probe that failed is not repeated before the next connection",
-    ),
-];
-
-/// What all failures of a report are known to come from; none if there is a new one among them.
-fn known(report: &Report) -> Option<&'static str> {
-    let reason = |failure: &String| {
-        KNOWN
-            .iter()
-            .find(|(text, _)| failure.contains(text))
-            .map(|(_, why)| *why)
-    };
-    let first = report.failures.iter().find_map(reason)?;
-    // Whoever is not up is missed by its peers, too.
-    let consequences = [" sees ", "is not up in DRBD", "should have the DRBD "];
-    let follows = |failure: &String| {
-        reason(failure).is_some() || consequences.iter().any(|text| failure.contains(text))
-    };
-    report.failures.iter().all(follows).then_some(first)
-}
-
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
@@ -68,16 +34,11 @@ fn shard(first: u64) {
     let begun = std::time::Instant::now();
     let mut excluded: BTreeMap<&str, u32> = BTreeMap::new();
     let mut failed: Vec<(u64, String)> = Vec::new();
-    let mut open: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
     for seed in (first..seeds).step_by(2) {
         let plan = Plan::of(seed);
         let report = run::seed(&plan, false);
         for (why, count) in &report.excluded {
             *excluded.entry(why).or_default() += count;
-        }
-        if let Some(why) = known(&report) {
-            open.entry(why).or_default().push(seed);
-            continue;
         }
         failed.extend(failure(&plan, &report).map(|text| (seed, text)));
     }
@@ -88,12 +49,6 @@ fn shard(first: u64) {
         failed.len()
     );
     println!("left out: {excluded:?}");
-    println!("known and open: {open:?}");
-    let known: usize = open.values().map(Vec::len).sum();
-    assert!(
-        known as u64 * 100 <= seeds.max(100),
-        "too many known failures: {open:?}"
-    );
     let numbers: Vec<u64> = failed.iter().map(|(seed, _)| *seed).collect();
     let texts: Vec<&str> = failed
         .iter()

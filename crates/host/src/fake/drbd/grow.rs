@@ -58,16 +58,28 @@ pub(crate) fn resize(
         grow(world, host, resource, number, size_kib);
     }
     if !how.assume_clean {
-        world.edit_metadata(node, &name, number, |metadata| {
-            let allocated = |id: &u32| metadata.peer(*id).allocated;
-            let peers: Vec<u32> = (0..super::metadata::NODE_IDS).filter(allocated).collect();
-            for id in peers {
-                metadata.dirty(id, old_kib / KIB_PER_BLOCK, size_kib / KIB_PER_BLOCK);
-            }
-        });
+        mark_new(world, node, &name, number, old_kib, size_kib);
         sync_grown_part(world, node, &name, number);
     }
     Ok(())
+}
+
+/// Notes for every peer that what has grown is not the same there.
+pub(super) fn mark_new(
+    world: &mut World,
+    node: &str,
+    name: &str,
+    number: u32,
+    old_kib: u64,
+    size_kib: u64,
+) {
+    world.edit_metadata(node, name, number, |metadata| {
+        let allocated = |id: &u32| metadata.peer(*id).allocated;
+        let peers: Vec<u32> = (0..super::metadata::NODE_IDS).filter(allocated).collect();
+        for id in peers {
+            metadata.dirty(id, old_kib / KIB_PER_BLOCK, size_kib / KIB_PER_BLOCK);
+        }
+    });
 }
 
 /// The ends that grow together, this one first; `None` if nothing may grow now.
@@ -148,7 +160,7 @@ pub(crate) fn remember_size(world: &mut World, node: &str, minor: u32) {
 }
 
 /// Moves internal metadata to the new end and takes the new size. Where the metadata was becomes data, with what is there.
-fn grow(world: &mut World, node: &str, name: &str, number: u32, size_kib: u64) {
+pub(super) fn grow(world: &mut World, node: &str, name: &str, number: u32, size_kib: u64) {
     let Some(volume) = world.volume_mut(node, name, number) else {
         return;
     };

@@ -407,7 +407,8 @@ pub(super) fn negotiate(
     }
 }
 
-/// The smallest capacity counts, unless good data already has a size.
+/// The smallest capacity counts, unless good data already has a size. 8.4 grows both ends to what both have room for, as
+/// it does with devices that grew while the ends were apart, and leaves to the handshake what is synchronised.
 fn agree_on_size(world: &mut World, me: &PeerRef, peer: &PeerRef, number: u32) {
     let facts = |world: &World, end: &PeerRef| {
         let volume = world.volume(&end.host, &end.resource, number)?;
@@ -417,8 +418,17 @@ fn agree_on_size(world: &mut World, me: &PeerRef, peer: &PeerRef, number: u32) {
     let (Some(mine), Some(theirs)) = (facts(world, me), facts(world, peer)) else {
         return;
     };
+    let kind = world.kernel(&me.host).map(|kernel| kernel.kind);
     let size_kib = match (mine, theirs) {
         ((_, None, _), (size, ..)) | ((size, ..), (_, None, _)) => size,
+        ((a_kib, Some(a), _), (b_kib, Some(b), _))
+            if kind == Some(DrbdKind::V84)
+                && a_kib.max(b_kib) < a.min(b)
+                && a_kib.min(b_kib) > 0 =>
+        {
+            grow_together(world, [me, peer], number, a_kib.min(b_kib), a.min(b));
+            return;
+        }
         ((a, _, good), (b, _, other)) if good >= Disk::Outdated && other >= Disk::Outdated => {
             a.min(b)
         }
@@ -439,6 +449,13 @@ fn agree_on_size(world: &mut World, me: &PeerRef, peer: &PeerRef, number: u32) {
         world.edit_metadata(&end.host, &end.resource, number, |metadata| {
             metadata.size_kib = size_kib;
         });
+    }
+}
+
+fn grow_together(world: &mut World, ends: [&PeerRef; 2], number: u32, old_kib: u64, size_kib: u64) {
+    for end in ends {
+        super::grow::grow(world, &end.host, &end.resource, number, size_kib);
+        super::grow::mark_new(world, &end.host, &end.resource, number, old_kib, size_kib);
     }
 }
 
