@@ -3,5 +3,6 @@
 mod bench;
 mod drbd;
 mod facts;
+mod growth;
 mod link;
 mod storage;
