@@ -546,8 +546,8 @@ mod tests {
 
     fn caller(cluster: u128, node: u128, name: &str, epoch: u64) -> Caller {
         Caller {
-            protocol_min: 1,
-            protocol_max: 1,
+            protocol_min: PROTOCOL_MIN,
+            protocol_max: PROTOCOL,
             version: "test".into(),
             identity: Identity {
                 cluster_id: Uuid::from_u128(cluster),
@@ -592,7 +592,7 @@ mod tests {
             "an empty one may move"
         );
         let mut newer = caller(1, 1, "alpha", 5);
-        newer.protocol_min = 2;
+        newer.protocol_min = PROTOCOL + 1;
         assert_eq!(refusal(&newer, true), Some(RefusalKind::Version));
     }
 }

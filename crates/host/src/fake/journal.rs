@@ -69,9 +69,17 @@ pub(crate) fn mutates(program: &str, args: &[String]) -> bool {
                 .iter()
                 .find(|arg| !arg.starts_with('-'))
                 .map_or("", String::as_str);
+            // `check-resize` writes down for drbd-utils what there is, when somebody gets round to it.
             !(matches!(
                 verb,
-                "status" | "events2" | "show" | "role" | "cstate" | "dstate" | "help"
+                "status"
+                    | "events2"
+                    | "show"
+                    | "role"
+                    | "cstate"
+                    | "dstate"
+                    | "help"
+                    | "check-resize"
             ) || verb.starts_with("wait-"))
         }
         "drbdadm" => {

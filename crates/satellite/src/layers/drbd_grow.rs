@@ -207,7 +207,11 @@ impl Growth<'_> {
             let grown = adm::resize(machine, self.file, name, number, size).await;
             if grown.is_ok() {
                 // Each side decides by the roles that it sees whose data is copied, when it hears of the other's size.
-                self.decided(expected_kib).await;
+                let large = |now: &DrbdResource| {
+                    let device = now.devices.get(&number);
+                    device.is_some_and(|d| d.size_kib.unwrap_or(0) >= expected_kib)
+                };
+                decided(attempt, large).await;
             }
             promotion::end(attempt, self.kind, self.layer.minor).await?;
             grown?;
@@ -231,24 +235,6 @@ impl Growth<'_> {
         let cause =
             "The backing device of a peer is not large enough, or the peer is not connected.";
         Err(Failure::new(code::FAIL_UNKNOWN_ERROR, message).cause(cause))
-    }
-
-    /// Waits until it is clear what is synchronised and from where.
-    async fn decided(&self, expected_kib: u64) {
-        let give_up = Instant::now() + SHOW_LIMIT;
-        while Instant::now() < give_up {
-            if let Some(now) = now(self.attempt).await {
-                let device = now.devices.get(&self.volume.number);
-                let grown = device.is_some_and(|d| d.size_kib.unwrap_or(0) >= expected_kib);
-                let decided = |peer: &DrbdPeerVolume| {
-                    peer.replication != "Established" || peer.out_of_sync_kib == Some(0)
-                };
-                if grown && self.peers(&now).all(decided) {
-                    return;
-                }
-            }
-            sleep(LOOK_PAUSE).await;
-        }
     }
 
     /// Waits until all replicas are the same; false if one of them is away.
@@ -317,6 +303,22 @@ fn away() -> Failure {
     .correction("It grows by itself when all replicas are connected and up to date.")
 }
 
+/// Waits until it has grown, and it is clear what is synchronised and from where.
+async fn decided(attempt: &Attempt<'_>, has_grown: impl Fn(&DrbdResource) -> bool) {
+    let give_up = Instant::now() + SHOW_LIMIT;
+    while Instant::now() < give_up {
+        if let Some(now) = now(attempt).await {
+            let mut volumes = now.connections.values().flat_map(|c| c.volumes.values());
+            let is_decided =
+                volumes.all(|v| v.replication != "Established" || v.out_of_sync_kib == Some(0));
+            if is_decided && has_grown(&now) {
+                return;
+            }
+        }
+        sleep(LOOK_PAUSE).await;
+    }
+}
+
 /// The resource as DRBD has it at this moment: what differs is not told by events.
 async fn now(attempt: &Attempt<'_>) -> Option<DrbdResource> {
     let cmd = adm::now(&attempt.spec.name);
@@ -356,6 +358,9 @@ pub async fn adjust(attempt: &Attempt<'_>, kind: DrbdKind, file: &Path) -> Resul
         }
     }
     adjusted = adm::adjust(machine, file, name).await;
+    if adjusted.is_ok() {
+        decided(attempt, |_| true).await;
+    }
     for minor in minors {
         promotion::end(attempt, kind, minor).await?;
     }

@@ -3,6 +3,7 @@
 mod bench;
 mod drbd;
 mod facts;
+mod growth;
 mod last_copy;
 mod link;
 mod storage;

@@ -1,0 +1,193 @@
+//! Volumes grow: storage first, then DRBD, and all replicas are the same afterwards.
+
+use std::time::Duration;
+
+use linstor_host::Host;
+use linstor_host::fake::{Effect, Fault};
+use linstor_wire::spec::ResourceSpec;
+
+use crate::bench::{Bench, DrbdKind};
+use crate::drbd::{SIZE_KIB, TWO, disk, nodes, spec, up};
+
+/// A spec with a volume so many times as large.
+fn grown(name: &str, times: u64, grow: bool) -> ResourceSpec {
+    let mut spec = spec(name, TWO);
+    spec.volumes[0].backing_kib = times * SIZE_KIB;
+    spec.volumes[0].usable_kib = times * SIZE_KIB - 4096;
+    let layer = spec.volumes[0].drbd.as_mut().expect("DRBD");
+    layer.grow = grow;
+    layer.grow_assume_clean = true;
+    spec
+}
+
+/// Grows the storage of both nodes.
+async fn grow_storage(bench: &mut Bench, times: u64) {
+    bench.done("alpha", &grown("alpha", times, false)).await;
+    bench.done("beta", &grown("beta", times, false)).await;
+}
+
+fn drbd_kib(bench: &Bench, node: &str) -> u64 {
+    let volume = bench.cluster.drbd(node, "Data", 0);
+    volume.expect("a volume").size_kib
+}
+
+/// Storage grows everywhere, then one node grows DRBD, once. All replicas are the same then, although most of what is
+/// new was not copied.
+#[tokio::test(start_paused = true)]
+async fn a_volume_grows() {
+    for kind in [DrbdKind::V9, DrbdKind::V84] {
+        for primary in [false, true] {
+            let mut bench = nodes(&["alpha", "beta"], kind).await;
+            up(&mut bench, TWO).await;
+            if primary {
+                let beta = bench.cluster.host("beta");
+                let cmd = linstor_host::Cmd::new("drbdsetup").arg("primary");
+                let object = if kind == DrbdKind::V9 { "Data" } else { "1000" };
+                beta.run(cmd.arg(object)).await.expect("primary");
+            }
+            grow_storage(&mut bench, 2).await;
+            bench.cluster.take_journal();
+            let started = tokio::time::Instant::now();
+            bench.done("alpha", &grown("alpha", 2, true)).await;
+            let commands = bench.changes();
+            assert_eq!(commands.matches("resize Data/0").count(), 2, "{commands}");
+            let size = drbd_kib(&bench, "beta");
+            assert!(size >= 2 * SIZE_KIB - 4096, "{kind:?} {size}");
+            assert!(bench.cluster.differences("Data", 0).is_empty());
+            assert!(started.elapsed() < Duration::from_secs(2));
+            let role = bench.cluster.drbd("alpha", "Data", 0).unwrap().role;
+            assert_eq!(role, "Secondary", "{kind:?}");
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            bench.rests().await;
+        }
+    }
+}
+
+/// However often a command fails or the machine crashes while DRBD grows, it ends with the new size and replicas that are
+/// the same.
+#[tokio::test(start_paused = true)]
+async fn growth_survives_everything() {
+    for kind in [DrbdKind::V9, DrbdKind::V84] {
+        for effect in [
+            Effect::FailsBefore(1),
+            Effect::FailsAfter(1),
+            Effect::CrashBefore,
+            Effect::CrashAfter,
+        ] {
+            for nth in 0.. {
+                let mut bench = nodes(&["alpha", "beta"], kind).await;
+                up(&mut bench, TWO).await;
+                grow_storage(&mut bench, 2).await;
+                let fault = Fault::next_change("alpha", effect);
+                bench.cluster.inject(fault.after(nth));
+                bench.push("alpha", &grown("alpha", 2, true)).await;
+                tokio::time::sleep(Duration::from_secs(20)).await;
+                let unspent = bench.cluster.disarm();
+                if !bench.cluster.is_up("alpha") {
+                    bench.cluster.boot("alpha");
+                    bench.restart("alpha");
+                    tokio::time::sleep(Duration::from_secs(30)).await;
+                    bench.connect("alpha").await;
+                    bench.sync("alpha", &[grown("alpha", 2, true)]).await;
+                }
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                let place = format!("{kind:?} {effect:?} {nth}");
+                for node in ["alpha", "beta"] {
+                    let size = drbd_kib(&bench, node);
+                    let said = format!("{:?}", bench.nodes["alpha"].heard.lock().unwrap().outcomes);
+                    assert!(
+                        size >= 2 * SIZE_KIB - 4096,
+                        "{place}: {node} has {size}, {said}"
+                    );
+                    assert_eq!(disk(&bench, node), "UpToDate", "{place}");
+                }
+                let differing = bench.cluster.differences("Data", 0);
+                assert!(
+                    differing.is_empty(),
+                    "{place}: {differing:?}\n{}",
+                    bench.commands_text()
+                );
+                bench.rests().await;
+                if unspent == 1 {
+                    assert!(nth > 3, "{place}: more than that was done");
+                    break;
+                }
+            }
+        }
+    }
+}
+
+/// A new configuration in the middle of a growth is in nobody's way, although `adjust` then resizes, too.
+#[tokio::test(start_paused = true)]
+async fn options_change_in_the_middle_of_growth() {
+    for kind in [DrbdKind::V9, DrbdKind::V84] {
+        let mut bench = nodes(&["alpha", "beta"], kind).await;
+        up(&mut bench, TWO).await;
+        grow_storage(&mut bench, 2).await;
+        let second = Fault::next_with("alpha", "--assume-clean", Effect::FailsBefore(10));
+        bench.cluster.inject(second.times(1000));
+        bench.push("alpha", &grown("alpha", 2, true)).await;
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        assert!(drbd_kib(&bench, "beta") < 2 * SIZE_KIB - 4096, "half-way");
+        let mut beta = grown("beta", 2, false);
+        let layer = beta.drbd.as_mut().expect("a DRBD layer");
+        layer.net_options.insert("ping-int".into(), "7".into());
+        bench.done("beta", &beta).await;
+        bench.cluster.disarm();
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        for node in ["alpha", "beta"] {
+            assert!(drbd_kib(&bench, node) >= 2 * SIZE_KIB - 4096);
+            let role = bench.cluster.drbd(node, "Data", 0).unwrap().role;
+            assert_eq!(
+                (role.as_str(), disk(&bench, node).as_str()),
+                ("Secondary", "UpToDate")
+            );
+        }
+        assert!(bench.cluster.differences("Data", 0).is_empty());
+        bench.rests().await;
+    }
+}
+
+/// A node whose DRBD was grown by another one finds its metadata after a crash in the middle of the next growth.
+#[tokio::test(start_paused = true)]
+async fn metadata_is_found_after_a_crash_in_a_second_growth() {
+    for kind in [DrbdKind::V9, DrbdKind::V84] {
+        let mut bench = nodes(&["alpha", "beta"], kind).await;
+        up(&mut bench, TWO).await;
+        grow_storage(&mut bench, 2).await;
+        bench.done("alpha", &grown("alpha", 2, true)).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        grow_storage(&mut bench, 3).await;
+        bench.cluster.crash("beta");
+        bench.cluster.boot("beta");
+        bench.restart("beta");
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        assert_eq!(disk(&bench, "beta"), "UpToDate", "{kind:?}");
+    }
+}
+
+/// A grown device whose node crashed before DRBD grew still has its metadata: it is found, not made anew.
+#[tokio::test(start_paused = true)]
+async fn a_crash_between_the_steps_of_growth_loses_nothing() {
+    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V9).await;
+    up(&mut bench, TWO).await;
+    bench.cluster.open("alpha", "Data", 0).expect("promoted");
+    bench
+        .cluster
+        .write("alpha", "Data", 0, 3, 99)
+        .expect("written");
+    bench.cluster.close("alpha", "Data", 0);
+    let mut grown = spec("alpha", TWO);
+    grown.volumes[0].backing_kib = 2 * SIZE_KIB;
+    bench.done("alpha", &grown).await;
+    bench.cluster.crash("alpha");
+    bench.cluster.boot("alpha");
+    bench.restart("alpha");
+    assert!(bench.cluster.quiesce(Duration::from_secs(120)).await);
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(disk(&bench, "alpha"), "UpToDate");
+    assert_eq!(
+        bench.cluster.peek("alpha", "/dev/vg0/Data_00000", 3),
+        Some(99)
+    );
+}
