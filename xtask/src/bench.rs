@@ -17,6 +17,9 @@ pub struct Args {
     /// How many simulated satellites.
     #[arg(long, default_value_t = 100)]
     satellites: usize,
+    /// Measure only these parts, for example `view`; a wrong one is answered with all that there are.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
 }
 
 /// Runs it.
@@ -40,6 +43,9 @@ pub fn run(args: &Args) -> Result<()> {
         .arg(release.join("linstor-satellite"));
     bench.arg("--resources").arg(args.resources.to_string());
     bench.arg("--satellites").arg(args.satellites.to_string());
+    if !args.only.is_empty() {
+        bench.arg("--only").arg(args.only.join(","));
+    }
     if let Some(path) = &args.json {
         bench.arg("--json").arg(path);
     }

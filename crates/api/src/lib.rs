@@ -10,6 +10,7 @@
 pub mod code;
 pub mod drbd_option;
 pub mod flag;
+pub mod json;
 pub mod kind;
 pub mod lenient;
 pub mod list;

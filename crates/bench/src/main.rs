@@ -35,6 +35,9 @@ struct Args {
     /// How many simulated satellites.
     #[arg(long, default_value_t = 100)]
     satellites: usize,
+    /// Measure only these parts.
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<scenario::Part>,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -43,11 +46,12 @@ fn main() -> anyhow::Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let sizes = scenario::Sizes {
+    let plan = scenario::Plan {
+        only: args.only,
         satellites: args.satellites,
         resources: args.resources,
     };
-    let figures = runtime.block_on(scenario::run(&args.controller, &args.satellite, sizes))?;
+    let figures = runtime.block_on(scenario::run(&args.controller, &args.satellite, &plan))?;
     figure::print_table(&figures);
     if let Some(path) = args.json {
         std::fs::write(&path, serde_json::to_vec_pretty(&figures)?)?;

@@ -16,13 +16,44 @@ use crate::reference;
 use crate::rest::Rest;
 use crate::satellites::Satellite;
 
-/// How large the cluster is.
-#[derive(Debug, Clone, Copy)]
-pub struct Sizes {
+/// What can be measured by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// Cold start and memory of idle programs.
+    Idle,
+    /// Spawning with one client and with many.
+    Spawn,
+    /// Lists of all resources, and memory with as many as they show.
+    View,
+    /// Restart with many resources.
+    Restart,
+    /// Memory with as many resources as there are at the end.
+    Memory,
+    /// Placement in a large cluster.
+    Placement,
+}
+
+/// What is measured, and how large the cluster is.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// What to measure; all when empty.
+    pub only: Vec<Part>,
     /// Simulated satellites.
     pub satellites: usize,
     /// Resources (two per definition) at the end.
     pub resources: usize,
+}
+
+impl Plan {
+    fn has(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
+
+    fn needs_cluster(&self) -> bool {
+        [Part::Spawn, Part::View, Part::Restart, Part::Memory]
+            .iter()
+            .any(|part| self.has(*part))
+    }
 }
 
 const GROUP: &str = "bench";
@@ -35,8 +66,8 @@ fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// Runs all scenarios on a fresh controller.
-pub async fn run(controller: &Path, satellite: &Path, sizes: Sizes) -> anyhow::Result<Vec<Figure>> {
+/// Runs the scenarios on a fresh controller.
+pub async fn run(controller: &Path, satellite: &Path, plan: &Plan) -> anyhow::Result<Vec<Figure>> {
     let directory = tempfile::tempdir()?;
     let mut figures = Vec::new();
     let fdatasync = reference::fdatasync_ms(directory.path())?;
@@ -49,10 +80,36 @@ pub async fn run(controller: &Path, satellite: &Path, sizes: Sizes) -> anyhow::R
         Goal::None,
         about,
     ));
+    if plan.has(Part::Idle) {
+        idle_figures(
+            &mut figures,
+            controller,
+            satellite,
+            directory.path(),
+            sync_ms,
+        )
+        .await?;
+    }
+    if plan.needs_cluster() {
+        cluster_figures(&mut figures, controller, directory.path(), plan, sync_ms).await?;
+    }
+    if plan.has(Part::Placement) {
+        figures.push(placement::figure()?);
+    }
+    Ok(figures)
+}
 
+/// What the programs need while they have nothing to do.
+async fn idle_figures(
+    figures: &mut Vec<Figure>,
+    controller: &Path,
+    satellite: &Path,
+    directory: &Path,
+    sync_ms: f64,
+) -> anyhow::Result<()> {
     let mut cold = Vec::new();
     for attempt in 0..5 {
-        let fresh = directory.path().join(format!("cold{attempt}"));
+        let fresh = directory.join(format!("cold{attempt}"));
         let (_stopped_at_once, time) = Controller::start(controller, &fresh, 23_371).await?;
         cold.push(ms(time));
     }
@@ -68,7 +125,7 @@ pub async fn run(controller: &Path, satellite: &Path, sizes: Sizes) -> anyhow::R
         Goal::AtMost(150.0),
         about,
     ));
-    let rss = daemon::idle_satellite_mib(satellite, directory.path(), 23_366).await?;
+    let rss = daemon::idle_satellite_mib(satellite, directory, 23_366).await?;
     figures.push(Figure::new(
         "satellite: memory idle",
         rss,
@@ -76,9 +133,18 @@ pub async fn run(controller: &Path, satellite: &Path, sizes: Sizes) -> anyhow::R
         Goal::AtMost(15.0),
         "RSS".into(),
     ));
+    Ok(())
+}
 
-    let (mut running, _) =
-        Controller::start(controller, &directory.path().join("main"), 23_370).await?;
+/// One controller whose cluster grows.
+async fn cluster_figures(
+    figures: &mut Vec<Figure>,
+    controller: &Path,
+    directory: &Path,
+    plan: &Plan,
+    sync_ms: f64,
+) -> anyhow::Result<()> {
+    let (mut running, _) = Controller::start(controller, &directory.join("main"), 23_370).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
     figures.push(Figure::new(
         "controller: memory idle",
@@ -87,9 +153,9 @@ pub async fn run(controller: &Path, satellite: &Path, sizes: Sizes) -> anyhow::R
         Goal::AtMost(25.0),
         "RSS".into(),
     ));
-    let satellites = join_satellites(running.port, sizes.satellites).await?;
+    let satellites = join_satellites(running.port, plan.satellites).await?;
     let empty_mib = running.rss_mib()?;
-    let about = format!("RSS with {} nodes", sizes.satellites);
+    let about = format!("RSS with {} nodes", plan.satellites);
     figures.push(Figure::new(
         "controller: memory with nodes",
         empty_mib,
@@ -98,12 +164,15 @@ pub async fn run(controller: &Path, satellite: &Path, sizes: Sizes) -> anyhow::R
         about,
     ));
 
-    spawn_figures(&mut figures, &running, sync_ms).await?;
-    fill(running.port, VIEW_ROWS / 2).await?;
-    memory_figure(&mut figures, &running, empty_mib, VIEW_ROWS)?;
-    view_figures(&mut figures, &running, &satellites[0]).await?;
-
-    if sizes.resources >= RESTART_RESOURCES {
+    if plan.has(Part::Spawn) {
+        spawn_figures(figures, &running, sync_ms).await?;
+    }
+    if plan.has(Part::View) {
+        fill(running.port, VIEW_ROWS / 2).await?;
+        memory_figure(figures, &running, empty_mib, VIEW_ROWS)?;
+        view_figures(figures, &running, &satellites[0]).await?;
+    }
+    if plan.has(Part::Restart) && plan.resources >= RESTART_RESOURCES {
         fill(running.port, RESTART_RESOURCES / 2).await?;
         let time = running.restart("/v1/view/resources?limit=1").await?;
         let about = format!(
@@ -117,14 +186,13 @@ pub async fn run(controller: &Path, satellite: &Path, sizes: Sizes) -> anyhow::R
             Goal::AtMost(2000.0),
             about,
         ));
-        wait_online(running.port, sizes.satellites).await?;
+        wait_online(running.port, plan.satellites).await?;
     }
-    if sizes.resources > VIEW_ROWS {
-        fill(running.port, sizes.resources / 2).await?;
-        memory_figure(&mut figures, &running, empty_mib, sizes.resources)?;
+    if plan.has(Part::Memory) && plan.resources > VIEW_ROWS {
+        fill(running.port, plan.resources / 2).await?;
+        memory_figure(figures, &running, empty_mib, plan.resources)?;
     }
-    figures.push(placement::figure()?);
-    Ok(figures)
+    Ok(())
 }
 
 /// Registers the satellites with a thin pool each, and the group that resources are spawned from.

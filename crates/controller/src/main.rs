@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt;
 use clap::Parser;
 use linstor_controller::config::{Arguments, Config, Database, Listen};
 use linstor_controller::env::RealEnv;
@@ -109,6 +110,11 @@ async fn run(config: &Config) -> u8 {
     let (end, ended) = tokio::sync::watch::channel(false);
     let server = listener.map(|listener| {
         let mut ended = ended.clone();
+        let listener = listener.tap_io(|stream| {
+            // The end of an answer must not wait until the caller has confirmed what came before it; without this it
+            // is only later.
+            let _ = stream.set_nodelay(true);
+        });
         let router = rest::router(cluster.clone());
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
             // An error means that the sender is gone, which is an end too.

@@ -147,8 +147,9 @@ impl Cluster {
                     continue;
                 };
                 let known = model.resource(&name, node);
-                if known.is_some_and(|replica| replica.uuid == status.uuid) {
-                    let key = (name.clone(), node.clone());
+                if let Some(replica) = known.filter(|replica| replica.uuid == status.uuid) {
+                    // The model's own names: no second copy of them, and compared by their addresses.
+                    let key = (replica.name.clone(), replica.node.clone());
                     observed.resources.insert(key, Arc::new(status));
                     names.push(name);
                 }
@@ -171,14 +172,12 @@ impl Cluster {
     pub(crate) fn observe_applied(&self, node: &NodeName, name: &ResourceName, applied: Applied) {
         let model = self.model();
         let known = model.resource(name, node);
-        if known.is_none_or(|replica| replica.uuid != applied.uuid) {
+        let Some(replica) = known.filter(|replica| replica.uuid == applied.uuid) else {
             return;
-        }
-        self.shared.observe(|observed| {
-            observed
-                .applied
-                .insert((name.clone(), node.clone()), applied)
-        });
+        };
+        let key = (replica.name.clone(), replica.node.clone());
+        self.shared
+            .observe(|observed| observed.applied.insert(key, applied));
         self.changed(&model, name);
     }
 

@@ -49,6 +49,13 @@ fn take<K: Ord + Clone, V: Ord + Clone>(index: &mut OrdMap<K, OrdSet<V>>, key: &
     }
 }
 
+/// Makes a name the very one that the row it refers to has.
+fn share<K: Ord + Clone, V>(rows: &OrdMap<K, V>, name: &mut K) {
+    if let Some((same, _)) = rows.get_key_value(name) {
+        *name = same.clone();
+    }
+}
+
 impl Draft {
     /// A draft on top of a snapshot.
     pub fn new(model: Model) -> Self {
@@ -141,7 +148,8 @@ impl Draft {
     }
 
     /// Adds or replaces a resource definition.
-    pub fn put_definition(&mut self, row: Definition) {
+    pub fn put_definition(&mut self, mut row: Definition) {
+        share(&self.model.groups, &mut row.group);
         let name = row.name.clone();
         self.unindex_definition(&name);
         self.touched.insert(RowKey::Definition(name.clone()));
@@ -159,7 +167,13 @@ impl Draft {
     }
 
     /// Adds or replaces a replica.
-    pub fn put_resource(&mut self, row: Resource) {
+    pub fn put_resource(&mut self, mut row: Resource) {
+        // One copy of each name for all rows: less memory, and a comparison is one of addresses.
+        share(&self.model.definitions, &mut row.name);
+        share(&self.model.nodes, &mut row.node);
+        for volume in row.volumes.values_mut() {
+            share(&self.model.pool_definitions, &mut volume.pool);
+        }
         let (name, node) = (row.name.clone(), row.node.clone());
         self.unindex_resource(&name, &node);
         self.touched

@@ -4,6 +4,7 @@
 //! replies. A reading verb takes a snapshot and never waits. [`reply`] holds the words that all of them share, [`names`]
 //! turns text into names and rows, [`property`] checks properties.
 
+mod beside;
 pub mod controller;
 pub mod external_name;
 pub mod filter;

@@ -1,6 +1,7 @@
 //! Resources: replicas of a definition on nodes. Lists and views are in [`view`], changes of the disk in [`disk`].
 
 pub mod disk;
+pub mod list;
 pub mod view;
 
 use linstor_api::reply::Reply;

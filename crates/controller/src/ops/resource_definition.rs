@@ -1,5 +1,7 @@
 //! Resource definitions: what is the same for all replicas of a resource.
 
+use std::ops::Bound;
+
 use linstor_api::flag::resource_definition as flag;
 use linstor_api::kind::LayerKind;
 use linstor_api::layer::DrbdResourceDefinition;
@@ -88,22 +90,32 @@ pub fn show(definition: &Definition, with_volumes: bool) -> Json {
     }
 }
 
-/// The definitions that the filters leave, as the text of a list.
+/// The definitions that the filters leave, as the text of a list in pieces.
 pub fn list(
     cluster: &Cluster,
-    names: &Names,
-    props: &PropFilter,
+    names: Names,
+    props: PropFilter,
     with_volumes: bool,
-    (offset, limit): (usize, usize),
-) -> Vec<u8> {
+    (mut offset, mut limit): (usize, usize),
+) -> impl Iterator<Item = Vec<u8>> + Send + use<> {
     let model = cluster.model();
-    let rows = model.definitions.values();
-    let wanted = rows.filter(|row| names.wants(row.name.as_str()) && props.meets(&row.props));
-    let shown = wanted
-        .skip(offset)
-        .take(limit)
-        .map(|row| show(row, with_volumes));
-    linstor_api::list::to_vec(shown).expect("definitions are made of strings and numbers")
+    let mut passed: Option<ResourceName> = None;
+    linstor_api::list::pieces(move |out| {
+        let begin = passed.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let rows = model.definitions.range((begin, Bound::Unbounded));
+        let rows = rows.map(|(_, row)| row);
+        let wanted = rows.filter(|row| names.wants(row.name.as_str()) && props.meets(&row.props));
+        let mut last = None;
+        for row in wanted.skip(offset).take(limit) {
+            limit -= 1;
+            out.push(&show(row, with_volumes));
+            if !out.has_room() {
+                last = Some(row.name.clone());
+                break;
+            }
+        }
+        (passed, offset) = (last, 0);
+    })
 }
 
 /// One definition.

@@ -5,6 +5,7 @@ use std::convert::Infallible;
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::StreamExt;
 use linstor_api::code;
 use linstor_api::reply::Reply;
 use serde::Serialize;
@@ -100,30 +101,35 @@ fn json_with<T: Serialize>(status: StatusCode, value: &T) -> Response {
     json_text(status, text)
 }
 
-/// Longer texts leave in pieces, so that compressing one does not hold up everything else on its thread.
-const PIECE_BYTES: usize = 64 * 1024;
-
-fn body(text: Vec<u8>) -> Body {
-    let mut rest = Bytes::from(text);
-    if rest.len() <= PIECE_BYTES {
-        return Body::from(rest);
-    }
-    let pieces = std::iter::from_fn(move || {
-        let size = rest.len().min(PIECE_BYTES);
-        (size > 0).then(|| Ok::<_, Infallible>(rest.split_to(size)))
+/// A list of any length. A piece is made when the one before has been sent, so that a list costs no more memory than a
+/// piece even when its reader is slow, and after each piece, which takes about half a millisecond, everything else on
+/// this thread has its turn. A thread of its own would cost more than it saves: passing a piece on is dearer than
+/// sending it. Should a piece after the first ones fail, the caller sees the answer break off.
+pub fn in_pieces<P>(mut pieces: P) -> Response
+where
+    P: Iterator<Item = Vec<u8>> + Send + 'static,
+{
+    let first = pieces.next().unwrap_or_default();
+    let Some(second) = pieces.next() else {
+        return json_text(StatusCode::OK, first);
+    };
+    let begin = futures::stream::iter([first, second]);
+    let rest = futures::stream::unfold(pieces, |mut pieces| async move {
+        tokio::task::yield_now().await;
+        let piece = pieces.next()?;
+        Some((piece, pieces))
     });
-    Body::from_stream(futures::stream::iter(pieces))
-}
-
-/// The text that a list of any length makes, off the threads that serve requests.
-pub async fn made_aside(make: impl FnOnce() -> Vec<u8> + Send + 'static) -> Response {
-    let text = tokio::task::spawn_blocking(make).await;
-    json_text(StatusCode::OK, text.expect("lists are made without panics"))
+    let all = begin.chain(rest).map(Ok::<_, Infallible>);
+    json_body(StatusCode::OK, Body::from_stream(all))
 }
 
 /// A text that is JSON already.
-pub fn json_text(status: StatusCode, text: Vec<u8>) -> Response {
-    let mut response = Response::new(body(text));
+pub fn json_text(status: StatusCode, text: impl Into<Bytes>) -> Response {
+    json_body(status, Body::from(text.into()))
+}
+
+fn json_body(status: StatusCode, body: Body) -> Response {
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let kind = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);

@@ -6,7 +6,7 @@ use axum::response::Response;
 use axum::routing::{delete, get};
 use linstor_api::resource_definition::{ResourceDefinitionCreate, ResourceDefinitionModify};
 
-use super::answer::{Answer, made_aside, value};
+use super::answer::{Answer, in_pieces, value};
 use super::request::{Body, Params, SyncBody};
 use crate::cluster::Cluster;
 use crate::ops::filter::{Names, PropFilter};
@@ -36,8 +36,8 @@ async fn list(State(cluster): State<Cluster>, params: Params) -> Response {
     let with_volumes = params.is_on("with_volume_definitions");
     let page = params.page();
     let part = (page.offset, page.limit);
-    made_aside(move || resource_definition::list(&cluster, &names, &props, with_volumes, part))
-        .await
+    let list = resource_definition::list(&cluster, names, props, with_volumes, part);
+    in_pieces(list)
 }
 
 async fn one(State(cluster): State<Cluster>, Path(name): Path<String>) -> Response {

@@ -5,11 +5,11 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 
-use super::answer::made_aside;
+use super::answer::in_pieces;
 use super::request::Params;
 use crate::cluster::Cluster;
 use crate::ops::filter::{Names, PropFilter};
-use crate::ops::resource::view::{self, Filter};
+use crate::ops::resource::list::{self, Filter};
 
 /// The routes of this noun.
 pub fn routes() -> Router<Cluster> {
@@ -24,5 +24,5 @@ async fn resources(State(cluster): State<Cluster>, params: Params) -> Response {
         props: PropFilter::new(params.all("props")),
     };
     let page = params.page();
-    made_aside(move || view::all(&cluster, &filter, (page.offset, page.limit))).await
+    in_pieces(list::all(&cluster, filter, (page.offset, page.limit)))
 }

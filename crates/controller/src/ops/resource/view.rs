@@ -1,10 +1,13 @@
 //! Resources as answers show them. Borrowed from a snapshot and written straight into the answer, because a cluster has
 //! tens of thousands of them and clients ask for all; [`linstor_api::resource::Resource`] reads what is written here.
 
+use std::sync::Arc;
+
 use linstor_api::code;
 use linstor_api::flag::{drbd_resource, resource as flag, volume as volume_flag};
 use linstor_api::kind::{LayerKind, ProviderKind};
-use linstor_model::name::ResourceName;
+use linstor_model::name::{NodeName, ResourceName};
+use linstor_model::observed::Applied;
 use linstor_model::row::{
     Definition, DiskKind, DrbdDefinition, DrbdResource, Node, Pool, Props, ResizeStep, Resource,
     ResourcePhase, Volume, VolumeDefinition,
@@ -14,72 +17,21 @@ use linstor_wire::status::{DrbdStatus, Outcome, ReplicationStatus, ResourceStatu
 use serde::Serialize as Derive;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-use super::super::filter::{Names, PropFilter};
+use super::super::beside::Beside;
+use super::super::filter::Names;
 use super::super::names;
 use super::super::reply::{Refusal, not_found};
 use crate::cluster::Cluster;
-
-/// Which resources a view shows.
-#[derive(Debug, Clone, Default)]
-pub struct Filter {
-    /// Only on these nodes.
-    pub nodes: Names,
-    /// Only of these definitions.
-    pub resources: Names,
-    /// Only volumes in these pools, and resources that have one.
-    pub pools: Names,
-    /// Only with these properties.
-    pub props: PropFilter,
-}
-
-/// About how long a row's text is: room for all is made at once, because growing means copying.
-const ROW_BYTES: usize = 1_800;
-
-/// The resources of all definitions, with volumes, as the text of a list. Those that have no volume to show are left
-/// out (spec core 9.5).
-pub fn all(cluster: &Cluster, filter: &Filter, (offset, limit): (usize, usize)) -> Vec<u8> {
-    let (model, observed) = (cluster.model(), cluster.observed());
-    let wanted = |row: &&Resource| {
-        filter.resources.wants(row.name.as_str())
-            && filter.nodes.wants(row.node.as_str())
-            && filter.props.meets(&row.props)
-            && row
-                .volumes
-                .values()
-                .any(|volume| filter.pools.wants(volume.pool.as_str()))
-    };
-    let shown = |row| Row::new(&model, &observed, row, Some(&filter.pools));
-    let mut text = Vec::new();
-    let written = if filter.resources.is_all() {
-        text.reserve(model.resources.len().min(limit).saturating_mul(ROW_BYTES));
-        let rows = model.resources.values().map(|row| &**row).filter(wanted);
-        let rows = rows.skip(offset).take(limit).filter_map(shown);
-        linstor_api::list::write(&mut text, rows)
-    } else {
-        // A name that cannot be one has no resources.
-        let parsed = filter
-            .resources
-            .iter()
-            .filter_map(|name| ResourceName::parse(name).ok());
-        let mut parsed: Vec<ResourceName> = parsed.collect();
-        parsed.sort();
-        let rows = parsed.iter().flat_map(|name| model.replicas_of(name));
-        let rows = rows.map(|row| &**row).filter(wanted);
-        let rows = rows.skip(offset).take(limit).filter_map(shown);
-        linstor_api::list::write(&mut text, rows)
-    };
-    written.expect("resources are made of strings and numbers, and memory takes them");
-    text
-}
 
 /// The resources of one definition, without volumes.
 pub fn of_definition(cluster: &Cluster, name: &str) -> Result<Vec<u8>, Refusal> {
     let name = names::resource(name)?;
     let (model, observed) = (cluster.model(), cluster.observed());
     names::known_definition(&model, &name)?;
+    let mut sources = Sources::new(&model, &observed);
     let rows = model.replicas_of(&name);
-    let shown = rows.filter_map(|row| Row::new(&model, &observed, row, None));
-    Ok(linstor_api::list::to_vec(shown).expect("resources are made of strings and numbers"))
+    let shown = rows.filter_map(|row| sources.row(row, None));
+    Ok(linstor_api::list::to_vec(shown))
 }
 
 /// One resource, without volumes.
@@ -87,7 +39,7 @@ pub fn one(cluster: &Cluster, name: &str, node: &str) -> Result<Vec<u8>, Refusal
     let (name, node) = (names::resource(name)?, names::node(node)?);
     let (model, observed) = (cluster.model(), cluster.observed());
     let row = names::known_resource(&model, &name, &node)?;
-    let shown = Row::new(&model, &observed, row, None);
+    let shown = Sources::new(&model, &observed).row(row, None);
     Ok(serde_json::to_vec(&shown).expect("resources are made of strings and numbers"))
 }
 
@@ -97,7 +49,7 @@ pub fn volumes(cluster: &Cluster, name: &str, node: &str) -> Result<Vec<u8>, Ref
     let (model, observed) = (cluster.model(), cluster.observed());
     let row = names::known_resource(&model, &name, &node)?;
     let all = Names::default();
-    let shown = Row::new(&model, &observed, row, Some(&all));
+    let shown = Sources::new(&model, &observed).row(row, Some(&all));
     let volumes = shown.as_ref().map(Volumes);
     Ok(serde_json::to_vec(&volumes).expect("volumes are made of strings and numbers"))
 }
@@ -108,7 +60,7 @@ pub fn volume(cluster: &Cluster, name: &str, node: &str, number: &str) -> Result
     let number = names::volume_number_text(number)?;
     let (model, observed) = (cluster.model(), cluster.observed());
     let row = names::known_resource(&model, &name, &node)?;
-    let shown = Row::new(&model, &observed, row, None);
+    let shown = Sources::new(&model, &observed).row(row, None);
     let volume = shown
         .as_ref()
         .and_then(|row| row.volumes().find(|volume| volume.number == number));
@@ -125,8 +77,56 @@ pub fn volume(cluster: &Cluster, name: &str, node: &str, number: &str) -> Result
     }
 }
 
+/// What rows show beside themselves; they ask for it in their own order.
+pub(super) struct Sources<'a> {
+    model: &'a Model,
+    observed: &'a Observed,
+    definitions: Beside<'a, ResourceName, Arc<Definition>>,
+    statuses: Beside<'a, (ResourceName, NodeName), Arc<ResourceStatus>>,
+    applied: Beside<'a, (ResourceName, NodeName), Applied>,
+}
+
+impl<'a> Sources<'a> {
+    pub(super) fn new(model: &'a Model, observed: &'a Observed) -> Self {
+        Sources {
+            model,
+            observed,
+            definitions: Beside::new(&model.definitions),
+            statuses: Beside::new(&observed.resources),
+            applied: Beside::new(&observed.applied),
+        }
+    }
+
+    /// A resource with its volumes in these pools, or without volumes.
+    pub(super) fn row(&mut self, row: &'a Resource, pools: Option<&'a Names>) -> Option<Row<'a>> {
+        let key = (row.name.clone(), row.node.clone());
+        let status = self.statuses.find(&key).map(|status| &**status);
+        let reached = |applied: &Applied| match &row.phase {
+            ResourcePhase::AddingDisk { since, .. } => {
+                applied.generation >= since.generation && applied.outcome == Outcome::Done
+            }
+            _ => true,
+        };
+        let mut volumes = row.volumes.values();
+        let first_pool = volumes
+            .next()
+            .and_then(|volume| self.model.pool(&row.node, &volume.pool));
+        Some(Row {
+            model: self.model,
+            row,
+            first_pool: first_pool.map(|pool| &**pool),
+            definition: self.definitions.find(&row.name)?,
+            node: self.model.nodes.get(&row.node)?,
+            status: status.filter(|status| status.uuid == row.uuid),
+            live: self.observed.is_online(&row.node),
+            has_disk_now: self.applied.find(&key).is_some_and(reached),
+            pools,
+        })
+    }
+}
+
 /// A resource with all that its answer is made of.
-struct Row<'a> {
+pub(super) struct Row<'a> {
     model: &'a Model,
     row: &'a Resource,
     definition: &'a Definition,
@@ -136,35 +136,82 @@ struct Row<'a> {
     /// Whether the node is online, so that what it said holds.
     live: bool,
     has_disk_now: bool,
+    /// The pool of the first volume, which is that of most others.
+    first_pool: Option<&'a Pool>,
     /// Which volumes to show; none when volumes are not shown at all.
     pools: Option<&'a Names>,
 }
 
 impl<'a> Row<'a> {
-    fn new(
-        model: &'a Model,
-        observed: &'a Observed,
-        row: &'a Resource,
-        pools: Option<&'a Names>,
-    ) -> Option<Self> {
-        let key = (row.name.clone(), row.node.clone());
-        let status = observed.resources.get(&key).map(|status| &**status);
-        let reached = |applied: &linstor_model::observed::Applied| match &row.phase {
-            ResourcePhase::AddingDisk { since, .. } => {
-                applied.generation >= since.generation && applied.outcome == Outcome::Done
+    /// Looks at all that these rows are made of, one step of pointers after the other.
+    ///
+    /// A row's parts lie far apart, and there are more rows than any cache holds: most of the time of a long list would
+    /// be waiting for memory, for one part after the other. Without work in between the processor waits for those of
+    /// many rows at once.
+    pub(super) fn fetch(rows: &[Self]) {
+        let mut sum = 0_u8;
+        for Row {
+            row, definition, ..
+        } in rows
+        {
+            sum ^= row
+                .volumes
+                .first_key_value()
+                .map_or(0, |(_, v)| v.uuid.as_bytes()[0]);
+            sum ^= row
+                .props
+                .first_key_value()
+                .map_or(0, |(key, value)| first(key) ^ first(value));
+            sum ^= row.layer_stack.first().map_or(0, |kind| *kind as u8);
+            sum ^= row.drbd.as_ref().map_or(0, |drbd| drbd.ports.len() as u8);
+            sum ^= definition
+                .volumes
+                .first_key_value()
+                .map_or(0, |(_, v)| v.minor.is_some().into());
+            sum ^= first(definition.name.as_str());
+        }
+        for Row {
+            row, definition, ..
+        } in rows
+        {
+            let drbd = row.drbd.as_ref();
+            sum ^= drbd
+                .and_then(|drbd| drbd.ports.first())
+                .map_or(0, |port| *port as u8);
+            let drbd = definition.drbd.as_ref();
+            sum ^= drbd.map_or(0, |drbd| {
+                first(drbd.secret.reveal()) ^ first(&drbd.transport)
+            });
+        }
+        let statuses = || rows.iter().filter_map(|row| row.status);
+        for status in statuses() {
+            sum ^= status
+                .volumes
+                .first()
+                .map_or(0, |volume| volume.number as u8);
+            let drbd = status.drbd.as_ref();
+            let connection = drbd.and_then(|drbd| drbd.connections.first_key_value());
+            sum ^= connection.map_or(0, |(peer, _)| peer.len() as u8);
+        }
+        for status in statuses() {
+            let drbd = status.drbd.as_ref();
+            let connection = drbd.and_then(|drbd| drbd.connections.first_key_value());
+            sum ^= connection.map_or(0, |(peer, state)| first(peer) ^ first(state));
+            for volume in &status.volumes {
+                let device = volume.device_path.as_deref();
+                let backing = volume.backing_device.as_deref();
+                let disk = volume.disk_state.as_deref();
+                let texts = [device, backing, disk].into_iter().flatten();
+                sum ^= texts.map(first).fold(0, |a, b| a ^ b);
+                let peer = volume.replication.first_key_value();
+                sum ^= peer.map_or(0, |(peer, _)| peer.len() as u8);
             }
-            _ => true,
-        };
-        Some(Row {
-            model,
-            row,
-            definition: model.definitions.get(&row.name)?,
-            node: model.nodes.get(&row.node)?,
-            status: status.filter(|status| status.uuid == row.uuid),
-            live: observed.is_online(&row.node),
-            has_disk_now: observed.applied.get(&key).is_some_and(reached),
-            pools,
-        })
+        }
+        for volume in statuses().flat_map(|status| &status.volumes) {
+            let peer = volume.replication.first_key_value();
+            sum ^= peer.map_or(0, |(peer, status)| first(peer) ^ first(&status.state));
+        }
+        std::hint::black_box(sum);
     }
 
     fn drbd_status(&self) -> Option<&'a DrbdStatus> {
@@ -203,6 +250,14 @@ impl<'a> Row<'a> {
         flags
     }
 
+    fn pool(&self, volume: &Volume) -> Option<&'a Pool> {
+        let same = |pool: &&Pool| pool.name == volume.pool;
+        let other = || self.model.pool(&self.row.node, &volume.pool);
+        self.first_pool
+            .filter(same)
+            .or_else(|| other().map(|pool| &**pool))
+    }
+
     fn volumes(&self) -> impl Iterator<Item = VolumeRow<'a, '_>> {
         self.row.volumes.iter().filter_map(|(number, row)| {
             let wanted = self
@@ -215,14 +270,15 @@ impl<'a> Row<'a> {
                 number: *number,
                 row,
                 definition,
-                pool: self
-                    .model
-                    .pool(&self.row.node, &row.pool)
-                    .map(|pool| &**pool),
                 status: seen.iter().find(|volume| volume.number == *number),
             })
         })
     }
+}
+
+/// A text's first byte.
+fn first(text: &str) -> u8 {
+    text.as_bytes().first().copied().unwrap_or_default()
 }
 
 /// Flags by their names.
@@ -273,10 +329,6 @@ struct ResourceJson<'a, 'r> {
 impl Serialize for Row<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let told = self.status.filter(|_| self.live);
-        let mut pools = self.row.volumes.values().map(|volume| &volume.pool);
-        let pool = pools
-            .next()
-            .and_then(|pool| self.model.pool(&self.row.node, pool));
         ResourceJson {
             name: self.definition.name.as_str(),
             node_name: self.node.name.as_str(),
@@ -292,7 +344,7 @@ impl Serialize for Row<'_> {
             uuid: self.row.uuid,
             create_timestamp: self.row.created_at,
             volumes: self.pools.map(|_| Volumes(self)),
-            shared_name: pool.and_then(|pool| pool.shared_name.as_deref()),
+            shared_name: self.first_pool.and_then(|pool| pool.shared_name.as_deref()),
         }
         .serialize(serializer)
     }
@@ -470,7 +522,6 @@ struct VolumeRow<'a, 'r> {
     number: u32,
     row: &'a Volume,
     definition: &'a VolumeDefinition,
-    pool: Option<&'a Pool>,
     status: Option<&'a VolumeStatus>,
 }
 
@@ -643,7 +694,7 @@ impl Serialize for VolumeRow<'_, '_> {
         VolumeJson {
             volume_number: self.number,
             storage_pool_name: self.row.pool.as_str(),
-            provider_kind: self.pool.map(|pool| pool.kind),
+            provider_kind: self.resource.pool(self.row).map(|pool| pool.kind),
             device_path: status.and_then(|status| status.device_path.as_deref()),
             allocated_size_kib: status.and_then(|status| status.allocated_kib),
             usable_size_kib: status.and_then(|status| status.usable_kib),

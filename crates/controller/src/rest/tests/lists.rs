@@ -1,8 +1,12 @@
 //! Lists: filters, pages, and rows that the API's own types read.
 
 use linstor_api::resource::Resource;
+use linstor_model::row::DiskKind;
+use linstor_wire::status::ResourceStatus;
+use serde_json::Value;
 
 use super::World;
+use super::speed::{fill, tell_status};
 
 async fn filled() -> World {
     let world = World::with_nodes(2).await;
@@ -92,4 +96,128 @@ async fn rows_are_what_the_types_say() {
         let again: serde_json::Value = serde_json::to_value(&read).unwrap();
         assert_eq!(&again, row);
     }
+}
+
+/// Rows that differ in what they have.
+async fn varied(definitions: u32) -> World {
+    let world = World::with_nodes(2).await;
+    fill(&world, definitions).await;
+    let committed = world.cluster.commit(move |draft| {
+        // Not the last one, whose status the others take.
+        let copies = 2 * definitions as usize;
+        let all: Vec<_> = draft.resources.keys().take(copies).cloned().collect();
+        for (number, (name, node)) in all.into_iter().enumerate() {
+            draft.edit_resource(&name, &node, |row| {
+                let odd = "a\"b\\c\n\u{1f}\u{7f}é€😀";
+                match number % 7 {
+                    0 => drop(
+                        row.props
+                            .insert(format!("Aux/{odd}"), odd.repeat(number % 5)),
+                    ),
+                    1 => row.inactive = true,
+                    2 => row.volumes.clear(),
+                    3 => row
+                        .drbd
+                        .iter_mut()
+                        .for_each(|drbd| drbd.disk = DiskKind::TieBreaker),
+                    _ => {}
+                }
+            });
+        }
+        Ok(())
+    });
+    committed.await.expect("stored");
+    // The nodes have done what that asked of them, and say no more by themselves.
+    tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+    tell_status(&world, |number, status: &mut ResourceStatus| {
+        match number % 5 {
+            0 => status.drbd = None,
+            1 => status.volumes[0].disk_state = None,
+            2 => {
+                let peers = status.volumes[0].replication.values_mut();
+                peers.for_each(|peer| {
+                    peer.state = "SyncTarget".to_owned();
+                    peer.done_percent = Some(12.345);
+                });
+            }
+            3 => status.volumes.clear(),
+            _ => {}
+        }
+    });
+    world
+}
+
+/// A list of many pieces is one list: every row is what the API's types write, and every filter and part gives the rows
+/// that it gives of the whole.
+#[tokio::test(start_paused = true)]
+async fn long_lists_are_whole() {
+    let world = varied(400).await;
+    let answer = world.call("GET", "/v1/view/resources", "").await;
+    assert!(answer.body.len() > 3 * linstor_api::list::PIECE_BYTES);
+    for shown in [
+        "SyncTarget(12.3",
+        r#"a\"b\\c\n\u001f"#,
+        "INACTIVE",
+        "TIE_BREAKER",
+    ] {
+        let found = answer.body.windows(shown.len());
+        assert!(
+            found.into_iter().any(|text| text == shown.as_bytes()),
+            "{shown}"
+        );
+    }
+    let all = answer.json().as_array().unwrap().clone();
+    assert!(all.len() > 600, "those without volumes are left out");
+    for row in &all {
+        let read: Resource = serde_json::from_value(row.clone()).unwrap();
+        assert_eq!(serde_json::to_value(&read).unwrap(), *row);
+    }
+    let names = |rows: &[&Value]| -> Vec<String> {
+        let name = |row: &&Value| format!("{}/{}", row["name"], row["node_name"]);
+        rows.iter().map(name).collect()
+    };
+    let mut sorted = names(&all.iter().collect::<Vec<_>>());
+    sorted.dedup();
+    assert_eq!(sorted.len(), all.len(), "no row is shown twice");
+    assert!(sorted.is_sorted());
+
+    let odd = |row: &Value| {
+        row["name"]
+            .as_str()
+            .unwrap()
+            .ends_with(['1', '3', '5', '7', '9'])
+    };
+    let odd_names = (0..400).filter(|number| number % 2 == 1);
+    let odd_names: String = odd_names.map(|n| format!("resources=r{n:05}&")).collect();
+    for (query, expected) in [
+        ("offset=150&limit=300", all[150..450].iter().collect()),
+        ("offset=599&limit=1", all[599..600].iter().collect()),
+        ("offset=100000&limit=5", vec![]),
+        (
+            "nodes=n2",
+            all.iter().filter(|row| row["node_name"] == "n2").collect(),
+        ),
+        ("storage_pools=thin", all.iter().collect()),
+        (
+            &*odd_names,
+            all.iter().filter(|row| odd(row)).collect::<Vec<_>>(),
+        ),
+    ] {
+        let rows = world.get(&format!("/v1/view/resources?{query}")).await;
+        let rows: Vec<&Value> = rows.as_array().unwrap().iter().collect();
+        assert_eq!(names(&rows), names(&expected), "{query}");
+        for (row, expected) in rows.iter().zip(expected) {
+            assert_eq!(**row, *expected, "{query}");
+        }
+    }
+    let rows = world
+        .get("/v1/resource-definitions?with_volume_definitions=true")
+        .await;
+    assert_eq!(rows.as_array().unwrap().len(), 401);
+    let part =
+        world.get("/v1/resource-definitions?with_volume_definitions=true&offset=7&limit=390");
+    assert_eq!(
+        part.await.as_array().unwrap()[..],
+        rows.as_array().unwrap()[7..397]
+    );
 }
