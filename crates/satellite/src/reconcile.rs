@@ -273,7 +273,8 @@ async fn make_plain_filesystems(
 /// Looks whether the volumes of a resource that is down are still there, for its status only.
 async fn look_at_volumes(attempt: &Attempt<'_>) -> Result<()> {
     for volume in &attempt.spec.volumes {
-        storage::look(attempt, &volume.pool, volume.number).await?;
+        let found = storage::look(attempt, &volume.pool, volume.number).await?;
+        storage::tell_facts(attempt, volume.number, found.as_ref());
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use linstor_host::fake::{self, Effect, Match};
+use linstor_host::fake::{self, DrbdKind, Effect, Match};
 use linstor_model::Model;
 use linstor_store::memory;
 use tokio::time::{Instant, sleep};
@@ -33,18 +33,50 @@ pub enum Scenario {
     Delete,
     /// It gets one more replica, or with DRBD 8.4 the second one.
     AddReplica,
+    /// One of its replicas is deleted.
+    DeleteReplica,
+    /// One of its replicas loses its disk (DRBD 9).
+    RemoveDisk,
+    /// A replica gets its disk back (DRBD 9).
+    AddDisk,
+    /// A replica is taken down.
+    Deactivate,
+    /// A replica that was taken down comes back.
+    Activate,
     /// A node with a replica comes back after a loss of power.
     NodeReturns,
 }
 
 /// All of them.
-pub const ALL: [Scenario; 5] = [
+pub const ALL: [Scenario; 10] = [
     Scenario::Spawn,
     Scenario::Grow,
     Scenario::Delete,
     Scenario::AddReplica,
+    Scenario::DeleteReplica,
+    Scenario::RemoveDisk,
+    Scenario::AddDisk,
+    Scenario::Deactivate,
+    Scenario::Activate,
     Scenario::NodeReturns,
 ];
+
+impl Scenario {
+    /// Whether nodes like these can do it.
+    pub fn is_possible(self, shape: Shape) -> bool {
+        match self {
+            Scenario::RemoveDisk | Scenario::AddDisk => shape.drbd == Some(DrbdKind::V9),
+            Scenario::Spawn
+            | Scenario::Grow
+            | Scenario::Delete
+            | Scenario::AddReplica
+            | Scenario::DeleteReplica
+            | Scenario::Deactivate
+            | Scenario::Activate
+            | Scenario::NodeReturns => true,
+        }
+    }
+}
 
 /// What fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,6 +145,24 @@ async fn play(run: &mut Run, scenario: Scenario, strike: Strike, nth: u32) -> bo
         };
         run.ask(spawn(run, place));
         run.come_to_rest("before").await;
+    }
+    match scenario {
+        Scenario::AddDisk => {
+            ask_about_replica(run, Scenario::RemoveDisk);
+            run.come_to_rest("without the disk").await;
+        }
+        Scenario::Activate => {
+            ask_about_replica(run, Scenario::Deactivate);
+            run.come_to_rest("deactivated").await;
+        }
+        Scenario::Spawn
+        | Scenario::Grow
+        | Scenario::Delete
+        | Scenario::AddReplica
+        | Scenario::DeleteReplica
+        | Scenario::RemoveDisk
+        | Scenario::Deactivate
+        | Scenario::NodeReturns => {}
     }
     if scenario == Scenario::NodeReturns {
         run.sim.crash_host("n1").await;
@@ -184,9 +234,45 @@ async fn begin(run: &mut Run, scenario: Scenario) {
                 diskless: false,
             }
         }
+        Scenario::DeleteReplica
+        | Scenario::RemoveDisk
+        | Scenario::AddDisk
+        | Scenario::Deactivate
+        | Scenario::Activate => return ask_about_replica(run, scenario),
         Scenario::NodeReturns => return run.sim.boot("n1").await,
     };
     run.ask(op);
+}
+
+/// Asks for what is done with one of the replicas, always the same one.
+fn ask_about_replica(run: &mut Run, scenario: Scenario) {
+    let Some(cluster) = run.sim.cluster() else {
+        return;
+    };
+    let model = cluster.model();
+    let replica = match scenario {
+        Scenario::AddDisk => model.resources.values().find(|row| row.is_diskless()),
+        _ => model.resources.values().find(|row| !row.is_diskless()),
+    };
+    let Some(replica) = replica else { return };
+    let (name, node) = (replica.name.to_string(), replica.node.to_string());
+    let toggle = |disk| Op::Toggle {
+        name: name.clone(),
+        node: node.clone(),
+        disk,
+    };
+    let set_active = |active| Op::SetActive {
+        name: name.clone(),
+        node: node.clone(),
+        active,
+    };
+    run.ask(match scenario {
+        Scenario::RemoveDisk => toggle(false),
+        Scenario::AddDisk => toggle(true),
+        Scenario::Deactivate => set_active(false),
+        Scenario::Activate => set_active(true),
+        _ => Op::Delete { name, node },
+    });
 }
 
 /// A node without a replica.
@@ -205,11 +291,18 @@ fn is_reached(run: &Run, scenario: Scenario) -> bool {
         let definition = model.definitions.values().next()?;
         Some(definition.volumes.get(&0)?.size_kib)
     };
+    let disks = model.resources.values().filter(|row| !row.is_diskless());
+    let with_disk = disks.count();
     debug_assert!(SIZES_KIB[1] < POOL_KIB);
     match scenario {
         Scenario::Spawn | Scenario::AddReplica => model.resources.len() >= 2,
         Scenario::Grow => size(&model) == Some(SIZES_KIB[1]),
         Scenario::Delete => model.definitions.is_empty(),
+        // Without its disk the replica may have been kept as a tie breaker.
+        Scenario::DeleteReplica | Scenario::RemoveDisk => with_disk == 1,
+        Scenario::AddDisk => with_disk == 2,
+        Scenario::Deactivate => model.resources.values().any(|row| row.inactive),
+        Scenario::Activate => model.resources.values().all(|row| !row.inactive),
         Scenario::NodeReturns => run.sim.fake.is_up("n1"),
     }
 }

@@ -172,7 +172,8 @@ pub async fn destroy(attempt: &Attempt<'_>, pool: &str, number: u32) -> Result<(
     Ok(())
 }
 
-fn tell_facts(attempt: &Attempt<'_>, number: u32, backing: Option<&Backing>) {
+/// Takes over what is known of a volume's storage; it is told to the controller when it is news.
+pub fn tell_facts(attempt: &Attempt<'_>, number: u32, backing: Option<&Backing>) {
     let mut state = attempt.shared.state();
     let Some(tracked) = state.resources.get_mut(attempt.key) else {
         return;
