@@ -114,7 +114,7 @@ pub fn generate(
         peer_host(&mut w, spec, peer, dialect);
     }
     if dialect.kind == DrbdKind::Drbd84 && drbd.peers.is_empty() {
-        nobody(&mut w, spec);
+        nobody(&mut w, spec, drbd);
     }
     if dialect.kind == DrbdKind::Drbd9 {
         for peer in drbd.peers.iter().filter(|p| !(p.diskless && drbd.diskless)) {
@@ -236,10 +236,12 @@ fn peer_host(w: &mut Writer, spec: &ResourceSpec, peer: &PeerSpec, dialect: Dial
     w.close();
 }
 
-/// 8.4 does not adjust a resource without a peer. This one never answers.
-fn nobody(w: &mut Writer, spec: &ResourceSpec) {
+/// 8.4 does not adjust a resource without a peer. This one never answers. Its address is one that no other resource of
+/// the node has, as neither the kernel nor drbdadm lets two of them share it.
+fn nobody(w: &mut Writer, spec: &ResourceSpec, drbd: &DrbdSpec) {
+    let [high, low] = drbd.port.to_be_bytes();
     w.open("on \"_none\"");
-    w.line("address ipv4 127.0.0.1:9;");
+    w.line(&format!("address ipv4 127.{high}.{low}.1:9;"));
     for volume in live_volumes(spec) {
         let Some(layer) = &volume.drbd else { continue };
         w.open(&format!("volume {}", volume.number));

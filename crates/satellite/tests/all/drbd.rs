@@ -306,6 +306,31 @@ async fn three_nodes_meet() {
     bench.rests().await;
 }
 
+/// 8.4 insists on a peer, and each connection wants addresses of its own: replicas without a peer do not get into
+/// each other's way.
+#[tokio::test(start_paused = true)]
+async fn drbd84_has_several_lonely_replicas() {
+    let mut bench = nodes(&["alpha"], DrbdKind::V84).await;
+    let alone: Layout<'_> = &[("alpha", false)];
+    bench.done("alpha", &spec("alpha", alone)).await;
+    bench.done("alpha", &second("alpha", alone)).await;
+    assert_eq!(bench.cluster.drbd_resources("alpha"), ["Data", "Other"]);
+}
+
+/// Another resource beside that of [`spec`].
+fn second(me: &str, layout: Layout<'_>) -> ResourceSpec {
+    let mut spec = spec(me, layout);
+    spec.name = "Other".into();
+    spec.uuid = Uuid::from_u128(0xe0);
+    let drbd = spec.drbd.as_mut().expect("a layer");
+    drbd.port = 7001;
+    for peer in &mut drbd.peers {
+        peer.port = 7001;
+    }
+    spec.volumes[0].drbd.as_mut().expect("a layer").minor = 1001;
+    spec
+}
+
 /// 8.4: two nodes meet; what it cannot do is refused with a reason, and nothing is touched.
 #[tokio::test(start_paused = true)]
 async fn drbd84_does_two_nodes_and_refuses_more() {
