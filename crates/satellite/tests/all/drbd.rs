@@ -317,6 +317,20 @@ async fn drbd84_has_several_lonely_replicas() {
     assert_eq!(bench.cluster.drbd_resources("alpha"), ["Data", "Other"]);
 }
 
+/// drbdadm shows the secret when a command of it fails; nobody else does.
+#[tokio::test(start_paused = true)]
+async fn a_secret_is_not_told() {
+    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V84).await;
+    bench.done("alpha", &spec("alpha", TWO)).await;
+    let mut same_port = second("alpha", TWO);
+    let drbd = same_port.drbd.as_mut().expect("a layer");
+    let secret = drbd.secret.reveal().to_owned();
+    drbd.peers[0].port = 7000;
+    let said = bench.fails("alpha", &same_port).await;
+    assert!(said.contains("--shared-secret=***"), "{said}");
+    assert!(!said.contains(&secret), "{said}");
+}
+
 /// Another resource beside that of [`spec`].
 fn second(me: &str, layout: Layout<'_>) -> ResourceSpec {
     let mut spec = spec(me, layout);
