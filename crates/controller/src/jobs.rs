@@ -206,7 +206,10 @@ impl Jobs<'_> {
         let applied = self.observed.applied.get(&key)?;
         match &applied.outcome {
             Outcome::Done => None,
-            Outcome::Failed { replies } => replies.first().map(|reply| reply.message.clone()),
+            Outcome::Failed { replies } => replies.first().map(|reply| match &reply.cause {
+                Some(cause) => format!("{} {cause}", reply.message),
+                None => reply.message.clone(),
+            }),
         }
     }
 

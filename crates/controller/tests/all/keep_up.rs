@@ -207,11 +207,15 @@ async fn waits_end_with_a_reason() {
     assert_eq!(before.elapsed(), Duration::from_secs(11));
 
     let (mut satellite, specs) = listener.online("alpha").await;
-    let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, "lvcreate failed");
+    let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, "lvcreate failed.");
+    let reply = reply.cause("The disk is on fire.");
     satellite.failed(&specs[0], generation, reply).await;
     assert_eq!(fixture.wait_applied(generation).await.len(), 1);
     let jobs = fixture.cluster.jobs();
-    assert_eq!(jobs[0].last_error.as_deref(), Some("lvcreate failed"));
+    assert_eq!(
+        jobs[0].last_error.as_deref(),
+        Some("lvcreate failed. The disk is on fire.")
+    );
 }
 
 /// A full sync is sent in bounded pieces, and what is committed while it goes on follows it.

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use linstor_api::code;
-use linstor_api::kind::DrbdKind;
+use linstor_api::kind::{DrbdKind, LayerKind};
 use linstor_wire::spec::{DrbdSpec, VolumeSpec};
 use tokio::time::Instant;
 
@@ -113,10 +113,19 @@ fn kind(attempt: &Attempt<'_>) -> Result<DrbdKind> {
             code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER,
             "This node has no DRBD.",
         )
-        .cause("The kernel module 'drbd' is not loaded, or drbd-utils are not installed.")
+        .cause(why_missing(attempt))
         .correction("Install drbd-utils and the kernel module, then run 'modprobe drbd'.")
     })?;
     Ok(info.kind)
+}
+
+/// What the probe that found no DRBD said.
+fn why_missing(attempt: &Attempt<'_>) -> String {
+    let state = attempt.shared.state();
+    let reasons = state.info.unsupported_layers.get(&LayerKind::Drbd);
+    reasons.map(|reasons| reasons.join(" ")).unwrap_or_else(|| {
+        "The kernel module 'drbd' is not loaded, or drbd-utils are not installed.".to_owned()
+    })
 }
 
 /// Whether module and tools know clients that do not vote.

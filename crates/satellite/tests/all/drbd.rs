@@ -765,3 +765,18 @@ async fn many_at_once() {
         .count();
     assert!(commands < 30, "{commands}");
 }
+
+/// A node without DRBD says what exactly it misses.
+#[tokio::test(start_paused = true)]
+async fn a_missing_tool_is_named() {
+    let mut bench = nodes(&["alpha"], DrbdKind::V9).await;
+    bench.cluster.uninstall("alpha", "drbdadm");
+    bench.restart("alpha");
+    bench.connect("alpha").await;
+    bench.sync("alpha", &[]).await;
+    let said = bench
+        .fails("alpha", &spec("alpha", &[("alpha", false)]))
+        .await;
+    assert!(said.contains("has no DRBD"), "{said}");
+    assert!(said.contains("'drbdadm' is not installed"), "{said}");
+}
