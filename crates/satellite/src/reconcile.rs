@@ -147,7 +147,9 @@ fn finish(
             }
             let step = (tracked.failures as usize).min(BACKOFF_S.len() - 1);
             tracked.failures = tracked.failures.saturating_add(1);
-            tracked.due = Instant::now() + Duration::from_secs(BACKOFF_S[step]);
+            let due = Instant::now() + Duration::from_secs(BACKOFF_S[step]);
+            // What DRBD gave up is mended once a minute, which must not become two by pauses that end too early.
+            tracked.due = tracked.mendable_at().map_or(due, |at| due.min(at));
             Outcome::Failed {
                 replies: vec![failure.into_reply()],
             }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::drbd::picture::Picture;
 use crate::failure::Result;
+use crate::layers::drbd::MEND_INTERVAL;
 use crate::machine::Machine;
 use crate::observation::Observations;
 use crate::options::Options;
@@ -73,6 +74,12 @@ impl Tracked {
             mended: None,
             files_checked: None,
         }
+    }
+
+    /// When DRBD may be told to mend something again, if that is still to come.
+    pub fn mendable_at(&self) -> Option<Instant> {
+        let at = self.mended? + MEND_INTERVAL;
+        (at > Instant::now()).then_some(at)
     }
 }
 

@@ -26,7 +26,7 @@ const SETTLE_WAIT: Duration = Duration::from_secs(3);
 /// How long the files are trusted after they were found to be right.
 const FILES_INTERVAL: Duration = Duration::from_secs(600);
 /// How long to leave a connection or disk alone that DRBD gave up after it had been set up.
-const MEND_INTERVAL: Duration = Duration::from_secs(60);
+pub const MEND_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The files of a resource.
 pub struct Files {
@@ -217,6 +217,7 @@ async fn adjust(
     let wanted = resfile::body(&plan.text);
     let deviation = match deviation(attempt, plan, devices, before) {
         Deviation::Reconnect if !may_mend(attempt) => Deviation::None,
+        Deviation::Detaching => return Err(lost_disk(attempt)),
         Deviation::Reattach if !may_mend(attempt) => return Err(lost_disk(attempt)),
         deviation => deviation,
     };
@@ -301,6 +302,8 @@ enum Deviation {
     Reconnect,
     /// DRBD gave up a disk that had been set up, after an I/O error for example.
     Reattach,
+    /// DRBD is about to give up a disk: there is nothing that could be attached yet.
+    Detaching,
     /// Something is missing or too much.
     Structure,
 }
@@ -330,16 +333,23 @@ fn deviation(
             Some(device) if Some(device.minor) == minor => device,
             Some(_) | None => return Deviation::Structure,
         };
-        if devices.contains_key(number) && matches!(found.disk.as_str(), "Diskless" | "Failed") {
-            let new = attempt.stage(*number) != Some(Stage::Ready);
-            worst = worst.max(if new {
-                Deviation::Structure
-            } else {
-                Deviation::Reattach
-            });
+        if devices.contains_key(number) {
+            worst = worst.max(disk_deviation(&found.disk, attempt.stage(*number)));
         }
     }
     worst.max(connections_deviation(plan, resource))
+}
+
+/// Of a disk that should be attached.
+fn disk_deviation(state: &str, stage: Option<Stage>) -> Deviation {
+    match (state, stage) {
+        ("Diskless", Some(Stage::Ready)) => Deviation::Reattach,
+        ("Failed", Some(Stage::Ready)) => Deviation::Detaching,
+        ("Diskless" | "Failed", None | Some(Stage::New | Stage::Replacement)) => {
+            Deviation::Structure
+        }
+        _ => Deviation::None,
+    }
 }
 
 fn connections_deviation(plan: &Plan<'_>, resource: &DrbdResource) -> Deviation {
@@ -382,10 +392,7 @@ fn may_mend(attempt: &Attempt<'_>) -> bool {
     let Some(tracked) = state.resources.get_mut(attempt.key) else {
         return false;
     };
-    if tracked
-        .mended
-        .is_some_and(|at| at.elapsed() < MEND_INTERVAL)
-    {
+    if tracked.mendable_at().is_some() {
         return false;
     }
     tracked.mended = Some(Instant::now());
@@ -462,4 +469,22 @@ pub async fn down(attempt: &Attempt<'_>) -> Result<()> {
         tracked.files_checked = None;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The one attempt in a minute to attach a disk is not spent while DRBD still gets rid of it.
+    #[test]
+    fn a_disk_is_attached_only_after_it_was_given_up() {
+        let ready = Some(Stage::Ready);
+        assert_eq!(disk_deviation("Failed", ready), Deviation::Detaching);
+        assert_eq!(disk_deviation("Diskless", ready), Deviation::Reattach);
+        assert_eq!(
+            disk_deviation("Diskless", Some(Stage::New)),
+            Deviation::Structure
+        );
+        assert_eq!(disk_deviation("Inconsistent", ready), Deviation::None);
+    }
 }

@@ -730,6 +730,28 @@ async fn a_failing_disk_heals() {
     bench.rests().await;
 }
 
+/// A disk whose attachment failed once is attached a minute later, not when a pause ends that is out of step.
+#[tokio::test(start_paused = true)]
+async fn a_repaired_disk_is_soon_in_use() {
+    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V9).await;
+    up(&mut bench, TWO).await;
+    bench.cluster.open("alpha", "Data", 0).expect("promoted");
+    bench.cluster.break_device("alpha", "/dev/disk-vg0");
+    bench
+        .cluster
+        .write("alpha", "Data", 0, 5, 55)
+        .expect("written to the peer");
+    // Pauses are 1, 2, 5, 10, 20, 40 and then 60 seconds: the next attempt is after 38, the one after it after 78.
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(disk(&bench, "alpha"), "Diskless");
+    bench.cluster.repair_device("alpha", "/dev/disk-vg0");
+    let once = Fault::next_with("alpha", "adjust", Effect::FailsBefore(1));
+    bench.cluster.inject(once);
+    tokio::time::sleep(Duration::from_secs(75)).await;
+    assert_eq!(bench.cluster.disarm(), 0, "the attachment failed once");
+    assert_eq!(disk(&bench, "alpha"), "UpToDate");
+}
+
 /// Hundreds of resources at once: one look at the volume group serves many, and nothing is done twice.
 #[tokio::test(start_paused = true)]
 async fn many_at_once() {
