@@ -1,56 +1,120 @@
 //! What breaks on real machines: each fault is named by the resource or node that it hits, others go on, and all heals
 //! by itself when the cause is gone.
 
+mod away;
+mod disk;
+mod host_name;
+mod refused;
+mod tools;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::cluster::Cluster;
-use crate::lab::Exec;
+use crate::lab::Node;
 use crate::report::Report;
 
 const HEAL_LIMIT: Duration = Duration::from_secs(75);
+/// How long a node may take to be seen as it is.
+const NODE_LIMIT: Duration = Duration::from_secs(30);
 
-/// All faults, on a cluster whose nodes have pools named `pool` (see [`crate::story::set_up`]).
-pub fn check_all(cluster: &mut Cluster, report: &mut Report) {
-    report.check(
+type Fault = (&'static str, fn(&mut Cluster) -> Result<()>);
+
+const ALL: &[Fault] = &[
+    (
         "bad names and sizes are refused, and nothing changes",
-        || bad_input(cluster),
-    );
-    report.check("a port in use is named, and used once it is free", || {
-        busy_port(cluster)
-    });
-    report.check("a full pool is named, others go on, and it heals", || {
-        full_pool(cluster)
-    });
-    report.check("an offline satellite delays only its own part", || {
-        offline_satellite(cluster)
-    });
-    report.check(
+        |cluster| refused::bad_input(cluster),
+    ),
+    (
+        "a port in use is named, and used once it is free",
+        |cluster| refused::busy_port(cluster),
+    ),
+    (
+        "a full pool is named, others go on, and it heals",
+        |cluster| refused::full_pool(cluster),
+    ),
+    ("an offline satellite delays only its own part", |cluster| {
+        away::offline_satellite(cluster)
+    }),
+    (
         "without the controller, a rebooted node brings its volumes up",
-        || no_controller(cluster),
-    );
+        away::no_controller,
+    ),
+    (
+        "a failing disk is given up, its peer serves, and it comes back",
+        |cluster| disk::failing(cluster),
+    ),
+    (
+        "a disk that is missing after a reboot is named, and used once it is back",
+        |cluster| disk::missing(cluster),
+    ),
+    (
+        "tools that vanish are named, and used once they are back",
+        |cluster| tools::vanish(cluster),
+    ),
+    (
+        "a satellite that starts without its tools finds them once they are there",
+        |cluster| tools::absent_at_start(cluster),
+    ),
+    (
+        "a new host name is learned, and one that another host has is refused",
+        |cluster| host_name::check(cluster),
+    ),
+];
+
+/// Names of all faults, as their checks print them.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    ALL.iter().map(|(name, _)| *name)
 }
 
-fn bad_input(cluster: &Cluster) -> Result<()> {
-    let before = cluster.linstor(&["-m", "resource-definition", "list"])?;
-    for name in ["../x", "a b", "a\"b", "a\nb", "x", &"a".repeat(300)] {
-        let answer = cluster.try_linstor(&["resource-definition", "create", "--", name])?;
-        ensure!(answer.code != 0, "{name:?} was taken: {}", answer.text);
+/// The faults that are wanted, on a cluster whose nodes have pools named `pool` (see [`crate::story::set_up`]).
+pub fn check(cluster: &mut Cluster, wanted: &dyn Fn(&str) -> bool, report: &mut Report) {
+    for (name, fault) in ALL.iter().filter(|(name, _)| wanted(name)) {
+        report.check(name, || {
+            fault(cluster).inspect_err(|_| eprintln!("{}", cluster.logs()))
+        });
     }
-    ensure!(
-        before == cluster.linstor(&["-m", "resource-definition", "list"])?,
-        "something changed"
-    );
-    Ok(())
 }
 
+/// Runs `body`, and then `undo` whatever came of it: the next fault is to find a sound cluster.
+fn undoing(body: impl FnOnce() -> Result<()>, undo: impl FnOnce() -> Result<()>) -> Result<()> {
+    let outcome = body();
+    let undone = undo().context("undo the fault");
+    outcome.and(undone)
+}
+
+/// A new resource with its first replica; what the command line says.
 fn create(cluster: &Cluster, name: &str, size: &str, node: &str) -> Result<String> {
     cluster.linstor(&["resource-definition", "create", name])?;
     cluster.linstor(&["volume-definition", "create", name, size])?;
     let answer =
         cluster.try_linstor(&["resource", "create", node, name, "--storage-pool", "pool"])?;
     Ok(answer.text)
+}
+
+fn create_second(cluster: &Cluster, name: &str, node: &str) -> Result<()> {
+    cluster
+        .linstor(&["resource", "create", node, name, "--storage-pool", "pool"])
+        .map(drop)
+}
+
+/// A resource with two replicas that are up to date.
+fn create_both(cluster: &Cluster, name: &str, nodes: [&str; 2]) -> Result<()> {
+    create(cluster, name, "20M", nodes[0])?;
+    create_second(cluster, name, nodes[1])?;
+    cluster.wait_up_to_date(name, 2, HEAL_LIMIT).map(drop)
+}
+
+/// Others go on: a new resource comes up on a node while something else is broken.
+fn others_go_on(cluster: &Cluster, node: &str) -> Result<()> {
+    let said = create(cluster, "elsewhere", "20M", node)?;
+    cluster
+        .wait_until("another resource to come up", NODE_LIMIT, || {
+            healthy(cluster, "elsewhere")
+        })
+        .context(said)?;
+    delete(cluster, "elsewhere")
 }
 
 fn healthy(cluster: &Cluster, name: &str) -> Result<bool> {
@@ -67,167 +131,69 @@ fn delete(cluster: &Cluster, name: &str) -> Result<()> {
         .map(drop)
 }
 
-/// Something else listens on the port that the next resource would get.
-fn busy_port(cluster: &Cluster) -> Result<()> {
-    let node = cluster.node(2);
-    let listen = "import socket,time\ns=socket.socket()\ns.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1)\n\
-                  s.bind(('0.0.0.0',7000))\ns.listen()\ntime.sleep(600)";
-    let squatter = cluster
-        .lab
-        .spawn(node, "squatter", Exec::new(&["python3", "-c", listen]))?;
-    std::thread::sleep(Duration::from_secs(1));
-    let text = create(cluster, "ported", "20M", "node2")?;
-    let replicas = cluster.replicas("ported")?;
-    let avoided = replicas
-        .iter()
-        .all(|replica| replica.disk_state.as_deref() == Some("UpToDate"));
-    ensure!(
-        avoided || text.contains("7000"),
-        "the answer does not name the port: {text}"
-    );
-    cluster
-        .lab
-        .signal(&squatter, nix::sys::signal::Signal::SIGKILL)?;
-    cluster.wait_until(
-        "the resource to come up once the port is free",
-        HEAL_LIMIT,
-        || healthy(cluster, "ported"),
-    )?;
-    delete(cluster, "ported")
+/// Waits until the jobs name a replica and say all these words about it.
+fn jobs_say(cluster: &Cluster, resource: &str, node: &str, words: &[&str]) -> Result<()> {
+    let mut last = String::new();
+    let said = cluster.wait_until("the jobs to say what is wrong", NODE_LIMIT, || {
+        let jobs = cluster.linstor_json(&["jobs", "list"])?;
+        let job = jobs.iter().find(|job| {
+            let about = &job["obj_refs"];
+            about["RscDfn"] == resource && about["Node"] == node
+        });
+        last = format!("{jobs:?}");
+        let text = job.map(|job| format!("{} {}", job["last_error"], job["waiting_for"]));
+        Ok(text.is_some_and(|text| words.iter().all(|word| text.contains(word))))
+    });
+    said.with_context(|| format!("{words:?} of '{resource}' on {node} are not in {last}"))
 }
 
-/// A thick volume group without room: the refusal says so; with room, the same resource comes up by itself.
-fn full_pool(cluster: &Cluster) -> Result<()> {
-    let node = cluster.node(3);
-    let on = |words: &[&str]| cluster.lab.exec_ok(node, words);
-    // What the controller does not know of takes the room behind its back.
-    cluster.linstor(&["storage-pool", "create", "lvm", "node3", "rest", "vg0"])?;
-    on(&["lvcreate", "-q", "-l", "100%FREE", "-n", "squatter", "vg0"])?;
-    cluster.linstor(&["resource-definition", "create", "crowded"])?;
-    cluster.linstor(&["volume-definition", "create", "crowded", "20M"])?;
-    let answer = cluster.try_linstor(&[
-        "resource",
-        "create",
-        "node3",
-        "crowded",
-        "--storage-pool",
-        "rest",
-    ])?;
-    ensure!(answer.code == 10, "created in a full pool: {}", answer.text);
-    let text = answer.text.to_lowercase();
-    ensure!(
-        text.contains("space") || text.contains("free"),
-        "the answer does not name the reason: {text}"
-    );
-    create(cluster, "elsewhere", "20M", "node2")?;
-    cluster.wait_until("another resource to come up", HEAL_LIMIT, || {
-        healthy(cluster, "elsewhere")
-    })?;
-    on(&["lvremove", "-q", "-f", "vg0/squatter"])?;
-    cluster.wait_until(
-        "the resource to come up once there is room",
-        HEAL_LIMIT,
-        || {
-            if cluster.replicas("crowded")?.is_empty() {
-                let _ = cluster.try_linstor(&[
-                    "resource",
-                    "create",
-                    "node3",
-                    "crowded",
-                    "--storage-pool",
-                    "rest",
-                ])?;
-            }
-            healthy(cluster, "crowded")
-        },
-    )?;
-    delete(cluster, "crowded")?;
-    delete(cluster, "elsewhere")?;
+/// Waits for a state of the connection to a node.
+fn wait_for_node(cluster: &Cluster, name: &str, state: &str) -> Result<()> {
+    cluster.wait_until(&format!("{name} to be {state}"), NODE_LIMIT, || {
+        let nodes = cluster.linstor_json(&["node", "list"])?;
+        Ok(nodes
+            .iter()
+            .any(|node| node["name"] == name && node["connection_status"] == state))
+    })
+}
+
+/// Device of a resource on a node.
+fn device(cluster: &Cluster, resource: &str, node: Node) -> Result<String> {
+    let replicas = cluster.replicas(resource)?;
+    let replica = replicas
+        .into_iter()
+        .find(|replica| replica.node == node.to_string());
+    replica
+        .and_then(|replica| replica.device)
+        .with_context(|| format!("'{resource}' has no device on {node}"))
+}
+
+/// Writes random data to a resource that is primary on the node.
+fn write(cluster: &Cluster, resource: &str, node: Node, at_mib: u32) -> Result<()> {
+    let of = format!("of={}", device(cluster, resource, node)?);
+    let seek = format!("seek={at_mib}");
+    let dd = ["dd", "if=/dev/urandom", &of, "bs=1M", "count=2", &seek];
+    let how = ["oflag=direct", "conv=fsync", "status=none"];
     cluster
-        .linstor(&["storage-pool", "delete", "node3", "rest"])
+        .lab
+        .exec_ok(node, &[&dd[..], &how].concat())
         .map(drop)
 }
 
-/// A node without power: its part of a delete waits, says for whom, and ends when the node is back.
-fn offline_satellite(cluster: &Cluster) -> Result<()> {
-    create(cluster, "apart", "20M", "node2")?;
-    create_second(cluster, "apart", "node3")?;
-    cluster.wait_up_to_date("apart", 2, HEAL_LIMIT)?;
-    let node = cluster.node(3);
-    cluster.lab.kill(node)?;
-    cluster.wait_until(
-        "the node to be seen as offline",
-        Duration::from_secs(20),
-        || {
-            let nodes = cluster.linstor_json(&["node", "list"])?;
-            Ok(nodes
-                .iter()
-                .any(|node| node["name"] == "node3" && node["connection_status"] == "OFFLINE"))
-        },
-    )?;
-    let answer = cluster.try_linstor(&["resource-definition", "delete", "apart"])?;
+/// Every node that is asked reads the same; none may have the resource open.
+fn same_everywhere(cluster: &Cluster, resource: &str, nodes: &[Node]) -> Result<()> {
+    let mut sums = Vec::new();
+    for node in nodes {
+        let device = device(cluster, resource, *node)?;
+        let on = |words: &[&str]| cluster.lab.exec_ok(*node, words);
+        on(&["drbdadm", "primary", resource])?;
+        let sum = on(&["sha256sum", &device]);
+        on(&["drbdadm", "secondary", resource])?;
+        sums.push(sum?);
+    }
     ensure!(
-        answer.text.contains("node3"),
-        "the answer does not say who is missing: {}",
-        answer.text
-    );
-    cluster.wait_until("the other node's part to be gone", HEAL_LIMIT, || {
-        Ok(cluster
-            .replicas("apart")?
-            .iter()
-            .all(|replica| replica.node == "node3"))
-    })?;
-    let jobs = cluster.linstor(&["-m", "jobs", "list"])?;
-    ensure!(
-        jobs.contains("apart") && jobs.contains("node3"),
-        "no job says what waits for whom: {jobs}"
-    );
-    cluster.lab.boot(node)?;
-    cluster.start_satellite(node)?;
-    cluster.wait_until("the delete to end", HEAL_LIMIT, || {
-        let definitions = cluster.linstor_json(&["resource-definition", "list"])?;
-        Ok(definitions
-            .iter()
-            .all(|definition| definition["name"] != "apart"))
-    })?;
-    let volumes = cluster
-        .lab
-        .exec_ok(node, &["lvs", "--noheadings", "-o", "lv_name", "vg0"])?;
-    ensure!(
-        !volumes.contains("apart"),
-        "node3 still has its volume: {volumes}"
+        sums.windows(2).all(|pair| pair[0] == pair[1]),
+        "'{resource}' differs between {nodes:?}"
     );
     Ok(())
-}
-
-fn create_second(cluster: &Cluster, name: &str, node: &str) -> Result<()> {
-    cluster
-        .linstor(&["resource", "create", node, name, "--storage-pool", "pool"])
-        .map(drop)
-}
-
-/// The controller is dead, a node reboots: its satellite brings up what it last knew.
-fn no_controller(cluster: &mut Cluster) -> Result<()> {
-    create(cluster, "alone", "20M", "node2")?;
-    create_second(cluster, "alone", "node3")?;
-    cluster.wait_up_to_date("alone", 2, HEAL_LIMIT)?;
-    cluster.kill_controller()?;
-    let node = cluster.node(3);
-    cluster.lab.kill(node)?;
-    cluster.lab.boot(node)?;
-    cluster.start_satellite(node)?;
-    cluster.wait_until(
-        "DRBD to be up to date without a controller",
-        HEAL_LIMIT,
-        || {
-            let status = cluster.lab.exec(node, &["drbdsetup", "status", "alone"])?;
-            let text = String::from_utf8_lossy(&status.stdout).into_owned();
-            Ok(text.contains("disk:UpToDate") && text.contains("peer-disk:UpToDate"))
-        },
-    )?;
-    cluster
-        .start_controller()
-        .context("start the controller again")?;
-    cluster.wait_up_to_date("alone", 2, HEAL_LIMIT)?;
-    delete(cluster, "alone")
 }
