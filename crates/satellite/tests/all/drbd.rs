@@ -17,7 +17,7 @@ use crate::bench::{Bench, DrbdKind};
 const SIZE_KIB: u64 = 102_400;
 
 /// Where replicas are: name, diskless. Node ids follow the order.
-type Layout<'a> = &'a [(&'a str, bool)];
+pub(crate) type Layout<'a> = &'a [(&'a str, bool)];
 
 fn address(name: &str) -> std::net::IpAddr {
     let last = ["alpha", "beta", "gamma"]
@@ -98,7 +98,7 @@ pub(crate) fn spec(me: &str, layout: Layout<'_>) -> ResourceSpec {
     }
 }
 
-async fn nodes(names: &[&str], kind: DrbdKind) -> Bench {
+pub(crate) async fn nodes(names: &[&str], kind: DrbdKind) -> Bench {
     let mut bench = Bench::new();
     for name in names {
         bench.add_node(name, kind).await;
@@ -107,7 +107,7 @@ async fn nodes(names: &[&str], kind: DrbdKind) -> Bench {
 }
 
 /// Brings all replicas up, as a controller does: all specs first, then the waiting.
-async fn up(bench: &mut Bench, layout: Layout<'_>) {
+pub(crate) async fn up(bench: &mut Bench, layout: Layout<'_>) {
     for (name, _) in layout {
         bench.push(name, &spec(name, layout)).await;
     }
@@ -117,14 +117,14 @@ async fn up(bench: &mut Bench, layout: Layout<'_>) {
     assert!(bench.cluster.quiesce(Duration::from_secs(120)).await);
 }
 
-fn disk(bench: &Bench, name: &str) -> String {
+pub(crate) fn disk(bench: &Bench, name: &str) -> String {
     bench
         .cluster
         .drbd(name, "Data", 0)
         .map_or("absent".into(), |v| v.disk)
 }
 
-const TWO: Layout<'_> = &[("alpha", false), ("beta", false)];
+pub(crate) const TWO: Layout<'_> = &[("alpha", false), ("beta", false)];
 const WITH_DISKLESS: Layout<'_> = &[("alpha", false), ("beta", false), ("gamma", true)];
 
 /// One replica, DRBD 9: every command of its life.
@@ -702,54 +702,6 @@ async fn hostile_options_reach_no_file() {
     let outcome = bench.apply("alpha", &named).await;
     assert!(matches!(outcome, Outcome::Failed { .. }));
     assert_eq!(bench.changes(), "");
-}
-
-/// A disk that fails is reported, tried again now and then, and heals; its data comes from the peer meanwhile.
-#[tokio::test(start_paused = true)]
-async fn a_failing_disk_heals() {
-    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V9).await;
-    up(&mut bench, TWO).await;
-    bench.cluster.open("alpha", "Data", 0).expect("promoted");
-    bench.cluster.break_device("alpha", "/dev/disk-vg0");
-    bench
-        .cluster
-        .write("alpha", "Data", 0, 5, 55)
-        .expect("written to the peer");
-    tokio::time::sleep(Duration::from_secs(90)).await;
-    assert_eq!(disk(&bench, "alpha"), "Diskless");
-    let heard = bench.nodes["alpha"].heard.lock().unwrap().outcomes["Data"]
-        .1
-        .clone();
-    assert!(matches!(heard, Outcome::Failed { .. }), "{heard:?}");
-    bench.cluster.repair_device("alpha", "/dev/disk-vg0");
-    tokio::time::sleep(Duration::from_secs(200)).await;
-    bench.cluster.close("alpha", "Data", 0);
-    assert!(bench.cluster.quiesce(Duration::from_secs(120)).await);
-    assert_eq!(disk(&bench, "alpha"), "UpToDate");
-    assert_eq!(bench.cluster.broken_promises("Data"), Vec::<String>::new());
-    bench.rests().await;
-}
-
-/// A disk whose attachment failed once is attached a minute later, not when a pause ends that is out of step.
-#[tokio::test(start_paused = true)]
-async fn a_repaired_disk_is_soon_in_use() {
-    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V9).await;
-    up(&mut bench, TWO).await;
-    bench.cluster.open("alpha", "Data", 0).expect("promoted");
-    bench.cluster.break_device("alpha", "/dev/disk-vg0");
-    bench
-        .cluster
-        .write("alpha", "Data", 0, 5, 55)
-        .expect("written to the peer");
-    // Pauses are 1, 2, 5, 10, 20, 40 and then 60 seconds: the next attempt is after 38, the one after it after 78.
-    tokio::time::sleep(Duration::from_secs(30)).await;
-    assert_eq!(disk(&bench, "alpha"), "Diskless");
-    bench.cluster.repair_device("alpha", "/dev/disk-vg0");
-    let once = Fault::next_with("alpha", "adjust", Effect::FailsBefore(1));
-    bench.cluster.inject(once);
-    tokio::time::sleep(Duration::from_secs(75)).await;
-    assert_eq!(bench.cluster.disarm(), 0, "the attachment failed once");
-    assert_eq!(disk(&bench, "alpha"), "UpToDate");
 }
 
 /// Hundreds of resources at once: one look at the volume group serves many, and nothing is done twice.

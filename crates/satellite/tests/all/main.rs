@@ -2,5 +2,6 @@
 
 mod bench;
 mod drbd;
+mod failing_disk;
 mod link;
 mod storage;
