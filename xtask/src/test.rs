@@ -33,7 +33,7 @@ struct Kernel {
 
 /// Runs them.
 pub fn run(args: Args) -> Result<ExitCode> {
-    packages::ensure(packages::LAB, args.yes)?;
+    packages::ensure(&crate::lab::packages(), args.yes)?;
     packages::ensure(packages::PYTHON, args.yes)?;
     let mut report = Report::default();
     let wanted = |name: &str| {
