@@ -1,7 +1,9 @@
 //! A LINSTOR cluster in a lab: the real binaries, started in the guests as a user would start them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -54,6 +56,7 @@ pub struct Cluster {
     pub lab: Lab,
     binaries: Binaries,
     controller: Option<Background>,
+    satellites: Mutex<BTreeMap<Node, Background>>,
 }
 
 /// How the `linstor` command line ended.
@@ -72,6 +75,7 @@ impl Cluster {
             lab,
             binaries,
             controller: None,
+            satellites: Mutex::default(),
         };
         for node in cluster.lab.nodes() {
             cluster.start_satellite(node)?;
@@ -81,13 +85,29 @@ impl Cluster {
     }
 
     /// Starts the satellite of a node.
-    pub fn start_satellite(&self, node: Node) -> Result<Background> {
+    pub fn start_satellite(&self, node: Node) -> Result<()> {
         let program = self.binaries.path("linstor-satellite");
-        self.lab.spawn(
+        let started = self.lab.spawn(
             node,
             "satellite",
             Exec::new(&[program]).env("RUST_LOG", "info"),
-        )
+        )?;
+        self.running().insert(node, started);
+        Ok(())
+    }
+
+    /// `kill -9` of a node's satellite. DRBD in its kernel stays as it is.
+    pub fn kill_satellite(&self, node: Node) -> Result<()> {
+        let satellite = self.running().remove(&node);
+        let satellite = satellite.with_context(|| format!("{node} has no satellite"))?;
+        self.lab.signal(&satellite, Signal::SIGKILL)?;
+        self.lab.wait(&satellite, Duration::from_secs(10)).map(drop)
+    }
+
+    fn running(&self) -> MutexGuard<'_, BTreeMap<Node, Background>> {
+        self.satellites
+            .lock()
+            .expect("no code panics while holding it")
     }
 
     /// Starts the controller and waits for its first answer; returns how long that took.

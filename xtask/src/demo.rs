@@ -32,7 +32,7 @@ pub struct Args {
 
 /// Runs it.
 pub fn run(args: Args) -> Result<()> {
-    packages::ensure(packages::LAB, args.yes)?;
+    packages::ensure(&crate::lab::packages(), args.yes)?;
     let mut times = Times::default();
     println!("Building the programs ...");
     let binaries = times.take("build", || Binaries::get(args.binaries.as_deref()))?;

@@ -5,27 +5,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// Packages of the lab and of what its guests run, as Debian and Ubuntu name them.
-pub const LAB: &[&str] = &[
-    "user-mode-linux",
-    "kmod",
-    "iproute2",
-    "lvm2",
-    "thin-provisioning-tools",
-    "drbd-utils",
-    "cryptsetup-bin",
-    "dmsetup",
-    "udev",
-    "fio",
-    "e2fsprogs",
-    "xfsprogs",
-    "util-linux",
-];
-
-/// What the Python client's test needs beside [`LAB`].
+/// What the Python client's test needs beside [`crate::lab::packages`].
 pub const PYTHON: &[&str] = &["python3", "python3-venv"];
 
-/// What the ZFS part of the lab needs beside [`LAB`]; in Debian's section contrib.
+/// What the ZFS part of the lab needs beside [`crate::lab::packages`]; in Debian's section contrib.
 pub const ZFS: &[&str] = &["zfsutils-linux"];
 
 /// Packages that are not installed.

@@ -33,7 +33,7 @@ struct Kernel {
 
 /// Runs them.
 pub fn run(args: Args) -> Result<ExitCode> {
-    packages::ensure(packages::LAB, args.yes)?;
+    packages::ensure(&crate::lab::packages(), args.yes)?;
     packages::ensure(packages::PYTHON, args.yes)?;
     let mut report = Report::default();
     let wanted = |name: &str| {
@@ -85,6 +85,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     if wanted("debian story") {
         on_kernel("debian kernel, DRBD 8.4", None, &binaries, &mut report);
+    } else if faults::names().any(&wanted) || wanted("debian faults") {
+        let some = |name: &str| wanted(name) || wanted("debian faults");
+        faults_alone(&binaries, &some, &mut report);
     }
     if wanted("debian pools") {
         pools(
@@ -139,11 +142,23 @@ fn on_kernel(what: &str, kernel: Option<&Kernel>, binaries: &Binaries, report: &
         told.inspect_err(|_| eprintln!("{}", cluster.logs()))
     });
     if let Some(cluster) = &mut cluster {
-        faults::check_all(cluster, report);
+        faults::check(cluster, &|_| true, report);
         report.check(
             &format!("{what}: the Python client's high-level demo"),
             || python::high_level(cluster).inspect_err(|_| eprintln!("{}", cluster.logs())),
         );
+    }
+}
+
+/// Faults without the story before them, for who works on them.
+fn faults_alone(binaries: &Binaries, wanted: &dyn Fn(&str) -> bool, report: &mut Report) {
+    let mut cluster = None;
+    let up = report.check("debian faults: a fresh cluster", || {
+        let cluster = cluster.insert(Cluster::start(lab("test", None)?, binaries.clone())?);
+        story::set_up(cluster)
+    });
+    if let Some(mut cluster) = cluster.filter(|_| up) {
+        faults::check(&mut cluster, wanted, report);
     }
 }
 

@@ -61,6 +61,8 @@ pub struct DrbdOption {
     pub section: Section,
     /// Its values.
     pub domain: Domain,
+    /// DRBD 8.4 has it, too, and in a section of the same name.
+    pub drbd84: bool,
 }
 
 /// Where a set of options can be set.
@@ -170,11 +172,28 @@ fn in_range(given: &str, number: Option<u64>, min: u64, max: u64) -> Result<Stri
     }
 }
 
+/// Whether a section of a file for DRBD 8.4 may have this option: one that it does not know would make it refuse the whole
+/// file. There, options of peer devices are options of disks.
+pub fn is_in_drbd84(section: Section, name: &str) -> bool {
+    let held = |option: &DrbdOption| {
+        option.section == section
+            || (section == Section::Disk && option.section == Section::PeerDevice)
+    };
+    ALL.iter()
+        .any(|option| option.drbd84 && option.name == name && held(option))
+}
+
 macro_rules! options {
-    ($($name:literal => $section:ident, $domain:expr;)+) => {
-        /// Every option, by section and name.
+    ($($name:literal => $section:ident, $domain:expr $(, in $old:tt)?;)+) => {
+        /// Every option, by section and name. Those of 8.4 are what `drbdsetup-84 xml-help` lists, handlers what
+        /// drbd.conf-8.4(5) does; 8.4 has `fencing` in another section, where LINSTOR's property does not put it.
         pub const ALL: &[DrbdOption] = &[
-            $(DrbdOption { name: $name, section: Section::$section, domain: $domain },)+
+            $(DrbdOption {
+                name: $name,
+                section: Section::$section,
+                domain: $domain,
+                drbd84: !stringify!($($old)?).is_empty(),
+            },)+
         ];
     };
 }
@@ -184,10 +203,10 @@ use Domain::{Boolean, Number, NumberOr, OneOf, Size, Text};
 options! {
     "auto-promote" => Resource, Boolean;
     "auto-promote-timeout" => Resource, Number(0, 600);
-    "cpu-mask" => Resource, Text;
+    "cpu-mask" => Resource, Text, in 84;
     "drbd8-api-compatibility" => Resource, Boolean;
     "max-io-depth" => Resource, Size(4, 4294967295, Unit::Byte);
-    "on-no-data-accessible" => Resource, OneOf(&["io-error", "suspend-io"]);
+    "on-no-data-accessible" => Resource, OneOf(&["io-error", "suspend-io"]), in 84;
     "on-no-quorum" => Resource, OneOf(&["io-error", "suspend-io"]);
     "on-suspended-primary-outdated" => Resource, OneOf(&["disconnect", "force-secondary"]);
     "peer-ack-delay" => Resource, Number(1, 10000);
@@ -196,83 +215,83 @@ options! {
     "quorum-minimum-redundancy" => Resource, NumberOr(1, 32, &["off", "majority", "all"]);
     "twopc-retry-timeout" => Resource, Number(1, 50);
     "twopc-timeout" => Resource, Number(50, 600);
-    "after-sb-0pri" => Net, OneOf(&["disconnect", "discard-younger-primary", "discard-older-primary", "discard-zero-changes", "discard-least-changes", "discard-local", "discard-remote"]);
-    "after-sb-1pri" => Net, OneOf(&["disconnect", "consensus", "discard-secondary", "call-pri-lost-after-sb", "violently-as0p"]);
-    "after-sb-2pri" => Net, OneOf(&["disconnect", "call-pri-lost-after-sb", "violently-as0p"]);
+    "after-sb-0pri" => Net, OneOf(&["disconnect", "discard-younger-primary", "discard-older-primary", "discard-zero-changes", "discard-least-changes", "discard-local", "discard-remote"]), in 84;
+    "after-sb-1pri" => Net, OneOf(&["disconnect", "consensus", "discard-secondary", "call-pri-lost-after-sb", "violently-as0p"]), in 84;
+    "after-sb-2pri" => Net, OneOf(&["disconnect", "call-pri-lost-after-sb", "violently-as0p"]), in 84;
     "allow-remote-read" => Net, Boolean;
-    "allow-two-primaries" => Net, Boolean;
-    "always-asbp" => Net, Boolean;
-    "congestion-extents" => Net, Size(67, 65534, Unit::Byte);
-    "congestion-fill" => Net, Size(0, 20971520, Unit::Sector);
-    "connect-int" => Net, Number(1, 120);
-    "cram-hmac-alg" => Net, Text;
-    "csums-after-crash-only" => Net, Boolean;
-    "csums-alg" => Net, Text;
-    "data-integrity-alg" => Net, Text;
+    "allow-two-primaries" => Net, Boolean, in 84;
+    "always-asbp" => Net, Boolean, in 84;
+    "congestion-extents" => Net, Size(67, 65534, Unit::Byte), in 84;
+    "congestion-fill" => Net, Size(0, 20971520, Unit::Sector), in 84;
+    "connect-int" => Net, Number(1, 120), in 84;
+    "cram-hmac-alg" => Net, Text, in 84;
+    "csums-after-crash-only" => Net, Boolean, in 84;
+    "csums-alg" => Net, Text, in 84;
+    "data-integrity-alg" => Net, Text, in 84;
     "fencing" => Net, OneOf(&["dont-care", "resource-only", "resource-and-stonith"]);
-    "ko-count" => Net, Number(0, 200);
+    "ko-count" => Net, Number(0, 200), in 84;
     "load-balance-paths" => Net, Boolean;
-    "max-buffers" => Net, Size(32, 131072, Unit::Byte);
-    "max-epoch-size" => Net, Number(1, 20000);
-    "on-congestion" => Net, OneOf(&["block", "pull-ahead", "disconnect"]);
-    "ping-int" => Net, Number(1, 120);
-    "ping-timeout" => Net, Number(1, 300);
-    "protocol" => Net, OneOf(&["A", "B", "C"]);
-    "rcvbuf-size" => Net, Size(0, 134217728, Unit::Byte);
+    "max-buffers" => Net, Size(32, 131072, Unit::Byte), in 84;
+    "max-epoch-size" => Net, Number(1, 20000), in 84;
+    "on-congestion" => Net, OneOf(&["block", "pull-ahead", "disconnect"]), in 84;
+    "ping-int" => Net, Number(1, 120), in 84;
+    "ping-timeout" => Net, Number(1, 300), in 84;
+    "protocol" => Net, OneOf(&["A", "B", "C"]), in 84;
+    "rcvbuf-size" => Net, Size(0, 134217728, Unit::Byte), in 84;
     "rdma-ctrl-rcvbuf-size" => Net, Number(0, 10485760);
     "rdma-ctrl-sndbuf-size" => Net, Number(0, 10485760);
-    "rr-conflict" => Net, OneOf(&["disconnect", "call-pri-lost", "violently", "retry-connect", "auto-discard"]);
-    "shared-secret" => Net, Text;
-    "sndbuf-size" => Net, Size(0, 134217728, Unit::Byte);
-    "socket-check-timeout" => Net, Number(0, 300);
-    "tcp-cork" => Net, Boolean;
-    "timeout" => Net, Number(1, 600);
+    "rr-conflict" => Net, OneOf(&["disconnect", "call-pri-lost", "violently", "retry-connect", "auto-discard"]), in 84;
+    "shared-secret" => Net, Text, in 84;
+    "sndbuf-size" => Net, Size(0, 134217728, Unit::Byte), in 84;
+    "socket-check-timeout" => Net, Number(0, 300), in 84;
+    "tcp-cork" => Net, Boolean, in 84;
+    "timeout" => Net, Number(1, 600), in 84;
     "tls" => Net, Boolean;
     "tls-certificate" => Net, Text;
     "tls-keyring" => Net, Text;
     "tls-privkey" => Net, Text;
     "transport" => Net, Text;
-    "use-rle" => Net, Boolean;
-    "verify-alg" => Net, Text;
-    "al-extents" => Disk, Size(67, 65534, Unit::Byte);
-    "al-updates" => Disk, Boolean;
+    "use-rle" => Net, Boolean, in 84;
+    "verify-alg" => Net, Text, in 84;
+    "al-extents" => Disk, Size(67, 65534, Unit::Byte), in 84;
+    "al-updates" => Disk, Boolean, in 84;
     "block-size" => Disk, Number(512, 4096);
-    "disable-write-same" => Disk, Boolean;
+    "disable-write-same" => Disk, Boolean, in 84;
     "discard-granularity" => Disk, Number(0, 134217728);
-    "discard-zeroes-if-aligned" => Disk, Boolean;
-    "disk-barrier" => Disk, Boolean;
-    "disk-drain" => Disk, Boolean;
-    "disk-flushes" => Disk, Boolean;
-    "disk-timeout" => Disk, Number(0, 6000);
+    "discard-zeroes-if-aligned" => Disk, Boolean, in 84;
+    "disk-barrier" => Disk, Boolean, in 84;
+    "disk-drain" => Disk, Boolean, in 84;
+    "disk-flushes" => Disk, Boolean, in 84;
+    "disk-timeout" => Disk, Number(0, 6000), in 84;
     "diskless" => Disk, Boolean;
     "max-bio-size" => Disk, Number(512, 1048576);
-    "md-flushes" => Disk, Boolean;
-    "on-io-error" => Disk, OneOf(&["pass_on", "call-local-io-error", "detach"]);
-    "read-balancing" => Disk, OneOf(&["prefer-local", "prefer-remote", "round-robin", "least-pending", "when-congested-remote", "32K-striping", "64K-striping", "128K-striping", "256K-striping", "512K-striping", "1M-striping"]);
-    "resync-after" => Disk, Text;
-    "rs-discard-granularity" => Disk, Size(0, 1048576, Unit::Byte);
+    "md-flushes" => Disk, Boolean, in 84;
+    "on-io-error" => Disk, OneOf(&["pass_on", "call-local-io-error", "detach"]), in 84;
+    "read-balancing" => Disk, OneOf(&["prefer-local", "prefer-remote", "round-robin", "least-pending", "when-congested-remote", "32K-striping", "64K-striping", "128K-striping", "256K-striping", "512K-striping", "1M-striping"]), in 84;
+    "resync-after" => Disk, Text, in 84;
+    "rs-discard-granularity" => Disk, Size(0, 1048576, Unit::Byte), in 84;
     "bitmap" => PeerDevice, Boolean;
-    "c-delay-target" => PeerDevice, Number(1, 100);
-    "c-fill-target" => PeerDevice, Size(0, 1048576, Unit::Sector);
-    "c-max-rate" => PeerDevice, Size(0, 4194304, Unit::KiB);
-    "c-min-rate" => PeerDevice, Size(0, 4194304, Unit::KiB);
-    "c-plan-ahead" => PeerDevice, Number(0, 300);
+    "c-delay-target" => PeerDevice, Number(1, 100), in 84;
+    "c-fill-target" => PeerDevice, Size(0, 1048576, Unit::Sector), in 84;
+    "c-max-rate" => PeerDevice, Size(0, 4194304, Unit::KiB), in 84;
+    "c-min-rate" => PeerDevice, Size(0, 4194304, Unit::KiB), in 84;
+    "c-plan-ahead" => PeerDevice, Number(0, 300), in 84;
     "peer-tiebreaker" => PeerDevice, Boolean;
-    "resync-rate" => PeerDevice, Size(1, 8388608, Unit::KiB);
+    "resync-rate" => PeerDevice, Size(1, 8388608, Unit::KiB), in 84;
     "resync-without-replication" => PeerDevice, Boolean;
-    "after-resync-target" => Handlers, Text;
-    "before-resync-source" => Handlers, Text;
-    "before-resync-target" => Handlers, Text;
-    "fence-peer" => Handlers, Text;
-    "initial-split-brain" => Handlers, Text;
-    "local-io-error" => Handlers, Text;
-    "out-of-sync" => Handlers, Text;
-    "pri-lost" => Handlers, Text;
-    "pri-lost-after-sb" => Handlers, Text;
-    "pri-on-incon-degr" => Handlers, Text;
+    "after-resync-target" => Handlers, Text, in 84;
+    "before-resync-source" => Handlers, Text, in 84;
+    "before-resync-target" => Handlers, Text, in 84;
+    "fence-peer" => Handlers, Text, in 84;
+    "initial-split-brain" => Handlers, Text, in 84;
+    "local-io-error" => Handlers, Text, in 84;
+    "out-of-sync" => Handlers, Text, in 84;
+    "pri-lost" => Handlers, Text, in 84;
+    "pri-lost-after-sb" => Handlers, Text, in 84;
+    "pri-on-incon-degr" => Handlers, Text, in 84;
     "quorum-lost" => Handlers, Text;
-    "split-brain" => Handlers, Text;
-    "unfence-peer" => Handlers, Text;
+    "split-brain" => Handlers, Text, in 84;
+    "unfence-peer" => Handlers, Text, in 84;
 }
 
 #[cfg(test)]
@@ -300,6 +319,23 @@ mod tests {
         keys.dedup();
         assert_eq!(keys.len(), ALL.len());
         assert_eq!(option("protocol").key(), "DrbdOptions/Net/protocol");
+    }
+
+    /// Each generation of DRBD gets only what it knows, in the section where it knows it.
+    #[test]
+    fn options_of_drbd84_are_told_apart() {
+        let count = |section| {
+            let names = ALL.iter().map(|option| option.name);
+            names.filter(|name| is_in_drbd84(section, name)).count()
+        };
+        assert_eq!(count(Section::Resource), 2);
+        assert_eq!(count(Section::Net), 28);
+        assert_eq!(count(Section::Disk), 19);
+        assert_eq!(count(Section::Handlers), 12);
+        assert!(is_in_drbd84(Section::Disk, "resync-rate"));
+        assert!(!is_in_drbd84(Section::Net, "fencing"));
+        assert!(!is_in_drbd84(Section::Resource, "quorum"));
+        assert!(!is_in_drbd84(Section::Net, "unheard-of"));
     }
 
     /// Values are checked, and sizes counted in the unit DRBD expects.

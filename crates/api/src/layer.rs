@@ -116,141 +116,77 @@ object! {
         /// The pool with its metadata; missing when that is on the backing device.
         pub ext_meta_stor_pool: Option<String>,
     }
+}
 
-    /// What encryption has on a resource.
-    pub struct LuksResource {
-        /// Its volumes.
-        pub luks_volumes: Vec<LuksVolume>,
-    }
+/// What a layer has on a resource, its volumes, and what it shows of each beside what all layers show.
+macro_rules! layer {
+    (
+        $what:literal, $resource:ident: $volumes:ident, $volume:ident {
+            $($(#[$about:meta])* $device:ident,)*
+        } $({ $($(#[$more_about:meta])* $more:ident: $type:ty,)+ })?
+    ) => {
+        object! {
+            #[doc = concat!("What ", $what, " has on a resource.")]
+            pub struct $resource {
+                /// Its volumes.
+                pub $volumes: Vec<$volume>,
+            }
 
-    /// A volume in the encryption layer.
-    pub struct LuksVolume {
-        /// Its number.
-        pub volume_number: Option<i32>,
-        /// Its device.
-        pub device_path: Option<String>,
+            #[doc = concat!("What ", $what, " has on a volume.")]
+            pub struct $volume {
+                /// Its number.
+                pub volume_number: Option<i32>,
+                /// Its device, for example `/dev/vg/res1_00000`.
+                pub device_path: Option<String>,
+                $($(#[$about])* pub $device: Option<String>,)*
+                /// The space it takes, in KiB.
+                pub allocated_size_kib: Option<i64>,
+                /// The space it gives, in KiB.
+                pub usable_size_kib: Option<i64>,
+                /// A word for its state.
+                pub disk_state: Option<String>,
+                $($($(#[$more_about])* pub $more: $type,)+)?
+            }
+        }
+    };
+}
+
+layer! {
+    "encryption", LuksResource: luks_volumes, LuksVolume {
         /// The device below.
-        pub backing_device: Option<String>,
-        /// The space it takes, in KiB.
-        pub allocated_size_kib: Option<i64>,
-        /// The space it gives, in KiB.
-        pub usable_size_kib: Option<i64>,
-        /// A word for its state.
-        pub disk_state: Option<String>,
+        backing_device,
+    } {
         /// Whether the device is open.
-        pub opened: Option<bool>,
+        opened: Option<bool>,
         /// Whether its key cannot be read.
-        pub corrupted_key: Option<bool>,
+        corrupted_key: Option<bool>,
     }
-
-    /// What a storage pool has on a resource.
-    pub struct StorageResource {
-        /// Its volumes.
-        pub storage_volumes: Vec<StorageVolume>,
-    }
-
-    /// A volume of a storage pool.
-    pub struct StorageVolume {
-        /// Its number.
-        pub volume_number: Option<i32>,
-        /// Its device, for example `/dev/vg/res1_00000`.
-        pub device_path: Option<String>,
-        /// The space it takes, in KiB.
-        pub allocated_size_kib: Option<i64>,
-        /// The space it gives, in KiB.
-        pub usable_size_kib: Option<i64>,
-        /// A word for its state.
-        pub disk_state: Option<String>,
-    }
-
-    /// What NVMe has on a resource.
-    pub struct NvmeResource {
-        /// Its volumes.
-        pub nvme_volumes: Vec<NvmeVolume>,
-    }
-
-    /// A volume in the NVMe layer.
-    pub struct NvmeVolume {
-        /// Its number.
-        pub volume_number: Option<i32>,
-        /// Its device.
-        pub device_path: Option<String>,
+}
+layer! { "a storage pool", StorageResource: storage_volumes, StorageVolume {} }
+layer! {
+    "NVMe", NvmeResource: nvme_volumes, NvmeVolume {
         /// The device below.
-        pub backing_device: Option<String>,
-        /// The space it takes, in KiB.
-        pub allocated_size_kib: Option<i64>,
-        /// The space it gives, in KiB.
-        pub usable_size_kib: Option<i64>,
-        /// A word for its state.
-        pub disk_state: Option<String>,
+        backing_device,
     }
-
-    /// What dm-writecache has on a resource.
-    pub struct WritecacheResource {
-        /// Its volumes.
-        pub writecache_volumes: Vec<WritecacheVolume>,
-    }
-
-    /// A volume in the dm-writecache layer.
-    pub struct WritecacheVolume {
-        /// Its number.
-        pub volume_number: Option<i32>,
-        /// Its device.
-        pub device_path: Option<String>,
+}
+layer! {
+    "dm-writecache", WritecacheResource: writecache_volumes, WritecacheVolume {
         /// The device with the cache.
-        pub device_path_cache: Option<String>,
-        /// The space it takes, in KiB.
-        pub allocated_size_kib: Option<i64>,
-        /// The space it gives, in KiB.
-        pub usable_size_kib: Option<i64>,
-        /// A word for its state.
-        pub disk_state: Option<String>,
+        device_path_cache,
     }
-
-    /// What dm-cache has on a resource.
-    pub struct CacheResource {
-        /// Its volumes.
-        pub cache_volumes: Vec<CacheVolume>,
-    }
-
-    /// A volume in the dm-cache layer.
-    pub struct CacheVolume {
-        /// Its number.
-        pub volume_number: Option<i32>,
-        /// Its device.
-        pub device_path: Option<String>,
+}
+layer! {
+    "dm-cache", CacheResource: cache_volumes, CacheVolume {
         /// The device with the cache.
-        pub device_path_cache: Option<String>,
+        device_path_cache,
         /// The device with the cache's metadata.
-        pub device_meta_cache: Option<String>,
-        /// The space it takes, in KiB.
-        pub allocated_size_kib: Option<i64>,
-        /// The space it gives, in KiB.
-        pub usable_size_kib: Option<i64>,
-        /// A word for its state.
-        pub disk_state: Option<String>,
+        device_meta_cache,
     }
-
-    /// What bcache has on a resource.
-    pub struct BcacheResource {
-        /// Its volumes.
-        pub bcache_volumes: Vec<BcacheVolume>,
-    }
-
-    /// A volume in the bcache layer.
-    pub struct BcacheVolume {
-        /// Its number.
-        pub volume_number: Option<i32>,
-        /// Its device.
-        pub device_path: Option<String>,
+}
+layer! {
+    "bcache", BcacheResource: bcache_volumes, BcacheVolume {
         /// The device with the cache.
-        pub device_path_cache: Option<String>,
-        /// The space it takes, in KiB.
-        pub allocated_size_kib: Option<i64>,
-        /// The space it gives, in KiB.
-        pub usable_size_kib: Option<i64>,
-        /// A word for its state.
-        pub disk_state: Option<String>,
+        device_path_cache,
     }
 }
 

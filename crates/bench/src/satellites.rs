@@ -149,6 +149,7 @@ async fn apply(
             resource: spec.name.clone(),
             uuid: spec.uuid,
             outcome: Outcome::Done,
+            retry_in_ms: None,
         };
         link.send(&applied).await?;
     }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use linstor_api::properties::Properties;
 use linstor_api::reply::Reply;
 use linstor_api::resource_definition::ResourceDefinitionSyncStatus;
+use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
 use crate::failure::{Failure, exit};
@@ -156,6 +157,19 @@ impl Plan {
     /// A plan of one request that changes something.
     pub fn modify(request: Request) -> Result<Plan, Failure> {
         Ok(Plan::Modify(vec![request]))
+    }
+
+    /// A plan that asks for a list, and shows what was read of the answer.
+    pub fn list<T: DeserializeOwned + 'static>(
+        request: Request,
+        v0: Option<v0::Convert>,
+        show: impl Fn(T, &mut Screen<'_>) -> Result<(), Failure> + 'static,
+    ) -> Plan {
+        Plan::List {
+            request,
+            show: Box::new(move |text, screen| show(read(text)?, screen)),
+            v0,
+        }
     }
 
     /// The requests that are known before anything is sent.

@@ -97,16 +97,21 @@ impl Jobs<'_> {
                 .iter()
                 .map(|replica| waiting(&replica.node, self.reason(replica)))
                 .collect();
+            let next_try = self.next_try(replicas.iter().map(|replica| &***replica));
             let kind = "resource-definition-delete";
-            self.add(kind, "removing-resources", since.at, &about, waits);
+            self.add(kind, "removing-resources", since.at, &about, waits)
+                .next_try = next_try;
         }
         for (number, volume) in &definition.volumes {
             let number = number.to_string();
             let about = [("RscDfn", name.as_str()), ("VlmNr", number.as_str())];
             if let Some(since) = volume.deleting {
                 let waits = self.unreached(name, since);
+                let next_try =
+                    self.next_try(self.model.replicas_of(name).map(|replica| &**replica));
                 let kind = "volume-definition-delete";
-                self.add(kind, "removing-volumes", since.at, &about, waits);
+                self.add(kind, "removing-volumes", since.at, &about, waits)
+                    .next_try = next_try;
             }
             if let Some(resize) = &volume.resize {
                 let (phase, waits) = match &resize.step {
@@ -117,15 +122,16 @@ impl Jobs<'_> {
                         ("growing-drbd", waits)
                     }
                 };
+                let next_try =
+                    self.next_try(self.model.replicas_of(name).map(|replica| &**replica));
                 let kind = "volume-definition-resize";
-                self.add(kind, phase, resize.since.at, &about, waits);
+                self.add(kind, phase, resize.since.at, &about, waits)
+                    .next_try = next_try;
             }
         }
     }
 
     fn replica(&mut self, replica: &Resource) {
-        let (name, node) = (replica.name.as_str(), replica.node.as_str());
-        let about = [("RscDfn", name), ("Node", node)];
         let (kind, phase, since) = match &replica.phase {
             ResourcePhase::Present => return self.deployment(replica),
             ResourcePhase::TakingDown { since } => ("resource-delete", "taking-down", since),
@@ -153,8 +159,7 @@ impl Jobs<'_> {
                 "its replica goes once the new one is up to date and it is not in use".to_owned(),
             ));
         }
-        let error = self.last_error(replica);
-        self.add(kind, phase, since.at, &about, waits).last_error = error;
+        self.add_of_replica(replica, kind, phase, since.at, waits);
     }
 
     /// A replica that has no phase, but that its node has not brought to what is wanted.
@@ -180,14 +185,40 @@ impl Jobs<'_> {
             None => replica.created_at,
         };
         let waits = vec![waiting(&replica.node, self.reason(replica))];
-        let error = self.last_error(replica);
+        let phase = "waiting-for-satellite";
+        self.add_of_replica(replica, "resource-deploy", phase, since, waits);
+    }
+
+    fn add_of_replica(
+        &mut self,
+        replica: &Resource,
+        kind: &'static str,
+        phase: &'static str,
+        since: u64,
+        waits: Vec<WaitingFor>,
+    ) {
+        let (error, next_try) = (self.last_error(replica), self.next_try([replica]));
         let about = [
             ("RscDfn", replica.name.as_str()),
             ("Node", replica.node.as_str()),
         ];
-        let phase = "waiting-for-satellite";
-        self.add("resource-deploy", phase, since, &about, waits)
-            .last_error = error;
+        let job = self.add(kind, phase, since, &about, waits);
+        job.last_error = error;
+        job.next_try = next_try;
+    }
+
+    /// When the first of the replicas that failed is tried again. A node that is not online tries nothing that is known,
+    /// and an attempt whose time has come is under way.
+    fn next_try<'r>(&self, replicas: impl IntoIterator<Item = &'r Resource>) -> Option<i64> {
+        let now = self.cluster.env().now_ms();
+        let of = |replica: &Resource| {
+            let key = (replica.name.clone(), replica.node.clone());
+            let applied = self.observed.applied.get(&key)?;
+            let known = applied.uuid == replica.uuid && self.observed.is_online(&replica.node);
+            applied.next_try.filter(|at| known && *at > now)
+        };
+        let first = replicas.into_iter().filter_map(of).min()?;
+        i64::try_from(first).ok()
     }
 
     fn reached(&self, replica: &Resource, since: Since) -> bool {
@@ -221,7 +252,10 @@ impl Jobs<'_> {
         let applied = self.observed.applied.get(&key)?;
         match &applied.outcome {
             Outcome::Done => None,
-            Outcome::Failed { replies } => replies.first().map(|reply| reply.message.clone()),
+            Outcome::Failed { replies } => replies.first().map(|reply| match &reply.cause {
+                Some(cause) => format!("{} {cause}", reply.message),
+                None => reply.message.clone(),
+            }),
         }
     }
 

@@ -2,7 +2,8 @@
 //! by itself.
 //!
 //! Reading order: [`cluster`] (reads and commits), [`writer`] (how a commit becomes durable), [`observing`] (what
-//! becomes of a commit and of what nodes say), [`link`] (one task per satellite), [`wait`], [`tasks`], [`start`].
+//! becomes of a commit and of what nodes say), [`link`] (one task per satellite), [`wait`], [`tasks`], [`start`],
+//! [`program`].
 
 pub mod cluster;
 pub mod config;
@@ -12,6 +13,7 @@ mod kept;
 pub mod link;
 pub mod observing;
 pub mod ops;
+pub mod program;
 pub mod rest;
 pub mod start;
 pub mod tasks;

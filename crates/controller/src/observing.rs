@@ -169,15 +169,27 @@ impl Cluster {
     }
 
     /// Takes over how far a replica has got.
-    pub(crate) fn observe_applied(&self, node: &NodeName, name: &ResourceName, applied: Applied) {
+    pub(crate) fn observe_applied(
+        &self,
+        node: &NodeName,
+        name: &ResourceName,
+        mut applied: Applied,
+    ) {
         let model = self.model();
         let known = model.resource(name, node);
         let Some(replica) = known.filter(|replica| replica.uuid == applied.uuid) else {
             return;
         };
         let key = (replica.name.clone(), replica.node.clone());
-        self.shared
-            .observe(|observed| observed.applied.insert(key, applied));
+        self.shared.observe(|observed| {
+            if let Some(before) = observed.applied.get(&key)
+                && (before.uuid, &before.outcome) == (applied.uuid, &applied.outcome)
+            {
+                // Told again, for the time of the next attempt: it is so since the first time.
+                applied.at = before.at;
+            }
+            observed.applied.insert(key, applied)
+        });
         self.changed(&model, name);
     }
 

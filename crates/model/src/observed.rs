@@ -37,8 +37,10 @@ pub struct Applied {
     pub generation: u64,
     /// How it went.
     pub outcome: Outcome,
-    /// When the satellite said so, in milliseconds since the Unix epoch.
+    /// Since when it is so, in milliseconds since the Unix epoch.
     pub at: u64,
+    /// When the satellite tries again, in milliseconds since the Unix epoch; only after a failure.
+    pub next_try: Option<u64>,
 }
 
 /// What is known of a pool.

@@ -156,7 +156,10 @@ impl From<FileError> for Failure {
     }
 }
 
-/// The program's words, on one line and bounded.
+/// What a command of drbdadm that fails shows with the secret after it.
+const SECRET_OPTION: &str = "--shared-secret=";
+
+/// The program's words, on one line, bounded, and without secrets.
 pub fn said(output: &Output) -> String {
     let text = if output.stderr.trim().is_empty() {
         &output.stdout
@@ -173,7 +176,23 @@ pub fn said(output: &Output) -> String {
     if line.is_empty() {
         line.push_str("The program said nothing.");
     }
-    bounded(&line, SAID_BYTES_MAX)
+    bounded(&without_secrets(&line), SAID_BYTES_MAX)
+}
+
+/// drbdadm quotes a secret where the shell would need it, so that a quoted one may hold blanks.
+fn without_secrets(text: &str) -> String {
+    let mut parts = text.split(SECRET_OPTION);
+    let mut masked = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = match part.chars().next() {
+            Some(quote @ ('\'' | '"')) => part[1..].find(quote).map_or(part.len(), |at| at + 2),
+            _ => part.find(char::is_whitespace).unwrap_or(part.len()),
+        };
+        masked.push_str(SECRET_OPTION);
+        masked.push_str("***");
+        masked.push_str(&part[end..]);
+    }
+    masked
 }
 
 /// The beginning of a text, cut at a character.
@@ -207,6 +226,22 @@ fn program(output: &Output) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Secrets do not get into words for people, however they are quoted, and what stands around them does.
+    #[test]
+    fn secrets_are_masked() {
+        let masked = |text: &str| without_secrets(text);
+        assert_eq!(
+            masked("connect r --shared-secret=abc/+= --timeout=5"),
+            "connect r --shared-secret=*** --timeout=5"
+        );
+        assert_eq!(
+            masked("a --shared-secret='a b' c; d --shared-secret=x"),
+            "a --shared-secret=*** c; d --shared-secret=***"
+        );
+        assert_eq!(masked("--shared-secret='cut"), "--shared-secret=***");
+        assert_eq!(masked("nothing\u{e4}"), "nothing\u{e4}");
+    }
 
     /// A failed command tells who failed, in which words, and how to repeat it.
     #[test]

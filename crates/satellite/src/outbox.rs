@@ -19,6 +19,8 @@ pub struct AppliedEntry {
     pub uuid: Uuid,
     /// How it went.
     pub outcome: Outcome,
+    /// After a failure: how long until the next attempt, in milliseconds.
+    pub retry_in_ms: Option<u64>,
 }
 
 /// Everything that waits.
@@ -127,6 +129,7 @@ impl Outbox {
                 resource,
                 uuid: entry.uuid,
                 outcome: entry.outcome,
+                retry_in_ms: entry.retry_in_ms,
             })
             .collect()
     }

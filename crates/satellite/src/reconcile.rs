@@ -19,7 +19,7 @@ use crate::failure::{Failure, Result};
 use crate::layers::last_copy::{self, Verdict};
 use crate::layers::{Attempt, drbd, storage};
 use crate::outbox::AppliedEntry;
-use crate::shared::Shared;
+use crate::shared::{Shared, Tracked};
 use crate::spec_store::{Notes, Record};
 
 /// Resources that are worked on at the same time.
@@ -62,7 +62,7 @@ fn start_due(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
     if state.node.is_none() {
         return;
     }
-    let due = |t: &crate::shared::Tracked| t.running.is_none() && t.due <= now;
+    let due = |t: &Tracked| t.running.is_none() && t.due <= now;
     // What is to come up goes before what is to go.
     let mut keys: Vec<(bool, Instant, String)> = state
         .resources
@@ -136,23 +136,7 @@ fn finish(
             tracked.due = Instant::now() + shared.options.pass_interval;
             Outcome::Done
         }
-        Err(failure) => {
-            let repeated = match &tracked.told {
-                Some(Outcome::Failed { replies }) => replies.first() == Some(failure.reply()),
-                Some(Outcome::Done) | None => false,
-            };
-            if repeated {
-                tracing::debug!(resource = spec.name, %failure, "failed again");
-            } else {
-                tracing::warn!(resource = spec.name, %failure, took_ms = took.as_millis() as u64, "failed");
-            }
-            let step = (tracked.failures as usize).min(BACKOFF_S.len() - 1);
-            tracked.failures = tracked.failures.saturating_add(1);
-            tracked.due = Instant::now() + Duration::from_secs(BACKOFF_S[step]);
-            Outcome::Failed {
-                replies: vec![failure.into_reply()],
-            }
-        }
+        Err(failure) => failed(tracked, spec, failure, took),
     };
     let outdated = tracked.record.spec != *spec;
     if tracked.again || outdated {
@@ -160,16 +144,43 @@ fn finish(
     }
     // A newer spec is waiting: its own outcome is what counts.
     let owed = tracked.owed.is_some_and(|owed| owed <= generation);
-    if !outdated && (owed || tracked.told.as_ref() != Some(&outcome)) {
+    let retry_in = match &outcome {
+        Outcome::Done => None,
+        Outcome::Failed { .. } => Some(tracked.due.saturating_duration_since(Instant::now())),
+    };
+    // Each failure is told, for the time of the next attempt: at most once a minute when it lasts.
+    if !outdated && (owed || retry_in.is_some() || tracked.told.as_ref() != Some(&outcome)) {
         tracked.owed = tracked.owed.filter(|owed| *owed > generation);
         tracked.told = Some(outcome.clone());
         let entry = AppliedEntry {
             generation,
             uuid: spec.uuid,
             outcome,
+            retry_in_ms: retry_in.map(|pause| pause.as_millis() as u64),
         };
         state.outbox.applied(&spec.name, entry);
         shared.outgoing.notify_one();
+    }
+}
+
+/// Notes a failed attempt, and when the next one is.
+fn failed(tracked: &mut Tracked, spec: &ResourceSpec, failure: Failure, took: Duration) -> Outcome {
+    let repeated = match &tracked.told {
+        Some(Outcome::Failed { replies }) => replies.first() == Some(failure.reply()),
+        Some(Outcome::Done) | None => false,
+    };
+    if repeated {
+        tracing::debug!(resource = spec.name, %failure, "failed again");
+    } else {
+        tracing::warn!(resource = spec.name, %failure, took_ms = took.as_millis() as u64, "failed");
+    }
+    let step = (tracked.failures as usize).min(BACKOFF_S.len() - 1);
+    tracked.failures = tracked.failures.saturating_add(1);
+    let due = Instant::now() + Duration::from_secs(BACKOFF_S[step]);
+    // What DRBD gave up is mended once a minute, which must not become two by pauses that end too early.
+    tracked.due = tracked.mendable_at().map_or(due, |at| due.min(at));
+    Outcome::Failed {
+        replies: vec![failure.into_reply()],
     }
 }
 
@@ -394,5 +405,7 @@ pub fn refused(spec: &ResourceSpec, failure: Failure) -> AppliedEntry {
         outcome: Outcome::Failed {
             replies: vec![failure.into_reply()],
         },
+        // Only another spec can help.
+        retry_in_ms: None,
     }
 }

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use crate::drbd::picture::Picture;
 use crate::failure::Result;
+use crate::layers::drbd::MEND_INTERVAL;
 use crate::machine::Machine;
 use crate::observation::Observations;
 use crate::options::Options;
@@ -76,6 +77,12 @@ impl Tracked {
             files_checked: None,
             remembered_kib: BTreeMap::new(),
         }
+    }
+
+    /// When DRBD may be told to mend something again, if that is still to come.
+    pub fn mendable_at(&self) -> Option<Instant> {
+        let at = self.mended? + MEND_INTERVAL;
+        (at > Instant::now()).then_some(at)
     }
 }
 

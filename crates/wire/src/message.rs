@@ -118,8 +118,8 @@ pub enum ToController {
         /// Generation of [`ToSatellite::SyncEnd`].
         generation: u64,
     },
-    /// A resource reached its spec, or failed to. Sent after each attempt whose outcome differs from the last one sent,
-    /// and always once per [`ToSatellite::Apply`].
+    /// A resource reached its spec, or failed to. Sent after each attempt that failed or whose outcome differs from the
+    /// last one sent, and always once per [`ToSatellite::Apply`].
     Applied {
         /// Generation of the newest spec that was tried.
         generation: u64,
@@ -129,6 +129,9 @@ pub enum ToController {
         uuid: Uuid,
         /// How it went.
         outcome: Outcome,
+        /// After a failure: how long until the next attempt, in milliseconds.
+        #[serde(default)]
+        retry_in_ms: Option<u64>,
     },
     /// Resources whose status changed.
     Status {

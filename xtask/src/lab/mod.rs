@@ -42,6 +42,7 @@ use state::{LabDir, State};
 
 pub use exec::{Exec, TimedOut};
 pub use node::{HOST_ADDRESS, Node};
+pub use requirements::packages;
 
 /// Where guests see the lab's folder.
 pub const GUEST_SHARE: &str = "/mnt";

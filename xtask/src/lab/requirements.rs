@@ -29,6 +29,16 @@ const USEFUL: &[(&str, &str)] = &[
     ("fio", "fio"),
 ];
 
+/// The package of [`DEFAULT_IMAGE`].
+const KERNEL: &str = "user-mode-linux";
+
+/// Debian's and Ubuntu's packages of a lab and of what its guests run.
+pub fn packages() -> Vec<&'static str> {
+    let programs = NEEDED.iter().chain(USEFUL).map(|(_, package)| *package);
+    let all: BTreeSet<&str> = programs.chain([KERNEL]).collect();
+    all.into_iter().collect()
+}
+
 /// Refuses with instructions when something needed is missing.
 pub fn check(kernel: Option<&Path>) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
@@ -40,7 +50,7 @@ pub fn check(kernel: Option<&Path>) -> Result<()> {
     }
     let mut packages = missing(NEEDED);
     if kernel.is_none() && !Path::new(DEFAULT_IMAGE).exists() {
-        packages.insert("user-mode-linux");
+        packages.insert(KERNEL);
     }
     if !packages.is_empty() {
         packages.extend(missing(USEFUL));

@@ -128,9 +128,9 @@ fn query_max_volume_size(args: QueryMaxVolumeSize) -> Result<Plan, Failure> {
         ..select.filter(None)?
     };
     let pastable = args.pastable;
-    Ok(Plan::List {
-        request: Request::new(Method::Options, &["query-max-volume-size"]).body(&body),
-        show: Box::new(move |text, screen| show_max_sizes(&pastable, &read(text)?, screen)),
-        v0: None,
-    })
+    Ok(Plan::list(
+        Request::new(Method::Options, &["query-max-volume-size"]).body(&body),
+        None,
+        move |sizes, screen| show_max_sizes(&pastable, &sizes, screen),
+    ))
 }

@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::output::color::Color;
 use crate::output::table::Cell;
 use crate::output::time;
-use crate::plan::{Plan, Screen, read};
+use crate::plan::{Plan, Screen};
 use crate::request::Request;
 
 /// The verbs.
@@ -32,13 +32,11 @@ impl Command {
     /// What the command is going to do.
     pub fn plan(self) -> Result<Plan, Failure> {
         match self {
-            Command::List(args) => Ok(Plan::List {
-                request: Request::get(&["jobs"]),
-                show: Box::new(move |text, screen| {
-                    show_list(&args, &read::<Vec<_>>(text)?, screen)
-                }),
-                v0: None,
-            }),
+            Command::List(args) => Ok(Plan::list(
+                Request::get(&["jobs"]),
+                None,
+                move |rows: Vec<_>, screen| show_list(&args, &rows, screen),
+            )),
         }
     }
 }

@@ -327,23 +327,19 @@ impl Command {
                 let request = Request::get(&["nodes"])
                     .query("nodes", &args.nodes)
                     .query("props", &args.filter.props);
-                Ok(Plan::List {
+                Ok(Plan::list(
                     request,
-                    show: Box::new(move |text, screen| {
-                        show_list(&args, &read::<Vec<_>>(text)?, screen)
-                    }),
-                    v0: Some(v0::nodes),
-                })
+                    Some(v0::nodes),
+                    move |rows: Vec<_>, screen| show_list(&args, &rows, screen),
+                ))
             }
             Command::Delete(name) => Plan::modify(Request::delete(&["nodes", &name.node])),
             Command::Lost(name) => Plan::modify(Request::delete(&["nodes", &name.node, "lost"])),
-            Command::Info(args) => Ok(Plan::List {
-                request: Request::get(&["nodes"]).query("nodes", &args.nodes),
-                show: Box::new(move |text, screen| {
-                    show_info(&args, &read::<Vec<_>>(text)?, screen)
-                }),
-                v0: Some(v0::nodes),
-            }),
+            Command::Info(args) => Ok(Plan::list(
+                Request::get(&["nodes"]).query("nodes", &args.nodes),
+                Some(v0::nodes),
+                move |rows: Vec<_>, screen| show_info(&args, &rows, screen),
+            )),
             Command::Describe { node } => Ok(node_describe::plan(node)),
             Command::Modify(args) => {
                 let body = NodeModify {

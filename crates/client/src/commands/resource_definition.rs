@@ -16,7 +16,7 @@ use crate::failure::Failure;
 use crate::output::color::Color;
 use crate::output::table::Cell;
 use crate::output::v0;
-use crate::plan::{Plan, Screen, read};
+use crate::plan::{Plan, Screen};
 use crate::request::Request;
 
 /// The path of all definitions.
@@ -172,13 +172,11 @@ impl Command {
                 let request = Request::get(&[PATH])
                     .query("resource_definitions", &args.resource_definitions)
                     .query("props", &args.filter.props);
-                Ok(Plan::List {
+                Ok(Plan::list(
                     request,
-                    show: Box::new(move |text, screen| {
-                        show_list(&args, &read::<Vec<_>>(text)?, screen)
-                    }),
-                    v0: Some(v0::resource_definitions),
-                })
+                    Some(v0::resource_definitions),
+                    move |rows: Vec<_>, screen| show_list(&args, &rows, screen),
+                ))
             }
             Command::Modify(args) => {
                 let body = ResourceDefinitionModify {

@@ -194,13 +194,9 @@ impl Command {
                 let request = Request::get(&[PATH])
                     .query("resource_groups", &args.resource_groups)
                     .query("props", &args.filter.props);
-                Ok(Plan::List {
-                    request,
-                    show: Box::new(move |text, screen| {
-                        show_list(&args, &read::<Vec<_>>(text)?, screen)
-                    }),
-                    v0: None,
-                })
+                Ok(Plan::list(request, None, move |rows: Vec<_>, screen| {
+                    show_list(&args, &rows, screen)
+                }))
             }
             Command::Delete { name } => Plan::modify(Request::delete(&[PATH, &name])),
             Command::SpawnResources(args) => spawn(*args),
@@ -208,11 +204,11 @@ impl Command {
                 Some(name) => Request::new(Method::Post, &[PATH, &name, "adjust"]),
                 None => Request::new(Method::Post, &[PATH, "adjustall"]),
             }),
-            Command::QueryMaxVolumeSize { pastable, name } => Ok(Plan::List {
-                request: Request::get(&[PATH, &name, "query-max-volume-size"]),
-                show: Box::new(move |text, screen| show_max_sizes(&pastable, &read(text)?, screen)),
-                v0: None,
-            }),
+            Command::QueryMaxVolumeSize { pastable, name } => Ok(Plan::list(
+                Request::get(&[PATH, &name, "query-max-volume-size"]),
+                None,
+                move |sizes, screen| show_max_sizes(&pastable, &sizes, screen),
+            )),
             Command::QuerySizeInfo(args) => {
                 let body = QuerySizeInfoRequest {
                     select_filter: Some(filter(

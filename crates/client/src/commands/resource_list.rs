@@ -76,11 +76,9 @@ impl List {
     /// What the command is going to do.
     pub fn plan(self) -> Plan {
         let request = view(&self.nodes, &self.resources).query("props", &self.filter.props);
-        Plan::List {
-            request,
-            show: Box::new(move |text, screen| self.show(&read::<Vec<_>>(text)?, screen)),
-            v0: Some(v0::resources),
-        }
+        Plan::list(request, Some(v0::resources), move |rows: Vec<_>, screen| {
+            self.show(&rows, screen)
+        })
     }
 
     fn show(&self, resources: &[Resource], screen: &mut Screen<'_>) -> Result<(), Failure> {

@@ -14,7 +14,7 @@ use crate::failure::Failure;
 use crate::output::color::Color;
 use crate::output::table::Cell;
 use crate::output::v0;
-use crate::plan::{Plan, Screen, read};
+use crate::plan::{Plan, Screen};
 use crate::request::Request;
 
 /// The verbs.
@@ -203,13 +203,11 @@ impl Command {
                     .query("nodes", &args.nodes)
                     .query("storage_pools", &args.storage_pools)
                     .query("props", &args.filter.props);
-                Ok(Plan::List {
+                Ok(Plan::list(
                     request,
-                    show: Box::new(move |text, screen| {
-                        show_list(&args, &read::<Vec<_>>(text)?, screen)
-                    }),
-                    v0: Some(v0::storage_pools),
-                })
+                    Some(v0::storage_pools),
+                    move |rows: Vec<_>, screen| show_list(&args, &rows, screen),
+                ))
             }
             Command::Delete { names, .. } => {
                 let (pool, nodes) = names.split_last().expect("clap demands two names");

@@ -8,7 +8,7 @@ use super::property::{self, SetProperty};
 use crate::failure::Failure;
 use crate::output::table::Cell;
 use crate::output::v0;
-use crate::plan::{Plan, Screen, read};
+use crate::plan::{Plan, Screen};
 use crate::request::Request;
 
 /// The path of all definitions.
@@ -67,13 +67,11 @@ impl Command {
                 };
                 Plan::modify(Request::post(&[PATH], &body))
             }
-            Command::List { pastable, show } => Ok(Plan::List {
-                request: Request::get(&[PATH]),
-                show: Box::new(move |text, screen| {
-                    show_list(&pastable, &show, &read::<Vec<_>>(text)?, screen)
-                }),
-                v0: Some(v0::storage_pool_definitions),
-            }),
+            Command::List { pastable, show } => Ok(Plan::list(
+                Request::get(&[PATH]),
+                Some(v0::storage_pool_definitions),
+                move |rows: Vec<_>, screen| show_list(&pastable, &show, &rows, screen),
+            )),
             Command::Delete { names } => {
                 let requests = names.iter().map(|name| Request::delete(&[PATH, name]));
                 Ok(Plan::Modify(requests.collect()))

@@ -19,7 +19,7 @@ use crate::failure::Failure;
 use crate::output::color::Color;
 use crate::output::table::Cell;
 use crate::output::v0;
-use crate::plan::{Plan, Screen, read};
+use crate::plan::{Plan, Screen};
 use crate::request::{Method, Request};
 
 /// The verbs.
@@ -115,11 +115,9 @@ impl List {
     pub fn plan(self) -> Plan {
         let request =
             view(&self.nodes, &self.resources).query("storage_pools", &self.storage_pools);
-        Plan::List {
-            request,
-            show: Box::new(move |text, screen| self.show(&read::<Vec<_>>(text)?, screen)),
-            v0: Some(v0::resources),
-        }
+        Plan::list(request, Some(v0::resources), move |rows: Vec<_>, screen| {
+            self.show(&rows, screen)
+        })
     }
 
     fn show(&self, resources: &[Resource], screen: &mut Screen<'_>) -> Result<(), Failure> {

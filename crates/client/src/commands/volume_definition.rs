@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::output::color::Color;
 use crate::output::table::Cell;
 use crate::output::v0;
-use crate::plan::{Plan, Screen, read};
+use crate::plan::{Plan, Screen};
 use crate::request::{Method, Request};
 
 /// The verbs.
@@ -162,13 +162,11 @@ impl Command {
                 let request = Request::get(&[PATH])
                     .query("resource_definitions", &args.resource_definitions)
                     .query("with_volume_definitions", &["true"]);
-                Ok(Plan::List {
+                Ok(Plan::list(
                     request,
-                    show: Box::new(move |text, screen| {
-                        show_list(&args, &read::<Vec<_>>(text)?, screen)
-                    }),
-                    v0: Some(v0::resource_definitions),
-                })
+                    Some(v0::resource_definitions),
+                    move |rows: Vec<_>, screen| show_list(&args, &rows, screen),
+                ))
             }
             Command::Delete { number, .. } => Plan::modify(number.request(Method::Delete, None)),
             Command::SetSize {

@@ -8,7 +8,7 @@ use super::list_options::{GroupBy, Pastable, ShowProps, property_cells};
 use super::property::{self, SetProperty};
 use crate::failure::Failure;
 use crate::output::table::Cell;
-use crate::plan::{Plan, Screen, read};
+use crate::plan::{Plan, Screen};
 use crate::request::{Method, Request};
 
 /// The verbs.
@@ -100,13 +100,11 @@ impl Command {
                 };
                 Plan::modify(Request::post(&all_of(&group), &body))
             }
-            Command::List(args) => Ok(Plan::List {
-                request: Request::get(&all_of(&args.group)),
-                show: Box::new(move |text, screen| {
-                    show_list(&args, &read::<Vec<_>>(text)?, screen)
-                }),
-                v0: None,
-            }),
+            Command::List(args) => Ok(Plan::list(
+                Request::get(&all_of(&args.group)),
+                None,
+                move |rows: Vec<_>, screen| show_list(&args, &rows, screen),
+            )),
             Command::Delete(number) => Plan::modify(number.request(Method::Delete)),
             Command::SetProperty { number, property } => {
                 property.modify(number.request(Method::Put))

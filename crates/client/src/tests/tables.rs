@@ -104,7 +104,7 @@ pub const ANSWERS: &[(&str, u16, &str)] = &[
         "/v1/jobs",
         200,
         r#"[{"id":"7","kind":"resource-delete","phase":"waiting","obj_refs":{"RscDfn":"res2"},
-            "waiting_for":[{"node":"node2","reason":"the node is offline"}],"last_error":"timeout"}]"#,
+            "waiting_for":[{"node":"node2","reason":"the node is offline"}],"last_error":"timeout","next_try":1700000000000}]"#,
     ),
     (
         "/v1/nodes/node9",
@@ -583,12 +583,12 @@ fn controller_and_jobs() {
     check(
         "j l",
         expect![[r#"
-        ╭──────────────────────────────────────────────────────────────────────────────────────────────────────────╮
-        ┊ Id ┊ Kind            ┊ Objects      ┊ Phase   ┊ WaitingFor                 ┊ Since ┊ LastError ┊ NextTry ┊
-        ╞══════════════════════════════════════════════════════════════════════════════════════════════════════════╡
-        ┊ 7  ┊ resource-delete ┊ RscDfn: res2 ┊ waiting ┊ node2: the node is offline ┊       ┊ timeout   ┊         ┊
-        ╰──────────────────────────────────────────────────────────────────────────────────────────────────────────╯
-    "#]],
+            ╭──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────╮
+            ┊ Id ┊ Kind            ┊ Objects      ┊ Phase   ┊ WaitingFor                 ┊ Since ┊ LastError ┊ NextTry             ┊
+            ╞══════════════════════════════════════════════════════════════════════════════════════════════════════════════════════╡
+            ┊ 7  ┊ resource-delete ┊ RscDfn: res2 ┊ waiting ┊ node2: the node is offline ┊       ┊ timeout   ┊ 2023-11-14 22:13:20 ┊
+            ╰──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────╯
+        "#]],
     );
 }
 

@@ -173,7 +173,8 @@ impl<'a> Session<'a> {
                 resource,
                 uuid,
                 outcome,
-            } => self.take_applied(generation, &resource, uuid, outcome),
+                retry_in_ms,
+            } => self.take_applied(generation, &resource, uuid, outcome, retry_in_ms),
             ToController::Status { resources, gone } => {
                 cluster.observe_status(node, resources, &gone);
             }
@@ -194,7 +195,14 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn take_applied(&self, generation: u64, resource: &str, uuid: Uuid, outcome: Outcome) {
+    fn take_applied(
+        &self,
+        generation: u64,
+        resource: &str,
+        uuid: Uuid,
+        outcome: Outcome,
+        retry_in_ms: Option<u64>,
+    ) {
         let Ok(name) = ResourceName::parse(resource) else {
             return;
         };
@@ -205,11 +213,13 @@ impl<'a> Session<'a> {
         let reached = sent
             .filter(|sent| sent.uuid == uuid && generation >= sent.generation)
             .map_or(generation, |sent| generation.max(sent.wanted));
+        let now = self.link.cluster.env().now_ms();
         let applied = Applied {
             uuid,
             generation: reached,
             outcome,
-            at: self.link.cluster.env().now_ms(),
+            at: now,
+            next_try: retry_in_ms.map(|pause| now.saturating_add(pause)),
         };
         self.link
             .cluster

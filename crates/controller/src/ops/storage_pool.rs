@@ -38,7 +38,7 @@ pub fn show(pool: &Pool, observed: &Observed) -> Json {
     };
     let mut reports = Vec::new();
     if let Some(problem) = seen.and_then(|seen| seen.status.problem.clone()) {
-        reports.push(problem);
+        reports.append(&mut crate::wait::said_by(&pool.node, &[problem]));
     }
     if !observed.is_online(&pool.node) {
         reports.push(crate::wait::not_connected(&pool.node));

@@ -207,11 +207,72 @@ async fn waits_end_with_a_reason() {
     assert_eq!(before.elapsed(), Duration::from_secs(11));
 
     let (mut satellite, specs) = listener.online("alpha").await;
-    let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, "lvcreate failed");
+    let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, "lvcreate failed.");
+    let reply = reply.cause("The disk is on fire.");
     satellite.failed(&specs[0], generation, reply).await;
     assert_eq!(fixture.wait_applied(generation).await.len(), 1);
     let jobs = fixture.cluster.jobs();
-    assert_eq!(jobs[0].last_error.as_deref(), Some("lvcreate failed"));
+    assert_eq!(
+        jobs[0].last_error.as_deref(),
+        Some("lvcreate failed. The disk is on fire.")
+    );
+}
+
+/// A job says when what failed is tried again, since when it fails, and neither while nobody can try.
+#[tokio::test(start_paused = true)]
+async fn a_job_says_when_it_is_tried_again() {
+    let (fixture, mut listener, mut satellite, _) = with_rsc().await;
+    let generation = fixture.change(|draft| grow(draft, "rsc")).await;
+    let (_, specs, _) = satellite.apply().await;
+    let job = || fixture.cluster.jobs().into_iter().next();
+    let next_try = || job().and_then(|job| job.next_try);
+    let said = || Reply::new(code::FAIL_UNKNOWN_ERROR, "lvcreate failed");
+    let now = || i64::try_from(fixture.cluster.env().now_ms()).unwrap();
+    let name = resource("rsc");
+    let until_next_is = async |at: i64| {
+        let waited = fixture.cluster.wait_until(&name, seconds(5), |_, _| {
+            (next_try() == Some(at)).then_some(())
+        });
+        assert_eq!(waited.await, Some(()), "{:?}", job());
+    };
+
+    let begun = now();
+    satellite
+        .failed_for_now(&specs[0], generation, said(), 2000)
+        .await;
+    until_next_is(begun + 2000).await;
+    assert_eq!(job().unwrap().since, Some(begun));
+    // Its time has come: it is under way.
+    tokio::time::sleep(Duration::from_millis(2001)).await;
+    assert_eq!(next_try(), None);
+    assert_eq!(
+        job().unwrap().last_error.as_deref(),
+        Some("lvcreate failed")
+    );
+    // It failed again, in the same words.
+    let again = now();
+    satellite
+        .failed_for_now(&specs[0], generation, said(), 5000)
+        .await;
+    until_next_is(again + 5000).await;
+    assert_eq!(job().unwrap().since, Some(begun));
+    // Nobody tries anything that is known of on a node that is away.
+    drop(satellite);
+    let gone = fixture
+        .cluster
+        .wait_until(&name, seconds(5), |_, observed| {
+            (!observed.is_online(&node("alpha"))).then_some(())
+        });
+    assert_eq!(gone.await, Some(()));
+    assert!(now() < again + 5000, "it would be due");
+    assert_eq!(next_try(), None);
+
+    let (mut satellite, specs) = listener.online("alpha").await;
+    satellite.done(&specs[0], generation).await;
+    let waited = fixture.cluster.wait_until(&name, seconds(5), |_, _| {
+        fixture.cluster.jobs().is_empty().then_some(())
+    });
+    assert_eq!(waited.await, Some(()));
 }
 
 /// A full sync is sent in bounded pieces, and what is committed while it goes on follows it.

@@ -2,10 +2,12 @@
 
 mod commit;
 mod crash;
+mod every_write;
 mod fixture;
 mod keep_up;
 mod killed;
 mod link;
+mod program;
 mod satellite;
 mod sqlite;
 mod start;

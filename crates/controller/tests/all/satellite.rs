@@ -196,6 +196,26 @@ impl Satellite {
             .await;
     }
 
+    /// Like [`Satellite::failed`], with the time until the next attempt.
+    pub async fn failed_for_now(
+        &mut self,
+        spec: &ResourceSpec,
+        generation: u64,
+        reply: Reply,
+        retry_in_ms: u64,
+    ) {
+        self.send(ToController::Applied {
+            generation,
+            resource: spec.name.clone(),
+            uuid: spec.uuid,
+            outcome: Outcome::Failed {
+                replies: vec![reply],
+            },
+            retry_in_ms: Some(retry_in_ms),
+        })
+        .await;
+    }
+
     async fn outcome(&mut self, spec: &ResourceSpec, generation: u64, outcome: Outcome) {
         self.applied(&spec.name, spec.uuid, generation, outcome)
             .await;
@@ -207,6 +227,7 @@ impl Satellite {
             resource: name.into(),
             uuid,
             outcome,
+            retry_in_ms: None,
         })
         .await;
     }

@@ -165,6 +165,7 @@ fn applied(observed: &mut Observed, index: usize, generation: u64, outcome: Outc
         generation,
         outcome,
         at: 0,
+        next_try: None,
     };
     observed.applied.insert((r1(), node(index)), applied);
 }

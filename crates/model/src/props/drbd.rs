@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use linstor_api::drbd_option::{Section, is_in_drbd84};
 use linstor_api::kind::DrbdKind;
 use linstor_api::prop::{
     DRBD_AUTO_DISCARD_GRANULARITY, DRBD_AUTO_RS_DISCARD_GRANULARITY, DRBD_AUTO_VERIFY_ALGO,
@@ -53,10 +54,18 @@ pub fn drbd_options(model: &Model, definition: &Definition, resource: &Resource)
     drop_managed(&mut sections.disk, &levels);
     choose_verify_algorithm(model, definition, &levels, &mut sections.net);
     if kind_of(model, resource) == Some(DrbdKind::Drbd84) {
-        sections.options.retain(|key, _| known84(OPTIONS_84, key));
-        sections.net.retain(|key, _| known84(NET_84, key));
-        sections.disk.retain(|key, _| known84(DISK_84, key));
-        sections.handlers.retain(|key, _| known84(HANDLERS_84, key));
+        sections
+            .options
+            .retain(|key, _| is_in_drbd84(Section::Resource, key));
+        sections
+            .net
+            .retain(|key, _| is_in_drbd84(Section::Net, key));
+        sections
+            .disk
+            .retain(|key, _| is_in_drbd84(Section::Disk, key));
+        sections
+            .handlers
+            .retain(|key, _| is_in_drbd84(Section::Handlers, key));
     }
     sections
 }
@@ -81,7 +90,7 @@ pub fn volume_disk_options(
         }
     }
     if kind_of(model, resource) == Some(DrbdKind::Drbd84) {
-        disk.retain(|key, _| known84(DISK_84, key));
+        disk.retain(|key, _| is_in_drbd84(Section::Disk, key));
     }
     disk
 }
@@ -110,7 +119,7 @@ pub fn connection_options(
     let mut net = chain(model, Purpose::DrbdConnection, &scope).namespace(DRBD_NET_OPTIONS);
     net.retain(|key, value| common.net.get(key) != Some(value));
     if kind_of(model, resource) == Some(DrbdKind::Drbd84) {
-        net.retain(|key, _| known84(NET_84, key));
+        net.retain(|key, _| is_in_drbd84(Section::Net, key));
     }
     ConnectionOptions {
         net,
@@ -197,75 +206,3 @@ fn choose_verify_algorithm(
 fn kind_of(model: &Model, resource: &Resource) -> Option<DrbdKind> {
     model.nodes.get(&resource.node)?.host.as_ref()?.drbd
 }
-
-fn known84(known: &[&str], key: &str) -> bool {
-    known.binary_search(&key).is_ok()
-}
-
-// What DRBD 8.4 knows, sorted. An option it does not know would make it refuse the whole file.
-const OPTIONS_84: &[&str] = &["cpu-mask", "on-no-data-accessible"];
-const NET_84: &[&str] = &[
-    "after-sb-0pri",
-    "after-sb-1pri",
-    "after-sb-2pri",
-    "allow-two-primaries",
-    "always-asbp",
-    "congestion-extents",
-    "congestion-fill",
-    "connect-int",
-    "cram-hmac-alg",
-    "csums-after-crash-only",
-    "csums-alg",
-    "data-integrity-alg",
-    "ko-count",
-    "max-buffers",
-    "max-epoch-size",
-    "on-congestion",
-    "ping-int",
-    "ping-timeout",
-    "protocol",
-    "rcvbuf-size",
-    "rr-conflict",
-    "shared-secret",
-    "sndbuf-size",
-    "socket-check-timeout",
-    "tcp-cork",
-    "timeout",
-    "use-rle",
-    "verify-alg",
-];
-const DISK_84: &[&str] = &[
-    "al-extents",
-    "al-updates",
-    "c-delay-target",
-    "c-fill-target",
-    "c-max-rate",
-    "c-min-rate",
-    "c-plan-ahead",
-    "disable-write-same",
-    "discard-zeroes-if-aligned",
-    "disk-barrier",
-    "disk-drain",
-    "disk-flushes",
-    "disk-timeout",
-    "md-flushes",
-    "on-io-error",
-    "read-balancing",
-    "resync-after",
-    "resync-rate",
-    "rs-discard-granularity",
-];
-const HANDLERS_84: &[&str] = &[
-    "after-resync-target",
-    "before-resync-source",
-    "before-resync-target",
-    "fence-peer",
-    "initial-split-brain",
-    "local-io-error",
-    "out-of-sync",
-    "pri-lost",
-    "pri-lost-after-sb",
-    "pri-on-incon-degr",
-    "split-brain",
-    "unfence-peer",
-];

@@ -7,69 +7,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::net::IpAddr;
 
+use linstor_api::drbd_option::{self, Section};
 use linstor_api::kind::DrbdKind;
 use linstor_wire::spec::{DrbdSpec, PeerSpec, Props, ResourceSpec, Target, VolumeSpec};
 
 /// What stands for the device of a peer: a path that is never opened, as the true one is the peer's business.
 const PEER_DISK: &str = "/dev/drbd/this/is/not/used";
 
-/// Section `options` as DRBD 8.4 knows it.
-const OPTIONS_84: &[&str] = &["cpu-mask", "on-no-data-accessible"];
-/// Section `net` as DRBD 8.4 knows it.
-const NET_84: &[&str] = &[
-    "after-sb-0pri",
-    "after-sb-1pri",
-    "after-sb-2pri",
-    "allow-two-primaries",
-    "always-asbp",
-    "congestion-extents",
-    "congestion-fill",
-    "connect-int",
-    "cram-hmac-alg",
-    "csums-after-crash-only",
-    "csums-alg",
-    "data-integrity-alg",
-    "ko-count",
-    "max-buffers",
-    "max-epoch-size",
-    "on-congestion",
-    "ping-int",
-    "ping-timeout",
-    "protocol",
-    "rcvbuf-size",
-    "rr-conflict",
-    "shared-secret",
-    "sndbuf-size",
-    "socket-check-timeout",
-    "tcp-cork",
-    "timeout",
-    "unplug-watermark",
-    "use-rle",
-    "verify-alg",
-];
-/// Section `disk` as DRBD 8.4 knows it.
-const DISK_84: &[&str] = &[
-    "al-extents",
-    "al-updates",
-    "c-delay-target",
-    "c-fill-target",
-    "c-max-rate",
-    "c-min-rate",
-    "c-plan-ahead",
-    "discard-zeroes-if-aligned",
-    "disk-barrier",
-    "disk-drain",
-    "disk-flushes",
-    "disk-timeout",
-    "fencing",
-    "md-flushes",
-    "on-io-error",
-    "read-balancing",
-    "resync-after",
-    "resync-rate",
-    "rs-discard-granularity",
-    "size",
-];
 /// DRBD 8.4 starts a resync at 250 KiB/s and takes minutes to get faster; a fixed rate still yields to applications.
 const RESYNC_84: [(&str, &str); 2] = [("c-plan-ahead", "0"), ("resync-rate", "100M")];
 
@@ -105,16 +49,20 @@ pub fn generate(
         kind: dialect.kind,
     };
     w.open(&format!("resource \"{}\"", spec.name));
-    w.options("handlers", &drbd.handlers, None);
-    w.options("options", &drbd.options, Some(OPTIONS_84));
-    w.options("net", &net_options(drbd, dialect.kind), Some(NET_84));
-    w.options("disk", &disk_options(drbd, dialect.kind), Some(DISK_84));
+    w.options("handlers", &drbd.handlers, Some(Section::Handlers));
+    w.options("options", &drbd.options, Some(Section::Resource));
+    w.options("net", &net_options(drbd, dialect.kind), Some(Section::Net));
+    w.options(
+        "disk",
+        &disk_options(drbd, dialect.kind),
+        Some(Section::Disk),
+    );
     local_host(&mut w, spec, drbd, disks);
     for peer in &drbd.peers {
         peer_host(&mut w, spec, peer, dialect);
     }
     if dialect.kind == DrbdKind::Drbd84 && drbd.peers.is_empty() {
-        nobody(&mut w, spec);
+        nobody(&mut w, spec, drbd);
     }
     if dialect.kind == DrbdKind::Drbd9 {
         for peer in drbd.peers.iter().filter(|p| !(p.diskless && drbd.diskless)) {
@@ -195,7 +143,7 @@ fn local_host(w: &mut Writer, spec: &ResourceSpec, drbd: &DrbdSpec, disks: &BTre
             Some(path) => w.line(&format!("disk {};", word(path))),
             None => w.line("disk none;"),
         }
-        w.options("disk", &layer.disk_options, Some(DISK_84));
+        w.options("disk", &layer.disk_options, Some(Section::Disk));
         w.line("meta-disk internal;");
         w.line(&format!("device minor {};", layer.minor));
         w.close();
@@ -236,10 +184,12 @@ fn peer_host(w: &mut Writer, spec: &ResourceSpec, peer: &PeerSpec, dialect: Dial
     w.close();
 }
 
-/// 8.4 does not adjust a resource without a peer. This one never answers.
-fn nobody(w: &mut Writer, spec: &ResourceSpec) {
+/// 8.4 does not adjust a resource without a peer. This one never answers. Its address is one that no other resource of
+/// the node has, as neither the kernel nor drbdadm lets two of them share it.
+fn nobody(w: &mut Writer, spec: &ResourceSpec, drbd: &DrbdSpec) {
+    let [high, low] = drbd.port.to_be_bytes();
     w.open("on \"_none\"");
-    w.line("address ipv4 127.0.0.1:9;");
+    w.line(&format!("address ipv4 127.{high}.{low}.1:9;"));
     for volume in live_volumes(spec) {
         let Some(layer) = &volume.drbd else { continue };
         w.open(&format!("volume {}", volume.number));
@@ -310,12 +260,12 @@ impl Writer {
         self.line("}");
     }
 
-    /// A section of options; `known_84` are those that DRBD 8.4 has in it.
-    fn options(&mut self, section: &str, options: &Props, known_84: Option<&[&str]>) {
+    /// A section of options; `of_84` says which ones DRBD 8.4 has in it.
+    fn options(&mut self, section: &str, options: &Props, of_84: Option<Section>) {
         let (kind, mut kept) = (self.kind, Vec::new());
         for (key, value) in options {
             let unknown = kind == DrbdKind::Drbd84
-                && known_84.is_some_and(|known| !known.contains(&key.as_str()));
+                && of_84.is_some_and(|of| !drbd_option::is_in_drbd84(of, key));
             if unknown {
                 self.dropped.insert(format!("{section}/{key}"));
             } else {

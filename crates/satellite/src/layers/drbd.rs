@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use linstor_api::code;
-use linstor_api::kind::DrbdKind;
+use linstor_api::kind::{DrbdKind, LayerKind};
 use linstor_wire::spec::{DrbdSpec, VolumeSpec};
 use tokio::time::Instant;
 
@@ -27,7 +27,7 @@ const SETTLE_WAIT: Duration = Duration::from_secs(3);
 /// How long the files are trusted after they were found to be right.
 const FILES_INTERVAL: Duration = Duration::from_secs(600);
 /// How long to leave a connection or disk alone that DRBD gave up after it had been set up.
-const MEND_INTERVAL: Duration = Duration::from_secs(60);
+pub const MEND_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The files of a resource.
 pub struct Files {
@@ -119,10 +119,19 @@ fn kind(attempt: &Attempt<'_>) -> Result<DrbdKind> {
             code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER,
             "This node has no DRBD.",
         )
-        .cause("The kernel module 'drbd' is not loaded, or drbd-utils are not installed.")
+        .cause(why_missing(attempt))
         .correction("Install drbd-utils and the kernel module, then run 'modprobe drbd'.")
     })?;
     Ok(info.kind)
+}
+
+/// What the probe that found no DRBD said.
+fn why_missing(attempt: &Attempt<'_>) -> String {
+    let state = attempt.shared.state();
+    let reasons = state.info.unsupported_layers.get(&LayerKind::Drbd);
+    reasons.map(|reasons| reasons.join(" ")).unwrap_or_else(|| {
+        "The kernel module 'drbd' is not loaded, or drbd-utils are not installed.".to_owned()
+    })
 }
 
 /// Whether module and tools know clients that do not vote.
@@ -215,6 +224,7 @@ async fn adjust(
     let wanted = resfile::body(&plan.text);
     let deviation = match deviation(attempt, plan, devices, before) {
         Deviation::Reconnect if !may_mend(attempt) => Deviation::None,
+        Deviation::Detaching => return Err(lost_disk(attempt)),
         Deviation::Reattach if !may_mend(attempt) => return Err(lost_disk(attempt)),
         deviation => deviation,
     };
@@ -304,6 +314,8 @@ enum Deviation {
     Reconnect,
     /// DRBD gave up a disk that had been set up, after an I/O error for example.
     Reattach,
+    /// DRBD is about to give up a disk: there is nothing that could be attached yet.
+    Detaching,
     /// Something is missing or too much.
     Structure,
 }
@@ -333,16 +345,23 @@ fn deviation(
             Some(device) if Some(device.minor) == minor => device,
             Some(_) | None => return Deviation::Structure,
         };
-        if devices.contains_key(number) && matches!(found.disk.as_str(), "Diskless" | "Failed") {
-            let new = attempt.stage(*number) != Some(Stage::Ready);
-            worst = worst.max(if new {
-                Deviation::Structure
-            } else {
-                Deviation::Reattach
-            });
+        if devices.contains_key(number) {
+            worst = worst.max(disk_deviation(&found.disk, attempt.stage(*number)));
         }
     }
     worst.max(connections_deviation(plan, resource))
+}
+
+/// Of a disk that should be attached.
+fn disk_deviation(state: &str, stage: Option<Stage>) -> Deviation {
+    match (state, stage) {
+        ("Diskless", Some(Stage::Ready)) => Deviation::Reattach,
+        ("Failed", Some(Stage::Ready)) => Deviation::Detaching,
+        ("Diskless" | "Failed", None | Some(Stage::New | Stage::Replacement)) => {
+            Deviation::Structure
+        }
+        _ => Deviation::None,
+    }
 }
 
 fn connections_deviation(plan: &Plan<'_>, resource: &DrbdResource) -> Deviation {
@@ -385,10 +404,7 @@ fn may_mend(attempt: &Attempt<'_>) -> bool {
     let Some(tracked) = state.resources.get_mut(attempt.key) else {
         return false;
     };
-    if tracked
-        .mended
-        .is_some_and(|at| at.elapsed() < MEND_INTERVAL)
-    {
+    if tracked.mendable_at().is_some() {
         return false;
     }
     tracked.mended = Some(Instant::now());
@@ -487,4 +503,22 @@ pub async fn down(attempt: &Attempt<'_>) -> Result<()> {
         tracked.files_checked = None;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The one attempt in a minute to attach a disk is not spent while DRBD still gets rid of it.
+    #[test]
+    fn a_disk_is_attached_only_after_it_was_given_up() {
+        let ready = Some(Stage::Ready);
+        assert_eq!(disk_deviation("Failed", ready), Deviation::Detaching);
+        assert_eq!(disk_deviation("Diskless", ready), Deviation::Reattach);
+        assert_eq!(
+            disk_deviation("Diskless", Some(Stage::New)),
+            Deviation::Structure
+        );
+        assert_eq!(disk_deviation("Inconsistent", ready), Deviation::None);
+    }
 }

@@ -26,6 +26,8 @@ pub(crate) struct Heard {
     pub(crate) info: Option<NodeInfo>,
     pub(crate) refused: Option<String>,
     pub(crate) outcomes: BTreeMap<String, (u64, Outcome)>,
+    /// When the next attempt was said to be, after each outcome.
+    pub(crate) retries: Vec<Option<u64>>,
     pub(crate) status: BTreeMap<String, ResourceStatus>,
     pub(crate) gone: Vec<String>,
     pub(crate) pools: Vec<PoolStatus>,
@@ -317,8 +319,10 @@ fn hear(heard: &mut Heard, message: ToController) {
             generation,
             resource,
             outcome,
+            retry_in_ms,
             ..
         } => {
+            heard.retries.push(retry_in_ms);
             heard.outcomes.insert(resource, (generation, outcome));
         }
         ToController::Status { resources, gone } => {

@@ -307,6 +307,45 @@ async fn three_nodes_meet() {
     bench.rests().await;
 }
 
+/// 8.4 insists on a peer, and each connection wants addresses of its own: replicas without a peer do not get into
+/// each other's way.
+#[tokio::test(start_paused = true)]
+async fn drbd84_has_several_lonely_replicas() {
+    let mut bench = nodes(&["alpha"], DrbdKind::V84).await;
+    let alone: Layout<'_> = &[("alpha", false)];
+    bench.done("alpha", &spec("alpha", alone)).await;
+    bench.done("alpha", &second("alpha", alone)).await;
+    assert_eq!(bench.cluster.drbd_resources("alpha"), ["Data", "Other"]);
+}
+
+/// drbdadm shows the secret when a command of it fails; nobody else does.
+#[tokio::test(start_paused = true)]
+async fn a_secret_is_not_told() {
+    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V84).await;
+    bench.done("alpha", &spec("alpha", TWO)).await;
+    let mut same_port = second("alpha", TWO);
+    let drbd = same_port.drbd.as_mut().expect("a layer");
+    let secret = drbd.secret.reveal().to_owned();
+    drbd.peers[0].port = 7000;
+    let said = bench.fails("alpha", &same_port).await;
+    assert!(said.contains("--shared-secret=***"), "{said}");
+    assert!(!said.contains(&secret), "{said}");
+}
+
+/// Another resource beside that of [`spec`].
+fn second(me: &str, layout: Layout<'_>) -> ResourceSpec {
+    let mut spec = spec(me, layout);
+    spec.name = "Other".into();
+    spec.uuid = Uuid::from_u128(0xe0);
+    let drbd = spec.drbd.as_mut().expect("a layer");
+    drbd.port = 7001;
+    for peer in &mut drbd.peers {
+        peer.port = 7001;
+    }
+    spec.volumes[0].drbd.as_mut().expect("a layer").minor = 1001;
+    spec
+}
+
 /// 8.4: two nodes meet; what it cannot do is refused with a reason, and nothing is touched.
 #[tokio::test(start_paused = true)]
 async fn drbd84_does_two_nodes_and_refuses_more() {
@@ -585,32 +624,6 @@ async fn hostile_options_reach_no_file() {
     assert_eq!(bench.changes(), "");
 }
 
-/// A disk that fails is reported, tried again now and then, and heals; its data comes from the peer meanwhile.
-#[tokio::test(start_paused = true)]
-async fn a_failing_disk_heals() {
-    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V9).await;
-    up(&mut bench, TWO).await;
-    bench.cluster.open("alpha", "Data", 0).expect("promoted");
-    bench.cluster.break_device("alpha", "/dev/disk-vg0");
-    bench
-        .cluster
-        .write("alpha", "Data", 0, 5, 55)
-        .expect("written to the peer");
-    tokio::time::sleep(Duration::from_secs(90)).await;
-    assert_eq!(disk(&bench, "alpha"), "Diskless");
-    let heard = bench.nodes["alpha"].heard.lock().unwrap().outcomes["Data"]
-        .1
-        .clone();
-    assert!(matches!(heard, Outcome::Failed { .. }), "{heard:?}");
-    bench.cluster.repair_device("alpha", "/dev/disk-vg0");
-    tokio::time::sleep(Duration::from_secs(200)).await;
-    bench.cluster.close("alpha", "Data", 0);
-    assert!(bench.cluster.quiesce(Duration::from_secs(120)).await);
-    assert_eq!(disk(&bench, "alpha"), "UpToDate");
-    assert_eq!(bench.cluster.broken_promises("Data"), Vec::<String>::new());
-    bench.rests().await;
-}
-
 /// Hundreds of resources at once: one look at the volume group serves many, and nothing is done twice.
 #[tokio::test(start_paused = true)]
 async fn many_at_once() {
@@ -645,4 +658,19 @@ async fn many_at_once() {
         .filter(|e| !e.text.starts_with("read "))
         .count();
     assert!(commands < 30, "{commands}");
+}
+
+/// A node without DRBD says what exactly it misses.
+#[tokio::test(start_paused = true)]
+async fn a_missing_tool_is_named() {
+    let mut bench = nodes(&["alpha"], DrbdKind::V9).await;
+    bench.cluster.uninstall("alpha", "drbdadm");
+    bench.restart("alpha");
+    bench.connect("alpha").await;
+    bench.sync("alpha", &[]).await;
+    let said = bench
+        .fails("alpha", &spec("alpha", &[("alpha", false)]))
+        .await;
+    assert!(said.contains("has no DRBD"), "{said}");
+    assert!(said.contains("'drbdadm' is not installed"), "{said}");
 }

@@ -161,3 +161,25 @@ async fn a_corrupt_file_is_put_aside() {
     let aside = format!("{}.unreadable", bad.display());
     assert!(bench.cluster.file("alpha", &aside).is_some());
 }
+
+/// What fails is told with each attempt, and when the next one is; the pauses grow to a minute, and so does the silence.
+#[tokio::test(start_paused = true)]
+async fn the_next_attempt_is_told() {
+    let mut bench = Bench::new();
+    bench.add_node("alpha", DrbdKind::V9).await;
+    bench.cluster.uninstall("alpha", "drbdmeta");
+    let said = bench.fails("alpha", &spec("alpha", ALONE)).await;
+    assert!(said.contains("drbdmeta"), "{said}");
+    tokio::time::sleep(Duration::from_secs(240)).await;
+    let retries = std::mem::take(&mut bench.nodes["alpha"].heard.lock().unwrap().retries);
+    let pauses_s: Vec<u64> = retries
+        .iter()
+        .map(|pause| pause.expect("a time").div_ceil(1000))
+        .collect();
+    assert_eq!(pauses_s, [1, 2, 5, 10, 20, 40, 60, 60, 60]);
+    bench.cluster.install("alpha", "drbdmeta");
+    bench.converges("alpha", "Data").await;
+    tokio::time::sleep(Duration::from_secs(240)).await;
+    let heard = bench.nodes["alpha"].heard.lock().unwrap();
+    assert_eq!(heard.retries, [None], "done, and nothing more to say");
+}

@@ -3,6 +3,7 @@
 mod bench;
 mod drbd;
 mod facts;
+mod failing_disk;
 mod growth;
 mod last_copy;
 mod link;

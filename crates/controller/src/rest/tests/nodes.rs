@@ -208,7 +208,10 @@ async fn pools_come_and_go() {
     let shown = world
         .get("/v1/view/storage-pools?storage_pools=broken&nodes=N1")
         .await;
-    assert_eq!(shown[0]["reports"][0]["message"], "no such volume group");
+    assert_eq!(
+        shown[0]["reports"][0]["message"],
+        "(n1) no such volume group"
+    );
     assert_eq!(shown[0].get("free_capacity"), None);
     assert_eq!(
         world.get("/v1/storage-pool-definitions/broken").await["storage_pool_name"],

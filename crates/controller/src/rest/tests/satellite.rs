@@ -208,6 +208,7 @@ impl Satellite {
             resource: spec.name.clone(),
             uuid: spec.uuid,
             outcome,
+            retry_in_ms: None,
         };
         if settings.failing.contains(&self.node) {
             let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, "lvcreate failed");

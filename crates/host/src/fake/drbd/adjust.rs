@@ -47,7 +47,7 @@ pub(super) fn adjust(world: &mut World, node: &str, config: &Config, skip_disk: 
     }
     drop_peers(world, node, name, &peers);
     for peer in &peers {
-        adjust_peer(world, node, name, peer)?;
+        adjust_peer(world, node, name, peer, kind)?;
     }
     if !skip_disk {
         for (number, volume) in &host.volumes {
@@ -234,7 +234,52 @@ fn drop_peers(world: &mut World, node: &str, name: &str, wanted: &[WantedPeer]) 
     }
 }
 
-fn adjust_peer(world: &mut World, node: &str, name: &str, peer: &WantedPeer) -> Result<(), Stop> {
+/// 8.4 gives each connection of a node addresses of its own, on both ends.
+fn addresses_are_free(
+    world: &World,
+    node: &str,
+    name: &str,
+    peer: &WantedPeer,
+) -> Result<(), Failure> {
+    let machine = world.machines.get(node);
+    let others = machine
+        .into_iter()
+        .flat_map(|machine| &machine.drbd.resources);
+    let taken: Vec<&(String, String)> = others
+        .filter(|(other, _)| other.as_str() != name)
+        .flat_map(|(_, resource)| resource.connections.values())
+        .flat_map(|connection| &connection.paths)
+        .collect();
+    for (local, remote) in &peer.paths {
+        if taken.iter().any(|(mine, _)| mine == local) {
+            return attach::failure(102, "Local address(port) already in use.");
+        }
+        if taken.iter().any(|(_, theirs)| theirs == remote) {
+            return attach::failure(103, "Remote address(port) already in use.");
+        }
+    }
+    Ok(())
+}
+
+/// The arguments as drbdadm shows them after a failure, the secret included.
+fn connect_84(name: &str, peer: &WantedPeer) -> String {
+    let mut words = format!("connect {name}");
+    for (local, remote) in &peer.paths {
+        words.push_str(&format!(" {local} {remote}"));
+    }
+    for (key, value) in &peer.net {
+        words.push_str(&format!(" --{key}={value}"));
+    }
+    words
+}
+
+fn adjust_peer(
+    world: &mut World,
+    node: &str,
+    name: &str,
+    peer: &WantedPeer,
+    kind: DrbdKind,
+) -> Result<(), Stop> {
     if world.connection(node, name, peer.key).is_none() {
         let made = attach::new_peer(world, node, name, peer.key, &peer.name, peer.net.clone());
         step(made, name, || format!("new-peer {name} {}", peer.key))?;
@@ -252,6 +297,11 @@ fn adjust_peer(world: &mut World, node: &str, name: &str, peer: &WantedPeer) -> 
         if world.connection(node, name, peer.key).is_none() {
             let made = attach::new_peer(world, node, name, peer.key, &peer.name, peer.net.clone());
             step(made, name, || format!("new-peer {name} {}", peer.key))?;
+        }
+        if kind == DrbdKind::V84 {
+            step(addresses_are_free(world, node, name, peer), name, || {
+                connect_84(name, peer)
+            })?;
         }
         if let Some(connection) = world.connection_mut(node, name, peer.key) {
             connection.paths = peer.paths.clone();

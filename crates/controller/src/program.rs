@@ -1,0 +1,223 @@
+//! The controller as a program: settings, log, database, tasks, REST API, and an orderly end.
+
+use std::ffi::OsString;
+use std::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::serve::ListenerExt;
+use clap::Parser;
+use linstor_store::{MemoryStore, SqliteStore, Store, sqlite};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{Arguments, Config, Database, Listen};
+use crate::env::RealEnv;
+use crate::link::TcpConnector;
+use crate::{Controller, Options, rest};
+
+/// Bad command line (spec core 10.4).
+const EXIT_COMMAND_LINE: u8 = 1;
+/// Bad settings (spec core 10.4).
+const EXIT_CONFIG: u8 = 2;
+/// The network cannot be used (spec core 10.4).
+const EXIT_NETWORK: u8 = 20;
+/// Something that a restart may cure (spec core 10.4).
+const EXIT_CRITICAL: u8 = 70;
+/// Another controller took the database over. A code of its own, so that the service is not started again at once, which
+/// would take it back.
+const EXIT_FENCED: u8 = 75;
+
+/// Threads that serve requests and links; the store has one of its own.
+const WORKERS: usize = 2;
+/// How long requests that are under way at the end may take.
+const DRAIN_MAX: Duration = Duration::from_secs(5);
+
+/// Runs until told to stop, as the arguments say; the first one is the program's name.
+///
+/// `wrap` is what stands between the controller and its database: nothing in the program that people run. Tests put a
+/// database there that kills the process at a chosen write.
+pub fn main(
+    arguments: impl IntoIterator<Item = OsString>,
+    wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store>,
+) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version come this way too, and are no failure.
+            let code = if error.use_stderr() {
+                EXIT_COMMAND_LINE
+            } else {
+                0
+            };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let config = match Config::load(&arguments, &|name| std::env::var(name).ok()) {
+        Ok(config) => config,
+        Err(error) => {
+            eprintln!("linstor-controller: {error}");
+            return ExitCode::from(EXIT_CONFIG);
+        }
+    };
+    start_log(&config);
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .enable_all()
+        .build();
+    match runtime {
+        Ok(runtime) => {
+            let code = runtime.block_on(run(&config, wrap));
+            // What still blocks, such as the check of the file, must not delay the end.
+            runtime.shutdown_background();
+            ExitCode::from(code)
+        }
+        Err(error) => {
+            tracing::error!(%error, "the runtime did not start");
+            ExitCode::from(EXIT_CRITICAL)
+        }
+    }
+}
+
+fn start_log(config: &Config) {
+    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| config.log_level.clone());
+    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
+}
+
+async fn run(config: &Config, wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store>) -> u8 {
+    // Before the database is touched: a second controller on this machine ends here and disturbs nobody.
+    let listener = match config.http.map(listen).transpose() {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(
+                error = format!("{error:#}"),
+                "the REST API cannot be served"
+            );
+            return EXIT_NETWORK;
+        }
+    };
+    let controller = match start(config, wrap).await {
+        Ok(controller) => controller,
+        Err(error) => {
+            tracing::error!(error = format!("{error:#}"), "the controller did not start");
+            return EXIT_CRITICAL;
+        }
+    };
+    let cluster = controller.cluster.clone();
+    let (end, ended) = tokio::sync::watch::channel(false);
+    let server = listener.map(|listener| {
+        let mut ended = ended.clone();
+        let listener = listener.tap_io(|stream| {
+            // The end of an answer must not wait until the caller has confirmed what came before it; without this it
+            // is only later.
+            let _ = stream.set_nodelay(true);
+        });
+        let router = rest::router(cluster.clone());
+        let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
+            // An error means that the sender is gone, which is an end too.
+            let _ = ended.wait_for(|ended| *ended).await;
+        });
+        tokio::spawn(serving.into_future())
+    });
+    tell_service_manager("READY=1");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "the controller is up");
+    check_file(config);
+    let code = tokio::select! {
+        biased;
+        // Cancel-safe: a flag.
+        () = cluster.fenced() => EXIT_FENCED,
+        // Cancel-safe: waits for signals only.
+        () = asked_to_end() => 0,
+    };
+    tell_service_manager("STOPPING=1");
+    end.send_replace(true);
+    if let Some(server) = server
+        && tokio::time::timeout(DRAIN_MAX, server).await.is_err()
+    {
+        tracing::info!("requests that were still under way are cut off");
+    }
+    controller.stop().await;
+    code
+}
+
+fn listen(listen: Listen) -> anyhow::Result<TcpListener> {
+    let listener = match listen.address {
+        Some(address) => linstor_net::tcp::listen(SocketAddr::new(address, listen.port))?,
+        None => linstor_net::tcp::listen_everywhere(listen.port)?,
+    };
+    Ok(listener)
+}
+
+async fn start(
+    config: &Config,
+    wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store>,
+) -> anyhow::Result<Controller> {
+    let store: Box<dyn Store> = match &config.database {
+        Database::File(path) => Box::new(SqliteStore::open(path).await?),
+        Database::Memory => {
+            tracing::warn!("the database is in memory: all is lost when the controller ends");
+            Box::new(MemoryStore::new())
+        }
+    };
+    let env = Arc::new(RealEnv);
+    let connector = Arc::new(TcpConnector);
+    let controller = Controller::start(wrap(store), env, connector, Options::default()).await?;
+    Ok(controller)
+}
+
+/// Looks the database file over, beside the work.
+fn check_file(config: &Config) {
+    let Database::File(path) = &config.database else {
+        return;
+    };
+    let path = path.clone();
+    tokio::task::spawn_blocking(move || match sqlite::check(&path) {
+        Ok(problems) => {
+            for problem in problems {
+                tracing::error!(file = %path.display(), problem, "the database is damaged");
+            }
+        }
+        Err(error) => tracing::error!(%error, "the database could not be checked"),
+    });
+}
+
+async fn asked_to_end() {
+    let (Ok(mut terminate), Ok(mut interrupt)) = (
+        signal(SignalKind::terminate()),
+        signal(SignalKind::interrupt()),
+    ) else {
+        tracing::error!("signals cannot be received; only a kill ends this controller");
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        biased;
+        // Cancel-safe: a signal that is not taken here is not needed any more.
+        _ = terminate.recv() => {}
+        // Cancel-safe: likewise.
+        _ = interrupt.recv() => {}
+    }
+}
+
+/// Tells systemd, when it is there (`Type=notify`).
+fn tell_service_manager(state: &str) {
+    let Ok(path) = std::env::var("NOTIFY_SOCKET") else {
+        return;
+    };
+    // A name that begins with '@' is abstract; service managers use a path in practice.
+    let told = UnixDatagram::unbound().and_then(|socket| socket.send_to(state.as_bytes(), &path));
+    if let Err(error) = told {
+        tracing::warn!(%error, "the service manager could not be told '{state}'");
+    }
+}
