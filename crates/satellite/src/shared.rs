@@ -45,8 +45,6 @@ pub struct Tracked {
     pub mended: Option<Instant>,
     /// When DRBD's files were last found to be right, and a digest of what they should say.
     pub files_checked: Option<(Instant, u64)>,
-    /// Sizes of volumes in DRBD when drbd-utils last noted where their devices end.
-    pub remembered_kib: BTreeMap<u32, u64>,
 }
 
 /// What storage said of a volume.
@@ -75,7 +73,6 @@ impl Tracked {
             volumes: BTreeMap::new(),
             mended: None,
             files_checked: None,
-            remembered_kib: BTreeMap::new(),
         }
     }
 
@@ -229,7 +226,6 @@ impl Shared {
             tracked.volumes.clear();
             tracked.mended = None;
             tracked.files_checked = None;
-            tracked.remembered_kib.clear();
         }
         tracked.record.spec = spec;
         tracked.saved = false;

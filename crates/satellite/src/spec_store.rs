@@ -71,6 +71,9 @@ pub struct VolumeNotes {
     /// DRBD is being grown in two steps, and this is the size of the first one, in KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub growing_kib: Option<u64>,
+    /// The size in DRBD for which drbd-utils know where its device ends, in KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remembered_kib: Option<u64>,
 }
 
 /// How far the creation of a volume is.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use linstor_api::code;
 use linstor_api::kind::{DrbdKind, LayerKind};
-use linstor_wire::spec::{DrbdSpec, VolumeSpec};
+use linstor_wire::spec::{DrbdSpec, Target, VolumeSpec};
 use tokio::time::Instant;
 
 use super::{Attempt, drbd_grow, drbd_steps as steps, last_copy, promotion};
@@ -493,6 +493,11 @@ pub async fn down(attempt: &Attempt<'_>) -> Result<()> {
             .is_some();
     if may_be_up && let Seen::Present(resource) = known(attempt).await? {
         last_copy::remember(attempt, &resource).await?;
+        if attempt.spec.target == Target::Down {
+            // Another node may have grown it since the last pass, and its devices may grow while it is down.
+            drbd_grow::ask_sizes(attempt).await;
+            drbd_grow::remember_sizes(attempt, Some(&resource)).await?;
+        }
         take_down(attempt).await?;
     }
     let files = Files::of(attempt);

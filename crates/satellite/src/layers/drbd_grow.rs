@@ -376,11 +376,9 @@ pub async fn remember_sizes(attempt: &Attempt<'_>, before: Option<&DrbdResource>
         let (Some(layer), Some(kib)) = (&volume.drbd, size_kib(attempt, volume.number)) else {
             continue;
         };
-        let known = {
-            let state = attempt.shared.state();
-            let tracked = state.resources.get(attempt.key);
-            tracked.and_then(|t| t.remembered_kib.get(&volume.number).copied())
-        };
+        let notes = attempt.notes();
+        let known = notes.volumes.get(&volume.number);
+        let known = known.and_then(|volume| volume.remembered_kib);
         if known == Some(kib) || kib == 0 {
             continue;
         }
@@ -391,9 +389,12 @@ pub async fn remember_sizes(attempt: &Attempt<'_>, before: Option<&DrbdResource>
         if known.is_some_and(|known| known < kib) && before.is_some_and(attached) {
             adm::check_resize(&attempt.shared.machine, layer.minor).await?;
         }
-        if let Some(tracked) = attempt.shared.state().resources.get_mut(attempt.key) {
-            tracked.remembered_kib.insert(volume.number, kib);
-        }
+        let change = |notes: &mut Notes| {
+            if let Some(volume) = notes.volumes.get_mut(&volume.number) {
+                volume.remembered_kib = Some(kib);
+            }
+        };
+        attempt.note(change).await?;
     }
     Ok(())
 }
