@@ -10,6 +10,8 @@ use crate::lab::{Exec, Node};
 
 const VOLUME: &str = "400M";
 const SYNC_LIMIT: Duration = Duration::from_secs(90);
+/// How long fio may read before it writes again.
+const WRITES_LIMIT: Duration = Duration::from_secs(6);
 const MOUNT: &str = "/media";
 
 /// Which DRBD the guests' kernel has.
@@ -222,7 +224,7 @@ fn controller_dies(cluster: &mut Cluster, drbd: Drbd, node: Node, times: &mut Ti
         "--verify=crc32c",
         "--do_verify=1",
         "--time_based",
-        "--runtime=6",
+        "--runtime=10",
         "--minimal",
     ];
     println!("\n{node}$ {} &", fio.join(" "));
@@ -236,15 +238,21 @@ fn controller_dies(cluster: &mut Cluster, drbd: Drbd, node: Node, times: &mut Ti
     // The device's own counter tells that writing goes on while nobody controls anything.
     let name = format!("drbd{}", minor_of(cluster, node)?);
     let before = sectors_written(cluster, node, &name)?;
-    std::thread::sleep(Duration::from_secs(1));
-    let after = sectors_written(cluster, node, &name)?;
+    let begin = Instant::now();
+    let mut after = before;
+    // It reads what it has written in between.
+    while after == before && begin.elapsed() < WRITES_LIMIT {
+        std::thread::sleep(Duration::from_secs(1));
+        after = sectors_written(cluster, node, &name)?;
+    }
     ensure!(
         after > before,
         "nothing is written while the controller is dead"
     );
     println!(
-        "{} KiB were written in one second without a controller",
-        (after - before) / 2
+        "{} KiB were written in {:.0} s without a controller",
+        (after - before) / 2,
+        begin.elapsed().as_secs_f64()
     );
     let status = times.take("fio with verify, controller killed meanwhile", || {
         cluster.lab.wait(&load, Duration::from_secs(60))

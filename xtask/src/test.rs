@@ -71,7 +71,8 @@ pub fn run(args: Args) -> Result<ExitCode> {
         ),
     ];
     for (name, words) in cargo_steps {
-        if wanted(name) {
+        // Whatever runs in the lab is to be what was just written.
+        if wanted(name) || name == "build" {
             report.check(name, || cargo(words));
         }
     }

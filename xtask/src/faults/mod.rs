@@ -4,6 +4,7 @@
 mod away;
 mod disk;
 mod host_name;
+mod leaving;
 mod refused;
 mod tools;
 
@@ -40,6 +41,18 @@ const ALL: &[Fault] = &[
     (
         "without the controller, a rebooted node brings its volumes up",
         away::no_controller,
+    ),
+    (
+        "a replica that goes waits until another one has its data",
+        |cluster| leaving::replica(cluster),
+    ),
+    (
+        "a disk that goes waits until another one has its data",
+        |cluster| leaving::disk(cluster),
+    ),
+    (
+        "a volume that grows waits for a deactivated replica",
+        |cluster| leaving::growth_while_inactive(cluster),
     ),
     (
         "a failing disk is given up, its peer serves, and it comes back",
