@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::{HEAL_LIMIT, create_both, delete, device, jobs_say, same_everywhere, undoing, write};
+use super::{HEAL_LIMIT, create_both, delete, device, jobs_say, undoing, write};
 use crate::cluster::Cluster;
 use crate::lab::Node;
 use crate::story::{Drbd, drbd_kind};
 
 /// DRBD connects again, the peer fetches what it lacks, and the satellite tries again after its pause.
 const LEAVE_LIMIT: Duration = Duration::from_secs(150);
+/// How large the volumes are at first.
+const OLD_MIB: u32 = 20;
 /// DRBD pings an idle peer every ten seconds.
 const NOTICE_LIMIT: Duration = Duration::from_secs(40);
 
@@ -58,7 +60,7 @@ fn goes_after(
         })?;
         on(&["drbdadm", "primary", name])?;
         write(cluster, name, ahead, 4)?;
-        written = sum(cluster, name, ahead)?;
+        written = sum(cluster, name, ahead, OLD_MIB)?;
         on(&["drbdadm", "secondary", name])?;
         ask(cluster, name)?;
         let state = on(&["drbdsetup", "status", name])?;
@@ -90,7 +92,7 @@ fn goes_after(
         Ok(!volumes.contains(name))
     })?;
     cluster.lab.exec_ok(behind, &["drbdadm", "primary", name])?;
-    let kept = sum(cluster, name, behind)?;
+    let kept = sum(cluster, name, behind, OLD_MIB)?;
     cluster
         .lab
         .exec_ok(behind, &["drbdadm", "secondary", name])?;
@@ -98,17 +100,22 @@ fn goes_after(
     delete(cluster, name)
 }
 
-/// What a resource that is primary on the node contains.
-fn sum(cluster: &Cluster, name: &str, node: Node) -> Result<String> {
+/// What the first so many MiB of a resource that is primary on the node contain.
+fn sum(cluster: &Cluster, name: &str, node: Node, mib: u32) -> Result<String> {
     let device = device(cluster, name, node)?;
-    let text = cluster.lab.exec_ok(node, &["sha256sum", &device])?;
-    Ok(text.split(' ').next().unwrap_or_default().to_owned())
+    let script = format!("head -c {mib}M {device} | sha256sum");
+    cluster.lab.exec_ok(node, &["sh", "-c", &script])
 }
 
 /// A volume grows while a replica is deactivated: everybody says that it is waited for, and it is made up for then.
 pub fn growth_while_inactive(cluster: &Cluster) -> Result<()> {
     let name = "resting";
     create_both(cluster, name, ["node2", "node3"])?;
+    let (up, down) = (cluster.node(2), cluster.node(3));
+    cluster.lab.exec_ok(up, &["drbdadm", "primary", name])?;
+    write(cluster, name, up, 4)?;
+    let written = sum(cluster, name, up, OLD_MIB)?;
+    cluster.lab.exec_ok(up, &["drbdadm", "secondary", name])?;
     cluster.linstor(&["resource", "deactivate", "node3", name])?;
     let answer = cluster.try_linstor(&["volume-definition", "set-size", name, "0", "60M"])?;
     ensure!(
@@ -123,7 +130,7 @@ pub fn growth_while_inactive(cluster: &Cluster) -> Result<()> {
     );
     cluster.linstor(&["resource", "activate", "node3", name])?;
     cluster.wait_until("both devices to grow", HEAL_LIMIT, || {
-        for node in [cluster.node(2), cluster.node(3)] {
+        for node in [up, down] {
             let device = device(cluster, name, node)?;
             let size = format!("/sys/block/{}/size", device.trim_start_matches("/dev/"));
             let sectors = cluster.lab.exec_ok(node, &["cat", &size])?;
@@ -134,6 +141,11 @@ pub fn growth_while_inactive(cluster: &Cluster) -> Result<()> {
         Ok(true)
     })?;
     cluster.wait_up_to_date(name, 2, HEAL_LIMIT)?;
-    same_everywhere(cluster, name, &[cluster.node(2), cluster.node(3)])?;
+    for node in [up, down] {
+        cluster.lab.exec_ok(node, &["drbdadm", "primary", name])?;
+        let kept = sum(cluster, name, node, OLD_MIB)?;
+        cluster.lab.exec_ok(node, &["drbdadm", "secondary", name])?;
+        ensure!(kept == written, "{node} has something else than before");
+    }
     delete(cluster, name)
 }
