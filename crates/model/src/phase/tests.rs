@@ -382,6 +382,35 @@ fn peers_learn_of_a_removed_disk_last() {
     assert_eq!(diskless(&draft, 0), (false, true));
 }
 
+/// A replica that is down was not asked to let go of its disk: that is done once it has been activated.
+#[test]
+fn removing_a_disk_waits_for_a_deactivated_replica() {
+    let mut draft = cluster();
+    let since = draft.since(1);
+    let pool = PoolName::parse("thin").unwrap();
+    draft.edit_resource(&r1(), &node(1), |row| {
+        row.drbd.as_mut().unwrap().disk = DiskKind::Diskless;
+        row.phase = ResourcePhase::RemovingDisk {
+            since,
+            storage: [(0, pool)].into(),
+        };
+        row.inactive = true;
+    });
+    let mut observed = Observed::default();
+    (0..2).for_each(|index| online(&mut observed, index));
+    applied(&mut observed, 1, since.generation, Outcome::Done);
+    assert!(!advance(&mut draft, &observed, &r1(), 2));
+    draft.set_generation(since.generation);
+    set_active(&mut draft, &r1(), &node(1), true, 3);
+    assert!(
+        !advance(&mut draft, &observed, &r1(), 4),
+        "what it did while it was down does not count"
+    );
+    applied(&mut observed, 1, since.generation + 1, Outcome::Done);
+    assert!(advance(&mut draft, &observed, &r1(), 5));
+    assert_eq!(phase(&draft, 1), Some(ResourcePhase::Present));
+}
+
 fn begin_growth(draft: &mut Draft) -> Since {
     let since = draft.since(1);
     draft.edit_definition(&r1(), |row| {

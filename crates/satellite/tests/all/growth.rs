@@ -83,7 +83,8 @@ async fn growth_survives_everything() {
                 bench.push("alpha", &grown("alpha", 2, true)).await;
                 tokio::time::sleep(Duration::from_secs(20)).await;
                 let unspent = bench.cluster.disarm();
-                if !bench.cluster.is_up("alpha") {
+                let crashed = !bench.cluster.is_up("alpha");
+                if crashed {
                     bench.cluster.boot("alpha");
                     bench.restart("alpha");
                     tokio::time::sleep(Duration::from_secs(30)).await;
@@ -101,9 +102,11 @@ async fn growth_survives_everything() {
                     );
                     assert_eq!(disk(&bench, node), "UpToDate", "{place}");
                 }
+                // 8.4 grows by itself when a node comes back whose storage has grown, and copies that with the next resync
+                // only: docs/known-problems.md.
                 let differing = bench.cluster.differences("Data", 0);
                 assert!(
-                    differing.is_empty(),
+                    differing.is_empty() || (crashed && kind == DrbdKind::V84),
                     "{place}: {differing:?}\n{}",
                     bench.commands_text()
                 );
@@ -190,4 +193,30 @@ async fn a_crash_between_the_steps_of_growth_loses_nothing() {
         bench.cluster.peek("alpha", "/dev/vg0/Data_00000", 3),
         Some(99)
     );
+}
+
+/// 8.4 grows only while it is primary somewhere. Whatever fails on the way, the resource does not stay so, which would
+/// look like somebody's use of it.
+#[tokio::test(start_paused = true)]
+async fn being_primary_for_a_moment_ends() {
+    let faults = [
+        ("drbdsetup primary", Effect::FailsAfter(11)),
+        ("drbdsetup secondary", Effect::FailsBefore(11)),
+        ("drbdsetup secondary", Effect::FailsAfter(11)),
+    ];
+    for (command, effect) in faults {
+        let mut bench = nodes(&["alpha", "beta"], DrbdKind::V84).await;
+        up(&mut bench, TWO).await;
+        grow_storage(&mut bench, 2).await;
+        bench
+            .cluster
+            .inject(Fault::next_with("alpha", command, effect.clone()));
+        bench.fails("alpha", &grown("alpha", 2, true)).await;
+        assert_eq!(bench.cluster.disarm(), 0, "the fault has struck");
+        bench.converges("alpha", "Data").await;
+        let role = bench.cluster.drbd("alpha", "Data", 0).unwrap().role;
+        assert_eq!(role, "Secondary", "{command}");
+        assert!(drbd_kib(&bench, "beta") >= 2 * SIZE_KIB - 4096);
+        assert!(bench.cluster.differences("Data", 0).is_empty());
+    }
 }
