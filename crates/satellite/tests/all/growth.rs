@@ -210,7 +210,7 @@ async fn being_primary_for_a_moment_ends() {
         grow_storage(&mut bench, 2).await;
         bench
             .cluster
-            .inject(Fault::next_with("alpha", command, effect.clone()));
+            .inject(Fault::next_with("alpha", command, effect));
         bench.fails("alpha", &grown("alpha", 2, true)).await;
         assert_eq!(bench.cluster.disarm(), 0, "the fault has struck");
         bench.converges("alpha", "Data").await;
