@@ -1,7 +1,9 @@
 //! Volume definitions: the size of one volume of a resource definition.
 
+use std::sync::Arc;
+
 use linstor_api::flag::volume_definition as flag;
-use linstor_api::kind::LayerKind;
+use linstor_api::kind::{DrbdKind, LayerKind};
 use linstor_api::layer::DrbdVolumeDefinition;
 use linstor_api::reply::Reply;
 use linstor_api::volume_definition::{
@@ -9,7 +11,7 @@ use linstor_api::volume_definition::{
 };
 use linstor_api::{code, prop};
 use linstor_model::name::ResourceName;
-use linstor_model::row::{Props, Resize, ResizeStep, VolumeDefinition};
+use linstor_model::row::{Props, Resize, ResizeStep, Resource, VolumeDefinition};
 use linstor_model::{Draft, Model, numbers, phase, sizing, space};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -380,6 +382,17 @@ fn resize(
             "Wait until that is done; see /v1/jobs.",
         );
     }
+    if let Some(replica) = held_up_on_84(model, name) {
+        let cause = format!(
+            "Its resource on node '{}' is deactivated, and DRBD 8.4 does not synchronise what grows while it is.",
+            replica.node
+        );
+        return refuse(
+            code::FAIL_INVLD_RSC_STATE,
+            cause,
+            "Activate it, or delete it.",
+        );
+    }
     let exact = definition.props.get(prop::DRBD_EXACT_SIZE);
     if exact.is_some_and(|value| prop::is_true(value)) {
         let cause = format!(
@@ -417,6 +430,18 @@ fn resize(
         step: ResizeStep::Storage,
     });
     Ok(true)
+}
+
+/// A deactivated replica on a node with DRBD 8.4. That grows by itself when it comes back, and leaves the replica outdated
+/// with what is new; DRBD 9 takes it for the same.
+fn held_up_on_84<'a>(model: &'a Model, name: &'a ResourceName) -> Option<&'a Arc<Resource>> {
+    let on_84 = |replica: &&Arc<Resource>| {
+        let node = model.node(&replica.node);
+        let kind = node.and_then(|node| node.host.as_ref()?.drbd);
+        kind == Some(DrbdKind::Drbd84)
+    };
+    let mut replicas = model.replicas_of(name).filter(on_84);
+    replicas.find(|replica| phase::holds_up_growth(replica))
 }
 
 /// Growing a replica that is behind would lose what it still has to fetch.
