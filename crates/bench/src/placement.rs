@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use linstor_api::kind::{ConnectionStatus, DrbdKind, LayerKind, NodeType, ProviderKind};
-use linstor_model::name::{GroupName, NodeName, PoolName};
+use linstor_model::name::{NodeName, ResourceGroupName, StoragePoolName};
 use linstor_model::observed::{NodeStatus, ObservedPool};
 use linstor_model::place::{self, PlaceRequest};
-use linstor_model::row::{Group, Node, Pool, PoolDefinition, Props, SelectFilter};
 use linstor_model::{Draft, Model, Observed};
+use linstor_model::{Node, Props, ResourceGroup, SelectFilter, StoragePool, StoragePoolDefinition};
 use linstor_wire::status::{DrbdInfo, NodeInfo, PoolStatus};
 
 use crate::figure::{Figure, Goal, Samples};
@@ -20,8 +20,8 @@ const ROUNDS: usize = 300;
 /// How long choosing three of 10,000 pools on 1,000 nodes takes.
 pub fn figure() -> anyhow::Result<Figure> {
     let (model, observed) = cluster()?;
-    let group = Group {
-        name: GroupName::parse("bench")?,
+    let group = ResourceGroup {
+        name: ResourceGroupName::parse("bench")?,
         uuid: Default::default(),
         description: None,
         filter: SelectFilter {
@@ -72,8 +72,8 @@ fn cluster() -> anyhow::Result<(Model, Observed)> {
         ..NodeInfo::default()
     });
     for pool in 0..POOLS_PER_NODE {
-        let name = PoolName::parse(&format!("pool{pool}"))?;
-        draft.put_pool_definition(PoolDefinition {
+        let name = StoragePoolName::parse(&format!("pool{pool}"))?;
+        draft.put_storage_pool_definition(StoragePoolDefinition {
             name,
             uuid: Default::default(),
             props: Props::new(),
@@ -101,8 +101,8 @@ fn cluster() -> anyhow::Result<(Model, Observed)> {
         };
         observed.nodes.insert(node.clone(), status);
         for pool in 0..POOLS_PER_NODE {
-            let name = PoolName::parse(&format!("pool{pool}"))?;
-            draft.put_pool(Pool {
+            let name = StoragePoolName::parse(&format!("pool{pool}"))?;
+            draft.put_storage_pool(StoragePool {
                 node: node.clone(),
                 name: name.clone(),
                 uuid: Default::default(),

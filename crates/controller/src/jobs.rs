@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use linstor_api::job::{Job, WaitingFor};
 use linstor_model::name::{NodeName, ResourceName};
-use linstor_model::row::{Definition, Node, ResizeStep, Resource, ResourcePhase, Since};
 use linstor_model::{Model, Observed, phase};
+use linstor_model::{Node, ResizeStep, Resource, ResourceDefinition, ResourcePhase, Since};
 use linstor_wire::status::Outcome;
 
 use crate::cluster::Cluster;
@@ -88,11 +88,11 @@ impl Jobs<'_> {
         self.add("node-delete", "removing-resources", since.at, &about, waits);
     }
 
-    fn definition(&mut self, definition: &Definition) {
+    fn definition(&mut self, definition: &ResourceDefinition) {
         let name = &definition.name;
         let about = [("RscDfn", name.as_str())];
         if let Some(since) = definition.deleting {
-            let replicas: Vec<_> = self.model.replicas_of(name).collect();
+            let replicas: Vec<_> = self.model.resources_of(name).collect();
             let waits = replicas
                 .iter()
                 .map(|replica| waiting(&replica.node, self.reason(replica)))
@@ -108,7 +108,7 @@ impl Jobs<'_> {
             if let Some(since) = volume.deleting {
                 let waits = self.unreached(name, since);
                 let next_try =
-                    self.next_try(self.model.replicas_of(name).map(|replica| &**replica));
+                    self.next_try(self.model.resources_of(name).map(|replica| &**replica));
                 let kind = "volume-definition-delete";
                 self.add(kind, "removing-volumes", since.at, &about, waits)
                     .next_try = next_try;
@@ -123,7 +123,7 @@ impl Jobs<'_> {
                     }
                 };
                 let next_try =
-                    self.next_try(self.model.replicas_of(name).map(|replica| &**replica));
+                    self.next_try(self.model.resources_of(name).map(|replica| &**replica));
                 let kind = "volume-definition-resize";
                 self.add(kind, phase, resize.since.at, &about, waits)
                     .next_try = next_try;
@@ -228,7 +228,7 @@ impl Jobs<'_> {
     }
 
     fn unreached(&self, name: &ResourceName, since: Since) -> Vec<WaitingFor> {
-        let replicas = self.model.replicas_of(name);
+        let replicas = self.model.resources_of(name);
         let missing = replicas.filter(|replica| !self.reached(replica, since));
         missing
             .map(|replica| waiting(&replica.node, self.reason(replica)))
@@ -238,7 +238,7 @@ impl Jobs<'_> {
     /// Who has not yet made the room for a larger volume, or keeps DRBD from taking it.
     fn growing(&self, name: &ResourceName, since: Since) -> Vec<WaitingFor> {
         let mut waits = self.unreached(name, since);
-        let replicas = self.model.replicas_of(name);
+        let replicas = self.model.resources_of(name);
         let holding_up = replicas.filter(|replica| phase::holds_up_growth(replica));
         waits.extend(holding_up.map(|replica| {
             let reason = "it is deactivated, and DRBD grows only what it sees".to_owned();

@@ -17,8 +17,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use linstor_api::kind::Encryption;
 use linstor_model::Model;
-use linstor_model::name::{NetIfName, NodeName};
-use linstor_model::row::Node;
+use linstor_model::Node;
+use linstor_model::name::{NetInterfaceName, NodeName};
 use linstor_net::ControllerSide;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -32,7 +32,7 @@ pub struct Target {
     /// The node.
     pub node: NodeName,
     /// The net interface.
-    pub net_if: NetIfName,
+    pub net_if: NetInterfaceName,
     /// Its address, with the satellite's port.
     pub address: SocketAddr,
     /// How to talk.

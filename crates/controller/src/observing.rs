@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use linstor_api::kind::ConnectionStatus;
 use linstor_model::model::RowKey;
-use linstor_model::name::{NodeName, PoolName, ResourceName};
+use linstor_model::name::{NodeName, ResourceName, StoragePoolName};
 use linstor_model::observed::{Applied, NodeStatus, ObservedPool};
 use linstor_model::{Model, Observed, sizing};
 use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
@@ -51,12 +51,12 @@ impl Cluster {
             .iter()
             .filter(|key| match key {
                 RowKey::Node(node) => model.node(node).is_none(),
-                RowKey::Pool(node, pool) => model.pool(node, pool).is_none(),
+                RowKey::StoragePool(node, pool) => model.pool(node, pool).is_none(),
                 RowKey::Resource(..) => true,
                 RowKey::Controller
-                | RowKey::PoolDefinition(_)
-                | RowKey::Group(_)
-                | RowKey::Definition(_)
+                | RowKey::StoragePoolDefinition(_)
+                | RowKey::ResourceGroup(_)
+                | RowKey::ResourceDefinition(_)
                 | RowKey::KeyValueStore(_) => false,
             })
             .collect();
@@ -67,14 +67,14 @@ impl Cluster {
             for key in gone {
                 match key {
                     RowKey::Node(node) => drop(observed.nodes.remove(node)),
-                    RowKey::Pool(node, pool) => {
+                    RowKey::StoragePool(node, pool) => {
                         drop(observed.pools.remove(&(node.clone(), pool.clone())));
                     }
                     RowKey::Resource(name, node) => forget_replica(observed, model, name, node),
                     RowKey::Controller
-                    | RowKey::PoolDefinition(_)
-                    | RowKey::Group(_)
-                    | RowKey::Definition(_)
+                    | RowKey::StoragePoolDefinition(_)
+                    | RowKey::ResourceGroup(_)
+                    | RowKey::ResourceDefinition(_)
                     | RowKey::KeyValueStore(_) => {}
                 }
             }
@@ -227,7 +227,7 @@ impl Cluster {
             let model = self.model();
             let unmade_kib = unmade_kib(&model, observed, node, connected_at);
             for status in pools {
-                let Ok(pool) = PoolName::parse(&status.name) else {
+                let Ok(pool) = StoragePoolName::parse(&status.name) else {
                     continue;
                 };
                 if model.pool(node, &pool).is_none() {
@@ -261,7 +261,7 @@ fn unmade_kib(
     observed: &Observed,
     node: &NodeName,
     connected_at: u64,
-) -> BTreeMap<PoolName, u64> {
+) -> BTreeMap<StoragePoolName, u64> {
     let mut unmade = BTreeMap::new();
     for replica in model.resources_on(node) {
         let made = replica.created_at < connected_at
@@ -333,20 +333,22 @@ impl Reach {
         for key in touched {
             match key {
                 RowKey::Controller | RowKey::KeyValueStore(_) => {}
-                RowKey::Definition(name) => reach.add(before, after, [name].into_iter()),
+                RowKey::ResourceDefinition(name) => reach.add(before, after, [name].into_iter()),
                 RowKey::Resource(name, node) => {
                     reach.add(before, after, [name].into_iter());
                     if let Some(nodes) = reach.definitions.get_mut(name) {
                         nodes.insert(node.clone());
                     }
                 }
-                RowKey::Group(group) => reach.add(before, after, after.definitions_of(group)),
-                RowKey::Node(node) | RowKey::Pool(node, _) => {
+                RowKey::ResourceGroup(group) => {
+                    reach.add(before, after, after.definitions_of(group))
+                }
+                RowKey::Node(node) | RowKey::StoragePool(node, _) => {
                     reach.nodes.insert(node.clone());
                     let names = after.resources_on(node).map(|replica| &replica.name);
                     reach.add(before, after, names);
                 }
-                RowKey::PoolDefinition(pool) => {
+                RowKey::StoragePoolDefinition(pool) => {
                     for node in after.nodes.keys() {
                         if after.pool(node, pool).is_some() {
                             reach.nodes.insert(node.clone());
@@ -370,7 +372,7 @@ impl Reach {
             if self.definitions.contains_key(name) {
                 continue;
             }
-            let replicas = before.replicas_of(name).chain(after.replicas_of(name));
+            let replicas = before.resources_of(name).chain(after.resources_of(name));
             let nodes = replicas.map(|replica| replica.node.clone()).collect();
             self.definitions.insert(name.clone(), nodes);
         }

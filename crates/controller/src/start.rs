@@ -5,8 +5,10 @@ use std::sync::Arc;
 use linstor_api::prop;
 use linstor_api::reply::Reply;
 use linstor_model::model::{DEFAULT_DISKLESS_POOL, DEFAULT_GROUP, DEFAULT_POOL};
-use linstor_model::name::{GroupName, PoolName};
-use linstor_model::row::{Controller as ControllerRow, Group, PoolDefinition, Props, SelectFilter};
+use linstor_model::name::{ResourceGroupName, StoragePoolName};
+use linstor_model::{
+    Controller as ControllerRow, Props, ResourceGroup, SelectFilter, StoragePoolDefinition,
+};
 use linstor_model::{Draft, Model};
 use linstor_store::{Store, StoreError};
 use tokio::task::JoinSet;
@@ -144,14 +146,14 @@ async fn take_over(
 /// What exists without anybody creating it (spec core 1.4).
 fn create_defaults(draft: &mut Draft, env: &dyn Env) {
     for name in [DEFAULT_POOL, DEFAULT_DISKLESS_POOL] {
-        draft.put_pool_definition(PoolDefinition {
-            name: PoolName::parse(name).expect("a default's name follows the rules"),
+        draft.put_storage_pool_definition(StoragePoolDefinition {
+            name: StoragePoolName::parse(name).expect("a default's name follows the rules"),
             uuid: env.uuid(),
             props: Props::new(),
         });
     }
-    draft.put_group(Group {
-        name: GroupName::parse(DEFAULT_GROUP).expect("a default's name follows the rules"),
+    draft.put_resource_group(ResourceGroup {
+        name: ResourceGroupName::parse(DEFAULT_GROUP).expect("a default's name follows the rules"),
         uuid: env.uuid(),
         description: None,
         filter: SelectFilter {

@@ -9,9 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use linstor_api::code;
 use linstor_api::kind::ConnectionStatus;
 use linstor_api::reply::Reply;
+use linstor_model::Resource;
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::observed::NodeStatus;
-use linstor_model::row::Resource;
 use linstor_model::{Model, Observed};
 use linstor_wire::status::{Outcome, ResourceStatus};
 use tokio::sync::Notify;
@@ -202,7 +202,7 @@ impl Cluster {
         deadline: Instant,
     ) -> Vec<Reply> {
         let unready = |model: &Model, observed: &Observed| -> Vec<NodeName> {
-            if model.replicas_of(name).nth(1).is_none() {
+            if model.resources_of(name).nth(1).is_none() {
                 return Vec::new();
             }
             let not_ready = nodes
@@ -378,7 +378,7 @@ fn is_ready(model: &Model, observed: &Observed, name: &ResourceName, node: &Node
         return false;
     };
     let peers_connected = model
-        .replicas_of(name)
+        .resources_of(name)
         .filter(|peer| peer.node != *node && is_diskful(peer) && observed.is_online(&peer.node))
         .all(|peer| state_of(&drbd.connections, &peer.node) == Some("Connected"));
     peers_connected && has_current_data(status)

@@ -1,6 +1,6 @@
 //! The one writer: takes what waits, runs it on a draft, stores it as one batch, publishes, answers.
 //!
-//! Group commit: while a batch is being made durable the next one gathers, so that many callers share one fsync. Each
+//! ResourceGroup commit: while a batch is being made durable the next one gathers, so that many callers share one fsync. Each
 //! change has a draft of its own on top of the changes before it; one that fails, or panics, leaves no trace.
 
 use std::collections::BTreeSet;

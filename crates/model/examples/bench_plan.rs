@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 
 use linstor_api::kind::{ConnectionStatus, DrbdKind, LayerKind, NodeType, ProviderKind};
 use linstor_model::model::DEFAULT_GROUP;
-use linstor_model::name::{GroupName, NodeName, PoolName, ResourceName};
+use linstor_model::name::{NodeName, ResourceGroupName, ResourceName, StoragePoolName};
 use linstor_model::observed::{NodeStatus, ObservedPool};
 use linstor_model::place::{PlaceRequest, choose};
 use linstor_model::quorum::auto_helpers;
-use linstor_model::replica::{NewReplica, Seeds, new_resource};
-use linstor_model::row::{
-    Definition, DiskKind, DrbdDefinition, DrbdResource, Group, Node, Pool, PoolDefinition,
-    Resource, SelectFilter, Volume, VolumeDefinition,
+use linstor_model::resource::{NewResource, Seeds, new_resource};
+use linstor_model::{
+    DiskKind, DrbdDefinition, DrbdResource, Node, Resource, ResourceDefinition, ResourceGroup,
+    SelectFilter, StoragePool, StoragePoolDefinition, Volume, VolumeDefinition,
 };
 use linstor_model::{Draft, Model, Observed, numbers};
 use linstor_wire::Secret;
@@ -33,15 +33,15 @@ fn node_name(index: usize) -> NodeName {
     NodeName::parse(&format!("node-{index:04}.example.com")).expect("a valid name")
 }
 
-fn pool_name(index: usize) -> PoolName {
-    PoolName::parse(&format!("pool{index}")).expect("a valid name")
+fn pool_name(index: usize) -> StoragePoolName {
+    StoragePoolName::parse(&format!("pool{index}")).expect("a valid name")
 }
 
 fn resource_name(index: usize) -> ResourceName {
     ResourceName::parse(&format!("pvc-{index:08x}")).expect("a valid name")
 }
 
-fn definition(index: usize, minor: u32) -> Definition {
+fn definition(index: usize, minor: u32) -> ResourceDefinition {
     let volume = VolumeDefinition {
         uuid: Uuid::from_u128(index as u128),
         size_kib: 10 * GIB,
@@ -56,11 +56,11 @@ fn definition(index: usize, minor: u32) -> Definition {
         resize: None,
         deleting: None,
     };
-    Definition {
+    ResourceDefinition {
         name: resource_name(index),
         external_name: None,
         uuid: Uuid::from_u128(index as u128),
-        group: GroupName::parse(DEFAULT_GROUP).expect("a valid name"),
+        group: ResourceGroupName::parse(DEFAULT_GROUP).expect("a valid name"),
         layer_stack: vec![LayerKind::Drbd, LayerKind::Storage],
         props: BTreeMap::new(),
         drbd: Some(DrbdDefinition {
@@ -135,7 +135,7 @@ fn add_node(draft: &mut Draft, observed: &mut Observed, index: usize) {
     };
     observed.nodes.insert(node_name(index), status);
     for pool in 0..POOLS_PER_NODE {
-        draft.put_pool(Pool {
+        draft.put_storage_pool(StoragePool {
             node: node_name(index),
             name: pool_name(pool),
             uuid: Uuid::nil(),
@@ -155,8 +155,8 @@ fn add_node(draft: &mut Draft, observed: &mut Observed, index: usize) {
 fn cluster(resources: usize) -> (Draft, Observed) {
     let mut draft = Draft::new(Model::empty(Uuid::nil()));
     let mut observed = Observed::default();
-    draft.put_group(Group {
-        name: GroupName::parse(DEFAULT_GROUP).expect("a valid name"),
+    draft.put_resource_group(ResourceGroup {
+        name: ResourceGroupName::parse(DEFAULT_GROUP).expect("a valid name"),
         uuid: Uuid::nil(),
         description: None,
         filter: SelectFilter::default(),
@@ -165,7 +165,7 @@ fn cluster(resources: usize) -> (Draft, Observed) {
         volume_groups: BTreeMap::new(),
     });
     for pool in 0..POOLS_PER_NODE {
-        draft.put_pool_definition(PoolDefinition {
+        draft.put_storage_pool_definition(StoragePoolDefinition {
             name: pool_name(pool),
             uuid: Uuid::nil(),
             props: BTreeMap::new(),
@@ -175,7 +175,7 @@ fn cluster(resources: usize) -> (Draft, Observed) {
         add_node(&mut draft, &mut observed, index);
     }
     for index in 0..resources {
-        draft.put_definition(definition(index, 1000 + index as u32));
+        draft.put_resource_definition(definition(index, 1000 + index as u32));
         for copy in 0..3 {
             let node = (index * 7 + copy * 331) % NODES;
             let port = 7000 + (index / NODES * 3 + copy) as u16;
@@ -307,7 +307,7 @@ fn main() {
     }
     time("spawn: choose 3, make them, help", 500, || {
         let mut draft = Draft::new(Model::clone(&draft));
-        draft.put_definition(next.clone());
+        draft.put_resource_definition(next.clone());
         let request = PlaceRequest::of_definition(&draft, &next, &three);
         let placement = choose(&draft, &observed, &request).expect("there is room");
         let mut uuid = || Uuid::from_u128(1);
@@ -316,9 +316,9 @@ fn main() {
             uuid: &mut uuid,
         };
         for chosen in placement.chosen {
-            let wish = NewReplica {
+            let wish = NewResource {
                 pool: Some(chosen.pool),
-                ..NewReplica::new(next.name.clone(), chosen.node, DiskKind::Diskful)
+                ..NewResource::new(next.name.clone(), chosen.node, DiskKind::Diskful)
             };
             new_resource(&mut draft, &observed, &mut seeds, wish).expect("it was placed");
         }

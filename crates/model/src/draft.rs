@@ -10,12 +10,12 @@ use std::sync::Arc;
 use imbl::{OrdMap, OrdSet};
 
 use crate::model::{Model, PoolUse, RowKey};
-use crate::name::{NodeName, PoolName, ResourceName};
-use crate::row::{
-    Controller, Definition, Group, KeyValueStore, Node, Pool, PoolDefinition, Resource,
-    ResourcePhase, Since,
-};
+use crate::name::{NodeName, ResourceName, StoragePoolName};
 use crate::sizing;
+use crate::{
+    Controller, KeyValueStore, Node, Resource, ResourceDefinition, ResourceGroup, ResourcePhase,
+    Since, StoragePool, StoragePoolDefinition,
+};
 
 /// A model that is being changed.
 #[derive(Debug, Clone)]
@@ -116,26 +116,26 @@ impl Draft {
     }
 
     /// Adds or replaces a storage pool definition.
-    pub fn put_pool_definition(&mut self, row: PoolDefinition) {
+    pub fn put_storage_pool_definition(&mut self, row: StoragePoolDefinition) {
         self.touched
-            .insert(RowKey::PoolDefinition(row.name.clone()));
+            .insert(RowKey::StoragePoolDefinition(row.name.clone()));
         self.model
             .pool_definitions
             .insert(row.name.clone(), Arc::new(row));
     }
 
     /// Adds or replaces a storage pool.
-    pub fn put_pool(&mut self, row: Pool) {
+    pub fn put_storage_pool(&mut self, row: StoragePool) {
         self.touched
-            .insert(RowKey::Pool(row.node.clone(), row.name.clone()));
+            .insert(RowKey::StoragePool(row.node.clone(), row.name.clone()));
         self.model
             .pools
             .insert((row.node.clone(), row.name.clone()), Arc::new(row));
     }
 
     /// Adds or replaces a resource group.
-    pub fn put_group(&mut self, row: Group) {
-        self.touched.insert(RowKey::Group(row.name.clone()));
+    pub fn put_resource_group(&mut self, row: ResourceGroup) {
+        self.touched.insert(RowKey::ResourceGroup(row.name.clone()));
         self.model.groups.insert(row.name.clone(), Arc::new(row));
     }
 
@@ -148,11 +148,12 @@ impl Draft {
     }
 
     /// Adds or replaces a resource definition.
-    pub fn put_definition(&mut self, mut row: Definition) {
+    pub fn put_resource_definition(&mut self, mut row: ResourceDefinition) {
         share(&self.model.groups, &mut row.group);
         let name = row.name.clone();
         self.unindex_definition(&name);
-        self.touched.insert(RowKey::Definition(name.clone()));
+        self.touched
+            .insert(RowKey::ResourceDefinition(name.clone()));
         add(&mut self.model.definitions_by_group, &row.group, &name);
         for (number, volume) in &row.volumes {
             if let Some(minor) = volume.minor {
@@ -202,11 +203,15 @@ impl Draft {
     }
 
     /// Changes a resource definition in place; nothing happens when it is not there.
-    pub fn edit_definition(&mut self, name: &ResourceName, edit: impl FnOnce(&mut Definition)) {
+    pub fn edit_resource_definition(
+        &mut self,
+        name: &ResourceName,
+        edit: impl FnOnce(&mut ResourceDefinition),
+    ) {
         if let Some(row) = self.model.definitions.get(name) {
-            let mut row = Definition::clone(row);
+            let mut row = ResourceDefinition::clone(row);
             edit(&mut row);
-            self.put_definition(row);
+            self.put_resource_definition(row);
         }
     }
 
@@ -229,13 +234,13 @@ impl Draft {
         match key {
             RowKey::Controller => return,
             RowKey::Node(node) => drop(self.model.nodes.remove(node)),
-            RowKey::PoolDefinition(pool) => drop(self.model.pool_definitions.remove(pool)),
-            RowKey::Pool(node, pool) => {
+            RowKey::StoragePoolDefinition(pool) => drop(self.model.pool_definitions.remove(pool)),
+            RowKey::StoragePool(node, pool) => {
                 drop(self.model.pools.remove(&(node.clone(), pool.clone())))
             }
-            RowKey::Group(group) => drop(self.model.groups.remove(group)),
+            RowKey::ResourceGroup(group) => drop(self.model.groups.remove(group)),
             RowKey::KeyValueStore(name) => drop(self.model.key_value_stores.remove(name)),
-            RowKey::Definition(name) => {
+            RowKey::ResourceDefinition(name) => {
                 self.unindex_definition(name);
                 self.model.definitions.remove(name);
                 self.model.pending.remove(name);
@@ -298,7 +303,7 @@ impl Draft {
         let Some(definition) = self.model.definitions.get(name).cloned() else {
             return;
         };
-        let mut entries: Vec<(PoolName, u64)> = Vec::new();
+        let mut entries: Vec<(StoragePoolName, u64)> = Vec::new();
         for (number, volume) in &resource.volumes {
             let size = definition.volumes.get(number).map_or(0, |volume| {
                 sizing::backing_kib(&definition, volume, &resource)
@@ -343,7 +348,7 @@ impl Draft {
                 })
         }) || self
             .model
-            .replicas_of(name)
+            .resources_of(name)
             .any(|resource| !resource.phase.is_present());
         if pending {
             self.model.pending.insert(name.clone());

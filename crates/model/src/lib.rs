@@ -4,9 +4,13 @@
 //! Nothing here does I/O or knows a clock: time and randomness are passed in. Reading order: [`name`], [`row`],
 //! [`model`], [`draft`], [`observed`], [`project`], [`phase`].
 
+pub mod controller;
 pub mod draft;
+pub mod key_value_store;
 pub mod model;
 pub mod name;
+pub mod net_interface;
+pub mod node;
 pub mod numbers;
 pub mod observed;
 pub mod phase;
@@ -14,12 +18,32 @@ pub mod place;
 pub mod project;
 pub mod props;
 pub mod quorum;
-pub mod replica;
+pub mod resource;
+pub mod resource_definition;
+pub mod resource_group;
 pub mod row;
+pub mod select_filter;
 pub mod sizing;
 pub mod space;
 pub mod stack;
+pub mod storage_pool;
+pub mod storage_pool_definition;
+pub mod volume_definition;
+pub mod volume_group;
 
+pub use controller::Controller;
 pub use draft::Draft;
+pub use key_value_store::KeyValueStore;
 pub use model::Model;
+pub use net_interface::NetInterface;
+pub use node::{HostFacts, Node};
 pub use observed::Observed;
+pub use resource::{DiskKind, DrbdResource, Resource, ResourcePhase, Volume};
+pub use resource_definition::{DrbdDefinition, ResourceDefinition};
+pub use resource_group::ResourceGroup;
+pub use row::{Props, Since};
+pub use select_filter::SelectFilter;
+pub use storage_pool::StoragePool;
+pub use storage_pool_definition::StoragePoolDefinition;
+pub use volume_definition::{Resize, ResizeStep, VolumeDefinition};
+pub use volume_group::VolumeGroup;

@@ -12,10 +12,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::name::{GroupName, KvsName, NodeName, PoolName, ResourceName};
+use crate::name::{KeyValueStoreName, NodeName, ResourceGroupName, ResourceName, StoragePoolName};
 use crate::numbers::Used;
-use crate::row::{
-    Controller, Definition, Group, KeyValueStore, Node, Pool, PoolDefinition, Props, Resource,
+use crate::{
+    Controller, KeyValueStore, Node, Props, Resource, ResourceDefinition, ResourceGroup,
+    StoragePool, StoragePoolDefinition,
 };
 
 /// Name of the group that definitions without a group belong to.
@@ -33,17 +34,17 @@ pub enum RowKey {
     /// A node.
     Node(NodeName),
     /// A storage pool definition.
-    PoolDefinition(PoolName),
+    StoragePoolDefinition(StoragePoolName),
     /// A storage pool.
-    Pool(NodeName, PoolName),
+    StoragePool(NodeName, StoragePoolName),
     /// A resource group.
-    Group(GroupName),
+    ResourceGroup(ResourceGroupName),
     /// A resource definition with its volume definitions.
-    Definition(ResourceName),
+    ResourceDefinition(ResourceName),
     /// A resource with its volumes.
     Resource(ResourceName, NodeName),
     /// A key-value store instance.
-    KeyValueStore(KvsName),
+    KeyValueStore(KeyValueStoreName),
 }
 
 impl RowKey {
@@ -52,10 +53,10 @@ impl RowKey {
         match self {
             RowKey::Controller => "controller",
             RowKey::Node(_) => "node",
-            RowKey::PoolDefinition(_) => "storage_pool_definition",
-            RowKey::Pool(..) => "storage_pool",
-            RowKey::Group(_) => "resource_group",
-            RowKey::Definition(_) => "resource_definition",
+            RowKey::StoragePoolDefinition(_) => "storage_pool_definition",
+            RowKey::StoragePool(..) => "storage_pool",
+            RowKey::ResourceGroup(_) => "resource_group",
+            RowKey::ResourceDefinition(_) => "resource_definition",
             RowKey::Resource(..) => "resource",
             RowKey::KeyValueStore(_) => "key_value_store",
         }
@@ -66,10 +67,10 @@ impl RowKey {
         let text = match self {
             RowKey::Controller => String::new(),
             RowKey::Node(node) => node.to_string(),
-            RowKey::PoolDefinition(pool) => pool.to_string(),
-            RowKey::Pool(node, pool) => format!("{node}/{pool}"),
-            RowKey::Group(group) => group.to_string(),
-            RowKey::Definition(name) => name.to_string(),
+            RowKey::StoragePoolDefinition(pool) => pool.to_string(),
+            RowKey::StoragePool(node, pool) => format!("{node}/{pool}"),
+            RowKey::ResourceGroup(group) => group.to_string(),
+            RowKey::ResourceDefinition(name) => name.to_string(),
             RowKey::Resource(name, node) => format!("{name}/{node}"),
             RowKey::KeyValueStore(name) => name.to_string(),
         };
@@ -124,27 +125,27 @@ pub struct Model {
     /// Nodes.
     pub nodes: OrdMap<NodeName, Arc<Node>>,
     /// Storage pool definitions.
-    pub pool_definitions: OrdMap<PoolName, Arc<PoolDefinition>>,
+    pub pool_definitions: OrdMap<StoragePoolName, Arc<StoragePoolDefinition>>,
     /// Storage pools.
-    pub pools: OrdMap<(NodeName, PoolName), Arc<Pool>>,
+    pub pools: OrdMap<(NodeName, StoragePoolName), Arc<StoragePool>>,
     /// Resource groups.
-    pub groups: OrdMap<GroupName, Arc<Group>>,
+    pub groups: OrdMap<ResourceGroupName, Arc<ResourceGroup>>,
     /// Resource definitions.
-    pub definitions: OrdMap<ResourceName, Arc<Definition>>,
+    pub definitions: OrdMap<ResourceName, Arc<ResourceDefinition>>,
     /// Resources; ordered by definition, so that a definition's replicas stand together.
     pub resources: OrdMap<(ResourceName, NodeName), Arc<Resource>>,
     /// Key-value store instances.
-    pub key_value_stores: OrdMap<KvsName, Arc<KeyValueStore>>,
+    pub key_value_stores: OrdMap<KeyValueStoreName, Arc<KeyValueStore>>,
 
     // Indexes, kept by `Draft`.
     pub(crate) resources_by_node: OrdMap<NodeName, OrdSet<ResourceName>>,
     pub(crate) replicas: OrdMap<ResourceName, OrdSet<NodeName>>,
-    pub(crate) definitions_by_group: OrdMap<GroupName, OrdSet<ResourceName>>,
+    pub(crate) definitions_by_group: OrdMap<ResourceGroupName, OrdSet<ResourceName>>,
     pub(crate) minors: OrdMap<u32, (ResourceName, u32)>,
     pub(crate) ports: OrdMap<(NodeName, u16), ResourceName>,
     pub(crate) used_minors: Used,
     pub(crate) used_ports: OrdMap<NodeName, Used>,
-    pub(crate) pool_use: OrdMap<(NodeName, PoolName), PoolUse>,
+    pub(crate) pool_use: OrdMap<(NodeName, StoragePoolName), PoolUse>,
     pub(crate) pending: OrdSet<ResourceName>,
 }
 
@@ -228,12 +229,15 @@ impl Model {
     }
 
     /// A pool of a node.
-    pub fn pool(&self, node: &NodeName, pool: &PoolName) -> Option<&Arc<Pool>> {
+    pub fn pool(&self, node: &NodeName, pool: &StoragePoolName) -> Option<&Arc<StoragePool>> {
         self.pools.get(&(node.clone(), pool.clone()))
     }
 
     /// All pools of a node.
-    pub fn pools_of<'a>(&'a self, node: &'a NodeName) -> impl Iterator<Item = &'a Arc<Pool>> {
+    pub fn pools_of<'a>(
+        &'a self,
+        node: &'a NodeName,
+    ) -> impl Iterator<Item = &'a Arc<StoragePool>> {
         self.pool_definitions
             .keys()
             .filter_map(move |pool| self.pool(node, pool))
@@ -245,7 +249,7 @@ impl Model {
     }
 
     /// All replicas of a definition, in node order.
-    pub fn replicas_of<'a>(
+    pub fn resources_of<'a>(
         &'a self,
         name: &'a ResourceName,
     ) -> impl Iterator<Item = &'a Arc<Resource>> {
@@ -276,7 +280,7 @@ impl Model {
     /// Names of a group's definitions.
     pub fn definitions_of<'a>(
         &'a self,
-        group: &GroupName,
+        group: &ResourceGroupName,
     ) -> impl Iterator<Item = &'a ResourceName> + use<'a> {
         self.definitions_by_group
             .get(group)
@@ -285,7 +289,7 @@ impl Model {
     }
 
     /// What is reserved in a pool.
-    pub fn pool_use(&self, node: &NodeName, pool: &PoolName) -> PoolUse {
+    pub fn pool_use(&self, node: &NodeName, pool: &StoragePoolName) -> PoolUse {
         self.pool_use
             .get(&(node.clone(), pool.clone()))
             .copied()
@@ -342,10 +346,10 @@ impl Model {
         match key {
             RowKey::Controller => json(Some(&self.controller)),
             RowKey::Node(node) => json(self.nodes.get(node)),
-            RowKey::PoolDefinition(pool) => json(self.pool_definitions.get(pool)),
-            RowKey::Pool(node, pool) => json(self.pool(node, pool)),
-            RowKey::Group(group) => json(self.groups.get(group)),
-            RowKey::Definition(name) => json(self.definitions.get(name)),
+            RowKey::StoragePoolDefinition(pool) => json(self.pool_definitions.get(pool)),
+            RowKey::StoragePool(node, pool) => json(self.pool(node, pool)),
+            RowKey::ResourceGroup(group) => json(self.groups.get(group)),
+            RowKey::ResourceDefinition(name) => json(self.definitions.get(name)),
             RowKey::Resource(name, node) => json(self.resource(name, node)),
             RowKey::KeyValueStore(name) => json(self.key_value_stores.get(name)),
         }
@@ -376,38 +380,38 @@ fn take_over(draft: &mut crate::Draft, row: &StoredRow) -> Result<(), String> {
             key
         }
         "storage_pool_definition" => {
-            let definition: PoolDefinition = parse(row)?;
-            let key = RowKey::PoolDefinition(definition.name.clone());
-            draft.put_pool_definition(definition);
+            let definition: StoragePoolDefinition = parse(row)?;
+            let key = RowKey::StoragePoolDefinition(definition.name.clone());
+            draft.put_storage_pool_definition(definition);
             key
         }
         "storage_pool" => {
-            let pool: Pool = parse(row)?;
+            let pool: StoragePool = parse(row)?;
             known(draft.nodes.contains_key(&pool.node), "node", &pool.node)?;
             known(
                 draft.pool_definitions.contains_key(&pool.name),
                 "storage pool definition",
                 &pool.name,
             )?;
-            let key = RowKey::Pool(pool.node.clone(), pool.name.clone());
-            draft.put_pool(pool);
+            let key = RowKey::StoragePool(pool.node.clone(), pool.name.clone());
+            draft.put_storage_pool(pool);
             key
         }
         "resource_group" => {
-            let group: Group = parse(row)?;
-            let key = RowKey::Group(group.name.clone());
-            draft.put_group(group);
+            let group: ResourceGroup = parse(row)?;
+            let key = RowKey::ResourceGroup(group.name.clone());
+            draft.put_resource_group(group);
             key
         }
         "resource_definition" => {
-            let definition: Definition = parse(row)?;
+            let definition: ResourceDefinition = parse(row)?;
             known(
                 draft.groups.contains_key(&definition.group),
                 "resource group",
                 &definition.group,
             )?;
-            let key = RowKey::Definition(definition.name.clone());
-            draft.put_definition(definition);
+            let key = RowKey::ResourceDefinition(definition.name.clone());
+            draft.put_resource_definition(definition);
             key
         }
         "resource" => {

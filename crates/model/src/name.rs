@@ -130,13 +130,13 @@ names! {
     /// Name of a resource definition.
     ResourceName, "resource name", resource_name;
     /// Name of a resource group.
-    GroupName, "resource group name", |given| generic(given, 2, 48, "_", "_-");
+    ResourceGroupName, "resource group name", |given| generic(given, 2, 48, "_", "_-");
     /// Name of a storage pool.
-    PoolName, "storage pool name", |given| generic(given, 3, 48, "_", "_-");
+    StoragePoolName, "storage pool name", |given| generic(given, 3, 48, "_", "_-");
     /// Name of a net interface.
-    NetIfName, "network interface name", |given| generic(given, 3, 32, "_", "_-");
+    NetInterfaceName, "network interface name", |given| generic(given, 3, 32, "_", "_-");
     /// Name of a key-value store instance.
-    KvsName, "key value store name", |given| generic(given, 2, 48, "_", "_-");
+    KeyValueStoreName, "key value store name", |given| generic(given, 2, 48, "_", "_-");
 }
 
 /// The generic rule: length, first and inner characters, at least one letter.
@@ -242,7 +242,7 @@ mod tests {
             assert!(NodeName::parse(bad).is_err(), "{bad}");
         }
         assert!(NodeName::parse("node-1.example.com").is_ok());
-        assert!(PoolName::parse("ab").is_err() && PoolName::parse("abc").is_ok());
+        assert!(StoragePoolName::parse("ab").is_err() && StoragePoolName::parse("abc").is_ok());
         assert!(ResourceName::parse("__").is_err(), "no letter");
     }
 }

@@ -11,10 +11,10 @@ use linstor_api::code;
 use linstor_api::prop;
 use linstor_api::reply::Reply;
 
+use crate::ResourceDefinition;
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
 use crate::props::{Purpose, Scope, effective};
-use crate::row::Definition;
 
 /// Minors that DRBD devices can have at all.
 pub const MINORS: RangeInclusive<u32> = 0..=(1 << 20) - 1;
@@ -287,12 +287,12 @@ pub fn check_minor(model: &Model, asked: i64) -> Result<u32, Vec<Reply>> {
 pub fn allocate_port(
     model: &Model,
     node: &NodeName,
-    definition: &Definition,
+    definition: &ResourceDefinition,
 ) -> Result<u16, Vec<Reply>> {
     let blocked = blocked_ports(model, node);
     let wished = definition.drbd.as_ref().and_then(|drbd| drbd.wished_port);
     let of_peers = model
-        .replicas_of(&definition.name)
+        .resources_of(&definition.name)
         .filter(|peer| peer.node != *node)
         .flat_map(|peer| peer.drbd.iter().flat_map(|drbd| drbd.ports.iter().copied()));
     let preferred = wished
@@ -404,7 +404,7 @@ pub fn check_node_id(model: &Model, name: &ResourceName, asked: i64) -> Result<u
 
 fn used_node_ids(model: &Model, name: &ResourceName) -> u32 {
     let ids = model
-        .replicas_of(name)
+        .resources_of(name)
         .filter_map(|replica| replica.drbd.as_ref())
         .map(|drbd| drbd.node_id);
     ids.filter(|id| NODE_IDS.contains(id))
@@ -412,7 +412,7 @@ fn used_node_ids(model: &Model, name: &ResourceName) -> u32 {
 }
 
 /// Gives out the lowest volume number that a definition does not have.
-pub fn allocate_volume_number(definition: &Definition) -> Result<u32, Vec<Reply>> {
+pub fn allocate_volume_number(definition: &ResourceDefinition) -> Result<u32, Vec<Reply>> {
     let mut used = definition.volumes.keys();
     VOLUME_NUMBERS
         .into_iter()
@@ -454,7 +454,7 @@ pub fn check_peer_slots(asked: i64) -> Result<u32, Vec<Reply>> {
 }
 
 /// Peer slots of new resources of a definition: what its properties say, else what it was made with.
-pub fn peer_slots(model: &Model, definition: &Definition) -> u32 {
+pub fn peer_slots(model: &Model, definition: &ResourceDefinition) -> u32 {
     let scope = Scope::definition(definition);
     let wished = effective(
         model,

@@ -11,7 +11,7 @@ use linstor_api::kind::ConnectionStatus;
 use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
 use uuid::Uuid;
 
-use crate::name::{NodeName, PoolName, ResourceName};
+use crate::name::{NodeName, ResourceName, StoragePoolName};
 
 /// What is known of a node's satellite.
 #[derive(Debug, Clone, PartialEq)]
@@ -60,7 +60,7 @@ pub struct Observed {
     /// Satellites.
     pub nodes: OrdMap<NodeName, NodeStatus>,
     /// Pools.
-    pub pools: OrdMap<(NodeName, PoolName), ObservedPool>,
+    pub pools: OrdMap<(NodeName, StoragePoolName), ObservedPool>,
     /// Replicas, as their nodes see them.
     pub resources: OrdMap<(ResourceName, NodeName), Arc<ResourceStatus>>,
     /// Replicas, how far they have got.

@@ -13,15 +13,16 @@ use crate::draft::Draft;
 use crate::model::{DEFAULT_DISKLESS_POOL, DEFAULT_POOL, Model, RowKey};
 use crate::name::{NodeName, ResourceName};
 use crate::observed::Observed;
-use crate::row::{
-    Definition, DiskKind, Resize, ResizeStep, Resource, ResourcePhase, Since, VolumeDefinition,
+use crate::{
+    DiskKind, Resize, ResizeStep, Resource, ResourceDefinition, ResourcePhase, Since,
+    VolumeDefinition,
 };
 
 /// Takes every step of a definition, its volumes and its replicas that can be taken now. Returns whether any was.
 pub fn advance(draft: &mut Draft, observed: &Observed, name: &ResourceName, now_ms: u64) -> bool {
     let mut changed = mark_initialized(draft, observed, name);
     let nodes: Vec<NodeName> = draft
-        .replicas_of(name)
+        .resources_of(name)
         .map(|replica| replica.node.clone())
         .collect();
     for node in &nodes {
@@ -52,8 +53,8 @@ pub fn remove_node(draft: &mut Draft, name: &NodeName) {
 }
 
 /// Removes a pool of a node, and its definition when it was the last one and no default (spec core 1.4).
-pub fn remove_pool(draft: &mut Draft, node: &NodeName, pool: &crate::name::PoolName) {
-    draft.remove(&RowKey::Pool(node.clone(), pool.clone()));
+pub fn remove_pool(draft: &mut Draft, node: &NodeName, pool: &crate::name::StoragePoolName) {
+    draft.remove(&RowKey::StoragePool(node.clone(), pool.clone()));
     let used = draft
         .nodes
         .keys()
@@ -62,7 +63,7 @@ pub fn remove_pool(draft: &mut Draft, node: &NodeName, pool: &crate::name::PoolN
         .iter()
         .any(|name| pool.as_str().eq_ignore_ascii_case(name));
     if !used && !default {
-        draft.remove(&RowKey::PoolDefinition(pool.clone()));
+        draft.remove(&RowKey::StoragePoolDefinition(pool.clone()));
     }
 }
 
@@ -86,7 +87,7 @@ fn mark_initialized(draft: &mut Draft, observed: &Observed, name: &ResourceName)
         return false;
     }
     let disks: Vec<BTreeMap<u32, String>> = draft
-        .replicas_of(name)
+        .resources_of(name)
         .filter(|replica| !replica.is_diskless() && !replica.phase.is_deleting())
         .filter(|replica| observed.is_online(&replica.node))
         .map(|replica| disk_states(observed, replica))
@@ -98,16 +99,16 @@ fn mark_initialized(draft: &mut Draft, observed: &Observed, name: &ResourceName)
         let mut states = disks.iter().map(|disk| disk.get(&number));
         states.all(|state| state.is_some_and(|state| state != "Diskless"))
     };
-    let mut marked = Definition::clone(&definition);
+    let mut marked = ResourceDefinition::clone(&definition);
     for (number, volume) in &mut marked.volumes {
-        let mut replicas = draft.replicas_of(name);
+        let mut replicas = draft.resources_of(name);
         volume.has_history |=
             replicas.any(|replica| up_to_date(&disk_states(observed, replica), *number));
         volume.initialized |= disks.iter().any(|disk| up_to_date(disk, *number)) && made(*number);
     }
     let changed = marked != *definition;
     if changed {
-        draft.put_definition(marked);
+        draft.put_resource_definition(marked);
     }
     changed
 }
@@ -148,7 +149,7 @@ fn advance_replica(
         }
         ResourcePhase::Destroying { since, vouched } => {
             if reached(observed, &replica, *since) {
-                remove_replica(draft, name, node);
+                remove_resource(draft, name, node);
                 return true;
             }
             let vouches = !vouched && data_is_elsewhere(draft, observed, &replica);
@@ -243,7 +244,7 @@ pub fn set_active(
     if !active || !grows {
         return;
     }
-    draft.edit_definition(name, |definition| {
+    draft.edit_resource_definition(name, |definition| {
         let volumes = definition.volumes.values_mut();
         for resize in volumes.filter_map(|volume| volume.resize.as_mut()) {
             *resize = Resize {
@@ -282,7 +283,7 @@ pub fn take_down(replica: &mut Resource, since: Since) {
 }
 
 /// Removes a replica's row.
-pub fn remove_replica(draft: &mut Draft, name: &ResourceName, node: &NodeName) {
+pub fn remove_resource(draft: &mut Draft, name: &ResourceName, node: &NodeName) {
     draft.remove(&RowKey::Resource(name.clone(), node.clone()));
     pass_on_first_copy(draft, name, node);
 }
@@ -295,13 +296,13 @@ fn pass_on_first_copy(draft: &mut Draft, name: &ResourceName, node: &NodeName) {
         return;
     };
     let with_disk = |replica: &&Arc<Resource>| !replica.is_diskless();
-    let left = draft.replicas_of(name).any(|replica| with_disk(&replica));
+    let left = draft.resources_of(name).any(|replica| with_disk(&replica));
     let next = draft
-        .replicas_of(name)
+        .resources_of(name)
         .filter(with_disk)
         .find(|replica| !replica.phase.is_deleting())
         .map(|replica| replica.node.clone());
-    let mut passed = Definition::clone(definition);
+    let mut passed = ResourceDefinition::clone(definition);
     for volume in passed.volumes.values_mut() {
         if !left {
             volume.initialized = false;
@@ -313,7 +314,7 @@ fn pass_on_first_copy(draft: &mut Draft, name: &ResourceName, node: &NodeName) {
         }
     }
     if passed != **definition {
-        draft.put_definition(passed);
+        draft.put_resource_definition(passed);
     }
 }
 
@@ -337,7 +338,7 @@ fn staying<'a>(
     name: &'a ResourceName,
 ) -> impl Iterator<Item = &'a Arc<Resource>> {
     model
-        .replicas_of(name)
+        .resources_of(name)
         .filter(|replica| !replica.is_diskless() && !replica.phase.is_deleting())
 }
 
@@ -354,7 +355,7 @@ fn advance_volumes(
     for (number, volume) in &definition.volumes {
         if let Some(since) = volume.deleting {
             if draft
-                .replicas_of(name)
+                .resources_of(name)
                 .all(|replica| reached(observed, replica, since))
             {
                 remove_volume(draft, name, *number);
@@ -370,7 +371,7 @@ fn advance_volumes(
 /// Removes a volume definition and its volumes.
 pub fn remove_volume(draft: &mut Draft, name: &ResourceName, number: u32) {
     let nodes: Vec<NodeName> = draft
-        .replicas_of(name)
+        .resources_of(name)
         .map(|replica| replica.node.clone())
         .collect();
     for node in nodes {
@@ -378,7 +379,7 @@ pub fn remove_volume(draft: &mut Draft, name: &ResourceName, number: u32) {
             replica.volumes.remove(&number);
         });
     }
-    draft.edit_definition(name, |definition| {
+    draft.edit_resource_definition(name, |definition| {
         definition.volumes.remove(&number);
     });
 }
@@ -395,7 +396,7 @@ fn advance_resize(
         return false;
     };
     let replicas: BTreeMap<NodeName, Resource> = draft
-        .replicas_of(name)
+        .resources_of(name)
         .filter(|replica| !replica.phase.is_deleting())
         .map(|replica| (replica.node.clone(), Resource::clone(replica)))
         .collect();
@@ -425,7 +426,7 @@ fn advance_resize(
         },
     };
     let since = draft.since(now_ms);
-    draft.edit_definition(name, |definition| {
+    draft.edit_resource_definition(name, |definition| {
         if let Some(volume) = definition.volumes.get_mut(&number) {
             volume.resize = next.map(|step| Resize { since, step });
         }
@@ -468,9 +469,9 @@ fn finish_definition(draft: &mut Draft, name: &ResourceName) -> bool {
         .definitions
         .get(name)
         .is_some_and(|definition| definition.deleting.is_some())
-        && draft.replicas_of(name).next().is_none();
+        && draft.resources_of(name).next().is_none();
     if done {
-        draft.remove(&RowKey::Definition(name.clone()));
+        draft.remove(&RowKey::ResourceDefinition(name.clone()));
     }
     done
 }

@@ -10,8 +10,10 @@ use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
 use crate::phase;
 use crate::props;
-use crate::row::{Definition, Node, Pool, ResizeStep, Resource, ResourcePhase, VolumeDefinition};
 use crate::sizing;
+use crate::{
+    Node, ResizeStep, Resource, ResourceDefinition, ResourcePhase, StoragePool, VolumeDefinition,
+};
 
 /// What a node is and which pools it has; none when there is no such node.
 pub fn node_spec(model: &Model, name: &NodeName) -> Option<NodeSpec> {
@@ -92,7 +94,7 @@ fn has_drbd(replica: &Resource) -> bool {
 
 fn volume_spec(
     model: &Model,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     number: u32,
     volume: &VolumeDefinition,
     replica: &Resource,
@@ -105,7 +107,7 @@ fn volume_spec(
             day0_gi: props::day0_gi(volume),
             initial: initial_state(model, definition, number, volume, replica),
             grow: grows_here(volume, &replica.node),
-            grow_assume_clean: model.replicas_of(&definition.name).all(|other| {
+            grow_assume_clean: model.resources_of(&definition.name).all(|other| {
                 pool_of(model, other, number).is_none_or(|pool| pool.kind.new_volume_is_zero())
             }),
             granularity_kib: volume.granularity_kib,
@@ -145,7 +147,7 @@ fn grows_here(volume: &VolumeDefinition, node: &NodeName) -> bool {
 }
 
 /// The pool of a replica's volume; none for a diskless one.
-fn pool_of<'a>(model: &'a Model, replica: &Resource, number: u32) -> Option<&'a Pool> {
+fn pool_of<'a>(model: &'a Model, replica: &Resource, number: u32) -> Option<&'a StoragePool> {
     let pool = &replica.volumes.get(&number)?.pool;
     let row = model.pool(&replica.node, pool)?;
     (row.kind != ProviderKind::Diskless).then_some(&**row)
@@ -156,7 +158,7 @@ fn pool_of<'a>(model: &'a Model, replica: &Resource, number: u32) -> Option<&'a 
 /// day 0 any more once two replicas have met: there a later replica always gets a full sync.
 fn initial_state(
     model: &Model,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     number: u32,
     volume: &VolumeDefinition,
     replica: &Resource,
@@ -179,7 +181,7 @@ fn initial_state(
 
 fn drbd_spec(
     model: &Model,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     replica: &Resource,
     host: &Node,
 ) -> Option<DrbdSpec> {
@@ -191,7 +193,7 @@ fn drbd_spec(
     // A deactivated replica stays a peer: its slot in the bitmap says what it misses, and a peer that forgot it would
     // take old data for current when it comes back.
     let peers = model
-        .replicas_of(&definition.name)
+        .resources_of(&definition.name)
         .filter(|peer| peer.node != replica.node && peer.phase.is_peer())
         .filter_map(|peer| peer_spec(model, definition, replica, peer))
         .collect();
@@ -223,7 +225,7 @@ fn uname(node: &Node) -> String {
 
 fn peer_spec(
     model: &Model,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     local: &Resource,
     peer: &Resource,
 ) -> Option<PeerSpec> {
@@ -239,7 +241,7 @@ fn peer_spec(
         local_address: None,
         // While its node may still refuse to let go of the disk, it has one.
         diskless: peer.is_diskless() && !matches!(peer.phase, ResourcePhase::RemovingDisk { .. }),
-        tiebreaker: drbd.disk != crate::row::DiskKind::Client,
+        tiebreaker: drbd.disk != crate::DiskKind::Client,
         net_options: options.net,
         disk_options: options.disk,
     })

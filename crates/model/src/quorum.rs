@@ -20,8 +20,8 @@ use crate::place::{
     Chosen, PlaceRequest, Sharing, Want, choose, drbd_of, keeps_rules, version_numbers,
 };
 use crate::props::{Level, Purpose, Scope, chain, effective, is_true};
-use crate::replica::{NewReplica, Seeds, new_resource, take_disk};
-use crate::row::{Definition, DiskKind, Resource, ResourcePhase, SelectFilter};
+use crate::resource::{NewResource, Seeds, new_resource, take_disk};
+use crate::{DiskKind, Resource, ResourceDefinition, ResourcePhase, SelectFilter};
 
 /// The oldest DRBD that breaks ties.
 const TIE_BREAKER_DRBD_MIN: [u32; 3] = [9, 0, 19];
@@ -70,7 +70,7 @@ fn connected<'a>(
     model: &'a Model,
     name: &'a ResourceName,
 ) -> impl Iterator<Item = &'a Arc<Resource>> {
-    model.replicas_of(name).filter(|replica| {
+    model.resources_of(name).filter(|replica| {
         replica.drbd.is_some() && !replica.phase.is_deleting() && !replica.inactive
     })
 }
@@ -98,15 +98,15 @@ fn diskful_count(model: &Model, name: &ResourceName) -> usize {
 
 fn on_84(model: &Model, observed: &Observed, name: &ResourceName) -> bool {
     model
-        .replicas_of(name)
+        .resources_of(name)
         .any(|replica| drbd_of(model, observed, &replica.node).0 == Some(DrbdKind::Drbd84))
 }
 
-fn policy<'a>(model: &'a Model, definition: &'a Definition, key: &str) -> Option<&'a str> {
+fn policy<'a>(model: &'a Model, definition: &'a ResourceDefinition, key: &str) -> Option<&'a str> {
     effective(model, Purpose::Policy, &Scope::definition(definition), key)
 }
 
-fn is_managed(model: &Model, definition: &Definition) -> bool {
+fn is_managed(model: &Model, definition: &ResourceDefinition) -> bool {
     let by = policy(model, definition, prop::DRBD_QUORUM_SET_BY);
     by.is_none_or(|by| by.eq_ignore_ascii_case(LINSTOR))
 }
@@ -116,7 +116,7 @@ fn is_managed(model: &Model, definition: &Definition) -> bool {
 fn tie_breaker(
     draft: &mut Draft,
     observed: &Observed,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     seeds: &mut Seeds<'_>,
 ) -> Vec<Reply> {
     let name = &definition.name;
@@ -141,7 +141,7 @@ fn tie_breaker(
 }
 
 /// Whether there should be a tie breaker: an even number of disks, a majority that counts, nobody else to break a tie.
-fn is_wanted(model: &Model, observed: &Observed, definition: &Definition) -> bool {
+fn is_wanted(model: &Model, observed: &Observed, definition: &ResourceDefinition) -> bool {
     let name = &definition.name;
     let automatic = policy(model, definition, prop::DRBD_AUTO_ADD_QUORUM_TIEBREAKER);
     let majority = policy(model, definition, prop::DRBD_QUORUM)
@@ -164,7 +164,7 @@ fn is_wanted(model: &Model, observed: &Observed, definition: &Definition) -> boo
 
 /// The group's rules as far as they are about nodes. Pools and kinds of pools are for disks; which nodes hold disks
 /// says nothing of where a tie breaker may be.
-fn filter_of(model: &Model, definition: &Definition) -> SelectFilter {
+fn filter_of(model: &Model, definition: &ResourceDefinition) -> SelectFilter {
     let group = model.groups.get(&definition.group);
     let filter = group.map(|group| group.filter.clone()).unwrap_or_default();
     SelectFilter {
@@ -179,7 +179,7 @@ fn filter_of(model: &Model, definition: &Definition) -> SelectFilter {
 }
 
 fn request<'a>(
-    definition: &'a Definition,
+    definition: &'a ResourceDefinition,
     filter: &'a SelectFilter,
     sharing: Sharing,
 ) -> PlaceRequest<'a> {
@@ -202,7 +202,7 @@ fn request<'a>(
 fn find(
     model: &Model,
     observed: &Observed,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     among: Option<&BTreeSet<NodeName>>,
 ) -> Option<Chosen> {
     let filter = filter_of(model, definition);
@@ -223,12 +223,12 @@ fn find(
 fn take_over(
     draft: &mut Draft,
     observed: &Observed,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     seeds: &mut Seeds<'_>,
 ) -> Option<NodeName> {
     let name = &definition.name;
     let mut leaving: Vec<(bool, NodeName)> = draft
-        .replicas_of(name)
+        .resources_of(name)
         .filter(|replica| matches!(replica.phase, ResourcePhase::TakingDown { .. }))
         .filter(|replica| replica.drbd.is_some())
         .map(|replica| (!replica.is_diskless(), replica.node.clone()))
@@ -257,7 +257,7 @@ fn take_over(
 fn create(
     draft: &mut Draft,
     observed: &Observed,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     seeds: &mut Seeds<'_>,
 ) -> Vec<Reply> {
     let name = &definition.name;
@@ -270,10 +270,10 @@ fn create(
     let Some(chosen) = find(draft, observed, definition, None) else {
         return vec![none()];
     };
-    let wish = NewReplica {
+    let wish = NewResource {
         pool: Some(chosen.pool),
         layer_stack: Some(vec![LayerKind::Drbd, LayerKind::Storage]),
-        ..NewReplica::new(name.clone(), chosen.node.clone(), DiskKind::TieBreaker)
+        ..NewResource::new(name.clone(), chosen.node.clone(), DiskKind::TieBreaker)
     };
     match new_resource(draft, observed, seeds, wish) {
         Ok(_) => {
@@ -325,7 +325,7 @@ fn managed_quorum(draft: &mut Draft, observed: &Observed, name: &ResourceName) -
     if old.as_deref() == Some(new) {
         return None;
     }
-    draft.edit_definition(name, |row| {
+    draft.edit_resource_definition(name, |row| {
         row.props
             .insert(prop::DRBD_QUORUM.to_owned(), new.to_owned());
     });
@@ -384,18 +384,18 @@ fn why_no_quorum(model: &Model, observed: &Observed, name: &ResourceName) -> Opt
 }
 
 /// Somebody decided about quorum: the definition follows where that was said, whatever LINSTOR had written there.
-fn users_quorum(draft: &mut Draft, definition: &Definition) -> Option<Reply> {
+fn users_quorum(draft: &mut Draft, definition: &ResourceDefinition) -> Option<Reply> {
     let old = definition.props.get(prop::DRBD_QUORUM);
     let scope = Scope::definition(definition);
     let (_, level) = chain(draft, Purpose::Policy, &scope).find(prop::DRBD_QUORUM_SET_BY)?;
     let props = match level {
-        Level::Definition => &definition.props,
-        Level::Group => &draft.groups.get(&definition.group)?.props,
+        Level::ResourceDefinition => &definition.props,
+        Level::ResourceGroup => &draft.groups.get(&definition.group)?.props,
         Level::Controller
         | Level::Volume
         | Level::Resource
-        | Level::Pool
-        | Level::PoolDefinition
+        | Level::StoragePool
+        | Level::StoragePoolDefinition
         | Level::Node
         | Level::VolumeDefinition
         | Level::VolumeGroup => &draft.controller.props,
@@ -412,16 +412,16 @@ fn users_quorum(draft: &mut Draft, definition: &Definition) -> Option<Reply> {
         prop::DRBD_QUORUM,
         shown(old.map(String::as_str))
     );
-    draft.edit_definition(&definition.name, |row| {
+    draft.edit_resource_definition(&definition.name, |row| {
         row.props.insert(prop::DRBD_QUORUM.to_owned(), new);
     });
     Some(Reply::new(code::INFO_PROP_SET, text))
 }
 
 /// DRBD 8.4 knows no quorum; what LINSTOR had written goes, what a user wrote stays theirs.
-fn unset_quorum(draft: &mut Draft, definition: &Definition) {
+fn unset_quorum(draft: &mut Draft, definition: &ResourceDefinition) {
     if is_managed(draft, definition) && definition.props.contains_key(prop::DRBD_QUORUM) {
-        draft.edit_definition(&definition.name, |row| {
+        draft.edit_resource_definition(&definition.name, |row| {
             row.props.remove(prop::DRBD_QUORUM);
         });
     }

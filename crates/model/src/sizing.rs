@@ -1,6 +1,6 @@
 //! Sizes: from what a user asked for to what the backing volume must have (spec core 6.3).
 
-use crate::row::{Definition, Resource, VolumeDefinition};
+use crate::{Resource, ResourceDefinition, VolumeDefinition};
 
 /// DRBD's superblock in KiB.
 const SUPERBLOCK_KIB: u64 = 4;
@@ -54,7 +54,11 @@ pub fn drbd_net_kib(gross_kib: u64, peer_slots: u32, al_stripes: u32, al_stripe_
 }
 
 /// Size of the backing volume of a replica, in KiB; 0 for a diskless one.
-pub fn backing_kib(definition: &Definition, volume: &VolumeDefinition, resource: &Resource) -> u64 {
+pub fn backing_kib(
+    definition: &ResourceDefinition,
+    volume: &VolumeDefinition,
+    resource: &Resource,
+) -> u64 {
     let granularity = volume.granularity_kib.max(4);
     match (&resource.drbd, &definition.drbd) {
         (Some(drbd), _) if drbd.disk.is_diskless() => 0,
@@ -72,7 +76,11 @@ pub fn backing_kib(definition: &Definition, volume: &VolumeDefinition, resource:
 }
 
 /// Size that users of a replica's volume see, in KiB.
-pub fn usable_kib(definition: &Definition, volume: &VolumeDefinition, resource: &Resource) -> u64 {
+pub fn usable_kib(
+    definition: &ResourceDefinition,
+    volume: &VolumeDefinition,
+    resource: &Resource,
+) -> u64 {
     match (&resource.drbd, &definition.drbd) {
         (Some(drbd), Some(common)) if volume.gross_size => drbd_net_kib(
             volume.size_kib,

@@ -8,9 +8,9 @@ use linstor_api::prop;
 use linstor_api::reply::Reply;
 
 use crate::model::{Model, PoolUse};
-use crate::name::PoolName;
+use crate::name::StoragePoolName;
 use crate::observed::{Observed, ObservedPool};
-use crate::row::{Pool, Props};
+use crate::{Props, StoragePool};
 
 /// How often a thin pool's space may be promised, unless a property says otherwise.
 pub const DEFAULT_OVERSUBSCRIPTION_RATIO: f64 = 20.0;
@@ -81,7 +81,7 @@ impl Given {
 pub struct Spaces<'a> {
     controller: Given,
     /// Only definitions that say something.
-    definitions: BTreeMap<&'a PoolName, Given>,
+    definitions: BTreeMap<&'a StoragePoolName, Given>,
     /// Space that pools of several nodes share: what was promised in any of them since its node last looked, and what
     /// is promised in all of them.
     shared: BTreeMap<&'a str, (u64, u64)>,
@@ -105,7 +105,7 @@ impl<'a> Spaces<'a> {
     }
 
     /// Looks up what one pool has in common with others.
-    fn around(model: &'a Model, observed: &Observed, pool: &Pool) -> Self {
+    fn around(model: &'a Model, observed: &Observed, pool: &StoragePool) -> Self {
         let own = model.pool_definitions.get_key_value(&pool.name);
         let own = own.map(|(name, row)| (name, Given::of(&row.props)));
         let shared = match &pool.shared_name {
@@ -120,7 +120,7 @@ impl<'a> Spaces<'a> {
     }
 
     /// The ratios of a pool (spec core 2.3: pool, its definition, the controller). Thick pools have no choice.
-    pub fn ratios(&self, pool: &Pool) -> Ratios {
+    pub fn ratios(&self, pool: &StoragePool) -> Ratios {
         if !pool.kind.is_thin() {
             return Ratios {
                 base: 1.0,
@@ -142,7 +142,7 @@ impl<'a> Spaces<'a> {
     }
 
     /// The space of a pool, from what its node said and what is promised in it.
-    pub fn of(&self, pool: &Pool, seen: Option<&ObservedPool>, used: PoolUse) -> Space {
+    pub fn of(&self, pool: &StoragePool, seen: Option<&ObservedPool>, used: PoolUse) -> Space {
         if pool.kind == ProviderKind::Diskless {
             return Space {
                 free_kib: Some(MOST_KIB),
@@ -176,7 +176,7 @@ impl<'a> Spaces<'a> {
     }
 
     /// The space of a pool, looked up by itself.
-    pub fn look_up(&self, model: &Model, observed: &Observed, pool: &Pool) -> Space {
+    pub fn look_up(&self, model: &Model, observed: &Observed, pool: &StoragePool) -> Space {
         let seen = observed.pools.get(&(pool.node.clone(), pool.name.clone()));
         self.of(pool, seen, model.pool_use(&pool.node, &pool.name))
     }
@@ -219,7 +219,7 @@ fn times(kib: u64, ratio: f64) -> u64 {
 }
 
 /// The space of one pool.
-pub fn of_pool(model: &Model, observed: &Observed, pool: &Pool) -> Space {
+pub fn of_pool(model: &Model, observed: &Observed, pool: &StoragePool) -> Space {
     Spaces::around(model, observed, pool).look_up(model, observed, pool)
 }
 
@@ -227,7 +227,7 @@ pub fn of_pool(model: &Model, observed: &Observed, pool: &Pool) -> Space {
 pub fn check(
     model: &Model,
     observed: &Observed,
-    pool: &Pool,
+    pool: &StoragePool,
     needed_kib: u64,
 ) -> Result<(), Vec<Reply>> {
     let space = of_pool(model, observed, pool);

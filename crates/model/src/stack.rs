@@ -5,8 +5,8 @@ use linstor_api::code;
 use linstor_api::kind::LayerKind;
 use linstor_api::reply::Reply;
 
+use crate::ResourceDefinition;
 use crate::model::Model;
-use crate::row::Definition;
 
 /// The layers that this version can build.
 pub const BUILDABLE: &[LayerKind] = &[LayerKind::Drbd, LayerKind::Storage];
@@ -49,14 +49,14 @@ pub fn complete(mut stack: Vec<LayerKind>) -> (Vec<LayerKind>, Option<Reply>) {
         code::WARN_STORAGE_KIND_ADDED,
         "The layer list was extended with the STORAGE layer, which every stack stands on.",
     )
-    .details(format!("Resulting layers: {}", words(&stack)));
+    .details(format!("Resulting layers: {}", list(&stack)));
     (stack, Some(warning))
 }
 
 /// Checks the order of a stack.
 pub fn check(stack: &[LayerKind]) -> Result<(), Vec<Reply>> {
     let refuse = |cause: String| {
-        let text = format!("The layer stack {} is invalid", words(stack));
+        let text = format!("The layer stack {} is invalid", list(stack));
         vec![Reply::new(code::FAIL_INVLD_LAYER_STACK, text).cause(cause)]
     };
     for (index, layer) in stack.iter().enumerate() {
@@ -72,7 +72,7 @@ pub fn check(stack: &[LayerKind]) -> Result<(), Vec<Reply>> {
                     "{} cannot stand directly below {}; {} can.",
                     pair[1],
                     pair[0],
-                    words(possible)
+                    list(possible)
                 ),
             }));
         }
@@ -95,12 +95,12 @@ pub fn check_buildable(stack: &[LayerKind]) -> Result<(), Vec<Reply>> {
     }
     let text = format!(
         "The layer stack {} cannot be built by this version",
-        words(stack)
+        list(stack)
     );
     Err(vec![
         Reply::new(code::FAIL_INVLD_LAYER_STACK, text)
-            .cause(format!("{} is not implemented yet.", words(&unknown)))
-            .correction(format!("Use only {}.", words(BUILDABLE))),
+            .cause(format!("{} is not implemented yet.", list(&unknown)))
+            .correction(format!("Use only {}.", list(BUILDABLE))),
     ])
 }
 
@@ -108,7 +108,7 @@ pub fn check_buildable(stack: &[LayerKind]) -> Result<(), Vec<Reply>> {
 /// DRBD on storage, with encryption between them when a volume wants it.
 pub fn of_new_resource(
     model: &Model,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     requested: Option<&[LayerKind]>,
 ) -> Vec<LayerKind> {
     if let Some(stack) = requested.filter(|stack| !stack.is_empty()) {
@@ -117,7 +117,7 @@ pub fn of_new_resource(
     if !definition.layer_stack.is_empty() {
         return definition.layer_stack.clone();
     }
-    let mut replicas = model.replicas_of(&definition.name);
+    let mut replicas = model.resources_of(&definition.name);
     if let Some(first) = replicas.next()
         && replicas.all(|other| other.layer_stack == first.layer_stack)
     {
@@ -135,7 +135,7 @@ pub fn default_stack(encrypted: bool) -> Vec<LayerKind> {
     }
 }
 
-fn words(stack: &[LayerKind]) -> String {
+fn list(stack: &[LayerKind]) -> String {
     let words: Vec<&str> = stack.iter().map(|layer| layer.as_str()).collect();
     words.join(", ")
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use linstor_controller::Cluster;
 use linstor_host::fake::DrbdKind;
 use linstor_model::model::RowKey;
-use linstor_model::row::{Resource, Since};
 use linstor_model::{Model, project};
+use linstor_model::{Resource, Since};
 use linstor_store::Loaded;
 
 use crate::cluster::{Sim, VOLUME_GROUP};
@@ -25,17 +25,23 @@ fn rows_of(model: &Model) -> BTreeMap<(String, String), String> {
             .pool_definitions
             .keys()
             .cloned()
-            .map(RowKey::PoolDefinition),
+            .map(RowKey::StoragePoolDefinition),
     );
     keys.extend(
         model
             .pools
             .keys()
             .cloned()
-            .map(|(node, pool)| RowKey::Pool(node, pool)),
+            .map(|(node, pool)| RowKey::StoragePool(node, pool)),
     );
-    keys.extend(model.groups.keys().cloned().map(RowKey::Group));
-    keys.extend(model.definitions.keys().cloned().map(RowKey::Definition));
+    keys.extend(model.groups.keys().cloned().map(RowKey::ResourceGroup));
+    keys.extend(
+        model
+            .definitions
+            .keys()
+            .cloned()
+            .map(RowKey::ResourceDefinition),
+    );
     keys.extend(
         model
             .resources
@@ -268,7 +274,7 @@ fn drbd_at_rest(
             state.size_kib
         ));
     }
-    let peers = model.replicas_of(&replica.name).filter(|peer| {
+    let peers = model.resources_of(&replica.name).filter(|peer| {
         peer.node != replica.node
             && !peer.inactive
             && !(peer.is_diskless() && replica.is_diskless())

@@ -14,7 +14,7 @@ use linstor_controller::ops::{placement, resource, resource_definition, volume_d
 use linstor_host::fake::DrbdKind;
 use linstor_host::{Cmd, Host};
 use linstor_model::Model;
-use linstor_model::row::{Definition, Resource as Replica};
+use linstor_model::{Resource as Replica, ResourceDefinition};
 use rand::Rng;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
@@ -237,7 +237,7 @@ fn spawn_op(sim: &Sim, name: String, dice: &mut SmallRng) -> Op {
     }
 }
 
-fn grow(definition: &Definition, dice: &mut SmallRng) -> Option<Op> {
+fn grow(definition: &ResourceDefinition, dice: &mut SmallRng) -> Option<Op> {
     let size = definition.volumes.get(&0)?.size_kib;
     let kib = size + SIZE_KIB * dice.random_range(1..=2);
     let name = definition.name.to_string();
@@ -282,7 +282,7 @@ impl Workload {
             return Some(spawn_op(sim, name, dice));
         };
         let replica = model
-            .replicas_of(&definition.name)
+            .resources_of(&definition.name)
             .find(|replica| replica.node.as_str() == node)
             .cloned();
         match (pick, replica) {
@@ -343,7 +343,7 @@ impl Workload {
             return true;
         }
         let state = sim.fake.drbd(replica.node.as_str(), name.as_str(), 0);
-        let mut others = model.replicas_of(name).filter(|other| {
+        let mut others = model.resources_of(name).filter(|other| {
             other.node != replica.node
                 && !other.is_diskless()
                 && other.phase.is_present()

@@ -9,7 +9,7 @@ use linstor_api::kind::ConnectionStatus;
 use linstor_api::prop;
 use linstor_model::name::NodeName;
 use linstor_model::observed::NodeStatus;
-use linstor_model::row::{HostFacts, Node};
+use linstor_model::{HostFacts, Node};
 use linstor_net::{ControllerSide, NetError};
 use linstor_wire::message::{PROTOCOL, PROTOCOL_MIN, RefusalKind};
 use linstor_wire::status::NodeInfo;

@@ -9,10 +9,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use linstor_api::kind::ConnectionStatus;
 use linstor_model::Model;
-use linstor_model::name::{PoolName, ResourceName};
+use linstor_model::StoragePool;
+use linstor_model::name::{ResourceName, StoragePoolName};
 use linstor_model::observed::Applied;
 use linstor_model::project;
-use linstor_model::row::Pool;
 use linstor_net::{ControllerSide, NetError, Receiver, Sender};
 use linstor_wire::message::{APPLY_RESOURCES_MAX, FRAME_BYTES_MAX, Forget};
 use linstor_wire::spec::ResourceSpec;
@@ -50,7 +50,7 @@ struct State {
     node_hash: u64,
     sync_generation: Option<u64>,
     /// Granularities that the pools' rows do not have yet.
-    granularities: BTreeMap<PoolName, u64>,
+    granularities: BTreeMap<StoragePoolName, u64>,
     /// What the node is able to do, where the node's row does not say so yet.
     info: Option<NodeInfo>,
     strange_frames: u32,
@@ -231,7 +231,8 @@ impl<'a> Session<'a> {
         let model = self.link.cluster.model();
         let mut news = BTreeMap::new();
         for status in pools {
-            let (Some(kib), Ok(pool)) = (status.granularity_kib, PoolName::parse(&status.name))
+            let (Some(kib), Ok(pool)) =
+                (status.granularity_kib, StoragePoolName::parse(&status.name))
             else {
                 continue;
             };
@@ -261,9 +262,9 @@ impl<'a> Session<'a> {
             let committed = self.link.cluster.commit(move |draft| {
                 for (pool, kib) in news {
                     if let Some(row) = draft.pool(&node, &pool).cloned() {
-                        draft.put_pool(Pool {
+                        draft.put_storage_pool(StoragePool {
                             granularity_kib: Some(kib),
-                            ..Pool::clone(&row)
+                            ..StoragePool::clone(&row)
                         });
                     }
                 }

@@ -4,8 +4,8 @@ use linstor_api::code;
 use linstor_api::controller::{ControllerVersion, REST_API_VERSION};
 use linstor_api::properties::{Properties, PropertiesModify};
 use linstor_api::reply::Reply;
+use linstor_model::Controller;
 use linstor_model::Draft;
-use linstor_model::row::Controller;
 
 use super::Facts;
 use super::property::{self, Owner};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use linstor_model::row::Props;
+use linstor_model::Props;
 
 /// Names that a list is limited to; none means all.
 #[derive(Debug, Clone, Default)]

@@ -4,7 +4,7 @@ use linstor_api::code;
 use linstor_api::properties::PropertiesModify;
 use linstor_api::reply::Reply;
 use linstor_model::model::RowKey;
-use linstor_model::row::{KeyValueStore, Props};
+use linstor_model::{KeyValueStore, Props};
 use serde::Serialize;
 
 use super::names;
@@ -21,7 +21,7 @@ pub struct Json {
     pub props: Props,
 }
 
-fn words(name: impl std::fmt::Display) -> String {
+fn describe(name: impl std::fmt::Display) -> String {
     format!("KeyValueStore '{name}'")
 }
 
@@ -52,7 +52,7 @@ pub fn one(cluster: &Cluster, name: &str) -> Result<Vec<Json>, Refusal> {
     let model = cluster.model();
     match model.key_value_stores.get(&name) {
         Some(row) => Ok(vec![show(row)]),
-        None => Err(not_found(code::FAIL_NOT_FOUND_KVS, &words(name)).into()),
+        None => Err(not_found(code::FAIL_NOT_FOUND_KVS, &describe(name)).into()),
     }
 }
 
@@ -73,7 +73,10 @@ pub async fn modify(cluster: &Cluster, name: String, change: PropertiesModify) -
                 &change,
                 &mut Vec::new(),
             )?;
-            let text = format!("Successfully updated properties of {}.", words(&row.name));
+            let text = format!(
+                "Successfully updated properties of {}.",
+                describe(&row.name)
+            );
             if row.props.is_empty() {
                 if known.is_some() {
                     draft.remove(&RowKey::KeyValueStore(name));
@@ -95,10 +98,10 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
         let name = names::key_value_store(&name)?;
         let committed = cluster.commit(move |draft| {
             let Some(row) = draft.key_value_stores.get(&name).cloned() else {
-                return Err(vec![nothing_to_delete(&words(&name))]);
+                return Err(vec![nothing_to_delete(&describe(&name))]);
             };
             draft.remove(&RowKey::KeyValueStore(name));
-            let text = format!("Successfully deleted {}.", words(&row.name));
+            let text = format!("Successfully deleted {}.", describe(&row.name));
             Ok(vec![Reply::new(code::DELETED, text)])
         });
         Ok(committed.await?.value)

@@ -34,7 +34,7 @@ use linstor_api::properties::PropertiesModify;
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
 use linstor_model::name::{NodeName, ResourceName};
-use linstor_model::replica::Seeds;
+use linstor_model::resource::Seeds;
 use linstor_model::{Draft, Model, Observed, quorum};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -93,7 +93,7 @@ impl Facts {
 /// The nodes that have a replica.
 pub fn nodes_of(model: &Model, name: &ResourceName) -> Vec<NodeName> {
     model
-        .replicas_of(name)
+        .resources_of(name)
         .map(|replica| replica.node.clone())
         .collect()
 }
@@ -158,7 +158,7 @@ pub(crate) fn helpers_after_change(
     facts: &Facts,
     name: &ResourceName,
 ) -> Vec<Reply> {
-    if draft.replicas_of(name).next().is_none() {
+    if draft.resources_of(name).next().is_none() {
         return Vec::new();
     }
     facts.seeded(|seeds| quorum::auto_helpers(draft, &facts.observed, name, seeds))

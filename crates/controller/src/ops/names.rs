@@ -4,9 +4,12 @@ use linstor_api::code;
 use linstor_api::reply::Reply;
 use linstor_model::Model;
 use linstor_model::name::{
-    GroupName, KvsName, NameError, NetIfName, NodeName, PoolName, ResourceName,
+    KeyValueStoreName, NameError, NetInterfaceName, NodeName, ResourceGroupName, ResourceName,
+    StoragePoolName,
 };
-use linstor_model::row::{Definition, Group, Node, Pool, Resource, VolumeDefinition};
+use linstor_model::{
+    Node, Resource, ResourceDefinition, ResourceGroup, StoragePool, VolumeDefinition,
+};
 use std::sync::Arc;
 
 use super::reply::{Refusal, not_found};
@@ -38,27 +41,30 @@ pub fn resource(given: &str) -> Result<ResourceName, Refusal> {
 }
 
 /// A resource group's name.
-pub fn group(given: &str) -> Result<GroupName, Refusal> {
+pub fn group(given: &str) -> Result<ResourceGroupName, Refusal> {
     let rule = format!("{GENERIC}, 2 to 48 characters.");
-    GroupName::parse(given).map_err(|error| invalid(code::FAIL_INVLD_RSC_GRP_NAME, error, &rule))
+    ResourceGroupName::parse(given)
+        .map_err(|error| invalid(code::FAIL_INVLD_RSC_GRP_NAME, error, &rule))
 }
 
 /// A storage pool's name.
-pub fn pool(given: &str) -> Result<PoolName, Refusal> {
+pub fn pool(given: &str) -> Result<StoragePoolName, Refusal> {
     let rule = format!("{GENERIC}, 3 to 48 characters.");
-    PoolName::parse(given).map_err(|error| invalid(code::FAIL_INVLD_STOR_POOL_NAME, error, &rule))
+    StoragePoolName::parse(given)
+        .map_err(|error| invalid(code::FAIL_INVLD_STOR_POOL_NAME, error, &rule))
 }
 
 /// A network interface's name.
-pub fn net_interface(given: &str) -> Result<NetIfName, Refusal> {
+pub fn net_interface(given: &str) -> Result<NetInterfaceName, Refusal> {
     let rule = format!("{GENERIC}, 3 to 32 characters.");
-    NetIfName::parse(given).map_err(|error| invalid(code::FAIL_INVLD_NET_NAME, error, &rule))
+    NetInterfaceName::parse(given).map_err(|error| invalid(code::FAIL_INVLD_NET_NAME, error, &rule))
 }
 
 /// A key-value store's name.
-pub fn key_value_store(given: &str) -> Result<KvsName, Refusal> {
+pub fn key_value_store(given: &str) -> Result<KeyValueStoreName, Refusal> {
     let rule = format!("{GENERIC}, 2 to 48 characters.");
-    KvsName::parse(given).map_err(|error| invalid(code::FAIL_INVLD_KVS_NAME, error, &rule))
+    KeyValueStoreName::parse(given)
+        .map_err(|error| invalid(code::FAIL_INVLD_KVS_NAME, error, &rule))
 }
 
 /// The largest volume number.
@@ -102,7 +108,7 @@ pub fn known_node<'a>(model: &'a Model, name: &NodeName) -> Result<&'a Arc<Node>
 pub fn known_definition<'a>(
     model: &'a Model,
     name: &ResourceName,
-) -> Result<&'a Arc<Definition>, Refusal> {
+) -> Result<&'a Arc<ResourceDefinition>, Refusal> {
     model.definitions.get(name).ok_or_else(|| {
         let what = format!("resource definition '{name}'");
         not_found(code::FAIL_NOT_FOUND_RSC_DFN, &what).into()
@@ -124,7 +130,10 @@ pub fn known_volume_definition<'a>(
 }
 
 /// A resource group that has to be there.
-pub fn known_group<'a>(model: &'a Model, name: &GroupName) -> Result<&'a Arc<Group>, Refusal> {
+pub fn known_group<'a>(
+    model: &'a Model,
+    name: &ResourceGroupName,
+) -> Result<&'a Arc<ResourceGroup>, Refusal> {
     model.groups.get(name).ok_or_else(|| {
         let what = format!("resource group '{name}'");
         not_found(code::FAIL_NOT_FOUND_RSC_GRP, &what).into()
@@ -135,8 +144,8 @@ pub fn known_group<'a>(model: &'a Model, name: &GroupName) -> Result<&'a Arc<Gro
 pub fn known_pool<'a>(
     model: &'a Model,
     node: &NodeName,
-    pool: &PoolName,
-) -> Result<&'a Arc<Pool>, Refusal> {
+    pool: &StoragePoolName,
+) -> Result<&'a Arc<StoragePool>, Refusal> {
     known_node(model, node)?;
     model.pool(node, pool).ok_or_else(|| {
         let what = format!("storage pool '{pool}' on node '{node}'");

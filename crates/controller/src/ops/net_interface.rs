@@ -5,8 +5,8 @@ use linstor_api::net_interface::NetInterface as Json;
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
 use linstor_model::Draft;
-use linstor_model::name::{NetIfName, NodeName};
-use linstor_model::row::{NetInterface, Node};
+use linstor_model::name::{NetInterfaceName, NodeName};
+use linstor_model::{NetInterface, Node};
 use uuid::Uuid;
 
 use super::names;
@@ -15,12 +15,12 @@ use super::reply::{
 };
 use crate::cluster::Cluster;
 
-fn words(node: &NodeName, name: impl std::fmt::Display) -> String {
+fn describe(node: &NodeName, name: impl std::fmt::Display) -> String {
     format!("netInterface '{name}' on node '{node}'")
 }
 
 fn context(mask: i64, node: &str, name: &str) -> Context {
-    let object = format!("Node: '{node}', NetIfName: '{name}'");
+    let object = format!("Node: '{node}', NetInterfaceName: '{name}'");
     Context::new(code::MASK_NET_IF | mask, object).about("Node", node)
 }
 
@@ -53,8 +53,8 @@ pub fn one(cluster: &Cluster, node: &str, name: &str) -> Result<Json, Refusal> {
     found.map(show).ok_or_else(|| missing(&node, &name))
 }
 
-fn missing(node: &NodeName, name: &NetIfName) -> Refusal {
-    not_found(code::FAIL_NOT_FOUND_NET_IF, &words(node, name)).into()
+fn missing(node: &NodeName, name: &NetInterfaceName) -> Refusal {
+    not_found(code::FAIL_NOT_FOUND_NET_IF, &describe(node, name)).into()
 }
 
 /// Reads an interface of a request.
@@ -123,7 +123,7 @@ fn is_usable(row: &NetInterface) -> bool {
 
 /// Marks one usable interface as active, the given one or the first, and keeps the node's property in step. Says
 /// whether there is one.
-pub fn activate(node: &mut Node, wanted: Option<&NetIfName>) -> bool {
+pub fn activate(node: &mut Node, wanted: Option<&NetInterfaceName>) -> bool {
     let current = node
         .net_interfaces
         .iter()
@@ -202,7 +202,7 @@ fn add(
     draft: &mut Draft,
     node: &NodeName,
     row: NetInterface,
-    wanted: Option<&NetIfName>,
+    wanted: Option<&NetInterfaceName>,
 ) -> Result<Changed, Refusal> {
     let known = names::known_node(draft, node)?;
     if known
@@ -210,9 +210,9 @@ fn add(
         .iter()
         .any(|other| other.name == row.name)
     {
-        return Err(exists(code::FAIL_EXISTS_NET_IF, &words(node, &row.name)).into());
+        return Err(exists(code::FAIL_EXISTS_NET_IF, &describe(node, &row.name)).into());
     }
-    let mut replies = vec![registered(&words(node, &row.name), row.uuid)];
+    let mut replies = vec![registered(&describe(node, &row.name), row.uuid)];
     let before = active(known);
     draft.edit_node(node, |node| {
         node.net_interfaces.push(row);
@@ -262,7 +262,7 @@ struct Change {
 fn edit(
     draft: &mut Draft,
     node: &NodeName,
-    name: &NetIfName,
+    name: &NetInterfaceName,
     change: &Change,
 ) -> Result<Changed, Refusal> {
     let known = names::known_node(draft, node)?.clone();
@@ -278,7 +278,7 @@ fn edit(
     row.satellite_port = change.port.or(row.satellite_port);
     row.encryption = change.encryption.or(row.encryption);
     check_active(change.active, &row)?;
-    let mut replies = vec![modified(&words(node, &row.name), row.uuid)];
+    let mut replies = vec![modified(&describe(node, &row.name), row.uuid)];
     let wanted = (change.active == Some(true)).then(|| name.clone());
     draft.edit_node(node, |node| {
         node.net_interfaces[place] = row;
@@ -305,24 +305,24 @@ pub async fn delete(cluster: &Cluster, node: String, name: String) -> Vec<Reply>
     context.run(work).await
 }
 
-fn remove(draft: &mut Draft, node: &NodeName, name: &NetIfName) -> Result<Changed, Refusal> {
+fn remove(draft: &mut Draft, node: &NodeName, name: &NetInterfaceName) -> Result<Changed, Refusal> {
     let known = names::known_node(draft, node)?.clone();
     let Some(place) = known
         .net_interfaces
         .iter()
         .position(|row| row.name == *name)
     else {
-        return Err(nothing_to_delete(&words(node, name)).into());
+        return Err(nothing_to_delete(&describe(node, name)).into());
     };
     let row = &known.net_interfaces[place];
-    let mut replies = vec![deleted(&words(node, &row.name), row.uuid)];
+    let mut replies = vec![deleted(&describe(node, &row.name), row.uuid)];
     draft.edit_node(node, |node| {
         node.net_interfaces.remove(place);
         activate(node, None);
     });
     let after = active(names::known_node(draft, node)?);
     if row.active && after.is_none() {
-        let what = words(node, &row.name);
+        let what = describe(node, &row.name);
         replies.push(
             Reply::new(
                 code::WARN_NO_STLT_CONN_DEFINED,

@@ -8,10 +8,10 @@ use linstor_api::node::{Node as Json, NodeModify};
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
 use linstor_model::model::DEFAULT_DISKLESS_POOL;
-use linstor_model::name::{NodeName, PoolName, ResourceName};
+use linstor_model::name::{NodeName, ResourceName, StoragePoolName};
 use linstor_model::observed::NodeStatus;
-use linstor_model::row::{Node, Pool, PoolDefinition, Props};
 use linstor_model::{Draft, Model, Observed, phase};
+use linstor_model::{Node, Props, StoragePool, StoragePoolDefinition};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -30,7 +30,7 @@ const FIRST_CONNECT: Duration = Duration::from_secs(3);
 /// How long a node's row may outlive its last resource before the answer says that it does.
 const NODE_ROW_GONE: Duration = Duration::from_secs(5);
 
-fn words(name: impl std::fmt::Display) -> String {
+fn describe(name: impl std::fmt::Display) -> String {
     format!("node '{name}'")
 }
 
@@ -228,9 +228,9 @@ fn add(
     props: &linstor_api::properties::Properties,
 ) -> Result<Vec<Reply>, Refusal> {
     if draft.node(&node.name).is_some() {
-        return Err(exists(code::FAIL_EXISTS_NODE, &words(&node.name)).into());
+        return Err(exists(code::FAIL_EXISTS_NODE, &describe(&node.name)).into());
     }
-    let mut replies = vec![created(&words(&node.name), node.uuid)];
+    let mut replies = vec![created(&describe(&node.name), node.uuid)];
     let change = property::change(props.clone(), vec![], vec![]);
     let mut said = Vec::new();
     property::apply(Owner::Node, &mut node.props, &change, &mut said)?;
@@ -244,19 +244,19 @@ fn add(
 
 /// Every node with a satellite has the pool of diskless resources (spec core 1.4).
 fn add_diskless_pool(draft: &mut Draft, node: &NodeName, uuid: Uuid, definition: Uuid) {
-    let name = PoolName::parse(DEFAULT_DISKLESS_POOL).expect("the constant is a valid name");
+    let name = StoragePoolName::parse(DEFAULT_DISKLESS_POOL).expect("the constant is a valid name");
     let known = draft
         .pool_definitions
         .get(&name)
         .map(|row| row.name.clone());
     if known.is_none() {
-        draft.put_pool_definition(PoolDefinition {
+        draft.put_storage_pool_definition(StoragePoolDefinition {
             name: name.clone(),
             uuid: definition,
             props: Props::new(),
         });
     }
-    draft.put_pool(Pool {
+    draft.put_storage_pool(StoragePool {
         node: node.clone(),
         name: known.unwrap_or(name),
         uuid,
@@ -289,7 +289,7 @@ pub async fn modify(cluster: &Cluster, name: String, request: NodeModify) -> Vec
                 change_type(draft, &mut node, wanted)?;
             }
             property::apply(Owner::Node, &mut node.props, &change, &mut replies)?;
-            replies.push(modified(&words(&node.name), node.uuid));
+            replies.push(modified(&describe(&node.name), node.uuid));
             if **names::known_node(draft, &name)? != node {
                 draft.put_node(node);
             }
@@ -333,9 +333,9 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
             resources,
         } = committed.value;
         if gone {
-            return Ok(vec![deleted(&words(shown), uuid)]);
+            return Ok(vec![deleted(&describe(shown), uuid)]);
         }
-        let mut replies = vec![marked(&words(&shown), uuid)];
+        let mut replies = vec![marked(&describe(&shown), uuid)];
         let deadline = Instant::now() + super::WAIT;
         for resource in &resources {
             let look = |model: &Model, observed: &Observed| {
@@ -356,9 +356,9 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
         let grace = if left { Duration::ZERO } else { NODE_ROW_GONE };
         let gone = cluster.wait_node(&name, Instant::now() + grace, gone).await;
         if gone.is_some() {
-            replies.push(deleted(&words(&shown), uuid));
+            replies.push(deleted(&describe(&shown), uuid));
         } else if cluster.observed().is_online(&name) {
-            replies.push(super::still_working(&words(&shown)));
+            replies.push(super::still_working(&describe(&shown)));
         } else {
             replies.push(crate::wait::not_connected(&name));
         }
@@ -388,7 +388,7 @@ fn mark(
     now: u64,
 ) -> Result<Marked, Refusal> {
     let Some(node) = draft.node(name).cloned() else {
-        return Err(nothing_to_delete(&words(name)).into());
+        return Err(nothing_to_delete(&describe(name)).into());
     };
     if node.evicted {
         return Err(Reply::new(
@@ -446,9 +446,9 @@ pub async fn lost(cluster: &Cluster, name: String) -> Vec<Reply> {
                 .into());
             }
             let resources: Vec<_> = draft.resources_on(&name).map(|r| r.name.clone()).collect();
-            let mut replies = vec![deleted(&words(&node.name), node.uuid)];
+            let mut replies = vec![deleted(&describe(&node.name), node.uuid)];
             for resource in &resources {
-                phase::remove_replica(draft, resource, &name);
+                phase::remove_resource(draft, resource, &name);
             }
             phase::remove_node(draft, &name);
             for resource in &resources {

@@ -11,10 +11,10 @@ use linstor_api::reply::Reply;
 use linstor_api::resource::AutoPlaceRequest;
 use linstor_api::resource_group::ResourceGroupAdjust;
 use linstor_api::{code, kind::ProviderKind};
-use linstor_model::name::{NodeName, PoolName, ResourceName};
+use linstor_model::name::{NodeName, ResourceName, StoragePoolName};
 use linstor_model::place::{self, Chosen, PlaceRequest};
-use linstor_model::replica::{self, GiveDisk, NewReplica};
-use linstor_model::row::{DiskKind, Resource, SelectFilter};
+use linstor_model::resource::{GiveDisk, NewResource};
+use linstor_model::{DiskKind, Resource, SelectFilter};
 use linstor_model::{Draft, stack};
 use tokio::time::Instant;
 
@@ -30,7 +30,7 @@ const FRESH_MS: u64 = 5_000;
 pub(super) async fn refresh_thin(cluster: &Cluster) {
     let (model, observed) = (cluster.model(), cluster.observed());
     let now = cluster.env().now_ms();
-    let stale = |pool: &&std::sync::Arc<linstor_model::row::Pool>| {
+    let stale = |pool: &&std::sync::Arc<linstor_model::StoragePool>| {
         let seen = observed.pools.get(&(pool.node.clone(), pool.name.clone()));
         pool.kind.is_thin()
             && pool.kind != ProviderKind::Diskless
@@ -64,7 +64,7 @@ pub(super) fn made_replies(row: &Resource) -> Vec<Reply> {
             .about("Node", row.node.as_str())
             .about("RscDfn", row.name.as_str())
     };
-    let what = resource::words(&row.name, &row.node);
+    let what = resource::describe(&row.name, &row.node);
     let mut reply = refs(registered(&what, row.uuid));
     reply.ret_code |= code::MASK_RSC | code::MASK_CRT;
     let mut replies = vec![reply];
@@ -83,11 +83,12 @@ pub(super) fn made_replies(row: &Resource) -> Vec<Reply> {
 pub(super) fn make(
     draft: &mut Draft,
     facts: &Facts,
-    wish: NewReplica,
+    wish: NewResource,
     made: &mut Made,
 ) -> Result<(), Refusal> {
-    let (row, mut said) =
-        facts.seeded(|seeds| replica::new_resource(draft, &facts.observed, seeds, wish))?;
+    let (row, mut said) = facts.seeded(|seeds| {
+        linstor_model::resource::new_resource(draft, &facts.observed, seeds, wish)
+    })?;
     // The first replica settles what its definition left open.
     let open = draft
         .definitions
@@ -95,7 +96,7 @@ pub(super) fn make(
         .is_some_and(|known| known.layer_stack.is_empty());
     if open {
         let layers = row.layer_stack.clone();
-        draft.edit_definition(&row.name, |definition| definition.layer_stack = layers);
+        draft.edit_resource_definition(&row.name, |definition| definition.layer_stack = layers);
     }
     made.replies.append(&mut made_replies(&row));
     made.replies.append(&mut said);
@@ -112,12 +113,14 @@ pub(super) fn give_disk(
     wish: GiveDisk,
     made: &mut Made,
 ) -> Result<(), Refusal> {
-    facts.seeded(|seeds| replica::give_disk(draft, &facts.observed, seeds, name, node, wish))?;
+    facts.seeded(|seeds| {
+        linstor_model::resource::give_disk(draft, &facts.observed, seeds, name, node, wish)
+    })?;
     made.replies.push(Reply::new(
         code::MASK_RSC | code::MASK_MOD | code::MODIFIED,
         format!(
             "Addition of disk to {} registered",
-            resource::words(name, node)
+            resource::describe(name, node)
         ),
     ));
     made.nodes.push(node.clone());
@@ -143,11 +146,11 @@ fn make_chosen(
             };
             give_disk(draft, facts, name, &chosen.node, wish, made)?;
         } else {
-            let wish = NewReplica {
+            let wish = NewResource {
                 pool: Some(chosen.pool.clone()),
                 layer_stack: filter.layer_stack.clone(),
                 diskful_by: Some(by),
-                ..NewReplica::new(name.clone(), chosen.node.clone(), DiskKind::Diskful)
+                ..NewResource::new(name.clone(), chosen.node.clone(), DiskKind::Diskful)
             };
             make(draft, facts, wish, made)?;
         }
@@ -200,9 +203,9 @@ pub(super) fn place_replicas(
             });
             continue;
         }
-        let wish = NewReplica {
+        let wish = NewResource {
             layer_stack: filter.layer_stack.clone(),
-            ..NewReplica::new(name.clone(), node, DiskKind::Client)
+            ..NewResource::new(name.clone(), node, DiskKind::Client)
         };
         make(draft, facts, wish, &mut made)?;
     }
@@ -212,7 +215,7 @@ pub(super) fn place_replicas(
 }
 
 pub(super) fn check_not_deleting(
-    definition: &linstor_model::row::Definition,
+    definition: &linstor_model::ResourceDefinition,
 ) -> Result<(), Refusal> {
     if definition.deleting.is_none() {
         return Ok(());
@@ -221,7 +224,7 @@ pub(super) fn check_not_deleting(
         code::FAIL_IN_USE,
         format!(
             "The {} is being deleted.",
-            resource_definition::words(&definition.name)
+            resource_definition::describe(&definition.name)
         ),
     )
     .cause("Nothing can be added to it any more.")
@@ -236,7 +239,7 @@ pub(super) fn fill_up(
     name: &ResourceName,
 ) -> Result<Vec<Reply>, Refusal> {
     let definition = names::known_definition(draft, name)?;
-    let has_replicas = draft.replicas_of(name).next().is_some();
+    let has_replicas = draft.resources_of(name).next().is_some();
     if definition.deleting.is_some() || !has_replicas {
         return Ok(Vec::new());
     }
@@ -256,8 +259,10 @@ pub(super) fn add_volumes(
     name: &ResourceName,
     number: u32,
 ) -> Result<Vec<Reply>, Refusal> {
-    if draft.replicas_of(name).next().is_some() {
-        facts.seeded(|seeds| replica::add_volume(draft, &facts.observed, seeds, name, number))?;
+    if draft.resources_of(name).next().is_some() {
+        facts.seeded(|seeds| {
+            linstor_model::resource::add_volume(draft, &facts.observed, seeds, name, number)
+        })?;
     }
     Ok(Vec::new())
 }
@@ -426,7 +431,7 @@ async fn adjust_one(
 }
 
 /// The pool that a request names in a replica's properties.
-pub(super) fn named_pool(given: Option<&String>) -> Result<Option<PoolName>, Refusal> {
+pub(super) fn named_pool(given: Option<&String>) -> Result<Option<StoragePoolName>, Refusal> {
     match given.filter(|name| !name.is_empty()) {
         Some(name) => Ok(Some(names::pool(name)?)),
         None => Ok(None),

@@ -7,7 +7,7 @@ mod shape;
 use linstor_api::properties::{Properties, PropertiesModify};
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
-use linstor_model::row::Props;
+use linstor_model::Props;
 
 use super::reply::Refusal;
 use catalogue::Shape;
@@ -34,15 +34,15 @@ pub enum Owner {
     /// A node.
     Node,
     /// A storage pool definition.
-    PoolDefinition,
+    StoragePoolDefinition,
     /// A storage pool.
-    Pool,
+    StoragePool,
     /// A resource group.
-    Group,
+    ResourceGroup,
     /// A volume group.
     VolumeGroup,
     /// A resource definition.
-    Definition,
+    ResourceDefinition,
     /// A volume definition.
     VolumeDefinition,
     /// A resource.
@@ -58,9 +58,9 @@ impl Owner {
         match self {
             Owner::Controller => catalogue::C,
             Owner::Node => catalogue::N,
-            Owner::PoolDefinition => catalogue::SPD,
-            Owner::Pool => catalogue::SP,
-            Owner::Group | Owner::Definition => catalogue::RD,
+            Owner::StoragePoolDefinition => catalogue::SPD,
+            Owner::StoragePool => catalogue::SP,
+            Owner::ResourceGroup | Owner::ResourceDefinition => catalogue::RD,
             Owner::VolumeGroup | Owner::VolumeDefinition => catalogue::VD,
             Owner::Resource => catalogue::R,
             Owner::Volume => catalogue::V,
@@ -72,11 +72,11 @@ impl Owner {
         match self {
             Owner::Controller => code::MASK_CTRL_CONF,
             Owner::Node => code::MASK_NODE,
-            Owner::PoolDefinition => code::MASK_STOR_POOL_DFN,
-            Owner::Pool => code::MASK_STOR_POOL,
-            Owner::Group => code::MASK_RSC_GRP,
+            Owner::StoragePoolDefinition => code::MASK_STOR_POOL_DFN,
+            Owner::StoragePool => code::MASK_STOR_POOL,
+            Owner::ResourceGroup => code::MASK_RSC_GRP,
             Owner::VolumeGroup => code::MASK_VLM_GRP,
-            Owner::Definition => code::MASK_RSC_DFN,
+            Owner::ResourceDefinition => code::MASK_RSC_DFN,
             Owner::VolumeDefinition => code::MASK_VLM_DFN,
             Owner::Resource => code::MASK_RSC,
             Owner::Volume => code::MASK_VLM,
@@ -279,10 +279,13 @@ mod tests {
         let mut props = Props::new();
         let mut replies = Vec::new();
         let on = setting("DrbdOptions/auto-add-quorum-tiebreaker", "YES");
-        assert_eq!(apply(Owner::Group, &mut props, &on, &mut replies), Ok(true));
+        assert_eq!(
+            apply(Owner::ResourceGroup, &mut props, &on, &mut replies),
+            Ok(true)
+        );
         assert_eq!(props["DrbdOptions/auto-add-quorum-tiebreaker"], "true");
         assert_eq!(
-            apply(Owner::Group, &mut props, &on, &mut replies),
+            apply(Owner::ResourceGroup, &mut props, &on, &mut replies),
             Ok(false)
         );
         assert_eq!(
@@ -305,7 +308,8 @@ mod tests {
             ("PeerSlotsNewResource", "32", "value: 32"),
             ("Aux/a\nb", "1", "Invalid property key"),
         ] {
-            let Refusal(replies) = check(Owner::Definition, &setting(key, value)).unwrap_err();
+            let Refusal(replies) =
+                check(Owner::ResourceDefinition, &setting(key, value)).unwrap_err();
             assert_eq!(replies[0].ret_code, code::FAIL_INVLD_PROP);
             assert!(replies[0].message.contains(part), "{}", replies[0].message);
         }
@@ -318,15 +322,15 @@ mod tests {
     fn quorum_by_hand_is_marked() {
         let mut props = Props::new();
         let quorum = setting(prop::DRBD_QUORUM, "off");
-        apply(Owner::Definition, &mut props, &quorum, &mut vec![]).unwrap();
+        apply(Owner::ResourceDefinition, &mut props, &quorum, &mut vec![]).unwrap();
         assert_eq!(props[prop::DRBD_QUORUM_SET_BY], "user");
         let remove = change(Properties::new(), vec![prop::DRBD_QUORUM.into()], vec![]);
-        apply(Owner::Definition, &mut props, &remove, &mut vec![]).unwrap();
+        apply(Owner::ResourceDefinition, &mut props, &remove, &mut vec![]).unwrap();
         assert_eq!(props, Props::new());
         props.insert("Aux/a/b".into(), "1".into());
         props.insert("Aux/ab".into(), "2".into());
         let remove = change(Properties::new(), vec![], vec!["Aux/a/".into()]);
-        apply(Owner::Definition, &mut props, &remove, &mut vec![]).unwrap();
+        apply(Owner::ResourceDefinition, &mut props, &remove, &mut vec![]).unwrap();
         assert_eq!(props.into_keys().collect::<Vec<_>>(), ["Aux/ab"]);
     }
 }

@@ -7,11 +7,11 @@ use linstor_api::query_size::{
     QuerySizeInfoResponse, QuerySizeInfoSpaceInfo, QuerySizeInfoSpawnResult,
 };
 use linstor_api::reply::Reply;
-use linstor_model::name::{GroupName, NodeName};
+use linstor_model::name::{NodeName, ResourceGroupName};
 use linstor_model::place::query;
-use linstor_model::row::{Group, Props, SelectFilter};
 use linstor_model::space::{DEFAULT_OVERSUBSCRIPTION_RATIO, Ratios};
 use linstor_model::{Model, Observed};
+use linstor_model::{Props, ResourceGroup, SelectFilter};
 use tokio::time::Instant;
 
 use super::reply::Refusal;
@@ -51,8 +51,8 @@ pub async fn max_volume_size_of_filter(
 ) -> Result<MaxVolumeSizes, Refusal> {
     let filter = select_filter::effective(&SelectFilter::default(), Some(filter))?;
     refresh(cluster).await;
-    let nobody = Group {
-        name: GroupName::parse(linstor_model::model::DEFAULT_GROUP)
+    let nobody = ResourceGroup {
+        name: ResourceGroupName::parse(linstor_model::model::DEFAULT_GROUP)
             .expect("the constant is a valid name"),
         uuid: uuid::Uuid::nil(),
         description: None,
@@ -67,7 +67,7 @@ pub async fn max_volume_size_of_filter(
 fn max_sizes(
     model: &Model,
     observed: &Observed,
-    group: &Group,
+    group: &ResourceGroup,
     filter: &SelectFilter,
 ) -> Result<MaxVolumeSizes, Refusal> {
     let sizes = query::max_sizes(model, observed, group, filter)?;
@@ -128,7 +128,7 @@ pub async fn all_size_info(
 fn one(
     model: &Model,
     observed: &Observed,
-    group: &Group,
+    group: &ResourceGroup,
     filter: &SelectFilter,
 ) -> QuerySizeInfoResponse {
     let info = match query::size_info(model, observed, group, filter) {

@@ -8,7 +8,7 @@ use linstor_api::reply::Reply;
 use linstor_api::resource::ResourceModify;
 use linstor_api::{code, prop};
 use linstor_model::name::{NodeName, ResourceName};
-use linstor_model::row::{DiskKind, Resource, ResourcePhase, Since};
+use linstor_model::{DiskKind, Resource, ResourcePhase, Since};
 use linstor_model::{Draft, Model, Observed, phase};
 use linstor_wire::status::Outcome as Attempt;
 use tokio::time::Instant;
@@ -19,7 +19,7 @@ use super::reply::{Context, Refusal, deleted, marked, modified, nothing_to_delet
 use super::{Facts, names, resource_definition};
 use crate::cluster::Cluster;
 
-pub(super) fn words(name: &ResourceName, node: &NodeName) -> String {
+pub(super) fn describe(name: &ResourceName, node: &NodeName) -> String {
     format!("resource '{name}' on node '{node}'")
 }
 
@@ -49,7 +49,7 @@ pub(super) fn check_unused(
     name: &ResourceName,
 ) -> Result<(), Refusal> {
     let user = model
-        .replicas_of(name)
+        .resources_of(name)
         .find(|replica| observed.in_use(name, &replica.node) == Some(true));
     match user {
         Some(replica) => Err(in_use(name, &replica.node)),
@@ -71,7 +71,7 @@ pub(super) fn check_deletable(
         return Ok(());
     };
     let others = || {
-        let all = model.replicas_of(name);
+        let all = model.resources_of(name);
         all.filter(|other| other.node != *node && !other.phase.is_deleting())
     };
     let last = !replica.is_diskless() && others().all(|other| other.is_diskless());
@@ -129,7 +129,7 @@ fn busy_since(model: &Model, replica: &Resource) -> Option<Since> {
 pub(super) fn stuck(model: &Model, observed: &Observed, name: &ResourceName) -> Option<Vec<Reply>> {
     let mut replies = Vec::new();
     let mut done = true;
-    for replica in model.replicas_of(name) {
+    for replica in model.resources_of(name) {
         let Some(since) = busy_since(model, replica) else {
             continue;
         };
@@ -160,7 +160,7 @@ fn grows(model: &Model, name: &ResourceName) -> bool {
 }
 
 fn holds_up_growth(name: &ResourceName, node: &NodeName) -> Reply {
-    let what = words(name, node);
+    let what = describe(name, node);
     deactivated(
         name,
         node,
@@ -170,7 +170,7 @@ fn holds_up_growth(name: &ResourceName, node: &NodeName) -> Reply {
 }
 
 fn waits_for_activation(name: &ResourceName, node: &NodeName) -> Reply {
-    let what = words(name, node);
+    let what = describe(name, node);
     deactivated(
         name,
         node,
@@ -211,7 +211,7 @@ pub(super) async fn wait_gone(
     });
     match wait.await {
         Some(why) => why,
-        None => vec![super::still_working(&resource_definition::words(name))],
+        None => vec![super::still_working(&resource_definition::describe(name))],
     }
 }
 
@@ -244,7 +244,7 @@ pub async fn delete(
             .resource(&name, &node)
             .is_none_or(|row| row.uuid != uuid)
         {
-            replies.push(deleted(&words(&name, &node), uuid));
+            replies.push(deleted(&describe(&name, &node), uuid));
         }
         Ok(replies)
     };
@@ -259,10 +259,10 @@ fn mark(
     keep_tiebreaker: bool,
 ) -> Result<(Vec<Reply>, Uuid, bool), Refusal> {
     let Some(replica) = draft.resource(name, node).cloned() else {
-        return Err(nothing_to_delete(&words(name, node)).into());
+        return Err(nothing_to_delete(&describe(name, node)).into());
     };
     check_deletable(draft, &facts.observed, name, node)?;
-    let what = words(&replica.name, &replica.node);
+    let what = describe(&replica.name, &replica.node);
     let mut replies = Vec::new();
     let tie_breaker = replica
         .drbd
@@ -295,7 +295,7 @@ fn set_tie_breaker_automation(draft: &mut Draft, name: &ResourceName, keep: bool
         return Vec::new();
     }
     let key = prop::DRBD_AUTO_ADD_QUORUM_TIEBREAKER;
-    draft.edit_definition(name, |row| {
+    draft.edit_resource_definition(name, |row| {
         row.props.insert(key.to_owned(), prop::FALSE.to_owned());
     });
     vec![Reply::new(
@@ -360,7 +360,7 @@ fn edit(
             _ => {
                 return Err(Reply::new(
                     code::FAIL_INVLD_RSC_STATE,
-                    format!("The {} is not diskless.", words(name, node)),
+                    format!("The {} is not diskless.", describe(name, node)),
                 )
                 .cause("Only a diskless resource can be a tie breaker or a client.")
                 .correction("Use toggle-disk first.")
@@ -368,7 +368,7 @@ fn edit(
             }
         }
     }
-    replies.push(modified(&words(&row.name, &row.node), row.uuid));
+    replies.push(modified(&describe(&row.name, &row.node), row.uuid));
     if *known != row {
         draft.put_resource(row);
         if kind.is_some() {
@@ -390,7 +390,7 @@ pub async fn set_active(cluster: &Cluster, name: String, node: String, active: b
             let row = names::known_resource(draft, &name, &node)?.clone();
             let verb = if active { "activated" } else { "deactivated" };
             if row.inactive != active {
-                let message = format!("The {} is {verb} already.", words(&row.name, &row.node));
+                let message = format!("The {} is {verb} already.", describe(&row.name, &row.node));
                 return Ok(vec![Reply::new(code::INFO_NOOP, message)]);
             }
             if !active && facts.observed.in_use(&name, &node) == Some(true) {

@@ -11,9 +11,9 @@ use linstor_api::resource_definition::{
     ResourceDefinitionModify, ResourceDefinitionSyncStatus,
 };
 use linstor_api::{code, prop};
-use linstor_model::name::{GroupName, ResourceName};
-use linstor_model::row::{Definition, DrbdDefinition, Props};
+use linstor_model::name::{ResourceGroupName, ResourceName};
 use linstor_model::{Draft, Model, numbers, phase, stack};
+use linstor_model::{DrbdDefinition, Props, ResourceDefinition};
 use linstor_wire::Secret;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -26,7 +26,7 @@ use super::reply::{
 use super::{Facts, external_name, names, resource, resource_group, volume_definition};
 use crate::cluster::Cluster;
 
-pub(super) fn words(name: impl std::fmt::Display) -> String {
+pub(super) fn describe(name: impl std::fmt::Display) -> String {
     format!("resource definition '{name}'")
 }
 
@@ -55,7 +55,7 @@ pub fn show_drbd(drbd: &DrbdDefinition) -> DrbdResourceDefinition {
 }
 
 /// The layers that a definition shows: those it names, and DRBD when it has data of its own.
-pub(super) fn shown_layers(definition: &Definition) -> Vec<LayerKind> {
+pub(super) fn shown_layers(definition: &ResourceDefinition) -> Vec<LayerKind> {
     let mut layers = definition.layer_stack.clone();
     if definition.drbd.is_some() && !layers.contains(&LayerKind::Drbd) {
         layers.insert(0, LayerKind::Drbd);
@@ -64,7 +64,7 @@ pub(super) fn shown_layers(definition: &Definition) -> Vec<LayerKind> {
 }
 
 /// A definition as answers show it.
-pub fn show(definition: &Definition, with_volumes: bool) -> Json {
+pub fn show(definition: &ResourceDefinition, with_volumes: bool) -> Json {
     let layer = |kind: LayerKind| ResourceDefinitionLayer {
         r#type: Some(kind.into()),
         data: match kind {
@@ -131,7 +131,7 @@ pub fn sync_status(cluster: &Cluster, name: &str) -> Result<ResourceDefinitionSy
     let (model, observed) = (cluster.model(), cluster.observed());
     names::known_definition(&model, &name)?;
     let synced_on_all = model
-        .replicas_of(&name)
+        .resources_of(&name)
         .filter(|replica| {
             replica
                 .drbd
@@ -167,7 +167,7 @@ pub async fn create(cluster: &Cluster, request: ResourceDefinitionCreate) -> Vec
             let mut said = Vec::new();
             let name = add(draft, &facts, wish, &mut said)?;
             let uuid = names::known_definition(draft, &name)?.uuid;
-            let made = created(&words(&name), uuid).about("RscDfn", name.to_string());
+            let made = created(&describe(&name), uuid).about("RscDfn", name.to_string());
             said.insert(0, made);
             Ok(said)
         });
@@ -251,7 +251,7 @@ pub(super) fn add(
     let external = wish.external_name.as_deref();
     let name = external_name::choose(draft, &wish.name, external, facts.uuid())?;
     if draft.definitions.contains_key(&name) {
-        return Err(exists(code::FAIL_EXISTS_RSC_DFN, &words(&name)).into());
+        return Err(exists(code::FAIL_EXISTS_RSC_DFN, &describe(&name)).into());
     }
     if let Some(external) = external
         && draft
@@ -265,8 +265,8 @@ pub(super) fn add(
     let group = group(draft, wish.group.as_deref(), facts.uuid())?;
     let mut props = Props::new();
     let change = property::change(wish.props, vec![], vec![]);
-    property::apply(Owner::Definition, &mut props, &change, replies)?;
-    let mut definition = Definition {
+    property::apply(Owner::ResourceDefinition, &mut props, &change, replies)?;
+    let mut definition = ResourceDefinition {
         name: name.clone(),
         external_name: wish.external_name,
         uuid: facts.uuid(),
@@ -292,7 +292,7 @@ pub(super) fn add(
             wished_port: wish.port,
         });
     }
-    draft.put_definition(definition);
+    draft.put_resource_definition(definition);
     Ok(name)
 }
 
@@ -302,7 +302,7 @@ fn secret(facts: &Facts) -> String {
     base64::engine::general_purpose::STANDARD.encode(facts.random::<15>())
 }
 
-fn group(draft: &mut Draft, given: Option<&str>, uuid: Uuid) -> Result<GroupName, Refusal> {
+fn group(draft: &mut Draft, given: Option<&str>, uuid: Uuid) -> Result<ResourceGroupName, Refusal> {
     let name = match given {
         None => return Ok(resource_group::default_group(draft, uuid)),
         Some(given) => names::group(given)?,
@@ -346,14 +346,19 @@ fn edit(
     request: &ResourceDefinitionModify,
 ) -> Result<Vec<Reply>, Refusal> {
     let known = names::known_definition(draft, name)?.clone();
-    let mut row = Definition::clone(&known);
+    let mut row = ResourceDefinition::clone(&known);
     let mut replies = Vec::new();
     let change = property::change(
         request.override_props.clone(),
         request.delete_props.clone(),
         request.delete_namespaces.clone(),
     );
-    property::apply(Owner::Definition, &mut row.props, &change, &mut replies)?;
+    property::apply(
+        Owner::ResourceDefinition,
+        &mut row.props,
+        &change,
+        &mut replies,
+    )?;
     check_exact_size(draft, &known, &row)?;
     if let Some(wished) = port(request.drbd_port)?
         && let Some(drbd) = &mut row.drbd
@@ -378,9 +383,9 @@ fn edit(
         row.group = group(draft, Some(given), facts.uuid())?;
         moved = row.group != known.group;
     }
-    replies.push(modified(&words(&row.name), row.uuid));
+    replies.push(modified(&describe(&row.name), row.uuid));
     if *known != row {
-        draft.put_definition(row);
+        draft.put_resource_definition(row);
         if moved {
             replies.append(&mut super::placement::fill_up(draft, facts, name)?);
         }
@@ -391,13 +396,17 @@ fn edit(
     Ok(replies)
 }
 
-fn check_exact_size(model: &Model, before: &Definition, after: &Definition) -> Result<(), Refusal> {
-    let exact = |row: &Definition| {
+fn check_exact_size(
+    model: &Model,
+    before: &ResourceDefinition,
+    after: &ResourceDefinition,
+) -> Result<(), Refusal> {
+    let exact = |row: &ResourceDefinition| {
         row.props
             .get(prop::DRBD_EXACT_SIZE)
             .is_some_and(|value| prop::is_true(value))
     };
-    if exact(after) && !exact(before) && model.replicas_of(&after.name).next().is_some() {
+    if exact(after) && !exact(before) && model.resources_of(&after.name).next().is_some() {
         return Err(Reply::new(
             code::FAIL_INVLD_PROP,
             format!(
@@ -405,7 +414,10 @@ fn check_exact_size(model: &Model, before: &Definition, after: &Definition) -> R
                 prop::DRBD_EXACT_SIZE
             ),
         )
-        .cause(format!("The {} has resources already.", words(&after.name)))
+        .cause(format!(
+            "The {} has resources already.",
+            describe(&after.name)
+        ))
         .correction("Set it before the first resource is made.")
         .into());
     }
@@ -415,16 +427,19 @@ fn check_exact_size(model: &Model, before: &Definition, after: &Definition) -> R
 fn change_layers(
     model: &Model,
     facts: &Facts,
-    row: &mut Definition,
+    row: &mut ResourceDefinition,
     given: &[String],
 ) -> Result<Vec<Reply>, Refusal> {
     let (layers, added) = stack::complete(stack::parse(given)?);
     stack::check(&layers)?;
     stack::check_buildable(&layers)?;
-    if layers != row.layer_stack && model.replicas_of(&row.name).next().is_some() {
+    if layers != row.layer_stack && model.resources_of(&row.name).next().is_some() {
         return Err(Reply::new(
             code::FAIL_EXISTS_RSC,
-            format!("The layer stack of {} cannot be changed.", words(&row.name)),
+            format!(
+                "The layer stack of {} cannot be changed.",
+                describe(&row.name)
+            ),
         )
         .cause("It has resources, which were built with the layers it had.")
         .correction("Delete the resources first.")
@@ -447,7 +462,7 @@ fn change_layers(
             if let Some(volume) = row.volumes.get_mut(&number) {
                 volume.minor = Some(minor);
             }
-            taken.put_definition(row.clone());
+            taken.put_resource_definition(row.clone());
         }
     }
     if !replicated {
@@ -471,9 +486,9 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
             .await?;
         let Marked { uuid, shown, gone } = committed.value;
         if gone {
-            return Ok(vec![deleted(&words(shown), uuid)]);
+            return Ok(vec![deleted(&describe(shown), uuid)]);
         }
-        let mut replies = vec![marked(&words(&shown), uuid)];
+        let mut replies = vec![marked(&describe(&shown), uuid)];
         replies.append(&mut wait_gone(cluster, &name, uuid, &shown).await);
         Ok(replies)
     };
@@ -488,11 +503,11 @@ struct Marked {
 
 fn mark(draft: &mut Draft, facts: &Facts, name: &ResourceName) -> Result<Marked, Refusal> {
     let Some(known) = draft.definitions.get(name).cloned() else {
-        return Err(nothing_to_delete(&words(name)).into());
+        return Err(nothing_to_delete(&describe(name)).into());
     };
     resource::check_unused(draft, &facts.observed, name)?;
     let since = draft.since(facts.now_ms);
-    draft.edit_definition(name, |row| {
+    draft.edit_resource_definition(name, |row| {
         row.deleting = Some(row.deleting.unwrap_or(since))
     });
     for node in super::nodes_of(draft, name) {
@@ -526,9 +541,9 @@ async fn wait_gone(
         resource::stuck(model, observed, name)
     });
     match result.await {
-        _ if gone(&cluster.model()) => vec![deleted(&words(shown), uuid)],
+        _ if gone(&cluster.model()) => vec![deleted(&describe(shown), uuid)],
         Some(why) => why,
-        None => vec![super::still_working(&words(shown))],
+        None => vec![super::still_working(&describe(shown))],
     }
 }
 
@@ -550,12 +565,12 @@ pub async fn truncate(cluster: &Cluster, name: String) -> Vec<Reply> {
         });
         let nodes = committed.await?.value;
         if nodes.is_empty() {
-            let message = format!("The {} has no resources.", words(&name));
+            let message = format!("The {} has no resources.", describe(&name));
             return Ok(vec![Reply::new(code::WARN_NOT_FOUND, message)]);
         }
         let mut replies = vec![Reply::new(
             code::DELETED,
-            format!("All resources of {} marked for deletion.", words(&name)),
+            format!("All resources of {} marked for deletion.", describe(&name)),
         )];
         replies.append(&mut resource::wait_gone(cluster, &name, &nodes).await);
         Ok(replies)

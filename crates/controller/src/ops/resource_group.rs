@@ -5,8 +5,8 @@ use linstor_api::reply::Reply;
 use linstor_api::resource_group::{ResourceGroup as Json, ResourceGroupModify};
 use linstor_model::Draft;
 use linstor_model::model::{DEFAULT_GROUP, RowKey};
-use linstor_model::name::GroupName;
-use linstor_model::row::{Group, Props, SelectFilter};
+use linstor_model::name::ResourceGroupName;
+use linstor_model::{Props, ResourceGroup, SelectFilter};
 use uuid::Uuid;
 
 use super::filter::{Names, PropFilter};
@@ -18,7 +18,7 @@ use crate::cluster::Cluster;
 /// Replicas of a group that says nothing about them.
 const DEFAULT_PLACE_COUNT: u32 = 2;
 
-fn words(name: impl std::fmt::Display) -> String {
+fn describe(name: impl std::fmt::Display) -> String {
     format!("resource group '{name}'")
 }
 
@@ -27,7 +27,7 @@ pub(super) fn context(mask: i64, name: &str) -> Context {
 }
 
 /// A group as answers show it.
-pub fn show(group: &Group) -> Json {
+pub fn show(group: &ResourceGroup) -> Json {
     Json {
         name: group.name.to_string(),
         description: group.description.clone().unwrap_or_default(),
@@ -78,7 +78,7 @@ pub async fn create(cluster: &Cluster, request: Json) -> Vec<Reply> {
             ..SelectFilter::default()
         };
         select_filter::merge(&mut filter, &request.select_filter.unwrap_or_default())?;
-        let group = Group {
+        let group = ResourceGroup {
             name,
             uuid: cluster.env().uuid(),
             description: Some(request.description).filter(|text| !text.is_empty()),
@@ -95,25 +95,30 @@ pub async fn create(cluster: &Cluster, request: Json) -> Vec<Reply> {
 
 fn add(
     draft: &mut Draft,
-    mut group: Group,
+    mut group: ResourceGroup,
     props: linstor_api::properties::Properties,
 ) -> Result<Vec<Reply>, Refusal> {
     if draft.groups.contains_key(&group.name) {
-        return Err(exists(code::FAIL_EXISTS_RSC_GRP, &words(&group.name)).into());
+        return Err(exists(code::FAIL_EXISTS_RSC_GRP, &describe(&group.name)).into());
     }
     let mut replies = Vec::new();
     let change = property::change(props, vec![], vec![]);
-    property::apply(Owner::Group, &mut group.props, &change, &mut replies)?;
-    replies.insert(0, created(&words(&group.name), group.uuid));
-    draft.put_group(group);
+    property::apply(
+        Owner::ResourceGroup,
+        &mut group.props,
+        &change,
+        &mut replies,
+    )?;
+    replies.insert(0, created(&describe(&group.name), group.uuid));
+    draft.put_resource_group(group);
     Ok(replies)
 }
 
 /// The group of definitions that name none; made again when somebody removed it (spec core 1.4).
-pub(super) fn default_group(draft: &mut Draft, uuid: Uuid) -> GroupName {
-    let name = GroupName::parse(DEFAULT_GROUP).expect("the constant is a valid name");
+pub(super) fn default_group(draft: &mut Draft, uuid: Uuid) -> ResourceGroupName {
+    let name = ResourceGroupName::parse(DEFAULT_GROUP).expect("the constant is a valid name");
     if !draft.groups.contains_key(&name) {
-        draft.put_group(Group {
+        draft.put_resource_group(ResourceGroup {
             name: name.clone(),
             uuid,
             description: Some("Default resource group".to_owned()),
@@ -149,11 +154,11 @@ type Edited = (Vec<Reply>, Vec<linstor_model::name::ResourceName>);
 fn edit(
     draft: &mut Draft,
     facts: &super::Facts,
-    name: &GroupName,
+    name: &ResourceGroupName,
     request: &ResourceGroupModify,
 ) -> Result<Edited, Refusal> {
     let known = names::known_group(draft, name)?.clone();
-    let mut group = Group::clone(&known);
+    let mut group = ResourceGroup::clone(&known);
     let mut replies = Vec::new();
     if let Some(filter) = &request.select_filter {
         select_filter::merge(&mut group.filter, filter)?;
@@ -169,13 +174,18 @@ fn edit(
         request.delete_props.clone(),
         request.delete_namespaces.clone(),
     );
-    let props_changed = property::apply(Owner::Group, &mut group.props, &change, &mut replies)?;
-    replies.push(modified(&words(&group.name), group.uuid));
+    let props_changed = property::apply(
+        Owner::ResourceGroup,
+        &mut group.props,
+        &change,
+        &mut replies,
+    )?;
+    replies.push(modified(&describe(&group.name), group.uuid));
     if *known == group {
         return Ok((replies, vec![]));
     }
     let count_changed = known.filter.place_count != group.filter.place_count;
-    draft.put_group(group);
+    draft.put_resource_group(group);
     let definitions: Vec<_> = draft.definitions_of(name).cloned().collect();
     if count_changed {
         for definition in &definitions {
@@ -202,7 +212,7 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
         let name = names::group(&name)?;
         let committed = cluster.commit(move |draft| {
             let Some(group) = draft.groups.get(&name).cloned() else {
-                return Err(vec![nothing_to_delete(&words(&name))]);
+                return Err(vec![nothing_to_delete(&describe(&name))]);
             };
             if draft.definitions_of(&name).next().is_some() {
                 return Err(vec![
@@ -210,15 +220,15 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
                         code::FAIL_EXISTS_RSC_DFN,
                         format!(
                             "Cannot delete {} because it has existing resource definitions.",
-                            words(&group.name)
+                            describe(&group.name)
                         ),
                     )
                     .cause("Resource definitions need their group.")
                     .correction("Delete its resource definitions, or move them to another group."),
                 ]);
             }
-            draft.remove(&RowKey::Group(name));
-            Ok(vec![deleted(&words(&group.name), group.uuid)])
+            draft.remove(&RowKey::ResourceGroup(name));
+            Ok(vec![deleted(&describe(&group.name), group.uuid)])
         });
         Ok(committed.await?.value)
     };

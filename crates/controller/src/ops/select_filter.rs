@@ -4,7 +4,7 @@ use linstor_api::auto_select_filter::AutoSelectFilter as Json;
 use linstor_api::code;
 use linstor_api::kind::ProviderKind;
 use linstor_api::reply::Reply;
-use linstor_model::row::SelectFilter;
+use linstor_model::SelectFilter;
 use linstor_model::stack;
 
 use super::names;

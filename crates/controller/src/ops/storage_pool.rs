@@ -6,9 +6,9 @@ use linstor_api::reply::Reply;
 use linstor_api::storage_pool::StoragePool as Json;
 use linstor_api::{code, prop};
 use linstor_model::model::DEFAULT_DISKLESS_POOL;
-use linstor_model::name::{NodeName, PoolName};
-use linstor_model::row::{Pool, PoolDefinition, Props, ResourcePhase};
+use linstor_model::name::{NodeName, StoragePoolName};
 use linstor_model::{Draft, Model, Observed, phase};
+use linstor_model::{Props, ResourcePhase, StoragePool, StoragePoolDefinition};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -18,7 +18,7 @@ use super::property::{self, Owner};
 use super::reply::{Context, Refusal, deleted, exists, modified, nothing_to_delete, registered};
 use crate::cluster::Cluster;
 
-fn words(node: &NodeName, pool: &PoolName) -> String {
+fn describe(node: &NodeName, pool: &StoragePoolName) -> String {
     format!("storage pool '{pool}' on node '{node}'")
 }
 
@@ -30,7 +30,7 @@ fn context(mask: i64, node: &str, pool: &str) -> Context {
 }
 
 /// A pool as answers show it.
-pub fn show(pool: &Pool, observed: &Observed) -> Json {
+pub fn show(pool: &StoragePool, observed: &Observed) -> Json {
     let seen = observed.pools.get(&(pool.node.clone(), pool.name.clone()));
     let capacity = |kib: Option<u64>| match pool.kind {
         ProviderKind::Diskless => Some(i64::MAX),
@@ -123,7 +123,7 @@ pub async fn create(cluster: &Cluster, node: String, request: Json) -> Vec<Reply
 const SPACE_QUESTIONS_MAX: usize = 5;
 
 /// What the node says of a pool that is new or was changed.
-async fn refreshed(cluster: &Cluster, node: &NodeName, pool: &PoolName) -> Vec<Reply> {
+async fn refreshed(cluster: &Cluster, node: &NodeName, pool: &StoragePoolName) -> Vec<Reply> {
     let deadline = Instant::now() + super::WAIT_SPACE;
     let key = (node.clone(), pool.clone());
     let nodes = std::slice::from_ref(node);
@@ -145,7 +145,7 @@ async fn refreshed(cluster: &Cluster, node: &NodeName, pool: &PoolName) -> Vec<R
     replies
 }
 
-fn parse(node: &str, request: &Json, uuid: Uuid) -> Result<Pool, Refusal> {
+fn parse(node: &str, request: &Json, uuid: Uuid) -> Result<StoragePool, Refusal> {
     let node = names::node(node)?;
     let name = names::pool(&request.storage_pool_name)?;
     let kind: ProviderKind = request.provider_kind.parse().map_err(|error| {
@@ -174,7 +174,7 @@ fn parse(node: &str, request: &Json, uuid: Uuid) -> Result<Pool, Refusal> {
     if let Some(shared) = &shared_name {
         check_shared(kind, shared)?;
     }
-    Ok(Pool {
+    Ok(StoragePool {
         node,
         name,
         uuid,
@@ -215,7 +215,7 @@ fn check_shared(kind: ProviderKind, shared: &str) -> Result<(), Refusal> {
 fn add(
     draft: &mut Draft,
     observed: &Observed,
-    mut pool: Pool,
+    mut pool: StoragePool,
     definition: Uuid,
     props: linstor_api::properties::Properties,
 ) -> Result<Vec<Reply>, Refusal> {
@@ -233,14 +233,18 @@ fn add(
         .into());
     }
     if draft.pool(&pool.node, &pool.name).is_some() {
-        return Err(exists(code::FAIL_EXISTS_STOR_POOL, &words(&pool.node, &pool.name)).into());
+        return Err(exists(
+            code::FAIL_EXISTS_STOR_POOL,
+            &describe(&pool.node, &pool.name),
+        )
+        .into());
     }
     check_supported(observed, &pool)?;
     pool.node = node.name.clone();
     match draft.pool_definitions.get(&pool.name) {
         // All pools of a name show it as it was first written.
         Some(known) => pool.name = known.name.clone(),
-        None => draft.put_pool_definition(PoolDefinition {
+        None => draft.put_storage_pool_definition(StoragePoolDefinition {
             name: pool.name.clone(),
             uuid: definition,
             props: Props::new(),
@@ -248,13 +252,13 @@ fn add(
     }
     let mut replies = Vec::new();
     let change = property::change(props, vec![], vec![]);
-    property::apply(Owner::Pool, &mut pool.props, &change, &mut replies)?;
-    replies.push(registered(&words(&pool.node, &pool.name), pool.uuid));
-    draft.put_pool(pool);
+    property::apply(Owner::StoragePool, &mut pool.props, &change, &mut replies)?;
+    replies.push(registered(&describe(&pool.node, &pool.name), pool.uuid));
+    draft.put_storage_pool(pool);
     Ok(replies)
 }
 
-fn check_supported(observed: &Observed, pool: &Pool) -> Result<(), Refusal> {
+fn check_supported(observed: &Observed, pool: &StoragePool) -> Result<(), Refusal> {
     let info = observed
         .nodes
         .get(&pool.node)
@@ -294,12 +298,13 @@ pub async fn modify(
         let target = (node.clone(), pool.clone());
         let committed = cluster.commit(move |draft| {
             let (node, pool) = target;
-            let mut row = Pool::clone(names::known_pool(draft, &node, &pool)?);
+            let mut row = StoragePool::clone(names::known_pool(draft, &node, &pool)?);
             let mut replies = Vec::new();
-            let changed = property::apply(Owner::Pool, &mut row.props, &change, &mut replies)?;
-            replies.push(modified(&words(&row.node, &row.name), row.uuid));
+            let changed =
+                property::apply(Owner::StoragePool, &mut row.props, &change, &mut replies)?;
+            replies.push(modified(&describe(&row.node, &row.name), row.uuid));
             if changed {
-                draft.put_pool(row);
+                draft.put_storage_pool(row);
             }
             Ok((replies, changed))
         });
@@ -323,19 +328,23 @@ pub async fn delete(cluster: &Cluster, node: String, pool: String) -> Vec<Reply>
     context.run(work).await
 }
 
-fn remove(draft: &mut Draft, node: &NodeName, pool: &PoolName) -> Result<Vec<Reply>, Refusal> {
+fn remove(
+    draft: &mut Draft,
+    node: &NodeName,
+    pool: &StoragePoolName,
+) -> Result<Vec<Reply>, Refusal> {
     names::known_node(draft, node)?;
     if pool.as_str().eq_ignore_ascii_case(DEFAULT_DISKLESS_POOL) {
         return Err(Reply::new(
             code::FAIL_INVLD_STOR_POOL_NAME,
-            format!("The default {} cannot be deleted.", words(node, pool)),
+            format!("The default {} cannot be deleted.", describe(node, pool)),
         )
         .cause("Diskless resources need it.")
         .correction("Leave it; it takes no space.")
         .into());
     }
     let Some(row) = draft.pool(node, pool).cloned() else {
-        return Err(nothing_to_delete(&words(node, pool)).into());
+        return Err(nothing_to_delete(&describe(node, pool)).into());
     };
     let volumes = volumes_in(draft, node, pool);
     if !volumes.is_empty() {
@@ -343,7 +352,7 @@ fn remove(draft: &mut Draft, node: &NodeName, pool: &PoolName) -> Result<Vec<Rep
             code::FAIL_IN_USE,
             format!(
                 "The specified {} cannot be deleted as volumes are in it.",
-                words(node, &row.name)
+                describe(node, &row.name)
             ),
         )
         .cause("Their data would be lost.")
@@ -355,10 +364,10 @@ fn remove(draft: &mut Draft, node: &NodeName, pool: &PoolName) -> Result<Vec<Rep
         .into());
     }
     phase::remove_pool(draft, node, pool);
-    Ok(vec![deleted(&words(&row.node, &row.name), row.uuid)])
+    Ok(vec![deleted(&describe(&row.node, &row.name), row.uuid)])
 }
 
-fn volumes_in(model: &Model, node: &NodeName, pool: &PoolName) -> Vec<String> {
+fn volumes_in(model: &Model, node: &NodeName, pool: &StoragePoolName) -> Vec<String> {
     let mut volumes = Vec::new();
     for resource in model.resources_on(node) {
         let own = resource

@@ -6,15 +6,15 @@ use linstor_api::reply::Reply;
 use linstor_api::storage_pool_definition::StoragePoolDefinition as Json;
 use linstor_model::Model;
 use linstor_model::model::{DEFAULT_DISKLESS_POOL, DEFAULT_POOL, RowKey};
-use linstor_model::name::PoolName;
-use linstor_model::row::{PoolDefinition, Props};
+use linstor_model::name::StoragePoolName;
+use linstor_model::{Props, StoragePoolDefinition};
 
 use super::names;
 use super::property::{self, Owner};
 use super::reply::{Context, Refusal, created, deleted, exists, modified, not_found};
 use crate::cluster::Cluster;
 
-fn words(name: impl std::fmt::Display) -> String {
+fn describe(name: impl std::fmt::Display) -> String {
     format!("storage pool definition '{name}'")
 }
 
@@ -23,7 +23,7 @@ fn context(mask: i64, name: &str) -> Context {
     Context::new(code::MASK_STOR_POOL_DFN | mask, object).about("StorPoolDfn", name)
 }
 
-fn show(row: &PoolDefinition) -> Json {
+fn show(row: &StoragePoolDefinition) -> Json {
     Json {
         storage_pool_name: Some(row.name.to_string()),
         props: row.props.clone(),
@@ -46,9 +46,12 @@ pub fn one(cluster: &Cluster, name: &str) -> Result<Json, Refusal> {
     known(&cluster.model(), &name).map(show)
 }
 
-fn known<'a>(model: &'a Model, name: &PoolName) -> Result<&'a PoolDefinition, Refusal> {
+fn known<'a>(
+    model: &'a Model,
+    name: &StoragePoolName,
+) -> Result<&'a StoragePoolDefinition, Refusal> {
     let row = model.pool_definitions.get(name).map(|row| &**row);
-    row.ok_or_else(|| not_found(code::FAIL_NOT_FOUND_STOR_POOL_DFN, &words(name)).into())
+    row.ok_or_else(|| not_found(code::FAIL_NOT_FOUND_STOR_POOL_DFN, &describe(name)).into())
 }
 
 /// Adds a definition.
@@ -60,13 +63,21 @@ pub async fn create(cluster: &Cluster, request: Json) -> Vec<Reply> {
         let uuid = cluster.env().uuid();
         let committed = cluster.commit(move |draft| {
             if draft.pool_definitions.contains_key(&name) {
-                return Err(vec![exists(code::FAIL_EXISTS_STOR_POOL_DFN, &words(&name))]);
+                return Err(vec![exists(
+                    code::FAIL_EXISTS_STOR_POOL_DFN,
+                    &describe(&name),
+                )]);
             }
-            let mut replies = vec![created(&words(&name), uuid)];
+            let mut replies = vec![created(&describe(&name), uuid)];
             let change = property::change(request.props, vec![], vec![]);
             let mut props = Props::new();
-            property::apply(Owner::PoolDefinition, &mut props, &change, &mut replies)?;
-            draft.put_pool_definition(PoolDefinition { name, uuid, props });
+            property::apply(
+                Owner::StoragePoolDefinition,
+                &mut props,
+                &change,
+                &mut replies,
+            )?;
+            draft.put_storage_pool_definition(StoragePoolDefinition { name, uuid, props });
             Ok(replies)
         });
         Ok(committed.await?.value)
@@ -80,13 +91,17 @@ pub async fn modify(cluster: &Cluster, name: String, change: PropertiesModify) -
     let work = async {
         let name = names::pool(&name)?;
         let committed = cluster.commit(move |draft| {
-            let mut row = PoolDefinition::clone(known(draft, &name)?);
+            let mut row = StoragePoolDefinition::clone(known(draft, &name)?);
             let mut replies = Vec::new();
-            let changed =
-                property::apply(Owner::PoolDefinition, &mut row.props, &change, &mut replies)?;
-            replies.push(modified(&words(&row.name), row.uuid));
+            let changed = property::apply(
+                Owner::StoragePoolDefinition,
+                &mut row.props,
+                &change,
+                &mut replies,
+            )?;
+            replies.push(modified(&describe(&row.name), row.uuid));
             if changed {
-                draft.put_pool_definition(row);
+                draft.put_storage_pool_definition(row);
             }
             Ok(replies)
         });
@@ -109,7 +124,7 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
                 return Err(vec![
                     Reply::new(
                         code::FAIL_INVLD_STOR_POOL_NAME,
-                        format!("The default {} cannot be deleted.", words(&row.name)),
+                        format!("The default {} cannot be deleted.", describe(&row.name)),
                     )
                     .cause("It exists in every cluster.")
                     .correction("Leave it; it takes no space."),
@@ -127,7 +142,7 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
                         code::FAIL_IN_USE,
                         format!(
                             "{} cannot be deleted.",
-                            super::reply::capital(&words(&row.name))
+                            super::reply::capital(&describe(&row.name))
                         ),
                     )
                     .cause("There are storage pools of this name.")
@@ -135,8 +150,8 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
                     .correction("Delete the storage pools first."),
                 ]);
             }
-            draft.remove(&RowKey::PoolDefinition(name));
-            Ok(vec![deleted(&words(&row.name), row.uuid)])
+            draft.remove(&RowKey::StoragePoolDefinition(name));
+            Ok(vec![deleted(&describe(&row.name), row.uuid)])
         });
         Ok(committed.await?.value)
     };

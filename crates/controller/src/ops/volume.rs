@@ -3,7 +3,7 @@
 use linstor_api::code;
 use linstor_api::properties::PropertiesModify;
 use linstor_api::reply::Reply;
-use linstor_model::row::Resource;
+use linstor_model::Resource;
 
 use super::names;
 use super::property::{self, Owner};

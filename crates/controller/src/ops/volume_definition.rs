@@ -11,8 +11,8 @@ use linstor_api::volume_definition::{
 };
 use linstor_api::{code, prop};
 use linstor_model::name::ResourceName;
-use linstor_model::row::{Props, Resize, ResizeStep, Resource, VolumeDefinition};
 use linstor_model::{Draft, Model, numbers, phase, sizing, space};
+use linstor_model::{Props, Resize, ResizeStep, Resource, VolumeDefinition};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ use crate::cluster::Cluster;
 /// The largest volume: 1 PiB, DRBD's limit.
 const SIZE_KIB_MAX: u64 = 1 << 40;
 
-fn words(name: &ResourceName, number: u32) -> String {
+fn describe(name: &ResourceName, number: u32) -> String {
     format!("volume definition with number '{number}' of resource definition '{name}'")
 }
 
@@ -42,7 +42,7 @@ fn context(mask: i64, name: &str, number: Option<&str>) -> Context {
 
 /// A volume definition as answers show it.
 pub fn show(
-    definition: &linstor_model::row::Definition,
+    definition: &linstor_model::ResourceDefinition,
     number: u32,
     row: &VolumeDefinition,
 ) -> Json {
@@ -202,7 +202,7 @@ pub(super) fn add(
             code::FAIL_IN_USE,
             format!(
                 "The {} is being deleted.",
-                resource_definition::words(&definition.name)
+                resource_definition::describe(&definition.name)
             ),
         )
         .cause("Nothing can be added to it any more.")
@@ -213,7 +213,7 @@ pub(super) fn add(
         Some(number) => number,
         None => numbers::allocate_volume_number(&definition)?,
     };
-    let what = words(&definition.name, number);
+    let what = describe(&definition.name, number);
     if definition.volumes.contains_key(&number) {
         return Err(exists(code::FAIL_EXISTS_VLM_DFN, &what).into());
     }
@@ -234,7 +234,7 @@ pub(super) fn add(
     let uuid = facts.uuid();
     replies.push(added(&definition.name, number, uuid));
     replies.append(&mut said);
-    draft.edit_definition(name, |row| {
+    draft.edit_resource_definition(name, |row| {
         let volume = VolumeDefinition {
             uuid,
             size_kib: wish.size_kib,
@@ -336,7 +336,7 @@ fn edit(
     if wanted == Some(known.size_kib) && gross_size == known.gross_size {
         replies.push(Reply::new(
             code::WARN_VLMDFN_RESIZE_SAME_SIZE,
-            format!("The {} has this size already.", words(name, number)),
+            format!("The {} has this size already.", describe(name, number)),
         ));
     }
     let mut resizing = false;
@@ -345,9 +345,9 @@ fn edit(
         row.gross_size = gross_size;
         resizing = resize(draft, facts, name, number, &known, &mut row)?;
     }
-    replies.push(modified(&words(name, number), row.uuid));
+    replies.push(modified(&describe(name, number), row.uuid));
     if row != known {
-        draft.edit_definition(name, |definition| {
+        draft.edit_resource_definition(name, |definition| {
             definition.volumes.insert(number, row);
         });
     }
@@ -364,11 +364,14 @@ fn resize(
     after: &mut VolumeDefinition,
 ) -> Result<bool, Refusal> {
     let definition = names::known_definition(model, name)?;
-    if model.replicas_of(name).next().is_none() {
+    if model.resources_of(name).next().is_none() {
         return Ok(false);
     }
     let refuse = |ret_code: i64, cause: String, correction: &str| {
-        let message = format!("The size of the {} cannot be changed.", words(name, number));
+        let message = format!(
+            "The size of the {} cannot be changed.",
+            describe(name, number)
+        );
         Err(Reply::new(ret_code, message)
             .cause(cause)
             .correction(correction)
@@ -405,9 +408,9 @@ fn resize(
             "Make a new volume and copy the data.",
         );
     }
-    let mut enlarged = linstor_model::row::Definition::clone(definition);
+    let mut enlarged = linstor_model::ResourceDefinition::clone(definition);
     enlarged.volumes.insert(number, after.clone());
-    for replica in model.replicas_of(name) {
+    for replica in model.resources_of(name) {
         let had = sizing::backing_kib(definition, before, replica);
         let needs = sizing::backing_kib(&enlarged, after, replica);
         let shrinks = sizing::usable_kib(&enlarged, after, replica)
@@ -440,14 +443,14 @@ fn held_up_on_84<'a>(model: &'a Model, name: &'a ResourceName) -> Option<&'a Arc
         let kind = node.and_then(|node| node.host.as_ref()?.drbd);
         kind == Some(DrbdKind::Drbd84)
     };
-    let mut replicas = model.replicas_of(name).filter(on_84);
+    let mut replicas = model.resources_of(name).filter(on_84);
     replicas.find(|replica| phase::holds_up_growth(replica))
 }
 
 /// Growing a replica that is behind would lose what it still has to fetch.
 fn check_up_to_date(model: &Model, facts: &Facts, name: &ResourceName) -> Result<(), Refusal> {
     let behind: Vec<String> = model
-        .replicas_of(name)
+        .resources_of(name)
         .filter(|replica| {
             replica
                 .drbd
@@ -466,7 +469,7 @@ fn check_up_to_date(model: &Model, facts: &Facts, name: &ResourceName) -> Result
         code::FAIL_NOT_ALL_UPTODATE,
         format!(
             "The {} cannot be resized.",
-            resource_definition::words(name)
+            resource_definition::describe(name)
         ),
     )
     .cause(format!("It is not UpToDate on: {}", behind.join(", ")))
@@ -489,7 +492,7 @@ async fn wait_resized(cluster: &Cluster, name: &ResourceName, number: u32) -> Ve
     });
     match done.await {
         Some(why) => why,
-        None => vec![super::still_working(&words(name, number))],
+        None => vec![super::still_working(&describe(name, number))],
     }
 }
 
@@ -504,7 +507,7 @@ pub async fn delete(cluster: &Cluster, name: String, number: String) -> Vec<Repl
             .commit(move |draft| Ok(mark(draft, &facts, &target, number)?))
             .await?;
         let (uuid, gone) = committed.value;
-        let what = words(&name, number);
+        let what = describe(&name, number);
         if gone {
             return Ok(vec![deleted(&what, uuid)]);
         }
@@ -539,15 +542,15 @@ fn mark(
 ) -> Result<(Uuid, bool), Refusal> {
     let definition = names::known_definition(draft, name)?.clone();
     let Some(row) = definition.volumes.get(&number) else {
-        return Err(nothing_to_delete(&words(name, number)).into());
+        return Err(nothing_to_delete(&describe(name, number)).into());
     };
     resource::check_unused(draft, &facts.observed, name)?;
-    if draft.replicas_of(name).next().is_none() {
+    if draft.resources_of(name).next().is_none() {
         phase::remove_volume(draft, name, number);
         return Ok((row.uuid, true));
     }
     let since = draft.since(facts.now_ms);
-    draft.edit_definition(name, |definition| {
+    draft.edit_resource_definition(name, |definition| {
         if let Some(volume) = definition.volumes.get_mut(&number) {
             volume.deleting = Some(volume.deleting.unwrap_or(since));
             volume.resize = None;

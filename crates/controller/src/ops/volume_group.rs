@@ -5,8 +5,8 @@ use linstor_api::flag::volume_group as flag;
 use linstor_api::reply::Reply;
 use linstor_api::volume_group::{VolumeGroup as Json, VolumeGroupModify};
 use linstor_model::Draft;
-use linstor_model::name::GroupName;
-use linstor_model::row::{Group, Props, VolumeGroup};
+use linstor_model::name::ResourceGroupName;
+use linstor_model::{Props, ResourceGroup, VolumeGroup};
 use uuid::Uuid;
 
 use super::names;
@@ -16,7 +16,7 @@ use super::reply::{
 };
 use crate::cluster::Cluster;
 
-fn words(group: &GroupName, number: u32) -> String {
+fn describe(group: &ResourceGroupName, number: u32) -> String {
     format!("volume group with number '{number}' of resource group '{group}'")
 }
 
@@ -45,8 +45,8 @@ pub fn list(cluster: &Cluster, group: &str) -> Result<Vec<Json>, Refusal> {
         .collect())
 }
 
-fn missing(group: &GroupName, number: u32) -> Refusal {
-    not_found(code::FAIL_NOT_FOUND_VLM_GRP, &words(group, number)).into()
+fn missing(group: &ResourceGroupName, number: u32) -> Refusal {
+    not_found(code::FAIL_NOT_FOUND_VLM_GRP, &describe(group, number)).into()
 }
 
 /// One volume group.
@@ -77,12 +77,12 @@ pub async fn create(cluster: &Cluster, group: String, request: Json) -> Vec<Repl
 
 fn add(
     draft: &mut Draft,
-    name: &GroupName,
+    name: &ResourceGroupName,
     number: Option<u32>,
     uuid: Uuid,
     request: &Json,
 ) -> Result<Vec<Reply>, Refusal> {
-    let mut group = Group::clone(names::known_group(draft, name)?);
+    let mut group = ResourceGroup::clone(names::known_group(draft, name)?);
     if draft.definitions_of(name).next().is_some() {
         return Err(Reply::new(
             code::FAIL_EXISTS_RSC_DFN,
@@ -102,7 +102,7 @@ fn add(
             })?,
     };
     if group.volume_groups.contains_key(&number) {
-        return Err(exists(code::FAIL_EXISTS_VLM_GRP, &words(&group.name, number)).into());
+        return Err(exists(code::FAIL_EXISTS_VLM_GRP, &describe(&group.name, number)).into());
     }
     let mut row = VolumeGroup {
         uuid,
@@ -110,11 +110,11 @@ fn add(
         gross_size: flag::ALL.bits_of(&request.flags) & flag::GROSS_SIZE != 0,
     };
     let mut replies =
-        vec![created(&words(&group.name, number), uuid).about("VlmGrp", number.to_string())];
+        vec![created(&describe(&group.name, number), uuid).about("VlmGrp", number.to_string())];
     let change = property::change(request.props.clone(), vec![], vec![]);
     property::apply(Owner::VolumeGroup, &mut row.props, &change, &mut replies)?;
     group.volume_groups.insert(number, row);
-    draft.put_group(group);
+    draft.put_resource_group(group);
     Ok(replies)
 }
 
@@ -130,7 +130,7 @@ pub async fn modify(
         let (name, number) = (names::group(&group)?, names::volume_number_text(&number)?);
         let committed = cluster.commit(move |draft| {
             let known = names::known_group(draft, &name)?.clone();
-            let mut group = Group::clone(&known);
+            let mut group = ResourceGroup::clone(&known);
             let Some(row) = group.volume_groups.get_mut(&number) else {
                 return Err(missing(&name, number).into());
             };
@@ -143,9 +143,9 @@ pub async fn modify(
             );
             let mut replies = Vec::new();
             property::apply(Owner::VolumeGroup, &mut row.props, &change, &mut replies)?;
-            replies.push(modified(&words(&known.name, number), row.uuid));
+            replies.push(modified(&describe(&known.name, number), row.uuid));
             if *known != group {
-                draft.put_group(group);
+                draft.put_resource_group(group);
             }
             Ok(replies)
         });
@@ -160,12 +160,12 @@ pub async fn delete(cluster: &Cluster, group: String, number: String) -> Vec<Rep
     let work = async {
         let (name, number) = (names::group(&group)?, names::volume_number_text(&number)?);
         let committed = cluster.commit(move |draft| {
-            let mut group = Group::clone(names::known_group(draft, &name)?);
+            let mut group = ResourceGroup::clone(names::known_group(draft, &name)?);
             let Some(row) = group.volume_groups.remove(&number) else {
-                return Err(vec![nothing_to_delete(&words(&name, number))]);
+                return Err(vec![nothing_to_delete(&describe(&name, number))]);
             };
-            let reply = deleted(&words(&group.name, number), row.uuid);
-            draft.put_group(group);
+            let reply = deleted(&describe(&group.name, number), row.uuid);
+            draft.put_resource_group(group);
             Ok(vec![reply])
         });
         Ok(committed.await?.value)

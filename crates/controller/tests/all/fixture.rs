@@ -9,10 +9,12 @@ use linstor_api::reply::Reply;
 use linstor_controller::env::{Env, SeededEnv};
 use linstor_controller::{Cluster, Controller, Options};
 use linstor_model::Draft;
-use linstor_model::name::{GroupName, KvsName, NetIfName, NodeName, PoolName, ResourceName};
-use linstor_model::row::{
-    Definition, DiskKind, DrbdDefinition, DrbdResource, KeyValueStore, NetInterface, Node, Pool,
-    Resource, ResourcePhase, Volume, VolumeDefinition,
+use linstor_model::name::{
+    KeyValueStoreName, NetInterfaceName, NodeName, ResourceGroupName, ResourceName, StoragePoolName,
+};
+use linstor_model::{
+    DiskKind, DrbdDefinition, DrbdResource, KeyValueStore, NetInterface, Node, Resource,
+    ResourceDefinition, ResourcePhase, StoragePool, Volume, VolumeDefinition,
 };
 use linstor_store::MemoryStore;
 use linstor_wire::Secret;
@@ -28,12 +30,12 @@ pub fn resource(name: &str) -> ResourceName {
     ResourceName::parse(name).unwrap()
 }
 
-pub fn pool(name: &str) -> PoolName {
-    PoolName::parse(name).unwrap()
+pub fn pool(name: &str) -> StoragePoolName {
+    StoragePoolName::parse(name).unwrap()
 }
 
-pub fn kvs(name: &str) -> KvsName {
-    KvsName::parse(name).unwrap()
+pub fn kvs(name: &str) -> KeyValueStoreName {
+    KeyValueStoreName::parse(name).unwrap()
 }
 
 pub fn seconds(seconds: u64) -> Instant {
@@ -86,7 +88,7 @@ impl Fixture {
         let name = name.to_owned();
         self.change(move |draft| {
             put_node(draft, &*env, &name);
-            put_definition(draft, &*env, "rsc");
+            put_resource_definition(draft, &*env, "rsc");
             put_replica(draft, &*env, "rsc", &name);
         })
         .await
@@ -116,7 +118,7 @@ pub fn put_node(draft: &mut Draft, env: &dyn Env, name: &str) {
         uuid: env.uuid(),
         node_type: NodeType::Satellite,
         net_interfaces: vec![NetInterface {
-            name: NetIfName::parse("default").unwrap(),
+            name: NetInterfaceName::parse("default").unwrap(),
             uuid: env.uuid(),
             address: IpAddr::V4(Ipv4Addr::new(10, 0, 0, index)),
             satellite_port: Some(3366),
@@ -129,7 +131,7 @@ pub fn put_node(draft: &mut Draft, env: &dyn Env, name: &str) {
         evicted: false,
         host: None,
     });
-    draft.put_pool(Pool {
+    draft.put_storage_pool(StoragePool {
         node: node(name),
         name: pool("DfltStorPool"),
         uuid: env.uuid(),
@@ -141,7 +143,7 @@ pub fn put_node(draft: &mut Draft, env: &dyn Env, name: &str) {
     });
 }
 
-pub fn put_definition(draft: &mut Draft, env: &dyn Env, name: &str) {
+pub fn put_resource_definition(draft: &mut Draft, env: &dyn Env, name: &str) {
     let volume = VolumeDefinition {
         uuid: env.uuid(),
         size_kib: 4096,
@@ -156,11 +158,11 @@ pub fn put_definition(draft: &mut Draft, env: &dyn Env, name: &str) {
         resize: None,
         deleting: None,
     };
-    draft.put_definition(Definition {
+    draft.put_resource_definition(ResourceDefinition {
         name: resource(name),
         external_name: None,
         uuid: env.uuid(),
-        group: GroupName::parse("DfltRscGrp").unwrap(),
+        group: ResourceGroupName::parse("DfltRscGrp").unwrap(),
         layer_stack: vec![LayerKind::Storage],
         props: Default::default(),
         drbd: None,
@@ -192,7 +194,7 @@ pub fn put_replica(draft: &mut Draft, env: &dyn Env, name: &str, on: &str) {
 /// Puts DRBD on top of all replicas of a definition.
 pub fn replicate(draft: &mut Draft, name: &str) {
     let layers = vec![LayerKind::Drbd, LayerKind::Storage];
-    draft.edit_definition(&resource(name), |definition| {
+    draft.edit_resource_definition(&resource(name), |definition| {
         definition.layer_stack = layers.clone();
         definition.drbd = Some(DrbdDefinition {
             secret: Secret::new("secret"),
@@ -205,7 +207,7 @@ pub fn replicate(draft: &mut Draft, name: &str) {
         definition.volumes.get_mut(&0).unwrap().minor = Some(1000);
     });
     let on: Vec<NodeName> = draft
-        .replicas_of(&resource(name))
+        .resources_of(&resource(name))
         .map(|replica| replica.node.clone())
         .collect();
     for (node_id, on) in on.iter().enumerate() {
@@ -223,7 +225,7 @@ pub fn replicate(draft: &mut Draft, name: &str) {
 
 /// Makes a volume larger, which changes the spec on every node.
 pub fn grow(draft: &mut Draft, name: &str) {
-    draft.edit_definition(&resource(name), |definition| {
+    draft.edit_resource_definition(&resource(name), |definition| {
         definition.volumes.get_mut(&0).unwrap().size_kib += 4096;
     });
 }

@@ -6,14 +6,15 @@ use linstor_api::code;
 use linstor_api::kind::ConnectionStatus;
 use linstor_api::reply::Reply;
 use linstor_model::model::RowKey;
-use linstor_model::row::{DiskKind, DrbdResource, ResourcePhase};
+use linstor_model::{DiskKind, DrbdResource, ResourcePhase};
 use linstor_wire::message::APPLY_RESOURCES_MAX;
 use linstor_wire::spec::{ResourceSpec, Target};
 use linstor_wire::status::{DrbdStatus, Outcome, ResourceStatus, VolumeStatus};
 use linstor_wire::{ToController, ToSatellite};
 
 use crate::fixture::{
-    Fixture, grow, node, pool, put_definition, put_node, put_replica, resource, seconds, set,
+    Fixture, grow, node, pool, put_node, put_replica, put_resource_definition, resource, seconds,
+    set,
 };
 use crate::satellite::{Listener, Satellite};
 
@@ -65,7 +66,9 @@ async fn an_unchanged_spec_is_not_sent() {
     let (fixture, _listener, mut satellite, _) = with_rsc().await;
     let label = |text: &'static str| {
         fixture.change(move |draft| {
-            draft.edit_definition(&resource("rsc"), |d| d.external_name = Some(text.into()));
+            draft.edit_resource_definition(&resource("rsc"), |d| {
+                d.external_name = Some(text.into())
+            });
         })
     };
     let generation = label("one").await;
@@ -286,7 +289,7 @@ async fn a_large_sync_is_chunked() {
             put_node(draft, &*env, "alpha");
             for n in 0..COUNT {
                 let name = format!("rsc{n}");
-                put_definition(draft, &*env, &name);
+                put_resource_definition(draft, &*env, &name);
                 put_replica(draft, &*env, &name, "alpha");
             }
         })
@@ -328,7 +331,7 @@ async fn a_commit_concerns_only_its_nodes() {
     fixture
         .change(move |draft| {
             put_node(draft, &*env, "bravo");
-            put_definition(draft, &*env, "two");
+            put_resource_definition(draft, &*env, "two");
             put_replica(draft, &*env, "two", "bravo");
         })
         .await;
@@ -346,12 +349,12 @@ async fn pools_are_sent_and_their_space_is_asked_for() {
     let (fixture, _listener, mut satellite, _) = with_rsc().await;
     fixture
         .change(|draft| {
-            let mut row = linstor_model::row::Pool::clone(
+            let mut row = linstor_model::StoragePool::clone(
                 draft.pool(&node("alpha"), &pool("DfltStorPool")).unwrap(),
             );
             row.props
                 .insert("StorDriver/StorPoolName".into(), "vg/thin".into());
-            draft.put_pool(row);
+            draft.put_storage_pool(row);
         })
         .await;
     let nodes = [node("alpha"), node("bravo")];
@@ -393,7 +396,7 @@ async fn a_deletion_moves_on_by_itself() {
     fixture
         .change(|draft| {
             let since = draft.since(1);
-            draft.edit_definition(&resource("rsc"), |d| d.deleting = Some(since));
+            draft.edit_resource_definition(&resource("rsc"), |d| d.deleting = Some(since));
             draft.edit_resource(&resource("rsc"), &node("alpha"), |r| {
                 r.phase = ResourcePhase::TakingDown { since };
             });

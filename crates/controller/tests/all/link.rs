@@ -356,7 +356,7 @@ async fn links_follow_the_rows() {
     let (fixture, mut listener) = with_alpha().await;
     let (mut satellite, _) = listener.online("alpha").await;
     wait_status(&fixture, "alpha", ConnectionStatus::Online).await;
-    let edit = |edit: fn(&mut linstor_model::row::Node)| {
+    let edit = |edit: fn(&mut linstor_model::Node)| {
         fixture.change(move |draft| draft.edit_node(&node("alpha"), edit))
     };
     edit(|row| row.net_interfaces[0].satellite_port = Some(4444)).await;
@@ -385,7 +385,7 @@ async fn links_follow_the_rows() {
         .change(|draft| {
             use linstor_model::model::RowKey;
             draft.remove(&RowKey::Resource(resource("rsc"), node("alpha")));
-            draft.remove(&RowKey::Pool(node("alpha"), pool("DfltStorPool")));
+            draft.remove(&RowKey::StoragePool(node("alpha"), pool("DfltStorPool")));
             draft.remove(&RowKey::Node(node("alpha")));
         })
         .await;

@@ -1,6 +1,6 @@
 //! Starts: fresh, again, and on a store that is not in order.
 
-use linstor_model::name::{GroupName, PoolName};
+use linstor_model::name::{ResourceGroupName, StoragePoolName};
 use linstor_store::MemoryStore;
 
 use crate::fixture::{Fixture, get, node, set};
@@ -11,10 +11,10 @@ async fn a_fresh_database_has_its_defaults_once() {
     let first = Fixture::new().await;
     let model = first.cluster.model();
     for name in ["DfltStorPool", "DfltDisklessStorPool"] {
-        let pool = PoolName::parse(name).unwrap();
+        let pool = StoragePoolName::parse(name).unwrap();
         assert!(model.pool_definitions.contains_key(&pool));
     }
-    let group = &model.groups[&GroupName::parse("DfltRscGrp").unwrap()];
+    let group = &model.groups[&ResourceGroupName::parse("DfltRscGrp").unwrap()];
     assert_eq!(group.filter.place_count, Some(2));
     let props = &model.controller.props;
     assert_eq!(props["DrbdOptions/auto-add-quorum-tiebreaker"], "True");

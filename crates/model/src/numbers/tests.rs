@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use super::*;
 use crate::Draft;
-use crate::name::GroupName;
-use crate::row::{DiskKind, DrbdDefinition, DrbdResource, Node, Resource, VolumeDefinition};
+use crate::name::ResourceGroupName;
+use crate::{DiskKind, DrbdDefinition, DrbdResource, Node, Resource, VolumeDefinition};
 use linstor_api::prop;
 
 fn ranges(text: &str) -> Ranges {
@@ -110,7 +110,7 @@ proptest! {
     }
 }
 
-fn definition(name: &str, minor: Option<u32>) -> Definition {
+fn definition(name: &str, minor: Option<u32>) -> ResourceDefinition {
     let volume = VolumeDefinition {
         uuid: Uuid::nil(),
         size_kib: 1024,
@@ -125,11 +125,11 @@ fn definition(name: &str, minor: Option<u32>) -> Definition {
         resize: None,
         deleting: None,
     };
-    Definition {
+    ResourceDefinition {
         name: ResourceName::parse(name).unwrap(),
         external_name: None,
         uuid: Uuid::nil(),
-        group: GroupName::parse("DfltRscGrp").unwrap(),
+        group: ResourceGroupName::parse("DfltRscGrp").unwrap(),
         layer_stack: vec![],
         props: BTreeMap::new(),
         drbd: Some(DrbdDefinition {
@@ -187,7 +187,7 @@ fn add_node(draft: &mut Draft, name: &str, props: &[(&str, &str)]) {
 }
 
 fn with_controller_prop(draft: &mut Draft, key: &str, value: &str) {
-    let mut row = crate::row::Controller::clone(&draft.controller);
+    let mut row = crate::Controller::clone(&draft.controller);
     row.props.insert(key.into(), value.into());
     draft.put_controller(row);
 }
@@ -200,8 +200,8 @@ fn ports_are_shared_with_peers_where_possible() {
         add_node(&mut draft, node, &[]);
     }
     let mut first = definition("res1", Some(1000));
-    draft.put_definition(first.clone());
-    draft.put_definition(definition("res2", Some(1001)));
+    draft.put_resource_definition(first.clone());
+    draft.put_resource_definition(definition("res2", Some(1001)));
     assert_eq!(allocate_port(&draft, &node_name("n1"), &first), Ok(7000));
     draft.put_resource(resource("res2", "n1", 0, 7000));
     assert_eq!(allocate_port(&draft, &node_name("n1"), &first), Ok(7001));
@@ -243,7 +243,7 @@ fn exhaustion_says_what_to_do() {
     for (index, name) in ["res1", "res2"].into_iter().enumerate() {
         let minor = allocate_minor(&draft).unwrap();
         assert_eq!(minor, 5 + index as u32);
-        draft.put_definition(definition(name, Some(minor)));
+        draft.put_resource_definition(definition(name, Some(minor)));
     }
     let reply = allocate_minor(&draft).unwrap_err().remove(0);
     assert_eq!(reply.ret_code, code::FAIL_POOL_EXHAUSTED_MINOR_NR);
@@ -274,11 +274,11 @@ fn numbers_come_back() {
     let mut draft = Draft::new(Model::empty(Uuid::nil()));
     for name in ["res1", "res2", "res3"] {
         let minor = allocate_minor(&draft).unwrap();
-        draft.put_definition(definition(name, Some(minor)));
+        draft.put_resource_definition(definition(name, Some(minor)));
     }
     let second = ResourceName::parse("res2").unwrap();
     assert!(check_minor(&draft, 1001).is_err());
-    draft.remove(&crate::model::RowKey::Definition(second.clone()));
+    draft.remove(&crate::model::RowKey::ResourceDefinition(second.clone()));
     assert_eq!(check_minor(&draft, 1001), Ok(1001));
     assert_eq!(allocate_minor(&draft), Ok(1001));
     assert_eq!(
@@ -311,7 +311,7 @@ fn allocation_steps_over_runs() {
     add_node(&mut draft, "n1", &[]);
     for index in 0..999_u32 {
         let name = format!("res{index}");
-        draft.put_definition(definition(&name, Some(1000 + index)));
+        draft.put_resource_definition(definition(&name, Some(1000 + index)));
         draft.put_resource(resource(&name, "n1", 0, 7000 + index as u16));
     }
     assert_eq!(draft.used_minors, Used(OrdMap::unit(1000, 1998)));

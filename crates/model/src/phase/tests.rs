@@ -11,12 +11,12 @@ use uuid::Uuid;
 
 use super::*;
 use crate::Model;
-use crate::name::{GroupName, NetIfName, PoolName};
+use crate::name::{NetInterfaceName, ResourceGroupName, StoragePoolName};
 use crate::observed::{Applied, NodeStatus};
 use crate::project::resource_spec;
-use crate::row::{
-    Definition, DiskKind, DrbdDefinition, DrbdResource, Group, NetInterface, Node, Pool,
-    PoolDefinition, Resize, SelectFilter, Volume,
+use crate::{
+    DiskKind, DrbdDefinition, DrbdResource, NetInterface, Node, Resize, ResourceDefinition,
+    ResourceGroup, SelectFilter, StoragePool, StoragePoolDefinition, Volume,
 };
 
 const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
@@ -36,14 +36,14 @@ fn uuid(number: u128) -> Uuid {
 /// Three nodes with a thin pool, one definition, replicas on the first two.
 fn cluster() -> Draft {
     let mut draft = Draft::new(Model::empty(uuid(1)));
-    let pool = PoolName::parse("thin").unwrap();
-    draft.put_pool_definition(PoolDefinition {
+    let pool = StoragePoolName::parse("thin").unwrap();
+    draft.put_storage_pool_definition(StoragePoolDefinition {
         name: pool.clone(),
         uuid: uuid(2),
         props: Default::default(),
     });
-    let group = GroupName::parse(crate::model::DEFAULT_GROUP).unwrap();
-    draft.put_group(Group {
+    let group = ResourceGroupName::parse(crate::model::DEFAULT_GROUP).unwrap();
+    draft.put_resource_group(ResourceGroup {
         name: group.clone(),
         uuid: uuid(3),
         description: None,
@@ -58,7 +58,7 @@ fn cluster() -> Draft {
             uuid: uuid(10 + index as u128),
             node_type: NodeType::Satellite,
             net_interfaces: vec![NetInterface {
-                name: NetIfName::parse("default").unwrap(),
+                name: NetInterfaceName::parse("default").unwrap(),
                 uuid: uuid(20 + index as u128),
                 address: [10, 0, 0, 1 + index as u8].into(),
                 satellite_port: Some(3366),
@@ -71,7 +71,7 @@ fn cluster() -> Draft {
             evicted: false,
             host: None,
         });
-        draft.put_pool(Pool {
+        draft.put_storage_pool(StoragePool {
             node: node(index),
             name: pool.clone(),
             uuid: uuid(30 + index as u128),
@@ -96,7 +96,7 @@ fn cluster() -> Draft {
         resize: None,
         deleting: None,
     };
-    draft.put_definition(Definition {
+    draft.put_resource_definition(ResourceDefinition {
         name: r1(),
         external_name: None,
         uuid: uuid(4),
@@ -123,7 +123,7 @@ fn cluster() -> Draft {
 fn put_replica(draft: &mut Draft, index: usize) {
     let volume = Volume {
         uuid: uuid(50 + index as u128),
-        pool: PoolName::parse("thin").unwrap(),
+        pool: StoragePoolName::parse("thin").unwrap(),
         props: Default::default(),
     };
     draft.put_resource(Resource {
@@ -233,7 +233,7 @@ fn a_delete_takes_one_step_per_report() {
     assert_eq!(phase(&draft, 1), None);
     assert_eq!(
         draft
-            .pool_use(&node(1), &PoolName::parse("thin").unwrap())
+            .pool_use(&node(1), &StoragePoolName::parse("thin").unwrap())
             .volumes,
         0
     );
@@ -244,7 +244,7 @@ fn a_delete_takes_one_step_per_report() {
 fn a_definition_waits_only_for_who_is_away() {
     let mut draft = cluster();
     let since = draft.since(5);
-    draft.edit_definition(&r1(), |row| row.deleting = Some(since));
+    draft.edit_resource_definition(&r1(), |row| row.deleting = Some(since));
     for index in 0..2 {
         draft.edit_resource(&r1(), &node(index), |row| {
             row.phase = ResourcePhase::Destroying {
@@ -313,7 +313,7 @@ fn the_first_copy_is_passed_on_only_without_a_history() {
         }
         advance(&mut draft, &observed, &r1(), 1);
         assert_eq!(initial(&draft, 1), InitialState::SameAsDay0);
-        remove_replica(&mut draft, &r1(), &node(0));
+        remove_resource(&mut draft, &r1(), &node(0));
         assert_eq!(initial(&draft, 1), then, "alpha was {seen:?}");
     }
 }
@@ -360,7 +360,7 @@ fn the_last_replica_of_all_asks_nobody() {
 fn peers_learn_of_a_removed_disk_last() {
     let mut draft = cluster();
     let since = draft.since(1);
-    let pool = PoolName::parse("thin").unwrap();
+    let pool = StoragePoolName::parse("thin").unwrap();
     draft.edit_resource(&r1(), &node(1), |row| {
         row.drbd.as_mut().unwrap().disk = DiskKind::Diskless;
         row.phase = ResourcePhase::RemovingDisk {
@@ -387,7 +387,7 @@ fn peers_learn_of_a_removed_disk_last() {
 fn removing_a_disk_waits_for_a_deactivated_replica() {
     let mut draft = cluster();
     let since = draft.since(1);
-    let pool = PoolName::parse("thin").unwrap();
+    let pool = StoragePoolName::parse("thin").unwrap();
     draft.edit_resource(&r1(), &node(1), |row| {
         row.drbd.as_mut().unwrap().disk = DiskKind::Diskless;
         row.phase = ResourcePhase::RemovingDisk {
@@ -413,7 +413,7 @@ fn removing_a_disk_waits_for_a_deactivated_replica() {
 
 fn begin_growth(draft: &mut Draft) -> Since {
     let since = draft.since(1);
-    draft.edit_definition(&r1(), |row| {
+    draft.edit_resource_definition(&r1(), |row| {
         let volume = row.volumes.get_mut(&0).unwrap();
         volume.initialized = true;
         volume.size_kib *= 2;
@@ -577,14 +577,15 @@ fn rows_survive_a_reload_and_bad_ones_are_set_aside() {
 #[test]
 fn a_disk_on_its_way_out_goes_with_its_replica() {
     let mut draft = cluster();
-    let pool = PoolName::parse("thin").unwrap();
+    let pool = StoragePoolName::parse("thin").unwrap();
     let since = Since {
         at: 1,
         generation: 1,
     };
     draft.edit_resource(&r1(), &node(1), |row| {
         row.drbd.as_mut().unwrap().disk = DiskKind::TieBreaker;
-        row.volumes.get_mut(&0).unwrap().pool = PoolName::parse(DEFAULT_DISKLESS_POOL).unwrap();
+        row.volumes.get_mut(&0).unwrap().pool =
+            StoragePoolName::parse(DEFAULT_DISKLESS_POOL).unwrap();
         row.phase = ResourcePhase::RemovingDisk {
             since,
             storage: [(0, pool.clone())].into(),

@@ -10,10 +10,10 @@ use linstor_api::reply::Reply;
 use serde::Serialize;
 
 use crate::model::PoolUse;
-use crate::name::{NodeName, PoolName};
+use crate::name::{NodeName, StoragePoolName};
 use crate::observed::ObservedPool;
-use crate::row::{Node, Pool};
 use crate::space::show_kib;
+use crate::{Node, StoragePool};
 
 use super::filter::{Miss, Misses, Rules};
 use super::score::{Candidate, Cursor};
@@ -295,15 +295,15 @@ fn rejected<'a>(rules: &Rules<'a>) -> Vec<Row<'a>> {
 
 /// What nodes said of pools, and what is promised in them, asked for in order.
 struct News<'a> {
-    seen: Cursor<'a, (NodeName, PoolName), ObservedPool>,
-    used: Cursor<'a, (NodeName, PoolName), PoolUse>,
+    seen: Cursor<'a, (NodeName, StoragePoolName), ObservedPool>,
+    used: Cursor<'a, (NodeName, StoragePoolName), PoolUse>,
 }
 
 /// What a pool misses; none for a pool that has nothing to do with the request.
 fn pool_misses<'a>(
     rules: &Rules<'a>,
     node: &'a Node,
-    pool: &'a Pool,
+    pool: &'a StoragePool,
     news: &mut News<'a>,
 ) -> Option<Row<'a>> {
     let diskless = !pool.kind.has_backing_device();

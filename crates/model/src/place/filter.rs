@@ -18,8 +18,8 @@ use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
 use crate::observed::{NodeStatus, Observed, ObservedPool};
 use crate::props::{Purpose, Scope, effective};
-use crate::row::{Node, Pool};
 use crate::space::{Space, Spaces};
+use crate::{Node, StoragePool};
 
 use super::{
     DRBD84_REPLICAS_MAX, Deployed, PlaceRequest, Sharing, Want, is_default_diskless,
@@ -244,7 +244,7 @@ impl<'a> Rules<'a> {
     pub(crate) fn check_pool(
         &self,
         node: &'a Node,
-        pool: &'a Pool,
+        pool: &'a StoragePool,
         seen: Option<&'a ObservedPool>,
         space: &Space,
         misses: &mut Misses<'a>,
@@ -340,7 +340,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    fn pool_listed(&self, pool: &Pool) -> Option<Miss<'a>> {
+    fn pool_listed(&self, pool: &StoragePool) -> Option<Miss<'a>> {
         let filter = self.request.filter;
         let named = match self.request.want {
             Want::Diskful => filter.pools.as_deref(),
@@ -364,14 +364,14 @@ impl<'a> Rules<'a> {
         (!known).then_some(Miss::ProviderNotListed(pool.kind))
     }
 
-    fn pool_target(&self, pool: &Pool) -> Option<Miss<'a>> {
+    fn pool_target(&self, pool: &StoragePool) -> Option<Miss<'a>> {
         let value = pool.props.get(prop::AUTOPLACE_TARGET);
         value
             .is_some_and(|value| is_false(value))
             .then_some(Miss::PoolNotTarget)
     }
 
-    fn mixing(&self, node: &Node, pool: &Pool) -> Option<Miss<'a>> {
+    fn mixing(&self, node: &Node, pool: &StoragePool) -> Option<Miss<'a>> {
         if self.deployed.kinds.is_empty() {
             return None;
         }
@@ -383,13 +383,13 @@ impl<'a> Rules<'a> {
         Some(Miss::Mixing(pool.kind, other.0))
     }
 
-    fn shared(&self, pool: &'a Pool) -> Option<Miss<'a>> {
+    fn shared(&self, pool: &'a StoragePool) -> Option<Miss<'a>> {
         let shared = pool.shared_name.as_deref()?;
         let used = self.deployed.shared.contains(shared);
         used.then_some(Miss::SharedInUse(shared))
     }
 
-    fn space(&self, node: &Node, pool: &Pool, space: &Space) -> Option<Miss<'a>> {
+    fn space(&self, node: &Node, pool: &StoragePool, space: &Space) -> Option<Miss<'a>> {
         let needed = self.request.needed_kib;
         let Some(usable) = space.usable_kib else {
             return (needed > 0).then_some(Miss::SpaceUnknown);
@@ -410,8 +410,8 @@ impl<'a> Rules<'a> {
         None
     }
 
-    /// Pool > definition > group > node > controller; mostly only the middle ones say anything.
-    fn min_thin_free_of(&self, node: &Node, pool: &Pool) -> MinThinFree {
+    /// StoragePool > definition > group > node > controller; mostly only the middle ones say anything.
+    fn min_thin_free_of(&self, node: &Node, pool: &StoragePool) -> MinThinFree {
         let key = prop::AUTOPLACER_MIN_THIN_FREE_SPACE;
         if !pool.props.contains_key(key) && !node.props.contains_key(key) {
             return self.min_thin_free;

@@ -11,11 +11,11 @@ use uuid::Uuid;
 use super::*;
 use crate::Draft;
 use crate::model::DEFAULT_GROUP;
-use crate::name::{GroupName, NetIfName, ResourceName};
+use crate::name::{NetInterfaceName, ResourceGroupName, ResourceName};
 use crate::observed::{NodeStatus, ObservedPool};
-use crate::row::{
-    Controller, DiskKind, DrbdDefinition, DrbdResource, HostFacts, NetInterface, Pool,
-    PoolDefinition, Volume, VolumeDefinition,
+use crate::{
+    Controller, DiskKind, DrbdDefinition, DrbdResource, HostFacts, NetInterface, StoragePool,
+    StoragePoolDefinition, Volume, VolumeDefinition,
 };
 
 pub(crate) const GIB: u64 = 1 << 20;
@@ -31,8 +31,8 @@ pub(crate) fn node(name: &str) -> NodeName {
     NodeName::parse(name).unwrap()
 }
 
-pub(crate) fn pool(name: &str) -> PoolName {
-    PoolName::parse(name).unwrap()
+pub(crate) fn pool(name: &str) -> StoragePoolName {
+    StoragePoolName::parse(name).unwrap()
 }
 
 pub(crate) fn resource(name: &str) -> ResourceName {
@@ -55,8 +55,8 @@ fn size(text: &str) -> u64 {
 /// Keys get `Aux/` in front. The words `offline`, `nodrbd`, `drbd84` and `drbd9.x.y` say what they say.
 pub(crate) fn cluster(text: &str) -> Cluster {
     let mut draft = Draft::new(Model::empty(Uuid::nil()));
-    draft.put_group(crate::row::Group {
-        name: GroupName::parse(DEFAULT_GROUP).unwrap(),
+    draft.put_resource_group(crate::ResourceGroup {
+        name: ResourceGroupName::parse(DEFAULT_GROUP).unwrap(),
         uuid: Uuid::nil(),
         description: None,
         filter: SelectFilter::default(),
@@ -132,7 +132,7 @@ impl Cluster {
             uuid: Uuid::nil(),
             node_type: NodeType::Satellite,
             net_interfaces: vec![NetInterface {
-                name: NetIfName::parse("default").unwrap(),
+                name: NetInterfaceName::parse("default").unwrap(),
                 uuid: Uuid::nil(),
                 address: [10, 0, 0, self.draft.nodes.len() as u8].into(),
                 satellite_port: Some(3366),
@@ -181,12 +181,13 @@ impl Cluster {
         total_kib: u64,
         shared: Option<&str>,
     ) {
-        self.draft.put_pool_definition(PoolDefinition {
-            name: pool(name),
-            uuid: Uuid::nil(),
-            props: BTreeMap::new(),
-        });
-        self.draft.put_pool(Pool {
+        self.draft
+            .put_storage_pool_definition(StoragePoolDefinition {
+                name: pool(name),
+                uuid: Uuid::nil(),
+                props: BTreeMap::new(),
+            });
+        self.draft.put_storage_pool(StoragePool {
             node: node(on),
             name: pool(name),
             uuid: Uuid::nil(),
@@ -231,11 +232,11 @@ impl Cluster {
             };
             (number as u32, volume)
         });
-        let row = Definition {
+        let row = ResourceDefinition {
             name: resource(name),
             external_name: None,
             uuid: Uuid::nil(),
-            group: GroupName::parse(DEFAULT_GROUP).unwrap(),
+            group: ResourceGroupName::parse(DEFAULT_GROUP).unwrap(),
             layer_stack: vec![LayerKind::Drbd, LayerKind::Storage],
             props: BTreeMap::new(),
             drbd: Some(DrbdDefinition {
@@ -249,7 +250,7 @@ impl Cluster {
             volumes: volumes.collect(),
             deleting: None,
         };
-        self.draft.put_definition(row);
+        self.draft.put_resource_definition(row);
         self
     }
 
@@ -310,7 +311,7 @@ impl Cluster {
 
     /// Sets a property of a definition.
     pub(crate) fn prop(&mut self, name: &str, key: &str, value: &str) -> &mut Self {
-        self.draft.edit_definition(&resource(name), |row| {
+        self.draft.edit_resource_definition(&resource(name), |row| {
             row.props.insert(key.into(), value.into());
         });
         self

@@ -19,10 +19,10 @@ use linstor_api::reply::Reply;
 use linstor_wire::status::NodeInfo;
 
 use crate::model::{DEFAULT_DISKLESS_POOL, Model};
-use crate::name::{NodeName, PoolName};
+use crate::name::{NodeName, StoragePoolName};
 use crate::observed::Observed;
 use crate::props::is_true;
-use crate::row::{Definition, Group, Node, Resource, SelectFilter};
+use crate::{Node, Resource, ResourceDefinition, ResourceGroup, SelectFilter};
 use crate::{sizing, stack};
 
 use self::choose::Outcome;
@@ -55,9 +55,9 @@ pub enum Sharing {
 #[derive(Debug, Clone)]
 pub struct PlaceRequest<'a> {
     /// The resource definition, when there is one (yet): its replicas count, and its properties.
-    pub definition: Option<&'a Definition>,
+    pub definition: Option<&'a ResourceDefinition>,
     /// The group whose properties count where there is no definition.
-    pub group: Option<&'a Group>,
+    pub group: Option<&'a ResourceGroup>,
     /// The rules, request and group merged.
     pub filter: &'a SelectFilter,
     /// The layers of the replicas.
@@ -82,7 +82,7 @@ impl<'a> PlaceRequest<'a> {
     /// Replicas of a definition. Layers: the filter's, else what new resources of the definition get.
     pub fn of_definition(
         model: &Model,
-        definition: &'a Definition,
+        definition: &'a ResourceDefinition,
         filter: &'a SelectFilter,
     ) -> Self {
         let layer_stack = stack::of_new_resource(model, definition, filter.layer_stack.as_deref());
@@ -95,7 +95,7 @@ impl<'a> PlaceRequest<'a> {
     }
 
     /// Replicas of nothing in particular, for questions about space.
-    pub fn of_group(group: &'a Group, filter: &'a SelectFilter) -> Self {
+    pub fn of_group(group: &'a ResourceGroup, filter: &'a SelectFilter) -> Self {
         let layer_stack = match filter.layer_stack.as_deref() {
             Some(stack) if !stack.is_empty() => stack.to_vec(),
             Some(_) | None => stack::default_stack(false),
@@ -136,7 +136,11 @@ impl<'a> PlaceRequest<'a> {
 }
 
 /// What the backing volumes of a new diskful replica take, in KiB.
-pub fn replica_kib(model: &Model, definition: &Definition, layer_stack: &[LayerKind]) -> u64 {
+pub fn replica_kib(
+    model: &Model,
+    definition: &ResourceDefinition,
+    layer_stack: &[LayerKind],
+) -> u64 {
     let drbd = definition
         .drbd
         .as_ref()
@@ -162,7 +166,7 @@ pub struct Chosen {
     /// The node.
     pub node: NodeName,
     /// The pool.
-    pub pool: PoolName,
+    pub pool: StoragePoolName,
     /// What the pool is made of.
     pub kind: ProviderKind,
     /// How good it is.
@@ -339,7 +343,7 @@ pub fn remaining_nodes(
                 .and_then(|definition| model.resource(&definition.name, &node.name));
             replica.is_none_or(|replica| {
                 let disk = replica.drbd.as_ref().map(|drbd| drbd.disk);
-                disk == Some(crate::row::DiskKind::TieBreaker) && !replica.phase.is_deleting()
+                disk == Some(crate::DiskKind::TieBreaker) && !replica.phase.is_deleting()
             })
         })
         .filter(|node| {
@@ -414,7 +418,7 @@ impl<'a> Deployed<'a> {
     fn of(
         model: &'a Model,
         observed: &'a Observed,
-        definition: Option<&Definition>,
+        definition: Option<&ResourceDefinition>,
     ) -> Deployed<'a> {
         let mut deployed = Deployed::default();
         let Some(definition) = definition else {
@@ -481,7 +485,7 @@ fn skips_disk(replica: &Resource) -> bool {
 }
 
 /// Whether a pool is the one that exists on every node.
-fn is_default_diskless(pool: &PoolName) -> bool {
+fn is_default_diskless(pool: &StoragePoolName) -> bool {
     pool.as_str().eq_ignore_ascii_case(DEFAULT_DISKLESS_POOL)
 }
 

@@ -6,10 +6,10 @@ use linstor_api::code;
 use linstor_api::reply::Reply;
 
 use crate::model::Model;
-use crate::name::{NodeName, PoolName};
+use crate::name::{NodeName, StoragePoolName};
 use crate::observed::Observed;
-use crate::row::{Group, SelectFilter};
 use crate::space::{Ratios, Spaces, replicated_kib};
+use crate::{ResourceGroup, SelectFilter};
 
 use super::{Chosen, Deployed, PlaceRequest, choose, filter, score};
 
@@ -17,7 +17,7 @@ use super::{Chosen, Deployed, PlaceRequest, choose, filter, score};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MaxSize {
     /// The pool.
-    pub pool: PoolName,
+    pub pool: StoragePoolName,
     /// What is free in the fullest of the chosen pools, in KiB; ratios do not count here.
     pub max_kib: u64,
     /// Where the replicas would be.
@@ -30,11 +30,11 @@ pub struct MaxSize {
 pub fn max_sizes(
     model: &Model,
     observed: &Observed,
-    group: &Group,
+    group: &ResourceGroup,
     filter: &SelectFilter,
 ) -> Result<Vec<MaxSize>, Vec<Reply>> {
     let named = filter.pools.as_deref().filter(|pools| !pools.is_empty());
-    let mut pools: Vec<PoolName> = match named {
+    let mut pools: Vec<StoragePoolName> = match named {
         Some(pools) => pools.to_vec(),
         None => model.pool_definitions.keys().cloned().collect(),
     };
@@ -100,7 +100,7 @@ pub struct SizeInfo {
 pub fn size_info(
     model: &Model,
     observed: &Observed,
-    group: &Group,
+    group: &ResourceGroup,
     filter: &SelectFilter,
 ) -> Result<SizeInfo, Vec<Reply>> {
     let request = PlaceRequest::of_group(group, filter);
@@ -112,7 +112,7 @@ pub fn size_info(
         choose::Outcome::Found(chosen) if !chosen.is_empty() => chosen,
         choose::Outcome::Found(_) | choose::Outcome::None { .. } => Vec::new(),
     };
-    let by_place: BTreeMap<(&NodeName, &PoolName), &score::Candidate<'_>> = candidates
+    let by_place: BTreeMap<(&NodeName, &StoragePoolName), &score::Candidate<'_>> = candidates
         .iter()
         .map(|candidate| ((&candidate.node.name, &candidate.pool.name), candidate))
         .collect();

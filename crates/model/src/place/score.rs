@@ -10,8 +10,8 @@ use imbl::OrdMap;
 use linstor_api::kind::DrbdKind;
 use linstor_api::prop;
 
-use crate::row::{Node, Pool, Props};
 use crate::space::Space;
+use crate::{Node, Props, StoragePool};
 
 use super::filter::{Misses, Rules, mixes_extents};
 
@@ -19,7 +19,7 @@ use super::filter::{Misses, Rules, mixes_extents};
 #[derive(Debug, Clone)]
 pub(crate) struct Candidate<'a> {
     pub(crate) node: &'a Node,
-    pub(crate) pool: &'a Pool,
+    pub(crate) pool: &'a StoragePool,
     /// Kind of DRBD on the node.
     pub(crate) drbd: Option<DrbdKind>,
     /// The node's DRBD copes with pools that round sizes differently.

@@ -6,7 +6,7 @@ use linstor_api::kind::{LayerKind, ProviderKind};
 
 use super::fixture::{Say, cluster, count, node, pool, resource};
 use super::*;
-use crate::row::{DiskKind, ResourcePhase, Since};
+use crate::{DiskKind, ResourcePhase, Since};
 
 const SINCE: Since = Since {
     at: 0,
@@ -530,10 +530,10 @@ fn targets() {
             .insert(prop::AUTOPLACE_TARGET.into(), "True".into());
     });
     assert_eq!(cluster.place("res", &count(1)), "n1:sp1");
-    let mut row = crate::row::Pool::clone(cluster.draft.pool(&node("n1"), &pool("sp1")).unwrap());
+    let mut row = crate::StoragePool::clone(cluster.draft.pool(&node("n1"), &pool("sp1")).unwrap());
     row.props
         .insert(prop::AUTOPLACE_TARGET.into(), "false".into());
-    cluster.draft.put_pool(row);
+    cluster.draft.put_storage_pool(row);
     assert_eq!(cluster.place("res", &count(1)), "996");
 }
 

@@ -14,7 +14,7 @@ use linstor_api::prop::{
 use super::inherit::{Chain, Purpose, Scope, below, chain, effective};
 use crate::model::Model;
 use crate::name::NodeName;
-use crate::row::{Definition, Props, Resource, VolumeDefinition};
+use crate::{Props, Resource, ResourceDefinition, VolumeDefinition};
 
 /// The sections of a resource that all its volumes and connections share. Keys stand without their namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -39,7 +39,11 @@ pub struct ConnectionOptions {
 }
 
 /// The sections of a resource on its node.
-pub fn drbd_options(model: &Model, definition: &Definition, resource: &Resource) -> DrbdOptions {
+pub fn drbd_options(
+    model: &Model,
+    definition: &ResourceDefinition,
+    resource: &Resource,
+) -> DrbdOptions {
     let scope = Scope::resource(model, definition, resource);
     let levels = chain(model, Purpose::DrbdResource, &scope);
     let mut sections = DrbdOptions {
@@ -73,7 +77,7 @@ pub fn drbd_options(model: &Model, definition: &Definition, resource: &Resource)
 /// Section `disk` of one volume, complete.
 pub fn volume_disk_options(
     model: &Model,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     number: u32,
     resource: &Resource,
 ) -> Props {
@@ -98,7 +102,7 @@ pub fn volume_disk_options(
 /// The sections of the connection between two nodes, seen from `local`.
 pub fn connection_options(
     model: &Model,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     local: &NodeName,
     _peer: &NodeName,
 ) -> ConnectionOptions {
@@ -160,7 +164,7 @@ pub fn day0_gi(volume: &VolumeDefinition) -> String {
 
 /// Whether new replicas are synchronised in full even where the day-0 generation could prove them equal. What counts is
 /// what was said when the first replica was made (spec core, trap 16).
-pub fn force_initial_sync(definition: &Definition) -> bool {
+pub fn force_initial_sync(definition: &ResourceDefinition) -> bool {
     definition
         .props
         .get(DRBD_FORCE_INITIAL_SYNC_PERMANENT)
@@ -184,7 +188,7 @@ fn drop_managed(disk: &mut Props, levels: &Chain<'_>) {
 /// The verify algorithm that was found to work on all nodes stands in unless somebody chose one.
 fn choose_verify_algorithm(
     model: &Model,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     levels: &Chain<'_>,
     net: &mut Props,
 ) {

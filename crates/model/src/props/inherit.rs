@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::Model;
-use crate::row::{Definition, Group, Node, Pool, Props, Resource};
+use crate::{Node, Props, Resource, ResourceDefinition, ResourceGroup, StoragePool};
 
 /// A kind of row that a value may come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,9 +13,9 @@ pub enum Level {
     /// The resource.
     Resource,
     /// The storage pool of the volume, or else all pools of the resource in volume order.
-    Pool,
-    /// Definition of the storage pool.
-    PoolDefinition,
+    StoragePool,
+    /// ResourceDefinition of the storage pool.
+    StoragePoolDefinition,
     /// The node.
     Node,
     /// The volume definition.
@@ -23,9 +23,9 @@ pub enum Level {
     /// The volume group of the same number.
     VolumeGroup,
     /// The resource definition.
-    Definition,
+    ResourceDefinition,
     /// The resource group.
-    Group,
+    ResourceGroup,
     /// The controller.
     Controller,
 }
@@ -75,57 +75,100 @@ impl Purpose {
     pub const fn levels(self) -> &'static [Level] {
         use Level::*;
         match self {
-            Purpose::DrbdResource => &[Resource, Definition, Group, Node, Controller],
+            Purpose::DrbdResource => &[
+                Resource,
+                ResourceDefinition,
+                ResourceGroup,
+                Node,
+                Controller,
+            ],
             Purpose::DrbdVolume => &[
                 Volume,
                 Resource,
                 VolumeDefinition,
                 VolumeGroup,
-                Definition,
-                Group,
+                ResourceDefinition,
+                ResourceGroup,
                 Node,
                 Controller,
             ],
-            Purpose::DrbdConnection => &[Definition, Group, Controller],
-            Purpose::Address => &[Pool, Resource, Definition, Group, Node, Controller],
-            Purpose::StoragePool => &[Resource, VolumeDefinition, Definition, Group, Node],
+            Purpose::DrbdConnection => &[ResourceDefinition, ResourceGroup, Controller],
+            Purpose::Address => &[
+                StoragePool,
+                Resource,
+                ResourceDefinition,
+                ResourceGroup,
+                Node,
+                Controller,
+            ],
+            Purpose::StoragePool => &[
+                Resource,
+                VolumeDefinition,
+                ResourceDefinition,
+                ResourceGroup,
+                Node,
+            ],
             Purpose::MetadataPool => &[
                 VolumeDefinition,
                 VolumeGroup,
                 Resource,
-                Definition,
-                Group,
+                ResourceDefinition,
+                ResourceGroup,
                 Node,
             ],
             Purpose::StorageDriver => &[
                 Volume,
                 Resource,
-                Pool,
+                StoragePool,
                 Node,
                 VolumeDefinition,
-                Definition,
+                ResourceDefinition,
                 VolumeGroup,
-                Group,
+                ResourceGroup,
                 Controller,
             ],
-            Purpose::FileSystem => &[Resource, VolumeDefinition, VolumeGroup, Definition, Group],
+            Purpose::FileSystem => &[
+                Resource,
+                VolumeDefinition,
+                VolumeGroup,
+                ResourceDefinition,
+                ResourceGroup,
+            ],
             Purpose::Cache => &[
                 VolumeDefinition,
                 VolumeGroup,
                 Resource,
-                Definition,
-                Group,
+                ResourceDefinition,
+                ResourceGroup,
                 Node,
                 Controller,
             ],
-            Purpose::Policy => &[Definition, Group, Controller],
-            Purpose::AutoDiskful => &[Resource, Node, Definition, Group, Controller],
-            Purpose::Granularity => &[VolumeDefinition, Definition, VolumeGroup, Group, Controller],
-            Purpose::SkipDisk => &[Resource, Pool, Node, Definition, Controller],
-            Purpose::PeerSlots => &[Definition, Group, Controller],
+            Purpose::Policy => &[ResourceDefinition, ResourceGroup, Controller],
+            Purpose::AutoDiskful => &[
+                Resource,
+                Node,
+                ResourceDefinition,
+                ResourceGroup,
+                Controller,
+            ],
+            Purpose::Granularity => &[
+                VolumeDefinition,
+                ResourceDefinition,
+                VolumeGroup,
+                ResourceGroup,
+                Controller,
+            ],
+            Purpose::SkipDisk => &[Resource, StoragePool, Node, ResourceDefinition, Controller],
+            Purpose::PeerSlots => &[ResourceDefinition, ResourceGroup, Controller],
             Purpose::Node => &[Node, Controller],
-            Purpose::Oversubscription => &[Pool, PoolDefinition, Controller],
-            Purpose::MinThinFree => &[Pool, Definition, Group, Node, Controller],
+            Purpose::Oversubscription => &[StoragePool, StoragePoolDefinition, Controller],
+            Purpose::MinThinFree => &[
+                StoragePool,
+                ResourceDefinition,
+                ResourceGroup,
+                Node,
+                Controller,
+            ],
         }
     }
 }
@@ -134,7 +177,7 @@ impl Purpose {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Scope<'a> {
     /// The resource definition.
-    pub definition: Option<&'a Definition>,
+    pub definition: Option<&'a ResourceDefinition>,
     /// The resource.
     pub resource: Option<&'a Resource>,
     /// The volume's number.
@@ -142,14 +185,14 @@ pub struct Scope<'a> {
     /// The node.
     pub node: Option<&'a Node>,
     /// The storage pool.
-    pub pool: Option<&'a Pool>,
+    pub pool: Option<&'a StoragePool>,
     /// The group, where there is no definition.
-    pub group: Option<&'a Group>,
+    pub group: Option<&'a ResourceGroup>,
 }
 
 impl<'a> Scope<'a> {
     /// Of a definition.
-    pub fn definition(definition: &'a Definition) -> Self {
+    pub fn definition(definition: &'a ResourceDefinition) -> Self {
         Scope {
             definition: Some(definition),
             ..Scope::default()
@@ -157,7 +200,11 @@ impl<'a> Scope<'a> {
     }
 
     /// Of a resource on its node.
-    pub fn resource(model: &'a Model, definition: &'a Definition, resource: &'a Resource) -> Self {
+    pub fn resource(
+        model: &'a Model,
+        definition: &'a ResourceDefinition,
+        resource: &'a Resource,
+    ) -> Self {
         Scope {
             definition: Some(definition),
             resource: Some(resource),
@@ -169,7 +216,7 @@ impl<'a> Scope<'a> {
     /// Of a volume of a resource, in its pool.
     pub fn volume(
         model: &'a Model,
-        definition: &'a Definition,
+        definition: &'a ResourceDefinition,
         resource: &'a Resource,
         number: u32,
     ) -> Self {
@@ -192,7 +239,7 @@ impl<'a> Scope<'a> {
     }
 
     /// Of a pool on its node.
-    pub fn pool(model: &'a Model, pool: &'a Pool) -> Self {
+    pub fn pool(model: &'a Model, pool: &'a StoragePool) -> Self {
         Scope {
             pool: Some(pool),
             node: model.nodes.get(&pool.node).map(|node| &**node),
@@ -260,13 +307,13 @@ pub fn chain<'a>(model: &'a Model, purpose: Purpose, scope: &Scope<'a>) -> Chain
                 .and_then(|(resource, number)| resource.volumes.get(&number))
                 .map(|volume| &volume.props),
             Level::Resource => scope.resource.map(|resource| &resource.props),
-            Level::Pool => {
+            Level::StoragePool => {
                 for pool in pools(model, scope) {
                     containers.push((*level, &pool.props));
                 }
                 None
             }
-            Level::PoolDefinition => scope
+            Level::StoragePoolDefinition => scope
                 .pool
                 .and_then(|pool| model.pool_definitions.get(&pool.name))
                 .map(|definition| &definition.props),
@@ -280,8 +327,8 @@ pub fn chain<'a>(model: &'a Model, purpose: Purpose, scope: &Scope<'a>) -> Chain
                 .zip(scope.volume)
                 .and_then(|(group, number)| group.volume_groups.get(&number))
                 .map(|volume| &volume.props),
-            Level::Definition => scope.definition.map(|definition| &definition.props),
-            Level::Group => group.map(|group| &group.props),
+            Level::ResourceDefinition => scope.definition.map(|definition| &definition.props),
+            Level::ResourceGroup => group.map(|group| &group.props),
             Level::Controller => Some(&model.controller.props),
         };
         containers.extend(props.map(|props| (*level, props)));
@@ -290,11 +337,11 @@ pub fn chain<'a>(model: &'a Model, purpose: Purpose, scope: &Scope<'a>) -> Chain
 }
 
 /// The pool in scope, or all pools of the resource in scope.
-fn pools<'a>(model: &'a Model, scope: &Scope<'a>) -> Vec<&'a Pool> {
+fn pools<'a>(model: &'a Model, scope: &Scope<'a>) -> Vec<&'a StoragePool> {
     if let Some(pool) = scope.pool {
         return vec![pool];
     }
-    let mut pools: Vec<&Pool> = Vec::new();
+    let mut pools: Vec<&StoragePool> = Vec::new();
     for volume in scope
         .resource
         .iter()

@@ -3,7 +3,7 @@
 use super::inherit::{Purpose, Scope, chain};
 use super::{FILE_SYSTEM, STOR_DRIVER};
 use crate::model::Model;
-use crate::row::{Definition, Node, Pool, Props, Resource};
+use crate::{Node, Props, Resource, ResourceDefinition, StoragePool};
 
 /// Throttles of the kernel's block I/O controller.
 const THROTTLE: &str = "sys/fs";
@@ -66,7 +66,7 @@ pub fn satellite_props(model: &Model, node: &Node) -> Props {
 }
 
 /// What a satellite heeds of a pool: its own values, and options of the storage driver from further away.
-pub fn pool_props(model: &Model, pool: &Pool) -> Props {
+pub fn pool_props(model: &Model, pool: &StoragePool) -> Props {
     let scope = Scope::pool(model, pool);
     let mut props: Props = chain(model, Purpose::StorageDriver, &scope)
         .namespace(STOR_DRIVER)
@@ -84,10 +84,10 @@ pub fn pool_props(model: &Model, pool: &Pool) -> Props {
 /// What a satellite heeds of a volume: options of the storage driver, the file system to make, and throttles.
 pub fn volume_storage_props(
     model: &Model,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     number: u32,
     resource: &Resource,
-    pool: Option<&Pool>,
+    pool: Option<&StoragePool>,
 ) -> Props {
     let scope = Scope {
         pool,

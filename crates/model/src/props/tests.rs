@@ -2,9 +2,9 @@ use linstor_api::prop;
 
 use super::*;
 use crate::Draft;
-use crate::name::NetIfName;
+use crate::name::NetInterfaceName;
 use crate::place::fixture::{Cluster, cluster, node, pool, resource};
-use crate::row::{Group, NetInterface, Pool, Props, VolumeGroup};
+use crate::{NetInterface, Props, ResourceGroup, StoragePool, VolumeGroup};
 
 const NODES: &str = "n1: sp1 100\n n2: sp1 100\n n3 drbd84: sp1 100";
 
@@ -14,7 +14,7 @@ fn deployed() -> Cluster {
     cluster
         .define("res", &[1])
         .put("res", "sp1", &["n1", "n2", "n3"]);
-    cluster.draft.put_group(Group {
+    cluster.draft.put_resource_group(ResourceGroup {
         volume_groups: [(
             0,
             VolumeGroup {
@@ -24,7 +24,7 @@ fn deployed() -> Cluster {
             },
         )]
         .into(),
-        ..Group::clone(cluster.draft.groups.values().next().unwrap())
+        ..ResourceGroup::clone(cluster.draft.groups.values().next().unwrap())
     });
     cluster
 }
@@ -38,31 +38,34 @@ fn set(draft: &mut Draft, level: Level, key: &str, value: &str) {
             insert(&mut row.volumes.get_mut(&0).unwrap().props);
         }),
         Level::Resource => draft.edit_resource(&name, &on, |row| insert(&mut row.props)),
-        Level::Pool => {
-            let mut row = Pool::clone(draft.pool(&on, &pool("sp1")).unwrap());
+        Level::StoragePool => {
+            let mut row = StoragePool::clone(draft.pool(&on, &pool("sp1")).unwrap());
             insert(&mut row.props);
-            draft.put_pool(row);
+            draft.put_storage_pool(row);
         }
-        Level::PoolDefinition => {
-            let mut row = crate::row::PoolDefinition::clone(&draft.pool_definitions[&pool("sp1")]);
+        Level::StoragePoolDefinition => {
+            let mut row =
+                crate::StoragePoolDefinition::clone(&draft.pool_definitions[&pool("sp1")]);
             insert(&mut row.props);
-            draft.put_pool_definition(row);
+            draft.put_storage_pool_definition(row);
         }
         Level::Node => draft.edit_node(&on, |row| insert(&mut row.props)),
-        Level::VolumeDefinition => draft.edit_definition(&name, |row| {
+        Level::VolumeDefinition => draft.edit_resource_definition(&name, |row| {
             insert(&mut row.volumes.get_mut(&0).unwrap().props);
         }),
-        Level::VolumeGroup | Level::Group => {
-            let mut row = Group::clone(draft.groups.values().next().unwrap());
+        Level::VolumeGroup | Level::ResourceGroup => {
+            let mut row = ResourceGroup::clone(draft.groups.values().next().unwrap());
             match level {
-                Level::Group => insert(&mut row.props),
+                Level::ResourceGroup => insert(&mut row.props),
                 _ => insert(&mut row.volume_groups.get_mut(&0).unwrap().props),
             }
-            draft.put_group(row);
+            draft.put_resource_group(row);
         }
-        Level::Definition => draft.edit_definition(&name, |row| insert(&mut row.props)),
+        Level::ResourceDefinition => {
+            draft.edit_resource_definition(&name, |row| insert(&mut row.props))
+        }
         Level::Controller => {
-            let mut row = crate::row::Controller::clone(&draft.controller);
+            let mut row = crate::Controller::clone(&draft.controller);
             insert(&mut row.props);
             draft.put_controller(row);
         }
@@ -115,13 +118,13 @@ fn level(word: &str) -> Level {
     match word {
         "V" => Level::Volume,
         "R" => Level::Resource,
-        "SP" => Level::Pool,
-        "SPD" => Level::PoolDefinition,
+        "SP" => Level::StoragePool,
+        "SPD" => Level::StoragePoolDefinition,
         "N" => Level::Node,
         "VD" => Level::VolumeDefinition,
         "VG" => Level::VolumeGroup,
-        "RD" => Level::Definition,
-        "RG" => Level::Group,
+        "RD" => Level::ResourceDefinition,
+        "RG" => Level::ResourceGroup,
         "C" => Level::Controller,
         word => panic!("{word}"),
     }
@@ -152,22 +155,30 @@ fn namespaces_become_sections() {
             "DrbdOptions/Resource/on-no-quorum",
             "io-error",
         ),
-        (Level::Definition, "DrbdOptions/Resource/quorum", "majority"),
-        (Level::Group, "DrbdOptions/Net/protocol", "A"),
-        (Level::Definition, "DrbdOptions/Net/protocol", "C"),
+        (
+            Level::ResourceDefinition,
+            "DrbdOptions/Resource/quorum",
+            "majority",
+        ),
+        (Level::ResourceGroup, "DrbdOptions/Net/protocol", "A"),
+        (Level::ResourceDefinition, "DrbdOptions/Net/protocol", "C"),
         (Level::Controller, "DrbdOptions/Net/ping-int", "7"),
         (
             Level::Controller,
             "DrbdOptions/PeerDevice/c-max-rate",
             "1000",
         ),
-        (Level::Group, "DrbdOptions/Disk/on-io-error", "detach"),
         (
-            Level::Definition,
+            Level::ResourceGroup,
+            "DrbdOptions/Disk/on-io-error",
+            "detach",
+        ),
+        (
+            Level::ResourceDefinition,
             "DrbdOptions/Handlers/quorum-lost",
             "/bin/true",
         ),
-        (Level::Definition, "DrbdOptionsX/Net/protocol", "B"),
+        (Level::ResourceDefinition, "DrbdOptionsX/Net/protocol", "B"),
     ] {
         set(&mut cluster.draft, level, key, value);
     }
@@ -193,7 +204,7 @@ fn verify_algorithm() {
     let mut cluster = deployed();
     set(
         &mut cluster.draft,
-        Level::Definition,
+        Level::ResourceDefinition,
         prop::DRBD_AUTO_VERIFY_ALGO,
         "crct10dif",
     );
@@ -207,7 +218,7 @@ fn verify_algorithm() {
     assert_eq!(shown(&options(&cluster, "n1").net), "");
     set(
         &mut cluster.draft,
-        Level::Group,
+        Level::ResourceGroup,
         "DrbdOptions/Net/verify-alg",
         "sha1",
     );
@@ -220,13 +231,13 @@ fn managed_granularity() {
     let mut cluster = deployed();
     set(
         &mut cluster.draft,
-        Level::Group,
+        Level::ResourceGroup,
         prop::DRBD_DISK_RS_DISCARD_GRANULARITY,
         "4096",
     );
     set(
         &mut cluster.draft,
-        Level::Group,
+        Level::ResourceGroup,
         "DrbdOptions/Disk/al-extents",
         "6007",
     );
@@ -298,7 +309,7 @@ fn addresses() {
         address_of(&cluster.draft, row).map(|address| address.to_string())
     };
     let nic = |name: &str, last: u8| NetInterface {
-        name: NetIfName::parse(name).unwrap(),
+        name: NetInterfaceName::parse(name).unwrap(),
         uuid: uuid::Uuid::nil(),
         address: [10, 9, 9, last].into(),
         satellite_port: None,
@@ -312,9 +323,19 @@ fn addresses() {
     assert_eq!(address(&cluster).unwrap(), "10.0.0.0");
     set(&mut cluster.draft, Level::Node, prop::PREF_NIC, "DATA");
     assert_eq!(address(&cluster).unwrap(), "10.9.9.1");
-    set(&mut cluster.draft, Level::Pool, prop::PREF_NIC, "backup");
+    set(
+        &mut cluster.draft,
+        Level::StoragePool,
+        prop::PREF_NIC,
+        "backup",
+    );
     assert_eq!(address(&cluster).unwrap(), "10.9.9.2");
-    set(&mut cluster.draft, Level::Pool, prop::PREF_NIC, "gone");
+    set(
+        &mut cluster.draft,
+        Level::StoragePool,
+        prop::PREF_NIC,
+        "gone",
+    );
     assert_eq!(address(&cluster).unwrap(), "10.0.0.0");
     cluster
         .draft
@@ -342,15 +363,19 @@ fn what_satellites_get() {
         ),
         (Level::Node, "Aux/rack", "7"),
         (Level::Node, "ExtCmd/WaitTimeout", "9000"),
-        (Level::Pool, prop::STOR_DRIVER_STOR_POOL_NAME, "vg0"),
-        (Level::Pool, "Aux/note", "x"),
+        (Level::StoragePool, prop::STOR_DRIVER_STOR_POOL_NAME, "vg0"),
+        (Level::StoragePool, "Aux/note", "x"),
         (
-            Level::Definition,
+            Level::ResourceDefinition,
             prop::STOR_DRIVER_LVCREATE_OPTIONS,
             "--foo",
         ),
-        (Level::Definition, prop::FILE_SYSTEM_TYPE, "ext4"),
-        (Level::Definition, "sys/fs/blkio_throttle_read", "100"),
+        (Level::ResourceDefinition, prop::FILE_SYSTEM_TYPE, "ext4"),
+        (
+            Level::ResourceDefinition,
+            "sys/fs/blkio_throttle_read",
+            "100",
+        ),
     ] {
         set(&mut cluster.draft, level, key, value);
     }
@@ -398,14 +423,14 @@ fn first_generations() {
         |cluster: &Cluster| force_initial_sync(&cluster.draft.definitions[&resource("res")]);
     set(
         &mut cluster.draft,
-        Level::Definition,
+        Level::ResourceDefinition,
         prop::DRBD_FORCE_INITIAL_SYNC,
         "true",
     );
     assert!(!forced(&cluster));
     set(
         &mut cluster.draft,
-        Level::Definition,
+        Level::ResourceDefinition,
         prop::DRBD_FORCE_INITIAL_SYNC_PERMANENT,
         "True",
     );

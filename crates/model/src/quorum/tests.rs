@@ -3,7 +3,7 @@ use uuid::Uuid;
 use super::*;
 use crate::model::DEFAULT_DISKLESS_POOL;
 use crate::place::fixture::{Cluster, cluster, node, resource};
-use crate::row::{Controller, Since};
+use crate::{Controller, Since};
 
 const SINCE: Since = Since {
     at: 0,
@@ -36,7 +36,7 @@ fn run(cluster: &mut Cluster) -> Vec<i64> {
     let rows = |cluster: &Cluster| -> Vec<Arc<Resource>> {
         cluster
             .draft
-            .replicas_of(&resource("res"))
+            .resources_of(&resource("res"))
             .cloned()
             .collect()
     };
@@ -58,7 +58,7 @@ fn quorum_of(cluster: &Cluster) -> Option<String> {
 /// Replicas as `node` or `node:what`.
 fn replicas(cluster: &Cluster) -> String {
     let name = resource("res");
-    let rows = cluster.draft.replicas_of(&name).map(|row| {
+    let rows = cluster.draft.resources_of(&name).map(|row| {
         let what = match (disk(row), &row.phase) {
             (_, phase) if phase.is_deleting() => ":leaving",
             (DiskKind::Diskful, _) => "",
@@ -246,15 +246,15 @@ fn rules_hold_for_tie_breakers() {
     let mut cluster = with_breakers(
         "n1 dc=a: sp1 100\n n2 dc=a: sp1 100\n n3 dc=a: sp1 100\n n4 dc=b: sp1 100\n n5 dc=b: sp1 100",
     );
-    let mut group = crate::row::Group::clone(cluster.draft.groups.values().next().unwrap());
+    let mut group = crate::ResourceGroup::clone(cluster.draft.groups.values().next().unwrap());
     group.filter.x_different = Some([("Aux/dc".to_owned(), 2)].into());
-    cluster.draft.put_group(group.clone());
+    cluster.draft.put_resource_group(group.clone());
     cluster.put("res", "sp1", &["n1", "n2"]);
     run(&mut cluster);
     assert_eq!(replicas(&cluster), "n1 n2 n4:tie");
 
     let mut full = with_breakers("n1 dc=a: sp1 100\n n2 dc=a: sp1 100\n n3 dc=a: sp1 100");
-    full.draft.put_group(group);
+    full.draft.put_resource_group(group);
     full.put("res", "sp1", &["n1", "n2"]);
     full.put_replica("res", DEFAULT_DISKLESS_POOL, "n3", DiskKind::Diskless);
     assert_eq!(
@@ -292,14 +292,16 @@ fn nothing_to_help() {
     cluster.put("res", "sp1", &["n1", "n2"]);
     cluster
         .draft
-        .edit_definition(&resource("res"), |row| row.deleting = Some(SINCE));
+        .edit_resource_definition(&resource("res"), |row| row.deleting = Some(SINCE));
     assert_eq!(run(&mut cluster), NONE);
     let row = Controller::clone(&cluster.draft.controller);
     cluster.draft.put_controller(row);
-    cluster.draft.edit_definition(&resource("res"), |row| {
-        row.deleting = None;
-        row.drbd = None;
-    });
+    cluster
+        .draft
+        .edit_resource_definition(&resource("res"), |row| {
+            row.deleting = None;
+            row.drbd = None;
+        });
     assert_eq!(run(&mut cluster), NONE);
     assert_eq!(quorum_of(&cluster), None);
 }

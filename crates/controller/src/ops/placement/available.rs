@@ -8,8 +8,8 @@ use linstor_api::reply::Reply;
 use linstor_api::resource::ResourceMakeAvailable;
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::place::{self, PlaceRequest};
-use linstor_model::replica::NewReplica;
-use linstor_model::row::{DiskKind, SelectFilter};
+use linstor_model::resource::NewResource;
+use linstor_model::{DiskKind, SelectFilter};
 use linstor_model::{Draft, stack};
 
 use super::super::reply::Refusal;
@@ -88,13 +88,13 @@ fn provide(
     let mut made = Made::default();
     let Some(row) = draft.resource(name, node).cloned() else {
         let has_data = draft
-            .replicas_of(name)
+            .resources_of(name)
             .any(|peer| peer.drbd.is_some() && !peer.is_diskless());
         if has_data && !wish.diskful {
-            let replica = NewReplica {
+            let replica = NewResource {
                 layer_stack: wish.layers,
                 ports: wish.ports,
-                ..NewReplica::new(name.clone(), node.clone(), DiskKind::Diskless)
+                ..NewResource::new(name.clone(), node.clone(), DiskKind::Diskless)
             };
             make(draft, facts, replica, &mut made)?;
         } else {
@@ -106,7 +106,7 @@ fn provide(
     };
     if super::create::revive(draft, &row)? || row.inactive {
         draft.edit_resource(name, node, |row| row.inactive = false);
-        let message = format!("{} is made available again", resource::words(name, node));
+        let message = format!("{} is made available again", resource::describe(name, node));
         made.replies.push(Reply::new(
             code::MODIFIED,
             super::super::reply::capital(&message),
@@ -122,7 +122,10 @@ fn provide(
                 drbd.disk = DiskKind::Diskless;
             }
         });
-        let message = format!("{} is no longer a tie breaker", resource::words(name, node));
+        let message = format!(
+            "{} is no longer a tie breaker",
+            resource::describe(name, node)
+        );
         made.replies.push(Reply::new(
             code::MODIFIED,
             super::super::reply::capital(&message),
@@ -173,7 +176,7 @@ pub async fn unmake_available(cluster: &Cluster, name: String, node: String) -> 
         let model = cluster.model();
         names::known_definition(&model, &parsed)?;
         names::known_node(&model, &host)?;
-        let what = resource::words(&parsed, &host);
+        let what = resource::describe(&parsed, &host);
         let row = model.resource(&parsed, &host);
         let disk = row.and_then(|row| row.drbd.as_ref()).map(|drbd| drbd.disk);
         match disk {

@@ -5,9 +5,9 @@ use linstor_api::kind::LayerKind;
 use linstor_api::reply::Reply;
 use linstor_api::resource::ResourceCreate;
 use linstor_api::{code, prop};
-use linstor_model::name::{NodeName, PoolName, ResourceName};
-use linstor_model::replica::{GiveDisk, NewReplica};
-use linstor_model::row::{DiskKind, Props, Resource, ResourcePhase};
+use linstor_model::name::{NodeName, ResourceName, StoragePoolName};
+use linstor_model::resource::{GiveDisk, NewResource};
+use linstor_model::{DiskKind, Props, Resource, ResourcePhase};
 use linstor_model::{Draft, stack};
 
 use super::super::property::{self, Owner};
@@ -24,7 +24,7 @@ struct Wish {
     diskless: Option<DiskKind>,
     client: Option<bool>,
     inactive: bool,
-    pool: Option<PoolName>,
+    pool: Option<StoragePoolName>,
     props: Props,
     layers: Option<Vec<LayerKind>>,
     node_id: Option<i64>,
@@ -129,7 +129,7 @@ fn make_all(
         match draft.resource(name, &node).cloned() {
             Some(row) => change_existing(draft, facts, &row, wish, &mut made)?,
             None => {
-                let wish = NewReplica {
+                let wish = NewResource {
                     pool: wish.pool,
                     props: wish.props,
                     layer_stack: wish.layers,
@@ -137,7 +137,7 @@ fn make_all(
                     ports: wish.ports,
                     diskful_by: Some("user"),
                     inactive: wish.inactive,
-                    ..NewReplica::new(
+                    ..NewResource::new(
                         definition.name.clone(),
                         node,
                         wish.diskless.unwrap_or(DiskKind::Diskful),
@@ -164,7 +164,7 @@ fn change_existing(
     let (name, node) = (&row.name, &row.node);
     let revived = revive(draft, row)?;
     if revived {
-        let message = format!("Deletion of {} withdrawn", resource::words(name, node));
+        let message = format!("Deletion of {} withdrawn", resource::describe(name, node));
         made.replies
             .push(Reply::new(code::MODIFIED, message).about("Node", node.as_str()));
         made.nodes.push(node.clone());
@@ -210,7 +210,7 @@ pub(super) fn revive(draft: &mut Draft, row: &Resource) -> Result<bool, Refusal>
             code::FAIL_RSC_BUSY,
             format!(
                 "The {} is being deleted.",
-                resource::words(&row.name, &row.node)
+                resource::describe(&row.name, &row.node)
             ),
         )
         .cause("Its storage is being removed, so that the deletion cannot be withdrawn any more.")

@@ -4,8 +4,8 @@ use linstor_api::code;
 use linstor_api::reply::Reply;
 use linstor_api::resource_group::ResourceGroupSpawn;
 use linstor_model::Draft;
-use linstor_model::name::{GroupName, ResourceName};
-use linstor_model::row::Group;
+use linstor_model::ResourceGroup;
+use linstor_model::name::{ResourceGroupName, ResourceName};
 
 use super::super::reply::{Refusal, created};
 use super::super::{
@@ -78,7 +78,11 @@ struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    fn make(&self, draft: &mut Draft, group: &GroupName) -> Result<(ResourceName, Made), Refusal> {
+    fn make(
+        &self,
+        draft: &mut Draft,
+        group: &ResourceGroupName,
+    ) -> Result<(ResourceName, Made), Refusal> {
         let group = names::known_group(draft, group)?.clone();
         let filter = select_filter::effective(&group.filter, self.request.select_filter.as_ref())?;
         let mut replies = self.check_count(&group)?;
@@ -102,7 +106,7 @@ impl Plan<'_> {
         let mut said = Vec::new();
         let name = resource_definition::add(draft, self.facts, wish, &mut said)?;
         let uuid = names::known_definition(draft, &name)?.uuid;
-        let mut reply = created(&resource_definition::words(&name), uuid);
+        let mut reply = created(&resource_definition::describe(&name), uuid);
         reply.ret_code |= code::MASK_RSC_DFN | code::MASK_CRT;
         replies.push(reply.about("RscDfn", name.as_str()));
         replies.append(&mut said);
@@ -134,7 +138,7 @@ impl Plan<'_> {
     }
 
     /// There is one size for each volume group, unless the caller knows better.
-    fn check_count(&self, group: &Group) -> Result<Vec<Reply>, Refusal> {
+    fn check_count(&self, group: &ResourceGroup) -> Result<Vec<Reply>, Refusal> {
         let (sizes, groups) = (self.sizes.len(), group.volume_groups.len());
         if groups == 0 && sizes > 0 && !self.request.partial {
             let message = format!(
@@ -161,7 +165,7 @@ impl Plan<'_> {
     fn add_volumes(
         &self,
         draft: &mut Draft,
-        group: &Group,
+        group: &ResourceGroup,
         name: &ResourceName,
         replies: &mut Vec<Reply>,
     ) -> Result<(), Refusal> {

@@ -44,7 +44,7 @@ pub fn canonical(shape: Shape, value: &str) -> Result<String, String> {
                 &format!("{} or one of: {}", between(min, max), words.join(", ")),
             ),
         },
-        Shape::PoolName => kept(is_pool(value), "the name of a storage pool"),
+        Shape::StoragePoolName => kept(is_pool(value), "the name of a storage pool"),
         Shape::PoolNameOrInternal => kept(
             value.is_empty() || value == linstor_api::prop::META_INTERNAL || is_pool(value),
             "the name of a storage pool, '.internal', or nothing",
@@ -110,7 +110,7 @@ fn is_positive(value: &str) -> bool {
 }
 
 fn is_pool(value: &str) -> bool {
-    linstor_model::name::PoolName::parse(value).is_ok()
+    linstor_model::name::StoragePoolName::parse(value).is_ok()
 }
 
 /// The satellite checks again what it makes of it; here is kept out what could never be meant.
@@ -187,7 +187,7 @@ mod tests {
             &[("2", "2"), ("off", "off")],
             &["33"],
         ),
-        (Shape::PoolName, &[("pool", "pool")], &["ab", "a b"]),
+        (Shape::StoragePoolName, &[("pool", "pool")], &["ab", "a b"]),
         (
             Shape::PoolNameOrInternal,
             &[("", ""), (".internal", ".internal")],

@@ -4,16 +4,16 @@ use linstor_api::code;
 use linstor_api::kind::{DrbdKind, LayerKind};
 use linstor_api::reply::Reply;
 use linstor_api::resource::{ToggleDiskOperation, ToggleDiskRequest};
-use linstor_model::name::{NodeName, PoolName, ResourceName};
-use linstor_model::replica::{self, GiveDisk};
-use linstor_model::row::{DiskKind, Resource, ResourcePhase};
+use linstor_model::name::{NodeName, ResourceName, StoragePoolName};
+use linstor_model::resource::GiveDisk;
+use linstor_model::{DiskKind, Resource, ResourcePhase};
 use linstor_model::{Draft, Model, stack};
 use tokio::time::Instant;
 
 use super::super::placement::{self, Made};
 use super::super::reply::{Refusal, not_implemented};
 use super::super::{Facts, names};
-use super::{context, in_use, stuck, words};
+use super::{context, describe, in_use, stuck};
 use crate::cluster::Cluster;
 
 /// What a request asks for.
@@ -80,7 +80,7 @@ impl Toggle {
 
 struct Plan {
     to: DiskKind,
-    pool: Option<PoolName>,
+    pool: Option<StoragePoolName>,
     migrate_from: Option<NodeName>,
     layers: Vec<LayerKind>,
 }
@@ -131,7 +131,7 @@ fn begin(
 ) -> Result<Made, Refusal> {
     let row = names::known_resource(draft, name, node)?.clone();
     let refuse = |ret_code: i64, cause: &str, correction: &str| -> Refusal {
-        let message = format!("The disk of {} cannot be toggled.", words(name, node));
+        let message = format!("The disk of {} cannot be toggled.", describe(name, node));
         Reply::new(ret_code, message)
             .cause(cause)
             .correction(correction)
@@ -169,7 +169,7 @@ fn begin(
 }
 
 fn noop(row: &Resource, what: &str) -> Reply {
-    let message = format!("The {} {what} already.", words(&row.name, &row.node));
+    let message = format!("The {} {what} already.", describe(&row.name, &row.node));
     Reply::new(code::INFO_NOOP, message)
 }
 
@@ -202,7 +202,7 @@ fn add(
                 migrate_from: None,
             };
         });
-        let message = format!("Removal of the disk of {} withdrawn", words(name, node));
+        let message = format!("Removal of the disk of {} withdrawn", describe(name, node));
         made.replies.push(Reply::new(code::MODIFIED, message));
         made.nodes.push(node.clone());
         return Ok(());
@@ -236,7 +236,7 @@ fn check_source(
     if row.is_diskless() || row.phase.is_deleting() {
         return Err(Reply::new(
             code::FAIL_INVLD_RSC_STATE,
-            format!("The {} cannot be migrated from.", words(name, source)),
+            format!("The {} cannot be migrated from.", describe(name, source)),
         )
         .cause("It has no disk, or is being deleted.")
         .correction("Name a resource with a disk.")
@@ -245,7 +245,7 @@ fn check_source(
     if !facts.observed.is_up_to_date(name, source) {
         return Err(Reply::new(
             code::FAIL_NOT_ALL_UPTODATE,
-            format!("The {} cannot be migrated from.", words(name, source)),
+            format!("The {} cannot be migrated from.", describe(name, source)),
         )
         .cause("It is not UpToDate, or its node is away.")
         .correction("Wait until it is UpToDate.")
@@ -276,13 +276,13 @@ fn remove(
                 drbd.disk = to;
             }
         });
-        let message = format!("The vote of {} in the quorum changed", words(name, node));
+        let message = format!("The vote of {} in the quorum changed", describe(name, node));
         made.replies.push(Reply::new(code::MODIFIED, message));
         return Ok(());
     }
     check_disk_can_go(draft, facts, row)?;
-    facts.seeded(|seeds| replica::take_disk(draft, seeds, name, node, to));
-    let message = format!("Removal of disk from {} registered", words(name, node));
+    facts.seeded(|seeds| linstor_model::resource::take_disk(draft, seeds, name, node, to));
+    let message = format!("Removal of disk from {} registered", describe(name, node));
     made.replies.push(Reply::new(code::MODIFIED, message));
     Ok(())
 }
@@ -296,7 +296,7 @@ fn check_disk_can_go(model: &Model, facts: &Facts, row: &Resource) -> Result<(),
     if kind == Some(DrbdKind::Drbd84) {
         return Err(Reply::new(
             code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER,
-            format!("The {} cannot become diskless.", words(name, node)),
+            format!("The {} cannot become diskless.", describe(name, node)),
         )
         .cause("Its node has DRBD 8.4, which knows no diskless resources.")
         .correction("Install DRBD 9 on all nodes of the resource, or delete it here.")
@@ -306,7 +306,7 @@ fn check_disk_can_go(model: &Model, facts: &Facts, row: &Resource) -> Result<(),
         .definitions
         .get(name)
         .is_some_and(|row| row.volumes.values().all(|volume| !volume.initialized));
-    let keeps_data = model.replicas_of(name).any(|other| {
+    let keeps_data = model.resources_of(name).any(|other| {
         other.node != *node
             && !other.is_diskless()
             && other.phase.is_present()
@@ -318,7 +318,7 @@ fn check_disk_can_go(model: &Model, facts: &Facts, row: &Resource) -> Result<(),
     }
     Err(Reply::new(
         code::FAIL_INSUFFICIENT_REPLICA_COUNT,
-        format!("Cannot remove the disk from {}.", words(name, node)),
+        format!("Cannot remove the disk from {}.", describe(name, node)),
     )
     .cause("No other resource with a disk is online and UpToDate.")
     .correction("Give another node a disk first, and wait until it is UpToDate.")
@@ -340,6 +340,6 @@ async fn wait_removed(cluster: &Cluster, name: &ResourceName, node: &NodeName) -
     });
     match wait.await {
         Some(why) => why,
-        None => vec![super::super::still_working(&words(name, node))],
+        None => vec![super::super::still_working(&describe(name, node))],
     }
 }

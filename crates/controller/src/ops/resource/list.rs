@@ -4,8 +4,8 @@ use std::ops::Bound;
 use std::sync::Arc;
 
 use linstor_api::list::Rows;
+use linstor_model::Resource;
 use linstor_model::name::{NodeName, ResourceName};
-use linstor_model::row::Resource;
 use linstor_model::{Model, Observed};
 
 use super::super::filter::{Names, PropFilter};
@@ -127,7 +127,7 @@ impl Walk {
         };
         let names = self.names.iter();
         let names = names.filter(|name| self.passed.as_ref().is_none_or(|(last, _)| *name >= last));
-        let rows = names.flat_map(|name| self.model.replicas_of(name));
+        let rows = names.flat_map(|name| self.model.resources_of(name));
         let rows = rows.filter(move |row| !passed(&row.name, &row.node));
         Box::new(rows.map(|row| &**row))
     }

@@ -8,9 +8,9 @@ use linstor_api::flag::{drbd_resource, resource as flag, volume as volume_flag};
 use linstor_api::kind::{LayerKind, ProviderKind};
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::observed::Applied;
-use linstor_model::row::{
-    Definition, DiskKind, DrbdDefinition, DrbdResource, Node, Pool, Props, ResizeStep, Resource,
-    ResourcePhase, Volume, VolumeDefinition,
+use linstor_model::{
+    DiskKind, DrbdDefinition, DrbdResource, Node, Props, ResizeStep, Resource, ResourceDefinition,
+    ResourcePhase, StoragePool, Volume, VolumeDefinition,
 };
 use linstor_model::{Model, Observed};
 use linstor_wire::status::{DrbdStatus, Outcome, ReplicationStatus, ResourceStatus, VolumeStatus};
@@ -29,7 +29,7 @@ pub fn of_definition(cluster: &Cluster, name: &str) -> Result<Vec<u8>, Refusal> 
     let (model, observed) = (cluster.model(), cluster.observed());
     names::known_definition(&model, &name)?;
     let mut sources = Sources::new(&model, &observed);
-    let rows = model.replicas_of(&name);
+    let rows = model.resources_of(&name);
     let shown = rows.filter_map(|row| sources.row(row, None));
     Ok(linstor_api::list::to_vec(shown))
 }
@@ -81,7 +81,7 @@ pub fn volume(cluster: &Cluster, name: &str, node: &str, number: &str) -> Result
 pub(super) struct Sources<'a> {
     model: &'a Model,
     observed: &'a Observed,
-    definitions: Beside<'a, ResourceName, Arc<Definition>>,
+    definitions: Beside<'a, ResourceName, Arc<ResourceDefinition>>,
     statuses: Beside<'a, (ResourceName, NodeName), Arc<ResourceStatus>>,
     applied: Beside<'a, (ResourceName, NodeName), Applied>,
 }
@@ -129,7 +129,7 @@ impl<'a> Sources<'a> {
 pub(super) struct Row<'a> {
     model: &'a Model,
     row: &'a Resource,
-    definition: &'a Definition,
+    definition: &'a ResourceDefinition,
     node: &'a Node,
     /// What the node last said, believable or not: device paths and sizes do not change while it is away.
     status: Option<&'a ResourceStatus>,
@@ -137,7 +137,7 @@ pub(super) struct Row<'a> {
     live: bool,
     has_disk_now: bool,
     /// The pool of the first volume, which is that of most others.
-    first_pool: Option<&'a Pool>,
+    first_pool: Option<&'a StoragePool>,
     /// Which volumes to show; none when volumes are not shown at all.
     pools: Option<&'a Names>,
 }
@@ -250,8 +250,8 @@ impl<'a> Row<'a> {
         flags
     }
 
-    fn pool(&self, volume: &Volume) -> Option<&'a Pool> {
-        let same = |pool: &&Pool| pool.name == volume.pool;
+    fn pool(&self, volume: &Volume) -> Option<&'a StoragePool> {
+        let same = |pool: &&StoragePool| pool.name == volume.pool;
         let other = || self.model.pool(&self.row.node, &volume.pool);
         self.first_pool
             .filter(same)

@@ -1,7 +1,7 @@
 //! Lists: filters, pages, and rows that the API's own types read.
 
 use linstor_api::resource::Resource;
-use linstor_model::row::DiskKind;
+use linstor_model::DiskKind;
 use linstor_wire::status::ResourceStatus;
 use serde_json::Value;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use linstor_model::name::{NodeName, ResourceName};
-use linstor_model::row::{DiskKind, DrbdResource, Resource};
+use linstor_model::{DiskKind, DrbdResource, Resource};
 use linstor_wire::status::ResourceStatus;
 
 use super::World;
@@ -49,12 +49,12 @@ pub(super) async fn fill(world: &World, definitions: u32) {
             .clone();
         for number in 0..definitions {
             let name = ResourceName::parse(&format!("r{number:05}")).expect("a name");
-            let mut row = linstor_model::row::Definition::clone(&definition);
+            let mut row = linstor_model::ResourceDefinition::clone(&definition);
             row.name = name.clone();
             row.volumes
                 .values_mut()
                 .for_each(|volume| volume.minor = Some(2_000 + number));
-            draft.put_definition(row);
+            draft.put_resource_definition(row);
             for row in &template {
                 let mut row = row.clone();
                 row.name = name.clone();

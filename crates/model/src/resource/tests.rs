@@ -2,15 +2,15 @@ use linstor_api::kind::ConnectionStatus;
 
 use super::*;
 use crate::place::fixture::{Cluster, GIB, cluster, node, pool, resource};
-use crate::row::{HostFacts, Since};
+use crate::{HostFacts, Since};
 
 const TWO: &str = "n1: DfltStorPool 100, thin 100 LVM_THIN\n n2: DfltStorPool 100, thin 100 LVM_THIN\n n3: other 100";
 
-fn wish(on: &str, disk: DiskKind) -> NewReplica {
-    NewReplica::new(resource("res"), node(on), disk)
+fn wish(on: &str, disk: DiskKind) -> NewResource {
+    NewResource::new(resource("res"), node(on), disk)
 }
 
-fn make(cluster: &mut Cluster, wish: NewReplica) -> Result<(Resource, Vec<Reply>), Vec<Reply>> {
+fn make(cluster: &mut Cluster, wish: NewResource) -> Result<(Resource, Vec<Reply>), Vec<Reply>> {
     let observed = cluster.observed.clone();
     let mut next = cluster.draft.resources.len() as u128 * 100;
     let mut uuid = || {
@@ -24,7 +24,7 @@ fn make(cluster: &mut Cluster, wish: NewReplica) -> Result<(Resource, Vec<Reply>
     new_resource(&mut cluster.draft, &observed, &mut seeds, wish)
 }
 
-fn refused(cluster: &mut Cluster, wish: NewReplica) -> i64 {
+fn refused(cluster: &mut Cluster, wish: NewResource) -> i64 {
     let before = cluster.draft.touched().len();
     let replies = make(cluster, wish).unwrap_err();
     assert_eq!(
@@ -47,9 +47,10 @@ fn a_new_replica_is_complete() {
     let mut cluster = cluster(TWO);
     cluster.define("res", &[1, 2]);
     cluster.prop("res", prop::DRBD_FORCE_INITIAL_SYNC, "True");
-    let mut row = crate::row::Pool::clone(cluster.draft.pool(&node("n1"), &pool("thin")).unwrap());
+    let mut row =
+        crate::StoragePool::clone(cluster.draft.pool(&node("n1"), &pool("thin")).unwrap());
     row.granularity_kib = Some(64);
-    cluster.draft.put_pool(row);
+    cluster.draft.put_storage_pool(row);
     let mut asked = wish("N1", DiskKind::Diskful);
     asked.pool = Some(pool("THIN"));
     asked.diskful_by = Some("user");
@@ -159,7 +160,7 @@ fn refusals() {
     );
 
     let mut unknown = one_volume(TWO);
-    let other = NewReplica::new(resource("other"), node("n1"), DiskKind::Diskful);
+    let other = NewResource::new(resource("other"), node("n1"), DiskKind::Diskful);
     assert_eq!(refused(&mut unknown, other), code::FAIL_NOT_FOUND_RSC_DFN);
     let mut luks = wish("n1", DiskKind::Diskful);
     luks.layer_stack = Some(vec![LayerKind::Luks, LayerKind::Storage]);
@@ -233,9 +234,11 @@ fn facts_of_nodes_that_are_away() {
 fn peer_slots_are_counted() {
     let mut cluster = one_volume("n1: sp1 100\n n2: sp1 100\n n3: sp1 100\n n4: sp1 100");
     cluster.prop("res", prop::STOR_POOL_NAME, "sp1");
-    cluster.draft.edit_definition(&resource("res"), |row| {
-        row.drbd.as_mut().unwrap().peer_slots = 1;
-    });
+    cluster
+        .draft
+        .edit_resource_definition(&resource("res"), |row| {
+            row.drbd.as_mut().unwrap().peer_slots = 1;
+        });
     make(&mut cluster, wish("n1", DiskKind::Diskful)).unwrap();
     make(&mut cluster, wish("n2", DiskKind::Diskful)).unwrap();
     make(&mut cluster, wish("n4", DiskKind::Diskless)).unwrap();
@@ -275,7 +278,7 @@ fn volumes_come_later() {
         let row = volume.clone();
         cluster
             .draft
-            .edit_definition(&resource("res"), |definition| {
+            .edit_resource_definition(&resource("res"), |definition| {
                 definition.volumes.insert(number, row);
             });
         let observed = cluster.observed.clone();
@@ -295,7 +298,7 @@ fn volumes_come_later() {
     add(&mut cluster, 1, GIB).unwrap();
     let pools: Vec<String> = cluster
         .draft
-        .replicas_of(&resource("res"))
+        .resources_of(&resource("res"))
         .map(|row| row.volumes[&1].pool.to_string())
         .collect();
     assert_eq!(pools, ["sp1", "sp1", "DfltDisklessStorPool"]);

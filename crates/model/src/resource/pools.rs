@@ -9,14 +9,14 @@ use linstor_api::prop;
 use linstor_api::reply::Reply;
 
 use crate::model::{DEFAULT_DISKLESS_POOL, DEFAULT_POOL, Model};
-use crate::name::PoolName;
+use crate::name::StoragePoolName;
 use crate::props::{Purpose, Scope, effective};
-use crate::row::{Definition, Pool, Resource};
+use crate::{Resource, ResourceDefinition, StoragePool};
 
 /// What pools are wanted.
 pub(super) struct Wanted<'a> {
     /// Named for all volumes.
-    pub(super) named: Option<&'a PoolName>,
+    pub(super) named: Option<&'a StoragePoolName>,
     /// Without storage.
     pub(super) diskless: bool,
 }
@@ -24,10 +24,10 @@ pub(super) struct Wanted<'a> {
 /// The pool of each volume of a replica.
 pub(super) fn resolve(
     model: &Model,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     row: &Resource,
     wanted: &Wanted<'_>,
-) -> Result<BTreeMap<u32, PoolName>, Vec<Reply>> {
+) -> Result<BTreeMap<u32, StoragePoolName>, Vec<Reply>> {
     definition
         .volumes
         .iter()
@@ -44,11 +44,11 @@ pub(super) fn resolve(
 /// The pool of one volume.
 pub(super) fn resolve_one(
     model: &Model,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     row: &Resource,
     number: u32,
     wanted: &Wanted<'_>,
-) -> Result<PoolName, Vec<Reply>> {
+) -> Result<StoragePoolName, Vec<Reply>> {
     let scope = Scope {
         volume: Some(number),
         ..Scope::resource(model, definition, row)
@@ -57,12 +57,12 @@ pub(super) fn resolve_one(
     let named = match wanted.named {
         Some(pool) => Some(pool.clone()),
         None => effective(model, Purpose::StoragePool, &scope, key)
-            .and_then(|name| PoolName::parse(name).ok()),
+            .and_then(|name| StoragePoolName::parse(name).ok()),
     };
-    let exists = |pool: &PoolName| model.pool(&row.node, pool);
+    let exists = |pool: &StoragePoolName| model.pool(&row.node, pool);
     if wanted.diskless {
         // A pool with storage that is named further away is meant for replicas with disks.
-        let diskless = |pool: &&Arc<Pool>| pool.kind == ProviderKind::Diskless;
+        let diskless = |pool: &&Arc<StoragePool>| pool.kind == ProviderKind::Diskless;
         let named = named.as_ref().and_then(exists).filter(diskless);
         let default = default(DEFAULT_DISKLESS_POOL);
         return match named.or_else(|| exists(&default)) {
@@ -77,7 +77,7 @@ pub(super) fn resolve_one(
         };
     }
     let of_peers = model
-        .replicas_of(&definition.name)
+        .resources_of(&definition.name)
         .filter(|peer| peer.node != row.node && !peer.is_diskless())
         .filter_map(|peer| exists(&peer.volumes.get(&number)?.pool));
     let default = default(DEFAULT_POOL);
@@ -87,15 +87,15 @@ pub(super) fn resolve_one(
     }
 }
 
-fn default(name: &str) -> PoolName {
-    PoolName::parse(name).expect("the names of default pools are names")
+fn default(name: &str) -> StoragePoolName {
+    StoragePoolName::parse(name).expect("the names of default pools are names")
 }
 
 fn missing(
-    definition: &Definition,
+    definition: &ResourceDefinition,
     row: &Resource,
     number: u32,
-    pool: &PoolName,
+    pool: &StoragePoolName,
     default: bool,
 ) -> Vec<Reply> {
     let (ret_code, what) = match default {

@@ -6,6 +6,7 @@
 mod checks;
 mod disk;
 mod pools;
+mod row;
 mod volumes;
 
 use linstor_api::code;
@@ -15,15 +16,14 @@ use linstor_api::reply::Reply;
 use uuid::Uuid;
 
 pub use disk::{GiveDisk, give_disk, take_disk};
+pub use row::{DiskKind, DrbdResource, Resource, ResourcePhase, Volume};
 pub use volumes::add_volume;
 
 use crate::draft::Draft;
 use crate::model::Model;
-use crate::name::{NodeName, PoolName, ResourceName};
+use crate::name::{NodeName, ResourceName, StoragePoolName};
 use crate::observed::Observed;
-use crate::row::{
-    Definition, DiskKind, DrbdResource, Node, Props, Resource, ResourcePhase, Volume,
-};
+use crate::{Node, Props, ResourceDefinition};
 use crate::{numbers, stack};
 
 /// What a plan needs from outside: the time, and identities for what it makes.
@@ -36,7 +36,7 @@ pub struct Seeds<'a> {
 
 /// A replica that is to be made.
 #[derive(Debug, Clone)]
-pub struct NewReplica {
+pub struct NewResource {
     /// Its definition.
     pub name: ResourceName,
     /// Its node.
@@ -44,7 +44,7 @@ pub struct NewReplica {
     /// What disk it has.
     pub disk: DiskKind,
     /// The pool of all its volumes, when the request or placement names one.
-    pub pool: Option<PoolName>,
+    pub pool: Option<StoragePoolName>,
     /// Its properties.
     pub props: Props,
     /// Its layers, when the request names them.
@@ -59,10 +59,10 @@ pub struct NewReplica {
     pub inactive: bool,
 }
 
-impl NewReplica {
+impl NewResource {
     /// A replica of which nothing is said but where it is and what disk it has.
     pub fn new(name: ResourceName, node: NodeName, disk: DiskKind) -> Self {
-        NewReplica {
+        NewResource {
             name,
             node,
             disk,
@@ -85,7 +85,7 @@ pub fn new_resource(
     draft: &mut Draft,
     observed: &Observed,
     seeds: &mut Seeds<'_>,
-    wish: NewReplica,
+    wish: NewResource,
 ) -> Result<(Resource, Vec<Reply>), Vec<Reply>> {
     let definition = checks::definition(draft, &wish.name)?;
     let node = checks::node(draft, &wish.node)?;
@@ -133,10 +133,10 @@ pub fn new_resource(
 
 fn blank_row(
     seeds: &mut Seeds<'_>,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     node: &Node,
     layer_stack: Vec<LayerKind>,
-    wish: &NewReplica,
+    wish: &NewResource,
 ) -> Resource {
     let mut props = wish.props.clone();
     if let Some(pool) = &wish.pool {
@@ -160,7 +160,7 @@ fn blank_row(
 fn disk_kind(
     model: &Model,
     node: &Node,
-    pools: &std::collections::BTreeMap<u32, PoolName>,
+    pools: &std::collections::BTreeMap<u32, StoragePoolName>,
     asked: DiskKind,
 ) -> DiskKind {
     let diskless = pools.values().any(|pool| {
@@ -176,9 +176,9 @@ fn disk_kind(
 
 fn drbd(
     model: &Model,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     node: &Node,
-    wish: &NewReplica,
+    wish: &NewResource,
     disk: DiskKind,
 ) -> Result<DrbdResource, Vec<Reply>> {
     let node_id = match wish.node_id {
@@ -216,7 +216,7 @@ fn shares_active_space(model: &Model, row: &Resource) -> bool {
     let own = shared(row);
     !own.is_empty()
         && model
-            .replicas_of(&row.name)
+            .resources_of(&row.name)
             .filter(|other| !other.inactive && !other.phase.is_deleting())
             .any(|other| shared(other).iter().any(|name| own.contains(name)))
 }
@@ -232,14 +232,14 @@ fn deactivated(row: &Resource) -> Reply {
 }
 
 /// What there is to say of a definition whose replicas cannot be of use.
-fn warnings(model: &Model, definition: &Definition) -> Option<Reply> {
+fn warnings(model: &Model, definition: &ResourceDefinition) -> Option<Reply> {
     let name = &definition.name;
     if definition.volumes.is_empty() {
         let text = format!("No volumes have been defined for resource '{name}'");
         return Some(Reply::new(code::WARN_NOT_FOUND, text));
     }
     let all_diskless = model
-        .replicas_of(name)
+        .resources_of(name)
         .filter(|replica| !replica.phase.is_deleting())
         .all(|replica| {
             replica

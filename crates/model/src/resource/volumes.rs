@@ -9,8 +9,8 @@ use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
 use crate::observed::Observed;
 use crate::props::{Purpose, Scope, effective};
-use crate::row::{Definition, Props, Resource, Volume, VolumeDefinition};
 use crate::space;
+use crate::{Props, Resource, ResourceDefinition, Volume, VolumeDefinition};
 
 use super::{Seeds, checks, pools};
 
@@ -24,7 +24,7 @@ pub fn add_volume(
 ) -> Result<(), Vec<Reply>> {
     let definition = checks::definition(draft, name)?;
     let replicas: Vec<Resource> = draft
-        .replicas_of(name)
+        .resources_of(name)
         .filter(|replica| !replica.phase.is_deleting() && !replica.volumes.contains_key(&number))
         .map(|replica| Resource::clone(replica))
         .collect();
@@ -67,7 +67,7 @@ pub(super) fn note_replica(draft: &mut Draft, observed: &Observed, row: &Resourc
     if row.is_diskless() {
         return;
     }
-    let mut noted = Definition::clone(definition);
+    let mut noted = ResourceDefinition::clone(definition);
     freeze_initial_sync(draft, &mut noted);
     let in_use = primary(draft, observed, &row.name);
     for (number, volume) in &row.volumes {
@@ -88,12 +88,12 @@ pub(super) fn note_replica(draft: &mut Draft, observed: &Observed, row: &Resourc
         note_discards(volume, discards);
     }
     if noted != **definition {
-        draft.put_definition(noted);
+        draft.put_resource_definition(noted);
     }
 }
 
 /// Whether to sync in full is decided once, by what is said when the first replica is made (spec core, trap 16).
-fn freeze_initial_sync(model: &Model, definition: &mut Definition) {
+fn freeze_initial_sync(model: &Model, definition: &mut ResourceDefinition) {
     if definition
         .props
         .contains_key(prop::DRBD_FORCE_INITIAL_SYNC_PERMANENT)
@@ -119,7 +119,7 @@ fn freeze_initial_sync(model: &Model, definition: &mut Definition) {
 /// The node with a disk where the resource is in use.
 fn primary(model: &Model, observed: &Observed, name: &ResourceName) -> Option<NodeName> {
     model
-        .replicas_of(name)
+        .resources_of(name)
         .filter(|replica| !replica.is_diskless() && !replica.phase.is_deleting())
         .find(|replica| observed.in_use(name, &replica.node) == Some(true))
         .map(|replica| replica.node.clone())
@@ -128,7 +128,7 @@ fn primary(model: &Model, observed: &Observed, name: &ResourceName) -> Option<No
 /// Whether discarded blocks read as zeros; none when somebody has said so already.
 fn discard_zeroes(
     model: &Model,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     number: u32,
     kind: ProviderKind,
 ) -> Option<&'static str> {

@@ -16,7 +16,7 @@ use crate::place::{
     info_of,
 };
 use crate::props::{Purpose, Scope, effective, is_true};
-use crate::row::{Definition, DiskKind, Node, Pool, Resource};
+use crate::{DiskKind, Node, Resource, ResourceDefinition, StoragePool};
 use crate::{sizing, space};
 
 fn refuse<T>(reply: Reply) -> Result<T, Vec<Reply>> {
@@ -27,7 +27,7 @@ fn refuse<T>(reply: Reply) -> Result<T, Vec<Reply>> {
 pub(super) fn definition(
     model: &Model,
     name: &ResourceName,
-) -> Result<Arc<Definition>, Vec<Reply>> {
+) -> Result<Arc<ResourceDefinition>, Vec<Reply>> {
     let Some(definition) = model.definitions.get(name) else {
         let text = format!("Resource definition '{name}' not found.");
         return refuse(
@@ -83,7 +83,7 @@ pub(super) fn node(model: &Model, name: &NodeName) -> Result<Arc<Node>, Vec<Repl
 /// There is no replica on the node yet.
 pub(super) fn absent(
     model: &Model,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     node: &Node,
 ) -> Result<(), Vec<Reply>> {
     let Some(replica) = model.resource(&definition.name, &node.name) else {
@@ -133,7 +133,7 @@ pub(super) fn layers(observed: &Observed, node: &Node, row: &Resource) -> Result
 pub(super) fn drbd(
     model: &Model,
     observed: &Observed,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     node: &Node,
     row: &Resource,
     disk: DiskKind,
@@ -158,7 +158,7 @@ pub(super) fn drbd(
     }
     let kind = drbd_of(model, observed, &node.name).0;
     let others: Vec<_> = model
-        .replicas_of(name)
+        .resources_of(name)
         .filter(|other| other.node != node.name && !other.phase.is_deleting())
         .collect();
     let kinds = others
@@ -188,7 +188,7 @@ pub(super) fn drbd(
     }
     // One that goes is a peer until its data is known to be elsewhere.
     let going = model
-        .replicas_of(name)
+        .resources_of(name)
         .find(|other| other.node != node.name && other.phase.is_deleting());
     match going {
         Some(going) if diskful + 2 > DRBD84_REPLICAS_MAX => no(&format!(
@@ -203,11 +203,11 @@ pub(super) fn drbd(
 pub(super) fn pools(
     model: &Model,
     observed: &Observed,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     node: &Node,
     row: &Resource,
 ) -> Result<(), Vec<Reply>> {
-    let pools: Vec<(u32, &Arc<Pool>)> = row
+    let pools: Vec<(u32, &Arc<StoragePool>)> = row
         .volumes
         .iter()
         .filter_map(|(number, volume)| Some((*number, model.pool(&node.name, &volume.pool)?)))
@@ -229,7 +229,7 @@ pub(super) fn pools(
         provider(observed, node, pool)?;
     }
     mixing(model, observed, definition, node, &pools)?;
-    let mut needed: Vec<(&Arc<Pool>, u64)> = Vec::new();
+    let mut needed: Vec<(&Arc<StoragePool>, u64)> = Vec::new();
     for (number, pool) in &pools {
         let size = backing_kib(model, definition, *number, row);
         match needed.iter_mut().find(|(known, _)| known.name == pool.name) {
@@ -246,7 +246,7 @@ pub(super) fn pools(
 /// What a volume of a diskful replica would take; DRBD's part of the row need not be there yet.
 pub(super) fn backing_kib(
     model: &Model,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     number: u32,
     row: &Resource,
 ) -> u64 {
@@ -257,7 +257,7 @@ pub(super) fn backing_kib(
     diskful.drbd = row
         .layer_stack
         .contains(&LayerKind::Drbd)
-        .then(|| crate::row::DrbdResource {
+        .then(|| crate::DrbdResource {
             node_id: 0,
             ports: Vec::new(),
             peer_slots: row.drbd.as_ref().map_or_else(
@@ -269,7 +269,7 @@ pub(super) fn backing_kib(
     sizing::backing_kib(definition, volume, &diskful)
 }
 
-fn provider(observed: &Observed, node: &Node, pool: &Pool) -> Result<(), Vec<Reply>> {
+fn provider(observed: &Observed, node: &Node, pool: &StoragePool) -> Result<(), Vec<Reply>> {
     let Some(info) = info_of(observed, &node.name) else {
         return Ok(());
     };
@@ -291,9 +291,9 @@ fn provider(observed: &Observed, node: &Node, pool: &Pool) -> Result<(), Vec<Rep
 fn mixing(
     model: &Model,
     observed: &Observed,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     node: &Node,
-    pools: &[(u32, &Arc<Pool>)],
+    pools: &[(u32, &Arc<StoragePool>)],
 ) -> Result<(), Vec<Reply>> {
     let scope = Scope::definition(definition);
     let key = prop::ALLOW_MIXING_STOR_POOL_DRIVER;
@@ -301,7 +301,7 @@ fn mixing(
     let copes = drbd_of(model, observed, &node.name)
         .1
         .is_some_and(mixes_extents);
-    let others = model.replicas_of(&definition.name).filter(|other| {
+    let others = model.resources_of(&definition.name).filter(|other| {
         other.node != node.name && !other.phase.is_deleting() && !other.is_diskless()
     });
     for other in others {
@@ -337,14 +337,14 @@ fn mixing(
 /// Metadata of every replica with a disk has room for all the others.
 pub(super) fn peer_slots(
     model: &Model,
-    definition: &Definition,
+    definition: &ResourceDefinition,
     row: &Resource,
 ) -> Result<(), Vec<Reply>> {
     if row.is_diskless() {
         return Ok(());
     }
     let mut replicas: Vec<&Resource> = model
-        .replicas_of(&definition.name)
+        .resources_of(&definition.name)
         .map(|replica| &**replica)
         .filter(|other| {
             other.node != row.node && !other.is_diskless() && !other.phase.is_deleting()

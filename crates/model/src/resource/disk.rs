@@ -6,9 +6,9 @@ use linstor_api::reply::Reply;
 
 use crate::draft::Draft;
 use crate::model::DEFAULT_DISKLESS_POOL;
-use crate::name::{NodeName, PoolName, ResourceName};
+use crate::name::{NodeName, ResourceName, StoragePoolName};
 use crate::observed::Observed;
-use crate::row::{DiskKind, Resource, ResourcePhase};
+use crate::{DiskKind, Resource, ResourcePhase};
 
 use super::{Seeds, checks, pools, volumes};
 
@@ -16,10 +16,10 @@ use super::{Seeds, checks, pools, volumes};
 #[derive(Debug, Clone, Default)]
 pub struct GiveDisk {
     /// The pool, when the request or placement names one.
-    pub pool: Option<PoolName>,
+    pub pool: Option<StoragePoolName>,
     /// Replica to delete once this one is up to date.
     pub migrate_from: Option<NodeName>,
-    /// Who wanted the disk (see [`super::NewReplica::diskful_by`]).
+    /// Who wanted the disk (see [`super::NewResource::diskful_by`]).
     pub diskful_by: Option<&'static str>,
 }
 
@@ -112,7 +112,8 @@ pub fn take_disk(
         return;
     };
     let mut row = Resource::clone(row);
-    let diskless = PoolName::parse(DEFAULT_DISKLESS_POOL).expect("a default pool's name is a name");
+    let diskless =
+        StoragePoolName::parse(DEFAULT_DISKLESS_POOL).expect("a default pool's name is a name");
     let mut storage = std::collections::BTreeMap::new();
     for (number, volume) in &mut row.volumes {
         storage.insert(

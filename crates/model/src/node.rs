@@ -1,0 +1,52 @@
+//! Nodes.
+
+use std::collections::BTreeMap;
+
+use linstor_api::kind::{DrbdKind, NodeType};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::name::NodeName;
+use crate::net_interface::NetInterface;
+use crate::row::{Props, Since, is_default};
+
+/// A machine.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name.
+    pub name: NodeName,
+    /// Its identity.
+    pub uuid: Uuid,
+    /// What it does in the cluster.
+    pub node_type: NodeType,
+    /// Its addresses, in the order they were created; exactly one is active when the node has a satellite.
+    pub net_interfaces: Vec<NetInterface>,
+    /// Its properties.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub props: Props,
+    /// Set while the node is being deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleting: Option<Since>,
+    /// The node is to be emptied.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub evacuate: bool,
+    /// The node was given up on.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub evicted: bool,
+    /// What the satellite said of itself when it was last connected; peers' files need the host name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostFacts>,
+}
+
+/// Facts about a host that plans need while it is away.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HostFacts {
+    /// Host name as `uname -n` says it.
+    pub uname: String,
+    /// Kind of DRBD in its kernel.
+    #[serde(default)]
+    pub drbd: Option<DrbdKind>,
+    /// Version of the DRBD kernel module.
+    #[serde(default)]
+    pub drbd_version: Option<String>,
+}

@@ -1,0 +1,35 @@
+//! Resource groups: the templates of resource definitions.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::name::ResourceGroupName;
+use crate::row::Props;
+use crate::select_filter::SelectFilter;
+use crate::volume_group::VolumeGroup;
+
+/// Defaults and rules for resource definitions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ResourceGroup {
+    /// Its name.
+    pub name: ResourceGroupName,
+    /// Its identity.
+    pub uuid: Uuid,
+    /// A text for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// How replicas are chosen.
+    #[serde(default)]
+    pub filter: SelectFilter,
+    /// Peer slots for new resources.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer_slots: Option<u32>,
+    /// Its properties.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub props: Props,
+    /// Volume groups by number.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub volume_groups: BTreeMap<u32, VolumeGroup>,
+}

@@ -1,0 +1,35 @@
+//! Storage pools of nodes.
+
+use std::collections::BTreeMap;
+
+use linstor_api::kind::ProviderKind;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::name::{NodeName, StoragePoolName};
+use crate::row::{Props, is_default};
+
+/// A storage pool on a node.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoragePool {
+    /// The node.
+    pub node: NodeName,
+    /// Name of its definition.
+    pub name: StoragePoolName,
+    /// Its identity.
+    pub uuid: Uuid,
+    /// What it is made of.
+    pub kind: ProviderKind,
+    /// Its properties; `StorDriver/StorPoolName` says where it is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub props: Props,
+    /// Name of the space it shares with pools of other nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared_name: Option<String>,
+    /// Locking of shared space is done by somebody else.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub external_locking: bool,
+    /// Volumes are rounded up to multiples of this many KiB, once the satellite has said so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub granularity_kib: Option<u64>,
+}

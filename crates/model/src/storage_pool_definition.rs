@@ -1,0 +1,21 @@
+//! Storage pool definitions: the names of storage pools in the cluster.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::name::StoragePoolName;
+use crate::row::Props;
+
+/// A storage pool's name in the cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct StoragePoolDefinition {
+    /// Its name.
+    pub name: StoragePoolName,
+    /// Its identity.
+    pub uuid: Uuid,
+    /// Its properties.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub props: Props,
+}

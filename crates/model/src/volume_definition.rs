@@ -1,0 +1,71 @@
+//! Volume definitions, and how they grow.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::name::NodeName;
+use crate::row::{Props, Since, is_default};
+
+/// One volume, the same for all replicas.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VolumeDefinition {
+    /// Its identity.
+    pub uuid: Uuid,
+    /// Size in KiB as asked for: of what users see, or of the backing volume when `gross_size` is set.
+    pub size_kib: u64,
+    /// See `size_kib`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub gross_size: bool,
+    /// To be encrypted.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub encrypted: bool,
+    /// Its properties; `DrbdCurrentGi` is the day-0 generation id.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub props: Props,
+    /// DRBD minor, the same on all nodes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minor: Option<u32>,
+    /// Node that holds the first copy (spec core 5.2 step 6); none before the first diskful replica.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_copy_on: Option<NodeName>,
+    /// A replica has been up to date, and all that were online then had made their metadata; from then on new replicas
+    /// never start a new history.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub initialized: bool,
+    /// A replica has been up to date, perhaps while others were still being made: nobody else may become the first copy.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub has_history: bool,
+    /// Backing volumes are rounded up to multiples of this many KiB; only grows (spec core, trap 30).
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub granularity_kib: u64,
+    /// Set while it is being grown.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resize: Option<Resize>,
+    /// Set while it is being deleted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deleting: Option<Since>,
+}
+
+/// A volume that is being grown (design section 7: grow below, grow DRBD, done).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resize {
+    /// Since when.
+    pub since: Since,
+    /// What is being done.
+    pub step: ResizeStep,
+}
+
+/// Steps of growing a volume.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ResizeStep {
+    /// All replicas grow their backing volumes.
+    Storage,
+    /// One replica grows DRBD for all.
+    Drbd {
+        /// The node that does.
+        on: NodeName,
+    },
+}
