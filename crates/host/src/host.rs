@@ -128,7 +128,8 @@ pub enum StreamEvent {
 }
 
 impl LineStream {
-    pub(crate) fn new(events: mpsc::Receiver<StreamEvent>, guard: Box<dyn Any + Send>) -> Self {
+    /// For implementations of [`Host`]: dropping `guard` ends the command.
+    pub fn new(events: mpsc::Receiver<StreamEvent>, guard: Box<dyn Any + Send>) -> Self {
         LineStream {
             events,
             _guard: guard,

@@ -1,15 +1,13 @@
 //! The machine a satellite runs on, behind one seam.
 //!
 //! In reading order: [`Cmd`] says what to run and for how long, [`Output`] and [`RunError`] say what came of it,
-//! [`Host`] is the seam itself, [`RealHost`] is Linux, and [`fake`] is a whole machine in memory (and a whole
-//! cluster of them), with the tools, the files and the kernel parts that a satellite touches.
+//! [`Host`] is the seam itself, and [`RealHost`] is Linux. Tests use the machines in memory of `linstor-fake-host`.
 //!
 //! Nothing else in the workspace starts programs: one place decides about search paths, environment, process
 //! groups, deadlines and output limits.
 
 mod cmd;
 mod error;
-pub mod fake;
 mod host;
 mod real;
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use linstor_host::fake::{self, DrbdKind, Effect, Match};
+use linstor_fake_host::{self as fake, DrbdKind, Effect, Match};
 use linstor_model::Model;
 use linstor_store::memory;
 use tokio::time::{Instant, sleep};

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use linstor_controller::Cluster;
-use linstor_host::fake::DrbdKind;
+use linstor_fake_host::DrbdKind;
 use linstor_model::model::RowKey;
 use linstor_model::{Model, project};
 use linstor_model::{Resource, Since};

@@ -11,7 +11,7 @@ use linstor_api::node::Node;
 use linstor_api::reply::Reply;
 use linstor_api::storage_pool::StoragePool;
 use linstor_controller::{Cluster, Controller, Options, ops};
-use linstor_host::fake::{DrbdKind, FakeCluster};
+use linstor_fake_host::{DrbdKind, FakeCluster};
 use linstor_satellite::Satellite;
 use linstor_store::{Loaded, MemoryStore, Store, StoreError, Write};
 use tokio::task::JoinHandle;

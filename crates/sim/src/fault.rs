@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use linstor_host::fake::{self, Effect, Match};
+use linstor_fake_host::{self as fake, Effect, Match};
 use linstor_host::{Cmd, Host};
 use linstor_store::memory;
 use rand::Rng;

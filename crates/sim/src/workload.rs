@@ -11,7 +11,7 @@ use linstor_api::volume_definition::VolumeDefinitionModify;
 use linstor_controller::Cluster;
 use linstor_controller::ops::resource::disk::Toggle;
 use linstor_controller::ops::{placement, resource, resource_definition, volume_definition};
-use linstor_host::fake::DrbdKind;
+use linstor_fake_host::DrbdKind;
 use linstor_host::{Cmd, Host};
 use linstor_model::Model;
 use linstor_model::{Resource as Replica, ResourceDefinition};

@@ -1,9 +1,3 @@
-//! Scenarios on the fake machines, and the real one's own peculiarities.
+//! The real host: processes, deadlines, files, ports.
 
-mod chaos;
-mod drbd;
-mod events;
-mod faults;
-mod lab;
 mod real;
-mod storage;

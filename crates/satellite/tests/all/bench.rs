@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use linstor_api::kind::ProviderKind;
-use linstor_host::fake::{self, Entry, FakeCluster};
+use linstor_fake_host::{self as fake, Entry, FakeCluster};
 use linstor_net::{ControllerSide, Sender};
 use linstor_satellite::{Options, Satellite};
 use linstor_wire::message::{PROTOCOL, PROTOCOL_MIN};
@@ -15,7 +15,7 @@ use linstor_wire::{ToController, ToSatellite};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-pub(crate) use linstor_host::fake::DrbdKind;
+pub(crate) use linstor_fake_host::DrbdKind;
 
 pub(crate) const CLUSTER: Uuid = Uuid::from_u128(0xc1);
 const LIMIT: Duration = Duration::from_secs(300);

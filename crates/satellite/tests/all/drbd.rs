@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use expect_test::expect;
-use linstor_host::fake::{Effect, Fault};
+use linstor_fake_host::{Effect, Fault};
 use linstor_wire::Secret;
 use linstor_wire::spec::{
     DrbdSpec, DrbdVolumeSpec, InitialState, PeerSpec, Props, ResourceSpec, StorageRef, Target,

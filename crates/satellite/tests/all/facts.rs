@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use linstor_api::kind::ProviderKind;
-use linstor_host::fake::{Effect, Fault};
+use linstor_fake_host::{Effect, Fault};
 use linstor_wire::status::{NodeInfo, Outcome};
 use tokio::time::{Instant, sleep};
 

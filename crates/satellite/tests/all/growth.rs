@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use linstor_fake_host::{Effect, Fault};
 use linstor_host::Host;
-use linstor_host::fake::{Effect, Fault};
 use linstor_wire::spec::ResourceSpec;
 
 use crate::bench::{Bench, DrbdKind};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use linstor_host::fake::{Effect, Fault};
+use linstor_fake_host::{Effect, Fault};
 use linstor_wire::ToSatellite;
 use linstor_wire::message::Forget;
 use uuid::Uuid;

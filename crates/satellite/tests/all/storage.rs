@@ -1,7 +1,7 @@
 //! Storage alone: every provider, its commands, its failures.
 
 use expect_test::{Expect, expect};
-use linstor_host::fake::{Effect, Fault};
+use linstor_fake_host::{Effect, Fault};
 use linstor_wire::spec::{Props, ResourceSpec, Target, VolumeSpec};
 use linstor_wire::status::Outcome;
 use uuid::Uuid;

@@ -1,6 +1,6 @@
 //! Every step of every scenario fails once.
 
-use linstor_host::fake::DrbdKind;
+use linstor_fake_host::DrbdKind;
 use linstor_sim::anomaly::{STRIKES, Scenario, every_step};
 use linstor_sim::cluster::Shape;
 

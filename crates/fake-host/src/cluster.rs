@@ -1,0 +1,575 @@
+//! A cluster of fake machines, and the hands that tests have in it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use linstor_host::StreamEvent;
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+use super::content::{BLOCK_BYTES, Block};
+use super::data::Ledger;
+use super::drbd::{self, AppIo, DrbdKind, Kernel};
+use super::fault::{Armed, Fault};
+use super::host::FakeHost;
+use super::journal::Entry;
+use super::machine::{Disk, Machine};
+use super::programs;
+use super::tool::{Said, Stop};
+use super::world::{Config, World, pair};
+
+/// The state, and the task that lets time pass in it.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    world: Mutex<World>,
+    wake: Arc<Notify>,
+    driven: AtomicBool,
+}
+
+impl Shared {
+    /// Works on the state. Never held over an await.
+    pub(crate) fn with<T>(&self, work: impl FnOnce(&mut World) -> T) -> T {
+        let mut world = self.lock();
+        let before = world.next_timer();
+        let result = work(&mut world);
+        if world.next_timer() != before {
+            self.wake.notify_one();
+        }
+        result
+    }
+
+    fn lock(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Makes time pass, from the first use within a runtime on.
+    pub(crate) fn start_driver(self: &Arc<Self>) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        if self.driven.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let shared = Arc::downgrade(self);
+        let wake = Arc::clone(&self.wake);
+        runtime.spawn(async move {
+            loop {
+                let next = match shared.upgrade() {
+                    Some(shared) => {
+                        let mut world = shared.lock();
+                        world.run_timers(Instant::now());
+                        world.next_timer()
+                    }
+                    None => return,
+                };
+                let due = async {
+                    match next {
+                        Some(next) => sleep_until(next).await,
+                        None => std::future::pending().await,
+                    }
+                };
+                tokio::select! {
+                    biased;
+                    // Both arms only end a wait; nothing is lost when the other one wins.
+                    () = wake.notified() => {}
+                    () = due => {}
+                }
+            }
+        });
+    }
+
+    pub(crate) fn crash(&self, node: &str) {
+        self.with(|world| {
+            drbd::lose_all(world, node, None);
+            if let Some(machine) = world.machines.get_mut(node) {
+                machine.crash();
+            }
+            world.streams.retain(|_, stream| stream.node != node);
+            world.settle();
+            world.audit(&format!("{node}: crash"));
+        });
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.wake.notify_one();
+    }
+}
+
+/// A cluster of fake machines. Deterministic: the same seed and the same calls give the same history.
+///
+/// Times are those of `tokio::time`, so that a paused clock makes everything fast.
+#[derive(Debug, Clone)]
+pub struct FakeCluster {
+    shared: Arc<Shared>,
+}
+
+/// What DRBD shows of a volume on one node, for assertions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VolumeState {
+    /// `Primary` or `Secondary`.
+    pub role: String,
+    /// Disk state.
+    pub disk: String,
+    /// Whether the volume has quorum.
+    pub quorum: bool,
+    /// Size in KiB.
+    pub size_kib: u64,
+    /// Per peer, by name: connection state, replication state, peer's disk state.
+    pub peers: BTreeMap<String, (String, String, String)>,
+}
+
+impl FakeCluster {
+    /// A cluster without machines.
+    pub fn new(seed: u64) -> Self {
+        let shared = Shared {
+            world: Mutex::new(World::new(seed)),
+            wake: Arc::new(Notify::new()),
+            driven: AtomicBool::new(false),
+        };
+        FakeCluster {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Changes speeds.
+    pub fn configure(&self, change: impl FnOnce(&mut Config)) {
+        self.shared.with(|world| change(&mut world.config));
+    }
+
+    /// Adds a machine. Its host name is the node's; its first address is `10.77.0.N` for the N-th machine.
+    pub fn add_host(&self, node: &str, kind: DrbdKind) -> FakeHost {
+        self.shared.with(|world| {
+            let mut machine = Machine::new(node, Kernel::new(kind));
+            machine
+                .addresses
+                .insert(format!("10.77.0.{}", world.machines.len() + 1));
+            world.machines.insert(node.to_owned(), machine);
+        });
+        self.host(node)
+    }
+
+    /// A machine as it runs now. Handles from before a crash stay dead.
+    pub fn host(&self, node: &str) -> FakeHost {
+        let boot = self
+            .shared
+            .with(|world| world.machines.get(node).map_or(0, |m| m.boot));
+        FakeHost {
+            shared: Arc::clone(&self.shared),
+            node: node.to_owned(),
+            boot,
+        }
+    }
+
+    fn machine<T>(&self, node: &str, work: impl FnOnce(&mut Machine) -> T) -> T {
+        self.shared.with(|world| {
+            let machine = world.machines.get_mut(node);
+            work(machine.unwrap_or_else(|| panic!("there is no machine {node}")))
+        })
+    }
+
+    /// Addresses of a machine.
+    pub fn addresses(&self, node: &str) -> Vec<String> {
+        self.machine(node, |machine| machine.addresses.iter().cloned().collect())
+    }
+
+    /// Gives a machine one more address.
+    pub fn add_address(&self, node: &str, address: &str) {
+        self.machine(node, |machine| machine.addresses.insert(address.to_owned()));
+    }
+
+    /// Gives a machine another host name than its node name.
+    pub fn set_host_name(&self, node: &str, name: &str) {
+        self.machine(node, |machine| name.clone_into(&mut machine.uname));
+    }
+
+    /// Adds an empty disk.
+    pub fn add_disk(&self, node: &str, path: &str, size_kib: u64) {
+        let disk = Disk {
+            size_kib,
+            used_by: None,
+            blocks: Default::default(),
+        };
+        self.machine(node, |machine| machine.disks.insert(path.to_owned(), disk));
+    }
+
+    /// Adds a volume group on a disk of its own (`/dev/disk-VG`).
+    pub fn add_volume_group(&self, node: &str, vg: &str, size_kib: u64) {
+        let disk = format!("/dev/disk-{vg}");
+        // The first MiB is LVM's, and the rest is a whole number of extents.
+        self.add_disk(node, &disk, size_kib.next_multiple_of(4096) + 1024);
+        self.run_now(node, "vgcreate", &[vg, &disk]);
+    }
+
+    /// Adds a thin pool to a volume group.
+    pub fn add_thin_pool(&self, node: &str, vg: &str, pool: &str, size_kib: u64) {
+        let size = format!("{size_kib}k");
+        self.run_now(
+            node,
+            "lvcreate",
+            &["-L", &size, "-T", &format!("{vg}/{pool}")],
+        );
+    }
+
+    /// Leaves rubbish on everything of a volume group that no volume uses, as on disks with a history.
+    pub fn litter(&self, node: &str, vg: &str) {
+        self.shared.with(|world| {
+            let World { machines, dice, .. } = world;
+            let group = machines
+                .get_mut(node)
+                .and_then(|machine| machine.lvm.vgs.get_mut(vg));
+            let Some(group) = group else { return };
+            let free: Vec<u64> = group.free.iter().copied().collect();
+            for extent in free {
+                let rubbish = Block::Bytes(dice.next().to_le_bytes().to_vec());
+                group.stale.entry(extent).or_default().insert(1, rubbish);
+            }
+        });
+    }
+
+    /// Fills a thin pool with something that is none of ours: the next write that needs a new chunk fails.
+    pub fn fill_thin_pool(&self, node: &str, vg: &str, pool: &str) {
+        self.machine(node, |machine| machine.lvm.fill(vg, pool));
+    }
+
+    /// Takes that out again.
+    pub fn drain_thin_pool(&self, node: &str, vg: &str, pool: &str) {
+        self.machine(node, |machine| machine.lvm.drain(vg, pool));
+    }
+
+    /// Changes the size of a zpool; one that is smaller than what is in it is full.
+    pub fn resize_zpool(&self, node: &str, pool: &str, size_kib: u64) {
+        self.machine(node, |machine| {
+            if let Some(pool) = machine.zfs.pools.get_mut(pool) {
+                pool.size_bytes = size_kib * 1024;
+            }
+        });
+    }
+
+    /// Adds a zpool.
+    pub fn add_zpool(&self, node: &str, pool: &str, size_kib: u64) {
+        self.machine(node, |machine| machine.zfs.add_pool(pool, size_kib * 1024));
+    }
+
+    /// Adds a directory with space for files.
+    pub fn add_mount(&self, node: &str, directory: &str, size_kib: u64) {
+        self.machine(node, |machine| {
+            machine.files.mounts.insert(directory.to_owned(), size_kib)
+        });
+    }
+
+    /// Runs a tool at once, unjournaled: for setting the stage.
+    fn run_now(&self, node: &str, program: &str, args: &[&str]) {
+        let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
+        let result = self
+            .shared
+            .with(|world| programs::run(world, node, program, &args, &[]));
+        match result {
+            Ok(Said { code: 0, .. }) => {}
+            Ok(said) | Err(Stop::Failed(said)) => panic!("{program} {args:?}: {}", said.stderr),
+            Err(Stop::Missing(missing)) => panic!("{program} {args:?}: {missing:?}"),
+            Err(Stop::Wait) => panic!("{program} {args:?} would wait"),
+        }
+    }
+
+    /// Crashes a machine: power off, nothing is said to anybody.
+    pub fn crash(&self, node: &str) {
+        self.shared.crash(node);
+    }
+
+    /// Shuts a machine down in order: peers are told, nobody stays primary.
+    pub fn shut_down(&self, node: &str) {
+        self.shared.with(|world| {
+            drbd::leave_all(world, node);
+            world.settle();
+        });
+        self.shared.crash(node);
+    }
+
+    /// Starts a machine again. Its storage is there; DRBD, loop devices and mappings are not.
+    pub fn boot(&self, node: &str) -> FakeHost {
+        self.machine(node, Machine::boot);
+        self.host(node)
+    }
+
+    /// Whether a machine runs.
+    pub fn is_up(&self, node: &str) -> bool {
+        self.machine(node, |machine| machine.up)
+    }
+
+    /// Cuts the link between two machines.
+    pub fn cut(&self, a: &str, b: &str) {
+        self.shared.with(|world| {
+            world.cut.insert(pair(a, b));
+            drbd::lose_all(world, a, Some(b));
+            world.settle();
+        });
+    }
+
+    /// Mends the link between two machines.
+    pub fn heal(&self, a: &str, b: &str) {
+        self.shared.start_driver();
+        self.shared.with(|world| {
+            world.cut.remove(&pair(a, b));
+            drbd::heal(world);
+        });
+    }
+
+    /// Whether two machines reach each other.
+    pub fn is_cut(&self, a: &str, b: &str) -> bool {
+        self.shared.with(|world| world.is_cut(a, b))
+    }
+
+    /// Arms a fault.
+    pub fn inject(&self, fault: Fault) {
+        self.shared.with(|world| {
+            world.faults.push(Armed {
+                fault,
+                passed: 0,
+                struck: 0,
+            })
+        });
+    }
+
+    /// Disarms all faults; tells how many had not struck.
+    pub fn disarm(&self) -> usize {
+        self.shared
+            .with(|world| std::mem::take(&mut world.faults).len())
+    }
+
+    /// Removes a program from a machine, or a kernel module (`module drbd`).
+    pub fn uninstall(&self, node: &str, program: &str) {
+        self.machine(node, |machine| {
+            machine.missing_tools.insert(program.to_owned())
+        });
+    }
+
+    /// Puts a program back.
+    pub fn install(&self, node: &str, program: &str) {
+        self.machine(node, |machine| machine.missing_tools.remove(program));
+    }
+
+    /// Lets something listen on a port.
+    pub fn occupy_port(&self, node: &str, port: u16, holder: &str) {
+        self.machine(node, |machine| {
+            machine.busy_ports.insert(port, holder.to_owned())
+        });
+    }
+
+    /// Frees a port again. Connections that gave up because of it are not tried again by themselves.
+    pub fn free_port(&self, node: &str, port: u16) {
+        self.machine(node, |machine| machine.busy_ports.remove(&port));
+    }
+
+    /// Makes every access to a device (or to all volumes on a physical volume) fail. DRBD notices at the next one.
+    pub fn break_device(&self, node: &str, path: &str) {
+        self.machine(node, |machine| machine.broken.insert(path.to_owned()));
+    }
+
+    /// Makes a device work again.
+    pub fn repair_device(&self, node: &str, path: &str) {
+        self.machine(node, |machine| machine.broken.remove(path));
+    }
+
+    /// Ends the event streams of a machine, as if `drbdsetup` had been killed.
+    pub fn end_streams(&self, node: &str) {
+        self.shared.with(|world| {
+            world.streams.retain(|_, stream| {
+                if stream.node != node {
+                    return true;
+                }
+                // A full queue drops the end too; the reader then sees the stream closed.
+                let _full = stream.events.try_send(StreamEvent::Ended(Some(1)));
+                false
+            });
+        });
+    }
+
+    /// Everything that was asked of the machines, oldest first.
+    pub fn journal(&self) -> Vec<Entry> {
+        self.shared.with(|world| world.journal.clone())
+    }
+
+    /// Takes the journal out.
+    pub fn take_journal(&self) -> Vec<Entry> {
+        self.shared.with(|world| std::mem::take(&mut world.journal))
+    }
+
+    /// The text of a file; `None` if there is none.
+    pub fn file(&self, node: &str, path: &str) -> Option<String> {
+        self.machine(node, |machine| {
+            Some(String::from_utf8_lossy(&machine.files.read(path).ok()?).into_owned())
+        })
+    }
+
+    /// All text files of a machine.
+    pub fn files(&self, node: &str) -> BTreeMap<String, String> {
+        self.machine(node, |machine| machine.files.texts())
+    }
+
+    /// Permissions of a file.
+    pub fn file_mode(&self, node: &str, path: &str) -> Option<u32> {
+        self.machine(node, |machine| machine.files.mode(path))
+    }
+
+    /// Whether there is a block device.
+    pub fn has_device(&self, node: &str, path: &str) -> bool {
+        self.machine(node, |machine| machine.device(path).is_some())
+    }
+
+    /// Names of the logical volumes of a group.
+    pub fn logical_volumes(&self, node: &str, vg: &str) -> Vec<String> {
+        self.machine(node, |machine| {
+            machine
+                .lvm
+                .vgs
+                .get(vg)
+                .map(|vg| vg.lvs.keys().cloned().collect())
+                .unwrap_or_default()
+        })
+    }
+
+    /// DRBD resources that are up on a machine.
+    pub fn drbd_resources(&self, node: &str) -> Vec<String> {
+        self.machine(node, |machine| {
+            machine.drbd.resources.keys().cloned().collect()
+        })
+    }
+
+    /// What DRBD shows of a volume.
+    pub fn drbd(&self, node: &str, resource: &str, volume: u32) -> Option<VolumeState> {
+        self.shared
+            .with(|world| drbd::volume_state(world, node, resource, volume))
+    }
+
+    /// Waits until nothing is going on by itself any more (resyncs, connection attempts), or until the limit;
+    /// true if it got quiet.
+    pub async fn quiesce(&self, limit: Duration) -> bool {
+        self.shared.start_driver();
+        let give_up = Instant::now() + limit;
+        loop {
+            if self.shared.with(|world| world.is_quiet()) {
+                return true;
+            }
+            if Instant::now() >= give_up {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// An application opens a DRBD device for writing and keeps it open; DRBD 9 promotes by that.
+    pub fn open(&self, node: &str, resource: &str, volume: u32) -> Result<(), String> {
+        self.shared.start_driver();
+        self.shared.with(|world| {
+            let minor = minor(world, node, resource, volume).ok_or("no such device")?;
+            let opened = drbd::open_device(world, node, minor);
+            world.settle();
+            opened.map_err(|refused| refused.text.to_owned())
+        })
+    }
+
+    /// The application closes it.
+    pub fn close(&self, node: &str, resource: &str, volume: u32) {
+        self.shared.with(|world| {
+            if let Some(minor) = minor(world, node, resource, volume) {
+                drbd::close_device(world, node, minor);
+            }
+            world.settle();
+        });
+    }
+
+    /// An application writes a value into a block of 4 KiB of a device that is primary on this node. What is
+    /// acknowledged is remembered, see [`FakeCluster::broken_promises`].
+    pub fn write(
+        &self,
+        node: &str,
+        resource: &str,
+        volume: u32,
+        block: u64,
+        value: u64,
+    ) -> Result<(), AppIo> {
+        self.shared.start_driver();
+        self.shared.with(|world| {
+            let content = Block::of(&value.to_le_bytes());
+            let written = drbd::app_write(world, node, resource, volume, block, content.as_ref());
+            if written.is_ok() {
+                world.ledger.acknowledge(resource, volume, block, content);
+            }
+            world.settle();
+            world.audit(&format!("{node}: application writes {resource}/{volume}"));
+            written
+        })
+    }
+
+    /// An application reads a block of a device that is primary on this node.
+    pub fn read(&self, node: &str, resource: &str, volume: u32, block: u64) -> Result<u64, AppIo> {
+        let content = self
+            .shared
+            .with(|world| drbd::app_read(world, node, resource, volume, block))?;
+        Ok(content.map_or(0, |block| number(&block.bytes())))
+    }
+
+    /// A block of any device as it lies on disk.
+    pub fn peek(&self, node: &str, path: &str, block: u64) -> Option<u64> {
+        self.machine(node, |machine| {
+            let dev = machine.device(path)?;
+            let content = machine.get(&dev, block).ok()?;
+            Some(content.map_or(0, |block| number(&block.bytes())))
+        })
+    }
+
+    /// Acknowledged writes that a replica lacks although it claims to be up to date. Empty is good. Meaningful when
+    /// nothing is being written, and as long as no split brain was resolved by giving up one side.
+    pub fn broken_promises(&self, resource: &str) -> Vec<String> {
+        self.shared.with(|world| world.lies(resource))
+    }
+
+    /// Blocks of a volume that differ between replicas that claim to be up to date, as `drbdadm verify` would find them.
+    /// Empty is good. Meaningful when nothing is being written.
+    pub fn differences(&self, resource: &str, volume: u32) -> BTreeSet<u64> {
+        self.shared
+            .with(|world| world.differences(resource, volume))
+    }
+
+    /// Nodes that hold everything that was acknowledged, whether DRBD is up there or not.
+    pub fn whole_copies(&self, resource: &str, volume: u32) -> Vec<String> {
+        self.shared.with(|world| {
+            world.note_backings();
+            world.whole_copies(resource, volume)
+        })
+    }
+
+    /// Commands that destroyed the last whole copy of acknowledged data. Empty is good.
+    pub fn violations(&self) -> Vec<String> {
+        self.shared.with(|world| world.ledger.violations.clone())
+    }
+
+    /// From now on the data of a resource may be lost: somebody means to delete it.
+    pub fn release(&self, resource: &str) {
+        self.shared.with(|world| world.ledger.release(resource));
+    }
+
+    /// Forgets all promises and violations.
+    pub fn forget_promises(&self) {
+        self.shared.with(|world| world.ledger = Ledger::default());
+    }
+}
+
+fn minor(world: &World, node: &str, resource: &str, volume: u32) -> Option<u32> {
+    world.machines.get(node).filter(|machine| machine.up)?;
+    world
+        .volume(node, resource, volume)
+        .map(|volume| volume.minor)
+}
+
+fn number(bytes: &[u8]) -> u64 {
+    debug_assert!(bytes.len() as u64 == BLOCK_BYTES);
+    bytes[..8]
+        .iter()
+        .rev()
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
+}

@@ -1,0 +1,313 @@
+//! `drbdsetup`.
+
+use super::adjust::words;
+use super::attach::{self, Failure};
+use super::link::{self, Loss};
+use super::role;
+use super::status::Detail;
+use super::{Disk, DrbdKind, Link, view};
+use crate::args::{Args, Options};
+use crate::tool::{Said, Stop, Tool, fail, missing};
+use crate::world::World;
+
+const OPTIONS: Options = Options {
+    flags: &[
+        "--force",
+        "--json",
+        "--verbose",
+        "--statistics|-s",
+        "--diskless",
+        "--assume-clean",
+        "--clear-bitmap",
+        "--discard-my-data",
+        "--now",
+    ],
+    valued: &[
+        "--wait-after-sb",
+        "--wfc-timeout",
+        "--force=",
+        "--diskless=",
+        "--size",
+    ],
+};
+
+/// `drbdsetup`, except for `events2` without `--now`, which is a stream.
+pub(crate) fn drbdsetup(world: &mut World, node: &str, args: &[String]) -> Tool {
+    let switches: Vec<String> = args
+        .iter()
+        .map(|arg| arg.strip_suffix("=yes").unwrap_or(arg).to_owned())
+        .collect();
+    let wait_after_sb = |arg: &String| arg != "--wait-after-sb";
+    let args = Args::parse(
+        &switches
+            .into_iter()
+            .filter(wait_after_sb)
+            .collect::<Vec<_>>(),
+        &OPTIONS,
+    )?;
+    let Some((command, subjects)) = args.positional().split_first() else {
+        return missing("drbdsetup without command");
+    };
+    let subject = subjects.first().map_or("", String::as_str);
+    match command.as_str() {
+        "status" => status(world, node, subject, &args),
+        "events2" => events_now(world, node, subject, &args),
+        "primary" | "secondary" => role_command(world, node, command, subject, &args),
+        "down" => down(world, node, subject),
+        "detach" => {
+            let minor = number(subject)?;
+            done(
+                attach::detach(world, node, minor, args.has("--diskless")),
+                subject,
+            )
+        }
+        "resize" => {
+            let minor = number(subject)?;
+            let how = super::grow::Resize {
+                assume_clean: args.has("--assume-clean"),
+                user_kib: args.value("--size").map(kib).transpose()?,
+            };
+            done(super::grow::resize(world, node, minor, how), subject)
+        }
+        "check-resize" => {
+            super::grow::remember_size(world, node, number(subject)?);
+            Ok(Said::nothing())
+        }
+        "suspend-io" | "resume-io" => {
+            let Some((name, _)) = by_minor(world, node, number(subject)?) else {
+                return no_minor(subject);
+            };
+            if let Some(resource) = world.resource_mut(node, &name) {
+                resource.suspended = command == "suspend-io";
+            }
+            Ok(Said::nothing())
+        }
+        "new-current-uuid" => new_current_uuid(world, node, subject, &args),
+        "wait-connect-resource" => wait_connect(world, node, subject),
+        "del-peer" | "forget-peer" | "connect" | "disconnect" => {
+            let Some(key) = subjects.get(1) else {
+                return missing(format!("drbdsetup {command}"));
+            };
+            peer_command(world, node, command, subject, number(key)?, &args)
+        }
+        other => missing(format!("drbdsetup {other}")),
+    }
+}
+
+fn number(text: &str) -> Result<u32, Stop> {
+    text.parse()
+        .or_else(|_| missing(format!("a number instead of `{text}`")))
+}
+
+/// A size as it is given with its unit; zero means none.
+fn kib(text: &str) -> Result<u64, Stop> {
+    let digits = text.strip_suffix(['k', 'K']);
+    match digits.and_then(|digits| digits.parse().ok()) {
+        Some(kib) => Ok(kib),
+        None => missing(format!("size {text}")),
+    }
+}
+
+fn by_minor(world: &World, node: &str, minor: u32) -> Option<(String, u32)> {
+    world.kernel(node)?.find_minor(minor)
+}
+
+fn no_minor(subject: &str) -> Tool {
+    fail(
+        10,
+        format!("{subject}: Failure: (127) Device minor not allocated\n"),
+    )
+}
+
+fn done<E: Into<Failure>>(result: Result<(), E>, subject: &str) -> Tool {
+    match result.map_err(Into::into) {
+        Ok(()) => Ok(Said::nothing()),
+        Err(failure) => fail(failure.exit_code, words(&failure, subject)),
+    }
+}
+
+/// DRBD 9 takes the resource's name, 8.4 the minor.
+fn role_command(world: &mut World, node: &str, command: &str, subject: &str, args: &Args) -> Tool {
+    let v84 = world
+        .kernel(node)
+        .is_some_and(|kernel| kernel.kind == DrbdKind::V84);
+    let name = if v84 {
+        match by_minor(world, node, number(subject)?) {
+            Some((name, _)) => name,
+            None => return no_minor(subject),
+        }
+    } else {
+        subject.to_owned()
+    };
+    if world.resource(node, &name).is_none() {
+        return fail(10, format!("{subject}: Failure: (158) Unknown resource\n"));
+    }
+    let result = match command {
+        "primary" => role::primary(world, node, &name, args.has("--force")),
+        _ => role::secondary(world, node, &name),
+    };
+    done(result, subject)
+}
+
+fn down(world: &mut World, node: &str, name: &str) -> Tool {
+    let result = attach::down(world, node, name);
+    done(result, name)
+}
+
+fn peer_command(
+    world: &mut World,
+    node: &str,
+    command: &str,
+    name: &str,
+    key: u32,
+    args: &Args,
+) -> Tool {
+    match command {
+        "del-peer" => done(attach::del_peer(world, node, name, key), name),
+        "forget-peer" => done(attach::forget_peer(world, node, name, key), name),
+        "disconnect" => done(attach::disconnect(world, node, name, key), name),
+        _ => {
+            if world.connection(node, name, key).is_none() {
+                return fail(
+                    10,
+                    format!("{name}: Failure: (171) Invalid peer-node-id\n\n"),
+                );
+            }
+            if let Some(connection) = world.connection_mut(node, name, key) {
+                connection.discard_my_data = args.has("--discard-my-data");
+            }
+            link::connect(world, node, name, key);
+            Ok(Said::nothing())
+        }
+    }
+}
+
+fn new_current_uuid(world: &mut World, node: &str, subject: &str, args: &Args) -> Tool {
+    let Some((name, number)) = by_minor(world, node, number(subject)?) else {
+        return no_minor(subject);
+    };
+    if world.metadata(node, &name, number).is_none() {
+        return fail(
+            10,
+            format!("{subject}: Failure: (138) Device does not have a disk-config\n"),
+        );
+    }
+    let fresh = world.dice.next();
+    let clear = args.has("--clear-bitmap");
+    world.edit_metadata(node, &name, number, |metadata| {
+        metadata.new_generation(&[], fresh);
+        if clear {
+            for peer in &mut metadata.peers {
+                peer.bitmap_uuid = 0;
+                peer.out_of_sync = Default::default();
+            }
+        }
+    });
+    if !clear {
+        return Ok(Said::nothing());
+    }
+    world.set_disk(node, &name, number, Disk::UpToDate);
+    // "Skip the initial sync": connected peers that were just created take the generation over.
+    for (_, peer) in world.peers(node, &name) {
+        let inconsistent = world
+            .volume(&peer.host, &peer.resource, number)
+            .is_some_and(|volume| volume.disk == Disk::Inconsistent);
+        let taken = world.edit_metadata(&peer.host, &peer.resource, number, |metadata| {
+            metadata.current = fresh & !1;
+            metadata.peer_mut(peer.key).out_of_sync = Default::default();
+        });
+        if inconsistent && taken.is_some() {
+            world.set_disk(&peer.host, &peer.resource, number, Disk::UpToDate);
+        }
+    }
+    Ok(Said::nothing())
+}
+
+/// Waits until every connection has ended one way or the other; the caller bounds the wait.
+fn wait_connect(world: &mut World, node: &str, name: &str) -> Tool {
+    let Some(resource) = world.resource(node, name) else {
+        return fail(10, format!("{name}: No such resource\n"));
+    };
+    if resource
+        .connections
+        .values()
+        .any(|connection| connection.link == Link::Connecting)
+    {
+        return Err(Stop::Wait);
+    }
+    Ok(Said::nothing())
+}
+
+fn events_now(world: &mut World, node: &str, name: &str, args: &Args) -> Tool {
+    if !args.has("--now") {
+        return missing("drbdsetup events2 as a command instead of a stream");
+    }
+    let mut text = String::new();
+    for resource in names(world, node, name)? {
+        for line in view::dump(
+            &view::view(world, node, &resource),
+            "exists",
+            args.has("--statistics"),
+        ) {
+            text.push_str(&line);
+            text.push('\n');
+        }
+    }
+    text.push_str("exists -\n");
+    Ok(Said::out(text))
+}
+
+fn names(world: &World, node: &str, name: &str) -> Result<Vec<String>, Stop> {
+    let Some(kernel) = world.kernel(node) else {
+        return Ok(Vec::new());
+    };
+    if name.is_empty() || name == "all" {
+        return Ok(kernel.resources.keys().cloned().collect());
+    }
+    if !kernel.resources.contains_key(name) {
+        return fail(10, format!("{name}: No such resource\n"));
+    }
+    Ok(vec![name.to_owned()])
+}
+
+fn status(world: &mut World, node: &str, name: &str, args: &Args) -> Tool {
+    let names = names(world, node, name)?;
+    let v9 = world
+        .kernel(node)
+        .is_some_and(|kernel| kernel.kind == DrbdKind::V9);
+    if args.has("--json") {
+        if !v9 {
+            return fail(20, "status: unrecognized option '--json'\n");
+        }
+        return Ok(Said::out(super::json::text(world, node, &names)));
+    }
+    let detail = Detail {
+        verbose: args.has("--verbose"),
+        statistics: args.has("--statistics"),
+    };
+    if names.is_empty() {
+        return Ok(Said::out("# No currently configured DRBD found.\n"));
+    }
+    let mut text = String::new();
+    for name in &names {
+        text.push_str(&super::status::text(world, node, name, detail));
+    }
+    Ok(Said::out(text))
+}
+
+/// Ends every connection of a machine that is being shut down in order.
+pub(crate) fn leave_all(world: &mut World, node: &str) {
+    let names: Vec<String> = world
+        .kernel(node)
+        .map(|k| k.resources.keys().cloned().collect())
+        .unwrap_or_default();
+    for name in names {
+        let keys: Vec<u32> = world
+            .resource(node, &name)
+            .map(|r| r.connections.keys().copied().collect())
+            .unwrap_or_default();
+        for key in keys {
+            link::lose(world, node, &name, key, Loss::Disconnect);
+        }
+    }
+}

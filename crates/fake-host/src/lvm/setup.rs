@@ -1,0 +1,158 @@
+//! The commands of LVM that change volume groups and physical volumes.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Vg;
+use super::change::{FAILED, vg_mut};
+use crate::args::{Args, Options, size_kib};
+use crate::machine::Machine;
+use crate::tool::{Dice, Said, Tool, fail, missing};
+
+const DEVICE: Options = Options {
+    flags: &[
+        "-y|--yes",
+        "-f|--force",
+        "-ff|--really-force",
+        "-v|--verbose",
+    ],
+    valued: &["--config", "-Z|--zero"],
+};
+
+/// `pvcreate`.
+pub(crate) fn pvcreate(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    let args = Args::parse(args, &DEVICE)?;
+    let mut said = String::new();
+    for path in args.positional() {
+        let Some(disk) = machine.disks.get_mut(path) else {
+            return fail(FAILED, format!("  No device found for {path}.\n"));
+        };
+        if disk.used_by.is_some() {
+            return fail(
+                FAILED,
+                format!("  Can't initialize physical volume \"{path}\"\n"),
+            );
+        }
+        disk.used_by = Some("LVM2_member");
+        disk.blocks.clear();
+        machine.lvm.spare_pvs.insert(path.clone());
+        said.push_str(&format!(
+            "  Physical volume \"{path}\" successfully created.\n"
+        ));
+    }
+    Ok(Said::out(said))
+}
+
+/// `pvremove`.
+pub(crate) fn pvremove(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    let args = Args::parse(args, &DEVICE)?;
+    let mut said = String::new();
+    for path in args.positional() {
+        if !machine.lvm.spare_pvs.remove(path) {
+            let text = format!("  Cannot use {path}: it is no unused physical volume\n");
+            return fail(FAILED, text);
+        }
+        if let Some(disk) = machine.disks.get_mut(path) {
+            disk.used_by = None;
+        }
+        said.push_str(&format!(
+            "  Labels on physical volume \"{path}\" successfully wiped.\n"
+        ));
+    }
+    Ok(Said::out(said))
+}
+
+const GROUP: Options = Options {
+    flags: &["-y|--yes", "-f|--force", "-v|--verbose"],
+    valued: &[
+        "--config",
+        "-s|--physicalextentsize",
+        "--addtag",
+        "--shared",
+    ],
+};
+
+/// `vgcreate VG PV…`.
+pub(crate) fn vgcreate(machine: &mut Machine, dice: &mut Dice, args: &[String]) -> Tool {
+    let args = Args::parse(args, &GROUP)?;
+    let [name, pvs @ ..] = args.positional() else {
+        return missing("vgcreate without VG");
+    };
+    if machine.lvm.vgs.contains_key(name) {
+        let text = format!("  A volume group called {name} already exists.\n");
+        return fail(FAILED, text);
+    }
+    let extent_kib = match args.value("--physicalextentsize") {
+        Some(size) => size_kib(size, 'm')?,
+        None => 4096,
+    };
+    let mut extents = BTreeMap::new();
+    for path in pvs {
+        let usable = machine.lvm.spare_pvs.remove(path)
+            || machine
+                .disks
+                .get(path)
+                .is_some_and(|disk| disk.used_by.is_none());
+        let Some(disk) = machine.disks.get_mut(path).filter(|_| usable) else {
+            return fail(FAILED, format!("  No device found for {path}.\n"));
+        };
+        disk.used_by = Some("LVM2_member");
+        // The first MiB holds LVM's own metadata.
+        extents.insert(
+            path.clone(),
+            disk.size_kib.saturating_sub(1024) / extent_kib,
+        );
+    }
+    let vg = Vg {
+        uuid: dice.lvm_uuid(),
+        extent_kib,
+        free: (0..extents.values().sum()).collect(),
+        pvs: extents,
+        stale: BTreeMap::new(),
+        lvs: BTreeMap::new(),
+        tags: args
+            .all("--addtag")
+            .iter()
+            .cloned()
+            .collect::<BTreeSet<_>>(),
+    };
+    machine.lvm.vgs.insert(name.clone(), vg);
+    Ok(Said::out(format!(
+        "  Volume group \"{name}\" successfully created\n"
+    )))
+}
+
+/// `vgremove VG`.
+pub(crate) fn vgremove(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    let args = Args::parse(args, &GROUP)?;
+    let name = args.only()?;
+    let vg = vg_mut(&mut machine.lvm, name)?;
+    if !vg.lvs.is_empty() {
+        let text = format!(
+            "  Volume group \"{name}\" still contains {} logical volume(s)\n",
+            vg.lvs.len()
+        );
+        return fail(FAILED, text);
+    }
+    let pvs = std::mem::take(&mut vg.pvs);
+    machine.lvm.vgs.remove(name);
+    machine.lvm.spare_pvs.extend(pvs.into_keys());
+    Ok(Said::out(format!(
+        "  Volume group \"{name}\" successfully removed\n"
+    )))
+}
+
+/// `lvmconfig` or `lvm version`: asked for versions and settings only.
+pub(crate) fn lvmconfig(_: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    match args
+        .iter()
+        .map(String::as_str)
+        .collect::<Vec<_>>()
+        .as_slice()
+    {
+        ["version"] | ["--version"] => Ok(Said::out(
+            "  LVM version:     2.03.16(2) (2022-05-18)\n  Library version: 1.02.185 (2022-05-18)\n  \
+             Driver version:  4.47.0\n",
+        )),
+        other => missing(format!("lvm {other:?}")),
+    }
+}
