@@ -14,10 +14,11 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::check;
+use crate::drbd::last_copy::{self, Verdict};
+use crate::drbd::layer as drbd;
 use crate::drbd::picture::Seen;
 use crate::failure::{Failure, Result};
-use crate::layers::last_copy::{self, Verdict};
-use crate::layers::{Attempt, drbd, storage};
+use crate::layers::{Attempt, storage};
 use crate::outbox::AppliedEntry;
 use crate::shared::{Shared, Tracked};
 use crate::spec_store::{Notes, Record};
@@ -250,7 +251,7 @@ async fn make_plain_filesystems(
         let Some(backing) = devices.get(&volume.number) else {
             continue;
         };
-        let Some(wish) = crate::layers::drbd_steps::FileSystemWish::of(volume)? else {
+        let Some(wish) = crate::drbd::steps::FileSystemWish::of(volume)? else {
             continue;
         };
         let notes = attempt.notes();

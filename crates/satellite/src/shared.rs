@@ -10,9 +10,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::drbd::layer::MEND_INTERVAL;
 use crate::drbd::picture::Picture;
 use crate::failure::Result;
-use crate::layers::drbd::MEND_INTERVAL;
 use crate::machine::Machine;
 use crate::observation::Observations;
 use crate::options::Options;

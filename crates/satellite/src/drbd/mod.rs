@@ -1,8 +1,13 @@
-//! DRBD: its files, programs, metadata and events. One file per concern, no policy here.
+//! DRBD: its layer, its files, programs, metadata and events.
 
 pub mod adm;
 pub mod events;
+pub mod grow;
+pub mod last_copy;
+pub mod layer;
 pub mod metadata;
 pub mod picture;
+pub mod promotion;
 pub mod resfile;
 pub mod status;
+pub mod steps;

@@ -1,10 +1,5 @@
 //! Layers: one level of a volume's stack each. They apply and remove their level, given the devices below.
 
-pub mod drbd;
-pub mod drbd_grow;
-pub mod drbd_steps;
-pub mod last_copy;
-pub mod promotion;
 pub mod storage;
 
 use std::sync::Arc;

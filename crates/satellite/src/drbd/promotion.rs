@@ -5,10 +5,10 @@
 
 use linstor_api::kind::DrbdKind;
 
-use super::Attempt;
 use crate::drbd::adm;
 use crate::drbd::status::DrbdResource;
 use crate::failure::Result;
+use crate::layers::Attempt;
 use crate::spec_store::Notes;
 
 /// Makes a volume primary.

@@ -9,12 +9,13 @@ use linstor_api::kind::DrbdKind;
 use linstor_host::{Host, PortState};
 use linstor_wire::spec::{DrbdSpec, DrbdVolumeSpec, InitialState, VolumeSpec};
 
-use super::{Attempt, promotion};
+use super::promotion;
 use crate::drbd::metadata::{self, Layout, Place};
 use crate::drbd::picture::Seen;
 use crate::drbd::resfile::{self, live_volumes};
 use crate::drbd::status::{DrbdConnection, DrbdResource};
 use crate::failure::{Failure, Result};
+use crate::layers::Attempt;
 use crate::providers::Backing;
 use crate::spec_store::{Notes, Stage};
 use crate::tools::filesystem::{self, FileSystem};

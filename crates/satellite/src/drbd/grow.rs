@@ -14,13 +14,14 @@ use linstor_api::kind::DrbdKind;
 use linstor_wire::spec::{DrbdVolumeSpec, VolumeSpec};
 use tokio::time::{Instant, sleep};
 
-use super::{Attempt, promotion};
+use super::promotion;
 use crate::drbd::adm::{self, Size};
 use crate::drbd::events::parse;
 use crate::drbd::picture::Seen;
 use crate::drbd::resfile::live_volumes;
 use crate::drbd::status::{DrbdPeerVolume, DrbdResource, DrbdState};
 use crate::failure::{Failure, Result};
+use crate::layers::Attempt;
 use crate::spec_store::Notes;
 
 /// How long a grown volume may take to show its size, and a resync to begin.

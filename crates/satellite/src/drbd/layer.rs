@@ -10,12 +10,13 @@ use linstor_api::kind::{DrbdKind, LayerKind};
 use linstor_wire::spec::{DrbdSpec, Target, VolumeSpec};
 use tokio::time::Instant;
 
-use super::{Attempt, drbd_grow, drbd_steps as steps, last_copy, promotion};
+use super::{grow, last_copy, promotion, steps};
 use crate::drbd::adm;
 use crate::drbd::picture::Seen;
 use crate::drbd::resfile::{self, Dialect, live_volumes};
 use crate::drbd::status::{DrbdResource, connection_key};
 use crate::failure::{Failure, Result};
+use crate::layers::Attempt;
 use crate::probe;
 use crate::providers::Backing;
 use crate::spec_store::{Notes, Stage};
@@ -81,9 +82,9 @@ pub async fn up(attempt: &Attempt<'_>, devices: &BTreeMap<u32, Backing>) -> Resu
     }
     adjust(attempt, &plan, devices, before).await?;
     settle(attempt, devices).await;
-    drbd_grow::ask_sizes(attempt).await;
-    drbd_grow::grow(attempt, plan.kind, &plan.files.res).await?;
-    drbd_grow::remember_sizes(attempt, before).await?;
+    grow::ask_sizes(attempt).await;
+    grow::grow(attempt, plan.kind, &plan.files.res).await?;
+    grow::remember_sizes(attempt, before).await?;
     steps::make_filesystems(attempt, plan.kind, devices).await
 }
 
@@ -272,7 +273,7 @@ async fn run_adjust(
     for id in &removed.connected {
         adm::del_peer(machine, name, *id).await?;
     }
-    if let Err(failure) = drbd_grow::adjust(attempt, plan.kind, &plan.files.res).await {
+    if let Err(failure) = grow::adjust(attempt, plan.kind, &plan.files.res).await {
         steps::put_back(host, &plan.files.res, old, &failure).await;
         return Err(failure.context(
             code::FAIL_UNKNOWN_ERROR,
@@ -495,8 +496,8 @@ pub async fn down(attempt: &Attempt<'_>) -> Result<()> {
         last_copy::remember(attempt, &resource).await?;
         if attempt.spec.target == Target::Down {
             // Another node may have grown it since the last pass, and its devices may grow while it is down.
-            drbd_grow::ask_sizes(attempt).await;
-            drbd_grow::remember_sizes(attempt, Some(&resource)).await?;
+            grow::ask_sizes(attempt).await;
+            grow::remember_sizes(attempt, Some(&resource)).await?;
         }
         take_down(attempt).await?;
     }

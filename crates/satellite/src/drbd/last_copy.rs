@@ -4,11 +4,11 @@ use linstor_api::code;
 use linstor_api::kind::DrbdKind;
 use linstor_wire::spec::VolumeSpec;
 
-use super::{Attempt, storage};
 use crate::drbd::metadata::{self, Place};
 use crate::drbd::picture::Seen;
 use crate::drbd::status::DrbdResource;
 use crate::failure::{Failure, Result};
+use crate::layers::{Attempt, storage};
 use crate::spec_store::{LastCopy, Notes, Stage};
 
 /// How long peers may take to connect when they are asked.
