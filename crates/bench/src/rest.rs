@@ -1,13 +1,25 @@
 //! A client connection to the REST API: HTTP/1.1 with keep-alive, whole bodies.
 
-use anyhow::{Context, bail};
+use std::io::Write as _;
+
+use anyhow::{Context, bail, ensure};
 use bytes::Bytes;
+use flate2::write::GzDecoder;
 use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpStream;
+
+/// How a client wants long answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Encoding {
+    /// As they are.
+    Plain,
+    /// Compressed, as the command line and most HTTP libraries ask for.
+    Gzip,
+}
 
 /// One connection.
 pub struct Rest {
@@ -49,6 +61,47 @@ impl Rest {
             .with_context(|| format!("{method} {path}"))?;
         let status = answer.status();
         Ok((status, answer.into_body().collect().await?.to_bytes()))
+    }
+
+    /// Reads all that a path shows, decompressing it as it comes; returns it with the bytes that were received.
+    pub async fn read(
+        &mut self,
+        path: &str,
+        encoding: Encoding,
+    ) -> anyhow::Result<(Vec<u8>, usize)> {
+        let mut request = Request::get(path).header("host", "localhost");
+        if encoding == Encoding::Gzip {
+            request = request.header("accept-encoding", "gzip");
+        }
+        self.sender.ready().await?;
+        let request = request.body(Full::default())?;
+        let answer = self.sender.send_request(request).await.context("read")?;
+        let status = answer.status();
+        ensure!(status.is_success(), "GET {path} answered {status}");
+        let compressed = answer.headers().get("content-encoding").is_some();
+        ensure!(
+            compressed == (encoding == Encoding::Gzip),
+            "{encoding:?} was not respected"
+        );
+        let mut body = answer.into_body();
+        let mut received = 0;
+        let mut text = Vec::new();
+        let mut decoder = GzDecoder::new(Vec::new());
+        while let Some(frame) = body.frame().await {
+            let Ok(data) = frame?.into_data() else {
+                continue;
+            };
+            received += data.len();
+            if compressed {
+                decoder.write_all(&data)?;
+            } else {
+                text.extend_from_slice(&data);
+            }
+        }
+        if compressed {
+            text = decoder.finish()?;
+        }
+        Ok((text, received))
     }
 
     /// A request that must succeed.

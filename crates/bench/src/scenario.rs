@@ -13,7 +13,7 @@ use crate::daemon::{self, Controller};
 use crate::figure::{Figure, Goal, Samples};
 use crate::placement;
 use crate::reference;
-use crate::rest::Rest;
+use crate::rest::{Encoding, Rest};
 use crate::satellites::Satellite;
 
 /// What can be measured by itself.
@@ -388,50 +388,59 @@ async fn view_figures(
     controller: &Controller,
     sick: &Satellite,
 ) -> anyhow::Result<()> {
-    let (samples, bytes) = view(controller.port).await?;
-    let copy = reference::memory_copy_ms(bytes);
-    let about = |samples: &Samples| {
-        format!(
-            "{} ms; {:.1} MB, {:.0} memory copies of it",
-            samples.summary(),
-            bytes as f64 / 1e6,
-            samples.percentile(50.0) / copy
-        )
-    };
-    let name = format!("view/resources, {VIEW_ROWS} rows");
-    figures.push(Figure::new(
-        &name,
-        samples.percentile(50.0),
-        "ms",
-        Goal::AtMost(60.0),
-        about(&samples),
-    ));
-    sick.fall_silent();
-    let (samples, _) = view(controller.port).await?;
-    sick.speak();
-    let name = format!("{name}, one satellite silent");
-    figures.push(Figure::new(
-        &name,
-        samples.percentile(50.0),
-        "ms",
-        Goal::AtMost(60.0),
-        about(&samples),
-    ));
+    for encoding in [Encoding::Plain, Encoding::Gzip] {
+        let with = match encoding {
+            Encoding::Plain => "",
+            Encoding::Gzip => ", gzip",
+        };
+        let list = view(controller.port, encoding).await?;
+        let name = format!("view/resources, {VIEW_ROWS} rows{with}");
+        figures.push(list.figure(&name));
+        sick.fall_silent();
+        let list = view(controller.port, encoding).await?;
+        sick.speak();
+        figures.push(list.figure(&format!("{name}, one satellite silent")));
+    }
     Ok(())
 }
 
-/// Times of the whole list, and how many bytes it has.
-async fn view(port: u16) -> anyhow::Result<(Samples, usize)> {
+/// A list that was read several times.
+struct List {
+    samples: Samples,
+    bytes: usize,
+    received: usize,
+}
+
+impl List {
+    fn figure(&self, name: &str) -> Figure {
+        let median = self.samples.percentile(50.0);
+        let about = format!(
+            "{} ms; {:.1} MB ({:.1} received), {:.0} memory copies of it",
+            self.samples.summary(),
+            self.bytes as f64 / 1e6,
+            self.received as f64 / 1e6,
+            median / reference::memory_copy_ms(self.bytes)
+        );
+        Figure::new(name, median, "ms", Goal::AtMost(60.0), about)
+    }
+}
+
+/// Reads the whole list until the client has all of it.
+async fn view(port: u16, encoding: Encoding) -> anyhow::Result<List> {
     let mut rest = Rest::connect(port).await?;
     let mut samples = Vec::new();
-    let mut bytes = 0;
+    let (mut bytes, mut received) = (0, 0);
     for _ in 0..20 {
         let begin = Instant::now();
-        let body = rest.expect(Method::GET, "/v1/view/resources", None).await?;
+        let (body, on_wire) = rest.read("/v1/view/resources", encoding).await?;
         samples.push(ms(begin.elapsed()));
-        bytes = body.len();
+        (bytes, received) = (body.len(), on_wire);
         let rows = serde_json::from_slice::<Vec<serde::de::IgnoredAny>>(&body)?.len();
         anyhow::ensure!(rows == VIEW_ROWS, "{rows} rows instead of {VIEW_ROWS}");
     }
-    Ok((Samples::new(samples), bytes))
+    Ok(List {
+        samples: Samples::new(samples),
+        bytes,
+        received,
+    })
 }

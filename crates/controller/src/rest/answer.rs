@@ -119,7 +119,8 @@ where
         let piece = pieces.next()?;
         Some((piece, pieces))
     });
-    let all = begin.chain(rest).map(Ok::<_, Infallible>);
+    // A compressor polls again after the end.
+    let all = begin.chain(rest).map(Ok::<_, Infallible>).fuse();
     json_body(StatusCode::OK, Body::from_stream(all))
 }
 

@@ -4,31 +4,36 @@ mod bad_input;
 mod coverage;
 mod disks;
 mod edge;
+mod http;
 mod lists;
 mod nodes;
 mod satellite;
 mod speed;
 mod story;
 
+use std::cell::Cell;
 use std::sync::Arc;
 
 use axum::Router;
 use axum::body::Body;
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Method, Request, StatusCode, header};
 use linstor_api::code;
 use linstor_store::MemoryStore;
 use serde_json::Value;
-use tower::ServiceExt as _;
 
 use crate::env::SeededEnv;
 use crate::{Cluster, Controller, Options};
+use http::Server;
 use satellite::Satellites;
 
 /// A controller with its API.
 struct World {
     app: Router,
+    server: Server,
     cluster: Cluster,
     satellites: Satellites,
+    /// Whether the next request that is no GET accepts gzip: every other one does.
+    accept_gzip: Cell<bool>,
     _controller: Controller,
 }
 
@@ -86,10 +91,13 @@ impl World {
         )
         .await
         .expect("an empty store is readable");
+        let app = super::router(controller.cluster.clone());
         World {
-            app: super::router(controller.cluster.clone()),
+            server: Server::start(app.clone()),
+            app,
             cluster: controller.cluster.clone(),
             satellites,
+            accept_gzip: Cell::new(true),
             _controller: controller,
         }
     }
@@ -133,22 +141,29 @@ impl World {
         answer.json()
     }
 
-    async fn send(&self, request: Request<Body>) -> Answered {
-        let response = self
-            .app
-            .clone()
-            .oneshot(request)
-            .await
-            .expect("routers do not fail");
-        let (parts, body) = response.into_parts();
-        let body = axum::body::to_bytes(body, usize::MAX)
-            .await
-            .expect("a whole body");
-        Answered {
-            status: parts.status,
-            headers: parts.headers,
-            body: body.to_vec(),
+    /// Sends a request as clients do. What is read is read twice, as it is and compressed, and must be the same.
+    async fn send(&self, mut request: Request<Body>) -> Answered {
+        let gzip = HeaderValue::from_static("gzip");
+        if request.method() == Method::GET {
+            let mut again = Request::new(Body::empty());
+            *again.uri_mut() = request.uri().clone();
+            *again.headers_mut() = request.headers().clone();
+            again.headers_mut().insert(header::ACCEPT_ENCODING, gzip);
+            let plain = self.server.send(request).await;
+            let compressed = self.server.send(again).await;
+            assert_eq!(plain.status, compressed.status);
+            assert!(
+                plain.body == compressed.body,
+                "{} bytes are {} when compressed",
+                plain.body.len(),
+                compressed.body.len()
+            );
+            return plain;
         }
+        if self.accept_gzip.replace(!self.accept_gzip.get()) {
+            request.headers_mut().insert(header::ACCEPT_ENCODING, gzip);
+        }
+        self.server.send(request).await
     }
 
     /// Calls and checks status and codes.

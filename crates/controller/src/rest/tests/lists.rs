@@ -1,5 +1,7 @@
 //! Lists: filters, pages, and rows that the API's own types read.
 
+use axum::body::Body;
+use axum::http::Request;
 use linstor_api::resource::Resource;
 use linstor_model::DiskKind;
 use linstor_wire::status::ResourceStatus;
@@ -220,4 +222,25 @@ async fn long_lists_are_whole() {
         part.await.as_array().unwrap()[..],
         rows.as_array().unwrap()[7..397]
     );
+}
+
+/// A list of several pieces reaches a client that accepts gzip whole, and is what others get.
+#[tokio::test(start_paused = true)]
+async fn long_lists_are_whole_when_compressed() {
+    let world = World::with_nodes(2).await;
+    fill(&world, 1_000).await;
+    let get = |encoding: &str| {
+        let request = Request::builder()
+            .uri("/v1/resource-definitions")
+            .header("accept-encoding", encoding);
+        world
+            .server
+            .send(request.body(Body::empty()).expect("a valid path"))
+    };
+    let compressed = get("gzip").await;
+    assert_eq!(compressed.headers["content-encoding"], "gzip");
+    assert_eq!(compressed.json().as_array().expect("a list").len(), 1_001);
+    let plain = get("identity").await;
+    assert!(plain.body.len() > linstor_api::list::PIECE_BYTES);
+    assert!(plain.body == compressed.body);
 }

@@ -37,7 +37,7 @@ async fn ten_thousand_rows() {
     assert!(took.as_secs() < 60, "{took:?}");
 }
 
-/// One resource on two nodes, spawned, and so many copies of it.
+/// One resource on two nodes, spawned, and so many copies of it, which the nodes have applied.
 pub(super) async fn fill(world: &World, definitions: u32) {
     let template = spawn_one(world).await;
     let committed = world.cluster.commit(move |draft| {
@@ -70,6 +70,7 @@ pub(super) async fn fill(world: &World, definitions: u32) {
         Ok(())
     });
     committed.await.expect("stored");
+    tokio::time::sleep(Duration::from_secs(60)).await;
 }
 
 /// How long this thread has been running: others use the machine too, and their time does not count.
