@@ -2,6 +2,7 @@
 
 mod bench;
 mod cluster;
+mod contrib;
 mod demo;
 mod faults;
 mod growth;

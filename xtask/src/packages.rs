@@ -5,10 +5,12 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// What the Python client's test needs beside [`crate::lab::packages`].
+use crate::contrib::Contrib;
+
+/// What the Python client's test needs in addition to [`crate::lab::packages`].
 pub const PYTHON: &[&str] = &["python3", "python3-venv"];
 
-/// What the ZFS part of the lab needs beside [`crate::lab::packages`]; in Debian's section contrib.
+/// What the ZFS parts need in addition to [`crate::lab::packages`]; in Debian's section contrib.
 pub const ZFS: &[&str] = &["zfsutils-linux"];
 
 /// Packages that are not installed.
@@ -43,9 +45,36 @@ pub fn ensure(packages: &[&'static str], yes: bool) -> Result<()> {
         );
     }
     apt(&["update", "-qq"])?;
-    let mut words = vec!["install", "-y", "-qq", "--no-install-recommends"];
-    words.extend(&missing);
-    apt(&words)
+    // Removed again at the end of this function, however it ends.
+    let _contrib = if all_available(&missing)? {
+        None
+    } else {
+        let contrib = Contrib::add()?;
+        apt(&["update", "-qq"])?;
+        Some(contrib)
+    };
+    let mut args = vec!["install", "-y", "-qq", "--no-install-recommends"];
+    args.extend(&missing);
+    apt(&args)
+}
+
+/// Whether apt's sources have all of these packages.
+fn all_available(packages: &[&str]) -> Result<bool> {
+    for package in packages {
+        let output = Command::new("apt-cache")
+            .args(["policy", package])
+            .env("LC_ALL", "C.UTF-8")
+            .output()
+            .context("start apt-cache")?;
+        let policy = String::from_utf8_lossy(&output.stdout);
+        let candidate = policy
+            .lines()
+            .find_map(|line| line.trim().strip_prefix("Candidate: "));
+        if candidate.is_none_or(|version| version == "(none)") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn agreed() -> Result<bool> {
@@ -59,16 +88,16 @@ fn agreed() -> Result<bool> {
     Ok(answer.trim().eq_ignore_ascii_case("y"))
 }
 
-fn apt(words: &[&str]) -> Result<()> {
+fn apt(args: &[&str]) -> Result<()> {
     let status = Command::new("apt-get")
-        .args(words)
+        .args(args)
         .env("DEBIAN_FRONTEND", "noninteractive")
         .status()
         .context("start apt-get")?;
     if !status.success() {
         bail!(
             "apt-get {} failed ({status}); packages are installed as root",
-            words.join(" ")
+            args.join(" ")
         );
     }
     Ok(())

@@ -201,10 +201,10 @@ fn second_kernel(
         report.skip(name, "there is no kernel with ZFS here");
         return;
     }
-    if packages::ensure(packages::ZFS, yes).is_err() {
+    if let Err(error) = packages::ensure(packages::ZFS, yes) {
         report.skip(
             name,
-            "zfsutils-linux cannot be installed here (Debian's section contrib)",
+            &format!("zfsutils-linux cannot be installed: {error:#}"),
         );
         return;
     }
@@ -213,6 +213,10 @@ fn second_kernel(
         kernel = Some(unpack(&source)?);
         Ok(())
     }) {
+        report.check(
+            "second kernel: a ZFS pool keeps its data over a power cut",
+            || selftest::zfs_pool(&lab("test", kernel.as_ref())?),
+        );
         pools(
             "second kernel",
             kernel.as_ref(),

@@ -2,6 +2,8 @@
 
 mod storage;
 
+pub use storage::zfs_pool;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};

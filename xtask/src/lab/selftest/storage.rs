@@ -27,13 +27,11 @@ pub fn run(report: &mut Report, lab: &Lab) {
     }) {
         run_on_lvm(report, lab);
     }
-    let zfs = "a ZFS pool keeps its data over a power cut";
-    if !has_program("zpool") {
-        report.skip(zfs, "zfsutils-linux is not installed");
-    } else if !has_module(lab, "zfs") {
-        report.skip(zfs, "the kernel has no module zfs");
-    } else {
-        report.check(zfs, || zfs_pool(lab));
+    // Debian's kernel has no ZFS; `cargo xtask test` runs the check on the second kernel.
+    if has_module(lab, "zfs") && has_program("zpool") {
+        report.check("a ZFS pool keeps its data over a power cut", || {
+            zfs_pool(lab)
+        });
     }
 }
 
@@ -185,7 +183,8 @@ fn state_is(lab: &Lab, node: u8, what: &str, wanted: &str) -> Result<bool> {
     Ok(lab.exec_ok(node, &["drbdadm", what, "check"])?.trim() == wanted)
 }
 
-fn zfs_pool(lab: &Lab) -> Result<()> {
+/// A pool with a volume and a snapshot is imported again when its node boots.
+pub fn zfs_pool(lab: &Lab) -> Result<()> {
     let create = ["zpool", "create", "-f", "tank", "/dev/ubdb"];
     lab.run_ok(3, Exec::new(&create).timeout(Duration::from_secs(60)))?;
     lab.exec_ok(3, &["zfs", "create", "-V", "100M", "tank/volume"])?;
