@@ -32,6 +32,9 @@ const STATE_DISK_INDEX: u8 = 15;
 pub const DISKS_MAX: u8 = STATE_DISK_INDEX;
 const STATE_DISK_BYTES: u64 = 512 << 20;
 
+/// Separates the boots in a guest's console file.
+const POWER_ON: &str = "--- power on";
+
 /// The kernel clears a killed guest's memory before it is gone.
 const KILL_TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -79,7 +82,7 @@ pub fn start(dir: &LabDir, state: &State, node: Node, tie: Option<&PipeReader>) 
         .create(true)
         .append(true)
         .open(dir.console(node))?;
-    writeln!(console, "--- power on")?;
+    writeln!(console, "{POWER_ON}")?;
     let mut command = kernel_command(dir, state, node, tie.is_some());
     command.current_dir(&folder).env_clear().env("PATH", PATH);
     if !memory_folder_fits(u64::from(state.config.memory_mib) << 20) {
@@ -240,10 +243,10 @@ pub fn kill_power(dir: &LabDir, node: Node) -> Result<()> {
     Ok(())
 }
 
-/// The last lines of the console, for messages about guests that did not come up.
-pub fn console_tail(dir: &LabDir, node: Node) -> String {
+/// What the console printed since the guest was last switched on.
+pub fn console_since_start(dir: &LabDir, node: Node) -> String {
     let text = fs::read(dir.console(node)).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);
-    let lines: Vec<&str> = text.lines().collect();
-    lines[lines.len().saturating_sub(15)..].join("\n")
+    let start = text.rfind(POWER_ON).map_or(0, |at| at + POWER_ON.len());
+    text[start..].trim_start().to_owned()
 }

@@ -5,6 +5,7 @@
 //! lab's folder; `guest` a kernel's process; `network` the cables; `init` and `agent` run
 //! inside a guest; `exec` and `protocol` reach the agent; `cli` is `cargo xtask lab`.
 
+mod boot;
 mod exec;
 mod kernel;
 mod netns;
@@ -50,8 +51,6 @@ pub const GUEST_SHARE: &str = "/mnt";
 /// Nodes per lab.
 const NODES_MAX: u8 = 16;
 
-/// From power on to an answering agent; a loaded machine takes its time.
-const BOOT_TIMEOUT: Duration = Duration::from_secs(120);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -439,51 +438,24 @@ impl Lab {
     }
 
     fn switch_on(&self, state: &State, nodes: &[Node]) -> Result<()> {
-        for node in nodes {
-            guest::start(
-                &self.dir,
-                state,
-                *node,
-                self.tie.as_ref().map(|tie| &tie.guests),
-            )?;
-        }
         thread::scope(|scope| {
-            let waits: Vec<_> = nodes
+            let boots: Vec<_> = nodes
                 .iter()
-                .map(|node| scope.spawn(|| self.wait_for_agent(*node)))
+                .map(|node| {
+                    let guest = BootingGuest {
+                        lab: self,
+                        state,
+                        node: *node,
+                    };
+                    scope.spawn(move || boot::boot(&guest, &node.to_string(), boot::Limits::LAB))
+                })
                 .collect();
-            let mut results = waits.into_iter().map(|wait| {
-                wait.join()
+            let mut results = boots.into_iter().map(|boot| {
+                boot.join()
                     .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             });
             results.find(Result::is_err).unwrap_or(Ok(()))
         })
-    }
-
-    fn wait_for_agent(&self, node: Node) -> Result<()> {
-        let start = Instant::now();
-        let line = BootingLine { lab: self, node };
-        loop {
-            let answer = exec::call(&line, &Request::Ping, Duration::from_secs(2));
-            match answer {
-                Ok(Reply::Pong {
-                    version: protocol::VERSION,
-                }) => return Ok(()),
-                Ok(other) => bail!("{node} answers {other:?}"),
-                Err(_) => {}
-            }
-            let tail = || guest::console_tail(&self.dir, node);
-            if !guest::is_running(&self.dir, node) {
-                bail!(
-                    "{node} stopped while it booted; its console says:\n{}",
-                    tail()
-                );
-            }
-            if start.elapsed() > BOOT_TIMEOUT {
-                bail!("{node} does not come up; its console says:\n{}", tail());
-            }
-            thread::sleep(Duration::from_millis(100));
-        }
     }
 
     fn call(&self, node: Node, request: &Request) -> Result<Reply> {
@@ -554,14 +526,44 @@ impl Line for GuestLine<'_> {
     }
 }
 
-/// While a guest boots, packets to it are lost; a short wait and a fresh try find its agent
-/// sooner than TCP's own repetition, which backs off.
-struct BootingLine<'a> {
+struct BootingGuest<'a> {
     lab: &'a Lab,
+    state: &'a State,
     node: Node,
 }
 
-impl Line for BootingLine<'_> {
+impl boot::Guest for BootingGuest<'_> {
+    fn switch_on(&self) -> Result<()> {
+        let tie = self.lab.tie.as_ref().map(|tie| &tie.guests);
+        guest::start(&self.lab.dir, self.state, self.node, tie)
+    }
+
+    fn switch_off(&self) -> Result<()> {
+        guest::kill_power(&self.lab.dir, self.node)
+    }
+
+    fn has_power(&self) -> bool {
+        self.lab.has_power(self.node)
+    }
+
+    fn answers(&self) -> Result<bool> {
+        match exec::call(self, &Request::Ping, Duration::from_secs(2)) {
+            Ok(Reply::Pong {
+                version: protocol::VERSION,
+            }) => Ok(true),
+            Ok(other) => bail!("{} answers {other:?}", self.node),
+            Err(_) => Ok(false),
+        }
+    }
+
+    fn console(&self) -> String {
+        guest::console_since_start(&self.lab.dir, self.node)
+    }
+}
+
+/// While a guest boots, packets to it are lost; a short wait and a fresh try find its agent
+/// sooner than TCP's own repetition, which backs off.
+impl Line for BootingGuest<'_> {
     fn connect(&self) -> Result<TcpStream> {
         let address = SocketAddr::from((self.node.address(), AGENT_PORT));
         let wait = Duration::from_millis(200);
