@@ -5,10 +5,11 @@
 //!
 //! Reading order: [`kind`] and [`reply`] first, then [`lenient`] (how every JSON type is read and written) and
 //! [`request`] (how a server reads a body), then one module per noun. [`flag`], [`prop`] and [`drbd_option`] hold the
-//! words that appear inside flags and property maps, [`size`] turns `10G` into numbers and back.
+//! words that appear inside flags and property maps, [`drbd_state`] DRBD's states, [`size`] turns `10G` into numbers and back.
 
 pub mod code;
 pub mod drbd_option;
+pub mod drbd_state;
 pub mod flag;
 pub mod json;
 pub mod kind;

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use linstor_api::code;
+use linstor_api::drbd_state::{ConnectionState, DiskState};
 use linstor_api::kind::ConnectionStatus;
 use linstor_api::reply::Reply;
 use linstor_model::Resource;
@@ -380,7 +381,7 @@ fn is_ready(model: &Model, observed: &Observed, name: &ResourceName, node: &Node
     let peers_connected = model
         .resources_of(name)
         .filter(|peer| peer.node != *node && is_diskful(peer) && observed.is_online(&peer.node))
-        .all(|peer| state_of(&drbd.connections, &peer.node) == Some("Connected"));
+        .all(|peer| state_of(&drbd.connections, &peer.node) == Some(&ConnectionState::Connected));
     peers_connected && has_current_data(status)
 }
 
@@ -392,11 +393,14 @@ fn is_diskful(replica: &Resource) -> bool {
     diskful && !replica.inactive && !replica.phase.is_deleting()
 }
 
-fn state_of<'a>(connections: &'a BTreeMap<String, String>, node: &NodeName) -> Option<&'a str> {
+fn state_of<'a>(
+    connections: &'a BTreeMap<String, ConnectionState>,
+    node: &NodeName,
+) -> Option<&'a ConnectionState> {
     connections
         .iter()
         .find(|(peer, _)| peer.eq_ignore_ascii_case(node.as_str()))
-        .map(|(_, state)| state.as_str())
+        .map(|(_, state)| state)
 }
 
 /// Whether every volume is up to date here or on a peer that this node sees.
@@ -405,8 +409,8 @@ fn has_current_data(status: &ResourceStatus) -> bool {
         && status.volumes.iter().all(|volume| {
             let peers = volume.replication.values();
             let mut states = peers
-                .map(|peer| peer.peer_disk.as_deref())
-                .chain([volume.disk_state.as_deref()]);
-            states.any(|state| state == Some("UpToDate"))
+                .map(|peer| &peer.peer_disk)
+                .chain([&volume.disk_state]);
+            states.any(|state| *state == Some(DiskState::UpToDate))
         })
 }

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use imbl::OrdMap;
+use linstor_api::drbd_state::DiskState;
 use linstor_api::kind::ConnectionStatus;
 use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
 use uuid::Uuid;
@@ -96,7 +97,7 @@ impl Observed {
                 && status
                     .volumes
                     .iter()
-                    .all(|volume| volume.disk_state.as_deref() == Some("UpToDate"))
+                    .all(|volume| volume.disk_state == Some(DiskState::UpToDate))
         })
     }
 

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use linstor_api::drbd_state::DiskState;
 use linstor_wire::status::Outcome;
 
 use crate::draft::Draft;
@@ -86,18 +87,18 @@ fn mark_initialized(draft: &mut Draft, observed: &Observed, name: &ResourceName)
     if definition.volumes.values().all(|volume| volume.initialized) {
         return false;
     }
-    let disks: Vec<BTreeMap<u32, String>> = draft
+    let disks: Vec<BTreeMap<u32, DiskState>> = draft
         .resources_of(name)
         .filter(|replica| !replica.is_diskless() && !replica.phase.is_deleting())
         .filter(|replica| observed.is_online(&replica.node))
         .map(|replica| disk_states(observed, replica))
         .collect();
-    let up_to_date = |disk: &BTreeMap<u32, String>, number: u32| {
-        disk.get(&number).is_some_and(|state| state == "UpToDate")
+    let up_to_date = |disk: &BTreeMap<u32, DiskState>, number: u32| {
+        disk.get(&number) == Some(&DiskState::UpToDate)
     };
     let made = |number: u32| {
         let mut states = disks.iter().map(|disk| disk.get(&number));
-        states.all(|state| state.is_some_and(|state| state != "Diskless"))
+        states.all(|state| state.is_some_and(|state| *state != DiskState::Diskless))
     };
     let mut marked = ResourceDefinition::clone(&definition);
     for (number, volume) in &mut marked.volumes {
@@ -114,7 +115,7 @@ fn mark_initialized(draft: &mut Draft, observed: &Observed, name: &ResourceName)
 }
 
 /// The disk states of a replica's volumes, as far as its node can be believed.
-fn disk_states(observed: &Observed, replica: &Resource) -> BTreeMap<u32, String> {
+fn disk_states(observed: &Observed, replica: &Resource) -> BTreeMap<u32, DiskState> {
     let status = observed
         .live(&replica.name, &replica.node)
         .filter(|status| status.uuid == replica.uuid);

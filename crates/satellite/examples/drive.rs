@@ -344,7 +344,7 @@ impl Driver {
             }
             let is_so = |h: &Heard| {
                 let volume = h.status.get(name).and_then(|s| s.volumes.first());
-                volume.is_some_and(|v| v.disk_state.as_deref() == Some(state))
+                volume.is_some_and(|v| v.disk_state.as_ref().is_some_and(|s| s.as_str() == state))
             };
             until(&self.nodes[node].heard, state, is_so).await?;
         }

@@ -1,5 +1,6 @@
 //! What is told of a resource: storage's facts and DRBD's state, put together at the moment of telling.
 
+use linstor_api::drbd_state::{Role, Suspension};
 use linstor_wire::spec::{DrbdSpec, ResourceSpec, Target, VolumeSpec};
 use linstor_wire::status::{DrbdStatus, ReplicationStatus, ResourceStatus, VolumeStatus};
 
@@ -31,10 +32,9 @@ pub fn of(tracked: &Tracked, picture: &Picture) -> ResourceStatus {
 }
 
 fn drbd_status(spec: &DrbdSpec, resource: &DrbdResource) -> DrbdStatus {
-    let suspended = resource.suspended.as_str();
     DrbdStatus {
-        in_use: resource.role == "Primary",
-        suspended: (!suspended.is_empty() && suspended != "no").then(|| suspended.to_owned()),
+        in_use: resource.role == Role::Primary,
+        suspended: Some(resource.suspended.clone()).filter(Suspension::is_suspended),
         may_promote: resource.may_promote,
         promotion_score: resource.promotion_score,
         connections: resource
@@ -95,7 +95,7 @@ fn volume(
             if let (Some(peer), Some(seen)) = (peer(drbd, connection), found) {
                 let replication = ReplicationStatus {
                     state: seen.replication.clone(),
-                    peer_disk: Some(seen.disk.clone()).filter(|d| !d.is_empty()),
+                    peer_disk: Some(seen.disk.clone()),
                     done_percent: seen.done,
                 };
                 status.replication.insert(peer.to_owned(), replication);

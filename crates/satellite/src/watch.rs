@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use linstor_api::drbd_state::{ConnectionState, DiskState};
 use linstor_api::kind::DrbdKind;
 use linstor_host::StreamEvent;
 
@@ -106,14 +107,14 @@ fn needs_a_look(seen: &Seen) -> bool {
         Seen::Absent => true,
         Seen::Present(resource) => {
             let disks = resource.devices.values();
-            let lost = |disk: &str| matches!(disk, "Failed" | "Diskless");
+            let lost = |disk: &DiskState| matches!(disk, DiskState::Failed | DiskState::Diskless);
             disks
                 .into_iter()
                 .any(|d| lost(&d.disk) && d.client != Some(true))
                 || resource
                     .connections
                     .values()
-                    .any(|c| c.state == "StandAlone")
+                    .any(|c| c.state == ConnectionState::StandAlone)
         }
     }
 }

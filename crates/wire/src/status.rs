@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use linstor_api::drbd_state::{ConnectionState, DiskState, ReplicationState, Suspension};
 use linstor_api::kind::{DrbdKind, LayerKind, ProviderKind};
 use linstor_api::reply::Reply;
 use serde::{Deserialize, Serialize};
@@ -76,18 +77,18 @@ pub struct ResourceStatus {
 pub struct DrbdStatus {
     /// The resource is primary here.
     pub in_use: bool,
-    /// I/O is suspended, and DRBD's word for the reason.
+    /// Why I/O is suspended, if it is.
     #[serde(default)]
-    pub suspended: Option<String>,
+    pub suspended: Option<Suspension>,
     /// Whether it could be made primary now; not known on 8.4.
     #[serde(default)]
     pub may_promote: Option<bool>,
     /// DRBD's promotion score; not known on 8.4.
     #[serde(default)]
     pub promotion_score: Option<i32>,
-    /// Peer node name to DRBD's connection state (`Connected`, `Connecting`, `StandAlone`...).
+    /// Peer node name to the state of the connection.
     #[serde(default)]
-    pub connections: BTreeMap<String, String>,
+    pub connections: BTreeMap<String, ConnectionState>,
 }
 
 /// One volume as the node sees it.
@@ -110,9 +111,9 @@ pub struct VolumeStatus {
     /// Size of the backing volume, in KiB.
     #[serde(default)]
     pub backing_kib: Option<u64>,
-    /// DRBD's disk state (`UpToDate`, `Inconsistent`, `Diskless`...).
+    /// State of its disk in DRBD.
     #[serde(default)]
-    pub disk_state: Option<String>,
+    pub disk_state: Option<DiskState>,
     /// Peer node name to what DRBD says of the replication with it.
     #[serde(default)]
     pub replication: BTreeMap<String, ReplicationStatus>,
@@ -121,11 +122,11 @@ pub struct VolumeStatus {
 /// Replication of one volume with one peer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReplicationStatus {
-    /// `Established`, `SyncSource`, `SyncTarget`, `Off`...
-    pub state: String,
+    /// What goes on between this node and the peer.
+    pub state: ReplicationState,
     /// The peer's disk state as seen from here.
     #[serde(default)]
-    pub peer_disk: Option<String>,
+    pub peer_disk: Option<DiskState>,
     /// Progress of a resync in percent.
     #[serde(default)]
     pub done_percent: Option<f64>,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
+use linstor_api::drbd_state::DiskState;
 use linstor_api::flag;
 use linstor_api::layer::{DrbdResource, ResourceLayer, VolumeLayer};
 use linstor_api::prop;
@@ -250,20 +251,22 @@ pub fn volume_state(
         .state
         .as_ref()
         .and_then(|state| state.disk_state.as_deref());
-    let (text, color) = match said.filter(|said| !said.is_empty()) {
-        None | Some("DUnknown") => ("Unknown", Some(Color::Yellow)),
-        Some("Diskless") if !flag::has(resource_flags, "DISKLESS") => {
-            ("Diskless", Some(Color::Red))
-        }
-        Some("Diskless") if flag::has(resource_flags, "TIE_BREAKER") => {
+    let text = said.filter(|said| !said.is_empty()).unwrap_or("Unknown");
+    let (text, color) = match DiskState::from(text) {
+        DiskState::Unknown => ("Unknown", Some(Color::Yellow)),
+        DiskState::Diskless if !flag::has(resource_flags, "DISKLESS") => (text, Some(Color::Red)),
+        DiskState::Diskless if flag::has(resource_flags, "TIE_BREAKER") => {
             return ("TieBreaker".to_owned(), None);
         }
-        Some("Diskless") => ("Diskless", None),
-        Some(
-            bad @ ("Inconsistent" | "Failed" | "To: Creating" | "To: Attachable" | "To: Attaching"),
-        ) => (bad, Some(Color::Red)),
-        Some(good @ ("UpToDate" | "Created" | "Attached")) => (good, None),
-        Some(other) => (other, Some(Color::Yellow)),
+        DiskState::Diskless | DiskState::UpToDate => (text, None),
+        DiskState::Inconsistent | DiskState::Failed => (text, Some(Color::Red)),
+        // LINSTOR's own words.
+        DiskState::Other(word) => match word.as_str() {
+            "To: Creating" | "To: Attachable" | "To: Attaching" => (text, Some(Color::Red)),
+            "Created" | "Attached" => (text, None),
+            _ => (text, Some(Color::Yellow)),
+        },
+        _ => (text, Some(Color::Yellow)),
     };
     (format!("{prefix}{text}"), color)
 }

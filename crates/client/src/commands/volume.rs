@@ -1,6 +1,7 @@
 //! `linstor volume`: the volumes of resources.
 
 use clap::{Args, Subcommand};
+use linstor_api::drbd_state;
 use linstor_api::flag;
 use linstor_api::layer::VolumeLayer;
 use linstor_api::reply::Reply;
@@ -214,6 +215,9 @@ fn state(volume: &Volume, resource: &Resource) -> Cell {
 
 /// How a volume replicates: a number when all is well, a line per peer when not.
 fn replication(volume: &Volume) -> Cell {
+    use drbd_state::ReplicationState::{
+        Established, PausedSyncS, PausedSyncT, SyncTarget, VerifyT,
+    };
     let Some(state) = volume.state.as_ref() else {
         return "".into();
     };
@@ -221,8 +225,10 @@ fn replication(volume: &Volume) -> Cell {
     if states.is_empty() {
         return "".into();
     }
-    let word = |state: &ReplicationState| state.replication_state.clone().unwrap_or_default();
-    if states.values().all(|state| word(state) == "Established") {
+    let word = |state: &ReplicationState| {
+        drbd_state::ReplicationState::from(state.replication_state.as_deref().unwrap_or_default())
+    };
+    if states.values().all(|state| word(state) == Established) {
         return Cell::colored(format!("Established({})", states.len()), Color::Green);
     }
     let line = |(peer, state): (&String, &ReplicationState)| {
@@ -231,8 +237,8 @@ fn replication(volume: &Volume) -> Cell {
             Some(percent) => format!("{percent:.2}%"),
             None => "?".to_owned(),
         };
-        match word.as_str() {
-            "SyncTarget" | "PausedSyncS" | "PausedSyncT" | "VerifyT" => {
+        match word {
+            SyncTarget | PausedSyncS | PausedSyncT | VerifyT => {
                 format!("{peer}: {word}({percent})")
             }
             _ => format!("{peer}: {word}"),

@@ -565,7 +565,7 @@ async fn replicas_become_ready() {
                 name: "rsc".into(),
                 uuid: spec.uuid,
                 drbd: Some(DrbdStatus {
-                    connections: [(peer.to_owned(), connection.to_owned())].into(),
+                    connections: [(peer.to_owned(), connection.into())].into(),
                     ..DrbdStatus::default()
                 }),
                 volumes: vec![VolumeStatus {

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use linstor_api::drbd_state::Quorum;
+
 use super::status::{
     DrbdConnection, DrbdDevice, DrbdPeerVolume, DrbdResource, DrbdState, connection_key,
 };
@@ -195,9 +197,9 @@ impl DrbdState {
     }
 }
 
-fn set(target: &mut String, fields: &BTreeMap<String, String>, key: &str) {
+fn set<T: for<'a> From<&'a str>>(target: &mut T, fields: &BTreeMap<String, String>, key: &str) {
     if let Some(value) = fields.get(key) {
-        target.clone_from(value);
+        *target = T::from(value);
     }
 }
 
@@ -225,7 +227,9 @@ fn update_device(device: &mut DrbdDevice, fields: &BTreeMap<String, String>) {
         device.minor = minor;
     }
     device.client = yes_no(fields, "client").or(device.client);
-    device.quorum = yes_no(fields, "quorum").or(device.quorum);
+    if let Some(quorum) = fields.get("quorum") {
+        device.quorum = Some(Quorum::from(quorum.as_str()));
+    }
     device.size_kib = fields
         .get("size")
         .and_then(|v| v.parse().ok())
@@ -259,6 +263,8 @@ fn update_peer_volume(volume: &mut DrbdPeerVolume, fields: &BTreeMap<String, Str
 
 #[cfg(test)]
 mod tests {
+    use linstor_api::drbd_state::{ConnectionState, ReplicationState};
+
     use super::*;
 
     fn feed(lines: &str) -> DrbdState {
@@ -284,7 +290,7 @@ exists -";
         assert_eq!(t2.devices[&0].minor, 1011);
         assert_eq!(t2.devices[&0].size_kib, Some(102_360));
         assert!(t2.is_up_to_date(0) && t2.has_up_to_date_peer(0) && !t2.is_syncing());
-        assert_eq!(t2.connections["peer"].state, "Connected");
+        assert_eq!(t2.connections["peer"].state, ConnectionState::Connected);
     }
 
     /// A change touches only what it names, and a destroy takes everything below along.
@@ -336,10 +342,13 @@ exists -";
         );
         assert_eq!(t1.promotion_score, Some(10101));
         assert_eq!(t1.devices[&0].size_kib, Some(102_340));
-        assert_eq!(t1.devices[&0].quorum, Some(true));
-        assert_eq!(t1.connections["node2"].state, "TearDown");
-        assert_eq!(t1.connections["node2"].volumes[&0].replication, "Off");
-        assert_eq!(t1.connections["node3"].state, "StandAlone");
+        assert_eq!(t1.devices[&0].quorum, Some(Quorum::Present));
+        assert_eq!(t1.connections["node2"].state, ConnectionState::TearDown);
+        assert_eq!(
+            t1.connections["node2"].volumes[&0].replication,
+            ReplicationState::Off
+        );
+        assert_eq!(t1.connections["node3"].state, ConnectionState::StandAlone);
         assert!(t1.is_up_to_date(0) && !t1.has_up_to_date_peer(0));
     }
 

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use linstor_api::code;
+use linstor_api::drbd_state::{ConnectionState, DiskState, ReplicationState};
 use linstor_api::kind::DrbdKind;
 use linstor_wire::spec::{DrbdVolumeSpec, VolumeSpec};
 use tokio::time::{Instant, sleep};
@@ -199,7 +200,7 @@ impl Growth<'_> {
         let (attempt, number) = (self.attempt, self.volume.number);
         let (machine, name) = (&attempt.shared.machine, &attempt.spec.name);
         let alone = match attempt.shared.picture.get(name) {
-            Seen::Present(resource) => !has_primary(&resource),
+            Seen::Present(resource) => !resource.has_primary(),
             Seen::Unknown | Seen::Absent => false,
         };
         if self.kind == DrbdKind::Drbd84 && alone {
@@ -270,8 +271,9 @@ impl Growth<'_> {
     fn copies(&self, now: &DrbdResource) -> Copies {
         let drbd = self.attempt.spec.drbd.as_ref();
         let wanted = drbd.map_or(0, |d| d.peers.iter().filter(|p| !p.diskless).count());
-        let established =
-            |peer: &&DrbdPeerVolume| peer.replication == "Established" && peer.disk == "UpToDate";
+        let established = |peer: &&DrbdPeerVolume| {
+            peer.replication == ReplicationState::Established && peer.disk == DiskState::UpToDate
+        };
         let same = |peer: &&DrbdPeerVolume| peer.out_of_sync_kib == Some(0);
         if now.is_syncing() {
             Copies::Busy
@@ -288,9 +290,9 @@ impl Growth<'_> {
     fn peers<'b>(&'b self, now: &'b DrbdResource) -> impl Iterator<Item = &'b DrbdPeerVolume> {
         let volumes = now.connections.values().filter_map(|connection| {
             let volume = connection.volumes.get(&self.volume.number)?;
-            (connection.state == "Connected").then_some(volume)
+            (connection.state == ConnectionState::Connected).then_some(volume)
         });
-        volumes.filter(|volume| volume.disk != "Diskless")
+        volumes.filter(|volume| volume.disk != DiskState::Diskless)
     }
 }
 
@@ -310,8 +312,9 @@ async fn decided(attempt: &Attempt<'_>, has_grown: impl Fn(&DrbdResource) -> boo
     while Instant::now() < give_up {
         if let Some(now) = now(attempt).await {
             let mut volumes = now.connections.values().flat_map(|c| c.volumes.values());
-            let is_decided =
-                volumes.all(|v| v.replication != "Established" || v.out_of_sync_kib == Some(0));
+            let is_decided = volumes.all(|v| {
+                v.replication != ReplicationState::Established || v.out_of_sync_kib == Some(0)
+            });
             if is_decided && has_grown(&now) {
                 return;
             }
@@ -329,10 +332,6 @@ async fn now(attempt: &Attempt<'_>) -> Option<DrbdResource> {
         state.apply(parse(line));
     }
     state.resources.remove(&attempt.spec.name)
-}
-
-fn has_primary(resource: &DrbdResource) -> bool {
-    resource.role == "Primary" || resource.connections.values().any(|c| c.role == "Primary")
 }
 
 /// `adjust`. In the middle of a growth it resizes, too, as the size of the first step is in no file; 8.4 wants a primary
@@ -385,7 +384,7 @@ pub async fn remember_sizes(attempt: &Attempt<'_>, before: Option<&DrbdResource>
         }
         let attached = |r: &DrbdResource| {
             let device = r.devices.get(&volume.number);
-            device.is_some_and(|d| d.disk != "Diskless")
+            device.is_some_and(|d| d.disk != DiskState::Diskless)
         };
         if known.is_some_and(|known| known < kib) && before.is_some_and(attached) {
             adm::check_resize(&attempt.shared.machine, layer.minor).await?;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use linstor_api::code;
+use linstor_api::drbd_state::{ConnectionState, DiskState};
 use linstor_api::kind::{DrbdKind, LayerKind};
 use linstor_wire::spec::{DrbdSpec, Target, VolumeSpec};
 use tokio::time::Instant;
@@ -204,7 +205,7 @@ async fn let_go_of_disks(
         let Some(device) = resource.devices.get(&volume.number) else {
             continue;
         };
-        if devices.contains_key(&volume.number) || device.disk == "Diskless" {
+        if devices.contains_key(&volume.number) || device.disk == DiskState::Diskless {
             continue;
         }
         // DRBD is up, so that there is nothing to ask for.
@@ -354,11 +355,11 @@ fn deviation(
 }
 
 /// Of a disk that should be attached.
-fn disk_deviation(state: &str, stage: Option<Stage>) -> Deviation {
+fn disk_deviation(state: &DiskState, stage: Option<Stage>) -> Deviation {
     match (state, stage) {
-        ("Diskless", Some(Stage::Ready)) => Deviation::Reattach,
-        ("Failed", Some(Stage::Ready)) => Deviation::Detaching,
-        ("Diskless" | "Failed", None | Some(Stage::New | Stage::Replacement)) => {
+        (DiskState::Diskless, Some(Stage::Ready)) => Deviation::Reattach,
+        (DiskState::Failed, Some(Stage::Ready)) => Deviation::Detaching,
+        (DiskState::Diskless | DiskState::Failed, None | Some(Stage::New | Stage::Replacement)) => {
             Deviation::Structure
         }
         _ => Deviation::None,
@@ -390,7 +391,7 @@ fn connections_deviation(plan: &Plan<'_>, resource: &DrbdResource) -> Deviation 
     let stand_alone = resource
         .connections
         .values()
-        .any(|c| c.state == "StandAlone");
+        .any(|c| c.state == ConnectionState::StandAlone);
     // 8.4 drops a connection that it gives up.
     if stand_alone || missing {
         return Deviation::Reconnect;
@@ -416,13 +417,9 @@ fn may_mend(attempt: &Attempt<'_>) -> bool {
 /// does not descend from that, for as long as it is up; nothing else is lost with it while nobody uses it, and no peer in
 /// use may need its vote.
 fn may_forget(plan: &Plan<'_>, before: Option<&DrbdResource>) -> bool {
-    let in_use = |resource: &DrbdResource| {
-        let mut peers = resource.connections.values();
-        resource.role == "Primary" || peers.any(|peer| peer.role == "Primary")
-    };
     plan.kind == DrbdKind::Drbd9
         && plan.drbd.diskless
-        && before.is_some_and(|resource| !in_use(resource))
+        && before.is_some_and(|resource| !resource.has_primary())
 }
 
 fn lost_disk(attempt: &Attempt<'_>) -> Failure {
@@ -441,13 +438,13 @@ async fn settle(attempt: &Attempt<'_>, devices: &BTreeMap<u32, Backing>) {
             return false;
         };
         live_volumes(attempt.spec).all(|volume| {
-            let disk = resource
-                .devices
-                .get(&volume.number)
-                .map(|d| d.disk.as_str());
-            match disk {
-                None | Some("Attaching" | "Negotiating" | "Detaching") => false,
-                Some("Diskless") => !devices.contains_key(&volume.number),
+            let device = resource.devices.get(&volume.number);
+            match device.map(|d| &d.disk) {
+                None
+                | Some(DiskState::Attaching | DiskState::Negotiating | DiskState::Detaching) => {
+                    false
+                }
+                Some(DiskState::Diskless) => !devices.contains_key(&volume.number),
                 Some(_) => true,
             }
         })
@@ -519,12 +516,21 @@ mod tests {
     #[test]
     fn a_disk_is_attached_only_after_it_was_given_up() {
         let ready = Some(Stage::Ready);
-        assert_eq!(disk_deviation("Failed", ready), Deviation::Detaching);
-        assert_eq!(disk_deviation("Diskless", ready), Deviation::Reattach);
         assert_eq!(
-            disk_deviation("Diskless", Some(Stage::New)),
+            disk_deviation(&DiskState::Failed, ready),
+            Deviation::Detaching
+        );
+        assert_eq!(
+            disk_deviation(&DiskState::Diskless, ready),
+            Deviation::Reattach
+        );
+        assert_eq!(
+            disk_deviation(&DiskState::Diskless, Some(Stage::New)),
             Deviation::Structure
         );
-        assert_eq!(disk_deviation("Inconsistent", ready), Deviation::None);
+        assert_eq!(
+            disk_deviation(&DiskState::Inconsistent, ready),
+            Deviation::None
+        );
     }
 }

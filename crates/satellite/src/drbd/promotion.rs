@@ -3,6 +3,7 @@
 //! It is noted first: a resource that stays primary because the attempt failed or the satellite died looks like one that
 //! an application uses, and is refused to everybody else. The next attempt ends what was left.
 
+use linstor_api::drbd_state::Role;
 use linstor_api::kind::DrbdKind;
 
 use crate::drbd::adm;
@@ -34,7 +35,7 @@ pub async fn end_left_over(
     before: Option<&DrbdResource>,
 ) -> Result<()> {
     for minor in attempt.notes().promoted {
-        if before.is_none_or(|resource| resource.role != "Primary") {
+        if before.is_none_or(|resource| resource.role != Role::Primary) {
             forget(attempt, minor).await?;
         } else if let Err(failure) = end(attempt, kind, minor).await {
             tracing::info!(resource = attempt.spec.name, minor, %failure, "stays primary");

@@ -2,6 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use linstor_api::drbd_state::{
+    ConnectionState, DiskState, Quorum, ReplicationState, Role, Suspension,
+};
+
 /// All DRBD resources of the node.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DrbdState {
@@ -12,10 +16,10 @@ pub struct DrbdState {
 /// A resource.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DrbdResource {
-    /// `Primary`, `Secondary`, `Unknown`.
-    pub role: String,
-    /// `no`, or the reasons why I/O is suspended.
-    pub suspended: String,
+    /// Its role on this node.
+    pub role: Role,
+    /// Why I/O is suspended.
+    pub suspended: Suspension,
     /// Whether it could be made primary; DRBD 9 only.
     pub may_promote: Option<bool>,
     /// DRBD 9 only.
@@ -31,12 +35,12 @@ pub struct DrbdResource {
 pub struct DrbdDevice {
     /// Minor number.
     pub minor: u32,
-    /// Disk state.
-    pub disk: String,
+    /// State of its disk.
+    pub disk: DiskState,
     /// Diskless on purpose; DRBD 9 only.
     pub client: Option<bool>,
-    /// Whether the volume has quorum; DRBD 9 only.
-    pub quorum: Option<bool>,
+    /// DRBD 9 only.
+    pub quorum: Option<Quorum>,
     /// Size in KiB; 0 while it is not known.
     pub size_kib: Option<u64>,
 }
@@ -48,10 +52,10 @@ pub struct DrbdConnection {
     pub name: String,
     /// The peer's node id; always 0 on 8.4.
     pub peer_node_id: u32,
-    /// Connection state.
-    pub state: String,
+    /// Its state.
+    pub state: ConnectionState,
     /// The peer's role.
-    pub role: String,
+    pub role: Role,
     /// By volume number.
     pub volumes: BTreeMap<u32, DrbdPeerVolume>,
 }
@@ -59,10 +63,10 @@ pub struct DrbdConnection {
 /// A volume as the peer has it.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct DrbdPeerVolume {
-    /// Replication state.
-    pub replication: String,
-    /// The peer's disk state.
-    pub disk: String,
+    /// State of the replication.
+    pub replication: ReplicationState,
+    /// State of the peer's disk.
+    pub disk: DiskState,
     /// Percentage of a running resync that is done.
     pub done: Option<f64>,
     /// KiB that differ.
@@ -74,30 +78,30 @@ impl DrbdResource {
     pub fn is_up_to_date(&self, volume: u32) -> bool {
         self.devices
             .get(&volume)
-            .is_some_and(|d| d.disk == "UpToDate")
+            .is_some_and(|d| d.disk == DiskState::UpToDate)
     }
 
     /// Whether a connected peer has the volume up to date.
     pub fn has_up_to_date_peer(&self, volume: u32) -> bool {
         self.connections.values().any(|connection| {
-            connection.state == "Connected"
+            connection.state == ConnectionState::Connected
                 && connection
                     .volumes
                     .get(&volume)
-                    .is_some_and(|v| v.disk == "UpToDate")
+                    .is_some_and(|v| v.disk == DiskState::UpToDate)
         })
     }
 
     /// Whether a resync runs on any volume.
     pub fn is_syncing(&self) -> bool {
-        self.connections.values().any(|connection| {
-            connection.volumes.values().any(|volume| {
-                matches!(
-                    volume.replication.as_str(),
-                    "SyncSource" | "SyncTarget" | "VerifyS" | "VerifyT"
-                )
-            })
-        })
+        let mut volumes = self.connections.values().flat_map(|c| c.volumes.values());
+        volumes.any(|volume| volume.replication.is_syncing())
+    }
+
+    /// Whether it is primary here or on a peer.
+    pub fn has_primary(&self) -> bool {
+        let mut peers = self.connections.values();
+        self.role == Role::Primary || peers.any(|peer| peer.role == Role::Primary)
     }
 }
 

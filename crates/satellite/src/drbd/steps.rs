@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use linstor_api::code;
+use linstor_api::drbd_state::DiskState;
 use linstor_api::kind::DrbdKind;
 use linstor_host::{Host, PortState};
 use linstor_wire::spec::{DrbdSpec, DrbdVolumeSpec, InitialState, VolumeSpec};
@@ -100,7 +101,7 @@ pub async fn prepare_metadata(
         };
         let attached = before
             .and_then(|r| r.devices.get(&volume.number))
-            .is_some_and(|d| d.disk != "Diskless");
+            .is_some_and(|d| d.disk != DiskState::Diskless);
         if attached {
             if attempt.stage(volume.number) != Some(Stage::Ready) {
                 attempt.set_stage(volume.number, Stage::Ready).await?;

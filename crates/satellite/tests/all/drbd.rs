@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use expect_test::expect;
+use linstor_api::drbd_state::{ConnectionState, DiskState, ReplicationState};
 use linstor_fake_host::{Effect, Fault};
 use linstor_wire::Secret;
 use linstor_wire::spec::{
@@ -291,17 +292,20 @@ async fn three_nodes_meet() {
     let gamma = bench.status("gamma", "Data");
     let drbd = gamma.drbd.expect("DRBD");
     assert!(
-        drbd.in_use && drbd.connections["alpha"] == "Connected",
+        drbd.in_use && drbd.connections["alpha"] == ConnectionState::Connected,
         "{drbd:?}"
     );
-    assert_eq!(gamma.volumes[0].disk_state.as_deref(), Some("Diskless"));
+    assert_eq!(gamma.volumes[0].disk_state, Some(DiskState::Diskless));
     assert_eq!(
         gamma.volumes[0].device_path.as_deref(),
         Some("/dev/drbd1000")
     );
     let alpha = bench.status("alpha", "Data");
-    assert_eq!(alpha.volumes[0].disk_state.as_deref(), Some("UpToDate"));
-    assert_eq!(alpha.volumes[0].replication["beta"].state, "Established");
+    assert_eq!(alpha.volumes[0].disk_state, Some(DiskState::UpToDate));
+    assert_eq!(
+        alpha.volumes[0].replication["beta"].state,
+        ReplicationState::Established
+    );
     bench.cluster.close("gamma", "Data", 0);
     assert_eq!(bench.cluster.broken_promises("Data"), Vec::<String>::new());
     bench.rests().await;

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use linstor_api::code;
+use linstor_api::drbd_state::{ConnectionState, DiskState, ReplicationState};
 use linstor_api::flag::{drbd_resource, resource as flag, volume as volume_flag};
 use linstor_api::kind::{LayerKind, ProviderKind};
 use linstor_model::name::{NodeName, ResourceName};
@@ -196,11 +197,11 @@ impl<'a> Row<'a> {
         for status in statuses() {
             let drbd = status.drbd.as_ref();
             let connection = drbd.and_then(|drbd| drbd.connections.first_key_value());
-            sum ^= connection.map_or(0, |(peer, state)| first(peer) ^ first(state));
+            sum ^= connection.map_or(0, |(peer, state)| first(peer) ^ first(state.as_str()));
             for volume in &status.volumes {
                 let device = volume.device_path.as_deref();
                 let backing = volume.backing_device.as_deref();
-                let disk = volume.disk_state.as_deref();
+                let disk = volume.disk_state.as_ref().map(DiskState::as_str);
                 let texts = [device, backing, disk].into_iter().flatten();
                 sum ^= texts.map(first).fold(0, |a, b| a ^ b);
                 let peer = volume.replication.first_key_value();
@@ -209,7 +210,9 @@ impl<'a> Row<'a> {
         }
         for volume in statuses().flat_map(|status| &status.volumes) {
             let peer = volume.replication.first_key_value();
-            sum ^= peer.map_or(0, |(peer, status)| first(peer) ^ first(&status.state));
+            sum ^= peer.map_or(0, |(peer, status)| {
+                first(peer) ^ first(status.state.as_str())
+            });
         }
         std::hint::black_box(sum);
     }
@@ -492,11 +495,11 @@ impl Serialize for Connections<'_> {
         #[derive(Derive)]
         struct Connection<'a> {
             connected: bool,
-            message: &'a str,
+            message: &'a ConnectionState,
         }
         let connections = self.0.connections.iter();
         serializer.collect_map(connections.map(|(peer, state)| {
-            let connected = state == "Connected";
+            let connected = *state == ConnectionState::Connected;
             (
                 peer,
                 Connection {
@@ -550,22 +553,22 @@ struct VolumeJson<'a, 'r> {
 #[derive(Derive)]
 struct VolumeStateJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
-    disk_state: Option<DiskState<'a>>,
+    disk_state: Option<DiskStateJson<'a>>,
     #[serde(skip_serializing_if = "Replications::is_empty")]
     replication_states: Replications<'a>,
 }
 
 /// DRBD's word for a disk, and how far it is while it is being synchronised (spec core 6.6).
-struct DiskState<'a> {
-    word: &'a str,
+struct DiskStateJson<'a> {
+    state: &'a DiskState,
     syncing: Option<f64>,
 }
 
-impl Serialize for DiskState<'_> {
+impl Serialize for DiskStateJson<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self.syncing {
             Some(percent) => serializer.collect_str(&format_args!("SyncTarget({percent:.2}%)")),
-            None => serializer.serialize_str(self.word),
+            None => self.state.serialize(serializer),
         }
     }
 }
@@ -582,7 +585,7 @@ impl Serialize for Replications<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Derive)]
         struct Replication<'a> {
-            replication_state: &'a str,
+            replication_state: &'a ReplicationState,
             #[serde(skip_serializing_if = "Option::is_none")]
             done_percentage: Option<f64>,
         }
@@ -608,7 +611,7 @@ struct DrbdVolumeJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     usable_size_kib: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    disk_state: Option<&'a str>,
+    disk_state: Option<&'a DiskState>,
 }
 
 #[derive(Derive)]
@@ -649,13 +652,14 @@ impl<'a> VolumeRow<'a, '_> {
     fn state(&self) -> Option<VolumeStateJson<'a>> {
         let status = self.status.filter(|_| self.resource.live)?;
         let syncing = status.replication.values().find_map(|replication| {
-            (replication.state == "SyncTarget").then_some(replication.done_percent)?
+            (replication.state == ReplicationState::SyncTarget)
+                .then_some(replication.done_percent)?
         });
         Some(VolumeStateJson {
             disk_state: status
                 .disk_state
-                .as_deref()
-                .map(|word| DiskState { word, syncing }),
+                .as_ref()
+                .map(|state| DiskStateJson { state, syncing }),
             replication_states: Replications(&status.replication),
         })
     }
@@ -673,7 +677,7 @@ impl<'a> VolumeRow<'a, '_> {
             usable_size_kib: status.and_then(|status| status.usable_kib),
             disk_state: status
                 .filter(|_| self.resource.live)
-                .and_then(|status| status.disk_state.as_deref()),
+                .and_then(|status| status.disk_state.as_ref()),
         }
     }
 

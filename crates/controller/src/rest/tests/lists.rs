@@ -138,7 +138,7 @@ async fn varied(definitions: u32) -> World {
             2 => {
                 let peers = status.volumes[0].replication.values_mut();
                 peers.for_each(|peer| {
-                    peer.state = "SyncTarget".to_owned();
+                    peer.state = "SyncTarget".into();
                     peer.done_percent = Some(12.345);
                 });
             }

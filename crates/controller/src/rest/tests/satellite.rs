@@ -246,8 +246,8 @@ fn replication(drbd: Option<&DrbdSpec>) -> BTreeMap<String, ReplicationStatus> {
             "UpToDate"
         };
         let status = ReplicationStatus {
-            state: "Established".to_owned(),
-            peer_disk: Some(disk.to_owned()),
+            state: "Established".into(),
+            peer_disk: Some(disk.into()),
             done_percent: None,
         };
         (peer.node.clone(), status)
@@ -264,7 +264,7 @@ fn status(spec: &ResourceSpec, in_use: bool) -> ResourceStatus {
         } else {
             "UpToDate"
         }
-        .to_owned()
+        .into()
     });
     let volumes = spec.volumes.iter().map(|volume| VolumeStatus {
         number: volume.number,
@@ -291,7 +291,7 @@ fn status(spec: &ResourceSpec, in_use: bool) -> ResourceStatus {
                 .peers
                 .iter()
                 .filter(|peer| !(peer.diskless && drbd.diskless))
-                .map(|peer| (peer.node.clone(), "Connected".to_owned()))
+                .map(|peer| (peer.node.clone(), "Connected".into()))
                 .collect(),
         }),
         volumes: volumes.collect(),
