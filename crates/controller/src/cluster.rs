@@ -52,8 +52,8 @@ pub(crate) struct Shared {
     pub(crate) waiters: Waiters,
     pub(crate) mailboxes: Mailboxes,
     pub(crate) pending: Pending,
-    /// Says true once another controller was found to write to the store.
-    pub(crate) fenced: watch::Sender<bool>,
+    /// Set once another controller has the cluster.
+    pub(crate) superseded: watch::Sender<Option<Superseded>>,
 }
 
 impl Shared {
@@ -77,6 +77,15 @@ impl Shared {
     }
 }
 
+/// Who has the cluster instead of this controller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Superseded {
+    /// Another controller writes to this one's database.
+    InDatabase,
+    /// Satellites obey another controller, which has a database of its own.
+    AtSatellites,
+}
+
 impl Cluster {
     /// The handle to a loaded model, and the commits that a writer has to serve.
     pub(crate) fn new(
@@ -86,15 +95,15 @@ impl Cluster {
     ) -> (Cluster, mpsc::Receiver<Box<dyn Change>>) {
         let (commits, waiting) = mpsc::channel(COMMITS_WAITING_MAX);
         let shared = Arc::new(Shared {
+            waiters: Waiters::new(model.generation),
             model: ArcSwap::from_pointee(model),
             observed: ArcSwap::default(),
             observing: Mutex::new(()),
             env,
             quarantined,
-            waiters: Waiters::default(),
             mailboxes: Mailboxes::default(),
             pending: Pending::default(),
-            fenced: watch::Sender::new(false),
+            superseded: watch::Sender::new(None),
         });
         (Cluster { shared, commits }, waiting)
     }
@@ -145,11 +154,15 @@ impl Cluster {
         self.shared.mailboxes.reconnect(node);
     }
 
-    /// Ends when another controller was found to write to the store: this one must stop, as its model is out of date.
-    pub async fn fenced(&self) {
-        let mut fenced = self.shared.fenced.subscribe();
-        // The sender lives as long as this handle.
-        let _ = fenced.wait_for(|fenced| *fenced).await;
+    /// Ends when another controller has the cluster: this one must stop, as its model is out of date.
+    pub async fn superseded(&self) -> Superseded {
+        let mut superseded = self.shared.superseded.subscribe();
+        let by = superseded.wait_for(Option::is_some).await;
+        match by.ok().and_then(|by| *by) {
+            Some(by) => by,
+            // The sender lives as long as this handle.
+            None => std::future::pending().await,
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod cluster;
 pub mod config;
 pub mod env;
+mod epoch;
 pub mod jobs;
 mod kept;
 pub mod link;
@@ -20,5 +21,5 @@ pub mod tasks;
 pub mod wait;
 pub mod writer;
 
-pub use cluster::{Cluster, Committed};
+pub use cluster::{Cluster, Committed, Superseded};
 pub use start::{Controller, Options};

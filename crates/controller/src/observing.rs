@@ -54,6 +54,7 @@ impl Cluster {
                 RowKey::StoragePool(node, pool) => model.pool(node, pool).is_none(),
                 RowKey::Resource(..) => true,
                 RowKey::Controller
+                | RowKey::Epoch
                 | RowKey::StoragePoolDefinition(_)
                 | RowKey::ResourceGroup(_)
                 | RowKey::ResourceDefinition(_)
@@ -72,6 +73,7 @@ impl Cluster {
                     }
                     RowKey::Resource(name, node) => forget_replica(observed, model, name, node),
                     RowKey::Controller
+                    | RowKey::Epoch
                     | RowKey::StoragePoolDefinition(_)
                     | RowKey::ResourceGroup(_)
                     | RowKey::ResourceDefinition(_)
@@ -332,7 +334,7 @@ impl Reach {
         }
         for key in touched {
             match key {
-                RowKey::Controller | RowKey::KeyValueStore(_) => {}
+                RowKey::Controller | RowKey::Epoch | RowKey::KeyValueStore(_) => {}
                 RowKey::ResourceDefinition(name) => reach.add(before, after, [name].into_iter()),
                 RowKey::Resource(name, node) => {
                     reach.add(before, after, [name].into_iter());

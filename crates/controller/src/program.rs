@@ -14,6 +14,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
+use crate::cluster::Superseded;
 use crate::config::{Arguments, Config, Database, Listen};
 use crate::env::RealEnv;
 use crate::link::TcpConnector;
@@ -27,9 +28,11 @@ const EXIT_CONFIG: u8 = 2;
 const EXIT_NETWORK: u8 = 20;
 /// Something that a restart may cure (spec core 10.4).
 const EXIT_CRITICAL: u8 = 70;
-/// Another controller took the database over. A code of its own, so that the service is not started again at once, which
+/// Another controller writes to the database. A code of its own, so that the service is not started again at once, which
 /// would take it back.
 const EXIT_FENCED: u8 = 75;
+/// Satellites obey a newer controller. A code of its own, for the same reason.
+const EXIT_SUPERSEDED: u8 = 76;
 
 /// Threads that serve requests and links; the store has one of its own.
 const WORKERS: usize = 2;
@@ -137,7 +140,10 @@ async fn run(config: &Config, wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store
     let code = tokio::select! {
         biased;
         // Cancel-safe: a flag.
-        () = cluster.fenced() => EXIT_FENCED,
+        by = cluster.superseded() => match by {
+            Superseded::InDatabase => EXIT_FENCED,
+            Superseded::AtSatellites => EXIT_SUPERSEDED,
+        },
         // Cancel-safe: waits for signals only.
         () = asked_to_end() => 0,
     };

@@ -7,7 +7,7 @@ use linstor_api::reply::Reply;
 use linstor_model::model::{DEFAULT_DISKLESS_POOL, DEFAULT_GROUP, DEFAULT_POOL};
 use linstor_model::name::{ResourceGroupName, StoragePoolName};
 use linstor_model::{
-    Controller as ControllerRow, Props, ResourceGroup, SelectFilter, StoragePoolDefinition,
+    Controller as ControllerRow, Epoch, Props, ResourceGroup, SelectFilter, StoragePoolDefinition,
 };
 use linstor_model::{Draft, Model};
 use linstor_store::{Store, StoreError};
@@ -133,11 +133,17 @@ async fn take_over(
         if fresh {
             create_defaults(draft, &*env);
         }
-        let mut row = salvaged.unwrap_or_else(|| ControllerRow::clone(&draft.controller));
-        // At least the seconds since 1970: after a restore from a backup the epoch must not be one that the satellites
-        // have already seen, or they would refuse this controller for good.
-        row.epoch = (row.epoch + 1).max(env.now_ms() / 1000);
-        draft.put_controller(row);
+        if let Some(row) = salvaged {
+            draft.put_controller(row);
+        }
+        // A database that satellites refused is not brought past what they obey by being started often enough.
+        if draft.epoch.newer.is_none() {
+            draft.put_epoch(Epoch {
+                number: draft.epoch.number + 1,
+                start: env.uuid(),
+                newer: None,
+            });
+        }
         Ok(())
     });
     committed.await.map(|_| ())

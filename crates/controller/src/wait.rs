@@ -31,9 +31,18 @@ pub(crate) struct Waiters {
     touched: Mutex<BTreeMap<ResourceName, u64>>,
     /// The newest report of space that a node has answered.
     refreshed: Mutex<BTreeMap<NodeName, u64>>,
+    /// Generation of the model at the start: what nodes have reached of it is not known before they are connected.
+    started: u64,
 }
 
 impl Waiters {
+    pub(crate) fn new(started: u64) -> Self {
+        Waiters {
+            started,
+            ..Waiters::default()
+        }
+    }
+
     /// Something about a definition is new.
     pub(crate) fn wake(&self, name: &ResourceName) {
         if let Some(waiting) = lock(&self.names).get(name) {
@@ -80,7 +89,7 @@ impl Waiters {
     /// nodes are told nothing of later ones.
     pub(crate) fn effective(&self, name: &ResourceName, generation: u64) -> u64 {
         let touched = lock(&self.touched).get(name).copied();
-        generation.min(touched.unwrap_or(0))
+        generation.min(touched.unwrap_or(self.started))
     }
 
     fn subscribe(&self, name: &ResourceName) -> Subscription<'_> {

@@ -16,7 +16,7 @@ use linstor_store::{Store, StoreError, Write};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{Cluster, Committed};
+use crate::cluster::{Cluster, Committed, Superseded};
 use crate::kept::Kept;
 
 /// How many commits share a batch at most.
@@ -206,16 +206,16 @@ impl Writer {
 
     /// Whether a batch may be written now; why not otherwise.
     async fn may_write(&mut self) -> Result<(), Vec<Reply>> {
-        if *self.cluster.shared.fenced.borrow() {
-            return Err(vec![fenced()]);
+        if self.cluster.shared.superseded.borrow().is_some() {
+            return Err(vec![superseded()]);
         }
         if self.uncertain.is_some()
             && let Err(error) = self.settle_uncertain().await
         {
             return Err(vec![not_stored(&error)]);
         }
-        if *self.cluster.shared.fenced.borrow() {
-            return Err(vec![fenced()]);
+        if self.cluster.shared.superseded.borrow().is_some() {
+            return Err(vec![superseded()]);
         }
         Ok(())
     }
@@ -292,7 +292,8 @@ impl Writer {
 
     fn fence(&self, error: &StoreError) {
         tracing::error!(%error, "this controller stops writing");
-        self.cluster.shared.fenced.send_replace(true);
+        let by = Some(Superseded::InDatabase);
+        self.cluster.shared.superseded.send_replace(by);
     }
 }
 
@@ -368,10 +369,10 @@ fn not_known(error: &StoreError) -> Reply {
     )
 }
 
-fn fenced() -> Reply {
+fn superseded() -> Reply {
     Reply::new(
         code::FAIL_SQL,
-        "The change was not made: another controller has taken over the database.",
+        "The change was not made: another controller has taken over the cluster.",
     )
     .correction("Use the other controller.")
 }

@@ -10,8 +10,8 @@ use crate::row::Props;
 pub struct Controller {
     /// Identity of the cluster; part of every ownership tag.
     pub cluster_id: Uuid,
-    /// Grows with each controller that takes over the store.
-    #[serde(default)]
+    /// Where the epoch was before it became a row of its own ([`crate::Epoch`]).
+    #[serde(default, skip_serializing)]
     pub epoch: u64,
     /// Controller properties.
     #[serde(default)]

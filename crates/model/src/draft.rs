@@ -13,8 +13,8 @@ use crate::model::{Model, PoolUse, RowKey};
 use crate::name::{NodeName, ResourceName, StoragePoolName};
 use crate::sizing;
 use crate::{
-    Controller, KeyValueStore, Node, Resource, ResourceDefinition, ResourceGroup, ResourcePhase,
-    Since, StoragePool, StoragePoolDefinition,
+    Controller, Epoch, KeyValueStore, Node, Resource, ResourceDefinition, ResourceGroup,
+    ResourcePhase, Since, StoragePool, StoragePoolDefinition,
 };
 
 /// A model that is being changed.
@@ -107,6 +107,12 @@ impl Draft {
     pub fn put_controller(&mut self, row: Controller) {
         self.touched.insert(RowKey::Controller);
         self.model.controller = Arc::new(row);
+    }
+
+    /// Replaces the epoch.
+    pub fn put_epoch(&mut self, row: Epoch) {
+        self.touched.insert(RowKey::Epoch);
+        self.model.epoch = Arc::new(row);
     }
 
     /// Adds or replaces a node.
@@ -232,7 +238,7 @@ impl Draft {
     /// Removes a row; nothing happens when it is not there.
     pub fn remove(&mut self, key: &RowKey) {
         match key {
-            RowKey::Controller => return,
+            RowKey::Controller | RowKey::Epoch => return,
             RowKey::Node(node) => drop(self.model.nodes.remove(node)),
             RowKey::StoragePoolDefinition(pool) => drop(self.model.pool_definitions.remove(pool)),
             RowKey::StoragePool(node, pool) => {

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::name::{KeyValueStoreName, NodeName, ResourceGroupName, ResourceName, StoragePoolName};
 use crate::numbers::Used;
 use crate::{
-    Controller, KeyValueStore, Node, Props, Resource, ResourceDefinition, ResourceGroup,
+    Controller, Epoch, KeyValueStore, Node, Props, Resource, ResourceDefinition, ResourceGroup,
     StoragePool, StoragePoolDefinition,
 };
 
@@ -31,6 +31,8 @@ pub const DEFAULT_DISKLESS_POOL: &str = "DfltDisklessStorPool";
 pub enum RowKey {
     /// The controller's own row.
     Controller,
+    /// The epoch.
+    Epoch,
     /// A node.
     Node(NodeName),
     /// A storage pool definition.
@@ -52,6 +54,7 @@ impl RowKey {
     pub const fn kind(&self) -> &'static str {
         match self {
             RowKey::Controller => "controller",
+            RowKey::Epoch => "epoch",
             RowKey::Node(_) => "node",
             RowKey::StoragePoolDefinition(_) => "storage_pool_definition",
             RowKey::StoragePool(..) => "storage_pool",
@@ -65,7 +68,7 @@ impl RowKey {
     /// The key as stored: upper-case, parts joined by `/`, which no name contains.
     pub fn key(&self) -> String {
         let text = match self {
-            RowKey::Controller => String::new(),
+            RowKey::Controller | RowKey::Epoch => String::new(),
             RowKey::Node(node) => node.to_string(),
             RowKey::StoragePoolDefinition(pool) => pool.to_string(),
             RowKey::StoragePool(node, pool) => format!("{node}/{pool}"),
@@ -122,6 +125,8 @@ pub struct Model {
     pub generation: u64,
     /// The controller's own row.
     pub controller: Arc<Controller>,
+    /// The epoch.
+    pub epoch: Arc<Epoch>,
     /// Nodes.
     pub nodes: OrdMap<NodeName, Arc<Node>>,
     /// Storage pool definitions.
@@ -159,6 +164,7 @@ impl Model {
                 epoch: 0,
                 props: Props::new(),
             }),
+            epoch: Arc::default(),
             nodes: OrdMap::new(),
             pool_definitions: OrdMap::new(),
             pools: OrdMap::new(),
@@ -188,8 +194,9 @@ impl Model {
         let mut quarantine = Vec::new();
         let mut draft = crate::Draft::new(Model::empty(fresh_cluster_id));
         // Parents before children, so that a reference to a missing parent is seen.
-        const ORDER: [&str; 8] = [
+        const ORDER: [&str; 9] = [
             "controller",
+            "epoch",
             "node",
             "storage_pool_definition",
             "storage_pool",
@@ -345,6 +352,7 @@ impl Model {
         }
         match key {
             RowKey::Controller => json(Some(&self.controller)),
+            RowKey::Epoch => json((*self.epoch != Epoch::default()).then_some(&self.epoch)),
             RowKey::Node(node) => json(self.nodes.get(node)),
             RowKey::StoragePoolDefinition(pool) => json(self.pool_definitions.get(pool)),
             RowKey::StoragePool(node, pool) => json(self.pool(node, pool)),
@@ -370,8 +378,17 @@ fn take_over(draft: &mut crate::Draft, row: &StoredRow) -> Result<(), String> {
     }
     let key = match row.kind.as_str() {
         "controller" => {
-            draft.put_controller(parse(row)?);
+            let controller: Controller = parse(row)?;
+            draft.put_epoch(Epoch {
+                number: controller.epoch,
+                ..Epoch::default()
+            });
+            draft.put_controller(controller);
             RowKey::Controller
+        }
+        "epoch" => {
+            draft.put_epoch(parse(row)?);
+            RowKey::Epoch
         }
         "node" => {
             let node: Node = parse(row)?;

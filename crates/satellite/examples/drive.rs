@@ -191,6 +191,7 @@ impl Driver {
                 version: "drive".into(),
                 cluster_id: CLUSTER,
                 epoch: 1,
+                start: Uuid::nil(),
                 node_name: name.into(),
                 node_uuid: spec.uuid,
             })

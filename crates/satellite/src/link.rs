@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use linstor_net::{NetError, Receiver, SatelliteSide, Sender};
-use linstor_wire::message::{PROTOCOL, PROTOCOL_INFO, PROTOCOL_MIN, RefusalKind};
+use linstor_wire::message::{
+    CONTROLLER_SILENCE_MAX, NewerController, PROTOCOL, PROTOCOL_INFO, PROTOCOL_MIN, RefusalKind,
+};
 use linstor_wire::spec::{NodeSpec, ResourceSpec};
 use linstor_wire::status::{NodeInfo, ResourceStatus};
 use linstor_wire::{ToController, ToSatellite};
@@ -95,6 +97,7 @@ where
         let refused = ToController::Refused {
             kind,
             message: message.clone(),
+            newer: newer_controller(&shared).filter(|_| kind == RefusalKind::OlderEpoch),
         };
         connection.send(&refused).await?;
         return Err(LinkError::Refused(message));
@@ -123,6 +126,12 @@ where
         })
         .await?;
     let ended = converse(&shared, number, protocol, caller.identity, connection).await;
+    {
+        let mut state = shared.state();
+        if state.connection == number {
+            state.controller_heard = None;
+        }
+    }
     tracing::info!(?ended, "controller disconnected");
     ended
 }
@@ -134,6 +143,7 @@ fn caller(message: ToSatellite) -> Result<Caller, LinkError> {
         version,
         cluster_id,
         epoch,
+        start,
         node_name,
         node_uuid,
     } = message
@@ -149,6 +159,7 @@ fn caller(message: ToSatellite) -> Result<Caller, LinkError> {
             node_name,
             node_uuid,
             epoch,
+            start,
         },
     })
 }
@@ -195,14 +206,27 @@ fn judge(
         );
         return Err((RefusalKind::Identity, message));
     }
-    if same_cluster && called.epoch < known.epoch {
+    // The same epoch of two starts: one of them counted on a copy of the database.
+    let other_start =
+        known.start != called.start && !known.start.is_nil() && !called.start.is_nil();
+    if same_cluster && (called.epoch < known.epoch || called.epoch == known.epoch && other_start) {
         let message = format!(
-            "A controller with epoch {} has been here; this one has {}.",
+            "This satellite obeys a controller of the same cluster with epoch {}; the caller has epoch {}.",
             known.epoch, called.epoch
         );
         return Err((RefusalKind::OlderEpoch, message));
     }
     Ok(())
+}
+
+/// The controller that is obeyed.
+fn newer_controller(shared: &Shared) -> Option<NewerController> {
+    let state = shared.state();
+    let heard = state.controller_heard;
+    Some(NewerController {
+        epoch: state.identity.as_ref()?.epoch,
+        connected: heard.is_some_and(|heard| heard.elapsed() < CONTROLLER_SILENCE_MAX),
+    })
 }
 
 /// Makes this the connection that is served; the one before ends. Its number, and what the node is able to do.
@@ -211,6 +235,7 @@ fn take_over(shared: &Shared, caller: &Caller) -> (u64, NodeInfo) {
         let mut state = shared.state();
         state.identity = Some(caller.identity.clone());
         state.connection += 1;
+        state.controller_heard = Some(Instant::now());
         state.outbox.clear();
         (state.connection, state.info.clone())
     };
@@ -236,7 +261,7 @@ async fn converse(
         // A newer connection is served instead.
         () = replaced(shared, number) => Err(LinkError::Replaced),
         // The controller is gone, or says something unusable.
-        ended = read(shared, receiver, queue, &refreshes) => ended,
+        ended = read(shared, number, receiver, queue, &refreshes) => ended,
         // What was said cannot be kept.
         ended = take_in(shared, identity, queued) => ended,
         // Never ends by itself.
@@ -264,12 +289,20 @@ struct Refreshes {
 
 async fn read(
     shared: &Shared,
+    number: u64,
     mut receiver: Receiver<ToSatellite>,
     queue: mpsc::Sender<ToSatellite>,
     refreshes: &Refreshes,
 ) -> Result<(), LinkError> {
     loop {
-        match receiver.next().await {
+        let frame = receiver.next().await;
+        {
+            let mut state = shared.state();
+            if state.connection == number {
+                state.controller_heard = Some(Instant::now());
+            }
+        }
+        match frame {
             Ok(None) => return Ok(()),
             Ok(Some(ToSatellite::Ping { id })) => shared.tell(|outbox| outbox.pong(id)),
             Ok(Some(ToSatellite::RefreshSpace { id })) => {
@@ -554,6 +587,7 @@ mod tests {
                 node_name: name.into(),
                 node_uuid: Uuid::from_u128(node),
                 epoch,
+                start: Uuid::from_u128(u128::from(epoch)),
             },
         }
     }
@@ -572,6 +606,13 @@ mod tests {
         assert_eq!(
             refusal(&caller(1, 1, "alpha", 4), true),
             Some(RefusalKind::OlderEpoch)
+        );
+        let mut copy = caller(1, 1, "alpha", 5);
+        copy.identity.start = Uuid::from_u128(50);
+        assert_eq!(
+            refusal(&copy, true),
+            Some(RefusalKind::OlderEpoch),
+            "counted on a copy of the database"
         );
         assert_eq!(
             refusal(&caller(2, 1, "alpha", 9), true),

@@ -102,6 +102,8 @@ pub struct State {
     pub outbox: Outbox,
     /// Number of the connection that is served; older ones end.
     pub connection: u64,
+    /// When the controller on that connection was last heard; none when nothing is connected.
+    pub controller_heard: Option<Instant>,
     /// Attempts that were begun.
     pub attempts: u64,
     /// The specs on disk have been read.

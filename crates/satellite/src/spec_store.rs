@@ -30,8 +30,11 @@ pub struct Identity {
     pub node_name: String,
     /// The node's identity.
     pub node_uuid: Uuid,
-    /// The newest controller that was obeyed.
+    /// The epoch of the newest controller that was obeyed.
     pub epoch: u64,
+    /// Which start of a controller made that epoch.
+    #[serde(default)]
+    pub start: Uuid,
 }
 
 /// A resource as it is kept.

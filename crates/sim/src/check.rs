@@ -18,7 +18,7 @@ const RES_FILES: &str = "/var/lib/linstor.d/";
 
 /// The rows of a model as a store holds them.
 fn rows_of(model: &Model) -> BTreeMap<(String, String), String> {
-    let mut keys = vec![RowKey::Controller];
+    let mut keys = vec![RowKey::Controller, RowKey::Epoch];
     keys.extend(model.nodes.keys().cloned().map(RowKey::Node));
     keys.extend(
         model

@@ -1,5 +1,7 @@
 //! Messages, one closed enum per direction.
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -19,6 +21,10 @@ pub const PROTOCOL_INFO: u32 = 2;
 /// The largest frame that either side accepts, in bytes. Full syncs are chunked, so that no cluster size reaches it.
 pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 
+/// A controller that sent nothing for this long is not connected any more, whatever its connection looks like. It pings
+/// every second.
+pub const CONTROLLER_SILENCE_MAX: Duration = Duration::from_secs(10);
+
 /// How many resources one [`ToSatellite::Apply`] carries at most.
 pub const APPLY_RESOURCES_MAX: usize = 256;
 
@@ -36,8 +42,12 @@ pub enum ToSatellite {
         version: String,
         /// The cluster.
         cluster_id: Uuid,
-        /// Grows each time a controller takes over the store; a satellite refuses older ones.
+        /// Grows each time a controller starts on the database; a satellite refuses older ones.
         epoch: u64,
+        /// Which start of a controller made this epoch: two databases of one cluster may count to the same number. Nil
+        /// from controllers that do not tell.
+        #[serde(default)]
+        start: Uuid,
         /// The node's name in the cluster.
         node_name: String,
         /// The node's identity.
@@ -112,6 +122,9 @@ pub enum ToController {
         kind: RefusalKind,
         /// Why, for a person.
         message: String,
+        /// With [`RefusalKind::OlderEpoch`]: the controller that this satellite obeys.
+        #[serde(default)]
+        newer: Option<NewerController>,
     },
     /// The full sync of this generation has been taken over and pools have been looked at: the node is online.
     Synced {
@@ -160,6 +173,15 @@ pub enum ToController {
         /// Id of the ping.
         id: u64,
     },
+}
+
+/// The controller that a satellite obeys instead of the caller.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewerController {
+    /// Its epoch.
+    pub epoch: u64,
+    /// Whether it is connected: its last frame is not older than [`CONTROLLER_SILENCE_MAX`].
+    pub connected: bool,
 }
 
 /// Why a satellite does not take a call.

@@ -25,6 +25,8 @@ pub enum Command {
     Version,
     /// Show which controller answers
     Which,
+    /// Make satellites obey this controller, after its database was restored; no other controller may run
+    TakeOver,
     /// Set or remove a property
     #[command(visible_alias = "sp")]
     SetProperty {
@@ -92,6 +94,10 @@ impl Command {
                 }),
             }),
             Command::Which => Ok(Plan::Which),
+            Command::TakeOver => {
+                let path = ["controller", "take-over"];
+                Plan::modify(Request::new(Method::Post, &path))
+            }
             Command::SetProperty { property } => {
                 property.modify(Request::new(Method::Post, &PROPERTIES))
             }

@@ -434,6 +434,7 @@ fn controller() {
             "c qmvs 2 -s pool --replicas-on-same x",
             "jobs list",
             "c which",
+            "c take-over",
         ],
         expect![[r#"
             $ c v
@@ -451,6 +452,8 @@ fn controller() {
             $ jobs list
             GET /v1/jobs
             $ c which
+            $ c take-over
+            POST /v1/controller/take-over
         "#]],
     );
 }

@@ -9,9 +9,9 @@ use linstor_api::kind::ConnectionStatus;
 use linstor_api::prop;
 use linstor_model::name::NodeName;
 use linstor_model::observed::NodeStatus;
-use linstor_model::{HostFacts, Node};
+use linstor_model::{HostFacts, Model, Node};
 use linstor_net::{ControllerSide, NetError};
-use linstor_wire::message::{PROTOCOL, PROTOCOL_MIN, RefusalKind};
+use linstor_wire::message::{NewerController, PROTOCOL, PROTOCOL_MIN, RefusalKind};
 use linstor_wire::status::NodeInfo;
 use linstor_wire::{ToController, ToSatellite};
 use tokio::time::timeout;
@@ -22,6 +22,10 @@ use super::mailbox::Mailbox;
 use super::session::Session;
 use super::{Connector, Target, Timing, chain, targets};
 use crate::cluster::Cluster;
+
+/// What a person can do about a satellite that obeys another controller.
+const TAKE_OVER: &str = "The database of this controller is an older copy. If it is the one to go on with, make sure that no \
+     other controller of the cluster runs, then run 'linstor controller take-over'.";
 
 /// A link to one satellite.
 pub(super) struct Link {
@@ -38,6 +42,8 @@ pub(super) struct Link {
 pub(super) struct Ended {
     pub(super) status: ConnectionStatus,
     pub(super) reason: String,
+    /// The controller that the satellite obeys instead.
+    pub(super) newer: Option<NewerController>,
 }
 
 /// How a connection came to its end.
@@ -51,6 +57,7 @@ enum End {
 impl Ended {
     pub(super) fn offline(reason: impl Into<String>) -> Ended {
         Ended {
+            newer: None,
             status: ConnectionStatus::Offline,
             reason: reason.into(),
         }
@@ -66,8 +73,10 @@ impl Link {
     pub(super) async fn run(self, stop: CancellationToken) {
         self.set_status(ConnectionStatus::Offline, None);
         let mut failures: u32 = 0;
+        // The epoch that the satellite obeyed last.
+        let mut obeyed = None;
         loop {
-            let attempt = AssertUnwindSafe(self.attempt(failures)).catch_unwind();
+            let attempt = AssertUnwindSafe(self.attempt(failures, &mut obeyed)).catch_unwind();
             let ended = tokio::select! {
                 biased;
                 // Cancel-safe: a flag. Dropping the attempt closes its connection.
@@ -82,7 +91,13 @@ impl Link {
                     self.set_status(ConnectionStatus::Offline, None);
                     continue;
                 }
-                Ok(End::Ended(ended)) => self.note(was_online, ended),
+                Ok(End::Ended(ended)) => {
+                    let newer = ended.newer;
+                    self.note(was_online, ended);
+                    if let Some(newer) = newer {
+                        self.cluster.refused(&self.node, newer, obeyed).await;
+                    }
+                }
                 Err(_) => {
                     let reason = "the link ended because of a fault in the controller";
                     self.note(was_online, Ended::offline(reason));
@@ -127,9 +142,12 @@ impl Link {
     }
 
     /// One connection from its first byte to its last.
-    async fn attempt(&self, failures: u32) -> End {
+    async fn attempt(&self, failures: u32, obeyed: &mut Option<u64>) -> End {
         let connection = match self.connect(failures).await {
-            Ok(connection) => connection,
+            Ok((connection, epoch)) => {
+                *obeyed = Some(epoch);
+                connection
+            }
             Err(ended) => return End::Ended(ended),
         };
         // A wish for a new connection that came up to now has got one. To dial again at once would only make the
@@ -145,7 +163,7 @@ impl Link {
     }
 
     /// Dials, and is welcomed. Net interfaces take turns, the active one first.
-    async fn connect(&self, failures: u32) -> Result<ControllerSide, Ended> {
+    async fn connect(&self, failures: u32) -> Result<(ControllerSide, u64), Ended> {
         let model = self.cluster.model();
         let targets = model
             .node(&self.node)
@@ -153,6 +171,7 @@ impl Link {
             .unwrap_or_default();
         if targets.is_empty() {
             return Err(Ended {
+                newer: None,
                 status: ConnectionStatus::NoStltConn,
                 reason: "no net interface has a satellite port and an encryption type".into(),
             });
@@ -166,23 +185,27 @@ impl Link {
                 Ended::offline(format!("no answer from {address} within {connect_max:?}"))
             })?
             .map_err(Ended::offline)?;
-        let (version, info) = timeout(self.timing.welcome_max, self.greet(&mut connection))
+        let (version, info) = timeout(self.timing.welcome_max, self.greet(&model, &mut connection))
             .await
             .map_err(|_| Ended::offline("the satellite did not answer the first frame"))??;
         self.learn_host(Some(target), &info).await?;
         self.set_connected(version, info);
-        Ok(connection)
+        Ok((connection, model.epoch.number))
     }
 
     /// Says who calls and takes the answer.
-    async fn greet(&self, connection: &mut ControllerSide) -> Result<(String, NodeInfo), Ended> {
-        let model = self.cluster.model();
+    async fn greet(
+        &self,
+        model: &Model,
+        connection: &mut ControllerSide,
+    ) -> Result<(String, NodeInfo), Ended> {
         let hello = ToSatellite::Hello {
             protocol_min: PROTOCOL_MIN,
             protocol_max: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").to_owned(),
             cluster_id: model.controller.cluster_id,
-            epoch: model.controller.epoch,
+            epoch: model.epoch.number,
+            start: model.epoch.start,
             node_name: self.node.to_string(),
             node_uuid: self.uuid,
         };
@@ -197,18 +220,25 @@ impl Link {
             Ok(Some(ToController::Welcome {
                 protocol, version, ..
             })) => Err(Ended {
+                newer: None,
                 status: ConnectionStatus::VersionMismatch,
                 reason: format!(
                     "satellite {version} speaks protocol {protocol}, this controller {PROTOCOL_MIN} to {PROTOCOL}"
                 ),
             }),
-            Ok(Some(ToController::Refused { kind, message })) => Err(refused(kind, message)),
+            Ok(Some(ToController::Refused {
+                kind,
+                message,
+                newer,
+            })) => Err(refused(kind, message, newer)),
             Ok(Some(_)) => Err(Ended {
+                newer: None,
                 status: ConnectionStatus::AuthenticationError,
                 reason: "the satellite answered the first frame with another message".into(),
             }),
             Ok(None) => Err(Ended::offline("the satellite closed the connection")),
             Err(error @ NetError::NotUnderstood { .. }) => Err(Ended {
+                newer: None,
                 status: ConnectionStatus::AuthenticationError,
                 reason: chain(&error),
             }),
@@ -247,6 +277,7 @@ impl Link {
             Ok(committed) => match committed.value {
                 None => Ok(true),
                 Some(other) => Err(Ended {
+                    newer: None,
                     status: ConnectionStatus::DuplicateUname,
                     reason: format!(
                         "its host calls itself '{}', as the host of node '{other}' does",
@@ -290,7 +321,7 @@ pub(crate) fn set_redialling(cluster: &Cluster, node: &NodeName) {
     });
 }
 
-pub(super) fn refused(kind: RefusalKind, message: String) -> Ended {
+pub(super) fn refused(kind: RefusalKind, message: String, newer: Option<NewerController>) -> Ended {
     let status = match kind {
         RefusalKind::Version => ConnectionStatus::VersionMismatch,
         RefusalKind::Identity => ConnectionStatus::AuthenticationError,
@@ -298,7 +329,11 @@ pub(super) fn refused(kind: RefusalKind, message: String) -> Ended {
     };
     Ended {
         status,
-        reason: message,
+        reason: match newer {
+            Some(_) => format!("{message} {TAKE_OVER}"),
+            None => message,
+        },
+        newer,
     }
 }
 

@@ -161,7 +161,11 @@ impl<'a> Session<'a> {
             ToController::Welcome { .. } => {
                 return Err(Ended::offline("the satellite began the conversation anew"));
             }
-            ToController::Refused { kind, message } => return Err(refused(kind, message)),
+            ToController::Refused {
+                kind,
+                message,
+                newer,
+            } => return Err(refused(kind, message, newer)),
             ToController::Synced { generation } => {
                 if self.state().sync_generation == Some(generation) {
                     self.link.set_status(ConnectionStatus::Online, None);

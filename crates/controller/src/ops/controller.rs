@@ -2,10 +2,10 @@
 
 use linstor_api::code;
 use linstor_api::controller::{ControllerVersion, REST_API_VERSION};
+use linstor_api::kind::ConnectionStatus;
 use linstor_api::properties::{Properties, PropertiesModify};
 use linstor_api::reply::Reply;
-use linstor_model::Controller;
-use linstor_model::Draft;
+use linstor_model::{Controller, Draft, Epoch};
 
 use super::Facts;
 use super::property::{self, Owner};
@@ -68,6 +68,45 @@ pub async fn modify(cluster: &Cluster, change: PropertiesModify) -> Vec<Reply> {
             Ok(replies)
         });
         Ok(committed.await?.value)
+    };
+    context(code::MASK_MOD).run(work).await
+}
+
+/// Makes satellites obey this controller that obey a newer one, after its database was restored from an older copy.
+///
+/// Only a person knows that no other controller of the cluster runs; nothing else raises the epoch that far.
+pub async fn take_over(cluster: &Cluster) -> Vec<Reply> {
+    let work = async {
+        let start = cluster.env().uuid();
+        let committed = cluster.commit(move |draft| {
+            let Some(newer) = draft.epoch.newer else {
+                return Ok(None);
+            };
+            let number = newer + 1;
+            draft.put_epoch(Epoch {
+                number,
+                start,
+                newer: None,
+            });
+            Ok(Some(number))
+        });
+        let Some(number) = committed.await?.value else {
+            let message = "No satellite obeys a newer controller, nothing was changed.";
+            return Ok(vec![Reply::new(code::MODIFIED, message)]);
+        };
+        for (node, status) in &cluster.observed().nodes {
+            if status.connection == ConnectionStatus::OtherController {
+                cluster.reconnect(node);
+            }
+        }
+        tracing::warn!(
+            epoch = number,
+            "this controller takes the cluster over, as asked"
+        );
+        Ok(vec![Reply::new(
+            code::MODIFIED,
+            format!("This controller has epoch {number} now and connects to the satellites again."),
+        )])
     };
     context(code::MASK_MOD).run(work).await
 }

@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::{delete, get};
+use axum::routing::{delete, get, post};
 use linstor_api::properties::PropertiesModify;
 
 use super::answer::{Answer, json};
@@ -17,6 +17,7 @@ pub fn routes() -> Router<Cluster> {
         .route("/health", get(health))
         .route("/metrics", get(exposition))
         .route("/v1/controller/version", get(version))
+        .route("/v1/controller/take-over", post(take_over))
         .route("/v1/controller/properties", get(properties).post(modify))
         .route("/v1/controller/properties/{*key}", delete(remove))
 }
@@ -40,6 +41,10 @@ async fn properties(State(cluster): State<Cluster>) -> Response {
 
 async fn modify(State(cluster): State<Cluster>, Body(change): Body<PropertiesModify>) -> Answer {
     Answer::created(controller::modify(&cluster, change).await)
+}
+
+async fn take_over(State(cluster): State<Cluster>) -> Answer {
+    Answer::ok(controller::take_over(&cluster).await)
 }
 
 async fn remove(State(cluster): State<Cluster>, Path(key): Path<String>) -> Answer {

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use linstor_api::code;
 use linstor_api::reply::Reply;
+use linstor_controller::Superseded;
 use linstor_store::memory::Fault;
 
 use crate::fixture::{Fixture, get, kvs, set};
@@ -189,16 +190,16 @@ async fn an_open_outcome_is_settled_later() {
 async fn a_second_controller_fences_the_first() {
     let first = Fixture::new().await;
     first.cluster.commit(|d| set(d, "one", "1")).await.unwrap();
-    let epoch = first.cluster.model().controller.epoch;
+    let epoch = first.cluster.model().epoch.number;
     let second = Fixture::on(first.store.clone()).await;
-    assert!(second.cluster.model().controller.epoch > epoch);
+    assert!(second.cluster.model().epoch.number > epoch);
     let error = first
         .cluster
         .commit(|d| set(d, "two", "1"))
         .await
         .unwrap_err();
     assert_eq!(error[0].ret_code, code::FAIL_SQL);
-    first.cluster.fenced().await;
+    assert_eq!(first.cluster.superseded().await, Superseded::InDatabase);
     assert_eq!(get(&first.cluster, "one").as_deref(), Some("1"));
     second.cluster.commit(|d| set(d, "two", "2")).await.unwrap();
     let again = first

@@ -3,15 +3,18 @@
 use std::time::Duration;
 
 use linstor_api::kind::{ConnectionStatus, DrbdKind};
+use linstor_controller::Superseded;
 use linstor_model::observed::NodeStatus;
 use linstor_store::memory::Fault;
-use linstor_wire::message::RefusalKind;
+use linstor_wire::message::{NewerController, RefusalKind};
 use linstor_wire::spec::DrbdSpec;
 use linstor_wire::status::{DrbdInfo, NodeInfo};
 use linstor_wire::{ToController, ToSatellite};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use crate::fixture::{Fixture, node, pool, put_node, put_replica, replicate, resource, seconds};
+use crate::fixture::{
+    Fixture, node, pool, put_node, put_replica, replicate, resource, seconds, set,
+};
 use crate::satellite::{Listener, Satellite};
 
 fn status(fixture: &Fixture, name: &str) -> NodeStatus {
@@ -57,7 +60,7 @@ async fn a_satellite_comes_online() {
         panic!("{hello:?}");
     };
     assert_eq!(cluster_id, model.controller.cluster_id);
-    assert_eq!(epoch, model.controller.epoch);
+    assert_eq!(epoch, model.epoch.number);
     assert_eq!(node_uuid, model.nodes[&node("alpha")].uuid);
     satellite
         .send(ToController::Welcome {
@@ -112,6 +115,7 @@ async fn refusals_are_told_apart() {
             .send(ToController::Refused {
                 kind,
                 message: message.clone(),
+                newer: None,
             })
             .await;
         let status = wait_status(&fixture, "alpha", expected).await;
@@ -482,4 +486,83 @@ async fn a_hundred_satellites_come_online() {
     for name in &names {
         wait_status(&fixture, name, ConnectionStatus::Online).await;
     }
+}
+
+fn obeys(epoch: u64, connected: bool) -> ToController {
+    ToController::Refused {
+        kind: RefusalKind::OlderEpoch,
+        message: "This satellite obeys another controller.".into(),
+        newer: Some(NewerController { epoch, connected }),
+    }
+}
+
+/// A database that counts behind what a satellite obeys is not brought past it by starts; a person can do so.
+#[tokio::test(start_paused = true)]
+async fn a_restored_database_waits_for_a_person() {
+    let (fixture, mut listener) = with_alpha().await;
+    let mut satellite = listener.accept().await;
+    satellite.next().await.unwrap();
+    satellite.send(obeys(3, false)).await;
+    let status = wait_status(&fixture, "alpha", ConnectionStatus::OtherController).await;
+    let reason = status.reason.unwrap();
+    assert!(reason.contains("controller take-over"), "{reason}");
+    // The refusal is stored before the next attempt.
+    listener.accept().await;
+    assert_eq!(fixture.cluster.model().epoch.newer, Some(3));
+    let mut store = fixture.store.clone();
+    fixture.controller.stop().await;
+    for _ in 0..5 {
+        let again = Fixture::on(store.clone()).await;
+        assert_eq!(again.cluster.model().epoch.number, 1);
+        store = again.store.clone();
+        again.controller.stop().await;
+    }
+    let last = Fixture::on(store).await;
+    let mut listener = last.pipes.listen("alpha");
+    let replies = linstor_controller::ops::controller::take_over(&last.cluster).await;
+    assert!(!replies[0].is_error(), "{replies:?}");
+    let mut satellite = listener.accept().await;
+    let Some(ToSatellite::Hello { epoch, start, .. }) = satellite.next().await else {
+        panic!("no hello");
+    };
+    assert_eq!((epoch, start), (4, last.cluster.model().epoch.start));
+    let again = linstor_controller::ops::controller::take_over(&last.cluster).await;
+    assert!(
+        again[0].message.contains("nothing was changed"),
+        "{again:?}"
+    );
+}
+
+/// A controller ends when a newer one is connected to a satellite, or took over a satellite that it had; it does not come
+/// back by being started again.
+#[tokio::test(start_paused = true)]
+async fn a_superseded_controller_ends() {
+    for had_it in [false, true] {
+        let (fixture, mut listener) = with_alpha().await;
+        if had_it {
+            drop(listener.online("alpha").await);
+        }
+        let mut satellite = listener.accept().await;
+        satellite.next().await.unwrap();
+        satellite.send(obeys(2, !had_it)).await;
+        assert_eq!(fixture.cluster.superseded().await, Superseded::AtSatellites);
+        let refused = fixture.cluster.commit(|d| set(d, "k", "v")).await;
+        assert!(refused.is_err());
+        let store = fixture.store.clone();
+        fixture.controller.stop().await;
+        let again = Fixture::on(store).await;
+        assert_eq!(again.cluster.model().epoch.number, 1);
+    }
+}
+
+/// A satellite that claims an impossible epoch does not end anything, nor is its number taken over.
+#[tokio::test(start_paused = true)]
+async fn an_impossible_epoch_is_not_believed() {
+    let (fixture, mut listener) = with_alpha().await;
+    let mut satellite = listener.accept().await;
+    satellite.next().await.unwrap();
+    satellite.send(obeys(u64::MAX, true)).await;
+    wait_status(&fixture, "alpha", ConnectionStatus::OtherController).await;
+    listener.online("alpha").await;
+    assert_eq!(fixture.cluster.model().epoch.newer, None);
 }

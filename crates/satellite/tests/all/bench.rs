@@ -8,6 +8,7 @@ use linstor_api::kind::ProviderKind;
 use linstor_fake_host::{self as fake, Entry, FakeCluster};
 use linstor_net::{ControllerSide, Sender};
 use linstor_satellite::{Options, Satellite};
+use linstor_wire::message::NewerController;
 use linstor_wire::message::{PROTOCOL, PROTOCOL_MIN};
 use linstor_wire::spec::{NodeSpec, PoolSpec, Props, ResourceSpec};
 use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
@@ -25,6 +26,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 pub(crate) struct Heard {
     pub(crate) info: Option<NodeInfo>,
     pub(crate) refused: Option<String>,
+    pub(crate) newer: Option<NewerController>,
     pub(crate) outcomes: BTreeMap<String, (u64, Outcome)>,
     /// When the next attempt was said to be, after each outcome.
     pub(crate) retries: Vec<Option<u64>>,
@@ -138,6 +140,7 @@ impl Bench {
             version: "test".into(),
             cluster_id: node.spec.cluster_id,
             epoch,
+            start: Uuid::from_u128(u128::from(epoch)),
             node_name: node.spec.name.clone(),
             node_uuid: node.spec.uuid,
         };
@@ -313,7 +316,10 @@ fn hear(heard: &mut Heard, message: ToController) {
         ToController::Welcome { info, .. } | ToController::Info { info } => {
             heard.info = Some(info);
         }
-        ToController::Refused { message, .. } => heard.refused = Some(message),
+        ToController::Refused { message, newer, .. } => {
+            heard.refused = Some(message);
+            heard.newer = newer;
+        }
         ToController::Synced { generation } => heard.synced = Some(generation),
         ToController::Applied {
             generation,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use linstor_fake_host::{Effect, Fault};
 use linstor_wire::ToSatellite;
-use linstor_wire::message::Forget;
+use linstor_wire::message::{Forget, NewerController};
 use uuid::Uuid;
 
 use crate::bench::{Bench, DrbdKind, Heard};
@@ -130,12 +130,25 @@ async fn epochs_fence() {
     let mut bench = Bench::new();
     bench.epoch = 7;
     bench.add_node("alpha", DrbdKind::V9).await;
+    let newer = |bench: &Bench| bench.nodes["alpha"].heard.lock().unwrap().newer.take();
+    let obeyed = |connected| {
+        Some(NewerController {
+            epoch: 7,
+            connected,
+        })
+    };
     bench.epoch = 6;
     bench.connect("alpha").await;
     assert!(bench.nodes["alpha"].heard.lock().unwrap().refused.is_some());
+    assert_eq!(newer(&bench), obeyed(true));
     bench.restart("alpha");
     bench.connect("alpha").await;
     assert!(bench.nodes["alpha"].heard.lock().unwrap().refused.is_some());
+    assert_eq!(
+        newer(&bench),
+        obeyed(false),
+        "nobody is connected after a restart"
+    );
     bench.epoch = 8;
     bench.connect("alpha").await;
     bench.sync("alpha", &[]).await;

@@ -11,6 +11,7 @@ const IMPLEMENTED: &[(&str, &str)] = &[
     ("GET", "/v1/controller/properties"),
     ("POST", "/v1/controller/properties"),
     ("DELETE", "/v1/controller/properties/x/y"),
+    ("POST", "/v1/controller/take-over"),
     ("GET", "/v1/controller/version"),
     ("GET", "/v1/jobs"),
     ("GET", "/v1/key-value-store"),
