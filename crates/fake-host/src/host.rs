@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use linstor_host::{
-    Cmd, FileError, Host, LineStream, Output, PROGRAM_DIRS, Place, PortState, RunError,
-    StreamEvent, Uname,
+    Cmd, FileError, Host, LineStream, Output, PROGRAM_DIRS, Pipe, PipeError, PipeInput, PipeOutput,
+    Place, PortState, ProgramEnd, RunError, StreamEvent, Uname,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -21,6 +21,7 @@ use super::drbd;
 use super::fault::Effect;
 use super::journal::{Entry, Outcome, mutates};
 use super::machine::{Dev, Machine};
+use super::pipe;
 use super::programs;
 use super::tool::{Said, Stop};
 use super::world::{EVENTS_QUEUED_MAX, Stream, World};
@@ -37,13 +38,13 @@ pub struct FakeHost {
 }
 
 /// What is going to happen to a request.
-struct Plan {
-    entry: usize,
+pub(crate) struct Plan {
+    pub(crate) entry: usize,
     effect: Option<Effect>,
     time: Duration,
 }
 
-enum End {
+pub(crate) enum End {
     Said(Said),
     TimedOut(Duration),
     Unsupported(String),
@@ -59,7 +60,7 @@ impl FakeHost {
     }
 
     /// Writes a request into the journal and looks what will become of it; `None` if the machine is down.
-    fn plan(&self, text: &str, mutating: bool) -> Option<Plan> {
+    pub(crate) fn plan(&self, text: &str, mutating: bool) -> Option<Plan> {
         self.shared.start_driver();
         self.shared.with(|world| {
             if !self.is_alive(world) {
@@ -92,7 +93,7 @@ impl FakeHost {
         })
     }
 
-    fn close(&self, entry: usize, outcome: Outcome) {
+    pub(crate) fn close(&self, entry: usize, outcome: Outcome) {
         self.shared.with(|world| {
             // The journal may have been cleared in the meantime.
             if let Some(entry) = world.journal.get_mut(entry) {
@@ -101,7 +102,7 @@ impl FakeHost {
         });
     }
 
-    async fn run_planned(&self, cmd: &Cmd, plan: &Plan) -> End {
+    pub(crate) async fn run_planned(&self, cmd: &Cmd, plan: &Plan) -> End {
         let limit = cmd.time_limit().limit;
         let mut before = plan.time / 2;
         match plan.effect {
@@ -186,7 +187,7 @@ impl FakeHost {
         }
     }
 
-    fn check_installed(&self, cmd: &Cmd) -> Result<(), RunError> {
+    pub(crate) fn check_installed(&self, cmd: &Cmd) -> Result<(), RunError> {
         let missing = self.shared.with(|world| {
             world
                 .machines
@@ -293,7 +294,7 @@ impl Host for FakeHost {
         let output = |said: Said| Output {
             cmd: cmd.to_string(),
             code: said.code,
-            stdout: said.stdout,
+            stdout: String::from_utf8_lossy(&said.stdout).into_owned(),
             stderr: said.stderr,
         };
         match end {
@@ -385,6 +386,15 @@ impl Host for FakeHost {
             receiver,
             Box::new(guard) as Box<dyn Any + Send>,
         ))
+    }
+
+    async fn pipe(
+        &self,
+        pipe: Pipe,
+        input: Option<PipeInput<'_>>,
+        output: Option<PipeOutput<'_>>,
+    ) -> Result<Vec<ProgramEnd>, PipeError> {
+        pipe::run(self, &pipe, input, output).await
     }
 
     async fn read(&self, path: &Path) -> Result<Vec<u8>, FileError> {

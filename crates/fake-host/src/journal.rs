@@ -56,7 +56,7 @@ pub(crate) fn mutates(program: &str, args: &[String]) -> bool {
     }
     match program {
         "lvs" | "vgs" | "pvs" | "pvdisplay" | "lsblk" | "blkid" | "df" | "stat" | "lvm"
-        | "lvmconfig" | "udevadm" | "uname" => false,
+        | "lvmconfig" | "udevadm" | "uname" | "zstd" => false,
         "zfs" => !(has("list") || has("get") || has("version") || has("-n")),
         "zpool" => !(has("list") || has("status") || has("get")),
         "losetup" => !(has("-l") || has("--list") || has("-a") || has("-j")),

@@ -24,11 +24,13 @@ mod images;
 mod journal;
 mod lvm;
 mod machine;
+mod pipe;
 mod programs;
 mod signature;
 mod tool;
 mod world;
 mod zfs;
+mod zstd;
 
 pub use cluster::{FakeCluster, VolumeState};
 pub use drbd::{AppIo, DrbdKind};

@@ -3,7 +3,7 @@
 use super::machine::Machine;
 use super::tool::{Dice, Said, Stop, Tool, fail, missing};
 use super::world::World;
-use super::{block_tools, crypt, drbd, images, lvm, zfs};
+use super::{block_tools, crypt, drbd, images, lvm, zfs, zstd};
 
 /// A tool that sees nothing but its own machine.
 type Local = fn(&mut Machine, &mut Dice, &[String]) -> Tool;
@@ -58,6 +58,7 @@ pub(crate) fn run(
         return Ok(Said::out(version));
     }
     match program {
+        "zstd" => return zstd::zstd(args, stdin),
         "drbdadm" => return drbd::drbdadm(world, node, args),
         "drbdsetup" => return drbd::drbdsetup(world, node, args),
         "drbdmeta" => return drbd::drbdmeta(world, node, args),

@@ -9,7 +9,7 @@ use super::args::Missing;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Said {
     pub(crate) code: i32,
-    pub(crate) stdout: String,
+    pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: String,
 }
 
@@ -21,7 +21,14 @@ impl Said {
 
     pub(crate) fn out(stdout: impl Into<String>) -> Said {
         Said {
-            stdout: stdout.into(),
+            stdout: stdout.into().into_bytes(),
+            ..Said::default()
+        }
+    }
+
+    pub(crate) fn bytes(stdout: Vec<u8>) -> Said {
+        Said {
+            stdout,
             ..Said::default()
         }
     }

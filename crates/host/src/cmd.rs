@@ -260,27 +260,22 @@ impl fmt::Display for Said<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stderr = self.0.stderr.trim();
         let text = if stderr.is_empty() {
-            self.0.stdout.trim()
+            &self.0.stdout
         } else {
             stderr
         };
-        if text.is_empty() {
-            return Ok(());
-        }
-        f.write_str(": ")?;
-        for (i, line) in text
-            .lines()
-            .map(str::trim)
-            .filter(|l| !l.is_empty())
-            .enumerate()
-        {
-            if i > 0 {
-                f.write_str("; ")?;
-            }
-            f.write_str(line)?;
-        }
-        Ok(())
+        write_reason(f, text)
     }
+}
+
+/// The lines of a text as one clause, after a colon.
+pub(crate) fn write_reason(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+    for (i, line) in lines.enumerate() {
+        f.write_str(if i == 0 { ": " } else { "; " })?;
+        f.write_str(line)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

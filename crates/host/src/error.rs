@@ -98,7 +98,7 @@ impl FileError {
     }
 }
 
-struct Seconds(Duration);
+pub(crate) struct Seconds(pub(crate) Duration);
 
 impl std::fmt::Display for Seconds {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

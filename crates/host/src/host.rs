@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 
 use crate::cmd::{Cmd, Output};
 use crate::error::{FileError, RunError};
+use crate::pipe::{Pipe, PipeError, PipeInput, PipeOutput, ProgramEnd};
 
 /// A machine.
 ///
@@ -25,6 +26,18 @@ pub trait Host: Send + Sync + 'static {
     ///
     /// The command's deadline is not heeded. A dropped stream ends the process group.
     async fn stream(&self, cmd: Cmd) -> Result<LineStream, RunError>;
+
+    /// Runs a pipe: what `input` gives goes through all programs into `output`.
+    ///
+    /// `Ok` means that every program ended with exit code 0 and everything was moved; only then is `output` shut down.
+    /// Without `input` the first program reads nothing, without `output` what the last one writes is dropped. A
+    /// dropped future ends all process groups.
+    async fn pipe(
+        &self,
+        pipe: Pipe,
+        input: Option<PipeInput<'_>>,
+        output: Option<PipeOutput<'_>>,
+    ) -> Result<Vec<ProgramEnd>, PipeError>;
 
     /// Reads a whole (small) file.
     async fn read(&self, path: &Path) -> Result<Vec<u8>, FileError>;

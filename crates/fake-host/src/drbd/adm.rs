@@ -53,7 +53,7 @@ pub(crate) fn drbdadm(world: &mut World, node: &str, args: &[String]) -> Tool {
         }
         for config in chosen {
             let one = run(world, node, &call, config, volume)?;
-            said.stdout.push_str(&one.stdout);
+            said.stdout.extend(one.stdout);
             said.stderr.push_str(&one.stderr);
         }
     }
@@ -155,7 +155,7 @@ fn run(world: &mut World, node: &str, call: &Call, config: &Config, volume: Opti
     };
     let mut said = Said::nothing();
     let mut append = |one: Said| {
-        said.stdout.push_str(&one.stdout);
+        said.stdout.extend(one.stdout);
         said.stderr.push_str(&one.stderr);
     };
     match call.command.as_str() {

@@ -5,4 +5,5 @@ mod drbd;
 mod events;
 mod faults;
 mod lab;
+mod pipe;
 mod storage;

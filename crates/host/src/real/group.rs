@@ -32,24 +32,29 @@ impl Group {
         self.leader = None;
     }
 
-    /// Bytes read and written so far by all processes of the group; only good for comparing.
-    pub(super) fn io_bytes(&self) -> u64 {
-        let Some(leader) = self.leader else { return 0 };
-        let Ok(entries) = fs::read_dir("/proc") else {
-            return 0;
-        };
-        let mut total: u64 = 0;
-        for entry in entries.flatten() {
-            let is_process = entry
-                .file_name()
-                .to_str()
-                .is_some_and(|n| n.parse::<i32>().is_ok());
-            if is_process && group_of(&entry.path()) == Some(leader.as_raw()) {
-                total = total.wrapping_add(io_of(&entry.path()));
-            }
-        }
-        total
+    /// The process that leads the group, until it is released.
+    pub(super) fn leader(&self) -> Option<Pid> {
+        self.leader
     }
+}
+
+/// Bytes read and written so far by all processes of these groups; only good for comparing.
+pub(super) fn io_bytes(leaders: &[Pid]) -> u64 {
+    let Ok(entries) = fs::read_dir("/proc") else {
+        return 0;
+    };
+    let mut total: u64 = 0;
+    for entry in entries.flatten() {
+        let is_process = entry
+            .file_name()
+            .to_str()
+            .is_some_and(|n| n.parse::<i32>().is_ok());
+        let group = is_process.then(|| group_of(&entry.path())).flatten();
+        if group.is_some_and(|group| leaders.contains(&Pid::from_raw(group))) {
+            total = total.wrapping_add(io_of(&entry.path()));
+        }
+    }
+    total
 }
 
 impl Drop for Group {

@@ -3,6 +3,7 @@
 mod devices;
 mod files;
 mod group;
+mod pipe;
 mod run;
 mod stream;
 
@@ -16,6 +17,7 @@ use rand::rngs::OsRng;
 use crate::cmd::{Cmd, Output};
 use crate::error::{FileError, RunError};
 use crate::host::{Host, LineStream, Place, PortState, Uname};
+use crate::pipe::{Pipe, PipeError, PipeInput, PipeOutput, ProgramEnd};
 
 /// Where programs are looked for, in this order. `PATH` is not heeded: what a satellite runs as root must not depend
 /// on how it was started.
@@ -40,6 +42,15 @@ impl Host for RealHost {
 
     async fn stream(&self, cmd: Cmd) -> Result<LineStream, RunError> {
         stream::stream(cmd).await
+    }
+
+    async fn pipe(
+        &self,
+        pipe: Pipe,
+        input: Option<PipeInput<'_>>,
+        output: Option<PipeOutput<'_>>,
+    ) -> Result<Vec<ProgramEnd>, PipeError> {
+        pipe::pipe(pipe, input, output).await
     }
 
     async fn read(&self, path: &Path) -> Result<Vec<u8>, FileError> {

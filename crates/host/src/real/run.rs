@@ -12,18 +12,20 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::PROGRAM_DIRS;
-use super::group::Group;
+use super::group::{self, Group};
 use crate::cmd::{Cmd, Deadline, Output, Stdin, Watch};
 use crate::error::RunError;
 
 /// How long pipes may stay open after the program ended, because something it left behind holds them.
-const PIPES_LINGER: Duration = Duration::from_millis(500);
+pub(super) const PIPES_LINGER: Duration = Duration::from_millis(500);
+/// Why a command whose I/O stands still is ended.
+pub(super) const NO_PROGRESS: &str = "it made no progress";
 const READ_CHUNK_BYTES: usize = 16 * 1024;
 
 /// Runs a command; see [`crate::Host::run`].
 pub(super) async fn run(cmd: Cmd) -> Result<Output, RunError> {
     let started = Instant::now();
-    let (mut child, mut group) = spawn(&cmd)?;
+    let (mut child, mut group) = spawn_alone(&cmd)?;
     let mut said = Said::default();
     let end = {
         let streams = feed_and_read(&mut child, cmd.input(), &mut said, cmd.output_limit());
@@ -72,8 +74,18 @@ pub(super) async fn run(cmd: Cmd) -> Result<Output, RunError> {
     result
 }
 
+/// Starts a program whose standard streams are ours.
+pub(super) fn spawn_alone(cmd: &Cmd) -> Result<(Child, Group), RunError> {
+    let stdin = if cmd.input().is_some() {
+        Stdio::piped()
+    } else {
+        Stdio::null()
+    };
+    spawn(cmd, stdin, Stdio::piped())
+}
+
 /// Starts a program as the leader of its own process group.
-pub(super) fn spawn(cmd: &Cmd) -> Result<(Child, Group), RunError> {
+pub(super) fn spawn(cmd: &Cmd, stdin: Stdio, stdout: Stdio) -> Result<(Child, Group), RunError> {
     let program = find(cmd.program(), PROGRAM_DIRS)?;
     let child = Command::new(program)
         .args(cmd.arguments())
@@ -81,12 +93,8 @@ pub(super) fn spawn(cmd: &Cmd) -> Result<(Child, Group), RunError> {
         .env("LC_ALL", "C.UTF-8")
         .env("PATH", PROGRAM_DIRS.join(":"))
         .current_dir("/")
-        .stdin(if cmd.input().is_some() {
-            Stdio::piped()
-        } else {
-            Stdio::null()
-        })
-        .stdout(Stdio::piped())
+        .stdin(stdin)
+        .stdout(stdout)
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true)
@@ -99,7 +107,7 @@ pub(super) fn spawn(cmd: &Cmd) -> Result<(Child, Group), RunError> {
     Ok((child, group))
 }
 
-fn find(program: &str, dirs: &[&str]) -> Result<PathBuf, RunError> {
+pub(super) fn find(program: &str, dirs: &[&str]) -> Result<PathBuf, RunError> {
     dirs.iter()
         .map(|dir| Path::new(dir).join(program))
         .find(|path| path.is_file())
@@ -200,7 +208,8 @@ async fn watch(
     mut streams: std::pin::Pin<&mut impl Future<Output = io::Result<Streams>>>,
     started: Instant,
 ) -> End {
-    let expired = expire(group, deadline, started);
+    let leaders: Vec<_> = group.leader().into_iter().collect();
+    let expired = expire(|| group::io_bytes(&leaders), deadline, started);
     tokio::pin!(expired);
     let mut closed = false;
     loop {
@@ -233,8 +242,12 @@ async fn watch(
     }
 }
 
-/// Ends when the command has used up its time.
-async fn expire(group: &Group, deadline: Deadline, started: Instant) -> &'static str {
+/// Ends when the time is used up; `io_bytes` changes with every byte that is read or written.
+pub(super) async fn expire(
+    io_bytes: impl Fn() -> u64,
+    deadline: Deadline,
+    started: Instant,
+) -> &'static str {
     let poll = match deadline.watch {
         Watch::Run => {
             tokio::time::sleep_until(started + deadline.limit).await;
@@ -243,15 +256,15 @@ async fn expire(group: &Group, deadline: Deadline, started: Instant) -> &'static
         Watch::Io { poll } => poll,
     };
     let mut progressed_at = started;
-    let mut bytes = group.io_bytes();
+    let mut bytes = io_bytes();
     loop {
         sleep(poll.min(deadline.limit)).await;
-        let bytes_now = group.io_bytes();
+        let bytes_now = io_bytes();
         if bytes_now != bytes {
             bytes = bytes_now;
             progressed_at = Instant::now();
         } else if progressed_at.elapsed() >= deadline.limit {
-            return "it made no progress";
+            return NO_PROGRESS;
         }
     }
 }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle};
 
 use super::group::Group;
-use super::run::spawn;
+use super::run::spawn_alone;
 use crate::cmd::Cmd;
 use crate::error::RunError;
 use crate::host::{LineStream, StreamEvent};
@@ -18,7 +18,7 @@ const LINES_QUEUED_MAX: usize = 1024;
 
 /// Starts a command; see [`crate::Host::stream`].
 pub(super) async fn stream(cmd: Cmd) -> Result<LineStream, RunError> {
-    let (mut child, group) = spawn(&cmd)?;
+    let (mut child, group) = spawn_alone(&cmd)?;
     tracing::debug!(cmd = %cmd, "streaming");
     let group = Arc::new(Mutex::new(group));
     let (events, receiver) = mpsc::channel(LINES_QUEUED_MAX);

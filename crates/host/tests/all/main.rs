@@ -1,3 +1,4 @@
 //! The real host: processes, deadlines, files, ports.
 
+mod pipe;
 mod real;

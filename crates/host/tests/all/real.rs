@@ -7,7 +7,7 @@ use linstor_host::{
     Cmd, Deadline, Host, LineStream, Place, PortState, RealHost, RunError, StreamEvent, Watch,
 };
 
-fn sh(script: &str) -> Cmd {
+pub(crate) fn sh(script: &str) -> Cmd {
     Cmd::new("sh").args(["-c", script])
 }
 
@@ -121,7 +121,7 @@ async fn a_timeout_kills_the_group() {
 }
 
 /// Whether a process exists that is not just waiting to be reaped.
-fn runs(pid: &str) -> bool {
+pub(crate) fn runs(pid: &str) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
         !stat
             .rsplit_once(')')
