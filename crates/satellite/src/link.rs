@@ -13,7 +13,7 @@ use linstor_wire::message::{
     CONTROLLER_SILENCE_MAX, NewerController, PROTOCOL, PROTOCOL_INFO, PROTOCOL_MIN, RefusalKind,
 };
 use linstor_wire::spec::{NodeSpec, ResourceSpec};
-use linstor_wire::status::{NodeInfo, ResourceStatus};
+use linstor_wire::status::{NodeInfo, Outcome, ResourceStatus};
 use linstor_wire::{ToController, ToSatellite};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc};
@@ -22,15 +22,17 @@ use uuid::Uuid;
 
 use crate::check;
 use crate::failure::Failure;
-use crate::reconcile;
-use crate::shared::Shared;
-use crate::spec_store::{Identity, key};
+use crate::outbox::AppliedEntry;
+use crate::shared::{Order, Shared, State};
+use crate::spec_store::{Identity, Revision, key};
 use crate::{facts, space, status};
 
 /// How long a caller may take to say who it is.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
 /// How long a caller waits at most until the specs on disk have been read.
 const LOAD_LIMIT: Duration = Duration::from_secs(30);
+/// How long a caller waits at most until the identity of another one has been written.
+const TAKE_OVER_LIMIT: Duration = Duration::from_secs(10);
 /// How long the node's tools may take to answer a caller's question.
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
 /// Messages that may wait to be taken over. A full sync of 50,000 resources has 200.
@@ -89,29 +91,16 @@ where
         Err(_) => return Err(LinkError::NoHello),
     };
     wait_until_loaded(&shared).await?;
-    let known = {
-        let state = shared.state();
-        (state.identity.clone(), !state.resources.is_empty())
-    };
-    if let Err((kind, message)) = judge(&caller, known.0.as_ref(), known.1) {
-        let refused = ToController::Refused {
-            kind,
-            message: message.clone(),
-            newer: newer_controller(&shared).filter(|_| kind == RefusalKind::OlderEpoch),
-        };
-        connection.send(&refused).await?;
-        return Err(LinkError::Refused(message));
-    }
-    if known.0.as_ref() != Some(&caller.identity) {
-        // Kept before it is obeyed: an older controller must be refused after a restart, too.
-        shared
-            .store
-            .save_identity(shared.machine.host(), &caller.identity)
-            .await?;
+    let judged = judge_now(&shared.state(), &caller);
+    if let Err(refusal) = judged {
+        return refuse(&shared, connection, refusal).await;
     }
     // A tool that hangs must not make the node look dead: what was known before is told then, and later what is new.
     let _in_time = timeout(PROBE_LIMIT, facts::look(&shared)).await;
-    let (number, info) = take_over(&shared, &caller);
+    let (number, info) = match take_over(&shared, &caller).await? {
+        Ok(taken) => taken,
+        Err(refusal) => return refuse(&shared, connection, refusal).await,
+    };
     let protocol = PROTOCOL.min(caller.protocol_max);
     tracing::info!(
         version = caller.version,
@@ -134,6 +123,23 @@ where
     }
     tracing::info!(?ended, "controller disconnected");
     ended
+}
+
+/// Why a caller is refused.
+type Refusal = (RefusalKind, String);
+
+async fn refuse(
+    shared: &Shared,
+    mut connection: SatelliteSide,
+    (kind, message): Refusal,
+) -> Result<(), LinkError> {
+    let refused = ToController::Refused {
+        kind,
+        message: message.clone(),
+        newer: newer_controller(shared).filter(|_| kind == RefusalKind::OlderEpoch),
+    };
+    connection.send(&refused).await?;
+    Err(LinkError::Refused(message))
 }
 
 fn caller(message: ToSatellite) -> Result<Caller, LinkError> {
@@ -178,12 +184,12 @@ async fn wait_until_loaded(shared: &Shared) -> Result<(), LinkError> {
         .map_err(|_| LinkError::Unusable("the specs on disk were not read in time".into()))
 }
 
+fn judge_now(state: &State, caller: &Caller) -> Result<(), Refusal> {
+    judge(caller, state.identity.as_ref(), !state.resources.is_empty())
+}
+
 /// Whether a caller may give orders.
-fn judge(
-    caller: &Caller,
-    known: Option<&Identity>,
-    has_resources: bool,
-) -> Result<(), (RefusalKind, String)> {
+fn judge(caller: &Caller, known: Option<&Identity>, has_resources: bool) -> Result<(), Refusal> {
     if caller.protocol_min > PROTOCOL || caller.protocol_max < PROTOCOL_MIN {
         let message = format!(
             "This satellite speaks protocol {PROTOCOL_MIN} to {PROTOCOL}, the controller {} to {}.",
@@ -229,20 +235,43 @@ fn newer_controller(shared: &Shared) -> Option<NewerController> {
     })
 }
 
-/// Makes this the connection that is served; the one before ends. Its number, and what the node is able to do.
-fn take_over(shared: &Shared, caller: &Caller) -> (u64, NodeInfo) {
-    let taken = {
+/// Makes this the connection that is served, and ends the one before; its number, and what the node is able to do.
+///
+/// Another controller may have called since the caller was first judged, so it is judged again, in the same step that
+/// ends the authority of the connection before. The identity is on disk before the caller is welcome: an older controller
+/// must be refused after a restart, too.
+async fn take_over(
+    shared: &Shared,
+    caller: &Caller,
+) -> Result<Result<(u64, NodeInfo), Refusal>, LinkError> {
+    let turn = timeout(TAKE_OVER_LIMIT, shared.machine.lock("identity")).await;
+    let _turn =
+        turn.map_err(|_| LinkError::Unusable("own state cannot be written in time".into()))?;
+    let (before, number, info) = {
         let mut state = shared.state();
-        state.identity = Some(caller.identity.clone());
+        if let Err(refusal) = judge_now(&state, caller) {
+            return Ok(Err(refusal));
+        }
+        let before = state.identity.replace(caller.identity.clone());
         state.connection += 1;
         state.controller_heard = Some(Instant::now());
         state.outbox.clear();
-        (state.connection, state.info.clone())
+        (before, state.connection, state.info.clone())
     };
     shared.changed.send_modify(|()| {});
+    if before.as_ref() != Some(&caller.identity) {
+        let saved = shared
+            .store
+            .save_identity(shared.machine.host(), &caller.identity)
+            .await;
+        if let Err(failure) = saved {
+            shared.state().identity = before;
+            return Err(failure.into());
+        }
+    }
     // A loss that this probe was the first to see is looked at again.
     shared.doubts.notify_one();
-    taken
+    Ok(Ok((number, info)))
 }
 
 async fn converse(
@@ -263,7 +292,7 @@ async fn converse(
         // The controller is gone, or says something unusable.
         ended = read(shared, number, receiver, queue, &refreshes) => ended,
         // What was said cannot be kept.
-        ended = take_in(shared, identity, queued) => ended,
+        ended = take_in(shared, number, identity, queued) => ended,
         // Never ends by itself.
         () = refresh(shared, &refreshes) => Ok(()),
         // The controller does not listen any more, or has to ask anew.
@@ -354,19 +383,27 @@ async fn refresh(shared: &Shared, refreshes: &Refreshes) {
 /// Takes over what was queued, in order.
 async fn take_in(
     shared: &Arc<Shared>,
+    connection: u64,
     identity: Identity,
     mut queued: mpsc::Receiver<ToSatellite>,
 ) -> Result<(), LinkError> {
+    let order = |generation| Order {
+        connection,
+        revision: Revision {
+            epoch: identity.epoch,
+            generation,
+        },
+    };
     // Names in the full sync that is running.
     let mut sync: Option<BTreeSet<String>> = None;
     while let Some(message) = queued.recv().await {
         match message {
-            ToSatellite::SyncBegin { node, .. } => {
-                take_node(shared, &identity, node).await?;
+            ToSatellite::SyncBegin { generation, node } => {
+                take_node(shared, &identity, order(generation), node).await?;
                 sync = Some(BTreeSet::new());
             }
-            ToSatellite::Node { node, .. } => {
-                take_node(shared, &identity, node).await?;
+            ToSatellite::Node { generation, node } => {
+                take_node(shared, &identity, order(generation), node).await?;
                 shared.mark_all_due();
                 shared.space_changed.notify_one();
             }
@@ -379,15 +416,15 @@ async fn take_in(
                     names.extend(resources.iter().map(|r| key(&r.name)));
                 }
                 for resource in resources {
-                    take_resource(shared, generation, resource);
+                    take_resource(shared, order(generation), resource);
                 }
                 for gone in forget {
-                    forget_resource(shared, &key(&gone.name), Some(gone.uuid)).await?;
+                    shared.take_forget(order(generation), &key(&gone.name), Some(gone.uuid));
                 }
                 shared.wake.notify_one();
             }
             ToSatellite::SyncEnd { generation } => {
-                end_sync(shared, generation, sync.take().unwrap_or_default()).await?;
+                end_sync(shared, order(generation), sync.take().unwrap_or_default()).await;
             }
             // Pings and refreshes are answered where they are read; a second hello means nothing.
             ToSatellite::Ping { .. }
@@ -398,63 +435,50 @@ async fn take_in(
     Ok(())
 }
 
-async fn take_node(shared: &Shared, identity: &Identity, node: NodeSpec) -> Result<(), LinkError> {
+async fn take_node(
+    shared: &Shared,
+    identity: &Identity,
+    order: Order,
+    node: NodeSpec,
+) -> Result<(), LinkError> {
     if node.cluster_id != identity.cluster_id || node.uuid != identity.node_uuid {
         let why = "the node's spec is of another node than the one that was called";
         return Err(LinkError::Unusable(why.into()));
     }
-    let same = shared.state().node.as_deref() == Some(&node);
-    if !same {
-        shared.store.save_node(shared.machine.host(), &node).await?;
-        shared.state().node = Some(Arc::new(node));
-        // It may have a pool of a kind that was not found.
-        shared.doubts.notify_one();
-    }
+    shared.take_node(order, node).await?;
     Ok(())
 }
 
-fn take_resource(shared: &Shared, generation: u64, spec: ResourceSpec) {
+fn take_resource(shared: &Shared, order: Order, spec: ResourceSpec) {
     if !check::is_resource_name(&spec.name) {
         // It cannot even be kept: its name would be part of a path.
         if let Err(failure) = check::resource(&spec) {
-            let mut entry = reconcile::refused(&spec, failure);
-            entry.generation = generation;
-            shared.tell(|outbox| outbox.applied(&spec.name, entry));
+            refuse_spec(shared, order, &spec.name, spec.uuid, failure);
         }
         return;
     }
-    let key = key(&spec.name);
-    shared.take_spec(spec, generation);
-    shared.mark_due(&key);
-}
-
-/// Drops a resource. What it has on this node stays.
-async fn forget_resource(shared: &Shared, key: &str, uuid: Option<Uuid>) -> Result<(), LinkError> {
-    let known = {
-        let state = shared.state();
-        state.resources.get(key).map(|t| t.record.spec.clone())
-    };
-    let Some(spec) = known.filter(|s| uuid.is_none_or(|uuid| s.uuid == uuid)) else {
-        return Ok(());
-    };
-    // A file that nobody keeps up would bring the resource back at the next boot.
-    let directory = &shared.options.res_directory;
-    let file = format!("{}.res", spec.name);
-    for path in [directory.join(&file), directory.join(".backup").join(&file)] {
-        if let Err(error) = shared.machine.host().remove_file(&path).await {
-            tracing::warn!(path = %path.display(), error = %error.source, "cannot remove a file");
-        }
+    let (name, uuid) = (spec.name.clone(), spec.uuid);
+    match shared.take_spec(order, spec) {
+        Ok(()) => shared.mark_due(&key(&name)),
+        Err(failure) => refuse_spec(shared, order, &name, uuid, failure),
     }
-    shared.forget(key).await?;
-    tracing::info!(resource = spec.name, "forgotten");
-    Ok(())
 }
 
-async fn end_sync(
-    shared: &Arc<Shared>,
-    generation: u64,
-    named: BTreeSet<String>,
-) -> Result<(), LinkError> {
+/// Reports a spec that is not even tried: only another one can help.
+fn refuse_spec(shared: &Shared, order: Order, name: &str, uuid: Uuid, failure: Failure) {
+    tracing::warn!(resource = name, ?order, %failure, "spec refused");
+    let entry = AppliedEntry {
+        generation: order.revision.generation,
+        uuid,
+        outcome: Outcome::Failed {
+            replies: vec![failure.into_reply()],
+        },
+        retry_in_ms: None,
+    };
+    shared.tell(|outbox| outbox.applied(name, entry));
+}
+
+async fn end_sync(shared: &Arc<Shared>, order: Order, named: BTreeSet<String>) {
     let unnamed: Vec<String> = {
         let state = shared.state();
         state
@@ -465,7 +489,7 @@ async fn end_sync(
             .collect()
     };
     for key in unnamed {
-        forget_resource(shared, &key, None).await?;
+        shared.take_forget(order, &key, None);
     }
     shared.observations.all_unknown().await;
     shared.mark_all_due();
@@ -474,16 +498,16 @@ async fn end_sync(
     let names: Vec<String> = state
         .resources
         .values()
+        .filter(|t| !t.forgotten)
         .map(|t| t.record.spec.name.clone())
         .collect();
     for name in names {
         state.outbox.status(&name);
     }
     state.outbox.space(pools, None);
-    state.outbox.synced(generation);
+    state.outbox.synced(order.revision.generation);
     drop(state);
     shared.outgoing.notify_one();
-    Ok(())
 }
 
 /// What was told on this connection, so that only changes are told.

@@ -69,7 +69,10 @@ fn start_due(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
         .resources
         .iter()
         .filter(|(_, t)| due(t))
-        .map(|(key, t)| (t.record.spec.target != Target::Up, t.due, key.clone()))
+        .map(|(key, t)| {
+            let goes = t.forgotten || t.record.spec.target != Target::Up;
+            (goes, t.due, key.clone())
+        })
         .collect();
     keys.sort();
     for (_, _, key) in keys {
@@ -92,12 +95,13 @@ async fn attempt(shared: Arc<Shared>, key: String, number: u64) {
     let _turn = shared.machine.lock(&format!("resource/{key}")).await;
     let begun = {
         let state = shared.state();
-        let tracked = state.resources.get(&key).map(|t| t.record.clone());
+        let tracked = state.resources.get(&key);
         tracked
+            .map(|t| (t.record.clone(), t.forgotten))
             .zip(state.node.clone())
-            .map(|(record, node)| (record, node, state.info.drbd.clone()))
+            .map(|(tracked, node)| (tracked, node, state.info.drbd.clone()))
     };
-    let Some((record, node, drbd)) = begun else {
+    let Some(((record, forgotten), node, drbd)) = begun else {
         return;
     };
     let attempt = Attempt {
@@ -108,19 +112,24 @@ async fn attempt(shared: Arc<Shared>, key: String, number: u64) {
         drbd,
     };
     let started = Instant::now();
-    let result = bring_to_spec(&attempt).await;
-    finish(&shared, &key, number, &record, result, started.elapsed());
+    let result = if forgotten {
+        forget(&attempt).await
+    } else {
+        bring_to_spec(&attempt).await
+    };
+    let tried = (&record, forgotten);
+    finish(&shared, &key, number, tried, result, started.elapsed());
 }
 
 fn finish(
     shared: &Shared,
     key: &str,
     number: u64,
-    record: &Record,
+    (record, forgotten): (&Record, bool),
     result: Result<()>,
     took: Duration,
 ) {
-    let (generation, spec) = (record.generation, &record.spec);
+    let (generation, spec) = (record.revision.generation, &record.spec);
     let mut state = shared.state();
     let state = &mut *state;
     let found = state.resources.get_mut(key);
@@ -139,7 +148,7 @@ fn finish(
         }
         Err(failure) => failed(tracked, spec, failure, took),
     };
-    let outdated = tracked.record.spec != *spec;
+    let outdated = tracked.forgotten != forgotten || tracked.record.spec != *spec;
     if tracked.again || outdated {
         tracked.due = Instant::now();
     }
@@ -201,6 +210,16 @@ async fn bring_to_spec(attempt: &Attempt<'_>) -> Result<()> {
         }
         Target::Destroyed => destroyed(attempt).await,
     }
+}
+
+/// Removes the record and DRBD's files of a resource that the controller no longer has. What it has on this node stays.
+async fn forget(attempt: &Attempt<'_>) -> Result<()> {
+    let host = attempt.shared.machine.host();
+    // A file without a spec would bring the resource back at the next boot.
+    let files = drbd::Files::of(attempt);
+    host.remove_file(&files.res).await?;
+    host.remove_file(&files.adjusted).await?;
+    attempt.shared.drop_forgotten(attempt.key).await
 }
 
 async fn up(attempt: &Attempt<'_>) -> Result<()> {
@@ -396,17 +415,4 @@ fn with_disks(spec: &ResourceSpec, left: &[(u32, &str)]) -> ResourceSpec {
         true
     });
     spec
-}
-
-/// What is told of a resource whose name cannot even be written down.
-pub fn refused(spec: &ResourceSpec, failure: Failure) -> AppliedEntry {
-    AppliedEntry {
-        generation: 0,
-        uuid: spec.uuid,
-        outcome: Outcome::Failed {
-            replies: vec![failure.into_reply()],
-        },
-        // Only another spec can help.
-        retry_in_ms: None,
-    }
 }

@@ -10,6 +10,7 @@ use crate::failure::Result;
 use crate::link::{self, LinkError};
 use crate::options::Options;
 use crate::shared::{Shared, Tracked};
+use crate::spec_store::NodeRecord;
 use crate::{facts, probe, reconcile, space, watch};
 
 /// The file that makes drbd-utils see our files, for people who type `drbdadm`.
@@ -64,7 +65,10 @@ impl Satellite {
         tracing::info!(resources = loaded.resources.len(), "read own state");
         let mut state = shared.state();
         state.identity = loaded.identity;
-        state.node = loaded.node.map(Arc::new);
+        if let Some(NodeRecord { revision, spec }) = loaded.node {
+            state.node_revision = revision;
+            state.node = Some(Arc::new(spec));
+        }
         // Whoever connects while the first probe hangs is told this much.
         state.info = probe::basics(&shared.machine);
         for (key, record) in loaded.resources {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use linstor_api::code;
 use linstor_host::Host;
 use linstor_wire::spec::{NodeSpec, ResourceSpec};
 use linstor_wire::status::{NodeInfo, Outcome};
@@ -12,13 +13,13 @@ use uuid::Uuid;
 
 use crate::drbd::layer::MEND_INTERVAL;
 use crate::drbd::picture::Picture;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::machine::Machine;
 use crate::observation::Observations;
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::providers::Storage;
-use crate::spec_store::{Identity, Notes, Record, SpecStore, key};
+use crate::spec_store::{Identity, NodeRecord, Notes, Record, Revision, SpecStore, key};
 
 /// A resource and how it is doing.
 #[derive(Debug)]
@@ -27,6 +28,8 @@ pub struct Tracked {
     pub record: Record,
     /// Whether the record is on disk as it is here. It is written before it is acted upon.
     pub saved: bool,
+    /// The controller no longer has the resource: the record and DRBD's files go, what is on the node stays.
+    pub forgotten: bool,
     /// When it is looked at next.
     pub due: Instant,
     /// The attempt that works on it, if one does.
@@ -64,6 +67,7 @@ impl Tracked {
         Tracked {
             record,
             saved,
+            forgotten: false,
             due: Instant::now(),
             running: None,
             again: false,
@@ -90,6 +94,8 @@ pub struct State {
     pub identity: Option<Identity>,
     /// The node's spec.
     pub node: Option<Arc<NodeSpec>>,
+    /// How new the node's spec is.
+    pub node_revision: Revision,
     /// What the node is able to do.
     pub info: NodeInfo,
     /// The last probe found less than the one before, which is not believed yet.
@@ -108,6 +114,23 @@ pub struct State {
     pub attempts: u64,
     /// The specs on disk have been read.
     pub loaded: bool,
+}
+
+/// An order of a controller.
+#[derive(Debug, Clone, Copy)]
+pub struct Order {
+    /// Number of the connection that it came on.
+    pub connection: u64,
+    /// How new it is.
+    pub revision: Revision,
+}
+
+impl State {
+    /// Whether an order is to be obeyed by an object whose spec is this new: the connection that it came on has not
+    /// been replaced, and nothing newer was ordered.
+    fn obeys(&self, order: Order, current: Revision) -> bool {
+        self.connection == order.connection && current <= order.revision
+    }
 }
 
 /// Everything shared.
@@ -202,25 +225,67 @@ impl Shared {
         self.wake.notify_one();
     }
 
-    /// Takes over a spec. The attempt that follows writes it down before it acts.
-    pub fn take_spec(&self, spec: ResourceSpec, generation: u64) {
+    /// Takes over the node's spec, on disk first. False if the order is out of date.
+    pub async fn take_node(&self, order: Order, spec: NodeSpec) -> Result<bool> {
+        let _turn = self.machine.lock("record/node").await;
+        let (obeyed, same) = {
+            let state = self.state();
+            // A node that came from another cluster, or was registered again, begins anew.
+            let known = state
+                .node
+                .as_ref()
+                .filter(|node| (node.cluster_id, node.uuid) == (spec.cluster_id, spec.uuid));
+            let current = known.map_or(Revision::default(), |_| state.node_revision);
+            let same = known.is_some_and(|node| **node == spec);
+            (state.obeys(order, current), same)
+        };
+        if !obeyed {
+            tracing::warn!(?order, "an outdated spec of the node is ignored");
+            return Ok(false);
+        }
+        if !same {
+            let record = NodeRecord {
+                revision: order.revision,
+                spec: spec.clone(),
+            };
+            self.store.save_node(self.machine.host(), &record).await?;
+            self.state().node = Some(Arc::new(spec));
+            // It may have a pool of a kind that was not found.
+            self.doubts.notify_one();
+        }
+        self.state().node_revision = order.revision;
+        Ok(true)
+    }
+
+    /// Takes over a spec. The attempt that follows writes it down before it acts. Fails if the node has obeyed a newer
+    /// order for the resource; does nothing if the connection was replaced.
+    pub fn take_spec(&self, order: Order, spec: ResourceSpec) -> Result<()> {
         let key = key(&spec.name);
+        let (revision, generation) = (order.revision, order.revision.generation);
         let mut state = self.state();
+        if state.connection != order.connection {
+            return Ok(());
+        }
+        let current = state.resources.get(&key).map(|t| t.record.revision);
+        if let Some(current) = current.filter(|current| *current > revision) {
+            return Err(outdated(&spec.name, revision, current));
+        }
         let Some(tracked) = state.resources.get_mut(&key) else {
             let record = Record {
-                generation,
+                revision,
                 spec,
                 notes: Notes::default(),
             };
             let mut tracked = Tracked::new(record, false);
             tracked.owed = Some(generation);
             state.resources.insert(key, tracked);
-            return;
+            return Ok(());
         };
-        tracked.record.generation = generation;
+        tracked.record.revision = revision;
         tracked.owed = Some(generation);
-        if tracked.record.spec == spec {
-            return;
+        let came_back = std::mem::take(&mut tracked.forgotten);
+        if tracked.record.spec == spec && !came_back {
+            return Ok(());
         }
         // Notes are about this very replica; one of the same name that comes after it begins without.
         if tracked.record.spec.uuid != spec.uuid {
@@ -232,6 +297,39 @@ impl Shared {
         tracked.record.spec = spec;
         tracked.saved = false;
         tracked.failures = 0;
+        Ok(())
+    }
+
+    /// Has the reconciler forget a resource, once it does not work on it: the controller no longer has it. Nothing
+    /// happens if the order is out of date or about another identity of the same name.
+    pub fn take_forget(&self, order: Order, key: &str, uuid: Option<Uuid>) {
+        let mut state = self.state();
+        let Some(current) = state.resources.get(key).map(|t| t.record.revision) else {
+            return;
+        };
+        let obeyed = state.obeys(order, current);
+        let found = state.resources.get_mut(key);
+        let Some(tracked) = found.filter(|t| uuid.is_none_or(|uuid| t.record.spec.uuid == uuid))
+        else {
+            return;
+        };
+        if !obeyed {
+            let resource = &tracked.record.spec.name;
+            tracing::warn!(
+                resource,
+                ?order,
+                ?current,
+                "an outdated order to forget is ignored"
+            );
+            return;
+        }
+        tracked.record.revision = order.revision;
+        tracked.forgotten = true;
+        tracked.failures = 0;
+        tracked.owed = None;
+        tracked.due = Instant::now();
+        drop(state);
+        self.wake.notify_one();
     }
 
     /// Writes a record down, unless it is on disk as it is here.
@@ -281,15 +379,40 @@ impl Shared {
         tracked.map(|t| t.record.notes.clone()).unwrap_or_default()
     }
 
-    /// Drops a resource from disk and table. Nothing is destroyed.
-    pub async fn forget(&self, key: &str) -> Result<()> {
+    /// Drops a forgotten resource from disk and table, unless it came back meanwhile. Nothing is destroyed.
+    pub async fn drop_forgotten(&self, key: &str) -> Result<()> {
         let _turn = self.machine.lock(&format!("record/{key}")).await;
         self.store.remove_resource(self.machine.host(), key).await?;
-        let gone = self.state().resources.remove(key);
-        if let Some(tracked) = gone {
-            let name = tracked.record.spec.name;
-            self.tell(|outbox| outbox.gone(&name));
+        let mut state = self.state();
+        let Some(tracked) = state.resources.get_mut(key) else {
+            return Ok(());
+        };
+        if !tracked.forgotten {
+            tracked.saved = false;
+            return Ok(());
         }
+        let name = tracked.record.spec.name.clone();
+        state.resources.remove(key);
+        state.outbox.gone(&name);
+        drop(state);
+        self.outgoing.notify_one();
+        tracing::info!(
+            resource = name,
+            "resource is no longer in the cluster, its spec was removed"
+        );
         Ok(())
     }
+}
+
+fn outdated(resource: &str, given: Revision, current: Revision) -> Failure {
+    Failure::new(
+        code::FAIL_INVLD_CONF,
+        format!("This node has a newer configuration of '{resource}' than the controller."),
+    )
+    .cause(format!(
+        "The node's is of controller epoch {} and generation {}, the controller's of {} and {}.",
+        current.epoch, current.generation, given.epoch, given.generation
+    ))
+    .correction("If the controller's database was restored from a backup, restart the controller.")
+    .about("RscDfn", resource)
 }

@@ -37,11 +37,34 @@ pub struct Identity {
     pub start: Uuid,
 }
 
-/// A resource as it is kept.
+/// How new a spec is: a newer controller's is newer than any of an older one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Revision {
+    /// Epoch of the controller that sent it.
+    #[serde(default)]
+    pub epoch: u64,
+    /// The model's generation that it is from.
+    #[serde(default)]
+    pub generation: u64,
+}
+
+/// The node's own spec on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// How new the spec is.
+    #[serde(flatten)]
+    pub revision: Revision,
+    /// The spec.
+    #[serde(flatten)]
+    pub spec: NodeSpec,
+}
+
+/// A resource on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Record {
-    /// The model's generation that the spec is from.
-    pub generation: u64,
+    /// How new the spec is.
+    #[serde(flatten)]
+    pub revision: Revision,
     /// The spec.
     pub spec: ResourceSpec,
     /// What was begun or found out.
@@ -110,7 +133,7 @@ pub struct Loaded {
     /// Who we are, if we ever knew.
     pub identity: Option<Identity>,
     /// The node's spec.
-    pub node: Option<NodeSpec>,
+    pub node: Option<NodeRecord>,
     /// Resources by key.
     pub resources: BTreeMap<String, Record>,
 }
@@ -163,7 +186,7 @@ impl SpecStore {
     }
 
     /// Keeps the node's spec.
-    pub async fn save_node(&self, host: &dyn Host, node: &NodeSpec) -> Result<()> {
+    pub async fn save_node(&self, host: &dyn Host, node: &NodeRecord) -> Result<()> {
         write(host, &self.directory.join("node.json"), node).await
     }
 

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use linstor_fake_host::{Effect, Fault};
-use linstor_wire::ToSatellite;
-use linstor_wire::message::{Forget, NewerController};
+use linstor_net::ControllerSide;
+use linstor_wire::message::{Forget, NewerController, PROTOCOL, PROTOCOL_MIN, RefusalKind};
+use linstor_wire::spec::Target;
+use linstor_wire::{ToController, ToSatellite};
 use uuid::Uuid;
 
 use crate::bench::{Bench, DrbdKind, Heard};
@@ -152,6 +154,132 @@ async fn epochs_fence() {
     bench.epoch = 8;
     bench.connect("alpha").await;
     bench.sync("alpha", &[]).await;
+}
+
+/// Says hello with an epoch and leaves the answer to the test.
+async fn call(bench: &Bench, name: &str, epoch: u64) -> ControllerSide {
+    let node = &bench.nodes[name];
+    let (ours, theirs) = tokio::io::duplex(1 << 16);
+    let satellite = node.satellite.clone();
+    tokio::spawn(async move { satellite.serve_connection(theirs).await });
+    let mut connection = ControllerSide::new(ours);
+    let hello = ToSatellite::Hello {
+        protocol_min: PROTOCOL_MIN,
+        protocol_max: PROTOCOL,
+        version: "test".into(),
+        cluster_id: node.spec.cluster_id,
+        epoch,
+        start: Uuid::from_u128(u128::from(epoch)),
+        node_name: node.spec.name.clone(),
+        node_uuid: node.spec.uuid,
+    };
+    connection.send(&hello).await.expect("hello");
+    connection
+}
+
+/// A controller that is superseded while the node's tools are probed for it does not take the node over, and its older
+/// epoch does not get onto the disk.
+#[tokio::test(start_paused = true)]
+async fn a_superseded_controller_does_not_take_over() {
+    let mut bench = Bench::new();
+    bench.epoch = 7;
+    bench.add_node("alpha", DrbdKind::V9).await;
+    bench
+        .cluster
+        .inject(Fault::next_with("alpha", "drbdadm", Effect::Hangs).times(1000));
+    let mut newer = call(&bench, "alpha", 8).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let mut older = call(&bench, "alpha", 7).await;
+    let welcome = newer.next().await.expect("an answer");
+    assert!(
+        matches!(welcome, Some(ToController::Welcome { .. })),
+        "{welcome:?}"
+    );
+    let refused = older.next().await.expect("an answer");
+    let kind = match refused {
+        Some(ToController::Refused { kind, .. }) => Some(kind),
+        _ => None,
+    };
+    assert_eq!(kind, Some(RefusalKind::OlderEpoch), "{refused:?}");
+    bench.restart("alpha");
+    bench.connect("alpha").await;
+    assert!(bench.nodes["alpha"].heard.lock().unwrap().refused.is_some());
+}
+
+/// Of two specs of one resource the newer counts, whichever comes last; the older one is refused in words.
+#[tokio::test(start_paused = true)]
+async fn an_older_spec_is_refused() {
+    let mut bench = Bench::new();
+    bench.add_node("alpha", DrbdKind::V9).await;
+    let newer = spec("alpha", ALONE);
+    bench.generation = 40;
+    bench.done("alpha", &newer).await;
+    let mut older = newer.clone();
+    older.target = Target::Destroyed;
+    older.allow_last_copy = true;
+    for message in [
+        ToSatellite::Apply {
+            generation: 30,
+            resources: vec![older],
+            forget: Vec::new(),
+        },
+        ToSatellite::Apply {
+            generation: 31,
+            resources: Vec::new(),
+            forget: vec![Forget {
+                name: "Data".into(),
+                uuid: newer.uuid,
+            }],
+        },
+    ] {
+        bench.send("alpha", message).await;
+        tokio::time::sleep(Duration::from_secs(70)).await;
+    }
+    assert_eq!(bench.cluster.drbd_resources("alpha"), ["Data"]);
+    let heard = bench.nodes["alpha"].heard.lock().unwrap();
+    assert_eq!(heard.gone, Vec::<String>::new());
+    let (generation, outcome) = &heard.outcomes["Data"];
+    assert_eq!(*generation, 30);
+    assert!(
+        format!("{outcome:?}").contains("newer configuration"),
+        "{outcome:?}"
+    );
+}
+
+/// Forgetting waits for the attempt at work: nothing that it writes is left behind without an owner, not even when the
+/// satellite starts again.
+#[tokio::test(start_paused = true)]
+async fn forgetting_waits_for_the_attempt_at_work() {
+    for step in ["lvcreate", "create-md", "adjust"] {
+        let mut bench = Bench::new();
+        bench.add_node("alpha", DrbdKind::V9).await;
+        let slow = Effect::Slow(Duration::from_secs(5));
+        bench.cluster.inject(Fault::next_with("alpha", step, slow));
+        let spec = spec("alpha", ALONE);
+        bench.push("alpha", &spec).await;
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        bench.generation += 1;
+        let message = ToSatellite::Apply {
+            generation: bench.generation,
+            resources: Vec::new(),
+            forget: vec![Forget {
+                name: "Data".into(),
+                uuid: spec.uuid,
+            }],
+        };
+        bench.send("alpha", message).await;
+        bench
+            .until("alpha", "that it is gone", |h: &Heard| h.gone == ["Data"])
+            .await;
+        tokio::time::sleep(Duration::from_secs(70)).await;
+        for file in [
+            "/var/lib/linstor.d/Data.res",
+            "/var/lib/linstor.d/.backup/Data.res",
+            "/var/lib/linstor/satellite/resources/DATA.json",
+        ] {
+            assert_eq!(bench.cluster.file("alpha", file), None, "{step}: {file}");
+        }
+    }
 }
 
 /// A file that cannot be read is put aside; the others serve.
