@@ -99,7 +99,7 @@ impl Drop for Shared {
     }
 }
 
-/// A cluster of fake machines. Deterministic: the same seed and the same calls give the same history.
+/// A cluster of fake machines. Deterministic: the same seed and the same calls give the same events.
 ///
 /// Times are those of `tokio::time`, so that a paused clock makes everything fast.
 #[derive(Debug, Clone)]
@@ -214,7 +214,7 @@ impl FakeCluster {
         );
     }
 
-    /// Leaves rubbish on everything of a volume group that no volume uses, as on disks with a history.
+    /// Leaves rubbish on everything of a volume group that no volume uses, as on used disks.
     pub fn litter(&self, node: &str, vg: &str) {
         self.shared.with(|world| {
             let World { machines, dice, .. } = world;
@@ -275,12 +275,12 @@ impl FakeCluster {
         }
     }
 
-    /// Crashes a machine: power off, nothing is said to anybody.
+    /// Crashes a machine: power off, without a message to anybody.
     pub fn crash(&self, node: &str) {
         self.shared.crash(node);
     }
 
-    /// Shuts a machine down in order: peers are told, nobody stays primary.
+    /// Shuts a machine down in order: peers are notified, nobody stays primary.
     pub fn shut_down(&self, node: &str) {
         self.shared.with(|world| {
             drbd::leave_all(world, node);
@@ -334,7 +334,7 @@ impl FakeCluster {
         });
     }
 
-    /// Disarms all faults; tells how many had not struck.
+    /// Disarms all faults; returns how many had not struck.
     pub fn disarm(&self) -> usize {
         self.shared
             .with(|world| std::mem::take(&mut world.faults).len())
@@ -483,7 +483,7 @@ impl FakeCluster {
     }
 
     /// An application writes a value into a block of 4 KiB of a device that is primary on this node. What is
-    /// acknowledged is remembered, see [`FakeCluster::broken_promises`].
+    /// acknowledged is remembered, see [`FakeCluster::lost_writes`].
     pub fn write(
         &self,
         node: &str,
@@ -524,8 +524,8 @@ impl FakeCluster {
 
     /// Acknowledged writes that a replica lacks although it claims to be up to date. Empty is good. Meaningful when
     /// nothing is being written, and as long as no split brain was resolved by giving up one side.
-    pub fn broken_promises(&self, resource: &str) -> Vec<String> {
-        self.shared.with(|world| world.lies(resource))
+    pub fn lost_writes(&self, resource: &str) -> Vec<String> {
+        self.shared.with(|world| world.lost_writes(resource))
     }
 
     /// Blocks of a volume that differ between replicas that claim to be up to date, as `drbdadm verify` would find them.
@@ -553,8 +553,8 @@ impl FakeCluster {
         self.shared.with(|world| world.ledger.release(resource));
     }
 
-    /// Forgets all promises and violations.
-    pub fn forget_promises(&self) {
+    /// Forgets all acknowledged writes and violations.
+    pub fn forget_writes(&self) {
         self.shared.with(|world| world.ledger = Ledger::default());
     }
 }

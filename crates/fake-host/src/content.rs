@@ -39,7 +39,7 @@ impl Block {
 /// Blocks that are not all zeros, by number.
 pub(crate) type Blocks = BTreeMap<u64, Block>;
 
-/// A set of numbers, kept as ranges.
+/// A set of numbers, stored as ranges.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Ranges {
     /// Start to end (exclusive); neither overlapping nor adjacent.

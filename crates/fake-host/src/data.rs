@@ -7,16 +7,16 @@ use super::drbd::Disk;
 use super::machine::{Dev, Machine};
 use super::world::World;
 
-/// What applications were promised, per resource and volume.
+/// What applications wrote and DRBD acknowledged, per resource and volume.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    volumes: BTreeMap<(String, u32), Promise>,
+    volumes: BTreeMap<(String, u32), Acknowledged>,
     /// Commands that destroyed the last copy.
     pub(crate) violations: Vec<String>,
 }
 
 #[derive(Debug, Default)]
-struct Promise {
+struct Acknowledged {
     blocks: BTreeMap<u64, Option<Block>>,
     /// Devices that have been backing devices of it, by node and path.
     backings: BTreeSet<(String, String)>,
@@ -31,8 +31,8 @@ impl Ledger {
         block: u64,
         content: Option<Block>,
     ) {
-        let promise = self.volumes.entry((name.to_owned(), number)).or_default();
-        promise.blocks.insert(block, content);
+        let written = self.volumes.entry((name.to_owned(), number)).or_default();
+        written.blocks.insert(block, content);
     }
 
     /// The resource is being deleted, or its data may be lost for another good reason.
@@ -58,8 +58,8 @@ impl World {
             }
         }
         for (volume, place) in found {
-            if let Some(promise) = self.ledger.volumes.get_mut(&volume) {
-                promise.backings.insert(place);
+            if let Some(written) = self.ledger.volumes.get_mut(&volume) {
+                written.backings.insert(place);
             }
         }
     }
@@ -73,32 +73,32 @@ impl World {
         let volumes: Vec<(String, u32)> = self.ledger.volumes.keys().cloned().collect();
         for volume in volumes {
             let copies = self.whole_copies(&volume.0, volume.1).len();
-            let Some(promise) = self.ledger.volumes.get_mut(&volume) else {
+            let Some(written) = self.ledger.volumes.get_mut(&volume) else {
                 continue;
             };
-            if promise.copies_before > 0 && copies == 0 {
+            if written.copies_before > 0 && copies == 0 {
                 let (name, number) = &volume;
                 let text =
                     format!("the last whole copy of {name}/{number} was destroyed by: {culprit}");
                 self.ledger.violations.push(text);
             }
-            if let Some(promise) = self.ledger.volumes.get_mut(&volume) {
-                promise.copies_before = copies;
+            if let Some(written) = self.ledger.volumes.get_mut(&volume) {
+                written.copies_before = copies;
             }
         }
     }
 
-    /// Nodes with a device that has everything that was promised, whether anything uses it or not.
+    /// Nodes with a device that has every acknowledged write, whether anything uses it or not.
     pub(crate) fn whole_copies(&self, name: &str, number: u32) -> Vec<String> {
-        let Some(promise) = self.ledger.volumes.get(&(name.to_owned(), number)) else {
+        let Some(written) = self.ledger.volumes.get(&(name.to_owned(), number)) else {
             return Vec::new();
         };
         let whole = |(node, path): &&(String, String)| {
             self.machines
                 .get(node)
-                .is_some_and(|machine| has_all(machine, path, &promise.blocks))
+                .is_some_and(|machine| has_all(machine, path, &written.blocks))
         };
-        promise
+        written
             .backings
             .iter()
             .filter(whole)
@@ -107,9 +107,9 @@ impl World {
     }
 
     /// What is missing on replicas that claim to be up to date.
-    pub(crate) fn lies(&self, name: &str) -> Vec<String> {
+    pub(crate) fn lost_writes(&self, name: &str) -> Vec<String> {
         let mut found = Vec::new();
-        for ((resource, number), promise) in &self.ledger.volumes {
+        for ((resource, number), written) in &self.ledger.volumes {
             if resource != name {
                 continue;
             }
@@ -120,7 +120,7 @@ impl World {
                 let (Disk::UpToDate, Some(backing)) = (volume.disk, &volume.backing) else {
                     continue;
                 };
-                for (block, content) in &promise.blocks {
+                for (block, content) in &written.blocks {
                     let there = machine.get(&backing.dev, *block);
                     if there.as_ref() != Ok(content) {
                         found.push(format!(

@@ -97,7 +97,7 @@ impl Armed {
         self.struck >= self.fault.times
     }
 
-    /// Counts a command; tells what happens to it.
+    /// Counts a command; returns what happens to it.
     pub(crate) fn strike(&mut self, node: &str, text: &str, mutating: bool) -> Option<Effect> {
         if self.is_spent() || !(self.fault.node.is_empty() || self.fault.node == node) {
             return None;

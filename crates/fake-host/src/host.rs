@@ -26,7 +26,7 @@ use super::programs;
 use super::tool::{Said, Stop};
 use super::world::{EVENTS_QUEUED_MAX, Stream, World};
 
-/// How often a waiting command looks again.
+/// How often a waiting command checks again.
 const WAIT_POLL: Duration = Duration::from_millis(50);
 
 /// A machine of a [`super::FakeCluster`], as it is between two boots: after a crash, only a new handle works.
@@ -59,7 +59,7 @@ impl FakeHost {
             .is_some_and(|m| m.up && m.boot == self.boot)
     }
 
-    /// Writes a request into the journal and looks what will become of it; `None` if the machine is down.
+    /// Writes a request into the journal and picks the fault that strikes it; `None` if the machine is down.
     pub(crate) fn plan(&self, text: &str, mutating: bool) -> Option<Plan> {
         self.shared.start_driver();
         self.shared.with(|world| {
@@ -83,7 +83,7 @@ impl FakeHost {
             let time = if mutating {
                 config.change_time
             } else {
-                config.look_time
+                config.read_time
             };
             Some(Plan {
                 entry,
@@ -204,7 +204,7 @@ impl FakeHost {
         })
     }
 
-    /// Something that goes through the seam without a program.
+    /// A request that runs no program.
     async fn file<T>(
         &self,
         action: &'static str,
@@ -457,7 +457,7 @@ impl Host for FakeHost {
             let machine = self.machine(world)?;
             Ok(machine.device(path).map(|dev| machine.size_bytes(&dev)))
         };
-        self.file("look for block device", path, None, work).await
+        self.file("find block device", path, None, work).await
     }
 
     async fn wait_for_device(&self, path: &Path, limit: Duration) -> Result<u64, FileError> {
@@ -505,13 +505,8 @@ impl Host for FakeHost {
                 PortState::Free
             })
         };
-        self.file(
-            "look for a listener in",
-            Path::new("/proc/net/tcp"),
-            None,
-            work,
-        )
-        .await
+        self.file("find a listener in", Path::new("/proc/net/tcp"), None, work)
+            .await
     }
 
     fn uname(&self) -> Uname {
@@ -625,7 +620,7 @@ fn zero(machine: &mut Machine, path: &str, place: Place, len: u64) -> io::Result
         let stop = ((block + 1) * BLOCK_BYTES).min(end);
         let failed = |_| io::Error::other("Input/output error");
         let whole = at == block * BLOCK_BYTES && stop == (block + 1) * BLOCK_BYTES;
-        let kept = match machine.get(&dev, block).map_err(failed)? {
+        let rest = match machine.get(&dev, block).map_err(failed)? {
             Some(content) if !whole => {
                 let mut bytes = content.bytes();
                 let inside = |at: u64| usize::try_from(at - block * BLOCK_BYTES).unwrap_or(0);
@@ -634,7 +629,7 @@ fn zero(machine: &mut Machine, path: &str, place: Place, len: u64) -> io::Result
             }
             Some(_) | None => None,
         };
-        machine.put(&dev, block, kept).map_err(failed)?;
+        machine.put(&dev, block, rest).map_err(failed)?;
         at = stop;
     }
     Ok(())

@@ -10,7 +10,7 @@ pub struct Entry {
     pub node: String,
     /// Time since the cluster was made.
     pub at: Duration,
-    /// The command line, or `write PATH` and the like for what goes through the seam without a program.
+    /// The command line, or `write PATH` and the like for requests that run no program.
     pub text: String,
     /// Whether it is meant to change anything.
     pub mutating: bool,

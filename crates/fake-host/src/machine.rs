@@ -49,7 +49,7 @@ pub(crate) struct Disk {
 #[derive(Debug)]
 pub(crate) struct LoopDevice {
     pub(crate) file: String,
-    /// The device keeps its size until told to look again.
+    /// The device keeps its size until `losetup -c`.
     pub(crate) size_bytes: u64,
 }
 

@@ -93,7 +93,7 @@ pub(crate) fn first_block(kind: &str, marker: u64) -> Option<Block> {
     let (_, _, at, magic) = AT_START.iter().find(|(name, ..)| *name == kind)?;
     let mut bytes = vec![0; BLOCK_BYTES as usize];
     bytes[*at..*at + magic.len()].copy_from_slice(magic);
-    // Tells one file system from another of the same kind.
+    // Distinguishes one file system from another of the same kind.
     bytes[2048..2056].copy_from_slice(&marker.to_le_bytes());
     Block::of(&bytes)
 }

@@ -25,7 +25,7 @@ pub(crate) struct World {
     pub(crate) cut: BTreeSet<(String, String)>,
     pub(crate) dice: Dice,
     pub(crate) config: Config,
-    /// Resources that may look different now, by node.
+    /// Resources whose state may have changed, by node.
     pub(crate) touched: BTreeSet<(String, String)>,
     timers: BTreeMap<(Instant, u64), Timer>,
     timer_count: u64,
@@ -42,8 +42,8 @@ pub(crate) struct World {
 pub struct Config {
     /// How fast a resync copies.
     pub resync_kib_per_second: u64,
-    /// How long a command takes that only looks.
-    pub look_time: Duration,
+    /// How long a command takes that changes nothing.
+    pub read_time: Duration,
     /// How long a command takes that changes something.
     pub change_time: Duration,
 }
@@ -52,7 +52,7 @@ impl Default for Config {
     fn default() -> Self {
         Config {
             resync_kib_per_second: 100 * 1024,
-            look_time: Duration::from_millis(5),
+            read_time: Duration::from_millis(5),
             change_time: Duration::from_millis(20),
         }
     }
@@ -162,7 +162,7 @@ impl World {
         self.cut.contains(&pair(a, b))
     }
 
-    /// Draws the consequences of what was changed and tells the readers of events.
+    /// Draws the consequences of what was changed and sends them to the readers of events.
     pub(crate) fn settle(&mut self) {
         let seen = drbd::settle(self);
         let mut ended = Vec::new();

@@ -159,7 +159,7 @@ pub fn at_rest(sim: &Sim) -> Vec<String> {
         wrong.extend(leftovers(sim, &model, &node));
     }
     for definition in model.definitions.values() {
-        wrong.extend(sim.fake.broken_promises(definition.name.as_str()));
+        wrong.extend(sim.fake.lost_writes(definition.name.as_str()));
     }
     wrong.extend(sim.fake.violations());
     wrong

@@ -316,7 +316,7 @@ fn adjust_peer(
     Ok(())
 }
 
-/// A size that somebody gave to `resize` is in no file, so that it goes, and everything new is copied.
+/// A size that somebody gave to `resize` is in no file, so that it is dropped, and everything new is copied.
 fn let_go_of_size(world: &mut World, node: &str, name: &str, number: u32) -> Result<(), Stop> {
     let limited = world.volume(node, name, number);
     let Some(minor) = limited.filter(|v| v.user_kib.is_some()).map(|v| v.minor) else {

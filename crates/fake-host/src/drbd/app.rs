@@ -145,7 +145,7 @@ fn slots_for(world: &World, replica: &(String, String), others: &[(String, Strin
         .collect()
 }
 
-/// Starts a new generation on all replicas in reach, if somebody who is away would otherwise look equal later.
+/// Starts a new generation on all replicas in reach, if somebody who is away would otherwise have equal generation ids later.
 fn new_generation(
     world: &mut World,
     number: u32,
@@ -197,7 +197,7 @@ fn new_generation(
     }
 }
 
-/// Replicas that reach the writer only through others get nothing, and are told.
+/// Replicas that reach the writer only through others get nothing, and are marked outdated.
 fn leave_behind(
     world: &mut World,
     node: &str,

@@ -56,7 +56,7 @@ fn descends(metadata: &Metadata, ancestor: u64) -> bool {
     based || metadata.in_history(ancestor)
 }
 
-/// Remembers what a peer shows, or tells it that it is behind.
+/// Remembers what a peer shows, or informs it that it is behind.
 pub(super) fn apply(world: &mut World, me: &PeerRef, peer: &PeerRef, number: u32) {
     match trust(world, me, peer, number) {
         Some(Trust::Takes) => {

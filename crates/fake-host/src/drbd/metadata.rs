@@ -82,7 +82,7 @@ impl Metadata {
         }
     }
 
-    /// What `read_at` sees of it: enough for whoever looks for DRBD's signature.
+    /// What `read_at` sees of it: enough to find DRBD's signature.
     pub(crate) fn superblock(&self) -> Vec<u8> {
         let mut bytes = vec![0_u8; BLOCK_BYTES as usize];
         bytes[0..8].copy_from_slice(&self.size_kib.wrapping_mul(2).to_be_bytes());

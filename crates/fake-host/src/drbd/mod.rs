@@ -68,7 +68,7 @@ pub(crate) struct Resource {
     pub(crate) node_id: u32,
     pub(crate) options: Options,
     pub(crate) role: Role,
-    /// The role came from opening a device, and goes when it is closed.
+    /// The role came from opening a device, and ends when it is closed.
     pub(crate) auto_promoted: bool,
     pub(crate) suspended: bool,
     pub(crate) volumes: BTreeMap<u32, Volume>,

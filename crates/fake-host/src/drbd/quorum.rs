@@ -7,7 +7,7 @@ use super::metadata::{NODE_EXISTS, PEER_DEVICE_SEEN, PEER_OUTDATED};
 use super::{Disk, DrbdKind, PeerRef, Repl, Resource, Volume, link};
 use crate::world::{Timer, World};
 
-/// How the nodes of a resource look for one volume.
+/// What the nodes of a resource report about one volume.
 #[derive(Debug, Default)]
 struct Census {
     up_to_date: usize,
@@ -21,7 +21,7 @@ struct Census {
     quorate_peers: usize,
 }
 
-/// Looks at everything that may have changed; returns it, together with the peers that see it.
+/// Returns everything that may have changed, together with the peers that see it.
 pub(crate) fn settle(world: &mut World) -> BTreeSet<(String, String)> {
     let mut seen = BTreeSet::new();
     while let Some((node, name)) = world.touched.pop_first() {

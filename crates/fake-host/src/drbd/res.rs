@@ -21,7 +21,7 @@ impl World {
         self.machines.get(node)?.drbd.resources.get(name)
     }
 
-    /// A resource to change. What is seen of it, here and by its peers, is looked at again afterwards.
+    /// A resource to change. What is seen of it, here and by its peers, is published afterwards.
     pub(crate) fn resource_mut(&mut self, node: &str, name: &str) -> Option<&mut Resource> {
         self.touched.insert((node.to_owned(), name.to_owned()));
         self.machines.get_mut(node)?.drbd.resources.get_mut(name)

@@ -292,7 +292,7 @@ fn tell_others(world: &mut World, source: &PeerRef, target: &PeerRef, number: u3
     }
 }
 
-/// Looks again at resyncs that waited for another one.
+/// Resumes resyncs that waited for another one.
 pub(super) fn resume_paused(world: &mut World, node: &str, name: &str, number: u32) {
     let Some(resource) = world.resource(node, name) else {
         return;

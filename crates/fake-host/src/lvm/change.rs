@@ -420,7 +420,7 @@ pub(crate) fn lvchange(machine: &mut Machine, _: &mut Dice, args: &[String]) -> 
         };
         let mut changed = false;
         if args.has("--activate") {
-            // A volume that asks to be skipped stays off, silently, unless told to ignore that.
+            // A volume that asks to be skipped remains inactive, silently, unless that is ignored by an option.
             let skipped = lv.skip_activation && !args.has("--ignoreactivationskip");
             lv.active = if off { false } else { lv.active || !skipped };
         }

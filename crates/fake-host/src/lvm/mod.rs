@@ -162,7 +162,7 @@ impl Vg {
         }
     }
 
-    /// Removes a volume; what a thick one held stays on its extents.
+    /// Removes a volume; the content of a thick one remains on its extents.
     pub(crate) fn remove(&mut self, name: &str) {
         let Some(lv) = self.lvs.remove(name) else {
             return;

@@ -65,7 +65,7 @@ async fn run(seed: u64, parts: &[Part]) {
         show(&story.lab, None).await;
     }
     let told = format!("seed {seed}, {parts:?}:\n{}", story.log.join("\n"));
-    let lies = story.lab.cluster.broken_promises("r");
+    let lies = story.lab.cluster.lost_writes("r");
     assert!(lies.is_empty(), "{lies:?}\n{told}");
     for (i, _) in parts
         .iter()

@@ -58,7 +58,7 @@ async fn a_fresh_replica_is_filled() {
         assert_eq!(lab.link(1, 2), "Connected/Established/UpToDate");
         let there = [5, 25_000, 3, 20_000].map(|block| lab.peek(2, block));
         assert_eq!(there, [55, 77, 33, 44]);
-        assert!(lab.cluster.broken_promises("r").is_empty());
+        assert!(lab.cluster.lost_writes("r").is_empty());
     }
 }
 
@@ -175,7 +175,7 @@ async fn three_replicas() {
     lab.close(3);
     lab.reboot(1).await;
     assert_eq!(lab.peek(1, 3), 3);
-    assert!(lab.cluster.broken_promises("r").is_empty());
+    assert!(lab.cluster.lost_writes("r").is_empty());
     assert_eq!(lab.cluster.whole_copies("r", 0), ["n1", "n2", "n3"]);
 }
 
@@ -604,5 +604,5 @@ async fn a_full_pool_drops_the_disk() {
     lab.adjust(2).await;
     lab.settle().await;
     assert_eq!((lab.disk(2), lab.peek(2, 20_000)), ("UpToDate".into(), 3));
-    assert!(lab.cluster.broken_promises("r").is_empty());
+    assert!(lab.cluster.lost_writes("r").is_empty());
 }

@@ -307,7 +307,7 @@ async fn three_nodes_meet() {
         ReplicationState::Established
     );
     bench.cluster.close("gamma", "Data", 0);
-    assert_eq!(bench.cluster.broken_promises("Data"), Vec::<String>::new());
+    assert_eq!(bench.cluster.lost_writes("Data"), Vec::<String>::new());
     bench.rests().await;
 }
 

@@ -30,7 +30,7 @@ async fn a_failing_disk_heals() {
     bench.cluster.close("alpha", "Data", 0);
     assert!(bench.cluster.quiesce(Duration::from_secs(120)).await);
     assert_eq!(disk(&bench, "alpha"), "UpToDate");
-    assert_eq!(bench.cluster.broken_promises("Data"), Vec::<String>::new());
+    assert_eq!(bench.cluster.lost_writes("Data"), Vec::<String>::new());
     bench.rests().await;
 }
 
