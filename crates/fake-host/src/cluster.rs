@@ -261,6 +261,14 @@ impl FakeCluster {
         });
     }
 
+    /// Makes a directory known under a second path.
+    pub fn add_link(&self, node: &str, link: &str, target: &str) {
+        self.machine(node, |machine| {
+            let links = &mut machine.files.links;
+            links.insert(link.to_owned(), target.to_owned())
+        });
+    }
+
     /// Runs a tool at once, unjournaled: for setting the stage.
     fn run_now(&self, node: &str, program: &str, args: &[&str]) {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();

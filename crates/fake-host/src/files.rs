@@ -13,6 +13,9 @@ const VOLATILE: &[&str] = &["/run/", "/sys/", "/proc/", "/dev/"];
 pub(crate) struct Files {
     files: BTreeMap<String, File>,
     dirs: BTreeSet<String>,
+    /// Directories under a second path: symbolic link to target.
+    pub(crate) links: BTreeMap<String, String>,
+    inodes: u64,
     /// Free space for images, by directory on which a file system is mounted.
     pub(crate) mounts: BTreeMap<String, u64>,
 }
@@ -27,6 +30,8 @@ pub(crate) enum File {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Image {
     pub(crate) size_bytes: u64,
+    /// Given by [`Files::put_image`]; a file that is removed and made again has another one.
+    pub(crate) inode: u64,
     /// Made by `fallocate`: takes all of its space.
     pub(crate) allocated: bool,
     pub(crate) blocks: Blocks,
@@ -51,7 +56,22 @@ impl Files {
             .retain(|path| !VOLATILE.iter().any(|prefix| path.starts_with(prefix)));
     }
 
+    /// The path without symbolic links.
+    pub(crate) fn real(&self, path: &str) -> String {
+        let below = |link: &str| {
+            let rest = path.strip_prefix(link)?;
+            (rest.is_empty() || rest.starts_with('/')).then_some(rest)
+        };
+        let mut links = self.links.iter();
+        let found = links.find_map(|(link, target)| Some((target, below(link)?)));
+        found.map_or_else(
+            || path.to_owned(),
+            |(target, rest)| format!("{target}{rest}"),
+        )
+    }
+
     pub(crate) fn read(&self, path: &str) -> io::Result<Vec<u8>> {
+        let path = &self.real(path);
         match self.files.get(path) {
             Some(File::Text { content, .. }) => Ok(content.clone()),
             Some(File::Image(_)) => Err(io::Error::other("an image is not read as a whole")),
@@ -61,12 +81,12 @@ impl Files {
     }
 
     pub(crate) fn write(&mut self, path: &str, content: &[u8], mode: u32) -> io::Result<()> {
-        let parent = parent(path);
-        if !self.is_dir(parent) {
+        let path = &self.real(path);
+        if !self.is_dir(parent(path)) {
             return Err(io::Error::from(io::ErrorKind::NotFound));
         }
         self.files.insert(
-            path.to_owned(),
+            path.clone(),
             File::Text {
                 content: content.to_vec(),
                 mode,
@@ -93,7 +113,7 @@ impl Files {
     }
 
     pub(crate) fn remove(&mut self, path: &str) -> bool {
-        self.files.remove(path).is_some()
+        self.files.remove(&self.real(path)).is_some()
     }
 
     pub(crate) fn create_dir_all(&mut self, path: &str) {
@@ -105,7 +125,7 @@ impl Files {
     }
 
     pub(crate) fn is_dir(&self, path: &str) -> bool {
-        let path = path.trim_end_matches('/');
+        let path = &*self.real(path.trim_end_matches('/'));
         // A bare system has these.
         let given = [
             "",
@@ -171,7 +191,7 @@ impl Files {
     }
 
     pub(crate) fn image(&self, path: &str) -> Option<&Image> {
-        match self.files.get(path)? {
+        match self.files.get(&self.real(path))? {
             File::Image(image) => Some(image),
             File::Text { .. } => None,
         }
@@ -184,12 +204,20 @@ impl Files {
         }
     }
 
-    pub(crate) fn put_image(&mut self, path: &str, image: Image) {
-        self.files.insert(path.to_owned(), File::Image(image));
+    pub(crate) fn put_image(&mut self, path: &str, mut image: Image) {
+        image.inode = match self.image(path) {
+            Some(old) => old.inode,
+            None => {
+                self.inodes += 1;
+                self.inodes
+            }
+        };
+        self.files.insert(self.real(path), File::Image(image));
     }
 
     /// The mount that a path lies on, with its size, and what images take there.
     pub(crate) fn mount_of(&self, path: &str) -> Option<(&str, u64, u64)> {
+        let path = &*self.real(path);
         let under =
             |dir: &str| path == dir || path.starts_with(&format!("{}/", dir.trim_end_matches('/')));
         let (dir, size_kib) = self

@@ -34,7 +34,7 @@ pub(crate) fn fallocate(machine: &mut Machine, _: &mut Dice, args: &[String]) ->
         Image {
             size_bytes,
             allocated: true,
-            blocks: old.blocks,
+            ..old
         },
     );
     Ok(Said::nothing())
@@ -125,12 +125,13 @@ pub(crate) fn losetup(machine: &mut Machine, _: &mut Dice, args: &[String]) -> T
                 ),
             );
         };
-        let size_bytes = image.size_bytes / 512 * 512;
+        let (size_bytes, inode) = (image.size_bytes / 512 * 512, image.inode);
         let free = (0..).find(|n| !machine.loops.contains_key(n)).unwrap_or(0);
         machine.loops.insert(
             free,
             LoopDevice {
-                file: path.to_owned(),
+                file: machine.files.real(path),
+                inode,
                 size_bytes,
             },
         );
@@ -159,6 +160,10 @@ fn list(machine: &Machine, args: &Args) -> Tool {
                 "NAME" => format!("/dev/loop{number}"),
                 "BACK-FILE" if machine.files.has_image(&device.file) => device.file.clone(),
                 "BACK-FILE" => format!("{} (deleted)", device.file),
+                "BACK-INO" => device.inode.to_string(),
+                // util-linux aligns the two numbers, and --raw shows the blanks.
+                "BACK-MAJ:MIN" => format!("{FS_MAJOR:>8}:{:<3}", 0).replace(' ', r"\x20"),
+                "OFFSET" | "SIZELIMIT" => "0".to_owned(),
                 other => return missing(format!("losetup -O {other}")),
             });
         }
@@ -167,6 +172,9 @@ fn list(machine: &Machine, args: &Args) -> Tool {
     }
     Ok(Said::out(text))
 }
+
+/// The one file system of the machine is on device 8:0.
+const FS_MAJOR: u64 = 8;
 
 const STAT: Options = Options {
     flags: &["-L|--dereference"],
@@ -177,12 +185,13 @@ const STAT: Options = Options {
 pub(crate) fn stat(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
     let args = Args::parse(args, &STAT)?;
     let path = args.only()?;
-    let (size, used) = match machine.files.image(path) {
-        Some(image) => (image.size_bytes, image.used_bytes()),
+    let (size, used, inode) = match machine.files.image(path) {
+        Some(image) => (image.size_bytes, image.used_bytes(), image.inode),
         None => match machine.files.read(path) {
             Ok(content) => (
                 content.len() as u64,
                 (content.len() as u64).next_multiple_of(4096),
+                0,
             ),
             Err(_) => {
                 return fail(
@@ -193,7 +202,10 @@ pub(crate) fn stat(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool
         },
     };
     match args.value("--format") {
-        Some("%s %b %B") => Ok(Said::out(format!("{size} {} 512\n", used / 512))),
+        Some("%s %b %B %i %d") => {
+            let (blocks, device) = (used / 512, FS_MAJOR << 8);
+            Ok(Said::out(format!("{size} {blocks} 512 {inode} {device}\n")))
+        }
         Some("%s") => Ok(Said::out(format!("{size}\n"))),
         other => missing(format!("stat -c {other:?}")),
     }

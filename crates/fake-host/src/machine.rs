@@ -49,6 +49,8 @@ pub(crate) struct Disk {
 #[derive(Debug)]
 pub(crate) struct LoopDevice {
     pub(crate) file: String,
+    /// The file's inode, which stays when the file is removed.
+    pub(crate) inode: u64,
     /// The device keeps its size until `losetup -c`.
     pub(crate) size_bytes: u64,
 }

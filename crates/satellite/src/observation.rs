@@ -11,13 +11,14 @@ use tokio::time::Instant;
 
 use crate::failure::Result;
 use crate::machine::Machine;
+use crate::tools::losetup::LoopDevice;
 use crate::tools::lvm::VolumeGroup;
 use crate::tools::{losetup, lvm, zfs};
 
 /// Volumes and snapshots of a dataset by full name.
 pub type Dataset = BTreeMap<String, zfs::Entry>;
-/// Loop devices by backing file.
-pub type Loops = BTreeMap<String, String>;
+/// Loop devices.
+pub type Loops = Vec<LoopDevice>;
 
 /// One observation. Its lock is held during the look, so that many who ask at once look once.
 struct Slot<T>(tokio::sync::Mutex<Option<(Instant, Arc<T>)>>);

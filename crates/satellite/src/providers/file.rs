@@ -9,7 +9,8 @@ use super::{
 };
 use crate::failure::Result;
 use crate::observation::Loops;
-use crate::tools::{files, losetup};
+use crate::tools::files::{self, FileId, Usage};
+use crate::tools::losetup::{self, LoopDevice};
 
 /// Files are multiples of this, as pages are.
 const GRANULARITY_KIB: u64 = 4;
@@ -41,12 +42,18 @@ pub async fn look(
         });
     };
     check_owner(storage, &file, owner).await?;
+    Ok(Presence::Present(backing(storage, &usage).await?))
+}
+
+/// A file with its loop device; the path is empty if there is none.
+async fn backing(storage: Storage<'_>, usage: &Usage) -> Result<Backing> {
     let loops = storage.observations.loops(storage.machine).await?;
-    Ok(Presence::Present(Backing {
-        path: loops.get(&file).cloned().unwrap_or_default(),
+    let mut found = loops.iter().filter(|l| l.is_whole && l.file == usage.id);
+    Ok(Backing {
+        path: found.next().map(|l| l.path.clone()).unwrap_or_default(),
         size_kib: usage.size_kib,
         allocated_kib: Some(usage.allocated_kib),
-    }))
+    })
 }
 
 /// See [`super::ensure`].
@@ -80,14 +87,17 @@ pub async fn ensure(
 async fn attach(storage: Storage<'_>, file: &str) -> Result<String> {
     let _turn = storage.machine.lock("losetup").await;
     let attached = losetup::attach(storage.machine, file).await;
-    let Ok(device) = &attached else {
+    let usage = files::usage(storage.machine, file).await;
+    let (Ok(path), Ok(Some(usage))) = (&attached, &usage) else {
         storage.observations.loops_unknown().await;
         return attached;
     };
-    let (file, path) = (file.to_owned(), device.clone());
-    let entered = |loops: &mut Loops| {
-        loops.insert(file, path);
+    let device = LoopDevice {
+        path: path.clone(),
+        file: usage.id,
+        is_whole: true,
     };
+    let entered = |loops: &mut Loops| loops.push(device);
     storage.observations.loops_changed(entered).await;
     attached
 }
@@ -109,7 +119,7 @@ async fn create(
     set_size(storage, file, sparse, wanted)
         .await
         .map_err(|f| no_room(f, &format!("File '{file}' cannot be created.")))?;
-    after_change(storage, file, wanted).await
+    after_change(storage, file).await
 }
 
 async fn grow(
@@ -121,7 +131,7 @@ async fn grow(
     set_size(storage, file, sparse, wanted)
         .await
         .map_err(|f| no_room(f, &format!("File '{file}' cannot be grown.")))?;
-    after_change(storage, file, wanted).await
+    after_change(storage, file).await
 }
 
 async fn set_size(
@@ -137,15 +147,10 @@ async fn set_size(
     }
 }
 
-async fn after_change(storage: Storage<'_>, file: &str, wanted: &Wanted<'_>) -> Result<Backing> {
-    let loops = storage.observations.loops(storage.machine).await?;
-    let path = loops.get(file).cloned().unwrap_or_default();
+async fn after_change(storage: Storage<'_>, file: &str) -> Result<Backing> {
     let usage = files::usage(storage.machine, file).await?;
-    Ok(Backing {
-        path,
-        size_kib: usage.map_or(wanted.size_kib, |u| u.size_kib),
-        allocated_kib: usage.map(|u| u.allocated_kib),
-    })
+    let usage = usage.ok_or_else(|| absent(&format!("File '{file}'")))?;
+    backing(storage, &usage).await
 }
 
 /// See [`super::destroy`].
@@ -157,23 +162,35 @@ pub async fn destroy(
 ) -> Result<()> {
     let file = file_path(directory, name);
     let host = storage.machine.host();
-    if let Presence::Present(found) = look(storage, directory, name, owner).await? {
-        if !found.path.is_empty() {
-            let _turn = storage.machine.lock("losetup").await;
-            let detached = losetup::detach(storage.machine, &found.path).await;
-            storage.observations.loops_unknown().await;
-            detached.map_err(|f| {
-                f.context(
-                    code::FAIL_UNKNOWN_ERROR,
-                    format!("Loop device '{}' cannot be removed.", found.path),
-                )
-            })?;
-        }
+    if let Some(usage) = files::usage(storage.machine, &file).await? {
+        check_owner(storage, &file, owner).await?;
+        detach(storage, &file, usage.id).await?;
         host.remove_file(Path::new(&file)).await?;
     }
     // The mark goes last: a file without it would never be touched again.
     if mark(storage, &file).await? == Some(owner.value()) {
         host.remove_file(&owner_path(&file)).await?;
+    }
+    Ok(())
+}
+
+/// Removes all loop devices of a file.
+async fn detach(storage: Storage<'_>, file: &str, id: FileId) -> Result<()> {
+    let machine = storage.machine;
+    // A device that another program removed may be another file's by now.
+    let _turn = machine.lock("losetup").await;
+    storage.observations.loops_unknown().await;
+    let devices = losetup::list(machine).await?;
+    for device in devices.iter().filter(|device| device.file == id) {
+        losetup::detach(machine, &device.path).await.map_err(|f| {
+            f.context(
+                code::FAIL_UNKNOWN_ERROR,
+                format!(
+                    "Loop device '{}' of file '{file}' cannot be removed.",
+                    device.path
+                ),
+            )
+        })?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use expect_test::{Expect, expect};
 use linstor_fake_host::{Effect, Fault};
+use linstor_host::{Cmd, Host};
 use linstor_wire::spec::{Props, ResourceSpec, Target, VolumeSpec};
 use linstor_wire::status::Outcome;
 use uuid::Uuid;
@@ -282,6 +283,41 @@ async fn hostile_specs_run_nothing() {
         bench.cluster.take_journal();
         bench.fails("alpha", &spec).await;
         assert_eq!(bench.changes(), "", "{spec:?}");
+    }
+}
+
+/// A FILE pool in a directory that is a symbolic link, or is mounted twice: LINSTOR's path is not the one that the kernel
+/// shows. There is one loop device, it grows, and it is gone after the deletion, as is one that somebody else attached.
+#[tokio::test(start_paused = true)]
+async fn a_linked_directory_has_one_loop_device_per_file() {
+    let mut bench = one_node().await;
+    bench.cluster.add_link("alpha", "/srv/link", "/srv/pool");
+    let node = bench.nodes.get_mut("alpha").expect("alpha");
+    let found = node.spec.pools.iter_mut().find(|p| p.name == "filethin");
+    let key = "StorDriver/StorPoolName".to_owned();
+    found.expect("a pool").props.insert(key, "/srv/link".into());
+    let mut spec = plain("filethin", 102_400);
+    bench.sync("alpha", std::slice::from_ref(&spec)).await;
+    bench.done("alpha", &spec).await;
+    spec.volumes[0].backing_kib = 204_800;
+    bench.done("alpha", &spec).await;
+    expect![[r#"
+        alpha: write /srv/link/Data_00000.img.owner
+        alpha: truncate -s 102400KiB /srv/link/Data_00000.img
+        alpha: losetup -f --show /srv/link/Data_00000.img
+        alpha: truncate -s 204800KiB /srv/link/Data_00000.img
+        alpha: losetup -c /dev/loop0
+    "#]]
+    .assert_eq(&bench.changes());
+    bench.rests().await;
+    let file = "/srv/pool/Data_00000.img";
+    let host = bench.cluster.host("alpha");
+    let attach = Cmd::new("losetup").args(["-f", "--show", file]);
+    assert_eq!(host.run(attach).await.unwrap().stdout, "/dev/loop1\n");
+    spec.target = Target::Destroyed;
+    bench.done("alpha", &spec).await;
+    for device in ["/dev/loop0", "/dev/loop1"] {
+        assert!(!bench.cluster.has_device("alpha", device), "{device}");
     }
 }
 
