@@ -9,6 +9,7 @@ use crate::growth;
 use crate::lab::Node;
 
 const SYNC_LIMIT: Duration = Duration::from_secs(90);
+const NODE_LIMIT: Duration = Duration::from_secs(75);
 
 /// A kind of pool and how a node gets one.
 pub struct Kind {
@@ -133,6 +134,7 @@ pub fn check(cluster: &Cluster, kind: &Kind) -> Result<()> {
     ];
     cluster.linstor(&place)?;
     cluster.wait_up_to_date(&resource, 2, SYNC_LIMIT)?;
+    in_use(cluster, kind, nodes[0])?;
     growth::check(cluster, &resource)?;
     cluster.wait_until("the volume to be unused", Duration::from_secs(10), || {
         Ok(cluster
@@ -147,6 +149,66 @@ pub fn check(cluster: &Cluster, kind: &Kind) -> Result<()> {
         cluster.linstor(&["storage-pool", "delete", &name, kind.pool])?;
     }
     Ok(())
+}
+
+/// A mounted volume without DRBD is not deleted and its data is what it was; once it is unmounted it is deleted.
+fn in_use(cluster: &Cluster, kind: &Kind, node: Node) -> Result<()> {
+    let (resource, name) = (format!("plain-on-{}", kind.pool), node.to_string());
+    let on = |words: &[&str]| cluster.lab.exec_ok(node, words);
+    cluster.linstor(&[
+        "resource-definition",
+        "create",
+        "--layer-list",
+        "storage",
+        &resource,
+    ])?;
+    cluster.linstor(&["volume-definition", "create", &resource, "20M"])?;
+    let create = [
+        "resource",
+        "create",
+        &name,
+        &resource,
+        "--storage-pool",
+        kind.pool,
+    ];
+    cluster.linstor(&create)?;
+    let mut device = None;
+    cluster.wait_until("the volume's device", NODE_LIMIT, || {
+        let mut found = cluster.replicas(&resource)?.into_iter();
+        device = found.next().and_then(|replica| replica.device);
+        Ok(device.is_some())
+    })?;
+    let device = device.unwrap_or_default();
+    let (mount, data) = (format!("/mnt/{resource}"), format!("/mnt/{resource}/data"));
+    on(&["mkfs.ext4", "-q", &device])?;
+    on(&["mkdir", "-p", &mount])?;
+    on(&["mount", &device, &mount])?;
+    let of = format!("of={data}");
+    on(&[
+        "dd",
+        "if=/dev/urandom",
+        &of,
+        "bs=1M",
+        "count=4",
+        "conv=fsync",
+        "status=none",
+    ])?;
+    let before = on(&["sha256sum", &data])?;
+    let refused = cluster.try_linstor(&["resource-definition", "delete", &resource])?;
+    let said = &refused.text;
+    ensure!(
+        said.contains("is still in use on node") && said.contains(&mount),
+        "a mounted volume is deleted, or the reason is not given: {said}"
+    );
+    on(&["sysctl", "-q", "vm.drop_caches=3"])?;
+    let after = on(&["sha256sum", &data])?;
+    ensure!(before == after, "a refused deletion changed the data");
+    on(&["umount", &mount])?;
+    // The deletion goes on by itself, and may have come to its end.
+    cluster.try_linstor(&["resource-definition", "delete", &resource])?;
+    cluster.wait_until("the unmounted volume to be deleted", NODE_LIMIT, || {
+        Ok(cluster.replicas(&resource)?.is_empty())
+    })
 }
 
 fn nothing_left(cluster: &Cluster, node: Node, kind: &Kind) -> Result<()> {

@@ -269,6 +269,32 @@ impl FakeCluster {
         });
     }
 
+    /// Mounts a device that is not a DRBD device.
+    pub fn mount(&self, node: &str, path: &str, on: &str) {
+        self.machine(node, |machine| {
+            let dev = machine.device(path).expect("a device");
+            machine.mounted.insert(dev, on.to_owned());
+        });
+    }
+
+    /// A process opens a device that is not a DRBD device, without claiming it.
+    pub fn open_device(&self, node: &str, path: &str) {
+        self.machine(node, |machine| {
+            let dev = machine.device(path).expect("a device");
+            machine.opened.insert(dev);
+        });
+    }
+
+    /// Unmounts a device, and ends the process that has it open.
+    pub fn close_device(&self, node: &str, path: &str) {
+        self.machine(node, |machine| {
+            let dev = machine.device(path).expect("a device");
+            machine.mounted.remove(&dev);
+            machine.opened.remove(&dev);
+            machine.clear_detached_loops();
+        });
+    }
+
     /// Runs a tool at once, unjournaled: for setting the stage.
     fn run_now(&self, node: &str, program: &str, args: &[&str]) {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();

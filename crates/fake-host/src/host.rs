@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use linstor_host::{
-    Cmd, FileError, Host, LineStream, Output, PROGRAM_DIRS, Pipe, PipeError, PipeInput, PipeOutput,
-    Place, PortState, ProgramEnd, RunError, StreamEvent, Uname,
+    Cmd, DeviceUse, FileError, Host, LineStream, Output, PROGRAM_DIRS, Pipe, PipeError, PipeInput,
+    PipeOutput, Place, PortState, ProgramEnd, RunError, StreamEvent, Uname,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -488,6 +488,17 @@ impl Host for FakeHost {
         let work = |world: &mut World, path: &str| zero(self.machine_mut(world)?, path, place, len);
         self.file("overwrite with zeros in", path, Some("zero"), work)
             .await
+    }
+
+    async fn device_use(&self, path: &Path) -> Result<DeviceUse, FileError> {
+        let work = |world: &mut World, path: &str| {
+            let machine = self.machine(world)?;
+            Ok(match machine.device(path) {
+                Some(dev) => machine.device_use(&dev),
+                None => DeviceUse::Free,
+            })
+        };
+        self.file("look for users of", path, None, work).await
     }
 
     async fn test_bind(&self, port: u16) -> Result<PortState, FileError> {

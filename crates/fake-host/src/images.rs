@@ -2,7 +2,7 @@
 
 use super::args::{Args, Options, size_kib};
 use super::files::Image;
-use super::machine::{Dev, LoopDevice, Machine};
+use super::machine::{LoopDevice, Machine};
 use super::tool::{Dice, Said, Tool, fail, missing};
 
 const FALLOCATE: Options = Options {
@@ -82,6 +82,7 @@ const LOSETUP: Options = Options {
 /// `losetup`.
 pub(crate) fn losetup(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
     let args = Args::parse(args, &LOSETUP)?;
+    machine.clear_detached_loops();
     let number = |path: &str| {
         path.strip_prefix("/dev/loop")
             .and_then(|n| n.parse::<u32>().ok())
@@ -93,11 +94,11 @@ pub(crate) fn losetup(machine: &mut Machine, _: &mut Dice, args: &[String]) -> T
                 format!("losetup: {path}: detach failed: No such device or address\n"),
             );
         };
-        if machine.user_of(&Dev::Loop(number)).is_some() {
-            // The kernel only promises to detach after the last close, which nobody should rely on.
-            return missing("losetup -d of a device in use");
+        // The kernel detaches a device that is in use after its last close, and calls that a success.
+        if let Some(device) = machine.loops.get_mut(&number) {
+            device.autoclear = true;
         }
-        machine.loops.remove(&number);
+        machine.clear_detached_loops();
         return Ok(Said::nothing());
     }
     if let Some(path) = args.value("--set-capacity") {
@@ -133,6 +134,7 @@ pub(crate) fn losetup(machine: &mut Machine, _: &mut Dice, args: &[String]) -> T
                 file: machine.files.real(path),
                 inode,
                 size_bytes,
+                autoclear: false,
             },
         );
         return Ok(Said::out(format!("/dev/loop{free}\n")));
@@ -201,14 +203,25 @@ pub(crate) fn stat(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool
             }
         },
     };
-    match args.value("--format") {
-        Some("%s %b %B %i %d") => {
-            let (blocks, device) = (used / 512, FS_MAJOR << 8);
-            Ok(Said::out(format!("{size} {blocks} 512 {inode} {device}\n")))
-        }
-        Some("%s") => Ok(Said::out(format!("{size}\n"))),
-        other => missing(format!("stat -c {other:?}")),
+    let Some(format) = args.value("--format") else {
+        return missing("stat without -c");
+    };
+    let values = [
+        ("%s", size),
+        ("%b", used / 512),
+        ("%B", 512),
+        ("%i", inode),
+        ("%d", FS_MAJOR << 8),
+    ];
+    let text = values
+        .iter()
+        .fold(format.to_owned(), |text, (word, value)| {
+            text.replace(word, &value.to_string())
+        });
+    if text.contains('%') {
+        return missing(format!("stat -c {format:?}"));
     }
+    Ok(Said::out(format!("{text}\n")))
 }
 
 const DF: Options = Options {

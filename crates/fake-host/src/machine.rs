@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use linstor_host::DeviceUse;
+
 use super::content::{BLOCK_BYTES, Block, Blocks};
 use super::crypt::Mapping;
 use super::drbd::Kernel;
@@ -31,8 +33,10 @@ pub(crate) struct Machine {
     pub(crate) loops: BTreeMap<u32, LoopDevice>,
     /// Open crypt mappings, by name.
     pub(crate) crypts: BTreeMap<String, Mapping>,
-    /// Devices that an application holds open, and how often.
-    pub(crate) opened: BTreeMap<Dev, u32>,
+    /// Devices that a process has open.
+    pub(crate) opened: BTreeSet<Dev>,
+    /// Mounted devices, and where.
+    pub(crate) mounted: BTreeMap<Dev, String>,
     pub(crate) modules: BTreeSet<String>,
     pub(crate) drbd: Kernel,
 }
@@ -53,6 +57,8 @@ pub(crate) struct LoopDevice {
     pub(crate) inode: u64,
     /// The device keeps its size until `losetup -c`.
     pub(crate) size_bytes: u64,
+    /// It was detached while in use.
+    pub(crate) autoclear: bool,
 }
 
 /// A block device, by what is behind its path.
@@ -86,7 +92,8 @@ impl Machine {
             files: Files::default(),
             loops: BTreeMap::new(),
             crypts: BTreeMap::new(),
-            opened: BTreeMap::new(),
+            opened: BTreeSet::new(),
+            mounted: BTreeMap::new(),
             modules: BTreeSet::new(),
             drbd,
         }
@@ -98,6 +105,7 @@ impl Machine {
         self.loops.clear();
         self.crypts.clear();
         self.opened.clear();
+        self.mounted.clear();
         self.modules.clear();
         self.files.crash();
         self.drbd.crash();
@@ -315,19 +323,48 @@ impl Machine {
 
     /// Who uses a device, in words; a used device cannot be removed.
     pub(crate) fn user_of(&self, dev: &Dev) -> Option<String> {
-        if self.opened.get(dev).is_some_and(|count| *count > 0) {
-            return Some("an application".to_owned());
+        if self.opened.contains(dev) {
+            return Some("a process".to_owned());
         }
-        let crypt = self
-            .crypts
-            .iter()
-            .find(|(_, mapping)| mapping.backing == *dev);
+        match self.device_use(dev) {
+            DeviceUse::Free => None,
+            DeviceUse::Mounted { on } => Some(format!("a mount on {on}")),
+            DeviceUse::Claimed { by } => by,
+        }
+    }
+
+    /// Who has claimed a device; a process that only has it open has not.
+    pub(crate) fn device_use(&self, dev: &Dev) -> DeviceUse {
+        if let Some(on) = self.mounted.get(dev) {
+            return DeviceUse::Mounted { on: on.clone() };
+        }
+        let mut crypts = self.crypts.iter();
+        let crypt = crypts.find(|(_, mapping)| mapping.backing == *dev);
         if let Some((name, _)) = crypt {
-            return Some(format!("crypt mapping {name}"));
+            return DeviceUse::Claimed {
+                by: Some(format!("crypt mapping {name}")),
+            };
         }
-        self.drbd
-            .user_of_backing(dev)
-            .map(|resource| format!("DRBD resource {resource}"))
+        match self.drbd.user_of_backing(dev) {
+            Some(resource) => DeviceUse::Claimed {
+                by: Some(format!("DRBD resource {resource}")),
+            },
+            None => DeviceUse::Free,
+        }
+    }
+
+    /// Loop devices that were detached while in use are gone with their last user.
+    pub(crate) fn clear_detached_loops(&mut self) {
+        let in_use = |number: u32| self.user_of(&Dev::Loop(number)).is_some();
+        let gone: Vec<u32> = self
+            .loops
+            .iter()
+            .filter(|(number, device)| device.autoclear && !in_use(**number))
+            .map(|(number, _)| *number)
+            .collect();
+        for number in gone {
+            self.loops.remove(&number);
+        }
     }
 }
 

@@ -74,6 +74,10 @@ pub trait Host: Send + Sync + 'static {
     /// Overwrites some bytes of a file or block device with zeros, durably. Stops at its end.
     async fn zero(&self, path: &Path, place: Place, len: u64) -> Result<(), FileError>;
 
+    /// Whether somebody has claimed a block device for himself: a mount, swap, or a device above it. Who only has it open
+    /// has not. A device that is not there is free.
+    async fn device_use(&self, path: &Path) -> Result<DeviceUse, FileError>;
+
     /// Whether a TCP port is free on this machine.
     async fn test_bind(&self, port: u16) -> Result<PortState, FileError>;
 
@@ -105,6 +109,23 @@ pub enum PortState {
     Busy {
         /// Name and process id of who, if that could be found; the kernel's own sockets belong to nobody.
         holder: Option<String>,
+    },
+}
+
+/// Whether a block device is claimed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeviceUse {
+    /// Nobody has claimed it.
+    Free,
+    /// It is mounted in this mount namespace.
+    Mounted {
+        /// On which directory, as `/proc/self/mountinfo` writes it.
+        on: String,
+    },
+    /// Another device, swap, or a mount in another namespace.
+    Claimed {
+        /// Name of the device above it, if that is what it is.
+        by: Option<String>,
     },
 }
 

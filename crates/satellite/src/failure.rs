@@ -50,6 +50,13 @@ impl Failure {
         self
     }
 
+    /// With another code.
+    #[must_use]
+    pub fn with_code(mut self, ret_code: i64) -> Self {
+        self.0.ret_code = ret_code;
+        self
+    }
+
     /// The same failure under a sentence that says what was wanted; the sentence so far becomes the cause.
     #[must_use]
     pub fn context(mut self, ret_code: i64, message: impl Into<String>) -> Self {
@@ -60,6 +67,13 @@ impl Failure {
         });
         self.0.ret_code = ret_code;
         self
+    }
+
+    /// As [`Failure::context`], with the code that it has.
+    #[must_use]
+    pub fn under(self, message: impl Into<String>) -> Self {
+        let ret_code = self.0.ret_code;
+        self.context(ret_code, message)
     }
 
     /// The code.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::net::TcpListener;
-use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::files::blocking;
 use crate::error::FileError;
-use crate::host::{Place, PortState};
+use crate::host::{DeviceUse, Place, PortState};
 
 /// How often to look for a device; udev needs some milliseconds for the symlinks of a new one.
 const DEVICE_POLL: Duration = Duration::from_millis(20);
@@ -90,6 +90,41 @@ fn seek(file: &mut fs::File, place: Place) -> io::Result<u64> {
             file.seek(SeekFrom::Start(end.saturating_sub(bytes)))
         }
     }
+}
+
+pub(super) async fn device_use(path: &Path) -> Result<DeviceUse, FileError> {
+    blocking("look for users of", path, |path| {
+        // On a block device that exists, this flag is the kernel's question whether anybody else has claimed it.
+        let exclusive = nix::libc::O_EXCL | nix::libc::O_NONBLOCK;
+        let mut options = fs::OpenOptions::new();
+        match options.read(true).custom_flags(exclusive).open(path) {
+            Ok(_) => return Ok(DeviceUse::Free),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(DeviceUse::Free),
+            Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {}
+            Err(error) => return Err(error),
+        }
+        let device = fs::metadata(path)?.rdev();
+        let (major, minor) = (nix::sys::stat::major(device), nix::sys::stat::minor(device));
+        let number = format!("{major}:{minor}");
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        if let Some(on) = mounts.lines().find_map(|line| mount_point(line, &number)) {
+            return Ok(DeviceUse::Mounted { on });
+        }
+        let holders = fs::read_dir(format!("/sys/dev/block/{number}/holders"));
+        let above = holders.ok().and_then(|mut entries| entries.next());
+        let by = above.and_then(Result::ok);
+        Ok(DeviceUse::Claimed {
+            by: by.map(|entry| entry.file_name().to_string_lossy().into_owned()),
+        })
+    })
+    .await
+}
+
+/// Where a line of `/proc/self/mountinfo` says that this device is mounted, if it does.
+fn mount_point(line: &str, number: &str) -> Option<String> {
+    let mut fields = line.split_ascii_whitespace();
+    (fields.nth(2)? == number).then_some(())?;
+    fields.nth(1).map(str::to_owned)
 }
 
 pub(super) async fn test_bind(port: u16) -> Result<PortState, FileError> {

@@ -16,7 +16,7 @@ use rand::rngs::OsRng;
 
 use crate::cmd::{Cmd, Output};
 use crate::error::{FileError, RunError};
-use crate::host::{Host, LineStream, Place, PortState, Uname};
+use crate::host::{DeviceUse, Host, LineStream, Place, PortState, Uname};
 use crate::pipe::{Pipe, PipeError, PipeInput, PipeOutput, ProgramEnd};
 
 /// Where programs are looked for, in this order. `PATH` is not heeded: what a satellite runs as root must not depend
@@ -95,6 +95,10 @@ impl Host for RealHost {
 
     async fn zero(&self, path: &Path, place: Place, len: u64) -> Result<(), FileError> {
         devices::zero(path, place, len).await
+    }
+
+    async fn device_use(&self, path: &Path) -> Result<DeviceUse, FileError> {
+        devices::device_use(path).await
     }
 
     async fn test_bind(&self, port: u16) -> Result<PortState, FileError> {

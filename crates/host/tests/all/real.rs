@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use linstor_host::{
-    Cmd, Deadline, Host, LineStream, Place, PortState, RealHost, RunError, StreamEvent, Watch,
+    Cmd, Deadline, DeviceUse, Host, LineStream, Place, PortState, RealHost, RunError, StreamEvent,
+    Watch,
 };
 
 pub(crate) fn sh(script: &str) -> Cmd {
@@ -312,6 +313,59 @@ async fn parts_of_files() {
         .await
         .unwrap_err();
     assert_eq!(waited.source.kind(), std::io::ErrorKind::TimedOut);
+}
+
+/// A loop device on a file, removed when it is dropped. `None` where this process may not make one.
+struct Loop(String);
+
+impl Loop {
+    fn on(file: &Path) -> Option<Loop> {
+        let mut losetup = std::process::Command::new("losetup");
+        let output = losetup.args(["-f", "--show"]).arg(file).output().ok()?;
+        let device = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+        output.status.success().then_some(Loop(device))
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let mut losetup = std::process::Command::new("losetup");
+        let _detached = losetup.args(["-d", &self.0]).status();
+    }
+}
+
+/// A device that another one is made of is claimed and the other one is named; one that is only open is not; a mounted
+/// one says where.
+#[tokio::test]
+async fn users_of_devices() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("disk");
+    std::fs::write(&file, vec![0_u8; 4 << 20]).unwrap();
+    let Some(device) = Loop::on(&file) else {
+        eprintln!("skipped: no loop devices for this user");
+        return;
+    };
+    let path = Path::new(&device.0);
+    let free = RealHost.device_use(path).await.unwrap();
+    assert_eq!(free, DeviceUse::Free);
+    let open = std::fs::File::open(path).unwrap();
+    let opened = RealHost.device_use(path).await.unwrap();
+    assert_eq!(opened, DeviceUse::Free);
+    drop(open);
+    let mkfs = Cmd::new("mkfs.ext4").args(["-q", device.0.as_str()]);
+    RealHost.run(mkfs).await.unwrap().ok().unwrap();
+    let on = dir.path().join("mnt");
+    std::fs::create_dir(&on).unwrap();
+    let mount = Cmd::new("mount").args([path, &on].map(|p| p.to_string_lossy().into_owned()));
+    if RealHost.run(mount).await.unwrap().success() {
+        let mounted = RealHost.device_use(path).await.unwrap();
+        let umount = Cmd::new("umount").arg(on.to_string_lossy());
+        RealHost.run(umount).await.unwrap().ok().unwrap();
+        let on = on.to_string_lossy().into_owned();
+        assert_eq!(mounted, DeviceUse::Mounted { on });
+    }
+    let gone = RealHost.device_use(Path::new("/dev/no-such")).await;
+    assert_eq!(gone.unwrap(), DeviceUse::Free);
 }
 
 /// A port in use is told apart from a free one, and who uses it is found.

@@ -162,7 +162,12 @@ pub async fn destroy(attempt: &Attempt<'_>, pool: &str, number: u32) -> Result<(
     let place = place(attempt, pool)?;
     let name = volume_name(&attempt.spec.name, number);
     let storage = attempt.shared.storage();
-    providers::destroy(storage, &place, &name, owner(attempt)).await?;
+    providers::destroy(storage, &place, &name, owner(attempt))
+        .await
+        .map_err(|failure| match failure.code() {
+            code::FAIL_IN_USE => in_use(attempt, failure),
+            _ => failure,
+        })?;
     let change = |notes: &mut Notes| {
         notes.volumes.remove(&number);
     };
@@ -170,6 +175,18 @@ pub async fn destroy(attempt: &Attempt<'_>, pool: &str, number: u32) -> Result<(
     tell_facts(attempt, number, None);
     attempt.shared.space_changed.notify_one();
     Ok(())
+}
+
+/// As the controller refuses what it knows to be in use.
+fn in_use(attempt: &Attempt<'_>, failure: Failure) -> Failure {
+    let (name, node) = (&attempt.spec.name, &attempt.node.name);
+    let message = format!("Resource '{name}' is still in use on node '{node}'.");
+    failure
+        .context(code::FAIL_IN_USE, message)
+        .details("Resource is mounted/in use.")
+        .correction(format!("Un-mount resource '{name}' on the node '{node}'."))
+        .about("RscDfn", name.clone())
+        .about("Node", node.clone())
 }
 
 /// Takes over what is known of a volume's storage; it is told to the controller when it is news.

@@ -1,19 +1,25 @@
 //! FILE and FILE_THIN: files behind loop devices, marked by a small file beside them.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use linstor_api::code;
+use tokio::time::{Instant, sleep};
 
 use super::{
-    Backing, Owner, Presence, Space, Storage, Wanted, absent, appearance_limit, foreign, no_room,
+    Backing, Owner, Presence, Space, Storage, Wanted, absent, appearance_limit, foreign, in_use,
+    no_room,
 };
 use crate::failure::Result;
+use crate::machine::Machine;
 use crate::observation::Loops;
 use crate::tools::files::{self, FileId, Usage};
 use crate::tools::losetup::{self, LoopDevice};
 
 /// Files are multiples of this, as pages are.
 const GRANULARITY_KIB: u64 = 4;
+/// udev opens devices for some moments when anything about them changes.
+const DETACH_LIMIT: Duration = Duration::from_secs(2);
+const DETACH_POLL: Duration = Duration::from_millis(50);
 /// What the name of the marking file ends with.
 const OWNER_SUFFIX: &str = ".owner";
 /// What the name of a volume's file ends with.
@@ -164,7 +170,10 @@ pub async fn destroy(
     let host = storage.machine.host();
     if let Some(usage) = files::usage(storage.machine, &file).await? {
         check_owner(storage, &file, owner).await?;
-        detach(storage, &file, usage.id).await?;
+        detach(storage, usage.id).await.map_err(|f| {
+            let what = format!("The loop device of file '{file}' cannot be removed.");
+            f.under(what)
+        })?;
         host.remove_file(Path::new(&file)).await?;
     }
     // The mark goes last: a file without it would never be touched again.
@@ -174,25 +183,35 @@ pub async fn destroy(
     Ok(())
 }
 
-/// Removes all loop devices of a file.
-async fn detach(storage: Storage<'_>, file: &str, id: FileId) -> Result<()> {
+/// Removes all loop devices of a file, and believes that when none is left: the kernel removes one that is open when it is
+/// closed, and calls that a success.
+async fn detach(storage: Storage<'_>, id: FileId) -> Result<()> {
     let machine = storage.machine;
-    // A device that another program removed may be another file's by now.
-    let _turn = machine.lock("losetup").await;
-    storage.observations.loops_unknown().await;
-    let devices = losetup::list(machine).await?;
-    for device in devices.iter().filter(|device| device.file == id) {
-        losetup::detach(machine, &device.path).await.map_err(|f| {
-            f.context(
-                code::FAIL_UNKNOWN_ERROR,
-                format!(
-                    "Loop device '{}' of file '{file}' cannot be removed.",
-                    device.path
-                ),
-            )
-        })?;
+    {
+        // A device that an earlier list has may be another file's by now.
+        let _turn = machine.lock("losetup").await;
+        storage.observations.loops_unknown().await;
+        let devices = devices_of(machine, id).await?;
+        for device in &devices {
+            in_use::refuse(machine, device).await?;
+        }
+        for device in &devices {
+            losetup::detach(machine, device).await?;
+        }
+    }
+    let give_up = Instant::now() + DETACH_LIMIT;
+    while let Some(device) = devices_of(machine, id).await?.first() {
+        if Instant::now() >= give_up {
+            return Err(in_use::failure(device, "A process has it open."));
+        }
+        sleep(DETACH_POLL).await;
     }
     Ok(())
+}
+
+async fn devices_of(machine: &Machine, id: FileId) -> Result<Vec<String>> {
+    let all = losetup::list(machine).await?.into_iter();
+    Ok(all.filter(|l| l.file == id).map(|l| l.path).collect())
 }
 
 /// See [`super::space`].

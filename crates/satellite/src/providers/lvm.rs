@@ -7,7 +7,7 @@ use linstor_api::code;
 
 use super::{
     Backing, Owner, Presence, Space, Storage, Wanted, absent, appearance_limit, extra_options,
-    foreign, no_room,
+    foreign, in_use, no_room,
 };
 use crate::failure::{Failure, Result};
 use crate::tools::filesystem;
@@ -102,8 +102,12 @@ async fn bring_about(
         .wait_for_device(Path::new(&path), limit)
         .await?;
     if wanted.is_new && thin_pool.is_none() {
-        // Whatever was on these extents before must not be taken for a file system or for DRBD's metadata.
-        filesystem::wipe(storage.machine, &path).await?;
+        // Whatever was on these extents before must not be taken for a file system or for DRBD's metadata. A volume in
+        // use was wiped by an attempt that did not come to its end.
+        match in_use::refuse(storage.machine, &path).await {
+            Ok(()) => filesystem::wipe(storage.machine, &path).await?,
+            Err(failure) => tracing::info!(vg, name = wanted.name, %failure, "volume not wiped"),
+        }
     }
     let seen = LogicalVolume {
         path,
@@ -178,13 +182,7 @@ fn check_segment_type(word: &str) -> Result<()> {
 }
 
 /// See [`super::destroy`].
-pub async fn destroy(
-    storage: Storage<'_>,
-    vg: &str,
-    thin: bool,
-    name: &str,
-    owner: Owner,
-) -> Result<()> {
+pub async fn destroy(storage: Storage<'_>, vg: &str, name: &str, owner: Owner) -> Result<()> {
     let machine = storage.machine;
     if !matches!(look(storage, vg, name, owner).await?, Presence::Present(_)) {
         return Ok(());
@@ -198,23 +196,19 @@ pub async fn destroy(
         return Ok(());
     };
     check_owner(vg, name, volume, owner)?;
-    if !thin && volume.is_active() {
-        // A dead disk must not keep its volumes alive: what cannot be wiped is removed all the same, and lvremove
-        // refuses a volume that is in use.
-        if let Err(failure) = filesystem::wipe(machine, &volume.path).await {
-            tracing::warn!(%failure, vg, name, "remove a volume without wiping it");
+    let change = Change::of(machine, vg, group);
+    let removed = async {
+        if volume.is_active() {
+            in_use::refuse(machine, &volume.path).await?;
+            // Fails if somebody has opened it meanwhile. Its content is still untouched then.
+            change.deactivate(name).await?;
         }
-    }
-    let removed = Change::of(machine, vg, group).remove(name).await;
-    if removed.is_err() {
+        change.remove(name).await
+    };
+    if let Err(failure) = removed.await {
         storage.observations.lvm_unknown(vg).await;
+        return Err(failure.under(format!("Logical volume '{vg}/{name}' cannot be removed.")));
     }
-    removed.map_err(|f| {
-        f.context(
-            code::FAIL_UNKNOWN_ERROR,
-            format!("Logical volume '{vg}/{name}' cannot be removed."),
-        )
-    })?;
     let entered = |group: &mut VolumeGroup| {
         let gone = group.volumes.remove(name);
         group.free_kib += gone.as_ref().map_or(0, thick_kib);

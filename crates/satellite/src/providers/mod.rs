@@ -5,6 +5,7 @@
 //! is never used, never changed and never destroyed.
 
 pub mod file;
+pub mod in_use;
 pub mod lvm;
 pub mod zfs;
 
@@ -137,7 +138,8 @@ pub async fn ensure(
     }
 }
 
-/// Destroys a volume of ours. One that is not there, and one whose pool is not there, is destroyed already.
+/// Destroys a volume of ours. One that is not there, and one whose pool is not there, is destroyed already. One that is
+/// in use fails with `FAIL_IN_USE`, and its content is what it was.
 pub async fn destroy(
     storage: Storage<'_>,
     place: &PoolPlace,
@@ -146,8 +148,8 @@ pub async fn destroy(
 ) -> Result<()> {
     match place {
         PoolPlace::Diskless => Ok(()),
-        PoolPlace::Lvm { vg } => lvm::destroy(storage, vg, false, name, owner).await,
-        PoolPlace::LvmThin { vg, .. } => lvm::destroy(storage, vg, true, name, owner).await,
+        PoolPlace::Lvm { vg } => lvm::destroy(storage, vg, name, owner).await,
+        PoolPlace::LvmThin { vg, .. } => lvm::destroy(storage, vg, name, owner).await,
         PoolPlace::Zfs { dataset, .. } => zfs::destroy(storage, dataset, name, owner).await,
         PoolPlace::File { directory, .. } => file::destroy(storage, directory, name, owner).await,
     }

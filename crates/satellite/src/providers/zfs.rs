@@ -7,7 +7,7 @@ use linstor_wire::spec::Props;
 
 use super::{
     Backing, Owner, Presence, Space, Storage, Wanted, absent, appearance_limit, extra_options,
-    foreign, no_room,
+    foreign, in_use, no_room,
 };
 use crate::failure::{Failure, Result};
 use crate::observation::Dataset;
@@ -133,16 +133,14 @@ pub async fn destroy(storage: Storage<'_>, dataset: &str, name: &str, owner: Own
         .cause(format!("Snapshot '{snapshot}' depends on it."))
         .correction("Delete the snapshots first."));
     }
-    let destroyed = zfs::destroy(storage.machine, &full).await;
-    if destroyed.is_err() {
+    let destroyed = async {
+        in_use::refuse(storage.machine, &device(&full)).await?;
+        zfs::destroy(storage.machine, &full).await
+    };
+    if let Err(failure) = destroyed.await {
         storage.observations.zfs_unknown(dataset).await;
+        return Err(failure.under(format!("ZFS volume '{full}' cannot be destroyed.")));
     }
-    destroyed.map_err(|f| {
-        f.context(
-            code::FAIL_UNKNOWN_ERROR,
-            format!("ZFS volume '{full}' cannot be destroyed."),
-        )
-    })?;
     let entered = |entries: &mut Dataset| {
         entries.remove(&full);
     };

@@ -241,6 +241,12 @@ impl<'a> Change<'a> {
         self.run(cmd.arg(self.full(name))).await
     }
 
+    /// Makes a volume's device disappear. Fails while it is open, after LVM has waited some seconds.
+    pub async fn deactivate(&self, name: &str) -> Result<()> {
+        self.run(self.cmd("lvchange").arg("-an").arg(self.full(name)))
+            .await
+    }
+
     /// Makes a thin pool zero new chunks.
     pub async fn zero_new_chunks(&self, pool: &str) -> Result<()> {
         let cmd = self.cmd("lvchange").args(["--zero", "y"]);
@@ -256,7 +262,16 @@ impl<'a> Change<'a> {
     }
 
     async fn run(&self, cmd: Cmd) -> Result<()> {
-        self.machine.run(cmd).await.map(drop)
+        let output = self.machine.try_run(cmd).await?;
+        let in_use = !output.success() && is_in_use(&output.stderr);
+        output.ok().map(drop).map_err(|failed| {
+            let failure = Failure::from(failed);
+            if in_use {
+                failure.with_code(code::FAIL_IN_USE)
+            } else {
+                failure
+            }
+        })
     }
 }
 
@@ -265,6 +280,13 @@ fn report(program: &'static str, columns: &str, config: &str) -> Cmd {
         .args(["--config", config])
         .args(["-o", columns, "--separator", ";"])
         .args(["--noheadings", "--units", "k", "--nosuffix"])
+}
+
+/// Whether LVM has refused to take away an open volume.
+fn is_in_use(stderr: &str) -> bool {
+    ["in use", "is used by another device"]
+        .iter()
+        .any(|reason| stderr.contains(reason))
 }
 
 fn filter(devices: &BTreeSet<String>) -> String {

@@ -161,10 +161,20 @@ pub async fn resize(machine: &Machine, volume: &str, size_kib: u64) -> Result<()
     machine.run(cmd).await.map(drop)
 }
 
-/// Destroys a volume that nothing depends on.
+/// Destroys a volume that nothing depends on. Fails while it is open.
 pub async fn destroy(machine: &Machine, volume: &str) -> Result<()> {
-    let cmd = Cmd::new("zfs").args(["destroy", volume]);
-    machine.run(cmd).await.map(drop)
+    let output = machine
+        .try_run(Cmd::new("zfs").args(["destroy", volume]))
+        .await?;
+    let in_use = output.stderr.contains("dataset is busy");
+    output.ok().map(drop).map_err(|failed| {
+        let failure = Failure::from(failed);
+        if in_use {
+            failure.with_code(code::FAIL_IN_USE)
+        } else {
+            failure
+        }
+    })
 }
 
 /// The block size that a new volume would get, in KiB.

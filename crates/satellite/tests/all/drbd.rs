@@ -197,6 +197,7 @@ async fn a_life_on_drbd9() {
         alpha: drbdsetup down Data
         alpha: remove /var/lib/linstor.d/Data.res
         alpha: remove /var/lib/linstor.d/.backup/Data.res
+        alpha: lvchange -an vg0/Data_00000
         alpha: lvremove -f vg0/Data_00000
     "#]]
     .assert_eq(&bench.changes());
@@ -269,6 +270,7 @@ async fn a_life_on_drbd84() {
         alpha: drbdsetup down Data
         alpha: remove /var/lib/linstor.d/Data.res
         alpha: remove /var/lib/linstor.d/.backup/Data.res
+        alpha: lvchange -an vg0/Data_00000
         alpha: lvremove -f vg0/Data_00000
     "#]]
     .assert_eq(&bench.changes());
@@ -400,6 +402,7 @@ async fn a_replica_goes() {
         alpha: drbdsetup down Data
         alpha: remove /var/lib/linstor.d/Data.res
         alpha: remove /var/lib/linstor.d/.backup/Data.res
+        alpha: lvchange -an vg0/Data_00000
         alpha: lvremove -f vg0/Data_00000
         beta: write /var/lib/linstor.d/Data.res
         beta: drbdsetup del-peer Data 0
@@ -431,6 +434,7 @@ async fn a_disk_goes_and_comes_back() {
         beta: write /var/lib/linstor.d/Data.res
         beta: drbdadm -c /var/lib/linstor.d/Data.res adjust Data
         beta: write /var/lib/linstor.d/.backup/Data.res
+        beta: lvchange -an vg0/Data_00000
         beta: lvremove -f vg0/Data_00000
     "#]]
     .assert_eq(&bench.changes());

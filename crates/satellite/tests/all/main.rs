@@ -7,4 +7,5 @@ mod failing_disk;
 mod growth;
 mod last_copy;
 mod link;
+mod real;
 mod storage;
