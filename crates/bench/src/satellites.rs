@@ -101,7 +101,7 @@ async fn serve(
                 node = Some(spec);
                 link.send(&space).await?;
             }
-            ToSatellite::SyncEnd { generation } => {
+            ToSatellite::SyncEnd { generation, .. } => {
                 if let Some(node) = &node {
                     link.send(&space(node, None)).await?;
                 }

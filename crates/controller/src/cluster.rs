@@ -9,7 +9,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use arc_swap::ArcSwap;
 use linstor_api::code;
 use linstor_api::reply::Reply;
-use linstor_model::model::Quarantined;
 use linstor_model::name::NodeName;
 use linstor_model::{Draft, Model, Observed};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -48,7 +47,6 @@ pub(crate) struct Shared {
     /// Held for the time of an update only, never across an await; readers do not take it.
     observing: Mutex<()>,
     pub(crate) env: Arc<dyn Env>,
-    pub(crate) quarantined: Vec<Quarantined>,
     pub(crate) waiters: Waiters,
     pub(crate) mailboxes: Mailboxes,
     pub(crate) pending: Pending,
@@ -90,7 +88,6 @@ impl Cluster {
     /// The handle to a loaded model, and the commits that a writer has to serve.
     pub(crate) fn new(
         model: Model,
-        quarantined: Vec<Quarantined>,
         env: Arc<dyn Env>,
     ) -> (Cluster, mpsc::Receiver<Box<dyn Change>>) {
         let (commits, waiting) = mpsc::channel(COMMITS_WAITING_MAX);
@@ -100,7 +97,6 @@ impl Cluster {
             observed: ArcSwap::default(),
             observing: Mutex::new(()),
             env,
-            quarantined,
             mailboxes: Mailboxes::default(),
             pending: Pending::default(),
             superseded: watch::Sender::new(None),
@@ -121,11 +117,6 @@ impl Cluster {
     /// Time and randomness.
     pub fn env(&self) -> &Arc<dyn Env> {
         &self.shared.env
-    }
-
-    /// Stored rows that could not be taken over; they stay in the store.
-    pub fn quarantined(&self) -> &[Quarantined] {
-        &self.shared.quarantined
     }
 
     /// Changes the model: all of the closure's changes, durably, or none of them.

@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use linstor_api::job::{Job, WaitingFor};
+use linstor_model::held::REPAIR;
 use linstor_model::name::{NodeName, ResourceName};
+use linstor_model::{
+    HeldRow, Node, ResizeStep, Resource, ResourceDefinition, ResourcePhase, Since,
+};
 use linstor_model::{Model, Observed, phase};
-use linstor_model::{Node, ResizeStep, Resource, ResourceDefinition, ResourcePhase, Since};
 use linstor_wire::status::Outcome;
 
 use crate::cluster::Cluster;
@@ -22,6 +25,9 @@ impl Cluster {
             observed: &observed,
             jobs: Vec::new(),
         };
+        for held in model.held.rows() {
+            jobs.held(held);
+        }
         for node in model.nodes.values() {
             jobs.node(node);
         }
@@ -71,6 +77,18 @@ impl Jobs<'_> {
             ..Job::default()
         });
         self.jobs.last_mut().expect("one was just pushed")
+    }
+
+    /// A row that cannot be read: a person has to repair it.
+    fn held(&mut self, held: &HeldRow) {
+        let (kind, key) = (held.row.kind.as_str(), held.row.key.as_str());
+        let about = [("Row", kind), ("Key", key)];
+        let waits = vec![WaitingFor {
+            node: String::new(),
+            reason: format!("{held} {REPAIR}"),
+        }];
+        self.add("held-row", "waiting-for-repair", 0, &about, waits)
+            .since = None;
     }
 
     fn node(&mut self, node: &Node) {

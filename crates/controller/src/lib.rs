@@ -10,7 +10,6 @@ pub mod config;
 pub mod env;
 mod epoch;
 pub mod jobs;
-mod kept;
 pub mod link;
 pub mod observing;
 pub mod ops;

@@ -136,6 +136,10 @@ fn targets(node: &Node) -> Vec<Target> {
 
 /// The links that a model asks for. A node that was given up on is not dialled.
 fn wanted(model: &Model) -> BTreeMap<NodeName, Identity> {
+    if model.held.is_cluster_unknown() {
+        // Satellites would refuse to be called in another cluster's name, or, new ones, join it.
+        return BTreeMap::new();
+    }
     let nodes = model.satellites().filter(|node| !node.evicted);
     let identities = nodes.map(|node| {
         let identity = Identity {

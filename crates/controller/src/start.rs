@@ -13,15 +13,15 @@ use linstor_model::{Draft, Model};
 use linstor_store::{Store, StoreError};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use uuid::Uuid;
 
 use crate::cluster::Cluster;
 use crate::env::Env;
-use crate::kept::{KEPT_KIND, Kept};
 use crate::link::{self, Connector};
 use crate::tasks;
 use crate::writer::Writer;
 
+/// Kind of rows with copies of unreadable ones that earlier versions overwrote: for people only.
+const COPY_KIND: &str = "unreadable";
 /// How many replicas the default group asks for.
 const DEFAULT_PLACE_COUNT: u32 = 2;
 /// Verify algorithms that the controller chooses from (spec core 2.5).
@@ -65,32 +65,17 @@ impl Controller {
     ) -> Result<Controller, StartError> {
         let loaded = store.load().await?;
         let fresh = loaded.generation == 0 && loaded.rows.is_empty();
-        let rows = loaded
-            .rows
-            .into_iter()
-            .filter(|row| row.kind != KEPT_KIND)
-            .collect();
-        let (model, quarantined) = Model::load(loaded.generation, rows, env.uuid());
-        let kept = if quarantined.is_empty() {
-            Kept::default()
-        } else {
-            // Rare, so the rows are read once more instead of being held twice at every start.
-            Kept::new(&quarantined, store.load().await?.rows)
-        };
-        for row in &quarantined {
-            tracing::error!(
-                kind = row.kind,
-                key = row.key,
-                reason = row.reason,
-                "a stored row is left out"
-            );
+        let rows = loaded.rows.into_iter();
+        let rows = rows.filter(|row| row.kind != COPY_KIND).collect();
+        let model = Model::load(loaded.generation, rows, env.uuid());
+        for row in model.held.rows() {
+            tracing::error!(%row, "a stored row cannot be read; what it describes is held");
         }
-        let salvaged = kept.text("controller", "").and_then(salvage_controller);
-        let (cluster, waiting) = Cluster::new(model, quarantined, env);
+        let (cluster, waiting) = Cluster::new(model, env);
         let writer_shutdown = CancellationToken::new();
-        let writer = Writer::new(cluster.clone(), store, waiting, kept);
+        let writer = Writer::new(cluster.clone(), store, waiting);
         let writer = tokio::spawn(writer.run(writer_shutdown.clone()));
-        take_over(&cluster, fresh, salvaged)
+        take_over(&cluster, fresh)
             .await
             .map_err(StartError::Commit)?;
 
@@ -123,18 +108,11 @@ impl Controller {
 }
 
 /// The first commit: a fresh database's defaults, and the epoch that tells satellites who came last.
-async fn take_over(
-    cluster: &Cluster,
-    fresh: bool,
-    salvaged: Option<ControllerRow>,
-) -> Result<(), Vec<Reply>> {
+async fn take_over(cluster: &Cluster, fresh: bool) -> Result<(), Vec<Reply>> {
     let env = Arc::clone(cluster.env());
     let committed = cluster.commit(move |draft| {
         if fresh {
             create_defaults(draft, &*env);
-        }
-        if let Some(row) = salvaged {
-            draft.put_controller(row);
         }
         // A database that satellites refused is not brought past what they obey by being started often enough.
         if draft.epoch.newer.is_none() {
@@ -184,24 +162,4 @@ fn create_defaults(draft: &mut Draft, env: &dyn Env) {
         row.props.insert(key.to_owned(), value.to_owned());
     }
     draft.put_controller(row);
-}
-
-/// What can be saved of a controller row that cannot be read: at least the cluster's id, without which the satellites
-/// would refuse this controller.
-fn salvage_controller(json: &str) -> Option<ControllerRow> {
-    let value: serde_json::Value = serde_json::from_str(json).ok()?;
-    let cluster_id: Uuid = value.get("cluster_id")?.as_str()?.parse().ok()?;
-    let props = value.get("props").and_then(serde_json::Value::as_object);
-    let props = props.into_iter().flatten().filter_map(|(key, value)| {
-        let value = value.as_str()?.to_owned();
-        Some((key.clone(), value))
-    });
-    Some(ControllerRow {
-        cluster_id,
-        epoch: value
-            .get("epoch")
-            .and_then(serde_json::Value::as_u64)
-            .unwrap_or(0),
-        props: props.collect(),
-    })
 }

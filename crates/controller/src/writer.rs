@@ -17,7 +17,6 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, Committed, Superseded};
-use crate::kept::Kept;
 
 /// How many commits share a batch at most.
 const BATCH_COMMITS_MAX: usize = 256;
@@ -108,9 +107,9 @@ struct Prepared {
 }
 
 /// What a change did to the draft.
-#[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
-    Refused,
+    /// Why, unless the change itself says so.
+    Refused(Vec<Reply>),
     Nothing,
     Changed,
 }
@@ -127,7 +126,6 @@ pub(crate) struct Writer {
     cluster: Cluster,
     store: Box<dyn Store>,
     waiting: mpsc::Receiver<Box<dyn Change>>,
-    kept: Kept,
     /// A batch of which it is not known whether it got into the store. Nothing is written before it is settled.
     uncertain: Option<(Model, BTreeSet<RowKey>)>,
 }
@@ -137,13 +135,11 @@ impl Writer {
         cluster: Cluster,
         store: Box<dyn Store>,
         waiting: mpsc::Receiver<Box<dyn Change>>,
-        kept: Kept,
     ) -> Self {
         Writer {
             cluster,
             store,
             waiting,
-            kept,
             uncertain: None,
         }
     }
@@ -222,16 +218,12 @@ impl Writer {
 
     async fn store(&mut self, model: &Model, touched: &BTreeSet<RowKey>) -> Stored {
         let expected = model.generation - 1;
-        let mut batch: Vec<Write> = touched
+        let batch: Vec<Write> = touched
             .iter()
             .map(|key| Write::new(key, model.row_json(key)))
             .collect();
-        batch.extend(self.kept.copies(touched, model.generation));
         match self.store.apply(expected, batch).await {
-            Ok(_) => {
-                self.kept.forget(touched);
-                Stored::Yes
-            }
+            Ok(_) => Stored::Yes,
             Err(error @ StoreError::Conflict { .. }) => {
                 self.fence(&error);
                 Stored::No(error)
@@ -275,7 +267,6 @@ impl Writer {
             }
             Ok(found) if found == model.generation => {
                 tracing::warn!("the store is back; the batch in question is in it");
-                self.kept.forget(&touched);
                 self.cluster.publish(Arc::new(model), &touched);
                 Ok(())
             }
@@ -313,7 +304,7 @@ fn prepare(base: &Model, batch: Vec<Box<dyn Change>>) -> Prepared {
     };
     for mut change in batch {
         let effect = match change.run(Draft::new(prepared.model.clone())) {
-            None => Effect::Refused,
+            None => Effect::Refused(Vec::new()),
             Some(draft) => take(&mut prepared, draft),
         };
         prepared.changes.push((change, effect));
@@ -324,14 +315,19 @@ fn prepare(base: &Model, batch: Vec<Box<dyn Change>>) -> Prepared {
 /// Takes a draft over unless every row it touched is as before.
 fn take(prepared: &mut Prepared, draft: Draft) -> Effect {
     let (model, touched) = draft.into_parts();
-    let before = touched.len();
     let differing: Vec<RowKey> = touched
         .into_iter()
         .filter(|key| prepared.model.row_json(key) != model.row_json(key))
         .collect();
-    debug_assert!(differing.len() <= before);
     if differing.is_empty() {
         return Effect::Nothing;
+    }
+    let refusal = differing.iter().find_map(|key| {
+        let removed = model.row_json(key).is_none();
+        model.held.refuses(key, removed)
+    });
+    if let Some(reply) = refusal {
+        return Effect::Refused(vec![reply]);
     }
     prepared.model = model;
     prepared.touched.extend(differing);
@@ -340,9 +336,8 @@ fn take(prepared: &mut Prepared, draft: Draft) -> Effect {
 
 fn answer_all(changes: Vec<(Box<dyn Change>, Effect)>, stored: Result<u64, &[Reply]>) {
     for (change, effect) in changes {
-        change.answer(match effect {
-            // The refusal is in the change; what the store said does not matter to it.
-            Effect::Refused => Err(&[]),
+        change.answer(match &effect {
+            Effect::Refused(replies) => Err(replies),
             Effect::Nothing => stored.map(|generation| (generation, false)),
             Effect::Changed => stored.map(|generation| (generation, true)),
         });

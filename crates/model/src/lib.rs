@@ -7,6 +7,7 @@
 pub mod controller;
 pub mod draft;
 pub mod epoch;
+pub mod held;
 pub mod key_value_store;
 pub mod model;
 pub mod name;
@@ -35,6 +36,7 @@ pub mod volume_group;
 pub use controller::Controller;
 pub use draft::Draft;
 pub use epoch::Epoch;
+pub use held::{Held, HeldRow};
 pub use key_value_store::KeyValueStore;
 pub use model::Model;
 pub use net_interface::NetInterface;

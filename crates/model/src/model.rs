@@ -12,11 +12,12 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use crate::held;
 use crate::name::{KeyValueStoreName, NodeName, ResourceGroupName, ResourceName, StoragePoolName};
 use crate::numbers::Used;
 use crate::{
-    Controller, Epoch, KeyValueStore, Node, Props, Resource, ResourceDefinition, ResourceGroup,
-    StoragePool, StoragePoolDefinition,
+    Controller, Epoch, Held, KeyValueStore, Node, Props, Resource, ResourceDefinition,
+    ResourceGroup, StoragePool, StoragePoolDefinition,
 };
 
 /// Name of the group that definitions without a group belong to.
@@ -98,17 +99,6 @@ pub struct StoredRow {
     pub json: String,
 }
 
-/// A stored row that could not be taken over. The cluster works without it; a person has to look.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Quarantined {
-    /// See [`RowKey::kind`].
-    pub kind: String,
-    /// See [`RowKey::key`].
-    pub key: String,
-    /// Why.
-    pub reason: String,
-}
-
 /// What is reserved in a pool.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PoolUse {
@@ -127,6 +117,8 @@ pub struct Model {
     pub controller: Arc<Controller>,
     /// The epoch.
     pub epoch: Arc<Epoch>,
+    /// Rows that cannot be read.
+    pub held: Arc<Held>,
     /// Nodes.
     pub nodes: OrdMap<NodeName, Arc<Node>>,
     /// Storage pool definitions.
@@ -165,6 +157,7 @@ impl Model {
                 props: Props::new(),
             }),
             epoch: Arc::default(),
+            held: Arc::default(),
             nodes: OrdMap::new(),
             pool_definitions: OrdMap::new(),
             pools: OrdMap::new(),
@@ -184,14 +177,10 @@ impl Model {
         }
     }
 
-    /// Builds the model from stored rows. Never fails: what cannot be read, or refers to what is not there, is
-    /// quarantined and the rest serves.
-    pub fn load(
-        generation: u64,
-        rows: Vec<StoredRow>,
-        fresh_cluster_id: Uuid,
-    ) -> (Model, Vec<Quarantined>) {
-        let mut quarantine = Vec::new();
+    /// Builds the model from stored rows. Never fails: what cannot be read, or refers to what cannot be read, is held
+    /// ([`crate::held`]) and the rest serves.
+    pub fn load(generation: u64, rows: Vec<StoredRow>, fresh_cluster_id: Uuid) -> Model {
+        let mut held = Held::default();
         let mut draft = crate::Draft::new(Model::empty(fresh_cluster_id));
         // Parents before children, so that a reference to a missing parent is seen.
         const ORDER: [&str; 9] = [
@@ -205,29 +194,33 @@ impl Model {
             "resource",
             "key_value_store",
         ];
+        let incomplete = !rows.is_empty() && !rows.iter().any(|row| row.kind == "controller");
+        if incomplete {
+            let row = StoredRow {
+                kind: "controller".to_owned(),
+                key: String::new(),
+                json: String::new(),
+            };
+            held.add(row, "it is not there".to_owned());
+        }
         let mut by_kind: std::collections::BTreeMap<usize, Vec<StoredRow>> = Default::default();
         for row in rows {
             match ORDER.iter().position(|kind| *kind == row.kind) {
                 Some(place) => by_kind.entry(place).or_default().push(row),
-                None => quarantine.push(Quarantined {
-                    kind: row.kind,
-                    key: row.key,
-                    reason: "this version knows no such kind of row".into(),
-                }),
+                None => held.add(row, "this version knows no such kind of row".to_owned()),
             }
         }
         for row in by_kind.into_values().flatten() {
             if let Err(reason) = take_over(&mut draft, &row) {
-                quarantine.push(Quarantined {
-                    kind: row.kind,
-                    key: row.key,
-                    reason,
-                });
+                held.add(row, reason);
             }
         }
         let mut model = draft.into_model();
         model.generation = generation;
-        (model, quarantine)
+        if !held.is_empty() {
+            held::hold(&mut model, held);
+        }
+        model
     }
 
     /// A node by what a caller wrote; names compare without case.
@@ -373,7 +366,9 @@ fn take_over(draft: &mut crate::Draft, row: &StoredRow) -> Result<(), String> {
         if condition {
             Ok(())
         } else {
-            Err(format!("it refers to {what} '{name}', which is not there"))
+            Err(format!(
+                "it refers to {what} '{name}', which is not there or cannot be read"
+            ))
         }
     }
     let key = match row.kind.as_str() {
@@ -387,7 +382,16 @@ fn take_over(draft: &mut crate::Draft, row: &StoredRow) -> Result<(), String> {
             RowKey::Controller
         }
         "epoch" => {
-            draft.put_epoch(parse(row)?);
+            // Where it counts too little, satellites say so.
+            draft.put_epoch(
+                parse(row).or_else(|reason| match held::epoch_number(&row.json) {
+                    Some(number) => Ok(Epoch {
+                        number,
+                        ..Epoch::default()
+                    }),
+                    None => Err(reason),
+                })?,
+            );
             RowKey::Epoch
         }
         "node" => {

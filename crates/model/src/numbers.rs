@@ -12,6 +12,7 @@ use linstor_api::prop;
 use linstor_api::reply::Reply;
 
 use crate::ResourceDefinition;
+use crate::held::REPAIR;
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
 use crate::props::{Purpose, Scope, effective};
@@ -247,6 +248,7 @@ fn stored_range(stored: Option<&str>, default: &str, allowed: &RangeInclusive<u3
 
 /// Gives out the lowest free minor.
 pub fn allocate_minor(model: &Model) -> Result<u32, Vec<Reply>> {
+    unless_unknown(model.held.are_minors_unknown(), "minor number")?;
     let range = minor_range(model);
     let used = &model.used_minors;
     range.lowest_free(used, &Ranges::default()).ok_or_else(|| {
@@ -267,6 +269,7 @@ pub fn allocate_minor(model: &Model) -> Result<u32, Vec<Reply>> {
 pub fn check_minor(model: &Model, asked: i64) -> Result<u32, Vec<Reply>> {
     let minor = within(asked, &MINORS)
         .ok_or_else(|| out_of_bounds(code::FAIL_INVLD_MINOR_NR, "minor number", asked, &MINORS))?;
+    unless_unknown(model.held.are_minors_unknown(), "minor number")?;
     match model.minor_owner(minor) {
         None => Ok(minor),
         Some((name, number)) => Err(vec![
@@ -289,6 +292,7 @@ pub fn allocate_port(
     node: &NodeName,
     definition: &ResourceDefinition,
 ) -> Result<u16, Vec<Reply>> {
+    unless_unknown(model.held.are_ports_unknown(node), "TCP port")?;
     let blocked = blocked_ports(model, node);
     let wished = definition.drbd.as_ref().and_then(|drbd| drbd.wished_port);
     let of_peers = model
@@ -336,6 +340,7 @@ pub fn check_port(
     let port = within(asked, &TCP_PORTS)
         .and_then(|port| u16::try_from(port).ok())
         .ok_or_else(|| out_of_bounds(code::FAIL_INVLD_RSC_PORT, "TCP port", asked, &TCP_PORTS))?;
+    unless_unknown(model.held.are_ports_unknown(node), "TCP port")?;
     let refuse = |cause: String| {
         vec![
             Reply::new(
@@ -468,6 +473,22 @@ pub fn peer_slots(model: &Model, definition: &ResourceDefinition) -> u32 {
     own.filter(|slots| PEER_SLOTS.contains(slots))
         .or(wished)
         .unwrap_or(DEFAULT_PEER_SLOTS)
+}
+
+/// A number that a held row may have is not given out.
+fn unless_unknown(unknown: bool, what: &str) -> Result<(), Vec<Reply>> {
+    if !unknown {
+        return Ok(());
+    }
+    let reply = Reply::new(
+        code::FAIL_SQL,
+        format!("No {what} can be given out, because those in use are not all known."),
+    );
+    Err(vec![
+        reply
+            .cause("A stored row that cannot be read may have any of them.")
+            .correction(REPAIR),
+    ])
 }
 
 fn within(asked: i64, allowed: &RangeInclusive<u32>) -> Option<u32> {

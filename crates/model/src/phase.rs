@@ -37,7 +37,11 @@ pub fn advance(draft: &mut Draft, observed: &Observed, name: &ResourceName, now_
 /// Removes a node that is being deleted once its last replica is gone. Returns whether it did.
 pub fn advance_node(draft: &mut Draft, name: &NodeName) -> bool {
     let gone = draft.node(name).is_some_and(|node| node.deleting.is_some())
-        && draft.resource_count_on(name) == 0;
+        && draft.resource_count_on(name) == 0
+        && draft
+            .held
+            .refuses(&RowKey::Node(name.clone()), true)
+            .is_none();
     if gone {
         remove_node(draft, name);
     }

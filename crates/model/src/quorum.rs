@@ -43,7 +43,10 @@ pub fn auto_helpers(
     let Some(definition) = draft.definitions.get(name).map(Arc::clone) else {
         return Vec::new();
     };
-    if definition.drbd.is_none() || definition.deleting.is_some() {
+    if definition.drbd.is_none()
+        || definition.deleting.is_some()
+        || draft.held.holds_definition(name)
+    {
         return Vec::new();
     }
     if on_84(draft, observed, name) {

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use linstor_net::{ControllerSide, Sender, tcp};
-use linstor_wire::message::{PROTOCOL, PROTOCOL_MIN};
+use linstor_wire::message::{Held, PROTOCOL, PROTOCOL_MIN};
 use linstor_wire::spec::{
     DrbdSpec, DrbdVolumeSpec, InitialState, NodeSpec, PeerSpec, PoolSpec, Props, ResourceSpec,
     StorageRef, Target, VolumeSpec,
@@ -217,7 +217,11 @@ impl Driver {
         self.generation += 1;
         let (generation, node) = (self.generation, spec.clone());
         sender
-            .send(&ToSatellite::SyncBegin { generation, node })
+            .send(&ToSatellite::SyncBegin {
+                generation,
+                node,
+                held: false,
+            })
             .await?;
         let resources = self
             .plans
@@ -232,7 +236,12 @@ impl Driver {
                 forget,
             })
             .await?;
-        sender.send(&ToSatellite::SyncEnd { generation }).await?;
+        sender
+            .send(&ToSatellite::SyncEnd {
+                generation,
+                held: Held::default(),
+            })
+            .await?;
         until(&heard, "the sync", |h| h.synced).await?;
         let node = Node {
             spec,

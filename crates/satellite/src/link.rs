@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use linstor_net::{NetError, Receiver, SatelliteSide, Sender};
 use linstor_wire::message::{
-    CONTROLLER_SILENCE_MAX, NewerController, PROTOCOL, PROTOCOL_INFO, PROTOCOL_MIN, RefusalKind,
+    CONTROLLER_SILENCE_MAX, Held, NewerController, PROTOCOL, PROTOCOL_INFO, PROTOCOL_MIN,
+    RefusalKind,
 };
 use linstor_wire::spec::{NodeSpec, ResourceSpec};
 use linstor_wire::status::{NodeInfo, Outcome, ResourceStatus};
@@ -101,6 +102,10 @@ where
         Ok(taken) => taken,
         Err(refusal) => return refuse(&shared, connection, refusal).await,
     };
+    let _connected = Connected {
+        shared: &shared,
+        number,
+    };
     let protocol = PROTOCOL.min(caller.protocol_max);
     tracing::info!(
         version = caller.version,
@@ -115,12 +120,6 @@ where
         })
         .await?;
     let ended = converse(&shared, number, protocol, caller.identity, connection).await;
-    {
-        let mut state = shared.state();
-        if state.connection == number {
-            state.controller_heard = None;
-        }
-    }
     tracing::info!(?ended, "controller disconnected");
     ended
 }
@@ -223,6 +222,21 @@ fn judge(caller: &Caller, known: Option<&Identity>, has_resources: bool) -> Resu
         return Err((RefusalKind::OlderEpoch, message));
     }
     Ok(())
+}
+
+/// A connection that is served: with its end, however it ends, the controller is not connected any more.
+struct Connected<'a> {
+    shared: &'a Shared,
+    number: u64,
+}
+
+impl Drop for Connected<'_> {
+    fn drop(&mut self) {
+        let mut state = self.shared.state();
+        if state.connection == self.number {
+            state.controller_heard = None;
+        }
+    }
 }
 
 /// The controller that is obeyed.
@@ -398,8 +412,14 @@ async fn take_in(
     let mut sync: Option<BTreeSet<String>> = None;
     while let Some(message) = queued.recv().await {
         match message {
-            ToSatellite::SyncBegin { generation, node } => {
-                take_node(shared, &identity, order(generation), node).await?;
+            ToSatellite::SyncBegin {
+                generation,
+                node,
+                held,
+            } => {
+                if !held {
+                    take_node(shared, &identity, order(generation), node).await?;
+                }
                 sync = Some(BTreeSet::new());
             }
             ToSatellite::Node { generation, node } => {
@@ -423,8 +443,9 @@ async fn take_in(
                 }
                 shared.wake.notify_one();
             }
-            ToSatellite::SyncEnd { generation } => {
-                end_sync(shared, order(generation), sync.take().unwrap_or_default()).await;
+            ToSatellite::SyncEnd { generation, held } => {
+                let named = sync.take().unwrap_or_default();
+                end_sync(shared, order(generation), named, held).await;
             }
             // Pings and refreshes are answered where they are read; a second hello means nothing.
             ToSatellite::Ping { .. }
@@ -478,13 +499,14 @@ fn refuse_spec(shared: &Shared, order: Order, name: &str, uuid: Uuid, failure: F
     shared.tell(|outbox| outbox.applied(name, entry));
 }
 
-async fn end_sync(shared: &Arc<Shared>, order: Order, named: BTreeSet<String>) {
+async fn end_sync(shared: &Arc<Shared>, order: Order, mut named: BTreeSet<String>, held: Held) {
+    named.extend(held.resources.iter().map(|name| key(name)));
     let unnamed: Vec<String> = {
         let state = shared.state();
         state
             .resources
             .keys()
-            .filter(|k| !named.contains(*k))
+            .filter(|k| !held.all && !named.contains(*k))
             .cloned()
             .collect()
     };

@@ -79,7 +79,12 @@ pub fn durability(model: &Model, stored: &Loaded) -> Vec<String> {
         .collect();
     let published = rows_of(model);
     let keys: BTreeSet<_> = stored.keys().chain(published.keys()).collect();
+    let is_held = |(kind, key): &(String, String)| {
+        let mut rows = model.held.rows().iter();
+        rows.any(|held| held.row.kind == *kind && held.row.key == *key)
+    };
     keys.into_iter()
+        .filter(|key| !is_held(key))
         .filter(|key| stored.get(*key) != published.get(*key))
         .map(|key| {
             let (stored, published) = (stored.get(key), published.get(key));

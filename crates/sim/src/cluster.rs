@@ -41,12 +41,12 @@ pub struct Shape {
 }
 
 /// A controller's store, which goes with it: what a dead controller still had in flight does not arrive.
-struct Held {
+struct MortalStore {
     store: MemoryStore,
     alive: Arc<AtomicBool>,
 }
 
-impl Held {
+impl MortalStore {
     fn check(&self, doing: &'static str) -> Result<(), StoreError> {
         if self.alive.load(Ordering::Relaxed) {
             return Ok(());
@@ -57,7 +57,7 @@ impl Held {
 }
 
 #[async_trait]
-impl Store for Held {
+impl Store for MortalStore {
     async fn load(&mut self) -> Result<Loaded, StoreError> {
         self.check("reading all rows")?;
         self.store.load().await
@@ -195,7 +195,7 @@ impl Sim {
     pub async fn start_controller(&mut self) {
         while self.controller.is_none() {
             let alive = Arc::new(AtomicBool::new(true));
-            let store = Held {
+            let store = MortalStore {
                 store: self.store.clone(),
                 alive: Arc::clone(&alive),
             };

@@ -352,7 +352,7 @@ impl Run {
     }
 
     /// Takes the commands up to now out of the machines' journal.
-    fn collect(&mut self) {
+    pub(crate) fn collect(&mut self) {
         let entries = self.sim.fake.take_journal();
         self.commands.extend(
             entries

@@ -10,13 +10,16 @@ use crate::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
 
 /// Version of the conversation. Fields may be added without changing it; a new message, or a new
 /// meaning of an old field, changes it.
-pub const PROTOCOL: u32 = 2;
+pub const PROTOCOL: u32 = 3;
 
 /// The oldest protocol this build still speaks.
 pub const PROTOCOL_MIN: u32 = 1;
 
 /// The protocol from which on a controller takes [`ToController::Info`].
 pub const PROTOCOL_INFO: u32 = 2;
+
+/// The protocol from which on a satellite takes [`Held`].
+pub const PROTOCOL_HELD: u32 = 3;
 
 /// The largest frame that either side accepts, in bytes. Full syncs are chunked, so that no cluster size reaches it.
 pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -59,11 +62,18 @@ pub enum ToSatellite {
         generation: u64,
         /// The node.
         node: NodeSpec,
+        /// The controller cannot read a row that `node` is made of: the satellite keeps the spec that it has. From
+        /// [`PROTOCOL_HELD`] on.
+        #[serde(default)]
+        held: bool,
     },
     /// The full sync ends.
     SyncEnd {
         /// Generation of the model that the sync showed.
         generation: u64,
+        /// Resources that were not named and are not forgotten. From [`PROTOCOL_HELD`] on.
+        #[serde(default)]
+        held: Held,
     },
     /// The node's own spec changed (pools, properties).
     Node {
@@ -92,6 +102,17 @@ pub enum ToSatellite {
         /// Comes back in [`ToController::Pong`].
         id: u64,
     },
+}
+
+/// Resources of which the controller cannot read all rows: the satellite neither forgets nor changes them.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Held {
+    /// All that were not named.
+    #[serde(default)]
+    pub all: bool,
+    /// Their names, in any case; the node need not have them.
+    #[serde(default)]
+    pub resources: Vec<String>,
 }
 
 /// A resource that the controller no longer has.

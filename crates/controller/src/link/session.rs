@@ -14,7 +14,7 @@ use linstor_model::name::{ResourceName, StoragePoolName};
 use linstor_model::observed::Applied;
 use linstor_model::project;
 use linstor_net::{ControllerSide, NetError, Receiver, Sender};
-use linstor_wire::message::{APPLY_RESOURCES_MAX, FRAME_BYTES_MAX, Forget};
+use linstor_wire::message::{APPLY_RESOURCES_MAX, FRAME_BYTES_MAX, Forget, Held};
 use linstor_wire::spec::ResourceSpec;
 use linstor_wire::status::{NodeInfo, Outcome, PoolStatus};
 use linstor_wire::{ToController, ToSatellite};
@@ -27,6 +27,8 @@ use super::mailbox::Mail;
 
 /// How much one frame of specs carries before the next one begins, in bytes.
 const APPLY_BYTES: usize = 1024 * 1024;
+/// How many held resources are named; if there are more, everything is. At 50 bytes each they fit into one frame.
+const HELD_NAMES_MAX: usize = 50_000;
 /// Pause before what could not be committed is tried again.
 const COMMIT_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 /// How many frames that are not understood a connection survives.
@@ -337,15 +339,22 @@ impl<'a> Session<'a> {
             state.node_hash = hash_json(&json_of(&node));
             state.sync_generation = Some(generation);
         }
-        sender
-            .send(&ToSatellite::SyncBegin { generation, node })
-            .await?;
+        let held = model.held.holds_node_spec(&self.link.node);
+        let begin = ToSatellite::SyncBegin {
+            generation,
+            node,
+            held,
+        };
+        sender.send(&begin).await?;
         let names: BTreeSet<ResourceName> = model
             .resources_on(&self.link.node)
             .map(|replica| replica.name.clone())
             .collect();
         self.send_specs(sender, pinged, &model, &names).await?;
-        sender.send(&ToSatellite::SyncEnd { generation }).await?;
+        let held = held_resources(&model);
+        sender
+            .send(&ToSatellite::SyncEnd { generation, held })
+            .await?;
         if let Some(id) = mail.refresh {
             sender.send(&ToSatellite::RefreshSpace { id }).await?;
         }
@@ -361,6 +370,7 @@ impl<'a> Session<'a> {
     ) -> Result<(), NetError> {
         let model = self.link.cluster.model();
         if mail.node
+            && !model.held.holds_node_spec(&self.link.node)
             && let Some(node) = project::node_spec(&model, &self.link.node)
         {
             let hash = hash_json(&json_of(&node));
@@ -427,6 +437,9 @@ impl<'a> Session<'a> {
         parcel: &mut Parcel,
         unchanged: &mut Vec<ResourceName>,
     ) {
+        if model.held.holds_definition(name) {
+            return;
+        }
         let generation = model.generation;
         let node = &self.link.node;
         let mut state = self.state();
@@ -517,6 +530,17 @@ impl Pings {
             self.send(sender).await?;
         }
         Ok(())
+    }
+}
+
+/// What the satellite leaves alone.
+fn held_resources(model: &Model) -> Held {
+    let names = model.held.definitions().map(ToString::to_string);
+    let resources: Vec<String> = names.take(HELD_NAMES_MAX + 1).collect();
+    let all = model.held.holds_everything() || resources.len() > HELD_NAMES_MAX;
+    Held {
+        all,
+        resources: if all { Vec::new() } else { resources },
     }
 }
 

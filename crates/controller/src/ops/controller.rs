@@ -30,6 +30,16 @@ pub fn version() -> ControllerVersion {
     }
 }
 
+/// Whether the controller works: `Running`, then one line for each thing that does not.
+pub fn health(cluster: &Cluster) -> String {
+    let model = cluster.model();
+    let mut text = "Running\n".to_owned();
+    for row in model.held.rows() {
+        text.push_str(&format!("held: {row}\n"));
+    }
+    text
+}
+
 /// All properties.
 pub fn properties(cluster: &Cluster) -> Properties {
     cluster.model().controller.props.clone()

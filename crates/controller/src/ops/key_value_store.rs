@@ -98,7 +98,11 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
         let name = names::key_value_store(&name)?;
         let committed = cluster.commit(move |draft| {
             let Some(row) = draft.key_value_stores.get(&name).cloned() else {
-                return Err(vec![nothing_to_delete(&describe(&name))]);
+                return Err(vec![nothing_to_delete(
+                    draft,
+                    &RowKey::KeyValueStore(name.clone()),
+                    &describe(&name),
+                )]);
             };
             draft.remove(&RowKey::KeyValueStore(name));
             let text = format!("Successfully deleted {}.", describe(&row.name));

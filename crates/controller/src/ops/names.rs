@@ -3,6 +3,7 @@
 use linstor_api::code;
 use linstor_api::reply::Reply;
 use linstor_model::Model;
+use linstor_model::model::RowKey;
 use linstor_model::name::{
     KeyValueStoreName, NameError, NetInterfaceName, NodeName, ResourceGroupName, ResourceName,
     StoragePoolName,
@@ -98,10 +99,18 @@ pub fn volume_number_text(given: &str) -> Result<u32, Refusal> {
     }
 }
 
+/// An object that is not there, or that is held because its row cannot be read.
+fn missing(model: &Model, key: &RowKey, ret_code: i64, what: &str) -> Refusal {
+    let held = model.held.refuses(key, false);
+    held.unwrap_or_else(|| not_found(ret_code, what)).into()
+}
+
 /// A node that has to be there.
 pub fn known_node<'a>(model: &'a Model, name: &NodeName) -> Result<&'a Arc<Node>, Refusal> {
-    let missing = || not_found(code::FAIL_NOT_FOUND_NODE, &format!("node '{name}'")).into();
-    model.node(name).ok_or_else(missing)
+    model.node(name).ok_or_else(|| {
+        let (key, what) = (RowKey::Node(name.clone()), format!("node '{name}'"));
+        missing(model, &key, code::FAIL_NOT_FOUND_NODE, &what)
+    })
 }
 
 /// A resource definition that has to be there.
@@ -111,7 +120,8 @@ pub fn known_definition<'a>(
 ) -> Result<&'a Arc<ResourceDefinition>, Refusal> {
     model.definitions.get(name).ok_or_else(|| {
         let what = format!("resource definition '{name}'");
-        not_found(code::FAIL_NOT_FOUND_RSC_DFN, &what).into()
+        let key = RowKey::ResourceDefinition(name.clone());
+        missing(model, &key, code::FAIL_NOT_FOUND_RSC_DFN, &what)
     })
 }
 
@@ -136,7 +146,8 @@ pub fn known_group<'a>(
 ) -> Result<&'a Arc<ResourceGroup>, Refusal> {
     model.groups.get(name).ok_or_else(|| {
         let what = format!("resource group '{name}'");
-        not_found(code::FAIL_NOT_FOUND_RSC_GRP, &what).into()
+        let key = RowKey::ResourceGroup(name.clone());
+        missing(model, &key, code::FAIL_NOT_FOUND_RSC_GRP, &what)
     })
 }
 
@@ -149,7 +160,8 @@ pub fn known_pool<'a>(
     known_node(model, node)?;
     model.pool(node, pool).ok_or_else(|| {
         let what = format!("storage pool '{pool}' on node '{node}'");
-        not_found(code::FAIL_NOT_FOUND_STOR_POOL, &what).into()
+        let key = RowKey::StoragePool(node.clone(), pool.clone());
+        missing(model, &key, code::FAIL_NOT_FOUND_STOR_POOL, &what)
     })
 }
 
@@ -163,7 +175,8 @@ pub fn known_resource<'a>(
     known_definition(model, name)?;
     model.resource(name, node).ok_or_else(|| {
         let what = format!("resource '{name}' on node '{node}'");
-        not_found(code::FAIL_NOT_FOUND_RSC, &what).into()
+        let key = RowKey::Resource(name.clone(), node.clone());
+        missing(model, &key, code::FAIL_NOT_FOUND_RSC, &what)
     })
 }
 

@@ -5,6 +5,7 @@ use linstor_api::net_interface::NetInterface as Json;
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
 use linstor_model::Draft;
+use linstor_model::model::RowKey;
 use linstor_model::name::{NetInterfaceName, NodeName};
 use linstor_model::{NetInterface, Node};
 use uuid::Uuid;
@@ -312,7 +313,9 @@ fn remove(draft: &mut Draft, node: &NodeName, name: &NetInterfaceName) -> Result
         .iter()
         .position(|row| row.name == *name)
     else {
-        return Err(nothing_to_delete(&describe(node, name)).into());
+        return Err(
+            nothing_to_delete(draft, &RowKey::Node(node.clone()), &describe(node, name)).into(),
+        );
     };
     let row = &known.net_interfaces[place];
     let mut replies = vec![deleted(&describe(node, &row.name), row.uuid)];

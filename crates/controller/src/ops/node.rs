@@ -8,6 +8,7 @@ use linstor_api::node::{Node as Json, NodeModify};
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
 use linstor_model::model::DEFAULT_DISKLESS_POOL;
+use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, ResourceName, StoragePoolName};
 use linstor_model::observed::NodeStatus;
 use linstor_model::{Draft, Model, Observed, phase};
@@ -388,7 +389,7 @@ fn mark(
     now: u64,
 ) -> Result<Marked, Refusal> {
     let Some(node) = draft.node(name).cloned() else {
-        return Err(nothing_to_delete(&describe(name)).into());
+        return Err(nothing_to_delete(draft, &RowKey::Node(name.clone()), &describe(name)).into());
     };
     if node.evicted {
         return Err(Reply::new(

@@ -5,6 +5,8 @@ use std::future::Future;
 
 use linstor_api::code;
 use linstor_api::reply::Reply;
+use linstor_model::Model;
+use linstor_model::model::RowKey;
 use uuid::Uuid;
 
 /// Why an operation did nothing: at least one error, or a warning that says that nothing was to be done.
@@ -160,8 +162,12 @@ fn lower(text: &str) -> String {
     }
 }
 
-/// Something that was to be deleted is not there: a warning, because the wish is fulfilled (spec core, trap 4).
-pub fn nothing_to_delete(what: &str) -> Reply {
+/// Something that was to be deleted is not there: a warning, because that is what was asked for. An error when `row`, its
+/// row or its parent's, is held.
+pub fn nothing_to_delete(model: &Model, row: &RowKey, what: &str) -> Reply {
+    if let Some(held) = model.held.refuses(row, true) {
+        return held;
+    }
     let message = format!("Deletion of {what} had no effect.");
     Reply::new(code::WARN_NOT_FOUND, message).cause(format!("{} does not exist.", capital(what)))
 }

@@ -7,6 +7,7 @@ pub mod view;
 use linstor_api::reply::Reply;
 use linstor_api::resource::ResourceModify;
 use linstor_api::{code, prop};
+use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::{DiskKind, Resource, ResourcePhase, Since};
 use linstor_model::{Draft, Model, Observed, phase};
@@ -259,7 +260,12 @@ fn mark(
     keep_tiebreaker: bool,
 ) -> Result<(Vec<Reply>, Uuid, bool), Refusal> {
     let Some(replica) = draft.resource(name, node).cloned() else {
-        return Err(nothing_to_delete(&describe(name, node)).into());
+        return Err(nothing_to_delete(
+            draft,
+            &RowKey::Resource(name.clone(), node.clone()),
+            &describe(name, node),
+        )
+        .into());
     };
     check_deletable(draft, &facts.observed, name, node)?;
     let what = describe(&replica.name, &replica.node);

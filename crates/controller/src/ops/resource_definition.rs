@@ -11,6 +11,7 @@ use linstor_api::resource_definition::{
     ResourceDefinitionModify, ResourceDefinitionSyncStatus,
 };
 use linstor_api::{code, prop};
+use linstor_model::model::RowKey;
 use linstor_model::name::{ResourceGroupName, ResourceName};
 use linstor_model::{Draft, Model, numbers, phase, stack};
 use linstor_model::{DrbdDefinition, Props, ResourceDefinition};
@@ -503,7 +504,12 @@ struct Marked {
 
 fn mark(draft: &mut Draft, facts: &Facts, name: &ResourceName) -> Result<Marked, Refusal> {
     let Some(known) = draft.definitions.get(name).cloned() else {
-        return Err(nothing_to_delete(&describe(name)).into());
+        return Err(nothing_to_delete(
+            draft,
+            &RowKey::ResourceDefinition(name.clone()),
+            &describe(name),
+        )
+        .into());
     };
     resource::check_unused(draft, &facts.observed, name)?;
     let since = draft.since(facts.now_ms);

@@ -212,7 +212,11 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
         let name = names::group(&name)?;
         let committed = cluster.commit(move |draft| {
             let Some(group) = draft.groups.get(&name).cloned() else {
-                return Err(vec![nothing_to_delete(&describe(&name))]);
+                return Err(vec![nothing_to_delete(
+                    draft,
+                    &RowKey::ResourceGroup(name.clone()),
+                    &describe(&name),
+                )]);
             };
             if draft.definitions_of(&name).next().is_some() {
                 return Err(vec![

@@ -6,6 +6,7 @@ use linstor_api::reply::Reply;
 use linstor_api::storage_pool::StoragePool as Json;
 use linstor_api::{code, prop};
 use linstor_model::model::DEFAULT_DISKLESS_POOL;
+use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, StoragePoolName};
 use linstor_model::{Draft, Model, Observed, phase};
 use linstor_model::{Props, ResourcePhase, StoragePool, StoragePoolDefinition};
@@ -344,7 +345,12 @@ fn remove(
         .into());
     }
     let Some(row) = draft.pool(node, pool).cloned() else {
-        return Err(nothing_to_delete(&describe(node, pool)).into());
+        return Err(nothing_to_delete(
+            draft,
+            &RowKey::StoragePool(node.clone(), pool.clone()),
+            &describe(node, pool),
+        )
+        .into());
     };
     let volumes = volumes_in(draft, node, pool);
     if !volumes.is_empty() {

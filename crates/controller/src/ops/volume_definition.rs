@@ -10,6 +10,7 @@ use linstor_api::volume_definition::{
     VolumeDefinition as Json, VolumeDefinitionCreate, VolumeDefinitionLayer, VolumeDefinitionModify,
 };
 use linstor_api::{code, prop};
+use linstor_model::model::RowKey;
 use linstor_model::name::ResourceName;
 use linstor_model::{Draft, Model, numbers, phase, sizing, space};
 use linstor_model::{Props, Resize, ResizeStep, Resource, VolumeDefinition};
@@ -542,7 +543,12 @@ fn mark(
 ) -> Result<(Uuid, bool), Refusal> {
     let definition = names::known_definition(draft, name)?.clone();
     let Some(row) = definition.volumes.get(&number) else {
-        return Err(nothing_to_delete(&describe(name, number)).into());
+        return Err(nothing_to_delete(
+            draft,
+            &RowKey::ResourceDefinition(name.clone()),
+            &describe(name, number),
+        )
+        .into());
     };
     resource::check_unused(draft, &facts.observed, name)?;
     if draft.resources_of(name).next().is_none() {

@@ -5,6 +5,7 @@ use linstor_api::flag::volume_group as flag;
 use linstor_api::reply::Reply;
 use linstor_api::volume_group::{VolumeGroup as Json, VolumeGroupModify};
 use linstor_model::Draft;
+use linstor_model::model::RowKey;
 use linstor_model::name::ResourceGroupName;
 use linstor_model::{Props, ResourceGroup, VolumeGroup};
 use uuid::Uuid;
@@ -162,7 +163,11 @@ pub async fn delete(cluster: &Cluster, group: String, number: String) -> Vec<Rep
         let committed = cluster.commit(move |draft| {
             let mut group = ResourceGroup::clone(names::known_group(draft, &name)?);
             let Some(row) = group.volume_groups.remove(&number) else {
-                return Err(vec![nothing_to_delete(&describe(&name, number))]);
+                return Err(vec![nothing_to_delete(
+                    draft,
+                    &RowKey::ResourceGroup(name.clone()),
+                    &describe(&name, number),
+                )]);
             };
             let reply = deleted(&describe(&group.name, number), row.uuid);
             draft.put_resource_group(group);

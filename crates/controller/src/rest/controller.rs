@@ -22,9 +22,10 @@ pub fn routes() -> Router<Cluster> {
         .route("/v1/controller/properties/{*key}", delete(remove))
 }
 
-/// Says that requests are served; a controller that was fenced ends instead of answering.
-async fn health() -> &'static str {
-    "Running\n"
+/// Says that requests are served, and what keeps some of them from being served; a superseded controller ends instead of
+/// answering.
+async fn health(State(cluster): State<Cluster>) -> String {
+    controller::health(&cluster)
 }
 
 async fn exposition(State(cluster): State<Cluster>) -> String {

@@ -163,7 +163,7 @@ impl Satellite {
                     assert_eq!((of, forget), (generation, Vec::new()));
                     specs.extend(resources);
                 }
-                Some(ToSatellite::SyncEnd { generation: of }) => {
+                Some(ToSatellite::SyncEnd { generation: of, .. }) => {
                     assert_eq!(of, generation);
                     break;
                 }

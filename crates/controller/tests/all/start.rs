@@ -1,9 +1,11 @@
 //! Starts: fresh, again, and on a store that is not in order.
 
+use std::time::Duration;
+
 use linstor_model::name::{ResourceGroupName, StoragePoolName};
 use linstor_store::MemoryStore;
 
-use crate::fixture::{Fixture, get, node, set};
+use crate::fixture::{Fixture, get, grow, node, resource, set};
 
 /// A fresh database has what exists without anybody creating it, and a second start adds nothing but an epoch.
 #[tokio::test(start_paused = true)]
@@ -34,7 +36,7 @@ async fn a_fresh_database_has_its_defaults_once() {
     assert_eq!(again.controller.props, model.controller.props);
 }
 
-/// Rows that cannot be read are set aside and shown; the rest serves; a new row of the same key keeps the old text.
+/// Rows that cannot be read are held: shown, not written, and what they describe is not changed; the rest serves.
 #[tokio::test(start_paused = true)]
 async fn bad_rows_do_not_keep_it_from_starting() {
     let store = MemoryStore::new();
@@ -43,41 +45,71 @@ async fn bad_rows_do_not_keep_it_from_starting() {
     drop(first);
     store.plant("key_value_store", "BAD", "{not json");
     store.plant("resource", "RSC/ALPHA", r#"{"node":"alpha"}"#);
-    store.plant("dance", "X", "{}");
+    store.plant("dance", "XX", "{}");
 
     let second = Fixture::on(store.clone()).await;
-    assert_eq!(second.cluster.quarantined().len(), 3);
+    let model = second.cluster.model();
+    assert_eq!(model.held.rows().len(), 3);
     assert_eq!(get(&second.cluster, "good").as_deref(), Some("1"));
     second
         .cluster
-        .commit(|d| set(d, "bad", "new"))
+        .commit(|d| set(d, "good", "2"))
         .await
         .unwrap();
+    let error = second.cluster.commit(|d| set(d, "bad", "new")).await;
+    let error = error.unwrap_err().remove(0);
+    assert!(
+        error.message.contains("key-value store 'bad' is held"),
+        "{error:?}"
+    );
+    assert!(error.cause.unwrap().contains("its JSON cannot be read"));
+    assert!(error.correction.unwrap().contains("/v1/jobs"));
+    let health = linstor_controller::ops::controller::health(&second.cluster);
+    let jobs = second.cluster.jobs();
+    let jobs: Vec<_> = jobs.iter().filter(|job| job.kind == "held-row").collect();
+    assert_eq!(jobs.len(), 3);
+    for key in ["BAD", "RSC/ALPHA", "XX"] {
+        assert!(health.contains(key), "{health}");
+        assert!(jobs.iter().any(|job| job.obj_refs["Key"] == key));
+    }
     drop(second);
-    let kept = |kind: &str| {
-        let rows = store.contents().rows.into_iter();
-        rows.filter(|row| row.kind == kind).collect::<Vec<_>>()
-    };
-    assert_eq!(kept("unreadable")[0].json, "{not json");
-    assert_eq!(kept("dance").len(), 1, "what is not understood stays");
-
-    let third = Fixture::on(store.clone()).await;
-    assert_eq!(get(&third.cluster, "bad").as_deref(), Some("new"));
-    assert_eq!(third.cluster.quarantined().len(), 2);
+    let rows = store.contents().rows;
+    for (kind, json) in [("key_value_store", "{not json"), ("dance", "{}")] {
+        let stored = rows.iter().find(|row| row.kind == kind && row.json == json);
+        assert!(stored.is_some(), "{kind} is as it was");
+    }
 }
 
-/// A damaged controller row gives up what can be read of it, the cluster's id above all: satellites know it.
+/// A damaged controller row holds everything; satellites are called only if the cluster's identity can be read.
 #[tokio::test(start_paused = true)]
-async fn a_damaged_controller_row_keeps_the_clusters_id() {
-    let store = MemoryStore::new();
-    let first = Fixture::on(store.clone()).await;
-    let id = first.cluster.model().controller.cluster_id;
-    drop(first);
-    let damaged = format!(r#"{{"cluster_id":"{id}","epoch":"seven","props":{{"a":"b","c":1}}}}"#);
-    store.plant("controller", "", &damaged);
-    let second = Fixture::on(store).await;
-    let row = &second.cluster.model().controller;
-    assert_eq!((row.cluster_id, row.props["a"].as_str()), (id, "b"));
+async fn a_damaged_controller_row_holds_everything() {
+    for readable in [true, false] {
+        let store = MemoryStore::new();
+        let first = Fixture::on(store.clone()).await;
+        first.deployed("alpha").await;
+        let id = first.cluster.model().controller.cluster_id;
+        drop(first);
+        let name = if readable { "cluster_id" } else { "cluster" };
+        let damaged = format!(r#"{{"{name}":"{id}","props":{{"a":"b","c":1}}}}"#);
+        store.plant("controller", "", &damaged);
+        let second = Fixture::on(store.clone()).await;
+        let _listener = second.pipes.listen("alpha");
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let model = second.cluster.model();
+        assert_eq!(model.controller.cluster_id == id, readable);
+        assert_eq!(*second.pipes.calls.lock().unwrap() > 0, readable);
+        let grown = second.cluster.commit(|d| {
+            grow(d, "rsc");
+            Ok(())
+        });
+        assert!(grown.await.is_err());
+        assert!(model.resource(&resource("rsc"), &node("alpha")).is_some());
+        let rows = store.contents().rows;
+        assert!(
+            rows.iter().any(|row| row.json == damaged),
+            "it is not written"
+        );
+    }
 }
 
 /// The same seed takes the same course.

@@ -562,15 +562,20 @@ fn rows_survive_a_reload_and_bad_ones_are_set_aside() {
             .json
             .replace("r1", "r9"),
     });
-    let (model, quarantined) = Model::load(7, rows, uuid(99));
+    let model = Model::load(7, rows, uuid(99));
     assert_eq!(model.generation, 7);
     assert_eq!(model.resources.len(), 1);
     assert_eq!(
         model.resource(&r1(), &node(0)),
         draft.resource(&r1(), &node(0))
     );
-    let keys: Vec<_> = quarantined.iter().map(|row| row.key.as_str()).collect();
-    assert_eq!(keys, ["R1/BETA", "R9/ALPHA"]);
+    let held = model.held.rows().iter();
+    let keys: Vec<_> = held.map(|held| held.row.key.as_str()).collect();
+    assert_eq!(
+        keys,
+        ["", "R1/BETA", "R9/ALPHA"],
+        "no controller row either"
+    );
 }
 
 /// A replica that is deleted while it is losing its disk takes what is left of the disk with it.

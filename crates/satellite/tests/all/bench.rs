@@ -8,7 +8,7 @@ use linstor_api::kind::ProviderKind;
 use linstor_fake_host::{self as fake, Entry, FakeCluster};
 use linstor_net::{ControllerSide, Sender};
 use linstor_satellite::{Options, Satellite};
-use linstor_wire::message::NewerController;
+use linstor_wire::message::{Held, NewerController};
 use linstor_wire::message::{PROTOCOL, PROTOCOL_MIN};
 use linstor_wire::spec::{NodeSpec, PoolSpec, Props, ResourceSpec};
 use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
@@ -176,18 +176,36 @@ impl Bench {
 
     /// A full sync.
     pub(crate) async fn sync(&mut self, name: &str, resources: &[ResourceSpec]) {
+        self.sync_holding(name, resources, Held::default()).await;
+    }
+
+    /// A full sync of a controller that cannot read some rows.
+    pub(crate) async fn sync_holding(
+        &mut self,
+        name: &str,
+        resources: &[ResourceSpec],
+        held: Held,
+    ) {
         self.generation += 1;
         let generation = self.generation;
         let node = self.nodes[name].spec.clone();
-        self.send(name, ToSatellite::SyncBegin { generation, node })
-            .await;
+        self.send(
+            name,
+            ToSatellite::SyncBegin {
+                generation,
+                node,
+                held: held.all,
+            },
+        )
+        .await;
         let apply = ToSatellite::Apply {
             generation,
             resources: resources.to_vec(),
             forget: Vec::new(),
         };
         self.send(name, apply).await;
-        self.send(name, ToSatellite::SyncEnd { generation }).await;
+        self.send(name, ToSatellite::SyncEnd { generation, held })
+            .await;
         let synced = |h: &Heard| h.synced == Some(generation);
         self.until(name, "the end of the sync", synced).await;
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use linstor_fake_host::{Effect, Fault};
 use linstor_net::ControllerSide;
-use linstor_wire::message::{Forget, NewerController, PROTOCOL, PROTOCOL_MIN, RefusalKind};
+use linstor_wire::message::{Forget, Held, NewerController, PROTOCOL, PROTOCOL_MIN, RefusalKind};
 use linstor_wire::spec::Target;
 use linstor_wire::{ToController, ToSatellite};
 use uuid::Uuid;
@@ -123,6 +123,39 @@ async fn forgetting_is_by_identity() {
         bench.send("alpha", message).await;
         tokio::time::sleep(Duration::from_secs(5)).await;
         assert_eq!(bench.nodes["alpha"].heard.lock().unwrap().gone.len(), gone);
+    }
+}
+
+/// What the controller cannot read is left as it is, by name or altogether; the rest is forgotten.
+#[tokio::test(start_paused = true)]
+async fn what_is_held_is_left_alone() {
+    for held in [
+        Held {
+            all: true,
+            resources: Vec::new(),
+        },
+        Held {
+            all: false,
+            resources: vec!["DATA".into()],
+        },
+    ] {
+        let mut bench = Bench::new();
+        bench.add_node("alpha", DrbdKind::V9).await;
+        bench.done("alpha", &spec("alpha", ALONE)).await;
+        bench.cluster.take_journal();
+        bench.sync_holding("alpha", &[], held).await;
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        let changes = bench.cluster.take_journal();
+        let changes: Vec<_> = changes.iter().filter(|entry| entry.mutating).collect();
+        assert!(changes.is_empty(), "{changes:?}");
+        assert!(bench.nodes["alpha"].heard.lock().unwrap().gone.is_empty());
+        let other = Held {
+            all: false,
+            resources: vec!["other".into()],
+        };
+        bench.sync_holding("alpha", &[], other).await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(bench.nodes["alpha"].heard.lock().unwrap().gone, ["Data"]);
     }
 }
 

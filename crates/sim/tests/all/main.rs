@@ -1,4 +1,5 @@
 //! The simulation: many seeds, single ones, and scenarios in which every step fails once.
 
 mod anomaly;
+mod held;
 mod seeds;

@@ -127,7 +127,7 @@ impl Satellite {
                 self.spec = Some(node);
                 vec![]
             }
-            ToSatellite::SyncEnd { generation } => {
+            ToSatellite::SyncEnd { generation, .. } => {
                 self.generation = generation;
                 vec![self.space(None), ToController::Synced { generation }]
             }

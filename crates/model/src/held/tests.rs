@@ -1,0 +1,167 @@
+//! What is held, and what is taken.
+
+use super::*;
+
+fn row(kind: &str, key: &str, json: &str) -> StoredRow {
+    StoredRow {
+        kind: kind.into(),
+        key: key.into(),
+        json: json.into(),
+    }
+}
+
+fn loaded(rows: &[StoredRow]) -> Model {
+    let controller = r#"{"cluster_id":"00000000-0000-0000-0000-000000000001","props":{}}"#;
+    let mut all = vec![row("controller", "", controller)];
+    all.extend(rows.iter().cloned());
+    Model::load(1, all, Uuid::nil())
+}
+
+fn key(kind: &str) -> RowKey {
+    let name = ResourceName::parse("r1").unwrap();
+    let node = NodeName::parse("n1").unwrap();
+    let pool = StoragePoolName::parse("pool").unwrap();
+    match kind {
+        "controller" => RowKey::Controller,
+        "node" => RowKey::Node(node),
+        "storage_pool_definition" => RowKey::StoragePoolDefinition(pool),
+        "storage_pool" => RowKey::StoragePool(node, pool),
+        "resource_group" => RowKey::ResourceGroup(ResourceGroupName::parse("g1").unwrap()),
+        "resource_definition" => RowKey::ResourceDefinition(name),
+        "resource" => RowKey::Resource(name, node),
+        _ => RowKey::KeyValueStore(KeyValueStoreName::parse("kv").unwrap()),
+    }
+}
+
+/// Which rows are frozen, and which are only not removed, by each kind of damaged row.
+#[test]
+fn a_damaged_row_freezes_what_touches_it() {
+    let kinds = [
+        "node",
+        "storage_pool_definition",
+        "storage_pool",
+        "resource_group",
+        "resource_definition",
+        "resource",
+        "key_value_store",
+    ];
+    for (damaged, changed, removed) in [
+        ("node", vec!["node"], vec!["node"]),
+        (
+            "storage_pool_definition",
+            vec!["storage_pool_definition"],
+            vec!["storage_pool_definition"],
+        ),
+        (
+            "storage_pool",
+            vec!["storage_pool"],
+            vec!["node", "storage_pool_definition", "storage_pool"],
+        ),
+        (
+            "resource_group",
+            vec!["resource_group"],
+            vec!["resource_group"],
+        ),
+        (
+            "resource_definition",
+            vec!["resource_definition", "resource"],
+            vec!["resource_group", "resource_definition", "resource"],
+        ),
+        (
+            "resource",
+            vec!["resource_definition", "resource"],
+            vec!["node", "storage_pool", "resource_definition", "resource"],
+        ),
+        (
+            "key_value_store",
+            vec!["key_value_store"],
+            vec!["key_value_store"],
+        ),
+    ] {
+        let model = loaded(&[row(damaged, &key(damaged).key(), "{")]);
+        assert_eq!(model.held.rows().len(), 1, "{damaged}");
+        let refused = |removed| {
+            let refused = |kind: &&str| model.held.refuses(&key(kind), removed).is_some();
+            kinds.into_iter().filter(refused).collect::<Vec<_>>()
+        };
+        assert_eq!(refused(false), changed, "changed with a damaged {damaged}");
+        assert_eq!(refused(true), removed, "removed with a damaged {damaged}");
+    }
+}
+
+/// What refers to a row that cannot be read is held too: all resources on a damaged node, with their definitions.
+#[test]
+fn what_refers_to_a_damaged_row_is_held() {
+    let uuid = Uuid::from_u128(5);
+    let group = format!(r#"{{"name":"g1","uuid":"{uuid}"}}"#);
+    let definition = format!(r#"{{"name":"r1","uuid":"{uuid}","group":"g1"}}"#);
+    let resource = format!(
+        r#"{{"node":"n1","name":"r1","uuid":"{uuid}","created_at":1,"layer_stack":["STORAGE"],
+        "drbd":{{"node_id":0,"ports":[7005],"peer_slots":7}}}}"#
+    );
+    let model = loaded(&[
+        row("node", "N1", "{"),
+        row("resource_group", "G1", &group),
+        row("resource_definition", "R1", &definition),
+        row("resource", "R1/N1", &resource),
+    ]);
+    let name = ResourceName::parse("r1").unwrap();
+    assert!(model.held.holds_definition(&name));
+    assert!(model.definitions.contains_key(&name), "it can be read");
+    let node = NodeName::parse("n1").unwrap();
+    assert_eq!(model.port_owner(&node, 7005), Some(&name));
+    assert!(!model.held.are_ports_unknown(&node));
+}
+
+/// Minors and ports of a damaged row are taken as far as they can be read; none is given out where others may be.
+#[test]
+fn numbers_of_damaged_rows_stay_taken() {
+    let uuid = Uuid::from_u128(5);
+    let whole = format!(
+        r#"{{"name":"r1","uuid":"{uuid}","group":7,"volumes":{{"0":{{"minor":1000}},"1":{{"minor":1002}}}}}}"#
+    );
+    let model = loaded(&[row("resource_definition", "R1", &whole)]);
+    assert_eq!(model.minors_in_use().collect::<Vec<_>>(), [1000, 1002]);
+    assert_eq!(crate::numbers::allocate_minor(&model), Ok(1001));
+    assert!(crate::numbers::check_minor(&model, 1002).is_err());
+    for cut in [whole.len() - 1, whole.len() - 20] {
+        let model = loaded(&[row("resource_definition", "R1", &whole[..cut])]);
+        assert!(model.minor_owner(1000).is_some());
+        let refused = crate::numbers::allocate_minor(&model).unwrap_err();
+        assert!(refused[0].correction.is_some(), "{refused:?}");
+        assert!(crate::numbers::check_minor(&model, 5).is_err());
+    }
+    let node = NodeName::parse("n1").unwrap();
+    let model = loaded(&[row(
+        "resource",
+        "R1/N1",
+        r#"{"drbd":{"ports":[7000, 7001],"no"#,
+    )]);
+    let ports = model.ports_in_use(&node).collect::<Vec<_>>();
+    assert_eq!(ports, [7000, 7001]);
+    assert!(model.held.are_ports_unknown(&node));
+    assert!(
+        !model
+            .held
+            .are_ports_unknown(&NodeName::parse("n2").unwrap())
+    );
+}
+
+/// A row under a key that is no name, or without the controller's row, holds everything; so does a store of garbage.
+#[test]
+fn what_cannot_be_told_apart_is_held_altogether() {
+    for (kind, at) in [
+        ("node", "!"),
+        ("resource", "R1"),
+        ("resource_definition", ""),
+        ("controller", ""),
+    ] {
+        let model = loaded(&[row(kind, at, "garbage")]);
+        assert!(model.held.holds_everything(), "{kind} {at}");
+        assert!(model.held.refuses(&key("resource"), false).is_some());
+        assert!(model.held.refuses(&RowKey::Epoch, false).is_none());
+    }
+    let model = Model::load(1, vec![row("node", "N1", "{}")], Uuid::nil());
+    assert!(model.held.is_cluster_unknown());
+    assert!(Model::load(0, Vec::new(), Uuid::nil()).held.is_empty());
+}

@@ -1,0 +1,220 @@
+//! A row of the database is damaged while no controller runs: what it describes stays as it is on every node.
+
+use std::time::Duration;
+
+use linstor_api::reply::Reply;
+use linstor_model::{KeyValueStore, Model, name::KeyValueStoreName};
+use tokio::time::sleep;
+
+use crate::cluster::{Shape, Sim};
+use crate::run::{Plan, Report, Run, on_own_runtime};
+use crate::trace::Trace;
+use crate::workload::Op;
+
+/// Every kind of row.
+pub const KINDS: [&str; 9] = [
+    "controller",
+    "epoch",
+    "node",
+    "storage_pool_definition",
+    "storage_pool",
+    "resource_group",
+    "resource_definition",
+    "resource",
+    "key_value_store",
+];
+/// Longer than the pauses of links and passes of satellites.
+const WATCHED: Duration = Duration::from_secs(120);
+const KIB: u64 = 8 * 1024;
+
+/// What becomes of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Damage {
+    /// Its end is missing.
+    Cut,
+    /// It is not JSON at all.
+    Garbage,
+    /// It is JSON, but nothing is in it.
+    Empty,
+}
+
+/// All that is tried.
+pub const DAMAGES: [Damage; 3] = [Damage::Cut, Damage::Garbage, Damage::Empty];
+
+/// How it went when the first row of a kind was damaged.
+pub fn damaged(shape: Shape, kind: &'static str, damage: Damage) -> Report {
+    on_own_runtime(async move {
+        let plan = Plan {
+            seed: 1,
+            shape,
+            steps: 0,
+            fault_percent: 0,
+            faults: Vec::new(),
+        };
+        let mut run = Run::new(plan, Trace::new(false)).await;
+        run.register().await;
+        play(&mut run, kind, damage).await;
+        run.end().await
+    })
+}
+
+fn spawn(run: &Run, name: &str) -> Op {
+    Op::Spawn {
+        name: name.to_owned(),
+        kib: KIB,
+        place: 2,
+        drbd: run.sim.shape.drbd.is_some(),
+    }
+}
+
+async fn play(run: &mut Run, kind: &str, damage: Damage) {
+    for name in ["r1", "r2"] {
+        run.ask(spawn(run, name));
+    }
+    let cluster = run.sim.cluster().expect("it was just started");
+    let stored = cluster.commit(|draft| {
+        draft.put_key_value_store(KeyValueStore {
+            name: KeyValueStoreName::parse("csi").expect("a name"),
+            props: Default::default(),
+        });
+        Ok(())
+    });
+    stored.await.expect("the store works");
+    run.come_to_rest("before").await;
+    let before = run.sim.cluster().expect("it runs").model();
+    drop(cluster);
+    run.sim.kill_controller().await;
+    let rows = run.sim.store.contents().rows;
+    let row = rows.into_iter().find(|row| row.kind == kind);
+    let row = row.expect("there is one of each kind");
+    let json = match damage {
+        Damage::Cut => row.json[..row.json.len() * 2 / 3].to_owned(),
+        Damage::Garbage => "\u{fffd}\u{0}garbage".to_owned(),
+        Damage::Empty => "{}".to_owned(),
+    };
+    run.sim.store.plant(&row.kind, &row.key, &json);
+    run.collect();
+    run.sim.start_controller().await;
+    sleep(WATCHED).await;
+    nothing_changes(&mut run.sim, "after the start", &["/", " "]);
+    if kind != "epoch" {
+        shown(&mut run.sim, &row.key);
+    }
+    changes_are_refused(run, &before).await;
+    nothing_changes(&mut run.sim, "after the refusals", &["/", " "]);
+    new_numbers_are_free(run, &before).await;
+    nothing_changes(&mut run.sim, "after the new resource", &["r1", "r2"]);
+    if kind == "epoch" {
+        // It is a count: the satellites say where it has to go on.
+        let cluster = run.sim.cluster().expect("it was started");
+        let replies = linstor_controller::ops::controller::take_over(&cluster).await;
+        run.sim.trace.add(format_args!("take over: {replies:?}"));
+    }
+    run.sim.kill_controller().await;
+    if kind != "epoch" {
+        run.sim.store.plant(&row.kind, &row.key, &row.json);
+    }
+    run.sim.start_controller().await;
+    run.collect();
+    run.come_to_rest("repaired").await;
+}
+
+/// No changing command that mentions any of these ran on any node. Which controller is obeyed is noted at any time, and
+/// a module may be loaded to see whether it is there.
+fn nothing_changes(sim: &mut Sim, when: &str, about: &[&str]) {
+    for entry in sim.fake.journal() {
+        let mentioned = about.iter().any(|about| entry.text.contains(about));
+        let harmless = ["identity.json", "modprobe"];
+        let harmless = harmless.iter().any(|text| entry.text.contains(text));
+        if entry.mutating && mentioned && !harmless {
+            sim.failures.push(format!("{when}: {entry}"));
+        }
+    }
+}
+
+fn shown(sim: &mut Sim, key: &str) {
+    let cluster = sim.cluster().expect("it was started");
+    let jobs = cluster.jobs();
+    if !jobs
+        .iter()
+        .any(|job| job.obj_refs.get("Key").is_some_and(|shown| shown == key))
+    {
+        sim.failures.push(format!("no job shows the row '{key}'"));
+    }
+    let health = linstor_controller::ops::controller::health(&cluster);
+    if !health.contains("held: ") {
+        sim.failures.push(format!("the health is {health}"));
+    }
+}
+
+/// What is held is neither grown nor deleted, and the answer says why.
+async fn changes_are_refused(run: &mut Run, before: &Model) {
+    let cluster = run.sim.cluster().expect("it was started");
+    for name in before.definitions.keys() {
+        if !cluster.model().held.holds_definition(name) {
+            continue;
+        }
+        let name = name.to_string();
+        let grow = Op::Grow {
+            name: name.clone(),
+            kib: 2 * KIB,
+        };
+        for op in [
+            grow,
+            Op::DeleteDefinition { name: name.clone() },
+            spawn(run, &name),
+        ] {
+            let what = op.to_string();
+            let replies: Vec<Reply> = op.run(cluster.clone()).await;
+            let explained = |reply: &Reply| {
+                reply.is_error() && reply.cause.is_some() && reply.correction.is_some()
+            };
+            if !replies.iter().any(explained) {
+                run.sim
+                    .failures
+                    .push(format!("{what} is answered with {replies:?}"));
+            }
+        }
+    }
+}
+
+/// A new resource, if there can be one, has no number of what is held.
+async fn new_numbers_are_free(run: &mut Run, before: &Model) {
+    let cluster = run.sim.cluster().expect("it was started");
+    let replies = spawn(run, "r9").run(cluster.clone()).await;
+    run.sim
+        .trace
+        .add(format_args!("a new resource: {replies:?}"));
+    sleep(WATCHED).await;
+    let model = cluster.model();
+    for replica in model
+        .resources
+        .values()
+        .filter(|row| row.name.as_str() == "r9")
+    {
+        for port in replica.drbd.iter().flat_map(|drbd| &drbd.ports) {
+            if before.port_owner(&replica.node, *port).is_some() {
+                run.sim
+                    .failures
+                    .push(format!("port {port} is given out again"));
+            }
+        }
+    }
+    for definition in model
+        .definitions
+        .values()
+        .filter(|row| row.name.as_str() == "r9")
+    {
+        for minor in definition
+            .volumes
+            .values()
+            .filter_map(|volume| volume.minor)
+        {
+            if before.minor_owner(minor).is_some() {
+                run.sim
+                    .failures
+                    .push(format!("minor {minor} is given out again"));
+            }
+        }
+    }
+}

@@ -1,0 +1,32 @@
+//! One row of every kind is damaged while no controller runs.
+
+use linstor_fake_host::DrbdKind;
+use linstor_sim::cluster::Shape;
+use linstor_sim::held::{DAMAGES, KINDS, damaged};
+
+/// No changing command runs, changes of what is held are refused with a reason, its numbers stay taken, and all is well
+/// once the row is repaired.
+#[test]
+fn damaged_rows_change_nothing() {
+    let mut wrong = Vec::new();
+    for drbd in [Some(DrbdKind::V9), None] {
+        let shape = Shape {
+            drbd,
+            nodes: 3,
+            thin: true,
+        };
+        for kind in KINDS {
+            for damage in DAMAGES {
+                let report = damaged(shape, kind, damage);
+                let about = format!("{drbd:?} {kind} {damage:?}");
+                wrong.extend(
+                    report
+                        .failures
+                        .iter()
+                        .map(|failure| format!("{about}: {failure}")),
+                );
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
