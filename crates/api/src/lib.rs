@@ -3,7 +3,7 @@
 //! A pure crate: no I/O, no clock, no randomness. The wire between controller and satellite and the
 //! model build on its kinds; the command line and the REST server build on its JSON types.
 //!
-//! Reading order: [`kind`] and [`reply`] first, then [`lenient`] (how every JSON type is read and written) and
+//! Reading order: [`kind`], [`name`] and [`reply`] first, then [`lenient`] (how every JSON type is read and written) and
 //! [`request`] (how a server reads a body), then one module per noun. [`flag`], [`prop`] and [`drbd_option`] hold the
 //! words that appear inside flags and property maps, [`drbd_state`] DRBD's states, [`size`] turns `10G` into numbers and back.
 
@@ -15,6 +15,7 @@ pub mod json;
 pub mod kind;
 pub mod lenient;
 pub mod list;
+pub mod name;
 pub mod prop;
 pub mod reply;
 pub mod request;

@@ -4,12 +4,13 @@
 
 use linstor_api::code;
 use linstor_api::kind::ProviderKind;
+use linstor_api::name::ResourceName;
 use linstor_wire::spec::{DrbdSpec, PoolSpec, Props, ResourceSpec, VolumeSpec};
 
 use crate::failure::{Failure, Result};
 
-/// Longest name of a resource or pool.
-const NAME_BYTES_MAX: usize = 48;
+/// Longest name of an option.
+const KEY_BYTES_MAX: usize = 48;
 /// Longest host name.
 const HOST_BYTES_MAX: usize = 255;
 /// Longest value of an option, in bytes.
@@ -24,22 +25,11 @@ const MINOR_MAX: u32 = (1 << 20) - 1;
 const NODE_ID_MAX: u32 = 31;
 /// Largest volume, in KiB (1 PiB).
 const SIZE_KIB_MAX: u64 = 1 << 40;
-/// Names that drbdadm would take for something else.
-const RESERVED: [&str; 2] = ["all", "proxy"];
 /// Which property says where a pool is.
 pub const POOL_NAME_KEY: &str = "StorDriver/StorPoolName";
 
-/// Whether a word may name a resource: it becomes part of volume names, file names and arguments.
-pub fn is_resource_name(name: &str) -> bool {
-    let first = |c: char| c.is_ascii_alphabetic() || c == '_';
-    let inner = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    (2..=NAME_BYTES_MAX).contains(&name.len())
-        && name.starts_with(first)
-        && name.chars().all(inner)
-        && name.contains(|c: char| c.is_ascii_alphabetic())
-        && !RESERVED.iter().any(|r| name.eq_ignore_ascii_case(r))
-}
-
+/// Whether a text may be the name of a host, as the kernel has it: more than [`NodeName`](linstor_api::name::NodeName)
+/// allows.
 fn is_host_name(name: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
     !name.is_empty()
@@ -56,14 +46,11 @@ fn refuse(ret_code: i64, what: &str, why: &str) -> Failure {
 
 /// Checks a resource's spec.
 pub fn resource(spec: &ResourceSpec) -> Result<()> {
-    if !is_resource_name(&spec.name) {
-        let shown = spec.name.escape_debug();
-        return Err(refuse(
-            code::FAIL_INVLD_RSC_NAME,
-            &format!("Resource name '{shown}'"),
-            "It is not a valid name of a resource.",
-        ));
-    }
+    // It becomes part of volume names, file names and arguments.
+    ResourceName::parse(&spec.name).map_err(|error| {
+        let what = format!("Resource name '{}'", spec.name.escape_debug());
+        refuse(code::FAIL_INVLD_RSC_NAME, &what, &format!("{error}."))
+    })?;
     let mut before = None;
     for volume in &spec.volumes {
         if before.is_some_and(|n| n >= volume.number) {
@@ -199,7 +186,7 @@ fn is_quotable(text: &str) -> bool {
 
 fn is_option_key(key: &str) -> bool {
     key.starts_with(|c: char| c.is_ascii_lowercase())
-        && key.len() <= NAME_BYTES_MAX
+        && key.len() <= KEY_BYTES_MAX
         && key
             .chars()
             .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-')
@@ -380,10 +367,10 @@ mod tests {
         for name in [
             "-f", "a b", "all", "ALL", "x", "a/b", "a;b", "a\"b", "", "1ab", "a\n",
         ] {
-            assert!(!is_resource_name(name), "{name:?}");
+            assert!(ResourceName::parse(name).is_err(), "{name:?}");
         }
         for name in ["ab", "_a", "pvc-0001", "SharedData"] {
-            assert!(is_resource_name(name), "{name:?}");
+            assert!(ResourceName::parse(name).is_ok(), "{name:?}");
         }
     }
 

@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use linstor_api::name::ResourceName;
 use linstor_net::{NetError, Receiver, SatelliteSide, Sender};
 use linstor_wire::message::{
     CONTROLLER_SILENCE_MAX, Held, NewerController, PROTOCOL, PROTOCOL_INFO, PROTOCOL_MIN,
@@ -471,7 +472,7 @@ async fn take_node(
 }
 
 fn take_resource(shared: &Shared, order: Order, spec: ResourceSpec) {
-    if !check::is_resource_name(&spec.name) {
+    if ResourceName::parse(&spec.name).is_err() {
         // It cannot even be kept: its name would be part of a path.
         if let Err(failure) = check::resource(&spec) {
             refuse_spec(shared, order, &spec.name, spec.uuid, failure);

@@ -1,4 +1,4 @@
-//! Names: shown as first written, compared without regard to case (spec core 1.1).
+//! Names: shown as first written, compared without regard to case. Controller and satellite check them by the same rules.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -6,8 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// Why a text is not a name.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("'{}' is not a valid {what}: {reason}", shown(given))]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NameError {
     /// What the name was for, for example `node name`.
     pub what: &'static str,
@@ -16,6 +15,19 @@ pub struct NameError {
     /// Which rule it breaks.
     pub reason: String,
 }
+
+impl fmt::Display for NameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let NameError { what, reason, .. } = self;
+        write!(
+            f,
+            "'{}' is not a valid {what}: {reason}",
+            shown(&self.given)
+        )
+    }
+}
+
+impl std::error::Error for NameError {}
 
 /// A given name, cut and escaped so that it can be shown.
 fn shown(given: &str) -> String {
