@@ -44,6 +44,7 @@ pub struct ResourceDefinition {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DrbdDefinition {
     /// Secret that peers prove to each other.
+    #[serde(with = "linstor_wire::secret::in_store")]
     pub secret: Secret,
     /// Peer slots for new resources.
     pub peer_slots: u32,

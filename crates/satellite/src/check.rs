@@ -5,7 +5,7 @@
 use linstor_api::code;
 use linstor_api::kind::ProviderKind;
 use linstor_api::name::ResourceName;
-use linstor_wire::spec::{DrbdSpec, PoolSpec, Props, ResourceSpec, VolumeSpec};
+use linstor_wire::spec::{DrbdSpec, PoolSpec, Props, ResourceSpec, Target, VolumeSpec};
 
 use crate::failure::{Failure, Result};
 
@@ -162,10 +162,17 @@ fn drbd_spec(spec: &ResourceSpec, drbd: &DrbdSpec) -> Result<()> {
         );
     }
     let secret = drbd.secret.reveal();
-    if !is_quotable(secret) || secret.is_empty() || secret.len() > SECRET_BYTES_MAX {
+    if !is_quotable(secret) || secret.len() > SECRET_BYTES_MAX {
         return bad(
             code::FAIL_INVLD_CONF,
-            "The shared secret is empty, too long, or has characters that cannot be written.",
+            "The shared secret is too long, or has characters that cannot be written.",
+        );
+    }
+    // The satellite's own files do not have it, and DRBD's file is there only while the resource is up.
+    if drbd.secret.is_empty() && spec.target == Target::Up {
+        return bad(
+            code::FAIL_INVLD_CONF,
+            "The shared secret is not known until the controller connects.",
         );
     }
     options(&drbd.options, &what)?;

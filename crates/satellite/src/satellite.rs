@@ -4,8 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use linstor_host::Host;
+use linstor_wire::spec::ResourceSpec;
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use crate::drbd::resfile;
 use crate::failure::Result;
 use crate::link::{self, LinkError};
 use crate::options::Options;
@@ -61,7 +63,10 @@ impl Satellite {
 
     async fn load(&self) -> Result<()> {
         let shared = &self.shared;
-        let loaded = shared.store.load(shared.machine.host()).await?;
+        let mut loaded = shared.store.load(shared.machine.host()).await?;
+        for record in loaded.resources.values_mut() {
+            self.find_secret(&mut record.spec).await;
+        }
         tracing::info!(resources = loaded.resources.len(), "read own state");
         let mut state = shared.state();
         state.identity = loaded.identity;
@@ -78,6 +83,22 @@ impl Satellite {
         drop(state);
         shared.changed.send_modify(|()| {});
         Ok(())
+    }
+
+    /// DRBD's file is the one place on this node that has a resource's secret.
+    async fn find_secret(&self, spec: &mut ResourceSpec) {
+        let file = self
+            .shared
+            .options
+            .res_directory
+            .join(format!("{}.res", spec.name));
+        let Some(drbd) = spec.drbd.as_mut().filter(|drbd| drbd.secret.is_empty()) else {
+            return;
+        };
+        if let Ok(text) = self.shared.machine.host().read(&file).await {
+            let found = resfile::secret(&String::from_utf8_lossy(&text));
+            drbd.secret = found.unwrap_or_default();
+        }
     }
 
     async fn prepare_directories(&self) -> Result<()> {

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use linstor_host::Host;
+use linstor_wire::Secret;
 use linstor_wire::spec::{NodeSpec, ResourceSpec};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use uuid::Uuid;
 
 use crate::failure::{Failure, Result};
 
-/// Specs contain secrets.
+/// Properties are nobody else's business.
 const MODE: u32 = 0o600;
 /// What is appended to the name of a file that cannot be read.
 const QUARANTINE_SUFFIX: &str = ".unreadable";
@@ -192,7 +193,11 @@ impl SpecStore {
 
     /// Keeps a resource.
     pub async fn save_resource(&self, host: &dyn Host, record: &Record) -> Result<()> {
-        write(host, &self.file(&key(&record.spec.name)), record).await
+        let mut record = record.clone();
+        if let Some(drbd) = &mut record.spec.drbd {
+            drbd.secret = Secret::default();
+        }
+        write(host, &self.file(&key(&record.spec.name)), &record).await
     }
 
     /// Forgets a resource.

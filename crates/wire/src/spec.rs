@@ -152,7 +152,12 @@ pub enum InitialState {
 /// The DRBD layer of a resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DrbdSpec {
-    /// Secret that peers prove to each other.
+    /// Secret that peers prove to each other. Empty where it is not known: the satellite's own files do not have it.
+    #[serde(
+        with = "crate::secret::on_link",
+        default,
+        skip_serializing_if = "Secret::is_empty"
+    )]
     pub secret: Secret,
     /// This node's DRBD node id.
     pub node_id: u32,

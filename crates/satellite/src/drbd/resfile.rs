@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use linstor_api::drbd_option::{self, Section};
 use linstor_api::kind::DrbdKind;
+use linstor_wire::Secret;
 use linstor_wire::spec::{DrbdSpec, PeerSpec, Props, ResourceSpec, Target, VolumeSpec};
 
 /// What stands for the device of a peer: a path that is never opened, as the true one is the peer's business.
@@ -98,6 +99,15 @@ pub fn node_ids(text: &str) -> BTreeSet<u32> {
         }
     }
     ids
+}
+
+/// The shared secret in a file that was written here.
+pub fn secret(text: &str) -> Option<Secret> {
+    let line = |line: &str| {
+        let quoted = line.trim().strip_prefix("shared-secret \"")?;
+        quoted.strip_suffix("\";").map(Secret::new)
+    };
+    text.lines().find_map(line)
 }
 
 /// Volumes that DRBD is to have.

@@ -338,6 +338,33 @@ async fn a_secret_is_not_told() {
     assert!(!said.contains(&secret), "{said}");
 }
 
+/// A secret is in DRBD's own files and in no other; the satellite has it from there when it starts without a controller.
+#[tokio::test(start_paused = true)]
+async fn a_secret_is_in_drbds_files_only() {
+    let mut bench = nodes(&["alpha"], DrbdKind::V9).await;
+    let spec = spec("alpha", &[("alpha", false)]);
+    bench.done("alpha", &spec).await;
+    let drbd = spec.drbd.as_ref().expect("a layer");
+    let files = bench.cluster.files("alpha");
+    let holders = files
+        .iter()
+        .filter(|(_, text)| text.contains(drbd.secret.reveal()));
+    let holders: Vec<&String> = holders.map(|(path, _)| path).collect();
+    let res = "/var/lib/linstor.d/Data.res";
+    assert_eq!(holders, ["/var/lib/linstor.d/.backup/Data.res", res]);
+    for path in holders {
+        assert_eq!(
+            bench.cluster.file_mode("alpha", path),
+            Some(0o600),
+            "{path}"
+        );
+    }
+    bench.restart("alpha");
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    assert_eq!(bench.cluster.file("alpha", res), files.get(res).cloned());
+    bench.rests().await;
+}
+
 /// Another resource beside that of [`spec`].
 fn second(me: &str, layout: Layout<'_>) -> ResourceSpec {
     let mut spec = spec(me, layout);
