@@ -4,6 +4,7 @@ mod bench;
 mod cluster;
 mod contrib;
 mod demo;
+mod fake_vs_lab;
 mod faults;
 mod growth;
 mod lab;

@@ -9,7 +9,7 @@ use crate::cluster::{Binaries, Cluster};
 use crate::demo::Times;
 use crate::lab::{Lab, LabConfig, selftest};
 use crate::report::Report;
-use crate::{faults, packages, providers, python, story, tidy};
+use crate::{fake_vs_lab, faults, packages, providers, python, story, tidy};
 
 /// Where a folder with a kernel (`linux`) and its modules (`modules`) that include DRBD 9 is, when there is one.
 const DRBD9_VARIABLE: &str = "LINSTOR_LAB_DRBD9";
@@ -23,6 +23,9 @@ pub struct Args {
     /// Only the parts whose name contains this.
     #[arg(long)]
     only: Option<String>,
+    /// Write what the lab answers into the transcripts of the fake host, instead of comparing.
+    #[arg(long)]
+    record: bool,
 }
 
 /// A kernel of the lab beside Debian's.
@@ -90,6 +93,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
         let some = |name: &str| wanted(name) || wanted("debian faults");
         faults_alone(&binaries, &some, &mut report);
     }
+    if wanted("debian fake-vs-lab") {
+        fake_vs_lab("debian", None, args.record, &mut report);
+    }
     if wanted("debian pools") {
         pools(
             "debian kernel, DRBD 8.4",
@@ -100,7 +106,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         );
     }
     second_kernel(args.yes, &wanted, &binaries, &mut report);
-    drbd9(&wanted, &binaries, &mut report);
+    drbd9(&args, &wanted, &binaries, &mut report);
     Ok(report.finish())
 }
 
@@ -130,6 +136,13 @@ fn lab(name: &str, kernel: Option<&Kernel>) -> Result<Lab> {
         owned: true,
         ..LabConfig::default()
     })
+}
+
+/// The fake host's transcripts against the real tools on one kernel.
+fn fake_vs_lab(which: &str, kernel: Option<&Kernel>, record: bool, report: &mut Report) {
+    report.check(&format!("{which}: the fake host's transcripts"), || {
+        fake_vs_lab::check(&lab("test", kernel)?, which, record)
+    });
 }
 
 /// The story, the faults and the Python client on one kernel.
@@ -276,15 +289,16 @@ fn unpack(source: &Path) -> Result<Kernel> {
 }
 
 /// Everything on DRBD 9 with three nodes, when somebody provides kernel and module.
-fn drbd9(wanted: &dyn Fn(&str) -> bool, binaries: &Binaries, report: &mut Report) {
-    let (story, all_pools) = ("drbd9 story", "drbd9 pools");
-    if !wanted(story) && !wanted(all_pools) {
+fn drbd9(args: &Args, wanted: &dyn Fn(&str) -> bool, binaries: &Binaries, report: &mut Report) {
+    let (story, all_pools, transcripts) = ("drbd9 story", "drbd9 pools", "drbd9 fake-vs-lab");
+    if !wanted(story) && !wanted(all_pools) && !wanted(transcripts) {
         return;
     }
     let Some(directory) = std::env::var_os(DRBD9_VARIABLE).map(PathBuf::from) else {
         let why = format!("{DRBD9_VARIABLE} names no folder with `linux` and `modules`");
         report.skip("DRBD 9: the story, the faults, the Python client", &why);
         report.skip("DRBD 9: all kinds of pools", &why);
+        report.skip("DRBD 9: the fake host's transcripts", &why);
         return;
     };
     let releases = std::fs::read_dir(directory.join("modules/lib/modules"));
@@ -296,6 +310,9 @@ fn drbd9(wanted: &dyn Fn(&str) -> bool, binaries: &Binaries, report: &mut Report
         kernel: directory.join("linux"),
         modules: modules.collect(),
     };
+    if wanted(transcripts) {
+        fake_vs_lab("drbd9", Some(&kernel), args.record, report);
+    }
     if wanted(story) {
         on_kernel("DRBD 9", Some(&kernel), binaries, report);
     }

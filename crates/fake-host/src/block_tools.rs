@@ -2,7 +2,6 @@
 
 use super::args::{Args, Options};
 use super::content::BLOCK_BYTES;
-use super::lvm::dm_name;
 use super::machine::{Dev, Machine};
 use super::signature;
 use super::tool::{Dice, Said, Stop, Tool, fail, missing};
@@ -40,10 +39,35 @@ pub(crate) fn blkid(world: &mut World, node: &str, args: &[String]) -> Tool {
         let marker = bytes[2048..2056]
             .iter()
             .fold(0_u64, |n, byte| n << 8 | u64::from(*byte));
-        text.push_str(&format!("UUID={marker:016x}\n"));
+        if matches!(found.kind, "ext4" | "xfs" | "crypto_LUKS") {
+            text.push_str(&format!("UUID={marker:016x}\n"));
+        }
     }
-    text.push_str(&format!("TYPE={}\nUSAGE={}\n", found.kind, found.usage));
+    let block_size = match found.kind {
+        // What mkfs takes for small file systems.
+        "ext4" if machine.size_bytes(&dev) < 512 << 20 => Some(1024),
+        "ext4" => Some(4096),
+        "xfs" => Some(512),
+        "LVM2_member" => {
+            text.push_str(&format!("UUID={}\n", lvm_uuid(path)));
+            None
+        }
+        _ => None,
+    };
+    if let Some(bytes) = block_size {
+        text.push_str(&format!("BLOCK_SIZE={bytes}\n"));
+    }
+    text.push_str(&format!("TYPE={}\n", found.kind));
     Ok(Said::out(text))
+}
+
+/// An identifier in LVM's form that is the same for the same device.
+fn lvm_uuid(path: &str) -> String {
+    let digits: String = path.bytes().map(|byte| format!("{byte:02}")).collect();
+    let digits = format!("{digits:0>32}");
+    let digits = &digits[digits.len() - 32..];
+    let parts = [0..6, 6..10, 10..14, 14..18, 18..22, 22..26, 26..32].map(|part| &digits[part]);
+    parts.join("-")
 }
 
 /// Where the content of a device can be read; a DRBD device's is on a disk below it, here or at a peer.
@@ -99,9 +123,14 @@ pub(crate) fn wipefs(machine: &mut Machine, _: &mut Dice, args: &[String]) -> To
             );
         }
         for found in signature::find(machine, &dev) {
+            let magic = found.magic;
+            let bytes: Vec<String> = magic.iter().map(|byte| format!("{byte:02x}")).collect();
             text.push_str(&format!(
-                "{path}: 4 bytes were erased at offset 0x{:08x} ({})\n",
-                found.offset_bytes, found.kind
+                "{path}: {} bytes were erased at offset 0x{:08x} ({}): {}\n",
+                magic.len(),
+                found.offset_bytes,
+                found.kind,
+                bytes.join(" ")
             ));
         }
         signature::wipe(machine, &dev);
@@ -124,14 +153,18 @@ pub(crate) fn mkfs(world: &mut World, node: &str, kind: &str, args: &[String]) -
         .get(node)
         .and_then(|machine| machine.device(path))
     else {
-        return fail(1, format!("mkfs: {path}: No such file or directory\n"));
+        let text = format!("The file {path} does not exist and no size was specified.\n");
+        return fail(1, text);
     };
     let marker = world.dice.next();
     let block = signature::first_block(kind, marker);
     match dev {
         Dev::Drbd(minor) => {
             if super::drbd::open_device(world, node, minor).is_err() {
-                return fail(1, format!("mkfs: {path}: Wrong medium type\n"));
+                let text = format!(
+                    "mkfs.{kind}: Wrong medium type while trying to determine filesystem size\n"
+                );
+                return fail(1, text);
             }
             let found = world
                 .kernel(node)
@@ -165,9 +198,16 @@ pub(crate) fn mkfs(world: &mut World, node: &str, kind: &str, args: &[String]) -
 }
 
 /// `blockdev --getsize64`.
-pub(crate) fn blockdev(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn blockdev(world: &mut World, node: &str, args: &[String]) -> Tool {
+    let Some(machine) = world.machines.get(node) else {
+        return missing("blockdev nowhere");
+    };
     match args {
         [option, path] if option == "--getsize64" => match machine.device(path) {
+            Some(dev) if readable(world, node, dev.clone()).is_none() => fail(
+                1,
+                format!("blockdev: cannot open {path}: Wrong medium type\n"),
+            ),
             Some(dev) => Ok(Said::out(format!("{}\n", machine.size_bytes(&dev)))),
             None => fail(
                 1,
@@ -231,49 +271,6 @@ pub(crate) fn lsblk(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Too
         text.push('\n');
     }
     Ok(Said::out(text))
-}
-
-/// `dmsetup`, as far as it only looks.
-pub(crate) fn dmsetup(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
-    let words: Vec<&str> = args.iter().map(String::as_str).collect();
-    let crypts = || {
-        machine
-            .crypts
-            .keys()
-            .enumerate()
-            .map(|(i, name)| format!("{name}\t(254, {})\n", 100 + i))
-    };
-    let volumes = || {
-        machine.lvm.vgs.iter().flat_map(|(vg, group)| {
-            group
-                .lvs
-                .iter()
-                .filter(|(_, lv)| lv.active)
-                .map(move |(lv, _)| dm_name(vg, lv))
-        })
-    };
-    match words.as_slice() {
-        ["ls", "--target", "crypt"] => {
-            let text: String = crypts().collect();
-            Ok(Said::out(if text.is_empty() {
-                "No devices found\n".to_owned()
-            } else {
-                text
-            }))
-        }
-        ["ls"] => {
-            let lvs = volumes()
-                .enumerate()
-                .map(|(i, name)| format!("{name}\t(254, {i})\n"));
-            let text: String = lvs.chain(crypts()).collect();
-            Ok(Said::out(if text.is_empty() {
-                "No devices found\n".to_owned()
-            } else {
-                text
-            }))
-        }
-        other => missing(format!("dmsetup {other:?}")),
-    }
 }
 
 /// `dd` between devices.

@@ -18,6 +18,10 @@ pub(crate) fn fallocate(machine: &mut Machine, _: &mut Dice, args: &[String]) ->
         return missing("fallocate without -l");
     };
     let kib = size_kib(length, 'b')?;
+    if !machine.files.is_dir(super::files::parent(path)) {
+        let text = format!("fallocate: cannot open {path}: No such file or directory\n");
+        return fail(1, text);
+    }
     let old = machine.files.image(path).cloned().unwrap_or_default();
     if let Some((_, size_kib, used_kib)) = machine.files.mount_of(path) {
         let more = kib.saturating_sub(old.used_bytes() / 1024);
@@ -110,7 +114,7 @@ pub(crate) fn losetup(machine: &mut Machine, _: &mut Dice, args: &[String]) -> T
         let (Some(size), Some(device)) = (size, device) else {
             return fail(
                 1,
-                format!("losetup: {path}: set capacity failed: No such device\n"),
+                format!("losetup: {path}: set capacity failed: No such device or address\n"),
             );
         };
         device.size_bytes = size;
@@ -155,7 +159,8 @@ fn list(machine: &Machine, args: &Args) -> Tool {
         .split(',')
         .collect();
     let mut text = String::new();
-    for (number, device) in &machine.loops {
+    // The latest first.
+    for (number, device) in machine.loops.iter().rev() {
         let mut cells = Vec::new();
         for column in &columns {
             cells.push(match *column {

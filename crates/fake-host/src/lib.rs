@@ -24,6 +24,7 @@ mod images;
 mod journal;
 mod lvm;
 mod machine;
+mod mapper;
 mod pipe;
 mod programs;
 mod signature;

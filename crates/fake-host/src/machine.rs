@@ -37,6 +37,8 @@ pub(crate) struct Machine {
     pub(crate) opened: BTreeSet<Dev>,
     /// Mounted devices, and where.
     pub(crate) mounted: BTreeMap<Dev, String>,
+    /// Linear mappings by name, and what is below.
+    pub(crate) linear: BTreeMap<String, Dev>,
     pub(crate) modules: BTreeSet<String>,
     pub(crate) drbd: Kernel,
 }
@@ -94,6 +96,7 @@ impl Machine {
             crypts: BTreeMap::new(),
             opened: BTreeSet::new(),
             mounted: BTreeMap::new(),
+            linear: BTreeMap::new(),
             modules: BTreeSet::new(),
             drbd,
         }
@@ -106,6 +109,7 @@ impl Machine {
         self.crypts.clear();
         self.opened.clear();
         self.mounted.clear();
+        self.linear.clear();
         self.modules.clear();
         self.files.crash();
         self.drbd.crash();
@@ -343,6 +347,12 @@ impl Machine {
         if let Some((name, _)) = crypt {
             return DeviceUse::Claimed {
                 by: Some(format!("crypt mapping {name}")),
+            };
+        }
+        let mapping = self.linear.iter().find(|(_, below)| *below == dev);
+        if let Some((name, _)) = mapping {
+            return DeviceUse::Claimed {
+                by: Some(format!("mapping {name}")),
             };
         }
         match self.drbd.user_of_backing(dev) {

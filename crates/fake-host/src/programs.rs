@@ -3,7 +3,7 @@
 use super::machine::Machine;
 use super::tool::{Dice, Said, Stop, Tool, fail, missing};
 use super::world::World;
-use super::{block_tools, crypt, drbd, images, lvm, zfs, zstd};
+use super::{block_tools, crypt, drbd, images, lvm, mapper, zfs, zstd};
 
 /// A tool that sees nothing but its own machine.
 type Local = fn(&mut Machine, &mut Dice, &[String]) -> Tool;
@@ -35,9 +35,8 @@ const LOCAL: &[(&str, Local)] = &[
     ("df", images::df),
     ("cp", images::cp),
     ("wipefs", block_tools::wipefs),
-    ("blockdev", block_tools::blockdev),
     ("lsblk", block_tools::lsblk),
-    ("dmsetup", block_tools::dmsetup),
+    ("dmsetup", mapper::dmsetup),
     ("dd", block_tools::dd),
     ("shred", block_tools::shred),
     ("modprobe", modprobe),
@@ -62,6 +61,7 @@ pub(crate) fn run(
         "drbdadm" => return drbd::drbdadm(world, node, args),
         "drbdsetup" => return drbd::drbdsetup(world, node, args),
         "drbdmeta" => return drbd::drbdmeta(world, node, args),
+        "blockdev" => return block_tools::blockdev(world, node, args),
         "blkid" => return block_tools::blkid(world, node, args),
         "mkfs.ext4" => return block_tools::mkfs(world, node, "ext4", args),
         "mkfs.xfs" => return block_tools::mkfs(world, node, "xfs", args),

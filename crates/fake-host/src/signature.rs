@@ -6,19 +6,22 @@ use super::machine::{Dev, Machine};
 /// A signature by `blkid`'s name for it, and where it is.
 pub(crate) struct Signature {
     pub(crate) kind: &'static str,
-    pub(crate) usage: &'static str,
+    pub(crate) magic: &'static [u8],
     pub(crate) block: u64,
     pub(crate) offset_bytes: u64,
 }
 
-/// Magic bytes within the first block: type, usage, offset, magic.
-const AT_START: &[(&str, &str, usize, &[u8])] = &[
-    ("crypto_LUKS", "crypto", 0, b"LUKS\xba\xbe"),
-    ("xfs", "filesystem", 0, b"XFSB"),
-    ("ext4", "filesystem", 0x438, &[0x53, 0xef]),
-    ("LVM2_member", "raid", 512, b"LABELONE"),
-    ("bcache", "other", 24, &[0xc6, 0x85, 0x73, 0xf6]),
+/// Magic bytes within the first block: type, offset, magic.
+const AT_START: &[(&str, usize, &[u8])] = &[
+    ("crypto_LUKS", 0, b"LUKS\xba\xbe"),
+    ("xfs", 0, b"XFSB"),
+    ("ext4", 0x438, &[0x53, 0xef]),
+    ("LVM2_member", 512, b"LABELONE"),
+    ("bcache", 24, &[0xc6, 0x85, 0x73, 0xf6]),
 ];
+
+/// The first bytes of DRBD's magic, the same in all versions.
+const DRBD: &[u8] = &[0x83, 0x74, 0x02];
 
 /// The last whole block of a device, where internal DRBD metadata has its superblock.
 pub(crate) fn last_block(size_bytes: u64) -> Option<u64> {
@@ -31,26 +34,21 @@ pub(crate) fn find(machine: &Machine, dev: &Dev) -> Vec<Signature> {
     if let Dev::Disk(path) = dev
         && let Some(kind) = machine.disks.get(path).and_then(|disk| disk.used_by)
     {
-        let usage = if kind == "zfs_member" {
-            "filesystem"
-        } else {
-            "raid"
-        };
         found.push(Signature {
             kind,
-            usage,
+            magic: b"LABELONE",
             block: 0,
             offset_bytes: 512,
         });
     }
     if let Ok(Some(block)) = machine.get(dev, 0) {
         let bytes = block.bytes();
-        for (kind, usage, at, magic) in AT_START {
+        for (kind, at, magic) in AT_START {
             if bytes[*at..].starts_with(magic) {
                 let offset_bytes = *at as u64;
                 found.push(Signature {
                     kind,
-                    usage,
+                    magic,
                     block: 0,
                     offset_bytes,
                 });
@@ -60,7 +58,7 @@ pub(crate) fn find(machine: &Machine, dev: &Dev) -> Vec<Signature> {
         if matches!(block, Block::Metadata(_)) {
             found.push(Signature {
                 kind: "drbd",
-                usage: "raid",
+                magic: DRBD,
                 block: 0,
                 offset_bytes: 0,
             });
@@ -72,7 +70,7 @@ pub(crate) fn find(machine: &Machine, dev: &Dev) -> Vec<Signature> {
         let offset_bytes = last * BLOCK_BYTES;
         found.push(Signature {
             kind: "drbd",
-            usage: "raid",
+            magic: DRBD,
             block: last,
             offset_bytes,
         });
@@ -90,7 +88,7 @@ pub(crate) fn wipe(machine: &mut Machine, dev: &Dev) {
 
 /// The first block of a fresh file system or mapping.
 pub(crate) fn first_block(kind: &str, marker: u64) -> Option<Block> {
-    let (_, _, at, magic) = AT_START.iter().find(|(name, ..)| *name == kind)?;
+    let (_, at, magic) = AT_START.iter().find(|(name, ..)| *name == kind)?;
     let mut bytes = vec![0; BLOCK_BYTES as usize];
     bytes[*at..*at + magic.len()].copy_from_slice(magic);
     // Distinguishes one file system from another of the same kind.

@@ -424,10 +424,7 @@ fn apply_activity_log(
     };
     let found = super::res::metadata_at(machine, &backing).filter(|md| md.version == kind);
     if found.is_none() {
-        let text = format!(
-            "No valid meta data found\nCommand '{command}' terminated with exit code 255\n"
-        );
-        return fail(1, text);
+        return fail(1, "No valid meta data found\n");
     }
     Ok(())
 }

@@ -201,10 +201,14 @@ fn run(world: &mut World, node: &str, call: &Call, config: &Config, volume: Opti
 fn backend(world: &mut World, node: &str, call: &Call, words: &[&str]) -> Tool {
     let mut args: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     args.splice(1..1, call.backend.iter().cloned());
+    let program = match world.kernel(node).map(|kernel| kernel.kind) {
+        Some(DrbdKind::V84) => "drbdsetup-84",
+        Some(DrbdKind::V9) | None => "drbdsetup",
+    };
     setup::drbdsetup(world, node, &args).map_err(|stop| match stop {
         Stop::Failed(mut said) => {
             said.stderr.push_str(&format!(
-                "Command 'drbdsetup {}' terminated with exit code {}\n",
+                "Command '{program} {}' terminated with exit code {}\n",
                 words.join(" "),
                 said.code
             ));

@@ -125,7 +125,13 @@ pub(crate) fn drbdmeta(world: &mut World, node: &str, args: &[String]) -> Tool {
         "check-resize" => check_resize(machine, &call, &backing),
         "dump-md" => dump(machine, &call, &backing),
         "wipe-md" => {
-            found(machine, &call, &backing)?;
+            if found(machine, &call, &backing).is_err() {
+                let stderr = "There appears to be no drbd meta data to wipe out?\n".to_owned();
+                return Ok(Said {
+                    stderr,
+                    ..Said::default()
+                });
+            }
             write(machine, &backing, None)?;
             Ok(Said::out(
                 "Wiping meta data...\nDRBD meta data block successfully wiped out.\n",
@@ -201,7 +207,7 @@ fn create(machine: &mut Machine, call: &Call, backing: &Backing, fresh: u64) -> 
     write(machine, backing, Some(metadata))?;
     machine.drbd.last_known_kib.insert(call.minor, device_kib);
     said.push_str(
-        "initializing bitmap to all zero\ninitializing activity log\n\
+        "initializing activity log\n\
      Writing meta data...\nNew drbd meta data block successfully created.\n",
     );
     Ok(Said::out(said))
@@ -277,8 +283,12 @@ fn get_gi(machine: &Machine, call: &Call, backing: &Backing, attached: bool) -> 
                 "# Output might be stale, since minor {} is attached\n",
                 call.minor
             );
-            let stale = if attached { stale } else { String::new() };
-            Ok(Said::out(format!("{stale}{}\n", gi_line(metadata, slot))))
+            let stderr = if attached { stale } else { String::new() };
+            let line = format!("{}\n", gi_line(metadata, slot));
+            Ok(Said {
+                stderr,
+                ..Said::out(line)
+            })
         }
         // No word, only the exit code.
         None => fail(1, ""),

@@ -265,7 +265,11 @@ fn names(world: &World, node: &str, name: &str) -> Result<Vec<String>, Stop> {
         return Ok(kernel.resources.keys().cloned().collect());
     }
     if !kernel.resources.contains_key(name) {
-        return fail(10, format!("{name}: No such resource\n"));
+        let mut absent = Said::err(10, format!("{name}: No such resource\n"));
+        if kernel.resources.is_empty() && kernel.kind == DrbdKind::V9 {
+            absent.stdout = b"# No currently configured DRBD found.\n".to_vec();
+        }
+        return Err(Stop::Failed(absent));
     }
     Ok(vec![name.to_owned()])
 }

@@ -121,6 +121,9 @@ impl Printer<'_> {
             }
         }
         self.out.put(indent, &format!(" disk:{}", volume.disk));
+        if verbose && !self.is_9() && !self.detail.statistics {
+            self.out.put(indent, " blocked:no");
+        }
         if self.is_9() {
             if volume.disk == Disk::Diskless {
                 let client = if volume.client { "yes" } else { "no" };
@@ -136,6 +139,10 @@ impl Printer<'_> {
             if verbose || !volume.quorum {
                 let quorum = if volume.quorum { "yes" } else { "no" };
                 self.out.put(indent, &format!(" quorum:{quorum}"));
+            }
+            if verbose && !self.detail.statistics {
+                self.out.end();
+                self.out.put(6, " blocked:no");
             }
         }
         if self.detail.statistics {

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use linstor_host::DeviceUse;
+
 use super::{KIB_PER_BLOCK, Lv, LvKind, Lvm, ThinPool, Vg, cut};
 use crate::args::{Args, Options, size_kib};
 use crate::content::Blocks;
@@ -85,6 +87,7 @@ fn create_thick(machine: &mut Machine, dice: &mut Dice, args: &Args) -> Tool {
     let vg = vg_mut(&mut machine.lvm, &vg_name)?;
     free_name(vg, &vg_name, &name)?;
     let extents = wanted_extents(vg, args)?;
+    let rounded = rounded(vg, args.value("--size"))?;
     let lv = thick(vg, dice, &vg_name, extents)?;
     let mut lv = with_options(lv, args)?;
     if args.value("--zero") != Some("n") {
@@ -95,7 +98,7 @@ fn create_thick(machine: &mut Machine, dice: &mut Dice, args: &Args) -> Tool {
     if wipes {
         signature::wipe(machine, &Dev::Lv(vg_name, name.clone()));
     }
-    Ok(created(&name))
+    Ok(created(&rounded, &name))
 }
 
 fn thick(vg: &mut Vg, dice: &mut Dice, vg_name: &str, count: u64) -> Result<Lv, Stop> {
@@ -145,7 +148,12 @@ fn create_pool(lvm: &mut Lvm, dice: &mut Dice, args: &Args) -> Tool {
     let size_kib = count * vg.extent_kib;
     let lv = new_lv(dice, LvKind::ThinPool(pool), size_kib, Blocks::new());
     vg.lvs.insert(name.clone(), with_options(lv, args)?);
-    Ok(created(&name))
+    // The number of chunks is limited.
+    let limit = format!(
+        "  Thin pool volume with chunk size {chunk_kib}.00 KiB can address at most <{:.2} TiB of data.\n",
+        chunk_kib as f64 * 15.88 / 64.0
+    );
+    Ok(created(&limit, &name))
 }
 
 fn create_thin(lvm: &mut Lvm, dice: &mut Dice, args: &Args) -> Tool {
@@ -162,9 +170,14 @@ fn create_thin(lvm: &mut Lvm, dice: &mut Dice, args: &Args) -> Tool {
         return missing("lvcreate without --name");
     };
     let vg = vg_mut(lvm, &vg_name)?;
-    free_name(vg, &vg_name, name)?;
+    let rounded = rounded(vg, args.value("--virtualsize"))?;
+    if let Err(Stop::Failed(refused)) = free_name(vg, &vg_name, name) {
+        let stdout = rounded.into_bytes();
+        return Err(Stop::Failed(Said { stdout, ..refused }));
+    }
     if vg.pool(&pool).is_none() {
-        return fail(FAILED, format!("  Thin pool {vg_name}/{pool} not found.\n"));
+        let text = format!("  Pool {pool} not found in Volume group {vg_name}.\n");
+        return fail(FAILED, text);
     }
     let size_kib = virtual_kib.next_multiple_of(vg.extent_kib);
     let kind = LvKind::Thin {
@@ -174,7 +187,7 @@ fn create_thin(lvm: &mut Lvm, dice: &mut Dice, args: &Args) -> Tool {
     };
     let lv = with_options(new_lv(dice, kind, size_kib, Blocks::new()), args)?;
     vg.lvs.insert(name.to_owned(), lv);
-    Ok(created(name))
+    Ok(created(&rounded, name))
 }
 
 fn create_snapshot(machine: &mut Machine, dice: &mut Dice, args: &Args) -> Tool {
@@ -218,7 +231,7 @@ fn create_snapshot(machine: &mut Machine, dice: &mut Dice, args: &Args) -> Tool 
         }
     };
     vg.lvs.insert(name.to_owned(), with_options(lv, args)?);
-    Ok(created(name))
+    Ok(created("", name))
 }
 
 const REMOVE: Options = Options {
@@ -251,11 +264,11 @@ const RESIZE: Options = Options {
 pub(crate) fn lvresize(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
     let args = Args::parse(args, &RESIZE)?;
     let (vg_name, name) = split(args.positional().first().map_or("", String::as_str))?;
-    existing(&mut machine.lvm, &vg_name, &name)?;
     let vg = vg_mut(&mut machine.lvm, &vg_name)?;
     let per = vg.extent_kib;
     let Some(lv) = vg.lvs.get(&name) else {
-        return fail(FAILED, not_found(&vg_name, &name));
+        let text = format!("  Logical volume {name} not found in volume group {vg_name}.\n");
+        return fail(FAILED, text);
     };
     let old_kib = lv.size_kib;
     let size = args.value("--size").unwrap_or("");
@@ -289,7 +302,7 @@ fn resize(vg: &mut Vg, vg_name: &str, name: &str, old: u64, new: u64) -> Result<
     };
     let new_kib = new * vg.extent_kib;
     let resized = match &mut lv.kind {
-        LvKind::Thick { extents } if new > old => take(vg, vg_name, new - old).map(|more| {
+        LvKind::Thick { extents } if new > old => take_more(vg, new - old).map(|more| {
             lv.blocks.extend(vg.pick_up(&more, old));
             extents.extend(more);
         }),
@@ -304,7 +317,7 @@ fn resize(vg: &mut Vg, vg_name: &str, name: &str, old: u64, new: u64) -> Result<
             Ok(())
         }
         LvKind::ThinPool(pool) if new > old => {
-            take(vg, vg_name, new - old).map(|more| pool.extents.extend(more))
+            take_more(vg, new - old).map(|more| pool.extents.extend(more))
         }
         LvKind::Thin { pool, chunks, .. } => {
             let pool = pool.clone();
@@ -347,8 +360,13 @@ pub(crate) fn lvrename(machine: &mut Machine, _: &mut Dice, args: &[String]) -> 
         other => return missing(format!("lvrename {other:?}")),
     };
     let new = new.rsplit('/').next().unwrap_or(&new).to_owned();
-    existing(&mut machine.lvm, &vg_name, &old)?;
     let vg = vg_mut(&mut machine.lvm, &vg_name)?;
+    if !vg.lvs.contains_key(&old) {
+        let text = format!(
+            "  Existing logical volume \"{old}\" not found in volume group \"{vg_name}\"\n"
+        );
+        return fail(FAILED, text);
+    }
     if vg.lvs.contains_key(&new) {
         let text =
             format!("  Logical Volume \"{new}\" already exists in volume group \"{vg_name}\"\n");
@@ -436,6 +454,10 @@ pub(crate) fn lvchange(machine: &mut Machine, _: &mut Dice, args: &[String]) -> 
         lv.tags.retain(|tag| !args.all("--deltag").contains(tag));
         changed |= args.has("--addtag") || args.has("--deltag");
         if let (Some(zero), LvKind::ThinPool(pool)) = (args.value("--zero"), &mut lv.kind) {
+            if pool.zero && zero == "y" {
+                let text = format!("  Logical volume {vg_name}/{name} already zero new blocks.\n");
+                return fail(FAILED, text);
+            }
             pool.zero = zero == "y";
             changed = true;
         }
@@ -607,6 +629,14 @@ fn take(vg: &mut Vg, vg_name: &str, count: u64) -> Result<Vec<u64>, Stop> {
     )
 }
 
+/// The same for a volume that grows, which LVM refuses in other words.
+fn take_more(vg: &mut Vg, count: u64) -> Result<Vec<u64>, Stop> {
+    let free = vg.free.len();
+    let text =
+        format!("  Insufficient free space: {count} extents needed, but only {free} available\n");
+    vg.take(count).map_or_else(|| fail(FAILED, text), Ok)
+}
+
 fn vg_and_name(args: &Args) -> Result<(String, String), Stop> {
     let Some(vg) = args.positional().first() else {
         return missing("lvcreate without VG");
@@ -649,10 +679,14 @@ fn existing(lvm: &mut Lvm, vg_name: &str, name: &str) -> Result<(), Stop> {
 }
 
 fn in_use(machine: &Machine, vg: &str, name: &str) -> Result<(), Stop> {
-    match machine.user_of(&Dev::Lv(vg.to_owned(), name.to_owned())) {
-        Some(_) => fail(FAILED, format!("  Logical volume {vg}/{name} in use.\n")),
-        None => Ok(()),
-    }
+    let dev = Dev::Lv(vg.to_owned(), name.to_owned());
+    let how = match machine.device_use(&dev) {
+        DeviceUse::Claimed { .. } => "is used by another device",
+        DeviceUse::Mounted { .. } => "contains a filesystem in use",
+        DeviceUse::Free if machine.user_of(&dev).is_some() => "in use",
+        DeviceUse::Free => return Ok(()),
+    };
+    fail(FAILED, format!("  Logical volume {vg}/{name} {how}.\n"))
 }
 
 fn free_name(vg: &Vg, vg_name: &str, name: &str) -> Result<(), Stop> {
@@ -668,6 +702,18 @@ pub(super) fn not_found(vg: &str, lv: &str) -> String {
     format!("  Failed to find logical volume \"{vg}/{lv}\"\n")
 }
 
-fn created(name: &str) -> Said {
-    Said::out(format!("  Logical volume \"{name}\" created.\n"))
+fn created(remarks: &str, name: &str) -> Said {
+    Said::out(format!("{remarks}  Logical volume \"{name}\" created.\n"))
+}
+
+/// What LVM remarks about a size that is no whole number of extents.
+fn rounded(vg: &Vg, size: Option<&str>) -> Result<String, Stop> {
+    let kib = size.map_or(Ok(0), |size| size_kib(size, 'm'))?;
+    if kib.is_multiple_of(vg.extent_kib) {
+        return Ok(String::new());
+    }
+    let mib = kib.next_multiple_of(vg.extent_kib) as f64 / 1024.0;
+    Ok(format!(
+        "  Rounding up size to full physical extent {mib:.2} MiB\n"
+    ))
 }

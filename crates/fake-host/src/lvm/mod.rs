@@ -97,6 +97,20 @@ impl ThinPool {
 }
 
 impl Vg {
+    /// The thin volumes of a pool.
+    fn thin_of<'a>(&'a self, pool: &'a str) -> impl Iterator<Item = &'a Lv> {
+        let of = move |lv: &&Lv| matches!(&lv.kind, LvKind::Thin { pool: own, .. } if own == pool);
+        self.lvs.values().filter(of)
+    }
+
+    pub(crate) fn thin_volumes(&self, pool: &str) -> usize {
+        self.thin_of(pool).count()
+    }
+
+    pub(crate) fn active_thin_volumes(&self, pool: &str) -> usize {
+        self.thin_of(pool).filter(|lv| lv.active).count()
+    }
+
     pub(crate) fn blocks_per_extent(&self) -> u64 {
         self.extent_kib / KIB_PER_BLOCK
     }

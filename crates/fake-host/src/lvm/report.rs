@@ -271,11 +271,16 @@ fn lv_field(
             )
         }
         ("data_percent", LvKind::CowSnapshot { .. }) => "0.00".to_owned(),
-        // 64 bytes per mapped chunk is close to what thin-pool metadata needs.
-        ("metadata_percent", LvKind::ThinPool(pool)) => percent(
-            pool.shares.len() as u64 * 64 / 1024 + 400,
-            pool.metadata_kib,
-        ),
+        // A pool begins with 111 blocks, and a volume's first mapping takes one; 64 bytes per mapped chunk is close to
+        // what follows.
+        ("metadata_percent", LvKind::ThinPool(pool)) => {
+            let volumes = vg.thin_volumes(name);
+            let blocks = 111 + volumes.min(1) as u64;
+            percent(
+                blocks * 4 + pool.shares.len() as u64 * 64 / 1024,
+                pool.metadata_kib,
+            )
+        }
         ("lv_metadata_size", LvKind::ThinPool(pool)) => units.kib(pool.metadata_kib),
         ("chunk_size" | "chunksize", LvKind::ThinPool(pool)) => units.kib(pool.chunk_kib),
         ("chunk_size" | "chunksize", _) => units.kib(0),
@@ -300,9 +305,16 @@ fn attributes(machine: &Machine, vg: &str, name: &str, lv: &Lv) -> String {
     };
     let permission = if lv.read_only { 'r' } else { 'w' };
     let state = if lv.active { 'a' } else { '-' };
-    let open = machine
+    let used = machine
         .user_of(&Dev::Lv(vg.to_owned(), name.to_owned()))
         .is_some();
+    // An active thin volume has its pool open.
+    let open = used
+        || machine
+            .lvm
+            .vgs
+            .get(vg)
+            .is_some_and(|group| group.active_thin_volumes(name) > 0);
     let zero = match &lv.kind {
         LvKind::ThinPool(pool) if pool.zero => 'z',
         LvKind::Thin { pool, .. } => {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Vg;
 use super::change::{FAILED, vg_mut};
 use crate::args::{Args, Options, size_kib};
-use crate::machine::Machine;
+use crate::machine::{Dev, Machine};
 use crate::tool::{Dice, Said, Tool, fail, missing};
 
 const DEVICE: Options = Options {
@@ -125,6 +125,30 @@ pub(crate) fn vgcreate(machine: &mut Machine, dice: &mut Dice, args: &[String]) 
 pub(crate) fn vgremove(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
     let args = Args::parse(args, &GROUP)?;
     let name = args.only()?;
+    let mut text = String::new();
+    if args.has("--force") {
+        let in_use = |lv: &String| {
+            machine
+                .user_of(&Dev::Lv(name.to_owned(), lv.clone()))
+                .is_some()
+        };
+        let volumes = machine
+            .lvm
+            .vgs
+            .get(name)
+            .map(|vg| vg.lvs.keys().cloned().collect::<Vec<_>>());
+        let volumes = volumes.unwrap_or_default();
+        if volumes.iter().any(in_use) {
+            return missing("vgremove -f with a volume in use");
+        }
+        let vg = vg_mut(&mut machine.lvm, name)?;
+        for volume in volumes {
+            vg.remove(&volume);
+            text.push_str(&format!(
+                "  Logical volume \"{volume}\" successfully removed.\n"
+            ));
+        }
+    }
     let vg = vg_mut(&mut machine.lvm, name)?;
     if !vg.lvs.is_empty() {
         let text = format!(
@@ -136,9 +160,8 @@ pub(crate) fn vgremove(machine: &mut Machine, _: &mut Dice, args: &[String]) -> 
     let pvs = std::mem::take(&mut vg.pvs);
     machine.lvm.vgs.remove(name);
     machine.lvm.spare_pvs.extend(pvs.into_keys());
-    Ok(Said::out(format!(
-        "  Volume group \"{name}\" successfully removed\n"
-    )))
+    text.push_str(&format!("  Volume group \"{name}\" successfully removed\n"));
+    Ok(Said::out(text))
 }
 
 /// `lvmconfig` or `lvm version`: asked for versions and settings only.

@@ -7,3 +7,4 @@ mod faults;
 mod lab;
 mod pipe;
 mod storage;
+mod transcripts;

@@ -39,7 +39,7 @@ async fn lvm_reports() {
         run(&host, &line).await,
         "  r_00000;/dev/vg/r_00000;155648.00;thin;0.00;;Vwi-a-tz--;0;a.b\n  \
          t;/dev/vg/t;8192.00;;;;-wi-------;0;\n  \
-         thin;;102400.00;;0.00;9.77;twi-a-tz--;64.00;\n"
+         thin;;102400.00;;0.00;10.94;twi-aotz--;64.00;\n"
     );
     let line =
         "vgs -o vg_extent_size,vg_size,vg_free --separator ; --noheadings --units k --nosuffix vg";

@@ -1,0 +1,63 @@
+//! `dmsetup`: what is mapped, and linear mappings. A mapping keeps the device below it in use; its own content is not
+//! modelled.
+
+use super::lvm::dm_name;
+use super::machine::Machine;
+use super::tool::{Dice, Said, Tool, fail, missing};
+
+pub(crate) fn dmsetup(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    match args.as_slice() {
+        ["ls"] => Ok(list(
+            volumes(machine)
+                .chain(machine.crypts.keys().cloned())
+                .chain(machine.linear.keys().cloned()),
+        )),
+        ["ls", "--target", "crypt"] => Ok(list(machine.crypts.keys().cloned())),
+        ["create", name, "--table", table] => create(machine, name, table),
+        ["remove", name] => match machine.linear.remove(*name) {
+            Some(_) => Ok(Said::nothing()),
+            None => {
+                let text = format!(
+                    "device-mapper: remove ioctl on {name}  failed: No such device or address\n"
+                );
+                fail(1, format!("{text}Command failed.\n"))
+            }
+        },
+        other => missing(format!("dmsetup {other:?}")),
+    }
+}
+
+fn create(machine: &mut Machine, name: &str, table: &str) -> Tool {
+    let ["0", _, "linear", below, "0"] = table.split(' ').collect::<Vec<_>>()[..] else {
+        return missing(format!("dmsetup table {table}"));
+    };
+    if machine.linear.contains_key(name) {
+        let text = format!(
+            "device-mapper: create ioctl on {name}  failed: Device or resource busy\nCommand failed.\n"
+        );
+        return fail(1, text);
+    }
+    let Some(dev) = machine.device(below) else {
+        return missing(format!("dmsetup table over {below}"));
+    };
+    machine.linear.insert(name.to_owned(), dev);
+    Ok(Said::nothing())
+}
+
+fn volumes(machine: &Machine) -> impl Iterator<Item = String> {
+    machine.lvm.vgs.iter().flat_map(|(vg, group)| {
+        let active = group.lvs.iter().filter(|(_, lv)| lv.active);
+        active.map(move |(lv, _)| dm_name(vg, lv))
+    })
+}
+
+fn list(names: impl Iterator<Item = String>) -> Said {
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    if names.is_empty() {
+        return Said::out("No devices found\n");
+    }
+    let line = |(minor, name): (usize, &String)| format!("{name}\t(254:{minor})\n");
+    Said::out(names.iter().enumerate().map(line).collect::<String>())
+}
