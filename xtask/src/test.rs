@@ -105,7 +105,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
             &mut report,
         );
     }
-    second_kernel(args.yes, &wanted, &binaries, &mut report);
+    second_kernel(&args, &wanted, &binaries, &mut report);
     drbd9(&args, &wanted, &binaries, &mut report);
     Ok(report.finish())
 }
@@ -200,13 +200,13 @@ fn pools(
 
 /// ZFS, on the kernel that a folder `shared/lab` beside the checkout holds.
 fn second_kernel(
-    yes: bool,
+    args: &Args,
     wanted: &dyn Fn(&str) -> bool,
     binaries: &Binaries,
     report: &mut Report,
 ) {
-    let name = "second kernel: zfs pools";
-    if !wanted(name) {
+    let (name, transcripts) = ("second kernel: zfs pools", "second kernel: fake-vs-lab");
+    if !wanted(name) && !wanted(transcripts) {
         return;
     }
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/lab");
@@ -214,7 +214,7 @@ fn second_kernel(
         report.skip(name, "there is no kernel with ZFS here");
         return;
     }
-    if let Err(error) = packages::ensure(packages::ZFS, yes) {
+    if let Err(error) = packages::ensure(packages::ZFS, args.yes) {
         report.skip(
             name,
             &format!("zfsutils-linux cannot be installed: {error:#}"),
@@ -226,6 +226,12 @@ fn second_kernel(
         kernel = Some(unpack(&source)?);
         Ok(())
     }) {
+        if wanted(transcripts) {
+            fake_vs_lab("zfs", kernel.as_ref(), args.record, report);
+        }
+        if !wanted(name) {
+            return;
+        }
         report.check(
             "second kernel: a ZFS pool keeps its data over a power cut",
             || selftest::zfs_pool(&lab("test", kernel.as_ref())?),

@@ -261,6 +261,11 @@ impl FakeCluster {
         });
     }
 
+    /// Replaces OpenZFS 2.2 by 2.1, which has smaller blocks and prints less.
+    pub fn use_zfs_2_1(&self, node: &str) {
+        self.machine(node, |machine| machine.zfs.is_2_1 = true);
+    }
+
     /// Makes a directory known under a second path.
     pub fn add_link(&self, node: &str, link: &str, target: &str) {
         self.machine(node, |machine| {

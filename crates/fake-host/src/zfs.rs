@@ -7,12 +7,17 @@ use super::content::{BLOCK_BYTES, Block, Blocks};
 use super::machine::{Dev, IoFault, Machine, set};
 use super::tool::{Dice, Said, Stop, Tool, fail, missing};
 
-/// What OpenZFS 2.2 takes when nothing is said.
+/// Block size of a volume without option, in OpenZFS 2.2 and 2.1.
 const BLOCK_SIZE_DEFAULT: u64 = 16 * 1024;
+const BLOCK_SIZE_DEFAULT_2_1: u64 = 8 * 1024;
+/// What a pool does not use of a disk: its labels, and a rest that is no whole metaslab.
+const LABEL_BYTES: u64 = 9 << 19;
+const METASLAB_BYTES: u64 = 128 << 20;
 
 /// All pools of a machine. Durable, and imported at every boot.
 #[derive(Debug, Default)]
 pub(crate) struct Zfs {
+    pub(crate) is_2_1: bool,
     pub(crate) pools: BTreeMap<String, Pool>,
     /// Everything in the pools by full name; snapshots are `volume@snapshot`.
     datasets: BTreeMap<String, Dataset>,
@@ -212,6 +217,9 @@ pub(crate) fn zfs(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool 
         "snapshot" => snapshot(&mut machine.zfs, args),
         "clone" => clone(&mut machine.zfs, args),
         "rollback" => rollback(&mut machine.zfs, args),
+        "version" | "--version" if machine.zfs.is_2_1 => Ok(Said::out(
+            "zfs-2.1.11-1+deb12u1\nzfs-kmod-2.1.11-1+deb12u1\n",
+        )),
         "version" | "--version" => Ok(Said::out("zfs-2.2.3-1\nzfs-kmod-2.2.3-1\n")),
         other => missing(format!("zfs {other}")),
     }
@@ -341,6 +349,9 @@ fn create(zfs: &mut Zfs, args: &[String]) -> Tool {
     }
     let parent = name.rsplit_once('/').map_or("", |(parent, _)| parent);
     if !zfs.datasets.contains_key(parent) {
+        if !parent.contains('/') {
+            return fail(1, format!("cannot open '{parent}': no such pool\n"));
+        }
         return fail(
             1,
             format!("cannot create '{name}': no such pool '{parent}'\n"),
@@ -359,6 +370,7 @@ fn create(zfs: &mut Zfs, args: &[String]) -> Tool {
             .or(dataset.props.get("volblocksize").map(String::as_str))
         {
             Some(text) => bytes(text)?,
+            None if zfs.is_2_1 => BLOCK_SIZE_DEFAULT_2_1,
             None => BLOCK_SIZE_DEFAULT,
         };
         dataset.kind = Kind::Volume;
@@ -370,7 +382,9 @@ fn create(zfs: &mut Zfs, args: &[String]) -> Tool {
         let mut text = format!("create\t{name}\n");
         if dataset.kind == Kind::Volume {
             text.push_str(&format!("property\tvolsize\t{}\n", dataset.size_bytes));
-            text.push_str(&format!("property\tvolblocksize\t{}\n", dataset.block_size));
+            if !zfs.is_2_1 {
+                text.push_str(&format!("property\tvolblocksize\t{}\n", dataset.block_size));
+            }
         }
         return if args.has("-P") {
             Ok(Said::out(text))
@@ -405,7 +419,8 @@ fn set_property(machine: &mut Machine, args: &[String]) -> Tool {
         let size = bytes(value)?;
         if !size.is_multiple_of(dataset.block_size.max(1)) {
             let text = format!(
-                "cannot set property for '{name}': 'volsize' must be a multiple of volume block size\n"
+                "cannot set property for '{name}': 'volsize' must be a multiple of volume block size ({}K)\n",
+                dataset.block_size / 1024
             );
             return fail(1, text);
         }
@@ -430,12 +445,13 @@ fn destroy(machine: &mut Machine, args: &[String]) -> Tool {
     let args = Args::parse(args, &DESTROY)?;
     let name = args.only()?.to_owned();
     if !machine.zfs.datasets.contains_key(&name) {
-        let what = if name.contains('@') {
-            "could not find any snapshots to destroy; check snapshot names."
-        } else {
-            "dataset does not exist"
-        };
-        return fail(1, format!("cannot open '{name}': {what}\n"));
+        if name.contains('@') {
+            return fail(
+                1,
+                "could not find any snapshots to destroy; check snapshot names.\n",
+            );
+        }
+        return absent(&name);
     }
     if machine.user_of(&Dev::Zvol(name.clone())).is_some() {
         return fail(1, format!("cannot destroy '{name}': dataset is busy\n"));
@@ -455,7 +471,7 @@ fn destroy(machine: &mut Machine, args: &[String]) -> Tool {
         return fail(
             1,
             format!(
-                "cannot destroy '{name}': volume has dependent clones\n\
+                "cannot destroy '{name}': snapshot has dependent clones\n\
                  use '-R' to destroy the following datasets:\n{}\n",
                 clones.join("\n")
             ),
@@ -630,7 +646,8 @@ pub(crate) fn zpool(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Too
                 disk.used_by = Some("zfs_member");
                 kib += disk.size_kib;
             }
-            machine.zfs.add_pool(name, kib * 1024);
+            let whole = (kib * 1024).saturating_sub(LABEL_BYTES) / METASLAB_BYTES;
+            machine.zfs.add_pool(name, whole * METASLAB_BYTES);
             Ok(Said::nothing())
         }
         ("destroy", [name]) => {

@@ -27,6 +27,7 @@ impl Fake {
             for disk in ["/dev/ubda", "/dev/ubdb", "/dev/ubdc"] {
                 cluster.add_disk(node, disk, 2 << 20);
             }
+            cluster.use_zfs_2_1(node);
         }
         Fake { cluster, runtime }
     }
@@ -109,4 +110,10 @@ fn debian() {
 #[test]
 fn drbd9() {
     check("drbd9", DrbdKind::V9);
+}
+
+/// ZFS.
+#[test]
+fn zfs() {
+    check("zfs", DrbdKind::V84);
 }
