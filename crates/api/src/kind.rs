@@ -110,6 +110,16 @@ impl NodeType {
 }
 
 kinds! {
+    /// What a backing volume of a resource holds: LINSTOR's suffix to the resource's name.
+    StorageSuffix, "storage suffix" {
+        /// The data.
+        Data => "",
+        /// DRBD's external metadata.
+        DrbdMeta => ".meta",
+    }
+}
+
+kinds! {
     /// What a storage pool is made of (spec core 7.1).
     ProviderKind, "provider kind" {
         /// No backing storage.

@@ -149,6 +149,7 @@ async fn apply(
             resource: spec.name.clone(),
             uuid: spec.uuid,
             outcome: Outcome::Done,
+            done: spec.once.iter().map(|instruction| instruction.id).collect(),
             retry_in_ms: None,
         };
         link.send(&applied).await?;
@@ -172,12 +173,12 @@ fn space(node: &NodeSpec, refresh: Option<u64>) -> ToController {
 
 fn status(spec: &ResourceSpec) -> ResourceStatus {
     let peers: Vec<String> = spec
-        .drbd
+        .drbd()
         .iter()
         .flat_map(|drbd| &drbd.peers)
         .map(|peer| peer.node.clone())
         .collect();
-    let diskless = spec.drbd.as_ref().is_some_and(|drbd| drbd.diskless);
+    let diskless = spec.drbd().is_some_and(|drbd| drbd.diskless);
     let replication = |peer: &String| {
         let status = ReplicationStatus {
             state: "Established".into(),
@@ -188,14 +189,15 @@ fn status(spec: &ResourceSpec) -> ResourceStatus {
     };
     let volumes = spec.volumes.iter().map(|volume| VolumeStatus {
         number: volume.number,
-        device_path: volume
-            .drbd
-            .as_ref()
-            .map(|drbd| format!("/dev/drbd{}", drbd.minor)),
+        device_path: spec
+            .drbd()
+            .and_then(|drbd| drbd.volume(volume.number))
+            .map(|volume| format!("/dev/drbd{}", volume.minor)),
         backing_device: (!diskless).then(|| format!("/dev/vg0/{}_{:05}", spec.name, volume.number)),
-        allocated_kib: Some(volume.backing_kib),
+        allocated_kib: Some(volume.data().map_or(0, |data| data.size_kib)),
         usable_kib: Some(volume.usable_kib),
-        backing_kib: Some(volume.backing_kib),
+        backing_kib: Some(volume.data().map_or(0, |data| data.size_kib)),
+        extra_storage: Default::default(),
         disk_state: Some(if diskless { "Diskless" } else { "UpToDate" }.into()),
         replication: peers.iter().map(replication).collect(),
     });

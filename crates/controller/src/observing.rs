@@ -10,7 +10,7 @@ use linstor_api::kind::ConnectionStatus;
 use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, ResourceName, StoragePoolName};
 use linstor_model::observed::{Applied, NodeStatus, ObservedPool};
-use linstor_model::{Model, Observed, sizing};
+use linstor_model::{Model, Observed, layer};
 use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
 
 use crate::cluster::Cluster;
@@ -277,9 +277,10 @@ fn unmade_kib(
             continue;
         }
         for (number, volume) in &replica.volumes {
-            if let Some(wanted) = definition.volumes.get(number) {
-                *unmade.entry(volume.pool.clone()).or_default() +=
-                    sizing::backing_kib(definition, wanted, replica);
+            for (suffix, kib) in layer::backing(definition, *number, replica) {
+                if let Some(pool) = volume.pool_of(suffix) {
+                    *unmade.entry(pool.clone()).or_default() += kib;
+                }
             }
         }
     }

@@ -51,7 +51,7 @@ fn definition(index: usize, minor: u32) -> ResourceDefinition {
         minor: Some(minor),
         first_copy_on: None,
         initialized: true,
-        has_history: true,
+        file_system_on: Default::default(),
         granularity_kib: 4096,
         resize: None,
         deleting: None,
@@ -80,6 +80,7 @@ fn replica(definition: usize, node: usize, pool: usize, node_id: u32, port: u16)
     let volume = Volume {
         uuid: Uuid::nil(),
         pool: pool_name(pool),
+        extra_storage: BTreeMap::new(),
         props: BTreeMap::new(),
     };
     Resource {

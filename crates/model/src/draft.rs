@@ -8,10 +8,11 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
+use linstor_api::kind::StorageSuffix;
 
+use crate::layer;
 use crate::model::{Model, PoolUse, RowKey};
 use crate::name::{NodeName, ResourceName, StoragePoolName};
-use crate::sizing;
 use crate::{
     Controller, Epoch, KeyValueStore, Node, Resource, ResourceDefinition, ResourceGroup,
     ResourcePhase, Since, StoragePool, StoragePoolDefinition,
@@ -180,6 +181,9 @@ impl Draft {
         share(&self.model.nodes, &mut row.node);
         for volume in row.volumes.values_mut() {
             share(&self.model.pool_definitions, &mut volume.pool);
+            for pool in volume.extra_storage.values_mut() {
+                share(&self.model.pool_definitions, pool);
+            }
         }
         let (name, node) = (row.name.clone(), row.node.clone());
         self.unindex_resource(&name, &node);
@@ -311,18 +315,18 @@ impl Draft {
         };
         let mut entries: Vec<(StoragePoolName, u64)> = Vec::new();
         for (number, volume) in &resource.volumes {
-            let size = definition.volumes.get(number).map_or(0, |volume| {
-                sizing::backing_kib(&definition, volume, &resource)
-            });
-            entries.push((volume.pool.clone(), size));
+            let backing = layer::backing(&definition, *number, &resource);
+            let kib = |suffix| {
+                let mut found = backing.iter().filter(|(of, _)| *of == suffix);
+                found.next().map_or(0, |(_, kib)| *kib)
+            };
+            entries.push((volume.pool.clone(), kib(StorageSuffix::Data)));
+            let extra = volume.extra_storage.iter();
+            entries.extend(extra.map(|(suffix, pool)| (pool.clone(), kib(*suffix))));
         }
+        // What is being removed is free again for others, but its pool is still in use.
         if let ResourcePhase::RemovingDisk { storage, .. } = &resource.phase {
-            for (number, pool) in storage {
-                let size = definition.volumes.get(number).map_or(0, |volume| {
-                    sizing::backing_kib(&definition, volume, &resource)
-                });
-                entries.push((pool.clone(), size));
-            }
+            entries.extend(storage.values().map(|pool| (pool.clone(), 0)));
         }
         for (pool, kib) in entries {
             // Names as the pool's row has them: placement walks both maps in step and knows a clone by its address.
@@ -350,7 +354,10 @@ impl Draft {
         let pending = definition.is_some_and(|definition| {
             definition.deleting.is_some()
                 || definition.volumes.values().any(|volume| {
-                    volume.deleting.is_some() || volume.resize.is_some() || !volume.initialized
+                    volume.deleting.is_some()
+                        || volume.resize.is_some()
+                        || !volume.initialized
+                        || !volume.file_system_on.is_empty()
                 })
         }) || self
             .model

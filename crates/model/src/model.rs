@@ -448,8 +448,10 @@ fn take_over(draft: &mut crate::Draft, row: &StoredRow) -> Result<(), String> {
                 &resource.node,
             )?;
             for volume in resource.volumes.values() {
-                let pool = draft.pool(&resource.node, &volume.pool).is_some();
-                known(pool, "storage pool", &volume.pool)?;
+                for pool in volume.pools() {
+                    let found = draft.pool(&resource.node, pool).is_some();
+                    known(found, "storage pool", pool)?;
+                }
             }
             let key = RowKey::Resource(resource.name.clone(), resource.node.clone());
             draft.put_resource(resource);

@@ -38,6 +38,8 @@ pub struct Applied {
     pub generation: u64,
     /// How it went.
     pub outcome: Outcome,
+    /// Ids of the spec's instructions that have been carried out.
+    pub done: Vec<Uuid>,
     /// Since when it is so, in milliseconds since the Unix epoch.
     pub at: u64,
     /// When the satellite tries again, in milliseconds since the Unix epoch; only after a failure.

@@ -21,7 +21,7 @@ use crate::{
 
 /// Takes every step of a definition, its volumes and its replicas that can be taken now. Returns whether any was.
 pub fn advance(draft: &mut Draft, observed: &Observed, name: &ResourceName, now_ms: u64) -> bool {
-    let mut changed = mark_initialized(draft, observed, name);
+    let mut changed = note_done(draft, observed, name);
     let nodes: Vec<NodeName> = draft
         .resources_of(name)
         .map(|replica| replica.node.clone())
@@ -79,41 +79,33 @@ fn reached(observed: &Observed, replica: &Resource, since: Since) -> bool {
         .is_some_and(|applied| applied.outcome == Outcome::Done)
 }
 
-/// Notes that a volume has a history, from which on nobody else becomes its first copy, and that its first deployment is
-/// over, from which on no replica may start a new history.
-///
-/// The latter is true once a replica is up to date and every other one that is online has made its metadata, so that the
-/// replicas of the first deployment all get the day-0 shortcut, whichever is faster.
-fn mark_initialized(draft: &mut Draft, observed: &Observed, name: &ResourceName) -> bool {
+/// Notes what was carried out once: from the first generation of a volume's data on no replica begins a new one, and a file
+/// system is made only once.
+fn note_done(draft: &mut Draft, observed: &Observed, name: &ResourceName) -> bool {
     let Some(definition) = draft.definitions.get(name).cloned() else {
         return false;
     };
-    if definition.volumes.values().all(|volume| volume.initialized) {
+    let is_settled = |v: &VolumeDefinition| v.initialized && v.file_system_on.is_empty();
+    if definition.volumes.values().all(is_settled) {
         return false;
     }
-    let disks: Vec<BTreeMap<u32, DiskState>> = draft
-        .resources_of(name)
-        .filter(|replica| !replica.is_diskless() && !replica.phase.is_deleting())
-        .filter(|replica| observed.is_online(&replica.node))
-        .map(|replica| disk_states(observed, replica))
-        .collect();
-    let up_to_date = |disk: &BTreeMap<u32, DiskState>, number: u32| {
-        disk.get(&number) == Some(&DiskState::UpToDate)
-    };
-    let made = |number: u32| {
-        let mut states = disks.iter().map(|disk| disk.get(&number));
-        states.all(|state| state.is_some_and(|state| *state != DiskState::Diskless))
-    };
-    let mut marked = ResourceDefinition::clone(&definition);
-    for (number, volume) in &mut marked.volumes {
-        let mut replicas = draft.resources_of(name);
-        volume.has_history |=
-            replicas.any(|replica| up_to_date(&disk_states(observed, replica), *number));
-        volume.initialized |= disks.iter().any(|disk| up_to_date(disk, *number)) && made(*number);
+    let mut noted = ResourceDefinition::clone(&definition);
+    for replica in draft.resources_of(name) {
+        let applied = observed.applied_since(name, &replica.node, replica.uuid, 0);
+        let done = applied.map_or(&[][..], |applied| &applied.done);
+        let disks = disk_states(observed, replica);
+        for (number, volume) in &mut noted.volumes {
+            let up_to_date = disks.get(number) == Some(&DiskState::UpToDate);
+            volume.initialized |= up_to_date || done.contains(&volume.uuid);
+            let own = replica.volumes.get(number);
+            if own.is_some_and(|own| done.contains(&own.uuid)) {
+                volume.file_system_on.remove(&replica.node);
+            }
+        }
     }
-    let changed = marked != *definition;
+    let changed = noted != *definition;
     if changed {
-        draft.put_resource_definition(marked);
+        draft.put_resource_definition(noted);
     }
     changed
 }
@@ -184,7 +176,12 @@ fn advance_replica(
             // One that is down was not asked to let go of its disk.
             let removed = !replica.inactive && reached(observed, &replica, *since);
             if removed {
-                draft.edit_resource(name, node, |replica| replica.phase = ResourcePhase::Present);
+                draft.edit_resource(name, node, |replica| {
+                    replica.phase = ResourcePhase::Present;
+                    for volume in replica.volumes.values_mut() {
+                        volume.extra_storage.clear();
+                    }
+                });
                 pass_on_first_copy(draft, name, node);
             }
             removed
@@ -293,9 +290,8 @@ pub fn remove_resource(draft: &mut Draft, name: &ResourceName, node: &NodeName) 
     pass_on_first_copy(draft, name, node);
 }
 
-/// Looks who is to be the first copy of volumes whose first copy was on a node that has none of it any more. Nobody when
-/// the volume has a history: another replica has that. When no disk is left at all, the next one begins a new history
-/// (spec core 5.4).
+/// Chooses where the first generation begins of volumes for which a node was chosen that has no disk any more, and who
+/// makes the file system in its place. When no disk is left at all, the next one begins a new generation.
 fn pass_on_first_copy(draft: &mut Draft, name: &ResourceName, node: &NodeName) {
     let Some(definition) = draft.definitions.get(name) else {
         return;
@@ -307,15 +303,19 @@ fn pass_on_first_copy(draft: &mut Draft, name: &ResourceName, node: &NodeName) {
         .filter(with_disk)
         .find(|replica| !replica.phase.is_deleting())
         .map(|replica| replica.node.clone());
+    let replicated = draft
+        .resources_of(name)
+        .any(|replica| replica.drbd.is_some());
     let mut passed = ResourceDefinition::clone(definition);
     for volume in passed.volumes.values_mut() {
         if !left {
             volume.initialized = false;
-            volume.has_history = false;
             volume.first_copy_on = None;
         } else if volume.first_copy_on.as_ref() == Some(node) {
-            volume.initialized |= volume.has_history;
             volume.first_copy_on.clone_from(&next);
+        }
+        if volume.file_system_on.remove(node) && left && replicated {
+            volume.file_system_on.extend(next.clone());
         }
     }
     if passed != **definition {

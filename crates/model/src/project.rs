@@ -1,16 +1,16 @@
 //! Projection: the model as one node must have it. Pure, and the only place that turns phases into specs.
 
-use linstor_api::kind::{DrbdKind, LayerKind, ProviderKind};
+use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
 use linstor_wire::spec::{
-    DrbdSpec, DrbdVolumeSpec, InitialState, NodeSpec, PeerSpec, PoolSpec, ResourceSpec, StorageRef,
-    Target, VolumeSpec,
+    Action, DrbdSpec, DrbdVolumeSpec, Instruction, LayerSpec, NodeSpec, PeerSpec, PoolSpec,
+    ResourceSpec, StorageRef, StorageSpec, Target, VolumeSpec,
 };
 
+use crate::layer;
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
 use crate::phase;
 use crate::props;
-use crate::sizing;
 use crate::{
     Node, ResizeStep, Resource, ResourceDefinition, ResourcePhase, StoragePool, VolumeDefinition,
 };
@@ -56,9 +56,16 @@ pub fn resource_spec(model: &Model, name: &ResourceName, node: &NodeName) -> Opt
     let destroy_storage = match &replica.phase {
         ResourcePhase::RemovingDisk { storage, .. } => storage
             .iter()
-            .map(|(number, pool)| StorageRef {
-                number: *number,
-                pool: pool.to_string(),
+            .flat_map(|(number, pool)| {
+                let volume = replica.volumes.get(number);
+                let extra = volume.into_iter().flat_map(|v| &v.extra_storage);
+                let extra = extra.map(|(suffix, pool)| (*suffix, pool));
+                let all = std::iter::once((StorageSuffix::Data, pool)).chain(extra);
+                all.map(|(suffix, pool)| StorageRef {
+                    number: *number,
+                    suffix,
+                    pool: pool.to_string(),
+                })
             })
             .collect(),
         _ => Vec::new(),
@@ -75,7 +82,7 @@ pub fn resource_spec(model: &Model, name: &ResourceName, node: &NodeName) -> Opt
                 | ResourcePhase::AddingDisk { .. }
                 | ResourcePhase::RemovingDisk { .. } => false,
             },
-        drbd: drbd_spec(model, definition, replica, host),
+        layers: layers(model, definition, replica, host).unwrap_or_default(),
         volumes: replica
             .volumes
             .keys()
@@ -85,11 +92,69 @@ pub fn resource_spec(model: &Model, name: &ResourceName, node: &NodeName) -> Opt
             })
             .collect(),
         destroy_storage,
+        once: match target {
+            Target::Up | Target::Down => once(model, definition, replica),
+            Target::Leaving | Target::Destroyed => Vec::new(),
+        },
     })
 }
 
-fn has_drbd(replica: &Resource) -> bool {
-    replica.layer_stack.contains(&LayerKind::Drbd)
+/// The layers; none when a part of one is missing, as is the address of a node without net interfaces. A satellite refuses
+/// a spec without layers and leaves the resource as it is.
+fn layers(
+    model: &Model,
+    definition: &ResourceDefinition,
+    replica: &Resource,
+    host: &Node,
+) -> Option<Vec<LayerSpec>> {
+    let mut layers = Vec::new();
+    for kind in &replica.layer_stack {
+        layers.push(match kind {
+            LayerKind::Drbd => {
+                let drbd = drbd_spec(model, definition, replica, host)?;
+                LayerSpec::Drbd(Box::new(drbd))
+            }
+            LayerKind::Storage => LayerSpec::Storage,
+            // Refused when the resource is made.
+            LayerKind::Luks
+            | LayerKind::Nvme
+            | LayerKind::Writecache
+            | LayerKind::Cache
+            | LayerKind::Bcache => return None,
+        });
+    }
+    Some(layers)
+}
+
+/// What the node has to do once, and has not reported as done.
+fn once(model: &Model, definition: &ResourceDefinition, replica: &Resource) -> Vec<Instruction> {
+    let mut once = Vec::new();
+    let disks = replica.volumes.iter().filter(|_| !replica.is_diskless());
+    for (number, own) in disks {
+        let wanted = definition.volumes.get(number);
+        let Some(volume) = wanted.filter(|volume| volume.deleting.is_none()) else {
+            continue;
+        };
+        let is_first = volume.first_copy_on.as_ref() == Some(&replica.node);
+        if replica.drbd.is_some() && is_first && !volume.initialized {
+            once.push(Instruction {
+                id: volume.uuid,
+                volume: *number,
+                action: Action::NewGeneration,
+            });
+        }
+        if volume.file_system_on.contains(&replica.node)
+            && let Some((kind, parameters)) =
+                props::file_system(model, definition, *number, replica)
+        {
+            once.push(Instruction {
+                id: own.uuid,
+                volume: *number,
+                action: Action::MakeFileSystem { kind, parameters },
+            });
+        }
+    }
+    once
 }
 
 fn volume_spec(
@@ -99,41 +164,49 @@ fn volume_spec(
     volume: &VolumeDefinition,
     replica: &Resource,
 ) -> VolumeSpec {
-    let pool = &replica.volumes[&number].pool;
-    let row = model.pool(&replica.node, pool);
-    let drbd = match (&replica.drbd, volume.minor) {
-        (Some(_), Some(minor)) if has_drbd(replica) => Some(DrbdVolumeSpec {
-            minor,
-            day0_gi: props::day0_gi(volume),
-            initial: initial_state(model, definition, number, volume, replica),
-            grow: grows_here(volume, &replica.node),
-            grow_assume_clean: model.resources_of(&definition.name).all(|other| {
-                pool_of(model, other, number).is_none_or(|pool| pool.kind.new_volume_is_zero())
-            }),
-            granularity_kib: volume.granularity_kib,
-            disk_options: props::volume_disk_options(model, definition, number, replica),
-        }),
-        _ => None,
-    };
+    let backing = layer::backing(definition, number, replica);
+    let storage = backing.into_iter().filter_map(|(suffix, size_kib)| {
+        let pool = replica.volumes.get(&number)?.pool_of(suffix)?;
+        let row = model.pool(&replica.node, pool).map(|row| &**row);
+        let spec = StorageSpec {
+            pool: pool.to_string(),
+            size_kib,
+            props: props::volume_storage_props(model, definition, number, replica, row),
+        };
+        Some((suffix, spec))
+    });
     VolumeSpec {
         number,
-        pool: pool.to_string(),
         target: if volume.deleting.is_some() {
             Target::Destroyed
         } else {
             Target::Up
         },
-        usable_kib: sizing::usable_kib(definition, volume, replica),
-        backing_kib: sizing::backing_kib(definition, volume, replica),
-        props: props::volume_storage_props(
-            model,
-            definition,
-            number,
-            replica,
-            row.map(|row| &**row),
-        ),
-        drbd,
+        usable_kib: layer::usable_kib(definition, number, replica),
+        storage: storage.collect(),
     }
+}
+
+fn drbd_volume(
+    model: &Model,
+    definition: &ResourceDefinition,
+    number: u32,
+    volume: &VolumeDefinition,
+    replica: &Resource,
+) -> Option<DrbdVolumeSpec> {
+    Some(DrbdVolumeSpec {
+        number,
+        minor: volume.minor?,
+        day0_gi: props::day0_gi(volume),
+        initial: layer::drbd::initial_state(model, definition, number, replica),
+        grow: grows_here(volume, &replica.node),
+        grow_assume_clean: model.resources_of(&definition.name).all(|other| {
+            pool_of(model, other, number).is_none_or(|pool| pool.kind.new_volume_is_zero())
+        }),
+        granularity_kib: volume.granularity_kib,
+        internal_metadata_kib: layer::drbd::internal_metadata_kib(model, definition, number),
+        disk_options: props::volume_disk_options(model, definition, number, replica),
+    })
 }
 
 fn grows_here(volume: &VolumeDefinition, node: &NodeName) -> bool {
@@ -153,41 +226,12 @@ fn pool_of<'a>(model: &'a Model, replica: &Resource, number: u32) -> Option<&'a 
     (row.kind != ProviderKind::Diskless).then_some(&**row)
 }
 
-/// How new metadata starts (spec core 6.4 step 5). The day-0 shortcut is taken only when the new backing volume reads as
-/// zeros like the first copy did, and nobody asked for a full sync. DRBD 8.4 keeps one bitmap, which says nothing of
-/// day 0 any more once two replicas have met: there a later replica always gets a full sync.
-fn initial_state(
-    model: &Model,
-    definition: &ResourceDefinition,
-    number: u32,
-    volume: &VolumeDefinition,
-    replica: &Resource,
-) -> InitialState {
-    let first = volume.first_copy_on.as_ref() == Some(&replica.node);
-    let zero = pool_of(model, replica, number).is_none_or(|pool| pool.kind.new_volume_is_zero());
-    let host = model
-        .node(&replica.node)
-        .and_then(|node| node.host.as_ref());
-    let one_bitmap = host.is_some_and(|host| host.drbd == Some(DrbdKind::Drbd84));
-    if first && !volume.initialized {
-        InitialState::First
-    } else if zero && !props::force_initial_sync(definition) && !(one_bitmap && volume.initialized)
-    {
-        InitialState::SameAsDay0
-    } else {
-        InitialState::FullSync
-    }
-}
-
 fn drbd_spec(
     model: &Model,
     definition: &ResourceDefinition,
     replica: &Resource,
     host: &Node,
 ) -> Option<DrbdSpec> {
-    if !has_drbd(replica) {
-        return None;
-    }
     let (drbd, common) = (replica.drbd.as_ref()?, definition.drbd.as_ref()?);
     let options = props::drbd_options(model, definition, replica);
     // A deactivated replica stays a peer: its slot in the bitmap says what it misses, and a peer that forgot it would
@@ -212,6 +256,14 @@ fn drbd_spec(
         disk_options: options.disk,
         handlers: options.handlers,
         peers,
+        volumes: replica
+            .volumes
+            .keys()
+            .filter_map(|number| {
+                let volume = definition.volumes.get(number)?;
+                drbd_volume(model, definition, *number, volume, replica)
+            })
+            .collect(),
     })
 }
 

@@ -7,11 +7,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use linstor_api::code;
-use linstor_api::kind::{DrbdKind, LayerKind};
+use linstor_api::kind::LayerKind;
 use linstor_api::prop;
 use linstor_api::reply::Reply;
 
 use crate::draft::Draft;
+use crate::layer::drbd84;
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
 use crate::observed::Observed;
@@ -102,7 +103,7 @@ fn diskful_count(model: &Model, name: &ResourceName) -> usize {
 fn on_84(model: &Model, observed: &Observed, name: &ResourceName) -> bool {
     model
         .resources_of(name)
-        .any(|replica| drbd_of(model, observed, &replica.node).0 == Some(DrbdKind::Drbd84))
+        .any(|replica| drbd84::is_84(drbd_of(model, observed, &replica.node).0))
 }
 
 fn policy<'a>(model: &'a Model, definition: &'a ResourceDefinition, key: &str) -> Option<&'a str> {

@@ -101,9 +101,14 @@ pub fn new_resource(
     let resolved = pools::resolve(draft, &definition, &row, &wanted)?;
     let disk = disk_kind(draft, &node, &resolved, wish.disk);
     for (number, pool) in resolved {
+        let extra_storage = match disk.is_diskless() {
+            true => Default::default(),
+            false => pools::extra(draft, &definition, &row, number)?,
+        };
         let volume = Volume {
             uuid: (seeds.uuid)(),
             pool,
+            extra_storage,
             props: Props::new(),
         };
         row.volumes.insert(number, volume);

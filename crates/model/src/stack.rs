@@ -1,29 +1,12 @@
-//! Layer stacks: which orders are valid, which this version can build, and what is used when nothing is said
-//! (spec core 8.1 and 5.2 step 4).
+//! Layer stacks: which orders are valid, which this version can build, and what is used when nothing is given.
 
 use linstor_api::code;
 use linstor_api::kind::LayerKind;
 use linstor_api::reply::Reply;
 
 use crate::ResourceDefinition;
+use crate::layer::{BUILDABLE, below};
 use crate::model::Model;
-
-/// The layers that this version can build.
-pub const BUILDABLE: &[LayerKind] = &[LayerKind::Drbd, LayerKind::Storage];
-
-/// The layers that may stand directly below one.
-const fn below(layer: LayerKind) -> &'static [LayerKind] {
-    use LayerKind::*;
-    match layer {
-        Drbd => &[Nvme, Luks, Storage, Writecache, Cache, Bcache],
-        Nvme => &[Luks, Storage, Writecache, Cache, Bcache],
-        Writecache => &[Nvme, Luks, Storage, Cache, Bcache],
-        Cache => &[Nvme, Luks, Storage, Writecache, Bcache],
-        Bcache => &[Nvme, Luks, Storage, Writecache],
-        Luks => &[Storage],
-        Storage => &[],
-    }
-}
 
 /// Reads the layers of a request, in any case.
 pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Vec<LayerKind>, Vec<Reply>> {

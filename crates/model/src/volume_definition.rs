@@ -1,6 +1,6 @@
 //! Volume definitions, and how they grow.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -27,16 +27,15 @@ pub struct VolumeDefinition {
     /// DRBD minor, the same on all nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minor: Option<u32>,
-    /// Node that holds the first copy (spec core 5.2 step 6); none before the first diskful replica.
+    /// Node where the first generation of the data begins; none before the first diskful replica.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_copy_on: Option<NodeName>,
-    /// A replica has been up to date, and all that were online then had made their metadata; from then on new replicas
-    /// never start a new history.
+    /// A replica has begun the first generation of the data, or was up to date: from then on no replica begins a new one.
     #[serde(default, skip_serializing_if = "is_default")]
     pub initialized: bool,
-    /// A replica has been up to date, perhaps while others were still being made: nobody else may become the first copy.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub has_history: bool,
+    /// Nodes that are still to make the file system that was asked for when the volume was made there.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub file_system_on: BTreeSet<NodeName>,
     /// Backing volumes are rounded up to multiples of this many KiB; only grows (spec core, trap 30).
     #[serde(default, skip_serializing_if = "is_default")]
     pub granularity_kib: u64,

@@ -3,9 +3,11 @@
 //! The controller has checked the same. But what is executed as root here is checked here.
 
 use linstor_api::code;
-use linstor_api::kind::ProviderKind;
+use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
 use linstor_api::name::ResourceName;
-use linstor_wire::spec::{DrbdSpec, PoolSpec, Props, ResourceSpec, Target, VolumeSpec};
+use linstor_wire::spec::{
+    DrbdSpec, DrbdVolumeSpec, LayerSpec, PoolSpec, Props, ResourceSpec, Target, VolumeSpec,
+};
 
 use crate::failure::{Failure, Result};
 
@@ -66,9 +68,23 @@ pub fn resource(spec: &ResourceSpec) -> Result<()> {
     for gone in &spec.destroy_storage {
         number(gone.number, &spec.name)?;
     }
-    match &spec.drbd {
+    layers(spec)?;
+    match spec.drbd() {
         Some(drbd) => drbd_spec(spec, drbd),
         None => Ok(()),
+    }
+}
+
+/// Checks the order of the layers: what this satellite can build stands above the storage, each layer once.
+fn layers(spec: &ResourceSpec) -> Result<()> {
+    let kinds: Vec<LayerKind> = spec.layers.iter().map(LayerSpec::kind).collect();
+    match kinds[..] {
+        [LayerKind::Storage] | [LayerKind::Drbd, LayerKind::Storage] => Ok(()),
+        _ => Err(refuse(
+            code::FAIL_INVLD_LAYER_STACK,
+            &format!("The layer stack of '{}'", spec.name),
+            "Its layers cannot stand on each other.",
+        )),
     }
 }
 
@@ -86,10 +102,10 @@ fn number(number: u32, name: &str) -> Result<()> {
 fn volume_spec(spec: &ResourceSpec, volume: &VolumeSpec) -> Result<()> {
     number(volume.number, &spec.name)?;
     let what = format!("Volume {} of '{}'", volume.number, spec.name);
-    let diskless = spec.drbd.as_ref().is_some_and(|drbd| drbd.diskless);
-    // Nothing is made for a replica without a disk.
-    let backing_min = if diskless { 0 } else { 4 };
-    if !(backing_min..=SIZE_KIB_MAX).contains(&volume.backing_kib)
+    let sizes = volume.storage.values().map(|storage| storage.size_kib);
+    if sizes
+        .into_iter()
+        .any(|kib| !(4..=SIZE_KIB_MAX).contains(&kib))
         || volume.usable_kib > SIZE_KIB_MAX
     {
         return Err(refuse(
@@ -98,31 +114,45 @@ fn volume_spec(spec: &ResourceSpec, volume: &VolumeSpec) -> Result<()> {
             "Its size is out of range.",
         ));
     }
-    if spec.drbd.is_some() != volume.drbd.is_some() {
+    let diskless = spec.drbd().is_some_and(|drbd| drbd.diskless);
+    let has_data = volume.storage.contains_key(&StorageSuffix::Data);
+    let has_metadata = volume.storage.contains_key(&StorageSuffix::DrbdMeta);
+    if diskless == has_data || (has_metadata && (diskless || spec.drbd().is_none())) {
         return Err(refuse(
             code::FAIL_INVLD_LAYER_STACK,
             &what,
-            "Resource and volume do not agree on whether DRBD replicates them.",
+            "It does not have the backing volumes that its layers need.",
         ));
     }
-    let Some(drbd) = &volume.drbd else {
-        return Ok(());
+    match spec.drbd() {
+        Some(drbd) => drbd_volume(drbd.volume(volume.number), &what),
+        None => Ok(()),
+    }
+}
+
+fn drbd_volume(volume: Option<&DrbdVolumeSpec>, what: &str) -> Result<()> {
+    let Some(drbd) = volume else {
+        return Err(refuse(
+            code::FAIL_INVLD_LAYER_STACK,
+            what,
+            "Resource and volume do not agree on whether DRBD replicates them.",
+        ));
     };
     if drbd.minor > MINOR_MAX {
         return Err(refuse(
             code::FAIL_INVLD_MINOR_NR,
-            &what,
+            what,
             "Its minor number is out of range.",
         ));
     }
     if u64::from_str_radix(&drbd.day0_gi, 16).is_err() || drbd.day0_gi.len() != 16 {
         return Err(refuse(
             code::FAIL_INVLD_PROP,
-            &what,
+            what,
             "Its day-0 generation id is not 16 hex digits.",
         ));
     }
-    options(&drbd.disk_options, &what)
+    options(&drbd.disk_options, what)
 }
 
 fn drbd_spec(spec: &ResourceSpec, drbd: &DrbdSpec) -> Result<()> {

@@ -130,7 +130,7 @@ fn needs_of(shared: &Shared) -> BTreeSet<Need> {
     let state = shared.state();
     let mut needs = BTreeSet::new();
     let mut specs = state.resources.values().map(|t| &t.record.spec);
-    if state.info.drbd.is_none() && specs.any(|spec| spec.drbd.is_some()) {
+    if state.info.drbd.is_none() && specs.any(|spec| spec.drbd().is_some()) {
         needs.insert(Need::Drbd);
     }
     for pool in state.node.iter().flat_map(|node| &node.pools) {

@@ -28,7 +28,6 @@ pub mod space;
 pub mod spec_store;
 pub mod status;
 pub mod tools;
-pub mod watch;
 
 pub use options::Options;
 pub use satellite::Satellite;

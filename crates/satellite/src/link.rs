@@ -495,6 +495,7 @@ fn refuse_spec(shared: &Shared, order: Order, name: &str, uuid: Uuid, failure: F
         outcome: Outcome::Failed {
             replies: vec![failure.into_reply()],
         },
+        done: Vec::new(),
         retry_in_ms: None,
     };
     shared.tell(|outbox| outbox.applied(name, entry));

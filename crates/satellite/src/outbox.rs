@@ -19,6 +19,8 @@ pub struct AppliedEntry {
     pub uuid: Uuid,
     /// How it went.
     pub outcome: Outcome,
+    /// Ids of the spec's instructions that have been carried out.
+    pub done: Vec<Uuid>,
     /// After a failure: how long until the next attempt, in milliseconds.
     pub retry_in_ms: Option<u64>,
 }
@@ -129,6 +131,7 @@ impl Outbox {
                 resource,
                 uuid: entry.uuid,
                 outcome: entry.outcome,
+                done: entry.done,
                 retry_in_ms: entry.retry_in_ms,
             })
             .collect()

@@ -3,25 +3,20 @@
 //! It takes no input but the table of resources. Each resource is worked on by one task at a time; tasks of different
 //! resources share nothing but the turn at a volume group, so that a sick one delays no other.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use linstor_api::code;
-use linstor_wire::spec::{ResourceSpec, Target};
+use linstor_wire::spec::{ResourceSpec, StorageRef, Target};
 use linstor_wire::status::Outcome;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::check;
-use crate::drbd::last_copy::{self, Verdict};
-use crate::drbd::layer as drbd;
-use crate::drbd::picture::Seen;
 use crate::failure::{Failure, Result};
-use crate::layers::{Attempt, storage};
+use crate::layers::{self, Attempt, filesystem, storage};
 use crate::outbox::AppliedEntry;
 use crate::shared::{Shared, Tracked};
-use crate::spec_store::{Notes, Record};
+use crate::spec_store::Record;
 
 /// Resources that are worked on at the same time.
 const TASKS_MAX: usize = 256;
@@ -166,6 +161,7 @@ fn finish(
             generation,
             uuid: spec.uuid,
             outcome,
+            done: layers::done(spec, &tracked.record.notes),
             retry_in_ms: retry_in.map(|pause| pause.as_millis() as u64),
         };
         state.outbox.applied(&spec.name, entry);
@@ -195,224 +191,48 @@ fn failed(tracked: &mut Tracked, spec: &ResourceSpec, failure: Failure, took: Du
 }
 
 async fn bring_to_spec(attempt: &Attempt<'_>) -> Result<()> {
-    check::resource(attempt.spec)?;
+    let spec = attempt.spec;
+    check::resource(spec)?;
     attempt.shared.save(attempt.key).await?;
-    match attempt.spec.target {
-        Target::Up => up(attempt).await,
+    match spec.target {
+        Target::Up => {
+            layers::check(attempt).await?;
+            let devices = layers::up(attempt).await?;
+            layers::remove(attempt, &leftovers(spec)).await?;
+            filesystem::make(attempt, &devices).await
+        }
         Target::Down => {
-            drbd::down(attempt).await?;
-            look_at_volumes(attempt).await
+            layers::down(attempt).await?;
+            layers::observe(attempt).await
         }
         Target::Leaving => {
-            guard_last_copy(attempt).await?;
-            drbd::down(attempt).await?;
-            look_at_volumes(attempt).await
+            layers::guard(attempt).await?;
+            layers::down(attempt).await?;
+            layers::observe(attempt).await
         }
-        Target::Destroyed => destroyed(attempt).await,
+        Target::Destroyed => {
+            layers::guard(attempt).await?;
+            layers::down(attempt).await?;
+            let all = storage::own_volumes(spec).chain(spec.destroy_storage.iter().cloned());
+            layers::remove(attempt, &all.collect::<Vec<_>>()).await
+        }
     }
 }
 
-/// Removes the record and DRBD's files of a resource that the controller no longer has. What it has on this node stays.
+/// Removes the record of a resource that the controller no longer has, and what would bring the resource back at the next
+/// boot. What it has on this node stays.
 async fn forget(attempt: &Attempt<'_>) -> Result<()> {
-    let host = attempt.shared.machine.host();
-    // A file without a spec would bring the resource back at the next boot.
-    let files = drbd::Files::of(attempt);
-    host.remove_file(&files.res).await?;
-    host.remove_file(&files.adjusted).await?;
+    layers::forget(attempt).await?;
     attempt.shared.drop_forgotten(attempt.key).await
 }
 
-async fn up(attempt: &Attempt<'_>) -> Result<()> {
-    drbd::check(attempt)?;
-    guard_disks(attempt).await?;
-    let devices = storage::ensure(attempt).await?;
-    drbd::up(attempt, &devices).await?;
-    if attempt.spec.drbd.is_none() {
-        make_plain_filesystems(attempt, &devices).await?;
-    }
-    // Volumes that DRBD has let go of.
-    let mut going: Vec<(u32, &str)> = Vec::new();
-    for volume in attempt
-        .spec
-        .volumes
-        .iter()
-        .filter(|v| v.target == Target::Destroyed)
-    {
-        going.push((volume.number, &volume.pool));
-    }
-    going.extend(going_disks(attempt.spec));
-    for (number, pool) in going {
-        guard_leftover(attempt, number, pool).await?;
-        storage::destroy(attempt, pool, number).await?;
-    }
-    Ok(())
-}
-
-/// Before a volume under a running resource goes: where the resource stays and only its disk goes, another node must
-/// have the data now.
-async fn guard_leftover(attempt: &Attempt<'_>, number: u32, pool: &str) -> Result<()> {
-    let stays = attempt
-        .spec
-        .volumes
-        .iter()
-        .any(|v| v.number == number && v.target != Target::Destroyed);
-    if !stays || storage::look(attempt, pool, number).await?.is_none() {
-        return Ok(());
-    }
-    last_copy::guard_diskless(attempt, number)
-}
-
-async fn make_plain_filesystems(
-    attempt: &Attempt<'_>,
-    devices: &BTreeMap<u32, crate::providers::Backing>,
-) -> Result<()> {
-    for volume in &attempt.spec.volumes {
-        let Some(backing) = devices.get(&volume.number) else {
-            continue;
-        };
-        let Some(wish) = crate::drbd::steps::FileSystemWish::of(volume)? else {
-            continue;
-        };
-        let notes = attempt.notes();
-        if notes
-            .volumes
-            .get(&volume.number)
-            .is_some_and(|v| v.filesystem_done)
-        {
-            continue;
-        }
-        wish.make_if_empty(attempt, &backing.path)
-            .await
-            .map_err(|f| {
-                f.context(
-                    code::FAIL_UNKNOWN_ERROR,
-                    format!(
-                        "No file system could be made on volume {} of '{}'.",
-                        volume.number, attempt.spec.name
-                    ),
-                )
-            })?;
-        let number = volume.number;
-        let change = |notes: &mut Notes| {
-            notes.volumes.entry(number).or_default().filesystem_done = true;
-        };
-        attempt.note(change).await?;
-    }
-    Ok(())
-}
-
-/// Looks whether the volumes of a resource that is down are still there, for its status only.
-async fn look_at_volumes(attempt: &Attempt<'_>) -> Result<()> {
-    for volume in &attempt.spec.volumes {
-        let found = storage::look(attempt, &volume.pool, volume.number).await?;
-        storage::tell_facts(attempt, volume.number, found.as_ref());
-    }
-    Ok(())
-}
-
-async fn destroyed(attempt: &Attempt<'_>) -> Result<()> {
-    guard_last_copy(attempt).await?;
-    drbd::down(attempt).await?;
-    for (number, pool) in storage_of(attempt.spec) {
-        storage::destroy(attempt, pool, number).await?;
-    }
-    Ok(())
-}
-
-/// Before a replica goes: another node must have its data.
-async fn guard_last_copy(attempt: &Attempt<'_>) -> Result<()> {
-    let left = left(attempt, &storage_of(attempt.spec)).await?;
-    if left.is_empty() {
-        return Ok(());
-    }
-    guard(attempt, &left).await
-}
-
-/// Before DRBD comes up without the disks that it is to let go of: another node must have their data. Once DRBD is up it
-/// is asked about each disk anyway.
-async fn guard_disks(attempt: &Attempt<'_>) -> Result<()> {
-    let going = going_disks(attempt.spec);
-    if going.is_empty() || drbd::known(attempt).await? != Seen::Absent {
-        return Ok(());
-    }
-    let left = left(attempt, &going).await?;
-    if left.is_empty() {
-        return Ok(());
-    }
-    guard(attempt, &left).await
-}
-
-/// Where a replica that became diskless had its volumes.
-fn going_disks(spec: &ResourceSpec) -> Vec<(u32, &str)> {
-    let going = spec.destroy_storage.iter();
-    going.map(|s| (s.number, s.pool.as_str())).collect()
-}
-
-/// Everything that a replica has in storage pools.
-fn storage_of(spec: &ResourceSpec) -> Vec<(u32, &str)> {
-    let diskless = spec.drbd.as_ref().is_some_and(|d| d.diskless);
-    let own = spec.volumes.iter().filter(|_| !diskless);
-    own.map(|v| (v.number, v.pool.as_str()))
-        .chain(going_disks(spec))
-        .collect()
-}
-
-/// The volumes that are still there.
-async fn left<'a>(
-    attempt: &Attempt<'_>,
-    volumes: &[(u32, &'a str)],
-) -> Result<Vec<(u32, &'a str)>> {
-    let mut left = Vec::new();
-    for (number, pool) in volumes {
-        if storage::look(attempt, pool, *number).await?.is_some() {
-            left.push((*number, *pool));
-        }
-    }
-    Ok(left)
-}
-
-/// Sees to it that the last up-to-date copy is not what is about to go.
-async fn guard(attempt: &Attempt<'_>, left: &[(u32, &str)]) -> Result<()> {
-    match last_copy::guard(attempt, left).await? {
-        Verdict::MayGo => Ok(()),
-        Verdict::Ask => {
-            // DRBD is down, after a reboot in the middle of a deletion for example. The peers can be asked.
-            let spec = with_disks(attempt.spec, left);
-            let up = Attempt {
-                shared: attempt.shared,
-                key: attempt.key,
-                spec: &spec,
-                node: Arc::clone(&attempt.node),
-                drbd: attempt.drbd.clone(),
-            };
-            let devices = storage::ensure(&up).await?;
-            drbd::up(&up, &devices).await?;
-            last_copy::guard_after_asking(attempt).await
-        }
-    }
-}
-
-/// The replica as it was with these disks, which need nothing but to be there.
-fn with_disks(spec: &ResourceSpec, left: &[(u32, &str)]) -> ResourceSpec {
-    let mut spec = spec.clone();
-    spec.target = Target::Up;
-    spec.destroy_storage.clear();
-    if let Some(drbd) = &mut spec.drbd {
-        drbd.diskless = false;
-    }
-    spec.volumes.retain_mut(|volume| {
-        let Some((_, pool)) = left.iter().find(|(number, _)| *number == volume.number) else {
-            return false;
-        };
-        volume.target = Target::Up;
-        volume.pool = (*pool).to_owned();
-        volume
-            .props
-            .retain(|key, _| !key.starts_with("FileSystem/"));
-        if let Some(layer) = &mut volume.drbd {
-            layer.grow = false;
-        }
-        true
-    });
-    spec
+/// Backing volumes that are destroyed while the resource stays: those of volumes that are deleted, and those of a
+/// resource that has become diskless.
+fn leftovers(spec: &ResourceSpec) -> Vec<StorageRef> {
+    let deleted = |volume: &StorageRef| {
+        let mut volumes = spec.volumes.iter();
+        volumes.any(|v| v.number == volume.number && v.target == Target::Destroyed)
+    };
+    let own = storage::own_volumes(spec).filter(deleted);
+    own.chain(spec.destroy_storage.iter().cloned()).collect()
 }

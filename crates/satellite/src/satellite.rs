@@ -8,12 +8,13 @@ use linstor_wire::spec::ResourceSpec;
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::drbd::resfile;
+use crate::drbd::watch;
 use crate::failure::Result;
 use crate::link::{self, LinkError};
 use crate::options::Options;
 use crate::shared::{Shared, Tracked};
 use crate::spec_store::NodeRecord;
-use crate::{facts, probe, reconcile, space, watch};
+use crate::{facts, probe, reconcile, space};
 
 /// The file that makes drbd-utils see our files, for people who type `drbdadm`.
 const INCLUDE_FILE: &str = "linstor-resources.res";
@@ -92,7 +93,7 @@ impl Satellite {
             .options
             .res_directory
             .join(format!("{}.res", spec.name));
-        let Some(drbd) = spec.drbd.as_mut().filter(|drbd| drbd.secret.is_empty()) else {
+        let Some(drbd) = spec.drbd_mut().filter(|drbd| drbd.secret.is_empty()) else {
             return;
         };
         if let Ok(text) = self.shared.machine.host().read(&file).await {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use linstor_api::code;
+use linstor_api::kind::StorageSuffix;
 use linstor_host::Host;
 use linstor_wire::spec::{NodeSpec, ResourceSpec};
 use linstor_wire::status::{NodeInfo, Outcome};
@@ -42,8 +43,8 @@ pub struct Tracked {
     pub owed: Option<u64>,
     /// The outcome that was told last.
     pub told: Option<Outcome>,
-    /// What storage said last, by volume number.
-    pub volumes: BTreeMap<u32, VolumeFacts>,
+    /// What storage said last, by volume number and suffix.
+    pub volumes: BTreeMap<(u32, StorageSuffix), VolumeFacts>,
     /// When DRBD was last told to reconnect or re-attach something that had been set up before.
     pub mended: Option<Instant>,
     /// When DRBD's files were last found to be right, and a digest of what they should say.

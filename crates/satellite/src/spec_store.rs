@@ -92,15 +92,24 @@ pub struct Notes {
 pub struct VolumeNotes {
     /// How far its creation is.
     pub stage: Stage,
-    /// A file system was made, or one was found.
-    #[serde(default)]
-    pub filesystem_done: bool,
+    /// The file system that was made, or found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file_system: Option<FileSystemMade>,
     /// DRBD is being grown in two steps, and this is the size of the first one, in KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub growing_kib: Option<u64>,
     /// The size in DRBD for which drbd-utils know where its device ends, in KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remembered_kib: Option<u64>,
+}
+
+/// An instruction to make a file system was carried out.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSystemMade {
+    /// Its id.
+    pub instruction: Uuid,
+    /// The type of what is on the volume, as blkid has it.
+    pub kind: String,
 }
 
 /// How far the creation of a volume is.
@@ -194,7 +203,7 @@ impl SpecStore {
     /// Keeps a resource.
     pub async fn save_resource(&self, host: &dyn Host, record: &Record) -> Result<()> {
         let mut record = record.clone();
-        if let Some(drbd) = &mut record.spec.drbd {
+        if let Some(drbd) = record.spec.drbd_mut() {
             drbd.secret = Secret::default();
         }
         write(host, &self.file(&key(&record.spec.name)), &record).await

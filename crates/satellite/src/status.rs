@@ -1,17 +1,20 @@
 //! What is told of a resource: storage's facts and DRBD's state, put together at the moment of telling.
 
 use linstor_api::drbd_state::{Role, Suspension};
-use linstor_wire::spec::{DrbdSpec, ResourceSpec, Target, VolumeSpec};
-use linstor_wire::status::{DrbdStatus, ReplicationStatus, ResourceStatus, VolumeStatus};
+use linstor_api::kind::StorageSuffix;
+use linstor_wire::spec::{DrbdSpec, Target, VolumeSpec};
+use linstor_wire::status::{
+    DrbdStatus, ReplicationStatus, ResourceStatus, StorageStatus, VolumeStatus,
+};
 
 use crate::drbd::picture::{Picture, Seen};
 use crate::drbd::status::{DrbdConnection, DrbdResource};
-use crate::shared::{Tracked, VolumeFacts};
+use crate::shared::Tracked;
 
 /// The status of a resource.
 pub fn of(tracked: &Tracked, picture: &Picture) -> ResourceStatus {
     let spec = &tracked.record.spec;
-    let drbd = spec.drbd.as_ref();
+    let drbd = spec.drbd();
     let seen = drbd.and_then(|_| match picture.get(&spec.name) {
         Seen::Present(resource) => Some(resource),
         Seen::Absent | Seen::Unknown => None,
@@ -19,7 +22,7 @@ pub fn of(tracked: &Tracked, picture: &Picture) -> ResourceStatus {
     let volumes = spec
         .volumes
         .iter()
-        .filter_map(|v| volume(spec, v, tracked.volumes.get(&v.number), seen.as_ref()))
+        .filter_map(|v| volume(tracked, v, seen.as_ref()))
         .collect();
     ResourceStatus {
         name: spec.name.clone(),
@@ -56,11 +59,24 @@ fn peer<'a>(spec: &'a DrbdSpec, connection: &DrbdConnection) -> Option<&'a str> 
 }
 
 fn volume(
-    spec: &ResourceSpec,
+    tracked: &Tracked,
     volume: &VolumeSpec,
-    facts: Option<&VolumeFacts>,
     seen: Option<&DrbdResource>,
 ) -> Option<VolumeStatus> {
+    let spec = &tracked.record.spec;
+    let facts = |suffix| tracked.volumes.get(&(volume.number, suffix));
+    let extra = volume.storage.keys().filter(|s| **s != StorageSuffix::Data);
+    let extra = extra.filter_map(|suffix| {
+        let facts = facts(*suffix)?;
+        let status = StorageStatus {
+            device: facts.backing_device.clone(),
+            size_kib: facts.backing_kib,
+            allocated_kib: facts.allocated_kib,
+        };
+        Some((*suffix, status))
+    });
+    let extra = extra.collect();
+    let facts = facts(StorageSuffix::Data);
     let device = seen.and_then(|r| r.devices.get(&volume.number));
     if facts.is_none() && device.is_none() {
         return None;
@@ -68,7 +84,7 @@ fn volume(
     let up = spec.target == Target::Up && volume.target == Target::Up;
     let backing_device = facts.and_then(|f| f.backing_device.clone());
     let backing_kib = facts.and_then(|f| f.backing_kib);
-    let (device_path, usable_kib) = match (&spec.drbd, device) {
+    let (device_path, usable_kib) = match (spec.drbd(), device) {
         (Some(_), Some(device)) => (
             Some(format!("/dev/drbd{}", device.minor)),
             device
@@ -86,10 +102,11 @@ fn volume(
         allocated_kib: facts.and_then(|f| f.allocated_kib),
         usable_kib,
         backing_kib,
+        extra_storage: extra,
         disk_state: device.map(|d| d.disk.clone()),
         ..VolumeStatus::default()
     };
-    if let (Some(drbd), Some(resource)) = (&spec.drbd, seen) {
+    if let (Some(drbd), Some(resource)) = (spec.drbd(), seen) {
         for connection in resource.connections.values() {
             let found = connection.volumes.get(&volume.number);
             if let (Some(peer), Some(seen)) = (peer(drbd, connection), found) {

@@ -230,9 +230,9 @@ fn replica_at_rest(sim: &Sim, cluster: &Cluster, model: &Model, replica: &Resour
         let seen = seen.into_iter().find(|seen| seen.number == number);
         let backing = seen.and_then(|seen| seen.backing_kib);
         // What is deactivated keeps its size until it is activated again.
-        let small = |kib: u64| kib < volume.backing_kib && !replica.inactive;
+        let wanted = volume.data().map_or(0, |data| data.size_kib);
+        let small = |kib: u64| kib < wanted && !replica.inactive;
         if !replica.is_diskless() && backing.is_none_or(small) {
-            let wanted = volume.backing_kib;
             wrong.push(format!(
                 "{about} should have {wanted} KiB of storage, is told {backing:?}"
             ));

@@ -163,6 +163,9 @@ pub enum ToController {
         uuid: Uuid,
         /// How it went.
         outcome: Outcome,
+        /// Ids of the spec's instructions that have been carried out.
+        #[serde(default)]
+        done: Vec<Uuid>,
         /// After a failure: how long until the next attempt, in milliseconds.
         #[serde(default)]
         retry_in_ms: Option<u64>,

@@ -3,9 +3,10 @@
 //! A spec that is absent says nothing: it never means "destroy". Destruction is an explicit [`Target::Destroyed`].
 
 use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 
-use linstor_api::kind::ProviderKind;
+use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -46,7 +47,7 @@ pub struct PoolSpec {
 }
 
 /// What should become of a resource on the node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
     /// Up and usable.
@@ -72,50 +73,152 @@ pub struct ResourceSpec {
     /// Whether the last up-to-date copy may go, because the whole resource definition is being deleted.
     #[serde(default)]
     pub allow_last_copy: bool,
-    /// The DRBD layer, when the stack has one.
-    #[serde(default)]
-    pub drbd: Option<DrbdSpec>,
+    /// Layers, top first; the last one is [`LayerSpec::Storage`].
+    pub layers: Vec<LayerSpec>,
     /// Volumes in number order.
     pub volumes: Vec<VolumeSpec>,
-    /// Backing volumes that a resource which became diskless no longer needs: destroyed once DRBD has let go of them,
-    /// under the same guards as [`Target::Destroyed`].
+    /// Backing volumes that a resource which became diskless no longer needs: destroyed once the layers above have
+    /// released them, under the same guards as [`Target::Destroyed`].
     #[serde(default)]
     pub destroy_storage: Vec<StorageRef>,
+    /// What is done once and then reported by its id. One that is reported is left out of later specs.
+    #[serde(default)]
+    pub once: Vec<Instruction>,
+}
+
+impl ResourceSpec {
+    /// The DRBD layer, when the stack has one.
+    pub fn drbd(&self) -> Option<&DrbdSpec> {
+        self.layers.iter().find_map(|layer| match layer {
+            LayerSpec::Drbd(drbd) => Some(&**drbd),
+            LayerSpec::Storage => None,
+        })
+    }
+
+    /// The DRBD layer, to be changed.
+    pub fn drbd_mut(&mut self) -> Option<&mut DrbdSpec> {
+        self.layers.iter_mut().find_map(|layer| match layer {
+            LayerSpec::Drbd(drbd) => Some(&mut **drbd),
+            LayerSpec::Storage => None,
+        })
+    }
+}
+
+/// Of what a node must have as long as it is not told otherwise: instructions and the generation ids of new metadata are
+/// left out, as a node that has carried them out need not be told that they are done.
+impl Hash for ResourceSpec {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let ResourceSpec {
+            name,
+            uuid,
+            target,
+            allow_last_copy,
+            layers,
+            volumes,
+            destroy_storage,
+            once: _,
+        } = self;
+        (name, uuid, target, allow_last_copy).hash(state);
+        (layers, volumes, destroy_storage).hash(state);
+    }
+}
+
+/// One level of a resource's stack, with what the node must know to build it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LayerSpec {
+    /// Replication.
+    Drbd(Box<DrbdSpec>),
+    /// Volumes in storage pools.
+    Storage,
+}
+
+impl LayerSpec {
+    /// The kind of layer.
+    pub const fn kind(&self) -> LayerKind {
+        match self {
+            LayerSpec::Drbd(_) => LayerKind::Drbd,
+            LayerSpec::Storage => LayerKind::Storage,
+        }
+    }
+}
+
+/// Something that a node does once.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Instruction {
+    /// Names it in the report that it is done.
+    pub id: Uuid,
+    /// Number of the volume that it is about.
+    pub volume: u32,
+    /// What is to be done.
+    pub action: Action,
+}
+
+/// What an [`Instruction`] asks for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Begin a new DRBD generation: what is on this replica when its metadata is created is the up-to-date data.
+    NewGeneration,
+    /// Make a file system, unless there is something on the volume.
+    MakeFileSystem {
+        /// As `FileSystem/Type` has it.
+        kind: String,
+        /// As `FileSystem/MkfsParams` has it.
+        #[serde(default)]
+        parameters: String,
+    },
 }
 
 /// A backing volume.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StorageRef {
     /// Volume number.
     pub number: u32,
+    /// What it holds.
+    pub suffix: StorageSuffix,
     /// Name of the storage pool that it is in.
     pub pool: String,
 }
 
 /// One volume of a resource.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct VolumeSpec {
     /// Volume number.
     pub number: u32,
-    /// Name of the storage pool; a pool of kind DISKLESS for a diskless resource.
-    pub pool: String,
     /// What should become of it; [`Target::Destroyed`] while the volume definition is being deleted.
     pub target: Target,
     /// Size that the user of the volume sees, in KiB.
     pub usable_kib: u64,
-    /// Size of the backing volume, in KiB: metadata included, rounded for all replicas alike.
-    pub backing_kib: u64,
-    /// Effective properties for the storage driver and for mkfs (`StorDriver/*`, `FileSystem/*`).
+    /// Its backing volumes; none for a diskless resource.
+    #[serde(default)]
+    pub storage: BTreeMap<StorageSuffix, StorageSpec>,
+}
+
+impl VolumeSpec {
+    /// The backing volume with the data.
+    pub fn data(&self) -> Option<&StorageSpec> {
+        self.storage.get(&StorageSuffix::Data)
+    }
+}
+
+/// A backing volume that must be there.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct StorageSpec {
+    /// Name of the storage pool.
+    pub pool: String,
+    /// Its size in KiB, rounded for all replicas alike.
+    pub size_kib: u64,
+    /// Effective properties of the storage driver (`StorDriver/*`, `sys/fs/*`).
     #[serde(default)]
     pub props: Props,
-    /// The volume's part of the DRBD layer.
-    #[serde(default)]
-    pub drbd: Option<DrbdVolumeSpec>,
 }
 
 /// DRBD's part of one volume.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DrbdVolumeSpec {
+    /// Volume number.
+    pub number: u32,
     /// Device minor, the same on all nodes.
     pub minor: u32,
     /// The generation id that a never written volume has, 16 upper-case hex digits.
@@ -132,25 +235,31 @@ pub struct DrbdVolumeSpec {
     /// is known.
     #[serde(default)]
     pub granularity_kib: u64,
+    /// The largest internal metadata that a replica has at the end of its backing volume, in KiB.
+    #[serde(default)]
+    pub internal_metadata_kib: u64,
     /// Options of section `disk`, effective for this volume.
     #[serde(default)]
     pub disk_options: Props,
 }
 
-/// What the generation ids of new metadata say (spec core 6.4 step 5).
+/// What the generation ids of new metadata say, unless a new generation begins with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InitialState {
-    /// This node holds the first copy: up to date, new current id, day-0 bitmap id.
-    First,
-    /// Reads as zeros like the first copy did on day 0: only what was written since differs.
+    /// Reads as zeros like every replica did on day 0: only what was written since differs.
     SameAsDay0,
     /// Unknown content: everything is synchronised from a peer.
     FullSync,
 }
 
+/// See the one of [`ResourceSpec`].
+impl Hash for InitialState {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
 /// The DRBD layer of a resource.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct DrbdSpec {
     /// Secret that peers prove to each other. Empty where it is not known: the satellite's own files do not have it.
     #[serde(
@@ -190,10 +299,19 @@ pub struct DrbdSpec {
     /// All other nodes, in name order.
     #[serde(default)]
     pub peers: Vec<PeerSpec>,
+    /// DRBD's part of the volumes, in number order.
+    pub volumes: Vec<DrbdVolumeSpec>,
+}
+
+impl DrbdSpec {
+    /// Its part of a volume.
+    pub fn volume(&self, number: u32) -> Option<&DrbdVolumeSpec> {
+        self.volumes.iter().find(|volume| volume.number == number)
+    }
 }
 
 /// Another node of the same DRBD resource.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PeerSpec {
     /// The node's name in the cluster.
     pub node: String,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use linstor_api::drbd_state::{ConnectionState, DiskState, ReplicationState, Suspension};
-use linstor_api::kind::{DrbdKind, LayerKind, ProviderKind};
+use linstor_api::kind::{DrbdKind, LayerKind, ProviderKind, StorageSuffix};
 use linstor_api::reply::Reply;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -111,12 +111,29 @@ pub struct VolumeStatus {
     /// Size of the backing volume, in KiB.
     #[serde(default)]
     pub backing_kib: Option<u64>,
+    /// Backing volumes that hold something else than the data.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extra_storage: BTreeMap<StorageSuffix, StorageStatus>,
     /// State of its disk in DRBD.
     #[serde(default)]
     pub disk_state: Option<DiskState>,
     /// Peer node name to what DRBD says of the replication with it.
     #[serde(default)]
     pub replication: BTreeMap<String, ReplicationStatus>,
+}
+
+/// A backing volume as the node sees it.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct StorageStatus {
+    /// Its device.
+    #[serde(default)]
+    pub device: Option<String>,
+    /// Its size in KiB.
+    #[serde(default)]
+    pub size_kib: Option<u64>,
+    /// Space taken in the pool, in KiB.
+    #[serde(default)]
+    pub allocated_kib: Option<u64>,
 }
 
 /// Replication of one volume with one peer.

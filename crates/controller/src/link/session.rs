@@ -4,7 +4,7 @@
 //! for another, so that a long send does not delay reading and a slow store does not make the satellite look dead.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::hash::{DefaultHasher, Hasher};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use linstor_api::kind::ConnectionStatus;
@@ -16,7 +16,7 @@ use linstor_model::project;
 use linstor_net::{ControllerSide, NetError, Receiver, Sender};
 use linstor_wire::message::{APPLY_RESOURCES_MAX, FRAME_BYTES_MAX, Forget, Held};
 use linstor_wire::spec::ResourceSpec;
-use linstor_wire::status::{NodeInfo, Outcome, PoolStatus};
+use linstor_wire::status::{NodeInfo, PoolStatus};
 use linstor_wire::{ToController, ToSatellite};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -37,8 +37,10 @@ const STRANGE_FRAMES_MAX: u32 = 16;
 /// What the satellite was last told about a resource.
 #[derive(Debug, Clone, Copy)]
 struct Sent {
-    /// Of the spec's JSON.
+    /// Of what the node must have as long as it is not told otherwise.
     hash: u64,
+    /// Of what the node has to do once.
+    once: u64,
     uuid: Uuid,
     /// Generation of the model that the spec was sent with.
     generation: u64,
@@ -179,8 +181,19 @@ impl<'a> Session<'a> {
                 resource,
                 uuid,
                 outcome,
+                done,
                 retry_in_ms,
-            } => self.take_applied(generation, &resource, uuid, outcome, retry_in_ms),
+            } => {
+                let applied = Applied {
+                    uuid,
+                    generation,
+                    outcome,
+                    done,
+                    at: 0,
+                    next_try: None,
+                };
+                self.take_applied(&resource, applied, retry_in_ms);
+            }
             ToController::Status { resources, gone } => {
                 cluster.observe_status(node, resources, &gone);
             }
@@ -201,32 +214,22 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn take_applied(
-        &self,
-        generation: u64,
-        resource: &str,
-        uuid: Uuid,
-        outcome: Outcome,
-        retry_in_ms: Option<u64>,
-    ) {
+    fn take_applied(&self, resource: &str, mut applied: Applied, retry_in_ms: Option<u64>) {
         let Ok(name) = ResourceName::parse(resource) else {
             return;
         };
         let sent = self.state().sent.get(&name).copied();
         // Nobody has tried what is not there yet.
-        let generation = generation.min(self.link.cluster.model().generation);
+        let model = self.link.cluster.model();
+        let generation = applied.generation.min(model.generation);
         // Newer models asked nothing else of it, so it has got as far as they ask.
         let reached = sent
-            .filter(|sent| sent.uuid == uuid && generation >= sent.generation)
+            .filter(|sent| sent.uuid == applied.uuid && generation >= sent.generation)
             .map_or(generation, |sent| generation.max(sent.wanted));
         let now = self.link.cluster.env().now_ms();
-        let applied = Applied {
-            uuid,
-            generation: reached,
-            outcome,
-            at: now,
-            next_try: retry_in_ms.map(|pause| now.saturating_add(pause)),
-        };
+        applied.generation = reached;
+        applied.at = now;
+        applied.next_try = retry_in_ms.map(|pause| now.saturating_add(pause));
         self.link
             .cluster
             .observe_applied(&self.link.node, &name, applied);
@@ -336,7 +339,7 @@ impl<'a> Session<'a> {
         };
         {
             let mut state = self.state();
-            state.node_hash = hash_json(&json_of(&node));
+            state.node_hash = hash_of(&json_of(&node));
             state.sync_generation = Some(generation);
         }
         let held = model.held.holds_node_spec(&self.link.node);
@@ -373,7 +376,7 @@ impl<'a> Session<'a> {
             && !model.held.holds_node_spec(&self.link.node)
             && let Some(node) = project::node_spec(&model, &self.link.node)
         {
-            let hash = hash_json(&json_of(&node));
+            let hash = hash_of(&json_of(&node));
             let before = std::mem::replace(&mut self.state().node_hash, hash);
             if before != hash {
                 let generation = model.generation;
@@ -458,9 +461,11 @@ impl<'a> Session<'a> {
             tracing::error!(%node, resource = %name, bytes = json.len(), "a spec is too large to be sent");
             return;
         }
-        let hash = hash_json(&json);
+        let (hash, once) = (hash_of(&spec), hash_of(&spec.once));
+        // A node that has carried out its instructions need not be told that they are gone.
         if let Some(sent) = before
             && sent.hash == hash
+            && (sent.once == once || spec.once.is_empty())
         {
             state.sent.insert(
                 name.clone(),
@@ -489,6 +494,7 @@ impl<'a> Session<'a> {
         }
         let sent = Sent {
             hash,
+            once,
             uuid: spec.uuid,
             generation,
             wanted: generation,
@@ -549,8 +555,8 @@ fn json_of<T: serde::Serialize>(spec: &T) -> Vec<u8> {
 }
 
 /// Tells whether a spec is the one last sent. Not for storing: the function may differ in another build.
-fn hash_json(json: &[u8]) -> u64 {
+fn hash_of<T: Hash>(value: &T) -> u64 {
     let mut hasher = DefaultHasher::new();
-    hasher.write(json);
+    value.hash(&mut hasher);
     hasher.finish()
 }

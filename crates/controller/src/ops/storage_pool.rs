@@ -379,7 +379,7 @@ fn volumes_in(model: &Model, node: &NodeName, pool: &StoragePoolName) -> Vec<Str
         let own = resource
             .volumes
             .iter()
-            .filter(|(_, volume)| volume.pool == *pool);
+            .filter(|(_, volume)| volume.pools().any(|used| used == pool));
         volumes.extend(own.map(|(number, _)| format!("{}/{number}", resource.name)));
         if let ResourcePhase::RemovingDisk { storage, .. } = &resource.phase {
             let left = storage.iter().filter(|(_, from)| *from == pool);

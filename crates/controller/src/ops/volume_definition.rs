@@ -1,19 +1,18 @@
 //! Volume definitions: the size of one volume of a resource definition.
 
-use std::sync::Arc;
-
 use linstor_api::flag::volume_definition as flag;
-use linstor_api::kind::{DrbdKind, LayerKind};
+use linstor_api::kind::LayerKind;
 use linstor_api::layer::DrbdVolumeDefinition;
 use linstor_api::reply::Reply;
 use linstor_api::volume_definition::{
     VolumeDefinition as Json, VolumeDefinitionCreate, VolumeDefinitionLayer, VolumeDefinitionModify,
 };
 use linstor_api::{code, prop};
+use linstor_model::layer::{self, drbd84};
 use linstor_model::model::RowKey;
 use linstor_model::name::ResourceName;
-use linstor_model::{Draft, Model, numbers, phase, sizing, space};
-use linstor_model::{Props, Resize, ResizeStep, Resource, VolumeDefinition};
+use linstor_model::{Draft, Model, numbers, phase, space};
+use linstor_model::{Props, Resize, ResizeStep, VolumeDefinition};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -245,7 +244,7 @@ pub(super) fn add(
             minor,
             first_copy_on: None,
             initialized: false,
-            has_history: false,
+            file_system_on: Default::default(),
             granularity_kib: 0,
             resize: None,
             deleting: None,
@@ -386,7 +385,7 @@ fn resize(
             "Wait until that is done; see /v1/jobs.",
         );
     }
-    if let Some(replica) = held_up_on_84(model, name) {
+    if let Some(replica) = drbd84::holds_up_growth(model, name) {
         let cause = format!(
             "Its resource on node '{}' is deactivated, and DRBD 8.4 does not synchronise what grows while it is.",
             replica.node
@@ -412,20 +411,24 @@ fn resize(
     let mut enlarged = linstor_model::ResourceDefinition::clone(definition);
     enlarged.volumes.insert(number, after.clone());
     for replica in model.resources_of(name) {
-        let had = sizing::backing_kib(definition, before, replica);
-        let needs = sizing::backing_kib(&enlarged, after, replica);
-        let shrinks = sizing::usable_kib(&enlarged, after, replica)
-            < sizing::usable_kib(definition, before, replica);
-        if needs < had || shrinks {
+        let had = layer::backing(definition, number, replica);
+        let needs = layer::backing(&enlarged, number, replica);
+        let shrinks = layer::usable_kib(&enlarged, number, replica)
+            < layer::usable_kib(definition, number, replica);
+        let both = || had.iter().zip(&needs);
+        if both().any(|((_, had), (_, needs))| needs < had) || shrinks {
             let cause = "Its resources would have to become smaller.".to_owned();
             let correction = "Volumes that are deployed can only grow.";
             return refuse(code::FAIL_INVLD_VLM_SIZE, cause, correction);
         }
-        let volume = replica.volumes.get(&number);
-        if let Some(pool) = volume.and_then(|volume| model.pool(&replica.node, &volume.pool))
-            && !pool.kind.is_thin()
-        {
-            space::check(model, &facts.observed, pool, needs - had)?;
+        for ((suffix, had), (_, needs)) in both() {
+            let volume = replica.volumes.get(&number);
+            let pool = volume.and_then(|volume| volume.pool_of(*suffix));
+            if let Some(pool) = pool.and_then(|pool| model.pool(&replica.node, pool))
+                && !pool.kind.is_thin()
+            {
+                space::check(model, &facts.observed, pool, needs - had)?;
+            }
         }
     }
     check_up_to_date(model, facts, name)?;
@@ -434,18 +437,6 @@ fn resize(
         step: ResizeStep::Storage,
     });
     Ok(true)
-}
-
-/// A deactivated replica on a node with DRBD 8.4. That grows by itself when it comes back, and leaves the replica outdated
-/// with what is new; DRBD 9 takes it for the same.
-fn held_up_on_84<'a>(model: &'a Model, name: &'a ResourceName) -> Option<&'a Arc<Resource>> {
-    let on_84 = |replica: &&Arc<Resource>| {
-        let node = model.node(&replica.node);
-        let kind = node.and_then(|node| node.host.as_ref()?.drbd);
-        kind == Some(DrbdKind::Drbd84)
-    };
-    let mut replicas = model.resources_of(name).filter(on_84);
-    replicas.find(|replica| phase::holds_up_growth(replica))
 }
 
 /// Growing a replica that is behind would lose what it still has to fetch.

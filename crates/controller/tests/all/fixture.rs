@@ -153,7 +153,7 @@ pub fn put_resource_definition(draft: &mut Draft, env: &dyn Env, name: &str) {
         minor: None,
         first_copy_on: None,
         initialized: true,
-        has_history: true,
+        file_system_on: Default::default(),
         granularity_kib: 0,
         resize: None,
         deleting: None,
@@ -175,6 +175,7 @@ pub fn put_replica(draft: &mut Draft, env: &dyn Env, name: &str, on: &str) {
     let volume = Volume {
         uuid: env.uuid(),
         pool: pool("DfltStorPool"),
+        extra_storage: Default::default(),
         props: Default::default(),
     };
     draft.put_resource(Resource {

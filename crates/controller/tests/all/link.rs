@@ -64,7 +64,7 @@ async fn a_satellite_comes_online() {
     assert_eq!(node_uuid, model.nodes[&node("alpha")].uuid);
     satellite
         .send(ToController::Welcome {
-            protocol: 1,
+            protocol: linstor_wire::message::PROTOCOL,
             version: "1.2.3".into(),
             info: NodeInfo {
                 uname: "alpha.example".into(),
@@ -297,7 +297,9 @@ async fn spec_with(satellite: &mut Satellite, is: impl Fn(&DrbdSpec) -> bool) ->
         let ToSatellite::Apply { resources, .. } = message else {
             continue;
         };
-        let mut specs = resources.into_iter().filter_map(|spec| spec.drbd);
+        let mut specs = resources
+            .into_iter()
+            .filter_map(|spec| spec.drbd().cloned());
         if let Some(found) = specs.find(|drbd| is(drbd)) {
             return found;
         }

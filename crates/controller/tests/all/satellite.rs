@@ -211,6 +211,7 @@ impl Satellite {
             outcome: Outcome::Failed {
                 replies: vec![reply],
             },
+            done: Vec::new(),
             retry_in_ms: Some(retry_in_ms),
         })
         .await;
@@ -227,6 +228,7 @@ impl Satellite {
             resource: name.into(),
             uuid,
             outcome,
+            done: Vec::new(),
             retry_in_ms: None,
         })
         .await;

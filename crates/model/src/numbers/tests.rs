@@ -120,7 +120,7 @@ fn definition(name: &str, minor: Option<u32>) -> ResourceDefinition {
         minor,
         first_copy_on: None,
         initialized: true,
-        has_history: true,
+        file_system_on: Default::default(),
         granularity_kib: 0,
         resize: None,
         deleting: None,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use linstor_api::kind::{ConnectionStatus, LayerKind, NodeType, ProviderKind};
 use linstor_api::reply::Reply;
 use linstor_wire::Secret;
-use linstor_wire::spec::{InitialState, Target};
+use linstor_wire::spec::{Action, Target};
 use linstor_wire::status::{DrbdStatus, ResourceStatus, VolumeStatus};
 use uuid::Uuid;
 
@@ -91,7 +91,7 @@ fn cluster() -> Draft {
         minor: Some(1000),
         first_copy_on: Some(node(0)),
         initialized: false,
-        has_history: false,
+        file_system_on: Default::default(),
         granularity_kib: 64,
         resize: None,
         deleting: None,
@@ -124,6 +124,7 @@ fn put_replica(draft: &mut Draft, index: usize) {
     let volume = Volume {
         uuid: uuid(50 + index as u128),
         pool: StoragePoolName::parse("thin").unwrap(),
+        extra_storage: Default::default(),
         props: Default::default(),
     };
     draft.put_resource(Resource {
@@ -164,6 +165,7 @@ fn applied(observed: &mut Observed, index: usize, generation: u64, outcome: Outc
         uuid,
         generation,
         outcome,
+        done: Vec::new(),
         at: 0,
         next_try: None,
     };
@@ -268,42 +270,53 @@ fn a_definition_waits_only_for_who_is_away() {
     assert_eq!(draft.minor_owner(1000), None);
 }
 
-/// Only one replica starts a history, and none does once there is one.
-#[test]
-fn one_first_copy_until_there_is_a_history() {
-    let mut draft = cluster();
-    let initial = |draft: &Draft, index| {
-        let spec = resource_spec(draft, &r1(), &node(index)).unwrap();
-        spec.volumes[0].drbd.as_ref().unwrap().initial
-    };
-    assert_eq!(initial(&draft, 0), InitialState::First);
-    assert_eq!(initial(&draft, 1), InitialState::SameAsDay0);
-    let mut observed = Observed::default();
-    (0..2).for_each(|index| online(&mut observed, index));
-    disk(&mut observed, 0, "UpToDate", false);
-    advance(&mut draft, &observed, &r1(), 1);
-    assert_eq!(
-        initial(&draft, 0),
-        InitialState::First,
-        "beta has no metadata yet"
-    );
-    disk(&mut observed, 1, "Outdated", false);
-    assert!(advance(&mut draft, &observed, &r1(), 2));
-    assert_eq!(initial(&draft, 0), InitialState::SameAsDay0);
+fn begins_generation(draft: &Draft, index: usize) -> bool {
+    let spec = resource_spec(draft, &r1(), &node(index)).unwrap();
+    let mut instructions = spec.once.iter();
+    instructions.any(|instruction| instruction.action == Action::NewGeneration)
 }
 
-/// When the node of the first copy goes, another one becomes it only if nothing was ever written: a replica that is still
-/// being made must not begin a second history.
+/// One replica begins the first generation, and none does once it was reported, or a replica was up to date: one that fails
+/// for good does not make a reinstalled node begin another generation, empty, next to the data.
 #[test]
-fn the_first_copy_is_passed_on_only_without_a_history() {
-    let initial = |draft: &Draft, index| {
-        let spec = resource_spec(draft, &r1(), &node(index)).unwrap();
-        spec.volumes[0].drbd.as_ref().unwrap().initial
+fn one_generation_begins() {
+    let reported = |observed: &mut Observed| {
+        applied(observed, 0, 1, Outcome::Done);
+        let applied = observed.applied.get_mut(&(r1(), node(0))).unwrap();
+        applied.done = vec![cluster().definitions[&r1()].volumes[&0].uuid];
     };
+    for seen in [
+        (|observed| disk(observed, 0, "UpToDate", false)) as fn(&mut Observed),
+        |observed| disk(observed, 1, "UpToDate", false),
+        reported,
+    ] {
+        let mut draft = cluster();
+        let mut observed = Observed::default();
+        (0..2).for_each(|index| online(&mut observed, index));
+        advance(&mut draft, &observed, &r1(), 1);
+        assert!(begins_generation(&draft, 0) && !begins_generation(&draft, 1));
+        let standing = |draft: &Draft| {
+            let mut hasher = std::hash::DefaultHasher::new();
+            let spec = resource_spec(draft, &r1(), &node(0)).unwrap();
+            std::hash::Hash::hash(&spec, &mut hasher);
+            std::hash::Hasher::finish(&hasher)
+        };
+        let before = standing(&draft);
+        seen(&mut observed);
+        assert!(advance(&mut draft, &observed, &r1(), 2));
+        assert!(!begins_generation(&draft, 0) && !begins_generation(&draft, 1));
+        assert_eq!(standing(&draft), before, "there is nothing to send");
+    }
+}
+
+/// When the node where the first generation begins goes, another one begins it only if nothing was ever written: a replica
+/// that is still being made must not begin a second one.
+#[test]
+fn the_first_generation_is_passed_on_only_before_it_began() {
     for (seen, then) in [
-        (None, InitialState::First),
-        (Some("Inconsistent"), InitialState::First),
-        (Some("UpToDate"), InitialState::SameAsDay0),
+        (None, true),
+        (Some("Inconsistent"), true),
+        (Some("UpToDate"), false),
     ] {
         let mut draft = cluster();
         let mut observed = Observed::default();
@@ -312,10 +325,43 @@ fn the_first_copy_is_passed_on_only_without_a_history() {
             disk(&mut observed, 0, state, false);
         }
         advance(&mut draft, &observed, &r1(), 1);
-        assert_eq!(initial(&draft, 1), InitialState::SameAsDay0);
+        assert!(!begins_generation(&draft, 1));
         remove_resource(&mut draft, &r1(), &node(0));
-        assert_eq!(initial(&draft, 1), then, "alpha was {seen:?}");
+        assert_eq!(begins_generation(&draft, 1), then, "alpha was {seen:?}");
     }
+}
+
+/// A file system is asked for until it is reported as made, whatever becomes of the generation, and by another replica when
+/// the one that was to make it goes.
+#[test]
+fn a_file_system_is_asked_for_until_it_is_made() {
+    let mut draft = cluster();
+    draft.edit_resource_definition(&r1(), |definition| {
+        let (key, value) = ("FileSystem/Type".to_owned(), "ext4".to_owned());
+        definition.props.insert(key, value);
+        let volume = definition.volumes.get_mut(&0).unwrap();
+        volume.file_system_on.insert(node(0));
+        volume.initialized = true;
+    });
+    let asked = |draft: &Draft, index| {
+        let spec = resource_spec(draft, &r1(), &node(index)).unwrap();
+        spec.once.into_iter().map(|i| i.id).collect::<Vec<_>>()
+    };
+    assert_eq!(asked(&draft, 0), [uuid(50)]);
+    assert!(asked(&draft, 1).is_empty());
+    let mut observed = Observed::default();
+    (0..2).for_each(|index| online(&mut observed, index));
+    disk(&mut observed, 0, "UpToDate", false);
+    advance(&mut draft, &observed, &r1(), 1);
+    assert_eq!(asked(&draft, 0), [uuid(50)]);
+    assert!(draft.pending_definitions().any(|name| *name == r1()));
+    remove_resource(&mut draft, &r1(), &node(0));
+    assert_eq!(asked(&draft, 1), [uuid(51)]);
+    applied(&mut observed, 1, 1, Outcome::Done);
+    let made = observed.applied.get_mut(&(r1(), node(1))).unwrap();
+    made.done = vec![uuid(51)];
+    assert!(advance(&mut draft, &observed, &r1(), 2));
+    assert!(asked(&draft, 1).is_empty());
 }
 
 /// A replica that goes stays a peer until another one is known to have the data, so that nothing is written to it alone.
@@ -326,7 +372,7 @@ fn a_replica_that_goes_is_a_peer_until_its_data_is_elsewhere() {
     draft.edit_resource(&r1(), &node(1), |row| take_down(row, since));
     let peers = |draft: &Draft| {
         let spec = resource_spec(draft, &r1(), &node(0)).unwrap();
-        spec.drbd.unwrap().peers.len()
+        spec.drbd().unwrap().peers.len()
     };
     assert_eq!(peers(&draft), 1);
     let mut observed = Observed::default();
@@ -370,7 +416,7 @@ fn peers_learn_of_a_removed_disk_last() {
     });
     let diskless = |draft: &Draft, index: usize| {
         let spec = resource_spec(draft, &r1(), &node(index)).unwrap();
-        let drbd = spec.drbd.unwrap();
+        let drbd = spec.drbd().unwrap();
         (drbd.diskless, drbd.peers[0].diskless)
     };
     assert_eq!(diskless(&draft, 0), (false, false));
@@ -477,7 +523,7 @@ fn growing_goes_below_first() {
     assert!(advance(&mut draft, &observed, &r1(), 3));
     let grows = |draft: &Draft, index| {
         let spec = resource_spec(draft, &r1(), &node(index)).unwrap();
-        spec.volumes[0].drbd.as_ref().unwrap().grow
+        spec.drbd().unwrap().volumes[0].grow
     };
     assert_eq!(
         (grows(&draft, 0), grows(&draft, 1)),
@@ -635,5 +681,5 @@ fn a_deactivated_replica_is_not_forgotten() {
     draft.edit_resource(&r1(), &node(1), |row| row.inactive = true);
     assert_eq!(target(&draft, 1), Target::Down);
     let spec = resource_spec(&draft, &r1(), &node(0)).unwrap();
-    assert_eq!(spec.drbd.unwrap().peers.len(), 1);
+    assert_eq!(spec.drbd().unwrap().peers.len(), 1);
 }

@@ -9,6 +9,7 @@ use linstor_api::prop;
 use linstor_api::reply::Reply;
 use serde::Serialize;
 
+use crate::layer::drbd84;
 use crate::model::PoolUse;
 use crate::name::{NodeName, StoragePoolName};
 use crate::observed::ObservedPool;
@@ -17,7 +18,7 @@ use crate::{Node, StoragePool};
 
 use super::filter::{Miss, Misses, Rules};
 use super::score::{Candidate, Cursor};
-use super::{DRBD84_REPLICAS_MAX, PlaceRequest, Want};
+use super::{PlaceRequest, Want};
 
 /// How many rows of a table are shown in a reply.
 const ROWS_MAX: usize = 20;
@@ -458,7 +459,8 @@ impl fmt::Display for Miss<'_> {
             Miss::Layer(layer, Some(reason)) => write!(f, "the node has no {layer}: {reason}"),
             Miss::Drbd84Replicas(count) => write!(
                 f,
-                "has DRBD 8.4, which connects at most {DRBD84_REPLICAS_MAX} replicas; there would be {count}"
+                "has DRBD 8.4, which connects at most {} replicas; there would be {count}",
+                drbd84::REPLICAS_MAX
             ),
             Miss::Drbd84Diskless => f.write_str("has DRBD 8.4, which knows no diskless replicas"),
             Miss::DrbdVersion(found, [major, minor, patch]) => {

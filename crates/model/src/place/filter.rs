@@ -14,6 +14,7 @@ use linstor_api::size;
 use linstor_wire::status::NodeInfo;
 use regex_lite::{Regex, RegexBuilder};
 
+use crate::layer::drbd84;
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
 use crate::observed::{NodeStatus, Observed, ObservedPool};
@@ -21,10 +22,7 @@ use crate::props::{Purpose, Scope, effective};
 use crate::space::{Space, Spaces};
 use crate::{Node, StoragePool};
 
-use super::{
-    DRBD84_REPLICAS_MAX, Deployed, PlaceRequest, Sharing, Want, is_default_diskless,
-    version_numbers,
-};
+use super::{Deployed, PlaceRequest, Sharing, Want, is_default_diskless, version_numbers};
 
 /// How much of a thin pool must stay free, in percent, unless a property says otherwise.
 const MIN_THIN_FREE_PERCENT: f64 = 10.0;
@@ -332,10 +330,10 @@ impl<'a> Rules<'a> {
         if self.deployed.drbd.is_some_and(|kind| kind != drbd.kind) {
             return Some(Miss::DrbdKind(drbd.kind));
         }
-        match (drbd.kind, self.request.want) {
-            (DrbdKind::Drbd9, _) => None,
-            (DrbdKind::Drbd84, Want::Diskless) => Some(Miss::Drbd84Diskless),
-            (DrbdKind::Drbd84, Want::Diskful) => (self.replicas_then > DRBD84_REPLICAS_MAX)
+        match self.request.want {
+            _ if !drbd84::is_84(Some(drbd.kind)) => None,
+            Want::Diskless => Some(Miss::Drbd84Diskless),
+            Want::Diskful => (self.replicas_then > drbd84::REPLICAS_MAX)
                 .then_some(Miss::Drbd84Replicas(self.replicas_then)),
         }
     }

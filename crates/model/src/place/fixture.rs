@@ -225,7 +225,7 @@ impl Cluster {
                 minor: Some(1000 + self.draft.definitions.len() as u32 * 10 + number as u32),
                 first_copy_on: None,
                 initialized: false,
-                has_history: false,
+                file_system_on: Default::default(),
                 granularity_kib: 0,
                 resize: None,
                 deleting: None,
@@ -268,6 +268,7 @@ impl Cluster {
             let volume = Volume {
                 uuid: Uuid::nil(),
                 pool: pool(pool_name),
+                extra_storage: BTreeMap::new(),
                 props: BTreeMap::new(),
             };
             (*number, volume)

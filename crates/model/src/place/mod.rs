@@ -18,18 +18,16 @@ use linstor_api::prop;
 use linstor_api::reply::Reply;
 use linstor_wire::status::NodeInfo;
 
+use crate::layer::{self, drbd84};
 use crate::model::{DEFAULT_DISKLESS_POOL, Model};
 use crate::name::{NodeName, StoragePoolName};
 use crate::observed::Observed;
 use crate::props::is_true;
+use crate::stack;
 use crate::{Node, Resource, ResourceDefinition, ResourceGroup, SelectFilter};
-use crate::{sizing, stack};
 
 use self::choose::Outcome;
 pub use self::explain::Explanation;
-
-/// How many replicas DRBD 8.4 connects.
-pub const DRBD84_REPLICAS_MAX: usize = 2;
 
 /// What kind of replica is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -150,7 +148,12 @@ pub fn replica_kib(
     for volume in definition.volumes.values() {
         let size = match drbd {
             Some(drbd) if !volume.gross_size => {
-                sizing::drbd_gross_kib(volume.size_kib, slots, drbd.al_stripes, drbd.al_stripe_kib)
+                let metadata = layer::drbd::Metadata {
+                    peer_slots: slots,
+                    al_stripes: drbd.al_stripes,
+                    al_stripe_kib: drbd.al_stripe_kib,
+                };
+                metadata.gross_kib(volume.size_kib)
             }
             Some(_) | None => volume.size_kib,
         };
@@ -320,7 +323,7 @@ pub fn remaining_nodes(
         .iter()
         .map(|chosen| &chosen.node)
         .chain(&deployed.diskful_nodes)
-        .any(|node| drbd_of(model, observed, node).0 == Some(DrbdKind::Drbd84));
+        .any(|node| drbd84::is_84(drbd_of(model, observed, node).0));
     if !has_drbd || on_84 {
         let cause = match has_drbd {
             true => "The replicas are on nodes with DRBD 8.4, which knows no diskless replicas.",
@@ -349,7 +352,7 @@ pub fn remaining_nodes(
         .filter(|node| {
             let info = info_of(observed, &node.name);
             info.is_some_and(|info| info.layers.contains(&LayerKind::Drbd))
-                && drbd_of(model, observed, &node.name).0 != Some(DrbdKind::Drbd84)
+                && !drbd84::is_84(drbd_of(model, observed, &node.name).0)
         })
         .map(|node| node.name.clone())
         .collect();

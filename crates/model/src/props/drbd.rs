@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use linstor_api::drbd_option::{Section, is_in_drbd84};
+use linstor_api::drbd_option::Section;
 use linstor_api::kind::DrbdKind;
 use linstor_api::prop::{
     DRBD_AUTO_DISCARD_GRANULARITY, DRBD_AUTO_RS_DISCARD_GRANULARITY, DRBD_AUTO_VERIFY_ALGO,
@@ -12,6 +12,7 @@ use linstor_api::prop::{
 };
 
 use super::inherit::{Chain, Purpose, Scope, below, chain, effective};
+use crate::layer::drbd84;
 use crate::model::Model;
 use crate::name::NodeName;
 use crate::{Props, Resource, ResourceDefinition, VolumeDefinition};
@@ -57,20 +58,7 @@ pub fn drbd_options(
         .append(&mut levels.namespace(DRBD_DISK_OPTIONS));
     drop_managed(&mut sections.disk, &levels);
     choose_verify_algorithm(model, definition, &levels, &mut sections.net);
-    if kind_of(model, resource) == Some(DrbdKind::Drbd84) {
-        sections
-            .options
-            .retain(|key, _| is_in_drbd84(Section::Resource, key));
-        sections
-            .net
-            .retain(|key, _| is_in_drbd84(Section::Net, key));
-        sections
-            .disk
-            .retain(|key, _| is_in_drbd84(Section::Disk, key));
-        sections
-            .handlers
-            .retain(|key, _| is_in_drbd84(Section::Handlers, key));
-    }
+    drbd84::retain_options(kind_of(model, resource), &mut sections);
     sections
 }
 
@@ -93,9 +81,7 @@ pub fn volume_disk_options(
             }
         }
     }
-    if kind_of(model, resource) == Some(DrbdKind::Drbd84) {
-        disk.retain(|key, _| is_in_drbd84(Section::Disk, key));
-    }
+    drbd84::retain(kind_of(model, resource), Section::Disk, &mut disk);
     disk
 }
 
@@ -122,9 +108,7 @@ pub fn connection_options(
     let common = drbd_options(model, definition, resource);
     let mut net = chain(model, Purpose::DrbdConnection, &scope).namespace(DRBD_NET_OPTIONS);
     net.retain(|key, value| common.net.get(key) != Some(value));
-    if kind_of(model, resource) == Some(DrbdKind::Drbd84) {
-        net.retain(|key, _| is_in_drbd84(Section::Net, key));
-    }
+    drbd84::retain(kind_of(model, resource), Section::Net, &mut net);
     ConnectionOptions {
         net,
         disk: Props::new(),

@@ -81,7 +81,7 @@ pub fn pool_props(model: &Model, pool: &StoragePool) -> Props {
     props
 }
 
-/// What a satellite heeds of a volume: options of the storage driver, the file system to make, and throttles.
+/// What a satellite heeds of a backing volume in a pool: options of the storage driver, and throttles.
 pub fn volume_storage_props(
     model: &Model,
     definition: &ResourceDefinition,
@@ -104,8 +104,18 @@ pub fn volume_storage_props(
     for (key, value) in driver.namespace(THROTTLE) {
         props.insert(format!("{THROTTLE}/{key}"), value);
     }
-    for (key, value) in chain(model, Purpose::FileSystem, &scope).namespace(FILE_SYSTEM) {
-        props.insert(format!("{FILE_SYSTEM}/{key}"), value);
-    }
     props
+}
+
+/// The file system to make on a new volume: its type, and parameters for mkfs.
+pub fn file_system(
+    model: &Model,
+    definition: &ResourceDefinition,
+    number: u32,
+    resource: &Resource,
+) -> Option<(String, String)> {
+    let scope = Scope::volume(model, definition, resource, number);
+    let mut values = chain(model, Purpose::FileSystem, &scope).namespace(FILE_SYSTEM);
+    let kind = values.remove("Type")?;
+    Some((kind, values.remove("MkfsParams").unwrap_or_default()))
 }

@@ -400,7 +400,7 @@ fn what_satellites_get() {
             replica,
             Some(row)
         )),
-        "FileSystem/Type=ext4 StorDriver/LvcreateOptions=--foo StorDriver/WaitTimeoutAfterCreate=5000 \
+        "StorDriver/LvcreateOptions=--foo StorDriver/WaitTimeoutAfterCreate=5000 \
          sys/fs/blkio_throttle_read=100"
     );
 }

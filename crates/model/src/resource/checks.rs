@@ -7,17 +7,18 @@ use linstor_api::kind::{DrbdKind, LayerKind};
 use linstor_api::prop;
 use linstor_api::reply::Reply;
 
+use crate::layer::{self, drbd84};
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
 use crate::observed::Observed;
 use crate::place::{
-    DRBD84_REPLICAS_MAX, drbd_of,
+    drbd_of,
     filter::{may_mix, mixes_extents},
     info_of,
 };
 use crate::props::{Purpose, Scope, effective, is_true};
+use crate::space;
 use crate::{DiskKind, Node, Resource, ResourceDefinition, StoragePool};
-use crate::{sizing, space};
 
 fn refuse<T>(reply: Reply) -> Result<T, Vec<Reply>> {
     Err(vec![reply])
@@ -164,17 +165,12 @@ pub(super) fn drbd(
     let kinds = others
         .iter()
         .filter_map(|other| drbd_of(model, observed, &other.node).0);
-    let (mut has_9, mut has_84) = (false, false);
-    for kind in kinds.chain(kind) {
-        has_9 |= kind == DrbdKind::Drbd9;
-        has_84 |= kind == DrbdKind::Drbd84;
+    let kinds: Vec<DrbdKind> = kinds.chain(kind).collect();
+    if let Some(cause) = drbd84::refuses_mix(kinds.iter().copied()) {
+        return no(cause);
     }
-    if has_9 && has_84 {
-        return no(
-            "Some of its nodes have DRBD 9 and some DRBD 8.4; one resource never mixes both.",
-        );
-    }
-    if !has_84 {
+    let on_84 = kinds.first().copied();
+    if !drbd84::is_84(on_84) {
         return Ok(());
     }
     if disk.is_diskless() {
@@ -183,7 +179,7 @@ pub(super) fn drbd(
         );
     }
     let diskful = others.iter().filter(|other| !other.is_diskless()).count();
-    if diskful + 1 > DRBD84_REPLICAS_MAX {
+    if diskful + 1 > drbd84::REPLICAS_MAX {
         return no("DRBD 8.4 connects at most two replicas; it takes DRBD 9 to have more.");
     }
     // One that goes is a peer until its data is known to be elsewhere.
@@ -191,7 +187,7 @@ pub(super) fn drbd(
         .resources_of(name)
         .find(|other| other.node != node.name && other.phase.is_deleting());
     match going {
-        Some(going) if diskful + 2 > DRBD84_REPLICAS_MAX => no(&format!(
+        Some(going) if diskful + 2 > drbd84::REPLICAS_MAX => no(&format!(
             "DRBD 8.4 connects at most two replicas, and the one on node '{}' is still being deleted.",
             going.node
         )),
@@ -229,30 +225,28 @@ pub(super) fn pools(
         provider(observed, node, pool)?;
     }
     mixing(model, observed, definition, node, &pools)?;
-    let mut needed: Vec<(&Arc<StoragePool>, u64)> = Vec::new();
-    for (number, pool) in &pools {
-        let size = backing_kib(model, definition, *number, row);
-        match needed.iter_mut().find(|(known, _)| known.name == pool.name) {
-            Some((_, sum)) => *sum = sum.saturating_add(size),
-            None => needed.push((pool, size)),
+    let mut needed: Vec<(Arc<StoragePool>, u64)> = Vec::new();
+    for number in row.volumes.keys() {
+        for (pool, kib) in needs(model, definition, *number, row) {
+            match needed.iter_mut().find(|(known, _)| known.name == pool.name) {
+                Some((_, sum)) => *sum = sum.saturating_add(kib),
+                None => needed.push((pool, kib)),
+            }
         }
     }
     for (pool, size) in needed {
-        space::check(model, observed, pool, size)?;
+        space::check(model, observed, &pool, size)?;
     }
     Ok(())
 }
 
-/// What a volume of a diskful replica would take; DRBD's part of the row need not be there yet.
-pub(super) fn backing_kib(
+/// What a volume of a diskful replica takes of which pools; DRBD's part of the row need not be there yet.
+pub(super) fn needs(
     model: &Model,
     definition: &ResourceDefinition,
     number: u32,
     row: &Resource,
-) -> u64 {
-    let Some(volume) = definition.volumes.get(&number) else {
-        return 0;
-    };
+) -> Vec<(Arc<StoragePool>, u64)> {
     let mut diskful = row.clone();
     diskful.drbd = row
         .layer_stack
@@ -266,7 +260,12 @@ pub(super) fn backing_kib(
             ),
             disk: DiskKind::Diskful,
         });
-    sizing::backing_kib(definition, volume, &diskful)
+    let backing = layer::backing(definition, number, &diskful);
+    let found = backing.into_iter().filter_map(|(suffix, kib)| {
+        let pool = row.volumes.get(&number)?.pool_of(suffix)?;
+        Some((Arc::clone(model.pool(&row.node, pool)?), kib))
+    });
+    found.collect()
 }
 
 fn provider(observed: &Observed, node: &Node, pool: &StoragePool) -> Result<(), Vec<Reply>> {

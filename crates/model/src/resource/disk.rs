@@ -55,8 +55,10 @@ pub fn give_disk(
                     .correction("Name a storage pool with storage."),
             ]);
         }
+        let extra_storage = pools::extra(draft, &definition, &row, number)?;
         if let Some(volume) = row.volumes.get_mut(&number) {
             volume.pool = pool;
+            volume.extra_storage = extra_storage;
         }
     }
     if let Some(drbd) = &mut row.drbd {

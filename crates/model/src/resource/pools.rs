@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use linstor_api::code;
-use linstor_api::kind::ProviderKind;
+use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
 use linstor_api::prop;
 use linstor_api::reply::Reply;
 
@@ -86,6 +86,50 @@ pub(super) fn resolve_one(
         None => Err(missing(definition, row, number, &default, true)),
     }
 }
+
+/// The pools of the backing volumes that a volume with a disk has besides its data: of DRBD's metadata where property
+/// `StorPoolNameDrbdMeta` names one. `.internal`, or nothing, at a nearer level puts the metadata at the end of the data.
+pub(super) fn extra(
+    model: &Model,
+    definition: &ResourceDefinition,
+    row: &Resource,
+    number: u32,
+) -> Result<BTreeMap<StorageSuffix, StoragePoolName>, Vec<Reply>> {
+    let scope = Scope {
+        volume: Some(number),
+        ..Scope::resource(model, definition, row)
+    };
+    let key = prop::STOR_POOL_NAME_DRBD_META;
+    let named = effective(model, Purpose::MetadataPool, &scope, key);
+    let named = named.filter(|name| !name.is_empty() && *name != INTERNAL);
+    let Some(named) = named.filter(|_| row.layer_stack.contains(&LayerKind::Drbd)) else {
+        return Ok(BTreeMap::new());
+    };
+    let pool = StoragePoolName::parse(named).ok();
+    let pool = pool.and_then(|pool| model.pool(&row.node, &pool));
+    let Some(pool) = pool.filter(|pool| pool.kind.has_backing_device()) else {
+        let text = format!(
+            "The storage pool '{}' for DRBD's metadata of resource '{}', volume number {number}, has no storage on node '{}'.",
+            named.escape_debug(),
+            definition.name,
+            row.node
+        );
+        return Err(vec![
+            Reply::new(code::FAIL_NOT_FOUND_STOR_POOL, text)
+                .correction(format!(
+                    "Create the storage pool on the node, or set the property {key} to {INTERNAL}."
+                ))
+                .about("Node", row.node.as_str()),
+        ]);
+    };
+    Ok(BTreeMap::from([(
+        StorageSuffix::DrbdMeta,
+        pool.name.clone(),
+    )]))
+}
+
+/// The value of `StorPoolNameDrbdMeta` that puts metadata at the end of the data.
+const INTERNAL: &str = ".internal";
 
 fn default(name: &str) -> StoragePoolName {
     StoragePoolName::parse(name).expect("the names of default pools are names")

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use linstor_api::kind::LayerKind;
+use linstor_api::kind::{LayerKind, StorageSuffix};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -153,9 +153,27 @@ impl ResourcePhase {
 pub struct Volume {
     /// Its identity.
     pub uuid: Uuid,
-    /// Its storage pool on the node.
+    /// The storage pool of its data on the node; one without storage for a diskless resource.
     pub pool: StoragePoolName,
+    /// The storage pools of its other backing volumes. Still there while the disk is being removed.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extra_storage: BTreeMap<StorageSuffix, StoragePoolName>,
     /// Its properties.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub props: Props,
+}
+
+impl Volume {
+    /// The pool of one of its backing volumes.
+    pub fn pool_of(&self, suffix: StorageSuffix) -> Option<&StoragePoolName> {
+        match suffix {
+            StorageSuffix::Data => Some(&self.pool),
+            StorageSuffix::DrbdMeta => self.extra_storage.get(&suffix),
+        }
+    }
+
+    /// The pools of all its backing volumes.
+    pub fn pools(&self) -> impl Iterator<Item = &StoragePoolName> {
+        std::iter::once(&self.pool).chain(self.extra_storage.values())
+    }
 }

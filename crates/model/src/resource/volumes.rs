@@ -8,7 +8,7 @@ use crate::draft::Draft;
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
 use crate::observed::Observed;
-use crate::props::{Purpose, Scope, effective};
+use crate::props::{self, Purpose, Scope, effective};
 use crate::space;
 use crate::{Props, Resource, ResourceDefinition, Volume, VolumeDefinition};
 
@@ -36,16 +36,22 @@ pub fn add_volume(
             diskless,
         };
         let pool = pools::resolve_one(draft, &definition, &replica, number, &wanted)?;
-        if !diskless && let Some(row) = draft.pool(&replica.node, &pool) {
-            let needed = checks::backing_kib(draft, &definition, number, &replica);
-            space::check(draft, observed, row, needed)?;
-        }
+        let extra_storage = match diskless {
+            true => Default::default(),
+            false => pools::extra(draft, &definition, &replica, number)?,
+        };
         let volume = Volume {
             uuid: (seeds.uuid)(),
             pool,
+            extra_storage,
             props: Props::new(),
         };
         replica.volumes.insert(number, volume);
+        if !diskless {
+            for (pool, kib) in checks::needs(draft, &definition, number, &replica) {
+                space::check(draft, observed, &pool, kib)?;
+            }
+        }
         changed.push(replica);
     }
     for replica in &changed {
@@ -59,7 +65,7 @@ pub fn add_volume(
     Ok(())
 }
 
-/// Notes at the definition what follows from a replica that was made or got its disk (spec core 5.2 steps 5 and 6).
+/// Notes at the definition what follows from a replica that was made or got its disk.
 pub(super) fn note_replica(draft: &mut Draft, observed: &Observed, row: &Resource) {
     let Some(definition) = draft.definitions.get(&row.name) else {
         return;
@@ -78,9 +84,17 @@ pub(super) fn note_replica(draft: &mut Draft, observed: &Observed, row: &Resourc
         let Some(volume) = noted.volumes.get_mut(number) else {
             continue;
         };
-        if volume.first_copy_on.is_none() {
-            let on = in_use.clone().unwrap_or_else(|| row.node.clone());
-            volume.first_copy_on = Some(on);
+        let is_first = volume.first_copy_on.is_none();
+        let on = match &mut volume.first_copy_on {
+            Some(on) => on,
+            none => none.insert(in_use.clone().unwrap_or_else(|| row.node.clone())),
+        };
+        // Replicas without DRBD have a file system each.
+        let on = if row.drbd.is_some() { &*on } else { &row.node };
+        if (is_first || row.drbd.is_none())
+            && props::file_system(draft, definition, *number, row).is_some()
+        {
+            volume.file_system_on.insert(on.clone());
         }
         volume.granularity_kib = volume
             .granularity_kib

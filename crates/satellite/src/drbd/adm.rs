@@ -8,6 +8,7 @@ use std::time::Duration;
 use linstor_api::kind::DrbdKind;
 use linstor_host::{Cmd, Deadline};
 
+use super::v84;
 use crate::failure::Result;
 use crate::machine::Machine;
 
@@ -28,16 +29,16 @@ pub async fn down(machine: &Machine, resource: &str) -> Result<()> {
     machine.run(cmd).await.map(drop)
 }
 
-/// Makes a resource primary. 8.4 does that per volume.
+/// Makes a resource primary.
 pub async fn primary(machine: &Machine, kind: DrbdKind, resource: &str, minor: u32) -> Result<()> {
     let cmd = Cmd::new("drbdsetup").arg("primary");
     machine
-        .run(cmd.arg(object(kind, resource, minor)))
+        .run(cmd.arg(v84::role_object(kind, resource, minor)))
         .await
         .map(drop)
 }
 
-/// Makes a resource secondary. 8.4 does that per volume.
+/// Makes a resource secondary.
 pub async fn secondary(
     machine: &Machine,
     kind: DrbdKind,
@@ -46,19 +47,12 @@ pub async fn secondary(
 ) -> Result<()> {
     let cmd = Cmd::new("drbdsetup").arg("secondary");
     machine
-        .run(cmd.arg(object(kind, resource, minor)))
+        .run(cmd.arg(v84::role_object(kind, resource, minor)))
         .await
         .map(drop)
 }
 
-fn object(kind: DrbdKind, resource: &str, minor: u32) -> String {
-    match kind {
-        DrbdKind::Drbd9 => resource.to_owned(),
-        DrbdKind::Drbd84 => minor.to_string(),
-    }
-}
-
-/// Lets go of a volume's disk, on purpose: the replica is diskless from now on. Only DRBD 9 has that.
+/// Detaches a volume's disk on purpose: the replica is diskless from now on. Only DRBD 9 has that.
 pub async fn detach(machine: &Machine, minor: u32) -> Result<()> {
     let minor = minor.to_string();
     let cmd = Cmd::new("drbdsetup").args(["detach", minor.as_str(), "--diskless"]);

@@ -11,16 +11,15 @@ use std::time::Duration;
 
 use linstor_api::code;
 use linstor_api::drbd_state::{ConnectionState, DiskState, ReplicationState};
-use linstor_api::kind::DrbdKind;
-use linstor_wire::spec::{DrbdVolumeSpec, VolumeSpec};
+use linstor_api::kind::{DrbdKind, StorageSuffix};
+use linstor_wire::spec::{DrbdSpec, DrbdVolumeSpec, VolumeSpec};
 use tokio::time::{Instant, sleep};
 
-use super::promotion;
+use super::{promotion, v84};
 use crate::drbd::adm::{self, Size};
 use crate::drbd::events::parse;
 use crate::drbd::picture::Seen;
-use crate::drbd::resfile::live_volumes;
-use crate::drbd::status::{DrbdPeerVolume, DrbdResource, DrbdState};
+use crate::drbd::status::{DrbdDevice, DrbdPeerVolume, DrbdResource, DrbdState};
 use crate::failure::{Failure, Result};
 use crate::layers::Attempt;
 use crate::spec_store::Notes;
@@ -35,14 +34,13 @@ const LOOK_PAUSE: Duration = Duration::from_millis(250);
 const ROUNDING_KIB: u64 = 4096;
 /// DRBD's sizes are multiples of this.
 const BLOCK_KIB: u64 = 4;
-/// How 8.4 refuses to resize what nobody is primary of.
-const NEEDS_PRIMARY: &str = "(131)";
 
 /// Asks for the size of volumes that are smaller than they should be, as far as is known.
 pub async fn ask_sizes(attempt: &Attempt<'_>) {
     let name = &attempt.spec.name;
     let picture = &attempt.shared.picture;
-    let small = live_volumes(attempt.spec)
+    let small = attempt
+        .live_volumes()
         .any(|volume| size_kib(attempt, volume.number).is_some_and(|kib| kib < volume.usable_kib));
     if !small {
         return;
@@ -67,13 +65,19 @@ fn size_kib(attempt: &Attempt<'_>, volume: u32) -> Option<u64> {
 }
 
 /// Grows volumes whose backing devices have been grown everywhere.
-pub async fn grow(attempt: &Attempt<'_>, kind: DrbdKind, file: &Path) -> Result<()> {
-    for volume in live_volumes(attempt.spec) {
-        let Some(layer) = volume.drbd.as_ref().filter(|l| l.grow) else {
+pub async fn grow(
+    attempt: &Attempt<'_>,
+    drbd: &DrbdSpec,
+    kind: DrbdKind,
+    file: &Path,
+) -> Result<()> {
+    for volume in attempt.live_volumes() {
+        let Some(layer) = drbd.volume(volume.number).filter(|l| l.grow) else {
             continue;
         };
         let growth = Growth {
             attempt,
+            drbd,
             kind,
             file,
             volume,
@@ -111,9 +115,9 @@ impl Beginning {
             return Beginning::Made;
         }
         // Metadata grows with the volume, so that the old one was not larger; what was rounded up lies before it.
-        let metadata_kib = volume.backing_kib.saturating_sub(volume.usable_kib);
         let rounding_kib = layer.granularity_kib.max(ROUNDING_KIB);
-        let step = (size_kib + metadata_kib + rounding_kib).next_multiple_of(BLOCK_KIB);
+        let step =
+            (size_kib + layer.internal_metadata_kib + rounding_kib).next_multiple_of(BLOCK_KIB);
         if step < volume.usable_kib {
             Beginning::Step(step)
         } else {
@@ -138,6 +142,7 @@ enum Copies {
 /// One volume that grows.
 struct Growth<'a> {
     attempt: &'a Attempt<'a>,
+    drbd: &'a DrbdSpec,
     kind: DrbdKind,
     file: &'a Path,
     volume: &'a VolumeSpec,
@@ -172,8 +177,7 @@ impl Growth<'_> {
 
     /// Whether another replica has a disk.
     fn has_copies(&self) -> bool {
-        let drbd = self.attempt.spec.drbd.as_ref();
-        drbd.is_some_and(|drbd| drbd.peers.iter().any(|peer| !peer.diskless))
+        self.drbd.peers.iter().any(|peer| !peer.diskless)
     }
 
     fn has(&self, kib: u64) -> bool {
@@ -199,12 +203,11 @@ impl Growth<'_> {
     async fn resize(&self, size: Size, expected_kib: u64) -> Result<()> {
         let (attempt, number) = (self.attempt, self.volume.number);
         let (machine, name) = (&attempt.shared.machine, &attempt.spec.name);
-        let alone = match attempt.shared.picture.get(name) {
-            Seen::Present(resource) => !resource.has_primary(),
-            Seen::Unknown | Seen::Absent => false,
+        let now = match attempt.shared.picture.get(name) {
+            Seen::Present(resource) => Some(resource),
+            Seen::Unknown | Seen::Absent => None,
         };
-        if self.kind == DrbdKind::Drbd84 && alone {
-            // 8.4 grows a connected volume only while it is primary somewhere.
+        if v84::resizes_only_primary(self.kind, now.as_ref()) {
             promotion::begin(attempt, self.kind, self.layer.minor).await?;
             let grown = adm::resize(machine, self.file, name, number, size).await;
             if grown.is_ok() {
@@ -269,8 +272,7 @@ impl Growth<'_> {
     }
 
     fn copies(&self, now: &DrbdResource) -> Copies {
-        let drbd = self.attempt.spec.drbd.as_ref();
-        let wanted = drbd.map_or(0, |d| d.peers.iter().filter(|p| !p.diskless).count());
+        let wanted = self.drbd.peers.iter().filter(|p| !p.diskless).count();
         let established = |peer: &&DrbdPeerVolume| {
             peer.replication == ReplicationState::Established && peer.disk == DiskState::UpToDate
         };
@@ -307,7 +309,7 @@ fn away() -> Failure {
 }
 
 /// Waits until it has grown, and it is clear what is synchronised and from where.
-async fn decided(attempt: &Attempt<'_>, has_grown: impl Fn(&DrbdResource) -> bool) {
+pub async fn decided(attempt: &Attempt<'_>, has_grown: impl Fn(&DrbdResource) -> bool) {
     let give_up = Instant::now() + SHOW_LIMIT;
     while Instant::now() < give_up {
         if let Some(now) = now(attempt).await {
@@ -334,60 +336,34 @@ async fn now(attempt: &Attempt<'_>) -> Option<DrbdResource> {
     state.resources.remove(&attempt.spec.name)
 }
 
-/// `adjust`. In the middle of a growth it resizes, too, as the size of the first step is in no file; 8.4 wants a primary
-/// for that.
-pub async fn adjust(attempt: &Attempt<'_>, kind: DrbdKind, file: &Path) -> Result<()> {
-    let (machine, name) = (&attempt.shared.machine, &attempt.spec.name);
-    let failure = match adm::adjust(machine, file, name).await {
-        Err(failure) if kind == DrbdKind::Drbd84 && failure.to_string().contains(NEEDS_PRIMARY) => {
-            failure
-        }
-        done => return done,
-    };
-    let minors: Vec<u32> = live_volumes(attempt.spec)
-        .filter_map(|volume| Some(volume.drbd.as_ref()?.minor))
-        .collect();
-    let mut adjusted = Err(failure);
-    for (done, minor) in minors.iter().enumerate() {
-        if let Err(failure) = promotion::begin(attempt, kind, *minor).await {
-            tracing::debug!(resource = name, minor, %failure, "not made primary");
-            for minor in &minors[..done] {
-                promotion::end(attempt, kind, *minor).await?;
-            }
-            return adjusted;
-        }
-    }
-    adjusted = adm::adjust(machine, file, name).await;
-    if adjusted.is_ok() {
-        decided(attempt, |_| true).await;
-    }
-    for minor in minors {
-        promotion::end(attempt, kind, minor).await?;
-    }
-    adjusted
+fn has_external_metadata(attempt: &Attempt<'_>, number: u32) -> bool {
+    let mut volumes = attempt.live_volumes().filter(|v| v.number == number);
+    volumes.any(|volume| volume.storage.contains_key(&StorageSuffix::DrbdMeta))
 }
 
-/// Has drbd-utils keep in mind where the devices of volumes end that DRBD has grown: metadata lies there, and is looked
-/// for there if the device grows once more while DRBD does not have it open. drbdadm does so on the node that grows, and
-/// attaching does, too; `before` is what DRBD had when the attempt began. Never for a device that has grown while DRBD
-/// on it has not: its metadata is still where the device ended before.
-pub async fn remember_sizes(attempt: &Attempt<'_>, before: Option<&DrbdResource>) -> Result<()> {
-    for volume in live_volumes(attempt.spec) {
-        let (Some(layer), Some(kib)) = (&volume.drbd, size_kib(attempt, volume.number)) else {
+/// Has drbd-utils keep in mind where the devices of volumes end that DRBD has grown: internal metadata lies there, and is
+/// looked for there if the device grows once more while DRBD does not have it open. drbdadm does so on the node that
+/// grows, and attaching does, too. Never for a device that has grown while DRBD on it has not: its metadata is still where
+/// the device ended before.
+pub async fn remember_sizes(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
+    let Seen::Present(seen) = attempt.shared.picture.get(&attempt.spec.name) else {
+        return Ok(());
+    };
+    for volume in &drbd.volumes {
+        let attached = |device: &&DrbdDevice| device.disk != DiskState::Diskless;
+        let device = seen.devices.get(&volume.number).filter(attached);
+        let kib = device.and_then(|device| device.size_kib).unwrap_or(0);
+        if kib == 0 || has_external_metadata(attempt, volume.number) {
             continue;
-        };
+        }
         let notes = attempt.notes();
         let known = notes.volumes.get(&volume.number);
         let known = known.and_then(|volume| volume.remembered_kib);
-        if known == Some(kib) || kib == 0 {
+        if known == Some(kib) {
             continue;
         }
-        let attached = |r: &DrbdResource| {
-            let device = r.devices.get(&volume.number);
-            device.is_some_and(|d| d.disk != DiskState::Diskless)
-        };
-        if known.is_some_and(|known| known < kib) && before.is_some_and(attached) {
-            adm::check_resize(&attempt.shared.machine, layer.minor).await?;
+        if known.is_some_and(|known| known < kib) {
+            adm::check_resize(&attempt.shared.machine, volume.minor).await?;
         }
         let change = |notes: &mut Notes| {
             if let Some(volume) = notes.volumes.get_mut(&volume.number) {
@@ -401,6 +377,8 @@ pub async fn remember_sizes(attempt: &Attempt<'_>, before: Option<&DrbdResource>
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use linstor_wire::spec::{InitialState, Props, Target};
 
     use super::*;
@@ -409,22 +387,21 @@ mod tests {
     #[test]
     fn the_first_step_covers_old_metadata() {
         let layer = |granularity_kib| DrbdVolumeSpec {
+            number: 0,
             minor: 1000,
             day0_gi: String::new(),
-            initial: InitialState::First,
+            initial: InitialState::FullSync,
             grow: true,
             grow_assume_clean: true,
             granularity_kib,
+            internal_metadata_kib: 70,
             disk_options: Props::new(),
         };
         let volume = |usable_kib| VolumeSpec {
             number: 0,
-            pool: "thin".into(),
             target: Target::Up,
             usable_kib,
-            backing_kib: usable_kib + 70,
-            props: Props::new(),
-            drbd: None,
+            storage: BTreeMap::new(),
         };
         let of = |usable, granularity, size, noted| {
             Beginning::of(&volume(usable), &layer(granularity), size, noted)

@@ -1,14 +1,17 @@
 //! The guard of the last up-to-date copy: nothing that holds it is destroyed unless the whole definition goes.
 
-use linstor_api::code;
-use linstor_api::kind::DrbdKind;
-use linstor_wire::spec::VolumeSpec;
+use std::collections::BTreeMap;
 
-use crate::drbd::metadata::{self, Place};
-use crate::drbd::picture::Seen;
-use crate::drbd::status::DrbdResource;
+use linstor_api::code;
+use linstor_api::kind::{DrbdKind, LayerKind, StorageSuffix};
+use linstor_wire::spec::{ResourceSpec, StorageRef, StorageSpec, Target};
+
+use super::layer::{self, Disk, Disks};
+use super::metadata;
+use super::picture::Seen;
+use super::status::DrbdResource;
 use crate::failure::{Failure, Result};
-use crate::layers::{Attempt, storage};
+use crate::layers::{self, Attempt, storage};
 use crate::spec_store::{LastCopy, Notes, Stage};
 
 /// How long peers may take to connect when they are asked.
@@ -36,19 +39,42 @@ pub async fn remember(attempt: &Attempt<'_>, resource: &DrbdResource) -> Result<
     attempt.note(change).await
 }
 
-/// What the guard says of a replica that it does not refuse.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// It may be destroyed.
-    MayGo,
-    /// With DRBD down nobody knows: bring it up and ask the peers.
-    Ask,
+/// Before the resource is taken down for good, or destroyed: another node must have its data.
+pub async fn guard(attempt: &Attempt<'_>) -> Result<()> {
+    let own = storage::own_volumes(attempt.spec);
+    let all = own.chain(attempt.spec.destroy_storage.iter().cloned());
+    guard_storage(attempt, &all.collect::<Vec<_>>()).await
 }
 
-/// Refuses to go on if the data of this replica may be the last of it.
-pub async fn guard(attempt: &Attempt<'_>, volumes: &[(u32, &str)]) -> Result<Verdict> {
-    if attempt.spec.allow_last_copy || attempt.spec.drbd.is_none() || volumes.is_empty() {
-        return Ok(Verdict::MayGo);
+/// Before DRBD comes up without the disks that it is to give up: another node must have their data. Once DRBD is up it
+/// is asked about each disk anyway.
+pub async fn guard_disks(attempt: &Attempt<'_>) -> Result<()> {
+    let disks = &attempt.spec.destroy_storage;
+    if disks.is_empty() || layer::known(attempt).await? != Seen::Absent {
+        return Ok(());
+    }
+    guard_storage(attempt, disks).await
+}
+
+/// Before a disk is detached from DRBD that is up.
+pub fn guard_attached(attempt: &Attempt<'_>) -> Result<()> {
+    match attempt.shared.picture.get(&attempt.spec.name) {
+        Seen::Present(resource)
+            if !attempt.spec.allow_last_copy && verdict(&resource) == LastCopy::Here =>
+        {
+            Err(refused(attempt, NOT_ELSEWHERE))
+        }
+        Seen::Present(_) | Seen::Absent | Seen::Unknown => Ok(()),
+    }
+}
+
+async fn guard_storage(attempt: &Attempt<'_>, storage: &[StorageRef]) -> Result<()> {
+    if attempt.spec.allow_last_copy {
+        return Ok(());
+    }
+    let mut disks = present(attempt, storage).await?;
+    if disks.is_empty() {
+        return Ok(());
     }
     let (name, picture) = (&attempt.spec.name, &attempt.shared.picture);
     if attempt.drbd.is_some() {
@@ -58,66 +84,115 @@ pub async fn guard(attempt: &Attempt<'_>, volumes: &[(u32, &str)]) -> Result<Ver
     }
     match picture.get(name) {
         Seen::Present(resource) => match verdict(&resource) {
-            LastCopy::Elsewhere => Ok(Verdict::MayGo),
-            LastCopy::Here => Err(refused(attempt, NOT_ELSEWHERE)),
+            LastCopy::Elsewhere => return Ok(()),
+            LastCopy::Here => return Err(refused(attempt, NOT_ELSEWHERE)),
         },
-        Seen::Unknown | Seen::Absent => guard_while_down(attempt, volumes).await,
+        Seen::Unknown | Seen::Absent => {}
     }
-}
-
-/// The same after DRBD was brought up for this, which gives the peers some time to connect.
-pub async fn guard_after_asking(attempt: &Attempt<'_>) -> Result<()> {
+    // DRBD is down, after a reboot in the middle of a deletion for example: only the notes and the metadata can tell.
+    let ask = match attempt.notes().last_copy {
+        Some(LastCopy::Elsewhere) => return Ok(()),
+        // A peer that was not up to date then may be now, or become so from this replica.
+        Some(LastCopy::Here) => true,
+        None => {
+            disks.retain(|number, _| matches!(attempt.stage(*number), None | Some(Stage::Ready)));
+            false
+        }
+    };
+    if disks.is_empty() {
+        return Ok(());
+    }
+    let spec = with_disks(attempt.spec, storage, &disks);
+    let up = attempt.with_spec(&spec);
+    let below = layers::up_below(&up, Some(LayerKind::Drbd)).await?;
+    if !ask && !any_holds_data(attempt, &Disk::all(&below)).await? {
+        return Ok(());
+    }
+    // The peers can be asked.
+    if let Some(drbd) = spec.drbd() {
+        layer::up(&up, drbd, &below).await?;
+    }
     let elsewhere = |seen: &Seen| match seen {
         Seen::Present(resource) => verdict(resource) == LastCopy::Elsewhere,
         Seen::Unknown | Seen::Absent => false,
     };
-    let (name, picture) = (&attempt.spec.name, &attempt.shared.picture);
-    if picture.wait(name, ASK_WAIT, elsewhere).await {
-        return Ok(());
+    match picture.wait(name, ASK_WAIT, elsewhere).await {
+        true => Ok(()),
+        false => Err(refused(attempt, NOT_ELSEWHERE)),
     }
-    Err(refused(attempt, NOT_ELSEWHERE))
 }
 
-/// With DRBD down only the notes and the metadata can tell.
-async fn guard_while_down(attempt: &Attempt<'_>, volumes: &[(u32, &str)]) -> Result<Verdict> {
-    match attempt.notes().last_copy {
-        Some(LastCopy::Elsewhere) => return Ok(Verdict::MayGo),
-        // A peer that was not up to date then may be now, or become so from this replica.
-        Some(LastCopy::Here) => return Ok(Verdict::Ask),
-        None => {}
-    }
-    for (number, pool) in volumes {
-        let in_use = matches!(attempt.stage(*number), None | Some(Stage::Ready));
-        if in_use && holds_data(attempt, *number, pool).await? {
-            return Ok(Verdict::Ask);
+/// Those of the disks that are still there.
+async fn present(attempt: &Attempt<'_>, storage: &[StorageRef]) -> Result<Disks> {
+    let mut disks = Disks::new();
+    let of = |suffix| storage.iter().filter(move |v| v.suffix == suffix);
+    for volume in of(StorageSuffix::Data) {
+        if let Some(data) = storage::look(attempt, volume).await? {
+            disks.insert(volume.number, Disk { data, meta: None });
         }
     }
-    Ok(Verdict::MayGo)
+    for volume in of(StorageSuffix::DrbdMeta) {
+        if let Some(disk) = disks.get_mut(&volume.number) {
+            disk.meta = storage::look(attempt, volume).await?;
+        }
+    }
+    Ok(disks)
+}
+
+async fn any_holds_data(attempt: &Attempt<'_>, disks: &Disks) -> Result<bool> {
+    for (number, disk) in disks {
+        if holds_data(attempt, *number, disk).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Whether the metadata of a volume says that data was written to it since day 0.
-async fn holds_data(attempt: &Attempt<'_>, number: u32, pool: &str) -> Result<bool> {
-    let layer = attempt
-        .spec
-        .volumes
-        .iter()
-        .find(|v| v.number == number)
-        .and_then(|v: &VolumeSpec| v.drbd.as_ref());
-    let backing = storage::look(attempt, pool, number).await?;
-    let (Some(layer), Some(backing)) = (layer, backing) else {
+async fn holds_data(attempt: &Attempt<'_>, number: u32, disk: &Disk) -> Result<bool> {
+    let Some(volume) = attempt.spec.drbd().and_then(|drbd| drbd.volume(number)) else {
         return Ok(false);
     };
     let kind = attempt.drbd.as_ref().map_or(DrbdKind::Drbd9, |d| d.kind);
-    let place = Place {
-        kind,
-        minor: layer.minor,
-        device: &backing.path,
-    };
-    let day0 = u64::from_str_radix(&layer.day0_gi, 16).unwrap_or(0);
+    let place = disk.metadata(kind, volume.minor);
+    let day0 = u64::from_str_radix(&volume.day0_gi, 16).unwrap_or(0);
     let ids = metadata::look(&attempt.shared.machine, &place).await?;
     Ok(ids.is_some_and(|ids| {
         ids.up_to_date && !ids.is_just_created() && ids.current & !1 != day0 & !1
     }))
+}
+
+/// The resource as it was with these disks, which need nothing but to be there.
+fn with_disks(spec: &ResourceSpec, storage: &[StorageRef], disks: &Disks) -> ResourceSpec {
+    let mut spec = spec.clone();
+    spec.target = Target::Up;
+    spec.destroy_storage.clear();
+    spec.once.clear();
+    spec.volumes.retain_mut(|volume| {
+        volume.target = Target::Up;
+        let own = storage.iter().filter(|v| v.number == volume.number);
+        let own = own.map(|v| {
+            let (pool, props) = (v.pool.clone(), BTreeMap::new());
+            let size_kib = 0;
+            (
+                v.suffix,
+                StorageSpec {
+                    pool,
+                    size_kib,
+                    props,
+                },
+            )
+        });
+        volume.storage = own.collect();
+        disks.contains_key(&volume.number)
+    });
+    if let Some(drbd) = spec.drbd_mut() {
+        drbd.diskless = false;
+        for volume in &mut drbd.volumes {
+            volume.grow = false;
+        }
+    }
+    spec
 }
 
 fn refused(attempt: &Attempt<'_>, cause: &str) -> Failure {
@@ -137,7 +212,7 @@ fn refused(attempt: &Attempt<'_>, cause: &str) -> Failure {
 
 /// Refuses to destroy the disk that a replica without disk had, unless a connected peer has the volume up to date.
 pub fn guard_diskless(attempt: &Attempt<'_>, number: u32) -> Result<()> {
-    if attempt.spec.allow_last_copy || attempt.spec.drbd.is_none() {
+    if attempt.spec.allow_last_copy {
         return Ok(());
     }
     match attempt.shared.picture.get(&attempt.spec.name) {

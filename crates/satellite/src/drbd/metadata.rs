@@ -7,6 +7,7 @@ use linstor_api::kind::DrbdKind;
 use linstor_host::{Cmd, Deadline};
 use linstor_wire::spec::InitialState;
 
+use super::v84;
 use crate::failure::{Failure, Result, said};
 use crate::machine::Machine;
 
@@ -20,15 +21,17 @@ const LAST_SIZE_SECTORS: u64 = 1 << 40;
 /// Metadata creation grows with the device, so only a standstill ends it.
 const STALL: std::time::Duration = std::time::Duration::from_secs(45);
 
-/// Where metadata is: always at the end of the volume's own backing device.
+/// Where metadata is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place<'a> {
     /// Which DRBD.
     pub kind: DrbdKind,
     /// The DRBD device's minor number.
     pub minor: u32,
-    /// The backing device.
+    /// The device that it is on.
     pub device: &'a str,
+    /// Size of the device with the data, in KiB, when the metadata is not at its end.
+    pub external: Option<u64>,
 }
 
 /// The first fields of the generation ids.
@@ -73,7 +76,7 @@ impl std::str::FromStr for GenerationIds {
 /// would destroy data.
 pub async fn look(machine: &Machine, place: &Place<'_>) -> Result<Option<GenerationIds>> {
     let mut cmd = Cmd::new("drbdmeta").arg("--force");
-    if place.kind == DrbdKind::Drbd9 {
+    if v84::has_node_ids(place.kind) {
         cmd = cmd.args(["--node-id", "0"]);
     }
     let cmd = drbdmeta(cmd, place).arg("get-gi");
@@ -115,7 +118,7 @@ pub struct Layout {
 /// Creates metadata that knows of no data: what is on the device comes from a peer.
 pub async fn create(machine: &Machine, place: &Place<'_>, layout: &Layout) -> Result<()> {
     let mut cmd = drbdmeta(Cmd::new("drbdmeta").arg("--force"), place).arg("create-md");
-    if place.kind == DrbdKind::Drbd9 {
+    if v84::has_node_ids(place.kind) {
         cmd = cmd.arg(layout.peer_slots.to_string());
     }
     if (layout.al_stripes, layout.al_stripe_kib) != (1, 32) {
@@ -135,23 +138,34 @@ pub async fn create(machine: &Machine, place: &Place<'_>, layout: &Layout) -> Re
     Ok(())
 }
 
-/// Writes the generation ids of a volume that holds, or equals, the first copy. One command sets all slots.
-pub async fn set_initial(
+/// What new metadata says of the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Content {
+    /// It begins a new generation.
+    NewGeneration,
+    /// As of an older generation, or unknown.
+    Initial(InitialState),
+}
+
+/// Writes the generation ids of a volume whose content is known. One command sets all slots.
+pub async fn set_content(
     machine: &Machine,
     place: &Place<'_>,
     layout: &Layout,
-    initial: InitialState,
+    content: Content,
     day0: u64,
     file: &Path,
 ) -> Result<()> {
-    let text = match initial {
-        InitialState::FullSync => return Ok(()),
-        InitialState::First => {
+    let text = match content {
+        Content::Initial(InitialState::FullSync) => return Ok(()),
+        Content::NewGeneration => {
             // An even number, as the lowest bit means "primary".
             let current = machine.host().random_u64() & !1;
-            dump(machine, place.kind, layout, current, day0, true)
+            dump(machine, place, layout, (current, day0), true)
         }
-        InitialState::SameAsDay0 => dump(machine, place.kind, layout, day0, 0, false),
+        Content::Initial(InitialState::SameAsDay0) => {
+            dump(machine, place, layout, (day0, 0), false)
+        }
     };
     machine
         .host()
@@ -171,15 +185,11 @@ pub async fn set_initial(
     Ok(())
 }
 
-/// Removes metadata.
-pub async fn wipe(machine: &Machine, place: &Place<'_>) -> Result<()> {
-    let cmd = drbdmeta(Cmd::new("drbdmeta").arg("--force"), place).arg("wipe-md");
-    machine.run(cmd).await?;
-    Ok(())
-}
-
-/// Moves metadata to the end of a device that grew while DRBD did not have it open.
+/// Moves internal metadata to the end of a device that grew while DRBD did not have it open.
 pub async fn follow_growth(machine: &Machine, place: &Place<'_>) -> Result<()> {
+    if place.external.is_some() {
+        return Ok(());
+    }
     let cmd = drbdmeta(Cmd::new("drbdmeta").arg("--force"), place).arg("check-resize");
     machine
         .try_run(cmd.deadline(Deadline::stall(STALL)))
@@ -188,51 +198,41 @@ pub async fn follow_growth(machine: &Machine, place: &Place<'_>) -> Result<()> {
 }
 
 fn drbdmeta(cmd: Cmd, place: &Place<'_>) -> Cmd {
-    let format = match place.kind {
-        DrbdKind::Drbd9 => "v09",
-        DrbdKind::Drbd84 => "v08",
+    let index = match place.external {
+        Some(_) => "flex-external",
+        None => "internal",
     };
     cmd.arg(place.minor.to_string())
-        .args([format, place.device, "internal"])
+        .args([v84::metadata_format(place.kind), place.device, index])
 }
 
-/// The text that `restore-md` reads. Empty bitmaps leave those of the creation, which are all zero.
+/// The text that `restore-md` reads, with the current and the bitmap id. Empty bitmaps leave those of the creation, which
+/// are all zero.
 ///
 /// A copy that equals day 0 is consistent but not up to date: it attaches as outdated, so that it can be promoted
 /// only after it has met the first copy.
 fn dump(
     machine: &Machine,
-    kind: DrbdKind,
+    place: &Place<'_>,
     layout: &Layout,
-    current: u64,
-    bitmap: u64,
+    ids: (u64, u64),
     up_to_date: bool,
 ) -> String {
     let device_uuid = machine.host().random_u64();
-    match kind {
-        DrbdKind::Drbd84 => {
-            let flags = if up_to_date { 0x11 } else { 0x01 };
-            dump_84(layout, current, bitmap, flags, device_uuid)
-        }
-        DrbdKind::Drbd9 => {
-            let flags = if up_to_date { 0x91 } else { 0x81 };
-            dump_9(layout, current, bitmap, flags, device_uuid)
-        }
-    }
+    // With external metadata nobody cuts it.
+    let size = place.external.map_or(LAST_SIZE_SECTORS, |kib| kib / 4 * 8);
+    v84::metadata_dump(place.kind, layout, ids, up_to_date, device_uuid, size)
+        .unwrap_or_else(|| dump_9(layout, ids, up_to_date, device_uuid, size))
 }
 
-fn dump_84(layout: &Layout, current: u64, bitmap: u64, flags: u32, device_uuid: u64) -> String {
-    let stripe_4k = layout.al_stripe_kib / 4;
-    format!(
-        "version \"v08\";\n\
-         uuid {{ 0x{current:016X}; 0x{bitmap:016X}; 0x{:016X}; 0x{:016X}; flags 0x{flags:08X}; }}\n\
-         la-size-sect {LAST_SIZE_SECTORS};\nbm-byte-per-bit 4096;\ndevice-uuid 0x{device_uuid:016X};\n\
-         la-peer-max-bio-size 0;\nal-stripes {};\nal-stripe-size-4k {stripe_4k};\nbm {{ }}\n",
-        0, 0, layout.al_stripes
-    )
-}
-
-fn dump_9(layout: &Layout, current: u64, bitmap: u64, flags: u32, device_uuid: u64) -> String {
+fn dump_9(
+    layout: &Layout,
+    (current, bitmap): (u64, u64),
+    up_to_date: bool,
+    device_uuid: u64,
+    last_size_sectors: u64,
+) -> String {
+    let flags = if up_to_date { 0x91 } else { 0x81 };
     let mut text = format!(
         "version \"v09\";\nmax-peers {};\nnode-id -1;\ncurrent-uuid 0x{current:016X};\nflags 0x{flags:08X};\n",
         layout.peer_slots
@@ -249,7 +249,7 @@ fn dump_9(layout: &Layout, current: u64, bitmap: u64, flags: u32, device_uuid: u
         text.push_str("0x0000000000000000;\n");
     }
     text.push_str(&format!(
-        "}}\nla-size-sect {LAST_SIZE_SECTORS};\nbm-byte-per-bit 4096;\ndevice-uuid 0x{device_uuid:016X};\n\
+        "}}\nla-size-sect {last_size_sectors};\nbm-byte-per-bit 4096;\ndevice-uuid 0x{device_uuid:016X};\n\
          la-peer-max-bio-size 0;\nal-stripes {};\nal-stripe-size-4k {};\n",
         layout.al_stripes,
         layout.al_stripe_kib / 4

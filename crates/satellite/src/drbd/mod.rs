@@ -1,5 +1,6 @@
 //! DRBD: its layer, its files, programs, metadata and events.
 
+pub mod adjust;
 pub mod adm;
 pub mod events;
 pub mod grow;
@@ -11,3 +12,5 @@ pub mod promotion;
 pub mod resfile;
 pub mod status;
 pub mod steps;
+pub mod v84;
+pub mod watch;

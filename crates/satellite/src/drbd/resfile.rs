@@ -3,20 +3,20 @@
 //! DRBD 9 and 8.4 have different grammars, and one option that the loaded kind does not know makes the whole file
 //! unreadable, so that each kind gets its own form and only its own options.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::net::IpAddr;
 
-use linstor_api::drbd_option::{self, Section};
+use linstor_api::drbd_option::Section;
 use linstor_api::kind::DrbdKind;
 use linstor_wire::Secret;
-use linstor_wire::spec::{DrbdSpec, PeerSpec, Props, ResourceSpec, Target, VolumeSpec};
+use linstor_wire::spec::{DrbdSpec, DrbdVolumeSpec, PeerSpec, Props, ResourceSpec, Target};
+
+use super::layer::Disks;
+use super::v84;
 
 /// What stands for the device of a peer: a path that is never opened, as the true one is the peer's business.
 const PEER_DISK: &str = "/dev/drbd/this/is/not/used";
-
-/// DRBD 8.4 starts a resync at 250 KiB/s and takes minutes to get faster; a fixed rate still yields to applications.
-const RESYNC_84: [(&str, &str); 2] = [("c-plan-ahead", "0"), ("resync-rate", "100M")];
 
 /// Which DRBD the file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,13 +36,8 @@ pub struct ResFile {
     pub dropped: BTreeSet<String>,
 }
 
-/// Writes the file of a resource. `disks` has the backing device of each volume with a local disk.
-pub fn generate(
-    spec: &ResourceSpec,
-    drbd: &DrbdSpec,
-    disks: &BTreeMap<u32, String>,
-    dialect: Dialect,
-) -> ResFile {
+/// Writes the file of a resource. `disks` has the devices of each volume with a local disk.
+pub fn generate(spec: &ResourceSpec, drbd: &DrbdSpec, disks: &Disks, dialect: Dialect) -> ResFile {
     let mut w = Writer {
         text: String::from("# Written by linstor-satellite. Changes made here are overwritten.\n"),
         depth: 0,
@@ -60,12 +55,12 @@ pub fn generate(
     );
     local_host(&mut w, spec, drbd, disks);
     for peer in &drbd.peers {
-        peer_host(&mut w, spec, peer, dialect);
+        peer_host(&mut w, spec, drbd, peer, dialect);
     }
-    if dialect.kind == DrbdKind::Drbd84 && drbd.peers.is_empty() {
-        nobody(&mut w, spec, drbd);
+    if let Some(address) = v84::absent_peer(dialect.kind, drbd) {
+        absent_peer(&mut w, spec, drbd, &address);
     }
-    if dialect.kind == DrbdKind::Drbd9 {
+    if v84::has_node_ids(dialect.kind) {
         for peer in drbd.peers.iter().filter(|p| !(p.diskless && drbd.diskless)) {
             connection(&mut w, drbd, peer);
         }
@@ -111,8 +106,12 @@ pub fn secret(text: &str) -> Option<Secret> {
 }
 
 /// Volumes that DRBD is to have.
-pub fn live_volumes(spec: &ResourceSpec) -> impl Iterator<Item = &VolumeSpec> {
-    spec.volumes.iter().filter(|v| v.target == Target::Up)
+fn live_volumes<'a>(
+    spec: &'a ResourceSpec,
+    drbd: &'a DrbdSpec,
+) -> impl Iterator<Item = &'a DrbdVolumeSpec> {
+    let live = spec.volumes.iter().filter(|v| v.target == Target::Up);
+    live.filter_map(|volume| drbd.volume(volume.number))
 }
 
 fn net_options(drbd: &DrbdSpec, kind: DrbdKind) -> Props {
@@ -121,56 +120,44 @@ fn net_options(drbd: &DrbdSpec, kind: DrbdKind) -> Props {
         ("shared-secret".to_owned(), drbd.secret.reveal().to_owned()),
     ]);
     net.extend(drbd.net_options.clone());
-    if kind == DrbdKind::Drbd84 {
-        net.entry("protocol".to_owned()).or_insert("C".to_owned());
-        // There is only one connection, so that its options are everybody's.
-        net.extend(drbd.peers.iter().flat_map(|p| p.net_options.clone()));
-    }
+    v84::net_options(kind, drbd, &mut net);
     net
 }
 
 fn disk_options(drbd: &DrbdSpec, kind: DrbdKind) -> Props {
     let mut disk = drbd.disk_options.clone();
-    if kind == DrbdKind::Drbd84 {
-        disk.extend(drbd.peers.iter().flat_map(|p| p.disk_options.clone()));
-        let paced = |key: &String| key.starts_with("c-") || key == "resync-rate";
-        if !disk.keys().any(paced) {
-            disk.extend(RESYNC_84.map(|(k, v)| (k.to_owned(), v.to_owned())));
-        }
-    }
+    v84::disk_options(kind, drbd, &mut disk);
     disk
 }
 
-fn local_host(w: &mut Writer, spec: &ResourceSpec, drbd: &DrbdSpec, disks: &BTreeMap<u32, String>) {
+fn local_host(w: &mut Writer, spec: &ResourceSpec, drbd: &DrbdSpec, disks: &Disks) {
     w.open(&format!("on \"{}\"", drbd.uname));
-    if w.kind == DrbdKind::Drbd84 {
-        w.line(&format!("address {};", address(drbd.address, drbd.port)));
-    }
-    for volume in live_volumes(spec) {
-        let Some(layer) = &volume.drbd else { continue };
+    w.host_address(drbd.address, drbd.port);
+    for volume in live_volumes(spec, drbd) {
+        let disk = disks.get(&volume.number);
         w.open(&format!("volume {}", volume.number));
-        match disks.get(&volume.number) {
-            Some(path) => w.line(&format!("disk {};", word(path))),
+        match disk {
+            Some(disk) => w.line(&format!("disk {};", word(&disk.data.path))),
             None => w.line("disk none;"),
         }
-        w.options("disk", &layer.disk_options, Some(Section::Disk));
-        w.line("meta-disk internal;");
-        w.line(&format!("device minor {};", layer.minor));
-        w.close();
+        w.options("disk", &volume.disk_options, Some(Section::Disk));
+        let meta = disk.and_then(|disk| disk.meta.as_ref());
+        w.device(meta.map(|meta| meta.path.as_str()), volume.minor);
     }
-    if w.kind == DrbdKind::Drbd9 {
-        w.line(&format!("node-id {};", drbd.node_id));
-    }
+    w.node_id(drbd.node_id);
     w.close();
 }
 
-fn peer_host(w: &mut Writer, spec: &ResourceSpec, peer: &PeerSpec, dialect: Dialect) {
+fn peer_host(
+    w: &mut Writer,
+    spec: &ResourceSpec,
+    drbd: &DrbdSpec,
+    peer: &PeerSpec,
+    dialect: Dialect,
+) {
     w.open(&format!("on \"{}\"", peer.uname));
-    if w.kind == DrbdKind::Drbd84 {
-        w.line(&format!("address {};", address(peer.address, peer.port)));
-    }
-    for volume in live_volumes(spec) {
-        let Some(layer) = &volume.drbd else { continue };
+    w.host_address(peer.address, peer.port);
+    for volume in live_volumes(spec, drbd) {
         w.open(&format!("volume {}", volume.number));
         if peer.diskless {
             w.line("disk none;");
@@ -184,29 +171,19 @@ fn peer_host(w: &mut Writer, spec: &ResourceSpec, peer: &PeerSpec, dialect: Dial
         } else {
             w.line(&format!("disk {PEER_DISK};"));
         }
-        w.line("meta-disk internal;");
-        w.line(&format!("device minor {};", layer.minor));
-        w.close();
+        w.device(None, volume.minor);
     }
-    if w.kind == DrbdKind::Drbd9 {
-        w.line(&format!("node-id {};", peer.node_id));
-    }
+    w.node_id(peer.node_id);
     w.close();
 }
 
-/// 8.4 does not adjust a resource without a peer. This one never answers. Its address is one that no other resource of
-/// the node has, as neither the kernel nor drbdadm lets two of them share it.
-fn nobody(w: &mut Writer, spec: &ResourceSpec, drbd: &DrbdSpec) {
-    let [high, low] = drbd.port.to_be_bytes();
+fn absent_peer(w: &mut Writer, spec: &ResourceSpec, drbd: &DrbdSpec, address: &str) {
     w.open("on \"_none\"");
-    w.line(&format!("address ipv4 127.{high}.{low}.1:9;"));
-    for volume in live_volumes(spec) {
-        let Some(layer) = &volume.drbd else { continue };
+    w.line(address);
+    for volume in live_volumes(spec, drbd) {
         w.open(&format!("volume {}", volume.number));
         w.line(&format!("disk {PEER_DISK};"));
-        w.line("meta-disk internal;");
-        w.line(&format!("device minor {};", layer.minor));
-        w.close();
+        w.device(None, volume.minor);
     }
     w.close();
 }
@@ -229,7 +206,8 @@ fn connection(w: &mut Writer, drbd: &DrbdSpec, peer: &PeerSpec) {
     w.close();
 }
 
-fn address(address: IpAddr, port: u16) -> String {
+/// An address as drbdadm reads it.
+pub fn address(address: IpAddr, port: u16) -> String {
     match address {
         IpAddr::V4(v4) => format!("ipv4 {v4}:{port}"),
         IpAddr::V6(v6) => format!("ipv6 [{v6}]:{port}"),
@@ -270,23 +248,43 @@ impl Writer {
         self.line("}");
     }
 
-    /// A section of options; `of_84` says which ones DRBD 8.4 has in it.
-    fn options(&mut self, section: &str, options: &Props, of_84: Option<Section>) {
-        let (kind, mut kept) = (self.kind, Vec::new());
+    fn host_address(&mut self, ip: IpAddr, port: u16) {
+        if let Some(line) = v84::host_address(self.kind, ip, port) {
+            self.line(&line);
+        }
+    }
+
+    fn node_id(&mut self, id: u32) {
+        if v84::has_node_ids(self.kind) {
+            self.line(&format!("node-id {id};"));
+        }
+    }
+
+    /// The end of a volume's section; its metadata is on a device of its own if `meta` names one.
+    fn device(&mut self, meta: Option<&str>, minor: u32) {
+        self.line(&format!(
+            "meta-disk {};",
+            meta.map_or("internal".into(), word)
+        ));
+        self.line(&format!("device minor {minor};"));
+        self.close();
+    }
+
+    /// A section of options. Those that the loaded DRBD does not know are left out.
+    fn options(&mut self, section: &str, options: &Props, of: Option<Section>) {
+        let mut known = Vec::new();
         for (key, value) in options {
-            let unknown = kind == DrbdKind::Drbd84
-                && of_84.is_some_and(|of| !drbd_option::is_in_drbd84(of, key));
-            if unknown {
-                self.dropped.insert(format!("{section}/{key}"));
+            if v84::knows_option(self.kind, of, key) {
+                known.push((key, value));
             } else {
-                kept.push((key, value));
+                self.dropped.insert(format!("{section}/{key}"));
             }
         }
-        if kept.is_empty() {
+        if known.is_empty() {
             return;
         }
         self.open(section);
-        for (key, value) in kept {
+        for (key, value) in known {
             // drbdadm wants handlers and secrets quoted, whatever they contain.
             if section == "handlers" || key == "shared-secret" {
                 self.line(&format!("{key} \"{value}\";"));

@@ -2,63 +2,20 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::time::Duration;
 
 use linstor_api::code;
 use linstor_api::drbd_state::DiskState;
 use linstor_api::kind::DrbdKind;
 use linstor_host::{Host, PortState};
-use linstor_wire::spec::{DrbdSpec, DrbdVolumeSpec, InitialState, VolumeSpec};
+use linstor_wire::spec::{Action, DrbdSpec, DrbdVolumeSpec, InitialState, ResourceSpec};
 
-use super::promotion;
-use crate::drbd::metadata::{self, Layout, Place};
-use crate::drbd::picture::Seen;
-use crate::drbd::resfile::{self, live_volumes};
-use crate::drbd::status::{DrbdConnection, DrbdResource};
+use super::layer::Disks;
+use super::metadata::{self, Content, Layout, Place};
+use super::status::{DrbdConnection, DrbdResource};
+use super::{resfile, v84};
 use crate::failure::{Failure, Result};
 use crate::layers::Attempt;
-use crate::providers::Backing;
-use crate::spec_store::{Notes, Stage};
-use crate::tools::filesystem::{self, FileSystem};
-use crate::tools::words;
-
-/// How long a new volume may take until it can be made primary for its file system.
-const PROMOTE_WAIT: Duration = Duration::from_secs(10);
-/// Attempts to make a volume secondary again: udev still looks at a new file system.
-const SECONDARY_ATTEMPTS: u32 = 7;
-/// The first pause between them.
-const SECONDARY_PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause between them.
-const SECONDARY_PAUSE_MAX: Duration = Duration::from_secs(2);
-/// mkfs options that would make it look elsewhere.
-const MKFS_RESERVED: &[&str] = &["-V", "-n"];
-
-/// Refuses what the kernel's own DRBD 8.4 cannot do.
-pub fn check_drbd84(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
-    let cause = if drbd.peers.len() > 1 {
-        format!(
-            "DRBD 8.4 replicates between two nodes, and '{}' is to be on {}.",
-            attempt.spec.name,
-            drbd.peers.len() + 1
-        )
-    } else if drbd.diskless || drbd.peers.iter().any(|p| p.diskless) {
-        "DRBD 8.4 has no diskless replicas.".to_owned()
-    } else if drbd.options.get("quorum").is_some_and(|q| q != "off") {
-        "DRBD 8.4 has no quorum.".to_owned()
-    } else {
-        return Ok(());
-    };
-    Err(Failure::new(
-        code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER,
-        format!(
-            "The DRBD on this node cannot do what '{}' needs.",
-            attempt.spec.name
-        ),
-    )
-    .cause(cause)
-    .correction("Install DRBD 9 on the nodes, or place the resource on two nodes with disks.")
-    .about("RscDfn", attempt.spec.name.clone()))
-}
+use crate::spec_store::Stage;
 
 /// Refuses to set up a resource whose port somebody else has: DRBD would wait for its peers for ever.
 pub async fn check_port(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
@@ -92,53 +49,50 @@ pub async fn check_port(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
 pub async fn prepare_metadata(
     attempt: &Attempt<'_>,
     kind: DrbdKind,
-    devices: &BTreeMap<u32, Backing>,
+    drbd: &DrbdSpec,
+    disks: &Disks,
     before: Option<&DrbdResource>,
 ) -> Result<()> {
-    for volume in live_volumes(attempt.spec) {
-        let (Some(layer), Some(backing)) = (&volume.drbd, devices.get(&volume.number)) else {
+    for volume in &drbd.volumes {
+        let (number, Some(disk)) = (volume.number, disks.get(&volume.number)) else {
             continue;
         };
         let attached = before
-            .and_then(|r| r.devices.get(&volume.number))
+            .and_then(|r| r.devices.get(&number))
             .is_some_and(|d| d.disk != DiskState::Diskless);
         if attached {
-            if attempt.stage(volume.number) != Some(Stage::Ready) {
-                attempt.set_stage(volume.number, Stage::Ready).await?;
+            if attempt.stage(number) != Some(Stage::Ready) {
+                attempt.set_stage(number, Stage::Ready).await?;
             }
             continue;
         }
-        let place = Place {
-            kind,
-            minor: layer.minor,
-            device: &backing.path,
-        };
-        match attempt.stage(volume.number) {
-            Some(Stage::New) => {
-                create_metadata(attempt, volume, layer, &place, layer.initial).await?;
-            }
-            Some(Stage::Replacement) => {
-                let initial = InitialState::FullSync;
-                create_metadata(attempt, volume, layer, &place, initial).await?;
-            }
+        let place = disk.metadata(kind, volume.minor);
+        let content = match attempt.stage(number) {
+            Some(Stage::New) if begins_generation(attempt.spec, number) => Content::NewGeneration,
+            Some(Stage::New) => Content::Initial(volume.initial),
+            Some(Stage::Replacement) => Content::Initial(InitialState::FullSync),
             stage @ (None | Some(Stage::Ready | Stage::LetGo)) => {
-                find_metadata(attempt, volume, &place, stage).await?
+                find_metadata(attempt, number, &place, stage).await?;
+                continue;
             }
-        }
+        };
+        create_metadata(attempt, drbd, volume, &place, content).await?;
     }
     Ok(())
 }
 
+fn begins_generation(spec: &ResourceSpec, number: u32) -> bool {
+    let mut instructions = spec.once.iter();
+    instructions.any(|i| i.volume == number && i.action == Action::NewGeneration)
+}
+
 async fn create_metadata(
     attempt: &Attempt<'_>,
-    volume: &VolumeSpec,
-    layer: &DrbdVolumeSpec,
+    drbd: &DrbdSpec,
+    volume: &DrbdVolumeSpec,
     place: &Place<'_>,
-    initial: InitialState,
+    content: Content,
 ) -> Result<()> {
-    let Some(drbd) = &attempt.spec.drbd else {
-        return Ok(());
-    };
     let machine = &attempt.shared.machine;
     let layout = Layout {
         peer_slots: drbd.peer_slots,
@@ -146,17 +100,17 @@ async fn create_metadata(
         al_stripe_kib: drbd.al_stripe_kib,
     };
     metadata::create(machine, place, &layout).await?;
-    let day0 = u64::from_str_radix(&layer.day0_gi, 16).unwrap_or(0);
+    let day0 = u64::from_str_radix(&volume.day0_gi, 16).unwrap_or(0);
     let file = format!("{}_{}.metadata", attempt.key, volume.number);
     let file = attempt.shared.options.state_directory.join(file);
-    metadata::set_initial(machine, place, &layout, initial, day0, &file).await?;
+    metadata::set_content(machine, place, &layout, content, day0, &file).await?;
     attempt.set_stage(volume.number, Stage::Ready).await
 }
 
 /// A disk that was in use must have metadata. It may lie where the device ended before it grew.
 async fn find_metadata(
     attempt: &Attempt<'_>,
-    volume: &VolumeSpec,
+    number: u32,
     place: &Place<'_>,
     stage: Option<Stage>,
 ) -> Result<()> {
@@ -167,8 +121,8 @@ async fn find_metadata(
             return Err(Failure::new(
                 code::FAIL_INVLD_RSC_STATE,
                 format!(
-                    "Volume {} of '{}' has lost its DRBD metadata.",
-                    volume.number, attempt.spec.name
+                    "Volume {number} of '{}' has lost its DRBD metadata.",
+                    attempt.spec.name
                 ),
             )
             .cause(format!(
@@ -180,7 +134,7 @@ async fn find_metadata(
         }
     }
     if stage != Some(Stage::Ready) {
-        attempt.set_stage(volume.number, Stage::Ready).await?;
+        attempt.set_stage(number, Stage::Ready).await?;
         // It was not given up by DRBD but is to come back: at once.
         if let Some(tracked) = attempt.shared.state().resources.get_mut(attempt.key) {
             tracked.mended = None;
@@ -198,14 +152,14 @@ pub struct Removed {
     pub known: BTreeSet<u32>,
 }
 
-/// Finds peers that are no longer ones, in DRBD and in the file that was last adjusted to. 8.4 has no node ids.
+/// Finds peers that are no longer ones, in DRBD and in the file that was last adjusted to.
 pub fn removed_peers(
     kind: DrbdKind,
     drbd: &DrbdSpec,
     old: Option<&str>,
     before: Option<&DrbdResource>,
 ) -> Removed {
-    if kind == DrbdKind::Drbd84 {
+    if !v84::has_node_ids(kind) {
         return Removed::default();
     }
     let peers: BTreeMap<u32, &str> = drbd
@@ -248,115 +202,4 @@ pub async fn put_back(host: &dyn Host, res: &Path, old: Option<&str>, failure: &
     if let Err(error) = done {
         tracing::warn!(path = %res.display(), error = %error.source, "cannot put back a file");
     }
-}
-
-/// Makes the file systems that were asked for, once, on the node that holds the first copy.
-pub async fn make_filesystems(
-    attempt: &Attempt<'_>,
-    kind: DrbdKind,
-    devices: &BTreeMap<u32, Backing>,
-) -> Result<()> {
-    for volume in live_volumes(attempt.spec) {
-        let Some(layer) = &volume.drbd else { continue };
-        if !devices.contains_key(&volume.number) {
-            continue;
-        }
-        let Some(wish) = FileSystemWish::of(volume)? else {
-            continue;
-        };
-        let notes = attempt.notes();
-        let done = notes
-            .volumes
-            .get(&volume.number)
-            .is_some_and(|v| v.filesystem_done);
-        if done || layer.initial != InitialState::First {
-            continue;
-        }
-        make_one(attempt, kind, volume.number, layer.minor, &wish).await?;
-        let number = volume.number;
-        let change = |notes: &mut Notes| {
-            notes.volumes.entry(number).or_default().filesystem_done = true;
-        };
-        attempt.note(change).await?;
-    }
-    Ok(())
-}
-
-/// The file system that properties ask for.
-pub struct FileSystemWish {
-    kind: FileSystem,
-    parameters: Vec<String>,
-}
-
-impl FileSystemWish {
-    /// Of a volume.
-    pub fn of(volume: &VolumeSpec) -> Result<Option<Self>> {
-        let Some(word) = volume.props.get("FileSystem/Type") else {
-            return Ok(None);
-        };
-        let invalid = |key: &str, why: String| {
-            Failure::new(
-                code::FAIL_INVLD_PROP,
-                format!(
-                    "Property '{key}' of volume {} cannot be used.",
-                    volume.number
-                ),
-            )
-            .cause(why)
-        };
-        let kind = word
-            .parse()
-            .map_err(|why| invalid("FileSystem/Type", why))?;
-        let line = volume.props.get("FileSystem/MkfsParams");
-        let parameters = words::options(line.map_or("", String::as_str), MKFS_RESERVED)
-            .map_err(|why| invalid("FileSystem/MkfsParams", why))?;
-        Ok(Some(FileSystemWish { kind, parameters }))
-    }
-
-    /// Makes it, unless there is something on the device.
-    pub async fn make_if_empty(&self, attempt: &Attempt<'_>, device: &str) -> Result<()> {
-        let machine = &attempt.shared.machine;
-        if filesystem::type_of(machine, device).await?.is_some() {
-            return Ok(());
-        }
-        filesystem::make(machine, self.kind, &self.parameters, device).await
-    }
-}
-
-async fn make_one(
-    attempt: &Attempt<'_>,
-    kind: DrbdKind,
-    number: u32,
-    minor: u32,
-    wish: &FileSystemWish,
-) -> Result<()> {
-    let name = &attempt.spec.name;
-    let promotable = |seen: &Seen| match seen {
-        Seen::Present(r) => r.is_up_to_date(number) && r.may_promote.unwrap_or(true),
-        Seen::Unknown | Seen::Absent => false,
-    };
-    attempt
-        .shared
-        .picture
-        .wait(name, PROMOTE_WAIT, promotable)
-        .await;
-    promotion::begin(attempt, kind, minor).await?;
-    let made = wish
-        .make_if_empty(attempt, &format!("/dev/drbd{minor}"))
-        .await;
-    let mut pause = SECONDARY_PAUSE;
-    for nth in 1..=SECONDARY_ATTEMPTS {
-        match promotion::end(attempt, kind, minor).await {
-            Ok(()) => break,
-            Err(failure) if nth == SECONDARY_ATTEMPTS => return Err(failure),
-            Err(_) => tokio::time::sleep(pause).await,
-        }
-        pause = (pause * 2).min(SECONDARY_PAUSE_MAX);
-    }
-    made.map_err(|f| {
-        f.context(
-            code::FAIL_UNKNOWN_ERROR,
-            format!("No file system could be made on volume {number} of '{name}'."),
-        )
-    })
 }

@@ -1,15 +1,31 @@
-//! Layers: one level of a volume's stack each. They apply and remove their level, given the devices below.
+//! Layers: one level of a resource's stack each.
+//!
+//! Every layer answers the same calls. [`up`] and [`grow`] go from the lowest layer to the top, each of which gets the
+//! devices of the layer below and gives its own; all others go from the top down. The reconciler calls what is here and
+//! knows no layer. `storage` is the lowest one; DRBD has a directory of its own, [`crate::drbd`].
 
+pub mod filesystem;
 pub mod storage;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use linstor_wire::spec::{NodeSpec, ResourceSpec};
+use linstor_api::kind::{LayerKind, StorageSuffix};
+use linstor_wire::spec::{
+    Action, LayerSpec, NodeSpec, ResourceSpec, StorageRef, Target, VolumeSpec,
+};
 use linstor_wire::status::DrbdInfo;
+use uuid::Uuid;
 
+use crate::drbd::adjust::Files;
+use crate::drbd::{layer as drbd, promotion};
 use crate::failure::Result;
+use crate::providers::Backing;
 use crate::shared::Shared;
-use crate::spec_store::{Notes, Stage};
+use crate::spec_store::{Notes, Stage, VolumeNotes};
+
+/// Devices of a resource's volumes, by volume number and what they hold.
+pub type Devices = BTreeMap<(u32, StorageSuffix), Backing>;
 
 /// One attempt to bring one resource to its spec.
 pub struct Attempt<'a> {
@@ -25,15 +41,45 @@ pub struct Attempt<'a> {
     pub drbd: Option<DrbdInfo>,
 }
 
-impl Attempt<'_> {
-    /// The notes of this replica as they are now.
+impl<'a> Attempt<'a> {
+    /// The same attempt for another spec of the resource.
+    pub fn with_spec<'b>(&'b self, spec: &'b ResourceSpec) -> Attempt<'b>
+    where
+        'a: 'b,
+    {
+        Attempt {
+            shared: self.shared,
+            key: self.key,
+            spec,
+            node: Arc::clone(&self.node),
+            drbd: self.drbd.clone(),
+        }
+    }
+
+    /// Volumes that are to be up.
+    pub fn live_volumes(&self) -> impl Iterator<Item = &'a VolumeSpec> + use<'a> {
+        let volumes = self.spec.volumes.iter();
+        volumes.filter(|volume| volume.target == Target::Up)
+    }
+
+    /// The notes of this resource as they are now.
     pub fn notes(&self) -> Notes {
         self.shared.notes(self.key)
     }
 
-    /// Changes the notes of this replica.
+    /// Changes the notes of this resource.
     pub async fn note(&self, change: impl FnOnce(&mut Notes)) -> Result<()> {
         self.shared.note(self.key, self.spec.uuid, change).await
+    }
+
+    /// Changes the notes of a volume.
+    pub async fn note_volume(
+        &self,
+        volume: u32,
+        change: impl FnOnce(&mut VolumeNotes),
+    ) -> Result<()> {
+        self.note(|notes| change(notes.volumes.entry(volume).or_default()))
+            .await
     }
 
     /// How far the creation of a volume is; `None` if it never began here, as far as is known.
@@ -43,9 +89,146 @@ impl Attempt<'_> {
 
     /// Notes how far the creation of a volume is.
     pub async fn set_stage(&self, volume: u32, stage: Stage) -> Result<()> {
-        let change = |notes: &mut Notes| {
-            notes.volumes.entry(volume).or_default().stage = stage;
+        self.note_volume(volume, |notes| notes.stage = stage).await
+    }
+
+    /// Called by a layer whose device of a volume is complete: when it is the top one, the volume is in use from now on.
+    /// A layer that writes on what is below before it is the top's turn sets [`Stage::Ready`] itself.
+    pub async fn completed(&self, layer: LayerKind, volume: u32) -> Result<()> {
+        let is_top = self.spec.layers.first().map(LayerSpec::kind) == Some(layer);
+        if !is_top || matches!(self.stage(volume), None | Some(Stage::Ready)) {
+            return Ok(());
+        }
+        self.set_stage(volume, Stage::Ready).await
+    }
+}
+
+/// Refuses what a layer cannot do on this node, before anything is changed.
+pub async fn check(attempt: &Attempt<'_>) -> Result<()> {
+    for layer in &attempt.spec.layers {
+        match layer {
+            LayerSpec::Drbd(spec) => drbd::check(attempt, spec).await?,
+            LayerSpec::Storage => {}
+        }
+    }
+    Ok(())
+}
+
+/// Brings all layers up, to the size that the spec says. Returns the devices of the top one.
+pub async fn up(attempt: &Attempt<'_>) -> Result<Devices> {
+    up_below(attempt, None).await
+}
+
+/// Brings the layers below one up; all of them when there is no such layer.
+pub async fn up_below(attempt: &Attempt<'_>, above: Option<LayerKind>) -> Result<Devices> {
+    let mut devices = Devices::new();
+    for layer in attempt.spec.layers.iter().rev() {
+        if above == Some(layer.kind()) {
+            break;
+        }
+        let made = match layer {
+            LayerSpec::Drbd(spec) => drbd::up(attempt, spec, &devices).await?,
+            LayerSpec::Storage => storage::up(attempt).await?,
         };
-        self.note(change).await
+        grow(attempt, layer).await?;
+        devices = made;
+    }
+    Ok(devices)
+}
+
+/// Lets a layer that is up grow onto devices below it that have grown.
+async fn grow(attempt: &Attempt<'_>, layer: &LayerSpec) -> Result<()> {
+    match layer {
+        LayerSpec::Drbd(spec) => drbd::grow(attempt, spec).await,
+        // Backing volumes are made in the size that they should have.
+        LayerSpec::Storage => Ok(()),
+    }
+}
+
+/// Takes all layers down. What they have on the devices below stays.
+pub async fn down(attempt: &Attempt<'_>) -> Result<()> {
+    for layer in &attempt.spec.layers {
+        match layer {
+            LayerSpec::Drbd(spec) => drbd::down(attempt, spec).await?,
+            // Backing volumes stay active.
+            LayerSpec::Storage => {}
+        }
+    }
+    Ok(())
+}
+
+/// Finds out for the status what a resource that is down has.
+pub async fn observe(attempt: &Attempt<'_>) -> Result<()> {
+    storage::observe(attempt).await
+}
+
+/// Removes the files that would bring a resource up at the next boot although nobody has a spec of it.
+pub async fn forget(attempt: &Attempt<'_>) -> Result<()> {
+    for layer in &attempt.spec.layers {
+        match layer {
+            LayerSpec::Drbd(_) => Files::of(attempt).remove(attempt).await?,
+            LayerSpec::Storage => {}
+        }
+    }
+    Ok(())
+}
+
+/// Ids of the instructions that have been carried out. What is in use has its generation.
+pub fn done(spec: &ResourceSpec, notes: &Notes) -> Vec<Uuid> {
+    let in_use = |number: u32| {
+        let volume = notes.volumes.get(&number);
+        volume.is_some_and(|v| matches!(v.stage, Stage::Ready | Stage::LetGo))
+    };
+    let done = spec.once.iter().filter(|i| match i.action {
+        Action::NewGeneration => in_use(i.volume),
+        Action::MakeFileSystem { .. } => filesystem::is_made(notes, i),
+    });
+    done.map(|instruction| instruction.id).collect()
+}
+
+/// Refuses to give up the resource on this node if its data may be the last of it.
+pub async fn guard(attempt: &Attempt<'_>) -> Result<()> {
+    for layer in &attempt.spec.layers {
+        match layer {
+            LayerSpec::Drbd(_) => drbd::guard(attempt).await?,
+            LayerSpec::Storage => {}
+        }
+    }
+    Ok(())
+}
+
+/// Removes what all layers have of these backing volumes.
+pub async fn remove(attempt: &Attempt<'_>, volumes: &[StorageRef]) -> Result<()> {
+    for volume in volumes {
+        for layer in &attempt.spec.layers {
+            match layer {
+                LayerSpec::Drbd(_) => drbd::remove(attempt, volume).await?,
+                LayerSpec::Storage => storage::remove(attempt, volume).await?,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Whether a volume whose backing volume was lost gets its content from somebody else.
+fn is_replicated(spec: &ResourceSpec) -> bool {
+    spec.layers.iter().any(|layer| match layer {
+        LayerSpec::Drbd(drbd) => !drbd.peers.is_empty(),
+        LayerSpec::Storage => false,
+    })
+}
+
+/// Lets the satellite itself write to a volume of the top layer, until [`end_writing`].
+async fn begin_writing(attempt: &Attempt<'_>, volume: u32) -> Result<()> {
+    match attempt.spec.layers.first() {
+        Some(LayerSpec::Drbd(drbd)) => promotion::begin_writing(attempt, drbd, volume).await,
+        Some(LayerSpec::Storage) | None => Ok(()),
+    }
+}
+
+async fn end_writing(attempt: &Attempt<'_>, volume: u32) -> Result<()> {
+    match attempt.spec.layers.first() {
+        Some(LayerSpec::Drbd(drbd)) => promotion::end_writing(attempt, drbd, volume).await,
+        Some(LayerSpec::Storage) | None => Ok(()),
     }
 }

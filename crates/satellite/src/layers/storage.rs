@@ -1,24 +1,23 @@
 //! The lowest layer: volumes in storage pools.
 
-use std::collections::BTreeMap;
-
 use linstor_api::code;
-use linstor_wire::spec::{Target, VolumeSpec};
+use linstor_api::kind::{LayerKind, StorageSuffix};
+use linstor_wire::spec::{ResourceSpec, StorageRef, StorageSpec, VolumeSpec};
 
-use super::Attempt;
+use super::{Attempt, Devices, is_replicated};
 use crate::check::{PoolPlace, pool_place};
 use crate::failure::{Failure, Result};
 use crate::providers::{self, Backing, Owner, Presence, Wanted};
 use crate::shared::VolumeFacts;
 use crate::spec_store::{Notes, Stage};
 
-/// The name of a volume in its pool.
-pub fn volume_name(resource: &str, number: u32) -> String {
-    format!("{resource}_{number:05}")
+/// The name of a backing volume in its pool.
+fn volume_name(resource: &str, suffix: StorageSuffix, number: u32) -> String {
+    format!("{resource}{suffix}_{number:05}")
 }
 
 /// Whose this resource's volumes are.
-pub fn owner(attempt: &Attempt<'_>) -> Owner {
+fn owner(attempt: &Attempt<'_>) -> Owner {
     Owner {
         cluster: attempt.node.cluster_id,
         resource: attempt.spec.uuid,
@@ -26,7 +25,7 @@ pub fn owner(attempt: &Attempt<'_>) -> Owner {
 }
 
 /// Where a pool of the node is.
-pub fn place(attempt: &Attempt<'_>, pool: &str) -> Result<PoolPlace> {
+fn place(attempt: &Attempt<'_>, pool: &str) -> Result<PoolPlace> {
     let found = attempt
         .node
         .pools
@@ -44,24 +43,20 @@ pub fn place(attempt: &Attempt<'_>, pool: &str) -> Result<PoolPlace> {
     }
 }
 
-/// Makes sure that the volumes that should be up have their devices. Diskless ones are not in the result.
-pub async fn ensure(attempt: &Attempt<'_>) -> Result<BTreeMap<u32, Backing>> {
-    let mut devices = BTreeMap::new();
+/// Makes sure that the volumes that should be up have their devices.
+pub async fn up(attempt: &Attempt<'_>) -> Result<Devices> {
+    let mut devices = Devices::new();
     let mut first_failure = None;
-    for volume in attempt
-        .spec
-        .volumes
-        .iter()
-        .filter(|v| v.target == Target::Up)
-    {
-        match ensure_volume(attempt, volume).await {
-            Ok(Some(backing)) => {
-                tell_facts(attempt, volume.number, Some(&backing));
-                devices.insert(volume.number, backing);
+    for volume in attempt.live_volumes() {
+        for (suffix, wanted) in &volume.storage {
+            match ensure(attempt, volume, *suffix, wanted).await {
+                Ok(backing) => {
+                    note_facts(attempt, volume.number, *suffix, Some(&backing));
+                    devices.insert((volume.number, *suffix), backing);
+                }
+                // The other volumes are brought up all the same.
+                Err(failure) => first_failure = first_failure.or(Some(failure)),
             }
-            Ok(None) => {}
-            // The other volumes are brought up all the same.
-            Err(failure) => first_failure = first_failure.or(Some(failure)),
         }
     }
     match first_failure {
@@ -70,38 +65,40 @@ pub async fn ensure(attempt: &Attempt<'_>) -> Result<BTreeMap<u32, Backing>> {
     }
 }
 
-async fn ensure_volume(attempt: &Attempt<'_>, volume: &VolumeSpec) -> Result<Option<Backing>> {
-    if attempt.spec.drbd.as_ref().is_some_and(|d| d.diskless) {
-        return Ok(None);
-    }
-    let place = place(attempt, &volume.pool)?;
-    if place == PoolPlace::Diskless {
-        return Ok(None);
-    }
-    let name = volume_name(&attempt.spec.name, volume.number);
+async fn ensure(
+    attempt: &Attempt<'_>,
+    volume: &VolumeSpec,
+    suffix: StorageSuffix,
+    wanted: &StorageSpec,
+) -> Result<Backing> {
+    let place = place(attempt, &wanted.pool)?;
+    let name = volume_name(&attempt.spec.name, suffix, volume.number);
     let storage = attempt.shared.storage();
-    let stage = begin(attempt, volume.number, &place, &name).await?;
-    let owner = owner(attempt);
+    let stage = begin(attempt, volume.number, suffix, &place, &name).await?;
     let wanted = Wanted {
         name: &name,
-        size_kib: volume.backing_kib,
-        owner,
-        props: &volume.props,
+        size_kib: wanted.size_kib,
+        owner: owner(attempt),
+        props: &wanted.props,
         is_new: stage != Stage::Ready,
     };
     let backing = providers::ensure(storage, &place, &wanted).await?;
     if wanted.is_new {
         attempt.shared.space_changed.notify_one();
-        if attempt.spec.drbd.is_none() {
-            attempt.set_stage(volume.number, Stage::Ready).await?;
-        }
+        attempt.completed(LayerKind::Storage, volume.number).await?;
     }
-    Ok(Some(backing))
+    Ok(backing)
 }
 
 /// How far the creation of a volume is. It is written down before anything is made: after a crash it is known that
 /// nothing on the volume is worth keeping.
-async fn begin(attempt: &Attempt<'_>, number: u32, place: &PoolPlace, name: &str) -> Result<Stage> {
+async fn begin(
+    attempt: &Attempt<'_>,
+    number: u32,
+    suffix: StorageSuffix,
+    place: &PoolPlace,
+    name: &str,
+) -> Result<Stage> {
     let stage = attempt.stage(number);
     if let Some(stage @ (Stage::New | Stage::Replacement)) = stage {
         return Ok(stage);
@@ -115,7 +112,7 @@ async fn begin(attempt: &Attempt<'_>, number: u32, place: &PoolPlace, name: &str
     let next = match stage {
         None | Some(Stage::New | Stage::Replacement) => Stage::New,
         Some(Stage::Ready | Stage::LetGo) => {
-            may_replace(attempt, place, name)?;
+            may_replace(attempt, suffix, place, name)?;
             tracing::warn!(
                 name,
                 "a volume that was in use is gone; it is made again and synchronised"
@@ -127,15 +124,16 @@ async fn begin(attempt: &Attempt<'_>, number: u32, place: &PoolPlace, name: &str
     Ok(next)
 }
 
-/// A volume that was in use can be made again only where its content comes from a peer. A directory may just not be
-/// mounted.
-fn may_replace(attempt: &Attempt<'_>, place: &PoolPlace, name: &str) -> Result<()> {
-    let replicated = attempt
-        .spec
-        .drbd
-        .as_ref()
-        .is_some_and(|d| !d.peers.is_empty());
-    if replicated && !matches!(place, PoolPlace::File { .. }) {
+/// A volume that was in use can be made again only where its content comes from a peer: data, not what belongs to data
+/// that is still there. A directory may just not be mounted.
+fn may_replace(
+    attempt: &Attempt<'_>,
+    suffix: StorageSuffix,
+    place: &PoolPlace,
+    name: &str,
+) -> Result<()> {
+    let from_peer = suffix == StorageSuffix::Data && is_replicated(attempt.spec);
+    if from_peer && !matches!(place, PoolPlace::File { .. }) {
         return Ok(());
     }
     Err(Failure::new(
@@ -146,10 +144,10 @@ fn may_replace(attempt: &Attempt<'_>, place: &PoolPlace, name: &str) -> Result<(
     .correction("Bring it back, or delete the resource on this node and create it again."))
 }
 
-/// The backing device of a volume, if it is there.
-pub async fn look(attempt: &Attempt<'_>, pool: &str, number: u32) -> Result<Option<Backing>> {
-    let name = volume_name(&attempt.spec.name, number);
-    let place = place(attempt, pool)?;
+/// A backing volume, if it is there.
+pub async fn look(attempt: &Attempt<'_>, volume: &StorageRef) -> Result<Option<Backing>> {
+    let name = volume_name(&attempt.spec.name, volume.suffix, volume.number);
+    let place = place(attempt, &volume.pool)?;
     let storage = attempt.shared.storage();
     match providers::look(storage, &place, &name, owner(attempt)).await? {
         Presence::Absent | Presence::PoolAbsent => Ok(None),
@@ -157,10 +155,33 @@ pub async fn look(attempt: &Attempt<'_>, pool: &str, number: u32) -> Result<Opti
     }
 }
 
-/// Destroys a volume.
-pub async fn destroy(attempt: &Attempt<'_>, pool: &str, number: u32) -> Result<()> {
-    let place = place(attempt, pool)?;
-    let name = volume_name(&attempt.spec.name, number);
+/// Looks whether the backing volumes of a resource that is down are still there, for its status only.
+pub async fn observe(attempt: &Attempt<'_>) -> Result<()> {
+    for volume in own_volumes(attempt.spec) {
+        let found = look(attempt, &volume).await?;
+        note_facts(attempt, volume.number, volume.suffix, found.as_ref());
+    }
+    Ok(())
+}
+
+/// The backing volumes that a spec has.
+pub fn own_volumes(spec: &ResourceSpec) -> impl Iterator<Item = StorageRef> {
+    let volumes = spec.volumes.iter();
+    volumes.flat_map(|volume| {
+        let storage = volume.storage.iter();
+        storage.map(|(suffix, storage)| StorageRef {
+            number: volume.number,
+            suffix: *suffix,
+            pool: storage.pool.clone(),
+        })
+    })
+}
+
+/// Destroys a backing volume.
+pub async fn remove(attempt: &Attempt<'_>, volume: &StorageRef) -> Result<()> {
+    let StorageRef { number, suffix, .. } = *volume;
+    let place = place(attempt, &volume.pool)?;
+    let name = volume_name(&attempt.spec.name, suffix, number);
     let storage = attempt.shared.storage();
     providers::destroy(storage, &place, &name, owner(attempt))
         .await
@@ -168,11 +189,13 @@ pub async fn destroy(attempt: &Attempt<'_>, pool: &str, number: u32) -> Result<(
             code::FAIL_IN_USE => in_use(attempt, failure),
             _ => failure,
         })?;
-    let change = |notes: &mut Notes| {
-        notes.volumes.remove(&number);
-    };
-    attempt.note(change).await?;
-    tell_facts(attempt, number, None);
+    if suffix == StorageSuffix::Data {
+        let change = |notes: &mut Notes| {
+            notes.volumes.remove(&number);
+        };
+        attempt.note(change).await?;
+    }
+    note_facts(attempt, number, suffix, None);
     attempt.shared.space_changed.notify_one();
     Ok(())
 }
@@ -189,21 +212,27 @@ fn in_use(attempt: &Attempt<'_>, failure: Failure) -> Failure {
         .about("Node", node.clone())
 }
 
-/// Takes over what is known of a volume's storage; it is told to the controller when it is news.
-pub fn tell_facts(attempt: &Attempt<'_>, number: u32, backing: Option<&Backing>) {
+/// Takes over what is known of a backing volume; the controller gets it when it is new.
+fn note_facts(
+    attempt: &Attempt<'_>,
+    number: u32,
+    suffix: StorageSuffix,
+    backing: Option<&Backing>,
+) {
     let mut state = attempt.shared.state();
     let Some(tracked) = state.resources.get_mut(attempt.key) else {
         return;
     };
+    let key = (number, suffix);
     let changed = match backing {
-        None => tracked.volumes.remove(&number).is_some(),
+        None => tracked.volumes.remove(&key).is_some(),
         Some(backing) => {
             let facts = VolumeFacts {
                 backing_device: Some(backing.path.clone()),
                 backing_kib: Some(backing.size_kib),
                 allocated_kib: backing.allocated_kib,
             };
-            tracked.volumes.insert(number, facts.clone()) != Some(facts)
+            tracked.volumes.insert(key, facts.clone()) != Some(facts)
         }
     };
     if changed {

@@ -52,6 +52,16 @@ pub enum FileSystem {
     Xfs,
 }
 
+impl FileSystem {
+    /// As blkid has it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            FileSystem::Ext4 => "ext4",
+            FileSystem::Xfs => "xfs",
+        }
+    }
+}
+
 impl std::str::FromStr for FileSystem {
     type Err = String;
 

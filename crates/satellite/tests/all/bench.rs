@@ -28,6 +28,8 @@ pub(crate) struct Heard {
     pub(crate) refused: Option<String>,
     pub(crate) newer: Option<NewerController>,
     pub(crate) outcomes: BTreeMap<String, (u64, Outcome)>,
+    /// Ids of instructions that were reported as carried out.
+    pub(crate) done: Vec<uuid::Uuid>,
     /// When the next attempt was said to be, after each outcome.
     pub(crate) retries: Vec<Option<u64>>,
     pub(crate) status: BTreeMap<String, ResourceStatus>,
@@ -251,6 +253,14 @@ impl Bench {
         }
     }
 
+    /// Ids of instructions that a node reported as carried out.
+    pub(crate) fn instructions_done(&self, name: &str) -> Vec<uuid::Uuid> {
+        let mut done = self.nodes[name].heard.lock().unwrap().done.clone();
+        done.sort();
+        done.dedup();
+        done
+    }
+
     /// Waits until an outcome is `Done`, however many attempts that takes.
     pub(crate) async fn converges(&mut self, name: &str, resource: &str) {
         let done = |h: &Heard| {
@@ -343,9 +353,11 @@ fn hear(heard: &mut Heard, message: ToController) {
             generation,
             resource,
             outcome,
+            done,
             retry_in_ms,
             ..
         } => {
+            heard.done.extend(done);
             heard.retries.push(retry_in_ms);
             heard.outcomes.insert(resource, (generation, outcome));
         }

@@ -4,16 +4,18 @@ use std::time::Duration;
 
 use expect_test::expect;
 use linstor_api::drbd_state::{ConnectionState, DiskState, ReplicationState};
+use linstor_api::kind::StorageSuffix;
 use linstor_fake_host::{Effect, Fault};
 use linstor_wire::Secret;
 use linstor_wire::spec::{
-    DrbdSpec, DrbdVolumeSpec, InitialState, PeerSpec, Props, ResourceSpec, StorageRef, Target,
-    VolumeSpec,
+    Action, DrbdSpec, DrbdVolumeSpec, InitialState, Instruction, LayerSpec, PeerSpec, Props,
+    ResourceSpec, StorageRef, Target, VolumeSpec,
 };
 use linstor_wire::status::Outcome;
 use uuid::Uuid;
 
 use crate::bench::{Bench, DrbdKind};
+use crate::storage::{make_file_system, storage};
 
 pub(crate) const SIZE_KIB: u64 = 102_400;
 
@@ -53,51 +55,64 @@ pub(crate) fn spec(me: &str, layout: Layout<'_>) -> ResourceSpec {
             disk_options: Props::new(),
         })
         .collect();
-    let initial = if my_id == 0 {
-        InitialState::First
-    } else {
-        InitialState::SameAsDay0
+    let new_generation = Instruction {
+        id: Uuid::from_u128(0xf0),
+        volume: 0,
+        action: Action::NewGeneration,
     };
+    let disk = (StorageSuffix::Data, storage("thin", SIZE_KIB));
     ResourceSpec {
         name: "Data".into(),
         uuid: Uuid::from_u128(0xd0 + my_id as u128),
         target: Target::Up,
         allow_last_copy: false,
-        drbd: Some(DrbdSpec {
-            secret: Secret::new("c2VjcmV0c2VjcmV0c2Vj"),
-            node_id: my_id as u32,
-            uname: me.into(),
-            address: address(me),
-            port: 7000,
-            diskless,
-            peer_slots: 7,
-            al_stripes: 1,
-            al_stripe_kib: 32,
-            options: Props::new(),
-            net_options: Props::new(),
-            disk_options: Props::new(),
-            handlers: Props::new(),
-            peers,
-        }),
+        layers: vec![
+            LayerSpec::Drbd(Box::new(DrbdSpec {
+                secret: Secret::new("c2VjcmV0c2VjcmV0c2Vj"),
+                node_id: my_id as u32,
+                uname: me.into(),
+                address: address(me),
+                port: 7000,
+                diskless,
+                peer_slots: 7,
+                al_stripes: 1,
+                al_stripe_kib: 32,
+                options: Props::new(),
+                net_options: Props::new(),
+                disk_options: Props::new(),
+                handlers: Props::new(),
+                peers,
+                volumes: vec![DrbdVolumeSpec {
+                    number: 0,
+                    minor: 1000,
+                    day0_gi: "DA0DA0DA0DA0DA00".into(),
+                    initial: InitialState::SameAsDay0,
+                    grow: false,
+                    grow_assume_clean: false,
+                    granularity_kib: 0,
+                    internal_metadata_kib: 4096,
+                    disk_options: Props::new(),
+                }],
+            })),
+            LayerSpec::Storage,
+        ],
         volumes: vec![VolumeSpec {
             number: 0,
-            pool: if diskless { "none" } else { "thin" }.into(),
             target: Target::Up,
             usable_kib: SIZE_KIB - 4096,
-            backing_kib: if diskless { 0 } else { SIZE_KIB },
-            props: Props::new(),
-            drbd: Some(DrbdVolumeSpec {
-                minor: 1000,
-                day0_gi: "DA0DA0DA0DA0DA00".into(),
-                initial,
-                grow: false,
-                grow_assume_clean: false,
-                granularity_kib: 0,
-                disk_options: Props::new(),
-            }),
+            storage: [disk].into_iter().filter(|_| !diskless).collect(),
         }],
         destroy_storage: Vec::new(),
+        once: [new_generation]
+            .into_iter()
+            .filter(|_| my_id == 0)
+            .collect(),
     }
+}
+
+/// The DRBD layer of a spec.
+pub(crate) fn layer(spec: &mut ResourceSpec) -> &mut DrbdSpec {
+    spec.drbd_mut().expect("a DRBD layer")
 }
 
 pub(crate) async fn nodes(names: &[&str], kind: DrbdKind) -> Bench {
@@ -330,7 +345,7 @@ async fn a_secret_is_not_told() {
     let mut bench = nodes(&["alpha", "beta"], DrbdKind::V84).await;
     bench.done("alpha", &spec("alpha", TWO)).await;
     let mut same_port = second("alpha", TWO);
-    let drbd = same_port.drbd.as_mut().expect("a layer");
+    let drbd = layer(&mut same_port);
     let secret = drbd.secret.reveal().to_owned();
     drbd.peers[0].port = 7000;
     let said = bench.fails("alpha", &same_port).await;
@@ -344,7 +359,7 @@ async fn a_secret_is_in_drbds_files_only() {
     let mut bench = nodes(&["alpha"], DrbdKind::V9).await;
     let spec = spec("alpha", &[("alpha", false)]);
     bench.done("alpha", &spec).await;
-    let drbd = spec.drbd.as_ref().expect("a layer");
+    let drbd = spec.drbd().expect("a layer");
     let files = bench.cluster.files("alpha");
     let holders = files
         .iter()
@@ -370,12 +385,12 @@ fn second(me: &str, layout: Layout<'_>) -> ResourceSpec {
     let mut spec = spec(me, layout);
     spec.name = "Other".into();
     spec.uuid = Uuid::from_u128(0xe0);
-    let drbd = spec.drbd.as_mut().expect("a layer");
+    let drbd = layer(&mut spec);
     drbd.port = 7001;
     for peer in &mut drbd.peers {
         peer.port = 7001;
     }
-    spec.volumes[0].drbd.as_mut().expect("a layer").minor = 1001;
+    layer(&mut spec).volumes[0].minor = 1001;
     spec
 }
 
@@ -387,7 +402,7 @@ async fn drbd84_does_two_nodes_and_refuses_more() {
     let said = bench.fails("alpha", &spec("alpha", three)).await;
     assert!(said.contains("between two nodes"), "{said}");
     let mut quorum = spec("alpha", TWO);
-    let drbd = quorum.drbd.as_mut().expect("DRBD");
+    let drbd = layer(&mut quorum);
     drbd.options.insert("quorum".into(), "majority".into());
     let said = bench.fails("alpha", &quorum).await;
     assert!(said.contains("no quorum"), "{said}");
@@ -422,7 +437,7 @@ async fn a_replica_goes() {
     bench.done("alpha", &gone).await;
     let alone: Layout<'_> = &[("beta", false)];
     let mut rest = spec("beta", TWO);
-    rest.drbd.as_mut().expect("DRBD").peers.clear();
+    layer(&mut rest).peers.clear();
     assert_eq!(alone.len(), 1);
     bench.done("beta", &rest).await;
     expect![[r#"
@@ -453,6 +468,7 @@ async fn a_disk_goes_and_comes_back() {
     let mut beta = spec("beta", without);
     beta.destroy_storage.push(StorageRef {
         number: 0,
+        suffix: StorageSuffix::Data,
         pool: "thin".into(),
     });
     bench.done("beta", &beta).await;
@@ -468,7 +484,7 @@ async fn a_disk_goes_and_comes_back() {
     assert_eq!(disk(&bench, "beta"), "Diskless");
     bench.rests().await;
     let mut back = spec("beta", TWO);
-    back.volumes[0].drbd.as_mut().expect("DRBD").initial = InitialState::FullSync;
+    layer(&mut back).volumes[0].initial = InitialState::FullSync;
     bench.done("alpha", &spec("alpha", TWO)).await;
     bench.done("beta", &back).await;
     assert!(bench.cluster.quiesce(Duration::from_secs(120)).await);
@@ -613,8 +629,8 @@ async fn a_sick_resource_delays_nobody() {
     let mut other = spec("alpha", TWO);
     other.name = "Other".into();
     other.uuid = Uuid::from_u128(0xee);
-    other.drbd.as_mut().expect("DRBD").port = 7001;
-    other.volumes[0].drbd.as_mut().expect("DRBD").minor = 1001;
+    layer(&mut other).port = 7001;
+    layer(&mut other).volumes[0].minor = 1001;
     let started = tokio::time::Instant::now();
     bench.done("alpha", &other).await;
     assert!(started.elapsed() < Duration::from_secs(5));
@@ -628,9 +644,9 @@ async fn a_file_system_is_made() {
         let mut bench = nodes(&["alpha", "beta"], kind).await;
         for name in ["beta", "alpha"] {
             let mut spec = spec(name, TWO);
-            spec.volumes[0]
-                .props
-                .insert("FileSystem/Type".into(), "xfs".into());
+            if name == "alpha" {
+                spec.once.push(make_file_system(1, "xfs", ""));
+            }
             bench.done(name, &spec).await;
         }
         let commands = bench.changes();
@@ -648,12 +664,12 @@ async fn a_file_system_is_made() {
 async fn hostile_options_reach_no_file() {
     let mut bench = nodes(&["alpha"], DrbdKind::V9).await;
     let mut hostile = spec("alpha", TWO);
-    let drbd = hostile.drbd.as_mut().expect("DRBD");
+    let drbd = layer(&mut hostile);
     drbd.net_options
         .insert("ping-int".into(), "10; } handlers { x \"reboot\"".into());
     bench.fails("alpha", &hostile).await;
     let mut named = spec("alpha", TWO);
-    named.drbd.as_mut().expect("DRBD").peers[0].uname = "beta\" { }".into();
+    layer(&mut named).peers[0].uname = "beta\" { }".into();
     let outcome = bench.apply("alpha", &named).await;
     assert!(matches!(outcome, Outcome::Failed { .. }));
     assert_eq!(bench.changes(), "");
@@ -669,8 +685,8 @@ async fn many_at_once() {
             let mut one = spec("alpha", TWO);
             one.name = format!("r{n:04}");
             one.uuid = Uuid::from_u128(0x1000 + u128::from(n));
-            one.drbd.as_mut().expect("DRBD").port = 7000 + n as u16;
-            one.volumes[0].drbd.as_mut().expect("DRBD").minor = 1000 + n;
+            layer(&mut one).port = 7000 + n as u16;
+            layer(&mut one).volumes[0].minor = 1000 + n;
             one
         })
         .collect();

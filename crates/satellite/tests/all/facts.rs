@@ -112,7 +112,7 @@ async fn a_new_host_name_is_told() {
     assert!(renamed.elapsed() < Duration::from_secs(35));
     sleep(Duration::from_secs(60)).await;
     assert!(!is_done(&bench.nodes["alpha"].heard.lock().unwrap()));
-    spec.drbd.as_mut().expect("a DRBD layer").uname = "alpha2".into();
+    spec.drbd_mut().expect("a DRBD layer").uname = "alpha2".into();
     bench.done("alpha", &spec).await;
 }
 

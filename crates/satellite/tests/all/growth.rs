@@ -7,16 +7,17 @@ use linstor_host::Host;
 use linstor_wire::spec::ResourceSpec;
 
 use crate::bench::{Bench, DrbdKind};
-use crate::drbd::{SIZE_KIB, TWO, disk, nodes, spec, up};
+use crate::drbd::{SIZE_KIB, TWO, disk, layer, nodes, spec, up};
+use crate::storage::data;
 
 /// A spec with a volume so many times as large.
 fn grown(name: &str, times: u64, grow: bool) -> ResourceSpec {
     let mut spec = spec(name, TWO);
-    spec.volumes[0].backing_kib = times * SIZE_KIB;
+    data(&mut spec).size_kib = times * SIZE_KIB;
     spec.volumes[0].usable_kib = times * SIZE_KIB - 4096;
-    let layer = spec.volumes[0].drbd.as_mut().expect("DRBD");
-    layer.grow = grow;
-    layer.grow_assume_clean = true;
+    let volume = &mut layer(&mut spec).volumes[0];
+    volume.grow = grow;
+    volume.grow_assume_clean = true;
     spec
 }
 
@@ -133,7 +134,7 @@ async fn options_change_in_the_middle_of_growth() {
         tokio::time::sleep(Duration::from_secs(20)).await;
         assert!(drbd_kib(&bench, "beta") < 2 * SIZE_KIB - 4096, "half-way");
         let mut beta = grown("beta", 2, false);
-        let layer = beta.drbd.as_mut().expect("a DRBD layer");
+        let layer = layer(&mut beta);
         layer.net_options.insert("ping-int".into(), "7".into());
         bench.done("beta", &beta).await;
         bench.cluster.disarm();
@@ -181,7 +182,7 @@ async fn a_crash_between_the_steps_of_growth_loses_nothing() {
         .expect("written");
     bench.cluster.close("alpha", "Data", 0);
     let mut grown = spec("alpha", TWO);
-    grown.volumes[0].backing_kib = 2 * SIZE_KIB;
+    data(&mut grown).size_kib = 2 * SIZE_KIB;
     bench.done("alpha", &grown).await;
     bench.cluster.crash("alpha");
     bench.cluster.boot("alpha");

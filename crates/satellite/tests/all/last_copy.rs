@@ -29,6 +29,7 @@ fn without_disk() -> ResourceSpec {
     let mut beta = spec("beta", &[("alpha", false), ("beta", true)]);
     beta.destroy_storage.push(StorageRef {
         number: 0,
+        suffix: linstor_api::kind::StorageSuffix::Data,
         pool: "thin".into(),
     });
     beta

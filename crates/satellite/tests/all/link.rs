@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::bench::{Bench, DrbdKind, Heard};
 use crate::drbd::spec;
+use crate::storage::data;
 
 const ALONE: &[(&str, bool)] = &[("alpha", false)];
 
@@ -52,7 +53,7 @@ async fn space_is_told() {
     assert!(of(&bench, "zfs").granularity_kib.is_some());
     assert!(of(&bench, "zfs").free_kib <= Some(4 << 20));
     let mut thick = spec("alpha", ALONE);
-    thick.volumes[0].pool = "lvm".into();
+    data(&mut thick).pool = "lvm".into();
     let free = of(&bench, "lvm").free_kib;
     bench.done("alpha", &thick).await;
     tokio::time::sleep(Duration::from_secs(15)).await;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod drbd;
+mod external_metadata;
 mod facts;
 mod failing_disk;
 mod growth;

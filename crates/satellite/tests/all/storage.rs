@@ -1,9 +1,12 @@
 //! Storage alone: every provider, its commands, its failures.
 
 use expect_test::{Expect, expect};
+use linstor_api::kind::StorageSuffix;
 use linstor_fake_host::{Effect, Fault};
 use linstor_host::{Cmd, Host};
-use linstor_wire::spec::{Props, ResourceSpec, Target, VolumeSpec};
+use linstor_wire::spec::{
+    Action, Instruction, LayerSpec, Props, ResourceSpec, StorageSpec, Target, VolumeSpec,
+};
 use linstor_wire::status::Outcome;
 use uuid::Uuid;
 
@@ -15,17 +18,41 @@ fn plain(pool: &str, size_kib: u64) -> ResourceSpec {
         uuid: Uuid::from_u128(0xd1),
         target: Target::Up,
         allow_last_copy: false,
-        drbd: None,
+        layers: vec![LayerSpec::Storage],
         volumes: vec![VolumeSpec {
             number: 0,
-            pool: pool.into(),
             target: Target::Up,
             usable_kib: size_kib,
-            backing_kib: size_kib,
-            props: Props::new(),
-            drbd: None,
+            storage: [(StorageSuffix::Data, storage(pool, size_kib))].into(),
         }],
         destroy_storage: Vec::new(),
+        once: Vec::new(),
+    }
+}
+
+pub(crate) fn storage(pool: &str, size_kib: u64) -> StorageSpec {
+    StorageSpec {
+        pool: pool.into(),
+        size_kib,
+        props: Props::new(),
+    }
+}
+
+/// The backing volume with the data.
+pub(crate) fn data(spec: &mut ResourceSpec) -> &mut StorageSpec {
+    let storage = &mut spec.volumes[0].storage;
+    storage.get_mut(&StorageSuffix::Data).expect("a disk")
+}
+
+/// The instruction to make a file system on volume 0.
+pub(crate) fn make_file_system(id: u128, kind: &str, parameters: &str) -> Instruction {
+    Instruction {
+        id: Uuid::from_u128(id),
+        volume: 0,
+        action: Action::MakeFileSystem {
+            kind: kind.into(),
+            parameters: parameters.into(),
+        },
     }
 }
 
@@ -46,7 +73,7 @@ async fn check(pool: &str, expected: Expect) {
     let device = status.volumes[0].device_path.clone().expect("a device");
     assert!(bench.cluster.has_device("alpha", &device), "{device}");
     bench.rests().await;
-    spec.volumes[0].backing_kib = 204_800;
+    data(&mut spec).size_kib = 204_800;
     bench.done("alpha", &spec).await;
     text.push_str("grow\n");
     text.push_str(&bench.changes());
@@ -186,7 +213,7 @@ async fn overcome(pool: &str, effect: Effect, skip: u32) -> bool {
     let mut spec = plain(pool, 102_400);
     bench.push("alpha", &spec).await;
     bench.converges("alpha", "Data").await;
-    spec.volumes[0].backing_kib = 204_800;
+    data(&mut spec).size_kib = 204_800;
     let outcome = bench.apply("alpha", &spec).await;
     if outcome != Outcome::Done {
         bench.converges("alpha", "Data").await;
@@ -272,10 +299,10 @@ async fn hostile_specs_run_nothing() {
     let mut named = plain("lvm", 102_400);
     named.name = "-f".into();
     let mut sized = plain("lvm", 0);
-    sized.volumes[0].backing_kib = 1;
+    data(&mut sized).size_kib = 1;
     let mut optioned = plain("lvm", 102_400);
     let key = "StorDriver/LvcreateOptions".to_owned();
-    optioned.volumes[0].props.insert(key, "--name other".into());
+    data(&mut optioned).props.insert(key, "--name other".into());
     let mut twice = plain("lvm", 102_400);
     twice.volumes.push(twice.volumes[0].clone());
     for spec in [named, sized, optioned, twice] {
@@ -311,8 +338,7 @@ async fn a_volume_in_use_keeps_its_data() {
     {
         let mut bench = one_node().await;
         let mut spec = plain(pool, 102_400);
-        let wanted = ("FileSystem/Type".to_owned(), "ext4".to_owned());
-        spec.volumes[0].props.extend([wanted]);
+        spec.once = vec![make_file_system(1, "ext4", "")];
         bench.done("alpha", &spec).await;
         let status = bench.status("alpha", "Data");
         let device = status.volumes[0].device_path.clone().expect("a device");
@@ -390,7 +416,7 @@ async fn a_linked_directory_has_one_loop_device_per_file() {
     let mut spec = plain("filethin", 102_400);
     bench.sync("alpha", std::slice::from_ref(&spec)).await;
     bench.done("alpha", &spec).await;
-    spec.volumes[0].backing_kib = 204_800;
+    data(&mut spec).size_kib = 204_800;
     bench.done("alpha", &spec).await;
     expect![[r#"
         alpha: write /srv/link/Data_00000.img.owner
@@ -417,13 +443,9 @@ async fn a_linked_directory_has_one_loop_device_per_file() {
 async fn a_file_system_is_made_once() {
     let mut bench = one_node().await;
     let mut spec = plain("thin", 102_400);
-    spec.volumes[0]
-        .props
-        .insert("FileSystem/Type".into(), "ext4".into());
-    spec.volumes[0]
-        .props
-        .insert("FileSystem/MkfsParams".into(), "-N 100 -L 'a b'".into());
+    spec.once = vec![make_file_system(1, "ext4", "-N 100 -L 'a b'")];
     bench.done("alpha", &spec).await;
+    assert_eq!(bench.instructions_done("alpha"), [Uuid::from_u128(1)]);
     expect![[r#"
         alpha: lvcreate -y --virtualsize 102400k vg0 --thinpool thin --name Data_00000 --addtag linstor-rs.00000000-0000-0000-0000-0000000000c1.00000000-0000-0000-0000-0000000000d1
         alpha: mkfs.ext4 -q -F -E nodiscard -N 100 -L 'a b' /dev/vg0/Data_00000

@@ -1,9 +1,10 @@
 //! A replica gets a disk, or gives its disk up (spec core 5.5).
 
 use linstor_api::code;
-use linstor_api::kind::{DrbdKind, LayerKind};
+use linstor_api::kind::LayerKind;
 use linstor_api::reply::Reply;
 use linstor_api::resource::{ToggleDiskOperation, ToggleDiskRequest};
+use linstor_model::layer::drbd84;
 use linstor_model::name::{NodeName, ResourceName, StoragePoolName};
 use linstor_model::resource::GiveDisk;
 use linstor_model::{DiskKind, Resource, ResourcePhase};
@@ -289,11 +290,7 @@ fn remove(
 
 fn check_disk_can_go(model: &Model, facts: &Facts, row: &Resource) -> Result<(), Refusal> {
     let (name, node) = (&row.name, &row.node);
-    let kind = model
-        .node(node)
-        .and_then(|node| node.host.as_ref())
-        .and_then(|host| host.drbd);
-    if kind == Some(DrbdKind::Drbd84) {
+    if drbd84::cannot_be_diskless(model, row) {
         return Err(Reply::new(
             code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER,
             format!("The {} cannot become diskless.", describe(name, node)),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use linstor_api::code;
 use linstor_api::drbd_state::{ConnectionState, DiskState, ReplicationState};
 use linstor_api::flag::{drbd_resource, resource as flag, volume as volume_flag};
-use linstor_api::kind::{LayerKind, ProviderKind};
+use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::observed::Applied;
 use linstor_model::{
@@ -253,6 +253,11 @@ impl<'a> Row<'a> {
         flags
     }
 
+    fn has_external_metadata(&self) -> bool {
+        let mut volumes = self.row.volumes.values();
+        volumes.any(|volume| volume.extra_storage.contains_key(&StorageSuffix::DrbdMeta))
+    }
+
     fn pool(&self, volume: &Volume) -> Option<&'a StoragePool> {
         let same = |pool: &&StoragePool| pool.name == volume.pool;
         let other = || self.model.pool(&self.row.node, &volume.pool);
@@ -340,6 +345,7 @@ impl Serialize for Row<'_> {
             layer_object: Layer {
                 resource: self,
                 level: 0,
+                suffix: StorageSuffix::Data,
             },
             state: told.map(|status| State {
                 in_use: status.drbd.as_ref().map(|drbd| drbd.in_use),
@@ -361,10 +367,11 @@ impl Serialize for Volumes<'_, '_> {
     }
 }
 
-/// A level of the layer tree with all below it.
+/// A level of the layer tree with all below it, of the backing volumes that hold the same.
 struct Layer<'a, 'r> {
     resource: &'r Row<'a>,
     level: usize,
+    suffix: StorageSuffix,
 }
 
 impl Serialize for Layer<'_, '_> {
@@ -373,11 +380,21 @@ impl Serialize for Layer<'_, '_> {
         let kind = stack.get(self.level).copied().unwrap_or(LayerKind::Storage);
         let mut map = serializer.serialize_map(None)?;
         if self.level + 1 < stack.len() {
-            let below = Layer {
+            let below = |suffix| Layer {
                 resource: self.resource,
                 level: self.level + 1,
+                suffix,
             };
-            map.serialize_entry("children", &[below])?;
+            let children: &[Layer<'_, '_>] = match kind {
+                LayerKind::Drbd if self.resource.has_external_metadata() => {
+                    &[below(StorageSuffix::Data), below(StorageSuffix::DrbdMeta)]
+                }
+                _ => &[below(self.suffix)],
+            };
+            map.serialize_entry("children", children)?;
+        }
+        if self.suffix != StorageSuffix::Data {
+            map.serialize_entry("resource_name_suffix", &self.suffix)?;
         }
         map.serialize_entry("type", &kind)?;
         match (kind, &self.resource.row.drbd) {
@@ -388,7 +405,7 @@ impl Serialize for Layer<'_, '_> {
                 map.serialize_entry(
                     "storage",
                     &StorageJson {
-                        storage_volumes: StorageVolumes(self.resource),
+                        storage_volumes: StorageVolumes(self.resource, self.suffix),
                     },
                 )?;
             }
@@ -404,11 +421,13 @@ struct StorageJson<'a, 'r> {
     storage_volumes: StorageVolumes<'a, 'r>,
 }
 
-struct StorageVolumes<'a, 'r>(&'r Row<'a>);
+struct StorageVolumes<'a, 'r>(&'r Row<'a>, StorageSuffix);
 
 impl Serialize for StorageVolumes<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.volumes().map(|volume| volume.storage()))
+        let volumes = self.0.volumes();
+        let volumes = volumes.filter(|volume| volume.row.pool_of(self.1).is_some());
+        serializer.collect_seq(volumes.map(|volume| volume.storage(self.1)))
     }
 }
 
@@ -611,6 +630,8 @@ struct DrbdVolumeJson<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     usable_size_kib: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    ext_meta_stor_pool: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     disk_state: Option<&'a DiskState>,
 }
 
@@ -675,14 +696,28 @@ impl<'a> VolumeRow<'a, '_> {
             backing_device: status.and_then(|status| status.backing_device.as_deref()),
             allocated_size_kib: status.and_then(|status| status.backing_kib),
             usable_size_kib: status.and_then(|status| status.usable_kib),
+            ext_meta_stor_pool: self
+                .row
+                .extra_storage
+                .get(&StorageSuffix::DrbdMeta)
+                .map(|pool| pool.as_str()),
             disk_state: status
                 .filter(|_| self.resource.live)
                 .and_then(|status| status.disk_state.as_ref()),
         }
     }
 
-    fn storage(&self) -> StorageVolumeJson<'a> {
+    fn storage(&self, suffix: StorageSuffix) -> StorageVolumeJson<'a> {
         let status = self.status;
+        if suffix != StorageSuffix::Data {
+            let status = status.and_then(|status| status.extra_storage.get(&suffix));
+            return StorageVolumeJson {
+                volume_number: self.number,
+                device_path: status.and_then(|status| status.device.as_deref()),
+                allocated_size_kib: status.and_then(|status| status.allocated_kib),
+                usable_size_kib: status.and_then(|status| status.size_kib),
+            };
+        }
         StorageVolumeJson {
             volume_number: self.number,
             device_path: status.and_then(|status| status.backing_device.as_deref()),
@@ -740,7 +775,7 @@ impl Serialize for VolumeLayers<'_, '_> {
                 | LayerKind::Bcache => {
                     seq.serialize_element(&Level {
                         r#type: *kind,
-                        data: self.0.storage(),
+                        data: self.0.storage(StorageSuffix::Data),
                     })?;
                 }
             }

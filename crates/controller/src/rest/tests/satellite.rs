@@ -208,6 +208,7 @@ impl Satellite {
             resource: spec.name.clone(),
             uuid: spec.uuid,
             outcome,
+            done: spec.once.iter().map(|instruction| instruction.id).collect(),
             retry_in_ms: None,
         };
         if settings.failing.contains(&self.node) {
@@ -257,7 +258,7 @@ fn replication(drbd: Option<&DrbdSpec>) -> BTreeMap<String, ReplicationStatus> {
 
 fn status(spec: &ResourceSpec, in_use: bool) -> ResourceStatus {
     let up = spec.target == Wanted::Up;
-    let drbd = spec.drbd.as_ref().filter(|_| up);
+    let drbd = spec.drbd().filter(|_| up);
     let disk_state = drbd.map(|drbd| {
         if drbd.diskless {
             "Diskless"
@@ -268,14 +269,15 @@ fn status(spec: &ResourceSpec, in_use: bool) -> ResourceStatus {
     });
     let volumes = spec.volumes.iter().map(|volume| VolumeStatus {
         number: volume.number,
-        device_path: volume
-            .drbd
-            .as_ref()
-            .map(|drbd| format!("/dev/drbd{}", drbd.minor)),
+        device_path: spec
+            .drbd()
+            .and_then(|drbd| drbd.volume(volume.number))
+            .map(|volume| format!("/dev/drbd{}", volume.minor)),
         backing_device: Some(format!("/dev/vg/{}_{:05}", spec.name, volume.number)),
-        allocated_kib: Some(volume.backing_kib),
+        allocated_kib: Some(volume.data().map_or(0, |data| data.size_kib)),
         usable_kib: Some(volume.usable_kib),
-        backing_kib: Some(volume.backing_kib),
+        backing_kib: Some(volume.data().map_or(0, |data| data.size_kib)),
+        extra_storage: Default::default(),
         disk_state: disk_state.clone(),
         replication: replication(drbd),
     });

@@ -7,8 +7,8 @@ use linstor_api::drbd_state::{ConnectionState, DiskState};
 use linstor_api::kind::DrbdKind;
 use linstor_host::StreamEvent;
 
-use crate::drbd::adm;
-use crate::drbd::picture::Seen;
+use super::picture::Seen;
+use super::{adm, v84};
 use crate::shared::Shared;
 use crate::spec_store::key;
 
@@ -133,11 +133,11 @@ fn tell_all(shared: &Shared) {
     shared.outgoing.notify_one();
 }
 
-/// Asks for the progress of running resyncs, which DRBD 8.4 does not tell by itself.
+/// Asks for the progress of running resyncs where the events do not have it.
 pub async fn run_progress(shared: Arc<Shared>) {
     loop {
         tokio::time::sleep(PROGRESS_INTERVAL).await;
-        if kind(&shared) != Some(DrbdKind::Drbd84) {
+        if kind(&shared).is_none_or(v84::events_have_progress) {
             continue;
         }
         for name in shared.picture.syncing() {

@@ -1,0 +1,89 @@
+//! Layers: what each one adds to a size, and what it may stand on. Sizes and stacks are folds over the layers of a
+//! resource; DRBD 8.4 is [`drbd84`].
+
+pub mod drbd;
+pub mod drbd84;
+
+use linstor_api::kind::{LayerKind, StorageSuffix};
+
+use crate::{Resource, ResourceDefinition};
+
+/// Backing volumes of one volume, and their sizes in KiB.
+pub type Backing = Vec<(StorageSuffix, u64)>;
+
+/// The layers that may stand directly below one.
+pub const fn below(layer: LayerKind) -> &'static [LayerKind] {
+    use LayerKind::*;
+    match layer {
+        Drbd => drbd::BELOW,
+        Nvme => &[Luks, Storage, Writecache, Cache, Bcache],
+        Writecache => &[Nvme, Luks, Storage, Cache, Bcache],
+        Cache => &[Nvme, Luks, Storage, Writecache, Bcache],
+        Bcache => &[Nvme, Luks, Storage, Writecache],
+        Luks => &[Storage],
+        Storage => &[],
+    }
+}
+
+/// The layers that this version can build.
+pub const BUILDABLE: &[LayerKind] = &[LayerKind::Drbd, LayerKind::Storage];
+
+/// Rounds up; sizes near the end of the number range stay as they are, as no volume is that large.
+pub(crate) fn align_up(value: u64, to: u64) -> u64 {
+    value.checked_next_multiple_of(to.max(1)).unwrap_or(value)
+}
+
+/// Size that users of a resource's volume see, in KiB; 0 when there is no such volume.
+pub fn usable_kib(definition: &ResourceDefinition, number: u32, resource: &Resource) -> u64 {
+    let Some(volume) = definition.volumes.get(&number) else {
+        return 0;
+    };
+    let layers = resource.layer_stack.iter().rev();
+    let layers = layers.filter(|_| volume.gross_size);
+    layers.fold(volume.size_kib, |kib, layer| match layer {
+        LayerKind::Drbd => drbd::net_kib(definition, number, resource, kib),
+        // Those that cannot be built yet add nothing.
+        LayerKind::Storage
+        | LayerKind::Luks
+        | LayerKind::Nvme
+        | LayerKind::Writecache
+        | LayerKind::Cache
+        | LayerKind::Bcache => kib,
+    })
+}
+
+/// The backing volumes of a resource's volume, the one with the data first; none for a diskless resource.
+pub fn backing(definition: &ResourceDefinition, number: u32, resource: &Resource) -> Backing {
+    let Some(volume) = definition.volumes.get(&number) else {
+        return Backing::new();
+    };
+    if resource.is_diskless() {
+        return Backing::new();
+    }
+    let usable_kib = usable_kib(definition, number, resource);
+    let mut backing = vec![(StorageSuffix::Data, usable_kib)];
+    for layer in &resource.layer_stack {
+        match layer {
+            LayerKind::Drbd => drbd::add_metadata(definition, number, resource, &mut backing),
+            LayerKind::Storage
+            | LayerKind::Luks
+            | LayerKind::Nvme
+            | LayerKind::Writecache
+            | LayerKind::Cache
+            | LayerKind::Bcache => {}
+        }
+    }
+    if volume.gross_size {
+        backing[0].1 = volume.size_kib;
+    }
+    for (_, kib) in &mut backing {
+        *kib = align_up(*kib, volume.granularity_kib.max(4));
+    }
+    backing
+}
+
+/// Size of the backing volume with the data, in KiB; 0 for a diskless resource.
+pub fn data_kib(definition: &ResourceDefinition, number: u32, resource: &Resource) -> u64 {
+    let backing = backing(definition, number, resource);
+    backing.first().map_or(0, |(_, kib)| *kib)
+}

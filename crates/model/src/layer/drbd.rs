@@ -1,0 +1,187 @@
+//! DRBD: the sizes of its metadata, and how new metadata begins.
+
+use linstor_api::kind::{LayerKind, StorageSuffix};
+use linstor_wire::spec::InitialState;
+
+use super::{Backing, align_up, drbd84};
+use crate::model::Model;
+use crate::{Resource, ResourceDefinition, props};
+
+/// What may stand directly below it.
+pub const BELOW: &[LayerKind] = &[
+    LayerKind::Nvme,
+    LayerKind::Luks,
+    LayerKind::Storage,
+    LayerKind::Writecache,
+    LayerKind::Cache,
+    LayerKind::Bcache,
+];
+
+/// DRBD's superblock in KiB.
+const SUPERBLOCK_KIB: u64 = 4;
+/// What one bit of DRBD's bitmap stands for, in KiB.
+const BITMAP_BLOCK_KIB: u64 = 4;
+/// External metadata is at least that large, in KiB, so that small volumes grow without it.
+const EXTERNAL_MIN_KIB: u64 = 1024;
+
+/// What the size of metadata depends on, besides that of the data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Metadata {
+    /// Peers that it has room for.
+    pub peer_slots: u32,
+    /// Activity log stripes.
+    pub al_stripes: u32,
+    /// KiB per stripe.
+    pub al_stripe_kib: u32,
+}
+
+impl Metadata {
+    fn of(definition: &ResourceDefinition, resource: &Resource) -> Option<Self> {
+        let common = definition.drbd.as_ref()?;
+        Some(Metadata {
+            peer_slots: resource.drbd.as_ref()?.peer_slots,
+            al_stripes: common.al_stripes,
+            al_stripe_kib: common.al_stripe_kib,
+        })
+    }
+
+    /// Its size for a device of `kib`: bitmap, activity log and superblock.
+    pub fn kib(self, kib: u64) -> u64 {
+        let bits = kib.div_ceil(BITMAP_BLOCK_KIB);
+        let per_peer_bytes = align_up(bits.div_ceil(8), 8);
+        let bitmap_bytes = per_peer_bytes * u64::from(self.peer_slots);
+        let bitmap_kib = align_up(bitmap_bytes.div_ceil(1024), 4);
+        let activity_log_kib = u64::from(self.al_stripes) * u64::from(self.al_stripe_kib);
+        align_up(bitmap_kib + activity_log_kib + SUPERBLOCK_KIB, 4)
+    }
+
+    /// Size of the device that leaves `net_kib` to users when it has the metadata at its end.
+    pub fn gross_kib(self, net_kib: u64) -> u64 {
+        let net_kib = align_up(net_kib, 4);
+        let mut gross = net_kib;
+        // The bitmap covers the gross size: it converges within a few rounds, as it is thousands of times smaller.
+        for _ in 0..64 {
+            let next = net_kib + self.kib(gross);
+            if next <= gross {
+                break;
+            }
+            gross = next;
+        }
+        gross
+    }
+
+    /// What a device of `gross_kib` leaves to users when it has the metadata at its end.
+    pub fn net_kib(self, gross_kib: u64) -> u64 {
+        let gross = gross_kib / 4 * 4;
+        gross.saturating_sub(self.kib(gross))
+    }
+}
+
+fn is_external(number: u32, resource: &Resource) -> bool {
+    let volume = resource.volumes.get(&number);
+    volume.is_some_and(|v| v.extra_storage.contains_key(&StorageSuffix::DrbdMeta))
+}
+
+/// What a device below of `kib` leaves to the layer above.
+pub(super) fn net_kib(
+    definition: &ResourceDefinition,
+    number: u32,
+    resource: &Resource,
+    kib: u64,
+) -> u64 {
+    match Metadata::of(definition, resource) {
+        Some(metadata) if !is_external(number, resource) => metadata.net_kib(kib),
+        Some(_) | None => kib,
+    }
+}
+
+/// Adds the metadata to what is below: to the end of the data, or as a device of its own.
+pub(super) fn add_metadata(
+    definition: &ResourceDefinition,
+    number: u32,
+    resource: &Resource,
+    backing: &mut Backing,
+) {
+    let Some(metadata) = Metadata::of(definition, resource) else {
+        return;
+    };
+    let data_kib = backing[0].1;
+    if is_external(number, resource) {
+        let granularity_kib = definition.volumes[&number].granularity_kib.max(4);
+        // DRBD uses all of the data's device, and its bitmap covers it.
+        let kib = metadata.kib(align_up(data_kib, granularity_kib));
+        backing.push((StorageSuffix::DrbdMeta, kib.max(EXTERNAL_MIN_KIB)));
+    } else {
+        backing[0].1 = metadata.gross_kib(data_kib);
+    }
+}
+
+/// The largest internal metadata, with what was rounded up, that a replica has at the end of its backing volume.
+pub fn internal_metadata_kib(model: &Model, definition: &ResourceDefinition, number: u32) -> u64 {
+    let replicas = model.resources_of(&definition.name);
+    let internal = replicas.filter(|r| !r.is_diskless() && !is_external(number, r));
+    let kib = internal.map(|replica| {
+        let data_kib = super::data_kib(definition, number, replica);
+        data_kib.saturating_sub(super::usable_kib(definition, number, replica))
+    });
+    kib.max().unwrap_or(0)
+}
+
+/// How new metadata starts where no generation begins with it. The day-0 shortcut is taken only when the new backing
+/// volume reads as zeros like every replica did on day 0, and nobody asked for a full sync.
+pub fn initial_state(
+    model: &Model,
+    definition: &ResourceDefinition,
+    number: u32,
+    resource: &Resource,
+) -> InitialState {
+    let volume = resource.volumes.get(&number);
+    let pool = volume.and_then(|volume| model.pool(&resource.node, &volume.pool));
+    let zero = pool.is_none_or(|pool| pool.kind.new_volume_is_zero());
+    let initialized = definition
+        .volumes
+        .get(&number)
+        .is_some_and(|v| v.initialized);
+    if zero
+        && !props::force_initial_sync(definition)
+        && !(initialized && drbd84::bitmap_lost_day0(model, resource))
+    {
+        InitialState::SameAsDay0
+    } else {
+        InitialState::FullSync
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn metadata(peer_slots: u32, al_stripes: u32, al_stripe_kib: u32) -> Metadata {
+        Metadata {
+            peer_slots,
+            al_stripes,
+            al_stripe_kib,
+        }
+    }
+
+    /// Numbers that LINSTOR's own tests of metadata sizes have.
+    #[test]
+    fn metadata_sizes_are_those_of_drbd() {
+        assert_eq!(metadata(5, 1, 32).net_kib(2048), 2008);
+        assert_eq!(metadata(15, 2, 64).gross_kib(2048), 2184);
+        let large = metadata(11, 4, 2048).gross_kib(245_603_100);
+        assert_eq!(large - 245_603_100, 90_676);
+    }
+
+    /// The gross size always leaves at least the net size.
+    #[test]
+    fn gross_leaves_net() {
+        for net in [4, 5, 100, 1 << 20, 1 << 30, 1 << 39] {
+            for peers in [1, 7, 31] {
+                let metadata = metadata(peers, 1, 32);
+                let gross = metadata.gross_kib(net);
+                assert!(metadata.net_kib(gross) >= net, "{net} {peers}");
+            }
+        }
+    }
+}

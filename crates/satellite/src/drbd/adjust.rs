@@ -1,0 +1,377 @@
+//! Making the kernel have what the spec says: the resource file, what differs from it, and `drbdadm adjust`.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use linstor_api::code;
+use linstor_api::drbd_state::{ConnectionState, DiskState};
+use linstor_api::kind::DrbdKind;
+use linstor_wire::spec::DrbdSpec;
+use tokio::time::Instant;
+
+use super::layer::{self, Disks, EVENTS_WAIT};
+use super::picture::Seen;
+use super::resfile::{self, Dialect};
+use super::status::{DrbdResource, connection_key};
+use super::{adm, steps, v84};
+use crate::failure::{Failure, Result};
+use crate::layers::Attempt;
+use crate::spec_store::Stage;
+
+/// How long a disk may take to attach before its state is reported as it is.
+const SETTLE_WAIT: Duration = Duration::from_secs(3);
+/// How long the files are trusted after they were found to be right.
+const FILES_INTERVAL: Duration = Duration::from_secs(600);
+
+/// The files of a resource.
+pub struct Files {
+    /// The file that drbdadm reads.
+    pub res: PathBuf,
+    /// The text that was last adjusted to: equal to the other when nothing is left to do.
+    pub adjusted: PathBuf,
+}
+
+impl Files {
+    /// Of a resource.
+    pub fn of(attempt: &Attempt<'_>) -> Self {
+        let directory = &attempt.shared.options.res_directory;
+        let file = format!("{}.res", attempt.spec.name);
+        Files {
+            adjusted: directory.join(".backup").join(&file),
+            res: directory.join(file),
+        }
+    }
+
+    /// Removes them.
+    pub async fn remove(&self, attempt: &Attempt<'_>) -> Result<()> {
+        let host = attempt.shared.machine.host();
+        host.remove_file(&self.res).await?;
+        host.remove_file(&self.adjusted).await?;
+        Ok(())
+    }
+}
+
+/// What DRBD is to become.
+pub struct Plan<'a> {
+    drbd: &'a DrbdSpec,
+    disks: &'a Disks,
+    /// The kind of the loaded module.
+    pub kind: DrbdKind,
+    files: Files,
+    text: String,
+}
+
+impl<'a> Plan<'a> {
+    /// For a resource on these disks.
+    pub fn of(attempt: &Attempt<'_>, drbd: &'a DrbdSpec, disks: &'a Disks) -> Result<Self> {
+        let kind = layer::kind(attempt)?;
+        let dialect = Dialect {
+            kind,
+            tiebreaker: knows_tiebreaker(attempt),
+        };
+        let file = resfile::generate(attempt.spec, drbd, disks, dialect);
+        if !file.dropped.is_empty() {
+            tracing::debug!(
+                resource = attempt.spec.name,
+                dropped = ?file.dropped,
+                "options that this DRBD does not know"
+            );
+        }
+        Ok(Plan {
+            drbd,
+            disks,
+            kind,
+            files: Files::of(attempt),
+            text: file.text,
+        })
+    }
+}
+
+/// Whether module and tools know clients that do not vote.
+fn knows_tiebreaker(attempt: &Attempt<'_>) -> bool {
+    let at_least = |version: &str, least: (u32, u32, u32)| {
+        let mut numbers = version.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
+        let mut next = || numbers.next().unwrap_or(0);
+        (next(), next(), next()) >= least
+    };
+    attempt
+        .drbd
+        .as_ref()
+        .is_some_and(|info| at_least(&info.version, (9, 3, 1)) && at_least(&info.utils, (9, 34, 0)))
+}
+
+/// Writes the file and has drbdadm adjust the kernel to it, if anything differs from what DRBD has.
+pub async fn adjust(
+    attempt: &Attempt<'_>,
+    plan: &Plan<'_>,
+    before: Option<&DrbdResource>,
+) -> Result<()> {
+    let host = attempt.shared.machine.host();
+    let wanted = resfile::body(&plan.text);
+    let deviation = match deviation(attempt, plan, before) {
+        Deviation::Reconnect if !may_mend(attempt) => Deviation::None,
+        Deviation::Detaching => return Err(lost_disk(attempt)),
+        Deviation::Reattach if !may_mend(attempt) => return Err(lost_disk(attempt)),
+        deviation => deviation,
+    };
+    let forgets = deviation == Deviation::Reconnect && may_forget(plan, before);
+    if forgets {
+        take_down(attempt).await?;
+    }
+    let before = before.filter(|_| !forgets);
+    let digest = digest(wanted);
+    if deviation == Deviation::None && files_are_right(attempt, digest) {
+        return Ok(());
+    }
+    let old = steps::read_text(host, &plan.files.adjusted).await?;
+    let same = old.as_deref().map(resfile::body) == Some(wanted);
+    let written = steps::read_text(host, &plan.files.res).await?;
+    if written.as_deref().map(resfile::body) != Some(wanted) {
+        host.write_atomic(&plan.files.res, plan.text.as_bytes(), 0o600)
+            .await?;
+    }
+    if !same || deviation != Deviation::None {
+        tracing::info!(
+            resource = attempt.spec.name,
+            ?deviation,
+            text_changed = !same,
+            "adjust"
+        );
+        run_adjust(attempt, plan, old.as_deref(), before).await?;
+    }
+    if let Some(tracked) = attempt.shared.state().resources.get_mut(attempt.key) {
+        tracked.files_checked = Some((Instant::now(), digest));
+    }
+    Ok(())
+}
+
+async fn run_adjust(
+    attempt: &Attempt<'_>,
+    plan: &Plan<'_>,
+    old: Option<&str>,
+    before: Option<&DrbdResource>,
+) -> Result<()> {
+    let machine = &attempt.shared.machine;
+    let host = machine.host();
+    let name = &attempt.spec.name;
+    let removed = steps::removed_peers(plan.kind, plan.drbd, old, before);
+    for id in &removed.connected {
+        adm::del_peer(machine, name, *id).await?;
+    }
+    if let Err(failure) = v84::adjust(attempt, plan.kind, plan.drbd, &plan.files.res).await {
+        steps::put_back(host, &plan.files.res, old, &failure).await;
+        return Err(failure.context(
+            code::FAIL_UNKNOWN_ERROR,
+            format!("DRBD does not accept the configuration of '{name}'."),
+        ));
+    }
+    if !plan.drbd.diskless {
+        for id in &removed.known {
+            adm::forget_peer(machine, name, *id).await?;
+        }
+    }
+    host.write_atomic(&plan.files.adjusted, plan.text.as_bytes(), 0o600)
+        .await?;
+    Ok(())
+}
+
+fn digest(text: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Whether the files were found to be right not long ago. Reading them all in every pass is work for nothing.
+fn files_are_right(attempt: &Attempt<'_>, digest: u64) -> bool {
+    let state = attempt.shared.state();
+    let checked = state
+        .resources
+        .get(attempt.key)
+        .and_then(|t| t.files_checked);
+    checked.is_some_and(|(at, seen)| seen == digest && at.elapsed() < FILES_INTERVAL)
+}
+
+/// How what DRBD has differs from what it should have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Deviation {
+    /// Not at all.
+    None,
+    /// DRBD gave up a connection that had been set up, after a split brain for example.
+    Reconnect,
+    /// DRBD gave up a disk that had been set up, after an I/O error for example.
+    Reattach,
+    /// DRBD is about to give up a disk: there is nothing that could be attached yet.
+    Detaching,
+    /// Something is missing or too much.
+    Structure,
+}
+
+fn deviation(attempt: &Attempt<'_>, plan: &Plan<'_>, before: Option<&DrbdResource>) -> Deviation {
+    let Some(resource) = before else {
+        return Deviation::Structure;
+    };
+    let wanted: BTreeMap<u32, Option<u32>> = attempt
+        .live_volumes()
+        .map(|v| (v.number, plan.drbd.volume(v.number).map(|d| d.minor)))
+        .collect();
+    if resource
+        .devices
+        .keys()
+        .any(|number| !wanted.contains_key(number))
+    {
+        return Deviation::Structure;
+    }
+    let mut worst = Deviation::None;
+    for (number, minor) in &wanted {
+        let found = match resource.devices.get(number) {
+            Some(device) if Some(device.minor) == *minor => device,
+            Some(_) | None => return Deviation::Structure,
+        };
+        if plan.disks.contains_key(number) {
+            worst = worst.max(disk_deviation(&found.disk, attempt.stage(*number)));
+        }
+    }
+    worst.max(connections_deviation(plan, resource))
+}
+
+/// Of a disk that should be attached.
+fn disk_deviation(state: &DiskState, stage: Option<Stage>) -> Deviation {
+    match (state, stage) {
+        (DiskState::Diskless, Some(Stage::Ready)) => Deviation::Reattach,
+        (DiskState::Failed, Some(Stage::Ready)) => Deviation::Detaching,
+        (DiskState::Diskless | DiskState::Failed, None | Some(Stage::New | Stage::Replacement)) => {
+            Deviation::Structure
+        }
+        _ => Deviation::None,
+    }
+}
+
+fn connections_deviation(plan: &Plan<'_>, resource: &DrbdResource) -> Deviation {
+    let connections = &resource.connections;
+    let dropped = v84::connection_dropped(plan.kind, plan.drbd, connections);
+    if dropped.is_none() {
+        let peers = plan.drbd.peers.iter();
+        let wanted: Vec<String> = peers
+            .filter(|p| !(p.diskless && plan.drbd.diskless))
+            .map(|p| connection_key(&p.uname, p.node_id))
+            .collect();
+        let missing = wanted.iter().any(|key| !connections.contains_key(key));
+        if missing || connections.keys().any(|key| !wanted.contains(key)) {
+            return Deviation::Structure;
+        }
+    }
+    let stand_alone = connections
+        .values()
+        .any(|c| c.state == ConnectionState::StandAlone);
+    match stand_alone || dropped == Some(true) {
+        true => Deviation::Reconnect,
+        false => Deviation::None,
+    }
+}
+
+/// Whether it is time to try again what DRBD gave up. Not at once, again and again: a failing disk would be
+/// synchronised for ever.
+fn may_mend(attempt: &Attempt<'_>) -> bool {
+    let mut state = attempt.shared.state();
+    let Some(tracked) = state.resources.get_mut(attempt.key) else {
+        return false;
+    };
+    if tracked.mendable_at().is_some() {
+        return false;
+    }
+    tracked.mended = Some(Instant::now());
+    true
+}
+
+/// Whether DRBD may be taken down to make it forget which data it has shown. A node without a disk refuses peers whose data
+/// does not descend from that, for as long as it is up; nothing else is lost with it while nobody uses it, and no peer in
+/// use may need its vote.
+fn may_forget(plan: &Plan<'_>, before: Option<&DrbdResource>) -> bool {
+    plan.drbd.diskless && before.is_some_and(|resource| !resource.has_primary())
+}
+
+fn lost_disk(attempt: &Attempt<'_>) -> Failure {
+    Failure::new(
+        code::FAIL_INVLD_RSC_STATE,
+        format!("DRBD has given up a disk of '{}'.", attempt.spec.name),
+    )
+    .cause("The disk failed; the kernel's log has the reason. The data of the peers is used.")
+    .correction("Attaching it is tried once a minute. Replace the disk if that does not help.")
+}
+
+/// Waits until the events show what `adjust` did, so that what is reported next is true.
+pub async fn settle(attempt: &Attempt<'_>, disks: &Disks) {
+    let done = |seen: &Seen| {
+        let Seen::Present(resource) = seen else {
+            return false;
+        };
+        attempt.live_volumes().all(|volume| {
+            let device = resource.devices.get(&volume.number);
+            match device.map(|d| &d.disk) {
+                None
+                | Some(DiskState::Attaching | DiskState::Negotiating | DiskState::Detaching) => {
+                    false
+                }
+                Some(DiskState::Diskless) => !disks.contains_key(&volume.number),
+                Some(_) => true,
+            }
+        })
+    };
+    let picture = &attempt.shared.picture;
+    picture.wait(&attempt.spec.name, SETTLE_WAIT, done).await;
+}
+
+/// Takes DRBD down and waits until that shows.
+pub async fn take_down(attempt: &Attempt<'_>) -> Result<()> {
+    let name = &attempt.spec.name;
+    adm::down(&attempt.shared.machine, name)
+        .await
+        .map_err(|f| {
+            f.context(
+                code::FAIL_IN_USE,
+                format!("'{name}' cannot be taken down in DRBD."),
+            )
+        })?;
+    let is_gone = |seen: &Seen| *seen == Seen::Absent;
+    if attempt
+        .shared
+        .picture
+        .wait(name, EVENTS_WAIT, is_gone)
+        .await
+    {
+        return Ok(());
+    }
+    Err(Failure::new(
+        code::FAIL_UNKNOWN_ERROR,
+        format!("'{name}' was taken down, but DRBD does not report it as gone."),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The one attempt in a minute to attach a disk is not spent while DRBD still gets rid of it.
+    #[test]
+    fn a_disk_is_attached_only_after_it_was_given_up() {
+        let ready = Some(Stage::Ready);
+        assert_eq!(
+            disk_deviation(&DiskState::Failed, ready),
+            Deviation::Detaching
+        );
+        assert_eq!(
+            disk_deviation(&DiskState::Diskless, ready),
+            Deviation::Reattach
+        );
+        assert_eq!(
+            disk_deviation(&DiskState::Diskless, Some(Stage::New)),
+            Deviation::Structure
+        );
+        assert_eq!(
+            disk_deviation(&DiskState::Inconsistent, ready),
+            Deviation::None
+        );
+    }
+}
