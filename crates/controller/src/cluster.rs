@@ -10,12 +10,13 @@ use arc_swap::ArcSwap;
 use linstor_api::code;
 use linstor_api::reply::Reply;
 use linstor_model::name::NodeName;
-use linstor_model::{Draft, Model, Observed};
-use tokio::sync::{mpsc, oneshot, watch};
+use linstor_model::{Model, Observed};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::env::Env;
 use crate::link::{self, mailbox::Mailboxes};
 use crate::tasks::advance::Pending;
+use crate::transaction::{Refusal, Transaction};
 use crate::wait::Waiters;
 use crate::writer::{Change, Typed};
 
@@ -27,6 +28,8 @@ pub(crate) const COMMITS_WAITING_MAX: usize = 1024;
 pub struct Committed<T> {
     /// What the closure returned.
     pub value: T,
+    /// Replies of the plan, then those about what followed from it.
+    pub replies: Vec<Reply>,
     /// Generation of the model that holds the change; waits take it.
     pub generation: u64,
     /// Whether any row differs from before.
@@ -50,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) waiters: Waiters,
     pub(crate) mailboxes: Mailboxes,
     pub(crate) pending: Pending,
+    /// Definitions are left to be settled in the background.
+    pub(crate) settling: Notify,
     /// Set once another controller has the cluster.
     pub(crate) superseded: watch::Sender<Option<Superseded>>,
 }
@@ -99,6 +104,7 @@ impl Cluster {
             env,
             mailboxes: Mailboxes::default(),
             pending: Pending::default(),
+            settling: Notify::new(),
             superseded: watch::Sender::new(None),
         });
         (Cluster { shared, commits }, waiting)
@@ -121,21 +127,25 @@ impl Cluster {
 
     /// Changes the model: all of the closure's changes, durably, or none of them.
     ///
-    /// The closure sees every earlier commit. It must not block: others wait behind it. Its error, or the store's, is
-    /// what the caller is told; a closure that changes nothing costs no write.
+    /// The closure sees every earlier commit. It must not block: others wait behind it. Once it returns, what follows
+    /// from its changes is settled (see [`crate::settle`]). A closure that changes nothing costs no write.
+    ///
+    /// # Errors
+    ///
+    /// The closure's refusal, or why its change could not be stored.
     pub async fn commit<T: Send + 'static>(
         &self,
-        change: impl FnOnce(&mut Draft) -> Result<T, Vec<Reply>> + Send + 'static,
-    ) -> Result<Committed<T>, Vec<Reply>> {
+        change: impl FnOnce(&mut Transaction<'_>) -> Result<T, Refusal> + Send + 'static,
+    ) -> Result<Committed<T>, Refusal> {
         let (answer, answered) = oneshot::channel();
         let change = Box::new(Typed::new(change, answer));
         if self.commits.send(change).await.is_err() {
-            return Err(vec![shutting_down()]);
+            return Err(shutting_down().into());
         }
         // The writer drops an answer only when it is torn down in the middle; then the outcome is open.
         answered
             .await
-            .unwrap_or_else(|_| Err(vec![shutting_down()]))
+            .unwrap_or_else(|_| Err(shutting_down().into()))
     }
 
     /// Closes the connection to a node's satellite, if there is one, and dials again at once; an attempt that is under

@@ -28,9 +28,10 @@ impl Cluster {
         let superseded = newer.connected || obeyed == Some(present);
         let stored = self.commit(move |draft| {
             if obeys >= draft.epoch.number && draft.epoch.newer.is_none_or(|known| known < obeys) {
+                let epoch = Epoch::clone(&draft.epoch);
                 draft.put_epoch(Epoch {
                     newer: Some(obeys),
-                    ..Epoch::clone(&draft.epoch)
+                    ..epoch
                 });
             }
             Ok(())

@@ -1,7 +1,7 @@
 //! The controller: the cluster handle, the operations behind the REST API, the links to the satellites, and what it does
 //! by itself.
 //!
-//! Reading order: [`cluster`] (reads and commits), [`writer`] (how a commit becomes durable), [`observing`] (what
+//! Reading order: [`cluster`] (reads and commits), [`transaction`] and [`settle`] (how a change is planned), [`writer`] (how a commit becomes durable), [`observing`] (what
 //! becomes of a commit and of what nodes say), [`link`] (one task per satellite), [`wait`], [`tasks`], [`start`],
 //! [`program`].
 
@@ -15,10 +15,13 @@ pub mod observing;
 pub mod ops;
 pub mod program;
 pub mod rest;
+mod settle;
 pub mod start;
 pub mod tasks;
+pub mod transaction;
 pub mod wait;
 pub mod writer;
 
 pub use cluster::{Cluster, Committed, Superseded};
 pub use start::{Controller, Options};
+pub use transaction::{Refusal, Transaction};

@@ -43,6 +43,9 @@ impl Cluster {
         if model.nodes.values().any(|node| node.deleting.is_some()) {
             self.shared.pending.mark_nodes();
         }
+        if !model.controller.settling.is_empty() {
+            self.shared.settling.notify_one();
+        }
     }
 
     /// Drops what is known of rows that are gone, or that are another object under the same name.
@@ -329,7 +332,9 @@ struct Reach {
 impl Reach {
     fn of(before: &Model, after: &Model, touched: &BTreeSet<RowKey>) -> Reach {
         let mut reach = Reach::default();
-        if touched.contains(&RowKey::Controller) {
+        let (old, new) = (&before.controller, &after.controller);
+        // How far settling has got is nothing to satellites.
+        if (old.cluster_id, &old.props) != (new.cluster_id, &new.props) {
             reach.nodes.extend(after.nodes.keys().cloned());
             reach.add(before, after, after.definitions.keys());
         }

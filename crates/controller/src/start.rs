@@ -18,6 +18,7 @@ use crate::cluster::Cluster;
 use crate::env::Env;
 use crate::link::{self, Connector};
 use crate::tasks;
+use crate::transaction::Refusal;
 use crate::writer::Writer;
 
 /// Kind of rows with copies of unreadable ones that earlier versions overwrote: for people only.
@@ -77,11 +78,12 @@ impl Controller {
         let writer = tokio::spawn(writer.run(writer_shutdown.clone()));
         take_over(&cluster, fresh)
             .await
-            .map_err(StartError::Commit)?;
+            .map_err(|refusal| StartError::Commit(refusal.0))?;
 
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
         tasks.spawn(tasks::advance::run(cluster.clone(), shutdown.clone()));
+        tasks.spawn(tasks::settle::run(cluster.clone(), shutdown.clone()));
         tasks.spawn(link::run(
             cluster.clone(),
             connector,
@@ -108,7 +110,7 @@ impl Controller {
 }
 
 /// The first commit: a fresh database's defaults, and the epoch that tells satellites who came last.
-async fn take_over(cluster: &Cluster, fresh: bool) -> Result<(), Vec<Reply>> {
+async fn take_over(cluster: &Cluster, fresh: bool) -> Result<(), Refusal> {
     let env = Arc::clone(cluster.env());
     let committed = cluster.commit(move |draft| {
         if fresh {
@@ -116,8 +118,9 @@ async fn take_over(cluster: &Cluster, fresh: bool) -> Result<(), Vec<Reply>> {
         }
         // A database that satellites refused is not brought past what they obey by being started often enough.
         if draft.epoch.newer.is_none() {
+            let number = draft.epoch.number + 1;
             draft.put_epoch(Epoch {
-                number: draft.epoch.number + 1,
+                number,
                 start: env.uuid(),
                 newer: None,
             });

@@ -1,7 +1,8 @@
 //! The one writer: takes what waits, runs it on a draft, stores it as one batch, publishes, answers.
 //!
-//! ResourceGroup commit: while a batch is being made durable the next one gathers, so that many callers share one fsync. Each
-//! change has a draft of its own on top of the changes before it; one that fails, or panics, leaves no trace.
+//! Group commit: while a batch is being made durable the next one gathers, so that many callers share one fsync. Each
+//! change has a draft of its own on top of the changes before it and is settled on it; one that fails, or panics, leaves no
+//! trace.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +18,8 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, Committed, Superseded};
+use crate::settle::settle;
+use crate::transaction::{Refusal, Transaction};
 
 /// How many commits share a batch at most.
 const BATCH_COMMITS_MAX: usize = 256;
@@ -29,19 +32,19 @@ const UNCERTAIN_RETRY: Duration = Duration::from_secs(1);
 
 /// A commit that waits for the writer.
 pub(crate) trait Change: Send {
-    /// Runs the closure. The changed draft, or none when it was refused.
-    fn run(&mut self, draft: Draft) -> Option<Draft>;
+    /// Runs the closure on a model and settles the change. Returns the changed draft, none when it was refused.
+    fn run(&mut self, cluster: &Cluster, before: &Model) -> Option<Draft>;
 
-    /// Tells the caller; `stored` is the generation and whether anything changed, or why nothing was stored.
-    fn answer(self: Box<Self>, stored: Result<(u64, bool), &[Reply]>);
+    /// Answers the caller; `stored` is the generation and whether anything changed, or why nothing was stored.
+    fn answer(self: Box<Self>, stored: Result<(u64, bool), &Refusal>);
 }
 
-type Answer<T> = oneshot::Sender<Result<Committed<T>, Vec<Reply>>>;
+type Answer<T> = oneshot::Sender<Result<Committed<T>, Refusal>>;
 
 /// A commit with its closure and its caller.
 pub(crate) struct Typed<T, F> {
     change: Option<F>,
-    outcome: Option<Result<T, Vec<Reply>>>,
+    planned: Option<Result<(T, Vec<Reply>), Refusal>>,
     answer: Answer<T>,
 }
 
@@ -49,7 +52,7 @@ impl<T, F> Typed<T, F> {
     pub(crate) fn new(change: F, answer: Answer<T>) -> Self {
         Typed {
             change: Some(change),
-            outcome: None,
+            planned: None,
             answer,
         }
     }
@@ -58,24 +61,41 @@ impl<T, F> Typed<T, F> {
 impl<T, F> Change for Typed<T, F>
 where
     T: Send,
-    F: FnOnce(&mut Draft) -> Result<T, Vec<Reply>> + Send,
+    F: FnOnce(&mut Transaction<'_>) -> Result<T, Refusal> + Send,
 {
-    fn run(&mut self, mut draft: Draft) -> Option<Draft> {
+    fn run(&mut self, cluster: &Cluster, before: &Model) -> Option<Draft> {
         let change = self.change.take()?;
+        let plan = || {
+            let draft = Draft::new(before.clone());
+            let mut tx = Transaction::new(draft, cluster.observed(), &**cluster.env());
+            let value = change(&mut tx)?;
+            settle(before, &mut tx)?;
+            tx.check_held()?;
+            let (draft, replies) = tx.into_parts();
+            Ok((draft, value, replies))
+        };
         // The draft is dropped with whatever state a panic left it in.
-        let outcome = catch_unwind(AssertUnwindSafe(|| change(&mut draft)))
-            .unwrap_or_else(|panic| Err(vec![panicked(&*panic)]));
-        let accepted = outcome.is_ok();
-        self.outcome = Some(outcome);
-        accepted.then_some(draft)
+        let planned = catch_unwind(AssertUnwindSafe(plan))
+            .unwrap_or_else(|panic| Err(panicked(&*panic).into()));
+        match planned {
+            Ok((draft, value, replies)) => {
+                self.planned = Some(Ok((value, replies)));
+                Some(draft)
+            }
+            Err(refusal) => {
+                self.planned = Some(Err(refusal));
+                None
+            }
+        }
     }
 
-    fn answer(self: Box<Self>, stored: Result<(u64, bool), &[Reply]>) {
-        let result = match (self.outcome, stored) {
+    fn answer(self: Box<Self>, stored: Result<(u64, bool), &Refusal>) {
+        let result = match (self.planned, stored) {
             (Some(Err(refusal)), _) => Err(refusal),
-            (Some(Ok(_)) | None, Err(replies)) => Err(replies.to_vec()),
-            (Some(Ok(value)), Ok((generation, changed))) => Ok(Committed {
+            (Some(Ok(_)) | None, Err(refusal)) => Err(refusal.clone()),
+            (Some(Ok((value, replies))), Ok((generation, changed))) => Ok(Committed {
                 value,
+                replies,
                 generation,
                 changed,
             }),
@@ -107,9 +127,9 @@ struct Prepared {
 }
 
 /// What a change did to the draft.
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Effect {
-    /// Why, unless the change itself says so.
-    Refused(Vec<Reply>),
+    Refused,
     Nothing,
     Changed,
 }
@@ -169,13 +189,13 @@ impl Writer {
     }
 
     async fn serve(&mut self, batch: Vec<Box<dyn Change>>) {
-        if let Err(replies) = self.may_write().await {
+        if let Err(refusal) = self.may_write().await {
             for change in batch {
-                change.refuse(&replies);
+                change.answer(Err(&refusal));
             }
             return;
         }
-        let prepared = prepare(&self.cluster.model(), batch);
+        let prepared = prepare(&self.cluster, batch);
         if prepared.touched.is_empty() {
             let generation = prepared.model.generation;
             return answer_all(prepared.changes, Ok(generation));
@@ -190,28 +210,28 @@ impl Writer {
             }
             Stored::No(error) => {
                 tracing::error!(%error, commits = prepared.changes.len(), "a batch was not stored");
-                answer_all(prepared.changes, Err(&[not_stored(&error)]));
+                answer_all(prepared.changes, Err(&not_stored(&error).into()));
             }
             Stored::Unknown(error) => {
                 tracing::error!(%error, "it is not known whether a batch was stored");
                 self.uncertain = Some((model, prepared.touched));
-                answer_all(prepared.changes, Err(&[not_known(&error)]));
+                answer_all(prepared.changes, Err(&not_known(&error).into()));
             }
         }
     }
 
     /// Whether a batch may be written now; why not otherwise.
-    async fn may_write(&mut self) -> Result<(), Vec<Reply>> {
+    async fn may_write(&mut self) -> Result<(), Refusal> {
         if self.cluster.shared.superseded.borrow().is_some() {
-            return Err(vec![superseded()]);
+            return Err(superseded().into());
         }
         if self.uncertain.is_some()
             && let Err(error) = self.settle_uncertain().await
         {
-            return Err(vec![not_stored(&error)]);
+            return Err(not_stored(&error).into());
         }
         if self.cluster.shared.superseded.borrow().is_some() {
-            return Err(vec![superseded()]);
+            return Err(superseded().into());
         }
         Ok(())
     }
@@ -288,23 +308,16 @@ impl Writer {
     }
 }
 
-impl dyn Change {
-    /// Answers without running the closure.
-    fn refuse(self: Box<Self>, replies: &[Reply]) {
-        self.answer(Err(replies));
-    }
-}
-
 /// Runs every change on a draft of its own, on top of the ones before it that succeeded.
-fn prepare(base: &Model, batch: Vec<Box<dyn Change>>) -> Prepared {
+fn prepare(cluster: &Cluster, batch: Vec<Box<dyn Change>>) -> Prepared {
     let mut prepared = Prepared {
-        model: base.clone(),
+        model: Model::clone(&cluster.model()),
         touched: BTreeSet::new(),
         changes: Vec::with_capacity(batch.len()),
     };
     for mut change in batch {
-        let effect = match change.run(Draft::new(prepared.model.clone())) {
-            None => Effect::Refused(Vec::new()),
+        let effect = match change.run(cluster, &prepared.model) {
+            None => Effect::Refused,
             Some(draft) => take(&mut prepared, draft),
         };
         prepared.changes.push((change, effect));
@@ -315,32 +328,20 @@ fn prepare(base: &Model, batch: Vec<Box<dyn Change>>) -> Prepared {
 /// Takes a draft over unless every row it touched is as before.
 fn take(prepared: &mut Prepared, draft: Draft) -> Effect {
     let (model, touched) = draft.into_parts();
-    let differing: Vec<RowKey> = touched
-        .into_iter()
-        .filter(|key| prepared.model.row_json(key) != model.row_json(key))
-        .collect();
+    let differs = |key: &RowKey| !prepared.model.has_same_row(&model, key);
+    let differing: Vec<RowKey> = touched.into_iter().filter(differs).collect();
     if differing.is_empty() {
         return Effect::Nothing;
-    }
-    let refusal = differing.iter().find_map(|key| {
-        let removed = model.row_json(key).is_none();
-        model.held.refuses(key, removed)
-    });
-    if let Some(reply) = refusal {
-        return Effect::Refused(vec![reply]);
     }
     prepared.model = model;
     prepared.touched.extend(differing);
     Effect::Changed
 }
 
-fn answer_all(changes: Vec<(Box<dyn Change>, Effect)>, stored: Result<u64, &[Reply]>) {
+fn answer_all(changes: Vec<(Box<dyn Change>, Effect)>, stored: Result<u64, &Refusal>) {
     for (change, effect) in changes {
-        change.answer(match &effect {
-            Effect::Refused(replies) => Err(replies),
-            Effect::Nothing => stored.map(|generation| (generation, false)),
-            Effect::Changed => stored.map(|generation| (generation, true)),
-        });
+        // A refused change has its answer already, whatever became of the others.
+        change.answer(stored.map(|generation| (generation, effect == Effect::Changed)));
     }
 }
 

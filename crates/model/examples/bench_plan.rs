@@ -14,7 +14,7 @@ use linstor_model::model::DEFAULT_GROUP;
 use linstor_model::name::{NodeName, ResourceGroupName, ResourceName, StoragePoolName};
 use linstor_model::observed::{NodeStatus, ObservedPool};
 use linstor_model::place::{PlaceRequest, choose};
-use linstor_model::quorum::auto_helpers;
+use linstor_model::quorum;
 use linstor_model::resource::{NewResource, Seeds, new_resource};
 use linstor_model::{
     DiskKind, DrbdDefinition, DrbdResource, Node, Resource, ResourceDefinition, ResourceGroup,
@@ -323,7 +323,9 @@ fn main() {
             };
             new_resource(&mut draft, &observed, &mut seeds, wish).expect("it was placed");
         }
-        black_box(auto_helpers(&mut draft, &observed, &next.name, &mut seeds));
+        black_box(quorum::settle(
+            &mut draft, &observed, &next.name, &mut seeds,
+        ));
     });
     let node = node_name(0);
     time("lowest free minor", 10_000, || {

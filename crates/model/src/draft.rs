@@ -15,7 +15,7 @@ use crate::model::{Model, PoolUse, RowKey};
 use crate::name::{NodeName, ResourceName, StoragePoolName};
 use crate::{
     Controller, Epoch, KeyValueStore, Node, Resource, ResourceDefinition, ResourceGroup,
-    ResourcePhase, Since, StoragePool, StoragePoolDefinition,
+    ResourcePhase, Since, StoragePool, StoragePoolDefinition, VolumeDefinition,
 };
 
 /// A model that is being changed.
@@ -351,18 +351,32 @@ impl Draft {
 
     fn index_pending(&mut self, name: &ResourceName) {
         let definition = self.model.definitions.get(name);
+        // Only DRBD's state can say that a volume is initialized.
+        let replicated = |resource: &Arc<Resource>| {
+            resource
+                .drbd
+                .as_ref()
+                .is_some_and(|drbd| !drbd.disk.is_diskless())
+        };
         let pending = definition.is_some_and(|definition| {
-            definition.deleting.is_some()
-                || definition.volumes.values().any(|volume| {
-                    volume.deleting.is_some()
-                        || volume.resize.is_some()
-                        || !volume.initialized
-                        || !volume.file_system_on.is_empty()
-                })
+            let mut volumes = definition.volumes.values();
+            let busy = |volume: &VolumeDefinition| {
+                volume.deleting.is_some()
+                    || volume.resize.is_some()
+                    || !volume.file_system_on.is_empty()
+            };
+            definition.deleting.is_some() || volumes.any(busy)
         }) || self
             .model
             .resources_of(name)
-            .any(|resource| !resource.phase.is_present());
+            .any(|resource| !resource.phase.is_present())
+            || definition.is_some_and(|definition| {
+                definition
+                    .volumes
+                    .values()
+                    .any(|volume| !volume.initialized)
+                    && self.model.resources_of(name).any(replicated)
+            });
         if pending {
             self.model.pending.insert(name.clone());
         } else {

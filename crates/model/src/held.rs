@@ -342,6 +342,7 @@ pub(crate) fn hold(model: &mut Model, mut held: Held) {
                     cluster_id: Uuid::nil(),
                     epoch: 0,
                     props: Props::new(),
+                    settling: Vec::new(),
                 });
             }
         }
@@ -362,6 +363,7 @@ fn salvage_controller(json: &str) -> Option<Controller> {
         cluster_id,
         epoch: 0,
         props: props.collect(),
+        settling: Vec::new(),
     })
 }
 

@@ -32,7 +32,7 @@ pub mod storage_pool_definition;
 pub mod volume_definition;
 pub mod volume_group;
 
-pub use controller::Controller;
+pub use controller::{Controller, Settling};
 pub use draft::Draft;
 pub use epoch::Epoch;
 pub use held::{Held, HeldRow};

@@ -4,6 +4,7 @@
 //! on. Rows are shared by [`Arc`]; only [`crate::Draft`] replaces them.
 
 use std::fmt;
+use std::ops::Bound;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
@@ -155,6 +156,7 @@ impl Model {
                 cluster_id,
                 epoch: 0,
                 props: Props::new(),
+                settling: Vec::new(),
             }),
             epoch: Arc::default(),
             held: Arc::default(),
@@ -288,6 +290,27 @@ impl Model {
             .flat_map(|names| names.iter())
     }
 
+    /// Names of a group's definitions, or of all when no group is given, that come after a name.
+    pub fn definitions_after<'a>(
+        &'a self,
+        group: Option<&ResourceGroupName>,
+        after: Option<&ResourceName>,
+    ) -> Box<dyn Iterator<Item = &'a ResourceName> + 'a> {
+        let from = after.map_or(Bound::Unbounded, |name| Bound::Excluded(name.clone()));
+        let range = (from, Bound::Unbounded);
+        match group {
+            None => Box::new(self.definitions.range(range).map(|(name, _)| name)),
+            Some(group) => {
+                let names = self.definitions_by_group.get(group);
+                Box::new(
+                    names
+                        .into_iter()
+                        .flat_map(move |names| names.range(range.clone())),
+                )
+            }
+        }
+    }
+
     /// What is reserved in a pool.
     pub fn pool_use(&self, node: &NodeName, pool: &StoragePoolName) -> PoolUse {
         self.pool_use
@@ -336,6 +359,38 @@ impl Model {
             | NodeType::RemoteSpdk
             | NodeType::EbsTarget => false,
         })
+    }
+
+    /// Whether a row is the same in another model, or is in neither.
+    pub fn has_same_row(&self, other: &Model, key: &RowKey) -> bool {
+        fn same<T: PartialEq>(one: Option<&Arc<T>>, other: Option<&Arc<T>>) -> bool {
+            match (one, other) {
+                (Some(one), Some(other)) => Arc::ptr_eq(one, other) || one == other,
+                (None, None) => true,
+                (Some(_), None) | (None, Some(_)) => false,
+            }
+        }
+        match key {
+            RowKey::Controller => self.controller == other.controller,
+            RowKey::Epoch => self.epoch == other.epoch,
+            RowKey::Node(node) => same(self.nodes.get(node), other.nodes.get(node)),
+            RowKey::StoragePoolDefinition(pool) => same(
+                self.pool_definitions.get(pool),
+                other.pool_definitions.get(pool),
+            ),
+            RowKey::StoragePool(node, pool) => same(self.pool(node, pool), other.pool(node, pool)),
+            RowKey::ResourceGroup(group) => same(self.groups.get(group), other.groups.get(group)),
+            RowKey::ResourceDefinition(name) => {
+                same(self.definitions.get(name), other.definitions.get(name))
+            }
+            RowKey::Resource(name, node) => {
+                same(self.resource(name, node), other.resource(name, node))
+            }
+            RowKey::KeyValueStore(name) => same(
+                self.key_value_stores.get(name),
+                other.key_value_stores.get(name),
+            ),
+        }
     }
 
     /// The JSON of a row, or none when there is no such row.

@@ -33,9 +33,9 @@ const MAJORITY: &str = "majority";
 const OFF: &str = "off";
 const LINSTOR: &str = "linstor";
 
-/// Keeps tie breaker and quorum of a definition right. Call it after every change of its replicas, within the same
-/// commit; a second call changes nothing.
-pub fn auto_helpers(
+/// Settles tie breaker and quorum of a definition after a change of its resources or of what is said of quorum, within the
+/// same commit; a second call changes nothing.
+pub fn settle(
     draft: &mut Draft,
     observed: &Observed,
     name: &ResourceName,

@@ -9,8 +9,8 @@ use linstor_api::resource::{Resource, ResourceCreate, ResourceMakeAvailable};
 use linstor_api::resource_group::ResourceGroupSpawn;
 use linstor_api::volume_definition::VolumeDefinitionModify;
 use linstor_controller::Cluster;
-use linstor_controller::ops::resource::disk::Toggle;
-use linstor_controller::ops::{placement, resource, resource_definition, volume_definition};
+use linstor_controller::ops::resource::{self, Toggle};
+use linstor_controller::ops::{resource_definition, resource_group, volume_definition};
 use linstor_fake_host::DrbdKind;
 use linstor_host::{Cmd, Host};
 use linstor_model::Model;
@@ -148,7 +148,7 @@ impl Op {
                 drbd,
             } => {
                 let request = spawn_request(name, kib, place, drbd);
-                placement::spawn::spawn(&cluster, "DfltRscGrp".to_owned(), request).await
+                resource_group::spawn(&cluster, "DfltRscGrp".to_owned(), request).await
             }
             Op::Create {
                 name,
@@ -156,7 +156,7 @@ impl Op {
                 diskless,
             } => {
                 let request = create_request(&name, &node, diskless);
-                placement::create::create(&cluster, name, vec![request]).await
+                resource::create(&cluster, name, vec![request]).await
             }
             Op::Delete { name, node } => resource::delete(&cluster, name, node, false).await,
             Op::Grow { name, kib } => {
@@ -172,14 +172,14 @@ impl Op {
                 } else {
                     Toggle::diskless(None)
                 };
-                resource::disk::toggle(&cluster, name, node, toggle).await
+                resource::toggle(&cluster, name, node, toggle).await
             }
             Op::SetActive { name, node, active } => {
                 resource::set_active(&cluster, name, node, active).await
             }
             Op::MakeAvailable { name, node } => {
                 let request = ResourceMakeAvailable::default();
-                placement::available::make_available(&cluster, name, node, request).await
+                resource::make_available(&cluster, name, node, request).await
             }
             Op::DeleteDefinition { name } => resource_definition::delete(&cluster, name).await,
         }

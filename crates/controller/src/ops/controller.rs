@@ -5,11 +5,10 @@ use linstor_api::controller::{ControllerVersion, REST_API_VERSION};
 use linstor_api::kind::ConnectionStatus;
 use linstor_api::properties::{Properties, PropertiesModify};
 use linstor_api::reply::Reply;
-use linstor_model::{Controller, Draft, Epoch};
+use linstor_model::{Controller, Epoch};
 
-use super::Facts;
 use super::property::{self, Owner};
-use super::reply::Context;
+use super::request::{Context, Wait};
 use crate::cluster::Cluster;
 
 /// What this program is.
@@ -49,37 +48,24 @@ fn context(mask: i64) -> Context {
     Context::new(code::MASK_CTRL_CONF | mask, "Controller")
 }
 
-/// What the cluster says of quorum and tie breakers counts for every definition that says nothing itself.
-fn follow(draft: &mut Draft, facts: &Facts, change: &PropertiesModify) -> Vec<Reply> {
-    if !super::concerns_helpers(change) {
-        return Vec::new();
-    }
-    let names: Vec<_> = draft.definitions.keys().cloned().collect();
-    let all = names
-        .iter()
-        .flat_map(|name| super::helpers_after_change(draft, facts, name));
-    all.collect()
-}
-
 /// Changes properties.
 pub async fn modify(cluster: &Cluster, change: PropertiesModify) -> Vec<Reply> {
-    let work = async {
-        let facts = Facts::gather(cluster);
-        let committed = cluster.commit(move |draft| {
-            let mut row = Controller::clone(&draft.controller);
-            let mut replies = Vec::new();
-            if property::apply(Owner::Controller, &mut row.props, &change, &mut replies)? {
-                draft.put_controller(row);
-                replies.append(&mut follow(draft, &facts, &change));
-            }
-            if replies.is_empty() {
-                replies.push(Reply::new(code::MODIFIED, "Nothing was to be changed."));
-            }
-            Ok(replies)
-        });
-        Ok(committed.await?.value)
-    };
-    context(code::MASK_MOD).run(work).await
+    context(code::MASK_MOD)
+        .change(
+            cluster,
+            || Ok(change),
+            |tx, change| {
+                let mut row = Controller::clone(&tx.controller);
+                let replies = property::apply(Owner::Controller, &mut row.props, &change)?;
+                if replies.is_empty() {
+                    tx.reply(Reply::new(code::MODIFIED, "Nothing was to be changed."));
+                }
+                tx.replies(replies);
+                tx.put_controller(row);
+                Ok(Wait::Nothing)
+            },
+        )
+        .await
 }
 
 /// Makes satellites obey this controller that obey a newer one, after its database was restored from an older copy.
@@ -88,12 +74,12 @@ pub async fn modify(cluster: &Cluster, change: PropertiesModify) -> Vec<Reply> {
 pub async fn take_over(cluster: &Cluster) -> Vec<Reply> {
     let work = async {
         let start = cluster.env().uuid();
-        let committed = cluster.commit(move |draft| {
-            let Some(newer) = draft.epoch.newer else {
+        let committed = cluster.commit(move |tx| {
+            let Some(newer) = tx.epoch.newer else {
                 return Ok(None);
             };
             let number = newer + 1;
-            draft.put_epoch(Epoch {
+            tx.put_epoch(Epoch {
                 number,
                 start,
                 newer: None,
@@ -123,26 +109,22 @@ pub async fn take_over(cluster: &Cluster) -> Vec<Reply> {
 
 /// Removes one property.
 pub async fn delete_property(cluster: &Cluster, key: String) -> Vec<Reply> {
-    let key = key.trim_matches('/').to_owned();
-    let work = async {
-        let facts = Facts::gather(cluster);
-        let committed = cluster.commit(move |draft| {
-            let mut row = Controller::clone(&draft.controller);
+    let parse = || Ok(key.trim_matches('/').to_owned());
+    context(code::MASK_DEL)
+        .change(cluster, parse, |tx, key| {
+            let mut row = Controller::clone(&tx.controller);
             if !row.props.contains_key(&key) {
-                let shown = key.escape_debug().to_string();
-                return Ok(vec![Reply::new(
+                let shown = key.escape_debug();
+                return Err(Reply::new(
                     code::WARN_DEL_UNSET_PROP,
                     format!("The property '{shown}' is not set, nothing was deleted."),
-                )]);
+                )
+                .into());
             }
             let change = property::change(Properties::new(), vec![key], vec![]);
-            let mut replies = Vec::new();
-            property::apply(Owner::Controller, &mut row.props, &change, &mut replies)?;
-            draft.put_controller(row);
-            replies.append(&mut follow(draft, &facts, &change));
-            Ok(replies)
-        });
-        Ok(committed.await?.value)
-    };
-    context(code::MASK_DEL).run(work).await
+            tx.replies(property::apply(Owner::Controller, &mut row.props, &change)?);
+            tx.put_controller(row);
+            Ok(Wait::Nothing)
+        })
+        .await
 }

@@ -9,8 +9,10 @@ use serde::Serialize;
 
 use super::names;
 use super::property::{self, Owner};
-use super::reply::{Context, Refusal, not_found, nothing_to_delete};
+use super::reply::{not_found, nothing_to_delete};
+use super::request::{Context, Wait};
 use crate::cluster::Cluster;
+use crate::transaction::Refusal;
 
 /// A store as answers show it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -58,57 +60,52 @@ pub fn one(cluster: &Cluster, name: &str) -> Result<Vec<Json>, Refusal> {
 
 /// Changes a store; makes it with its first key and removes it with its last.
 pub async fn modify(cluster: &Cluster, name: String, change: PropertiesModify) -> Vec<Reply> {
-    let context = context(code::MASK_MOD, &name);
-    let work = async {
-        let name = names::key_value_store(&name)?;
-        let committed = cluster.commit(move |draft| {
-            let known = draft.key_value_stores.get(&name).cloned();
-            let mut row = known.as_deref().cloned().unwrap_or_else(|| KeyValueStore {
-                name: name.clone(),
-                props: Props::new(),
-            });
-            property::apply(
-                Owner::KeyValueStore,
-                &mut row.props,
-                &change,
-                &mut Vec::new(),
-            )?;
-            let text = format!(
-                "Successfully updated properties of {}.",
-                describe(&row.name)
+    let parse = || names::key_value_store(&name);
+    context(code::MASK_MOD, &name)
+        .change(cluster, parse, move |tx, name| {
+            let known = tx.key_value_stores.get(&name);
+            let mut row = known.map_or_else(
+                || KeyValueStore {
+                    name: name.clone(),
+                    props: Props::new(),
+                },
+                |row| KeyValueStore::clone(row),
             );
+            property::apply(Owner::KeyValueStore, &mut row.props, &change)?;
+            tx.reply(Reply::new(
+                code::MODIFIED,
+                format!(
+                    "Successfully updated properties of {}.",
+                    describe(&row.name)
+                ),
+            ));
             if row.props.is_empty() {
-                if known.is_some() {
-                    draft.remove(&RowKey::KeyValueStore(name));
-                }
-            } else if known.as_deref() != Some(&row) {
-                draft.put_key_value_store(row);
+                tx.remove(&RowKey::KeyValueStore(name));
+            } else {
+                tx.put_key_value_store(row);
             }
-            Ok(vec![Reply::new(code::MODIFIED, text)])
-        });
-        Ok(committed.await?.value)
-    };
-    context.run(work).await
+            Ok(Wait::Nothing)
+        })
+        .await
 }
 
 /// Removes a store.
 pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
-    let context = context(code::MASK_DEL, &name);
-    let work = async {
-        let name = names::key_value_store(&name)?;
-        let committed = cluster.commit(move |draft| {
-            let Some(row) = draft.key_value_stores.get(&name).cloned() else {
-                return Err(vec![nothing_to_delete(
-                    draft,
+    let parse = || names::key_value_store(&name);
+    context(code::MASK_DEL, &name)
+        .change(cluster, parse, |tx, name| {
+            let Some(row) = tx.key_value_stores.get(&name).cloned() else {
+                return Err(nothing_to_delete(
+                    tx,
                     &RowKey::KeyValueStore(name.clone()),
                     &describe(&name),
-                )]);
+                )
+                .into());
             };
-            draft.remove(&RowKey::KeyValueStore(name));
+            tx.remove(&RowKey::KeyValueStore(name));
             let text = format!("Successfully deleted {}.", describe(&row.name));
-            Ok(vec![Reply::new(code::DELETED, text)])
-        });
-        Ok(committed.await?.value)
-    };
-    context.run(work).await
+            tx.reply(Reply::new(code::DELETED, text));
+            Ok(Wait::Nothing)
+        })
+        .await
 }

@@ -13,7 +13,8 @@ use linstor_model::{
 };
 use std::sync::Arc;
 
-use super::reply::{Refusal, not_found};
+use super::reply::not_found;
+use crate::transaction::Refusal;
 
 const GENERIC: &str = "Use letters, digits, '-' and '_', beginning with a letter or '_'";
 

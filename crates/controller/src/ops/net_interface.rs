@@ -4,17 +4,16 @@ use linstor_api::kind::Encryption;
 use linstor_api::net_interface::NetInterface as Json;
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
-use linstor_model::Draft;
 use linstor_model::model::RowKey;
 use linstor_model::name::{NetInterfaceName, NodeName};
 use linstor_model::{NetInterface, Node};
 use uuid::Uuid;
 
 use super::names;
-use super::reply::{
-    Context, Refusal, deleted, exists, modified, not_found, nothing_to_delete, registered,
-};
+use super::reply::{capital, deleted, exists, modified, not_found, nothing_to_delete, registered};
+use super::request::Context;
 use crate::cluster::Cluster;
+use crate::transaction::{Refusal, Transaction};
 
 fn describe(node: &NodeName, name: impl std::fmt::Display) -> String {
     format!("netInterface '{name}' on node '{node}'")
@@ -152,12 +151,9 @@ pub fn activate(node: &mut Node, wanted: Option<&NetInterfaceName>) -> bool {
     }
 }
 
-fn no_connection(node: &NodeName) -> Reply {
-    Reply::new(
-        code::WARN_NO_STLT_CONN_DEFINED,
-        format!("No active satellite-connection configured on node '{node}'!"),
-    )
-    .correction("Create at least one netInterface with a valid PORT and COMMUNICATION-TYPE.")
+fn no_connection(message: String) -> Reply {
+    Reply::new(code::WARN_NO_STLT_CONN_DEFINED, message)
+        .correction("Create at least one netInterface with a valid PORT and COMMUNICATION-TYPE.")
 }
 
 fn check_active(wanted: Option<bool>, row: &NetInterface) -> Result<(), Refusal> {
@@ -173,171 +169,137 @@ fn check_active(wanted: Option<bool>, row: &NetInterface) -> Result<(), Refusal>
     Ok(())
 }
 
-/// Adds an interface to a node.
-pub async fn create(cluster: &Cluster, node: String, request: Json) -> Vec<Reply> {
-    let context = context(code::MASK_CRT, &node, &request.name);
+/// Commits a change of a node's interfaces; the plan says whether the controller has to connect anew.
+async fn change<P: Send + 'static>(
+    cluster: &Cluster,
+    context: Context,
+    parsed: Result<(NodeName, P), Refusal>,
+    plan: impl FnOnce(&mut Transaction<'_>, &NodeName, P) -> Result<bool, Refusal> + Send + 'static,
+) -> Vec<Reply> {
     let work = async {
-        let node = names::node(&node)?;
-        let row = parse(&request, cluster.env().uuid())?;
-        check_active(request.is_active, &row)?;
-        let wanted = (request.is_active == Some(true)).then(|| row.name.clone());
-        let committed = cluster
-            .commit(move |draft| Ok(add(draft, &node, row, wanted.as_ref())?))
-            .await?;
-        Ok(finish(cluster, committed.value))
+        let (node, parsed) = parsed?;
+        let target = node.clone();
+        let committed = cluster.commit(move |tx| plan(tx, &target, parsed)).await?;
+        if committed.value {
+            cluster.reconnect(&node);
+        }
+        Ok(committed.replies)
     };
     context.run(work).await
 }
 
-/// Replies of a change, and the node to connect to anew.
-type Changed = (Vec<Reply>, Option<NodeName>);
-
-fn finish(cluster: &Cluster, (replies, reconnect): Changed) -> Vec<Reply> {
-    if let Some(node) = reconnect {
-        cluster.reconnect(&node);
-    }
-    replies
-}
-
-fn add(
-    draft: &mut Draft,
-    node: &NodeName,
-    row: NetInterface,
-    wanted: Option<&NetInterfaceName>,
-) -> Result<Changed, Refusal> {
-    let known = names::known_node(draft, node)?;
-    if known
-        .net_interfaces
-        .iter()
-        .any(|other| other.name == row.name)
-    {
-        return Err(exists(code::FAIL_EXISTS_NET_IF, &describe(node, &row.name)).into());
-    }
-    let mut replies = vec![registered(&describe(node, &row.name), row.uuid)];
-    let before = active(known);
-    draft.edit_node(node, |node| {
-        node.net_interfaces.push(row);
-        activate(node, wanted);
-    });
-    let after = active(names::known_node(draft, node)?);
+/// Changes a node's row, and warns when no interface is active then. Says whether another one, or a changed one, is
+/// active.
+fn edit_node(
+    tx: &mut Transaction<'_>,
+    name: &NodeName,
+    edit: impl FnOnce(&mut Node),
+) -> Result<bool, Refusal> {
+    let active = |node: &Node| node.net_interfaces.iter().find(|row| row.active).cloned();
+    let before = active(names::known_node(tx, name)?);
+    tx.edit_node(name, edit);
+    let after = active(names::known_node(tx, name)?);
     if after.is_none() {
-        replies.push(no_connection(node));
+        tx.reply(no_connection(format!(
+            "No active satellite-connection configured on node '{name}'!"
+        )));
     }
-    let reconnect = (before != after && after.is_some()).then(|| node.clone());
-    Ok((replies, reconnect))
+    Ok(before != after && after.is_some())
 }
 
-fn active(node: &Node) -> Option<NetInterface> {
-    node.net_interfaces.iter().find(|row| row.active).cloned()
+/// Adds an interface to a node.
+pub async fn create(cluster: &Cluster, node: String, request: Json) -> Vec<Reply> {
+    let context = context(code::MASK_CRT, &node, &request.name);
+    let parse = || {
+        let node = names::node(&node)?;
+        let row = parse(&request, cluster.env().uuid())?;
+        check_active(request.is_active, &row)?;
+        let wanted = (request.is_active == Some(true)).then(|| row.name.clone());
+        Ok((node, (row, wanted)))
+    };
+    change(cluster, context, parse(), |tx, node, (row, wanted)| {
+        let what = describe(node, &row.name);
+        let mut known = names::known_node(tx, node)?.net_interfaces.iter();
+        if known.any(|other| other.name == row.name) {
+            return Err(exists(code::FAIL_EXISTS_NET_IF, &what).into());
+        }
+        tx.reply(registered(&what, row.uuid));
+        edit_node(tx, node, |node| {
+            node.net_interfaces.push(row);
+            activate(node, wanted.as_ref());
+        })
+    })
+    .await
+}
+
+fn place(node: &Node, name: &NetInterfaceName) -> Option<usize> {
+    node.net_interfaces.iter().position(|row| row.name == *name)
 }
 
 /// Changes an interface.
 pub async fn modify(cluster: &Cluster, node: String, name: String, request: Json) -> Vec<Reply> {
     let context = context(code::MASK_MOD, &node, &name);
-    let work = async {
+    let parse = || {
         let (node, name) = (names::node(&node)?, names::net_interface(&name)?);
-        let change = Change {
-            address: match request.address.as_str() {
-                "" => None,
-                given => Some(address(given)?),
-            },
-            port: port(request.satellite_port)?,
-            encryption: encryption(request.satellite_encryption_type.as_deref())?,
-            active: request.is_active,
+        let address = match request.address.as_str() {
+            "" => None,
+            given => Some(address(given)?),
         };
-        let committed = cluster
-            .commit(move |draft| Ok(edit(draft, &node, &name, &change)?))
-            .await?;
-        Ok(finish(cluster, committed.value))
+        let port = port(request.satellite_port)?;
+        let encryption = encryption(request.satellite_encryption_type.as_deref())?;
+        Ok((node, (name, address, port, encryption)))
     };
-    context.run(work).await
-}
-
-struct Change {
-    address: Option<std::net::IpAddr>,
-    port: Option<u16>,
-    encryption: Option<Encryption>,
-    active: Option<bool>,
-}
-
-fn edit(
-    draft: &mut Draft,
-    node: &NodeName,
-    name: &NetInterfaceName,
-    change: &Change,
-) -> Result<Changed, Refusal> {
-    let known = names::known_node(draft, node)?.clone();
-    let Some(place) = known
-        .net_interfaces
-        .iter()
-        .position(|row| row.name == *name)
-    else {
-        return Err(missing(node, name));
-    };
-    let mut row = known.net_interfaces[place].clone();
-    row.address = change.address.unwrap_or(row.address);
-    row.satellite_port = change.port.or(row.satellite_port);
-    row.encryption = change.encryption.or(row.encryption);
-    check_active(change.active, &row)?;
-    let mut replies = vec![modified(&describe(node, &row.name), row.uuid)];
-    let wanted = (change.active == Some(true)).then(|| name.clone());
-    draft.edit_node(node, |node| {
-        node.net_interfaces[place] = row;
-        activate(node, wanted.as_ref());
-    });
-    let after = active(names::known_node(draft, node)?);
-    if after.is_none() {
-        replies.push(no_connection(node));
-    }
-    let reconnect = (active(&known) != after && after.is_some()).then(|| node.clone());
-    Ok((replies, reconnect))
+    let parsed = parse();
+    change(cluster, context, parsed, move |tx, node, parsed| {
+        let (name, address, port, encryption) = parsed;
+        let known = names::known_node(tx, node)?.clone();
+        let Some(place) = place(&known, &name) else {
+            return Err(missing(node, &name));
+        };
+        let mut row = known.net_interfaces[place].clone();
+        row.address = address.unwrap_or(row.address);
+        row.satellite_port = port.or(row.satellite_port);
+        row.encryption = encryption.or(row.encryption);
+        check_active(request.is_active, &row)?;
+        tx.reply(modified(&describe(node, &row.name), row.uuid));
+        let wanted = (request.is_active == Some(true)).then_some(&name);
+        edit_node(tx, node, |node| {
+            node.net_interfaces[place] = row;
+            activate(node, wanted);
+        })
+    })
+    .await
 }
 
 /// Removes an interface.
 pub async fn delete(cluster: &Cluster, node: String, name: String) -> Vec<Reply> {
     let context = context(code::MASK_DEL, &node, &name);
-    let work = async {
-        let (node, name) = (names::node(&node)?, names::net_interface(&name)?);
-        let committed = cluster
-            .commit(move |draft| Ok(remove(draft, &node, &name)?))
-            .await?;
-        Ok(finish(cluster, committed.value))
-    };
-    context.run(work).await
-}
-
-fn remove(draft: &mut Draft, node: &NodeName, name: &NetInterfaceName) -> Result<Changed, Refusal> {
-    let known = names::known_node(draft, node)?.clone();
-    let Some(place) = known
-        .net_interfaces
-        .iter()
-        .position(|row| row.name == *name)
-    else {
-        return Err(
-            nothing_to_delete(draft, &RowKey::Node(node.clone()), &describe(node, name)).into(),
-        );
-    };
-    let row = &known.net_interfaces[place];
-    let mut replies = vec![deleted(&describe(node, &row.name), row.uuid)];
-    draft.edit_node(node, |node| {
-        node.net_interfaces.remove(place);
-        activate(node, None);
-    });
-    let after = active(names::known_node(draft, node)?);
-    if row.active && after.is_none() {
+    let parse = || Ok((names::node(&node)?, names::net_interface(&name)?));
+    change(cluster, context, parse(), |tx, node, name| {
+        let known = names::known_node(tx, node)?.clone();
+        let Some(place) = place(&known, &name) else {
+            return Err(
+                nothing_to_delete(tx, &RowKey::Node(node.clone()), &describe(node, &name)).into(),
+            );
+        };
+        let row = &known.net_interfaces[place];
         let what = describe(node, &row.name);
-        replies.push(
-            Reply::new(
-                code::WARN_NO_STLT_CONN_DEFINED,
-                format!(
-                    "{} was the last connection to the satellite!",
-                    super::reply::capital(&what)
-                ),
-            )
-            .correction(
-                "Create at least one netInterface with a valid PORT and COMMUNICATION-TYPE.",
-            ),
-        );
-    }
-    Ok((replies, row.active.then(|| node.clone())))
+        tx.reply(deleted(&what, row.uuid));
+        tx.edit_node(node, |node| {
+            node.net_interfaces.remove(place);
+            activate(node, None);
+        });
+        let left = names::known_node(tx, node)?
+            .net_interfaces
+            .iter()
+            .any(|row| row.active);
+        if row.active && !left {
+            tx.reply(no_connection(format!(
+                "{} was the last connection to the satellite!",
+                capital(&what)
+            )));
+        }
+        Ok(row.active)
+    })
+    .await
 }

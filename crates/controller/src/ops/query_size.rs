@@ -14,9 +14,9 @@ use linstor_model::{Model, Observed};
 use linstor_model::{Props, ResourceGroup, SelectFilter};
 use tokio::time::Instant;
 
-use super::reply::Refusal;
 use super::{names, select_filter};
 use crate::cluster::Cluster;
+use crate::transaction::Refusal;
 
 fn kib(value: u64) -> i64 {
     i64::try_from(value).unwrap_or(i64::MAX)
@@ -30,7 +30,7 @@ async fn refresh(cluster: &Cluster) {
         .filter(|node| observed.is_online(&node.name));
     let nodes: Vec<NodeName> = online.map(|node| node.name.clone()).collect();
     cluster
-        .refresh_space(&nodes, Instant::now() + super::WAIT_SPACE)
+        .refresh_space(&nodes, Instant::now() + super::storage_pool::WAIT_SPACE)
         .await;
 }
 

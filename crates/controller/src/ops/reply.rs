@@ -1,99 +1,10 @@
-//! The words of answers: what every operation says in the same way (spec core 9.1).
-
-use std::fmt::Display;
-use std::future::Future;
+//! Replies that many requests give in the same way.
 
 use linstor_api::code;
 use linstor_api::reply::Reply;
 use linstor_model::Model;
 use linstor_model::model::RowKey;
 use uuid::Uuid;
-
-/// Why an operation did nothing: at least one error, or a warning that says that nothing was to be done.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Refusal(pub Vec<Reply>);
-
-/// What an operation says: all that happened, or why nothing did.
-pub type Outcome = Result<Vec<Reply>, Refusal>;
-
-impl From<Reply> for Refusal {
-    fn from(reply: Reply) -> Self {
-        Refusal(vec![reply])
-    }
-}
-
-impl From<Vec<Reply>> for Refusal {
-    fn from(replies: Vec<Reply>) -> Self {
-        Refusal(replies)
-    }
-}
-
-impl From<Refusal> for Vec<Reply> {
-    fn from(refusal: Refusal) -> Self {
-        refusal.0
-    }
-}
-
-/// What a call is about: fills in what its entries leave open.
-#[derive(Debug, Clone)]
-pub struct Context {
-    mask: i64,
-    object: String,
-    refs: Vec<(&'static str, String)>,
-}
-
-impl Context {
-    /// A call's operation and object bits, and its object in words.
-    pub fn new(mask: i64, object: impl Into<String>) -> Self {
-        Context {
-            mask,
-            object: object.into(),
-            refs: Vec::new(),
-        }
-    }
-
-    /// With a reference that every entry carries.
-    pub fn about(mut self, key: &'static str, value: impl Display) -> Self {
-        self.refs.push((key, value.to_string()));
-        self
-    }
-
-    /// Runs the call and fills its entries.
-    pub async fn run(self, work: impl Future<Output = Outcome>) -> Vec<Reply> {
-        let outcome = work.await;
-        self.fill(outcome)
-    }
-
-    /// Fills the entries of a call.
-    pub fn fill(&self, outcome: Outcome) -> Vec<Reply> {
-        let replies = outcome.unwrap_or_else(|Refusal(replies)| replies);
-        replies.into_iter().map(|reply| self.entry(reply)).collect()
-    }
-
-    fn entry(&self, reply: Reply) -> Reply {
-        // These numbers use the bits that otherwise tell operation and object.
-        let whole = [
-            code::API_CALL_PARSE_ERROR,
-            code::UNKNOWN_API_CALL,
-            code::API_CALL_AUTH_REQ,
-        ];
-        if whole.contains(&reply.ret_code) {
-            return reply;
-        }
-        let mut reply = reply.with_mask(self.mask);
-        for (key, value) in &self.refs {
-            let entry = reply.obj_refs.entry((*key).to_owned());
-            entry.or_insert_with(|| value.clone());
-        }
-        if reply.is_error() && !self.object.is_empty() {
-            reply.details = Some(match reply.details.take() {
-                Some(details) => format!("{details}\n{}", self.object),
-                None => self.object.clone(),
-            });
-        }
-        reply
-    }
-}
 
 /// The text with its first letter in upper case.
 pub fn capital(text: &str) -> String {
@@ -192,30 +103,6 @@ pub fn not_implemented(what: &str) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Bits, references and the object are filled in, and only where the entry has none.
-    #[test]
-    fn the_context_fills_gaps() {
-        let context =
-            Context::new(code::MASK_NODE | code::MASK_DEL, "Node: alpha").about("Node", "alpha");
-        let replies = context.fill(Ok(vec![
-            Reply::new(code::MASK_RSC | code::FAIL_IN_USE, "x").about("Node", "other"),
-            Reply::new(code::DELETED, "y"),
-            Reply::new(code::API_CALL_PARSE_ERROR, "z"),
-        ]));
-        assert_eq!(
-            replies[0].ret_code,
-            code::FAIL_IN_USE | code::MASK_RSC | code::MASK_DEL
-        );
-        assert_eq!(replies[0].obj_refs["Node"], "other");
-        assert_eq!(replies[0].details.as_deref(), Some("Node: alpha"));
-        assert_eq!(
-            replies[1].ret_code,
-            code::DELETED | code::MASK_NODE | code::MASK_DEL
-        );
-        assert_eq!(replies[1].details, None);
-        assert_eq!(replies[2].ret_code, code::API_CALL_PARSE_ERROR);
-    }
 
     /// Texts begin with a capital letter where they stand at the start of a sentence.
     #[test]

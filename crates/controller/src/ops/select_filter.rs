@@ -8,7 +8,7 @@ use linstor_model::SelectFilter;
 use linstor_model::stack;
 
 use super::names;
-use super::reply::Refusal;
+use crate::transaction::Refusal;
 
 /// Replica counts up to DRBD's limit of nodes are possible at all.
 const PLACE_COUNT_MAX: i32 = 32;

@@ -1,14 +1,17 @@
 //! Storage pools: the parts of nodes' storage that volumes are made of.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
 use linstor_api::kind::ProviderKind;
-use linstor_api::properties::PropertiesModify;
+use linstor_api::properties::{Properties, PropertiesModify};
 use linstor_api::reply::Reply;
 use linstor_api::storage_pool::StoragePool as Json;
 use linstor_api::{code, prop};
-use linstor_model::model::DEFAULT_DISKLESS_POOL;
-use linstor_model::model::RowKey;
+use linstor_model::model::{DEFAULT_DISKLESS_POOL, RowKey};
 use linstor_model::name::{NodeName, StoragePoolName};
-use linstor_model::{Draft, Model, Observed, phase};
+use linstor_model::{Model, Observed, phase};
 use linstor_model::{Props, ResourcePhase, StoragePool, StoragePoolDefinition};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -16,8 +19,13 @@ use uuid::Uuid;
 use super::filter::{Names, PropFilter};
 use super::names;
 use super::property::{self, Owner};
-use super::reply::{Context, Refusal, deleted, exists, modified, nothing_to_delete, registered};
+use super::reply::{deleted, exists, modified, nothing_to_delete, registered};
+use super::request::{Context, Wait};
 use crate::cluster::Cluster;
+use crate::transaction::{Refusal, Transaction};
+
+/// How long a call waits for reports of space.
+pub(super) const WAIT_SPACE: Duration = Duration::from_secs(15);
 
 fn describe(node: &NodeName, pool: &StoragePoolName) -> String {
     format!("storage pool '{pool}' on node '{node}'")
@@ -105,19 +113,44 @@ pub fn one(cluster: &Cluster, node: &str, pool: &str) -> Result<Json, Refusal> {
 pub async fn create(cluster: &Cluster, node: String, request: Json) -> Vec<Reply> {
     let context = context(code::MASK_CRT, &node, &request.storage_pool_name);
     let work = async {
-        let env = cluster.env();
-        let pool = parse(&node, &request, env.uuid())?;
-        let definition = env.uuid();
+        let pool = parse(&node, &request, cluster.env().uuid())?;
         let (node, name) = (pool.node.clone(), pool.name.clone());
-        let observed = cluster.observed();
         let committed = cluster
-            .commit(move |draft| Ok(add(draft, &observed, pool, definition, request.props)?))
+            .commit(move |tx| add(tx, pool, request.props))
             .await?;
-        let mut replies = committed.value;
+        let mut replies = committed.replies;
         replies.append(&mut refreshed(cluster, &node, &name).await);
         Ok(replies)
     };
     context.run(work).await
+}
+
+/// Reports of space that are not older than this are as good as new ones, in milliseconds: what was reserved since is
+/// known here, and only what is written into thin volumes meanwhile is not.
+const FRESH_MS: u64 = 5_000;
+
+/// Asks the nodes whose thin pools were not reported for a while for a report.
+pub(super) async fn refresh_thin(cluster: &Cluster) {
+    let (model, observed) = (cluster.model(), cluster.observed());
+    let now = cluster.env().now_ms();
+    let stale = |pool: &&Arc<StoragePool>| {
+        let seen = observed.pools.get(&(pool.node.clone(), pool.name.clone()));
+        pool.kind.is_thin()
+            && pool.kind != ProviderKind::Diskless
+            && observed.is_online(&pool.node)
+            && seen.is_none_or(|seen| now.saturating_sub(seen.at) > FRESH_MS)
+    };
+    let nodes = model
+        .pools
+        .values()
+        .filter(stale)
+        .map(|pool| pool.node.clone());
+    let nodes: Vec<NodeName> = nodes.collect::<BTreeSet<_>>().into_iter().collect();
+    if !nodes.is_empty() {
+        cluster
+            .refresh_space(&nodes, Instant::now() + WAIT_SPACE)
+            .await;
+    }
 }
 
 /// How often a node is asked again for the space of a pool that it has just been told of.
@@ -125,7 +158,7 @@ const SPACE_QUESTIONS_MAX: usize = 5;
 
 /// What the node says of a pool that is new or was changed.
 async fn refreshed(cluster: &Cluster, node: &NodeName, pool: &StoragePoolName) -> Vec<Reply> {
-    let deadline = Instant::now() + super::WAIT_SPACE;
+    let deadline = Instant::now() + WAIT_SPACE;
     let key = (node.clone(), pool.clone());
     let nodes = std::slice::from_ref(node);
     let mut replies = cluster.refresh_space(nodes, deadline).await;
@@ -213,14 +246,8 @@ fn check_shared(kind: ProviderKind, shared: &str) -> Result<(), Refusal> {
     }
 }
 
-fn add(
-    draft: &mut Draft,
-    observed: &Observed,
-    mut pool: StoragePool,
-    definition: Uuid,
-    props: linstor_api::properties::Properties,
-) -> Result<Vec<Reply>, Refusal> {
-    let node = names::known_node(draft, &pool.node)?;
+fn add(tx: &mut Transaction<'_>, mut pool: StoragePool, props: Properties) -> Result<(), Refusal> {
+    let node = names::known_node(tx, &pool.node)?;
     if !node.node_type.has_satellite() {
         return Err(Reply::new(
             code::FAIL_INVLD_STOR_DRIVER,
@@ -233,30 +260,32 @@ fn add(
         .correction("Use a node of type SATELLITE or COMBINED.")
         .into());
     }
-    if draft.pool(&pool.node, &pool.name).is_some() {
-        return Err(exists(
-            code::FAIL_EXISTS_STOR_POOL,
-            &describe(&pool.node, &pool.name),
-        )
-        .into());
+    if tx.pool(&pool.node, &pool.name).is_some() {
+        let what = describe(&pool.node, &pool.name);
+        return Err(exists(code::FAIL_EXISTS_STOR_POOL, &what).into());
     }
-    check_supported(observed, &pool)?;
+    check_supported(&tx.observed, &pool)?;
     pool.node = node.name.clone();
-    match draft.pool_definitions.get(&pool.name) {
+    let known = tx
+        .pool_definitions
+        .get(&pool.name)
+        .map(|row| row.name.clone());
+    match known {
         // All pools of a name show it as it was first written.
-        Some(known) => pool.name = known.name.clone(),
-        None => draft.put_storage_pool_definition(StoragePoolDefinition {
-            name: pool.name.clone(),
-            uuid: definition,
-            props: Props::new(),
-        }),
+        Some(known) => pool.name = known,
+        None => {
+            let uuid = tx.uuid();
+            tx.put_storage_pool_definition(StoragePoolDefinition {
+                name: pool.name.clone(),
+                uuid,
+                props: Props::new(),
+            });
+        }
     }
-    let mut replies = Vec::new();
-    let change = property::change(props, vec![], vec![]);
-    property::apply(Owner::StoragePool, &mut pool.props, &change, &mut replies)?;
-    replies.push(registered(&describe(&pool.node, &pool.name), pool.uuid));
-    draft.put_storage_pool(pool);
-    Ok(replies)
+    tx.replies(property::set(Owner::StoragePool, &mut pool.props, props)?);
+    tx.reply(registered(&describe(&pool.node, &pool.name), pool.uuid));
+    tx.put_storage_pool(pool);
+    Ok(())
 }
 
 fn check_supported(observed: &Observed, pool: &StoragePool) -> Result<(), Refusal> {
@@ -297,20 +326,20 @@ pub async fn modify(
     let work = async {
         let (node, pool) = (names::node(&node)?, names::pool(&pool)?);
         let target = (node.clone(), pool.clone());
-        let committed = cluster.commit(move |draft| {
-            let (node, pool) = target;
-            let mut row = StoragePool::clone(names::known_pool(draft, &node, &pool)?);
-            let mut replies = Vec::new();
-            let changed =
-                property::apply(Owner::StoragePool, &mut row.props, &change, &mut replies)?;
-            replies.push(modified(&describe(&row.node, &row.name), row.uuid));
-            if changed {
-                draft.put_storage_pool(row);
-            }
-            Ok((replies, changed))
+        let committed = cluster.commit(move |tx| {
+            let mut row = StoragePool::clone(names::known_pool(tx, &target.0, &target.1)?);
+            tx.replies(property::apply(
+                Owner::StoragePool,
+                &mut row.props,
+                &change,
+            )?);
+            tx.reply(modified(&describe(&row.node, &row.name), row.uuid));
+            tx.put_storage_pool(row);
+            Ok(())
         });
-        let (mut replies, changed) = committed.await?.value;
-        if changed {
+        let committed = committed.await?;
+        let mut replies = committed.replies;
+        if committed.changed {
             replies.append(&mut refreshed(cluster, &node, &pool).await);
         }
         Ok(replies)
@@ -320,21 +349,18 @@ pub async fn modify(
 
 /// Forgets a pool that nothing is in.
 pub async fn delete(cluster: &Cluster, node: String, pool: String) -> Vec<Reply> {
-    let context = context(code::MASK_DEL, &node, &pool);
-    let work = async {
-        let (node, pool) = (names::node(&node)?, names::pool(&pool)?);
-        let committed = cluster.commit(move |draft| Ok(remove(draft, &node, &pool)?));
-        Ok(committed.await?.value)
-    };
-    context.run(work).await
+    let parse = || Ok((names::node(&node)?, names::pool(&pool)?));
+    context(code::MASK_DEL, &node, &pool)
+        .change(cluster, parse, remove)
+        .await
 }
 
 fn remove(
-    draft: &mut Draft,
-    node: &NodeName,
-    pool: &StoragePoolName,
-) -> Result<Vec<Reply>, Refusal> {
-    names::known_node(draft, node)?;
+    tx: &mut Transaction<'_>,
+    (node, pool): (NodeName, StoragePoolName),
+) -> Result<Wait, Refusal> {
+    let (node, pool) = (&node, &pool);
+    names::known_node(tx, node)?;
     if pool.as_str().eq_ignore_ascii_case(DEFAULT_DISKLESS_POOL) {
         return Err(Reply::new(
             code::FAIL_INVLD_STOR_POOL_NAME,
@@ -344,15 +370,15 @@ fn remove(
         .correction("Leave it; it takes no space.")
         .into());
     }
-    let Some(row) = draft.pool(node, pool).cloned() else {
+    let Some(row) = tx.pool(node, pool).cloned() else {
         return Err(nothing_to_delete(
-            draft,
+            tx,
             &RowKey::StoragePool(node.clone(), pool.clone()),
             &describe(node, pool),
         )
         .into());
     };
-    let volumes = volumes_in(draft, node, pool);
+    let volumes = volumes_in(tx, node, pool);
     if !volumes.is_empty() {
         return Err(Reply::new(
             code::FAIL_IN_USE,
@@ -369,8 +395,9 @@ fn remove(
         .correction("Delete the listed volumes first.")
         .into());
     }
-    phase::remove_pool(draft, node, pool);
-    Ok(vec![deleted(&describe(&row.node, &row.name), row.uuid)])
+    phase::remove_pool(tx, node, pool);
+    tx.reply(deleted(&describe(&row.node, &row.name), row.uuid));
+    Ok(Wait::Nothing)
 }
 
 fn volumes_in(model: &Model, node: &NodeName, pool: &StoragePoolName) -> Vec<String> {

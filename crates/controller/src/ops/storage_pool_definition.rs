@@ -11,8 +11,10 @@ use linstor_model::{Props, StoragePoolDefinition};
 
 use super::names;
 use super::property::{self, Owner};
-use super::reply::{Context, Refusal, created, deleted, exists, modified, not_found};
+use super::reply::{capital, created, deleted, exists, modified, not_found};
+use super::request::{Context, Wait};
 use crate::cluster::Cluster;
+use crate::transaction::{Refusal, Transaction};
 
 fn describe(name: impl std::fmt::Display) -> String {
     format!("storage pool definition '{name}'")
@@ -57,103 +59,84 @@ fn known<'a>(
 /// Adds a definition.
 pub async fn create(cluster: &Cluster, request: Json) -> Vec<Reply> {
     let name = request.storage_pool_name.unwrap_or_default();
-    let context = context(code::MASK_CRT, &name);
-    let work = async {
-        let name = names::pool(&name)?;
-        let uuid = cluster.env().uuid();
-        let committed = cluster.commit(move |draft| {
-            if draft.pool_definitions.contains_key(&name) {
-                return Err(vec![exists(
-                    code::FAIL_EXISTS_STOR_POOL_DFN,
-                    &describe(&name),
-                )]);
-            }
-            let mut replies = vec![created(&describe(&name), uuid)];
-            let change = property::change(request.props, vec![], vec![]);
-            let mut props = Props::new();
-            property::apply(
-                Owner::StoragePoolDefinition,
-                &mut props,
-                &change,
-                &mut replies,
-            )?;
-            draft.put_storage_pool_definition(StoragePoolDefinition { name, uuid, props });
-            Ok(replies)
-        });
-        Ok(committed.await?.value)
-    };
-    context.run(work).await
+    context(code::MASK_CRT, &name)
+        .change(
+            cluster,
+            || names::pool(&name),
+            move |tx, name| {
+                if tx.pool_definitions.contains_key(&name) {
+                    let what = describe(&name);
+                    return Err(exists(code::FAIL_EXISTS_STOR_POOL_DFN, &what).into());
+                }
+                let uuid = tx.uuid();
+                tx.reply(created(&describe(&name), uuid));
+                let mut props = Props::new();
+                let owner = Owner::StoragePoolDefinition;
+                tx.replies(property::set(owner, &mut props, request.props)?);
+                tx.put_storage_pool_definition(StoragePoolDefinition { name, uuid, props });
+                Ok(Wait::Nothing)
+            },
+        )
+        .await
 }
 
 /// Changes a definition's properties.
 pub async fn modify(cluster: &Cluster, name: String, change: PropertiesModify) -> Vec<Reply> {
-    let context = context(code::MASK_MOD, &name);
-    let work = async {
-        let name = names::pool(&name)?;
-        let committed = cluster.commit(move |draft| {
-            let mut row = StoragePoolDefinition::clone(known(draft, &name)?);
-            let mut replies = Vec::new();
-            let changed = property::apply(
-                Owner::StoragePoolDefinition,
-                &mut row.props,
-                &change,
-                &mut replies,
-            )?;
-            replies.push(modified(&describe(&row.name), row.uuid));
-            if changed {
-                draft.put_storage_pool_definition(row);
-            }
-            Ok(replies)
-        });
-        Ok(committed.await?.value)
-    };
-    context.run(work).await
+    context(code::MASK_MOD, &name)
+        .change(
+            cluster,
+            || names::pool(&name),
+            move |tx, name| {
+                let mut row = StoragePoolDefinition::clone(known(tx, &name)?);
+                let owner = Owner::StoragePoolDefinition;
+                tx.replies(property::apply(owner, &mut row.props, &change)?);
+                tx.reply(modified(&describe(&row.name), row.uuid));
+                tx.put_storage_pool_definition(row);
+                Ok(Wait::Nothing)
+            },
+        )
+        .await
 }
 
 /// Removes a definition that no pool has.
 pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
-    let context = context(code::MASK_DEL, &name);
-    let work = async {
-        let name = names::pool(&name)?;
-        let committed = cluster.commit(move |draft| {
-            let row = known(draft, &name)?.clone();
-            let is_default = [DEFAULT_POOL, DEFAULT_DISKLESS_POOL]
-                .iter()
-                .any(|default| name.as_str().eq_ignore_ascii_case(default));
-            if is_default {
-                return Err(vec![
-                    Reply::new(
-                        code::FAIL_INVLD_STOR_POOL_NAME,
-                        format!("The default {} cannot be deleted.", describe(&row.name)),
-                    )
-                    .cause("It exists in every cluster.")
-                    .correction("Leave it; it takes no space."),
-                ]);
-            }
-            let nodes: Vec<String> = draft
-                .nodes
-                .keys()
-                .filter(|node| draft.pool(node, &name).is_some())
-                .map(ToString::to_string)
-                .collect();
-            if !nodes.is_empty() {
-                return Err(vec![
-                    Reply::new(
-                        code::FAIL_IN_USE,
-                        format!(
-                            "{} cannot be deleted.",
-                            super::reply::capital(&describe(&row.name))
-                        ),
-                    )
-                    .cause("There are storage pools of this name.")
-                    .details(format!("Nodes: {}", nodes.join(", ")))
-                    .correction("Delete the storage pools first."),
-                ]);
-            }
-            draft.remove(&RowKey::StoragePoolDefinition(name));
-            Ok(vec![deleted(&describe(&row.name), row.uuid)])
-        });
-        Ok(committed.await?.value)
-    };
-    context.run(work).await
+    context(code::MASK_DEL, &name)
+        .change(cluster, || names::pool(&name), remove)
+        .await
+}
+
+fn remove(tx: &mut Transaction<'_>, name: StoragePoolName) -> Result<Wait, Refusal> {
+    let row = known(tx, &name)?.clone();
+    let what = describe(&row.name);
+    let is_default = [DEFAULT_POOL, DEFAULT_DISKLESS_POOL]
+        .iter()
+        .any(|default| name.as_str().eq_ignore_ascii_case(default));
+    if is_default {
+        return Err(Reply::new(
+            code::FAIL_INVLD_STOR_POOL_NAME,
+            format!("The default {what} cannot be deleted."),
+        )
+        .cause("It exists in every cluster.")
+        .correction("Leave it; it takes no space.")
+        .into());
+    }
+    let nodes: Vec<String> = tx
+        .nodes
+        .keys()
+        .filter(|node| tx.pool(node, &name).is_some())
+        .map(ToString::to_string)
+        .collect();
+    if !nodes.is_empty() {
+        return Err(Reply::new(
+            code::FAIL_IN_USE,
+            format!("{} cannot be deleted.", capital(&what)),
+        )
+        .cause("There are storage pools of this name.")
+        .details(format!("Nodes: {}", nodes.join(", ")))
+        .correction("Delete the storage pools first.")
+        .into());
+    }
+    tx.remove(&RowKey::StoragePoolDefinition(name));
+    tx.reply(deleted(&what, row.uuid));
+    Ok(Wait::Nothing)
 }

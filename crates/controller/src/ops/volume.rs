@@ -7,7 +7,8 @@ use linstor_model::Resource;
 
 use super::names;
 use super::property::{self, Owner};
-use super::reply::{Context, Refusal, modified, not_found};
+use super::reply::{modified, not_found};
+use super::request::{Context, Wait};
 use crate::cluster::Cluster;
 
 /// Changes a volume's properties.
@@ -23,34 +24,28 @@ pub async fn modify(
         .about("Node", &node)
         .about("RscDfn", &name)
         .about("VlmNr", &number);
-    let work = async {
-        let (name, node) = (names::resource(&name)?, names::node(&node)?);
-        let number = names::volume_number_text(&number)?;
-        let target = name.clone();
-        let committed = cluster.commit(move |draft| {
-            let known = names::known_resource(draft, &target, &node)?.clone();
-            let mut row = Resource::clone(&known);
+    let parse = || {
+        let name = names::resource(&name)?;
+        Ok((
+            name,
+            names::node(&node)?,
+            names::volume_number_text(&number)?,
+        ))
+    };
+    context
+        .change(cluster, parse, move |tx, (name, node, number)| {
+            let mut row = Resource::clone(names::known_resource(tx, &name, &node)?);
             let what = format!(
                 "volume with volume number '{number}' on resource '{}' on node '{}'",
                 row.name, row.node
             );
             let Some(volume) = row.volumes.get_mut(&number) else {
-                return Err(Refusal::from(not_found(code::FAIL_NOT_FOUND_VLM, &what)).into());
+                return Err(not_found(code::FAIL_NOT_FOUND_VLM, &what).into());
             };
-            let mut replies = Vec::new();
-            property::apply(Owner::Volume, &mut volume.props, &change, &mut replies)?;
-            replies.push(modified(&what, volume.uuid));
-            if *known != row {
-                draft.put_resource(row);
-            }
-            Ok(replies)
-        });
-        let committed = committed.await?;
-        let mut replies = committed.value;
-        if committed.changed {
-            replies.append(&mut super::wait_all(cluster, &[name], committed.generation).await);
-        }
-        Ok(replies)
-    };
-    context.run(work).await
+            tx.replies(property::apply(Owner::Volume, &mut volume.props, &change)?);
+            tx.reply(modified(&what, volume.uuid));
+            tx.put_resource(row);
+            Ok(Wait::Applied(vec![name]))
+        })
+        .await
 }

@@ -4,18 +4,16 @@ use linstor_api::code;
 use linstor_api::flag::volume_group as flag;
 use linstor_api::reply::Reply;
 use linstor_api::volume_group::{VolumeGroup as Json, VolumeGroupModify};
-use linstor_model::Draft;
 use linstor_model::model::RowKey;
 use linstor_model::name::ResourceGroupName;
 use linstor_model::{Props, ResourceGroup, VolumeGroup};
-use uuid::Uuid;
 
 use super::names;
 use super::property::{self, Owner};
-use super::reply::{
-    Context, Refusal, created, deleted, exists, modified, not_found, nothing_to_delete,
-};
+use super::reply::{created, deleted, exists, modified, not_found, nothing_to_delete};
+use super::request::{Context, Wait};
 use crate::cluster::Cluster;
+use crate::transaction::{Refusal, Transaction};
 
 fn describe(group: &ResourceGroupName, number: u32) -> String {
     format!("volume group with number '{number}' of resource group '{group}'")
@@ -62,29 +60,24 @@ pub fn one(cluster: &Cluster, group: &str, number: &str) -> Result<Json, Refusal
 /// Adds a volume group, with the lowest free number unless one is given.
 pub async fn create(cluster: &Cluster, group: String, request: Json) -> Vec<Reply> {
     let context = context(code::MASK_CRT, &group);
-    let work = async {
+    let parse = || {
         let group = names::group(&group)?;
-        let number = match request.volume_number {
-            Some(number) => Some(names::volume_number(number.into())?),
-            None => None,
-        };
-        let uuid = cluster.env().uuid();
-        let committed =
-            cluster.commit(move |draft| Ok(add(draft, &group, number, uuid, &request)?));
-        Ok(committed.await?.value)
+        let number = request.volume_number.map(i64::from);
+        Ok((
+            group,
+            number.map(names::volume_number).transpose()?,
+            request,
+        ))
     };
-    context.run(work).await
+    context.change(cluster, parse, add).await
 }
 
 fn add(
-    draft: &mut Draft,
-    name: &ResourceGroupName,
-    number: Option<u32>,
-    uuid: Uuid,
-    request: &Json,
-) -> Result<Vec<Reply>, Refusal> {
-    let mut group = ResourceGroup::clone(names::known_group(draft, name)?);
-    if draft.definitions_of(name).next().is_some() {
+    tx: &mut Transaction<'_>,
+    (name, number, request): (ResourceGroupName, Option<u32>, Json),
+) -> Result<Wait, Refusal> {
+    let mut group = ResourceGroup::clone(names::known_group(tx, &name)?);
+    if tx.definitions_of(&name).next().is_some() {
         return Err(Reply::new(
             code::FAIL_EXISTS_RSC_DFN,
             format!("A volume group cannot be created while resource group '{}' has resource definitions.", group.name),
@@ -102,21 +95,24 @@ fn add(
                 Reply::new(code::FAIL_POOL_EXHAUSTED_VLM_NR, message)
             })?,
     };
+    let what = describe(&group.name, number);
     if group.volume_groups.contains_key(&number) {
-        return Err(exists(code::FAIL_EXISTS_VLM_GRP, &describe(&group.name, number)).into());
+        return Err(exists(code::FAIL_EXISTS_VLM_GRP, &what).into());
     }
     let mut row = VolumeGroup {
-        uuid,
+        uuid: tx.uuid(),
         props: Props::new(),
         gross_size: flag::ALL.bits_of(&request.flags) & flag::GROSS_SIZE != 0,
     };
-    let mut replies =
-        vec![created(&describe(&group.name, number), uuid).about("VlmGrp", number.to_string())];
-    let change = property::change(request.props.clone(), vec![], vec![]);
-    property::apply(Owner::VolumeGroup, &mut row.props, &change, &mut replies)?;
+    tx.reply(created(&what, row.uuid).about("VlmGrp", number.to_string()));
+    tx.replies(property::set(
+        Owner::VolumeGroup,
+        &mut row.props,
+        request.props,
+    )?);
     group.volume_groups.insert(number, row);
-    draft.put_resource_group(group);
-    Ok(replies)
+    tx.put_resource_group(group);
+    Ok(Wait::Nothing)
 }
 
 /// Changes a volume group; what was spawned before stays as it is.
@@ -126,14 +122,14 @@ pub async fn modify(
     number: String,
     request: VolumeGroupModify,
 ) -> Vec<Reply> {
-    let context = context(code::MASK_MOD, &group).about("VlmGrp", &number);
-    let work = async {
-        let (name, number) = (names::group(&group)?, names::volume_number_text(&number)?);
-        let committed = cluster.commit(move |draft| {
-            let known = names::known_group(draft, &name)?.clone();
-            let mut group = ResourceGroup::clone(&known);
+    let parse = || Ok((names::group(&group)?, names::volume_number_text(&number)?));
+    context(code::MASK_MOD, &group)
+        .about("VlmGrp", &number)
+        .change(cluster, parse, move |tx, (name, number)| {
+            let mut group = ResourceGroup::clone(names::known_group(tx, &name)?);
+            let what = describe(&group.name, number);
             let Some(row) = group.volume_groups.get_mut(&number) else {
-                return Err(missing(&name, number).into());
+                return Err(missing(&name, number));
             };
             let bits = if row.gross_size { flag::GROSS_SIZE } else { 0 };
             row.gross_size = flag::ALL.modified(bits, &request.flags) & flag::GROSS_SIZE != 0;
@@ -142,38 +138,36 @@ pub async fn modify(
                 request.delete_props,
                 request.delete_namespaces,
             );
-            let mut replies = Vec::new();
-            property::apply(Owner::VolumeGroup, &mut row.props, &change, &mut replies)?;
-            replies.push(modified(&describe(&known.name, number), row.uuid));
-            if *known != group {
-                draft.put_resource_group(group);
-            }
-            Ok(replies)
-        });
-        Ok(committed.await?.value)
-    };
-    context.run(work).await
+            tx.replies(property::apply(
+                Owner::VolumeGroup,
+                &mut row.props,
+                &change,
+            )?);
+            tx.reply(modified(&what, row.uuid));
+            tx.put_resource_group(group);
+            Ok(Wait::Nothing)
+        })
+        .await
 }
 
 /// Removes a volume group.
 pub async fn delete(cluster: &Cluster, group: String, number: String) -> Vec<Reply> {
-    let context = context(code::MASK_DEL, &group).about("VlmGrp", &number);
-    let work = async {
-        let (name, number) = (names::group(&group)?, names::volume_number_text(&number)?);
-        let committed = cluster.commit(move |draft| {
-            let mut group = ResourceGroup::clone(names::known_group(draft, &name)?);
+    let parse = || Ok((names::group(&group)?, names::volume_number_text(&number)?));
+    context(code::MASK_DEL, &group)
+        .about("VlmGrp", &number)
+        .change(cluster, parse, |tx, (name, number)| {
+            let mut group = ResourceGroup::clone(names::known_group(tx, &name)?);
             let Some(row) = group.volume_groups.remove(&number) else {
-                return Err(vec![nothing_to_delete(
-                    draft,
+                return Err(nothing_to_delete(
+                    tx,
                     &RowKey::ResourceGroup(name.clone()),
                     &describe(&name, number),
-                )]);
+                )
+                .into());
             };
-            let reply = deleted(&describe(&group.name, number), row.uuid);
-            draft.put_resource_group(group);
-            Ok(vec![reply])
-        });
-        Ok(committed.await?.value)
-    };
-    context.run(work).await
+            tx.reply(deleted(&describe(&group.name, number), row.uuid));
+            tx.put_resource_group(group);
+            Ok(Wait::Nothing)
+        })
+        .await
 }

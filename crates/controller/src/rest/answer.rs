@@ -10,7 +10,7 @@ use linstor_api::code;
 use linstor_api::reply::Reply;
 use serde::Serialize;
 
-use crate::ops::reply::Refusal;
+use crate::transaction::Refusal;
 
 /// Replies and the status that they have when none of them is an error.
 #[derive(Debug, Clone)]

@@ -8,7 +8,7 @@ use linstor_api::resource::AutoPlaceRequest;
 use super::answer::Answer;
 use super::request::Body;
 use crate::cluster::Cluster;
-use crate::ops::placement;
+use crate::ops::autoplace;
 
 /// The routes of this noun.
 pub fn routes() -> Router<Cluster> {
@@ -20,5 +20,5 @@ async fn autoplace(
     Path(name): Path<String>,
     Body(request): Body<AutoPlaceRequest>,
 ) -> Answer {
-    Answer::created(placement::autoplace(&cluster, name, request).await)
+    Answer::created(autoplace::autoplace(&cluster, name, request).await)
 }

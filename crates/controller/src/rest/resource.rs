@@ -11,9 +11,7 @@ use linstor_api::resource::{
 use super::answer::{Answer, text};
 use super::request::{Body, Params};
 use crate::cluster::Cluster;
-use crate::ops::placement;
-use crate::ops::resource::disk::{self, Toggle};
-use crate::ops::resource::{self, view};
+use crate::ops::resource::{self, Toggle, view};
 
 const ONE: &str = "/v1/resource-definitions/{name}/resources/{node}";
 
@@ -62,7 +60,7 @@ async fn create(
     Path(name): Path<String>,
     Body(requests): Body<Vec<ResourceCreate>>,
 ) -> Answer {
-    Answer::created(placement::create::create(&cluster, name, requests).await)
+    Answer::created(resource::create(&cluster, name, requests).await)
 }
 
 async fn create_on(
@@ -71,7 +69,7 @@ async fn create_on(
     Body(mut request): Body<ResourceCreate>,
 ) -> Answer {
     request.resource.node_name = Some(node);
-    Answer::created(placement::create::create(&cluster, name, vec![request]).await)
+    Answer::created(resource::create(&cluster, name, vec![request]).await)
 }
 
 async fn modify(
@@ -96,11 +94,11 @@ async fn make_available(
     Path((name, node)): Replica,
     Body(request): Body<ResourceMakeAvailable>,
 ) -> Answer {
-    Answer::ok(placement::available::make_available(&cluster, name, node, request).await)
+    Answer::ok(resource::make_available(&cluster, name, node, request).await)
 }
 
 async fn unmake_available(State(cluster): State<Cluster>, Path((name, node)): Replica) -> Answer {
-    Answer::ok(placement::available::unmake_available(&cluster, name, node).await)
+    Answer::ok(resource::unmake_available(&cluster, name, node).await)
 }
 
 async fn activate(State(cluster): State<Cluster>, Path((name, node)): Replica) -> Answer {
@@ -117,7 +115,7 @@ async fn toggle(
     Body(request): Body<ToggleDiskRequest>,
 ) -> Answer {
     Answer::ok(match Toggle::parse(request) {
-        Ok(toggle) => disk::toggle(&cluster, name, node, toggle).await,
+        Ok(toggle) => resource::toggle(&cluster, name, node, toggle).await,
         Err(refusal) => refusal.0,
     })
 }
@@ -128,7 +126,7 @@ async fn diskful(
     Body(request): Body<ToggleDiskDiskful>,
 ) -> Answer {
     let toggle = Toggle::diskful(None, None, request.layer_list);
-    Answer::ok(disk::toggle(&cluster, name, node, toggle).await)
+    Answer::ok(resource::toggle(&cluster, name, node, toggle).await)
 }
 
 async fn diskful_in(
@@ -137,18 +135,18 @@ async fn diskful_in(
     Body(request): Body<ToggleDiskDiskful>,
 ) -> Answer {
     let toggle = Toggle::diskful(Some(pool), None, request.layer_list);
-    Answer::ok(disk::toggle(&cluster, name, node, toggle).await)
+    Answer::ok(resource::toggle(&cluster, name, node, toggle).await)
 }
 
 async fn diskless(State(cluster): State<Cluster>, Path((name, node)): Replica) -> Answer {
-    Answer::ok(disk::toggle(&cluster, name, node, Toggle::diskless(None)).await)
+    Answer::ok(resource::toggle(&cluster, name, node, Toggle::diskless(None)).await)
 }
 
 async fn diskless_in(
     State(cluster): State<Cluster>,
     Path((name, node, pool)): Path<(String, String, String)>,
 ) -> Answer {
-    Answer::ok(disk::toggle(&cluster, name, node, Toggle::diskless(Some(pool))).await)
+    Answer::ok(resource::toggle(&cluster, name, node, Toggle::diskless(Some(pool))).await)
 }
 
 async fn migrate(
@@ -156,7 +154,7 @@ async fn migrate(
     Path((name, node, from)): Path<(String, String, String)>,
 ) -> Answer {
     let toggle = Toggle::diskful(None, Some(from), vec![]);
-    Answer::ok(disk::toggle(&cluster, name, node, toggle).await)
+    Answer::ok(resource::toggle(&cluster, name, node, toggle).await)
 }
 
 async fn migrate_into(
@@ -164,5 +162,5 @@ async fn migrate_into(
     Path((name, node, from, pool)): Path<(String, String, String, String)>,
 ) -> Answer {
     let toggle = Toggle::diskful(Some(pool), Some(from), vec![]);
-    Answer::ok(disk::toggle(&cluster, name, node, toggle).await)
+    Answer::ok(resource::toggle(&cluster, name, node, toggle).await)
 }

@@ -12,7 +12,7 @@ use super::answer::{Answer, json, value};
 use super::request::{Body, Params, SyncBody};
 use crate::cluster::Cluster;
 use crate::ops::filter::{Names, PropFilter};
-use crate::ops::{placement, resource_group};
+use crate::ops::resource_group;
 
 /// The routes of this noun.
 pub fn routes() -> Router<Cluster> {
@@ -65,7 +65,7 @@ async fn spawn(
     Path(name): Path<String>,
     Body(request): Body<ResourceGroupSpawn>,
 ) -> Answer {
-    Answer::created(placement::spawn::spawn(&cluster, name, request).await)
+    Answer::created(resource_group::spawn(&cluster, name, request).await)
 }
 
 async fn adjust(
@@ -73,12 +73,12 @@ async fn adjust(
     Path(name): Path<String>,
     Body(request): Body<ResourceGroupAdjust>,
 ) -> Answer {
-    Answer::ok(placement::adjust(&cluster, Some(name), request).await)
+    Answer::ok(resource_group::adjust(&cluster, Some(name), request).await)
 }
 
 async fn adjust_all(
     State(cluster): State<Cluster>,
     Body(request): Body<ResourceGroupAdjust>,
 ) -> Answer {
-    Answer::ok(placement::adjust(&cluster, None, request).await)
+    Answer::ok(resource_group::adjust(&cluster, None, request).await)
 }

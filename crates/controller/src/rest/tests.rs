@@ -8,6 +8,7 @@ mod http;
 mod lists;
 mod nodes;
 mod satellite;
+mod settle;
 mod speed;
 mod story;
 

@@ -99,9 +99,9 @@ async fn advance_marked(cluster: &Cluster) {
                     Ok(())
                 })
                 .await;
-            if let Err(replies) = result {
+            if let Err(refusal) = result {
                 // Tried again with the timer; the writer has logged why.
-                tracing::debug!(?replies, "phases were not moved on");
+                tracing::debug!(?refusal, "phases were not moved on");
                 return;
             }
         }

@@ -1,3 +1,4 @@
 //! What the controller does by itself, without being asked.
 
 pub mod advance;
+pub mod settle;

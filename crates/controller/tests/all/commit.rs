@@ -59,7 +59,7 @@ async fn refused_commits_leave_no_trace() {
         cluster.commit(|draft| -> Result<(), _> {
             set(draft, "bad", "1")?;
             set(draft, "good", "spoilt")?;
-            Err(vec![Reply::new(code::FAIL_IN_USE, "no")])
+            Err(Reply::new(code::FAIL_IN_USE, "no").into())
         }),
         cluster.commit(|draft| -> Result<(), _> {
             set(draft, "bad", "2")?;
@@ -75,8 +75,8 @@ async fn refused_commits_leave_no_trace() {
         }),
     );
     assert!(first.await.unwrap().is_ok() && good.is_ok() && last.is_ok());
-    assert_eq!(refused.unwrap_err()[0].ret_code, code::FAIL_IN_USE);
-    let panicked = panicked.unwrap_err();
+    assert_eq!(refused.unwrap_err().0[0].ret_code, code::FAIL_IN_USE);
+    let panicked = panicked.unwrap_err().0;
     assert_eq!(panicked[0].ret_code, code::FAIL_IMPL_ERROR);
     assert_eq!(panicked[0].cause.as_deref(), Some("a bug of ours"));
     let writes = fixture.store.attempts() - before;
@@ -122,7 +122,8 @@ async fn a_failing_store_fails_the_batch() {
         .cluster
         .commit(|d| set(d, "one", "1"))
         .await
-        .unwrap_err();
+        .unwrap_err()
+        .0;
     assert_eq!(error[0].ret_code, code::FAIL_SQL);
     assert_eq!(get(&fixture.cluster, "one"), None);
     assert_eq!(fixture.cluster.model().generation, before);
@@ -162,13 +163,15 @@ async fn an_open_outcome_is_settled_later() {
             .cluster
             .commit(|d| set(d, "one", "1"))
             .await
-            .unwrap_err();
+            .unwrap_err()
+            .0;
         assert!(error[0].message.contains("may or may not"), "{error:?}");
         let error = fixture
             .cluster
             .commit(|d| set(d, "two", "1"))
             .await
-            .unwrap_err();
+            .unwrap_err()
+            .0;
         assert!(error[0].message.contains("not made"), "{error:?}");
         assert_eq!(get(&fixture.cluster, "one"), None);
         fixture.store.revive();
@@ -197,7 +200,8 @@ async fn a_second_controller_fences_the_first() {
         .cluster
         .commit(|d| set(d, "two", "1"))
         .await
-        .unwrap_err();
+        .unwrap_err()
+        .0;
     assert_eq!(error[0].ret_code, code::FAIL_SQL);
     assert_eq!(first.cluster.superseded().await, Superseded::InDatabase);
     assert_eq!(get(&first.cluster, "one").as_deref(), Some("1"));
@@ -206,7 +210,8 @@ async fn a_second_controller_fences_the_first() {
         .cluster
         .commit(|d| set(d, "three", "1"))
         .await
-        .unwrap_err();
+        .unwrap_err()
+        .0;
     assert!(again[0].message.contains("another controller"), "{again:?}");
 }
 

@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linstor_api::kind::{Encryption, LayerKind, NodeType, ProviderKind};
-use linstor_api::reply::Reply;
 use linstor_controller::env::{Env, SeededEnv};
-use linstor_controller::{Cluster, Controller, Options};
+use linstor_controller::{Cluster, Controller, Options, Refusal};
 use linstor_model::Draft;
 use linstor_model::name::{
     KeyValueStoreName, NetInterfaceName, NodeName, ResourceGroupName, ResourceName, StoragePoolName,
@@ -96,7 +95,7 @@ impl Fixture {
 }
 
 /// Writes one value into a key-value store instance.
-pub fn set(draft: &mut Draft, name: &str, value: &str) -> Result<(), Vec<Reply>> {
+pub fn set(draft: &mut Draft, name: &str, value: &str) -> Result<(), Refusal> {
     draft.put_key_value_store(KeyValueStore {
         name: kvs(name),
         props: [("k".to_owned(), value.to_owned())].into(),

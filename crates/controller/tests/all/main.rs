@@ -9,5 +9,6 @@ mod killed;
 mod link;
 mod program;
 mod satellite;
+mod settle;
 mod sqlite;
 mod start;

@@ -57,7 +57,7 @@ async fn bad_rows_do_not_keep_it_from_starting() {
         .await
         .unwrap();
     let error = second.cluster.commit(|d| set(d, "bad", "new")).await;
-    let error = error.unwrap_err().remove(0);
+    let error = error.unwrap_err().0.remove(0);
     assert!(
         error.message.contains("key-value store 'bad' is held"),
         "{error:?}"

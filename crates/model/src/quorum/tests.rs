@@ -32,7 +32,7 @@ fn run(cluster: &mut Cluster) -> Vec<i64> {
         now_ms: 1,
         uuid: &mut uuid,
     };
-    let replies = auto_helpers(&mut cluster.draft, &observed, &resource("res"), &mut seeds);
+    let replies = settle(&mut cluster.draft, &observed, &resource("res"), &mut seeds);
     let rows = |cluster: &Cluster| -> Vec<Arc<Resource>> {
         cluster
             .draft
@@ -41,7 +41,7 @@ fn run(cluster: &mut Cluster) -> Vec<i64> {
             .collect()
     };
     let (before, props) = (rows(cluster), quorum_of(cluster));
-    let again = auto_helpers(&mut cluster.draft, &observed, &resource("res"), &mut seeds);
+    let again = settle(&mut cluster.draft, &observed, &resource("res"), &mut seeds);
     let warns = again.iter().all(|reply| code::is_warning(reply.ret_code));
     assert!(
         warns && rows(cluster) == before && quorum_of(cluster) == props,

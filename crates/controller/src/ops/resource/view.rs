@@ -21,8 +21,9 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use super::super::beside::Beside;
 use super::super::filter::Names;
 use super::super::names;
-use super::super::reply::{Refusal, not_found};
+use super::super::reply::not_found;
 use crate::cluster::Cluster;
+use crate::transaction::Refusal;
 
 /// The resources of one definition, without volumes.
 pub fn of_definition(cluster: &Cluster, name: &str) -> Result<Vec<u8>, Refusal> {

@@ -121,7 +121,7 @@ async fn varied(definitions: u32) -> World {
                     3 => row
                         .drbd
                         .iter_mut()
-                        .for_each(|drbd| drbd.disk = DiskKind::TieBreaker),
+                        .for_each(|drbd| drbd.disk = DiskKind::Client),
                     _ => {}
                 }
             });
@@ -160,7 +160,7 @@ async fn long_lists_are_whole() {
         "SyncTarget(12.3",
         r#"a\"b\\c\n\u001f"#,
         "INACTIVE",
-        "TIE_BREAKER",
+        "DRBD_DISKLESS",
     ] {
         let found = answer.body.windows(shown.len());
         assert!(

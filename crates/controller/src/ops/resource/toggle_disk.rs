@@ -1,4 +1,4 @@
-//! A replica gets a disk, or gives its disk up (spec core 5.5).
+//! Giving a resource a disk, or removing its disk.
 
 use linstor_api::code;
 use linstor_api::kind::LayerKind;
@@ -6,16 +6,17 @@ use linstor_api::reply::Reply;
 use linstor_api::resource::{ToggleDiskOperation, ToggleDiskRequest};
 use linstor_model::layer::drbd84;
 use linstor_model::name::{NodeName, ResourceName, StoragePoolName};
-use linstor_model::resource::GiveDisk;
-use linstor_model::{DiskKind, Resource, ResourcePhase};
-use linstor_model::{Draft, Model, stack};
-use tokio::time::Instant;
+use linstor_model::resource::{GiveDisk, take_disk};
+use linstor_model::{DiskKind, Model, Resource, ResourcePhase, stack};
 
-use super::super::placement::{self, Made};
-use super::super::reply::{Refusal, not_implemented};
-use super::super::{Facts, names};
-use super::{context, describe, in_use, stuck};
+use super::super::names;
+use super::super::reply::not_implemented;
+use super::super::request::{Wait, wait, wait_done};
+use super::super::storage_pool;
+use super::create::{add_disk, named_pool};
+use super::{context, describe, in_use};
 use crate::cluster::Cluster;
+use crate::transaction::{Refusal, Transaction};
 
 /// What a request asks for.
 #[derive(Debug, Clone)]
@@ -29,13 +30,13 @@ pub struct Toggle {
 impl Toggle {
     /// Reads the body of the unified call.
     pub fn parse(request: ToggleDiskRequest) -> Result<Self, Refusal> {
-        let word = request.operation.unwrap_or_default();
-        let Some(operation) = ToggleDiskOperation::parse(&word) else {
+        let given = request.operation.unwrap_or_default();
+        let Some(operation) = ToggleDiskOperation::parse(&given) else {
             return Err(Reply::new(
                 code::API_CALL_PARSE_ERROR,
                 format!(
                     "'{}' is not an operation of toggle-disk.",
-                    word.escape_debug()
+                    given.escape_debug()
                 ),
             )
             .cause("The member 'operation' says what to do.")
@@ -79,43 +80,44 @@ impl Toggle {
     }
 }
 
-struct Plan {
+struct Parsed {
+    name: ResourceName,
+    node: NodeName,
     to: DiskKind,
     pool: Option<StoragePoolName>,
     migrate_from: Option<NodeName>,
     layers: Vec<LayerKind>,
 }
 
-/// Gives a replica a disk or takes its disk.
+/// Gives a resource a disk or removes its disk.
 pub async fn toggle(cluster: &Cluster, name: String, node: String, toggle: Toggle) -> Vec<Reply> {
     let context = context(code::MASK_MOD, &name, &node);
     let work = async {
         let (name, node) = (names::resource(&name)?, names::node(&node)?);
-        let plan = Plan {
+        let migrate_from = toggle.migrate_from.as_ref();
+        let parsed = Parsed {
+            name: name.clone(),
+            node: node.clone(),
             to: toggle.to,
-            pool: placement::named_pool(toggle.pool.as_ref())?,
-            migrate_from: match &toggle.migrate_from {
-                Some(from) => Some(names::node(from)?),
-                None => None,
-            },
+            pool: named_pool(toggle.pool.as_ref())?,
+            migrate_from: migrate_from.map(|from| names::node(from)).transpose()?,
             layers: stack::complete(stack::parse(&toggle.layers)?).0,
         };
-        if plan.to == DiskKind::Diskful {
-            placement::refresh_thin(cluster).await;
+        if parsed.to == DiskKind::Diskful {
+            storage_pool::refresh_thin(cluster).await;
         }
-        let facts = Facts::gather(cluster);
-        let target = (name.clone(), node.clone());
-        let committed = cluster.commit(move |draft| {
-            let (name, node) = target;
-            Ok(begin(draft, &facts, &name, &node, plan)?)
-        });
-        let committed = committed.await?;
-        let Made { mut replies, nodes } = committed.value;
+        let committed = cluster.commit(move |tx| begin(tx, parsed)).await?;
+        let mut replies = committed.replies;
         if committed.changed {
-            let mut more = placement::deployed(cluster, &name, &nodes, committed.generation).await;
-            replies.append(&mut more);
+            let deployed = Wait::Deployed(name.clone(), committed.value);
+            replies.append(&mut wait(cluster, deployed, committed.generation).await);
             if !replies.iter().any(Reply::is_error) {
-                replies.append(&mut wait_removed(cluster, &name, &node).await);
+                let removed = |model: &Model| {
+                    let row = model.resource(&name, &node);
+                    !row.is_some_and(|r| matches!(r.phase, ResourcePhase::RemovingDisk { .. }))
+                };
+                let what = describe(&name, &node);
+                replies.append(&mut wait_done(cluster, &name, &what, removed).await);
             }
         }
         Ok(replies)
@@ -123,14 +125,9 @@ pub async fn toggle(cluster: &Cluster, name: String, node: String, toggle: Toggl
     context.run(work).await
 }
 
-fn begin(
-    draft: &mut Draft,
-    facts: &Facts,
-    name: &ResourceName,
-    node: &NodeName,
-    plan: Plan,
-) -> Result<Made, Refusal> {
-    let row = names::known_resource(draft, name, node)?.clone();
+fn begin(tx: &mut Transaction<'_>, parsed: Parsed) -> Result<Vec<NodeName>, Refusal> {
+    let (name, node) = (&parsed.name, &parsed.node);
+    let row = names::known_resource(tx, name, node)?.clone();
     let refuse = |ret_code: i64, cause: &str, correction: &str| -> Refusal {
         let message = format!("The disk of {} cannot be toggled.", describe(name, node));
         Reply::new(ret_code, message)
@@ -154,19 +151,16 @@ fn begin(
             "Delete or create resources instead.",
         ));
     }
-    if !plan.layers.is_empty() && plan.layers != row.layer_stack {
+    if !parsed.layers.is_empty() && parsed.layers != row.layer_stack {
         return Err(not_implemented("Toggle disk with other layers").into());
     }
-    let mut made = Made::default();
-    match plan.to {
-        DiskKind::Diskful => add(draft, facts, &row, plan, &mut made)?,
+    match parsed.to {
+        DiskKind::Diskful => add(tx, &row, parsed),
         DiskKind::Diskless | DiskKind::TieBreaker | DiskKind::Client => {
-            remove(draft, facts, &row, plan.to, &mut made)?;
+            remove(tx, &row, parsed.to)?;
+            Ok(Vec::new())
         }
     }
-    made.replies
-        .append(&mut super::super::helpers_after_change(draft, facts, name));
-    Ok(made)
 }
 
 fn noop(row: &Resource, what: &str) -> Reply {
@@ -174,22 +168,16 @@ fn noop(row: &Resource, what: &str) -> Reply {
     Reply::new(code::INFO_NOOP, message)
 }
 
-fn add(
-    draft: &mut Draft,
-    facts: &Facts,
-    row: &Resource,
-    plan: Plan,
-    made: &mut Made,
-) -> Result<(), Refusal> {
+fn add(tx: &mut Transaction<'_>, row: &Resource, parsed: Parsed) -> Result<Vec<NodeName>, Refusal> {
     let (name, node) = (&row.name, &row.node);
     if let ResourcePhase::AddingDisk { .. } = row.phase {
-        made.replies.push(noop(row, "is getting a disk"));
-        return Ok(());
+        tx.reply(noop(row, "is getting a disk"));
+        return Ok(Vec::new());
     }
     if let ResourcePhase::RemovingDisk { storage, .. } = &row.phase {
         // What is left of the disk is used again; what is gone is made anew, and the peers' data counts.
-        let since = draft.since(facts.now_ms);
-        draft.edit_resource(name, node, |row| {
+        let since = tx.since(tx.now_ms);
+        tx.edit_resource(name, node, |row| {
             for (number, pool) in storage {
                 if let Some(volume) = row.volumes.get_mut(number) {
                     volume.pool = pool.clone();
@@ -204,34 +192,33 @@ fn add(
             };
         });
         let message = format!("Removal of the disk of {} withdrawn", describe(name, node));
-        made.replies.push(Reply::new(code::MODIFIED, message));
-        made.nodes.push(node.clone());
-        return Ok(());
+        tx.reply(Reply::new(code::MODIFIED, message));
+        return Ok(vec![node.clone()]);
     }
     if !row.is_diskless() {
-        made.replies.push(noop(row, "has a disk"));
-        return Ok(());
+        tx.reply(noop(row, "has a disk"));
+        return Ok(Vec::new());
     }
-    if let Some(source) = &plan.migrate_from {
-        check_source(draft, facts, name, source)?;
+    if let Some(source) = &parsed.migrate_from {
+        check_source(tx, name, source)?;
     }
-    let wish = GiveDisk {
-        pool: plan.pool,
-        migrate_from: plan.migrate_from,
+    let disk = GiveDisk {
+        pool: parsed.pool,
+        migrate_from: parsed.migrate_from,
         diskful_by: Some("user"),
     };
-    placement::give_disk(draft, facts, name, node, wish, made)
+    add_disk(tx, name, node, disk)?;
+    Ok(vec![node.clone()])
 }
 
-/// The replica that is to be replaced must have the data, and nobody may be using it.
+/// The resource that is to be replaced must have the data and must not be in use.
 fn check_source(
-    model: &Model,
-    facts: &Facts,
+    tx: &Transaction<'_>,
     name: &ResourceName,
     source: &NodeName,
 ) -> Result<(), Refusal> {
-    let row = names::known_resource(model, name, source)?;
-    if facts.observed.in_use(name, source) == Some(true) {
+    let row = names::known_resource(tx, name, source)?;
+    if tx.observed.in_use(name, source) == Some(true) {
         return Err(in_use(name, source));
     }
     if row.is_diskless() || row.phase.is_deleting() {
@@ -243,7 +230,7 @@ fn check_source(
         .correction("Name a resource with a disk.")
         .into());
     }
-    if !facts.observed.is_up_to_date(name, source) {
+    if !tx.observed.is_up_to_date(name, source) {
         return Err(Reply::new(
             code::FAIL_NOT_ALL_UPTODATE,
             format!("The {} cannot be migrated from.", describe(name, source)),
@@ -255,42 +242,36 @@ fn check_source(
     Ok(())
 }
 
-fn remove(
-    draft: &mut Draft,
-    facts: &Facts,
-    row: &Resource,
-    to: DiskKind,
-    made: &mut Made,
-) -> Result<(), Refusal> {
+fn remove(tx: &mut Transaction<'_>, row: &Resource, to: DiskKind) -> Result<(), Refusal> {
     let (name, node) = (&row.name, &row.node);
     if let ResourcePhase::RemovingDisk { .. } = row.phase {
-        made.replies.push(noop(row, "is losing its disk"));
+        tx.reply(noop(row, "is losing its disk"));
         return Ok(());
     }
     if row.is_diskless() {
         if row.drbd.as_ref().is_some_and(|drbd| drbd.disk == to) {
-            made.replies.push(noop(row, "is diskless"));
+            tx.reply(noop(row, "is diskless"));
             return Ok(());
         }
-        draft.edit_resource(name, node, |row| {
+        tx.edit_resource(name, node, |row| {
             if let Some(drbd) = &mut row.drbd {
                 drbd.disk = to;
             }
         });
         let message = format!("The vote of {} in the quorum changed", describe(name, node));
-        made.replies.push(Reply::new(code::MODIFIED, message));
+        tx.reply(Reply::new(code::MODIFIED, message));
         return Ok(());
     }
-    check_disk_can_go(draft, facts, row)?;
-    facts.seeded(|seeds| linstor_model::resource::take_disk(draft, seeds, name, node, to));
+    check_removable(tx, row)?;
+    tx.plan(|draft, _, seeds| take_disk(draft, seeds, name, node, to));
     let message = format!("Removal of disk from {} registered", describe(name, node));
-    made.replies.push(Reply::new(code::MODIFIED, message));
+    tx.reply(Reply::new(code::MODIFIED, message));
     Ok(())
 }
 
-fn check_disk_can_go(model: &Model, facts: &Facts, row: &Resource) -> Result<(), Refusal> {
+fn check_removable(tx: &Transaction<'_>, row: &Resource) -> Result<(), Refusal> {
     let (name, node) = (&row.name, &row.node);
-    if drbd84::cannot_be_diskless(model, row) {
+    if drbd84::cannot_be_diskless(tx, row) {
         return Err(Reply::new(
             code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER,
             format!("The {} cannot become diskless.", describe(name, node)),
@@ -299,16 +280,16 @@ fn check_disk_can_go(model: &Model, facts: &Facts, row: &Resource) -> Result<(),
         .correction("Install DRBD 9 on all nodes of the resource, or delete it here.")
         .into());
     }
-    let fresh = model
+    let fresh = tx
         .definitions
         .get(name)
         .is_some_and(|row| row.volumes.values().all(|volume| !volume.initialized));
-    let keeps_data = model.resources_of(name).any(|other| {
+    let keeps_data = tx.resources_of(name).any(|other| {
         other.node != *node
             && !other.is_diskless()
             && other.phase.is_present()
-            && facts.observed.is_online(&other.node)
-            && (fresh || facts.observed.is_up_to_date(name, &other.node))
+            && tx.observed.is_online(&other.node)
+            && (fresh || tx.observed.is_up_to_date(name, &other.node))
     });
     if keeps_data {
         return Ok(());
@@ -320,23 +301,4 @@ fn check_disk_can_go(model: &Model, facts: &Facts, row: &Resource) -> Result<(),
     .cause("No other resource with a disk is online and UpToDate.")
     .correction("Give another node a disk first, and wait until it is UpToDate.")
     .into())
-}
-
-/// Waits until a disk that is being removed is gone.
-async fn wait_removed(cluster: &Cluster, name: &ResourceName, node: &NodeName) -> Vec<Reply> {
-    let removing = |model: &Model| {
-        let row = model.resource(name, node);
-        row.is_some_and(|row| matches!(row.phase, ResourcePhase::RemovingDisk { .. }))
-    };
-    let deadline = Instant::now() + super::super::WAIT;
-    let wait = cluster.wait_until(name, deadline, |model, observed| {
-        if !removing(model) {
-            return Some(vec![]);
-        }
-        stuck(model, observed, name)
-    });
-    match wait.await {
-        Some(why) => why,
-        None => vec![super::super::still_working(&describe(name, node))],
-    }
 }

@@ -1,4 +1,4 @@
-//! Names of resource definitions made of names that other systems gave (spec core 1.1).
+//! Names of resource definitions made of names that other systems gave.
 
 use linstor_api::code;
 use linstor_api::reply::Reply;
@@ -6,8 +6,8 @@ use linstor_model::Model;
 use linstor_model::name::ResourceName;
 use uuid::Uuid;
 
-use super::names;
-use super::reply::Refusal;
+use super::super::names;
+use crate::transaction::Refusal;
 
 /// The longest external name, in bytes.
 const EXTERNAL_BYTES_MAX: usize = 256;

@@ -1,5 +1,4 @@
-//! Changes of properties: checked against the catalogue, brought into their canonical form, and told to the caller
-//! (spec core 2.1).
+//! Changes of properties: checked against the catalogue, brought into their canonical form.
 
 pub mod catalogue;
 mod shape;
@@ -9,7 +8,7 @@ use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
 use linstor_model::Props;
 
-use super::reply::Refusal;
+use crate::transaction::Refusal;
 use catalogue::Shape;
 
 /// The longest key.
@@ -109,16 +108,20 @@ pub fn check(owner: Owner, change: &PropertiesModify) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Makes a change: sets, removes, removes namespaces, in this order. Says what was done, and whether anything differs.
+/// Sets the properties of a new object.
+pub fn set(owner: Owner, props: &mut Props, given: Properties) -> Result<Vec<Reply>, Refusal> {
+    apply(owner, props, &change(given, vec![], vec![]))
+}
+
+/// Makes a change: sets, removes, removes namespaces, in this order. Returns replies about it.
 pub fn apply(
     owner: Owner,
     props: &mut Props,
     change: &PropertiesModify,
-    replies: &mut Vec<Reply>,
-) -> Result<bool, Refusal> {
-    let before = props.clone();
+) -> Result<Vec<Reply>, Refusal> {
+    let mut replies = Vec::new();
     for (key, value) in &change.override_props {
-        set(owner, props, trimmed(key), value, replies)?;
+        set_one(owner, props, trimmed(key), value, &mut replies)?;
     }
     if !change.override_props.is_empty() && owner != Owner::KeyValueStore {
         let keys: Vec<&str> = change.override_props.keys().map(String::as_str).collect();
@@ -149,10 +152,10 @@ pub fn apply(
             ),
         ));
     }
-    Ok(*props != before)
+    Ok(replies)
 }
 
-fn set(
+fn set_one(
     owner: Owner,
     props: &mut Props,
     key: &str,
@@ -277,17 +280,12 @@ mod tests {
     #[test]
     fn a_value_that_is_the_same_is_no_change() {
         let mut props = Props::new();
-        let mut replies = Vec::new();
         let on = setting("DrbdOptions/auto-add-quorum-tiebreaker", "YES");
-        assert_eq!(
-            apply(Owner::ResourceGroup, &mut props, &on, &mut replies),
-            Ok(true)
-        );
+        let replies = apply(Owner::ResourceGroup, &mut props, &on).unwrap();
         assert_eq!(props["DrbdOptions/auto-add-quorum-tiebreaker"], "true");
-        assert_eq!(
-            apply(Owner::ResourceGroup, &mut props, &on, &mut replies),
-            Ok(false)
-        );
+        let before = props.clone();
+        apply(Owner::ResourceGroup, &mut props, &on).unwrap();
+        assert_eq!(props, before);
         assert_eq!(
             replies[0].ret_code,
             code::MASK_RSC_GRP | code::MASK_CRT | code::CREATED
@@ -322,15 +320,15 @@ mod tests {
     fn quorum_by_hand_is_marked() {
         let mut props = Props::new();
         let quorum = setting(prop::DRBD_QUORUM, "off");
-        apply(Owner::ResourceDefinition, &mut props, &quorum, &mut vec![]).unwrap();
+        apply(Owner::ResourceDefinition, &mut props, &quorum).unwrap();
         assert_eq!(props[prop::DRBD_QUORUM_SET_BY], "user");
         let remove = change(Properties::new(), vec![prop::DRBD_QUORUM.into()], vec![]);
-        apply(Owner::ResourceDefinition, &mut props, &remove, &mut vec![]).unwrap();
+        apply(Owner::ResourceDefinition, &mut props, &remove).unwrap();
         assert_eq!(props, Props::new());
         props.insert("Aux/a/b".into(), "1".into());
         props.insert("Aux/ab".into(), "2".into());
         let remove = change(Properties::new(), vec![], vec!["Aux/a/".into()]);
-        apply(Owner::ResourceDefinition, &mut props, &remove, &mut vec![]).unwrap();
+        apply(Owner::ResourceDefinition, &mut props, &remove).unwrap();
         assert_eq!(props.into_keys().collect::<Vec<_>>(), ["Aux/ab"]);
     }
 }

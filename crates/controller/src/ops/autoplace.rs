@@ -1,0 +1,135 @@
+//! Placing resources by rules.
+
+use linstor_api::code;
+use linstor_api::reply::Reply;
+use linstor_api::resource::AutoPlaceRequest;
+use linstor_model::name::{NodeName, ResourceName};
+use linstor_model::place::{self, Chosen, PlaceRequest};
+use linstor_model::resource::{GiveDisk, NewResource};
+use linstor_model::{DiskKind, SelectFilter, stack};
+
+use super::request::Wait;
+use super::resource::create::{add, add_disk};
+use super::{names, resource_definition, select_filter};
+use crate::cluster::Cluster;
+use crate::transaction::{Refusal, Transaction};
+
+/// Places resources of a definition by rules.
+pub async fn autoplace(cluster: &Cluster, name: String, request: AutoPlaceRequest) -> Vec<Reply> {
+    resource_definition::context(code::MASK_CRT, &name)
+        .fresh_space(true)
+        .change(
+            cluster,
+            || names::resource(&name),
+            move |tx, name| {
+                let definition = names::known_definition(tx, &name)?;
+                let group = names::known_group(tx, &definition.group)?;
+                let filter = filter_of(&group.filter, &request)?;
+                let nodes = place(tx, &name, &filter)?;
+                Ok(Wait::Deployed(name, nodes))
+            },
+        )
+        .await
+}
+
+fn filter_of(group: &SelectFilter, request: &AutoPlaceRequest) -> Result<SelectFilter, Refusal> {
+    let mut filter = select_filter::effective(group, Some(&request.select_filter))?;
+    if request.diskless_on_remaining {
+        filter.diskless_on_remaining = Some(true);
+    }
+    if let Some(given) = request
+        .layer_list
+        .as_ref()
+        .filter(|given| !given.is_empty())
+    {
+        let (layers, _) = stack::complete(stack::parse(given)?);
+        stack::check(&layers)?;
+        filter.layer_stack = Some(layers);
+    }
+    Ok(filter)
+}
+
+/// Creates as many resources as a filter asks for and are missing. Returns their nodes.
+pub(crate) fn place(
+    tx: &mut Transaction<'_>,
+    name: &ResourceName,
+    filter: &SelectFilter,
+) -> Result<Vec<NodeName>, Refusal> {
+    let definition = names::known_definition(tx, name)?.clone();
+    resource_definition::check_not_deleting(&definition)?;
+    let request = PlaceRequest::of_definition(tx, &definition, filter);
+    let placement = place::choose(tx, &tx.observed, &request)?;
+    let (remaining, warnings) = match filter.diskless_on_remaining {
+        Some(true) => place::remaining_nodes(tx, &tx.observed, &request, &placement.chosen),
+        Some(false) | None => (Vec::new(), Vec::new()),
+    };
+    tx.replies(placement.replies.iter().cloned());
+    if !placement.chosen.is_empty() {
+        tx.reply(placement.reply(definition.name.as_str()));
+    }
+    tx.replies(warnings);
+    let mut nodes = add_chosen(tx, name, filter, &placement.chosen, "auto-placer")?;
+    for node in remaining {
+        if tx.resource(name, &node).is_some() {
+            // A tie breaker there becomes a client like the others.
+            tx.edit_resource(name, &node, |row| {
+                if let Some(drbd) = &mut row.drbd {
+                    drbd.disk = DiskKind::Client;
+                }
+            });
+            continue;
+        }
+        let new = NewResource {
+            layer_stack: filter.layer_stack.clone(),
+            ..NewResource::new(name.clone(), node, DiskKind::Client)
+        };
+        nodes.push(add(tx, new)?);
+    }
+    Ok(nodes)
+}
+
+/// Creates the resources that placement chose; a diskless one that is there gets a disk. Returns their nodes.
+pub(super) fn add_chosen(
+    tx: &mut Transaction<'_>,
+    name: &ResourceName,
+    filter: &SelectFilter,
+    chosen: &[Chosen],
+    by: &'static str,
+) -> Result<Vec<NodeName>, Refusal> {
+    let mut nodes = Vec::new();
+    for chosen in chosen {
+        if chosen.converts {
+            let disk = GiveDisk {
+                pool: Some(chosen.pool.clone()),
+                migrate_from: None,
+                diskful_by: Some(by),
+            };
+            add_disk(tx, name, &chosen.node, disk)?;
+            nodes.push(chosen.node.clone());
+        } else {
+            let new = NewResource {
+                pool: Some(chosen.pool.clone()),
+                layer_stack: filter.layer_stack.clone(),
+                diskful_by: Some(by),
+                ..NewResource::new(name.clone(), chosen.node.clone(), DiskKind::Diskful)
+            };
+            nodes.push(add(tx, new)?);
+        }
+    }
+    Ok(nodes)
+}
+
+/// Creates as many resources as a definition's group asks for; surplus ones are left alone. Replies only when resources
+/// were created.
+pub(crate) fn fill_up(tx: &mut Transaction<'_>, name: &ResourceName) -> Result<(), Refusal> {
+    let definition = names::known_definition(tx, name)?;
+    if definition.deleting.is_some() {
+        return Ok(());
+    }
+    let filter = names::known_group(tx, &definition.group)?.filter.clone();
+    let replies = tx.reply_count();
+    if place(tx, name, &filter)?.is_empty() {
+        tx.truncate_replies(replies);
+    }
+    Ok(())
+}

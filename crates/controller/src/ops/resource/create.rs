@@ -1,0 +1,261 @@
+//! Creating resources that a request names one by one, and what all who create resources share.
+
+use linstor_api::flag::resource as flag;
+use linstor_api::kind::LayerKind;
+use linstor_api::reply::Reply;
+use linstor_api::resource::ResourceCreate;
+use linstor_api::{code, prop};
+use linstor_model::name::{NodeName, ResourceName, StoragePoolName};
+use linstor_model::resource::{GiveDisk, NewResource, give_disk, new_resource};
+use linstor_model::stack;
+use linstor_model::{DiskKind, Props, Resource, ResourcePhase};
+
+use super::super::property::{self, Owner};
+use super::super::reply::{not_implemented, registered};
+use super::super::request::{Context, Wait};
+use super::super::{names, resource_definition};
+use super::describe;
+use crate::cluster::Cluster;
+use crate::transaction::{Refusal, Transaction};
+
+/// Creates a resource. The first one decides the layers that its definition left open.
+pub(in super::super) fn add(
+    tx: &mut Transaction<'_>,
+    new: NewResource,
+) -> Result<NodeName, Refusal> {
+    let (row, warnings) =
+        tx.plan(|draft, observed, seeds| new_resource(draft, observed, seeds, new))?;
+    let definition = tx.definitions.get(&row.name);
+    if definition.is_some_and(|definition| definition.layer_stack.is_empty()) {
+        let layers = row.layer_stack.clone();
+        tx.edit_resource_definition(&row.name, |definition| definition.layer_stack = layers);
+    }
+    tx.replies(created(&row));
+    tx.replies(warnings);
+    Ok(row.node)
+}
+
+fn created(row: &Resource) -> Vec<Reply> {
+    let refs = |reply: Reply| {
+        reply
+            .about("Node", row.node.as_str())
+            .about("RscDfn", row.name.as_str())
+    };
+    let what = describe(&row.name, &row.node);
+    let mut reply = refs(registered(&what, row.uuid));
+    reply.ret_code |= code::MASK_RSC | code::MASK_CRT;
+    let mut replies = vec![reply];
+    for (number, volume) in &row.volumes {
+        let message = format!("Volume with number '{number}' on {what} successfully registered");
+        let reply = Reply::new(code::MASK_VLM | code::MASK_CRT | code::CREATED, message)
+            .details(format!("Volume UUID is: {}", volume.uuid))
+            .about("VlmNr", number.to_string())
+            .about("UUID", volume.uuid.to_string());
+        replies.push(refs(reply));
+    }
+    replies
+}
+
+/// Gives a diskless resource a disk.
+pub(in super::super) fn add_disk(
+    tx: &mut Transaction<'_>,
+    name: &ResourceName,
+    node: &NodeName,
+    disk: GiveDisk,
+) -> Result<(), Refusal> {
+    tx.plan(|draft, observed, seeds| give_disk(draft, observed, seeds, name, node, disk))?;
+    tx.reply(Reply::new(
+        code::MASK_RSC | code::MASK_MOD | code::MODIFIED,
+        format!("Addition of disk to {} registered", describe(name, node)),
+    ));
+    Ok(())
+}
+
+/// The pool that a request names.
+pub(super) fn named_pool(given: Option<&String>) -> Result<Option<StoragePoolName>, Refusal> {
+    let named = given.filter(|name| !name.is_empty());
+    named.map(|name| names::pool(name)).transpose()
+}
+
+/// A resource that a request asks for.
+#[derive(Debug, Clone)]
+struct Requested {
+    node: NodeName,
+    /// None when the request does not say what kind of disk.
+    diskless: Option<DiskKind>,
+    client: Option<bool>,
+    inactive: bool,
+    pool: Option<StoragePoolName>,
+    props: Props,
+    layers: Option<Vec<LayerKind>>,
+    node_id: Option<i64>,
+    ports: Vec<i64>,
+    /// Replies of the checks so far.
+    replies: Vec<Reply>,
+}
+
+/// Creates all resources of a request or none of them.
+pub async fn create(cluster: &Cluster, name: String, requests: Vec<ResourceCreate>) -> Vec<Reply> {
+    let parse = || {
+        let name = names::resource(&name)?;
+        let requested: Vec<Requested> = requests.iter().map(parse).collect::<Result<_, _>>()?;
+        if requested.is_empty() {
+            let reply = Reply::new(code::WARN_NO_EFFECT, "The request names no resource.");
+            return Err(reply.correction("Name at least one node.").into());
+        }
+        Ok((name, requested))
+    };
+    Context::new(code::MASK_RSC | code::MASK_CRT, format!("Resource: {name}"))
+        .about("RscDfn", &name)
+        .fresh_space(true)
+        .change(cluster, parse, add_all)
+        .await
+}
+
+fn parse(request: &ResourceCreate) -> Result<Requested, Refusal> {
+    let json = &request.resource;
+    let bits = flag::ALL.bits_of(&json.flags);
+    let has = |bit: u64| bits & bit == bit;
+    if has(flag::NVME_INITIATOR) || has(flag::EBS_INITIATOR) {
+        return Err(not_implemented("A diskless resource by NVMe or EBS").into());
+    }
+    if request.drbd_tcp_port_count.is_some_and(|count| count != 1) {
+        return Err(not_implemented("A resource with several TCP ports").into());
+    }
+    let mut props = json.props.clone();
+    let pool = named_pool(props.remove(prop::STOR_POOL_NAME).as_ref())?;
+    let mut checked = Props::new();
+    let mut replies = property::set(Owner::Resource, &mut checked, props)?;
+    let layers = match &request.layer_list[..] {
+        [] => None,
+        words => {
+            let (layers, added) = stack::complete(stack::parse(words)?);
+            replies.extend(added);
+            Some(layers)
+        }
+    };
+    let diskless = match () {
+        () if has(flag::TIE_BREAKER) => Some(DiskKind::TieBreaker),
+        () if has(flag::DISKLESS) => Some(DiskKind::Diskless),
+        // A client needs no disk, unless one is named.
+        () if request.drbd_client == Some(true) && pool.is_none() => Some(DiskKind::Client),
+        () => None,
+    };
+    Ok(Requested {
+        node: names::node(json.node_name.as_deref().unwrap_or_default())?,
+        diskless: match (diskless, request.drbd_client) {
+            (Some(DiskKind::Diskless), Some(true)) => Some(DiskKind::Client),
+            (diskless, _) => diskless,
+        },
+        client: request.drbd_client,
+        inactive: has(flag::INACTIVE),
+        pool,
+        props: checked,
+        layers,
+        node_id: request.drbd_node_id.map(i64::from),
+        ports: request
+            .drbd_tcp_ports
+            .iter()
+            .map(|port| i64::from(*port))
+            .collect(),
+        replies,
+    })
+}
+
+fn add_all(
+    tx: &mut Transaction<'_>,
+    (name, requested): (ResourceName, Vec<Requested>),
+) -> Result<Wait, Refusal> {
+    let definition = names::known_definition(tx, &name)?.clone();
+    resource_definition::check_not_deleting(&definition)?;
+    let mut nodes = Vec::new();
+    for mut wanted in requested {
+        let node = names::known_node(tx, &wanted.node)?.name.clone();
+        let replies = std::mem::take(&mut wanted.replies);
+        match tx.resource(&name, &node).cloned() {
+            Some(row) => change_existing(tx, &row, wanted, &mut nodes)?,
+            None => {
+                let disk = wanted.diskless.unwrap_or(DiskKind::Diskful);
+                let new = NewResource {
+                    pool: wanted.pool,
+                    props: wanted.props,
+                    layer_stack: wanted.layers,
+                    node_id: wanted.node_id,
+                    ports: wanted.ports,
+                    diskful_by: Some("user"),
+                    inactive: wanted.inactive,
+                    ..NewResource::new(definition.name.clone(), node, disk)
+                };
+                nodes.push(add(tx, new)?);
+            }
+        }
+        tx.replies(replies);
+    }
+    Ok(Wait::Deployed(name, nodes))
+}
+
+/// What a request means for a resource that exists already.
+fn change_existing(
+    tx: &mut Transaction<'_>,
+    row: &Resource,
+    wanted: Requested,
+    nodes: &mut Vec<NodeName>,
+) -> Result<(), Refusal> {
+    let (name, node) = (&row.name, &row.node);
+    let withdrawn = withdraw_deletion(tx, row)?;
+    if withdrawn {
+        let message = format!("Deletion of {} withdrawn", describe(name, node));
+        tx.reply(Reply::new(code::MODIFIED, message).about("Node", node.as_str()));
+        nodes.push(node.clone());
+    }
+    if !row.is_diskless() {
+        if !withdrawn {
+            let message = format!("Resource '{name}' on node '{node}' already exists.");
+            let reply = Reply::new(code::INFO_RSC_ALREADY_EXISTS, message);
+            tx.reply(reply.about("Node", node.as_str()));
+        }
+        return Ok(());
+    }
+    if wanted.diskless.is_none() {
+        let disk = GiveDisk {
+            pool: wanted.pool,
+            migrate_from: None,
+            diskful_by: Some("user"),
+        };
+        add_disk(tx, name, node, disk)?;
+        nodes.push(node.clone());
+        return Ok(());
+    }
+    tx.edit_resource(name, node, |row| {
+        if let Some(drbd) = &mut row.drbd {
+            drbd.disk = match (wanted.client, drbd.disk) {
+                (Some(true), _) => DiskKind::Client,
+                (Some(false), _) | (None, DiskKind::TieBreaker) => DiskKind::Diskless,
+                (None, disk) => disk,
+            };
+        }
+    });
+    Ok(())
+}
+
+/// Withdraws the deletion of a resource whose storage is still there. Returns whether it was being deleted.
+pub(super) fn withdraw_deletion(tx: &mut Transaction<'_>, row: &Resource) -> Result<bool, Refusal> {
+    match row.phase {
+        ResourcePhase::TakingDown { .. } => {
+            tx.edit_resource(&row.name, &row.node, |row| {
+                row.phase = ResourcePhase::Present
+            });
+            Ok(true)
+        }
+        ResourcePhase::Destroying { .. } => Err(Reply::new(
+            code::FAIL_RSC_BUSY,
+            format!("The {} is being deleted.", describe(&row.name, &row.node)),
+        )
+        .cause("Its storage is being removed, so that the deletion cannot be withdrawn any more.")
+        .correction("Wait until it is gone, then create it again.")
+        .into()),
+        ResourcePhase::Present
+        | ResourcePhase::AddingDisk { .. }
+        | ResourcePhase::RemovingDisk { .. } => Ok(false),
+    }
+}

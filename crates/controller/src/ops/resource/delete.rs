@@ -1,0 +1,149 @@
+//! Deleting a resource.
+
+use linstor_api::reply::Reply;
+use linstor_api::{code, prop};
+use linstor_model::model::RowKey;
+use linstor_model::name::{NodeName, ResourceName};
+use linstor_model::{DiskKind, Model, phase};
+use uuid::Uuid;
+
+use super::super::reply::{deleted, marked, nothing_to_delete};
+use super::super::request::{Wait, wait, wait_done};
+use super::super::{names, resource_definition};
+use super::{context, describe, in_use};
+use crate::cluster::Cluster;
+use crate::transaction::{Refusal, Transaction};
+
+/// Refuses when a resource cannot be deleted: it is in use, or others without a disk live on its data.
+pub(in super::super) fn check(
+    tx: &Transaction<'_>,
+    name: &ResourceName,
+    node: &NodeName,
+) -> Result<(), Refusal> {
+    if tx.observed.in_use(name, node) == Some(true) {
+        return Err(in_use(name, node));
+    }
+    let Some(replica) = tx.resource(name, node) else {
+        return Ok(());
+    };
+    let others = || {
+        let all = tx.resources_of(name);
+        all.filter(|other| other.node != *node && !other.phase.is_deleting())
+    };
+    let last = !replica.is_diskless() && others().all(|other| other.is_diskless());
+    let needed_by: Vec<String> = others()
+        .filter(|other| {
+            let drbd = other.drbd.as_ref();
+            drbd.is_some_and(|drbd| drbd.disk != DiskKind::TieBreaker)
+        })
+        .map(|other| other.node.to_string())
+        .collect();
+    if last && !needed_by.is_empty() {
+        return Err(Reply::new(
+            code::FAIL_IN_USE,
+            format!("Last resource of '{name}' with a disk still has diskless resources attached."),
+        )
+        .cause("Deleting it would take the data away from them.")
+        .details(format!("Diskless resources on: {}", needed_by.join(", ")))
+        .correction("Delete the diskless resources first.")
+        .into());
+    }
+    Ok(())
+}
+
+/// Begins the deletion of a resource.
+pub(crate) fn take_down(tx: &mut Transaction<'_>, name: &ResourceName, node: &NodeName) {
+    let since = tx.since(tx.now_ms);
+    tx.edit_resource(name, node, |resource| phase::take_down(resource, since));
+}
+
+/// Waits until resources are gone, or why they are not.
+pub(in super::super) async fn wait_gone(
+    cluster: &Cluster,
+    name: &ResourceName,
+    nodes: &[NodeName],
+) -> Vec<Reply> {
+    let model = cluster.model();
+    let identity = |node: &NodeName| Some((node.clone(), model.resource(name, node)?.uuid));
+    let deleting: Vec<(NodeName, Uuid)> = nodes.iter().filter_map(identity).collect();
+    let done = |model: &Model| {
+        !deleting.iter().any(|(node, uuid)| {
+            let row = model.resource(name, node);
+            row.is_some_and(|row| row.uuid == *uuid && row.phase.is_deleting())
+        })
+    };
+    wait_done(cluster, name, &resource_definition::describe(name), done).await
+}
+
+/// Deletes a resource.
+pub async fn delete(
+    cluster: &Cluster,
+    name: String,
+    node: String,
+    keep_tiebreaker: bool,
+) -> Vec<Reply> {
+    let context = context(code::MASK_DEL, &name, &node);
+    let work = async {
+        let (name, node) = (names::resource(&name)?, names::node(&node)?);
+        let target = (name.clone(), node.clone());
+        let committed = cluster
+            .commit(move |tx| mark(tx, &target.0, &target.1, keep_tiebreaker))
+            .await?;
+        let (what, uuid) = committed.value;
+        let mut replies = committed.replies;
+        let model = cluster.model();
+        let row = model.resource(&name, &node).filter(|row| row.uuid == uuid);
+        if row.is_some_and(|row| !row.phase.is_deleting()) {
+            // It becomes the tie breaker instead.
+            let applied = Wait::Applied(vec![name]);
+            replies.append(&mut wait(cluster, applied, committed.generation).await);
+            return Ok(replies);
+        }
+        replies.insert(0, marked(&what, uuid));
+        replies.append(&mut wait_gone(cluster, &name, std::slice::from_ref(&node)).await);
+        let model = cluster.model();
+        let row = model.resource(&name, &node).filter(|row| row.uuid == uuid);
+        if row.is_none() {
+            replies.push(deleted(&describe(&name, &node), uuid));
+        }
+        Ok(replies)
+    };
+    context.run(work).await
+}
+
+fn mark(
+    tx: &mut Transaction<'_>,
+    name: &ResourceName,
+    node: &NodeName,
+    keep_tiebreaker: bool,
+) -> Result<(String, Uuid), Refusal> {
+    let Some(resource) = tx.resource(name, node).cloned() else {
+        return Err(nothing_to_delete(
+            tx,
+            &RowKey::Resource(name.clone(), node.clone()),
+            &describe(name, node),
+        )
+        .into());
+    };
+    check(tx, name, node)?;
+    let disk = resource.drbd.as_ref().map(|drbd| drbd.disk);
+    if disk == Some(DiskKind::TieBreaker) && !keep_tiebreaker {
+        disable_tie_breaker(tx, name);
+    }
+    take_down(tx, name, node);
+    Ok((describe(&resource.name, &resource.node), resource.uuid))
+}
+
+/// Whoever deletes a tie breaker does not want one.
+fn disable_tie_breaker(tx: &mut Transaction<'_>, name: &ResourceName) {
+    let key = prop::DRBD_AUTO_ADD_QUORUM_TIEBREAKER;
+    tx.edit_resource_definition(name, |row| {
+        row.props.insert(key.to_owned(), prop::FALSE.to_owned());
+    });
+    tx.reply(Reply::new(
+        code::INFO_PROP_SET,
+        format!(
+            "Disabling auto-tiebreaker on resource-definition '{name}' as tiebreaker resource was manually deleted"
+        ),
+    ));
+}

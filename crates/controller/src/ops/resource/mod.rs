@@ -1,0 +1,213 @@
+//! Resources: resource definitions deployed on nodes. Lists are in [`list`] and [`view`], one file for each verb.
+
+pub mod activate;
+pub mod create;
+pub mod delete;
+pub mod list;
+pub mod make_available;
+pub mod modify;
+pub mod toggle_disk;
+pub mod view;
+
+pub use activate::set_active;
+pub use create::create;
+pub use delete::delete;
+pub use make_available::{make_available, unmake_available};
+pub use modify::modify;
+pub use toggle_disk::{Toggle, toggle};
+
+use std::time::Duration;
+
+use linstor_api::code;
+use linstor_api::reply::Reply;
+use linstor_model::name::{NodeName, ResourceName};
+use linstor_model::{Model, Observed, Resource, ResourcePhase, Since, phase};
+use linstor_wire::status::Outcome;
+use tokio::time::Instant;
+
+use super::request::{Context, WAIT};
+use crate::cluster::Cluster;
+use crate::transaction::{Refusal, Transaction};
+
+/// How long a call waits for new resources to be usable.
+const WAIT_READY: Duration = Duration::from_secs(15);
+
+pub(super) fn describe(name: &ResourceName, node: &NodeName) -> String {
+    format!("resource '{name}' on node '{node}'")
+}
+
+pub(super) fn context(mask: i64, name: &str, node: &str) -> Context {
+    let object = format!("Node: {node}, Resource: {name}");
+    Context::new(code::MASK_RSC | mask, object)
+        .about("Node", node)
+        .about("RscDfn", name)
+}
+
+/// The nodes that a definition has resources on.
+pub(super) fn nodes_of(model: &Model, name: &ResourceName) -> Vec<NodeName> {
+    let resources = model.resources_of(name);
+    resources.map(|resource| resource.node.clone()).collect()
+}
+
+fn in_use(name: &ResourceName, node: &NodeName) -> Refusal {
+    Reply::new(
+        code::FAIL_IN_USE,
+        format!("Resource '{name}' is still in use on node '{node}'."),
+    )
+    .cause("Its device is open (DRBD is Primary).")
+    .details("Resource is mounted/in use.")
+    .correction(format!("Un-mount resource '{name}' on the node '{node}'."))
+    .about("Node", node.as_str())
+    .into()
+}
+
+/// Refuses when a resource of a definition is in use on any node.
+pub(super) fn check_unused(tx: &Transaction<'_>, name: &ResourceName) -> Result<(), Refusal> {
+    let mut nodes = tx.resources_of(name).map(|resource| &resource.node);
+    match nodes.find(|node| tx.observed.in_use(name, node) == Some(true)) {
+        Some(node) => Err(in_use(name, node)),
+        None => Ok(()),
+    }
+}
+
+/// Since when a replica has something to do, if it has.
+fn busy_since(model: &Model, replica: &Resource) -> Option<Since> {
+    let own = match &replica.phase {
+        ResourcePhase::Present => None,
+        ResourcePhase::TakingDown { since }
+        | ResourcePhase::Destroying { since, .. }
+        | ResourcePhase::AddingDisk { since, .. }
+        | ResourcePhase::RemovingDisk { since, .. } => Some(*since),
+    };
+    own.or_else(|| {
+        let definition = model.definitions.get(&replica.name)?;
+        let volumes = definition.volumes.values();
+        let busy = volumes.filter_map(|volume| {
+            volume
+                .deleting
+                .or(volume.resize.as_ref().map(|resize| resize.since))
+        });
+        busy.max_by_key(|since| since.generation)
+    })
+}
+
+/// Why work on a definition does not go on by itself now: every replica that has something to do is away or failed at
+/// it. None while somebody may still make progress.
+pub(super) fn stuck(model: &Model, observed: &Observed, name: &ResourceName) -> Option<Vec<Reply>> {
+    let mut replies = Vec::new();
+    let mut done = true;
+    for replica in model.resources_of(name) {
+        let Some(since) = busy_since(model, replica) else {
+            continue;
+        };
+        let node = &replica.node;
+        let tried = observed.applied_since(name, node, replica.uuid, since.generation);
+        match tried.map(|applied| &applied.outcome) {
+            Some(Outcome::Failed { replies: said }) => {
+                replies.append(&mut crate::wait::said_by(node, said));
+            }
+            Some(Outcome::Done) if grows(model, name) && phase::holds_up_growth(replica) => {
+                replies.push(holds_up_growth(name, node));
+            }
+            Some(Outcome::Done) if phase::waits_for_activation(replica) => {
+                replies.push(waits_for_activation(name, node));
+            }
+            // It has done its part and waits for others.
+            Some(Outcome::Done) => {}
+            None if observed.is_online(node) => done = false,
+            None => replies.push(crate::wait::not_connected(node)),
+        }
+    }
+    (done && !replies.is_empty()).then_some(replies)
+}
+
+fn grows(model: &Model, name: &ResourceName) -> bool {
+    let definition = model.definitions.get(name);
+    definition.is_some_and(|row| row.volumes.values().any(|volume| volume.resize.is_some()))
+}
+
+fn holds_up_growth(name: &ResourceName, node: &NodeName) -> Reply {
+    let what = describe(name, node);
+    deactivated(
+        name,
+        node,
+        format!("The larger size shows once {what} is activated."),
+    )
+    .cause("DRBD grows a volume only while it sees all replicas, and this one is deactivated.")
+}
+
+fn waits_for_activation(name: &ResourceName, node: &NodeName) -> Reply {
+    let what = describe(name, node);
+    deactivated(
+        name,
+        node,
+        format!("The disk of {what} is removed once it is activated."),
+    )
+    .cause("Only while it is up can DRBD tell whether another node has the data.")
+}
+
+fn deactivated(name: &ResourceName, node: &NodeName, message: String) -> Reply {
+    Reply::new(code::WARN_RSC_DEACTIVATED, message)
+        .correction(format!(
+            "Activate it with 'linstor resource activate {node} {name}', or delete it."
+        ))
+        .about("Node", node.as_str())
+}
+
+/// Waits until all nodes of a definition have followed a commit and the new replicas can be used. Says what became of
+/// each new one.
+pub(super) async fn deployed(
+    cluster: &Cluster,
+    name: &ResourceName,
+    nodes: &[NodeName],
+    generation: u64,
+) -> Vec<Reply> {
+    let deadline = Instant::now() + WAIT;
+    let model = cluster.model();
+    let all = nodes_of(&model, name);
+    let mut replies = Vec::new();
+    let mut done = Vec::new();
+    for node in &all {
+        let said = cluster
+            .wait_applied(name, std::slice::from_ref(node), generation, deadline)
+            .await;
+        if said.is_empty() {
+            done.push(node.clone());
+        }
+        replies.extend(said);
+    }
+    let shown = |node: &NodeName| model.resource(name, node).map(|row| row.node.clone());
+    let new: Vec<NodeName> = nodes
+        .iter()
+        .filter(|node| done.contains(node))
+        .cloned()
+        .collect();
+    for node in new.iter().filter_map(shown) {
+        let message = format!("Created resource '{name}' on '{node}'");
+        replies.push(Reply::new(
+            code::MASK_RSC | code::MASK_CRT | code::CREATED,
+            message,
+        ));
+    }
+    let names: Vec<String> = nodes.iter().map(|node| format!("'{node}'")).collect();
+    for node in done
+        .iter()
+        .filter(|node| !nodes.contains(node))
+        .filter_map(shown)
+    {
+        let message = format!(
+            "Added peer(s) {} to resource '{name}' on '{node}'",
+            names.join(", ")
+        );
+        replies.push(Reply::new(
+            code::MASK_RSC | code::MASK_MOD | code::MODIFIED,
+            message,
+        ));
+    }
+    if replies.iter().any(Reply::is_error) || new.is_empty() {
+        return replies;
+    }
+    let deadline = Instant::now() + WAIT_READY;
+    replies.append(&mut cluster.wait_ready(name, &new, deadline).await);
+    replies
+}

@@ -1,0 +1,95 @@
+//! Deleting a resource definition, or all its resources.
+
+use linstor_api::code;
+use linstor_api::reply::Reply;
+use linstor_model::model::RowKey;
+use linstor_model::name::ResourceName;
+use linstor_model::{Model, phase};
+use uuid::Uuid;
+
+use super::super::reply::{deleted, marked, nothing_to_delete};
+use super::super::request::wait_done;
+use super::super::{names, resource};
+use super::{context, describe};
+use crate::cluster::Cluster;
+use crate::transaction::{Refusal, Transaction};
+
+/// Deletes a definition with all its resources.
+pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
+    let context = context(code::MASK_DEL, &name);
+    let work = async {
+        let name = names::resource(&name)?;
+        let target = name.clone();
+        let committed = cluster.commit(move |tx| mark(tx, &target)).await?;
+        let (what, uuid) = committed.value;
+        let gone = |model: &Model| {
+            let row = model.definitions.get(&name);
+            row.is_none_or(|row| row.uuid != uuid)
+        };
+        if gone(&cluster.model()) {
+            return Ok(vec![deleted(&what, uuid)]);
+        }
+        let mut replies = vec![marked(&what, uuid)];
+        let mut reasons = wait_done(cluster, &name, &what, gone).await;
+        if gone(&cluster.model()) {
+            replies.push(deleted(&what, uuid));
+        } else {
+            replies.append(&mut reasons);
+        }
+        Ok(replies)
+    };
+    context.run(work).await
+}
+
+fn mark(tx: &mut Transaction<'_>, name: &ResourceName) -> Result<(String, Uuid), Refusal> {
+    let Some(known) = tx.definitions.get(name).cloned() else {
+        return Err(nothing_to_delete(
+            tx,
+            &RowKey::ResourceDefinition(name.clone()),
+            &describe(name),
+        )
+        .into());
+    };
+    resource::check_unused(tx, name)?;
+    let since = tx.since(tx.now_ms);
+    tx.edit_resource_definition(name, |row| {
+        row.deleting = Some(row.deleting.unwrap_or(since))
+    });
+    for node in resource::nodes_of(tx, name) {
+        resource::delete::take_down(tx, name, &node);
+    }
+    tx.plan(|draft, observed, seeds| phase::advance(draft, observed, name, seeds.now_ms));
+    Ok((describe(&known.name), known.uuid))
+}
+
+/// Deletes all resources of a definition but not the definition.
+pub async fn truncate(cluster: &Cluster, name: String) -> Vec<Reply> {
+    let context = context(code::MASK_DEL, &name);
+    let work = async {
+        let name = names::resource(&name)?;
+        let target = name.clone();
+        let committed = cluster.commit(move |tx| {
+            names::known_definition(tx, &target)?;
+            resource::check_unused(tx, &target)?;
+            let nodes = resource::nodes_of(tx, &target);
+            for node in &nodes {
+                resource::delete::take_down(tx, &target, node);
+            }
+            Ok(nodes)
+        });
+        let committed = committed.await?;
+        let nodes = committed.value;
+        if nodes.is_empty() {
+            let message = format!("The {} has no resources.", describe(&name));
+            return Ok(vec![Reply::new(code::WARN_NOT_FOUND, message)]);
+        }
+        let mut replies = vec![Reply::new(
+            code::DELETED,
+            format!("All resources of {} marked for deletion.", describe(&name)),
+        )];
+        replies.extend(committed.replies);
+        replies.append(&mut resource::delete::wait_gone(cluster, &name, &nodes).await);
+        Ok(replies)
+    };
+    context.run(work).await
+}

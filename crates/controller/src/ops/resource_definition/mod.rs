@@ -1,0 +1,159 @@
+//! Resource definitions: what is the same for all resources of a name.
+
+pub mod create;
+pub mod delete;
+pub mod external_name;
+pub mod modify;
+
+pub use create::create;
+pub use delete::{delete, truncate};
+pub use modify::modify;
+
+use std::ops::Bound;
+
+use linstor_api::code;
+use linstor_api::flag::resource_definition as flag;
+use linstor_api::kind::LayerKind;
+use linstor_api::layer::DrbdResourceDefinition;
+use linstor_api::reply::Reply;
+use linstor_api::resource_definition::{
+    ResourceDefinition as Json, ResourceDefinitionLayer, ResourceDefinitionSyncStatus,
+};
+use linstor_model::name::ResourceName;
+use linstor_model::{DrbdDefinition, ResourceDefinition};
+
+use super::filter::{Names, PropFilter};
+use super::request::Context;
+use super::{names, volume_definition};
+use crate::cluster::Cluster;
+use crate::transaction::Refusal;
+
+pub(super) fn describe(name: impl std::fmt::Display) -> String {
+    format!("resource definition '{name}'")
+}
+
+pub(super) fn context(mask: i64, name: &str) -> Context {
+    let object = format!("Resource definition: {name}");
+    let context = Context::new(code::MASK_RSC_DFN | mask, object);
+    match name {
+        "" => context,
+        name => context.about("RscDfn", name),
+    }
+}
+
+/// DRBD's part of a definition as answers show it.
+pub fn show_drbd(drbd: &DrbdDefinition) -> DrbdResourceDefinition {
+    let number = |value: u32| i32::try_from(value).ok();
+    DrbdResourceDefinition {
+        resource_name_suffix: String::new(),
+        peer_slots: number(drbd.peer_slots),
+        al_stripes: number(drbd.al_stripes),
+        al_stripe_size_kib: Some(drbd.al_stripe_kib.into()),
+        port: Some(drbd.wished_port.map_or(-1, i32::from)),
+        transport_type: Some(drbd.transport.clone()),
+        secret: Some(drbd.secret.reveal().to_owned()),
+        down: Some(false),
+    }
+}
+
+/// The layers that a definition shows: those it names, and DRBD when it has data of its own.
+pub(super) fn shown_layers(definition: &ResourceDefinition) -> Vec<LayerKind> {
+    let mut layers = definition.layer_stack.clone();
+    if definition.drbd.is_some() && !layers.contains(&LayerKind::Drbd) {
+        layers.insert(0, LayerKind::Drbd);
+    }
+    layers
+}
+
+/// A definition as answers show it.
+pub fn show(definition: &ResourceDefinition, with_volumes: bool) -> Json {
+    let layer = |kind: LayerKind| ResourceDefinitionLayer {
+        r#type: Some(kind.into()),
+        data: match kind {
+            LayerKind::Drbd => definition.drbd.as_ref().map(show_drbd),
+            _ => None,
+        },
+    };
+    let volumes = definition.volumes.iter().filter(|_| with_volumes);
+    let volumes = volumes.map(|(number, row)| volume_definition::show(definition, *number, row));
+    Json {
+        name: definition.name.to_string(),
+        external_name: definition.external_name.clone(),
+        props: definition.props.clone(),
+        flags: flag::ALL.names(if definition.deleting.is_some() {
+            flag::DELETE
+        } else {
+            0
+        }),
+        layer_data: shown_layers(definition).into_iter().map(layer).collect(),
+        uuid: Some(definition.uuid.to_string()),
+        resource_group_name: Some(definition.group.to_string()),
+        volume_definitions: volumes.collect(),
+    }
+}
+
+/// The definitions that the filters leave, as the text of a list in pieces.
+pub fn list(
+    cluster: &Cluster,
+    names: Names,
+    props: PropFilter,
+    with_volumes: bool,
+    (mut offset, mut limit): (usize, usize),
+) -> impl Iterator<Item = Vec<u8>> + Send + use<> {
+    let model = cluster.model();
+    let mut passed: Option<ResourceName> = None;
+    linstor_api::list::pieces(move |out| {
+        let begin = passed.as_ref().map_or(Bound::Unbounded, Bound::Excluded);
+        let rows = model.definitions.range((begin, Bound::Unbounded));
+        let rows = rows.map(|(_, row)| row);
+        let wanted = rows.filter(|row| names.wants(row.name.as_str()) && props.meets(&row.props));
+        let mut last = None;
+        for row in wanted.skip(offset).take(limit) {
+            limit -= 1;
+            out.push(&show(row, with_volumes));
+            if !out.has_room() {
+                last = Some(row.name.clone());
+                break;
+            }
+        }
+        (passed, offset) = (last, 0);
+    })
+}
+
+/// One definition.
+pub fn one(cluster: &Cluster, name: &str) -> Result<Json, Refusal> {
+    let name = names::resource(name)?;
+    let model = cluster.model();
+    Ok(show(names::known_definition(&model, &name)?, false))
+}
+
+/// Whether all replicas with a disk are up to date.
+pub fn sync_status(cluster: &Cluster, name: &str) -> Result<ResourceDefinitionSyncStatus, Refusal> {
+    let name = names::resource(name)?;
+    let (model, observed) = (cluster.model(), cluster.observed());
+    names::known_definition(&model, &name)?;
+    let synced_on_all = model
+        .resources_of(&name)
+        .filter(|replica| {
+            replica
+                .drbd
+                .as_ref()
+                .is_some_and(|drbd| !drbd.disk.is_diskless())
+        })
+        .all(|replica| observed.is_up_to_date(&name, &replica.node));
+    Ok(ResourceDefinitionSyncStatus { synced_on_all })
+}
+
+/// Refuses additions to a definition that is being deleted.
+pub(super) fn check_not_deleting(definition: &ResourceDefinition) -> Result<(), Refusal> {
+    if definition.deleting.is_none() {
+        return Ok(());
+    }
+    Err(Reply::new(
+        code::FAIL_IN_USE,
+        format!("The {} is being deleted.", describe(&definition.name)),
+    )
+    .cause("Nothing can be added to it any more.")
+    .correction("Wait until it is gone, then create it again.")
+    .into())
+}

@@ -1,0 +1,63 @@
+//! Bringing the definitions of groups to the number of resources that their rules ask for.
+
+use linstor_api::code;
+use linstor_api::reply::Reply;
+use linstor_api::resource_group::ResourceGroupAdjust;
+use linstor_model::name::ResourceName;
+
+use super::super::request::{Wait, wait};
+use super::super::{autoplace, names, select_filter, storage_pool};
+use super::context;
+use crate::cluster::Cluster;
+use crate::transaction::Refusal;
+
+/// Adjusts every definition of a group, or of all groups.
+pub async fn adjust(
+    cluster: &Cluster,
+    group: Option<String>,
+    request: ResourceGroupAdjust,
+) -> Vec<Reply> {
+    let context = context(code::MASK_MOD, group.as_deref().unwrap_or_default());
+    let work = async {
+        let group = group.map(|given| names::group(&given)).transpose()?;
+        let model = cluster.model();
+        if let Some(group) = &group {
+            names::known_group(&model, group)?;
+        }
+        storage_pool::refresh_thin(cluster).await;
+        let wanted = model.definitions.values().filter(|row| {
+            row.deleting.is_none() && group.as_ref().is_none_or(|group| row.group == *group)
+        });
+        let mut replies = Vec::new();
+        for row in wanted {
+            let adjusted = adjust_one(cluster, row.name.clone(), request.clone()).await;
+            // One that cannot be placed does not keep the others from it.
+            replies.append(&mut adjusted.unwrap_or_else(|refusal| refusal.0));
+        }
+        if replies.is_empty() {
+            replies.push(Reply::new(code::INFO_NOOP, "There was nothing to adjust."));
+        }
+        Ok(replies)
+    };
+    context.run(work).await
+}
+
+async fn adjust_one(
+    cluster: &Cluster,
+    name: ResourceName,
+    request: ResourceGroupAdjust,
+) -> Result<Vec<Reply>, Refusal> {
+    let committed = cluster.commit(move |tx| {
+        let definition = names::known_definition(tx, &name)?;
+        let group = names::known_group(tx, &definition.group)?;
+        let filter = select_filter::effective(&group.filter, request.select_filter.as_ref())?;
+        let nodes = autoplace::place(tx, &name, &filter)?;
+        Ok(Wait::Deployed(name, nodes))
+    });
+    let committed = committed.await?;
+    let mut replies = committed.replies;
+    if committed.changed {
+        replies.append(&mut wait(cluster, committed.value, committed.generation).await);
+    }
+    Ok(replies)
+}

@@ -1,0 +1,139 @@
+//! Spawning: a resource definition made after the pattern of a group, with its resources.
+
+use linstor_api::code;
+use linstor_api::reply::Reply;
+use linstor_api::resource_group::ResourceGroupSpawn;
+use linstor_model::ResourceGroup;
+use linstor_model::name::{NodeName, ResourceGroupName, ResourceName};
+
+use super::super::request::{Wait, wait};
+use super::super::resource_definition::create::NewDefinition;
+use super::super::volume_definition::create::NewVolumeDefinition;
+use super::super::{
+    autoplace, names, resource_definition, select_filter, storage_pool, volume_definition,
+};
+use super::{context, peer_slots};
+use crate::cluster::Cluster;
+use crate::transaction::{Refusal, Transaction};
+
+/// Creates a definition, its volume definitions and its resources: all of it, or nothing.
+pub async fn spawn(cluster: &Cluster, group: String, request: ResourceGroupSpawn) -> Vec<Reply> {
+    let context = context(code::MASK_CRT, &group);
+    let work = async {
+        let group = names::group(&group)?;
+        let sizes = request.volume_sizes.iter();
+        let sizes = sizes.map(|size| volume_definition::create::size(*size));
+        let sizes: Vec<u64> = sizes.collect::<Result<_, _>>()?;
+        check_passphrases(&request)?;
+        let slots = peer_slots(request.peer_slots)?;
+        let deploys = !request.definitions_only;
+        if deploys {
+            storage_pool::refresh_thin(cluster).await;
+        }
+        let committed = cluster.commit(move |tx| add(tx, &group, request, &sizes, slots));
+        let committed = committed.await?;
+        let (name, nodes) = committed.value;
+        let mut replies = committed.replies;
+        if deploys {
+            for reply in &mut replies {
+                let named = reply.obj_refs.entry("RscDfn".to_owned());
+                named.or_insert_with(|| name.to_string());
+            }
+        }
+        if !nodes.is_empty() {
+            let deployed = Wait::Deployed(name, nodes);
+            replies.append(&mut wait(cluster, deployed, committed.generation).await);
+        }
+        Ok(replies)
+    };
+    context.run(work).await
+}
+
+fn check_passphrases(request: &ResourceGroupSpawn) -> Result<(), Refusal> {
+    let given = request.volume_passphrases.len();
+    if given == 0 {
+        return Ok(());
+    }
+    if given != request.volume_sizes.len() {
+        return Err(Reply::new(
+            code::FAIL_INVLD_VLM_SIZES,
+            format!(
+                "{given} passphrases were given for {} volumes.",
+                request.volume_sizes.len()
+            ),
+        )
+        .cause("Each volume needs a passphrase, or none.")
+        .correction("Give one passphrase per size.")
+        .into());
+    }
+    Err(volume_definition::create::encrypted_refused())
+}
+
+fn add(
+    tx: &mut Transaction<'_>,
+    group: &ResourceGroupName,
+    request: ResourceGroupSpawn,
+    sizes: &[u64],
+    slots: Option<u32>,
+) -> Result<(ResourceName, Vec<NodeName>), Refusal> {
+    let group = names::known_group(tx, group)?.clone();
+    let filter = select_filter::effective(&group.filter, request.select_filter.as_ref())?;
+    let note = check_count(&group, sizes.len(), request.partial)?;
+    tx.replies(note);
+    let external_name = request.resource_definition_external_name;
+    let new = NewDefinition {
+        name: request.resource_definition_name.unwrap_or_default(),
+        external_name: external_name.filter(|name| !name.is_empty()),
+        group: Some(group.name.to_string()),
+        layers: filter.layer_stack.clone().unwrap_or_default(),
+        props: request.resource_definition_props,
+        peer_slots: slots.or(group.peer_slots),
+        ..NewDefinition::default()
+    };
+    let name = resource_definition::create::add(tx, new)?;
+    let mut patterns = group.volume_groups.iter();
+    for size_kib in sizes {
+        let pattern = patterns.next();
+        let new = NewVolumeDefinition {
+            number: pattern.map(|(number, _)| *number),
+            size_kib: *size_kib,
+            gross_size: pattern.is_some_and(|(_, pattern)| pattern.gross_size),
+            ..NewVolumeDefinition::default()
+        };
+        volume_definition::create::add(tx, &name, new)?;
+    }
+    if request.definitions_only {
+        let message = format!("No resources of '{name}' were created, as asked for.");
+        tx.reply(Reply::new(code::INFO_NO_RSC_SPAWNED, message));
+        return Ok((name, Vec::new()));
+    }
+    let nodes = autoplace::place(tx, &name, &filter)?;
+    Ok((name, nodes))
+}
+
+/// There is one size for each volume group, unless the caller asks for less.
+fn check_count(
+    group: &ResourceGroup,
+    sizes: usize,
+    partial: bool,
+) -> Result<Option<Reply>, Refusal> {
+    let groups = group.volume_groups.len();
+    if groups == 0 && sizes > 0 && !partial {
+        let message = format!(
+            "Resource group '{}' has no volume groups, assume partial.",
+            group.name
+        );
+        let ret_code = code::MASK_INFO | code::MASK_RSC_GRP;
+        return Ok(Some(Reply::new(ret_code, message)));
+    }
+    if sizes == groups || partial {
+        return Ok(None);
+    }
+    Err(Reply::new(
+        code::FAIL_INVLD_VLM_SIZES,
+        format!("Invalid count of volume sizes to spawn a resource definition from resource group '{}'.", group.name),
+    )
+    .cause(format!("Volume sizes given: {sizes}, volume groups: {groups}."))
+    .correction("Give one size per volume group, or ask for a partial spawn.")
+    .into())
+}

@@ -1,0 +1,69 @@
+//! Deleting a volume definition with its volumes.
+
+use linstor_api::code;
+use linstor_api::reply::Reply;
+use linstor_model::model::RowKey;
+use linstor_model::name::ResourceName;
+use linstor_model::{Model, phase};
+use uuid::Uuid;
+
+use super::super::reply::{deleted, marked, nothing_to_delete};
+use super::super::request::wait_done;
+use super::super::{names, resource};
+use super::{context, describe};
+use crate::cluster::Cluster;
+use crate::transaction::{Refusal, Transaction};
+
+/// Deletes a volume definition and its volumes on all nodes.
+pub async fn delete(cluster: &Cluster, name: String, number: String) -> Vec<Reply> {
+    let context = context(code::MASK_DEL, &name, Some(&number));
+    let work = async {
+        let (name, number) = (names::resource(&name)?, names::volume_number_text(&number)?);
+        let target = name.clone();
+        let committed = cluster.commit(move |tx| mark(tx, &target, number)).await?;
+        let uuid = committed.value;
+        let what = describe(&name, number);
+        let gone = |model: &Model| {
+            let definition = model.definitions.get(&name);
+            let volume = definition.and_then(|definition| definition.volumes.get(&number));
+            volume.is_none_or(|volume| volume.uuid != uuid)
+        };
+        if gone(&cluster.model()) {
+            return Ok(vec![deleted(&what, uuid)]);
+        }
+        let mut replies = vec![marked(&what, uuid)];
+        let mut reasons = wait_done(cluster, &name, &what, gone).await;
+        if gone(&cluster.model()) {
+            replies.push(deleted(&what, uuid));
+        } else {
+            replies.append(&mut reasons);
+        }
+        Ok(replies)
+    };
+    context.run(work).await
+}
+
+fn mark(tx: &mut Transaction<'_>, name: &ResourceName, number: u32) -> Result<Uuid, Refusal> {
+    let definition = names::known_definition(tx, name)?.clone();
+    let Some(row) = definition.volumes.get(&number) else {
+        return Err(nothing_to_delete(
+            tx,
+            &RowKey::ResourceDefinition(name.clone()),
+            &describe(name, number),
+        )
+        .into());
+    };
+    resource::check_unused(tx, name)?;
+    if tx.resources_of(name).next().is_none() {
+        phase::remove_volume(tx, name, number);
+        return Ok(row.uuid);
+    }
+    let since = tx.since(tx.now_ms);
+    tx.edit_resource_definition(name, |definition| {
+        if let Some(volume) = definition.volumes.get_mut(&number) {
+            volume.deleting = Some(volume.deleting.unwrap_or(since));
+            volume.resize = None;
+        }
+    });
+    Ok(row.uuid)
+}

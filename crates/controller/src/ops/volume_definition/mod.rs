@@ -1,0 +1,92 @@
+//! Volume definitions: the size of one volume of a resource definition.
+
+pub mod create;
+pub mod delete;
+pub mod modify;
+
+pub use create::create;
+pub use delete::delete;
+pub use modify::modify;
+
+use linstor_api::code;
+use linstor_api::flag::volume_definition as flag;
+use linstor_api::kind::LayerKind;
+use linstor_api::layer::DrbdVolumeDefinition;
+use linstor_api::volume_definition::{VolumeDefinition as Json, VolumeDefinitionLayer};
+use linstor_model::name::ResourceName;
+use linstor_model::{ResourceDefinition, VolumeDefinition};
+
+use super::request::Context;
+use super::{names, resource_definition};
+use crate::cluster::Cluster;
+use crate::transaction::Refusal;
+
+fn describe(name: &ResourceName, number: u32) -> String {
+    format!("volume definition with number '{number}' of resource definition '{name}'")
+}
+
+fn context(mask: i64, name: &str, number: Option<&str>) -> Context {
+    let object = match number {
+        Some(number) => format!("Resource definition: {name}, Volume number: {number}"),
+        None => format!("Volume definitions for resource definition '{name}'"),
+    };
+    let context = Context::new(code::MASK_VLM_DFN | mask, object).about("RscDfn", name);
+    match number {
+        Some(number) => context.about("VlmNr", number),
+        None => context,
+    }
+}
+
+/// A volume definition as answers show it.
+pub fn show(definition: &ResourceDefinition, number: u32, row: &VolumeDefinition) -> Json {
+    let signed = i32::try_from(number).ok();
+    let layer = |kind: LayerKind| VolumeDefinitionLayer {
+        r#type: kind.into(),
+        data: match kind {
+            LayerKind::Drbd => row.minor.map(|minor| DrbdVolumeDefinition {
+                resource_name_suffix: String::new(),
+                volume_number: signed,
+                minor_number: i32::try_from(minor).ok(),
+            }),
+            _ => None,
+        },
+    };
+    let layers = resource_definition::shown_layers(definition);
+    Json {
+        volume_number: signed,
+        size_kib: i64::try_from(row.size_kib).unwrap_or(i64::MAX),
+        props: row.props.clone(),
+        flags: flag::ALL.names(flags(row)),
+        layer_data: layers.into_iter().map(layer).collect(),
+        uuid: Some(row.uuid.to_string()),
+    }
+}
+
+/// The flags that follow from a volume definition's state.
+pub(super) fn flags(row: &VolumeDefinition) -> u64 {
+    let set = |condition: bool, bits: u64| if condition { bits } else { 0 };
+    set(row.deleting.is_some(), flag::DELETE)
+        | set(row.encrypted, flag::ENCRYPTED)
+        | set(row.resize.is_some(), flag::RESIZE)
+        | set(row.gross_size, flag::GROSS_SIZE)
+        | set(row.initialized, flag::DRBD_INITIALIZED)
+}
+
+/// All volume definitions of a definition.
+pub fn list(cluster: &Cluster, name: &str) -> Result<Vec<Json>, Refusal> {
+    let name = names::resource(name)?;
+    let model = cluster.model();
+    let definition = names::known_definition(&model, &name)?;
+    let rows = definition.volumes.iter();
+    Ok(rows
+        .map(|(number, row)| show(definition, *number, row))
+        .collect())
+}
+
+/// One volume definition.
+pub fn one(cluster: &Cluster, name: &str, number: &str) -> Result<Json, Refusal> {
+    let (name, number) = (names::resource(name)?, names::volume_number_text(number)?);
+    let model = cluster.model();
+    let row = names::known_volume_definition(&model, &name, number)?;
+    Ok(show(names::known_definition(&model, &name)?, number, row))
+}

@@ -1,0 +1,215 @@
+//! Changing a volume definition: its properties, its flags, its size.
+
+use linstor_api::flag::volume_definition as flag;
+use linstor_api::reply::Reply;
+use linstor_api::volume_definition::VolumeDefinitionModify;
+use linstor_api::{code, prop};
+use linstor_model::layer::{self, drbd84};
+use linstor_model::name::ResourceName;
+use linstor_model::{Model, Resize, ResizeStep, ResourceDefinition, VolumeDefinition, space};
+
+use super::super::property::{self, Owner};
+use super::super::reply::modified;
+use super::super::request::{Wait, wait, wait_done};
+use super::super::{names, resource_definition};
+use super::create::{encrypted_refused, size};
+use super::{context, describe, flags};
+use crate::cluster::Cluster;
+use crate::transaction::{Refusal, Transaction};
+
+/// Changes a volume definition's properties, flags and size.
+pub async fn modify(
+    cluster: &Cluster,
+    name: String,
+    number: String,
+    request: VolumeDefinitionModify,
+) -> Vec<Reply> {
+    let context = context(code::MASK_MOD, &name, Some(&number));
+    let work = async {
+        let (name, number) = (names::resource(&name)?, names::volume_number_text(&number)?);
+        let wanted = request.size_kib.map(size).transpose()?;
+        let target = name.clone();
+        let committed = cluster
+            .commit(move |tx| edit(tx, &target, number, wanted, request))
+            .await?;
+        let resizing = committed.value;
+        let mut replies = committed.replies;
+        if committed.changed {
+            let applied = Wait::Applied(vec![name.clone()]);
+            replies.append(&mut wait(cluster, applied, committed.generation).await);
+        }
+        if resizing && !replies.iter().any(Reply::is_error) {
+            let done = |model: &Model| {
+                let definition = model.definitions.get(&name);
+                let volume = definition.and_then(|definition| definition.volumes.get(&number));
+                volume.is_none_or(|volume| volume.resize.is_none())
+            };
+            let what = describe(&name, number);
+            replies.append(&mut wait_done(cluster, &name, &what, done).await);
+        }
+        Ok(replies)
+    };
+    context.run(work).await
+}
+
+/// Returns whether resources have to follow a new size.
+fn edit(
+    tx: &mut Transaction<'_>,
+    name: &ResourceName,
+    number: u32,
+    wanted: Option<u64>,
+    request: VolumeDefinitionModify,
+) -> Result<bool, Refusal> {
+    let known = names::known_volume_definition(tx, name, number)?.clone();
+    let mut row = known.clone();
+    let change = property::change(
+        request.override_props,
+        request.delete_props,
+        request.delete_namespaces,
+    );
+    tx.replies(property::apply(
+        Owner::VolumeDefinition,
+        &mut row.props,
+        &change,
+    )?);
+    let bits = flag::ALL.modified(
+        flags(&row) & (flag::GROSS_SIZE | flag::ENCRYPTED),
+        &request.flags,
+    );
+    if bits & flag::ENCRYPTED != 0 && !row.encrypted {
+        return Err(encrypted_refused());
+    }
+    let gross_size = bits & flag::GROSS_SIZE != 0;
+    let size_kib = wanted.unwrap_or(row.size_kib);
+    if wanted == Some(known.size_kib) && gross_size == known.gross_size {
+        tx.reply(Reply::new(
+            code::WARN_VLMDFN_RESIZE_SAME_SIZE,
+            format!("The {} has this size already.", describe(name, number)),
+        ));
+    }
+    let mut resizing = false;
+    if size_kib != known.size_kib || gross_size != known.gross_size {
+        row.size_kib = size_kib;
+        row.gross_size = gross_size;
+        resizing = resize(tx, name, number, &known, &mut row)?;
+    }
+    tx.reply(modified(&describe(name, number), row.uuid));
+    tx.edit_resource_definition(name, |definition| {
+        definition.volumes.insert(number, row);
+    });
+    Ok(resizing)
+}
+
+/// Checks a change of size and begins it. Says whether replicas have to follow.
+fn resize(
+    tx: &Transaction<'_>,
+    name: &ResourceName,
+    number: u32,
+    before: &VolumeDefinition,
+    after: &mut VolumeDefinition,
+) -> Result<bool, Refusal> {
+    let definition = names::known_definition(tx, name)?;
+    if tx.resources_of(name).next().is_none() {
+        return Ok(false);
+    }
+    let refuse = |ret_code: i64, cause: String, correction: &str| {
+        let message = format!(
+            "The size of the {} cannot be changed.",
+            describe(name, number)
+        );
+        Err(Reply::new(ret_code, message)
+            .cause(cause)
+            .correction(correction)
+            .into())
+    };
+    if before.resize.is_some() || before.deleting.is_some() || definition.deleting.is_some() {
+        let cause = "It is being resized or deleted already.".to_owned();
+        return refuse(
+            code::FAIL_RSC_BUSY,
+            cause,
+            "Wait until that is done; see /v1/jobs.",
+        );
+    }
+    if let Some(replica) = drbd84::holds_up_growth(tx, name) {
+        let cause = format!(
+            "Its resource on node '{}' is deactivated, and DRBD 8.4 does not synchronise what grows while it is.",
+            replica.node
+        );
+        return refuse(
+            code::FAIL_INVLD_RSC_STATE,
+            cause,
+            "Activate it, or delete it.",
+        );
+    }
+    let exact = definition.props.get(prop::DRBD_EXACT_SIZE);
+    if exact.is_some_and(|value| prop::is_true(value)) {
+        let cause = format!(
+            "The property {} of its definition is set.",
+            prop::DRBD_EXACT_SIZE
+        );
+        return refuse(
+            code::FAIL_INVLD_VLM_SIZE,
+            cause,
+            "Make a new volume and copy the data.",
+        );
+    }
+    let mut enlarged = ResourceDefinition::clone(definition);
+    enlarged.volumes.insert(number, after.clone());
+    for replica in tx.resources_of(name) {
+        let had = layer::backing(definition, number, replica);
+        let needs = layer::backing(&enlarged, number, replica);
+        let shrinks = layer::usable_kib(&enlarged, number, replica)
+            < layer::usable_kib(definition, number, replica);
+        let both = || had.iter().zip(&needs);
+        if both().any(|((_, had), (_, needs))| needs < had) || shrinks {
+            let cause = "Its resources would have to become smaller.".to_owned();
+            let correction = "Volumes that are deployed can only grow.";
+            return refuse(code::FAIL_INVLD_VLM_SIZE, cause, correction);
+        }
+        for ((suffix, had), (_, needs)) in both() {
+            let volume = replica.volumes.get(&number);
+            let pool = volume.and_then(|volume| volume.pool_of(*suffix));
+            if let Some(pool) = pool.and_then(|pool| tx.pool(&replica.node, pool))
+                && !pool.kind.is_thin()
+            {
+                space::check(tx, &tx.observed, pool, needs - had)?;
+            }
+        }
+    }
+    check_up_to_date(tx, name)?;
+    after.resize = Some(Resize {
+        since: tx.since(tx.now_ms),
+        step: ResizeStep::Storage,
+    });
+    Ok(true)
+}
+
+/// Growing a replica that is behind would lose what it still has to fetch.
+fn check_up_to_date(tx: &Transaction<'_>, name: &ResourceName) -> Result<(), Refusal> {
+    let behind: Vec<String> = tx
+        .resources_of(name)
+        .filter(|replica| {
+            replica
+                .drbd
+                .as_ref()
+                .is_some_and(|drbd| !drbd.disk.is_diskless())
+        })
+        .filter(|replica| !replica.phase.is_deleting() && !replica.inactive)
+        .filter(|replica| tx.observed.is_online(&replica.node))
+        .filter(|replica| !tx.observed.is_up_to_date(name, &replica.node))
+        .map(|replica| replica.node.to_string())
+        .collect();
+    if behind.is_empty() {
+        return Ok(());
+    }
+    Err(Reply::new(
+        code::FAIL_NOT_ALL_UPTODATE,
+        format!(
+            "The {} cannot be resized.",
+            resource_definition::describe(name)
+        ),
+    )
+    .cause(format!("It is not UpToDate on: {}", behind.join(", ")))
+    .correction("Wait until all replicas are UpToDate.")
+    .into())
+}

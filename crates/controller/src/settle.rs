@@ -1,0 +1,209 @@
+//! What follows from a change without being asked for: tie breakers, quorum, and as many resources as a group's place
+//! count asks for.
+//!
+//! The writer settles each change once, after its plan and before the commit, whoever made it. A resource definition is
+//! settled when its resources, its group or its own quorum policy changed. A group's or the controller's policy concerns
+//! many definitions: [`DEFINITIONS_MAX`] of them are settled in the same commit, the others in the background. Where that
+//! has got to is in the controller's row (see [`Settling`]), so that a restart goes on there.
+
+use std::collections::BTreeSet;
+
+use linstor_api::prop;
+use linstor_model::model::RowKey;
+use linstor_model::name::{NodeName, ResourceGroupName, ResourceName};
+use linstor_model::{
+    Controller, DiskKind, Model, Props, ResourceGroup, ResourcePhase, Settling, quorum,
+};
+
+use crate::ops::autoplace;
+use crate::transaction::{Refusal, Transaction};
+
+/// How many definitions one commit settles after a change that concerns many.
+pub(crate) const DEFINITIONS_MAX: usize = 64;
+
+/// Settles a planned change; `before` is the model it was planned on.
+pub(crate) fn settle(before: &Model, tx: &mut Transaction<'_>) -> Result<(), Refusal> {
+    let mut names = BTreeSet::new();
+    let mut begun = Vec::new();
+    for key in tx.touched() {
+        match key {
+            RowKey::ResourceDefinition(name) | RowKey::Resource(name, _) => {
+                names.insert(name.clone());
+            }
+            RowKey::ResourceGroup(name) => {
+                let rows = (before.groups.get(name), tx.groups.get(name));
+                if let (Some(old), Some(new)) = rows {
+                    begun.extend(settling_of_group(name, old, new));
+                }
+            }
+            RowKey::Controller => {
+                if policy(&before.controller.props) != policy(&tx.controller.props) {
+                    begun.push(settling(None, false));
+                }
+            }
+            RowKey::Epoch
+            | RowKey::Node(_)
+            | RowKey::StoragePoolDefinition(_)
+            | RowKey::StoragePool(..)
+            | RowKey::KeyValueStore(_) => {}
+        }
+    }
+    for name in names {
+        let (old, new) = (Causes::of(before, &name), Causes::of(tx, &name));
+        if old == new {
+            continue;
+        }
+        let moved = matches!((&old, &new), (Some(old), Some(new)) if old.group != new.group);
+        settle_definition(tx, &name, moved)?;
+    }
+    for settling in begun {
+        begin(tx, settling)?;
+    }
+    Ok(())
+}
+
+/// Settles the next definitions that an earlier change left to the background. Returns those that could not be settled,
+/// with the reasons; they are left as they are.
+pub(crate) fn resume(tx: &mut Transaction<'_>) -> Vec<(ResourceName, Refusal)> {
+    let mut failed = Vec::new();
+    let mut all = tx.controller.settling.clone();
+    if let Some(first) = all.first_mut() {
+        let (names, last) = next_definitions(tx, first);
+        for name in &names {
+            let fill_up = first.fill_up;
+            let settled = tx.attempt(|tx| {
+                settle_definition(tx, name, fill_up)?;
+                tx.check_held()
+            });
+            if let Err(refusal) = settled {
+                failed.push((name.clone(), refusal));
+            }
+        }
+        if last {
+            all.remove(0);
+        } else {
+            first.after = names.last().cloned();
+        }
+        put_settling(tx, all);
+    }
+    failed
+}
+
+/// Settles the first definitions that a change concerns and notes which remain.
+fn begin(tx: &mut Transaction<'_>, mut begun: Settling) -> Result<(), Refusal> {
+    let (names, last) = next_definitions(tx, &begun);
+    for name in &names {
+        settle_definition(tx, name, begun.fill_up)?;
+    }
+    let mut all = tx.controller.settling.clone();
+    if let Some(place) = all.iter().position(|other| other.group == begun.group) {
+        begun.fill_up |= all.remove(place).fill_up;
+    }
+    if !last {
+        begun.after = names.last().cloned();
+        all.push(begun);
+    }
+    put_settling(tx, all);
+    Ok(())
+}
+
+fn put_settling(tx: &mut Transaction<'_>, all: Vec<Settling>) {
+    if tx.controller.settling != all {
+        let mut row = Controller::clone(&tx.controller);
+        row.settling = all;
+        tx.put_controller(row);
+    }
+}
+
+/// The next definitions, and whether they are the last ones.
+fn next_definitions(model: &Model, settling: &Settling) -> (Vec<ResourceName>, bool) {
+    let left = model.definitions_after(settling.group.as_ref(), settling.after.as_ref());
+    let mut names: Vec<ResourceName> = left.take(DEFINITIONS_MAX + 1).cloned().collect();
+    let last = names.len() <= DEFINITIONS_MAX;
+    names.truncate(DEFINITIONS_MAX);
+    (names, last)
+}
+
+fn settling(group: Option<ResourceGroupName>, fill_up: bool) -> Settling {
+    Settling {
+        group,
+        after: None,
+        fill_up,
+    }
+}
+
+fn settling_of_group(
+    name: &ResourceGroupName,
+    old: &ResourceGroup,
+    new: &ResourceGroup,
+) -> Option<Settling> {
+    let fill_up = old.filter.place_count != new.filter.place_count;
+    let concerned = fill_up || policy(&old.props) != policy(&new.props);
+    concerned.then(|| settling(Some(name.clone()), fill_up))
+}
+
+/// Places missing resources if asked for, then settles tie breaker and quorum. A definition without resources is left as
+/// its creator wrote it.
+fn settle_definition(
+    tx: &mut Transaction<'_>,
+    name: &ResourceName,
+    fill_up: bool,
+) -> Result<(), Refusal> {
+    if tx.resources_of(name).next().is_none() {
+        return Ok(());
+    }
+    if fill_up {
+        autoplace::fill_up(tx, name)?;
+    }
+    let replies = tx.plan(|draft, observed, seeds| quorum::settle(draft, observed, name, seeds));
+    tx.replies(replies);
+    Ok(())
+}
+
+/// What properties say of tie breakers and quorum.
+fn policy(props: &Props) -> [Option<&String>; 3] {
+    [
+        prop::DRBD_AUTO_ADD_QUORUM_TIEBREAKER,
+        prop::DRBD_QUORUM,
+        prop::DRBD_QUORUM_SET_BY,
+    ]
+    .map(|key| props.get(key))
+}
+
+/// What tie breaker and quorum of a definition follow from, as far as its own rows say it.
+#[derive(PartialEq)]
+struct Causes<'a> {
+    group: &'a ResourceGroupName,
+    policy: [Option<&'a String>; 3],
+    resources: Vec<Cause<'a>>,
+}
+
+#[derive(PartialEq)]
+struct Cause<'a> {
+    node: &'a NodeName,
+    disk: Option<DiskKind>,
+    inactive: bool,
+    deleting: bool,
+    replaces: Option<&'a NodeName>,
+}
+
+impl<'a> Causes<'a> {
+    fn of(model: &'a Model, name: &'a ResourceName) -> Option<Self> {
+        let definition = model.definitions.get(name)?;
+        let resources = model.resources_of(name).map(|row| Cause {
+            node: &row.node,
+            disk: row.drbd.as_ref().map(|drbd| drbd.disk),
+            inactive: row.inactive,
+            deleting: row.phase.is_deleting(),
+            replaces: match &row.phase {
+                ResourcePhase::AddingDisk { migrate_from, .. } => migrate_from.as_ref(),
+                _ => None,
+            },
+        });
+        Some(Causes {
+            group: &definition.group,
+            policy: policy(&definition.props),
+            resources: resources.collect(),
+        })
+    }
+}

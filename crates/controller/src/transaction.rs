@@ -1,0 +1,140 @@
+//! A change of the model while it is planned: the draft, and the time, the randomness and the observations that plans need.
+
+use std::ops::{Deref, DerefMut};
+
+use linstor_api::reply::Reply;
+use linstor_model::model::RowKey;
+use linstor_model::resource::Seeds;
+use linstor_model::{Draft, Model, Observed};
+use uuid::Uuid;
+
+use crate::env::Env;
+
+/// Why a request changed nothing: at least one error, or a warning that there was nothing to do.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Refusal(pub Vec<Reply>);
+
+impl From<Reply> for Refusal {
+    fn from(reply: Reply) -> Self {
+        Refusal(vec![reply])
+    }
+}
+
+impl From<Vec<Reply>> for Refusal {
+    fn from(replies: Vec<Reply>) -> Self {
+        Refusal(replies)
+    }
+}
+
+/// A change while it is planned. Dropping it drops the change.
+pub struct Transaction<'a> {
+    before: Model,
+    draft: Draft,
+    /// What nodes reported.
+    pub observed: Observed,
+    /// Milliseconds since the Unix epoch.
+    pub now_ms: u64,
+    env: &'a dyn Env,
+    replies: Vec<Reply>,
+}
+
+impl Deref for Transaction<'_> {
+    type Target = Draft;
+    fn deref(&self) -> &Draft {
+        &self.draft
+    }
+}
+
+impl DerefMut for Transaction<'_> {
+    fn deref_mut(&mut self) -> &mut Draft {
+        &mut self.draft
+    }
+}
+
+impl<'a> Transaction<'a> {
+    /// A change on top of a draft, as of now.
+    pub fn new(draft: Draft, observed: Observed, env: &'a dyn Env) -> Self {
+        Transaction {
+            before: Model::clone(&draft),
+            draft,
+            observed,
+            now_ms: env.now_ms(),
+            env,
+            replies: Vec::new(),
+        }
+    }
+
+    /// Adds a reply for the caller, given once the change is durable.
+    pub fn reply(&mut self, reply: Reply) {
+        self.replies.push(reply);
+    }
+
+    /// Adds replies for the caller.
+    pub fn replies(&mut self, replies: impl IntoIterator<Item = Reply>) {
+        self.replies.extend(replies);
+    }
+
+    /// How many replies there are so far.
+    pub fn reply_count(&self) -> usize {
+        self.replies.len()
+    }
+
+    /// Drops the replies after the first `count` ones.
+    pub fn truncate_replies(&mut self, count: usize) {
+        self.replies.truncate(count);
+    }
+
+    /// A new identity.
+    pub fn uuid(&self) -> Uuid {
+        self.env.uuid()
+    }
+
+    /// Bytes that nobody can guess.
+    pub fn random<const N: usize>(&self) -> [u8; N] {
+        let mut bytes = [0; N];
+        self.env.fill(&mut bytes);
+        bytes
+    }
+
+    /// Runs a plan of the model.
+    pub fn plan<T>(&mut self, plan: impl FnOnce(&mut Draft, &Observed, &mut Seeds<'_>) -> T) -> T {
+        let env = self.env;
+        let mut seeds = Seeds {
+            now_ms: self.now_ms,
+            uuid: &mut || env.uuid(),
+        };
+        plan(&mut self.draft, &self.observed, &mut seeds)
+    }
+
+    /// Takes back what a plan did when it fails, its replies too.
+    pub fn attempt<T>(
+        &mut self,
+        plan: impl FnOnce(&mut Self) -> Result<T, Refusal>,
+    ) -> Result<T, Refusal> {
+        let (savepoint, replies) = (self.draft.savepoint(), self.replies.len());
+        let result = plan(self);
+        if result.is_err() {
+            self.draft.rollback(savepoint);
+            self.replies.truncate(replies);
+        }
+        result
+    }
+
+    /// Refuses when the change concerns what is held because its row cannot be read.
+    pub fn check_held(&self) -> Result<(), Refusal> {
+        if self.draft.held.is_empty() {
+            return Ok(());
+        }
+        let changed = |key: &&RowKey| !self.before.has_same_row(&self.draft, key);
+        let refused = self.draft.touched().iter().filter(changed).find_map(|key| {
+            let removed = self.draft.row_json(key).is_none();
+            self.draft.held.refuses(key, removed)
+        });
+        refused.map_or(Ok(()), |reply| Err(reply.into()))
+    }
+
+    /// The changed draft and the replies.
+    pub fn into_parts(self) -> (Draft, Vec<Reply>) {
+        (self.draft, self.replies)
+    }
+}
