@@ -226,6 +226,11 @@ impl Suspension {
         !self.0.is_empty()
     }
 
+    /// Whether somebody asked for it (`suspend-io`).
+    pub fn is_by_user(&self) -> bool {
+        self.0.contains(&SuspendReason::User)
+    }
+
     /// The reasons.
     pub fn reasons(&self) -> impl Iterator<Item = &SuspendReason> {
         self.0.iter()

@@ -117,6 +117,7 @@ async fn serve(
                 resources,
                 ..
             } => apply(&mut link, generation, &resources).await?,
+            ToSatellite::Suspend { .. } | ToSatellite::Resume { .. } => {}
             ToSatellite::Ping { id } => link.send(&ToController::Pong { id }).await?,
         }
     }

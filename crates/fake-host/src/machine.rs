@@ -39,6 +39,8 @@ pub(crate) struct Machine {
     pub(crate) mounted: BTreeMap<Dev, String>,
     /// Linear mappings by name, and what is below.
     pub(crate) linear: BTreeMap<String, Dev>,
+    /// Logical volumes whose I/O is suspended, by their names in the device mapper.
+    pub(crate) suspended: BTreeSet<String>,
     pub(crate) modules: BTreeSet<String>,
     pub(crate) drbd: Kernel,
 }
@@ -97,6 +99,7 @@ impl Machine {
             opened: BTreeSet::new(),
             mounted: BTreeMap::new(),
             linear: BTreeMap::new(),
+            suspended: BTreeSet::new(),
             modules: BTreeSet::new(),
             drbd,
         }
@@ -107,6 +110,7 @@ impl Machine {
         self.up = false;
         self.loops.clear();
         self.crypts.clear();
+        self.suspended.clear();
         self.opened.clear();
         self.mounted.clear();
         self.linear.clear();

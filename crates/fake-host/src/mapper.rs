@@ -1,4 +1,4 @@
-//! `dmsetup`: what is mapped, and linear mappings. A mapping keeps the device below it in use; its own content is not
+//! `dmsetup`: what is mapped, linear mappings, and whether the I/O of logical volumes is suspended. A mapping keeps the device below it in use; its own content is not
 //! modelled.
 
 use super::lvm::dm_name;
@@ -24,6 +24,28 @@ pub(crate) fn dmsetup(machine: &mut Machine, _: &mut Dice, args: &[String]) -> T
                 fail(1, format!("{text}Command failed.\n"))
             }
         },
+        ["suspend" | "resume", name] => {
+            if !volumes(machine).any(|known| known == *name) {
+                return fail(1, format!("Device {name} not found\nCommand failed.\n"));
+            }
+            if args[0] == "suspend" {
+                machine.suspended.insert((*name).to_owned());
+            } else {
+                machine.suspended.remove(*name);
+            }
+            Ok(Said::nothing())
+        }
+        ["info", "-c", "--noheadings", "-o", "suspended", name] => {
+            if !volumes(machine).any(|known| known == *name) {
+                return fail(1, "Device does not exist.\nCommand failed.\n");
+            }
+            let suspended = machine.suspended.contains(*name);
+            Ok(Said::out(if suspended {
+                "Suspended\n"
+            } else {
+                "Active\n"
+            }))
+        }
         other => missing(format!("dmsetup {other:?}")),
     }
 }

@@ -3,6 +3,7 @@
 //! In reading order: [`satellite`] is the whole thing as one object; [`link`] talks with the controller and puts
 //! specs into [`shared`], by way of [`spec_store`]; [`reconcile`] brings each resource to its spec through the
 //! [`layers`] (storage below, DRBD above), which use [`providers`] (one per kind of pool), [`drbd`] and [`tools`];
+//! [`suspension`] holds suspensions of I/O, apart from all of that;
 //! [`watch`] follows DRBD's events; [`facts`] keeps what the node is able to do true by way of [`probe`]; these,
 //! [`status`] and [`space`] say what there is, through [`outbox`].
 //!
@@ -27,6 +28,7 @@ pub mod shared;
 pub mod space;
 pub mod spec_store;
 pub mod status;
+pub mod suspension;
 pub mod tools;
 
 pub use options::Options;

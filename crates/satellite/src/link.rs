@@ -233,6 +233,7 @@ struct Connected<'a> {
 
 impl Drop for Connected<'_> {
     fn drop(&mut self) {
+        self.shared.suspensions.connection_ended(self.number);
         let mut state = self.shared.state();
         if state.connection == self.number {
             state.controller_heard = None;
@@ -349,6 +350,17 @@ async fn read(
         match frame {
             Ok(None) => return Ok(()),
             Ok(Some(ToSatellite::Ping { id })) => shared.tell(|outbox| outbox.pong(id)),
+            Ok(Some(ToSatellite::Suspend {
+                lease,
+                resources,
+                duration_ms,
+            })) => {
+                let duration = Duration::from_millis(duration_ms);
+                shared
+                    .suspensions
+                    .suspend(number, lease, resources, duration);
+            }
+            Ok(Some(ToSatellite::Resume { lease })) => shared.suspensions.resume(lease),
             Ok(Some(ToSatellite::RefreshSpace { id })) => {
                 let mut ids = refreshes
                     .ids
@@ -448,8 +460,10 @@ async fn take_in(
                 let named = sync.take().unwrap_or_default();
                 end_sync(shared, order(generation), named, held).await;
             }
-            // Pings and refreshes are answered where they are read; a second hello means nothing.
+            // These are answered where they are read; a second hello means nothing.
             ToSatellite::Ping { .. }
+            | ToSatellite::Suspend { .. }
+            | ToSatellite::Resume { .. }
             | ToSatellite::RefreshSpace { .. }
             | ToSatellite::Hello { .. } => {}
         }
@@ -587,6 +601,7 @@ fn collect(shared: &Shared, told: &mut Told) -> Vec<ToController> {
     let mut state = shared.state();
     let mut messages = state.outbox.take_pongs();
     let synced = state.outbox.take_synced();
+    messages.extend(state.outbox.take_suspensions());
     messages.extend(state.outbox.take_space());
     let now = Instant::now();
     let round = synced.is_some() || told.next_round.is_none_or(|at| at <= now);

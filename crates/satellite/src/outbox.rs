@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use linstor_wire::ToController;
+use linstor_wire::message::SuspensionState;
 use linstor_wire::status::{Outcome, PoolStatus};
 use uuid::Uuid;
 
@@ -35,6 +36,7 @@ pub struct Outbox {
     space: Option<Vec<PoolStatus>>,
     refreshed: VecDeque<u64>,
     synced: Option<u64>,
+    suspensions: Vec<(Uuid, SuspensionState)>,
     info: bool,
 }
 
@@ -83,6 +85,17 @@ impl Outbox {
     /// A full sync was taken over.
     pub fn synced(&mut self, generation: u64) {
         self.synced = Some(generation);
+    }
+
+    /// Something has become of a suspension of I/O. There are few, and each says little.
+    pub fn suspension(&mut self, lease: Uuid, state: SuspensionState) {
+        self.suspensions.push((lease, state));
+    }
+
+    /// What has become of suspensions of I/O, in order.
+    pub fn take_suspensions(&mut self) -> Vec<ToController> {
+        let message = |(lease, state)| ToController::Suspension { lease, state };
+        self.suspensions.drain(..).map(message).collect()
     }
 
     /// The node is able to do something else than before.

@@ -14,7 +14,8 @@ use crate::link::{self, LinkError};
 use crate::options::Options;
 use crate::shared::{Shared, Tracked};
 use crate::spec_store::NodeRecord;
-use crate::{facts, probe, reconcile, space};
+use crate::suspension::Suspended;
+use crate::{facts, probe, reconcile, space, suspension};
 
 /// The file that makes drbd-utils see our files, for people who type `drbdadm`.
 const INCLUDE_FILE: &str = "linstor-resources.res";
@@ -38,13 +39,14 @@ impl Satellite {
     /// Dropping the future is a crash: nothing is cleaned up, and the next start goes on from there.
     pub async fn run(&self) -> Result<()> {
         let shared = &self.shared;
-        self.load().await?;
+        let suspended = self.load().await?;
         facts::look(shared).await;
         self.prepare_directories().await?;
         shared.mark_all_due();
         tokio::select! {
             biased;
             // None of these ends by itself. In order, so that a simulation takes the same course each time.
+            () = suspension::run(Arc::clone(shared), suspended) => {}
             () = reconcile::run(Arc::clone(shared)) => {}
             () = watch::run(Arc::clone(shared)) => {}
             () = watch::run_progress(Arc::clone(shared)) => {}
@@ -62,7 +64,7 @@ impl Satellite {
         link::serve(Arc::clone(&self.shared), stream).await
     }
 
-    async fn load(&self) -> Result<()> {
+    async fn load(&self) -> Result<Suspended> {
         let shared = &self.shared;
         let mut loaded = shared.store.load(shared.machine.host()).await?;
         for record in loaded.resources.values_mut() {
@@ -83,7 +85,7 @@ impl Satellite {
         state.loaded = true;
         drop(state);
         shared.changed.send_modify(|()| {});
-        Ok(())
+        Ok(loaded.suspended)
     }
 
     /// DRBD's file is the one place on this node that has a resource's secret.

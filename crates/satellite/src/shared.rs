@@ -21,6 +21,7 @@ use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::providers::Storage;
 use crate::spec_store::{Identity, NodeRecord, Notes, Record, Revision, SpecStore, key};
+use crate::suspension::Suspensions;
 
 /// A resource and how it is doing.
 #[derive(Debug)]
@@ -146,6 +147,8 @@ pub struct Shared {
     pub observations: Observations,
     /// What was seen of DRBD.
     pub picture: Picture,
+    /// Suspensions of I/O.
+    pub suspensions: Suspensions,
     /// Resources are due.
     pub wake: Notify,
     /// There is something to tell.
@@ -168,6 +171,7 @@ impl Shared {
             observations: Observations::new(options.observation_age),
             options,
             picture: Picture::default(),
+            suspensions: Suspensions::default(),
             wake: Notify::new(),
             outgoing: Notify::new(),
             space_changed: Notify::new(),

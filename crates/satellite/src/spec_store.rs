@@ -16,9 +16,12 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::failure::{Failure, Result};
+use crate::suspension::Suspended;
 
 /// Properties are nobody else's business.
 const MODE: u32 = 0o600;
+/// What I/O is suspended of.
+const SUSPENDED_FILE: &str = "suspended.json";
 /// What is appended to the name of a file that cannot be read.
 const QUARANTINE_SUFFIX: &str = ".unreadable";
 
@@ -146,6 +149,8 @@ pub struct Loaded {
     pub node: Option<NodeRecord>,
     /// Resources by key.
     pub resources: BTreeMap<String, Record>,
+    /// What was suspended, or about to be.
+    pub suspended: Suspended,
 }
 
 /// The files.
@@ -172,6 +177,9 @@ impl SpecStore {
             identity: read(host, &self.directory.join("identity.json")).await,
             node: read(host, &self.directory.join("node.json")).await,
             resources: BTreeMap::new(),
+            suspended: read(host, &self.directory.join(SUSPENDED_FILE))
+                .await
+                .unwrap_or_default(),
         };
         for name in host.list_dir(&self.resources()).await? {
             let Some(stem) = name.strip_suffix(".json") else {
@@ -198,6 +206,11 @@ impl SpecStore {
     /// Keeps the node's spec.
     pub async fn save_node(&self, host: &dyn Host, node: &NodeRecord) -> Result<()> {
         write(host, &self.directory.join("node.json"), node).await
+    }
+
+    /// Keeps what is suspended, or about to be.
+    pub async fn save_suspended(&self, host: &dyn Host, suspended: &Suspended) -> Result<()> {
+        write(host, &self.directory.join(SUSPENDED_FILE), suspended).await
     }
 
     /// Keeps a resource.

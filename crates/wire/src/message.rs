@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use linstor_api::reply::Reply;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -20,6 +21,12 @@ pub const PROTOCOL_INFO: u32 = 2;
 
 /// The protocol from which on a satellite takes [`Held`].
 pub const PROTOCOL_HELD: u32 = 3;
+
+/// The protocol from which on a satellite takes [`ToSatellite::Suspend`].
+pub const PROTOCOL_SUSPENSION: u32 = 3;
+
+/// The longest time that a satellite suspends I/O for after it was last asked to.
+pub const SUSPENSION_MAX: Duration = Duration::from_secs(30);
 
 /// The largest frame that either side accepts, in bytes. Full syncs are chunked, so that no cluster size reaches it.
 pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
@@ -96,6 +103,24 @@ pub enum ToSatellite {
     RefreshSpace {
         /// Comes back in [`ToController::Space`].
         id: u64,
+    },
+    /// Suspend I/O of resources, all or none, or let a suspension that is held last longer. From
+    /// [`PROTOCOL_SUSPENSION`] on.
+    ///
+    /// It ends by itself after `duration_ms`, at most [`SUSPENSION_MAX`], with the connection, and when the satellite
+    /// starts again.
+    Suspend {
+        /// Names the suspension; one that has ended is not begun again under the same id.
+        lease: Uuid,
+        /// Names of the resources; of no meaning when the suspension is held already.
+        resources: Vec<String>,
+        /// How long from now, in milliseconds.
+        duration_ms: u64,
+    },
+    /// End a suspension.
+    Resume {
+        /// The suspension.
+        lease: Uuid,
     },
     /// Are you there?
     Ping {
@@ -192,6 +217,13 @@ pub enum ToController {
         /// Replaces what [`ToController::Welcome`] said.
         info: NodeInfo,
     },
+    /// What has become of a suspension of I/O: sent when all is suspended, and when nothing is any more.
+    Suspension {
+        /// The suspension.
+        lease: Uuid,
+        /// What it is now.
+        state: SuspensionState,
+    },
     /// Answer to a ping.
     Pong {
         /// Id of the ping.
@@ -206,6 +238,36 @@ pub struct NewerController {
     pub epoch: u64,
     /// Whether it is connected: its last frame is not older than [`CONTROLLER_SILENCE_MAX`].
     pub connected: bool,
+}
+
+/// What a suspension of I/O has become.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum SuspensionState {
+    /// No I/O of the resources reaches their storage.
+    Suspended,
+    /// I/O goes on, after it was suspended or before all of it was.
+    Ended {
+        /// Why.
+        reason: SuspensionEnd,
+    },
+    /// I/O could not be suspended, and goes on.
+    Failed {
+        /// Why; never empty.
+        replies: Vec<Reply>,
+    },
+}
+
+/// Why a suspension of I/O ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SuspensionEnd {
+    /// The controller asked for it.
+    Asked,
+    /// Its time was up.
+    Expired,
+    /// The connection to the controller ended.
+    ControllerLost,
 }
 
 /// Why a satellite does not take a call.

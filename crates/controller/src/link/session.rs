@@ -161,7 +161,8 @@ impl<'a> Session<'a> {
     fn take(&self, message: ToController) -> Result<(), Ended> {
         let (cluster, node) = (&self.link.cluster, &self.link.node);
         match message {
-            ToController::Pong { .. } => {}
+            // Nothing asks for suspensions yet.
+            ToController::Suspension { .. } | ToController::Pong { .. } => {}
             ToController::Welcome { .. } => {
                 return Err(Ended::offline("the satellite began the conversation anew"));
             }

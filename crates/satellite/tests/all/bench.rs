@@ -9,7 +9,7 @@ use linstor_fake_host::{self as fake, Entry, FakeCluster};
 use linstor_net::{ControllerSide, Sender};
 use linstor_satellite::{Options, Satellite};
 use linstor_wire::message::{Held, NewerController};
-use linstor_wire::message::{PROTOCOL, PROTOCOL_MIN};
+use linstor_wire::message::{PROTOCOL, PROTOCOL_MIN, SuspensionState};
 use linstor_wire::spec::{NodeSpec, PoolSpec, Props, ResourceSpec};
 use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
 use linstor_wire::{ToController, ToSatellite};
@@ -37,6 +37,7 @@ pub(crate) struct Heard {
     pub(crate) pools: Vec<PoolStatus>,
     pub(crate) refreshed: Vec<u64>,
     pub(crate) pongs: Vec<u64>,
+    pub(crate) suspensions: Vec<(Uuid, SuspensionState)>,
     pub(crate) synced: Option<u64>,
     pub(crate) messages: usize,
 }
@@ -375,6 +376,7 @@ fn hear(heard: &mut Heard, message: ToController) {
             heard.refreshed.extend(refresh);
         }
         ToController::Pong { id } => heard.pongs.push(id),
+        ToController::Suspension { lease, state } => heard.suspensions.push((lease, state)),
     }
 }
 

@@ -10,3 +10,4 @@ mod last_copy;
 mod link;
 mod real;
 mod storage;
+mod suspension;

@@ -144,6 +144,7 @@ impl Satellite {
                 .flat_map(|spec| self.apply(generation, spec))
                 .collect(),
             ToSatellite::RefreshSpace { id } => vec![self.space(Some(id))],
+            ToSatellite::Suspend { .. } | ToSatellite::Resume { .. } => vec![],
             ToSatellite::Ping { id } => vec![ToController::Pong { id }],
         }
     }

@@ -1,0 +1,459 @@
+//! Suspensions of I/O: leases that the satellite holds by itself.
+//!
+//! A controller suspends the I/O of resources for a moment, to have snapshots of one instant on several nodes. A
+//! suspension that outlives what asked for it stops applications for good. So each one has a deadline here, however long
+//! the controller would like it, and ends with the connection that it was asked on. Nothing of it goes through the
+//! reconciler: an attempt that hangs delays no resumption.
+//!
+//! What is about to be suspended is written down first; a satellite that starts resumes all that it finds there. It
+//! resumes before it writes, since its own files may be on what is suspended.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use linstor_api::code;
+use linstor_api::kind::{ProviderKind, StorageSuffix};
+use linstor_host::{Cmd, Deadline};
+use linstor_wire::message::{SUSPENSION_MAX, SuspensionEnd, SuspensionState};
+use linstor_wire::spec::{LayerSpec, NodeSpec, Target, VolumeSpec};
+use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+use uuid::Uuid;
+
+use crate::drbd::adm;
+use crate::drbd::events::parse;
+use crate::drbd::status::DrbdState;
+use crate::failure::{Failure, Result};
+use crate::machine::Machine;
+use crate::shared::{Shared, Tracked};
+use crate::spec_store::key;
+
+/// Suspensions that may be held at the same time.
+const LEASES_MAX: usize = 64;
+/// Pause between two attempts to resume.
+const RESUME_PAUSE: Duration = Duration::from_secs(1);
+/// How long one command that resumes may take.
+const RESUME_LIMIT: Duration = Duration::from_secs(10);
+
+/// Something whose I/O can be suspended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Device {
+    /// A DRBD volume.
+    Drbd {
+        /// Name of the DRBD resource.
+        resource: String,
+        /// Its minor.
+        minor: u32,
+    },
+    /// A logical volume, by its name in the device mapper.
+    DeviceMapper {
+        /// The name below `/dev/mapper`.
+        name: String,
+    },
+}
+
+/// What is written down of suspensions: what to resume after a crash.
+pub type Suspended = BTreeMap<Uuid, Vec<Device>>;
+
+/// A suspension that is held.
+struct Lease {
+    /// Number of the connection that it was asked on.
+    connection: u64,
+    /// When it ends; the reason, once somebody has ended it.
+    term: watch::Sender<Term>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Term {
+    Until(Instant),
+    Ended(SuspensionEnd),
+}
+
+/// An order of the controller that has been read and not yet begun.
+struct Asked {
+    connection: u64,
+    lease: Uuid,
+    resources: Vec<String>,
+    until: Instant,
+}
+
+#[derive(Default)]
+struct Table {
+    asked: Vec<Asked>,
+    leases: BTreeMap<Uuid, Lease>,
+}
+
+/// All suspensions of the node.
+#[derive(Default)]
+pub struct Suspensions {
+    table: Mutex<Table>,
+    asked: Notify,
+    /// What is on disk, as it was written last.
+    written: tokio::sync::Mutex<Suspended>,
+}
+
+impl Suspensions {
+    fn table(&self) -> MutexGuard<'_, Table> {
+        // No code panics while it holds the lock; if some did, the table is still whole.
+        self.table.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The controller wants I/O of resources suspended, or a suspension that is held to last longer. Nothing is suspended
+    /// for longer than [`SUSPENSION_MAX`] after the order.
+    pub fn suspend(
+        &self,
+        connection: u64,
+        lease: Uuid,
+        resources: Vec<String>,
+        duration: Duration,
+    ) {
+        let until = Instant::now() + duration.min(SUSPENSION_MAX);
+        let mut table = self.table();
+        if let Some(held) = table.leases.get(&lease) {
+            held.term.send_if_modified(|term| match term {
+                Term::Until(at) => {
+                    *at = until;
+                    true
+                }
+                Term::Ended(_) => false,
+            });
+            return;
+        }
+        if table.asked.iter().any(|asked| asked.lease == lease) {
+            return;
+        }
+        table.asked.push(Asked {
+            connection,
+            lease,
+            resources,
+            until,
+        });
+        drop(table);
+        self.asked.notify_one();
+    }
+
+    /// The controller wants a suspension to end.
+    pub fn resume(&self, lease: Uuid) {
+        let mut table = self.table();
+        table.asked.retain(|asked| asked.lease != lease);
+        if let Some(held) = table.leases.get(&lease) {
+            held.term.send_replace(Term::Ended(SuspensionEnd::Asked));
+        }
+    }
+
+    /// A connection ended: nobody is left who would end what was asked on it.
+    pub fn connection_ended(&self, connection: u64) {
+        let mut table = self.table();
+        table.asked.retain(|asked| asked.connection != connection);
+        for held in table.leases.values() {
+            if held.connection == connection {
+                held.term
+                    .send_replace(Term::Ended(SuspensionEnd::ControllerLost));
+            }
+        }
+    }
+}
+
+/// Resumes what an earlier run of the satellite left suspended, then holds suspensions until dropped.
+pub async fn run(shared: Arc<Shared>, left_over: Suspended) {
+    let mut tasks: JoinSet<()> = JoinSet::new();
+    *shared.suspensions.written.lock().await = left_over.clone();
+    for (lease, devices) in left_over {
+        tracing::warn!(%lease, ?devices, "I/O was left suspended by an earlier run; resuming it");
+        let shared = Arc::clone(&shared);
+        tasks.spawn(async move { resume_all(&shared, lease, &devices).await });
+    }
+    loop {
+        tokio::select! {
+            biased;
+            // A suspension ended. Cancel-safe.
+            Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a task that holds a suspension of I/O ended by itself");
+                }
+            }
+            // Cancel-safe: a missed notice is stored.
+            () = shared.suspensions.asked.notified() => begin(&shared, &mut tasks),
+        }
+    }
+}
+
+fn begin(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
+    let mut table = shared.suspensions.table();
+    for asked in std::mem::take(&mut table.asked) {
+        if table.leases.len() >= LEASES_MAX {
+            let failure = Failure::new(
+                code::FAIL_IN_USE,
+                format!("I/O is not suspended: this node already holds {LEASES_MAX} suspensions."),
+            );
+            report(shared, asked.connection, asked.lease, failed(failure));
+            continue;
+        }
+        let (term, ends) = watch::channel(Term::Until(asked.until));
+        let lease = Lease {
+            connection: asked.connection,
+            term,
+        };
+        table.leases.insert(asked.lease, lease);
+        tasks.spawn(hold(Arc::clone(shared), asked, ends));
+    }
+}
+
+/// The life of one suspension.
+async fn hold(shared: Arc<Shared>, asked: Asked, mut term: watch::Receiver<Term>) {
+    let (lease, connection) = (asked.lease, asked.connection);
+    let state = match devices_of(&shared, &asked.resources) {
+        Err(failure) => failed(failure),
+        Ok(devices) => {
+            let suspended = tokio::select! {
+                biased;
+                // Whatever the commands are at: what they have suspended is resumed below.
+                end = ended(&mut term) => Err(end),
+                suspended = suspend_all(&shared, lease, &devices) => Ok(suspended),
+            };
+            let state = match suspended {
+                Ok(Ok(())) => {
+                    tracing::info!(%lease, resources = ?asked.resources, "I/O suspended");
+                    report(&shared, connection, lease, SuspensionState::Suspended);
+                    SuspensionState::Ended {
+                        reason: ended(&mut term).await,
+                    }
+                }
+                Ok(Err(failure)) => failed(failure),
+                Err(reason) => SuspensionState::Ended { reason },
+            };
+            resume_all(&shared, lease, &devices).await;
+            state
+        }
+    };
+    tracing::info!(%lease, resources = ?asked.resources, ?state, "I/O is not suspended");
+    shared.suspensions.table().leases.remove(&lease);
+    report(&shared, connection, lease, state);
+}
+
+/// Waits for the end of a suspension.
+async fn ended(term: &mut watch::Receiver<Term>) -> SuspensionEnd {
+    loop {
+        let until = match *term.borrow_and_update() {
+            Term::Ended(reason) => return reason,
+            Term::Until(until) => until,
+        };
+        match timeout_at(until, term.changed()).await {
+            Ok(Ok(())) => {}
+            // The sender lives as long as the suspension is in the table.
+            Ok(Err(_)) | Err(_) => return SuspensionEnd::Expired,
+        }
+    }
+}
+
+fn failed(failure: Failure) -> SuspensionState {
+    SuspensionState::Failed {
+        replies: vec![failure.into_reply()],
+    }
+}
+
+fn report(shared: &Shared, connection: u64, lease: Uuid, state: SuspensionState) {
+    if shared.state().connection == connection {
+        shared.tell(|outbox| outbox.suspension(lease, state));
+    }
+}
+
+/// What has to be suspended so that these resources have no I/O.
+fn devices_of(shared: &Shared, resources: &[String]) -> Result<Vec<Device>> {
+    let state = shared.state();
+    let mut devices = Vec::new();
+    for name in resources {
+        let found = state.resources.get(&key(name));
+        let (Some(tracked), Some(node)) = (found, &state.node) else {
+            return Err(refused(
+                name,
+                code::FAIL_NOT_FOUND_RSC,
+                "It is not known to this node.",
+            ));
+        };
+        if tracked.record.spec.target != Target::Up {
+            let cause = "It is not active on this node.";
+            return Err(refused(name, code::FAIL_INVLD_RSC_STATE, cause));
+        }
+        devices.append(&mut devices_of_resource(tracked, node)?);
+    }
+    Ok(devices)
+}
+
+/// The devices of the top layer: nothing below them has I/O of its own.
+fn devices_of_resource(tracked: &Tracked, node: &NodeSpec) -> Result<Vec<Device>> {
+    let spec = &tracked.record.spec;
+    let volumes = spec.volumes.iter().filter(|v| v.target == Target::Up);
+    match spec.layers.first() {
+        Some(LayerSpec::Drbd(drbd)) => {
+            let minors = volumes.filter_map(|volume| Some(drbd.volume(volume.number)?.minor));
+            Ok(minors
+                .map(|minor| Device::Drbd {
+                    resource: spec.name.clone(),
+                    minor,
+                })
+                .collect())
+        }
+        Some(LayerSpec::Storage) | None => volumes
+            .map(|volume| {
+                logical_volume(tracked, node, volume).ok_or_else(|| {
+                    let cause =
+                        "Only DRBD volumes and logical volumes can have their I/O suspended.";
+                    refused(&spec.name, code::FAIL_INVLD_RSC_STATE, cause)
+                })
+            })
+            .collect(),
+    }
+}
+
+fn logical_volume(tracked: &Tracked, node: &NodeSpec, volume: &VolumeSpec) -> Option<Device> {
+    let storage = volume.data()?;
+    let mut pools = node.pools.iter();
+    let pool = pools.find(|pool| pool.name.eq_ignore_ascii_case(&storage.pool))?;
+    let is_lvm = matches!(pool.kind, ProviderKind::Lvm | ProviderKind::LvmThin);
+    let facts = tracked.volumes.get(&(volume.number, StorageSuffix::Data))?;
+    let path = facts.backing_device.as_deref().filter(|_| is_lvm)?;
+    mapper_name(path).map(|name| Device::DeviceMapper { name })
+}
+
+fn refused(resource: &str, ret_code: i64, cause: &str) -> Failure {
+    let message = format!("I/O of resource '{resource}' is not suspended.");
+    Failure::new(ret_code, message)
+        .cause(cause)
+        .about("RscDfn", resource)
+}
+
+/// The device mapper's name of `/dev/VG/LV`: dashes in names are doubled, one joins the two.
+fn mapper_name(path: &str) -> Option<String> {
+    let (vg, lv) = path.strip_prefix("/dev/")?.split_once('/')?;
+    let escaped = |name: &str| name.replace('-', "--");
+    Some(format!("{}-{}", escaped(vg), escaped(lv)))
+}
+
+/// Suspends all devices, or fails with some of them suspended.
+async fn suspend_all(shared: &Shared, lease: Uuid, devices: &[Device]) -> Result<()> {
+    note(shared, lease, Some(devices)).await?;
+    for device in devices {
+        let cmd = match device {
+            Device::Drbd { minor, .. } => Cmd::new("drbdsetup")
+                .arg("suspend-io")
+                .arg(minor.to_string()),
+            Device::DeviceMapper { name } => Cmd::new("dmsetup").args(["suspend", name]),
+        };
+        // The lease's own deadline ends it.
+        let cmd = cmd.deadline(Deadline::run(SUSPENSION_MAX));
+        shared.machine.run(cmd).await?;
+        if !is_suspended(&shared.machine, device).await? {
+            return Err(Failure::new(
+                code::FAIL_UNKNOWN_ERROR,
+                format!("I/O of {device:?} was told to be suspended and is not."),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Resumes all devices, however many attempts that takes: nothing else would.
+async fn resume_all(shared: &Shared, lease: Uuid, devices: &[Device]) {
+    let mut left: Vec<&Device> = devices.iter().collect();
+    let mut attempts = 0_u32;
+    loop {
+        let mut still = Vec::new();
+        for device in left {
+            match resume(&shared.machine, device).await {
+                Ok(()) => {}
+                Err(failure) => {
+                    if attempts == 0 {
+                        tracing::error!(%lease, ?device, %failure, "I/O cannot be resumed yet; trying again each second");
+                    }
+                    still.push(device);
+                }
+            }
+        }
+        if still.is_empty() {
+            break;
+        }
+        left = still;
+        attempts = attempts.saturating_add(1);
+        sleep(RESUME_PAUSE).await;
+    }
+    if let Err(failure) = note(shared, lease, None).await {
+        // The next start resumes once more what is not suspended, which does nothing.
+        tracing::warn!(%lease, %failure, "the end of a suspension cannot be written down");
+    }
+}
+
+/// Whatever the program says: the kernel is asked what came of it.
+async fn resume(machine: &Machine, device: &Device) -> Result<()> {
+    let cmd = match device {
+        Device::Drbd { minor, .. } => Cmd::new("drbdsetup")
+            .arg("resume-io")
+            .arg(minor.to_string()),
+        Device::DeviceMapper { name } => Cmd::new("dmsetup").args(["resume", name]),
+    };
+    let output = machine
+        .try_run(cmd.deadline(Deadline::run(RESUME_LIMIT)))
+        .await?;
+    if !is_suspended(machine, device).await? {
+        return Ok(());
+    }
+    output.ok()?;
+    let message = format!("I/O of {device:?} was told to go on and does not.");
+    Err(Failure::new(code::FAIL_UNKNOWN_ERROR, message))
+}
+
+/// Whether a device's I/O is suspended on request, as the kernel says now. One that is not there is not.
+async fn is_suspended(machine: &Machine, device: &Device) -> Result<bool> {
+    match device {
+        Device::Drbd { resource, .. } => {
+            let output = machine.try_run(adm::now(resource)).await?;
+            let mut state = DrbdState::default();
+            for line in output.stdout.lines() {
+                state.apply(parse(line));
+            }
+            let found = state.resources.get(resource);
+            Ok(found.is_some_and(|resource| resource.suspended.is_by_user()))
+        }
+        Device::DeviceMapper { name } => {
+            let cmd =
+                Cmd::new("dmsetup").args(["info", "-c", "--noheadings", "-o", "suspended", name]);
+            let output = machine.try_run(cmd).await?;
+            Ok(output.success() && output.stdout.trim() == "Suspended")
+        }
+    }
+}
+
+/// Writes down what is about to be suspended, or that it no longer is.
+async fn note(shared: &Shared, lease: Uuid, devices: Option<&[Device]>) -> Result<()> {
+    let mut written = shared.suspensions.written.lock().await;
+    let mut next = written.clone();
+    match devices {
+        Some(devices) => drop(next.insert(lease, devices.to_vec())),
+        None => drop(next.remove(&lease)),
+    }
+    let host = shared.machine.host();
+    shared.store.save_suspended(host, &next).await?;
+    *written = next;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_in_the_device_mapper() {
+        let name = |path| mapper_name(path);
+        assert_eq!(
+            name("/dev/vg0/Data_00000").as_deref(),
+            Some("vg0-Data_00000")
+        );
+        assert_eq!(name("/dev/a-b/c--d").as_deref(), Some("a--b-c----d"));
+        assert_eq!(name("/dev/loop0"), None);
+        assert_eq!(name("tank/x"), None);
+    }
+}

@@ -1,0 +1,225 @@
+//! Suspensions of I/O end by themselves, whoever is gone.
+
+use std::time::Duration;
+
+use linstor_api::kind::StorageSuffix;
+use linstor_fake_host::{AppIo, Effect, Fault};
+use linstor_host::{Cmd, Host};
+use linstor_wire::ToSatellite;
+use linstor_wire::message::{SuspensionEnd, SuspensionState};
+use linstor_wire::spec::{LayerSpec, ResourceSpec};
+use uuid::Uuid;
+
+use crate::bench::{Bench, DrbdKind, Heard};
+use crate::drbd::{SIZE_KIB, spec};
+use crate::storage::storage;
+
+const ALONE: &[(&str, bool)] = &[("alpha", false)];
+const LEASE: Uuid = Uuid::from_u128(0x1ea5e);
+
+/// A resource without DRBD.
+fn plain(pool: &str) -> ResourceSpec {
+    let mut plain = spec("alpha", ALONE);
+    plain.layers = vec![LayerSpec::Storage];
+    plain.once.clear();
+    let disk = (StorageSuffix::Data, storage(pool, SIZE_KIB));
+    plain.volumes[0].storage = [disk].into();
+    plain
+}
+
+async fn suspend(bench: &mut Bench, duration_ms: u64) {
+    let message = ToSatellite::Suspend {
+        lease: LEASE,
+        resources: vec!["Data".into()],
+        duration_ms,
+    };
+    bench.send("alpha", message).await;
+}
+
+/// A node whose resource is open, with its I/O suspended for so long.
+async fn suspended(kind: DrbdKind, duration_ms: u64) -> Bench {
+    let mut bench = Bench::new();
+    bench.add_node("alpha", kind).await;
+    bench.done("alpha", &spec("alpha", ALONE)).await;
+    if kind == DrbdKind::V84 {
+        let primary = Cmd::new("drbdsetup").args(["primary", "1000"]);
+        bench.cluster.host("alpha").run(primary).await.unwrap();
+    }
+    bench.cluster.open("alpha", "Data", 0).unwrap();
+    suspend(&mut bench, duration_ms).await;
+    bench
+        .until(
+            "alpha",
+            "that I/O is suspended",
+            is(SuspensionState::Suspended),
+        )
+        .await;
+    assert!(is_blocked(&bench));
+    bench
+}
+
+fn is(expected: SuspensionState) -> impl Fn(&Heard) -> bool {
+    move |heard| heard.suspensions.last() == Some(&(LEASE, expected.clone()))
+}
+
+fn ended(reason: SuspensionEnd) -> SuspensionState {
+    SuspensionState::Ended { reason }
+}
+
+/// Whether an application's write waits.
+fn is_blocked(bench: &Bench) -> bool {
+    match bench.cluster.write("alpha", "Data", 0, 1, 7) {
+        Ok(_) => false,
+        Err(AppIo::Suspended) => true,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+/// Waits until an application's write is served; how long that took.
+async fn blocked_for(bench: &Bench) -> Duration {
+    let started = tokio::time::Instant::now();
+    while is_blocked(bench) {
+        assert!(
+            started.elapsed() < Duration::from_secs(120),
+            "{}",
+            bench.commands_text()
+        );
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    started.elapsed()
+}
+
+/// The controller ends what it began.
+#[tokio::test(start_paused = true)]
+async fn a_suspension_ends_on_request() {
+    for kind in [DrbdKind::V9, DrbdKind::V84] {
+        let mut bench = suspended(kind, 10_000).await;
+        bench
+            .send("alpha", ToSatellite::Resume { lease: LEASE })
+            .await;
+        let asked = ended(SuspensionEnd::Asked);
+        bench.until("alpha", "that I/O goes on", is(asked)).await;
+        assert!(!is_blocked(&bench));
+    }
+}
+
+/// A controller that is connected and forgets it: the time is up, however long it asked for.
+#[tokio::test(start_paused = true)]
+async fn a_suspension_expires() {
+    for (asked_ms, at_most) in [(3_000, 4), (3_600_000, 31)] {
+        let bench = suspended(DrbdKind::V9, asked_ms).await;
+        assert!(blocked_for(&bench).await < Duration::from_secs(at_most));
+        let expired = ended(SuspensionEnd::Expired);
+        bench
+            .until("alpha", "that the time is up", is(expired))
+            .await;
+    }
+}
+
+/// It lasts as long as the controller renews it, and does not come back under the same id once it has ended.
+#[tokio::test(start_paused = true)]
+async fn a_suspension_is_renewed() {
+    let mut bench = suspended(DrbdKind::V9, 3_000).await;
+    for _ in 0..20 {
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        suspend(&mut bench, 3_000).await;
+        assert!(is_blocked(&bench));
+    }
+    assert!(blocked_for(&bench).await < Duration::from_secs(4));
+}
+
+/// The connection breaks: at once.
+#[tokio::test(start_paused = true)]
+async fn a_suspension_ends_with_its_connection() {
+    let mut bench = suspended(DrbdKind::V9, 30_000).await;
+    bench.connect("alpha").await;
+    assert!(blocked_for(&bench).await < Duration::from_secs(2));
+}
+
+/// The satellite dies and starts again without a controller: at once, and nothing is left to resume the next time.
+#[tokio::test(start_paused = true)]
+async fn a_suspension_ends_with_the_next_start() {
+    for kind in [DrbdKind::V9, DrbdKind::V84] {
+        let mut bench = suspended(kind, 30_000).await;
+        bench.restart("alpha");
+        assert!(blocked_for(&bench).await < Duration::from_secs(2));
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        bench.cluster.take_journal();
+        bench.restart("alpha");
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        assert_eq!(bench.changes(), "");
+    }
+}
+
+/// The reconciler hangs: it delays nothing.
+#[tokio::test(start_paused = true)]
+async fn a_suspension_ends_while_an_attempt_hangs() {
+    let mut bench = suspended(DrbdKind::V9, 5_000).await;
+    let hangs = Fault::next_change("alpha", Effect::Hangs);
+    bench.cluster.inject(hangs);
+    let mut larger = spec("alpha", ALONE);
+    let disk = (StorageSuffix::Data, storage("thin", 2 * SIZE_KIB));
+    larger.volumes[0].storage = [disk].into();
+    bench.push("alpha", &larger).await;
+    assert!(blocked_for(&bench).await < Duration::from_secs(6));
+}
+
+/// `resume-io` fails for a while: it is tried until I/O goes on.
+#[tokio::test(start_paused = true)]
+async fn resuming_is_tried_until_it_works() {
+    let mut bench = suspended(DrbdKind::V9, 10_000).await;
+    let fails = Fault::next_change("alpha", Effect::FailsBefore(10)).times(3);
+    bench.cluster.inject(fails);
+    bench
+        .send("alpha", ToSatellite::Resume { lease: LEASE })
+        .await;
+    assert!(blocked_for(&bench).await < Duration::from_secs(10));
+}
+
+/// A logical volume without DRBD is suspended in the device mapper; a file cannot be, and says so.
+#[tokio::test(start_paused = true)]
+async fn volumes_without_drbd() {
+    for pool in ["lvm", "thin"] {
+        let mut bench = Bench::new();
+        bench.add_node("alpha", DrbdKind::V9).await;
+        bench.done("alpha", &plain(pool)).await;
+        bench.changes();
+        suspend(&mut bench, 2_000).await;
+        let expired = ended(SuspensionEnd::Expired);
+        bench
+            .until("alpha", "that the time is up", is(expired))
+            .await;
+        let both = "alpha: dmsetup suspend vg0-Data_00000\nalpha: dmsetup resume vg0-Data_00000\n";
+        assert_eq!(bench.changes(), both);
+    }
+    let mut bench = Bench::new();
+    bench.add_node("alpha", DrbdKind::V9).await;
+    bench.done("alpha", &plain("file")).await;
+    suspend(&mut bench, 2_000).await;
+    let refused = |heard: &Heard| {
+        let last = heard.suspensions.last();
+        last.is_some_and(|(_, state)| format!("{state:?}").contains("can have their I/O suspended"))
+    };
+    bench.until("alpha", "that it cannot", refused).await;
+}
+
+/// What is not there is refused, and nothing else of the order is suspended.
+#[tokio::test(start_paused = true)]
+async fn all_or_nothing() {
+    let mut bench = Bench::new();
+    bench.add_node("alpha", DrbdKind::V9).await;
+    bench.done("alpha", &spec("alpha", ALONE)).await;
+    bench.cluster.open("alpha", "Data", 0).unwrap();
+    let message = ToSatellite::Suspend {
+        lease: LEASE,
+        resources: vec!["Data".into(), "Other".into()],
+        duration_ms: 9_000,
+    };
+    bench.send("alpha", message).await;
+    let failed = |heard: &Heard| {
+        let last = heard.suspensions.last();
+        last.is_some_and(|(_, state)| matches!(state, SuspensionState::Failed { .. }))
+    };
+    bench.until("alpha", "that it cannot", failed).await;
+    assert!(!is_blocked(&bench));
+}
