@@ -6,6 +6,7 @@ mod disk;
 mod host_name;
 mod leaving;
 mod refused;
+mod suspension;
 mod tools;
 
 use std::time::Duration;
@@ -73,6 +74,10 @@ const ALL: &[Fault] = &[
     (
         "a new host name is learned, and one that another host has is refused",
         |cluster| host_name::check(cluster),
+    ),
+    (
+        "I/O that was suspended goes on, whoever dies",
+        suspension::ends,
     ),
 ];
 
