@@ -1,8 +1,7 @@
 //! What the placement of replicas has to respect.
 
-use std::collections::BTreeMap;
-
 use crate::lenient::object;
+use crate::sorted_map::SortedMap;
 
 object! {
     /// Rules for placement, in resource groups and in every request that places replicas.
@@ -31,7 +30,7 @@ object! {
         /// Nodes must differ in these properties.
         pub replicas_on_different: Option<Vec<String>>,
         /// At most so many replicas per value of these properties.
-        pub x_replicas_on_different_map: Option<BTreeMap<String, i32>>,
+        pub x_replicas_on_different_map: Option<SortedMap<String, i32>>,
         /// The layers of the resource.
         pub layer_stack: Option<Vec<String>>,
         /// Only pools of these kinds.

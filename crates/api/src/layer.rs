@@ -1,12 +1,11 @@
 //! What each layer shows of a resource and of its volumes.
 
-use std::collections::BTreeMap;
-
 use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize};
 
 use crate::kind::LayerKind;
 use crate::lenient::{Word, object};
+use crate::sorted_map::SortedMap;
 
 object! {
     /// One level of a resource's layer tree; exactly one of the members named after layers is there.
@@ -82,7 +81,7 @@ object! {
         /// Its volumes.
         pub drbd_volumes: Vec<DrbdVolume>,
         /// Its connections by peer.
-        pub connections: BTreeMap<String, DrbdConnection>,
+        pub connections: SortedMap<String, DrbdConnection>,
         /// How well suited it is to become primary.
         pub promotion_score: Option<i32>,
         /// Whether it could become primary now.

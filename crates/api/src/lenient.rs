@@ -6,13 +6,14 @@
 //! crate both habits, so that no member is stricter or chattier than its neighbour.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+use crate::sorted_map::SortedMap;
 
 /// A word from a closed set (a kind or a flag) or, where a newer peer knows more, any other word.
 pub type Word = Cow<'static, str>;
@@ -246,11 +247,11 @@ impl<T> Omit for Vec<T> {
     }
 }
 
-impl<T: Lenient + Default> Lenient for BTreeMap<String, T> {
+impl<T: Lenient + Default> Lenient for SortedMap<String, T> {
     fn read_or_null<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Self>, D::Error> {
         struct Map<T>(PhantomData<T>);
         impl<'de, T: Lenient + Default> Visitor<'de> for Map<T> {
-            type Value = Option<BTreeMap<String, T>>;
+            type Value = Option<SortedMap<String, T>>;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("an object")
@@ -259,18 +260,17 @@ impl<T: Lenient + Default> Lenient for BTreeMap<String, T> {
                 Ok(None)
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                let mut all = BTreeMap::new();
-                while let Some((key, Item(value))) = map.next_entry::<String, Item<T>>()? {
-                    all.insert(key, value);
-                }
-                Ok(Some(all))
+                let entries =
+                    std::iter::from_fn(|| map.next_entry::<String, Item<T>>().transpose());
+                let entries = entries.map(|entry| entry.map(|(key, Item(value))| (key, value)));
+                entries.collect::<Result<_, _>>().map(Some)
             }
         }
         deserializer.deserialize_any(Map(PhantomData))
     }
 }
 
-impl<T> Omit for BTreeMap<String, T> {
+impl<T> Omit for SortedMap<String, T> {
     fn omit(&self) -> bool {
         self.is_empty()
     }
@@ -373,7 +373,7 @@ mod tests {
             /// A list of which "empty" means something else than "not given".
             pub choice: Option<Vec<String>>,
             /// A map.
-            pub map: BTreeMap<String, String>,
+            pub map: SortedMap<String, String>,
         }
     }
 

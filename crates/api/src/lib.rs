@@ -20,6 +20,7 @@ pub mod prop;
 pub mod reply;
 pub mod request;
 pub mod size;
+pub mod sorted_map;
 
 pub mod auto_select_filter;
 pub mod controller;

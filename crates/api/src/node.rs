@@ -1,10 +1,9 @@
 //! A node: a machine of the cluster.
 
-use std::collections::BTreeMap;
-
 use crate::lenient::{Word, object};
 use crate::net_interface::NetInterface;
 use crate::properties::Properties;
+use crate::sorted_map::SortedMap;
 
 object! {
     /// A node, in answers and as the body that creates one.
@@ -28,9 +27,9 @@ object! {
         /// Layers that can be used there.
         pub resource_layers: Vec<Word>,
         /// Kinds of storage pools that cannot be made there, with the reasons.
-        pub unsupported_providers: BTreeMap<String, Vec<String>>,
+        pub unsupported_providers: SortedMap<String, Vec<String>>,
         /// Layers that cannot be used there, with the reasons.
-        pub unsupported_layers: BTreeMap<String, Vec<String>>,
+        pub unsupported_layers: SortedMap<String, Vec<String>>,
         /// When it will be given up if it stays away, in milliseconds since 1970.
         pub eviction_timestamp: Option<i64>,
         /// `LINUX` or `WINDOWS`.

@@ -1,11 +1,10 @@
 //! Property maps and the body that changes one.
 
-use std::collections::BTreeMap;
-
 use crate::lenient::object;
+use crate::sorted_map::SortedMap;
 
 /// The properties of one object, by key (see [`crate::prop`] for the keys).
-pub type Properties = BTreeMap<String, String>;
+pub type Properties = SortedMap<String, String>;
 
 object! {
     /// A change of a property map; the whole body of several `PUT` and `POST` calls (controller, node connection,

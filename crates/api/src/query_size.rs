@@ -1,10 +1,9 @@
 //! How large a volume could be, and how much space a resource group has.
 
-use std::collections::BTreeMap;
-
 use crate::auto_select_filter::AutoSelectFilter;
 use crate::lenient::object;
 use crate::reply::Reply;
+use crate::sorted_map::SortedMap;
 
 object! {
     /// `GET /v1/resource-groups/{group}/query-max-volume-size`.
@@ -47,7 +46,7 @@ object! {
     /// The answer for all groups.
     pub struct QueryAllSizeInfoResponse {
         /// By group.
-        pub result: BTreeMap<String, QuerySizeInfoResponse>,
+        pub result: SortedMap<String, QuerySizeInfoResponse>,
         /// What is to be said about them.
         pub reports: Vec<Reply>,
     }

@@ -1,10 +1,9 @@
 //! The reply: what a caller is told, one entry per thing that happened (spec core 9.1).
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::code;
+use crate::sorted_map::SortedMap;
 
 /// One entry of an answer. A list of them is the body of every modifying call and of every refusal.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,8 +26,8 @@ pub struct Reply {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub error_report_ids: Vec<String>,
     /// Which objects it is about, for example `Node` to `alpha`.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
-    pub obj_refs: BTreeMap<String, String>,
+    #[serde(skip_serializing_if = "SortedMap::is_empty")]
+    pub obj_refs: SortedMap<String, String>,
     /// When it happened, ISO 8601 with offset; set where the answer leaves the controller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,

@@ -1,11 +1,10 @@
 //! A resource: a resource definition's presence on one node.
 
-use std::collections::BTreeMap;
-
 use crate::auto_select_filter::AutoSelectFilter;
 use crate::layer::ResourceLayer;
 use crate::lenient::{Word, object};
 use crate::properties::{EffectiveProperty, Properties};
+use crate::sorted_map::SortedMap;
 use crate::volume::Volume;
 
 object! {
@@ -20,7 +19,7 @@ object! {
         /// Properties.
         pub props: Properties,
         /// The properties in effect and where they come from.
-        pub effective_props: BTreeMap<String, EffectiveProperty>,
+        pub effective_props: SortedMap<String, EffectiveProperty>,
         /// Flags (see [`crate::flag::resource`]).
         pub flags: Vec<Word>,
         /// Its layers.

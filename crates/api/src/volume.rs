@@ -1,11 +1,10 @@
 //! A volume: one numbered part of a resource.
 
-use std::collections::BTreeMap;
-
 use crate::layer::VolumeLayer;
 use crate::lenient::{Word, object};
 use crate::properties::Properties;
 use crate::reply::Reply;
+use crate::sorted_map::SortedMap;
 
 object! {
     /// A volume of a resource.
@@ -41,7 +40,7 @@ object! {
         /// DRBD's word, for example `UpToDate` or `SyncTarget(37.50%)`.
         pub disk_state: Option<String>,
         /// By peer.
-        pub replication_states: BTreeMap<String, ReplicationState>,
+        pub replication_states: SortedMap<String, ReplicationState>,
     }
 
     /// The replication of a volume with one peer.

@@ -77,6 +77,22 @@ impl Controller {
         Ok(begin.elapsed())
     }
 
+    /// Milliseconds of processor time that the process has used so far, from `/proc/PID/stat`. On a machine with other
+    /// work this says more than the time on the clock.
+    pub fn cpu_ms(&self) -> anyhow::Result<f64> {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
+        let (_, fields) = stat.rsplit_once(')').context("no end of the name")?;
+        let fields: Vec<&str> = fields.split_whitespace().collect();
+        // Fields 14 and 15 of proc(5): user and system time in ticks of 10 ms.
+        let ticks = |index: usize| {
+            fields
+                .get(index)
+                .and_then(|field| field.parse::<f64>().ok())
+        };
+        let (user, system) = ticks(11).zip(ticks(12)).context("no times")?;
+        Ok((user + system) * 10.0)
+    }
+
     /// Resident memory in MiB.
     pub fn rss_mib(&self) -> anyhow::Result<f64> {
         rss_mib(self.child.id())

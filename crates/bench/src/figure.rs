@@ -95,9 +95,7 @@ pub fn print_table(figures: &[Figure]) {
         "figure", "value", "unit", "goal", ""
     );
     for figure in figures {
-        let goal = figure
-            .goal
-            .map_or(String::new(), |goal| format!("{goal:.0}"));
+        let goal = figure.goal.map_or(String::new(), |goal| format!("{goal}"));
         let met = match figure.met {
             Some(true) => "met",
             Some(false) => "MISS",

@@ -51,7 +51,7 @@ pub fn figure() -> anyhow::Result<Figure> {
         "autoplace, 1,000 nodes, 10,000 pools, p99",
         samples.percentile(99.0),
         "ms",
-        Goal::AtMost(3.0),
+        Goal::AtMost(1.0),
         format!("{} ms", samples.summary()),
     ))
 }

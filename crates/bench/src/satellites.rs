@@ -1,6 +1,5 @@
 //! Simulated satellites: the real protocol over real sockets, with a node behind it that reaches every spec at once.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -213,7 +212,7 @@ fn status(spec: &ResourceSpec) -> ResourceStatus {
             connections: peers
                 .iter()
                 .map(|peer| (peer.clone(), "Connected".into()))
-                .collect::<BTreeMap<_, _>>(),
+                .collect(),
         }),
         volumes: volumes.collect(),
     }

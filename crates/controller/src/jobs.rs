@@ -1,8 +1,6 @@
 //! Jobs: everything that has begun and is not done, derived from the state. Nothing is stored for them, so none can be
 //! left over.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use linstor_api::job::{Job, WaitingFor};
 use linstor_model::held::REPAIR;
@@ -71,7 +69,7 @@ impl Jobs<'_> {
             id,
             kind: kind.into(),
             phase: phase.into(),
-            obj_refs: refs.collect::<BTreeMap<_, _>>(),
+            obj_refs: refs.collect(),
             waiting_for: waits,
             since: Some(i64::try_from(since).unwrap_or(i64::MAX)),
             ..Job::default()

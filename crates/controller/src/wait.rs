@@ -10,6 +10,7 @@ use linstor_api::code;
 use linstor_api::drbd_state::{ConnectionState, DiskState};
 use linstor_api::kind::ConnectionStatus;
 use linstor_api::reply::Reply;
+use linstor_api::sorted_map::SortedMap;
 use linstor_model::Resource;
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::observed::NodeStatus;
@@ -403,7 +404,7 @@ fn is_diskful(replica: &Resource) -> bool {
 }
 
 fn state_of<'a>(
-    connections: &'a BTreeMap<String, ConnectionState>,
+    connections: &'a SortedMap<String, ConnectionState>,
     node: &NodeName,
 ) -> Option<&'a ConnectionState> {
     connections

@@ -4,12 +4,12 @@
 //! each kind of plan in microseconds, as the clock on the wall has it and as the processor was busy with it. On a shared
 //! machine the best round tells most.
 
-use std::collections::BTreeMap;
 use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use linstor_api::kind::{ConnectionStatus, DrbdKind, LayerKind, NodeType, ProviderKind};
+use linstor_api::sorted_map::SortedMap;
 use linstor_model::model::DEFAULT_GROUP;
 use linstor_model::name::{NodeName, ResourceGroupName, ResourceName, StoragePoolName};
 use linstor_model::observed::{NodeStatus, ObservedPool};
@@ -47,7 +47,7 @@ fn definition(index: usize, minor: u32) -> ResourceDefinition {
         size_kib: 10 * GIB,
         gross_size: false,
         encrypted: false,
-        props: BTreeMap::new(),
+        props: SortedMap::new(),
         minor: Some(minor),
         first_copy_on: None,
         initialized: true,
@@ -62,7 +62,7 @@ fn definition(index: usize, minor: u32) -> ResourceDefinition {
         uuid: Uuid::from_u128(index as u128),
         group: ResourceGroupName::parse(DEFAULT_GROUP).expect("a valid name"),
         layer_stack: vec![LayerKind::Drbd, LayerKind::Storage],
-        props: BTreeMap::new(),
+        props: SortedMap::new(),
         drbd: Some(DrbdDefinition {
             secret: Secret::new("0123456789abcdefghij"),
             peer_slots: 7,
@@ -71,7 +71,7 @@ fn definition(index: usize, minor: u32) -> ResourceDefinition {
             transport: "TCP".into(),
             wished_port: None,
         }),
-        volumes: BTreeMap::from([(0, volume)]),
+        volumes: SortedMap::from([(0, volume)]),
         deleting: None,
     }
 }
@@ -80,8 +80,8 @@ fn replica(definition: usize, node: usize, pool: usize, node_id: u32, port: u16)
     let volume = Volume {
         uuid: Uuid::nil(),
         pool: pool_name(pool),
-        extra_storage: BTreeMap::new(),
-        props: BTreeMap::new(),
+        extra_storage: Default::default(),
+        props: SortedMap::new(),
     };
     Resource {
         node: node_name(node),
@@ -89,14 +89,14 @@ fn replica(definition: usize, node: usize, pool: usize, node_id: u32, port: u16)
         uuid: Uuid::nil(),
         created_at: 0,
         layer_stack: vec![LayerKind::Drbd, LayerKind::Storage],
-        props: BTreeMap::new(),
+        props: SortedMap::new(),
         drbd: Some(DrbdResource {
             node_id,
             ports: vec![port],
             peer_slots: 7,
             disk: DiskKind::Diskful,
         }),
-        volumes: BTreeMap::from([(0, volume)]),
+        volumes: SortedMap::from([(0, volume)]),
         phase: Default::default(),
         inactive: false,
     }
@@ -145,7 +145,7 @@ fn add_node(draft: &mut Draft, observed: &mut Observed, index: usize) {
             } else {
                 ProviderKind::Lvm
             },
-            props: BTreeMap::new(),
+            props: SortedMap::new(),
             shared_name: None,
             external_locking: false,
             granularity_kib: Some(4096),
@@ -162,14 +162,14 @@ fn cluster(resources: usize) -> (Draft, Observed) {
         description: None,
         filter: SelectFilter::default(),
         peer_slots: None,
-        props: BTreeMap::new(),
-        volume_groups: BTreeMap::new(),
+        props: SortedMap::new(),
+        volume_groups: SortedMap::new(),
     });
     for pool in 0..POOLS_PER_NODE {
         draft.put_storage_pool_definition(StoragePoolDefinition {
             name: pool_name(pool),
             uuid: Uuid::nil(),
-            props: BTreeMap::new(),
+            props: SortedMap::new(),
         });
     }
     for index in 0..NODES {
@@ -281,7 +281,7 @@ fn main() {
     };
     let pairs = SelectFilter {
         place_count: Some(5),
-        x_different: Some(BTreeMap::from([("Aux/rack".into(), 2)])),
+        x_different: Some(std::collections::BTreeMap::from([("Aux/rack".into(), 2)])),
         ..three.clone()
     };
     let apart = SelectFilter {

@@ -1,8 +1,7 @@
 //! Nodes.
 
-use std::collections::BTreeMap;
-
 use linstor_api::kind::{DrbdKind, NodeType};
+use linstor_api::sorted_map::SortedMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -22,7 +21,7 @@ pub struct Node {
     /// Its addresses, in the order they were created; exactly one is active when the node has a satellite.
     pub net_interfaces: Vec<NetInterface>,
     /// Its properties.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
     pub props: Props,
     /// Set while the node is being deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,8 +1,7 @@
 //! Resource definitions: what is the same on all nodes.
 
-use std::collections::BTreeMap;
-
 use linstor_api::kind::LayerKind;
+use linstor_api::sorted_map::SortedMap;
 use linstor_wire::Secret;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -27,14 +26,14 @@ pub struct ResourceDefinition {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layer_stack: Vec<LayerKind>,
     /// Its properties.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
     pub props: Props,
     /// DRBD's part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drbd: Option<DrbdDefinition>,
     /// Volume definitions by number.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub volumes: BTreeMap<u32, VolumeDefinition>,
+    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
+    pub volumes: SortedMap<u32, VolumeDefinition>,
     /// Set while it is being deleted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deleting: Option<Since>,

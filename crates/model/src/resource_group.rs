@@ -1,7 +1,6 @@
 //! Resource groups: the templates of resource definitions.
 
-use std::collections::BTreeMap;
-
+use linstor_api::sorted_map::SortedMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -27,9 +26,9 @@ pub struct ResourceGroup {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub peer_slots: Option<u32>,
     /// Its properties.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
     pub props: Props,
     /// Volume groups by number.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub volume_groups: BTreeMap<u32, VolumeGroup>,
+    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
+    pub volume_groups: SortedMap<u32, VolumeGroup>,
 }

@@ -4,12 +4,11 @@
 //! than one commit. What is not: anything a node can tell (see [`crate::observed`]) and anything that follows from
 //! other rows (the indexes of [`crate::Model`]). Times are milliseconds since the Unix epoch.
 
-use std::collections::BTreeMap;
-
+use linstor_api::sorted_map::SortedMap;
 use serde::{Deserialize, Serialize};
 
 /// Names and values.
-pub type Props = BTreeMap<String, String>;
+pub type Props = SortedMap<String, String>;
 
 /// When a change was asked for: the time for people, the generation for telling whether a node has tried it since.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

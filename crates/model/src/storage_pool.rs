@@ -1,8 +1,7 @@
 //! Storage pools of nodes.
 
-use std::collections::BTreeMap;
-
 use linstor_api::kind::ProviderKind;
+use linstor_api::sorted_map::SortedMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -21,7 +20,7 @@ pub struct StoragePool {
     /// What it is made of.
     pub kind: ProviderKind,
     /// Its properties; `StorDriver/StorPoolName` says where it is.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
     pub props: Props,
     /// Name of the space it shares with pools of other nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -1,7 +1,6 @@
 //! Storage pool definitions: the names of storage pools in the cluster.
 
-use std::collections::BTreeMap;
-
+use linstor_api::sorted_map::SortedMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -16,6 +15,6 @@ pub struct StoragePoolDefinition {
     /// Its identity.
     pub uuid: Uuid,
     /// Its properties.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
     pub props: Props,
 }

@@ -1,7 +1,8 @@
 //! Volume definitions, and how they grow.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use linstor_api::sorted_map::SortedMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -22,7 +23,7 @@ pub struct VolumeDefinition {
     #[serde(default, skip_serializing_if = "is_default")]
     pub encrypted: bool,
     /// Its properties; `DrbdCurrentGi` is the day-0 generation id.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
     pub props: Props,
     /// DRBD minor, the same on all nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]

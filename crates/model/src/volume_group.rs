@@ -1,7 +1,6 @@
 //! Volume groups: the templates of volume definitions.
 
-use std::collections::BTreeMap;
-
+use linstor_api::sorted_map::SortedMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -13,7 +12,7 @@ pub struct VolumeGroup {
     /// Its identity.
     pub uuid: Uuid,
     /// Its properties.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
     pub props: Props,
     /// Sizes mean the backing volume, metadata included.
     #[serde(default, skip_serializing_if = "is_default")]

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use linstor_api::drbd_state::{ConnectionState, DiskState, ReplicationState, Suspension};
 use linstor_api::kind::{DrbdKind, LayerKind, ProviderKind, StorageSuffix};
 use linstor_api::reply::Reply;
+use linstor_api::sorted_map::SortedMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -88,7 +89,7 @@ pub struct DrbdStatus {
     pub promotion_score: Option<i32>,
     /// Peer node name to the state of the connection.
     #[serde(default)]
-    pub connections: BTreeMap<String, ConnectionState>,
+    pub connections: SortedMap<String, ConnectionState>,
 }
 
 /// One volume as the node sees it.
@@ -119,7 +120,7 @@ pub struct VolumeStatus {
     pub disk_state: Option<DiskState>,
     /// Peer node name to what DRBD says of the replication with it.
     #[serde(default)]
-    pub replication: BTreeMap<String, ReplicationStatus>,
+    pub replication: SortedMap<String, ReplicationStatus>,
 }
 
 /// A backing volume as the node sees it.

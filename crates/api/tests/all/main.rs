@@ -1,7 +1,5 @@
 //! The JSON of the types as clients see it: member names, what is left out, what is always there.
 
-use std::collections::BTreeMap;
-
 use expect_test::{Expect, expect};
 use linstor_api::auto_select_filter::AutoSelectFilter;
 use linstor_api::controller::{ControllerVersion, REST_API_VERSION};
@@ -16,6 +14,7 @@ use linstor_api::reply::Reply;
 use linstor_api::resource::ResourceCreate;
 use linstor_api::resource_definition::*;
 use linstor_api::resource_group::*;
+use linstor_api::sorted_map::SortedMap;
 use linstor_api::storage_pool::StoragePool;
 use linstor_api::storage_pool_definition::StoragePoolDefinition;
 use linstor_api::volume::Volume;
@@ -72,7 +71,7 @@ fn node() {
         uuid: Some(UUID.into()),
         storage_providers: vec![ProviderKind::Diskless.into(), ProviderKind::LvmThin.into()],
         resource_layers: vec![LayerKind::Drbd.into(), LayerKind::Storage.into()],
-        unsupported_providers: BTreeMap::from([(
+        unsupported_providers: SortedMap::from([(
             "ZFS".to_string(),
             strings(&["'zfs' is not installed"]),
         )]),
@@ -196,7 +195,7 @@ fn resource_group() {
             place_count: Some(2),
             storage_pool: Some("thin".into()),
             storage_pool_list: Some(strings(&["thin"])),
-            x_replicas_on_different_map: Some(BTreeMap::from([("Aux/site".to_string(), 2)])),
+            x_replicas_on_different_map: Some(SortedMap::from([("Aux/site".to_string(), 2)])),
             overprovision: Some(1.5),
             ..AutoSelectFilter::default()
         }),
@@ -461,7 +460,7 @@ fn query_size() {
         ..QuerySizeInfoResponse::default()
     };
     let all = QueryAllSizeInfoResponse {
-        result: BTreeMap::from([("rg1".to_string(), info)]),
+        result: SortedMap::from([("rg1".to_string(), info)]),
         ..QueryAllSizeInfoResponse::default()
     };
     check(

@@ -1,7 +1,5 @@
 //! Resources: the largest answer there is, and the requests that make and change them.
 
-use std::collections::BTreeMap;
-
 use expect_test::expect;
 use linstor_api::auto_select_filter::AutoSelectFilter;
 use linstor_api::flag;
@@ -9,6 +7,7 @@ use linstor_api::kind::{LayerKind, ProviderKind};
 use linstor_api::layer::*;
 use linstor_api::properties::EffectiveProperty;
 use linstor_api::resource::*;
+use linstor_api::sorted_map::SortedMap;
 use linstor_api::volume::{ReplicationState, Volume, VolumeState};
 
 use super::{UUID, check, props, strings};
@@ -50,7 +49,7 @@ fn diskful_resource() -> Resource {
             al_size: Some(32),
             flags: flag::drbd_resource::ALL.names(flag::drbd_resource::INITIALIZED),
             drbd_volumes: vec![drbd.clone()],
-            connections: BTreeMap::from([(
+            connections: SortedMap::from([(
                 "bravo".to_string(),
                 DrbdConnection {
                     connected: Some(true),
@@ -67,7 +66,7 @@ fn diskful_resource() -> Resource {
         name: Some("res1".into()),
         node_name: Some("alpha".into()),
         props: props(&[("StorPoolName", "thin")]),
-        effective_props: BTreeMap::from([(
+        effective_props: SortedMap::from([(
             "DrbdOptions/SkipDisk".to_string(),
             EffectiveProperty {
                 r#type: "R (alpha, res1)".into(),
@@ -89,7 +88,7 @@ fn diskful_resource() -> Resource {
             allocated_size_kib: Some(1_052_672),
             state: Some(VolumeState {
                 disk_state: Some("SyncTarget(37.50%)".into()),
-                replication_states: BTreeMap::from([(
+                replication_states: SortedMap::from([(
                     "bravo".to_string(),
                     ReplicationState {
                         replication_state: Some("SyncTarget".into()),

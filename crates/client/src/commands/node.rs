@@ -1,6 +1,5 @@
 //! `linstor node`: the machines of the cluster.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, ToSocketAddrs};
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -10,6 +9,7 @@ use linstor_api::kind::{LayerKind, ProviderKind};
 use linstor_api::net_interface::NetInterface;
 use linstor_api::node::{Node, NodeEvacuate, NodeModify, NodeRestore};
 use linstor_api::prop;
+use linstor_api::sorted_map::SortedMap;
 
 use super::list_options::{FilterByProps, GroupBy, Pastable, ShowProps, property_cells};
 use super::node_describe;
@@ -627,7 +627,7 @@ fn show_reasons(
     args: &Info,
     title: &str,
     nodes: &[&Node],
-    why: impl Fn(&Node) -> BTreeMap<String, Vec<String>>,
+    why: impl Fn(&Node) -> SortedMap<String, Vec<String>>,
     screen: &mut Screen<'_>,
 ) -> Result<(), Failure> {
     let mut lines = Vec::new();

@@ -1,13 +1,12 @@
 //! `linstor resource-group`: templates from which resource definitions are spawned.
 
-use std::collections::BTreeMap;
-
 use clap::{Args, Subcommand};
 use linstor_api::auto_select_filter::AutoSelectFilter;
 use linstor_api::prop;
 use linstor_api::query_size::{MaxVolumeSizes, QuerySizeInfoRequest, QuerySizeInfoResponse};
 use linstor_api::resource_group::{ResourceGroup, ResourceGroupModify, ResourceGroupSpawn};
 use linstor_api::size::format_kib;
+use linstor_api::sorted_map::SortedMap;
 use linstor_api::storage_pool_definition::StoragePoolDefinition;
 use linstor_api::volume_group::VolumeGroup;
 
@@ -309,7 +308,7 @@ fn describe(filter: &AutoSelectFilter) -> String {
         let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
         Some(format!("[{}]", quoted.join(", ")))
     };
-    let map = |map: &Option<BTreeMap<String, i32>>| {
+    let map = |map: &Option<SortedMap<String, i32>>| {
         let map = map.as_ref().filter(|map| !map.is_empty())?;
         let pairs: Vec<String> = map.iter().map(|(key, n)| format!("'{key}': {n}")).collect();
         Some(format!("{{{}}}", pairs.join(", ")))

@@ -2,11 +2,10 @@
 //!
 //! Giving an option without a value, or with an empty one, removes the rule; not giving it leaves the rule alone.
 
-use std::collections::BTreeMap;
-
 use linstor_api::auto_select_filter::AutoSelectFilter;
 use linstor_api::kind::{LayerKind, ProviderKind};
 use linstor_api::prop;
+use linstor_api::sorted_map::SortedMap;
 
 use crate::failure::Failure;
 
@@ -135,7 +134,7 @@ impl Select {
 }
 
 /// Pairs of an auxiliary property and a number.
-pub fn pairs(list: &Option<Vec<String>>) -> Result<Option<BTreeMap<String, i32>>, Failure> {
+pub fn pairs(list: &Option<Vec<String>>) -> Result<Option<SortedMap<String, i32>>, Failure> {
     let Some(words) = rule(list) else {
         return Ok(None);
     };

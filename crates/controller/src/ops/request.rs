@@ -102,8 +102,9 @@ impl Context {
         }
         let mut reply = reply.with_mask(self.mask);
         for (key, value) in &self.refs {
-            let entry = reply.obj_refs.entry((*key).to_owned());
-            entry.or_insert_with(|| value.clone());
+            reply
+                .obj_refs
+                .get_or_insert_with((*key).to_owned(), || value.clone());
         }
         if reply.is_error() && !self.object.is_empty() {
             reply.details = Some(match reply.details.take() {

@@ -10,7 +10,8 @@ use linstor_api::kind::DrbdKind;
 use crate::model::Model;
 use crate::name::ResourceName;
 use crate::props::DrbdOptions;
-use crate::{Props, Resource, phase};
+use crate::{Resource, phase};
+use linstor_wire::spec::Props;
 
 /// How many replicas it connects.
 pub const REPLICAS_MAX: usize = 2;

@@ -1,4 +1,3 @@
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use linstor_wire::Secret;
@@ -11,6 +10,7 @@ use crate::Draft;
 use crate::name::ResourceGroupName;
 use crate::{DiskKind, DrbdDefinition, DrbdResource, Node, Resource, VolumeDefinition};
 use linstor_api::prop;
+use linstor_api::sorted_map::SortedMap;
 
 fn ranges(text: &str) -> Ranges {
     Ranges::parse(text, &TCP_PORTS).unwrap()
@@ -116,7 +116,7 @@ fn definition(name: &str, minor: Option<u32>) -> ResourceDefinition {
         size_kib: 1024,
         gross_size: false,
         encrypted: false,
-        props: BTreeMap::new(),
+        props: SortedMap::new(),
         minor,
         first_copy_on: None,
         initialized: true,
@@ -131,7 +131,7 @@ fn definition(name: &str, minor: Option<u32>) -> ResourceDefinition {
         uuid: Uuid::nil(),
         group: ResourceGroupName::parse("DfltRscGrp").unwrap(),
         layer_stack: vec![],
-        props: BTreeMap::new(),
+        props: SortedMap::new(),
         drbd: Some(DrbdDefinition {
             secret: Secret::new("x"),
             peer_slots: 7,
@@ -140,7 +140,7 @@ fn definition(name: &str, minor: Option<u32>) -> ResourceDefinition {
             transport: "TCP".into(),
             wished_port: None,
         }),
-        volumes: BTreeMap::from([(0, volume)]),
+        volumes: SortedMap::from([(0, volume)]),
         deleting: None,
     }
 }
@@ -152,14 +152,14 @@ fn resource(name: &str, node: &str, node_id: u32, port: u16) -> Resource {
         uuid: Uuid::nil(),
         created_at: 0,
         layer_stack: vec![],
-        props: BTreeMap::new(),
+        props: SortedMap::new(),
         drbd: Some(DrbdResource {
             node_id,
             ports: vec![port],
             peer_slots: 7,
             disk: DiskKind::Diskful,
         }),
-        volumes: BTreeMap::new(),
+        volumes: SortedMap::new(),
         phase: Default::default(),
         inactive: false,
     }

@@ -1,9 +1,9 @@
 //! Clusters for tests, from a few lines of text.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use linstor_api::kind::{ConnectionStatus, DrbdKind, LayerKind, NodeType, ProviderKind};
+use linstor_api::sorted_map::SortedMap;
 use linstor_wire::Secret;
 use linstor_wire::status::{DrbdInfo, NodeInfo, PoolStatus};
 use uuid::Uuid;
@@ -61,8 +61,8 @@ pub(crate) fn cluster(text: &str) -> Cluster {
         description: None,
         filter: SelectFilter::default(),
         peer_slots: None,
-        props: BTreeMap::new(),
-        volume_groups: BTreeMap::new(),
+        props: SortedMap::new(),
+        volume_groups: SortedMap::new(),
     });
     let mut cluster = Cluster {
         draft,
@@ -105,7 +105,7 @@ pub(crate) fn cluster(text: &str) -> Cluster {
 
 impl Cluster {
     fn add_node<'a>(&mut self, name: &str, words: impl Iterator<Item = &'a str>) {
-        let mut props = BTreeMap::new();
+        let mut props = SortedMap::new();
         let mut connection = ConnectionStatus::Online;
         let mut layers = vec![LayerKind::Drbd, LayerKind::Luks, LayerKind::Storage];
         let mut drbd = Some((DrbdKind::Drbd9, "9.2.18"));
@@ -185,14 +185,14 @@ impl Cluster {
             .put_storage_pool_definition(StoragePoolDefinition {
                 name: pool(name),
                 uuid: Uuid::nil(),
-                props: BTreeMap::new(),
+                props: SortedMap::new(),
             });
         self.draft.put_storage_pool(StoragePool {
             node: node(on),
             name: pool(name),
             uuid: Uuid::nil(),
             kind,
-            props: BTreeMap::new(),
+            props: SortedMap::new(),
             shared_name: shared.map(str::to_owned),
             external_locking: false,
             granularity_kib: None,
@@ -221,7 +221,7 @@ impl Cluster {
                 size_kib: gib * GIB,
                 gross_size: false,
                 encrypted: false,
-                props: BTreeMap::new(),
+                props: SortedMap::new(),
                 minor: Some(1000 + self.draft.definitions.len() as u32 * 10 + number as u32),
                 first_copy_on: None,
                 initialized: false,
@@ -238,7 +238,7 @@ impl Cluster {
             uuid: Uuid::nil(),
             group: ResourceGroupName::parse(DEFAULT_GROUP).unwrap(),
             layer_stack: vec![LayerKind::Drbd, LayerKind::Storage],
-            props: BTreeMap::new(),
+            props: SortedMap::new(),
             drbd: Some(DrbdDefinition {
                 secret: Secret::new("secret"),
                 peer_slots: 7,
@@ -268,8 +268,8 @@ impl Cluster {
             let volume = Volume {
                 uuid: Uuid::nil(),
                 pool: pool(pool_name),
-                extra_storage: BTreeMap::new(),
-                props: BTreeMap::new(),
+                extra_storage: Default::default(),
+                props: SortedMap::new(),
             };
             (*number, volume)
         });
@@ -281,7 +281,7 @@ impl Cluster {
             uuid: Uuid::nil(),
             created_at: 0,
             layer_stack: vec![LayerKind::Drbd, LayerKind::Storage],
-            props: BTreeMap::new(),
+            props: SortedMap::new(),
             drbd: Some(DrbdResource {
                 node_id: crate::numbers::allocate_node_id(&self.draft, &resource(name)).unwrap(),
                 ports: vec![7000 + self.draft.definitions.len() as u16],

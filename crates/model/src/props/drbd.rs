@@ -15,7 +15,8 @@ use super::inherit::{Chain, Purpose, Scope, below, chain, effective};
 use crate::layer::drbd84;
 use crate::model::Model;
 use crate::name::NodeName;
-use crate::{Props, Resource, ResourceDefinition, VolumeDefinition};
+use crate::{Resource, ResourceDefinition, VolumeDefinition};
+use linstor_wire::spec::Props;
 
 /// The sections of a resource that all its volumes and connections share. Keys stand without their namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -288,8 +288,8 @@ pub fn below<'a>(
 ) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
     let prefix = format!("{namespace}/");
     props
-        .range(prefix.clone()..)
-        .map_while(move |(key, value)| Some((key.strip_prefix(&prefix)?, value.as_str())))
+        .iter()
+        .filter_map(move |(key, value)| Some((key.strip_prefix(&prefix)?, value.as_str())))
 }
 
 /// The containers that count for a purpose.

@@ -3,7 +3,8 @@
 use super::inherit::{Purpose, Scope, chain};
 use super::{FILE_SYSTEM, STOR_DRIVER};
 use crate::model::Model;
-use crate::{Node, Props, Resource, ResourceDefinition, StoragePool};
+use crate::{Node, Resource, ResourceDefinition, StoragePool};
+use linstor_wire::spec::Props;
 
 /// Throttles of the kernel's block I/O controller.
 const THROTTLE: &str = "sys/fs";

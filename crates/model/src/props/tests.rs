@@ -137,7 +137,7 @@ fn options(cluster: &Cluster, on: &str) -> DrbdOptions {
 }
 
 /// Values as `key=value`, in order of keys.
-fn shown(props: &Props) -> String {
+fn shown(props: &std::collections::BTreeMap<String, String>) -> String {
     let pairs: Vec<String> = props
         .iter()
         .map(|(key, value)| format!("{key}={value}"))

@@ -3,6 +3,7 @@
 use linstor_api::code;
 use linstor_api::prop;
 use linstor_api::reply::Reply;
+use linstor_api::sorted_map::SortedMap;
 
 use crate::draft::Draft;
 use crate::model::DEFAULT_DISKLESS_POOL;
@@ -116,7 +117,7 @@ pub fn take_disk(
     let mut row = Resource::clone(row);
     let diskless =
         StoragePoolName::parse(DEFAULT_DISKLESS_POOL).expect("a default pool's name is a name");
-    let mut storage = std::collections::BTreeMap::new();
+    let mut storage = SortedMap::new();
     for (number, volume) in &mut row.volumes {
         storage.insert(
             *number,

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use linstor_api::kind::{LayerKind, StorageSuffix};
+use linstor_api::sorted_map::SortedMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -23,14 +24,14 @@ pub struct Resource {
     /// Layers, top first; ends with STORAGE.
     pub layer_stack: Vec<LayerKind>,
     /// Its properties.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
     pub props: Props,
     /// DRBD's part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drbd: Option<DrbdResource>,
     /// Its volumes by number.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub volumes: BTreeMap<u32, Volume>,
+    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
+    pub volumes: SortedMap<u32, Volume>,
     /// What is being done with it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub phase: ResourcePhase,
@@ -121,7 +122,7 @@ pub enum ResourcePhase {
         /// Since when.
         since: Since,
         /// Volume number to the pool its storage is to be removed from.
-        storage: BTreeMap<u32, StoragePoolName>,
+        storage: SortedMap<u32, StoragePoolName>,
     },
 }
 
@@ -159,7 +160,7 @@ pub struct Volume {
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extra_storage: BTreeMap<StorageSuffix, StoragePoolName>,
     /// Its properties.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
     pub props: Props,
 }
 

@@ -41,8 +41,7 @@ pub fn show(node: &Node, observed: &Observed) -> Json {
     let reasons = |reasons: &Vec<String>| reasons.clone();
     let mut props = node.props.clone();
     if let Some(host) = &node.host {
-        let uname = props.entry(prop::NODE_UNAME.to_owned());
-        uname.or_insert_with(|| host.uname.clone());
+        props.get_or_insert_with(prop::NODE_UNAME.to_owned(), || host.uname.clone());
     }
     Json {
         name: node.name.to_string(),

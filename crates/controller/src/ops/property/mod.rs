@@ -3,6 +3,8 @@
 pub mod catalogue;
 mod shape;
 
+use std::collections::BTreeMap;
+
 use linstor_api::properties::{Properties, PropertiesModify};
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
@@ -120,8 +122,10 @@ pub fn apply(
     change: &PropertiesModify,
 ) -> Result<Vec<Reply>, Refusal> {
     let mut replies = Vec::new();
+    // There may be any number of them: not one by one into the map of the row.
+    let mut changed: BTreeMap<String, String> = props.clone().into_iter().collect();
     for (key, value) in &change.override_props {
-        set_one(owner, props, trimmed(key), value, &mut replies)?;
+        set_one(owner, &mut changed, trimmed(key), value, &mut replies)?;
     }
     if !change.override_props.is_empty() && owner != Owner::KeyValueStore {
         let keys: Vec<&str> = change.override_props.keys().map(String::as_str).collect();
@@ -133,15 +137,15 @@ pub fn apply(
     for key in &change.delete_props {
         let key = trimmed(key);
         known(owner, key)?;
-        props.remove(key);
+        changed.remove(key);
         if key.eq_ignore_ascii_case(prop::DRBD_QUORUM) {
-            props.remove(prop::DRBD_QUORUM_SET_BY);
+            changed.remove(prop::DRBD_QUORUM_SET_BY);
         }
     }
     for namespace in &change.delete_namespaces {
         let inside = format!("{}/", namespace.trim_matches('/'));
         let all = inside == "/";
-        props.retain(|key, _| !(all || key.starts_with(&inside)));
+        changed.retain(|key, _| !(all || key.starts_with(&inside)));
     }
     if !change.delete_props.is_empty() && owner != Owner::KeyValueStore {
         replies.push(Reply::new(
@@ -152,12 +156,13 @@ pub fn apply(
             ),
         ));
     }
+    *props = changed.into_iter().collect();
     Ok(replies)
 }
 
 fn set_one(
     owner: Owner,
-    props: &mut Props,
+    props: &mut BTreeMap<String, String>,
     key: &str,
     value: &str,
     replies: &mut Vec<Reply>,

@@ -7,6 +7,7 @@ use linstor_api::code;
 use linstor_api::drbd_state::{ConnectionState, DiskState, ReplicationState};
 use linstor_api::flag::{drbd_resource, resource as flag, volume as volume_flag};
 use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
+use linstor_api::sorted_map::SortedMap;
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::observed::Applied;
 use linstor_model::{
@@ -593,7 +594,7 @@ impl Serialize for DiskStateJson<'_> {
     }
 }
 
-struct Replications<'a>(&'a std::collections::BTreeMap<String, ReplicationStatus>);
+struct Replications<'a>(&'a SortedMap<String, ReplicationStatus>);
 
 impl Replications<'_> {
     fn is_empty(&self) -> bool {

@@ -36,8 +36,9 @@ pub async fn spawn(cluster: &Cluster, group: String, request: ResourceGroupSpawn
         let mut replies = committed.replies;
         if deploys {
             for reply in &mut replies {
-                let named = reply.obj_refs.entry("RscDfn".to_owned());
-                named.or_insert_with(|| name.to_string());
+                reply
+                    .obj_refs
+                    .get_or_insert_with("RscDfn".to_owned(), || name.to_string());
             }
         }
         if !nodes.is_empty() {

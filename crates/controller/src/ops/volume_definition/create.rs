@@ -126,9 +126,7 @@ pub(in super::super) fn add(
     let mut props = Props::new();
     let replies = property::set(Owner::VolumeDefinition, &mut props, new.props)?;
     if minor.is_some() {
-        props
-            .entry(prop::DRBD_CURRENT_GI.to_owned())
-            .or_insert_with(|| day0(tx));
+        props.get_or_insert_with(prop::DRBD_CURRENT_GI.to_owned(), || day0(tx));
     }
     let uuid = tx.uuid();
     tx.reply(added(&definition.name, number, uuid));

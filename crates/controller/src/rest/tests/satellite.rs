@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use linstor_api::code;
 use linstor_api::kind::{DrbdKind, LayerKind, ProviderKind};
 use linstor_api::reply::Reply;
+use linstor_api::sorted_map::SortedMap;
 use linstor_net::{ControllerSide, SatelliteSide};
 use linstor_wire::spec::{DrbdSpec, NodeSpec, ResourceSpec, Target as Wanted};
 use linstor_wire::status::{
@@ -236,7 +237,7 @@ impl Satellite {
 }
 
 /// Replication with every peer that one side has a disk for.
-fn replication(drbd: Option<&DrbdSpec>) -> BTreeMap<String, ReplicationStatus> {
+fn replication(drbd: Option<&DrbdSpec>) -> SortedMap<String, ReplicationStatus> {
     let peers = drbd.map_or(&[][..], |drbd| &drbd.peers);
     let connected = peers
         .iter()
