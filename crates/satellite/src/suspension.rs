@@ -13,22 +13,24 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use linstor_api::code;
-use linstor_api::kind::{ProviderKind, StorageSuffix};
+use linstor_api::kind::StorageSuffix;
 use linstor_host::{Cmd, Deadline};
 use linstor_wire::message::{SUSPENSION_MAX, SuspensionEnd, SuspensionState};
-use linstor_wire::spec::{LayerSpec, NodeSpec, Target, VolumeSpec};
+use linstor_wire::spec::{LayerSpec, NodeSpec, ResourceSpec, Target, VolumeSpec};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
+use crate::check::{PoolPlace, pool_place};
 use crate::drbd::adm;
 use crate::drbd::events::parse;
 use crate::drbd::status::DrbdState;
 use crate::failure::{Failure, Result};
+use crate::layers::storage::volume_name;
 use crate::machine::Machine;
-use crate::shared::{Shared, Tracked};
+use crate::shared::Shared;
 use crate::spec_store::key;
 
 /// Suspensions that may be held at the same time.
@@ -279,14 +281,13 @@ fn devices_of(shared: &Shared, resources: &[String]) -> Result<Vec<Device>> {
             let cause = "It is not active on this node.";
             return Err(refused(name, code::FAIL_INVLD_RSC_STATE, cause));
         }
-        devices.append(&mut devices_of_resource(tracked, node)?);
+        devices.append(&mut devices_of_resource(&tracked.record.spec, node)?);
     }
     Ok(devices)
 }
 
 /// The devices of the top layer: nothing below them has I/O of its own.
-fn devices_of_resource(tracked: &Tracked, node: &NodeSpec) -> Result<Vec<Device>> {
-    let spec = &tracked.record.spec;
+fn devices_of_resource(spec: &ResourceSpec, node: &NodeSpec) -> Result<Vec<Device>> {
     let volumes = spec.volumes.iter().filter(|v| v.target == Target::Up);
     match spec.layers.first() {
         Some(LayerSpec::Drbd(drbd)) => {
@@ -300,7 +301,7 @@ fn devices_of_resource(tracked: &Tracked, node: &NodeSpec) -> Result<Vec<Device>
         }
         Some(LayerSpec::Storage) | None => volumes
             .map(|volume| {
-                logical_volume(tracked, node, volume).ok_or_else(|| {
+                logical_volume(spec, node, volume).ok_or_else(|| {
                     let cause =
                         "Only DRBD volumes and logical volumes can have their I/O suspended.";
                     refused(&spec.name, code::FAIL_INVLD_RSC_STATE, cause)
@@ -310,14 +311,19 @@ fn devices_of_resource(tracked: &Tracked, node: &NodeSpec) -> Result<Vec<Device>
     }
 }
 
-fn logical_volume(tracked: &Tracked, node: &NodeSpec, volume: &VolumeSpec) -> Option<Device> {
+/// By its name, not by what was seen of it: right after a start nothing was.
+fn logical_volume(spec: &ResourceSpec, node: &NodeSpec, volume: &VolumeSpec) -> Option<Device> {
     let storage = volume.data()?;
     let mut pools = node.pools.iter();
     let pool = pools.find(|pool| pool.name.eq_ignore_ascii_case(&storage.pool))?;
-    let is_lvm = matches!(pool.kind, ProviderKind::Lvm | ProviderKind::LvmThin);
-    let facts = tracked.volumes.get(&(volume.number, StorageSuffix::Data))?;
-    let path = facts.backing_device.as_deref().filter(|_| is_lvm)?;
-    mapper_name(path).map(|name| Device::DeviceMapper { name })
+    let vg = match pool_place(pool).ok()? {
+        PoolPlace::Lvm { vg } | PoolPlace::LvmThin { vg, .. } => vg,
+        _ => return None,
+    };
+    let lv = volume_name(&spec.name, StorageSuffix::Data, volume.number);
+    Some(Device::DeviceMapper {
+        name: mapper_name(&vg, &lv),
+    })
 }
 
 fn refused(resource: &str, ret_code: i64, cause: &str) -> Failure {
@@ -327,11 +333,10 @@ fn refused(resource: &str, ret_code: i64, cause: &str) -> Failure {
         .about("RscDfn", resource)
 }
 
-/// The device mapper's name of `/dev/VG/LV`: dashes in names are doubled, one joins the two.
-fn mapper_name(path: &str) -> Option<String> {
-    let (vg, lv) = path.strip_prefix("/dev/")?.split_once('/')?;
+/// The device mapper's name of a logical volume: dashes in names are doubled, one joins the two.
+fn mapper_name(vg: &str, lv: &str) -> String {
     let escaped = |name: &str| name.replace('-', "--");
-    Some(format!("{}-{}", escaped(vg), escaped(lv)))
+    format!("{}-{}", escaped(vg), escaped(lv))
 }
 
 /// Suspends all devices, or fails with some of them suspended.
@@ -447,13 +452,7 @@ mod tests {
 
     #[test]
     fn names_in_the_device_mapper() {
-        let name = |path| mapper_name(path);
-        assert_eq!(
-            name("/dev/vg0/Data_00000").as_deref(),
-            Some("vg0-Data_00000")
-        );
-        assert_eq!(name("/dev/a-b/c--d").as_deref(), Some("a--b-c----d"));
-        assert_eq!(name("/dev/loop0"), None);
-        assert_eq!(name("tank/x"), None);
+        assert_eq!(mapper_name("vg0", "Data_00000"), "vg0-Data_00000");
+        assert_eq!(mapper_name("a-b", "c--d"), "a--b-c----d");
     }
 }

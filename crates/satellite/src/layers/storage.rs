@@ -12,7 +12,7 @@ use crate::shared::VolumeFacts;
 use crate::spec_store::{Notes, Stage};
 
 /// The name of a backing volume in its pool.
-fn volume_name(resource: &str, suffix: StorageSuffix, number: u32) -> String {
+pub fn volume_name(resource: &str, suffix: StorageSuffix, number: u32) -> String {
     format!("{resource}{suffix}_{number:05}")
 }
 

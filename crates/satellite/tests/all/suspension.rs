@@ -203,6 +203,24 @@ async fn volumes_without_drbd() {
     bench.until("alpha", "that it cannot", refused).await;
 }
 
+/// A satellite that has just started has seen nothing of its volumes yet.
+#[tokio::test(start_paused = true)]
+async fn a_volume_is_suspended_right_after_a_start() {
+    let mut bench = Bench::new();
+    bench.add_node("alpha", DrbdKind::V9).await;
+    bench.done("alpha", &plain("thin")).await;
+    bench
+        .cluster
+        .inject(Fault::next_with("alpha", "lvs", Effect::Hangs).times(100));
+    bench.restart("alpha");
+    bench.connect("alpha").await;
+    suspend(&mut bench, 2_000).await;
+    let suspended = is(SuspensionState::Suspended);
+    bench
+        .until("alpha", "that I/O is suspended", suspended)
+        .await;
+}
+
 /// What is not there is refused, and nothing else of the order is suspended.
 #[tokio::test(start_paused = true)]
 async fn all_or_nothing() {
