@@ -1,4 +1,4 @@
-//! Reply codes: one signed 64-bit number per answer entry (spec core 9.1 and 9.2).
+//! Reply codes: one signed 64-bit number per answer entry.
 //!
 //! The number is `severity | operation | object | code`. Clients compare it bit by bit, so every value here is a
 //! promise. Severity takes two bits: an error has both set, a warning only the top one.

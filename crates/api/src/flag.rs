@@ -1,4 +1,4 @@
-//! Flags: the REST names of an object's bits (spec core 1.3).
+//! Flags: the REST names of an object's bits.
 //!
 //! A flag is named in answers when *all* its bits are set, so a flag that contains another one always shows both:
 //! a tie breaker lists `DISKLESS`, `DRBD_DISKLESS` and `TIE_BREAKER`. The sets here are the bits as LINSTOR numbers

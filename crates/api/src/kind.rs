@@ -85,7 +85,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// What a node does in the cluster (spec core 1.3).
+    /// What a node does in the cluster.
     NodeType, "node type" {
         /// Runs a controller and no satellite.
         Controller => "CONTROLLER",
@@ -120,7 +120,7 @@ kinds! {
 }
 
 kinds! {
-    /// What a storage pool is made of (spec core 7.1).
+    /// What a storage pool is made of.
     ProviderKind, "provider kind" {
         /// No backing storage.
         Diskless => "DISKLESS",
@@ -169,7 +169,7 @@ impl ProviderKind {
         !matches!(self, ProviderKind::Diskless)
     }
 
-    /// Whether a new volume reads as zeros, so that replicas need no full sync (spec core 6.4 step 5).
+    /// Whether a new volume reads as zeros, so that replicas need no full sync.
     pub const fn new_volume_is_zero(self) -> bool {
         matches!(
             self,
@@ -180,7 +180,7 @@ impl ProviderKind {
         )
     }
 
-    /// Whether snapshots of its volumes can be taken (spec core 7.1).
+    /// Whether snapshots of its volumes can be taken.
     pub const fn supports_snapshots(self) -> bool {
         matches!(
             self,
@@ -196,7 +196,7 @@ impl ProviderKind {
 }
 
 kinds! {
-    /// One level of the stack a volume is built of, top first (spec core 8.1).
+    /// One level of the stack a volume is built of, top first.
     LayerKind, "layer kind" {
         /// Replication by DRBD.
         Drbd => "DRBD",
@@ -226,7 +226,7 @@ kinds! {
 }
 
 kinds! {
-    /// What the controller knows of its connection to a satellite (spec core 10.2).
+    /// What the controller knows of its connection to a satellite.
     ConnectionStatus, "connection status" {
         /// No connection.
         Offline => "OFFLINE",
@@ -258,7 +258,7 @@ kinds! {
 }
 
 kinds! {
-    /// Which DRBD a node's kernel has; the two cannot replicate with each other's extras (design section 6).
+    /// Which DRBD a node's kernel has; the two cannot replicate with each other's extras.
     DrbdKind, "DRBD kind" {
         /// DRBD 9: up to 32 nodes, diskless clients, quorum.
         Drbd9 => "DRBD9",

@@ -1,4 +1,4 @@
-//! Property keys: complete paths as they stand in property maps (spec core 2.5).
+//! Property keys: complete paths as they stand in property maps.
 
 macro_rules! keys {
     ($($(#[$doc:meta])* $name:ident = $key:literal;)+) => {

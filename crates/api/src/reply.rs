@@ -1,4 +1,4 @@
-//! The reply: what a caller is told, one entry per thing that happened (spec core 9.1).
+//! The reply: what a caller is told, one entry per thing that happened.
 
 use serde::{Deserialize, Serialize};
 
@@ -61,13 +61,13 @@ impl Reply {
         self
     }
 
-    /// With a reference to an object it is about (key as in spec core 9.1, for example `RscDfn`).
+    /// With a reference to an object it is about (LINSTOR's key, for example `RscDfn`).
     pub fn about(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.obj_refs.insert(key.into(), value.into());
         self
     }
 
-    /// Fills operation and object bits where the entry has none of its own (spec core 9.1, "context rule").
+    /// Fills operation and object bits where the entry has none of its own.
     pub fn with_mask(mut self, mask: i64) -> Self {
         if self.ret_code & code::MASK_BITS_OP == 0 {
             self.ret_code |= mask & code::MASK_BITS_OP;

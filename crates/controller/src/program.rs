@@ -20,13 +20,13 @@ use crate::env::RealEnv;
 use crate::link::TcpConnector;
 use crate::{Controller, Options, rest};
 
-/// Bad command line (spec core 10.4).
+/// Bad command line.
 const EXIT_COMMAND_LINE: u8 = 1;
-/// Bad settings (spec core 10.4).
+/// Bad settings.
 const EXIT_CONFIG: u8 = 2;
-/// The network cannot be used (spec core 10.4).
+/// The network cannot be used.
 const EXIT_NETWORK: u8 = 20;
-/// Something that a restart may cure (spec core 10.4).
+/// Something that a restart may cure.
 const EXIT_CRITICAL: u8 = 70;
 /// Another controller writes to the database. A code of its own, so that the service is not started again at once, which
 /// would take it back.

@@ -25,7 +25,7 @@ use crate::writer::Writer;
 const COPY_KIND: &str = "unreadable";
 /// How many replicas the default group asks for.
 const DEFAULT_PLACE_COUNT: u32 = 2;
-/// Verify algorithms that the controller chooses from (spec core 2.5).
+/// Verify algorithms that the controller chooses from.
 const VERIFY_ALGORITHMS: &str = "crct10dif;crc32c;sha384;sha512;sha256;sha1;md5;windrbd";
 
 /// How a controller runs.
@@ -130,7 +130,7 @@ async fn take_over(cluster: &Cluster, fresh: bool) -> Result<(), Refusal> {
     committed.await.map(|_| ())
 }
 
-/// What exists without anybody creating it (spec core 1.4).
+/// What exists without anybody creating it.
 fn create_defaults(draft: &mut Draft, env: &dyn Env) {
     for name in [DEFAULT_POOL, DEFAULT_DISKLESS_POOL] {
         draft.put_storage_pool_definition(StoragePoolDefinition {

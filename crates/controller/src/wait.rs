@@ -321,7 +321,7 @@ fn may_answer(observed: &Observed, node: &NodeName) -> bool {
         .is_some_and(|status| is_connected(status.connection))
 }
 
-/// What a satellite said, marked as LINSTOR marks it (spec core 9.4).
+/// What a satellite said, marked as LINSTOR marks it.
 pub(crate) fn said_by(node: &NodeName, replies: &[Reply]) -> Vec<Reply> {
     let marked = replies.iter().cloned().map(|mut reply| {
         reply.message = format!("({node}) {}", reply.message);
@@ -330,7 +330,7 @@ pub(crate) fn said_by(node: &NodeName, replies: &[Reply]) -> Vec<Reply> {
     marked.collect()
 }
 
-/// The warning for a change that a node will only learn of when it is back (spec core 10.5).
+/// The warning for a change that a node will only learn of when it is back.
 pub fn not_connected(node: &NodeName) -> Reply {
     Reply::new(
         code::WARN_NOT_CONNECTED,
@@ -373,7 +373,7 @@ fn no_report(node: &NodeName) -> Reply {
     .about("Node", node.as_str())
 }
 
-/// Whether a replica can be used (spec core 5.2 step 10).
+/// Whether a replica can be used.
 fn is_ready(model: &Model, observed: &Observed, name: &ResourceName, node: &NodeName) -> bool {
     let Some(replica) = model.resource(name, node) else {
         return true;

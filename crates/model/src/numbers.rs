@@ -1,4 +1,4 @@
-//! Numbers: DRBD minors, TCP ports, node ids and volume numbers, and the ranges they are given out from (spec core 3).
+//! Numbers: DRBD minors, TCP ports, node ids and volume numbers, and the ranges they are given out from (`docs/facts.md`).
 //!
 //! Always the lowest free number, so that the same requests give the same cluster. [`Used`] makes that cheap: it holds
 //! runs of used numbers instead of single ones, so that a full range of 50,000 is one entry to step over.

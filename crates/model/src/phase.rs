@@ -1,4 +1,4 @@
-//! Phases: changes that take longer than one commit, moved on by what nodes report (design section 7).
+//! Phases: changes that take longer than one commit, moved on by what nodes report.
 //!
 //! The phase is a field of the row; [`crate::project`] turns it into specs; [`advance`] looks at what nodes observed
 //! and takes the next step. The same code runs in the happy case and after a restart of either side. Nothing here waits:
@@ -48,7 +48,7 @@ pub fn advance_node(draft: &mut Draft, name: &NodeName) -> bool {
     gone
 }
 
-/// Removes a node's row and its pools, with definitions of pools that nobody has any more (spec core 1.4).
+/// Removes a node's row and its pools, with definitions of pools that nobody has any more.
 pub fn remove_node(draft: &mut Draft, name: &NodeName) {
     let pools: Vec<_> = draft.pools_of(name).map(|pool| pool.name.clone()).collect();
     for pool in pools {
@@ -57,7 +57,7 @@ pub fn remove_node(draft: &mut Draft, name: &NodeName) {
     draft.remove(&RowKey::Node(name.clone()));
 }
 
-/// Removes a pool of a node, and its definition when it was the last one and no default (spec core 1.4).
+/// Removes a pool of a node, and its definition when it was the last one and no default.
 pub fn remove_pool(draft: &mut Draft, node: &NodeName, pool: &crate::name::StoragePoolName) {
     draft.remove(&RowKey::StoragePool(node.clone(), pool.clone()));
     let used = draft
@@ -257,7 +257,7 @@ pub fn set_active(
     });
 }
 
-/// Begins the deletion of a replica: with DRBD its devices go down before its storage goes (spec core 5.4). One that is on
+/// Begins the deletion of a replica: with DRBD its devices go down before its storage goes. One that is on
 /// its way already goes on from where it is.
 ///
 /// One that is just losing its disk still has it: it goes as if it had not begun to, so that its storage goes with it.

@@ -1,4 +1,4 @@
-//! Properties: names and values at nearly every object, their rules, and how they are inherited (spec core 2).
+//! Properties: names and values at nearly every object, their rules, and how they are inherited.
 //!
 //! [`inherit`] says whose value counts for which purpose; [`drbd`] and [`storage`] turn values into what specs carry.
 

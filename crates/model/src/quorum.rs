@@ -1,4 +1,4 @@
-//! Quorum and tie breakers: what follows by itself when replicas came or went (spec core 5.9).
+//! Quorum and tie breakers: what follows by itself when replicas came or went (`docs/facts.md`).
 //!
 //! With two replicas neither side of a broken connection can tell whether it may go on. A third, diskless one breaks
 //! the tie; with it, or with three replicas, DRBD can ask for a majority. DRBD 8.4 knows neither.

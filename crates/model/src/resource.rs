@@ -1,4 +1,4 @@
-//! Replicas: making one, giving it a disk, taking its disk (spec core 5.2 and 5.5).
+//! Replicas: making one, giving it a disk, taking its disk.
 //!
 //! One way for all who make replicas: explicit requests, placement, tie breakers. Everything that can be refused is
 //! refused here, before the draft changes.

@@ -22,7 +22,7 @@ pub struct ResourceDefinition {
     pub uuid: Uuid,
     /// Its group.
     pub group: ResourceGroupName,
-    /// Layers, top first; empty means that each resource decides (spec core 5.2 step 4).
+    /// Layers, top first; empty means that each resource decides.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layer_stack: Vec<LayerKind>,
     /// Its properties.

@@ -1,4 +1,4 @@
-//! Space: what a pool can still take (spec core 4.5), from what its node last said and what was promised since.
+//! Space: what a pool can still take, from what its node last said and what was promised since.
 
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -119,7 +119,7 @@ impl<'a> Spaces<'a> {
         }
     }
 
-    /// The ratios of a pool (spec core 2.3: pool, its definition, the controller). Thick pools have no choice.
+    /// The ratios of a pool: its own, its definition's or the controller's. Thick pools have no choice.
     pub fn ratios(&self, pool: &StoragePool) -> Ratios {
         if !pool.kind.is_thin() {
             return Ratios {
@@ -279,7 +279,7 @@ pub fn show_kib(kib: u64) -> String {
 }
 
 /// How much fits in pools of these sizes when each volume needs `replicas` of them: takes from the largest ones what
-/// the smallest of these has, until fewer than `replicas` are left (spec core 4.6).
+/// the smallest of these has, until fewer than `replicas` are left.
 pub fn replicated_kib(sizes: Vec<u64>, replicas: usize) -> u64 {
     if replicas == 0 {
         return 0;

@@ -37,7 +37,7 @@ pub struct VolumeDefinition {
     /// Nodes that are still to make the file system that was asked for when the volume was made there.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub file_system_on: BTreeSet<NodeName>,
-    /// Backing volumes are rounded up to multiples of this many KiB; only grows (spec core, trap 30).
+    /// Backing volumes are rounded up to multiples of this many KiB; only grows.
     #[serde(default, skip_serializing_if = "is_default")]
     pub granularity_kib: u64,
     /// Set while it is being grown.
@@ -48,7 +48,7 @@ pub struct VolumeDefinition {
     pub deleting: Option<Since>,
 }
 
-/// A volume that is being grown (design section 7: grow below, grow DRBD, done).
+/// A volume that is being grown: storage on all nodes, then DRBD, done.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Resize {
     /// Since when.

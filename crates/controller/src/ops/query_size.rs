@@ -1,4 +1,4 @@
-//! How large a volume could be, and how much space a resource group has (spec core 4.6).
+//! How large a volume could be, and how much space a resource group has.
 
 use linstor_api::auto_select_filter::AutoSelectFilter;
 use linstor_api::code;

@@ -162,7 +162,7 @@ pub fn show(filter: &SelectFilter) -> Json {
     }
 }
 
-/// A request's rules before a group's: per field the first that says something (spec core 4.1).
+/// A request's rules before a group's: per field the first that says something.
 pub fn effective(group: &SelectFilter, request: Option<&Json>) -> Result<SelectFilter, Refusal> {
     let mut filter = group.clone();
     if let Some(request) = request {

@@ -1,4 +1,4 @@
-//! Answers: replies with the status that follows from them, and JSON values (spec core 9.3).
+//! Answers: replies with the status that follows from them (`docs/facts.md`, Answers), and JSON values.
 
 use std::convert::Infallible;
 
@@ -79,7 +79,7 @@ pub fn finish(mut response: Response, now_ms: u64) -> Response {
     }
 }
 
-/// The first error decides (spec core 9.3).
+/// The first error decides.
 fn status_of(success: StatusCode, replies: &[Reply]) -> StatusCode {
     let Some(error) = replies.iter().find(|reply| reply.is_error()) else {
         return success;

@@ -90,7 +90,7 @@ fn bad_path(path: &str) -> Response {
     Answer::fixed(StatusCode::BAD_REQUEST, reply)
 }
 
-/// Lets web pages of any origin call (spec core 9.3). Only a real preflight is answered here: `OPTIONS` is also a method
+/// Lets web pages of any origin call. Only a real preflight is answered here: `OPTIONS` is also a method
 /// of the API.
 pub async fn cross_origin(request: Request, next: Next) -> Response {
     let asked = |name: HeaderName, headers: &HeaderMap| headers.get(name).cloned();

@@ -13,11 +13,11 @@ use super::answer::Answer;
 /// The largest body that is read, in bytes.
 pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// The body of a call that LINSTOR processes asynchronously: nonsense is answered with 500 (spec core 9.3).
+/// The body of a call that LINSTOR processes asynchronously: nonsense is answered with 500.
 #[derive(Debug)]
 pub struct Body<T>(pub T);
 
-/// The body of a call that LINSTOR processes synchronously: nonsense is answered with 400 (spec core 9.3).
+/// The body of a call that LINSTOR processes synchronously: nonsense is answered with 400.
 #[derive(Debug)]
 pub struct SyncBody<T>(pub T);
 
@@ -101,7 +101,7 @@ impl Params {
             .is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
-    /// The part of a list that is wanted: `offset` counts only beside a positive `limit` (spec core, trap 9).
+    /// The part of a list that is wanted: `offset` counts only beside a positive `limit`.
     pub fn page(&self) -> Page {
         let number = |name| self.first(name).and_then(|text| text.parse::<i64>().ok());
         let positive = |name| number(name).and_then(|n| usize::try_from(n).ok());

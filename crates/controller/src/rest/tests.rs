@@ -74,7 +74,7 @@ fn name(ret_code: i64) -> String {
     let bare = code::MASK_BITS_TYPE | code::MASK_BITS_CODE;
     match ret_code {
         code::API_CALL_PARSE_ERROR => "API_CALL_PARSE_ERROR".to_owned(),
-        // It shares its number with another one (spec core, trap 8).
+        // It shares its number with another one.
         ret_code if ret_code & bare == code::INFO_NOOP => "INFO_NOOP".to_owned(),
         ret_code => code::name(ret_code).map_or_else(|| format!("{ret_code:#x}"), str::to_owned),
     }

@@ -31,7 +31,7 @@ async fn one(
     value(volume_definition::one(&cluster, &name, &number))
 }
 
-/// Success is 200 here, not 201 (spec core, trap 5).
+/// Success is 200 here, not 201.
 async fn create(
     State(cluster): State<Cluster>,
     Path(name): Path<String>,

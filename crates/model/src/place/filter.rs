@@ -1,4 +1,4 @@
-//! The filter: which pools could take one replica, rule by rule (spec core 4.2).
+//! The filter: which pools could take one replica, rule by rule.
 //!
 //! Rules push a [`Miss`] for what they find. Placement stops at the first one; an explanation collects them all. A miss
 //! holds numbers and references, no text, so that asking ten thousand pools costs next to nothing.
@@ -681,7 +681,7 @@ fn parse_min_thin_free(text: Option<&str>) -> MinThinFree {
     }
 }
 
-/// Whether pools of two kinds can hold replicas of one resource (spec core 4.4 and 2.4 rule 5). With each kind comes
+/// Whether pools of two kinds can hold replicas of one resource. With each kind comes
 /// whether the node's DRBD [copes](mixes_extents) with pools that round sizes differently.
 pub(crate) fn may_mix(
     (a, a_copes): (ProviderKind, bool),

@@ -1,4 +1,4 @@
-//! Placement: which pools of which nodes get the replicas of a resource (spec core 4).
+//! Placement: which pools of which nodes get the replicas of a resource (`docs/facts.md`, Placement).
 //!
 //! Three steps, one file each: [`filter`] says which pools could take one replica, [`score`] how good each is, and
 //! [`choose`](mod@choose) finds the set with the highest sum that keeps the rules replicas have between them. When
@@ -188,7 +188,7 @@ pub struct Placement {
 }
 
 impl Placement {
-    /// The entry that tells where replicas were placed (spec core 4.4).
+    /// The entry that tells where replicas were placed.
     pub fn reply(&self, name: &str) -> Reply {
         let count = self.chosen.len();
         let used: Vec<String> = self
@@ -265,7 +265,7 @@ pub fn explain(
     Ok(explain::explain(&rules, &candidates, wanted, false))
 }
 
-/// How many replicas are to be made, or what to say when there are enough (spec core 4.4).
+/// How many replicas are to be made, or what to say when there are enough.
 fn wanted(request: &PlaceRequest<'_>, deployed: &Deployed<'_>) -> Result<usize, Box<Reply>> {
     let filter = request.filter;
     if let Some(additional) = filter.additional_place_count.filter(|count| *count > 0) {
@@ -310,7 +310,7 @@ pub fn keeps_rules(
 }
 
 /// The nodes that get a diskless replica when every remaining node is to have one, with what there is to say about
-/// those that cannot (spec core 4.4). `taken` are nodes that were chosen for replicas just now.
+/// those that cannot. `taken` are nodes that were chosen for replicas just now.
 pub fn remaining_nodes(
     model: &Model,
     observed: &Observed,

@@ -1,4 +1,4 @@
-//! Questions about space (spec core 4.6): how large a volume of a group could be, how much more it can take.
+//! Questions about space: how large a volume of a group could be, how much more it can take.
 
 use std::collections::BTreeMap;
 

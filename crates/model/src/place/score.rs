@@ -1,4 +1,4 @@
-//! The score: how good each pool is that passed the filter (spec core 4.3).
+//! The score: how good each pool is that passed the filter.
 //!
 //! One walk over all pools, in step with what nodes said and what is promised: the maps have the same order, so that no
 //! pool is looked up by name.

@@ -148,7 +148,7 @@ pub fn day0_gi(volume: &VolumeDefinition) -> String {
 }
 
 /// Whether new replicas are synchronised in full even where the day-0 generation could prove them equal. What counts is
-/// what was said when the first replica was made (spec core, trap 16).
+/// what was said when the first replica was made.
 pub fn force_initial_sync(definition: &ResourceDefinition) -> bool {
     definition
         .props

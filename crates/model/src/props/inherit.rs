@@ -1,4 +1,4 @@
-//! Inheritance: which row's value of a property counts, by purpose (spec core 2.3).
+//! Inheritance: which row's value of a property counts, by purpose (`docs/facts.md`, Properties).
 
 use std::collections::BTreeMap;
 

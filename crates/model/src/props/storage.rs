@@ -19,10 +19,10 @@ const PLACE_OF_POOL: &[&str] = &[
     "FileDir",
 ];
 
-/// Namespaces that only the controller heeds (spec core 2.2).
+/// Namespaces that only the controller heeds.
 const CONTROLLER_NAMESPACES: &[&str] = &["Autoplacer/", "REST/", "Internal/", "encrypted/"];
 
-/// Keys, or their beginnings, that only the controller heeds (spec core 2.2).
+/// Keys, or their beginnings, that only the controller heeds.
 const CONTROLLER_KEYS: &[&str] = &[
     "AllowMixingStoragePoolDriver",
     "AutoplaceTarget",

@@ -1,4 +1,4 @@
-//! Giving a diskless replica a disk, and taking a replica's disk (spec core 5.5). Node id, ports and peer slots stay.
+//! Giving a diskless replica a disk, and taking a replica's disk. Node id, ports and peer slots stay.
 
 use linstor_api::code;
 use linstor_api::prop;

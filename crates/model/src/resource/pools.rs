@@ -1,4 +1,4 @@
-//! Which pool a volume is made in when nothing, or something wrong, is said (spec core 2.4).
+//! Which pool a volume is made in when nothing, or something wrong, is said.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

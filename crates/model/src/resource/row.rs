@@ -49,7 +49,7 @@ impl Resource {
     }
 }
 
-/// DRBD's part of a resource. Node id, ports and slots live as long as the resource (spec core, trap 10).
+/// DRBD's part of a resource. Node id, ports and slots live as long as the resource.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DrbdResource {
     /// Node id, unique in the definition.

@@ -106,7 +106,7 @@ pub(super) fn note_replica(draft: &mut Draft, observed: &Observed, row: &Resourc
     }
 }
 
-/// Whether to sync in full is decided once, by what is said when the first replica is made (spec core, trap 16).
+/// Whether to sync in full is decided once, by what is said when the first replica is made.
 fn freeze_initial_sync(model: &Model, definition: &mut ResourceDefinition) {
     if definition
         .props

@@ -26,7 +26,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Those that have no volume to show are left out (spec core 9.5).
+    /// Those that have no volume to show are left out.
     fn wants(&self, row: &Resource) -> bool {
         self.resources.wants(row.name.as_str())
             && self.nodes.wants(row.node.as_str())

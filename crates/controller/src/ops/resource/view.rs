@@ -579,7 +579,7 @@ struct VolumeStateJson<'a> {
     replication_states: Replications<'a>,
 }
 
-/// DRBD's word for a disk, and how far it is while it is being synchronised (spec core 6.6).
+/// DRBD's word for a disk, and how far it is while it is being synchronised.
 struct DiskStateJson<'a> {
     state: &'a DiskState,
     syncing: Option<f64>,
