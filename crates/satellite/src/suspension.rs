@@ -18,7 +18,7 @@ use linstor_host::{Cmd, Deadline};
 use linstor_wire::message::{SUSPENSION_MAX, SuspensionEnd, SuspensionState};
 use linstor_wire::spec::{LayerSpec, NodeSpec, ResourceSpec, Target, VolumeSpec};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Notify, OwnedMutexGuard, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
@@ -167,7 +167,10 @@ pub async fn run(shared: Arc<Shared>, left_over: Suspended) {
     for (lease, devices) in left_over {
         tracing::warn!(%lease, ?devices, "I/O was left suspended by an earlier run; resuming it");
         let shared = Arc::clone(&shared);
-        tasks.spawn(async move { resume_all(&shared, lease, &devices).await });
+        tasks.spawn(async move {
+            let _turns = turns(&shared.machine, &devices).await;
+            resume_all(&shared, lease, &devices).await;
+        });
     }
     loop {
         tokio::select! {
@@ -211,6 +214,16 @@ async fn hold(shared: Arc<Shared>, asked: Asked, mut term: watch::Receiver<Term>
     let state = match devices_of(&shared, &asked.resources) {
         Err(failure) => failed(failure),
         Ok(devices) => {
+            // Resuming what another suspension has ended must not end this one.
+            let turns = tokio::select! {
+                biased;
+                end = ended(&mut term) => Err(end),
+                turns = turns(&shared.machine, &devices) => Ok(turns),
+            };
+            let _turns = match turns {
+                Ok(turns) => turns,
+                Err(reason) => return finished(&shared, &asked, SuspensionState::Ended { reason }),
+            };
             let suspended = tokio::select! {
                 biased;
                 // Whatever the commands are at: what they have suspended is resumed below.
@@ -232,9 +245,30 @@ async fn hold(shared: Arc<Shared>, asked: Asked, mut term: watch::Receiver<Term>
             state
         }
     };
-    tracing::info!(%lease, resources = ?asked.resources, ?state, "I/O is not suspended");
+    finished(&shared, &asked, state);
+}
+
+fn finished(shared: &Shared, asked: &Asked, state: SuspensionState) {
+    let (lease, resources) = (asked.lease, &asked.resources);
+    tracing::info!(%lease, ?resources, ?state, "I/O is not suspended");
     shared.suspensions.table().leases.remove(&lease);
-    report(&shared, connection, lease, state);
+    report(shared, asked.connection, lease, state);
+}
+
+/// Waits until no other suspension has any of these devices.
+async fn turns(machine: &Machine, devices: &[Device]) -> Vec<OwnedMutexGuard<()>> {
+    let mut names: Vec<String> = devices
+        .iter()
+        .map(|d| format!("suspension/{d:?}"))
+        .collect();
+    // In one order, so that no two wait for each other.
+    names.sort();
+    names.dedup();
+    let mut turns = Vec::new();
+    for name in names {
+        turns.push(machine.lock(&name).await);
+    }
+    turns
 }
 
 /// Waits for the end of a suspension.

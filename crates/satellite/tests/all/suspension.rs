@@ -203,6 +203,33 @@ async fn volumes_without_drbd() {
     bench.until("alpha", "that it cannot", refused).await;
 }
 
+/// What one suspension has of a device is resumed before the next one begins, and does not end that one.
+#[tokio::test(start_paused = true)]
+async fn suspensions_of_one_device_follow_each_other() {
+    let mut bench = suspended(DrbdKind::V9, 20_000).await;
+    let slow = Fault::next_with("alpha", "resume-io", Effect::Slow(Duration::from_secs(3)));
+    bench.cluster.inject(slow);
+    bench
+        .send("alpha", ToSatellite::Resume { lease: LEASE })
+        .await;
+    let next = Uuid::from_u128(2);
+    let message = ToSatellite::Suspend {
+        lease: next,
+        resources: vec!["Data".into()],
+        duration_ms: 20_000,
+    };
+    bench.send("alpha", message).await;
+    let begun = (next, SuspensionState::Suspended);
+    bench
+        .until("alpha", "the next suspension", move |h| {
+            h.suspensions.last() == Some(&begun)
+        })
+        .await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert!(is_blocked(&bench));
+    assert!(blocked_for(&bench).await < Duration::from_secs(12));
+}
+
 /// A satellite that has just started has seen nothing of its volumes yet.
 #[tokio::test(start_paused = true)]
 async fn a_volume_is_suspended_right_after_a_start() {
