@@ -13,6 +13,7 @@ use linstor_api::kind::StorageSuffix;
 use crate::layer;
 use crate::model::{Model, PoolUse, RowKey};
 use crate::name::{NodeName, ResourceName, StoragePoolName};
+use crate::unknown::Unknown;
 use crate::{
     Controller, Epoch, KeyValueStore, Node, Resource, ResourceDefinition, ResourceGroup,
     ResourcePhase, Since, StoragePool, StoragePoolDefinition, VolumeDefinition,
@@ -239,6 +240,11 @@ impl Draft {
         }
     }
 
+    /// Notes members of a row that this version does not know.
+    pub(crate) fn put_unknown(&mut self, key: RowKey, unknown: Unknown) {
+        self.model.unknown.insert(key, Arc::new(unknown));
+    }
+
     /// Removes a row; nothing happens when it is not there.
     pub fn remove(&mut self, key: &RowKey) {
         match key {
@@ -261,6 +267,7 @@ impl Draft {
                 self.index_pending(name);
             }
         }
+        self.model.unknown.remove(key);
         self.touched.insert(key.clone());
     }
 

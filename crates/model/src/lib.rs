@@ -29,6 +29,7 @@ pub mod space;
 pub mod stack;
 pub mod storage_pool;
 pub mod storage_pool_definition;
+pub mod unknown;
 pub mod volume_definition;
 pub mod volume_group;
 

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use crate::held;
 use crate::name::{KeyValueStoreName, NodeName, ResourceGroupName, ResourceName, StoragePoolName};
 use crate::numbers::Used;
+use crate::unknown::{self, Unknown};
 use crate::{
     Controller, Epoch, Held, KeyValueStore, Node, Props, Resource, ResourceDefinition,
     ResourceGroup, StoragePool, StoragePoolDefinition,
@@ -135,7 +136,10 @@ pub struct Model {
     /// Key-value store instances.
     pub key_value_stores: OrdMap<KeyValueStoreName, Arc<KeyValueStore>>,
 
-    // Indexes, kept by `Draft`.
+    /// Members of rows that this version does not know; only rows that have some.
+    pub(crate) unknown: OrdMap<RowKey, Arc<Unknown>>,
+
+    // Indexes, maintained by `Draft`.
     pub(crate) resources_by_node: OrdMap<NodeName, OrdSet<ResourceName>>,
     pub(crate) replicas: OrdMap<ResourceName, OrdSet<NodeName>>,
     pub(crate) definitions_by_group: OrdMap<ResourceGroupName, OrdSet<ResourceName>>,
@@ -167,6 +171,7 @@ impl Model {
             definitions: OrdMap::new(),
             resources: OrdMap::new(),
             key_value_stores: OrdMap::new(),
+            unknown: OrdMap::new(),
             resources_by_node: OrdMap::new(),
             replicas: OrdMap::new(),
             definitions_by_group: OrdMap::new(),
@@ -398,7 +403,7 @@ impl Model {
         fn json<T: Serialize>(row: Option<&Arc<T>>) -> Option<String> {
             row.map(|row| serde_json::to_string(&**row).expect("rows have string keys only"))
         }
-        match key {
+        let json = match key {
             RowKey::Controller => json(Some(&self.controller)),
             RowKey::Epoch => json((*self.epoch != Epoch::default()).then_some(&self.epoch)),
             RowKey::Node(node) => json(self.nodes.get(node)),
@@ -408,15 +413,21 @@ impl Model {
             RowKey::ResourceDefinition(name) => json(self.definitions.get(name)),
             RowKey::Resource(name, node) => json(self.resource(name, node)),
             RowKey::KeyValueStore(name) => json(self.key_value_stores.get(name)),
+        };
+        match self.unknown.get(key) {
+            Some(unknown) => json.map(|json| unknown::write(&json, unknown)),
+            None => json,
         }
     }
 }
 
 /// Takes one stored row into the draft, or says why not.
 fn take_over(draft: &mut crate::Draft, row: &StoredRow) -> Result<(), String> {
-    fn parse<T: DeserializeOwned>(row: &StoredRow) -> Result<T, String> {
-        serde_json::from_str(&row.json).map_err(|error| format!("its JSON cannot be read: {error}"))
-    }
+    let mut unknown = None;
+    let mut parse = Parse {
+        json: &row.json,
+        unknown: &mut unknown,
+    };
     fn known(condition: bool, what: &str, name: &dyn fmt::Display) -> Result<(), String> {
         if condition {
             Ok(())
@@ -426,99 +437,100 @@ fn take_over(draft: &mut crate::Draft, row: &StoredRow) -> Result<(), String> {
             ))
         }
     }
-    let key = match row.kind.as_str() {
-        "controller" => {
-            let controller: Controller = parse(row)?;
-            draft.put_epoch(Epoch {
-                number: controller.epoch,
-                ..Epoch::default()
-            });
-            draft.put_controller(controller);
-            RowKey::Controller
-        }
-        "epoch" => {
-            // Where it counts too little, satellites say so.
-            draft.put_epoch(
-                parse(row).or_else(|reason| match held::epoch_number(&row.json) {
-                    Some(number) => Ok(Epoch {
-                        number,
-                        ..Epoch::default()
-                    }),
-                    None => Err(reason),
-                })?,
-            );
-            RowKey::Epoch
-        }
-        "node" => {
-            let node: Node = parse(row)?;
-            let key = RowKey::Node(node.name.clone());
-            draft.put_node(node);
-            key
-        }
-        "storage_pool_definition" => {
-            let definition: StoragePoolDefinition = parse(row)?;
-            let key = RowKey::StoragePoolDefinition(definition.name.clone());
-            draft.put_storage_pool_definition(definition);
-            key
-        }
-        "storage_pool" => {
-            let pool: StoragePool = parse(row)?;
-            known(draft.nodes.contains_key(&pool.node), "node", &pool.node)?;
-            known(
-                draft.pool_definitions.contains_key(&pool.name),
-                "storage pool definition",
-                &pool.name,
-            )?;
-            let key = RowKey::StoragePool(pool.node.clone(), pool.name.clone());
-            draft.put_storage_pool(pool);
-            key
-        }
-        "resource_group" => {
-            let group: ResourceGroup = parse(row)?;
-            let key = RowKey::ResourceGroup(group.name.clone());
-            draft.put_resource_group(group);
-            key
-        }
-        "resource_definition" => {
-            let definition: ResourceDefinition = parse(row)?;
-            known(
-                draft.groups.contains_key(&definition.group),
-                "resource group",
-                &definition.group,
-            )?;
-            let key = RowKey::ResourceDefinition(definition.name.clone());
-            draft.put_resource_definition(definition);
-            key
-        }
-        "resource" => {
-            let resource: Resource = parse(row)?;
-            known(
-                draft.definitions.contains_key(&resource.name),
-                "resource definition",
-                &resource.name,
-            )?;
-            known(
-                draft.nodes.contains_key(&resource.node),
-                "node",
-                &resource.node,
-            )?;
-            for volume in resource.volumes.values() {
-                for pool in volume.pools() {
-                    let found = draft.pool(&resource.node, pool).is_some();
-                    known(found, "storage pool", pool)?;
-                }
+    let key =
+        match row.kind.as_str() {
+            "controller" => {
+                let controller: Controller = parse.row()?;
+                draft.put_epoch(Epoch {
+                    number: controller.epoch,
+                    ..Epoch::default()
+                });
+                draft.put_controller(controller);
+                RowKey::Controller
             }
-            let key = RowKey::Resource(resource.name.clone(), resource.node.clone());
-            draft.put_resource(resource);
-            key
-        }
-        _ => {
-            let store: KeyValueStore = parse(row)?;
-            let key = RowKey::KeyValueStore(store.name.clone());
-            draft.put_key_value_store(store);
-            key
-        }
-    };
+            "epoch" => {
+                // Where it counts too little, satellites say so.
+                draft.put_epoch(parse.row().or_else(|reason| {
+                    match held::epoch_number(&row.json) {
+                        Some(number) => Ok(Epoch {
+                            number,
+                            ..Epoch::default()
+                        }),
+                        None => Err(reason),
+                    }
+                })?);
+                RowKey::Epoch
+            }
+            "node" => {
+                let node: Node = parse.row()?;
+                let key = RowKey::Node(node.name.clone());
+                draft.put_node(node);
+                key
+            }
+            "storage_pool_definition" => {
+                let definition: StoragePoolDefinition = parse.row()?;
+                let key = RowKey::StoragePoolDefinition(definition.name.clone());
+                draft.put_storage_pool_definition(definition);
+                key
+            }
+            "storage_pool" => {
+                let pool: StoragePool = parse.row()?;
+                known(draft.nodes.contains_key(&pool.node), "node", &pool.node)?;
+                known(
+                    draft.pool_definitions.contains_key(&pool.name),
+                    "storage pool definition",
+                    &pool.name,
+                )?;
+                let key = RowKey::StoragePool(pool.node.clone(), pool.name.clone());
+                draft.put_storage_pool(pool);
+                key
+            }
+            "resource_group" => {
+                let group: ResourceGroup = parse.row()?;
+                let key = RowKey::ResourceGroup(group.name.clone());
+                draft.put_resource_group(group);
+                key
+            }
+            "resource_definition" => {
+                let definition: ResourceDefinition = parse.row()?;
+                known(
+                    draft.groups.contains_key(&definition.group),
+                    "resource group",
+                    &definition.group,
+                )?;
+                let key = RowKey::ResourceDefinition(definition.name.clone());
+                draft.put_resource_definition(definition);
+                key
+            }
+            "resource" => {
+                let resource: Resource = parse.row()?;
+                known(
+                    draft.definitions.contains_key(&resource.name),
+                    "resource definition",
+                    &resource.name,
+                )?;
+                known(
+                    draft.nodes.contains_key(&resource.node),
+                    "node",
+                    &resource.node,
+                )?;
+                for volume in resource.volumes.values() {
+                    for pool in volume.pools() {
+                        let found = draft.pool(&resource.node, pool).is_some();
+                        known(found, "storage pool", pool)?;
+                    }
+                }
+                let key = RowKey::Resource(resource.name.clone(), resource.node.clone());
+                draft.put_resource(resource);
+                key
+            }
+            _ => {
+                let store: KeyValueStore = parse.row()?;
+                let key = RowKey::KeyValueStore(store.name.clone());
+                draft.put_key_value_store(store);
+                key
+            }
+        };
     if key.key() != row.key {
         draft.remove(&key);
         return Err(format!(
@@ -526,5 +538,22 @@ fn take_over(draft: &mut crate::Draft, row: &StoredRow) -> Result<(), String> {
             key.key()
         ));
     }
+    if let Some(unknown) = unknown {
+        draft.put_unknown(key, unknown);
+    }
     Ok(())
+}
+
+/// Reads one row.
+struct Parse<'a> {
+    json: &'a str,
+    unknown: &'a mut Option<Unknown>,
+}
+
+impl Parse<'_> {
+    fn row<T: DeserializeOwned + Serialize>(&mut self) -> Result<T, String> {
+        let (row, unknown) = unknown::read(self.json)?;
+        *self.unknown = unknown;
+        Ok(row)
+    }
 }

@@ -124,7 +124,7 @@ impl Database {
             return Ok(Loaded { generation, rows });
         }
         let rows = migrate(self.schema, rows, STEPS);
-        self.keep_copy()?;
+        self.copy()?;
         self.replace_all(&rows)
             .map_err(failed("writing migrated rows"))?;
         self.schema = SCHEMA;
@@ -145,17 +145,36 @@ impl Database {
         rows.collect()
     }
 
-    /// A copy of the file as the older version wrote it, to go back to.
-    fn keep_copy(&self) -> Result<(), StoreError> {
+    /// A copy of the file as the older version wrote it, to go back to. On disk, whole, before this returns; nobody but
+    /// the owner can read it at any moment.
+    fn copy(&self) -> Result<(), StoreError> {
         let copy = self
             .path
             .with_extension(format!("schema-{}.db", self.schema));
-        // An earlier attempt at this migration may have been cut off; its copy may be half a file.
-        let _ = std::fs::remove_file(&copy);
+        // A copy that was cut off never gets the final name.
+        let partial = copy.with_extension("partial");
+        let doing = "copying its file before a migration";
+        let io = |error: std::io::Error| StoreError::Failed {
+            doing,
+            reason: format!("{}: {error}", copy.display()),
+        };
+        if let Err(error) = std::fs::remove_file(&partial)
+            && error.kind() != std::io::ErrorKind::NotFound
+        {
+            return Err(io(error));
+        }
+        // SQLite fills an empty file that is there, and leaves it its mode.
+        restrict(&partial)?;
         self.connection
-            .execute("VACUUM INTO ?1", [copy.to_string_lossy()])
-            .map_err(failed("copying its file before a migration"))?;
-        restrict(&copy)
+            .execute("VACUUM INTO ?1", [partial.to_string_lossy()])
+            .map_err(failed(doing))?;
+        let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());
+        sync(&partial).map_err(io)?;
+        std::fs::rename(&partial, &copy).map_err(io)?;
+        match copy.parent().filter(|dir| !dir.as_os_str().is_empty()) {
+            Some(directory) => sync(directory).map_err(io),
+            None => Ok(()),
+        }
     }
 
     fn replace_all(&mut self, rows: &[StoredRow]) -> Result<(), rusqlite::Error> {
