@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use linstor_host::DeviceUse;
 
-use super::{KIB_PER_BLOCK, Lv, LvKind, Lvm, ThinPool, Vg, cut};
+use super::{KIB_PER_BLOCK, Lv, LvKind, Lvm, ThinPool, Vg, cut, dm_name};
 use crate::args::{Args, Options, size_kib};
 use crate::content::Blocks;
 use crate::machine::{Dev, Machine};
@@ -250,6 +250,7 @@ pub(crate) fn lvremove(machine: &mut Machine, _: &mut Dice, args: &[String]) -> 
     in_use(machine, &vg_name, &name)?;
     let vg = vg_mut(&mut machine.lvm, &vg_name)?;
     vg.remove(&name);
+    machine.suspended.remove(&dm_name(&vg_name, &name));
     Ok(Said::out(format!(
         "  Logical volume \"{name}\" successfully removed.\n"
     )))
@@ -287,6 +288,8 @@ pub(crate) fn lvresize(machine: &mut Machine, _: &mut Dice, args: &[String]) -> 
         return missing("lvresize that asks for confirmation");
     }
     resize(vg, &vg_name, &name, old, new)?;
+    // The new table is put in place, and with it I/O goes on.
+    machine.suspended.remove(&dm_name(&vg_name, &name));
     let size = |kib: u64| format!("{:.2} MiB", kib as f64 / 1024.0);
     Ok(Said::out(format!(
         "  Size of logical volume {vg_name}/{name} changed from {} ({old} extents) to {} ({new} extents).\n  \
@@ -441,6 +444,8 @@ pub(crate) fn lvchange(machine: &mut Machine, _: &mut Dice, args: &[String]) -> 
             // A volume that asks to be skipped remains inactive, silently, unless that is ignored by an option.
             let skipped = lv.skip_activation && !args.has("--ignoreactivationskip");
             lv.active = if off { false } else { lv.active || !skipped };
+            // Either way the device's I/O goes on.
+            machine.suspended.remove(&dm_name(&vg_name, &name));
         }
         if let Some(permission) = args.value("--permission") {
             lv.read_only = permission == "r";

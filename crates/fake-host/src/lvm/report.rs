@@ -304,7 +304,11 @@ fn attributes(machine: &Machine, vg: &str, name: &str, lv: &Lv) -> String {
         LvKind::Thin { .. } => ('V', 't'),
     };
     let permission = if lv.read_only { 'r' } else { 'w' };
-    let state = if lv.active { 'a' } else { '-' };
+    let state = match lv.active {
+        true if machine.suspended.contains(&dm_name(vg, name)) => 's',
+        true => 'a',
+        false => '-',
+    };
     let used = machine
         .user_of(&Dev::Lv(vg.to_owned(), name.to_owned()))
         .is_some();

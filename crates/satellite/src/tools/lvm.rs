@@ -76,9 +76,13 @@ pub struct LogicalVolume {
 }
 
 impl LogicalVolume {
-    /// Whether it has a device node.
+    /// Whether it has a device with a table (`lvs(8)`, the state in `lv_attr`). A suspended one has: activating it would
+    /// resume its I/O.
     pub fn is_active(&self) -> bool {
-        self.attr.as_bytes().get(4) == Some(&b'a')
+        matches!(
+            self.attr.as_bytes().get(4),
+            Some(b'a' | b's' | b'I' | b'S' | b'm' | b'M' | b'c' | b'C')
+        )
     }
 
     /// Whether it is a thin pool.
@@ -367,6 +371,11 @@ mod tests {
         assert!(thin.is_active() && thin.tags.contains("linstor-rs.a.b"));
         let (_, thick) = parse_lv("  t;/dev/vg0/t;4096.00;;;;-wi-------;0;").unwrap();
         assert!(!thick.is_active() && thick.pool.is_none() && thick.data_percent.is_none());
+        let states = [('s', true), ('d', false), ('i', false), ('X', false)];
+        for (state, active) in states {
+            let line = format!("  t;/dev/vg0/t;4096.00;;;;-wi-{state}-----;0;");
+            assert_eq!(parse_lv(&line).unwrap().1.is_active(), active, "{state}");
+        }
     }
 
     /// A volume group's numbers.

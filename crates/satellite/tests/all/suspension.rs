@@ -248,6 +248,24 @@ async fn a_volume_is_suspended_right_after_a_start() {
         .await;
 }
 
+/// The first attempt of a satellite that has just started meets a suspended volume: it does not resume it.
+#[tokio::test(start_paused = true)]
+async fn a_suspended_volume_is_active() {
+    for pool in ["lvm", "thin"] {
+        let mut bench = Bench::new();
+        bench.add_node("alpha", DrbdKind::V9).await;
+        bench.done("alpha", &plain(pool)).await;
+        let slow = Fault::next_with("alpha", "lvs", Effect::Slow(Duration::from_secs(3)));
+        bench.cluster.inject(slow.times(100));
+        bench.restart("alpha");
+        bench.connect("alpha").await;
+        bench.changes();
+        suspend(&mut bench, 20_000).await;
+        tokio::time::sleep(Duration::from_secs(15)).await;
+        assert_eq!(bench.changes(), "alpha: dmsetup suspend vg0-Data_00000\n");
+    }
+}
+
 /// What is not there is refused, and nothing else of the order is suspended.
 #[tokio::test(start_paused = true)]
 async fn all_or_nothing() {
