@@ -6,12 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use linstor_api::kind::{DrbdKind, LayerKind, ProviderKind};
 use linstor_net::{SatelliteSide, tcp};
-use linstor_wire::message::{PROTOCOL, ToController, ToSatellite};
-use linstor_wire::spec::{NodeSpec, ResourceSpec, Target};
+use linstor_wire::message::PROTOCOL;
+use linstor_wire::spec::{NodeSpec, ResourceSpec, Spec, Target};
 use linstor_wire::status::{
     DrbdInfo, DrbdStatus, NodeInfo, Outcome, PoolStatus, ReplicationStatus, ResourceStatus,
     VolumeStatus,
 };
+use linstor_wire::{Key, ToController, ToSatellite, Wanted};
 
 /// Space of every pool in KiB: much more than any scenario needs.
 const POOL_KIB: u64 = 100 << 30;
@@ -80,7 +81,7 @@ async fn serve(
     uname: String,
     silent: Arc<AtomicBool>,
 ) -> anyhow::Result<()> {
-    let mut node: Option<NodeSpec> = None;
+    let mut node: Option<Arc<NodeSpec>> = None;
     while let Some(message) = link.next().await? {
         while silent.load(Ordering::Relaxed) {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
@@ -94,12 +95,7 @@ async fn serve(
                 };
                 link.send(&welcome).await?;
             }
-            ToSatellite::SyncBegin { node: spec, .. } => node = Some(spec),
-            ToSatellite::Node { node: spec, .. } => {
-                let space = space(&spec, None);
-                node = Some(spec);
-                link.send(&space).await?;
-            }
+            ToSatellite::SyncBegin { .. } => {}
             ToSatellite::SyncEnd { generation, .. } => {
                 if let Some(node) = &node {
                     link.send(&space(node, None)).await?;
@@ -112,10 +108,18 @@ async fn serve(
                 }
             }
             ToSatellite::Apply {
-                generation,
-                resources,
-                ..
-            } => apply(&mut link, generation, &resources).await?,
+                generation, specs, ..
+            } => {
+                let specs: Result<Vec<Spec>, String> = specs.iter().map(Wanted::read).collect();
+                let specs = specs.map_err(anyhow::Error::msg)?;
+                for spec in &specs {
+                    if let Spec::Node(spec) = spec {
+                        link.send(&space(spec, None)).await?;
+                        node = Some(Arc::clone(spec));
+                    }
+                }
+                apply(&mut link, generation, &specs).await?;
+            }
             ToSatellite::Suspend { .. } | ToSatellite::Resume { .. } => {}
             ToSatellite::Ping { id } => link.send(&ToController::Pong { id }).await?,
         }
@@ -123,21 +127,14 @@ async fn serve(
     Ok(())
 }
 
-async fn apply(
-    link: &mut SatelliteSide,
-    generation: u64,
-    specs: &[ResourceSpec],
-) -> anyhow::Result<()> {
-    let there = specs
-        .iter()
-        .filter(|spec| spec.target == Target::Up)
-        .map(status)
-        .collect();
-    let gone = specs
-        .iter()
-        .filter(|spec| spec.target != Target::Up)
-        .map(|spec| spec.name.clone())
-        .collect();
+async fn apply(link: &mut SatelliteSide, generation: u64, specs: &[Spec]) -> anyhow::Result<()> {
+    let resources = specs.iter().filter_map(|spec| match spec {
+        Spec::Resource(resource) => Some(&**resource),
+        Spec::Node(_) => None,
+    });
+    let (up, down): (Vec<_>, Vec<_>) = resources.partition(|spec| spec.target == Target::Up);
+    let there = up.into_iter().map(status).collect();
+    let gone = down.iter().map(|spec| Key::resource(&spec.name)).collect();
     link.send(&ToController::Status {
         resources: there,
         gone,
@@ -146,10 +143,14 @@ async fn apply(
     for spec in specs {
         let applied = ToController::Applied {
             generation,
-            resource: spec.name.clone(),
-            uuid: spec.uuid,
+            key: spec.key(),
+            uuid: spec.uuid(),
             outcome: Outcome::Done,
-            done: spec.once.iter().map(|instruction| instruction.id).collect(),
+            done: spec
+                .once()
+                .iter()
+                .map(|instruction| instruction.id)
+                .collect(),
             retry_in_ms: None,
         };
         link.send(&applied).await?;

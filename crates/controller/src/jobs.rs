@@ -4,7 +4,9 @@
 use jiff::Timestamp;
 use linstor_api::job::{Job, WaitingFor};
 use linstor_model::held::REPAIR;
+use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, ResourceName};
+use linstor_model::observed::Applied;
 use linstor_model::{
     HeldRow, Node, ResizeStep, Resource, ResourceDefinition, ResourcePhase, Since,
 };
@@ -180,21 +182,13 @@ impl Jobs<'_> {
 
     /// A replica that has no phase, but that its node has not brought to what is wanted.
     fn deployment(&mut self, replica: &Resource) {
-        let key = (replica.name.clone(), replica.node.clone());
-        let applied = self
-            .observed
-            .applied
-            .get(&key)
-            .filter(|applied| applied.uuid == replica.uuid);
-        let asked = self
-            .cluster
-            .shared
-            .waiters
-            .effective(&replica.name, u64::MAX);
+        let applied = self.applied(replica);
+        let definition = RowKey::ResourceDefinition(replica.name.clone());
+        let asked = self.cluster.shared.waiters.effective(&definition, u64::MAX);
         let since = match applied {
             Some(applied) => match &applied.outcome {
                 Outcome::Done if applied.generation >= asked => return,
-                Outcome::Done | Outcome::Failed { .. } => applied.at,
+                Outcome::Done | Outcome::Waiting { .. } | Outcome::Failed { .. } => applied.at,
             },
             // Not told of any change since this controller started: it is as it was.
             None if asked == 0 => return,
@@ -228,10 +222,8 @@ impl Jobs<'_> {
     fn next_try<'r>(&self, replicas: impl IntoIterator<Item = &'r Resource>) -> Option<i64> {
         let now = self.cluster.env().now_ms();
         let of = |replica: &Resource| {
-            let key = (replica.name.clone(), replica.node.clone());
-            let applied = self.observed.applied.get(&key)?;
-            let known = applied.uuid == replica.uuid && self.observed.is_online(&replica.node);
-            applied.next_try.filter(|at| known && *at > now)
+            let next_try = self.applied(replica)?.next_try;
+            next_try.filter(|at| *at > now && self.observed.is_online(&replica.node))
         };
         let first = replicas.into_iter().filter_map(of).min()?;
         i64::try_from(first).ok()
@@ -263,11 +255,15 @@ impl Jobs<'_> {
         waits
     }
 
+    /// How far the replica has got.
+    fn applied(&self, replica: &Resource) -> Option<&Applied> {
+        let key = RowKey::Resource(replica.name.clone(), replica.node.clone());
+        self.observed.applied_of(&key, replica.uuid)
+    }
+
     fn last_error(&self, replica: &Resource) -> Option<String> {
-        let key = (replica.name.clone(), replica.node.clone());
-        let applied = self.observed.applied.get(&key)?;
-        match &applied.outcome {
-            Outcome::Done => None,
+        match &self.applied(replica)?.outcome {
+            Outcome::Done | Outcome::Waiting { .. } => None,
             Outcome::Failed { replies } => replies.first().map(|reply| match &reply.cause {
                 Some(cause) => format!("{} {cause}", reply.message),
                 None => reply.message.clone(),
@@ -303,7 +299,14 @@ impl Jobs<'_> {
         if let Some(error) = self.last_error(replica) {
             return format!("it failed and tries again: {error}");
         }
-        "it is at work".to_owned()
+        match self.applied(replica).map(|applied| &applied.outcome) {
+            Some(Outcome::Waiting {
+                on,
+                done_percent: Some(percent),
+            }) => format!("it waits for {on} ({percent}%)"),
+            Some(Outcome::Waiting { on, .. }) => format!("it waits for {on}"),
+            Some(Outcome::Done | Outcome::Failed { .. }) | None => "it is at work".to_owned(),
+        }
     }
 }
 

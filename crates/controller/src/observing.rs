@@ -11,6 +11,7 @@ use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, ResourceName, StoragePoolName};
 use linstor_model::observed::{Applied, NodeStatus, ObservedPool};
 use linstor_model::{Model, Observed, layer};
+use linstor_wire::Key;
 use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
 
 use crate::cluster::Cluster;
@@ -22,19 +23,22 @@ impl Cluster {
         let reach = Reach::of(&before, &model, touched);
         self.shared.model.store(Arc::clone(&model));
         self.forget_removed(&model, touched);
-        for name in reach.definitions.keys() {
-            let exists = model.definitions.contains_key(name);
-            self.shared.waiters.touched(name, model.generation, exists);
-        }
         for (name, nodes) in &reach.definitions {
-            self.shared.mailboxes.touch(name, nodes.iter());
-            self.shared.waiters.wake(name);
+            let key = RowKey::ResourceDefinition(name.clone());
+            let exists = model.definitions.contains_key(name);
+            self.shared.waiters.touched(&key, model.generation, exists);
+            let spec = Key::Resource(name.clone());
+            self.shared.mailboxes.touch(&spec, nodes);
+            self.shared.waiters.wake(&key);
             if model.is_pending(name) {
                 self.shared.pending.mark(name);
             }
         }
         for node in &reach.nodes {
-            self.shared.mailboxes.touch_node(node);
+            let key = RowKey::Node(node.clone());
+            let exists = model.node(node).is_some();
+            self.shared.waiters.touched(&key, model.generation, exists);
+            self.shared.mailboxes.touch(&Key::Node, [node]);
         }
         if touched.iter().any(|key| matches!(key, RowKey::Node(_))) {
             self.shared.mailboxes.nodes_changed.notify_one();
@@ -70,7 +74,10 @@ impl Cluster {
         self.shared.observe(|observed| {
             for key in gone {
                 match key {
-                    RowKey::Node(node) => drop(observed.nodes.remove(node)),
+                    RowKey::Node(node) => {
+                        observed.nodes.remove(node);
+                        observed.applied.remove(key);
+                    }
                     RowKey::StoragePool(node, pool) => {
                         drop(observed.pools.remove(&(node.clone(), pool.clone())));
                     }
@@ -142,7 +149,7 @@ impl Cluster {
         &self,
         node: &NodeName,
         resources: Vec<ResourceStatus>,
-        gone: &[String],
+        gone: &[Key],
     ) {
         let mut names = Vec::with_capacity(resources.len() + gone.len());
         self.shared.observe(|observed| {
@@ -159,12 +166,11 @@ impl Cluster {
                     names.push(name);
                 }
             }
-            for name in gone
-                .iter()
-                .filter_map(|name| ResourceName::parse(name).ok())
-            {
-                observed.resources.remove(&(name.clone(), node.clone()));
-                names.push(name);
+            for key in gone {
+                if let Key::Resource(name) = key {
+                    observed.resources.remove(&(name.clone(), node.clone()));
+                    names.push(name.clone());
+                }
             }
         });
         let model = self.model();
@@ -173,52 +179,62 @@ impl Cluster {
         }
     }
 
-    /// Takes over how far a replica has got.
-    pub(crate) fn observe_applied(
-        &self,
-        node: &NodeName,
-        name: &ResourceName,
-        mut applied: Applied,
-    ) {
+    /// Takes over how far an object of a node has got. What the model does not have there is passed over.
+    pub(crate) fn observe_applied(&self, node: &NodeName, key: &Key, mut applied: Applied) {
         let model = self.model();
-        let known = model.resource(name, node);
-        let Some(replica) = known.filter(|replica| replica.uuid == applied.uuid) else {
-            return;
+        // The model's own names: no second copy of them, and compared by their addresses.
+        let (row, uuid) = match key {
+            Key::Node => match model.node(node) {
+                Some(row) => (RowKey::Node(row.name.clone()), row.uuid),
+                None => return,
+            },
+            Key::Resource(name) => match model.resource(name, node) {
+                Some(row) => (
+                    RowKey::Resource(row.name.clone(), row.node.clone()),
+                    row.uuid,
+                ),
+                None => return,
+            },
+            Key::Other(_) => return,
         };
-        let key = (replica.name.clone(), replica.node.clone());
+        if applied.uuid != uuid {
+            return;
+        }
         self.shared.observe(|observed| {
-            if let Some(before) = observed.applied.get(&key)
+            if let Some(before) = observed.applied.get(&row)
                 && (before.uuid, &before.outcome) == (applied.uuid, &applied.outcome)
             {
                 // Told again, for the time of the next attempt: it is so since the first time.
                 applied.at = before.at;
             }
-            observed.applied.insert(key, applied)
+            observed.applied.insert(row, applied)
         });
-        self.changed(&model, name);
+        self.applied_changed(&model, key);
     }
 
-    /// Notes that newer models ask nothing more of these replicas than what they have tried already.
-    pub(crate) fn observe_unchanged(
-        &self,
-        node: &NodeName,
-        names: &[ResourceName],
-        generation: u64,
-    ) {
-        if names.is_empty() {
+    /// Notes that newer models ask nothing more of these objects than what has been tried already.
+    pub(crate) fn observe_unchanged(&self, node: &NodeName, keys: &[Key], generation: u64) {
+        if keys.is_empty() {
             return;
         }
         self.shared.observe(|observed| {
-            for name in names {
-                let key = (name.clone(), node.clone());
-                if let Some(applied) = observed.applied.get_mut(&key) {
+            for key in keys {
+                if let Some(applied) = observed.applied.get_mut(&row_key(key, node)) {
                     applied.generation = applied.generation.max(generation);
                 }
             }
         });
         let model = self.model();
-        for name in names {
-            self.changed(&model, name);
+        for key in keys {
+            self.applied_changed(&model, key);
+        }
+    }
+
+    fn applied_changed(&self, model: &Model, key: &Key) {
+        match key {
+            Key::Node => self.shared.waiters.wake_nodes(),
+            Key::Resource(name) => self.changed(model, name),
+            Key::Other(_) => {}
         }
     }
 
@@ -253,7 +269,9 @@ impl Cluster {
 
     /// Tells who waits that something about a definition is new.
     fn changed(&self, model: &Model, name: &ResourceName) {
-        self.shared.waiters.wake(name);
+        self.shared
+            .waiters
+            .wake(&RowKey::ResourceDefinition(name.clone()));
         if model.is_pending(name) {
             self.shared.pending.mark(name);
         }
@@ -296,8 +314,17 @@ fn forget_replica(observed: &mut Observed, model: &Model, name: &ResourceName, n
     if observed.resources.get(&key).map(|status| status.uuid) != uuid {
         observed.resources.remove(&key);
     }
+    let key = RowKey::Resource(key.0, key.1);
     if observed.applied.get(&key).map(|applied| applied.uuid) != uuid {
         observed.applied.remove(&key);
+    }
+}
+
+/// The row of an object on a node.
+pub(crate) fn row_key(key: &Key, node: &NodeName) -> RowKey {
+    match key {
+        Key::Node | Key::Other(_) => RowKey::Node(node.clone()),
+        Key::Resource(name) => RowKey::Resource(name.clone(), node.clone()),
     }
 }
 

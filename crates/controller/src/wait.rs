@@ -12,12 +12,14 @@ use linstor_api::kind::ConnectionStatus;
 use linstor_api::reply::Reply;
 use linstor_api::sorted_map::SortedMap;
 use linstor_model::Resource;
+use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::observed::NodeStatus;
 use linstor_model::{Model, Observed};
 use linstor_wire::status::{Outcome, ResourceStatus};
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout_at};
+use uuid::Uuid;
 
 use crate::cluster::Cluster;
 use crate::observing::is_connected;
@@ -25,11 +27,11 @@ use crate::observing::is_connected;
 /// Who is to be woken by what.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
-    names: Mutex<BTreeMap<ResourceName, Arc<Notify>>>,
+    rows: Mutex<BTreeMap<RowKey, Arc<Notify>>>,
     /// For waits on nodes and pools.
     nodes: Notify,
-    /// The newest generation that touched a definition, for those touched since the start.
-    touched: Mutex<BTreeMap<ResourceName, u64>>,
+    /// The newest generation that may have changed specs of a definition or of a node, for those touched since the start.
+    touched: Mutex<BTreeMap<RowKey, u64>>,
     /// The newest report of space that a node has answered.
     refreshed: Mutex<BTreeMap<NodeName, u64>>,
     /// Generation of the model at the start: what nodes have reached of it is not known before they are connected.
@@ -45,8 +47,8 @@ impl Waiters {
     }
 
     /// Something about a definition is new.
-    pub(crate) fn wake(&self, name: &ResourceName) {
-        if let Some(waiting) = lock(&self.names).get(name) {
+    pub(crate) fn wake(&self, row: &RowKey) {
+        if let Some(waiting) = lock(&self.rows).get(row) {
             waiting.notify_waiters();
         }
     }
@@ -59,18 +61,18 @@ impl Waiters {
     /// A node came or went, which is news for everybody.
     pub(crate) fn wake_all(&self) {
         self.wake_nodes();
-        for waiting in lock(&self.names).values() {
+        for waiting in lock(&self.rows).values() {
             waiting.notify_waiters();
         }
     }
 
-    /// A commit touched a definition, or removed it.
-    pub(crate) fn touched(&self, name: &ResourceName, generation: u64, exists: bool) {
+    /// A commit may have changed specs of a definition or node, or removed it.
+    pub(crate) fn touched(&self, row: &RowKey, generation: u64, exists: bool) {
         let mut touched = lock(&self.touched);
         if exists {
-            touched.insert(name.clone(), generation);
+            touched.insert(row.clone(), generation);
         } else {
-            touched.remove(name);
+            touched.remove(row);
         }
     }
 
@@ -86,19 +88,19 @@ impl Waiters {
             .is_some_and(|newest| *newest >= id)
     }
 
-    /// The generation that a wait has to wait for: not a newer one than the last that touched the definition, since
-    /// nodes are told nothing of later ones.
-    pub(crate) fn effective(&self, name: &ResourceName, generation: u64) -> u64 {
-        let touched = lock(&self.touched).get(name).copied();
+    /// The generation that a wait has to wait for: not a newer one than the last that touched the definition or node,
+    /// since no spec is sent for later ones.
+    pub(crate) fn effective(&self, row: &RowKey, generation: u64) -> u64 {
+        let touched = lock(&self.touched).get(row).copied();
         generation.min(touched.unwrap_or(self.started))
     }
 
-    fn subscribe(&self, name: &ResourceName) -> Subscription<'_> {
-        let mut names = lock(&self.names);
-        let notify = names.entry(name.clone()).or_default();
+    fn subscribe(&self, row: RowKey) -> Subscription<'_> {
+        let mut rows = lock(&self.rows);
+        let notify = rows.entry(row.clone()).or_default();
         Subscription {
             notify: Arc::clone(notify),
-            name: name.clone(),
+            row,
             waiters: self,
         }
     }
@@ -112,16 +114,16 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// A place in the list of those who wait for a definition.
 struct Subscription<'a> {
     notify: Arc<Notify>,
-    name: ResourceName,
+    row: RowKey,
     waiters: &'a Waiters,
 }
 
 impl Drop for Subscription<'_> {
     fn drop(&mut self) {
-        let mut names = lock(&self.waiters.names);
+        let mut rows = lock(&self.waiters.rows);
         // The map's and this one: nobody else waits.
         if Arc::strong_count(&self.notify) == 2 {
-            names.remove(&self.name);
+            rows.remove(&self.row);
         }
     }
 }
@@ -149,7 +151,8 @@ async fn look_until<T>(
 /// What one node's part of a wait has come to.
 enum Progress {
     Done(Vec<Reply>),
-    Waiting,
+    /// What for, where the node says so.
+    Waiting(Option<String>),
 }
 
 impl Cluster {
@@ -161,7 +164,8 @@ impl Cluster {
         deadline: Instant,
         mut predicate: impl FnMut(&Model, &Observed) -> Option<T>,
     ) -> Option<T> {
-        let subscription = self.shared.waiters.subscribe(name);
+        let row = RowKey::ResourceDefinition(name.clone());
+        let subscription = self.shared.waiters.subscribe(row);
         let look = || predicate(&self.model(), &self.observed());
         look_until(&subscription.notify, deadline, look).await
     }
@@ -177,13 +181,14 @@ impl Cluster {
         generation: u64,
         deadline: Instant,
     ) -> Vec<Reply> {
-        let generation = self.shared.waiters.effective(name, generation);
+        let definition = RowKey::ResourceDefinition(name.clone());
+        let generation = self.shared.waiters.effective(&definition, generation);
         let look = |model: &Model, observed: &Observed| {
             let mut replies = Vec::new();
             for node in nodes {
                 match applied(model, observed, name, node, generation) {
                     Progress::Done(said) => replies.extend(said),
-                    Progress::Waiting => return None,
+                    Progress::Waiting(_) => return None,
                 }
             }
             Some(replies)
@@ -196,10 +201,43 @@ impl Cluster {
         for node in nodes {
             match applied(&model, &observed, name, node, generation) {
                 Progress::Done(said) => replies.extend(said),
-                Progress::Waiting => replies.push(still_applying(name, node)),
+                Progress::Waiting(on) => {
+                    let what = format!("resource '{name}'");
+                    replies.push(still_applying(&what, node, on).about("RscDfn", name.as_str()));
+                }
             }
         }
         replies
+    }
+
+    /// Waits until a node has tried what a commit asks of the node itself, its storage pools for example, or is known to
+    /// be away. Returns what failed, or a warning when the node is away or had not answered at the deadline.
+    pub async fn wait_node_applied(
+        &self,
+        node: &NodeName,
+        generation: u64,
+        deadline: Instant,
+    ) -> Vec<Reply> {
+        let row = RowKey::Node(node.clone());
+        let generation = self.shared.waiters.effective(&row, generation);
+        let tried = || {
+            let (model, observed) = (self.model(), self.observed());
+            match model.node(node) {
+                None => Progress::Done(Vec::new()),
+                Some(known) => progress(&observed, node, &row, known.uuid, generation),
+            }
+        };
+        let look = || match tried() {
+            Progress::Done(replies) => Some(replies),
+            Progress::Waiting(_) => None,
+        };
+        if let Some(replies) = look_until(&self.shared.waiters.nodes, deadline, look).await {
+            return replies;
+        }
+        match tried() {
+            Progress::Done(replies) => replies,
+            Progress::Waiting(on) => vec![still_applying("its storage pools", node, on)],
+        }
     }
 
     /// Waits until the replicas on these nodes can be used: each has access to up-to-date data and is connected to
@@ -304,12 +342,28 @@ fn applied(
     let Some(replica) = model.resource(name, node) else {
         return Progress::Done(Vec::new());
     };
-    let tried = observed.applied_since(name, node, replica.uuid, generation);
+    let row = RowKey::Resource(name.clone(), node.clone());
+    progress(observed, node, &row, replica.uuid, generation)
+}
+
+/// What a node has come to with an object.
+fn progress(
+    observed: &Observed,
+    node: &NodeName,
+    row: &RowKey,
+    uuid: Uuid,
+    generation: u64,
+) -> Progress {
+    let applied = observed.applied_of(row, uuid);
+    let tried = applied.filter(|applied| applied.generation >= generation);
     match tried.map(|applied| &applied.outcome) {
         Some(Outcome::Done) => Progress::Done(Vec::new()),
         Some(Outcome::Failed { replies }) => Progress::Done(said_by(node, replies)),
-        None if may_answer(observed, node) => Progress::Waiting,
-        None => Progress::Done(vec![not_connected(node)]),
+        Some(Outcome::Waiting { .. }) | None if !may_answer(observed, node) => {
+            Progress::Done(vec![not_connected(node)])
+        }
+        Some(Outcome::Waiting { on, .. }) => Progress::Waiting(Some(on.clone())),
+        None => Progress::Waiting(None),
     }
 }
 
@@ -344,14 +398,18 @@ pub fn not_connected(node: &NodeName) -> Reply {
     .about("Node", node.as_str())
 }
 
-fn still_applying(name: &ResourceName, node: &NodeName) -> Reply {
-    Reply::new(
+fn still_applying(what: &str, node: &NodeName, on: Option<String>) -> Reply {
+    let reply = Reply::new(
         code::MASK_WARN | code::MASK_RSC,
-        format!("Node '{node}' has not yet finished the change of resource '{name}'."),
-    )
-    .details("The change is stored and the node goes on with it.")
-    .about("Node", node.as_str())
-    .about("RscDfn", name.as_str())
+        format!("Node '{node}' has not yet finished the change of {what}."),
+    );
+    let reply = match on {
+        Some(on) => reply.cause(format!("It waits for {on}.")),
+        None => reply,
+    };
+    reply
+        .details("The change is stored and the node goes on with it.")
+        .about("Node", node.as_str())
 }
 
 fn not_ready(name: &ResourceName, node: &NodeName) -> Reply {

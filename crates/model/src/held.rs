@@ -142,11 +142,6 @@ impl Held {
         self.all_ports_unknown || self.ports_unknown.contains(node)
     }
 
-    /// Whether satellites have to leave something alone.
-    pub fn holds_specs(&self) -> bool {
-        self.everything || !self.definitions.is_empty() || !self.node_specs.is_empty()
-    }
-
     /// Why a row is not changed, or with `removed` not removed. None when it may be.
     pub fn refuses(&self, key: &RowKey, removed: bool) -> Option<Reply> {
         let row = self.refusing(key, removed)?;

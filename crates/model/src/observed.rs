@@ -12,6 +12,7 @@ use linstor_api::kind::ConnectionStatus;
 use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
 use uuid::Uuid;
 
+use crate::model::RowKey;
 use crate::name::{NodeName, ResourceName, StoragePoolName};
 
 /// What is known of a node's satellite.
@@ -29,10 +30,10 @@ pub struct NodeStatus {
     pub version: Option<String>,
 }
 
-/// How far a replica has got.
+/// How far an object of a node has got: the node itself or a resource on it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Applied {
-    /// Identity of the resource that this is about.
+    /// Identity of the object.
     pub uuid: Uuid,
     /// The newest generation of the model whose spec was tried.
     pub generation: u64,
@@ -66,8 +67,8 @@ pub struct Observed {
     pub pools: OrdMap<(NodeName, StoragePoolName), ObservedPool>,
     /// Replicas, as their nodes see them.
     pub resources: OrdMap<(ResourceName, NodeName), Arc<ResourceStatus>>,
-    /// Replicas, how far they have got.
-    pub applied: OrdMap<(ResourceName, NodeName), Applied>,
+    /// How far nodes and resources have got, by [`RowKey::Node`] and [`RowKey::Resource`].
+    pub applied: OrdMap<RowKey, Applied>,
 }
 
 impl Observed {
@@ -111,7 +112,13 @@ impl Observed {
         uuid: Uuid,
         generation: u64,
     ) -> Option<&Applied> {
-        let applied = self.applied.get(&(name.clone(), node.clone()))?;
-        (applied.uuid == uuid && applied.generation >= generation).then_some(applied)
+        let key = RowKey::Resource(name.clone(), node.clone());
+        self.applied_of(&key, uuid)
+            .filter(|applied| applied.generation >= generation)
+    }
+
+    /// How far the object with this identity has got, if anything is known of it.
+    pub fn applied_of(&self, key: &RowKey, uuid: Uuid) -> Option<&Applied> {
+        self.applied.get(key).filter(|applied| applied.uuid == uuid)
     }
 }

@@ -1,9 +1,10 @@
 //! Projection: the model as one node must have it. Pure, and the only place that turns phases into specs.
 
 use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
+use linstor_wire::Key;
 use linstor_wire::spec::{
     Action, DrbdSpec, DrbdVolumeSpec, Instruction, LayerSpec, NodeSpec, PeerSpec, PoolSpec,
-    ResourceSpec, StorageRef, StorageSpec, Target, VolumeSpec,
+    ResourceSpec, Spec, StorageRef, StorageSpec, Target, VolumeSpec,
 };
 
 use crate::layer;
@@ -14,6 +15,15 @@ use crate::props;
 use crate::{
     Node, ResizeStep, Resource, ResourceDefinition, ResourcePhase, StoragePool, VolumeDefinition,
 };
+
+/// What a node must have of an object; none when there is no such object on it.
+pub fn spec(model: &Model, node: &NodeName, key: &Key) -> Option<Spec> {
+    match key {
+        Key::Node => node_spec(model, node).map(Spec::from),
+        Key::Resource(name) => resource_spec(model, name, node).map(Spec::from),
+        Key::Other(_) => None,
+    }
+}
 
 /// What a node is and which pools it has; none when there is no such node.
 pub fn node_spec(model: &Model, name: &NodeName) -> Option<NodeSpec> {

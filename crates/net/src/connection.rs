@@ -2,6 +2,7 @@
 
 use std::io;
 use std::marker::PhantomData;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{SinkExt, StreamExt};
@@ -9,10 +10,15 @@ use linstor_wire::message::FRAME_BYTES_MAX;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::io::{AsyncRead, AsyncWrite, ReadHalf, WriteHalf};
+use tokio::time::Instant;
 use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec, length_delimited};
 
 use crate::error::NetError;
 
+/// How many frames that are not understood a connection survives within [`STRANGE_FRAMES_INTERVAL`].
+const STRANGE_FRAMES_MAX: u32 = 16;
+/// After this long without many of them, frames that are not understood are counted anew.
+const STRANGE_FRAMES_INTERVAL: Duration = Duration::from_secs(60);
 /// How much of a frame that was not understood is quoted in the error, in bytes.
 const EXCERPT_BYTES_MAX: usize = 120;
 
@@ -41,6 +47,7 @@ impl<Tx: Serialize, Rx: DeserializeOwned> Connection<Tx, Rx> {
             },
             receiver: Receiver {
                 frames: FramedRead::new(read, codec()),
+                strange: (Instant::now(), 0),
                 _message: PhantomData,
             },
         }
@@ -110,6 +117,8 @@ impl<Tx: Serialize> Sender<Tx> {
 /// The incoming direction.
 pub struct Receiver<Rx> {
     frames: FramedRead<BoxedRead, LengthDelimitedCodec>,
+    /// Frames that were not understood since when they are counted.
+    strange: (Instant, u32),
     _message: PhantomData<fn() -> Rx>,
 }
 
@@ -123,6 +132,28 @@ impl<Rx: DeserializeOwned> Receiver<Rx> {
             Some(Ok(frame)) => parse(&frame).map(Some),
             Some(Err(e)) if is_too_large(&e) => Err(too_large("incoming")),
             Some(Err(e)) => Err(closed(e)),
+        }
+    }
+}
+
+impl<Rx: DeserializeOwned> Receiver<Rx> {
+    /// The next message that is understood. Others are logged and skipped: a newer peer may send messages that this
+    /// version does not know. Fails when there are too many of them in a minute. Cancel-safe.
+    pub async fn next_understood(&mut self) -> Result<Option<Rx>, NetError> {
+        loop {
+            let error = match self.next().await {
+                Err(error @ NetError::NotUnderstood { .. }) => error,
+                done => return done,
+            };
+            let (since, count) = &mut self.strange;
+            if since.elapsed() >= STRANGE_FRAMES_INTERVAL {
+                (*since, *count) = (Instant::now(), 0);
+            }
+            *count += 1;
+            if *count > STRANGE_FRAMES_MAX {
+                return Err(error);
+            }
+            tracing::warn!(%error, "frame skipped");
         }
     }
 }
@@ -189,8 +220,8 @@ mod tests {
     async fn an_unknown_message_is_quoted_and_passed_over() {
         let (mut a, b) = tokio::io::duplex(4096);
         let mut stlt = Stlt::new(b);
-        let junk = format!(r#"{{"type":"dance","text":"{}"}}"#, "x".repeat(500));
-        for text in [junk.as_str(), r#"{"type":"ping","id":1,"later":true}"#] {
+        let junk = format!(r#"{{"dance":{{"text":"{}"}}}}"#, "x".repeat(500));
+        for text in [junk.as_str(), r#"{"ping":{"id":1,"later":true}}"#] {
             a.write_all(&(text.len() as u32).to_be_bytes())
                 .await
                 .unwrap();
@@ -202,6 +233,30 @@ mod tests {
             stlt.next().await.unwrap(),
             Some(ToSatellite::Ping { id: 1 })
         );
+    }
+
+    /// Strange frames are skipped for as long as the connection lives, unless they come in masses.
+    #[tokio::test(start_paused = true)]
+    async fn strange_frames_are_counted_per_minute() {
+        let (mut a, b) = tokio::io::duplex(1 << 16);
+        let (_sender, mut receiver) = Stlt::new(b).split();
+        let mut send = async |texts: &[&str]| {
+            for text in texts {
+                let length = (text.len() as u32).to_be_bytes();
+                a.write_all(&length).await.unwrap();
+                a.write_all(text.as_bytes()).await.unwrap();
+            }
+        };
+        let (strange, ping) = (r#"{"dance":{}}"#, r#"{"ping":{"id":1}}"#);
+        for _minute in 0..5 {
+            send(&[[strange; 16].as_slice(), &[ping]].concat()).await;
+            let next = receiver.next_understood().await.unwrap();
+            assert_eq!(next, Some(ToSatellite::Ping { id: 1 }));
+            tokio::time::sleep(STRANGE_FRAMES_INTERVAL).await;
+        }
+        send(&[strange; 17]).await;
+        let error = receiver.next_understood().await.unwrap_err();
+        assert!(matches!(error, NetError::NotUnderstood { .. }), "{error}");
     }
 
     /// A length above the limit is refused before any of the frame is read.

@@ -129,11 +129,11 @@ fn needs_of(shared: &Shared) -> BTreeSet<Need> {
     let uname = shared.machine.host().uname().node;
     let state = shared.state();
     let mut needs = BTreeSet::new();
-    let mut specs = state.resources.values().map(|t| &t.record.spec);
+    let mut specs = state.resources().map(|(_, spec)| spec);
     if state.info.drbd.is_none() && specs.any(|spec| spec.drbd().is_some()) {
         needs.insert(Need::Drbd);
     }
-    for pool in state.node.iter().flat_map(|node| &node.pools) {
+    for pool in state.node().iter().flat_map(|node| &node.pools) {
         if !state.info.providers.contains(&pool.kind) {
             needs.insert(Need::Provider(pool.kind));
         }

@@ -108,6 +108,12 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+impl From<Reply> for Failure {
+    fn from(reply: Reply) -> Self {
+        Failure(Box::new(reply))
+    }
+}
+
 impl From<CommandFailed> for Failure {
     fn from(failed: CommandFailed) -> Self {
         let output = *failed.output;

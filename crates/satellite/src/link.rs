@@ -8,25 +8,22 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use linstor_api::name::ResourceName;
+use linstor_api::code;
 use linstor_net::{NetError, Receiver, SatelliteSide, Sender};
 use linstor_wire::message::{
-    CONTROLLER_SILENCE_MAX, Held, NewerController, PROTOCOL, PROTOCOL_INFO, PROTOCOL_MIN,
-    RefusalKind,
+    CONTROLLER_SILENCE_MAX, Held, NewerController, PROTOCOL, PROTOCOL_MIN, RefusalKind,
 };
-use linstor_wire::spec::{NodeSpec, ResourceSpec};
+use linstor_wire::spec::Spec;
 use linstor_wire::status::{NodeInfo, Outcome, ResourceStatus};
-use linstor_wire::{ToController, ToSatellite};
+use linstor_wire::{Key, ToController, ToSatellite, Wanted};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
-use uuid::Uuid;
 
-use crate::check;
-use crate::failure::Failure;
+use crate::failure::{Failure, bounded};
 use crate::outbox::AppliedEntry;
 use crate::shared::{Order, Shared, State};
-use crate::spec_store::{Identity, Revision, key};
+use crate::spec_store::{Identity, Revision};
 use crate::{facts, space, status};
 
 /// How long a caller may take to say who it is.
@@ -37,6 +34,8 @@ const LOAD_LIMIT: Duration = Duration::from_secs(30);
 const TAKE_OVER_LIMIT: Duration = Duration::from_secs(10);
 /// How long the node's tools may take to answer a caller's question.
 const PROBE_LIMIT: Duration = Duration::from_secs(10);
+/// How much of the name of an unknown object is shown, in bytes.
+const KEY_BYTES_SHOWN_MAX: usize = 120;
 /// Messages that may wait to be taken over. A full sync of 50,000 resources has 200.
 const INTAKE_MAX: usize = 4096;
 /// Refreshes of space that may wait.
@@ -64,9 +63,6 @@ pub enum LinkError {
     /// The caller said something that cannot be done.
     #[error("{0}")]
     Unusable(String),
-    /// The controller is too old to be told that the node is able to do something else now.
-    #[error("the controller has to connect again to learn what the node is able to do")]
-    Outdated,
     /// The satellite's own disk failed.
     #[error("own state cannot be kept: {0}")]
     Store(#[from] Failure),
@@ -120,7 +116,7 @@ where
             info,
         })
         .await?;
-    let ended = converse(&shared, number, protocol, caller.identity, connection).await;
+    let ended = converse(&shared, number, caller.identity, connection).await;
     tracing::info!(?ended, "controller disconnected");
     ended
 }
@@ -185,7 +181,8 @@ async fn wait_until_loaded(shared: &Shared) -> Result<(), LinkError> {
 }
 
 fn judge_now(state: &State, caller: &Caller) -> Result<(), Refusal> {
-    judge(caller, state.identity.as_ref(), !state.resources.is_empty())
+    let has_resources = state.resources().next().is_some();
+    judge(caller, state.identity.as_ref(), has_resources)
 }
 
 /// Whether a caller may give orders.
@@ -269,6 +266,10 @@ async fn take_over(
             return Ok(Err(refusal));
         }
         let before = state.identity.replace(caller.identity.clone());
+        if before.as_ref().map(|b| b.cluster_id) != Some(caller.identity.cluster_id) {
+            // What another cluster ordered, and when, is of no use any more.
+            state.objects.remove(&Key::Node);
+        }
         state.connection += 1;
         state.controller_heard = Some(Instant::now());
         state.outbox.clear();
@@ -293,7 +294,6 @@ async fn take_over(
 async fn converse(
     shared: &Arc<Shared>,
     number: u64,
-    protocol: u32,
     identity: Identity,
     connection: SatelliteSide,
 ) -> Result<(), LinkError> {
@@ -311,8 +311,8 @@ async fn converse(
         ended = take_in(shared, number, identity, queued) => ended,
         // Never ends by itself.
         () = refresh(shared, &refreshes) => Ok(()),
-        // The controller does not listen any more, or has to ask anew.
-        ended = write(shared, protocol, sender) => ended,
+        // The controller does not listen any more.
+        ended = write(shared, sender) => ended,
     }
 }
 
@@ -340,7 +340,7 @@ async fn read(
     refreshes: &Refreshes,
 ) -> Result<(), LinkError> {
     loop {
-        let frame = receiver.next().await;
+        let frame = receiver.next_understood().await;
         {
             let mut state = shared.state();
             if state.connection == number {
@@ -377,8 +377,6 @@ async fn read(
                     return Err(LinkError::Unusable(why.into()));
                 }
             }
-            // A newer controller may know messages that this version does not.
-            Err(error @ NetError::NotUnderstood { .. }) => tracing::warn!(%error, "skip a message"),
             Err(error) => return Err(error.into()),
         }
     }
@@ -421,40 +419,25 @@ async fn take_in(
             generation,
         },
     };
-    // Names in the full sync that is running.
-    let mut sync: Option<BTreeSet<String>> = None;
+    // Objects named in the full sync that is running.
+    let mut sync: Option<BTreeSet<Key>> = None;
     while let Some(message) = queued.recv().await {
         match message {
-            ToSatellite::SyncBegin {
-                generation,
-                node,
-                held,
-            } => {
-                if !held {
-                    take_node(shared, &identity, order(generation), node).await?;
-                }
-                sync = Some(BTreeSet::new());
-            }
-            ToSatellite::Node { generation, node } => {
-                take_node(shared, &identity, order(generation), node).await?;
-                shared.mark_all_due();
-                shared.space_changed.notify_one();
-            }
+            ToSatellite::SyncBegin { .. } => sync = Some(BTreeSet::new()),
             ToSatellite::Apply {
                 generation,
-                resources,
+                specs,
                 forget,
             } => {
-                if let Some(names) = &mut sync {
-                    names.extend(resources.iter().map(|r| key(&r.name)));
+                if let Some(named) = &mut sync {
+                    named.extend(specs.iter().map(|wanted| wanted.key.clone()));
                 }
-                for resource in resources {
-                    take_resource(shared, order(generation), resource);
+                for wanted in specs {
+                    take_wanted(shared, &identity, order(generation), &wanted)?;
                 }
                 for gone in forget {
-                    shared.take_forget(order(generation), &key(&gone.name), Some(gone.uuid));
+                    shared.take_forget(order(generation), &gone.key, Some(gone.uuid));
                 }
-                shared.wake.notify_one();
             }
             ToSatellite::SyncEnd { generation, held } => {
                 let named = sync.take().unwrap_or_default();
@@ -471,60 +454,62 @@ async fn take_in(
     Ok(())
 }
 
-async fn take_node(
+fn take_wanted(
     shared: &Shared,
     identity: &Identity,
     order: Order,
-    node: NodeSpec,
+    wanted: &Wanted,
 ) -> Result<(), LinkError> {
-    if node.cluster_id != identity.cluster_id || node.uuid != identity.node_uuid {
-        let why = "the node's spec is of another node than the one that was called";
-        return Err(LinkError::Unusable(why.into()));
-    }
-    shared.take_node(order, node).await?;
-    Ok(())
-}
-
-fn take_resource(shared: &Shared, order: Order, spec: ResourceSpec) {
-    if ResourceName::parse(&spec.name).is_err() {
-        // It cannot even be kept: its name would be part of a path.
-        if let Err(failure) = check::resource(&spec) {
-            refuse_spec(shared, order, &spec.name, spec.uuid, failure);
+    let failure = match wanted.read() {
+        Ok(Spec::Node(node)) if (node.cluster_id, node.uuid) != identity.node() => {
+            let why = "the node's spec is of another node than the one that was called";
+            return Err(LinkError::Unusable(why.into()));
         }
-        return;
-    }
-    let (name, uuid) = (spec.name.clone(), spec.uuid);
-    match shared.take_spec(order, spec) {
-        Ok(()) => shared.mark_due(&key(&name)),
-        Err(failure) => refuse_spec(shared, order, &name, uuid, failure),
-    }
-}
-
-/// Reports a spec that is not even tried: only another one can help.
-fn refuse_spec(shared: &Shared, order: Order, name: &str, uuid: Uuid, failure: Failure) {
-    tracing::warn!(resource = name, ?order, %failure, "spec refused");
+        Ok(spec) => match shared.take(order, spec) {
+            Ok(()) => return Ok(()),
+            Err(failure) => failure,
+        },
+        Err(why) => {
+            shared.refuse(&wanted.key);
+            not_understood(&wanted.key, why)
+        }
+    };
+    // Only another spec can help.
+    tracing::warn!(key = %wanted.key, ?order, %failure, "spec refused");
     let entry = AppliedEntry {
         generation: order.revision.generation,
-        uuid,
+        uuid: wanted.uuid,
         outcome: Outcome::Failed {
             replies: vec![failure.into_reply()],
         },
         done: Vec::new(),
         retry_in_ms: None,
     };
-    shared.tell(|outbox| outbox.applied(name, entry));
+    shared.tell(|outbox| outbox.applied(&wanted.key, entry));
+    Ok(())
 }
 
-async fn end_sync(shared: &Arc<Shared>, order: Order, mut named: BTreeSet<String>, held: Held) {
-    named.extend(held.resources.iter().map(|name| key(name)));
-    let unnamed: Vec<String> = {
+fn not_understood(key: &Key, why: String) -> Failure {
+    let shown = key.to_string().escape_debug().to_string();
+    Failure::new(
+        code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER,
+        format!(
+            "The satellite on this node, version {}, does not understand what is asked of '{}'.",
+            env!("CARGO_PKG_VERSION"),
+            bounded(&shown, KEY_BYTES_SHOWN_MAX)
+        ),
+    )
+    .cause(why)
+    .correction("Install the controller's version of the satellite on this node.")
+}
+
+async fn end_sync(shared: &Arc<Shared>, order: Order, mut named: BTreeSet<Key>, held: Held) {
+    named.extend(held.keys);
+    let unnamed: Vec<Key> = {
         let state = shared.state();
-        state
-            .resources
-            .keys()
-            .filter(|k| !held.all && !named.contains(*k))
-            .cloned()
-            .collect()
+        let keys = state.objects.keys();
+        let is_unnamed = |key: &&Key| !held.all && !named.contains(*key);
+        keys.filter(is_unnamed).cloned().collect()
     };
     for key in unnamed {
         shared.take_forget(order, &key, None);
@@ -533,15 +518,7 @@ async fn end_sync(shared: &Arc<Shared>, order: Order, mut named: BTreeSet<String
     shared.mark_all_due();
     let pools = space::look(shared).await;
     let mut state = shared.state();
-    let names: Vec<String> = state
-        .resources
-        .values()
-        .filter(|t| !t.forgotten)
-        .map(|t| t.record.spec.name.clone())
-        .collect();
-    for name in names {
-        state.outbox.status(&name);
-    }
+    state.report_all();
     state.outbox.space(pools, None);
     state.outbox.synced(order.revision.generation);
     drop(state);
@@ -551,24 +528,16 @@ async fn end_sync(shared: &Arc<Shared>, order: Order, mut named: BTreeSet<String
 /// What was told on this connection, so that only changes are told.
 #[derive(Default)]
 struct Told {
-    status: BTreeMap<String, ResourceStatus>,
+    status: BTreeMap<Key, ResourceStatus>,
     /// When the next round of status may go.
     next_round: Option<Instant>,
 }
 
-async fn write(
-    shared: &Shared,
-    protocol: u32,
-    mut sender: Sender<ToController>,
-) -> Result<(), LinkError> {
+async fn write(shared: &Shared, mut sender: Sender<ToController>) -> Result<(), LinkError> {
     let mut told = Told::default();
     loop {
         let mut messages = collect(shared, &mut told);
         if let Some(info) = news(shared) {
-            if protocol < PROTOCOL_INFO {
-                // Such a controller learns what a node is able to do when it connects, and connects again by itself.
-                return Err(LinkError::Outdated);
-            }
             messages.insert(0, ToController::Info { info });
         }
         if messages.is_empty() {
@@ -605,23 +574,24 @@ fn collect(shared: &Shared, told: &mut Told) -> Vec<ToController> {
     messages.extend(state.outbox.take_space());
     let now = Instant::now();
     let round = synced.is_some() || told.next_round.is_none_or(|at| at <= now);
-    let (names, gone) = state.outbox.take_status(round);
-    if round && !names.is_empty() {
+    let (keys, gone) = state.outbox.take_status(round);
+    if round && !keys.is_empty() {
         told.next_round = Some(now + STATUS_INTERVAL);
     }
     let mut changed = Vec::new();
-    for name in names {
-        let Some(tracked) = state.resources.get(&key(&name)) else {
+    for key in keys {
+        let tracked = state.objects.get(&key);
+        let Some((tracked, spec)) = tracked.and_then(|t| Some((t, t.resource()?))) else {
             continue;
         };
-        let status = status::of(tracked, &shared.picture);
-        if told.status.get(&name) != Some(&status) {
-            told.status.insert(name, status.clone());
+        let status = status::of(spec, tracked, &shared.picture);
+        if told.status.get(&key) != Some(&status) {
+            told.status.insert(key, status.clone());
             changed.push(status);
         }
     }
-    for name in &gone {
-        told.status.remove(name);
+    for key in &gone {
+        told.status.remove(key);
     }
     let mut gone = Some(gone).filter(|g| !g.is_empty());
     while !changed.is_empty() || gone.is_some() {
@@ -638,6 +608,8 @@ fn collect(shared: &Shared, told: &mut Told) -> Vec<ToController> {
 
 #[cfg(test)]
 mod tests {
+    use uuid::Uuid;
+
     use super::*;
 
     fn caller(cluster: u128, node: u128, name: &str, epoch: u64) -> Caller {

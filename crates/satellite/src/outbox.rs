@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use linstor_wire::ToController;
 use linstor_wire::message::SuspensionState;
 use linstor_wire::status::{Outcome, PoolStatus};
+use linstor_wire::{Key, ToController};
 use uuid::Uuid;
 
 /// Pings that may wait for their answer.
@@ -16,7 +16,7 @@ const PONGS_MAX: usize = 64;
 pub struct AppliedEntry {
     /// Generation of the spec that was tried.
     pub generation: u64,
-    /// The resource's identity.
+    /// The object's identity.
     pub uuid: Uuid,
     /// How it went.
     pub outcome: Outcome,
@@ -30,9 +30,9 @@ pub struct AppliedEntry {
 #[derive(Debug, Default)]
 pub struct Outbox {
     pongs: VecDeque<u64>,
-    applied: BTreeMap<String, AppliedEntry>,
-    status: BTreeSet<String>,
-    gone: BTreeSet<String>,
+    applied: BTreeMap<Key, AppliedEntry>,
+    status: BTreeSet<Key>,
+    gone: BTreeSet<Key>,
     space: Option<Vec<PoolStatus>>,
     refreshed: VecDeque<u64>,
     synced: Option<u64>,
@@ -55,20 +55,20 @@ impl Outbox {
     }
 
     /// An attempt ended.
-    pub fn applied(&mut self, name: &str, entry: AppliedEntry) {
-        self.applied.insert(name.to_owned(), entry);
-        self.status.insert(name.to_owned());
+    pub fn applied(&mut self, key: &Key, entry: AppliedEntry) {
+        self.applied.insert(key.clone(), entry);
+        self.status.insert(key.clone());
     }
 
     /// A resource's status may have changed.
-    pub fn status(&mut self, name: &str) {
-        self.status.insert(name.to_owned());
+    pub fn status(&mut self, key: &Key) {
+        self.status.insert(key.clone());
     }
 
     /// A resource is no longer there.
-    pub fn gone(&mut self, name: &str) {
-        self.status.remove(name);
-        self.gone.insert(name.to_owned());
+    pub fn gone(&mut self, key: &Key) {
+        self.status.remove(key);
+        self.gone.insert(key.clone());
     }
 
     /// The pools were looked at; `refresh` if that was asked for.
@@ -114,17 +114,17 @@ impl Outbox {
         self.pongs.drain(..).map(pong).collect()
     }
 
-    /// Names whose status is to be told, and names that are gone. Without `all`, only those whose outcome is waiting
-    /// to be told: their status goes before it.
-    pub fn take_status(&mut self, all: bool) -> (Vec<String>, Vec<String>) {
-        let told: Vec<String> = if all {
+    /// Objects whose status is to be reported, and objects that are gone. Without `all`, only those whose outcome waits
+    /// to be reported: their status goes before it.
+    pub fn take_status(&mut self, all: bool) -> (Vec<Key>, Vec<Key>) {
+        let told: Vec<Key> = if all {
             std::mem::take(&mut self.status).into_iter().collect()
         } else {
-            let waiting = self.applied.keys().filter(|n| self.status.contains(*n));
+            let waiting = self.applied.keys().filter(|k| self.status.contains(*k));
             waiting.cloned().collect()
         };
-        for name in &told {
-            self.status.remove(name);
+        for key in &told {
+            self.status.remove(key);
         }
         let gone = std::mem::take(&mut self.gone).into_iter().collect();
         (told, gone)
@@ -139,9 +139,9 @@ impl Outbox {
     pub fn take_applied(&mut self) -> Vec<ToController> {
         std::mem::take(&mut self.applied)
             .into_iter()
-            .map(|(resource, entry)| ToController::Applied {
+            .map(|(key, entry)| ToController::Applied {
                 generation: entry.generation,
-                resource,
+                key,
                 uuid: entry.uuid,
                 outcome: entry.outcome,
                 done: entry.done,

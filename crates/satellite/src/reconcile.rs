@@ -6,7 +6,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use linstor_wire::spec::{ResourceSpec, StorageRef, Target};
+use linstor_wire::Key;
+use linstor_wire::spec::{ResourceSpec, Spec, StorageRef, Target};
 use linstor_wire::status::Outcome;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -15,7 +16,8 @@ use crate::check;
 use crate::failure::{Failure, Result};
 use crate::layers::{self, Attempt, filesystem, storage};
 use crate::outbox::AppliedEntry;
-use crate::shared::{Shared, Tracked};
+use crate::shared::{Shared, State, Tracked};
+use crate::space;
 use crate::spec_store::Record;
 
 /// Resources that are worked on at the same time.
@@ -47,7 +49,7 @@ pub async fn run(shared: Arc<Shared>) {
 
 fn next_due(shared: &Shared) -> Instant {
     let state = shared.state();
-    let waiting = state.resources.values().filter(|t| t.running.is_none());
+    let waiting = state.objects.values().filter(|t| t.running.is_none());
     let next = waiting.map(|t| t.due).min();
     next.unwrap_or_else(|| Instant::now() + shared.options.pass_interval)
 }
@@ -55,18 +57,22 @@ fn next_due(shared: &Shared) -> Instant {
 fn start_due(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
     let now = Instant::now();
     let mut state = shared.state();
-    if state.node.is_none() {
+    if state.node().is_none() {
         return;
     }
     let due = |t: &Tracked| t.running.is_none() && t.due <= now;
     // What is to come up goes before what is to go.
-    let mut keys: Vec<(bool, Instant, String)> = state
-        .resources
+    let mut keys: Vec<(bool, Instant, Key)> = state
+        .objects
         .iter()
         .filter(|(_, t)| due(t))
         .map(|(key, t)| {
-            let goes = t.forgotten || t.record.spec.target != Target::Up;
-            (goes, t.due, key.clone())
+            let goes = |spec: &ResourceSpec| t.forgotten || spec.target != Target::Up;
+            (
+                t.resource().is_some_and(|spec| goes(spec)),
+                t.due,
+                key.clone(),
+            )
         })
         .collect();
     keys.sort();
@@ -76,7 +82,7 @@ fn start_due(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
         }
         state.attempts += 1;
         let number = state.attempts;
-        if let Some(tracked) = state.resources.get_mut(&key) {
+        if let Some(tracked) = state.objects.get_mut(&key) {
             tracked.running = Some(number);
             tracked.again = false;
             tasks.spawn(attempt(Arc::clone(shared), key, number));
@@ -84,33 +90,42 @@ fn start_due(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
     }
 }
 
-/// One attempt at one resource, and what follows from its outcome.
-async fn attempt(shared: Arc<Shared>, key: String, number: u64) {
-    // A resource that was forgotten and comes again under the same name waits for the attempt at the old one.
-    let _turn = shared.machine.lock(&format!("resource/{key}")).await;
+/// One attempt at one object, and what follows from its outcome.
+async fn attempt(shared: Arc<Shared>, key: Key, number: u64) {
+    // An object that was forgotten and comes again under the same name waits for the attempt at the old one.
+    let _turn = shared
+        .machine
+        .lock(&format!("attempt/{}", key.folded()))
+        .await;
     let begun = {
         let state = shared.state();
-        let tracked = state.resources.get(&key);
+        let tracked = state.objects.get(&key);
         tracked
             .map(|t| (t.record.clone(), t.forgotten))
-            .zip(state.node.clone())
+            .zip(state.node().cloned())
             .map(|(tracked, node)| (tracked, node, state.info.drbd.clone()))
     };
     let Some(((record, forgotten), node, drbd)) = begun else {
         return;
     };
-    let attempt = Attempt {
-        shared: &shared,
-        key: &key,
-        spec: &record.spec,
-        node,
-        drbd,
-    };
     let started = Instant::now();
-    let result = if forgotten {
-        forget(&attempt).await
-    } else {
-        bring_to_spec(&attempt).await
+    let result = match &record.spec {
+        Spec::Node(_) => bring_node_to_spec(&shared).await,
+        Spec::Resource(spec) => {
+            let attempt = Attempt {
+                shared: &shared,
+                key: &key,
+                spec,
+                node,
+                drbd,
+            };
+            let done = if forgotten {
+                forget(&attempt).await
+            } else {
+                bring_to_spec(&attempt).await
+            };
+            done.map_err(|failure| vec![failure])
+        }
     };
     let tried = (&record, forgotten);
     finish(&shared, &key, number, tried, result, started.elapsed());
@@ -118,16 +133,16 @@ async fn attempt(shared: Arc<Shared>, key: String, number: u64) {
 
 fn finish(
     shared: &Shared,
-    key: &str,
+    key: &Key,
     number: u64,
     (record, forgotten): (&Record, bool),
-    result: Result<()>,
+    result: std::result::Result<(), Vec<Failure>>,
     took: Duration,
 ) {
     let (generation, spec) = (record.revision.generation, &record.spec);
     let mut state = shared.state();
     let state = &mut *state;
-    let found = state.resources.get_mut(key);
+    let found = state.objects.get_mut(key);
     let Some(tracked) = found.filter(|t| t.running == Some(number)) else {
         return;
     };
@@ -135,13 +150,13 @@ fn finish(
     let outcome = match result {
         Ok(()) => {
             if tracked.failures > 0 {
-                tracing::info!(resource = spec.name, "is as it should be again");
+                tracing::info!(%key, "matches its spec again");
             }
             tracked.failures = 0;
             tracked.due = Instant::now() + shared.options.pass_interval;
             Outcome::Done
         }
-        Err(failure) => failed(tracked, spec, failure, took),
+        Err(failures) => failed(tracked, key, failures, took),
     };
     let outdated = tracked.forgotten != forgotten || tracked.record.spec != *spec;
     if tracked.again || outdated {
@@ -150,35 +165,43 @@ fn finish(
     // A newer spec is waiting: its own outcome is what counts.
     let owed = tracked.owed.is_some_and(|owed| owed <= generation);
     let retry_in = match &outcome {
-        Outcome::Done => None,
+        Outcome::Done | Outcome::Waiting { .. } => None,
         Outcome::Failed { .. } => Some(tracked.due.saturating_duration_since(Instant::now())),
     };
     // Each failure is told, for the time of the next attempt: at most once a minute when it lasts.
-    if !outdated && (owed || retry_in.is_some() || tracked.told.as_ref() != Some(&outcome)) {
+    if !outdated
+        && !tracked.refused
+        && (owed || retry_in.is_some() || tracked.told.as_ref() != Some(&outcome))
+    {
         tracked.owed = tracked.owed.filter(|owed| *owed > generation);
         tracked.told = Some(outcome.clone());
         let entry = AppliedEntry {
             generation,
-            uuid: spec.uuid,
+            uuid: spec.uuid(),
             outcome,
-            done: layers::done(spec, &tracked.record.notes),
+            done: match spec {
+                Spec::Node(_) => Vec::new(),
+                Spec::Resource(spec) => layers::done(spec, &tracked.record.notes),
+            },
             retry_in_ms: retry_in.map(|pause| pause.as_millis() as u64),
         };
-        state.outbox.applied(&spec.name, entry);
+        state.outbox.applied(key, entry);
         shared.outgoing.notify_one();
     }
 }
 
 /// Notes a failed attempt, and when the next one is.
-fn failed(tracked: &mut Tracked, spec: &ResourceSpec, failure: Failure, took: Duration) -> Outcome {
+fn failed(tracked: &mut Tracked, key: &Key, failures: Vec<Failure>, took: Duration) -> Outcome {
+    let first = failures.first();
     let repeated = match &tracked.told {
-        Some(Outcome::Failed { replies }) => replies.first() == Some(failure.reply()),
-        Some(Outcome::Done) | None => false,
+        Some(Outcome::Failed { replies }) => replies.first() == first.map(Failure::reply),
+        Some(Outcome::Done | Outcome::Waiting { .. }) | None => false,
     };
+    let failure = first.map(ToString::to_string).unwrap_or_default();
     if repeated {
-        tracing::debug!(resource = spec.name, %failure, "failed again");
+        tracing::debug!(%key, failure, "failed again");
     } else {
-        tracing::warn!(resource = spec.name, %failure, took_ms = took.as_millis() as u64, "failed");
+        tracing::warn!(%key, failure, took_ms = took.as_millis() as u64, "failed");
     }
     let step = (tracked.failures as usize).min(BACKOFF_S.len() - 1);
     tracked.failures = tracked.failures.saturating_add(1);
@@ -186,13 +209,39 @@ fn failed(tracked: &mut Tracked, spec: &ResourceSpec, failure: Failure, took: Du
     // What DRBD gave up is mended once a minute, which must not become two by pauses that end too early.
     tracked.due = tracked.mendable_at().map_or(due, |at| due.min(at));
     Outcome::Failed {
-        replies: vec![failure.into_reply()],
+        replies: failures.into_iter().map(Failure::into_reply).collect(),
+    }
+}
+
+/// The node has what its spec says when each of its storage pools can be used.
+async fn bring_node_to_spec(shared: &Shared) -> std::result::Result<(), Vec<Failure>> {
+    shared
+        .save(&Key::Node)
+        .await
+        .map_err(|failure| vec![failure])?;
+    let pools = space::look(shared).await;
+    let problems = pools.iter().filter_map(|pool| pool.problem.clone());
+    let failures: Vec<Failure> = problems.map(Failure::from).collect();
+    let owed = |state: &State| state.objects.get(&Key::Node)?.owed;
+    let mut state = shared.state();
+    if owed(&state).is_some() {
+        // Before the outcome, so that who waits for that finds it.
+        state.outbox.space(pools, None);
+        shared.outgoing.notify_one();
+    }
+    drop(state);
+    if failures.is_empty() {
+        Ok(())
+    } else {
+        Err(failures)
     }
 }
 
 async fn bring_to_spec(attempt: &Attempt<'_>) -> Result<()> {
     let spec = attempt.spec;
     check::resource(spec)?;
+    // Its pools are in the node's.
+    attempt.shared.save(&Key::Node).await?;
     attempt.shared.save(attempt.key).await?;
     match spec.target {
         Target::Up => {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use linstor_host::Host;
-use linstor_wire::spec::ResourceSpec;
+use linstor_wire::spec::{NodeSpec, ResourceSpec, Spec};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use crate::drbd::resfile;
@@ -13,7 +13,6 @@ use crate::failure::Result;
 use crate::link::{self, LinkError};
 use crate::options::Options;
 use crate::shared::{Shared, Tracked};
-use crate::spec_store::NodeRecord;
 use crate::suspension::Suspended;
 use crate::{facts, probe, reconcile, space, suspension};
 
@@ -67,20 +66,23 @@ impl Satellite {
     async fn load(&self) -> Result<Suspended> {
         let shared = &self.shared;
         let mut loaded = shared.store.load(shared.machine.host()).await?;
-        for record in loaded.resources.values_mut() {
-            self.find_secret(&mut record.spec).await;
+        for record in loaded.objects.values_mut() {
+            if let Spec::Resource(spec) = &mut record.spec {
+                self.find_secret(Arc::make_mut(spec)).await;
+            }
         }
-        tracing::info!(resources = loaded.resources.len(), "read own state");
+        tracing::info!(objects = loaded.objects.len(), "own state read");
         let mut state = shared.state();
-        state.identity = loaded.identity;
-        if let Some(NodeRecord { revision, spec }) = loaded.node {
-            state.node_revision = revision;
-            state.node = Some(Arc::new(spec));
-        }
         // Whoever connects while the first probe hangs is told this much.
         state.info = probe::basics(&shared.machine);
-        for (key, record) in loaded.resources {
-            state.resources.insert(key, Tracked::new(record, true));
+        let cluster = loaded.identity.as_ref().map(|identity| identity.cluster_id);
+        state.identity = loaded.identity;
+        for (key, record) in loaded.objects {
+            // The satellite joined another cluster and has not got its spec there yet.
+            let is_foreign = |node: &NodeSpec| Some(node.cluster_id) != cluster;
+            if !matches!(&record.spec, Spec::Node(node) if is_foreign(node)) {
+                state.objects.insert(key, Tracked::new(record, true));
+            }
         }
         state.loaded = true;
         drop(state);

@@ -1,4 +1,4 @@
-//! What the parts of a satellite share: the machine, what was seen of it, and the table of resources.
+//! What the parts of a satellite share: the machine, what was seen of it, and the table of objects.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use linstor_api::code;
 use linstor_api::kind::StorageSuffix;
 use linstor_host::Host;
-use linstor_wire::spec::{NodeSpec, ResourceSpec};
+use linstor_wire::Key;
+use linstor_wire::spec::{NodeSpec, ResourceSpec, Spec};
 use linstor_wire::status::{NodeInfo, Outcome};
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -20,10 +21,10 @@ use crate::observation::Observations;
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::providers::Storage;
-use crate::spec_store::{Identity, NodeRecord, Notes, Record, Revision, SpecStore, key};
+use crate::spec_store::{Identity, Notes, Record, Revision, SpecStore};
 use crate::suspension::Suspensions;
 
-/// A resource and how it is doing.
+/// An object and how it is doing.
 #[derive(Debug)]
 pub struct Tracked {
     /// What is kept on disk.
@@ -44,6 +45,8 @@ pub struct Tracked {
     pub owed: Option<u64>,
     /// The outcome that was told last.
     pub told: Option<Outcome>,
+    /// A newer spec was refused: how the one before it is doing is of no interest to the controller.
+    pub refused: bool,
     /// What storage said last, by volume number and suffix.
     pub volumes: BTreeMap<(u32, StorageSuffix), VolumeFacts>,
     /// When DRBD was last told to reconnect or re-attach something that had been set up before.
@@ -64,7 +67,7 @@ pub struct VolumeFacts {
 }
 
 impl Tracked {
-    /// A resource that is to be looked at now.
+    /// An object that an attempt is due for.
     pub fn new(record: Record, saved: bool) -> Self {
         Tracked {
             record,
@@ -76,10 +79,25 @@ impl Tracked {
             failures: 0,
             owed: None,
             told: None,
+            refused: false,
             volumes: BTreeMap::new(),
             mended: None,
             files_checked: None,
         }
+    }
+
+    /// The spec of a resource.
+    pub fn resource(&self) -> Option<&Arc<ResourceSpec>> {
+        match &self.record.spec {
+            Spec::Resource(resource) => Some(resource),
+            Spec::Node(_) => None,
+        }
+    }
+
+    /// Has an attempt made as soon as none is running.
+    fn mark_due(&mut self) {
+        self.due = Instant::now();
+        self.again |= self.running.is_some();
     }
 
     /// When DRBD may be told to mend something again, if that is still to come.
@@ -94,18 +112,14 @@ impl Tracked {
 pub struct State {
     /// Who we are.
     pub identity: Option<Identity>,
-    /// The node's spec.
-    pub node: Option<Arc<NodeSpec>>,
-    /// How new the node's spec is.
-    pub node_revision: Revision,
     /// What the node is able to do.
     pub info: NodeInfo,
     /// The last probe found less than the one before, which is not believed yet.
     pub loss_suspected: bool,
     /// Version of the kernel's DRBD module when the node was last probed.
     pub module: Option<String>,
-    /// Resources by key.
-    pub resources: BTreeMap<String, Tracked>,
+    /// The node and its resources.
+    pub objects: BTreeMap<Key, Tracked>,
     /// What is to be told to the controller.
     pub outbox: Outbox,
     /// Number of the connection that is served; older ones end.
@@ -128,6 +142,31 @@ pub struct Order {
 }
 
 impl State {
+    /// The node's spec.
+    pub fn node(&self) -> Option<&Arc<NodeSpec>> {
+        match &self.objects.get(&Key::Node)?.record.spec {
+            Spec::Node(node) => Some(node),
+            Spec::Resource(_) => None,
+        }
+    }
+
+    /// The resources that the controller has.
+    pub fn resources(&self) -> impl Iterator<Item = (&Key, &Arc<ResourceSpec>)> {
+        let objects = self
+            .objects
+            .iter()
+            .filter(|(_, tracked)| !tracked.forgotten);
+        objects.filter_map(|(key, tracked)| Some((key, tracked.resource()?)))
+    }
+
+    /// Has the status of every resource reported, if it has changed.
+    pub fn report_all(&mut self) {
+        let keys: Vec<Key> = self.resources().map(|(key, _)| key.clone()).collect();
+        for key in &keys {
+            self.outbox.status(key);
+        }
+    }
+
     /// Whether an order is to be obeyed by an object whose spec is this new: the connection that it came on has not
     /// been replaced, and nothing newer was ordered.
     fn obeys(&self, order: Order, current: Revision) -> bool {
@@ -200,156 +239,131 @@ impl Shared {
         self.outgoing.notify_one();
     }
 
-    /// Has a resource looked at now.
-    pub fn mark_due(&self, key: &str) {
-        if let Some(tracked) = self.state().resources.get_mut(key) {
-            tracked.due = Instant::now();
-            tracked.again |= tracked.running.is_some();
+    /// Has an attempt at an object made now.
+    pub fn mark_due(&self, key: &Key) {
+        if let Some(tracked) = self.state().objects.get_mut(key) {
+            tracked.mark_due();
         }
         self.wake.notify_one();
     }
 
-    /// Has every resource looked at now.
+    /// Has an attempt at every object made now.
     pub fn mark_all_due(&self) {
-        for tracked in self.state().resources.values_mut() {
-            tracked.due = Instant::now();
-            tracked.again |= tracked.running.is_some();
-        }
+        let mut state = self.state();
+        state.objects.values_mut().for_each(Tracked::mark_due);
+        drop(state);
         self.wake.notify_one();
     }
 
-    /// Has every resource that could not be brought to its spec looked at now.
+    /// Has an attempt made now at every object that could not be brought to its spec.
     pub fn mark_failed_due(&self) {
-        for tracked in self.state().resources.values_mut() {
-            let running = tracked.running.is_some();
-            if running || tracked.failures > 0 {
-                tracked.due = Instant::now();
-                tracked.again |= running;
-            }
-        }
+        let mut state = self.state();
+        let objects = state.objects.values_mut();
+        objects
+            .filter(|t| t.running.is_some() || t.failures > 0)
+            .for_each(Tracked::mark_due);
+        drop(state);
         self.wake.notify_one();
     }
 
-    /// Takes over the node's spec, on disk first. False if the order is out of date.
-    pub async fn take_node(&self, order: Order, spec: NodeSpec) -> Result<bool> {
-        let _turn = self.machine.lock("record/node").await;
-        let (obeyed, same) = {
-            let state = self.state();
-            // A node that came from another cluster, or was registered again, begins anew.
-            let known = state
-                .node
-                .as_ref()
-                .filter(|node| (node.cluster_id, node.uuid) == (spec.cluster_id, spec.uuid));
-            let current = known.map_or(Revision::default(), |_| state.node_revision);
-            let same = known.is_some_and(|node| **node == spec);
-            (state.obeys(order, current), same)
-        };
-        if !obeyed {
-            tracing::warn!(?order, "an outdated spec of the node is ignored");
-            return Ok(false);
-        }
-        if !same {
-            let record = NodeRecord {
-                revision: order.revision,
-                spec: spec.clone(),
-            };
-            self.store.save_node(self.machine.host(), &record).await?;
-            self.state().node = Some(Arc::new(spec));
-            // It may have a pool of a kind that was not found.
-            self.doubts.notify_one();
-        }
-        self.state().node_revision = order.revision;
-        Ok(true)
-    }
-
-    /// Takes over a spec. The attempt that follows writes it down before it acts. Fails if the node has obeyed a newer
-    /// order for the resource; does nothing if the connection was replaced.
-    pub fn take_spec(&self, order: Order, spec: ResourceSpec) -> Result<()> {
-        let key = key(&spec.name);
-        let (revision, generation) = (order.revision, order.revision.generation);
+    /// Takes over a spec and has it tried. It is written to disk before it is acted on. Fails if the node has obeyed a
+    /// newer order for the object; does nothing if the connection was replaced.
+    pub fn take(&self, order: Order, spec: Spec) -> Result<()> {
+        let key = spec.key();
+        let revision = order.revision;
         let mut state = self.state();
         if state.connection != order.connection {
             return Ok(());
         }
-        let current = state.resources.get(&key).map(|t| t.record.revision);
+        let current = state.objects.get(&key).map(|t| t.record.revision);
         if let Some(current) = current.filter(|current| *current > revision) {
-            return Err(outdated(&spec.name, revision, current));
+            return Err(outdated(&key, revision, current));
         }
-        let Some(tracked) = state.resources.get_mut(&key) else {
+        let is_new = current.is_none();
+        let tracked = state.objects.entry(key.clone()).or_insert_with(|| {
             let record = Record {
                 revision,
-                spec,
+                spec: spec.clone(),
                 notes: Notes::default(),
             };
-            let mut tracked = Tracked::new(record, false);
-            tracked.owed = Some(generation);
-            state.resources.insert(key, tracked);
-            return Ok(());
-        };
+            Tracked::new(record, false)
+        });
         tracked.record.revision = revision;
-        tracked.owed = Some(generation);
+        tracked.owed = Some(revision.generation);
+        tracked.refused = false;
         let came_back = std::mem::take(&mut tracked.forgotten);
-        if tracked.record.spec == spec && !came_back {
-            return Ok(());
+        let changed = tracked.record.spec != spec;
+        if changed || came_back {
+            // Notes are about this very object; one of the same name that comes after it begins without.
+            if tracked.record.spec.uuid() != spec.uuid() {
+                tracked.record.notes = Notes::default();
+                tracked.volumes.clear();
+                tracked.mended = None;
+                tracked.files_checked = None;
+            }
+            tracked.record.spec = spec;
+            tracked.saved = false;
+            tracked.failures = 0;
         }
-        // Notes are about this very replica; one of the same name that comes after it begins without.
-        if tracked.record.spec.uuid != spec.uuid {
-            tracked.record.notes = Notes::default();
-            tracked.volumes.clear();
-            tracked.mended = None;
-            tracked.files_checked = None;
+        tracked.mark_due();
+        if key == Key::Node && (is_new || changed) {
+            // It may have a pool of a kind that was not found, and resources may have been waiting for it.
+            state.objects.values_mut().for_each(Tracked::mark_due);
+            self.doubts.notify_one();
+            self.space_changed.notify_one();
         }
-        tracked.record.spec = spec;
-        tracked.saved = false;
-        tracked.failures = 0;
+        drop(state);
+        self.wake.notify_one();
         Ok(())
     }
 
-    /// Has the reconciler forget a resource, once it does not work on it: the controller no longer has it. Nothing
+    /// Notes that a spec was not understood. The one before it stays in force.
+    pub fn refuse(&self, key: &Key) {
+        if let Some(tracked) = self.state().objects.get_mut(key) {
+            tracked.refused = true;
+        }
+    }
+
+    /// Has the reconciler forget an object, once it does not work on it: the controller no longer has it. Nothing
     /// happens if the order is out of date or about another identity of the same name.
-    pub fn take_forget(&self, order: Order, key: &str, uuid: Option<Uuid>) {
+    pub fn take_forget(&self, order: Order, key: &Key, uuid: Option<Uuid>) {
         let mut state = self.state();
-        let Some(current) = state.resources.get(key).map(|t| t.record.revision) else {
+        let Some(current) = state.objects.get(key).map(|t| t.record.revision) else {
             return;
         };
         let obeyed = state.obeys(order, current);
-        let found = state.resources.get_mut(key);
-        let Some(tracked) = found.filter(|t| uuid.is_none_or(|uuid| t.record.spec.uuid == uuid))
+        let found = state
+            .objects
+            .get_mut(key)
+            .filter(|t| t.resource().is_some());
+        let Some(tracked) = found.filter(|t| uuid.is_none_or(|uuid| t.record.spec.uuid() == uuid))
         else {
             return;
         };
         if !obeyed {
-            let resource = &tracked.record.spec.name;
-            tracing::warn!(
-                resource,
-                ?order,
-                ?current,
-                "an outdated order to forget is ignored"
-            );
+            tracing::warn!(%key, ?order, ?current, "outdated order to forget ignored");
             return;
         }
         tracked.record.revision = order.revision;
         tracked.forgotten = true;
         tracked.failures = 0;
         tracked.owed = None;
-        tracked.due = Instant::now();
+        tracked.mark_due();
         drop(state);
         self.wake.notify_one();
     }
 
     /// Writes a record down, unless it is on disk as it is here.
-    pub async fn save(&self, key: &str) -> Result<()> {
-        let _turn = self.machine.lock(&format!("record/{key}")).await;
+    pub async fn save(&self, key: &Key) -> Result<()> {
+        let _turn = self.machine.lock(&format!("record/{}", key.folded())).await;
         let unsaved = {
             let state = self.state();
-            let tracked = state.resources.get(key);
+            let tracked = state.objects.get(key);
             tracked.filter(|t| !t.saved).map(|t| t.record.clone())
         };
         let Some(record) = unsaved else { return Ok(()) };
-        self.store
-            .save_resource(self.machine.host(), &record)
-            .await?;
-        if let Some(tracked) = self.state().resources.get_mut(key) {
+        self.store.save(self.machine.host(), &record).await?;
+        if let Some(tracked) = self.state().objects.get_mut(key) {
             tracked.saved = tracked.record == record;
         }
         Ok(())
@@ -357,10 +371,10 @@ impl Shared {
 
     /// Changes the notes of a replica, on disk first. Does nothing if they stay the same, or if another replica has
     /// taken its name.
-    pub async fn note(&self, key: &str, uuid: Uuid, change: impl FnOnce(&mut Notes)) -> Result<()> {
-        let _turn = self.machine.lock(&format!("record/{key}")).await;
-        let record = self.state().resources.get(key).map(|t| t.record.clone());
-        let Some(mut record) = record.filter(|r| r.spec.uuid == uuid) else {
+    pub async fn note(&self, key: &Key, uuid: Uuid, change: impl FnOnce(&mut Notes)) -> Result<()> {
+        let _turn = self.machine.lock(&format!("record/{}", key.folded())).await;
+        let record = self.state().objects.get(key).map(|t| t.record.clone());
+        let Some(mut record) = record.filter(|r| r.spec.uuid() == uuid) else {
             return Ok(());
         };
         let before = record.notes.clone();
@@ -368,56 +382,49 @@ impl Shared {
         if record.notes == before {
             return Ok(());
         }
-        self.store
-            .save_resource(self.machine.host(), &record)
-            .await?;
-        if let Some(tracked) = self.state().resources.get_mut(key) {
+        self.store.save(self.machine.host(), &record).await?;
+        if let Some(tracked) = self.state().objects.get_mut(key) {
             tracked.record.notes = record.notes;
         }
         Ok(())
     }
 
-    /// The notes of a resource.
-    pub fn notes(&self, key: &str) -> Notes {
+    /// The notes of an object.
+    pub fn notes(&self, key: &Key) -> Notes {
         let state = self.state();
-        let tracked = state.resources.get(key);
+        let tracked = state.objects.get(key);
         tracked.map(|t| t.record.notes.clone()).unwrap_or_default()
     }
 
-    /// Drops a forgotten resource from disk and table, unless it came back meanwhile. Nothing is destroyed.
-    pub async fn drop_forgotten(&self, key: &str) -> Result<()> {
-        let _turn = self.machine.lock(&format!("record/{key}")).await;
-        self.store.remove_resource(self.machine.host(), key).await?;
+    /// Drops a forgotten object from disk and table, unless it came back meanwhile. Nothing is destroyed.
+    pub async fn drop_forgotten(&self, key: &Key) -> Result<()> {
+        let _turn = self.machine.lock(&format!("record/{}", key.folded())).await;
+        self.store.remove(self.machine.host(), key).await?;
         let mut state = self.state();
-        let Some(tracked) = state.resources.get_mut(key) else {
+        let Some(tracked) = state.objects.get_mut(key) else {
             return Ok(());
         };
         if !tracked.forgotten {
             tracked.saved = false;
             return Ok(());
         }
-        let name = tracked.record.spec.name.clone();
-        state.resources.remove(key);
-        state.outbox.gone(&name);
+        state.objects.remove(key);
+        state.outbox.gone(key);
         drop(state);
         self.outgoing.notify_one();
-        tracing::info!(
-            resource = name,
-            "resource is no longer in the cluster, its spec was removed"
-        );
+        tracing::info!(%key, "no longer in the cluster, its spec was removed");
         Ok(())
     }
 }
 
-fn outdated(resource: &str, given: Revision, current: Revision) -> Failure {
+fn outdated(key: &Key, given: Revision, current: Revision) -> Failure {
     Failure::new(
         code::FAIL_INVLD_CONF,
-        format!("This node has a newer configuration of '{resource}' than the controller."),
+        format!("This node has a newer configuration of '{key}' than the controller."),
     )
     .cause(format!(
         "The node's is of controller epoch {} and generation {}, the controller's of {} and {}.",
         current.epoch, current.generation, given.epoch, given.generation
     ))
     .correction("If the controller's database was restored from a backup, restart the controller.")
-    .about("RscDfn", resource)
 }

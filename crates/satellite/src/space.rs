@@ -17,7 +17,7 @@ const POOL_LIMIT: Duration = Duration::from_secs(20);
 
 /// Looks at all pools.
 pub async fn look(shared: &Shared) -> Vec<PoolStatus> {
-    let Some(node) = shared.state().node.clone() else {
+    let Some(node) = shared.state().node().cloned() else {
         return Vec::new();
     };
     // A pool on a sick disk must not delay the numbers of the others.
@@ -36,7 +36,10 @@ async fn pool_status(shared: &Shared, pool: &PoolSpec) -> PoolStatus {
     };
     match tokio::time::timeout(POOL_LIMIT, look).await {
         Ok(Ok(space)) => set(&mut status, &space),
-        Ok(Err(failure)) => status.problem = Some(failure.into_reply()),
+        Ok(Err(failure)) => {
+            let failure = failure.about("StorPoolDfn", pool.name.clone());
+            status.problem = Some(failure.into_reply());
+        }
         Err(_) => {
             let text = format!(
                 "Storage pool '{}' did not answer within {} s.",
@@ -44,7 +47,8 @@ async fn pool_status(shared: &Shared, pool: &PoolSpec) -> PoolStatus {
                 POOL_LIMIT.as_secs()
             );
             let ret_code = linstor_api::code::FAIL_STOR_POOL_CONFIGURATION_ERROR;
-            status.problem = Some(linstor_api::reply::Reply::new(ret_code, text));
+            let problem = linstor_api::reply::Reply::new(ret_code, text);
+            status.problem = Some(problem.about("StorPoolDfn", &pool.name));
         }
     }
     status
@@ -67,7 +71,7 @@ pub async fn run(shared: Arc<Shared>) {
             // Applications write into thin volumes without telling us.
             () = tokio::time::sleep(shared.options.space_interval) => {}
         }
-        let node = shared.state().node.clone();
+        let node = shared.state().node().cloned();
         if node.is_none() {
             continue;
         }

@@ -1,16 +1,17 @@
 //! What the satellite keeps on its own disk, so that it can act without its controller.
 //!
-//! What we store: who we are and the newest epoch that we obeyed (`identity.json`), the node's spec (`node.json`), and
-//! one file per resource with its newest spec and the notes that make a half-done step recognisable after a crash
-//! (`resources/<NAME>.json`). Everything is written before it is acted upon. A file that cannot be read is put aside
+//! What we store: who we are and the newest epoch that we obeyed (`identity.json`), and one file per object with its
+//! newest spec and the notes that make a half-done step recognisable after a crash (`node.json`,
+//! `resources/<NAME>.json`). Everything is written before it is acted upon. A file that cannot be read is put aside
 //! and reported; the others serve.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use linstor_host::Host;
-use linstor_wire::Secret;
-use linstor_wire::spec::{NodeSpec, ResourceSpec};
+use linstor_wire::spec::Spec;
+use linstor_wire::{Key, Secret, Wanted};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -41,6 +42,13 @@ pub struct Identity {
     pub start: Uuid,
 }
 
+impl Identity {
+    /// What identifies the node for all time.
+    pub fn node(&self) -> (Uuid, Uuid) {
+        (self.cluster_id, self.node_uuid)
+    }
+}
+
 /// How new a spec is: a newer controller's is newer than any of an older one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Revision {
@@ -52,28 +60,27 @@ pub struct Revision {
     pub generation: u64,
 }
 
-/// The node's own spec on disk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct NodeRecord {
-    /// How new the spec is.
-    #[serde(flatten)]
-    pub revision: Revision,
-    /// The spec.
-    #[serde(flatten)]
-    pub spec: NodeSpec,
-}
-
-/// A resource on disk.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+/// An object with its newest spec.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// How new the spec is.
-    #[serde(flatten)]
     pub revision: Revision,
     /// The spec.
-    pub spec: ResourceSpec,
+    pub spec: Spec,
     /// What was begun or found out.
-    #[serde(default)]
     pub notes: Notes,
+}
+
+/// A record on disk. The spec says what a satellite must know to act on it, as it does on the wire: an older version must
+/// not act on what it does not understand.
+#[derive(Serialize, Deserialize)]
+struct Stored {
+    #[serde(flatten)]
+    revision: Revision,
+    /// A [`Wanted`], which is read by itself.
+    wanted: serde_json::Value,
+    #[serde(default)]
+    notes: Notes,
 }
 
 /// What a crash must not make us forget.
@@ -145,10 +152,8 @@ pub enum LastCopy {
 pub struct Loaded {
     /// Who we are, if we ever knew.
     pub identity: Option<Identity>,
-    /// The node's spec.
-    pub node: Option<NodeRecord>,
-    /// Resources by key.
-    pub resources: BTreeMap<String, Record>,
+    /// The node and its resources.
+    pub objects: BTreeMap<Key, Record>,
     /// What was suspended, or about to be.
     pub suspended: Suspended,
 }
@@ -157,11 +162,6 @@ pub struct Loaded {
 #[derive(Debug, Clone)]
 pub struct SpecStore {
     directory: PathBuf,
-}
-
-/// The form of a name that is compared: names differing in case only are the same.
-pub fn key(name: &str) -> String {
-    name.to_ascii_uppercase()
 }
 
 impl SpecStore {
@@ -175,24 +175,27 @@ impl SpecStore {
         host.create_dir_all(&self.resources()).await?;
         let mut loaded = Loaded {
             identity: read(host, &self.directory.join("identity.json")).await,
-            node: read(host, &self.directory.join("node.json")).await,
-            resources: BTreeMap::new(),
+            objects: BTreeMap::new(),
             suspended: read(host, &self.directory.join(SUSPENDED_FILE))
                 .await
                 .unwrap_or_default(),
         };
+        let mut paths = vec![self.file(&Key::Node)];
         for name in host.list_dir(&self.resources()).await? {
-            let Some(stem) = name.strip_suffix(".json") else {
+            if name.ends_with(".json") {
+                paths.push(self.resources().join(name));
+            }
+        }
+        for path in paths {
+            let Some(stored) = read::<Stored>(host, &path).await else {
                 continue;
             };
-            let path = self.resources().join(&name);
-            let Some(record) = read::<Record>(host, &path).await else {
-                continue;
-            };
-            if key(&record.spec.name) == stem {
-                loaded.resources.insert(stem.to_owned(), record);
-            } else {
-                quarantine(host, &path, "it belongs to a resource of another name").await;
+            match stored.read() {
+                Ok(record) if self.file(&record.spec.key()) == path => {
+                    loaded.objects.insert(record.spec.key(), record);
+                }
+                Ok(_) => quarantine(host, &path, "it is the record of another object").await,
+                Err(why) => quarantine(host, &path, &why).await,
             }
         }
         Ok(loaded)
@@ -203,27 +206,20 @@ impl SpecStore {
         write(host, &self.directory.join("identity.json"), identity).await
     }
 
-    /// Keeps the node's spec.
-    pub async fn save_node(&self, host: &dyn Host, node: &NodeRecord) -> Result<()> {
-        write(host, &self.directory.join("node.json"), node).await
-    }
-
-    /// Keeps what is suspended, or about to be.
+    /// Writes down what is suspended, or about to be.
     pub async fn save_suspended(&self, host: &dyn Host, suspended: &Suspended) -> Result<()> {
         write(host, &self.directory.join(SUSPENDED_FILE), suspended).await
     }
 
-    /// Keeps a resource.
-    pub async fn save_resource(&self, host: &dyn Host, record: &Record) -> Result<()> {
-        let mut record = record.clone();
-        if let Some(drbd) = record.spec.drbd_mut() {
-            drbd.secret = Secret::default();
-        }
-        write(host, &self.file(&key(&record.spec.name)), &record).await
+    /// Writes a record, without its secret.
+    pub async fn save(&self, host: &dyn Host, record: &Record) -> Result<()> {
+        let path = self.file(&record.spec.key());
+        let stored = Stored::of(record).map_err(|error| not_json(&path, &error))?;
+        write(host, &path, &stored).await
     }
 
-    /// Forgets a resource.
-    pub async fn remove_resource(&self, host: &dyn Host, key: &str) -> Result<()> {
+    /// Removes a record.
+    pub async fn remove(&self, host: &dyn Host, key: &Key) -> Result<()> {
         host.remove_file(&self.file(key)).await?;
         Ok(())
     }
@@ -232,19 +228,53 @@ impl SpecStore {
         self.directory.join("resources")
     }
 
-    fn file(&self, key: &str) -> PathBuf {
-        self.resources().join(format!("{key}.json"))
+    fn file(&self, key: &Key) -> PathBuf {
+        match key {
+            Key::Node => self.directory.join("node.json"),
+            Key::Resource(name) => {
+                let name = name.as_str().to_ascii_uppercase();
+                self.resources().join(format!("{name}.json"))
+            }
+            Key::Other(_) => unreachable!("no spec has such a key"),
+        }
     }
 }
 
+impl Stored {
+    fn of(record: &Record) -> serde_json::Result<Stored> {
+        let mut spec = record.spec.clone();
+        if let Spec::Resource(resource) = &mut spec
+            && let Some(drbd) = Arc::make_mut(resource).drbd_mut()
+        {
+            drbd.secret = Secret::default();
+        }
+        Ok(Stored {
+            revision: record.revision,
+            wanted: serde_json::to_value(Wanted::new(&spec))?,
+            notes: record.notes.clone(),
+        })
+    }
+
+    fn read(self) -> std::result::Result<Record, String> {
+        let wanted = serde_json::from_str::<Wanted>(&self.wanted.to_string());
+        Ok(Record {
+            revision: self.revision,
+            spec: wanted.map_err(|error| error.to_string())?.read()?,
+            notes: self.notes,
+        })
+    }
+}
+
+fn not_json(path: &Path, error: &serde_json::Error) -> Failure {
+    Failure::new(
+        linstor_api::code::FAIL_IMPL_ERROR,
+        format!("Cannot write '{}' as JSON.", path.display()),
+    )
+    .cause(error.to_string())
+}
+
 async fn write<T: Serialize>(host: &dyn Host, path: &Path, value: &T) -> Result<()> {
-    let json = serde_json::to_vec_pretty(value).map_err(|e| {
-        Failure::new(
-            linstor_api::code::FAIL_IMPL_ERROR,
-            format!("Cannot write '{}' as JSON.", path.display()),
-        )
-        .cause(e.to_string())
-    })?;
+    let json = serde_json::to_vec_pretty(value).map_err(|error| not_json(path, &error))?;
     Ok(host.write_atomic(path, &json, MODE).await?)
 }
 

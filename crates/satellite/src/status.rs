@@ -2,7 +2,7 @@
 
 use linstor_api::drbd_state::{Role, Suspension};
 use linstor_api::kind::StorageSuffix;
-use linstor_wire::spec::{DrbdSpec, Target, VolumeSpec};
+use linstor_wire::spec::{DrbdSpec, ResourceSpec, Target, VolumeSpec};
 use linstor_wire::status::{
     DrbdStatus, ReplicationStatus, ResourceStatus, StorageStatus, VolumeStatus,
 };
@@ -12,8 +12,7 @@ use crate::drbd::status::{DrbdConnection, DrbdResource};
 use crate::shared::Tracked;
 
 /// The status of a resource.
-pub fn of(tracked: &Tracked, picture: &Picture) -> ResourceStatus {
-    let spec = &tracked.record.spec;
+pub fn of(spec: &ResourceSpec, tracked: &Tracked, picture: &Picture) -> ResourceStatus {
     let drbd = spec.drbd();
     let seen = drbd.and_then(|_| match picture.get(&spec.name) {
         Seen::Present(resource) => Some(resource),
@@ -22,7 +21,7 @@ pub fn of(tracked: &Tracked, picture: &Picture) -> ResourceStatus {
     let volumes = spec
         .volumes
         .iter()
-        .filter_map(|v| volume(tracked, v, seen.as_ref()))
+        .filter_map(|v| volume(spec, tracked, v, seen.as_ref()))
         .collect();
     ResourceStatus {
         name: spec.name.clone(),
@@ -59,11 +58,11 @@ fn peer<'a>(spec: &'a DrbdSpec, connection: &DrbdConnection) -> Option<&'a str> 
 }
 
 fn volume(
+    spec: &ResourceSpec,
     tracked: &Tracked,
     volume: &VolumeSpec,
     seen: Option<&DrbdResource>,
 ) -> Option<VolumeStatus> {
-    let spec = &tracked.record.spec;
     let facts = |suffix| tracked.volumes.get(&(volume.number, suffix));
     let extra = volume.storage.keys().filter(|s| **s != StorageSuffix::Data);
     let extra = extra.filter_map(|suffix| {

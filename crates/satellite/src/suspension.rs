@@ -15,6 +15,7 @@ use std::time::Duration;
 use linstor_api::code;
 use linstor_api::kind::StorageSuffix;
 use linstor_host::{Cmd, Deadline};
+use linstor_wire::Key;
 use linstor_wire::message::{SUSPENSION_MAX, SuspensionEnd, SuspensionState};
 use linstor_wire::spec::{LayerSpec, NodeSpec, ResourceSpec, Target, VolumeSpec};
 use serde::{Deserialize, Serialize};
@@ -31,7 +32,6 @@ use crate::failure::{Failure, Result};
 use crate::layers::storage::volume_name;
 use crate::machine::Machine;
 use crate::shared::Shared;
-use crate::spec_store::key;
 
 /// Suspensions that may be held at the same time.
 const LEASES_MAX: usize = 64;
@@ -303,19 +303,20 @@ fn devices_of(shared: &Shared, resources: &[String]) -> Result<Vec<Device>> {
     let state = shared.state();
     let mut devices = Vec::new();
     for name in resources {
-        let found = state.resources.get(&key(name));
-        let (Some(tracked), Some(node)) = (found, &state.node) else {
+        let found = state.objects.get(&Key::resource(name));
+        let spec = found.and_then(|tracked| tracked.resource());
+        let (Some(spec), Some(node)) = (spec, state.node()) else {
             return Err(refused(
                 name,
                 code::FAIL_NOT_FOUND_RSC,
                 "It is not known to this node.",
             ));
         };
-        if tracked.record.spec.target != Target::Up {
+        if spec.target != Target::Up {
             let cause = "It is not active on this node.";
             return Err(refused(name, code::FAIL_INVLD_RSC_STATE, cause));
         }
-        devices.append(&mut devices_of_resource(&tracked.record.spec, node)?);
+        devices.append(&mut devices_of_resource(spec, node)?);
     }
     Ok(devices)
 }

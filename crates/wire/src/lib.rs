@@ -2,7 +2,8 @@
 //!
 //! Frames are length-prefixed JSON of one closed enum per direction: [`ToSatellite`] and [`ToController`]. JSON, because
 //! a capture can be read by a person and because a reader passes over fields that it does not know, which is what
-//! neighbouring versions need. Configuration travels as specs ([`spec`]), observations as status ([`status`]).
+//! neighbouring versions need. Configuration travels as specs ([`spec`]), each of one object ([`key`]) and each read by
+//! itself ([`wanted`]); observations travel as status ([`status`]).
 //!
 //! The controller dials; a satellite never does. The conversation (all numbers grow, nothing is ever re-used):
 //!
@@ -10,18 +11,22 @@
 //! controller                                  satellite
 //!   Hello{epoch}            ->
 //!                           <-                  Welcome{info} | Refused
-//!   SyncBegin{node}         ->
-//!   Apply{resources}...     ->                  (every resource once, in chunks)
+//!   SyncBegin               ->
+//!   Apply{specs}...         ->                  (every object once, the node first, in chunks)
 //!   SyncEnd                 ->
 //!                           <-                  Space, Status..., Synced
-//!   Apply{resources,forget} ->                  (whenever a spec changed)
-//!                           <-                  Applied (per resource), Status, Space (whenever they changed)
+//!   Apply{specs,forget}     ->                  (whenever a spec changed)
+//!                           <-                  Applied (per object), Status, Space (whenever they changed)
 //! ```
 
+pub mod key;
 pub mod message;
 pub mod secret;
 pub mod spec;
 pub mod status;
+pub mod wanted;
 
+pub use key::Key;
 pub use message::{ToController, ToSatellite};
 pub use secret::Secret;
+pub use wanted::Wanted;

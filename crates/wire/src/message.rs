@@ -1,29 +1,23 @@
 //! Messages, one closed enum per direction.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use linstor_api::reply::Reply;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::spec::{NodeSpec, ResourceSpec};
+use crate::key::Key;
 use crate::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
+use crate::wanted::Wanted;
 
-/// Version of the conversation. Fields may be added without changing it; a new message, or a new
-/// meaning of an old field, changes it.
-pub const PROTOCOL: u32 = 3;
+/// Version of the conversation. Members and kinds of objects may be added without changing it; a new message, or a new
+/// meaning of an old member, changes it. A member of a spec that must not be passed over needs a feature of its own
+/// ([`crate::wanted::FEATURES`]).
+pub const PROTOCOL: u32 = 4;
 
-/// The oldest protocol this build still speaks.
-pub const PROTOCOL_MIN: u32 = 1;
-
-/// The protocol from which on a controller takes [`ToController::Info`].
-pub const PROTOCOL_INFO: u32 = 2;
-
-/// The protocol from which on a satellite takes [`Held`].
-pub const PROTOCOL_HELD: u32 = 3;
-
-/// The protocol from which on a satellite takes [`ToSatellite::Suspend`].
-pub const PROTOCOL_SUSPENSION: u32 = 3;
+/// The oldest protocol this build still speaks. Nothing was released with an older one.
+pub const PROTOCOL_MIN: u32 = 4;
 
 /// The longest time that a satellite suspends I/O for after it was last asked to.
 pub const SUSPENSION_MAX: Duration = Duration::from_secs(30);
@@ -35,12 +29,12 @@ pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// every second.
 pub const CONTROLLER_SILENCE_MAX: Duration = Duration::from_secs(10);
 
-/// How many resources one [`ToSatellite::Apply`] carries at most.
-pub const APPLY_RESOURCES_MAX: usize = 256;
+/// How many specs one [`ToSatellite::Apply`] carries at most.
+pub const APPLY_SPECS_MAX: usize = 256;
 
 /// What a controller says to a satellite.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum ToSatellite {
     /// First frame: who calls, and for which node.
     Hello {
@@ -67,35 +61,22 @@ pub enum ToSatellite {
     SyncBegin {
         /// Generation of the model that the sync shows.
         generation: u64,
-        /// The node.
-        node: NodeSpec,
-        /// The controller cannot read a row that `node` is made of: the satellite keeps the spec that it has. From
-        /// [`PROTOCOL_HELD`] on.
-        #[serde(default)]
-        held: bool,
     },
     /// The full sync ends.
     SyncEnd {
         /// Generation of the model that the sync showed.
         generation: u64,
-        /// Resources that were not named and are not forgotten. From [`PROTOCOL_HELD`] on.
+        /// Objects that were not named and are not forgotten.
         #[serde(default)]
         held: Held,
     },
-    /// The node's own spec changed (pools, properties).
-    Node {
-        /// Generation of the model.
-        generation: u64,
-        /// The node.
-        node: NodeSpec,
-    },
-    /// Specs of resources that changed.
+    /// Specs that changed.
     Apply {
         /// Generation of the model.
         generation: u64,
         /// Complete specs, each replacing the one before.
-        resources: Vec<ResourceSpec>,
-        /// Resources that the controller no longer has: their specs are dropped, nothing is destroyed.
+        specs: Vec<Wanted>,
+        /// Objects that the controller no longer has: their specs are dropped, nothing is destroyed.
         #[serde(default)]
         forget: Vec<Forget>,
     },
@@ -104,8 +85,7 @@ pub enum ToSatellite {
         /// Comes back in [`ToController::Space`].
         id: u64,
     },
-    /// Suspend I/O of resources, all or none, or let a suspension that is held last longer. From
-    /// [`PROTOCOL_SUSPENSION`] on.
+    /// Suspend I/O of resources, all or none, or let a suspension that is held last longer.
     ///
     /// It ends by itself after `duration_ms`, at most [`SUSPENSION_MAX`], with the connection, and when the satellite
     /// starts again.
@@ -129,29 +109,29 @@ pub enum ToSatellite {
     },
 }
 
-/// Resources of which the controller cannot read all rows: the satellite neither forgets nor changes them.
+/// Objects of which the controller cannot read all rows: the satellite neither forgets nor changes them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// All that were not named.
     #[serde(default)]
     pub all: bool,
-    /// Their names, in any case; the node need not have them.
+    /// Which ones; the node need not have them.
     #[serde(default)]
-    pub resources: Vec<String>,
+    pub keys: BTreeSet<Key>,
 }
 
-/// A resource that the controller no longer has.
+/// An object that the controller no longer has.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forget {
-    /// Its name.
-    pub name: String,
+    /// Which one.
+    pub key: Key,
     /// Its identity; another one of the same name stays.
     pub uuid: Uuid,
 }
 
 /// What a satellite says to its controller.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(rename_all = "snake_case")]
 pub enum ToController {
     /// The call is taken.
     Welcome {
@@ -177,14 +157,14 @@ pub enum ToController {
         /// Generation of [`ToSatellite::SyncEnd`].
         generation: u64,
     },
-    /// A resource reached its spec, or failed to. Sent after each attempt that failed or whose outcome differs from the
-    /// last one sent, and always once per [`ToSatellite::Apply`].
+    /// What an attempt to bring an object to its spec has come to. Sent after each attempt that failed or whose outcome
+    /// differs from the last one sent, and always once per [`ToSatellite::Apply`].
     Applied {
         /// Generation of the newest spec that was tried.
         generation: u64,
-        /// The resource's name.
-        resource: String,
-        /// The resource's identity.
+        /// The object.
+        key: Key,
+        /// The object's identity.
         uuid: Uuid,
         /// How it went.
         outcome: Outcome,
@@ -199,9 +179,9 @@ pub enum ToController {
     Status {
         /// New status, each replacing the one before.
         resources: Vec<ResourceStatus>,
-        /// Names of resources that no longer exist on the node.
+        /// Resources that the node no longer has a spec of.
         #[serde(default)]
-        gone: Vec<String>,
+        gone: Vec<Key>,
     },
     /// Space of the pools, sent after a sync, when it changed, and when asked.
     Space {
@@ -211,10 +191,9 @@ pub enum ToController {
         /// All pools of the node.
         pools: Vec<PoolStatus>,
     },
-    /// What the node is able to do, or what its host is called, is no longer what was said before. From
-    /// [`PROTOCOL_INFO`] on.
+    /// What the node is able to do, or what its host is called, is no longer what was reported before.
     Info {
-        /// Replaces what [`ToController::Welcome`] said.
+        /// Replaces that of [`ToController::Welcome`].
         info: NodeInfo,
     },
     /// What has become of a suspension of I/O: sent when all is suspended, and when nothing is any more.

@@ -5,18 +5,67 @@
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::key::Key;
 use crate::secret::Secret;
 
 /// Names and values; keys as LINSTOR's property catalogue has them.
 pub type Props = BTreeMap<String, String>;
 
+/// What a node must have of one object.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Spec {
+    /// The node itself.
+    Node(Arc<NodeSpec>),
+    /// A resource.
+    Resource(Arc<ResourceSpec>),
+}
+
+impl Spec {
+    /// The object.
+    pub fn key(&self) -> Key {
+        match self {
+            Spec::Node(_) => Key::Node,
+            Spec::Resource(resource) => Key::resource(&resource.name),
+        }
+    }
+
+    /// The object's identity on the node.
+    pub fn uuid(&self) -> Uuid {
+        match self {
+            Spec::Node(node) => node.uuid,
+            Spec::Resource(resource) => resource.uuid,
+        }
+    }
+
+    /// What the node is to do once.
+    pub fn once(&self) -> &[Instruction] {
+        match self {
+            Spec::Node(_) => &[],
+            Spec::Resource(resource) => &resource.once,
+        }
+    }
+}
+
+impl From<NodeSpec> for Spec {
+    fn from(node: NodeSpec) -> Spec {
+        Spec::Node(Arc::new(node))
+    }
+}
+
+impl From<ResourceSpec> for Spec {
+    fn from(resource: ResourceSpec) -> Spec {
+        Spec::Resource(Arc::new(resource))
+    }
+}
+
 /// What a node is and which pools it has.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct NodeSpec {
     /// Identity of the cluster; part of every ownership tag.
     pub cluster_id: Uuid,
@@ -33,7 +82,7 @@ pub struct NodeSpec {
 }
 
 /// A storage pool.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PoolSpec {
     /// Name of the pool's definition.
     pub name: String,

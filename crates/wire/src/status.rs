@@ -51,6 +51,14 @@ pub struct DrbdInfo {
 pub enum Outcome {
     /// The node has what the spec says.
     Done,
+    /// It has not yet, and goes on by itself as soon as something else has happened.
+    Waiting {
+        /// What for, as the end of a sentence that begins with "waiting for".
+        on: String,
+        /// How far that is, where it is known.
+        #[serde(default)]
+        done_percent: Option<u8>,
+    },
     /// It has not, and this is why; the node tries again by itself.
     Failed {
         /// Errors in the words that the caller is shown; never empty.

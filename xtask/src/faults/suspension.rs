@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
-use linstor_wire::message::{PROTOCOL, PROTOCOL_SUSPENSION, SuspensionState};
+use linstor_wire::message::{PROTOCOL, PROTOCOL_MIN, SuspensionState};
 use linstor_wire::{ToController, ToSatellite};
 use serde::Deserialize;
 use uuid::Uuid;
@@ -198,7 +198,7 @@ impl Controller {
         stream.set_read_timeout(Some(ANSWER_LIMIT))?;
         let mut controller = Controller { stream };
         controller.send(&ToSatellite::Hello {
-            protocol_min: PROTOCOL_SUSPENSION,
+            protocol_min: PROTOCOL_MIN,
             protocol_max: PROTOCOL,
             version: "test".to_owned(),
             cluster_id: identity.cluster_id,

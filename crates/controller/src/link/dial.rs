@@ -11,7 +11,7 @@ use linstor_model::name::NodeName;
 use linstor_model::observed::NodeStatus;
 use linstor_model::{HostFacts, Model, Node};
 use linstor_net::{ControllerSide, NetError};
-use linstor_wire::message::{NewerController, PROTOCOL, PROTOCOL_HELD, PROTOCOL_MIN, RefusalKind};
+use linstor_wire::message::{NewerController, PROTOCOL, PROTOCOL_MIN, RefusalKind};
 use linstor_wire::status::NodeInfo;
 use linstor_wire::{ToController, ToSatellite};
 use tokio::time::timeout;
@@ -185,19 +185,9 @@ impl Link {
                 Ended::offline(format!("no answer from {address} within {connect_max:?}"))
             })?
             .map_err(Ended::offline)?;
-        let (protocol, version, info) =
-            timeout(self.timing.welcome_max, self.greet(&model, &mut connection))
-                .await
-                .map_err(|_| Ended::offline("the satellite did not answer the first frame"))??;
-        if protocol < PROTOCOL_HELD && model.held.holds_specs() {
-            return Err(Ended {
-                newer: None,
-                status: ConnectionStatus::VersionMismatch,
-                reason: format!(
-                    "rows of the database cannot be read, and satellite {version} is too old to leave what they describe alone"
-                ),
-            });
-        }
+        let (version, info) = timeout(self.timing.welcome_max, self.greet(&model, &mut connection))
+            .await
+            .map_err(|_| Ended::offline("the satellite did not answer the first frame"))??;
         self.learn_host(Some(target), &info).await?;
         self.set_connected(version, info);
         Ok((connection, model.epoch.number))
@@ -208,7 +198,7 @@ impl Link {
         &self,
         model: &Model,
         connection: &mut ControllerSide,
-    ) -> Result<(u32, String, NodeInfo), Ended> {
+    ) -> Result<(String, NodeInfo), Ended> {
         let hello = ToSatellite::Hello {
             protocol_min: PROTOCOL_MIN,
             protocol_max: PROTOCOL,
@@ -226,7 +216,7 @@ impl Link {
                 protocol,
                 version,
                 info,
-            })) if (PROTOCOL_MIN..=PROTOCOL).contains(&protocol) => Ok((protocol, version, info)),
+            })) if (PROTOCOL_MIN..=PROTOCOL).contains(&protocol) => Ok((version, info)),
             Ok(Some(ToController::Welcome {
                 protocol, version, ..
             })) => Err(Ended {

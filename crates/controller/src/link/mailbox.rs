@@ -1,22 +1,21 @@
 //! What a node's link has still to look at: filled by the writer with each commit, emptied by the link.
 //!
-//! A mailbox holds names, not messages: ten commits on one definition are one entry, and the link projects the newest
-//! model when it gets there. Its size is bounded by the number of replicas on the node.
+//! A mailbox holds keys, not messages: ten commits on one definition are one entry, and the link projects the newest
+//! model when it gets there. Its size is bounded by the number of resources on the node.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use linstor_model::name::{NodeName, ResourceName};
+use linstor_model::name::NodeName;
+use linstor_wire::Key;
 use tokio::sync::Notify;
 
 /// What to look at.
 #[derive(Debug, Default)]
 pub(crate) struct Mail {
-    /// The node's own spec may have changed.
-    pub(crate) node: bool,
-    /// Definitions whose spec on this node may have changed.
-    pub(crate) resources: BTreeSet<ResourceName>,
+    /// Objects whose spec on this node may have changed.
+    pub(crate) keys: BTreeSet<Key>,
     /// Newest request for a report of the pools' space.
     pub(crate) refresh: Option<u64>,
 }
@@ -73,19 +72,12 @@ impl Mailboxes {
         lock(&self.boxes).get(node).cloned()
     }
 
-    /// A definition's spec may have changed on these nodes.
-    pub(crate) fn touch<'a>(&self, name: &ResourceName, nodes: impl Iterator<Item = &'a NodeName>) {
-        for mailbox in nodes.filter_map(|node| self.of(node)) {
+    /// An object's spec may have changed on these nodes.
+    pub(crate) fn touch<'a>(&self, key: &Key, nodes: impl IntoIterator<Item = &'a NodeName>) {
+        for mailbox in nodes.into_iter().filter_map(|node| self.of(node)) {
             mailbox.put(|mail| {
-                mail.resources.insert(name.clone());
+                mail.keys.insert(key.clone());
             });
-        }
-    }
-
-    /// A node's own spec may have changed.
-    pub(crate) fn touch_node(&self, node: &NodeName) {
-        if let Some(mailbox) = self.of(node) {
-            mailbox.put(|mail| mail.node = true);
         }
     }
 

@@ -10,20 +10,21 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use linstor_api::kind::ConnectionStatus;
 use linstor_model::Model;
 use linstor_model::StoragePool;
-use linstor_model::name::{ResourceName, StoragePoolName};
+use linstor_model::name::{NodeName, StoragePoolName};
 use linstor_model::observed::Applied;
 use linstor_model::project;
 use linstor_net::{ControllerSide, NetError, Receiver, Sender};
-use linstor_wire::message::{APPLY_RESOURCES_MAX, FRAME_BYTES_MAX, Forget, Held};
-use linstor_wire::spec::ResourceSpec;
+use linstor_wire::message::{APPLY_SPECS_MAX, FRAME_BYTES_MAX, Forget, Held};
+use linstor_wire::spec::Spec;
 use linstor_wire::status::{NodeInfo, PoolStatus};
-use linstor_wire::{ToController, ToSatellite};
+use linstor_wire::{Key, ToController, ToSatellite, Wanted};
 use tokio::sync::Notify;
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
 use super::dial::{Ended, Link, refused};
 use super::mailbox::Mail;
+use crate::observing::row_key;
 
 /// How much one frame of specs carries before the next one begins, in bytes.
 const APPLY_BYTES: usize = 1024 * 1024;
@@ -31,10 +32,8 @@ const APPLY_BYTES: usize = 1024 * 1024;
 const HELD_NAMES_MAX: usize = 50_000;
 /// Pause before what could not be committed is tried again.
 const COMMIT_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
-/// How many frames that are not understood a connection survives.
-const STRANGE_FRAMES_MAX: u32 = 16;
 
-/// What the satellite was last told about a resource.
+/// The spec of an object that the satellite has got.
 #[derive(Debug, Clone, Copy)]
 struct Sent {
     /// Of what the node must have as long as it is not told otherwise.
@@ -50,14 +49,12 @@ struct Sent {
 
 #[derive(Debug, Default)]
 struct State {
-    sent: BTreeMap<ResourceName, Sent>,
-    node_hash: u64,
+    sent: BTreeMap<Key, Sent>,
     sync_generation: Option<u64>,
     /// Granularities that the pools' rows do not have yet.
     granularities: BTreeMap<StoragePoolName, u64>,
     /// What the node is able to do, where the node's row does not say so yet.
     info: Option<NodeInfo>,
-    strange_frames: u32,
 }
 
 /// A connection in use.
@@ -72,7 +69,7 @@ pub(super) struct Session<'a> {
 /// Specs on their way into a frame.
 #[derive(Default)]
 struct Parcel {
-    resources: Vec<ResourceSpec>,
+    specs: Vec<Wanted>,
     forget: Vec<Forget>,
     bytes: usize,
 }
@@ -80,12 +77,12 @@ struct Parcel {
 impl Parcel {
     fn is_full(&self) -> bool {
         self.bytes >= APPLY_BYTES
-            || self.resources.len() >= APPLY_RESOURCES_MAX
-            || self.forget.len() >= APPLY_RESOURCES_MAX
+            || self.specs.len() >= APPLY_SPECS_MAX
+            || self.forget.len() >= APPLY_SPECS_MAX
     }
 
     fn is_empty(&self) -> bool {
-        self.resources.is_empty() && self.forget.is_empty()
+        self.specs.is_empty() && self.forget.is_empty()
     }
 }
 
@@ -133,7 +130,7 @@ impl<'a> Session<'a> {
 
     async fn read(&self, mut receiver: Receiver<ToController>) -> Ended {
         loop {
-            let frame = receiver.next().await;
+            let frame = receiver.next_understood().await;
             if frame.is_ok() {
                 *self.heard.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
             }
@@ -144,14 +141,6 @@ impl<'a> Session<'a> {
                     }
                 }
                 Ok(None) => return Ended::offline("the satellite closed the connection"),
-                Err(error @ NetError::NotUnderstood { .. }) => {
-                    tracing::warn!(node = %self.link.node, %error, "a frame was passed over");
-                    let mut state = self.state();
-                    state.strange_frames += 1;
-                    if state.strange_frames > STRANGE_FRAMES_MAX {
-                        return Ended::broken(&error);
-                    }
-                }
                 Err(error) => return Ended::broken(&error),
             }
         }
@@ -179,21 +168,22 @@ impl<'a> Session<'a> {
             }
             ToController::Applied {
                 generation,
-                resource,
+                key,
                 uuid,
                 outcome,
                 done,
                 retry_in_ms,
             } => {
+                let now = cluster.env().now_ms();
                 let applied = Applied {
                     uuid,
-                    generation,
+                    generation: self.reached(&key, uuid, generation),
                     outcome,
                     done,
-                    at: 0,
-                    next_try: None,
+                    at: now,
+                    next_try: retry_in_ms.map(|pause| now.saturating_add(pause)),
                 };
-                self.take_applied(&resource, applied, retry_in_ms);
+                cluster.observe_applied(node, &key, applied);
             }
             ToController::Status { resources, gone } => {
                 cluster.observe_status(node, resources, &gone);
@@ -215,25 +205,15 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    fn take_applied(&self, resource: &str, mut applied: Applied, retry_in_ms: Option<u64>) {
-        let Ok(name) = ResourceName::parse(resource) else {
-            return;
-        };
-        let sent = self.state().sent.get(&name).copied();
+    /// How far an object has got that was tried with the spec of this generation.
+    fn reached(&self, key: &Key, uuid: Uuid, generation: u64) -> u64 {
+        let sent = self.state().sent.get(key).copied();
         // Nobody has tried what is not there yet.
         let model = self.link.cluster.model();
-        let generation = applied.generation.min(model.generation);
+        let generation = generation.min(model.generation);
         // Newer models asked nothing else of it, so it has got as far as they ask.
-        let reached = sent
-            .filter(|sent| sent.uuid == applied.uuid && generation >= sent.generation)
-            .map_or(generation, |sent| generation.max(sent.wanted));
-        let now = self.link.cluster.env().now_ms();
-        applied.generation = reached;
-        applied.at = now;
-        applied.next_try = retry_in_ms.map(|pause| now.saturating_add(pause));
-        self.link
-            .cluster
-            .observe_applied(&self.link.node, &name, applied);
+        sent.filter(|sent| sent.uuid == uuid && generation >= sent.generation)
+            .map_or(generation, |sent| generation.max(sent.wanted))
     }
 
     /// Keeps granularities that the rows do not have yet for [`Session::note_learned`].
@@ -335,26 +315,18 @@ impl<'a> Session<'a> {
         let mail = self.link.mailbox.take();
         let model = self.link.cluster.model();
         let generation = model.generation;
-        let Some(node) = project::node_spec(&model, &self.link.node) else {
+        let node = &self.link.node;
+        if model.node(node).is_none() {
             return Ok(());
-        };
-        {
-            let mut state = self.state();
-            state.node_hash = hash_of(&json_of(&node));
-            state.sync_generation = Some(generation);
         }
-        let held = model.held.holds_node_spec(&self.link.node);
-        let begin = ToSatellite::SyncBegin {
-            generation,
-            node,
-            held,
-        };
-        sender.send(&begin).await?;
-        let names: BTreeSet<ResourceName> = model
-            .resources_on(&self.link.node)
-            .map(|replica| replica.name.clone())
+        self.state().sync_generation = Some(generation);
+        sender.send(&ToSatellite::SyncBegin { generation }).await?;
+        let resources = model.resources_on(node);
+        let keys: BTreeSet<Key> = resources
+            .map(|resource| Key::Resource(resource.name.clone()))
+            .chain([Key::Node])
             .collect();
-        self.send_specs(sender, pinged, &model, &names).await?;
+        self.send_specs(sender, pinged, &model, &keys).await?;
         let held = held_resources(&model);
         sender
             .send(&ToSatellite::SyncEnd { generation, held })
@@ -373,19 +345,7 @@ impl<'a> Session<'a> {
         mail: Mail,
     ) -> Result<(), NetError> {
         let model = self.link.cluster.model();
-        if mail.node
-            && !model.held.holds_node_spec(&self.link.node)
-            && let Some(node) = project::node_spec(&model, &self.link.node)
-        {
-            let hash = hash_of(&json_of(&node));
-            let before = std::mem::replace(&mut self.state().node_hash, hash);
-            if before != hash {
-                let generation = model.generation;
-                sender.send(&ToSatellite::Node { generation, node }).await?;
-            }
-        }
-        self.send_specs(sender, pinged, &model, &mail.resources)
-            .await?;
+        self.send_specs(sender, pinged, &model, &mail.keys).await?;
         if let Some(id) = mail.refresh {
             // After the specs, so that the report knows the newest pools.
             sender.send(&ToSatellite::RefreshSpace { id }).await?;
@@ -398,24 +358,24 @@ impl<'a> Session<'a> {
         sender: &mut Sender<ToSatellite>,
         pinged: &mut Pings,
         model: &Model,
-        names: &BTreeSet<ResourceName>,
+        keys: &BTreeSet<Key>,
     ) -> Result<(), NetError> {
         let generation = model.generation;
         let mut unchanged = Vec::new();
-        let mut names = names.iter();
+        let mut keys = keys.iter();
         loop {
             let mut parcel = Parcel::default();
             let mut more = true;
             while more && !parcel.is_full() {
-                match names.next() {
-                    Some(name) => self.pack(model, name, &mut parcel, &mut unchanged),
+                match keys.next() {
+                    Some(key) => self.pack(model, key, &mut parcel, &mut unchanged),
                     None => more = false,
                 }
             }
             if !parcel.is_empty() {
                 let apply = ToSatellite::Apply {
                     generation,
-                    resources: parcel.resources,
+                    specs: parcel.specs,
                     forget: parcel.forget,
                 };
                 sender.send(&apply).await?;
@@ -433,76 +393,60 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Adds a resource to the parcel if the satellite has to be told something about it.
-    fn pack(
-        &self,
-        model: &Model,
-        name: &ResourceName,
-        parcel: &mut Parcel,
-        unchanged: &mut Vec<ResourceName>,
-    ) {
-        if model.held.holds_definition(name) {
+    /// Adds an object to the parcel if the satellite has to be told something about it.
+    fn pack(&self, model: &Model, key: &Key, parcel: &mut Parcel, unchanged: &mut Vec<Key>) {
+        if is_held(model, &self.link.node, key) {
             return;
         }
         let generation = model.generation;
-        let node = &self.link.node;
         let mut state = self.state();
-        let before = state.sent.get(name).copied();
-        let Some(spec) = project::resource_spec(model, name, node) else {
-            if let Some(sent) = state.sent.remove(name) {
-                parcel.forget.push(Forget {
-                    name: name.to_string(),
-                    uuid: sent.uuid,
-                });
-            }
-            return;
-        };
-        let json = json_of(&spec);
-        if json.len() + APPLY_BYTES > FRAME_BYTES_MAX {
-            tracing::error!(%node, resource = %name, bytes = json.len(), "a spec is too large to be sent");
-            return;
-        }
-        let (hash, once) = (hash_of(&spec), hash_of(&spec.once));
-        // A node that has carried out its instructions need not be told that they are gone.
+        let before = state.sent.get(key).copied();
+        let spec = project::spec(model, &self.link.node, key);
+        let uuid = spec.as_ref().map(Spec::uuid);
         if let Some(sent) = before
-            && sent.hash == hash
-            && (sent.once == once || spec.once.is_empty())
-        {
-            state.sent.insert(
-                name.clone(),
-                Sent {
-                    wanted: generation,
-                    ..sent
-                },
-            );
-            drop(state);
-            let observed = self.link.cluster.observed();
-            if observed
-                .applied_since(name, node, sent.uuid, sent.generation)
-                .is_some()
-            {
-                unchanged.push(name.clone());
-            }
-            return;
-        }
-        if let Some(sent) = before
-            && sent.uuid != spec.uuid
+            && Some(sent.uuid) != uuid
         {
             parcel.forget.push(Forget {
-                name: name.to_string(),
+                key: key.clone(),
                 uuid: sent.uuid,
             });
+        }
+        let Some(spec) = spec else {
+            state.sent.remove(key);
+            return;
+        };
+        let (hash, once) = (hash_of(&spec), hash_of(spec.once()));
+        // A node that has carried out its instructions need not be told that they are gone.
+        if let Some(sent) = state.sent.get_mut(key)
+            && sent.hash == hash
+            && (sent.once == once || spec.once().is_empty())
+        {
+            sent.wanted = generation;
+            let sent = *sent;
+            drop(state);
+            let observed = self.link.cluster.observed();
+            let applied = observed.applied_of(&row_key(key, &self.link.node), sent.uuid);
+            if applied.is_some_and(|applied| applied.generation >= sent.generation) {
+                unchanged.push(key.clone());
+            }
+            return;
+        }
+        let wanted = Wanted::new(&spec);
+        let bytes = wanted.json().len();
+        if bytes + APPLY_BYTES > FRAME_BYTES_MAX {
+            tracing::error!(node = %self.link.node, %key, bytes, "spec too large to be sent");
+            return;
         }
         let sent = Sent {
             hash,
             once,
-            uuid: spec.uuid,
+            uuid: wanted.uuid,
             generation,
             wanted: generation,
         };
-        state.sent.insert(name.clone(), sent);
-        parcel.bytes += json.len();
-        parcel.resources.push(spec);
+        state.sent.insert(key.clone(), sent);
+        parcel.bytes += bytes;
+        parcel.specs.push(wanted);
     }
 }
 
@@ -540,23 +484,28 @@ impl Pings {
     }
 }
 
-/// What the satellite leaves alone.
-fn held_resources(model: &Model) -> Held {
-    let names = model.held.definitions().map(ToString::to_string);
-    let resources: Vec<String> = names.take(HELD_NAMES_MAX + 1).collect();
-    let all = model.held.holds_everything() || resources.len() > HELD_NAMES_MAX;
-    Held {
-        all,
-        resources: if all { Vec::new() } else { resources },
+/// Whether the controller cannot read a row that the spec of an object is made of: the satellite keeps the spec that it has.
+fn is_held(model: &Model, node: &NodeName, key: &Key) -> bool {
+    match key {
+        Key::Node => model.held.holds_node_spec(node),
+        Key::Resource(name) => model.held.holds_definition(name),
+        Key::Other(_) => false,
     }
 }
 
-fn json_of<T: serde::Serialize>(spec: &T) -> Vec<u8> {
-    serde_json::to_vec(spec).expect("specs have string keys only")
+/// What the satellite leaves alone.
+fn held_resources(model: &Model) -> Held {
+    let names = model.held.definitions().cloned().map(Key::Resource);
+    let keys: BTreeSet<Key> = names.take(HELD_NAMES_MAX + 1).collect();
+    let all = model.held.holds_everything() || keys.len() > HELD_NAMES_MAX;
+    Held {
+        all,
+        keys: if all { BTreeSet::new() } else { keys },
+    }
 }
 
 /// Tells whether a spec is the one last sent. Not for storing: the function may differ in another build.
-fn hash_of<T: Hash>(value: &T) -> u64 {
+fn hash_of<T: Hash + ?Sized>(value: &T) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);
     hasher.finish()

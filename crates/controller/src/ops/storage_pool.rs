@@ -119,7 +119,7 @@ pub async fn create(cluster: &Cluster, node: String, request: Json) -> Vec<Reply
             .commit(move |tx| add(tx, pool, request.props))
             .await?;
         let mut replies = committed.replies;
-        replies.append(&mut refreshed(cluster, &node, &name).await);
+        replies.append(&mut applied(cluster, &node, &name, committed.generation).await);
         Ok(replies)
     };
     context.run(work).await
@@ -153,29 +153,20 @@ pub(super) async fn refresh_thin(cluster: &Cluster) {
     }
 }
 
-/// How often a node is asked again for the space of a pool that it has just been told of.
-const SPACE_QUESTIONS_MAX: usize = 5;
-
-/// What the node says of a pool that is new or was changed.
-async fn refreshed(cluster: &Cluster, node: &NodeName, pool: &StoragePoolName) -> Vec<Reply> {
+/// What the node reports of a pool that is new or was changed. Its space is known then.
+async fn applied(
+    cluster: &Cluster,
+    node: &NodeName,
+    pool: &StoragePoolName,
+    generation: u64,
+) -> Vec<Reply> {
     let deadline = Instant::now() + WAIT_SPACE;
-    let key = (node.clone(), pool.clone());
-    let nodes = std::slice::from_ref(node);
-    let mut replies = cluster.refresh_space(nodes, deadline).await;
-    // The question may overtake the news of the pool: the answer then does not speak of it yet.
-    for _ in 0..SPACE_QUESTIONS_MAX {
-        if !replies.is_empty() || cluster.observed().pools.contains_key(&key) {
-            break;
-        }
-        replies = cluster.refresh_space(nodes, deadline).await;
-    }
-    let observed = cluster.observed();
-    let seen = observed.pools.get(&key);
-    if let Some(problem) = seen.and_then(|seen| seen.status.problem.clone())
-        && observed.is_online(node)
-    {
-        replies.append(&mut crate::wait::said_by(node, &[problem]));
-    }
+    let mut replies = cluster.wait_node_applied(node, generation, deadline).await;
+    // The node's other pools may have failed.
+    replies.retain(|reply| {
+        let about = reply.obj_refs.get("StorPoolDfn");
+        about.is_none_or(|about| about.eq_ignore_ascii_case(pool.as_str()))
+    });
     replies
 }
 
@@ -340,7 +331,7 @@ pub async fn modify(
         let committed = committed.await?;
         let mut replies = committed.replies;
         if committed.changed {
-            replies.append(&mut refreshed(cluster, &node, &pool).await);
+            replies.append(&mut applied(cluster, &node, &pool, committed.generation).await);
         }
         Ok(replies)
     };

@@ -7,8 +7,8 @@ use linstor_api::kind::ConnectionStatus;
 use linstor_api::reply::Reply;
 use linstor_model::model::RowKey;
 use linstor_model::{DiskKind, DrbdResource, ResourcePhase};
-use linstor_wire::message::APPLY_RESOURCES_MAX;
-use linstor_wire::spec::{ResourceSpec, Target};
+use linstor_wire::message::APPLY_SPECS_MAX;
+use linstor_wire::spec::{ResourceSpec, Spec, Target};
 use linstor_wire::status::{DrbdStatus, Outcome, ResourceStatus, VolumeStatus};
 use linstor_wire::{ToController, ToSatellite};
 
@@ -16,7 +16,7 @@ use crate::fixture::{
     Fixture, grow, node, pool, put_node, put_replica, put_resource_definition, resource, seconds,
     set,
 };
-use crate::satellite::{Listener, Satellite};
+use crate::satellite::{Listener, Satellite, resources};
 
 /// A fixture with `rsc` on alpha, online and applied.
 async fn with_rsc() -> (Fixture, Listener, Satellite, ResourceSpec) {
@@ -306,9 +306,9 @@ async fn a_large_sync_is_chunked() {
     let mut synced = 0;
     loop {
         match satellite.next().await.unwrap() {
-            ToSatellite::Apply { resources, .. } => {
-                assert!(resources.len() <= APPLY_RESOURCES_MAX);
-                synced += resources.len();
+            ToSatellite::Apply { specs, .. } => {
+                assert!(specs.len() <= APPLY_SPECS_MAX);
+                synced += resources(&specs).len();
             }
             ToSatellite::SyncEnd { .. } => break,
             other => panic!("{other:?}"),
@@ -360,8 +360,11 @@ async fn pools_are_sent_and_their_space_is_asked_for() {
     let nodes = [node("alpha"), node("bravo")];
     let (replies, ()) = tokio::join!(fixture.cluster.refresh_space(&nodes, seconds(10)), async {
         let sent = satellite.next().await;
-        let Some(ToSatellite::Node { node, .. }) = sent else {
+        let Some(ToSatellite::Apply { specs, .. }) = sent else {
             panic!("{sent:?}");
+        };
+        let Ok(Spec::Node(node)) = specs[0].read() else {
+            panic!("{specs:?}");
         };
         assert_eq!(node.pools[0].props["StorDriver/StorPoolName"], "vg/thin");
         let asked = satellite.next().await;

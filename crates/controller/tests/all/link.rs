@@ -6,16 +6,16 @@ use linstor_api::kind::{ConnectionStatus, DrbdKind};
 use linstor_controller::Superseded;
 use linstor_model::observed::NodeStatus;
 use linstor_store::memory::Fault;
-use linstor_wire::message::{NewerController, RefusalKind};
+use linstor_wire::message::{NewerController, PROTOCOL, RefusalKind};
 use linstor_wire::spec::DrbdSpec;
 use linstor_wire::status::{DrbdInfo, NodeInfo};
-use linstor_wire::{ToController, ToSatellite};
+use linstor_wire::{Key, ToController, ToSatellite};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::fixture::{
     Fixture, node, pool, put_node, put_replica, replicate, resource, seconds, set,
 };
-use crate::satellite::{Listener, Satellite};
+use crate::satellite::{Listener, Satellite, resources};
 
 fn status(fixture: &Fixture, name: &str) -> NodeStatus {
     fixture.cluster.observed().nodes[&node(name)].clone()
@@ -64,7 +64,7 @@ async fn a_satellite_comes_online() {
     assert_eq!(node_uuid, model.nodes[&node("alpha")].uuid);
     satellite
         .send(ToController::Welcome {
-            protocol: linstor_wire::message::PROTOCOL,
+            protocol: PROTOCOL,
             version: "1.2.3".into(),
             info: NodeInfo {
                 uname: "alpha.example".into(),
@@ -188,21 +188,22 @@ async fn strange_frames_do_no_harm() {
         bytes.extend(text.as_bytes());
         bytes
     };
-    let welcome =
-        r#"{"type":"welcome","protocol":1,"version":"2","info":{"uname":"alpha"},"new":1}"#;
+    let welcome = serde_json::json!({"welcome": {
+        "protocol": PROTOCOL, "version": "2", "info": {"uname": "alpha"}, "new": 1
+    }});
     for junk in [
         vec![0xff; 64],
         frame("{}"),
-        frame(r#"{"type":"dance"}"#).repeat(20),
-        frame(r#"{"type":"pong","id":"x"}"#).repeat(20),
+        frame(r#"{"dance":{}}"#).repeat(20),
+        frame(r#"{"pong":{"id":"x"}}"#).repeat(20),
     ] {
         let (_, mut stream) = listener.raw().await;
-        stream.write_all(&frame(welcome)).await.unwrap();
-        wait_status(&fixture, "alpha", ConnectionStatus::Connected).await;
         stream
-            .write_all(&frame(r#"{"type":"dance"}"#))
+            .write_all(&frame(&welcome.to_string()))
             .await
             .unwrap();
+        wait_status(&fixture, "alpha", ConnectionStatus::Connected).await;
+        stream.write_all(&frame(r#"{"dance":{}}"#)).await.unwrap();
         tokio::time::sleep(Duration::from_millis(10)).await;
         let now = status(&fixture, "alpha").connection;
         assert_eq!(
@@ -244,7 +245,7 @@ async fn reports_about_strangers_are_passed_over() {
         satellite
             .send(ToController::Status {
                 resources: vec![status],
-                gone: vec!["nothing".into()],
+                gone: vec![Key::resource("nothing")],
             })
             .await;
     }
@@ -294,10 +295,10 @@ fn info(uname: &str, drbd: Option<&str>) -> NodeInfo {
 async fn spec_with(satellite: &mut Satellite, is: impl Fn(&DrbdSpec) -> bool) -> DrbdSpec {
     loop {
         let message = satellite.next().await.expect("the connection stays");
-        let ToSatellite::Apply { resources, .. } = message else {
+        let ToSatellite::Apply { specs, .. } = message else {
             continue;
         };
-        let mut specs = resources
+        let mut specs = resources(&specs)
             .into_iter()
             .filter_map(|spec| spec.drbd().cloned());
         if let Some(found) = specs.find(|drbd| is(drbd)) {

@@ -10,9 +10,9 @@ use linstor_controller::link::{Connector, Target};
 use linstor_model::name::NodeName;
 use linstor_net::{ControllerSide, SatelliteSide};
 use linstor_wire::message::{Forget, PROTOCOL};
-use linstor_wire::spec::ResourceSpec;
+use linstor_wire::spec::{ResourceSpec, Spec};
 use linstor_wire::status::{NodeInfo, Outcome, PoolStatus};
-use linstor_wire::{ToController, ToSatellite};
+use linstor_wire::{Key, ToController, ToSatellite, Wanted};
 use tokio::io::DuplexStream;
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -89,6 +89,16 @@ impl Listener {
     }
 }
 
+/// The resources among specs.
+pub fn resources(specs: &[Wanted]) -> Vec<ResourceSpec> {
+    let specs = specs.iter().filter_map(|wanted| match wanted.read() {
+        Ok(Spec::Resource(resource)) => Some(ResourceSpec::clone(&resource)),
+        Ok(Spec::Node(_)) => None,
+        Err(why) => panic!("{why}"),
+    });
+    specs.collect()
+}
+
 /// A connected satellite.
 pub struct Satellite {
     pub target: Target,
@@ -149,7 +159,7 @@ impl Satellite {
     /// Takes a full sync and confirms it. Returns the specs in it.
     pub async fn sync(&mut self) -> Vec<ResourceSpec> {
         let begin = self.next().await;
-        let Some(ToSatellite::SyncBegin { generation, .. }) = begin else {
+        let Some(ToSatellite::SyncBegin { generation }) = begin else {
             panic!("not a sync: {begin:?}");
         };
         let mut specs = Vec::new();
@@ -157,11 +167,11 @@ impl Satellite {
             match self.next().await {
                 Some(ToSatellite::Apply {
                     generation: of,
-                    resources,
+                    specs: wanted,
                     forget,
                 }) => {
                     assert_eq!((of, forget), (generation, Vec::new()));
-                    specs.extend(resources);
+                    specs.extend(resources(&wanted));
                 }
                 Some(ToSatellite::SyncEnd { generation: of, .. }) => {
                     assert_eq!(of, generation);
@@ -179,9 +189,9 @@ impl Satellite {
         match self.next().await {
             Some(ToSatellite::Apply {
                 generation,
-                resources,
+                specs,
                 forget,
-            }) => (generation, resources, forget),
+            }) => (generation, resources(&specs), forget),
             other => panic!("not an apply: {other:?}"),
         }
     }
@@ -206,7 +216,7 @@ impl Satellite {
     ) {
         self.send(ToController::Applied {
             generation,
-            resource: spec.name.clone(),
+            key: Key::resource(&spec.name),
             uuid: spec.uuid,
             outcome: Outcome::Failed {
                 replies: vec![reply],
@@ -225,7 +235,7 @@ impl Satellite {
     pub async fn applied(&mut self, name: &str, uuid: Uuid, generation: u64, outcome: Outcome) {
         self.send(ToController::Applied {
             generation,
-            resource: name.into(),
+            key: Key::resource(name),
             uuid,
             outcome,
             done: Vec::new(),

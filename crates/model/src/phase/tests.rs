@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::Model;
+use crate::model::RowKey;
 use crate::name::{NetInterfaceName, ResourceGroupName, StoragePoolName};
 use crate::observed::{Applied, NodeStatus};
 use crate::project::resource_spec;
@@ -169,7 +170,8 @@ fn applied(observed: &mut Observed, index: usize, generation: u64, outcome: Outc
         at: 0,
         next_try: None,
     };
-    observed.applied.insert((r1(), node(index)), applied);
+    let key = RowKey::Resource(r1(), node(index));
+    observed.applied.insert(key, applied);
 }
 
 fn disk(observed: &mut Observed, index: usize, state: &str, in_use: bool) {
@@ -282,7 +284,10 @@ fn begins_generation(draft: &Draft, index: usize) -> bool {
 fn one_generation_begins() {
     let reported = |observed: &mut Observed| {
         applied(observed, 0, 1, Outcome::Done);
-        let applied = observed.applied.get_mut(&(r1(), node(0))).unwrap();
+        let applied = observed
+            .applied
+            .get_mut(&RowKey::Resource(r1(), node(0)))
+            .unwrap();
         applied.done = vec![cluster().definitions[&r1()].volumes[&0].uuid];
     };
     for seen in [
@@ -358,7 +363,10 @@ fn a_file_system_is_asked_for_until_it_is_made() {
     remove_resource(&mut draft, &r1(), &node(0));
     assert_eq!(asked(&draft, 1), [uuid(51)]);
     applied(&mut observed, 1, 1, Outcome::Done);
-    let made = observed.applied.get_mut(&(r1(), node(1))).unwrap();
+    let made = observed
+        .applied
+        .get_mut(&RowKey::Resource(r1(), node(1)))
+        .unwrap();
     made.done = vec![uuid(51)];
     assert!(advance(&mut draft, &observed, &r1(), 2));
     assert!(asked(&draft, 1).is_empty());

@@ -141,7 +141,7 @@ pub async fn adjust(
         );
         run_adjust(attempt, plan, old.as_deref(), before).await?;
     }
-    if let Some(tracked) = attempt.shared.state().resources.get_mut(attempt.key) {
+    if let Some(tracked) = attempt.shared.state().objects.get_mut(attempt.key) {
         tracked.files_checked = Some((Instant::now(), digest));
     }
     Ok(())
@@ -186,10 +186,7 @@ fn digest(text: &str) -> u64 {
 /// Whether the files were found to be right not long ago. Reading them all in every pass is work for nothing.
 fn files_are_right(attempt: &Attempt<'_>, digest: u64) -> bool {
     let state = attempt.shared.state();
-    let checked = state
-        .resources
-        .get(attempt.key)
-        .and_then(|t| t.files_checked);
+    let checked = state.objects.get(attempt.key).and_then(|t| t.files_checked);
     checked.is_some_and(|(at, seen)| seen == digest && at.elapsed() < FILES_INTERVAL)
 }
 
@@ -275,7 +272,7 @@ fn connections_deviation(plan: &Plan<'_>, resource: &DrbdResource) -> Deviation 
 /// synchronised for ever.
 fn may_mend(attempt: &Attempt<'_>) -> bool {
     let mut state = attempt.shared.state();
-    let Some(tracked) = state.resources.get_mut(attempt.key) else {
+    let Some(tracked) = state.objects.get_mut(attempt.key) else {
         return false;
     };
     if tracked.mendable_at().is_some() {

@@ -49,7 +49,7 @@ pub async fn ask_sizes(attempt: &Attempt<'_>) {
     if let Ok(output) = attempt.shared.machine.try_run(adm::now(name)).await
         && picture.sizes(name, &output.stdout)
     {
-        attempt.shared.tell(|outbox| outbox.status(name));
+        attempt.shared.tell(|outbox| outbox.status(attempt.key));
     }
 }
 

@@ -158,7 +158,7 @@ pub async fn down(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
         take_down(attempt).await?;
     }
     Files::of(attempt).remove(attempt).await?;
-    if let Some(tracked) = attempt.shared.state().resources.get_mut(attempt.key) {
+    if let Some(tracked) = attempt.shared.state().objects.get_mut(attempt.key) {
         tracked.files_checked = None;
     }
     Ok(())

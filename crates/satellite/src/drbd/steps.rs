@@ -101,7 +101,11 @@ async fn create_metadata(
     };
     metadata::create(machine, place, &layout).await?;
     let day0 = u64::from_str_radix(&volume.day0_gi, 16).unwrap_or(0);
-    let file = format!("{}_{}.metadata", attempt.key, volume.number);
+    let file = format!(
+        "{}_{}.metadata",
+        attempt.spec.name.to_ascii_uppercase(),
+        volume.number
+    );
     let file = attempt.shared.options.state_directory.join(file);
     metadata::set_content(machine, place, &layout, content, day0, &file).await?;
     attempt.set_stage(volume.number, Stage::Ready).await
@@ -136,7 +140,7 @@ async fn find_metadata(
     if stage != Some(Stage::Ready) {
         attempt.set_stage(number, Stage::Ready).await?;
         // It was not given up by DRBD but is to come back: at once.
-        if let Some(tracked) = attempt.shared.state().resources.get_mut(attempt.key) {
+        if let Some(tracked) = attempt.shared.state().objects.get_mut(attempt.key) {
             tracked.mended = None;
         }
     }

@@ -6,11 +6,11 @@ use std::time::Duration;
 use linstor_api::drbd_state::{ConnectionState, DiskState};
 use linstor_api::kind::DrbdKind;
 use linstor_host::StreamEvent;
+use linstor_wire::Key;
 
 use super::picture::Seen;
 use super::{adm, v84};
 use crate::shared::Shared;
-use crate::spec_store::key;
 
 /// Pause before the stream is started again.
 const RESTART_PAUSE: Duration = Duration::from_secs(5);
@@ -86,13 +86,13 @@ fn take(shared: &Shared, event: StreamEvent) -> bool {
 }
 
 fn changed(shared: &Shared, name: &str) {
-    let key = key(name);
+    let key = Key::resource(name);
     let mut state = shared.state();
-    let Some(tracked) = state.resources.get(&key) else {
+    let Some(tracked) = state.objects.get(&key) else {
         return;
     };
     let wrong = tracked.running.is_none() && needs_a_look(&shared.picture.get(name));
-    state.outbox.status(name);
+    state.outbox.status(&key);
     drop(state);
     shared.outgoing.notify_one();
     if wrong {
@@ -120,16 +120,7 @@ fn needs_a_look(seen: &Seen) -> bool {
 }
 
 fn tell_all(shared: &Shared) {
-    let mut state = shared.state();
-    let names: Vec<String> = state
-        .resources
-        .values()
-        .map(|t| t.record.spec.name.clone())
-        .collect();
-    for name in names {
-        state.outbox.status(&name);
-    }
-    drop(state);
+    shared.state().report_all();
     shared.outgoing.notify_one();
 }
 
@@ -145,7 +136,7 @@ pub async fn run_progress(shared: Arc<Shared>) {
                 continue;
             };
             if shared.picture.progress(&name, &output.stdout) {
-                shared.tell(|outbox| outbox.status(&name));
+                shared.tell(|outbox| outbox.status(&Key::resource(&name)));
             }
         }
     }

@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use linstor_api::kind::{LayerKind, StorageSuffix};
+use linstor_wire::Key;
 use linstor_wire::spec::{
     Action, LayerSpec, NodeSpec, ResourceSpec, StorageRef, Target, VolumeSpec,
 };
@@ -32,7 +33,7 @@ pub struct Attempt<'a> {
     /// Everything shared.
     pub shared: &'a Shared,
     /// The resource's key.
-    pub key: &'a str,
+    pub key: &'a Key,
     /// Its spec.
     pub spec: &'a ResourceSpec,
     /// The node.

@@ -220,7 +220,7 @@ fn note_facts(
     backing: Option<&Backing>,
 ) {
     let mut state = attempt.shared.state();
-    let Some(tracked) = state.resources.get_mut(attempt.key) else {
+    let Some(tracked) = state.objects.get_mut(attempt.key) else {
         return;
     };
     let key = (number, suffix);
@@ -236,7 +236,7 @@ fn note_facts(
         }
     };
     if changed {
-        state.outbox.status(&attempt.spec.name);
+        state.outbox.status(attempt.key);
         drop(state);
         attempt.shared.outgoing.notify_one();
     }

@@ -8,11 +8,10 @@ use linstor_api::kind::ProviderKind;
 use linstor_fake_host::{self as fake, Entry, FakeCluster};
 use linstor_net::{ControllerSide, Sender};
 use linstor_satellite::{Options, Satellite};
-use linstor_wire::message::{Held, NewerController};
-use linstor_wire::message::{PROTOCOL, PROTOCOL_MIN, SuspensionState};
-use linstor_wire::spec::{NodeSpec, PoolSpec, Props, ResourceSpec};
+use linstor_wire::message::{Held, NewerController, PROTOCOL, PROTOCOL_MIN, SuspensionState};
+use linstor_wire::spec::{NodeSpec, PoolSpec, Props, ResourceSpec, Spec};
 use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
-use linstor_wire::{ToController, ToSatellite};
+use linstor_wire::{Key, ToController, ToSatellite, Wanted};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -30,6 +29,8 @@ pub(crate) struct Heard {
     pub(crate) outcomes: BTreeMap<String, (u64, Outcome)>,
     /// Ids of instructions that were reported as carried out.
     pub(crate) done: Vec<uuid::Uuid>,
+    /// The last outcome of the node's own spec.
+    pub(crate) node: Option<(u64, Outcome)>,
     /// When the next attempt was said to be, after each outcome.
     pub(crate) retries: Vec<Option<u64>>,
     pub(crate) status: BTreeMap<String, ResourceStatus>,
@@ -65,8 +66,11 @@ pub(crate) struct Bench {
     pub(crate) nodes: BTreeMap<String, Node>,
     pub(crate) generation: u64,
     pub(crate) epoch: u64,
-    /// The newest protocol that the controller speaks.
-    pub(crate) protocol: u32,
+}
+
+/// A spec as it is sent.
+pub(crate) fn wanted(spec: &ResourceSpec) -> Wanted {
+    Wanted::new(&Spec::from(spec.clone()))
 }
 
 pub(crate) fn pool(name: &str, kind: ProviderKind, place: &str) -> PoolSpec {
@@ -85,7 +89,6 @@ impl Bench {
             nodes: BTreeMap::new(),
             generation: 0,
             epoch: 1,
-            protocol: PROTOCOL,
         }
     }
 
@@ -129,7 +132,7 @@ impl Bench {
 
     /// Opens a connection and says hello.
     pub(crate) async fn connect(&mut self, name: &str) {
-        let (epoch, protocol) = (self.epoch, self.protocol);
+        let epoch = self.epoch;
         let node = self.nodes.get_mut(name).expect("a node");
         let (ours, theirs) = tokio::io::duplex(1 << 16);
         let satellite = node.satellite.clone();
@@ -139,7 +142,7 @@ impl Bench {
         let (mut sender, mut receiver) = ControllerSide::new(ours).split();
         let hello = ToSatellite::Hello {
             protocol_min: PROTOCOL_MIN,
-            protocol_max: protocol,
+            protocol_max: PROTOCOL,
             version: "test".into(),
             cluster_id: node.spec.cluster_id,
             epoch,
@@ -164,12 +167,6 @@ impl Bench {
         self.until(name, "an answer to hello", answered).await;
     }
 
-    /// Whether the satellite has ended the connection.
-    pub(crate) fn is_disconnected(&self, name: &str) -> bool {
-        let reader = self.nodes[name].tasks.last();
-        reader.is_some_and(JoinHandle::is_finished)
-    }
-
     pub(crate) async fn send(&mut self, name: &str, message: ToSatellite) {
         let node = self.nodes.get_mut(name).expect("a node");
         let sender = node.sender.as_mut().expect("a connection");
@@ -191,19 +188,13 @@ impl Bench {
     ) {
         self.generation += 1;
         let generation = self.generation;
-        let node = self.nodes[name].spec.clone();
-        self.send(
-            name,
-            ToSatellite::SyncBegin {
-                generation,
-                node,
-                held: held.all,
-            },
-        )
-        .await;
+        self.send(name, ToSatellite::SyncBegin { generation }).await;
+        // What is held is left out.
+        let node = (!held.all).then(|| Wanted::new(&Spec::from(self.nodes[name].spec.clone())));
+        let resources = resources.iter().map(wanted);
         let apply = ToSatellite::Apply {
             generation,
-            resources: resources.to_vec(),
+            specs: node.into_iter().chain(resources).collect(),
             forget: Vec::new(),
         };
         self.send(name, apply).await;
@@ -218,7 +209,7 @@ impl Bench {
         self.generation += 1;
         let apply = ToSatellite::Apply {
             generation: self.generation,
-            resources: vec![spec.clone()],
+            specs: vec![wanted(spec)],
             forget: Vec::new(),
         };
         self.send(name, apply).await;
@@ -250,6 +241,7 @@ impl Bench {
     pub(crate) async fn fails(&mut self, name: &str, spec: &ResourceSpec) -> String {
         match self.apply(name, spec).await {
             Outcome::Done => panic!("it is done\n{}", self.commands_text()),
+            Outcome::Waiting { on, .. } => panic!("it waits for {on}"),
             Outcome::Failed { replies } => serde_json::to_string(&replies).expect("JSON"),
         }
     }
@@ -352,24 +344,38 @@ fn hear(heard: &mut Heard, message: ToController) {
         ToController::Synced { generation } => heard.synced = Some(generation),
         ToController::Applied {
             generation,
-            resource,
+            key,
             outcome,
             done,
             retry_in_ms,
             ..
         } => {
+            let name = match key {
+                Key::Node => {
+                    heard.node = Some((generation, outcome));
+                    return;
+                }
+                Key::Resource(name) => name.to_string(),
+                Key::Other(text) => {
+                    let name = text.strip_prefix("resource/");
+                    name.map_or(text.clone(), str::to_owned)
+                }
+            };
             heard.done.extend(done);
             heard.retries.push(retry_in_ms);
-            heard.outcomes.insert(resource, (generation, outcome));
+            heard.outcomes.insert(name, (generation, outcome));
         }
         ToController::Status { resources, gone } => {
             for status in resources {
                 heard.status.insert(status.name.clone(), status);
             }
-            for name in &gone {
-                heard.status.remove(name);
+            for key in gone {
+                let Key::Resource(name) = key else {
+                    panic!("{key} has no status");
+                };
+                heard.status.remove(name.as_str());
+                heard.gone.push(name.to_string());
             }
-            heard.gone.extend(gone);
         }
         ToController::Space { refresh, pools } => {
             heard.pools = pools;

@@ -116,25 +116,6 @@ async fn a_new_host_name_is_told() {
     bench.done("alpha", &spec).await;
 }
 
-/// A controller that does not know the message is made to connect again, which tells it the same.
-#[tokio::test(start_paused = true)]
-async fn an_older_controller_connects_again() {
-    let mut bench = Bench::new();
-    bench.protocol = 1;
-    bench.add_node("alpha", DrbdKind::V9).await;
-    let before = bench.nodes["alpha"].heard.lock().unwrap().messages;
-    bench.cluster.set_host_name("alpha", "alpha2");
-    sleep(Duration::from_secs(60)).await;
-    let after = bench.nodes["alpha"].heard.lock().unwrap().messages;
-    assert_eq!(after, before, "nothing that it does not understand");
-    assert!(bench.is_disconnected("alpha"));
-    bench.connect("alpha").await;
-    let info = bench.nodes["alpha"].heard.lock().unwrap().info.clone();
-    assert_eq!(info.expect("a welcome").uname, "alpha2");
-    bench.sync("alpha", &[]).await;
-    assert!(!bench.is_disconnected("alpha"));
-}
-
 /// A satellite with nothing missing probes six times an hour, and never loads a module again.
 #[tokio::test(start_paused = true)]
 async fn an_idle_satellite_seldom_probes() {

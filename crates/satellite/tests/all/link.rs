@@ -1,15 +1,18 @@
 //! The conversation: syncs, pings, fences.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
+use linstor_api::kind::ProviderKind;
 use linstor_fake_host::{Effect, Fault};
 use linstor_net::ControllerSide;
 use linstor_wire::message::{Forget, Held, NewerController, PROTOCOL, PROTOCOL_MIN, RefusalKind};
-use linstor_wire::spec::Target;
-use linstor_wire::{ToController, ToSatellite};
+use linstor_wire::spec::{LayerSpec, ResourceSpec, Target};
+use linstor_wire::status::Outcome;
+use linstor_wire::{Key, ToController, ToSatellite, Wanted};
 use uuid::Uuid;
 
-use crate::bench::{Bench, DrbdKind, Heard};
+use crate::bench::{Bench, DrbdKind, Heard, pool, wanted};
 use crate::drbd::spec;
 use crate::storage::data;
 
@@ -113,12 +116,12 @@ async fn forgetting_is_by_identity() {
     for (uuid, gone) in [(Uuid::from_u128(1), 0), (mine.uuid, 1)] {
         bench.generation += 1;
         let forget = Forget {
-            name: "Data".into(),
+            key: Key::resource("Data"),
             uuid,
         };
         let message = ToSatellite::Apply {
             generation: bench.generation,
-            resources: Vec::new(),
+            specs: Vec::new(),
             forget: vec![forget],
         };
         bench.send("alpha", message).await;
@@ -133,11 +136,11 @@ async fn what_is_held_is_left_alone() {
     for held in [
         Held {
             all: true,
-            resources: Vec::new(),
+            keys: BTreeSet::new(),
         },
         Held {
             all: false,
-            resources: vec!["DATA".into()],
+            keys: BTreeSet::from([Key::resource("DATA")]),
         },
     ] {
         let mut bench = Bench::new();
@@ -152,7 +155,7 @@ async fn what_is_held_is_left_alone() {
         assert!(bench.nodes["alpha"].heard.lock().unwrap().gone.is_empty());
         let other = Held {
             all: false,
-            resources: vec!["other".into()],
+            keys: BTreeSet::from([Key::resource("other")]),
         };
         bench.sync_holding("alpha", &[], other).await;
         tokio::time::sleep(Duration::from_secs(5)).await;
@@ -254,14 +257,14 @@ async fn an_older_spec_is_refused() {
     for message in [
         ToSatellite::Apply {
             generation: 30,
-            resources: vec![older],
+            specs: vec![wanted(&older)],
             forget: Vec::new(),
         },
         ToSatellite::Apply {
             generation: 31,
-            resources: Vec::new(),
+            specs: Vec::new(),
             forget: vec![Forget {
-                name: "Data".into(),
+                key: Key::resource("Data"),
                 uuid: newer.uuid,
             }],
         },
@@ -280,6 +283,89 @@ async fn an_older_spec_is_refused() {
     );
 }
 
+/// What a satellite does not understand fails for that object, in words; the objects in the same frame are brought to
+/// their specs. The object's spec before stays in force, and its outcomes do not hide the failure.
+#[tokio::test(start_paused = true)]
+async fn what_is_not_understood_fails_by_itself() {
+    let mut bench = Bench::new();
+    bench.add_node("alpha", DrbdKind::V9).await;
+    let old = spec("alpha", ALONE);
+    bench.done("alpha", &old).await;
+    let mut plain = spec("alpha", ALONE);
+    plain.name = "Plain".into();
+    plain.uuid = Uuid::from_u128(77);
+    plain.layers = vec![LayerSpec::Storage];
+    let changed = |spec: &ResourceSpec, change: &dyn Fn(&mut serde_json::Value)| {
+        let mut json = serde_json::to_value(wanted(spec)).expect("JSON");
+        change(&mut json);
+        serde_json::from_str::<Wanted>(&json.to_string()).expect("a frame")
+    };
+    bench.generation += 1;
+    let generation = bench.generation;
+    let message = ToSatellite::Apply {
+        generation,
+        specs: vec![
+            changed(&old, &|json| json["spec"]["target"] = "sideways".into()),
+            changed(&plain, &|json| {
+                json["key"] = "resource/Secret".into();
+                json["spec"]["name"] = "Secret".into();
+                json["requires"] = serde_json::json!(["luks"]);
+                json["spec"]["luks"] = serde_json::json!({"cipher": "aes"});
+            }),
+            changed(&old, &|json| json["key"] = "snapshot/Data/s1".into()),
+            changed(&old, &|json| json["key"] = "resource/../Data".into()),
+            wanted(&plain),
+        ],
+        forget: Vec::new(),
+    };
+    bench.send("alpha", message).await;
+    bench.converges("alpha", "Plain").await;
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    let heard = bench.nodes["alpha"].heard.lock().unwrap();
+    for (object, why) in [
+        ("Data", "sideways"),
+        ("Secret", "luks"),
+        ("snapshot/Data/s1", "not an object that it knows"),
+        ("../Data", "not an object that it knows"),
+    ] {
+        let (of, outcome) = &heard.outcomes[object];
+        assert_eq!(*of, generation, "{object}");
+        let Outcome::Failed { replies } = outcome else {
+            panic!("{object}: {outcome:?}");
+        };
+        let cause = replies[0].cause.as_deref().expect("a cause");
+        assert!(cause.contains(why), "{object}: {cause}");
+    }
+    assert_eq!(bench.cluster.drbd_resources("alpha"), ["Data"]);
+    let volumes = bench.cluster.logical_volumes("alpha", "vg0");
+    assert!(volumes.contains(&"Plain_00000".to_owned()), "{volumes:?}");
+    assert!(
+        !volumes.contains(&"Secret_00000".to_owned()),
+        "nothing in clear text"
+    );
+}
+
+/// The node's own spec has an outcome: a pool that cannot be used is named, and what is mended is found.
+#[tokio::test(start_paused = true)]
+async fn the_node_reports_its_pools() {
+    let mut bench = Bench::new();
+    bench.add_node("alpha", DrbdKind::V9).await;
+    let done = |h: &Heard| matches!(h.node, Some((_, Outcome::Done)));
+    bench.until("alpha", "that its pools are fine", done).await;
+    let node = &mut bench.nodes.get_mut("alpha").expect("a node").spec;
+    node.pools.push(pool("later", ProviderKind::Lvm, "vg7"));
+    bench.sync("alpha", &[]).await;
+    let failed = |h: &Heard| match &h.node {
+        Some((_, Outcome::Failed { replies })) => {
+            replies.len() == 1 && replies[0].obj_refs["StorPoolDfn"] == "later"
+        }
+        _ => false,
+    };
+    bench.until("alpha", "what is wrong", failed).await;
+    bench.cluster.add_volume_group("alpha", "vg7", 1 << 20);
+    bench.until("alpha", "that its pools are fine", done).await;
+}
+
 /// Forgetting waits for the attempt at work: nothing that it writes is left behind without an owner, not even when the
 /// satellite starts again.
 #[tokio::test(start_paused = true)]
@@ -295,9 +381,9 @@ async fn forgetting_waits_for_the_attempt_at_work() {
         bench.generation += 1;
         let message = ToSatellite::Apply {
             generation: bench.generation,
-            resources: Vec::new(),
+            specs: Vec::new(),
             forget: vec![Forget {
-                name: "Data".into(),
+                key: Key::resource("Data"),
                 uuid: spec.uuid,
             }],
         };

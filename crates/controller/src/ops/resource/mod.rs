@@ -114,8 +114,8 @@ pub(super) fn stuck(model: &Model, observed: &Observed, name: &ResourceName) -> 
             }
             // It has done its part and waits for others.
             Some(Outcome::Done) => {}
-            None if observed.is_online(node) => done = false,
-            None => replies.push(crate::wait::not_connected(node)),
+            Some(Outcome::Waiting { .. }) | None if observed.is_online(node) => done = false,
+            Some(Outcome::Waiting { .. }) | None => replies.push(crate::wait::not_connected(node)),
         }
     }
     (done && !replies.is_empty()).then_some(replies)

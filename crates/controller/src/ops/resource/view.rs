@@ -8,6 +8,7 @@ use linstor_api::drbd_state::{ConnectionState, DiskState, ReplicationState};
 use linstor_api::flag::{drbd_resource, resource as flag, volume as volume_flag};
 use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
 use linstor_api::sorted_map::SortedMap;
+use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::observed::Applied;
 use linstor_model::{
@@ -86,7 +87,7 @@ pub(super) struct Sources<'a> {
     observed: &'a Observed,
     definitions: Beside<'a, ResourceName, Arc<ResourceDefinition>>,
     statuses: Beside<'a, (ResourceName, NodeName), Arc<ResourceStatus>>,
-    applied: Beside<'a, (ResourceName, NodeName), Applied>,
+    applied: Beside<'a, RowKey, Applied>,
 }
 
 impl<'a> Sources<'a> {
@@ -104,6 +105,7 @@ impl<'a> Sources<'a> {
     pub(super) fn row(&mut self, row: &'a Resource, pools: Option<&'a Names>) -> Option<Row<'a>> {
         let key = (row.name.clone(), row.node.clone());
         let status = self.statuses.find(&key).map(|status| &**status);
+        let of_row = RowKey::Resource(key.0, key.1);
         let reached = |applied: &Applied| match &row.phase {
             ResourcePhase::AddingDisk { since, .. } => {
                 applied.generation >= since.generation && applied.outcome == Outcome::Done
@@ -122,7 +124,7 @@ impl<'a> Sources<'a> {
             node: self.model.nodes.get(&row.node)?,
             status: status.filter(|status| status.uuid == row.uuid),
             live: self.observed.is_online(&row.node),
-            has_disk_now: self.applied.find(&key).is_some_and(reached),
+            has_disk_now: self.applied.find(&of_row).is_some_and(reached),
             pools,
         })
     }

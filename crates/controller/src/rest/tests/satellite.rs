@@ -9,12 +9,12 @@ use linstor_api::kind::{DrbdKind, LayerKind, ProviderKind};
 use linstor_api::reply::Reply;
 use linstor_api::sorted_map::SortedMap;
 use linstor_net::{ControllerSide, SatelliteSide};
-use linstor_wire::spec::{DrbdSpec, NodeSpec, ResourceSpec, Target as Wanted};
+use linstor_wire::spec::{DrbdSpec, NodeSpec, ResourceSpec, Spec, Target as Wanted};
 use linstor_wire::status::{
     DrbdInfo, DrbdStatus, NodeInfo, Outcome, PoolStatus, ReplicationStatus, ResourceStatus,
     VolumeStatus,
 };
-use linstor_wire::{ToController, ToSatellite};
+use linstor_wire::{Key, ToController, ToSatellite};
 
 use crate::link::{Connector, Target};
 
@@ -94,7 +94,7 @@ struct Satellite {
     all: Satellites,
     node: String,
     link: SatelliteSide,
-    spec: Option<NodeSpec>,
+    spec: Option<Arc<NodeSpec>>,
     generation: u64,
 }
 
@@ -124,26 +124,22 @@ impl Satellite {
                 version: "test".into(),
                 info: self.info(),
             }],
-            ToSatellite::SyncBegin { node, .. } => {
-                self.spec = Some(node);
-                vec![]
-            }
+            ToSatellite::SyncBegin { .. } => vec![],
             ToSatellite::SyncEnd { generation, .. } => {
                 self.generation = generation;
                 vec![self.space(None), ToController::Synced { generation }]
             }
-            ToSatellite::Node { node, .. } => {
-                self.spec = Some(node);
-                vec![self.space(None)]
-            }
             ToSatellite::Apply {
-                generation,
-                resources,
-                ..
-            } => resources
-                .iter()
-                .flat_map(|spec| self.apply(generation, spec))
-                .collect(),
+                generation, specs, ..
+            } => {
+                let specs = specs.iter().map(|wanted| wanted.read().expect("a spec"));
+                specs
+                    .flat_map(|spec| match spec {
+                        Spec::Node(node) => self.apply_node(generation, node),
+                        Spec::Resource(spec) => self.apply(generation, &spec),
+                    })
+                    .collect()
+            }
             ToSatellite::RefreshSpace { id } => vec![self.space(Some(id))],
             ToSatellite::Suspend { .. } | ToSatellite::Resume { .. } => vec![],
             ToSatellite::Ping { id } => vec![ToController::Pong { id }],
@@ -179,7 +175,36 @@ impl Satellite {
         }
     }
 
+    fn apply_node(&mut self, generation: u64, node: Arc<NodeSpec>) -> Vec<ToController> {
+        let uuid = node.uuid;
+        self.spec = Some(node);
+        let pools = self.pools();
+        let replies: Vec<Reply> = pools
+            .iter()
+            .filter_map(|pool| pool.problem.clone())
+            .collect();
+        let outcome = if replies.is_empty() {
+            Outcome::Done
+        } else {
+            Outcome::Failed { replies }
+        };
+        let applied = ToController::Applied {
+            generation,
+            key: Key::Node,
+            uuid,
+            outcome,
+            done: Vec::new(),
+            retry_in_ms: None,
+        };
+        vec![self.space(None), applied]
+    }
+
     fn space(&self, refresh: Option<u64>) -> ToController {
+        let pools = self.pools();
+        ToController::Space { refresh, pools }
+    }
+
+    fn pools(&self) -> Vec<PoolStatus> {
         let pools = self.spec.iter().flat_map(|spec| &spec.pools);
         let pools = pools
             .filter(|pool| pool.kind != ProviderKind::Diskless)
@@ -188,7 +213,8 @@ impl Satellite {
                 let problem = Reply::new(
                     code::FAIL_STOR_POOL_CONFIGURATION_ERROR,
                     "no such volume group",
-                );
+                )
+                .about("StorPoolDfn", &pool.name);
                 PoolStatus {
                     name: pool.name.clone(),
                     free_kib: Some(100 << 20).filter(|_| !broken),
@@ -197,17 +223,14 @@ impl Satellite {
                     problem: Some(problem).filter(|_| broken),
                 }
             });
-        ToController::Space {
-            refresh,
-            pools: pools.collect(),
-        }
+        pools.collect()
     }
 
     fn apply(&self, generation: u64, spec: &ResourceSpec) -> Vec<ToController> {
         let settings = self.all.0.lock().expect("no test panics here");
         let applied = |outcome| ToController::Applied {
             generation,
-            resource: spec.name.clone(),
+            key: Key::resource(&spec.name),
             uuid: spec.uuid,
             outcome,
             done: spec.once.iter().map(|instruction| instruction.id).collect(),
@@ -225,7 +248,7 @@ impl Satellite {
         let status = match spec.target {
             Wanted::Destroyed => ToController::Status {
                 resources: vec![],
-                gone: vec![spec.name.clone()],
+                gone: vec![Key::resource(&spec.name)],
             },
             Wanted::Up | Wanted::Down | Wanted::Leaving => ToController::Status {
                 resources: vec![status(spec, in_use)],

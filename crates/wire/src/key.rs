@@ -1,0 +1,86 @@
+//! Which object of a node a spec, an outcome or a wait is about.
+
+use std::fmt;
+
+use linstor_api::name::ResourceName;
+use serde::{Deserialize, Serialize};
+
+/// One unit of desired state on a node. Written as `node` or `resource/web`.
+///
+/// A new kind of object is one more variant, with its spec in [`crate::spec::Spec`]; the compiler then shows every place
+/// that has to know it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(into = "String", from = "String")]
+pub enum Key {
+    /// The node itself: its storage pools and properties.
+    Node,
+    /// A resource on the node.
+    Resource(ResourceName),
+    /// A kind that this version does not know, or a name that is none, as it was written.
+    Other(String),
+}
+
+impl Key {
+    /// Of a resource's name as it came from outside.
+    pub fn resource(name: &str) -> Key {
+        match ResourceName::parse(name) {
+            Ok(name) => Key::Resource(name),
+            Err(_) => Key::Other(format!("resource/{name}")),
+        }
+    }
+
+    /// The text that all spellings of the key have in common: names that differ in case only are the same.
+    pub fn folded(&self) -> String {
+        self.to_string().to_ascii_uppercase()
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::Node => f.write_str("node"),
+            Key::Resource(name) => write!(f, "resource/{name}"),
+            Key::Other(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<Key> for String {
+    fn from(key: Key) -> String {
+        key.to_string()
+    }
+}
+
+impl From<String> for Key {
+    fn from(text: String) -> Key {
+        match text.split_once('/') {
+            None if text == "node" => Key::Node,
+            Some(("resource", name)) => Key::resource(name),
+            None | Some(_) => Key::Other(text),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A key is one word for people, and comes back whatever it says.
+    #[test]
+    fn keys_survive_the_wire() {
+        for text in [
+            "node",
+            "resource/web",
+            "snapshot/web/s1",
+            "resource/../x",
+            "",
+            "node/x",
+        ] {
+            let key: Key = serde_json::from_value(text.into()).unwrap();
+            assert_eq!(serde_json::to_value(&key).unwrap(), text);
+            let known = matches!(text, "node" | "resource/web");
+            assert_eq!(matches!(key, Key::Other(_)), !known, "{text}");
+        }
+        assert_eq!(Key::resource("WEB"), Key::resource("web"));
+    }
+}

@@ -1,0 +1,170 @@
+//! A spec on its way: read by itself, so that what one object needs and this version does not know fails for that object
+//! alone.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+use uuid::Uuid;
+
+use crate::key::Key;
+use crate::spec::Spec;
+
+/// What specs of this version may require of a satellite.
+///
+/// A reader passes over members that it does not know. A member that must not be passed over, because something else would
+/// be built without it, comes with a feature of its own.
+pub const FEATURES: &[&str] = &[DRBD];
+
+/// The resource has a DRBD layer.
+const DRBD: &str = "drbd";
+
+/// What a node must have of one object. Its debug form leaves the spec out, which may have secrets.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Wanted {
+    /// The object.
+    pub key: Key,
+    /// Its identity on this node.
+    pub uuid: Uuid,
+    /// What a satellite must know to be able to do what the spec says.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub requires: BTreeSet<String>,
+    /// The spec as JSON.
+    spec: Box<RawValue>,
+}
+
+impl PartialEq for Wanted {
+    fn eq(&self, other: &Self) -> bool {
+        let rest = |w: &Self| (w.key.clone(), w.uuid, w.requires.clone());
+        rest(self) == rest(other) && self.json() == other.json()
+    }
+}
+
+impl fmt::Debug for Wanted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wanted")
+            .field("key", &self.key)
+            .field("uuid", &self.uuid)
+            .field("requires", &self.requires)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Wanted {
+    /// Of a spec.
+    pub fn new(spec: &Spec) -> Wanted {
+        let (json, requires) = match spec {
+            Spec::Node(node) => (serde_json::value::to_raw_value(node), None),
+            Spec::Resource(resource) => (
+                serde_json::value::to_raw_value(resource),
+                resource.drbd().map(|_| DRBD.to_owned()),
+            ),
+        };
+        Wanted {
+            key: spec.key(),
+            uuid: spec.uuid(),
+            requires: requires.into_iter().collect(),
+            spec: json.expect("specs have string keys only"),
+        }
+    }
+
+    /// The spec as it is sent.
+    pub fn json(&self) -> &str {
+        self.spec.get()
+    }
+
+    /// The spec, or in words why this version cannot tell what it asks for.
+    pub fn read(&self) -> Result<Spec, String> {
+        if let Key::Other(text) = &self.key {
+            return Err(format!("'{text}' is not an object that it knows."));
+        }
+        let known = |feature: &&String| !FEATURES.contains(&feature.as_str());
+        let unknown: Vec<&str> = self
+            .requires
+            .iter()
+            .filter(known)
+            .map(String::as_str)
+            .collect();
+        if !unknown.is_empty() {
+            return Err(format!("It does not know: {}.", unknown.join(", ")));
+        }
+        let spec = match &self.key {
+            Key::Node => serde_json::from_str(self.json()).map(Spec::Node),
+            Key::Resource(_) | Key::Other(_) => {
+                serde_json::from_str(self.json()).map(Spec::Resource)
+            }
+        };
+        let spec =
+            spec.map_err(|error| format!("The specification is not understood: {error}."))?;
+        if (spec.key(), spec.uuid()) != (self.key.clone(), self.uuid) {
+            return Err("The specification is of another object.".to_owned());
+        }
+        Ok(spec)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::spec::{LayerSpec, ResourceSpec, Target};
+
+    fn wanted() -> serde_json::Value {
+        let spec = ResourceSpec {
+            name: "web".into(),
+            uuid: Uuid::from_u128(7),
+            target: Target::Up,
+            allow_last_copy: false,
+            layers: vec![LayerSpec::Storage],
+            volumes: Vec::new(),
+            destroy_storage: Vec::new(),
+            once: Vec::new(),
+        };
+        serde_json::to_value(Wanted::new(&Spec::Resource(Arc::new(spec)))).unwrap()
+    }
+
+    fn read(json: &serde_json::Value) -> Result<Spec, String> {
+        serde_json::from_str::<Wanted>(&json.to_string())
+            .unwrap()
+            .read()
+    }
+
+    /// What is not understood says so and keeps the name of its object; what may be passed over is.
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        assert!(read(&wanted()).is_ok());
+        for (pointer, value, expected) in [
+            ("/spec/target", "sideways".into(), Some("sideways")),
+            (
+                "/requires",
+                serde_json::json!(["drbd", "luks"]),
+                Some("know: luks."),
+            ),
+            ("/key", "snapshot/web/s1".into(), Some("snapshot/web/s1")),
+            ("/key", "node".into(), Some("not understood")),
+            ("/key", "resource/db".into(), Some("another object")),
+            (
+                "/uuid",
+                Uuid::nil().to_string().into(),
+                Some("another object"),
+            ),
+            ("/requires", serde_json::json!(["drbd"]), None),
+        ] {
+            let mut json = wanted();
+            match json.pointer_mut(pointer) {
+                Some(found) => *found = value,
+                None => json[&pointer[1..]] = value,
+            }
+            match (read(&json), expected) {
+                (Ok(_), None) => {}
+                (Err(why), Some(expected)) => assert!(why.contains(expected), "{why}"),
+                (read, _) => panic!("{pointer}: {read:?}"),
+            }
+        }
+        let mut json = wanted();
+        json["spec"]["colour"] = "blue".into();
+        assert!(read(&json).is_ok(), "a member that requires nothing");
+    }
+}
