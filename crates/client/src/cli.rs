@@ -1,11 +1,11 @@
-//! The command line's options and its tree of commands.
+//! The options of the command line and its tree of commands.
 
 use clap::{ArgAction, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::action::{Action, OutputVersion};
 use crate::commands;
 use crate::failure::Failure;
-use crate::plan::{OutputVersion, Plan};
 
 /// Manage a cluster of replicated block storage.
 #[derive(Debug, Parser)]
@@ -18,15 +18,13 @@ use crate::plan::{OutputVersion, Plan};
     max_term_width = 110,
 )]
 pub struct Cli {
-    /// Options that every command has.
     #[command(flatten)]
     pub global: Global,
-    /// The command.
     #[command(subcommand)]
     pub command: Option<Command>,
 }
 
-/// Options that every command has. They stand before the command.
+/// Options that every command has. They are given before the command.
 #[derive(Debug, clap::Args)]
 pub struct Global {
     /// Print the version of this program
@@ -41,7 +39,7 @@ pub struct Global {
     /// Exit with an error code when there are warnings
     #[arg(long)]
     pub warn_as_error: bool,
-    /// Send nothing; print the curl command that would
+    /// Print the curl command for each request instead of sending it
     #[arg(long)]
     pub curl: bool,
     /// Controllers to try, separated by commas: host, host:port, https://host; those of LS_CONTROLLERS come after them
@@ -50,19 +48,19 @@ pub struct Global {
     /// Print JSON
     #[arg(short = 'm', long)]
     pub machine_readable: bool,
-    /// Format of the JSON; v1 unless LS_OUTPUT_VERSION says otherwise
+    /// Format of the JSON; without this option LS_OUTPUT_VERSION, or v1
     #[arg(long, value_enum, value_name = "VERSION")]
     pub output_version: Option<OutputVersion>,
-    /// Tell which controller answers
+    /// Print which controller is used
     #[arg(short = 'V', long)]
     pub verbose: bool,
-    /// Seconds that an answer may take
+    /// Seconds to wait for an answer of the controller
     #[arg(short = 't', long, default_value_t = 300, value_name = "SECONDS")]
     pub timeout: u64,
     /// Ignore configuration files
     #[arg(long)]
     pub disable_config: bool,
-    /// User to sign in as
+    /// User for HTTP basic authentication
     #[arg(short = 'u', long)]
     pub user: Option<String>,
     /// Password of the user
@@ -73,7 +71,7 @@ pub struct Global {
     pub allow_insecure_auth: bool,
 }
 
-/// The nouns.
+/// The objects that commands work on, and the commands without an object.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Nodes of the cluster
@@ -82,16 +80,16 @@ pub enum Command {
     /// Storage pools on nodes
     #[command(subcommand, visible_alias = "sp")]
     StoragePool(commands::storage_pool::Command),
-    /// What storage pools of one name have in common
+    /// Storage pool definitions: properties that all storage pools of one name share
     #[command(subcommand, visible_alias = "spd")]
     StoragePoolDefinition(commands::storage_pool_definition::Command),
-    /// Templates for resource definitions
+    /// Resource groups: templates for resource definitions
     #[command(subcommand, visible_alias = "rg")]
     ResourceGroup(commands::resource_group::Command),
-    /// Templates for volume definitions
+    /// Volume groups: templates for volume definitions
     #[command(subcommand, visible_alias = "vg")]
     VolumeGroup(commands::volume_group::Command),
-    /// Resource definitions: volumes without a place
+    /// Resource definitions: name, volumes and layers of a resource on all nodes
     #[command(subcommand, visible_alias = "rd")]
     ResourceDefinition(commands::resource_definition::Command),
     /// Volume definitions: the volumes of a resource definition
@@ -106,7 +104,7 @@ pub enum Command {
     /// The controller
     #[command(subcommand, visible_alias = "c")]
     Controller(commands::controller::Command),
-    /// Work in progress: what it waits for, and why
+    /// Operations in progress: which node each waits for, and why
     #[command(subcommand, visible_alias = "j")]
     Jobs(commands::jobs::Command),
     /// Print the commands
@@ -126,23 +124,23 @@ pub enum Command {
 }
 
 impl Command {
-    /// What the command is going to do.
-    pub fn plan(self) -> Result<Plan, Failure> {
+    /// The action of the command.
+    pub fn action(self) -> Result<Action, Failure> {
         match self {
-            Command::Node(command) => command.plan(),
-            Command::StoragePool(command) => command.plan(),
-            Command::StoragePoolDefinition(command) => command.plan(),
-            Command::ResourceGroup(command) => command.plan(),
-            Command::VolumeGroup(command) => command.plan(),
-            Command::ResourceDefinition(command) => command.plan(),
-            Command::VolumeDefinition(command) => command.plan(),
-            Command::Resource(command) => command.plan(),
-            Command::Volume(command) => command.plan(),
-            Command::Controller(command) => command.plan(),
-            Command::Jobs(command) => command.plan(),
-            Command::ListCommands { tree } => Ok(Plan::Print(commands::help::list(tree))),
-            Command::Completion { shell } => Ok(Plan::Print(commands::help::completion(shell))),
-            Command::Interactive => Ok(Plan::Interactive),
+            Command::Node(command) => command.action(),
+            Command::StoragePool(command) => command.action(),
+            Command::StoragePoolDefinition(command) => command.action(),
+            Command::ResourceGroup(command) => command.action(),
+            Command::VolumeGroup(command) => command.action(),
+            Command::ResourceDefinition(command) => command.action(),
+            Command::VolumeDefinition(command) => command.action(),
+            Command::Resource(command) => command.action(),
+            Command::Volume(command) => command.action(),
+            Command::Controller(command) => command.action(),
+            Command::Jobs(command) => command.action(),
+            Command::ListCommands { tree } => Ok(Action::Print(commands::help::list(tree))),
+            Command::Completion { shell } => Ok(Action::Print(commands::help::completion(shell))),
+            Command::Interactive => Ok(Action::Interactive),
         }
     }
 }

@@ -8,22 +8,22 @@ use linstor_api::controller::{HTTP_PORT, HTTPS_PORT};
 
 use crate::failure::Failure;
 
-/// Appended to the controllers of the command line.
+/// Names a list of controllers, appended to those of the command line.
 pub const ENV_CONTROLLERS: &str = "LS_CONTROLLERS";
-/// The machine-readable format when the command line does not choose one.
+/// Names the machine-readable format, used unless the command line has `--output-version`.
 pub const ENV_OUTPUT_VERSION: &str = "LS_OUTPUT_VERSION";
 /// `LS_CLIENT_NO_COLOR=` stands for `--no-color`, `LS_CLIENT_TIMEOUT=5` for `--timeout 5`.
 const ENV_OPTION_PREFIX: &str = "LS_CLIENT_";
-/// The option that keeps configuration files out.
+/// The option that disables configuration files.
 const DISABLE: &str = "--disable-config";
 
-/// Where the controller is when nothing says otherwise.
+/// The controller that is used if neither the command line nor the environment names one.
 pub const DEFAULT_CONTROLLER: &str = "localhost:3370";
 
 /// Sections of a configuration file and their entries, in file order.
 type Sections = BTreeMap<String, Vec<(String, String)>>;
 
-/// Reads an INI file: sections, `key = value`, `#` and `;` for comments.
+/// Parses an INI file: sections, `key = value`, comments after `#` or `;`.
 fn parse_ini(text: &str) -> Sections {
     let mut sections = Sections::new();
     let mut section = String::new();
@@ -43,8 +43,8 @@ fn parse_ini(text: &str) -> Sections {
     sections
 }
 
-/// The files that are read, later ones replacing sections of earlier ones: the drop-in directory, then the user's
-/// file or, without one, the system's.
+/// The configuration files in the order they are read; a section of a later file replaces that of an earlier one: the
+/// drop-in directory, then the user's file or, if it does not exist, the system's.
 fn config_files(etc: &Path, home: Option<&Path>) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(etc.join("linstor-client.d"))
         .into_iter()
@@ -73,18 +73,18 @@ fn read_sections(etc: &Path, home: Option<&Path>) -> Sections {
     })
 }
 
-/// The words that stand for options of files and environment, to be put before those of the command line.
-pub fn words_before(
+/// The options of configuration files and environment, as arguments to be put before those of the command line.
+pub fn configured_args(
     args: &[String],
     etc: &Path,
     home: Option<&Path>,
     env: &[(String, String)],
 ) -> Vec<String> {
-    let mut words = Vec::new();
+    let mut configured = Vec::new();
     let mut add = |key: &str, value: &str| {
-        words.push(format!("--{key}"));
+        configured.push(format!("--{key}"));
         if !value.is_empty() {
-            words.push(value.to_owned());
+            configured.push(value.to_owned());
         }
     };
     if !args.iter().any(|arg| arg == DISABLE) {
@@ -98,7 +98,7 @@ pub fn words_before(
             add(&option.to_ascii_lowercase().replace('_', "-"), value);
         }
     }
-    words
+    configured
 }
 
 /// The controllers to try, in order, as base URLs.
@@ -115,7 +115,7 @@ pub fn controllers(option: Option<&str>, env: Option<&str>) -> Result<Vec<String
     Ok(bases)
 }
 
-/// A base URL as LINSTOR writes where its controller is.
+/// A base URL in LINSTOR's notation: `linstor://` and `linstor+ssl://`.
 pub fn uri(base: &str) -> String {
     match base.split_once("://") {
         Some(("http", rest)) => format!("linstor://{rest}"),
@@ -134,22 +134,24 @@ fn base_url(controller: &str) -> Result<String, Failure> {
         "linstor+ssl" | "https" => ("https", HTTPS_PORT),
         _ => {
             return Err(Failure::usage(format!(
-                "'{controller}': a controller is given as host, host:port, linstor://host, linstor+ssl://host, \
-                 http://host or https://host"
+                "'{controller}' is not the address of a controller; give host, host:port, linstor://host, \
+                 linstor+ssl://host, http://host or https://host"
             )));
         }
     };
     let rest = rest.trim_end_matches('/');
     let bad_port = || {
         Failure::usage(format!(
-            "'{controller}': the port must be a number up to 65535"
+            "'{controller}': the port is not a number up to 65535"
         ))
     };
     let port_of = |text: &str| text.parse::<u16>().map_err(|_| bad_port());
     let (host, port) = if let Some(v6) = rest.strip_prefix('[') {
         let (address, after) = v6
             .split_once(']')
-            .ok_or_else(|| Failure::usage(format!("'{controller}': the ']' is missing")))?;
+            .ok_or_else(|| Failure::usage(format!(
+                    "'{controller}': the IPv6 address does not end with ']'; give [address] or [address]:port"
+                )))?;
         let port = after.strip_prefix(':').map(port_of).transpose()?;
         (format!("[{address}]"), port)
     } else if rest.matches(':').count() > 1 {
@@ -161,7 +163,7 @@ fn base_url(controller: &str) -> Result<String, Failure> {
     };
     if host.is_empty() || host.contains(['/', '?', '#', '@', ' ']) {
         return Err(Failure::usage(format!(
-            "'{controller}' has no usable host name"
+            "'{controller}' has no valid host name; give host or host:port"
         )));
     }
     Ok(format!(
@@ -174,7 +176,7 @@ fn base_url(controller: &str) -> Result<String, Failure> {
 mod tests {
     use super::*;
 
-    /// Every way to name a controller that the documentation shows.
+    /// A controller can be given in every form that the documentation shows.
     #[test]
     fn controllers_are_named_in_many_ways() {
         let bases = controllers(
@@ -200,9 +202,9 @@ mod tests {
         }
     }
 
-    /// Files come first, then the environment, so that the nearer one wins.
+    /// Options of files come before those of the environment, so that the environment takes precedence.
     #[test]
-    fn configuration_becomes_words() {
+    fn configuration_becomes_arguments() {
         let etc = tempfile::tempdir().unwrap();
         let path = etc.path().join("linstor-client.conf");
         fs::write(
@@ -214,12 +216,12 @@ mod tests {
             ("LS_CLIENT_TIMEOUT".to_owned(), "5".to_owned()),
             ("PATH".to_owned(), "/bin".to_owned()),
         ];
-        let words = words_before(&[], etc.path(), None, &env);
+        let args = configured_args(&[], etc.path(), None, &env);
         assert_eq!(
-            words,
+            args,
             ["--controllers", "a,b", "--no-color", "--timeout", "5"]
         );
-        let off = words_before(&[DISABLE.to_owned()], etc.path(), None, &[]);
+        let off = configured_args(&[DISABLE.to_owned()], etc.path(), None, &[]);
         assert!(off.is_empty());
     }
 
@@ -236,14 +238,14 @@ mod tests {
             "etc/linstor-client.d/1.conf",
             "[global]\ncontrollers=drop\n",
         );
-        let words = |home: Option<&Path>| words_before(&[], &dir.path().join("etc"), home, &[]);
-        assert_eq!(words(None), ["--controllers", "system"]);
+        let args = |home: Option<&Path>| configured_args(&[], &dir.path().join("etc"), home, &[]);
+        assert_eq!(args(None), ["--controllers", "system"]);
         fs::write(
             user.join("linstor-client.conf"),
             "[global]\ncontrollers=user\n",
         )
         .unwrap();
         let home = dir.path().join("home");
-        assert_eq!(words(Some(&home)), ["--controllers", "user"]);
+        assert_eq!(args(Some(&home)), ["--controllers", "user"]);
     }
 }

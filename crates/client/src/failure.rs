@@ -1,16 +1,16 @@
-//! Why a command fails, and the exit code that scripts see.
+//! Why a command fails, and its exit code.
 
 use std::fmt;
 
-/// Exit codes, as LINSTOR's command line has them. (It also knows 11, "no connection to a satellite", and never uses it.)
+/// Exit codes of LINSTOR's command line. (It also defines 11, "no connection to a satellite", and never uses it.)
 pub mod exit {
-    /// Done.
+    /// Success.
     pub const OK: u8 = 0;
-    /// Something that has no code of its own.
+    /// A failure without a code of its own.
     pub const UNKNOWN_ERROR: u8 = 1;
-    /// The command line makes no sense.
+    /// The command line is invalid.
     pub const USAGE: u8 = 2;
-    /// The object does not exist (where the command line itself looks for it).
+    /// The object does not exist, in commands that search a list of the controller for it.
     pub const OBJECT_NOT_FOUND: u8 = 3;
     /// The controller answered with an error.
     pub const API_ERROR: u8 = 10;
@@ -18,21 +18,21 @@ pub mod exit {
     pub const CONNECTION_ERROR: u8 = 20;
     /// The controller did not answer in time.
     pub const CONNECTION_TIMEOUT: u8 = 21;
-    /// The controller answered something that is no answer.
+    /// The controller's answer cannot be parsed.
     pub const UNEXPECTED_REPLY: u8 = 22;
 }
 
-/// Why a command fails.
+/// Why a command fails: a message for people and an exit code for scripts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// What the person is told on standard error.
+    /// Printed on standard error.
     pub message: String,
-    /// What the script is told (see [`exit`]).
+    /// One of the codes in [`exit`].
     pub exit: u8,
 }
 
 impl Failure {
-    /// The command line makes no sense.
+    /// The command line is invalid.
     pub fn usage(message: impl Into<String>) -> Self {
         Failure::with(exit::USAGE, message)
     }
@@ -42,7 +42,7 @@ impl Failure {
         Failure::with(exit::OBJECT_NOT_FOUND, message)
     }
 
-    /// The controller answered something that is no answer.
+    /// The controller's answer cannot be parsed.
     pub fn unexpected(message: impl Into<String>) -> Self {
         Failure::with(exit::UNEXPECTED_REPLY, message)
     }
@@ -66,7 +66,7 @@ impl std::error::Error for Failure {}
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
-        // A reader that went away (`linstor resource list | head`) is no news.
+        // The reader closed the pipe (`linstor resource list | head`): nothing to report.
         let message = match error.kind() {
             std::io::ErrorKind::BrokenPipe => String::new(),
             _ => error.to_string(),

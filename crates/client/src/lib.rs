@@ -1,15 +1,15 @@
 //! The `linstor` command line: commands, tables, machine-readable output.
 //!
-//! Reading order: `cli` (options and the tree of commands), `commands` (one module per noun; each turns its
-//! arguments into a plan), `plan` (what a command is going to do, and doing it), `session` (talking to the
-//! controller), `output` (what the person or the script sees).
+//! Reading order: `cli` (options and the tree of commands), `commands` (one module per kind of object; each turns its
+//! arguments into an action), `action` (requests to send, and how their answers are shown), `session` (the connection
+//! to the controller), `output` (tables, replies, JSON).
 
+mod action;
 mod cli;
 mod commands;
 mod config;
 mod failure;
 mod output;
-mod plan;
 mod request;
 mod session;
 
@@ -23,38 +23,38 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
+use crate::action::{Action, Mode, OutputVersion, Screen};
 use crate::cli::{Cli, Global};
 use crate::failure::{Failure, exit};
-use crate::output::Look;
-use crate::plan::{Mode, OutputVersion, Plan, Screen};
-use crate::session::{Options, Send, Session};
+use crate::output::Style;
+use crate::session::{Options, Session, Transport};
 
 /// Runs the command line and returns its exit code.
 pub fn run(args: Vec<OsString>) -> u8 {
-    let mut words = Vec::with_capacity(args.len());
+    let mut texts = Vec::with_capacity(args.len());
     for arg in args {
         match arg.into_string() {
-            Ok(word) => words.push(word),
-            Err(word) => {
-                eprintln!("{word:?} is no UTF-8 text");
+            Ok(text) => texts.push(text),
+            Err(arg) => {
+                eprintln!("Error: the argument {arg:?} is not valid UTF-8");
                 return exit::USAGE;
             }
         }
     }
-    if let Some(program) = words.first().cloned() {
+    if let Some(program) = texts.first().cloned() {
         let home = env::var_os("HOME").map(PathBuf::from);
         let env: Vec<(String, String)> = env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        let before = config::words_before(
-            &words[1..],
+        let configured = config::configured_args(
+            &texts[1..],
             Path::new("/etc/linstor"),
             home.as_deref(),
             &env,
         );
-        words.splice(..1, std::iter::once(program).chain(before));
+        texts.splice(..1, std::iter::once(program).chain(configured));
     }
-    let cli = match Cli::try_parse_from(words) {
+    let cli = match Cli::try_parse_from(texts) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
@@ -68,9 +68,9 @@ pub fn run(args: Vec<OsString>) -> u8 {
     }
 }
 
-/// Help and versions go to standard output and are no failure.
+/// Prints what clap reports. Help and version are printed on standard output and are not failures.
 fn usage(error: &clap::Error) -> u8 {
-    // Nothing can be done about a closed terminal.
+    // If the terminal is closed, there is no other place for the message.
     let _ = error.print();
     if error.use_stderr() {
         exit::USAGE
@@ -80,7 +80,7 @@ fn usage(error: &clap::Error) -> u8 {
 }
 
 fn report(failure: &Failure) {
-    // Without a message there is nobody to read it.
+    // A failure without a message is a closed pipe: standard error may be closed as well.
     if !failure.message.is_empty() {
         eprintln!("Error: {}", failure.message);
     }
@@ -90,7 +90,9 @@ fn session(global: &Global) -> Result<Session, Failure> {
     let login = match (&global.user, &global.password) {
         (Some(user), Some(password)) => Some((user.clone(), password.clone())),
         (Some(_), None) => {
-            return Err(Failure::usage("--user needs --password"));
+            return Err(Failure::usage(
+                "--user is given without --password; give both or neither",
+            ));
         }
         _ => None,
     };
@@ -103,9 +105,9 @@ fn session(global: &Global) -> Result<Session, Failure> {
     }))
 }
 
-fn look(global: &Global) -> Look {
+fn style(global: &Global) -> Style {
     let terminal = io::stdout().is_terminal();
-    let speaks_utf8 = || {
+    let utf8_locale = || {
         let set = |key| env::var(key).ok().filter(|value| !value.is_empty());
         let locale = set("LC_ALL")
             .or_else(|| set("LC_CTYPE"))
@@ -115,8 +117,8 @@ fn look(global: &Global) -> Look {
             locale.contains("utf-8") || locale.contains("utf8")
         })
     };
-    Look {
-        utf8: terminal && !global.no_utf8 && speaks_utf8(),
+    Style {
+        utf8: terminal && !global.no_utf8 && utf8_locale(),
         color: terminal && !global.no_color && env::var_os("NO_COLOR").is_none(),
     }
 }
@@ -127,7 +129,7 @@ fn mode(global: &Global) -> Result<Mode, Failure> {
         Ok("v1") | Err(_) => OutputVersion::V1,
         Ok(other) => {
             return Err(Failure::usage(format!(
-                "{}: '{other}' is neither v0 nor v1",
+                "{} is '{other}'; set it to v0 or v1",
                 config::ENV_OUTPUT_VERSION
             )));
         }
@@ -139,12 +141,12 @@ fn mode(global: &Global) -> Result<Mode, Failure> {
     })
 }
 
-/// Carries out one command line and returns its exit code.
-fn execute(cli: Cli, session: &mut dyn Send) -> Result<u8, Failure> {
+/// Runs one command and returns its exit code.
+fn execute(cli: Cli, session: &mut dyn Transport) -> Result<u8, Failure> {
     let Cli { global, command } = cli;
     let mode = mode(&global)?;
-    let plan = command.map_or(Ok(Plan::Interactive), cli::Command::plan)?;
-    if let Plan::Interactive = plan {
+    let action = command.map_or(Ok(Action::Interactive), cli::Command::action)?;
+    if let Action::Interactive = action {
         return interactive(&global, session);
     }
     let mut out = io::BufWriter::new(io::stdout().lock());
@@ -153,19 +155,19 @@ fn execute(cli: Cli, session: &mut dyn Send) -> Result<u8, Failure> {
     }
     let mut screen = Screen {
         out: &mut out,
-        look: look(&global),
+        style: style(&global),
         warn_as_error: global.warn_as_error,
         exit: exit::OK,
         session,
     };
-    let result = plan.run(mode, &mut screen);
+    let result = action.run(mode, &mut screen);
     let code = screen.exit;
     out.flush()?;
     result.map(|()| code)
 }
 
-/// Reads commands line by line until the input ends; the last command's exit code counts.
-fn interactive(global: &Global, session: &mut dyn Send) -> Result<u8, Failure> {
+/// Reads commands line by line until the input ends; returns the exit code of the last command.
+fn interactive(global: &Global, session: &mut dyn Transport) -> Result<u8, Failure> {
     let prompt = io::stdin().is_terminal();
     let mut screen = io::stdout();
     if prompt {
@@ -181,20 +183,20 @@ fn interactive(global: &Global, session: &mut dyn Send) -> Result<u8, Failure> {
         let Some(line) = lines.next().transpose()? else {
             break;
         };
-        let mut words: Vec<&str> = line.split_whitespace().collect();
-        if words.first() == Some(&"linstor") {
-            words.remove(0);
+        let mut args: Vec<&str> = line.split_whitespace().collect();
+        if args.first() == Some(&"linstor") {
+            args.remove(0);
         }
-        match words.first() {
+        match args.first() {
             None => continue,
             Some(&("exit" | "quit")) => break,
             Some(&"interactive") => {
-                eprintln!("This is interactive mode already");
+                eprintln!("Interactive mode is already active; enter a command, or 'exit'");
                 continue;
             }
             _ => {}
         }
-        last = match Cli::try_parse_from(std::iter::once("linstor").chain(words)) {
+        last = match Cli::try_parse_from(std::iter::once("linstor").chain(args)) {
             Ok(mut cli) => {
                 inherit(&mut cli.global, global);
                 execute(cli, session).unwrap_or_else(|failure| {
@@ -211,7 +213,7 @@ fn interactive(global: &Global, session: &mut dyn Send) -> Result<u8, Failure> {
     Ok(last)
 }
 
-/// Options given when interactive mode was entered hold for every command in it.
+/// Options of the command line that entered interactive mode apply to every command in it.
 fn inherit(inner: &mut Global, outer: &Global) {
     inner.no_color |= outer.no_color;
     inner.no_utf8 |= outer.no_utf8;

@@ -1,13 +1,13 @@
-//! A request to the controller, before it is sent.
+//! Requests to the controller.
 
 use std::fmt::Write as _;
 
 use serde::Serialize;
 
-/// A request's method.
+/// The HTTP method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Method {
-    /// Ask.
+    /// Query.
     Get,
     /// Create or act.
     Post,
@@ -15,12 +15,12 @@ pub enum Method {
     Put,
     /// Delete.
     Delete,
-    /// Ask with a body; one old query of LINSTOR has it.
+    /// Query with a body; `query-max-volume-size` uses it.
     Options,
 }
 
 impl Method {
-    /// The method's name.
+    /// The method as HTTP spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
             Method::Get => "GET",
@@ -35,16 +35,15 @@ impl Method {
 /// A request to the controller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
-    /// What to do.
     pub method: Method,
-    /// On what: path and query, percent-encoded.
+    /// Path and query, percent-encoded.
     pub path: String,
-    /// With what: JSON.
+    /// The body, JSON.
     pub body: Option<String>,
 }
 
 impl Request {
-    /// A request on the object below `/v1` that the segments lead to.
+    /// A request without a body; the segments are the path below `/v1`.
     pub fn new(method: Method, segments: &[&str]) -> Self {
         let mut path = "/v1".to_owned();
         for segment in segments {
@@ -78,14 +77,14 @@ impl Request {
         Request::new(Method::Delete, segments)
     }
 
-    /// With a body.
+    /// Sets the body.
     pub fn body(mut self, body: &impl Serialize) -> Self {
         let text = serde_json::to_string(body).expect("the api's types always have a JSON form");
         self.body = Some(text);
         self
     }
 
-    /// With one query parameter per value.
+    /// Adds one query parameter per value.
     pub fn query<S: AsRef<str>>(mut self, key: &str, values: &[S]) -> Self {
         for value in values {
             self.path
@@ -99,24 +98,24 @@ impl Request {
 
     /// The `curl` command that sends the same request.
     pub fn to_curl(&self, base: &str) -> String {
-        let mut words = vec![
+        let mut args = vec![
             "curl".to_owned(),
             "-X".to_owned(),
             self.method.as_str().to_owned(),
         ];
         if let Some(body) = &self.body {
-            words.push("-H".to_owned());
-            words.push("Content-Type: application/json".to_owned());
-            words.push("-d".to_owned());
-            words.push(body.clone());
+            args.push("-H".to_owned());
+            args.push("Content-Type: application/json".to_owned());
+            args.push("-d".to_owned());
+            args.push(body.clone());
         }
-        words.push(format!("{base}{}", self.path));
-        let quoted: Vec<String> = words.iter().map(|word| shell_quote(word)).collect();
+        args.push(format!("{base}{}", self.path));
+        let quoted: Vec<String> = args.iter().map(|arg| shell_quote(arg)).collect();
         quoted.join(" ")
     }
 }
 
-/// Percent-encodes everything but what is unreserved in URLs.
+/// Percent-encodes all but the unreserved characters of RFC 3986.
 fn encode(text: &str, out: &mut String) {
     for byte in text.bytes() {
         match byte {
@@ -128,13 +127,13 @@ fn encode(text: &str, out: &mut String) {
     }
 }
 
-/// Quotes a word for a POSIX shell, if it needs it.
-fn shell_quote(word: &str) -> String {
+/// Quotes an argument for a POSIX shell if it has special characters.
+fn shell_quote(arg: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@%+=:,./-_".contains(&byte);
-    if !word.is_empty() && word.bytes().all(plain) {
-        word.to_owned()
+    if !arg.is_empty() && arg.bytes().all(plain) {
+        arg.to_owned()
     } else {
-        format!("'{}'", word.replace('\'', r#"'"'"'"#))
+        format!("'{}'", arg.replace('\'', r#"'"'"'"#))
     }
 }
 
@@ -142,7 +141,7 @@ fn shell_quote(word: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Names and values cannot break out of their place in the URL.
+    /// Special characters of names and values are encoded, so that they cannot change path or query.
     #[test]
     fn segments_and_values_are_encoded() {
         let request = Request::get(&["nodes", "a/b ?"]).query("props", &["Aux/x=ü", "y"]);

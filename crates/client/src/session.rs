@@ -1,4 +1,4 @@
-//! Talking to the controller: one connection, kept open for all requests of a command.
+//! The connection to the controller, which all requests of a command use.
 
 use std::io::Read;
 use std::time::Duration;
@@ -19,8 +19,8 @@ pub struct Answer {
 }
 
 impl Answer {
-    /// Whether the request was refused; the body then is a list of replies.
-    pub fn is_refusal(&self) -> bool {
+    /// Whether the controller reports an error; the body is a list of replies then.
+    pub fn is_error(&self) -> bool {
         self.status >= 400
     }
 
@@ -28,55 +28,56 @@ impl Answer {
     pub fn replies(&self) -> Result<Vec<Reply>, Failure> {
         serde_json::from_str(&self.text).map_err(|error| {
             Failure::unexpected(format!(
-                "the controller's answer (HTTP status {}) is no list of replies: {error}",
+                "the controller's answer (HTTP status {}) is not a list of API replies: {error}; check that \
+                 --controllers names a LINSTOR controller",
                 self.status
             ))
         })
     }
 }
 
-/// Something that answers requests: a controller, or a test.
-pub trait Send {
+/// Sends requests: over HTTP, or in tests to a table of answers.
+pub trait Transport {
     /// Sends one request and waits for the answer.
     fn send(&mut self, request: &Request) -> Result<Answer, Failure>;
 
-    /// The base URL of what answers.
+    /// The base URL of the controller in use.
     fn base(&self) -> &str;
 }
 
-/// How to reach the controller.
+/// Options of a session.
 #[derive(Debug, Clone, Default)]
 pub struct Options {
     /// Base URLs, to be tried in order.
     pub controllers: Vec<String>,
-    /// How long an answer may take, in seconds.
+    /// Seconds to wait for an answer.
     pub timeout_s: u64,
-    /// User and password.
+    /// User and password for HTTP basic authentication.
     pub login: Option<(String, String)>,
-    /// Send the password without encryption.
+    /// Send the password even without TLS.
     pub allow_insecure_auth: bool,
 }
 
-/// A session with the first controller that answers.
+/// The connection to the first controller of a list that accepts one.
 pub struct Session {
     agent: ureq::Agent,
     options: Options,
-    /// Index of the controller in use; the ones before it could not be reached.
+    /// Index of the controller in use; those before it accepted no connection.
     current: usize,
 }
 
-/// No answer is longer than this; a list of 50,000 resources is well below.
+/// Longest answer that is read; a list of 50,000 resources is well below.
 const ANSWER_BYTES_MAX: u64 = 1 << 30;
-/// A controller that does not take the connection in this time is passed over.
+/// If a controller does not accept the connection within this time, the next one is tried.
 const CONNECT_TIMEOUT_S: u64 = 30;
 
 impl Session {
-    /// A session; nothing is sent yet.
+    /// A session that connects with the first request.
     pub fn new(options: Options) -> Self {
         let patience = Duration::from_secs(options.timeout_s);
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            // A redirected POST would silently become a GET.
+            // Following a redirect would turn a POST into a GET.
             .max_redirects(0)
             .max_redirects_will_error(false)
             .allow_non_standard_methods(true)
@@ -122,14 +123,17 @@ impl Session {
         if self.options.login.is_some() && plain && !self.options.allow_insecure_auth {
             return Err(Failure::with(
                 exit::CONNECTION_ERROR,
-                "a password is not sent over plain HTTP; use HTTPS or --allow-insecure-auth",
+                format!(
+                    "the password would be sent unencrypted to {base}; use https:// in --controllers, or \
+                     --allow-insecure-auth"
+                ),
             ));
         }
         Ok(())
     }
 }
 
-impl Send for Session {
+impl Transport for Session {
     fn send(&mut self, request: &Request) -> Result<Answer, Failure> {
         let mut unreachable = Vec::new();
         for index in self.current..self.options.controllers.len() {
@@ -140,7 +144,8 @@ impl Send for Session {
                     return Err(Failure::with(
                         exit::CONNECTION_ERROR,
                         format!(
-                            "{base} wants to be asked over HTTPS; use https:// in --controllers"
+                            "{base} redirects requests, as a controller with HTTPS enabled does; use https:// in \
+                             --controllers"
                         ),
                     ));
                 }
@@ -148,7 +153,7 @@ impl Send for Session {
                     self.current = index;
                     return Ok(answer);
                 }
-                // Nothing was sent yet, so another controller may be asked without doing anything twice.
+                // Nothing was sent, so sending the request to the next controller cannot carry it out twice.
                 Err(error) if never_connected(&error) => {
                     unreachable.push(format!("Unable to connect to {base}: {error}"));
                 }
@@ -156,7 +161,8 @@ impl Send for Session {
                     return Err(Failure::with(
                         exit::CONNECTION_TIMEOUT,
                         format!(
-                            "{base} did not answer within {} s; what it was asked to do may still happen",
+                            "{base} did not answer within {} s; the request may still be carried out. Query the \
+                             state before you repeat it, or raise --timeout",
                             self.options.timeout_s
                         ),
                     ));
@@ -164,11 +170,18 @@ impl Send for Session {
                 Err(error) => {
                     return Err(Failure::with(
                         exit::CONNECTION_ERROR,
-                        format!("Error talking to {base}: {error}"),
+                        format!(
+                            "The connection to {base} failed: {error}; the request may have been carried out. Query \
+                             the state before you repeat it"
+                        ),
                     ));
                 }
             }
         }
+        unreachable.push(
+            "Check that linstor-controller runs, and its address in --controllers or LS_CONTROLLERS"
+                .to_owned(),
+        );
         Err(Failure::with(
             exit::CONNECTION_ERROR,
             unreachable.join("\n"),
@@ -180,7 +193,7 @@ impl Send for Session {
     }
 }
 
-/// Whether the error came before anything was sent.
+/// Whether the error occurred before anything was sent.
 fn never_connected(error: &ureq::Error) -> bool {
     use std::io::ErrorKind;
     match error {
@@ -224,7 +237,7 @@ fn basic_authorization(user: &str, password: &str) -> String {
 mod tests {
     use super::*;
 
-    /// The vectors of RFC 4648.
+    /// Test vectors of RFC 4648.
     #[test]
     fn passwords_are_encoded() {
         assert_eq!(basic_authorization("f", ""), "Basic Zjo=");

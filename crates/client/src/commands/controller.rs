@@ -10,22 +10,21 @@ use super::list_options::Pastable;
 use super::property::SetProperty;
 use super::resource_group::show_max_sizes;
 use super::select::Select;
+use crate::action::{Action, read};
 use crate::failure::Failure;
-use crate::plan::{Plan, read};
 use crate::request::{Method, Request};
 
-/// The path of the controller's properties.
 const PROPERTIES: [&str; 2] = ["controller", "properties"];
 
-/// The verbs.
+/// Subcommands of `controller`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Show the controller's version
     #[command(visible_alias = "v")]
     Version,
-    /// Show which controller answers
+    /// Show which controller is used
     Which,
-    /// Make satellites obey this controller, after its database was restored; no other controller may run
+    /// Make satellites accept this controller after its database was restored; no other controller may run
     TakeOver,
     /// Set or remove a property
     #[command(visible_alias = "sp")]
@@ -45,7 +44,7 @@ pub enum Command {
         #[command(flatten)]
         options: DrbdOptions<{ drbd_options::RESOURCE }>,
     },
-    /// Show how large a volume could be
+    /// Show the maximum size of a volume that could be placed
     #[command(visible_alias = "qmvs")]
     QueryMaxVolumeSize(Box<QueryMaxVolumeSize>),
 }
@@ -78,30 +77,30 @@ pub struct QueryMaxVolumeSize {
 }
 
 impl Command {
-    /// What the command is going to do.
-    pub fn plan(self) -> Result<Plan, Failure> {
+    /// The action of the command.
+    pub fn action(self) -> Result<Action, Failure> {
         match self {
-            Command::Version => Ok(Plan::Object {
+            Command::Version => Ok(Action::Object {
                 request: Request::get(&["controller", "version"]),
                 show: Box::new(|text, screen| {
                     let version: ControllerVersion = read(text)?;
-                    let word = |word: Option<String>| word.unwrap_or_default();
+                    let text = |text: Option<String>| text.unwrap_or_default();
                     screen.line(&format!(
                         "linstor controller {}; GIT-hash: {}",
-                        word(version.version),
-                        word(version.git_hash)
+                        text(version.version),
+                        text(version.git_hash)
                     ))
                 }),
             }),
-            Command::Which => Ok(Plan::Which),
+            Command::Which => Ok(Action::Which),
             Command::TakeOver => {
                 let path = ["controller", "take-over"];
-                Plan::modify(Request::new(Method::Post, &path))
+                Action::modify(Request::new(Method::Post, &path))
             }
             Command::SetProperty { property } => {
                 property.modify(Request::new(Method::Post, &PROPERTIES))
             }
-            Command::ListProperties { pastable } => Ok(Plan::Properties {
+            Command::ListProperties { pastable } => Ok(Action::Properties {
                 request: Request::get(&PROPERTIES),
                 find: Box::new(|text| Ok(Some(read(text)?))),
                 pastable: pastable.pastable,
@@ -112,14 +111,16 @@ impl Command {
     }
 }
 
-fn drbd_options(change: &PropertiesModify) -> Result<Plan, Failure> {
+fn drbd_options(change: &PropertiesModify) -> Result<Action, Failure> {
     if change.is_empty() {
-        return Err(Failure::usage("no option is given"));
+        return Err(Failure::usage(
+            "no DRBD option is given; give --<option> <value> or --unset-<option>",
+        ));
     }
-    Plan::modify(Request::post(&PROPERTIES, change))
+    Action::modify(Request::post(&PROPERTIES, change))
 }
 
-fn query_max_volume_size(args: QueryMaxVolumeSize) -> Result<Plan, Failure> {
+fn query_max_volume_size(args: QueryMaxVolumeSize) -> Result<Action, Failure> {
     let select = Select {
         do_not_place_with: args.do_not_place_with,
         do_not_place_with_regex: args.do_not_place_with_regex,
@@ -134,7 +135,7 @@ fn query_max_volume_size(args: QueryMaxVolumeSize) -> Result<Plan, Failure> {
         ..select.filter(None)?
     };
     let pastable = args.pastable;
-    Ok(Plan::list(
+    Ok(Action::list(
         Request::new(Method::Options, &["query-max-volume-size"]).body(&body),
         None,
         move |sizes, screen| show_max_sizes(&pastable, &sizes, screen),

@@ -1,4 +1,4 @@
-//! `drbd-options`: one option `--x` and one `--unset-x` per DRBD option.
+//! `drbd-options`: one option `--x` that sets and one `--unset-x` that removes each DRBD option.
 
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
 use linstor_api::drbd_option::{ALL, DrbdOption, Scope};
@@ -20,7 +20,8 @@ pub struct DrbdOptions<const SCOPE: u8> {
     unset: Vec<&'static DrbdOption>,
 }
 
-/// LINSTOR's command line has an option `--timeout` of its own; handlers are told apart by a prefix.
+/// The option's name on the command line: DRBD's `timeout` has a prefix because `--timeout` is the command line's
+/// own; handlers have one because some share a name with an option of another section.
 fn long_name(option: &DrbdOption) -> String {
     use linstor_api::drbd_option::Section;
     match (option.section, option.name) {
@@ -44,9 +45,9 @@ fn help(option: &DrbdOption) -> String {
     match option.domain {
         Domain::Boolean => "yes or no".to_owned(),
         Domain::Text => "text".to_owned(),
-        Domain::OneOf(words) => words.join(", "),
+        Domain::OneOf(values) => values.join(", "),
         Domain::Number(min, max) => format!("{min} to {max}"),
-        Domain::NumberOr(min, max, words) => format!("{min} to {max}, {}", words.join(", ")),
+        Domain::NumberOr(min, max, names) => format!("{min} to {max}, {}", names.join(", ")),
         Domain::Size(min, max, unit) if unit.bytes() > 1 => {
             format!(
                 "{min} to {max} times {} bytes; as 10M, or in bytes",
@@ -107,7 +108,7 @@ impl<const SCOPE: u8> FromArgMatches for DrbdOptions<SCOPE> {
 }
 
 impl<const SCOPE: u8> DrbdOptions<SCOPE> {
-    /// The change of properties that the options stand for.
+    /// The change of properties that sets and removes the options.
     pub fn change(&self) -> Result<PropertiesModify, Failure> {
         let mut change = PropertiesModify::default();
         for (option, given) in &self.set {

@@ -5,7 +5,7 @@ use clap_complete::Shell;
 
 use crate::cli::Cli;
 
-/// The commands, with their short forms; as a tree on request.
+/// The commands with their short forms; with all subcommands if `tree`.
 pub fn list(tree: bool) -> String {
     let mut out = "Use \"help <command>\" to get help for a specific command.\n\n".to_owned();
     out.push_str("Available commands:\n");

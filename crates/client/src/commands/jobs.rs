@@ -1,20 +1,20 @@
-//! `linstor jobs`: work in progress, what it waits for, and why. LINSTOR has nothing like it.
+//! `linstor jobs`: operations in progress, which node each waits for, and why. An addition to LINSTOR's command line.
 
 use clap::{Args, Subcommand};
 use linstor_api::job::Job;
 
 use super::list_options::{GroupBy, Pastable};
+use crate::action::{Action, Screen};
 use crate::failure::Failure;
 use crate::output::color::Color;
 use crate::output::table::Cell;
 use crate::output::time;
-use crate::plan::{Plan, Screen};
 use crate::request::Request;
 
-/// The verbs.
+/// Subcommands of `jobs`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// List the work in progress
+    /// List the operations in progress
     #[command(visible_alias = "l")]
     List(List),
 }
@@ -29,10 +29,10 @@ pub struct List {
 }
 
 impl Command {
-    /// What the command is going to do.
-    pub fn plan(self) -> Result<Plan, Failure> {
+    /// The action of the command.
+    pub fn action(self) -> Result<Action, Failure> {
         match self {
-            Command::List(args) => Ok(Plan::list(
+            Command::List(args) => Ok(Action::list(
                 Request::get(&["jobs"]),
                 None,
                 move |rows: Vec<_>, screen| show_list(&args, &rows, screen),
@@ -44,7 +44,7 @@ impl Command {
 fn show_list(args: &List, jobs: &[Job], screen: &mut Screen<'_>) -> Result<(), Failure> {
     let mut table = args
         .pastable
-        .table(screen.look)
+        .table(screen.style)
         .column("Id")
         .column("Kind")
         .column("Objects")

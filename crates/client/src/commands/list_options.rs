@@ -1,11 +1,11 @@
-//! Options that lists share.
+//! Options that all lists share.
 
 use linstor_api::properties::Properties;
 
-use crate::output::Look;
+use crate::output::Style;
 use crate::output::table::{Cell, Table};
 
-/// How a list is shown.
+/// Whether a table is drawn for pasting.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Pastable {
     /// Draw the table for pasting: ASCII, no colours
@@ -14,13 +14,13 @@ pub struct Pastable {
 }
 
 impl Pastable {
-    /// An empty table.
-    pub fn table(&self, look: Look) -> Table {
-        Table::new(look.pastable(self.pastable))
+    /// An empty table in the given style, or in ASCII without colours.
+    pub fn table(&self, style: Style) -> Table {
+        Table::new(style.pastable(self.pastable))
     }
 }
 
-/// By what a list is sorted.
+/// The columns that a list is sorted by.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct GroupBy {
     /// Sort by these columns
@@ -28,7 +28,7 @@ pub struct GroupBy {
     pub groupby: Vec<String>,
 }
 
-/// Which objects a list has, by their properties.
+/// Filters a list by properties.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct FilterByProps {
     /// Only objects with these properties (key or key=value)
@@ -36,7 +36,7 @@ pub struct FilterByProps {
     pub props: Vec<String>,
 }
 
-/// Properties as further columns.
+/// Properties as additional columns.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct ShowProps {
     /// Show these properties as columns (key or key=heading)
@@ -44,7 +44,7 @@ pub struct ShowProps {
     pub show_props: Vec<String>,
 }
 
-/// Properties as further columns, where `-s` means something else.
+/// Properties as additional columns, for commands where `-s` has another meaning.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct ShowPropsLong {
     /// Show these properties as columns (key or key=heading)
@@ -52,7 +52,7 @@ pub struct ShowPropsLong {
     pub show_props: Vec<String>,
 }
 
-/// The cells of the properties that are shown.
+/// The cells of the additional columns.
 pub fn property_cells<'a>(
     show: &'a [String],
     props: &'a Properties,

@@ -1,4 +1,4 @@
-//! The commands: one module per noun, and the arguments that several of them share.
+//! The commands: one module per kind of object, and the arguments that several of them share.
 
 pub mod drbd_options;
 pub mod help;

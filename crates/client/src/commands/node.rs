@@ -1,4 +1,4 @@
-//! `linstor node`: the machines of the cluster.
+//! `linstor node`: the nodes of the cluster.
 
 use std::net::{IpAddr, ToSocketAddrs};
 
@@ -14,28 +14,28 @@ use linstor_api::sorted_map::SortedMap;
 use super::list_options::{FilterByProps, GroupBy, Pastable, ShowProps, property_cells};
 use super::node_describe;
 use super::property::{self, SetProperty};
+use crate::action::{Action, Screen, read};
 use crate::failure::Failure;
 use crate::output::color::Color;
 use crate::output::table::Cell;
 use crate::output::{time, v0};
-use crate::plan::{Plan, Screen, read};
 use crate::request::{Method, Request};
 
-/// What a node does in the cluster.
+/// The types of nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum NodeType {
     /// Runs a controller
     Controller,
-    /// Runs neither
+    /// Runs neither controller nor satellite
     Auxiliary,
-    /// Runs both
+    /// Runs a controller and a satellite
     Combined,
     /// Runs a satellite
     Satellite,
 }
 
 impl NodeType {
-    const fn word(self) -> &'static str {
+    const fn as_str(self) -> &'static str {
         match self {
             NodeType::Controller => "Controller",
             NodeType::Auxiliary => "Auxiliary",
@@ -45,7 +45,7 @@ impl NodeType {
     }
 }
 
-/// How controller and satellite talk.
+/// How controller and satellite communicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Communication {
     /// TCP
@@ -55,14 +55,14 @@ pub enum Communication {
 }
 
 impl Communication {
-    const fn word(self) -> &'static str {
+    const fn as_str(self) -> &'static str {
         match self {
             Communication::Plain => "Plain",
             Communication::Ssl => "SSL",
         }
     }
 
-    /// Where a node of this type listens unless it is said otherwise.
+    /// The TCP port that a node of this type listens on by default.
     const fn default_port(self, node_type: NodeType) -> u16 {
         match (self, node_type) {
             (Communication::Plain, NodeType::Controller) => HTTP_PORT,
@@ -73,7 +73,7 @@ impl Communication {
     }
 }
 
-/// The verbs.
+/// Subcommands of `node`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Add a node to the cluster
@@ -82,37 +82,37 @@ pub enum Command {
     /// List the nodes
     #[command(visible_alias = "l")]
     List(List),
-    /// Remove a node, and its resources with it
+    /// Delete a node and its resources
     #[command(visible_alias = "d")]
     Delete(Name),
-    /// Forget a node that will not come back
+    /// Remove a node that is lost for good, without contacting it
     #[command(visible_alias = "lo")]
     Lost(Name),
-    /// Show which kinds of storage pools and layers the nodes can have
+    /// Show which storage providers and layers the nodes support
     Info(Info),
     /// Show nodes, storage pools, resources and volumes as a tree
     #[command(visible_alias = "dsc")]
     Describe {
-        /// Name of the node; all nodes when not given
+        /// Name of the node; all nodes if not given
         node: Option<String>,
     },
     /// Change the type of a node
     #[command(visible_alias = "m")]
     Modify(Modify),
-    /// Connect to nodes anew
+    /// Reconnect to nodes
     #[command(visible_alias = "rc")]
     Reconnect {
         /// Names of the nodes
         #[arg(required = true, value_name = "NODE")]
         nodes: Vec<String>,
     },
-    /// Take a node back that was given up
+    /// Restore an evicted or evacuated node
     #[command(visible_alias = "rst")]
     Restore(Restore),
-    /// Move a node's resources elsewhere
+    /// Evacuate a node: move its resources to other nodes
     #[command(visible_alias = "evac")]
     Evacuate(Evacuate),
-    /// Network addresses of nodes
+    /// Network interfaces of nodes
     #[command(subcommand, visible_alias = "i")]
     Interface(Interface),
     /// Set or remove a property
@@ -141,28 +141,28 @@ pub struct Create {
     /// TCP port of the satellite (3366 plain, 3367 with TLS) or controller (3370, 3371)
     #[arg(short = 'p', long, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// What the node does
+    /// Type of the node
     #[arg(long, value_enum, ignore_case = true, default_value = "satellite")]
     node_type: NodeType,
-    /// How controller and satellite talk
+    /// Encryption of the connection between controller and satellite
     #[arg(long, value_enum, ignore_case = true, default_value = "plain")]
     communication_type: Communication,
-    /// Kept for old scripts; there is only "ip"
+    /// Accepted for compatibility; the only type is "ip"
     #[arg(long, hide = true)]
     interface_type: Option<String>,
-    /// Name of the network address
+    /// Name of the network interface
     #[arg(long, default_value = "default")]
     interface_name: String,
     /// Name of the node; should be its host name
     name: String,
-    /// Its IP address; found by its name when not given
+    /// IP address of the node; resolved from its name if not given
     ip: Option<String>,
 }
 
-/// A node's name.
+/// The node that a command is for.
 #[derive(Debug, Args)]
 pub struct Name {
-    /// Kept for old scripts
+    /// Accepted for compatibility; has no effect
     #[arg(long, hide = true)]
     r#async: bool,
     /// Name of the node
@@ -179,7 +179,7 @@ pub struct List {
     /// Only these nodes
     #[arg(short = 'n', long, num_args = 1.., value_name = "NODE")]
     nodes: Vec<String>,
-    /// Show the users' own properties
+    /// Show auxiliary properties (Aux/...)
     #[arg(long)]
     show_aux_props: bool,
     #[command(flatten)]
@@ -193,7 +193,7 @@ pub struct List {
 pub struct Info {
     #[command(flatten)]
     pastable: Pastable,
-    /// Show why something is not possible
+    /// Show why a provider or layer is not supported
     #[arg(short = 'f', long)]
     full: bool,
     /// Only these nodes
@@ -204,7 +204,7 @@ pub struct Info {
 /// Arguments of `modify`.
 #[derive(Debug, Args)]
 pub struct Modify {
-    /// What the node shall do
+    /// New type of the node
     #[arg(
         short = 't',
         long,
@@ -222,10 +222,10 @@ pub struct Modify {
 pub struct Restore {
     /// Name of the node
     node: String,
-    /// Delete its resources first
+    /// Delete the node's resources first
     #[arg(long)]
     delete_resources: bool,
-    /// Delete its snapshots first
+    /// Delete the node's snapshots first
     #[arg(long)]
     delete_snapshots: bool,
 }
@@ -235,52 +235,52 @@ pub struct Restore {
 pub struct Evacuate {
     /// Name of the node
     node: String,
-    /// The only nodes that may take its resources
+    /// Only these nodes may receive the resources
     #[arg(long, num_args = 1.., value_name = "NODE", conflicts_with = "do_not_target")]
     target: Vec<String>,
-    /// Nodes that may not take its resources
+    /// These nodes may not receive the resources
     #[arg(long, num_args = 1.., value_name = "NODE")]
     do_not_target: Vec<String>,
 }
 
-/// The verbs of `interface`.
+/// Subcommands of `node interface`.
 #[derive(Debug, Subcommand)]
 pub enum Interface {
-    /// Add a network address
+    /// Add a network interface to a node
     #[command(visible_alias = "c")]
     Create {
         #[command(flatten)]
         connection: Connection,
         /// Name of the node
         node: String,
-        /// Name of the address
+        /// Name of the network interface
         interface: String,
-        /// The address
+        /// IP address
         ip: String,
     },
-    /// Change a network address
+    /// Change a network interface
     #[command(visible_alias = "m")]
     Modify {
         #[command(flatten)]
         connection: Connection,
-        /// The new address
+        /// New IP address
         #[arg(long)]
         ip: Option<String>,
         /// Name of the node
         node: String,
-        /// Name of the address
+        /// Name of the network interface
         interface: String,
     },
-    /// Remove network addresses
+    /// Delete network interfaces
     #[command(visible_alias = "d")]
     Delete {
         /// Name of the node
         node: String,
-        /// Names of the addresses
+        /// Names of the network interfaces
         #[arg(required = true, value_name = "INTERFACE")]
         interfaces: Vec<String>,
     },
-    /// List the network addresses of a node
+    /// List the network interfaces of a node
     #[command(visible_alias = "l")]
     List {
         #[command(flatten)]
@@ -290,16 +290,16 @@ pub enum Interface {
     },
 }
 
-/// Whether, and how, the controller connects to an address.
+/// Whether and how the controller connects to a network interface.
 #[derive(Debug, Args)]
 pub struct Connection {
-    /// TCP port of the satellite at this address
+    /// TCP port of the satellite on this network interface
     #[arg(short = 'p', long, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// How controller and satellite talk
+    /// Encryption of the connection between controller and satellite
     #[arg(long, value_enum, ignore_case = true, default_value = "plain")]
     communication_type: Communication,
-    /// Let the controller connect here from now on
+    /// Make this the active interface: the one the controller connects to
     #[arg(long)]
     active: bool,
 }
@@ -310,8 +310,8 @@ impl Connection {
             name,
             address,
             satellite_port: self.port.map(i32::from),
-            satellite_encryption_type: self.port.map(|_| self.communication_type.word().into()),
-            // Not "false": that would be a wish as well.
+            satellite_encryption_type: self.port.map(|_| self.communication_type.as_str().into()),
+            // `false` would be a change as well: it deactivates the interface.
             is_active: self.active.then_some(true),
             uuid: None,
         }
@@ -319,55 +319,55 @@ impl Connection {
 }
 
 impl Command {
-    /// What the command is going to do.
-    pub fn plan(self) -> Result<Plan, Failure> {
+    /// The action of the command.
+    pub fn action(self) -> Result<Action, Failure> {
         match self {
             Command::Create(args) => create(args),
             Command::List(args) => {
                 let request = Request::get(&["nodes"])
                     .query("nodes", &args.nodes)
                     .query("props", &args.filter.props);
-                Ok(Plan::list(
+                Ok(Action::list(
                     request,
                     Some(v0::nodes),
                     move |rows: Vec<_>, screen| show_list(&args, &rows, screen),
                 ))
             }
-            Command::Delete(name) => Plan::modify(Request::delete(&["nodes", &name.node])),
-            Command::Lost(name) => Plan::modify(Request::delete(&["nodes", &name.node, "lost"])),
-            Command::Info(args) => Ok(Plan::list(
+            Command::Delete(name) => Action::modify(Request::delete(&["nodes", &name.node])),
+            Command::Lost(name) => Action::modify(Request::delete(&["nodes", &name.node, "lost"])),
+            Command::Info(args) => Ok(Action::list(
                 Request::get(&["nodes"]).query("nodes", &args.nodes),
                 Some(v0::nodes),
                 move |rows: Vec<_>, screen| show_info(&args, &rows, screen),
             )),
-            Command::Describe { node } => Ok(node_describe::plan(node)),
+            Command::Describe { node } => Ok(node_describe::action(node)),
             Command::Modify(args) => {
                 let body = NodeModify {
-                    node_type: Some(args.node_type.word().to_owned()),
+                    node_type: Some(args.node_type.as_str().to_owned()),
                     ..NodeModify::default()
                 };
-                Plan::modify(Request::put(&["nodes", &args.node], &body))
+                Action::modify(Request::put(&["nodes", &args.node], &body))
             }
             Command::Reconnect { nodes } => {
                 let reconnect = |node| Request::new(Method::Put, &["nodes", node, "reconnect"]);
                 let requests = nodes.iter().map(|node| reconnect(node)).collect();
-                Ok(Plan::Modify(requests))
+                Ok(Action::Modify(requests))
             }
             Command::Restore(args) => {
                 let body = NodeRestore {
                     delete_resources: args.delete_resources.then_some(true),
                     delete_snapshots: args.delete_snapshots.then_some(true),
                 };
-                Plan::modify(Request::put(&["nodes", &args.node, "restore"], &body))
+                Action::modify(Request::put(&["nodes", &args.node, "restore"], &body))
             }
             Command::Evacuate(args) => {
                 let body = NodeEvacuate {
                     target: args.target,
                     do_not_target: args.do_not_target,
                 };
-                Plan::modify(Request::put(&["nodes", &args.node, "evacuate"], &body))
+                Action::modify(Request::put(&["nodes", &args.node, "evacuate"], &body))
             }
-            Command::Interface(interface) => interface.plan(),
+            Command::Interface(interface) => interface.action(),
             Command::SetProperty { node, property } => property.put(&["nodes", &node]),
             Command::ListProperties { pastable, node } => {
                 let request = Request::get(&["nodes"]).query("nodes", &[&node]);
@@ -379,7 +379,7 @@ impl Command {
     }
 }
 
-fn create(args: Create) -> Result<Plan, Failure> {
+fn create(args: Create) -> Result<Action, Failure> {
     let address = match args.ip {
         Some(ip) => ip,
         None => resolve(&args.name)?,
@@ -389,23 +389,24 @@ fn create(args: Create) -> Result<Plan, Failure> {
         .unwrap_or(args.communication_type.default_port(args.node_type));
     let body = Node {
         name: args.name,
-        r#type: args.node_type.word().into(),
+        r#type: args.node_type.as_str().into(),
         net_interfaces: vec![NetInterface {
             name: args.interface_name,
             address,
             satellite_port: Some(port.into()),
-            satellite_encryption_type: Some(args.communication_type.word().into()),
+            satellite_encryption_type: Some(args.communication_type.as_str().into()),
             is_active: Some(true),
             uuid: None,
         }],
         ..Node::default()
     };
-    Plan::modify(Request::post(&["nodes"], &body))
+    Action::modify(Request::post(&["nodes"], &body))
 }
 
-/// The address other nodes reach a host by: IPv4 before IPv6, never the loopback that many hosts call themselves.
+/// The address by which other nodes reach a host: IPv4 before IPv6, never a loopback address, to which many hosts
+/// resolve their own name.
 fn resolve(name: &str) -> Result<String, Failure> {
-    let help = "give the IP address after the name";
+    let help = "give the IP address after the node's name";
     let found = (name, 0)
         .to_socket_addrs()
         .map_err(|error| Failure::usage(format!("'{name}' cannot be resolved: {error}; {help}")))?;
@@ -417,12 +418,12 @@ fn resolve(name: &str) -> Result<String, Failure> {
     match addresses.first() {
         Some(address) => Ok(address.to_string()),
         None => Err(Failure::usage(format!(
-            "'{name}' has no address that other nodes could reach; {help}"
+            "'{name}' resolves to loopback addresses only, which other nodes cannot reach; {help}"
         ))),
     }
 }
 
-/// A node of a list, by its name in any case.
+/// The node of this name, which is compared without regard to case.
 fn find<'a>(nodes: &'a [Node], name: &str) -> Result<&'a Node, Failure> {
     nodes
         .iter()
@@ -430,7 +431,7 @@ fn find<'a>(nodes: &'a [Node], name: &str) -> Result<&'a Node, Failure> {
         .ok_or_else(|| Failure::not_found(format!("Node '{name}' not found on controller.")))
 }
 
-/// What the State column says, and its colour.
+/// The text of the State column and its colour.
 fn state(node: &Node) -> (String, Color) {
     for (flag, color) in [
         ("EVICTED", Color::Red),
@@ -462,7 +463,7 @@ fn state(node: &Node) -> (String, Color) {
 fn show_list(args: &List, nodes: &[Node], screen: &mut Screen<'_>) -> Result<(), Failure> {
     let mut table = args
         .pastable
-        .table(screen.look)
+        .table(screen.style)
         .column("Node")
         .column("NodeType")
         .column("Addresses");
@@ -514,7 +515,7 @@ fn show_list(args: &List, nodes: &[Node], screen: &mut Screen<'_>) -> Result<(),
     Ok(())
 }
 
-/// The address that the controller connects to.
+/// Address, port and encryption of the active interface.
 fn active_address(node: &Node) -> String {
     let mut interfaces = node.net_interfaces.iter();
     let active = interfaces.find(|i| i.is_active == Some(true) && i.satellite_port.is_some());
@@ -529,7 +530,7 @@ fn active_address(node: &Node) -> String {
     }
 }
 
-/// Headings of the two tables of `info`, and the words that fill them.
+/// The columns of the two tables of `info`, and the kinds that each column stands for.
 const PROVIDER_COLUMNS: [(&str, &[ProviderKind]); 9] = [
     ("Diskless", &[ProviderKind::Diskless]),
     ("LVM", &[ProviderKind::Lvm]),
@@ -567,11 +568,11 @@ fn show_info(args: &Info, nodes: &[Node], screen: &mut Screen<'_>) -> Result<(),
                 || node.r#type.eq_ignore_ascii_case("COMBINED")
         })
         .collect();
-    let mut providers = args.pastable.table(screen.look).column("Node");
+    let mut providers = args.pastable.table(screen.style).column("Node");
     for (heading, _) in PROVIDER_COLUMNS {
         providers = providers.column(heading);
     }
-    let mut layers = args.pastable.table(screen.look).column("Node");
+    let mut layers = args.pastable.table(screen.style).column("Node");
     for (heading, _) in LAYER_COLUMNS {
         layers = layers.column(heading);
     }
@@ -579,7 +580,7 @@ fn show_info(args: &Info, nodes: &[Node], screen: &mut Screen<'_>) -> Result<(),
         let has = |kind: &ProviderKind| {
             node.storage_providers
                 .iter()
-                .any(|word| word == kind.as_str())
+                .any(|name| name == kind.as_str())
         };
         let cells = PROVIDER_COLUMNS
             .iter()
@@ -592,7 +593,7 @@ fn show_info(args: &Info, nodes: &[Node], screen: &mut Screen<'_>) -> Result<(),
         let has = |kind: LayerKind| {
             node.resource_layers
                 .iter()
-                .any(|word| word == kind.as_str())
+                .any(|name| name == kind.as_str())
         };
         let cells = LAYER_COLUMNS.iter().map(|(_, kind)| mark(has(*kind)));
         layers.row(
@@ -622,7 +623,7 @@ fn show_info(args: &Info, nodes: &[Node], screen: &mut Screen<'_>) -> Result<(),
     )
 }
 
-/// Says why something is not possible, if that is wanted and there is something to say.
+/// With `--full`, prints why providers or layers are not supported.
 fn show_reasons(
     args: &Info,
     title: &str,
@@ -649,7 +650,7 @@ fn show_reasons(
 }
 
 impl Interface {
-    fn plan(self) -> Result<Plan, Failure> {
+    fn action(self) -> Result<Action, Failure> {
         match self {
             Interface::Create {
                 connection,
@@ -658,7 +659,7 @@ impl Interface {
                 ip,
             } => {
                 let body = connection.net_interface(interface, ip);
-                Plan::modify(Request::post(&["nodes", &node, "net-interfaces"], &body))
+                Action::modify(Request::post(&["nodes", &node, "net-interfaces"], &body))
             }
             Interface::Modify {
                 connection,
@@ -668,14 +669,14 @@ impl Interface {
             } => {
                 let body = connection.net_interface(interface.clone(), ip.unwrap_or_default());
                 let path = ["nodes", &node, "net-interfaces", &interface];
-                Plan::modify(Request::put(&path, &body))
+                Action::modify(Request::put(&path, &body))
             }
             Interface::Delete { node, interfaces } => {
                 let delete =
                     |name: &String| Request::delete(&["nodes", &node, "net-interfaces", name]);
-                Ok(Plan::Modify(interfaces.iter().map(delete).collect()))
+                Ok(Action::Modify(interfaces.iter().map(delete).collect()))
             }
-            Interface::List { pastable, node } => Ok(Plan::List {
+            Interface::List { pastable, node } => Ok(Action::List {
                 request: Request::get(&["nodes"]).query("nodes", &[&node]),
                 show: Box::new(move |text, screen| {
                     let nodes: Vec<Node> = read(text)?;
@@ -693,7 +694,7 @@ fn show_interfaces(
     screen: &mut Screen<'_>,
 ) -> Result<(), Failure> {
     let mut table = pastable
-        .table(screen.look)
+        .table(screen.style)
         .colored(&node.name, Color::Green)
         .column("NetInterface")
         .column("IP")

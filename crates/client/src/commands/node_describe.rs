@@ -10,19 +10,19 @@ use linstor_api::storage_pool::StoragePool;
 use linstor_api::volume::Volume;
 
 use super::resource_list::{name, node, view};
+use crate::action::{Action, Screen, read};
 use crate::failure::Failure;
 use crate::output::color::Color;
 use crate::output::machine;
 use crate::output::tree::Tree;
-use crate::plan::{Plan, Screen, read};
 use crate::request::Request;
 
-/// The pool of resources without a disk that every node has.
+/// The storage pool of diskless resources, which every node has.
 const DISKLESS_POOL: &str = "DfltDisklessStorPool";
 
-/// The plan that describes a node, or all of them.
-pub fn plan(node: Option<String>) -> Plan {
-    Plan::Own {
+/// Describes one node, or all of them.
+pub fn action(node: Option<String>) -> Action {
+    Action::Own {
         request: Request::get(&["nodes"]),
         show: Box::new(move |text, mode, screen| {
             let mut trees = trees(&read::<Vec<_>>(text)?, screen)?;
@@ -36,15 +36,15 @@ pub fn plan(node: Option<String>) -> Plan {
                 let trees: Vec<_> = trees.iter().map(Tree::to_json).collect();
                 return screen.line(&machine::indent(&serde_json::json!(trees).to_string()));
             }
-            let texts: Vec<String> = trees.iter().map(|tree| tree.render(screen.look)).collect();
+            let texts: Vec<String> = trees.iter().map(|tree| tree.render(screen.style)).collect();
             Ok(screen.out.write_all(texts.join("\n").as_bytes())?)
         }),
     }
 }
 
 fn trees(nodes: &[Node], screen: &mut Screen<'_>) -> Result<Vec<Tree>, Failure> {
-    let pools: Vec<StoragePool> = screen.ask(&Request::get(&["view", "storage-pools"]))?;
-    let resources: Vec<Resource> = screen.ask(&view::<&str>(&[], &[]))?;
+    let pools: Vec<StoragePool> = screen.query(&Request::get(&["view", "storage-pools"]))?;
+    let resources: Vec<Resource> = screen.query(&view::<&str>(&[], &[]))?;
     let mut trees: BTreeMap<&str, Tree> = BTreeMap::new();
     for node in nodes {
         trees.insert(&node.name, Tree::new(&node.name, "node", Color::Red));

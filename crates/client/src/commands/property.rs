@@ -1,19 +1,19 @@
-//! Setting and listing properties, the same for every noun.
+//! Setting and listing properties, the same for every kind of object.
 
 use linstor_api::prop;
 use linstor_api::properties::{Properties, PropertiesModify};
 use serde::de::DeserializeOwned;
 
 use super::list_options::Pastable;
+use crate::action::{Action, read};
 use crate::failure::Failure;
-use crate::plan::{Plan, read};
 use crate::request::{Method, Request};
 
 /// A property and its new value.
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
 pub struct SetProperty {
-    /// The property is one of the user's own (its key gets the prefix Aux/)
+    /// The property is an auxiliary one: its key gets the prefix Aux/
     #[arg(long)]
     pub aux: bool,
     /// Key of the property
@@ -24,7 +24,7 @@ pub struct SetProperty {
 }
 
 impl SetProperty {
-    /// The change it stands for.
+    /// The change as the API's type.
     pub fn change(self) -> PropertiesModify {
         let key = if self.aux {
             format!("{}{}", prop::AUX, self.key)
@@ -41,23 +41,23 @@ impl SetProperty {
     }
 
     /// The change as the body of a `PUT`.
-    pub fn put(self, segments: &[&str]) -> Result<Plan, Failure> {
+    pub fn put(self, segments: &[&str]) -> Result<Action, Failure> {
         self.modify(Request::new(Method::Put, segments))
     }
 
     /// The change as the body of a request.
-    pub fn modify(self, request: Request) -> Result<Plan, Failure> {
-        Plan::modify(request.body(&self.change()))
+    pub fn modify(self, request: Request) -> Result<Action, Failure> {
+        Action::modify(request.body(&self.change()))
     }
 }
 
-/// A plan that lists the properties of one element of a list.
+/// Lists the properties of one element of a list.
 pub fn list<T: DeserializeOwned + 'static>(
     request: Request,
     pastable: &Pastable,
     find: impl Fn(Vec<T>) -> Result<Option<Properties>, Failure> + 'static,
-) -> Result<Plan, Failure> {
-    Ok(Plan::Properties {
+) -> Result<Action, Failure> {
+    Ok(Action::Properties {
         request,
         find: Box::new(move |text| find(read(text)?)),
         pastable: pastable.pastable,

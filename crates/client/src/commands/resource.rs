@@ -1,4 +1,4 @@
-//! `linstor resource`: the replicas of resource definitions on nodes.
+//! `linstor resource`: resource definitions deployed on nodes.
 
 use clap::{Args, Subcommand};
 use linstor_api::prop;
@@ -13,11 +13,11 @@ use super::resource_definition::{PATH, auto_place};
 use super::resource_list::{self, Involved, List};
 use super::select::{self, Providers, Select};
 use super::volume;
+use crate::action::Action;
 use crate::failure::Failure;
-use crate::plan::Plan;
 use crate::request::{Method, Request};
 
-/// The verbs.
+/// Subcommands of `resource`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Create resources on nodes, or let the controller choose the nodes
@@ -32,47 +32,47 @@ pub enum Command {
     /// List the volumes of resources
     #[command(visible_alias = "lv")]
     ListVolumes(volume::List),
-    /// List the resources that a node's outage would touch
+    /// List the resources that an outage of a node would affect
     #[command(visible_alias = "inv")]
     Involved(Involved),
-    /// Delete resources, and their data
+    /// Delete resources and their data
     #[command(
         visible_alias = "d",
         override_usage = "linstor resource delete [OPTIONS] <NODE>... <RESOURCE>"
     )]
     Delete {
-        /// Kept for old scripts
+        /// Accepted for compatibility; has no effect
         #[arg(long, hide = true)]
         r#async: bool,
-        /// Do not stop adding tie breakers because one is deleted
+        /// If a tie-breaker is deleted, keep automatic tie-breakers enabled
         #[arg(long)]
         keep_tiebreaker: bool,
-        /// Names of the nodes, and last the name of the resource
+        /// Names of the nodes, then the name of the resource
         #[arg(required = true, num_args = 2.., value_name = "NODE... RESOURCE")]
         names: Vec<String>,
     },
-    /// Make a resource's data usable on a node
+    /// Make a resource available on a node; does nothing if it already is
     #[command(visible_alias = "mkavail")]
     MakeAvailable {
-        /// With a disk
+        /// Create the resource with a disk
         #[arg(long)]
         diskful: bool,
         /// Layers, top first, separated by commas
         #[arg(short = 'l', long, value_name = "LAYERS")]
         layer_list: Option<String>,
-        /// TCP port of DRBD
+        /// TCP port of DRBD on this node
         #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
         drbd_tcp_port: Option<u16>,
         #[command(flatten)]
         place: Place,
     },
-    /// Add a disk to a diskless resource, or take it away
+    /// Make a diskless resource diskful, or a diskful resource diskless
     #[command(visible_alias = "td")]
     ToggleDisk(ToggleDisk),
-    /// Bring a resource up that was taken down
+    /// Activate a resource that was deactivated
     #[command(visible_alias = "act")]
     Activate(Place),
-    /// Take a resource down and keep its data
+    /// Deactivate a resource; its data is preserved
     #[command(visible_alias = "deact")]
     Deactivate(Place),
     /// Set or remove a property
@@ -125,38 +125,38 @@ impl Place {
 /// Arguments of `create`.
 #[derive(Debug, Args)]
 pub struct Create {
-    /// Without a disk
+    /// Create a diskless resource
     #[arg(short = 'd', long)]
     diskless: bool,
-    /// Without a disk, by DRBD
+    /// Create a diskless DRBD resource
     #[arg(long)]
     drbd_diskless: bool,
-    /// Without a disk, by NVMe over fabrics
+    /// Create an NVMe initiator
     #[arg(long)]
     nvme_initiator: bool,
-    /// Without a disk, by Elastic Block Store
+    /// Create an EBS initiator
     #[arg(long)]
     ebs_initiator: bool,
-    /// Taken down from the beginning
+    /// Create the resource inactive
     #[arg(long)]
     inactive: bool,
-    /// Node id of DRBD
+    /// DRBD node ID
     #[arg(long)]
     node_id: Option<i32>,
-    /// TCP port of DRBD
+    /// TCP port of DRBD on this node
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..))]
     drbd_tcp_port: Option<u16>,
-    /// Kept for old scripts
+    /// Accepted for compatibility; has no effect
     #[arg(long, hide = true)]
     r#async: bool,
-    /// Let the controller choose nodes for so many replicas: 2, or +1 for one more than there are
+    /// Number of replicas for which the controller chooses the nodes: 2, or +1 for one more than exist
     #[arg(long, value_name = "NUMBER")]
     auto_place: Option<String>,
     #[command(flatten)]
     select: Select,
     #[command(flatten)]
     providers: Providers,
-    /// Names of the nodes, and last the name of the resource
+    /// Names of the nodes, then the name of the resource
     #[arg(required = true, value_name = "NODE... RESOURCE")]
     names: Vec<String>,
 }
@@ -167,16 +167,16 @@ pub struct ToggleDisk {
     /// Storage pool of the new disk
     #[arg(short = 's', long, conflicts_with_all = ["default_storage_pool", "diskless"])]
     storage_pool: Option<String>,
-    /// Put the new disk where the properties say
+    /// Use the storage pool that the property StorPoolName names
     #[arg(long, visible_alias = "dflt", conflicts_with = "diskless")]
     default_storage_pool: bool,
-    /// Take the disk away
+    /// Make the resource diskless
     #[arg(short = 'd', long, conflicts_with = "migrate_from")]
     diskless: bool,
-    /// Kept for old scripts
+    /// Accepted for compatibility; has no effect
     #[arg(long, hide = true)]
     r#async: bool,
-    /// Delete the resource of this node once the new disk is up to date
+    /// Delete the resource on this node once the new disk is UpToDate
     #[arg(long, value_name = "NODE")]
     migrate_from: Option<String>,
     #[command(flatten)]
@@ -184,13 +184,13 @@ pub struct ToggleDisk {
 }
 
 impl Command {
-    /// What the command is going to do.
-    pub fn plan(self) -> Result<Plan, Failure> {
+    /// The action of the command.
+    pub fn action(self) -> Result<Action, Failure> {
         match self {
             Command::Create(args) => create(*args),
-            Command::List(args) => Ok(args.plan()),
-            Command::ListVolumes(args) => Ok(args.plan()),
-            Command::Involved(args) => Ok(args.plan()),
+            Command::List(args) => Ok(args.action()),
+            Command::ListVolumes(args) => Ok(args.action()),
+            Command::Involved(args) => Ok(args.action()),
             Command::Delete {
                 keep_tiebreaker,
                 names,
@@ -202,7 +202,7 @@ impl Command {
                     Request::delete(&[PATH, resource, "resources", node])
                         .query("keep_tiebreaker", keep)
                 };
-                Ok(Plan::Modify(nodes.iter().map(delete).collect()))
+                Ok(Action::Modify(nodes.iter().map(delete).collect()))
             }
             Command::MakeAvailable {
                 diskful,
@@ -216,16 +216,18 @@ impl Command {
                     drbd_tcp_ports: drbd_tcp_port.map(i32::from).into_iter().collect(),
                     ..ResourceMakeAvailable::default()
                 };
-                Plan::modify(
+                Action::modify(
                     place
                         .request(Method::Post, Some("make-available"))
                         .body(&body),
                 )
             }
             Command::ToggleDisk(args) => toggle_disk(args),
-            Command::Activate(place) => Plan::modify(place.request(Method::Post, Some("activate"))),
+            Command::Activate(place) => {
+                Action::modify(place.request(Method::Post, Some("activate")))
+            }
             Command::Deactivate(place) => {
-                Plan::modify(place.request(Method::Post, Some("deactivate")))
+                Action::modify(place.request(Method::Post, Some("deactivate")))
             }
             Command::SetProperty { place, property } => {
                 property.modify(place.request(Method::Put, None))
@@ -243,13 +245,13 @@ impl Command {
                 options,
             } => {
                 let path = [PATH, &resource, "resource-connections", &node_a, &node_b];
-                Plan::modify(Request::put(&path, &options.change()?))
+                Action::modify(Request::put(&path, &options.change()?))
             }
         }
     }
 }
 
-fn create(args: Create) -> Result<Plan, Failure> {
+fn create(args: Create) -> Result<Action, Failure> {
     let (name, nodes) = args.names.split_last().expect("clap demands a name");
     let flags = [
         (args.diskless, "DISKLESS"),
@@ -261,7 +263,9 @@ fn create(args: Create) -> Result<Plan, Failure> {
     let given = || flags.iter().filter(|(on, _)| *on).map(|(_, flag)| *flag);
     if args.auto_place.is_some() {
         if !nodes.is_empty() {
-            return Err(Failure::usage("--auto-place chooses the nodes; give none"));
+            return Err(Failure::usage(
+                "--auto-place lets the controller choose the nodes; give either nodes or --auto-place",
+            ));
         }
         let mut filter = args.select.filter(args.providers.providers.as_deref())?;
         filter.diskless_type = given().find(|flag| *flag != "INACTIVE").map(str::to_owned);
@@ -269,7 +273,7 @@ fn create(args: Create) -> Result<Plan, Failure> {
     }
     if nodes.is_empty() {
         return Err(Failure::usage(
-            "give the nodes before the resource, or --auto-place and a number of replicas",
+            "no node is given; give the nodes before the resource, or --auto-place with a number of replicas",
         ));
     }
     let layer_list = select::layers(args.select.layer_list.as_deref())?.unwrap_or_default();
@@ -277,7 +281,11 @@ fn create(args: Create) -> Result<Plan, Failure> {
     let pool = match pools.as_slice() {
         [] => None,
         [pool] => Some(pool).filter(|pool| !pool.is_empty()),
-        _ => return Err(Failure::usage("a resource has one --storage-pool")),
+        _ => {
+            return Err(Failure::usage(
+                "--storage-pool has several values; without --auto-place a resource uses one storage pool",
+            ));
+        }
     };
     let props = pool.map(|pool| (prop::STOR_POOL_NAME.to_owned(), pool.clone()));
     let one = |node: &String| ResourceCreate {
@@ -293,10 +301,10 @@ fn create(args: Create) -> Result<Plan, Failure> {
         ..ResourceCreate::default()
     };
     let body: Vec<ResourceCreate> = nodes.iter().map(one).collect();
-    Plan::modify(Request::post(&[PATH, name, "resources"], &body))
+    Action::modify(Request::post(&[PATH, name, "resources"], &body))
 }
 
-fn toggle_disk(args: ToggleDisk) -> Result<Plan, Failure> {
+fn toggle_disk(args: ToggleDisk) -> Result<Action, Failure> {
     let operation = if args.diskless {
         ToggleDiskOperation::IntoDiskless
     } else {
@@ -308,7 +316,7 @@ fn toggle_disk(args: ToggleDisk) -> Result<Plan, Failure> {
         migrate_from: args.migrate_from,
         ..ToggleDiskRequest::default()
     };
-    Plan::modify(
+    Action::modify(
         args.place
             .request(Method::Put, Some("toggle-disk"))
             .body(&body),

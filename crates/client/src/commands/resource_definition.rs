@@ -1,4 +1,4 @@
-//! `linstor resource-definition`: sets of volumes and how they are layered, without a place.
+//! `linstor resource-definition`: name, volumes and layers of a resource on all nodes.
 
 use clap::{Args, Subcommand};
 use linstor_api::auto_select_filter::AutoSelectFilter;
@@ -12,54 +12,53 @@ use super::drbd_options::{self, DrbdOptions};
 use super::list_options::{FilterByProps, GroupBy, Pastable, ShowProps, property_cells};
 use super::property::{self, SetProperty};
 use super::select::{self, Providers, Select};
+use crate::action::{Action, Screen};
 use crate::failure::Failure;
 use crate::output::color::Color;
 use crate::output::table::Cell;
 use crate::output::v0;
-use crate::plan::{Plan, Screen};
 use crate::request::Request;
 
-/// The path of all definitions.
 pub const PATH: &str = "resource-definitions";
 
-/// The verbs.
+/// Subcommands of `resource-definition`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Create a definition
+    /// Create a resource definition
     #[command(visible_alias = "c")]
     Create(Create),
-    /// List the definitions
+    /// List the resource definitions
     #[command(visible_alias = "l")]
     List(List),
-    /// Change a definition
+    /// Change a resource definition
     #[command(visible_alias = "m")]
     Modify(Modify),
-    /// Delete definitions, with their resources
+    /// Delete resource definitions and their resources
     #[command(visible_alias = "d")]
     Delete {
-        /// Kept for old scripts
+        /// Accepted for compatibility; has no effect
         #[arg(long, hide = true)]
         r#async: bool,
-        /// Names of the definitions
+        /// Names of the resource definitions
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
-    /// Place replicas of a definition on nodes
+    /// Place resources automatically
     #[command(visible_alias = "ap")]
     AutoPlace(Box<AutoPlace>),
-    /// Wait until all replicas are up to date
+    /// Wait until all replicas are UpToDate
     #[command(visible_alias = "ws")]
     WaitSync {
-        /// Seconds to wait; no limit when not given
+        /// Seconds to wait; no limit if not given
         #[arg(long, value_name = "SECONDS")]
         wait_timeout: Option<u64>,
-        /// Name of the definition
+        /// Name of the resource definition
         name: String,
     },
     /// Set or remove a property
     #[command(visible_alias = "sp")]
     SetProperty {
-        /// Name of the definition
+        /// Name of the resource definition
         name: String,
         #[command(flatten)]
         property: SetProperty,
@@ -69,13 +68,13 @@ pub enum Command {
     ListProperties {
         #[command(flatten)]
         pastable: Pastable,
-        /// Name of the definition
+        /// Name of the resource definition
         name: String,
     },
     /// Set options of DRBD; --unset-<option> removes one
     #[command(visible_alias = "opt")]
     DrbdOptions {
-        /// Name of the definition
+        /// Name of the resource definition
         name: String,
         #[command(flatten)]
         options: DrbdOptions<{ drbd_options::RESOURCE }>,
@@ -85,22 +84,22 @@ pub enum Command {
 /// Arguments of `create`.
 #[derive(Debug, Args)]
 pub struct Create {
-    /// TCP port that DRBD uses where it is free
+    /// Preferred TCP port of DRBD; a node where it is taken uses another one
     #[arg(short = 'p', long, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// A name of which the definition's name is made
+    /// External name, from which the name of the resource definition is generated
     #[arg(short = 'e', long)]
     external_name: Option<String>,
     /// Layers, top first, separated by commas
     #[arg(short = 'l', long, value_name = "LAYERS")]
     layer_list: Option<String>,
-    /// How many peers a replica's metadata has room for
+    /// Number of peer slots in the DRBD metadata of new resources
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..=31))]
     peer_slots: Option<i32>,
-    /// The resource group it belongs to
+    /// Resource group of the resource definition
     #[arg(long)]
     resource_group: Option<String>,
-    /// Name of the definition
+    /// Name of the resource definition
     #[arg(required_unless_present = "external_name")]
     name: Option<String>,
 }
@@ -108,36 +107,36 @@ pub struct Create {
 /// Arguments of `modify`.
 #[derive(Debug, Args)]
 pub struct Modify {
-    /// How many peers the metadata of a later replica has room for
+    /// Number of peer slots in the DRBD metadata of resources created later
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..=31))]
     peer_slots: Option<i32>,
-    /// TCP port that later resources use where it is free
+    /// Preferred TCP port of DRBD for resources created later
     #[arg(short = 'p', long, value_parser = clap::value_parser!(u16).range(1..))]
     port: Option<u16>,
-    /// The resource group it shall belong to
+    /// New resource group of the resource definition
     #[arg(long)]
     resource_group: Option<String>,
-    /// Name of the definition
+    /// Name of the resource definition
     name: String,
 }
 
 /// Arguments of `auto-place`.
 #[derive(Debug, Args)]
 pub struct AutoPlace {
-    /// Number of replicas with a disk: 2, or +1 for one more than there are
+    /// Number of diskful replicas: 2, or +1 for one more than exist
     #[arg(long, value_name = "NUMBER")]
     place_count: Option<String>,
     #[command(flatten)]
     select: Select,
     #[command(flatten)]
     providers: Providers,
-    /// Place diskless replicas
+    /// Place diskless DRBD resources
     #[arg(long, conflicts_with = "nvme_initiator")]
     drbd_diskless: bool,
-    /// Place users of NVMe over fabrics
+    /// Place NVMe initiators
     #[arg(long)]
     nvme_initiator: bool,
-    /// Name of the definition
+    /// Name of the resource definition
     name: String,
 }
 
@@ -148,7 +147,7 @@ pub struct List {
     pastable: Pastable,
     #[command(flatten)]
     group_by: GroupBy,
-    /// Only these definitions
+    /// Only these resource definitions
     #[arg(short = 'r', long, num_args = 1.., value_name = "NAME")]
     resource_definitions: Vec<String>,
     /// Show external names
@@ -158,21 +157,21 @@ pub struct List {
     filter: FilterByProps,
     #[command(flatten)]
     show: ShowProps,
-    /// Show the TCP ports that DRBD uses where they are free
+    /// Show the preferred TCP ports of DRBD
     #[arg(long, visible_alias = "ports")]
     show_preferred_drbd_ports: bool,
 }
 
 impl Command {
-    /// What the command is going to do.
-    pub fn plan(self) -> Result<Plan, Failure> {
+    /// The action of the command.
+    pub fn action(self) -> Result<Action, Failure> {
         match self {
             Command::Create(args) => create(args),
             Command::List(args) => {
                 let request = Request::get(&[PATH])
                     .query("resource_definitions", &args.resource_definitions)
                     .query("props", &args.filter.props);
-                Ok(Plan::list(
+                Ok(Action::list(
                     request,
                     Some(v0::resource_definitions),
                     move |rows: Vec<_>, screen| show_list(&args, &rows, screen),
@@ -185,11 +184,11 @@ impl Command {
                     resource_group: args.resource_group,
                     ..ResourceDefinitionModify::default()
                 };
-                Plan::modify(Request::put(&[PATH, &args.name], &body))
+                Action::modify(Request::put(&[PATH, &args.name], &body))
             }
             Command::Delete { names, .. } => {
                 let requests = names.iter().map(|name| Request::delete(&[PATH, name]));
-                Ok(Plan::Modify(requests.collect()))
+                Ok(Action::Modify(requests.collect()))
             }
             Command::AutoPlace(args) => {
                 let diskless_type = match (args.drbd_diskless, args.nvme_initiator) {
@@ -204,7 +203,7 @@ impl Command {
                 };
                 auto_place(&args.name, args.place_count.as_deref(), filter)
             }
-            Command::WaitSync { wait_timeout, name } => Ok(Plan::WaitSync {
+            Command::WaitSync { wait_timeout, name } => Ok(Action::WaitSync {
                 request: Request::get(&[PATH, &name, "sync-status"]),
                 timeout_s: wait_timeout,
             }),
@@ -223,20 +222,20 @@ impl Command {
                 )
             }
             Command::DrbdOptions { name, options } => {
-                Plan::modify(Request::put(&[PATH, &name], &options.change()?))
+                Action::modify(Request::put(&[PATH, &name], &options.change()?))
             }
         }
     }
 }
 
-fn create(args: Create) -> Result<Plan, Failure> {
+fn create(args: Create) -> Result<Action, Failure> {
     let layers = select::layers(args.layer_list.as_deref())?.unwrap_or_default();
     let layer = |kind: String| ResourceDefinitionLayer {
         r#type: Some(kind.into()),
         data: None,
     };
     let name = match args.external_name {
-        // The external name decides; the other one would be taken as it is.
+        // The controller generates the name from the external name only if no name is sent.
         Some(_) => String::new(),
         None => args.name.unwrap_or_default(),
     };
@@ -252,15 +251,15 @@ fn create(args: Create) -> Result<Plan, Failure> {
         },
         ..ResourceDefinitionCreate::default()
     };
-    Plan::modify(Request::post(&[PATH], &body))
+    Action::modify(Request::post(&[PATH], &body))
 }
 
-/// Places replicas; also what `resource create --auto-place` does.
+/// Places resources; `resource create --auto-place` sends the same request.
 pub fn auto_place(
     name: &str,
     count: Option<&str>,
     mut filter: AutoSelectFilter,
-) -> Result<Plan, Failure> {
+) -> Result<Action, Failure> {
     select::place_count(count, &mut filter)?;
     let body = AutoPlaceRequest {
         diskless_on_remaining: filter.diskless_on_remaining == Some(true),
@@ -271,7 +270,7 @@ pub fn auto_place(
         select_filter: filter,
         ..AutoPlaceRequest::default()
     };
-    Plan::modify(Request::post(&[PATH, name, "autoplace"], &body))
+    Action::modify(Request::post(&[PATH, name, "autoplace"], &body))
 }
 
 fn state(definition: &ResourceDefinition) -> Cell {
@@ -290,7 +289,7 @@ fn show_list(
     definitions: &[ResourceDefinition],
     screen: &mut Screen<'_>,
 ) -> Result<(), Failure> {
-    let mut table = args.pastable.table(screen.look).column("ResourceName");
+    let mut table = args.pastable.table(screen.style).column("ResourceName");
     if args.external_name {
         table = table.column("External");
     }

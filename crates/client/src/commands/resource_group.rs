@@ -15,59 +15,58 @@ use super::list_options::{FilterByProps, GroupBy, Pastable, ShowProps, property_
 use super::property::{self, SetProperty};
 use super::select::{PlaceCount, Providers, ProvidersLong, Select};
 use super::volume_definition::parse_size;
+use crate::action::{Action, Screen, read};
 use crate::failure::Failure;
 use crate::output::table::Cell;
-use crate::plan::{Plan, Screen, read};
 use crate::request::{Method, Request};
 
-/// The path of all groups.
 const PATH: &str = "resource-groups";
 
-/// The verbs.
+/// Subcommands of `resource-group`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Create a group
+    /// Create a resource group
     #[command(visible_alias = "c")]
     Create(Box<Create>),
-    /// List the groups
+    /// List the resource groups
     #[command(visible_alias = "l")]
     List(List),
-    /// Change a group
+    /// Change a resource group
     #[command(visible_alias = "m")]
     Modify(Box<Create>),
-    /// Delete a group
+    /// Delete a resource group
     #[command(visible_alias = "d")]
     Delete {
-        /// Name of the group
+        /// Name of the resource group
         name: String,
     },
-    /// Create a resource definition of a group, with volumes and replicas
+    /// Spawn a resource definition with its volume definitions and resources
     #[command(visible_alias = "spawn")]
     SpawnResources(Box<Spawn>),
-    /// Place the replicas that a group's resource definitions lack
+    /// Place the replicas that the group's settings require and its resource definitions lack
     #[command(visible_alias = "adj")]
     Adjust {
-        /// Kept for old scripts
+        /// Accepted for compatibility; has no effect
         #[arg(short = 'p', long, hide = true)]
         pastable: bool,
-        /// Name of the group; every group when not given
+        /// Name of the resource group; all groups if not given
         name: Option<String>,
     },
-    /// Show how large a volume could be
+    /// Show the maximum size of a volume that could be placed
     #[command(visible_alias = "qmvs")]
     QueryMaxVolumeSize {
         #[command(flatten)]
         pastable: Pastable,
-        /// Name of the group
+        /// Name of the resource group
         name: String,
     },
-    /// Show how much space there is, and where the next resource would go
+    /// Show capacity and free space, and where the next resource would be placed
     #[command(visible_alias = "qsi")]
     QuerySizeInfo(Box<SizeInfo>),
     /// Set or remove a property
     #[command(visible_alias = "sp")]
     SetProperty {
-        /// Name of the group
+        /// Name of the resource group
         name: String,
         #[command(flatten)]
         property: SetProperty,
@@ -77,13 +76,13 @@ pub enum Command {
     ListProperties {
         #[command(flatten)]
         pastable: Pastable,
-        /// Name of the group
+        /// Name of the resource group
         name: String,
     },
     /// Set options of DRBD; --unset-<option> removes one
     #[command(visible_alias = "opt")]
     DrbdOptions {
-        /// Name of the group
+        /// Name of the resource group
         name: String,
         #[command(flatten)]
         options: DrbdOptions<{ drbd_options::RESOURCE }>,
@@ -93,10 +92,10 @@ pub enum Command {
 /// Arguments of `create` and `modify`.
 #[derive(Debug, Args)]
 pub struct Create {
-    /// Free text
+    /// Description of the resource group
     #[arg(short = 'd', long)]
     description: Option<String>,
-    /// How many peers a replica's metadata has room for
+    /// Number of peer slots in the DRBD metadata of new resources
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..=31))]
     peer_slots: Option<i32>,
     #[command(flatten)]
@@ -105,7 +104,7 @@ pub struct Create {
     providers: Providers,
     #[command(flatten)]
     count: PlaceCount,
-    /// Name of the group
+    /// Name of the resource group
     name: String,
 }
 
@@ -116,7 +115,7 @@ pub struct List {
     pastable: Pastable,
     #[command(flatten)]
     group_by: GroupBy,
-    /// Only these groups
+    /// Only these resource groups
     #[arg(short = 'r', long, num_args = 1.., value_name = "GROUP")]
     resource_groups: Vec<String>,
     #[command(flatten)]
@@ -128,19 +127,19 @@ pub struct List {
 /// Arguments of `spawn-resources`.
 #[derive(Debug, Args)]
 pub struct Spawn {
-    /// Allow another number of sizes than the group has volume groups
+    /// Allow the number of sizes to differ from the number of volume groups
     #[arg(short = 'p', long)]
     partial: bool,
-    /// Create definitions only, no resources
+    /// Create the resource and volume definitions only, no resources
     #[arg(short = 'd', long)]
     definition_only: bool,
-    /// Passphrases of the volumes, one per size
+    /// LUKS passphrases of the volumes, one per size
     #[arg(long, num_args = 0.., value_name = "PASSPHRASE")]
     volume_passphrase: Option<Vec<String>>,
-    /// A name of which the resource definition's name is made
+    /// External name, from which the name of the resource definition is generated
     #[arg(long)]
     external_name: Option<String>,
-    /// How many peers a replica's metadata has room for
+    /// Number of peer slots in the DRBD metadata of new resources
     #[arg(long, value_parser = clap::value_parser!(i32).range(1..=31))]
     peer_slots: Option<i32>,
     #[command(flatten)]
@@ -149,11 +148,11 @@ pub struct Spawn {
     providers: ProvidersLong,
     #[command(flatten)]
     count: PlaceCount,
-    /// Name of the group
+    /// Name of the resource group
     group: String,
     /// Name of the new resource definition
     name: String,
-    /// Sizes of the volumes, like 10G; GiB without a unit
+    /// Sizes of the volumes, such as 10G; GiB without a unit
     sizes: Vec<String>,
 }
 
@@ -168,7 +167,7 @@ pub struct SizeInfo {
     providers: ProvidersLong,
     #[command(flatten)]
     count: PlaceCount,
-    /// Name of the group
+    /// Name of the resource group
     name: String,
 }
 
@@ -184,8 +183,8 @@ fn filter(
 }
 
 impl Command {
-    /// What the command is going to do.
-    pub fn plan(self) -> Result<Plan, Failure> {
+    /// The action of the command.
+    pub fn action(self) -> Result<Action, Failure> {
         match self {
             Command::Create(args) => create(*args),
             Command::Modify(args) => modify(*args),
@@ -193,17 +192,17 @@ impl Command {
                 let request = Request::get(&[PATH])
                     .query("resource_groups", &args.resource_groups)
                     .query("props", &args.filter.props);
-                Ok(Plan::list(request, None, move |rows: Vec<_>, screen| {
+                Ok(Action::list(request, None, move |rows: Vec<_>, screen| {
                     show_list(&args, &rows, screen)
                 }))
             }
-            Command::Delete { name } => Plan::modify(Request::delete(&[PATH, &name])),
+            Command::Delete { name } => Action::modify(Request::delete(&[PATH, &name])),
             Command::SpawnResources(args) => spawn(*args),
-            Command::Adjust { name, .. } => Plan::modify(match name {
+            Command::Adjust { name, .. } => Action::modify(match name {
                 Some(name) => Request::new(Method::Post, &[PATH, &name, "adjust"]),
                 None => Request::new(Method::Post, &[PATH, "adjustall"]),
             }),
-            Command::QueryMaxVolumeSize { pastable, name } => Ok(Plan::list(
+            Command::QueryMaxVolumeSize { pastable, name } => Ok(Action::list(
                 Request::get(&[PATH, &name, "query-max-volume-size"]),
                 None,
                 move |sizes, screen| show_max_sizes(&pastable, &sizes, screen),
@@ -217,7 +216,7 @@ impl Command {
                     )?),
                     ignore_cache_older_than_sec: None,
                 };
-                Ok(Plan::Object {
+                Ok(Action::Object {
                     request: Request::post(&[PATH, &args.name, "query-size-info"], &body),
                     show: Box::new(move |text, screen| {
                         show_size_info(&args.pastable, &read(text)?, screen)
@@ -232,13 +231,13 @@ impl Command {
                 })
             }
             Command::DrbdOptions { name, options } => {
-                Plan::modify(Request::put(&[PATH, &name], &options.change()?))
+                Action::modify(Request::put(&[PATH, &name], &options.change()?))
             }
         }
     }
 }
 
-fn create(args: Create) -> Result<Plan, Failure> {
+fn create(args: Create) -> Result<Action, Failure> {
     let body = ResourceGroup {
         select_filter: Some(filter(
             &args.select,
@@ -250,10 +249,10 @@ fn create(args: Create) -> Result<Plan, Failure> {
         peer_slots: args.peer_slots,
         ..ResourceGroup::default()
     };
-    Plan::modify(Request::post(&[PATH], &body))
+    Action::modify(Request::post(&[PATH], &body))
 }
 
-fn modify(args: Create) -> Result<Plan, Failure> {
+fn modify(args: Create) -> Result<Action, Failure> {
     let body = ResourceGroupModify {
         select_filter: Some(filter(
             &args.select,
@@ -264,21 +263,21 @@ fn modify(args: Create) -> Result<Plan, Failure> {
         peer_slots: args.peer_slots,
         ..ResourceGroupModify::default()
     };
-    Plan::modify(Request::put(&[PATH, &args.name], &body))
+    Action::modify(Request::put(&[PATH, &args.name], &body))
 }
 
-fn spawn(args: Spawn) -> Result<Plan, Failure> {
+fn spawn(args: Spawn) -> Result<Action, Failure> {
     let sizes = args.sizes.iter().map(|size| parse_size(size));
     let volume_sizes = sizes.collect::<Result<Vec<i64>, _>>()?;
     let volume_passphrases = args.volume_passphrase.unwrap_or_default();
     if !volume_passphrases.is_empty() && volume_passphrases.len() != volume_sizes.len() {
         return Err(Failure::usage(format!(
-            "{} passphrases are given for {} volumes",
+            "--volume-passphrase has {} values for {} volumes; give one passphrase per size",
             volume_passphrases.len(),
             volume_sizes.len()
         )));
     }
-    // The external name decides; the other one would be taken as it is.
+    // The controller generates the name from the external name only if no name is sent.
     let name = match &args.external_name {
         Some(_) => String::new(),
         None => args.name,
@@ -298,14 +297,14 @@ fn spawn(args: Spawn) -> Result<Plan, Failure> {
         volume_passphrases,
         ..ResourceGroupSpawn::default()
     };
-    Plan::modify(Request::post(&[PATH, &args.group, "spawn"], &body))
+    Action::modify(Request::post(&[PATH, &args.group, "spawn"], &body))
 }
 
-/// The placement rules of a group, one per line, lists in the form LINSTOR's table has.
+/// The auto-place settings of a group, one per line; lists are written as in LINSTOR's table.
 fn describe(filter: &AutoSelectFilter) -> String {
-    let list = |words: &Option<Vec<String>>| {
-        let words = words.as_ref().filter(|words| !words.is_empty())?;
-        let quoted: Vec<String> = words.iter().map(|word| format!("'{word}'")).collect();
+    let list = |items: &Option<Vec<String>>| {
+        let items = items.as_ref().filter(|items| !items.is_empty())?;
+        let quoted: Vec<String> = items.iter().map(|item| format!("'{item}'")).collect();
         Some(format!("[{}]", quoted.join(", ")))
     };
     let map = |map: &Option<SortedMap<String, i32>>| {
@@ -351,7 +350,7 @@ fn show_list(
 ) -> Result<(), Failure> {
     let mut table = args
         .pastable
-        .table(screen.look)
+        .table(screen.style)
         .column("ResourceGroup")
         .column("SelectFilter")
         .column("VlmNrs")
@@ -360,7 +359,7 @@ fn show_list(
         .group_by(&args.group_by.groupby);
     for group in groups {
         let volumes: Vec<VolumeGroup> =
-            screen.ask(&Request::get(&[PATH, &group.name, "volume-groups"]))?;
+            screen.query(&Request::get(&[PATH, &group.name, "volume-groups"]))?;
         let numbers: Vec<String> = volumes
             .iter()
             .filter_map(|volume| volume.volume_number)
@@ -383,23 +382,23 @@ fn show_list(
     screen.table(table)
 }
 
-/// Nodes are cut off after so many characters.
+/// The list of nodes is cut to this many characters.
 const NODES_MAX: usize = 40;
 
-/// Shows how large volumes could be; also the answer of `controller query-max-volume-size`.
+/// The table of `resource-group` and `controller query-max-volume-size`.
 pub fn show_max_sizes(
     pastable: &Pastable,
     sizes: &MaxVolumeSizes,
     screen: &mut Screen<'_>,
 ) -> Result<(), Failure> {
     let mut table = pastable
-        .table(screen.look)
+        .table(screen.style)
         .column("StoragePool")
         .right("MaxVolumeSize")
         .column("Provisioning")
         .column("Nodes");
     let definitions: Vec<StoragePoolDefinition> =
-        screen.ask(&Request::get(&["storage-pool-definitions"]))?;
+        screen.query(&Request::get(&["storage-pool-definitions"]))?;
     for candidate in &sizes.candidates {
         let same = |d: &&StoragePoolDefinition| d.storage_pool_name == candidate.storage_pool;
         let ratio = definitions
@@ -447,7 +446,9 @@ fn show_size_info(
         return screen.replies(&info.reports);
     }
     let Some(space) = &info.space_info else {
-        return Err(Failure::unexpected("the controller's answer has no sizes"));
+        return Err(Failure::unexpected(
+            "the controller's answer has neither sizes nor reports; check that the controller supports query-size-info",
+        ));
     };
     let size = |kib: i64| format_kib(kib.max(0) as u64);
     let next: Vec<String> = space
@@ -456,7 +457,7 @@ fn show_size_info(
         .map(|next| format!("{} on {}", next.stor_pool_name, next.node_name))
         .collect();
     let mut table = pastable
-        .table(screen.look)
+        .table(screen.style)
         .right("MaxVolumeSize")
         .right("AvailableSize")
         .right("Capacity")

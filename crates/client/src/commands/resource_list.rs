@@ -1,4 +1,4 @@
-//! The table of resources, and what resources and volumes are said to be doing in tables.
+//! The table of resources, and the state of resources and volumes as tables show it.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use linstor_api::resource::Resource;
 use linstor_api::volume::Volume;
 
 use super::list_options::{FilterByProps, GroupBy, Pastable, ShowProps, property_cells};
+use crate::action::{Action, Screen, read};
 use crate::failure::Failure;
 use crate::output::color::Color;
 use crate::output::table::Cell;
 use crate::output::{time, v0};
-use crate::plan::{Plan, Screen, read};
 use crate::request::Request;
 
 /// Arguments of `resource list`.
@@ -31,10 +31,10 @@ pub struct List {
     /// Only on these nodes
     #[arg(short = 'n', long, num_args = 1.., value_name = "NODE")]
     nodes: Vec<String>,
-    /// Kept for old scripts: everything is shown anyway
+    /// Accepted for compatibility; all resources are shown in any case
     #[arg(short = 'a', long, hide = true)]
     all: bool,
-    /// Only resources with a problem
+    /// Only faulty resources
     #[arg(long)]
     faulty: bool,
     #[command(flatten)]
@@ -54,10 +54,10 @@ pub struct Involved {
     /// Only resources that are in use somewhere
     #[arg(short = 'i', long)]
     inuse: bool,
-    /// Only resources that are in use where they have no disk
+    /// Only resources that are in use on a diskless node
     #[arg(short = 'd', long)]
     diskless_inuse: bool,
-    /// Only resources with fewer replicas with a disk than this
+    /// Only resources with fewer diskful replicas than this
     #[arg(short = 'm', long, value_name = "NUMBER")]
     min_diskful: Option<usize>,
     #[command(flatten)]
@@ -66,7 +66,7 @@ pub struct Involved {
     node: String,
 }
 
-/// The request for resources with their volumes.
+/// Requests resources with their volumes.
 pub fn view<S: AsRef<str>>(nodes: &[S], resources: &[S]) -> Request {
     Request::get(&["view", "resources"])
         .query("nodes", nodes)
@@ -74,10 +74,10 @@ pub fn view<S: AsRef<str>>(nodes: &[S], resources: &[S]) -> Request {
 }
 
 impl List {
-    /// What the command is going to do.
-    pub fn plan(self) -> Plan {
+    /// The action of the command.
+    pub fn action(self) -> Action {
         let request = view(&self.nodes, &self.resources).query("props", &self.filter.props);
-        Plan::list(request, Some(v0::resources), move |rows: Vec<_>, screen| {
+        Action::list(request, Some(v0::resources), move |rows: Vec<_>, screen| {
             self.show(&rows, screen)
         })
     }
@@ -85,7 +85,7 @@ impl List {
     fn show(&self, resources: &[Resource], screen: &mut Screen<'_>) -> Result<(), Failure> {
         let mut table = self
             .pastable
-            .table(screen.look)
+            .table(screen.style)
             .column("ResourceName")
             .column("Node");
         if self.show_drbd_ports {
@@ -133,9 +133,9 @@ impl List {
 }
 
 impl Involved {
-    /// What the command is going to do.
-    pub fn plan(self) -> Plan {
-        Plan::List {
+    /// The action of the command.
+    pub fn action(self) -> Action {
+        Action::List {
             request: view::<&str>(&[], &[]),
             show: Box::new(move |text, screen| {
                 let all: Vec<Resource> = read(text)?;
@@ -150,7 +150,7 @@ impl Involved {
         }
     }
 
-    /// All replicas of the resources that have one on the node and fit the other conditions.
+    /// All resources of the resource definitions that have one on the node and match the other conditions.
     fn filter(&self, mut all: Vec<Resource>) -> Vec<Resource> {
         #[derive(Default)]
         struct Summary {
@@ -179,17 +179,15 @@ impl Involved {
     }
 }
 
-/// The resource's name.
 pub fn name(resource: &Resource) -> &str {
     resource.name.as_deref().unwrap_or("")
 }
 
-/// The node's name.
 pub fn node(resource: &Resource) -> &str {
     resource.node_name.as_deref().unwrap_or("")
 }
 
-/// What DRBD says of the resource.
+/// The data of the resource's DRBD layer.
 pub fn drbd(resource: &Resource) -> Option<&DrbdResource> {
     resource.layer_object.as_ref()?.drbd.as_ref()
 }
@@ -207,7 +205,8 @@ pub fn in_use_count(resources: &[Resource]) -> BTreeMap<&str, usize> {
     count
 }
 
-/// Whether somebody has the resource open. Two at once may be a live migration, or a mistake.
+/// Whether the resource is in use (its DRBD device is open). In use on two nodes is marked: it is a live migration or a
+/// mistake.
 pub fn usage(resource: &Resource, in_use: &BTreeMap<&str, usize>) -> Cell {
     match resource.state.as_ref().and_then(|state| state.in_use) {
         Some(true) => {
@@ -219,7 +218,7 @@ pub fn usage(resource: &Resource, in_use: &BTreeMap<&str, usize>) -> Cell {
     }
 }
 
-/// The layers of a resource, top first, each one once.
+/// The layers of a resource, top first, without duplicates.
 fn layers(resource: &Resource) -> Vec<&str> {
     fn walk<'a>(layer: &'a ResourceLayer, seen: &mut Vec<&'a str>) {
         if let Some(kind) = layer.r#type.as_deref().filter(|kind| !seen.contains(kind)) {
@@ -234,7 +233,7 @@ fn layers(resource: &Resource) -> Vec<&str> {
     seen
 }
 
-/// What a volume is said to be doing; a colour when that is not as it should be.
+/// The state of a volume; it has a colour if it is not the state that the resource's flags require.
 pub fn volume_state(
     volume: &Volume,
     resource_flags: &[linstor_api::lenient::Word],
@@ -247,11 +246,13 @@ pub fn volume_state(
     if !matches!(volume.layer_data_list.first(), Some(VolumeLayer::Drbd(_))) {
         return (format!("{prefix}Created"), None);
     }
-    let said = volume
+    let disk_state = volume
         .state
         .as_ref()
         .and_then(|state| state.disk_state.as_deref());
-    let text = said.filter(|said| !said.is_empty()).unwrap_or("Unknown");
+    let text = disk_state
+        .filter(|text| !text.is_empty())
+        .unwrap_or("Unknown");
     let (text, color) = match DiskState::from(text) {
         DiskState::Unknown => ("Unknown", Some(Color::Yellow)),
         DiskState::Diskless if !flag::has(resource_flags, "DISKLESS") => (text, Some(Color::Red)),
@@ -260,8 +261,8 @@ pub fn volume_state(
         }
         DiskState::Diskless | DiskState::UpToDate => (text, None),
         DiskState::Inconsistent | DiskState::Failed => (text, Some(Color::Red)),
-        // LINSTOR's own words.
-        DiskState::Other(word) => match word.as_str() {
+        // States that LINSTOR itself sets.
+        DiskState::Other(state) => match state.as_str() {
             "To: Creating" | "To: Attachable" | "To: Attaching" => (text, Some(Color::Red)),
             "Created" | "Attached" => (text, None),
             _ => (text, Some(Color::Yellow)),
@@ -271,7 +272,7 @@ pub fn volume_state(
     (format!("{prefix}{text}"), color)
 }
 
-/// Peers without a connection, by what DRBD says of the connection.
+/// Peers that are not connected, by the state of their connection.
 pub fn broken_connections(resource: &Resource) -> BTreeMap<&str, Vec<&str>> {
     let mut broken: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for (peer, connection) in drbd(resource)
@@ -287,13 +288,13 @@ pub fn broken_connections(resource: &Resource) -> BTreeMap<&str, Vec<&str>> {
     broken
 }
 
-/// Where it is said that the resource's disks are not to be used, as LINSTOR's table abbreviates it.
+/// The objects on which `DrbdOptions/SkipDisk` is set for the resource, as LINSTOR's table abbreviates them.
 pub fn skip_disk(resource: &Resource) -> Option<String> {
     let property = resource.effective_props.get(prop::DRBD_SKIP_DISK)?;
     if !prop::is_true(&property.value) {
         return None;
     }
-    let short = |word: &str| match word {
+    let short = |object: &str| match object {
         "SATELLITE" => "C".to_owned(),
         "NODE" => "N".to_owned(),
         "RESOURCE_DEFINITION" => "RD".to_owned(),
@@ -308,16 +309,16 @@ pub fn skip_disk(resource: &Resource) -> Option<String> {
     Some(format!(", SkipDisk ({})", places.join(", ")))
 }
 
-/// Says what skipped disks mean.
+/// Explains `SkipDisk` below a table.
 pub fn explain_skip_disk(screen: &mut Screen<'_>) -> Result<(), Failure> {
-    let title = Color::Yellow.paint("SkipDisk", screen.look.color);
+    let title = Color::Yellow.paint("SkipDisk", screen.style.color);
     screen.line(&format!("{title}:"))?;
     screen.line("  The disk of at least one resource is not used, because 'DrbdOptions/SkipDisk' is set; usually after an")?;
     screen.line("  IO error. Once the disk is good again, remove the property:")?;
     screen.line("  linstor resource set-property <node> <resource> DrbdOptions/SkipDisk")
 }
 
-/// What the table says of one resource.
+/// The cells of one resource, and what they are derived from.
 struct Seen {
     usage: Cell,
     connections: Cell,

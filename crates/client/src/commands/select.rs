@@ -1,6 +1,6 @@
-//! Options that say where replicas may be placed.
+//! Options of the autoplacer.
 //!
-//! Giving an option without a value, or with an empty one, removes the rule; not giving it leaves the rule alone.
+//! An option without a value, or with an empty one, removes the setting; an absent option does not change it.
 
 use linstor_api::auto_select_filter::AutoSelectFilter;
 use linstor_api::kind::{LayerKind, ProviderKind};
@@ -9,7 +9,7 @@ use linstor_api::sorted_map::SortedMap;
 
 use crate::failure::Failure;
 
-/// Where replicas may be placed.
+/// Where replicas may be placed; see [`AutoSelectFilter`].
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Select {
     /// Storage pools to use
@@ -18,10 +18,10 @@ pub struct Select {
     /// Storage pools to use for diskless replicas
     #[arg(long, num_args = 0.., value_name = "POOL")]
     pub diskless_storage_pool: Option<Vec<String>>,
-    /// Not on nodes that have these resources
+    /// Not on nodes on which these resources are deployed
     #[arg(long, num_args = 0.., value_name = "RESOURCE")]
     pub do_not_place_with: Option<Vec<String>>,
-    /// Not on nodes that have a resource whose name matches
+    /// Not on nodes on which a resource with a matching name is deployed
     #[arg(long, num_args = 0..=1, default_missing_value = "", value_name = "REGEX")]
     pub do_not_place_with_regex: Option<String>,
     /// On nodes with the same value of these auxiliary properties
@@ -41,35 +41,35 @@ pub struct Select {
     pub layer_list: Option<String>,
 }
 
-/// Kinds of storage pools, where `-p` is free.
+/// Storage providers, for commands where `-p` has no other meaning.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct Providers {
-    /// Only storage pools of these kinds, separated by commas
+    /// Only storage pools of these providers, separated by commas
     #[arg(short = 'p', long, value_name = "KINDS")]
     pub providers: Option<String>,
 }
 
-/// Kinds of storage pools, where `-p` means something else.
+/// Storage providers, for commands where `-p` has another meaning.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct ProvidersLong {
-    /// Only storage pools of these kinds, separated by commas
+    /// Only storage pools of these providers, separated by commas
     #[arg(long, visible_alias = "prov", value_name = "KINDS")]
     pub providers: Option<String>,
 }
 
-/// How many replicas, as a plain number.
+/// The number of replicas, without the forms `+1` and `max`.
 #[derive(Debug, Clone, Default, clap::Args)]
 pub struct PlaceCount {
-    /// Number of replicas with a disk
+    /// Number of diskful replicas
     #[arg(long, value_name = "NUMBER")]
     pub place_count: Option<i32>,
 }
 
-/// An empty list, or one of empty words only, removes a rule.
+/// The items of a list that are not empty; an empty result removes the setting.
 fn rule(list: &Option<Vec<String>>) -> Option<Vec<String>> {
     let list = list.as_ref()?;
-    let words = list.iter().filter(|word| !word.is_empty());
-    Some(words.cloned().collect())
+    let items = list.iter().filter(|item| !item.is_empty());
+    Some(items.cloned().collect())
 }
 
 fn aux(key: &str) -> String {
@@ -84,33 +84,33 @@ fn aux_rule(list: &Option<Vec<String>>) -> Option<Vec<String>> {
     rule(list).map(|keys| keys.iter().map(|key| aux(key)).collect())
 }
 
-fn words(list: &str) -> impl Iterator<Item = &str> {
+fn split(list: &str) -> impl Iterator<Item = &str> {
     list.split(',')
         .map(str::trim)
-        .filter(|word| !word.is_empty())
+        .filter(|item| !item.is_empty())
 }
 
-/// The layers of a list, checked and as given.
+/// The layers of a comma-separated list, in its order.
 pub fn layers(list: Option<&str>) -> Result<Option<Vec<String>>, Failure> {
-    let check = |word: &str| match word.parse::<LayerKind>() {
+    let check = |item: &str| match item.parse::<LayerKind>() {
         Ok(kind) => Ok(kind.to_string()),
         Err(error) => Err(Failure::usage(error.to_string())),
     };
-    list.map(|list| words(list).map(check).collect())
+    list.map(|list| split(list).map(check).collect())
         .transpose()
 }
 
 fn providers(list: Option<&str>) -> Result<Option<Vec<String>>, Failure> {
-    let check = |word: &str| match word.parse::<ProviderKind>() {
+    let check = |item: &str| match item.parse::<ProviderKind>() {
         Ok(kind) => Ok(kind.to_string()),
         Err(error) => Err(Failure::usage(error.to_string())),
     };
-    list.map(|list| words(list).map(check).collect())
+    list.map(|list| split(list).map(check).collect())
         .transpose()
 }
 
 impl Select {
-    /// The rules, without a number of replicas.
+    /// The settings, without the number of replicas.
     pub fn filter(&self, kinds: Option<&str>) -> Result<AutoSelectFilter, Failure> {
         Ok(AutoSelectFilter {
             storage_pool_list: rule(&self.storage_pool),
@@ -135,37 +135,39 @@ impl Select {
 
 /// Pairs of an auxiliary property and a number.
 pub fn pairs(list: &Option<Vec<String>>) -> Result<Option<SortedMap<String, i32>>, Failure> {
-    let Some(words) = rule(list) else {
+    let Some(items) = rule(list) else {
         return Ok(None);
     };
     let pair = |pair: &[String]| match pair {
         [key, number] => match number.parse() {
             Ok(number) => Ok((aux(key), number)),
             Err(_) => Err(Failure::usage(format!(
-                "--x-replicas-on-different: '{number}' is not a number"
+                "--x-replicas-on-different: '{number}' is not a number; give pairs of a property and a number"
             ))),
         },
         _ => Err(Failure::usage(
-            "--x-replicas-on-different takes pairs of a property and a number",
+            "--x-replicas-on-different: the last property has no number; give pairs of a property and a number",
         )),
     };
-    words
+    items
         .chunks(2)
         .map(pair)
         .collect::<Result<_, _>>()
         .map(Some)
 }
 
-/// Reads a number of replicas as `resource create --auto-place` takes it: `2`, or `+1` for one more than there are.
+/// Parses a number of replicas as `resource create --auto-place` takes it: `2`, `+1` for one more than exist, or `max`.
 pub fn place_count(text: Option<&str>, filter: &mut AutoSelectFilter) -> Result<(), Failure> {
     let number = |text: &str| {
         text.parse::<i32>().map_err(|_| {
-            Failure::usage(format!("'{text}' is no number of replicas (2, +1 or max)"))
+            Failure::usage(format!(
+                "'{text}' is not a number of replicas; give a number, +<number>, or max"
+            ))
         })
     };
     match text {
         None => {}
-        // LINSTOR's word for "as many as there are nodes".
+        // As many as there are nodes; LINSTOR's API represents it as -1.
         Some("max" | "all") => filter.place_count = Some(-1),
         Some(text) => match text.strip_prefix('+') {
             Some(more) => filter.additional_place_count = Some(number(more)?),

@@ -1,4 +1,4 @@
-//! `linstor storage-pool`: the storage on nodes that volumes are made of.
+//! `linstor storage-pool`: the storage of nodes in which volumes are created.
 
 use clap::{Args, Subcommand};
 use linstor_api::code;
@@ -10,32 +10,32 @@ use linstor_api::storage_pool::StoragePool;
 
 use super::list_options::{FilterByProps, GroupBy, Pastable, ShowPropsLong, property_cells};
 use super::property::{self, SetProperty};
+use crate::action::{Action, Screen};
 use crate::failure::Failure;
 use crate::output::color::Color;
 use crate::output::table::Cell;
 use crate::output::v0;
-use crate::plan::{Plan, Screen};
 use crate::request::Request;
 
-/// The verbs.
+/// Subcommands of `storage-pool`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Register a storage pool
+    /// Create a storage pool from existing storage of a node
     #[command(subcommand, visible_alias = "c")]
     Create(Create),
     /// List the storage pools
     #[command(visible_alias = "l")]
     List(List),
-    /// Forget a storage pool; what it is made of stays
+    /// Delete a storage pool; its volume group, zpool or directory is not deleted
     #[command(
         visible_alias = "d",
         override_usage = "linstor storage-pool delete [OPTIONS] <NODE>... <POOL>"
     )]
     Delete {
-        /// Kept for old scripts
+        /// Accepted for compatibility; has no effect
         #[arg(short = 'q', long, hide = true)]
         quiet: bool,
-        /// Names of the nodes, and last the name of the pool
+        /// Names of the nodes, then the name of the storage pool
         #[arg(required = true, num_args = 2.., value_name = "NODE... POOL")]
         names: Vec<String>,
     },
@@ -44,7 +44,7 @@ pub enum Command {
     SetProperty {
         /// Name of the node
         node: String,
-        /// Name of the pool
+        /// Name of the storage pool
         pool: String,
         #[command(flatten)]
         property: SetProperty,
@@ -56,25 +56,25 @@ pub enum Command {
         pastable: Pastable,
         /// Name of the node
         node: String,
-        /// Name of the pool
+        /// Name of the storage pool
         pool: String,
     },
 }
 
-/// Kinds of storage pools.
+/// Subcommands of `storage-pool create`, one per storage provider.
 #[derive(Debug, Subcommand)]
 pub enum Create {
-    /// Volumes of an LVM volume group
+    /// Logical volumes of an LVM volume group
     Lvm(Backed),
-    /// Thin volumes of an LVM thin pool, given as VG/POOL
+    /// Thin logical volumes of an LVM thin pool, given as VG/POOL
     Lvmthin(Backed),
-    /// Volumes of a ZFS pool or dataset, with a reservation
+    /// ZFS volumes with a reservation, in a zpool or dataset
     Zfs(Backed),
-    /// Sparse volumes of a ZFS pool or dataset
+    /// Sparse ZFS volumes, in a zpool or dataset
     Zfsthin(Backed),
-    /// Files in a directory, allocated in full
+    /// Fully allocated files in a directory, on loop devices
     File(Backed),
-    /// Sparse files in a directory
+    /// Sparse files in a directory, on loop devices
     Filethin(Backed),
     /// Volumes of SPDK
     Spdk(Backed),
@@ -84,38 +84,38 @@ pub enum Create {
     Storagespaces(Backed),
     /// Thin Windows storage spaces
     Storagespacesthin(Backed),
-    /// No storage: the node uses volumes of other nodes
+    /// No storage: for diskless resources
     Diskless {
         /// Name of the node
         node: String,
-        /// Name of the pool
+        /// Name of the storage pool
         pool: String,
     },
-    /// Volumes of Elastic Block Store, used here
+    /// Volumes of Elastic Block Store, attached to this node
     #[command(name = "ebs_initiator", visible_alias = "ebs_init")]
     EbsInitiator {
         /// Name of the node
         node: String,
-        /// Name of the pool
+        /// Name of the storage pool
         pool: String,
         /// Name of the remote
         remote: String,
     },
 }
 
-/// A pool that is made of something.
+/// A storage pool with backing storage.
 #[derive(Debug, Args)]
 pub struct Backed {
     /// Name of the node
     node: String,
-    /// Name of the pool
+    /// Name of the storage pool
     pool: String,
-    /// What it is made of: volume group, VG/POOL, dataset or directory
-    made_of: String,
-    /// Name of the space that several pools share
+    /// Backing storage: volume group, VG/POOL, zpool, dataset or directory
+    backing: String,
+    /// Name of the shared space, if several nodes use the same storage
     #[arg(long, value_name = "NAME")]
     shared_space: Option<String>,
-    /// Something else keeps the pools of a shared space from changing it at once
+    /// Changes of the shared space are serialized by an external lock manager
     #[arg(long)]
     external_locking: bool,
 }
@@ -127,10 +127,10 @@ pub struct List {
     pastable: Pastable,
     #[command(flatten)]
     group_by: GroupBy,
-    /// Only pools of these names
+    /// Only storage pools of these names
     #[arg(short = 's', long, num_args = 1.., value_name = "POOL")]
     storage_pools: Vec<String>,
-    /// Only pools on these nodes
+    /// Only storage pools on these nodes
     #[arg(short = 'n', long, num_args = 1.., value_name = "NODE")]
     nodes: Vec<String>,
     #[command(flatten)]
@@ -140,7 +140,7 @@ pub struct List {
 }
 
 impl Create {
-    fn plan(self) -> Result<Plan, Failure> {
+    fn action(self) -> Result<Action, Failure> {
         let (kind, backed) = match self {
             Create::Lvm(backed) => (ProviderKind::Lvm, backed),
             Create::Lvmthin(backed) => (ProviderKind::LvmThin, backed),
@@ -163,12 +163,12 @@ impl Create {
         let body = StoragePool {
             storage_pool_name: backed.pool,
             provider_kind: kind.into(),
-            props: [(prop::STOR_DRIVER_STOR_POOL_NAME.to_owned(), backed.made_of)].into(),
+            props: [(prop::STOR_DRIVER_STOR_POOL_NAME.to_owned(), backed.backing)].into(),
             free_space_mgr_name: backed.shared_space,
             external_locking: backed.external_locking,
             ..StoragePool::default()
         };
-        Plan::modify(Request::post(
+        Action::modify(Request::post(
             &["nodes", &backed.node, "storage-pools"],
             &body,
         ))
@@ -180,7 +180,7 @@ fn create(
     pool: String,
     kind: ProviderKind,
     property: Option<(&str, String)>,
-) -> Result<Plan, Failure> {
+) -> Result<Action, Failure> {
     let body = StoragePool {
         storage_pool_name: pool,
         provider_kind: kind.into(),
@@ -190,20 +190,20 @@ fn create(
             .collect(),
         ..StoragePool::default()
     };
-    Plan::modify(Request::post(&["nodes", node, "storage-pools"], &body))
+    Action::modify(Request::post(&["nodes", node, "storage-pools"], &body))
 }
 
 impl Command {
-    /// What the command is going to do.
-    pub fn plan(self) -> Result<Plan, Failure> {
+    /// The action of the command.
+    pub fn action(self) -> Result<Action, Failure> {
         match self {
-            Command::Create(kind) => kind.plan(),
+            Command::Create(kind) => kind.action(),
             Command::List(args) => {
                 let request = Request::get(&["view", "storage-pools"])
                     .query("nodes", &args.nodes)
                     .query("storage_pools", &args.storage_pools)
                     .query("props", &args.filter.props);
-                Ok(Plan::list(
+                Ok(Action::list(
                     request,
                     Some(v0::storage_pools),
                     move |rows: Vec<_>, screen| show_list(&args, &rows, screen),
@@ -213,7 +213,7 @@ impl Command {
                 let (pool, nodes) = names.split_last().expect("clap demands two names");
                 let delete =
                     |node: &String| Request::delete(&["nodes", node, "storage-pools", pool]);
-                Ok(Plan::Modify(nodes.iter().map(delete).collect()))
+                Ok(Action::Modify(nodes.iter().map(delete).collect()))
             }
             Command::SetProperty {
                 node,
@@ -236,7 +236,7 @@ impl Command {
     }
 }
 
-/// What the State column says of a pool with these reports.
+/// The State column of a storage pool with these reports.
 fn state(reports: &[Reply]) -> Cell {
     if reports.iter().any(Reply::is_error) {
         Cell::colored("Error", Color::Red)
@@ -250,8 +250,8 @@ fn state(reports: &[Reply]) -> Cell {
     }
 }
 
-/// What a pool is made of; older controllers have keys per kind.
-fn made_of(pool: &StoragePool) -> String {
+/// The backing storage of a pool. Older controllers have one property per provider.
+fn backing(pool: &StoragePool) -> String {
     let get = |key: &str| {
         pool.props
             .get(&format!("StorDriver/{key}"))
@@ -274,7 +274,7 @@ fn made_of(pool: &StoragePool) -> String {
 fn show_list(args: &List, pools: &[StoragePool], screen: &mut Screen<'_>) -> Result<(), Failure> {
     let mut table = args
         .pastable
-        .table(screen.look)
+        .table(screen.style)
         .column("StoragePool")
         .column("Node")
         .column("Driver")
@@ -293,21 +293,22 @@ fn show_list(args: &List, pools: &[StoragePool], screen: &mut Screen<'_>) -> Res
             Some(kib) if has_space => format_kib(kib.max(0) as u64),
             _ => String::new(),
         };
-        let trait_says = || pool.static_traits.get(prop::TRAIT_SUPPORTS_SNAPSHOTS);
+        let static_trait = || pool.static_traits.get(prop::TRAIT_SUPPORTS_SNAPSHOTS);
         let snapshots = pool
             .supports_snapshots
-            .unwrap_or_else(|| trait_says().is_some_and(|value| prop::is_true(value)));
+            .unwrap_or_else(|| static_trait().is_some_and(|value| prop::is_true(value)));
         let shared = pool.free_space_mgr_name.as_deref().unwrap_or("");
         let mut row: Vec<Cell> = vec![
             pool.storage_pool_name.as_str().into(),
             pool.node_name.as_deref().unwrap_or("").into(),
             pool.provider_kind.as_ref().into(),
-            made_of(pool).into(),
+            backing(pool).into(),
             size(pool.free_capacity).into(),
             size(pool.total_capacity).into(),
             if snapshots { "True" } else { "False" }.into(),
             state(&pool.reports),
-            // A name of the form "node;pool" says that the space is not shared; LINSTOR's table shows it all the same.
+            // The controller names a space that is not shared "node;pool". LINSTOR's table shows such names, but not names
+            // with a colon.
             if shared.contains(':') { "" } else { shared }.into(),
         ];
         row.extend(property_cells(&args.show.show_props, &pool.props));

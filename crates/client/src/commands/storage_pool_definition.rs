@@ -1,29 +1,28 @@
-//! `linstor storage-pool-definition`: what the storage pools of one name have in common.
+//! `linstor storage-pool-definition`: properties that all storage pools of one name share.
 
 use clap::Subcommand;
 use linstor_api::storage_pool_definition::StoragePoolDefinition;
 
 use super::list_options::{Pastable, ShowProps, property_cells};
 use super::property::{self, SetProperty};
+use crate::action::{Action, Screen};
 use crate::failure::Failure;
 use crate::output::table::Cell;
 use crate::output::v0;
-use crate::plan::{Plan, Screen};
 use crate::request::Request;
 
-/// The path of all definitions.
 const PATH: &str = "storage-pool-definitions";
 
-/// The verbs.
+/// Subcommands of `storage-pool-definition`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Create a definition before there is a pool
+    /// Create a storage pool definition
     #[command(visible_alias = "c")]
     Create {
-        /// Name of the pools
+        /// Name of the storage pool definition
         name: String,
     },
-    /// List the definitions
+    /// List the storage pool definitions
     #[command(visible_alias = "l")]
     List {
         #[command(flatten)]
@@ -31,17 +30,17 @@ pub enum Command {
         #[command(flatten)]
         show: ShowProps,
     },
-    /// Delete definitions
+    /// Delete storage pool definitions
     #[command(visible_alias = "d")]
     Delete {
-        /// Names of the pools
+        /// Names of the storage pool definitions
         #[arg(required = true, value_name = "NAME")]
         names: Vec<String>,
     },
     /// Set or remove a property
     #[command(visible_alias = "sp")]
     SetProperty {
-        /// Name of the pools
+        /// Name of the storage pool definition
         name: String,
         #[command(flatten)]
         property: SetProperty,
@@ -51,30 +50,30 @@ pub enum Command {
     ListProperties {
         #[command(flatten)]
         pastable: Pastable,
-        /// Name of the pools
+        /// Name of the storage pool definition
         name: String,
     },
 }
 
 impl Command {
-    /// What the command is going to do.
-    pub fn plan(self) -> Result<Plan, Failure> {
+    /// The action of the command.
+    pub fn action(self) -> Result<Action, Failure> {
         match self {
             Command::Create { name } => {
                 let body = StoragePoolDefinition {
                     storage_pool_name: Some(name),
                     ..StoragePoolDefinition::default()
                 };
-                Plan::modify(Request::post(&[PATH], &body))
+                Action::modify(Request::post(&[PATH], &body))
             }
-            Command::List { pastable, show } => Ok(Plan::list(
+            Command::List { pastable, show } => Ok(Action::list(
                 Request::get(&[PATH]),
                 Some(v0::storage_pool_definitions),
                 move |rows: Vec<_>, screen| show_list(&pastable, &show, &rows, screen),
             )),
             Command::Delete { names } => {
                 let requests = names.iter().map(|name| Request::delete(&[PATH, name]));
-                Ok(Plan::Modify(requests.collect()))
+                Ok(Action::Modify(requests.collect()))
             }
             Command::SetProperty { name, property } => property.put(&[PATH, &name]),
             Command::ListProperties { pastable, name } => property::list(
@@ -102,7 +101,7 @@ fn show_list(
     screen: &mut Screen<'_>,
 ) -> Result<(), Failure> {
     let mut table = pastable
-        .table(screen.look)
+        .table(screen.style)
         .column("StoragePool")
         .properties(&show.show_props)
         .group_by(&[]);

@@ -16,14 +16,14 @@ use super::resource_list::{
     broken_connections, explain_skip_disk, in_use_count, name, node, skip_disk, usage, view,
     volume_state,
 };
+use crate::action::{Action, Screen};
 use crate::failure::Failure;
 use crate::output::color::Color;
 use crate::output::table::Cell;
 use crate::output::v0;
-use crate::plan::{Plan, Screen};
 use crate::request::{Method, Request};
 
-/// The verbs.
+/// Subcommands of `volume`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// List the volumes
@@ -72,10 +72,10 @@ pub struct List {
     /// Only of these resources
     #[arg(short = 'r', long, num_args = 1.., value_name = "RESOURCE")]
     resources: Vec<String>,
-    /// Kept for old scripts: everything is shown anyway
+    /// Accepted for compatibility; all volumes are shown in any case
     #[arg(short = 'a', long, hide = true)]
     all: bool,
-    /// Do not show how volumes replicate
+    /// Do not show the replication states
     #[arg(long, visible_alias = "hrep")]
     hide_replication_states: bool,
     #[command(flatten)]
@@ -83,10 +83,10 @@ pub struct List {
 }
 
 impl Command {
-    /// What the command is going to do.
-    pub fn plan(self) -> Result<Plan, Failure> {
+    /// The action of the command.
+    pub fn action(self) -> Result<Action, Failure> {
         match self {
-            Command::List(args) => Ok(args.plan()),
+            Command::List(args) => Ok(args.action()),
             Command::SetProperty { number, property } => {
                 let volume = number.volume.to_string();
                 let path = [
@@ -112,11 +112,11 @@ impl Command {
 }
 
 impl List {
-    /// What the command is going to do.
-    pub fn plan(self) -> Plan {
+    /// The action of the command.
+    pub fn action(self) -> Action {
         let request =
             view(&self.nodes, &self.resources).query("storage_pools", &self.storage_pools);
-        Plan::list(request, Some(v0::resources), move |rows: Vec<_>, screen| {
+        Action::list(request, Some(v0::resources), move |rows: Vec<_>, screen| {
             self.show(&rows, screen)
         })
     }
@@ -124,7 +124,7 @@ impl List {
     fn show(&self, resources: &[Resource], screen: &mut Screen<'_>) -> Result<(), Failure> {
         let mut table = self
             .pastable
-            .table(screen.look)
+            .table(screen.style)
             .column("Resource")
             .column("Node")
             .column("StoragePool")
@@ -142,7 +142,7 @@ impl List {
         let mut reports: Vec<Reply> = Vec::new();
         let mut skips_disk = false;
         for resource in resources {
-            // A resource that is down has no devices; on an evicted node they may still be there.
+            // An inactive resource has no devices; on an evicted node they may still exist.
             if flag::has(&resource.flags, "INACTIVE") && !flag::has(&resource.flags, "EVICTED") {
                 continue;
             }
@@ -213,7 +213,7 @@ fn state(volume: &Volume, resource: &Resource) -> Cell {
     Cell::colored(text, color)
 }
 
-/// How a volume replicates: a number when all is well, a line per peer when not.
+/// The Repl column: the number of peers if all are Established, otherwise one line per peer.
 fn replication(volume: &Volume) -> Cell {
     use drbd_state::ReplicationState::{
         Established, PausedSyncS, PausedSyncT, SyncTarget, VerifyT,
@@ -225,23 +225,23 @@ fn replication(volume: &Volume) -> Cell {
     if states.is_empty() {
         return "".into();
     }
-    let word = |state: &ReplicationState| {
+    let parse = |state: &ReplicationState| {
         drbd_state::ReplicationState::from(state.replication_state.as_deref().unwrap_or_default())
     };
-    if states.values().all(|state| word(state) == Established) {
+    if states.values().all(|state| parse(state) == Established) {
         return Cell::colored(format!("Established({})", states.len()), Color::Green);
     }
     let line = |(peer, state): (&String, &ReplicationState)| {
-        let word = word(state);
+        let parsed = parse(state);
         let percent = match state.done_percentage {
             Some(percent) => format!("{percent:.2}%"),
             None => "?".to_owned(),
         };
-        match word {
+        match parsed {
             SyncTarget | PausedSyncS | PausedSyncT | VerifyT => {
-                format!("{peer}: {word}({percent})")
+                format!("{peer}: {parsed}({percent})")
             }
-            _ => format!("{peer}: {word}"),
+            _ => format!("{peer}: {parsed}"),
         }
     };
     let lines: Vec<String> = states.iter().map(line).collect();

@@ -14,14 +14,14 @@ use super::drbd_options::{self, DrbdOptions};
 use super::list_options::{GroupBy, Pastable, ShowProps, property_cells};
 use super::property::{self, SetProperty};
 use super::resource_definition::PATH;
+use crate::action::{Action, Screen};
 use crate::failure::Failure;
 use crate::output::color::Color;
 use crate::output::table::Cell;
 use crate::output::v0;
-use crate::plan::{Plan, Screen};
 use crate::request::{Method, Request};
 
-/// The verbs.
+/// Subcommands of `volume-definition`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Add a volume to a resource definition
@@ -30,10 +30,10 @@ pub enum Command {
     /// List the volumes of resource definitions
     #[command(visible_alias = "l")]
     List(List),
-    /// Remove a volume from a resource definition, and its data
+    /// Delete a volume definition, its volumes and their data
     #[command(visible_alias = "d")]
     Delete {
-        /// Kept for old scripts
+        /// Accepted for compatibility; has no effect
         #[arg(long, hide = true)]
         r#async: bool,
         #[command(flatten)]
@@ -44,18 +44,18 @@ pub enum Command {
     SetSize {
         #[command(flatten)]
         number: Number,
-        /// The new size, like 10G; GiB without a unit
+        /// New size, such as 10G; GiB without a unit
         size: String,
-        /// The size includes DRBD's metadata
+        /// The size includes the metadata of DRBD
         #[arg(long)]
         gross: bool,
     },
-    /// Change the passphrase of an encrypted volume
+    /// Change the LUKS passphrase of an encrypted volume
     #[command(visible_alias = "mp")]
     ModifyPassphrase {
         #[command(flatten)]
         number: Number,
-        /// The new passphrase
+        /// New passphrase
         new_passphrase: String,
     },
     /// Set or remove a property
@@ -105,19 +105,19 @@ impl Number {
 /// Arguments of `create`.
 #[derive(Debug, Args)]
 pub struct Create {
-    /// Storage pool for its data
+    /// Storage pool of the volume's data
     #[arg(short = 's', long)]
     storage_pool: Option<String>,
-    /// Number of the volume; the lowest free one when not given
+    /// Number of the volume; the lowest free one if not given
     #[arg(short = 'n', long)]
     vlmnr: Option<i32>,
-    /// Minor number of its DRBD device; a free one when not given
+    /// Minor number of the DRBD device; a free one if not given
     #[arg(short = 'm', long)]
     minor: Option<i32>,
-    /// Encrypt it
+    /// Encrypt the volume
     #[arg(long)]
     encrypt: bool,
-    /// The size includes DRBD's metadata
+    /// The size includes the metadata of DRBD
     #[arg(long)]
     gross: bool,
     /// Passphrase of the encrypted volume
@@ -125,7 +125,7 @@ pub struct Create {
     passphrase: Option<String>,
     /// Name of the resource definition
     resource: String,
-    /// Size, like 10G; GiB without a unit
+    /// Size, such as 10G; GiB without a unit
     size: String,
 }
 
@@ -146,7 +146,7 @@ pub struct List {
     show: ShowProps,
 }
 
-/// A volume's size in KiB: GiB without a unit, rounded up to whole KiB.
+/// Parses a volume's size to KiB, rounded up; a number without a unit is in GiB.
 pub fn parse_size(text: &str) -> Result<i64, Failure> {
     let kib = size::parse_kib(text, Unit::GiB, Rounding::Up)
         .map_err(|error| Failure::usage(error.to_string()))?;
@@ -154,21 +154,21 @@ pub fn parse_size(text: &str) -> Result<i64, Failure> {
 }
 
 impl Command {
-    /// What the command is going to do.
-    pub fn plan(self) -> Result<Plan, Failure> {
+    /// The action of the command.
+    pub fn action(self) -> Result<Action, Failure> {
         match self {
             Command::Create(args) => create(args),
             Command::List(args) => {
                 let request = Request::get(&[PATH])
                     .query("resource_definitions", &args.resource_definitions)
                     .query("with_volume_definitions", &["true"]);
-                Ok(Plan::list(
+                Ok(Action::list(
                     request,
                     Some(v0::resource_definitions),
                     move |rows: Vec<_>, screen| show_list(&args, &rows, screen),
                 ))
             }
-            Command::Delete { number, .. } => Plan::modify(number.request(Method::Delete, None)),
+            Command::Delete { number, .. } => Action::modify(number.request(Method::Delete, None)),
             Command::SetSize {
                 number,
                 size,
@@ -179,7 +179,7 @@ impl Command {
                     flags: gross.then(|| "GROSS_SIZE".to_owned()).into_iter().collect(),
                     ..VolumeDefinitionModify::default()
                 };
-                Plan::modify(number.request(Method::Put, None).body(&body))
+                Action::modify(number.request(Method::Put, None).body(&body))
             }
             Command::ModifyPassphrase {
                 number,
@@ -187,7 +187,7 @@ impl Command {
             } => {
                 let body = VolumeDefinitionModifyPassphrase { new_passphrase };
                 let request = number.request(Method::Put, Some("encryption-passphrase"));
-                Plan::modify(request.body(&body))
+                Action::modify(request.body(&body))
             }
             Command::SetProperty { number, property } => {
                 property.modify(number.request(Method::Put, None))
@@ -209,13 +209,13 @@ impl Command {
                 )
             }
             Command::DrbdOptions { number, options } => {
-                Plan::modify(number.request(Method::Put, None).body(&options.change()?))
+                Action::modify(number.request(Method::Put, None).body(&options.change()?))
             }
         }
     }
 }
 
-fn create(args: Create) -> Result<Plan, Failure> {
+fn create(args: Create) -> Result<Action, Failure> {
     let flags = [(args.encrypt, "ENCRYPTED"), (args.gross, "GROSS_SIZE")];
     let pool = args
         .storage_pool
@@ -235,7 +235,7 @@ fn create(args: Create) -> Result<Plan, Failure> {
         drbd_minor_number: args.minor,
         passphrase: args.passphrase,
     };
-    Plan::modify(Request::post(
+    Action::modify(Request::post(
         &[PATH, &args.resource, "volume-definitions"],
         &body,
     ))
@@ -256,7 +256,7 @@ fn show_list(
     definitions: &[ResourceDefinition],
     screen: &mut Screen<'_>,
 ) -> Result<(), Failure> {
-    let mut table = args.pastable.table(screen.look).column("ResourceName");
+    let mut table = args.pastable.table(screen.style).column("ResourceName");
     if args.external_name {
         table = table.column("External");
     }

@@ -1,4 +1,4 @@
-//! `linstor volume-group`: the volumes that a resource group's resource definitions get.
+//! `linstor volume-group`: templates for the volume definitions of a resource group's resource definitions.
 
 use clap::{Args, Subcommand};
 use linstor_api::volume_group::VolumeGroup;
@@ -6,30 +6,30 @@ use linstor_api::volume_group::VolumeGroup;
 use super::drbd_options::{self, DrbdOptions};
 use super::list_options::{GroupBy, Pastable, ShowProps, property_cells};
 use super::property::{self, SetProperty};
+use crate::action::{Action, Screen};
 use crate::failure::Failure;
 use crate::output::table::Cell;
-use crate::plan::{Plan, Screen};
 use crate::request::{Method, Request};
 
-/// The verbs.
+/// Subcommands of `volume-group`.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Add a volume to a resource group
+    /// Create a volume group in a resource group
     #[command(visible_alias = "c")]
     Create {
         /// Name of the resource group
         group: String,
-        /// Number of the volume; the lowest free one when not given
+        /// Number of the volume; the lowest free one if not given
         #[arg(short = 'n', long)]
         vlmnr: Option<i32>,
-        /// Sizes include DRBD's metadata
+        /// Sizes include the metadata of DRBD
         #[arg(long)]
         gross: bool,
     },
-    /// List the volumes of a resource group
+    /// List the volume groups of a resource group
     #[command(visible_alias = "l")]
     List(List),
-    /// Remove a volume from a resource group
+    /// Delete a volume group
     #[command(visible_alias = "d")]
     Delete(Number),
     /// Set or remove a property
@@ -58,7 +58,7 @@ pub enum Command {
     },
 }
 
-/// A volume of a resource group.
+/// A volume group.
 #[derive(Debug, Args)]
 pub struct Number {
     /// Name of the resource group
@@ -85,8 +85,8 @@ fn all_of(group: &str) -> [&str; 3] {
 }
 
 impl Command {
-    /// What the command is going to do.
-    pub fn plan(self) -> Result<Plan, Failure> {
+    /// The action of the command.
+    pub fn action(self) -> Result<Action, Failure> {
         match self {
             Command::Create {
                 group,
@@ -98,14 +98,14 @@ impl Command {
                     flags: gross.then_some("GROSS_SIZE".into()).into_iter().collect(),
                     ..VolumeGroup::default()
                 };
-                Plan::modify(Request::post(&all_of(&group), &body))
+                Action::modify(Request::post(&all_of(&group), &body))
             }
-            Command::List(args) => Ok(Plan::list(
+            Command::List(args) => Ok(Action::list(
                 Request::get(&all_of(&args.group)),
                 None,
                 move |rows: Vec<_>, screen| show_list(&args, &rows, screen),
             )),
-            Command::Delete(number) => Plan::modify(number.request(Method::Delete)),
+            Command::Delete(number) => Action::modify(number.request(Method::Delete)),
             Command::SetProperty { number, property } => {
                 property.modify(number.request(Method::Put))
             }
@@ -117,7 +117,7 @@ impl Command {
                 })
             }
             Command::DrbdOptions { number, options } => {
-                Plan::modify(number.request(Method::Put).body(&options.change()?))
+                Action::modify(number.request(Method::Put).body(&options.change()?))
             }
         }
     }
@@ -134,7 +134,7 @@ impl Number {
 fn show_list(args: &List, volumes: &[VolumeGroup], screen: &mut Screen<'_>) -> Result<(), Failure> {
     let mut table = args
         .pastable
-        .table(screen.look)
+        .table(screen.style)
         .column("VolumeNr")
         .column("Flags")
         .properties(&args.show.show_props)

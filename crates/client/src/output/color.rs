@@ -1,21 +1,20 @@
-//! Colours of the terminal, as LINSTOR uses them.
+//! Terminal colours, used as LINSTOR's command line uses them.
 
-/// A colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Color {
-    /// All is well, in headings.
+    /// Normal state, in columns.
     DarkGreen,
-    /// Something is being resized.
+    /// Resizing.
     DarkPink,
-    /// Something is wrong.
+    /// Error.
     Red,
-    /// All is well.
+    /// Normal state, in cells.
     Green,
-    /// Something is not as it should be.
+    /// Warning, or a state that is not final.
     Yellow,
-    /// For your information.
+    /// Information.
     Blue,
-    /// A storage pool in a tree.
+    /// Storage pool in a tree.
     Pink,
 }
 
@@ -32,7 +31,7 @@ impl Color {
         }
     }
 
-    /// The text in this colour, if there are colours.
+    /// The text in this colour; unchanged if colours are disabled.
     pub fn paint(self, text: &str, enabled: bool) -> String {
         if enabled {
             format!("{}{text}\x1b[0m", self.code())

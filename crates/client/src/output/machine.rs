@@ -1,6 +1,6 @@
 //! JSON for scripts.
 //!
-//! An answer is printed as the controller gave it, only indented: members keep their order, and numbers their digits.
+//! An answer is printed as the controller sent it, only indented: order of members and digits of numbers are preserved.
 
 /// Indents valid JSON by two blanks per level, as LINSTOR's command line prints it.
 pub fn indent(json: &str) -> String {
@@ -57,7 +57,7 @@ mod tests {
     use super::*;
     use expect_test::expect;
 
-    /// Order and spelling stay, blanks come.
+    /// Only white space is added; order and spelling are preserved.
     #[test]
     fn json_is_only_indented() {
         let json = r#"{"z":[1, 2.50,{}],"a":{"s":"x,{\"y\":1}\\"}, "e" : [ ],"n":null}"#;

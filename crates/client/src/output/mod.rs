@@ -1,4 +1,4 @@
-//! What the person or the script sees: tables, replies, JSON.
+//! The output of commands: tables, trees and replies for people, JSON for scripts.
 
 pub mod color;
 pub mod machine;
@@ -8,18 +8,17 @@ pub mod time;
 pub mod tree;
 pub mod v0;
 
-/// How output looks.
+/// How tables, trees and replies are drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Look {
-    /// Box-drawing characters in tables.
+pub struct Style {
+    /// Draw borders with box-drawing characters, not ASCII.
     pub utf8: bool,
-    /// Colours.
     pub color: bool,
 }
 
-impl Look {
-    /// How tables look that shall be pasted somewhere else.
-    pub fn pastable(self, pastable: bool) -> Look {
-        if pastable { Look::default() } else { self }
+impl Style {
+    /// ASCII without colours if `pastable`, otherwise unchanged.
+    pub fn pastable(self, pastable: bool) -> Style {
+        if pastable { Style::default() } else { self }
     }
 }

@@ -1,4 +1,4 @@
-//! The controller's replies as a person reads them.
+//! The controller's replies as text.
 
 use linstor_api::code;
 use linstor_api::reply::Reply;
@@ -6,12 +6,12 @@ use linstor_api::reply::Reply;
 use super::color::Color;
 use crate::failure::exit;
 
-/// The replies as text.
+/// The replies as text blocks, in LINSTOR's form.
 pub fn render(replies: &[Reply], color: bool) -> String {
     replies.iter().map(|reply| one(reply, color)).collect()
 }
 
-/// The exit code that the replies stand for.
+/// The exit code of a command with these replies.
 pub fn exit_code(replies: &[Reply], warn_as_error: bool) -> u8 {
     let bad =
         |reply: &Reply| reply.is_error() || (warn_as_error && code::is_warning(reply.ret_code));
@@ -23,7 +23,7 @@ pub fn exit_code(replies: &[Reply], warn_as_error: bool) -> u8 {
 }
 
 fn one(reply: &Reply, color: bool) -> String {
-    let (word, paint) = if reply.is_error() {
+    let (title, paint) = if reply.is_error() {
         ("ERROR:\n", Color::Red)
     } else if code::is_warning(reply.ret_code) {
         ("WARNING:\n", Color::Yellow)
@@ -32,7 +32,7 @@ fn one(reply: &Reply, color: bool) -> String {
     } else {
         ("SUCCESS:\n", Color::Green)
     };
-    let mut out = paint.paint(word, color);
+    let mut out = paint.paint(title, color);
     let parts = [
         ("Cause", reply.cause.as_deref()),
         ("Correction", reply.correction.as_deref()),
@@ -75,7 +75,7 @@ mod tests {
 
     fn sample() -> Vec<Reply> {
         let mut error = Reply::new(code::FAIL_IN_USE, "Resource 'r' is in use.\nReally.")
-            .cause("Somebody has it open.")
+            .cause("It is open on node 'a'.")
             .details("Node: 'alpha'")
             .correction("Close it.");
         error.error_report_ids = vec!["5F-1".to_owned(), "5F-2".to_owned()];
@@ -87,7 +87,7 @@ mod tests {
         ]
     }
 
-    /// The blocks that people know from LINSTOR.
+    /// Replies are printed as the blocks of LINSTOR's command line.
     #[test]
     fn replies_are_blocks() {
         expect![[r#"
@@ -105,7 +105,7 @@ mod tests {
                 Resource 'r' is in use.
                 Really.
             Cause:
-                Somebody has it open.
+                It is open on node 'a'.
             Correction:
                 Close it.
             Details:
@@ -117,7 +117,7 @@ mod tests {
         assert!(render(&sample(), true).starts_with("\x1b[1;32mSUCCESS:\n\x1b[0m"));
     }
 
-    /// Errors fail a script, warnings only on request.
+    /// Errors set the exit code, warnings only with `--warn-as-error`.
     #[test]
     fn errors_have_an_exit_code() {
         let all = sample();

@@ -1,13 +1,12 @@
-//! LINSTOR's tables: a box, a heading, rows sorted by the columns they are grouped by.
+//! LINSTOR's tables: borders, a heading, rows sorted by the columns they are grouped by.
 
 use std::cmp::Ordering;
 
 use unicode_width::UnicodeWidthStr;
 
-use super::Look;
+use super::Style;
 use super::color::Color;
 
-/// Where text stands in its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Align {
     Left,
@@ -29,7 +28,7 @@ pub struct Cell {
 }
 
 impl Cell {
-    /// A cell in a colour of its own.
+    /// A cell whose colour, if any, replaces that of its column.
     pub fn colored(text: impl Into<String>, color: impl Into<Option<Color>>) -> Self {
         Cell {
             text: text.into(),
@@ -50,17 +49,16 @@ impl From<String> for Cell {
     }
 }
 
-/// A table.
 #[derive(Debug, Clone)]
 pub struct Table {
-    look: Look,
+    style: Style,
     columns: Vec<Column>,
     rows: Vec<Vec<Cell>>,
     group_by: Vec<usize>,
 }
 
-/// The characters a table is drawn with.
-struct Box {
+/// The characters that borders and rules are drawn with: left, repeated, right.
+struct Borders {
     top: [&'static str; 3],
     below_heading: [&'static str; 3],
     between: [&'static str; 3],
@@ -68,7 +66,7 @@ struct Box {
     side: &'static str,
 }
 
-const UTF8: Box = Box {
+const UTF8: Borders = Borders {
     top: ["╭", "─", "╮"],
     below_heading: ["╞", "═", "╡"],
     between: ["╞", "┄", "╡"],
@@ -76,7 +74,7 @@ const UTF8: Box = Box {
     side: "┊",
 };
 
-const ASCII: Box = Box {
+const ASCII: Borders = Borders {
     top: ["+", "-", "+"],
     below_heading: ["|", "=", "|"],
     between: ["|", "-", "|"],
@@ -85,32 +83,31 @@ const ASCII: Box = Box {
 };
 
 impl Table {
-    /// A table without columns.
-    pub fn new(look: Look) -> Self {
+    pub fn new(style: Style) -> Self {
         Table {
-            look,
+            style,
             columns: Vec::new(),
             rows: Vec::new(),
             group_by: Vec::new(),
         }
     }
 
-    /// With a column.
+    /// Adds a left-aligned column.
     pub fn column(self, name: &str) -> Self {
         self.add(name, None, Align::Left)
     }
 
-    /// With a column whose text stands at the right.
+    /// Adds a right-aligned column.
     pub fn right(self, name: &str) -> Self {
         self.add(name, None, Align::Right)
     }
 
-    /// With a column that has a colour.
+    /// Adds a left-aligned column with a colour.
     pub fn colored(self, name: &str, color: Color) -> Self {
         self.add(name, Some(color), Align::Left)
     }
 
-    /// With a column that has a colour and whose text stands at the right.
+    /// Adds a right-aligned column with a colour.
     pub fn colored_right(self, name: &str, color: Color) -> Self {
         self.add(name, Some(color), Align::Right)
     }
@@ -124,7 +121,7 @@ impl Table {
         self
     }
 
-    /// With one column per property that is to be shown, named after it or as `key=name` says.
+    /// Adds one column per property, named after its key or, if given as `key=name`, by that name.
     pub fn properties(self, show: &[String]) -> Self {
         show.iter().fold(self, |table, property| {
             let name = property.split_once('=').map_or(&**property, |(_, n)| n);
@@ -132,7 +129,7 @@ impl Table {
         })
     }
 
-    /// Sorted by these columns, or by the first one.
+    /// Sorts the rows by these columns; by the first one if none of them exists.
     pub fn group_by(mut self, names: &[String]) -> Self {
         let index = |name: &String| {
             let same = |column: &Column| column.name.eq_ignore_ascii_case(name);
@@ -161,7 +158,7 @@ impl Table {
             orders.fold(Ordering::Equal, Ordering::then)
         });
         let widths: Vec<usize> = (0..self.columns.len()).map(|c| self.width(c)).collect();
-        let lines = if self.look.utf8 { UTF8 } else { ASCII };
+        let borders = if self.style.utf8 { UTF8 } else { ASCII };
         let inner = widths.iter().sum::<usize>() + 3 * widths.len().max(1) - 1;
         let rule =
             |[left, middle, right]: [&str; 3]| format!("{left}{}{right}\n", middle.repeat(inner));
@@ -175,16 +172,16 @@ impl Table {
             .rows
             .iter()
             .any(|row| row.iter().any(|cell| cell.text.contains('\n')));
-        let mut out = rule(lines.top);
-        self.draw_row(&mut out, &heading, &widths, lines.side, true);
-        out.push_str(&rule(lines.below_heading));
+        let mut out = rule(borders.top);
+        self.draw_row(&mut out, &heading, &widths, borders.side, true);
+        out.push_str(&rule(borders.below_heading));
         for (index, row) in self.rows.iter().enumerate() {
-            self.draw_row(&mut out, row, &widths, lines.side, false);
+            self.draw_row(&mut out, row, &widths, borders.side, false);
             if multi_line && index + 1 < self.rows.len() {
-                out.push_str(&rule(lines.between));
+                out.push_str(&rule(borders.between));
             }
         }
-        out.push_str(&rule(lines.bottom));
+        out.push_str(&rule(borders.bottom));
         out
     }
 
@@ -212,7 +209,7 @@ impl Table {
                 };
                 out.push(' ');
                 match color {
-                    Some(color) => out.push_str(&color.paint(&padded, self.look.color)),
+                    Some(color) => out.push_str(&color.paint(&padded, self.style.color)),
                     None => out.push_str(&padded),
                 }
                 out.push(' ');
@@ -223,7 +220,7 @@ impl Table {
     }
 }
 
-/// The order people expect: `node2` before `node10`.
+/// Natural order: `node2` before `node10`.
 pub fn natural_order(a: &str, b: &str) -> Ordering {
     let (mut a, mut b) = (a, b);
     while !a.is_empty() && !b.is_empty() {
@@ -254,8 +251,8 @@ mod tests {
     use super::*;
     use expect_test::expect;
 
-    fn sample(look: Look) -> Table {
-        let mut table = Table::new(look)
+    fn sample(style: Style) -> Table {
+        let mut table = Table::new(style)
             .column("Node")
             .right("Size")
             .colored("Some_State", Color::DarkGreen)
@@ -269,10 +266,10 @@ mod tests {
         table
     }
 
-    /// The box of a terminal, and the one for paper.
+    /// Borders are drawn with box-drawing characters or with ASCII.
     #[test]
-    fn tables_have_two_faces() {
-        let utf8 = Look {
+    fn borders_are_utf8_or_ascii() {
+        let utf8 = Style {
             utf8: true,
             color: false,
         };
@@ -293,13 +290,13 @@ mod tests {
             | node10 | 1 GiB | ok         |
             +-----------------------------+
         "#]]
-        .assert_eq(&sample(Look::default()).render());
+        .assert_eq(&sample(Style::default()).render());
     }
 
-    /// A cell's colour goes before its column's; headings have none.
+    /// A cell's colour takes precedence over its column's; headings have no colour.
     #[test]
     fn colors_fill_the_cell() {
-        let color = Look {
+        let color = Style {
             utf8: false,
             color: true,
         };
@@ -309,10 +306,10 @@ mod tests {
         assert!(text.contains("\x1b[0;32mok        \x1b[0m |"));
     }
 
-    /// Rows are kept apart as soon as one has several lines; wide characters count double.
+    /// If a row has several lines, all rows are separated by rules; wide characters count as two columns.
     #[test]
     fn lines_and_wide_characters() {
-        let mut table = Table::new(Look::default()).column("A").column("B");
+        let mut table = Table::new(Style::default()).column("A").column("B");
         table.row(vec!["1\n22".into(), "x".into()]);
         table.row(vec!["日本".into(), "y\n\nz".into()]);
         expect![[r#"
@@ -334,7 +331,7 @@ mod tests {
             |===|
             +---+
         "#]]
-        .assert_eq(&Table::new(Look::default()).column("A").render());
+        .assert_eq(&Table::new(Style::default()).column("A").render());
     }
 
     /// Numbers inside names are compared as numbers.

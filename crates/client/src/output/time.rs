@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// Milliseconds since 1970 as date and time of this machine's time zone; nothing when there is no such time.
+/// Milliseconds since 1970 as date and time in the local time zone; empty if they are out of range.
 pub fn local(milliseconds: i64) -> String {
     in_zone(milliseconds, TimeZone::system())
 }
@@ -22,7 +22,7 @@ fn in_zone(milliseconds: i64, zone: TimeZone) -> String {
 mod tests {
     use super::*;
 
-    /// Seconds are enough for a table.
+    /// Times are printed to the second.
     #[test]
     fn times_have_seconds() {
         assert_eq!(

@@ -1,25 +1,22 @@
-//! LINSTOR's trees: a name, a description in brackets, branches below.
+//! LINSTOR's trees: each node has a name, a description in brackets, and children below.
 
 use serde_json::{Value, json};
 
-use super::Look;
+use super::Style;
 use super::color::Color;
 
-/// A tree.
+/// A node of a tree and all below it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Tree {
-    /// Its name.
     pub name: String,
-    /// What it is.
     pub description: String,
-    /// The name's colour.
+    /// The colour of the name.
     pub color: Color,
-    /// Its branches.
     pub children: Vec<Tree>,
 }
 
 impl Tree {
-    /// A tree without branches.
+    /// A tree without children.
     pub fn new(name: &str, description: &str, color: Color) -> Self {
         Tree {
             name: name.to_owned(),
@@ -29,7 +26,7 @@ impl Tree {
         }
     }
 
-    /// The branch of this name, made if there is none.
+    /// The child of this name; added if there is none.
     pub fn child(&mut self, name: &str, description: &str, color: Color) -> &mut Tree {
         let known = self.children.iter().position(|child| child.name == name);
         let at = known.unwrap_or_else(|| {
@@ -40,16 +37,16 @@ impl Tree {
     }
 
     /// The tree as text, with a newline after every line.
-    pub fn render(&self, look: Look) -> String {
+    pub fn render(&self, style: Style) -> String {
         let mut out = String::new();
-        self.draw(&mut out, "", "", look);
+        self.draw(&mut out, "", "", style);
         out
     }
 
-    fn draw(&self, out: &mut String, marker: &str, below: &str, look: Look) {
-        let name = self.color.paint(&self.name, look.color);
+    fn draw(&self, out: &mut String, marker: &str, below: &str, style: Style) {
+        let name = self.color.paint(&self.name, style.color);
         out.push_str(&format!("{marker}{name} ({})\n", self.description));
-        let (side, fork, end) = if look.utf8 {
+        let (side, fork, end) = if style.utf8 {
             ("   │", "   ├───", "   └───")
         } else {
             ("   |", "   |---", "   +---")
@@ -59,7 +56,7 @@ impl Tree {
             out.push_str(&format!("{below}{side}\n"));
             let marker = format!("{below}{}", if is_last { end } else { fork });
             let below = format!("{below}{}", if is_last { "    " } else { side });
-            child.draw(out, &marker, &below, look);
+            child.draw(out, &marker, &below, style);
         }
     }
 

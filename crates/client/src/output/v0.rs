@@ -1,4 +1,4 @@
-//! The first machine-readable format, made from the controller's answers for old scripts (`--output-version v0`).
+//! Machine-readable format v0, which old scripts parse (`--output-version v0`), converted from the controller's answers.
 
 use linstor_api::kind::ConnectionStatus;
 use linstor_api::layer::VolumeLayer;
@@ -13,13 +13,13 @@ use linstor_api::volume::Volume;
 use linstor_api::volume_definition::VolumeDefinition;
 use serde_json::{Map, Value, json};
 
+use crate::action::read;
 use crate::failure::Failure;
-use crate::plan::read;
 
-/// Makes the older format of a list.
+/// Converts a list to format v0.
 pub type Convert = fn(&str) -> Result<Value, Failure>;
 
-/// A list in the older format; lists that it never had stay as they are.
+/// A list in format v0; a list without a conversion is unchanged.
 pub fn list(text: &str, convert: Option<Convert>) -> Result<String, Failure> {
     match convert {
         Some(convert) => Ok(convert(text)?.to_string()),
@@ -56,10 +56,13 @@ fn pairs(map: &Properties) -> Value {
         .collect()
 }
 
-/// The number a connection status had in the older format.
+/// The number of a connection status in format v0.
 fn status_number(status: Option<&str>) -> u8 {
     use ConnectionStatus::*;
-    match status.and_then(|word| word.parse().ok()).unwrap_or(Unknown) {
+    match status
+        .and_then(|status| status.parse().ok())
+        .unwrap_or(Unknown)
+    {
         Offline => 0,
         Connected => 1,
         Online => 2,

@@ -1,10 +1,10 @@
-//! Machine-readable output of made-up answers.
+//! Machine-readable output for given answers.
 
 use expect_test::{Expect, expect};
 
 use super::output;
 use super::tables::ANSWERS;
-use crate::plan::OutputVersion::{self, V0, V1};
+use crate::action::OutputVersion::{self, V0, V1};
 
 fn machine(line: &str, version: OutputVersion, expected: Expect) {
     expected.assert_eq(&output(line, Some(version), ANSWERS));

@@ -1,4 +1,4 @@
-//! From words to requests, and from answers to what the person sees.
+//! From command lines to requests, and from answers to output.
 
 mod machine;
 mod requests;
@@ -8,34 +8,34 @@ use std::collections::BTreeMap;
 
 use clap::{CommandFactory, Parser};
 
+use crate::action::{Action, Mode, OutputVersion, Screen};
 use crate::cli::Cli;
 use crate::failure::Failure;
-use crate::output::Look;
-use crate::plan::{Mode, OutputVersion, Plan, Screen};
+use crate::output::Style;
 use crate::request::Request;
-use crate::session::{Answer, Send};
+use crate::session::{Answer, Transport};
 
-/// The tree of commands has no contradictions (two options of one name, ...).
+/// The tree of commands is valid (no two options of one name, ...).
 #[test]
-fn the_tree_of_commands_is_sound() {
+fn the_tree_of_commands_is_valid() {
     Cli::command().debug_assert();
 }
 
-/// The plan of a command line.
-fn plan(line: &str) -> Result<Plan, String> {
-    let words = std::iter::once("linstor").chain(line.split_whitespace());
-    let cli = Cli::try_parse_from(words).map_err(|error| {
+/// The action of a command line.
+fn action(line: &str) -> Result<Action, String> {
+    let args = std::iter::once("linstor").chain(line.split_whitespace());
+    let cli = Cli::try_parse_from(args).map_err(|error| {
         let text = error.to_string();
         text.lines().next().unwrap_or_default().to_owned()
     })?;
     let command = cli.command.ok_or("no command")?;
-    command.plan().map_err(|failure| failure.to_string())
+    command.action().map_err(|failure| failure.to_string())
 }
 
-/// Answers by path, for tests.
+/// Answers requests by their path.
 struct Fake(BTreeMap<String, (u16, String)>);
 
-impl Send for Fake {
+impl Transport for Fake {
     fn send(&mut self, request: &Request) -> Result<Answer, Failure> {
         let path = request.path.split('?').next().unwrap_or_default();
         let unknown = (
@@ -51,7 +51,7 @@ impl Send for Fake {
     }
 }
 
-/// What a command prints, and its exit code where that is not 0.
+/// The output of a command, and its exit code if it is not 0.
 fn output(line: &str, machine: Option<OutputVersion>, answers: &[(&str, u16, &str)]) -> String {
     let answers = answers
         .iter()
@@ -60,7 +60,7 @@ fn output(line: &str, machine: Option<OutputVersion>, answers: &[(&str, u16, &st
     let mut out = Vec::new();
     let mut screen = Screen {
         out: &mut out,
-        look: Look {
+        style: Style {
             utf8: true,
             color: false,
         },
@@ -72,7 +72,7 @@ fn output(line: &str, machine: Option<OutputVersion>, answers: &[(&str, u16, &st
         machine,
         curl: false,
     };
-    let result = plan(line).unwrap().run(mode, &mut screen);
+    let result = action(line).unwrap().run(mode, &mut screen);
     let exit = screen.exit;
     let mut text = String::from_utf8(out).unwrap();
     if let Err(failure) = result {

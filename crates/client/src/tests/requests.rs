@@ -1,17 +1,17 @@
-//! The requests that command lines stand for. LINSTOR's own command line sends the same ones (compared by hand).
+//! The requests of command lines. LINSTOR's command line sends the same ones (compared by hand).
 
 use expect_test::{Expect, expect};
 
-use super::plan;
+use super::action;
 
-/// Writes the requests of each line below it, or why there is none.
+/// Writes the requests of each command line below it, or why it is invalid.
 fn check(lines: &[&str], expected: Expect) {
     let mut out = String::new();
     for line in lines {
         out.push_str(&format!("$ {line}\n"));
-        match plan(line) {
-            Ok(plan) => {
-                for request in plan.requests() {
+        match action(line) {
+            Ok(action) => {
+                for request in action.requests() {
                     let body = request.body.as_deref().unwrap_or("");
                     let text = format!("{} {} {body}", request.method.as_str(), request.path);
                     out.push_str(text.trim_end());
@@ -478,7 +478,7 @@ fn storage_pool_definition() {
     );
 }
 
-/// Command lines that make no sense are refused before anything is sent.
+/// Invalid command lines are refused before anything is sent.
 #[test]
 fn nonsense_is_refused() {
     check(
@@ -528,27 +528,27 @@ fn nonsense_is_refused() {
             $ rg spawn rg1 r1 -5
             error: unexpected argument '-5' found
             $ rg spawn rg1 r1 1G 2G --volume-passphrase a
-            1 passphrases are given for 2 volumes
+            --volume-passphrase has 1 values for 2 volumes; give one passphrase per size
             $ rg c rg1 -l drbd,foo
             'foo' is not a layer kind; known are DRBD, NVME, LUKS, WRITECACHE, CACHE, BCACHE, STORAGE
             $ rg c rg1 -p foo
             'foo' is not a provider kind; known are DISKLESS, LVM, LVM_THIN, ZFS, ZFS_THIN, FILE, FILE_THIN, SPDK, REMOTE_SPDK, EBS_INIT, EBS_TARGET, STORAGE_SPACES, STORAGE_SPACES_THIN
             $ rg c rg1 --x-replicas-on-different dc
-            --x-replicas-on-different takes pairs of a property and a number
+            --x-replicas-on-different: the last property has no number; give pairs of a property and a number
             $ rg c rg1 --x-replicas-on-different dc x
-            --x-replicas-on-different: 'x' is not a number
+            --x-replicas-on-different: 'x' is not a number; give pairs of a property and a number
             $ rg c rg1 --place-count two
             error: invalid value 'two' for '--place-count <NUMBER>': invalid digit found in string
             $ rd c
             error: the following required arguments were not provided:
             $ r c r1
-            give the nodes before the resource, or --auto-place and a number of replicas
+            no node is given; give the nodes before the resource, or --auto-place with a number of replicas
             $ r c a r1 -s p1 p2
-            a resource has one --storage-pool
+            --storage-pool has several values; without --auto-place a resource uses one storage pool
             $ r c a r1 --auto-place 2
-            --auto-place chooses the nodes; give none
+            --auto-place lets the controller choose the nodes; give either nodes or --auto-place
             $ r c r1 --auto-place many
-            'many' is no number of replicas (2, +1 or max)
+            'many' is not a number of replicas; give a number, +<number>, or max
             $ r td a r1 -d -s p
             error: the argument '--diskless' cannot be used with '--storage-pool <STORAGE_POOL>'
             $ r td a r1 -d --migrate-from b
@@ -562,7 +562,7 @@ fn nonsense_is_refused() {
             $ rd opt r1 --protocol C --unset-protocol
             error: the argument '--protocol <VALUE>' cannot be used with '--unset-protocol'
             $ c opt
-            no option is given
+            no DRBD option is given; give --<option> <value> or --unset-<option>
             $ c opt --c-max-rate 1
             --c-max-rate: '1' is not a whole number of bytes or of the unit that is needed
             $ vd opt r1 0 --protocol C

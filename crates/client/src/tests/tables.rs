@@ -1,4 +1,4 @@
-//! Tables of made-up answers.
+//! Tables for given answers.
 
 use expect_test::{Expect, expect};
 
@@ -592,7 +592,7 @@ fn controller_and_jobs() {
     );
 }
 
-/// Replies decide the exit code; an answer that is none is told apart from an error.
+/// Replies set the exit code; an answer that cannot be parsed has another code than an error of the controller.
 #[test]
 fn replies() {
     check(
@@ -624,7 +624,7 @@ fn replies() {
     check(
         "n d node7",
         expect![[r#"
-        failure 22: the controller's answer (HTTP status 200) is no list of replies: expected value at line 1 column 1
+        failure 22: the controller's answer (HTTP status 200) is not a list of API replies: expected value at line 1 column 1; check that --controllers names a LINSTOR controller
     "#]],
     );
     check(

@@ -1,4 +1,4 @@
-//! The program as scripts see it: exit codes, standard output and error, environment and configuration.
+//! The program: exit codes, standard output and error, environment and configuration.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -7,13 +7,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
-/// A controller that answers every request in the same way.
+/// A controller that gives every request the same answer.
 struct Controller {
     address: String,
     seen: Arc<Mutex<Vec<String>>>,
 }
 
-/// How the controller answers.
 #[derive(Clone, Copy)]
 enum Answer {
     Json(u16, &'static str),
@@ -95,8 +94,8 @@ fn serve(stream: TcpStream, answer: Answer, log: &Mutex<Vec<String>>) {
     }
 }
 
-/// An address where nobody listens.
-fn nobody() -> String {
+/// An address on which nothing listens.
+fn unreachable() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
 }
@@ -130,7 +129,7 @@ const CREATED: Answer = Answer::Json(
     r#"[{"ret_code":20709377,"message":"New node 'a' created."}]"#,
 );
 
-/// 0 and 10: what the controller says; 22: what is no answer.
+/// 0 and 10: the controller reports success or an error; 22: the answer cannot be parsed.
 #[test]
 fn the_controllers_answer_decides() {
     let good = Controller::start(CREATED);
@@ -163,7 +162,7 @@ fn the_controllers_answer_decides() {
     }
 }
 
-/// 2: the command line makes no sense, and nothing was sent.
+/// 2: the command line is invalid, and nothing is sent.
 #[test]
 fn nonsense_is_refused() {
     let controller = Controller::start(CREATED);
@@ -196,20 +195,20 @@ fn a_missing_object_is_told() {
     );
 }
 
-/// 20: nobody answers; the next controller of the list is asked, but only while nothing was sent.
+/// 20: no controller accepts the connection; the next one of the list is tried only if nothing was sent.
 #[test]
 fn controllers_are_tried_in_order() {
-    let output = run(&format!("{},{}", nobody(), nobody()), "n l");
+    let output = run(&format!("{},{}", unreachable(), unreachable()), "n l");
     assert_eq!(output.status.code(), Some(20));
     assert_eq!(stderr(&output).matches("Unable to connect to").count(), 2);
 
     let good = Controller::start(CREATED);
-    let output = run(&format!("{},{}", nobody(), good.address), "n d a");
+    let output = run(&format!("{},{}", unreachable(), good.address), "n d a");
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
 
-    let rude = Controller::start(Answer::HangUp);
+    let closing = Controller::start(Answer::HangUp);
     let spare = Controller::start(CREATED);
-    let output = run(&format!("{},{}", rude.address, spare.address), "n d a");
+    let output = run(&format!("{},{}", closing.address, spare.address), "n d a");
     assert_eq!(output.status.code(), Some(20));
     assert!(spare.seen().is_empty(), "a request may not be sent twice");
 
@@ -219,7 +218,7 @@ fn controllers_are_tried_in_order() {
     assert!(stderr(&output).contains("HTTPS"), "{}", stderr(&output));
 }
 
-/// 21: the controller takes too long.
+/// 21: the controller does not answer in time.
 #[test]
 fn waiting_has_an_end() {
     let slow = Controller::start(Answer::Silence);
@@ -230,7 +229,7 @@ fn waiting_has_an_end() {
 
 /// All requests of a command use one connection.
 #[test]
-fn connections_are_kept() {
+fn a_command_uses_one_connection() {
     let controller = Controller::start(CREATED);
     let output = run(&controller.address, "r d a b r1 --keep-tiebreaker");
     assert_eq!(output.status.code(), Some(0));
@@ -243,7 +242,7 @@ fn connections_are_kept() {
     );
 }
 
-/// A password is sent in the clear only when that is wanted.
+/// A password is sent without TLS only with `--allow-insecure-auth`.
 #[test]
 fn passwords_need_encryption() {
     let controller = Controller::start(CREATED);
@@ -260,9 +259,9 @@ fn passwords_need_encryption() {
     );
 }
 
-/// Environment and configuration stand for options.
+/// Options can be set by environment and configuration.
 #[test]
-fn options_come_from_elsewhere_too() {
+fn options_come_from_environment_and_configuration() {
     let controller = Controller::start(Answer::Json(200, r#"{"a":"b"}"#));
     let output = linstor()
         .env("LS_CONTROLLERS", &controller.address)
@@ -320,7 +319,7 @@ fn a_list_as_scripts_get_it() {
     .assert_eq(&stdout(&output));
 }
 
-/// Without a command, commands come from standard input; one connection serves them all.
+/// Without a command, commands are read from standard input; all use one connection.
 #[test]
 fn commands_come_from_standard_input() {
     let controller = Controller::start(Answer::Json(200, r#"{"a":"b"}"#));
@@ -349,9 +348,9 @@ fn commands_come_from_standard_input() {
     );
 }
 
-/// A reader that has seen enough is no reason to complain.
+/// A pipe that its reader closed is not reported.
 #[test]
-fn a_closed_pipe_is_no_news() {
+fn a_closed_pipe_is_not_reported() {
     let controller = Controller::start(Answer::Json(200, r#"{"a":"b"}"#));
     for options in [&["-V"][..], &["-m"], &[]] {
         let (reader, writer) = std::io::pipe().unwrap();
@@ -371,7 +370,7 @@ fn a_closed_pipe_is_no_news() {
     }
 }
 
-/// Completion scripts know the commands.
+/// Completion scripts have all commands.
 #[test]
 fn shells_complete() {
     for shell in ["bash", "zsh", "fish"] {

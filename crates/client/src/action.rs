@@ -1,7 +1,7 @@
-//! What a command is going to do, before it does anything.
+//! What a command does: the requests it sends, and how it shows the answers.
 //!
-//! A command turns its arguments into a plan; that step is pure, so tests can compare plans. [`Plan::run`] then talks
-//! to the controller and writes what comes back.
+//! A command turns its arguments into an [`Action`]; that step is pure, so tests can compare actions. [`Action::run`]
+//! then sends the requests and writes the answers.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -14,178 +14,163 @@ use serde_json::value::RawValue;
 
 use crate::failure::{Failure, exit};
 use crate::output::table::Table;
-use crate::output::{Look, machine, replies, v0};
+use crate::output::{Style, machine, replies, v0};
 use crate::request::Request;
-use crate::session::{Answer, Send};
+use crate::session::{Answer, Transport};
 
-/// Shows an answer.
+/// Writes the text of an answer for people.
 pub type Show = Box<dyn Fn(&str, &mut Screen<'_>) -> Result<(), Failure>>;
-/// Shows an answer, for persons or for scripts.
+/// Writes the text of an answer for people or, as the mode requests, for scripts.
 pub type ShowOwn = Box<dyn Fn(&str, Mode, &mut Screen<'_>) -> Result<(), Failure>>;
-/// Finds the properties of the object that was asked for in an answer.
+/// Finds the properties of the requested object in an answer; `None` if the answer has no such object.
 pub type FindProperties = Box<dyn Fn(&str) -> Result<Option<Properties>, Failure>>;
 
-/// What a command is going to do.
-pub enum Plan {
-    /// Sends requests one after the other and shows all replies.
+/// What a command does.
+pub enum Action {
+    /// Sends requests that change something, one after the other, and shows all replies.
     Modify(Vec<Request>),
     /// Sends one request and shows the list it returns.
     List {
-        /// The request.
         request: Request,
-        /// How the list is shown.
         show: Show,
-        /// How the older machine-readable format is made, where there is one.
+        /// Converts the list to machine-readable format v0; `None` if both formats are equal.
         v0: Option<v0::Convert>,
     },
     /// Sends one request and shows the object it returns.
-    Object {
-        /// The request.
-        request: Request,
-        /// How the object is shown.
-        show: Show,
-    },
-    /// Sends one request and shows its answer in a way of its own, for scripts as well.
-    Own {
-        /// The request.
-        request: Request,
-        /// How the answer is shown.
-        show: ShowOwn,
-    },
+    Object { request: Request, show: Show },
+    /// Sends one request and shows its answer with a function that handles both people and scripts.
+    Own { request: Request, show: ShowOwn },
     /// Sends one request and shows properties of an object in its answer.
     Properties {
-        /// The request.
         request: Request,
-        /// Finds the properties.
         find: FindProperties,
-        /// Without box-drawing characters and colours.
+        /// ASCII borders, no colours.
         pastable: bool,
     },
-    /// Asks again and again until all replicas of a resource are up to date.
+    /// Polls the sync status until all replicas of a resource are UpToDate.
     WaitSync {
-        /// The question.
         request: Request,
-        /// When to give up.
+        /// Seconds after which to fail; no limit if `None`.
         timeout_s: Option<u64>,
     },
-    /// Shows text, without a controller.
+    /// Prints text; needs no controller.
     Print(String),
-    /// Shows where the controller is.
+    /// Prints the address of the controller.
     Which,
     /// Reads commands from standard input.
     Interactive,
 }
 
-/// Where output goes, and how it looks.
+/// Where a command writes to, and what it needs while it writes.
 pub struct Screen<'a> {
     /// Standard output.
     pub out: &'a mut dyn Write,
-    /// How it looks.
-    pub look: Look,
-    /// Treat warnings as errors.
+    pub style: Style,
     pub warn_as_error: bool,
-    /// What the command will exit with.
+    /// The exit code so far; the highest code of all replies.
     pub exit: u8,
-    /// Answers further questions.
-    pub session: &'a mut dyn Send,
+    /// Sends requests whose answers the output needs in addition.
+    pub session: &'a mut dyn Transport,
 }
 
 /// The machine-readable formats.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub enum OutputVersion {
-    /// The first one, kept for old scripts.
+    /// The original format, which old scripts parse.
     V0,
-    /// The controller's answers.
+    /// The controller's JSON as it is.
     V1,
 }
 
 impl Screen<'_> {
-    /// Shows a table.
     pub fn table(&mut self, table: Table) -> Result<(), Failure> {
         Ok(self.out.write_all(table.render().as_bytes())?)
     }
 
-    /// Shows a line.
     pub fn line(&mut self, text: &str) -> Result<(), Failure> {
         Ok(writeln!(self.out, "{text}")?)
     }
 
-    /// Shows replies, and lets errors among them decide the exit code.
+    /// Shows replies; an error among them sets the exit code.
     pub fn replies(&mut self, list: &[Reply]) -> Result<(), Failure> {
-        let text = replies::render(list, self.look.color);
+        let text = replies::render(list, self.style.color);
         self.out.write_all(text.as_bytes())?;
         self.exit = self.exit.max(replies::exit_code(list, self.warn_as_error));
         Ok(())
     }
 
-    /// Shows replies without letting them decide the exit code: they tell of a state, not of this command.
+    /// Shows replies that report the state of an object, not the result of this command: the exit code is not changed.
     pub fn reports(&mut self, list: &[Reply]) -> Result<(), Failure> {
-        let text = replies::render(list, self.look.color);
+        let text = replies::render(list, self.style.color);
         Ok(self.out.write_all(text.as_bytes())?)
     }
 
-    /// Asks a further question; a refusal is a failure.
-    pub fn ask<T: serde::de::DeserializeOwned>(&mut self, request: &Request) -> Result<T, Failure> {
+    /// Sends a request whose answer the output needs in addition; an error of the controller is a failure.
+    pub fn query<T: serde::de::DeserializeOwned>(
+        &mut self,
+        request: &Request,
+    ) -> Result<T, Failure> {
         let answer = self.session.send(request)?;
-        if answer.is_refusal() {
-            let text = replies::render(&answer.replies()?, self.look.color);
+        if answer.is_error() {
+            let text = replies::render(&answer.replies()?, self.style.color);
             return Err(Failure::with(exit::API_ERROR, text.trim_end()));
         }
         read(&answer.text)
     }
 }
 
-/// Reads an answer.
+/// Parses an answer.
 pub fn read<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, Failure> {
     serde_json::from_str(text).map_err(|error| {
         Failure::unexpected(format!(
-            "the controller's answer cannot be understood: {error}"
+            "the controller's answer cannot be parsed ({error}); check that --controllers names a LINSTOR controller of \
+             a version that this client supports"
         ))
     })
 }
 
-/// How a plan is carried out.
+/// The global options that change what an action does.
 #[derive(Debug, Clone, Copy)]
 pub struct Mode {
     /// JSON instead of tables, in this format.
     pub machine: Option<OutputVersion>,
-    /// Show what would be sent.
+    /// Print the request as a `curl` command instead of sending it.
     pub curl: bool,
 }
 
-impl Plan {
-    /// A plan of one request that changes something.
-    pub fn modify(request: Request) -> Result<Plan, Failure> {
-        Ok(Plan::Modify(vec![request]))
+impl Action {
+    /// One request that changes something.
+    pub fn modify(request: Request) -> Result<Action, Failure> {
+        Ok(Action::Modify(vec![request]))
     }
 
-    /// A plan that asks for a list, and shows what was read of the answer.
+    /// One request for a list, which `show` receives parsed.
     pub fn list<T: DeserializeOwned + 'static>(
         request: Request,
         v0: Option<v0::Convert>,
         show: impl Fn(T, &mut Screen<'_>) -> Result<(), Failure> + 'static,
-    ) -> Plan {
-        Plan::List {
+    ) -> Action {
+        Action::List {
             request,
             show: Box::new(move |text, screen| show(read(text)?, screen)),
             v0,
         }
     }
 
-    /// The requests that are known before anything is sent.
+    /// The requests that are known before the first answer.
     pub fn requests(&self) -> Vec<&Request> {
         match self {
-            Plan::Modify(requests) => requests.iter().collect(),
-            Plan::List { request, .. }
-            | Plan::Object { request, .. }
-            | Plan::Own { request, .. }
-            | Plan::WaitSync { request, .. }
-            | Plan::Properties { request, .. } => vec![request],
-            Plan::Print(_) | Plan::Which | Plan::Interactive => vec![],
+            Action::Modify(requests) => requests.iter().collect(),
+            Action::List { request, .. }
+            | Action::Object { request, .. }
+            | Action::Own { request, .. }
+            | Action::WaitSync { request, .. }
+            | Action::Properties { request, .. } => vec![request],
+            Action::Print(_) | Action::Which | Action::Interactive => vec![],
         }
     }
 
-    /// Carries the plan out; errors of the controller end up in the screen's exit code.
+    /// Carries the action out; errors that the controller reports set the screen's exit code.
     pub fn run(self, mode: Mode, screen: &mut Screen<'_>) -> Result<(), Failure> {
         if mode.curl {
             for request in self.requests() {
@@ -195,9 +180,9 @@ impl Plan {
             return Ok(());
         }
         match self {
-            Plan::Modify(requests) => modify(&requests, mode, screen),
-            Plan::List { request, show, v0 } => {
-                let Some(answer) = ask(&request, mode, screen)? else {
+            Action::Modify(requests) => modify(&requests, mode, screen),
+            Action::List { request, show, v0 } => {
+                let Some(answer) = send(&request, mode, screen)? else {
                     return Ok(());
                 };
                 match mode.machine {
@@ -211,41 +196,43 @@ impl Plan {
                     }
                 }
             }
-            Plan::Object { request, show } => match ask(&request, mode, screen)? {
+            Action::Object { request, show } => match send(&request, mode, screen)? {
                 Some(answer) if mode.machine.is_some() => {
                     screen.line(&machine::indent(&answer.text))
                 }
                 Some(answer) => show(&answer.text, screen),
                 None => Ok(()),
             },
-            Plan::Own { request, show } => match ask(&request, mode, screen)? {
+            Action::Own { request, show } => match send(&request, mode, screen)? {
                 Some(answer) => show(&answer.text, mode, screen),
                 None => Ok(()),
             },
-            Plan::Properties {
+            Action::Properties {
                 request,
                 find,
                 pastable,
-            } => match ask(&request, mode, screen)? {
+            } => match send(&request, mode, screen)? {
                 Some(answer) => properties(find(&answer.text)?, pastable, mode, screen),
                 None => Ok(()),
             },
-            Plan::WaitSync { request, timeout_s } => wait_sync(&request, timeout_s, mode, screen),
-            Plan::Print(text) => Ok(screen.out.write_all(text.as_bytes())?),
-            Plan::Which => {
+            Action::WaitSync { request, timeout_s } => wait_sync(&request, timeout_s, mode, screen),
+            Action::Print(text) => Ok(screen.out.write_all(text.as_bytes())?),
+            Action::Which => {
                 let uri = crate::config::uri(screen.session.base());
                 match mode.machine {
                     Some(_) => screen.line(&serde_json::json!({"controller_uri": uri}).to_string()),
                     None => screen.line(&uri),
                 }
             }
-            Plan::Interactive => unreachable!("interactive mode is entered before plans are run"),
+            Action::Interactive => {
+                unreachable!("interactive mode is entered before actions are run")
+            }
         }
     }
 }
 
-/// Seconds between two questions whether a resource is in sync.
-const SYNC_QUESTION_INTERVAL_S: u64 = 1;
+/// Seconds between two queries of a resource's sync status.
+const SYNC_POLL_INTERVAL_S: u64 = 1;
 
 fn wait_sync(
     request: &Request,
@@ -254,18 +241,21 @@ fn wait_sync(
     screen: &mut Screen<'_>,
 ) -> Result<(), Failure> {
     let begin = Instant::now();
-    while let Some(answer) = ask(request, mode, screen)? {
+    while let Some(answer) = send(request, mode, screen)? {
         let status: ResourceDefinitionSyncStatus = read(&answer.text)?;
         if status.synced_on_all {
             break;
         }
-        if timeout_s.is_some_and(|timeout| begin.elapsed().as_secs() >= timeout) {
+        if let Some(timeout_s) = timeout_s.filter(|timeout| begin.elapsed().as_secs() >= *timeout) {
             return Err(Failure::with(
                 exit::CONNECTION_TIMEOUT,
-                "the replicas are not up to date yet; the resync goes on",
+                format!(
+                    "not all replicas are UpToDate after {timeout_s} s; DRBD continues the resync. Run the command \
+                     again to wait longer"
+                ),
             ));
         }
-        std::thread::sleep(Duration::from_secs(SYNC_QUESTION_INTERVAL_S));
+        std::thread::sleep(Duration::from_secs(SYNC_POLL_INTERVAL_S));
     }
     Ok(())
 }
@@ -277,7 +267,7 @@ fn modify(requests: &[Request], mode: Mode, screen: &mut Screen<'_>) -> Result<(
         if mode.machine.is_some() {
             raw.push(answer);
         } else {
-            // Shown as they come: what was done before a later request fails must not stay untold.
+            // Shown after each request: if a later request fails, the user must know what the earlier ones changed.
             screen.replies(&answer.replies()?)?;
         }
     }
@@ -287,10 +277,10 @@ fn modify(requests: &[Request], mode: Mode, screen: &mut Screen<'_>) -> Result<(
     }
 }
 
-/// Sends a request; a refusal is shown, and there is no answer then.
-fn ask(request: &Request, mode: Mode, screen: &mut Screen<'_>) -> Result<Option<Answer>, Failure> {
+/// Sends a request. An error that the controller reports is shown; the result is `None` then.
+fn send(request: &Request, mode: Mode, screen: &mut Screen<'_>) -> Result<Option<Answer>, Failure> {
     let answer = screen.session.send(request)?;
-    if !answer.is_refusal() {
+    if !answer.is_error() {
         return Ok(Some(answer));
     }
     match mode.machine {
@@ -314,7 +304,7 @@ fn machine_replies(
                 all.extend(converted.map(|value| value.to_string()));
             }
             OutputVersion::V1 => {
-                // Checks that these are replies, but prints them as they came.
+                // Checks that these are replies, but prints the controller's JSON unchanged.
                 answer.replies()?;
                 let list: Vec<Box<RawValue>> = read(&answer.text)?;
                 all.extend(list.into_iter().map(|reply| reply.get().to_owned()));
@@ -343,10 +333,10 @@ fn properties(
     }
     let Some(found) = found else {
         let text = "No property map found for this entry.";
-        let line = crate::output::color::Color::Yellow.paint(text, screen.look.color);
+        let line = crate::output::color::Color::Yellow.paint(text, screen.style.color);
         return screen.line(&line);
     };
-    let mut table = Table::new(screen.look.pastable(pastable))
+    let mut table = Table::new(screen.style.pastable(pastable))
         .column("Key")
         .column("Value");
     for (key, value) in found {
