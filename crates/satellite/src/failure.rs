@@ -1,17 +1,31 @@
-//! What went wrong, in the form that a caller of LINSTOR is shown: message, cause, details, correction.
+//! Failures of a step, in the form that a caller of LINSTOR is shown: message, cause, details, correction.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use linstor_api::code;
 use linstor_api::reply::Reply;
 use linstor_host::{CommandFailed, FileError, Output, RunError};
 
-/// How much of a program's words goes into a reply, in bytes.
-const SAID_BYTES_MAX: usize = 2000;
+use crate::tools::error::{ErrorKind, ToolError, program};
 
-/// A step towards a spec did not succeed.
+/// How much of what a program printed is part of a reply, in bytes.
+const PRINTED_BYTES_MAX: usize = 2000;
+
+/// A step towards a spec did not succeed: a [`Reply`] to be, and the program that failed, if one did.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Failure(Box<Reply>);
+pub struct Failure(Box<Parts>);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Parts {
+    ret_code: i64,
+    message: String,
+    cause: Option<String>,
+    details: Option<String>,
+    correction: Option<String>,
+    objects: BTreeMap<String, String>,
+    tool: Option<ToolError>,
+}
 
 /// What comes of a step.
 pub type Result<T> = std::result::Result<T, Failure>;
@@ -19,7 +33,15 @@ pub type Result<T> = std::result::Result<T, Failure>;
 impl Failure {
     /// A failure with a code of [`linstor_api::code`] and a sentence for a person.
     pub fn new(ret_code: i64, message: impl Into<String>) -> Self {
-        Failure(Box::new(Reply::new(ret_code, message)))
+        Failure(Box::new(Parts {
+            ret_code,
+            message: message.into(),
+            cause: None,
+            details: None,
+            correction: None,
+            objects: BTreeMap::new(),
+            tool: None,
+        }))
     }
 
     /// With the reason.
@@ -46,18 +68,11 @@ impl Failure {
     /// With a reference to an object that it is about.
     #[must_use]
     pub fn about(mut self, key: &str, value: impl Into<String>) -> Self {
-        self.0.obj_refs.insert(key.to_owned(), value.into());
+        self.0.objects.insert(key.to_owned(), value.into());
         self
     }
 
-    /// With another code.
-    #[must_use]
-    pub fn with_code(mut self, ret_code: i64) -> Self {
-        self.0.ret_code = ret_code;
-        self
-    }
-
-    /// The same failure under a sentence that says what was wanted; the sentence so far becomes the cause.
+    /// The same failure under a sentence that names the step; the sentence so far becomes part of the cause.
     #[must_use]
     pub fn context(mut self, ret_code: i64, message: impl Into<String>) -> Self {
         let reason = std::mem::replace(&mut self.0.message, message.into());
@@ -81,14 +96,39 @@ impl Failure {
         self.0.ret_code
     }
 
-    /// The reply.
-    pub fn reply(&self) -> &Reply {
-        &self.0
+    /// The sentence without its cause.
+    pub fn message(&self) -> &str {
+        &self.0.message
     }
 
-    /// The reply, given away.
+    /// Why the program failed whose failure this is.
+    pub fn kind(&self) -> ErrorKind {
+        let tool = self.0.tool.as_ref();
+        tool.map_or(ErrorKind::Other, |tool| tool.kind)
+    }
+
+    /// The form in which the controller passes it on.
+    pub fn reply(&self) -> Reply {
+        self.clone().into_reply()
+    }
+
+    /// See [`Failure::reply`].
     pub fn into_reply(self) -> Reply {
-        *self.0
+        let parts = *self.0;
+        let mut reply = Reply::new(parts.ret_code, parts.message);
+        reply.cause = parts.cause;
+        reply.details = parts.details;
+        reply.correction = parts.correction;
+        reply.obj_refs = parts.objects.into_iter().collect();
+        reply
+    }
+
+    fn with_tool(mut self, tool: ToolError) -> Self {
+        if tool.kind == ErrorKind::InUse {
+            self.0.ret_code = code::FAIL_IN_USE;
+        }
+        self.0.tool = Some(tool);
+        self
     }
 }
 
@@ -110,29 +150,36 @@ impl std::error::Error for Failure {}
 
 impl From<Reply> for Failure {
     fn from(reply: Reply) -> Self {
-        Failure(Box::new(reply))
+        Failure(Box::new(Parts {
+            ret_code: reply.ret_code,
+            message: reply.message,
+            cause: reply.cause,
+            details: reply.details,
+            correction: reply.correction,
+            objects: reply.obj_refs.into_iter().collect(),
+            tool: None,
+        }))
     }
 }
 
 impl From<CommandFailed> for Failure {
     fn from(failed: CommandFailed) -> Self {
-        let output = *failed.output;
+        let output = &failed.output;
+        let (program, exit_code) = (program(output), output.code);
         Failure::new(
             code::FAIL_UNKNOWN_ERROR,
-            format!(
-                "Program '{}' failed with exit code {}.",
-                program(&output),
-                output.code
-            ),
+            format!("Program '{program}' failed with exit code {exit_code}."),
         )
-        .cause(said(&output))
+        .cause(printed(output))
         .details(format!("Command: {}", output.cmd))
+        .with_tool(failed.into())
     }
 }
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
-        match error {
+        let tool = ToolError::from(&error);
+        let failure = match error {
             RunError::NotFound { program, .. } => Failure::new(
                 code::FAIL_UNKNOWN_ERROR,
                 format!("Program '{program}' is not installed on this node."),
@@ -159,11 +206,12 @@ impl From<RunError> for Failure {
                         after.as_secs_f64()
                     ),
                 )
-                .cause(format!("{}{stuck}", said(&output)))
+                .cause(format!("{}{stuck}", printed(&output)))
                 .details(format!("Command: {}", output.cmd))
             }
             other => Failure::new(code::FAIL_UNKNOWN_ERROR, format!("{}.", chain(&other))),
-        }
+        };
+        failure.with_tool(tool)
     }
 }
 
@@ -179,8 +227,8 @@ impl From<FileError> for Failure {
 /// What a command of drbdadm that fails shows with the secret after it.
 const SECRET_OPTION: &str = "--shared-secret=";
 
-/// The program's words, on one line, bounded, and without secrets.
-pub fn said(output: &Output) -> String {
+/// What a program printed, on one line, bounded, and without secrets.
+pub fn printed(output: &Output) -> String {
     let text = if output.stderr.trim().is_empty() {
         &output.stdout
     } else {
@@ -194,9 +242,9 @@ pub fn said(output: &Output) -> String {
         line.push_str(part);
     }
     if line.is_empty() {
-        line.push_str("The program said nothing.");
+        line.push_str("The program printed nothing.");
     }
-    bounded(&without_secrets(&line), SAID_BYTES_MAX)
+    bounded(&without_secrets(&line), PRINTED_BYTES_MAX)
 }
 
 /// drbdadm quotes a secret where the shell would need it, so that a quoted one may hold blanks.
@@ -239,15 +287,11 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-fn program(output: &Output) -> &str {
-    output.cmd.split(' ').next().unwrap_or_default()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Secrets do not get into words for people, however they are quoted, and what stands around them does.
+    /// Secrets are masked however they are quoted, and nothing else is.
     #[test]
     fn secrets_are_masked() {
         let masked = |text: &str| without_secrets(text);
@@ -263,9 +307,9 @@ mod tests {
         assert_eq!(masked("nothing\u{e4}"), "nothing\u{e4}");
     }
 
-    /// A failed command tells who failed, in which words, and how to repeat it.
+    /// A failed command: which program, what it printed, and how to repeat it.
     #[test]
-    fn a_failed_command_is_told_in_full() {
+    fn a_failed_command_is_reported_in_full() {
         let output = Output {
             cmd: "lvs vg0".into(),
             code: 5,

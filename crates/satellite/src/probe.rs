@@ -58,7 +58,7 @@ async fn probe_drbd(machine: &Machine) -> Result<DrbdInfo, String> {
             let loaded = machine.try_run(Cmd::new("modprobe").arg("drbd")).await;
             let why = match loaded {
                 Ok(output) if output.success() => "It was loaded, but does not show itself.".into(),
-                Ok(output) => crate::failure::said(&output),
+                Ok(output) => crate::failure::printed(&output),
                 Err(failure) => failure.to_string(),
             };
             let version = module_version(machine).await;
@@ -121,7 +121,7 @@ async fn probe_providers(machine: &Machine, info: &mut NodeInfo) {
         why_missing(machine, Cmd::new("zfs").arg("version")),
         losetup::list(machine),
     );
-    let loops = loops.err().map(|failure| failure.reply().message.clone());
+    let loops = loops.err().map(|failure| failure.message().to_owned());
     let needs = [
         (ProviderKind::Lvm, &lvm),
         (ProviderKind::LvmThin, &lvm),
@@ -150,8 +150,8 @@ async fn probe_providers(machine: &Machine, info: &mut NodeInfo) {
 async fn why_missing(machine: &Machine, cmd: Cmd) -> Option<String> {
     match machine.try_run(cmd).await {
         Ok(output) if output.success() => None,
-        Ok(output) => Some(crate::failure::said(&output)),
-        Err(failure) => Some(failure.reply().message.clone()),
+        Ok(output) => Some(crate::failure::printed(&output)),
+        Err(failure) => Some(failure.message().to_owned()),
     }
 }
 

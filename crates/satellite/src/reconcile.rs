@@ -194,7 +194,7 @@ fn finish(
 fn failed(tracked: &mut Tracked, key: &Key, failures: Vec<Failure>, took: Duration) -> Outcome {
     let first = failures.first();
     let repeated = match &tracked.told {
-        Some(Outcome::Failed { replies }) => replies.first() == first.map(Failure::reply),
+        Some(Outcome::Failed { replies }) => replies.first() == first.map(Failure::reply).as_ref(),
         Some(Outcome::Done | Outcome::Waiting { .. }) | None => false,
     };
     let failure = first.map(ToString::to_string).unwrap_or_default();

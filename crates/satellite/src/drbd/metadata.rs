@@ -8,7 +8,7 @@ use linstor_host::{Cmd, Deadline};
 use linstor_wire::spec::InitialState;
 
 use super::v84;
-use crate::failure::{Failure, Result, said};
+use crate::failure::{Failure, Result, printed};
 use crate::machine::Machine;
 
 /// The current id of metadata that has just been created and knows of no data.
@@ -99,7 +99,7 @@ pub async fn look(machine: &Machine, place: &Place<'_>) -> Result<Option<Generat
                 place.device
             ),
         )
-        .cause(said(&output))
+        .cause(printed(&output))
         .details(format!("Exit code {exit_code} of command: {}", output.cmd))),
     }
 }

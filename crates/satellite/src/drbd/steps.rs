@@ -16,6 +16,7 @@ use super::{resfile, v84};
 use crate::failure::{Failure, Result};
 use crate::layers::Attempt;
 use crate::spec_store::Stage;
+use crate::tools::error::ErrorKind;
 
 /// Refuses to set up a resource whose port somebody else has: DRBD would wait for its peers for ever.
 pub async fn check_port(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
@@ -198,9 +199,7 @@ pub async fn read_text(host: &dyn Host, path: &Path) -> Result<Option<String>> {
 pub async fn put_back(host: &dyn Host, res: &Path, old: Option<&str>, failure: &Failure) {
     let done = match old {
         Some(text) => host.write_atomic(res, text.as_bytes(), 0o600).await,
-        None if failure.to_string().contains("Parse error") => {
-            host.remove_file(res).await.map(drop)
-        }
+        None if failure.kind() == ErrorKind::Syntax => host.remove_file(res).await.map(drop),
         None => Ok(()),
     };
     if let Err(error) = done {

@@ -16,11 +16,12 @@ use super::status::{DrbdConnection, DrbdResource};
 use super::{adm, promotion};
 use crate::failure::{Failure, Result};
 use crate::layers::Attempt;
+use crate::tools::error::ErrorKind;
 
 /// DRBD 8.4 starts a resync at 250 KiB/s and takes minutes to get faster; a fixed rate still yields to applications.
 const RESYNC: [(&str, &str); 2] = [("c-plan-ahead", "0"), ("resync-rate", "100M")];
-/// How 8.4 refuses to resize what nobody is primary of.
-const NEEDS_PRIMARY: &str = "(131)";
+/// How 8.4 refuses to resize a volume that is primary nowhere (`ERR_NO_PRIMARY`).
+const NEEDS_PRIMARY: ErrorKind = ErrorKind::Drbd(131);
 
 const fn is_84(kind: DrbdKind) -> bool {
     matches!(kind, DrbdKind::Drbd84)
@@ -167,7 +168,7 @@ pub async fn adjust(
 ) -> Result<()> {
     let (machine, name) = (&attempt.shared.machine, &attempt.spec.name);
     let failure = match adm::adjust(machine, file, name).await {
-        Err(failure) if is_84(kind) && failure.to_string().contains(NEEDS_PRIMARY) => failure,
+        Err(failure) if is_84(kind) && failure.kind() == NEEDS_PRIMARY => failure,
         done => return done,
     };
     let minors: Vec<u32> = attempt

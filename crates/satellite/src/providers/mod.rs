@@ -17,6 +17,7 @@ use crate::check::PoolPlace;
 use crate::failure::{Failure, Result};
 use crate::machine::Machine;
 use crate::observation::Observations;
+use crate::tools::error::ErrorKind;
 use crate::tools::words;
 
 /// How long a new device may take to appear, in milliseconds.
@@ -192,17 +193,9 @@ fn absent(what: &str) -> Failure {
 
 /// A failure to create or grow a volume, with the code of its reason.
 fn no_room(failure: Failure, what: &str) -> Failure {
-    let text = failure.to_string().to_ascii_lowercase();
-    let full = [
-        "insufficient free space",
-        "out of space",
-        "no space left",
-        "not enough free space",
-    ];
-    let ret_code = if full.iter().any(|words| text.contains(words)) {
-        code::FAIL_NOT_ENOUGH_FREE_SPACE
-    } else {
-        code::FAIL_UNKNOWN_ERROR
+    let ret_code = match failure.kind() {
+        ErrorKind::NoSpace => code::FAIL_NOT_ENOUGH_FREE_SPACE,
+        _ => code::FAIL_UNKNOWN_ERROR,
     };
     failure.context(ret_code, what)
 }

@@ -6,6 +6,7 @@ use linstor_host::{Cmd, Deadline};
 
 use crate::failure::Result;
 use crate::machine::Machine;
+use crate::tools::error::ErrorKind;
 
 /// Pre-allocation can mean writing zeros, so only a standstill ends it.
 const ALLOCATE_STALL: Duration = Duration::from_secs(45);
@@ -55,7 +56,7 @@ pub async fn extend(machine: &Machine, file: &str, size_kib: u64) -> Result<()> 
 pub async fn usage(machine: &Machine, file: &str) -> Result<Option<Usage>> {
     let cmd = Cmd::new("stat").args(["-L", "-c", "%s %b %B %i %d", file]);
     let output = machine.try_run(cmd).await?;
-    if output.code == 1 && output.stderr.contains("No such file") {
+    if ErrorKind::of(&output) == Some(ErrorKind::NotFound) {
         return Ok(None);
     }
     Ok(parse_usage(&output.ok()?.stdout))
@@ -81,7 +82,7 @@ fn parse_usage(text: &str) -> Option<Usage> {
 pub async fn space(machine: &Machine, directory: &str) -> Result<Option<(u64, u64)>> {
     let cmd = Cmd::new("df").args(["-B", "1", "--output=size,avail", directory]);
     let output = machine.try_run(cmd).await?;
-    if output.stderr.contains("No such file") {
+    if ErrorKind::of(&output) == Some(ErrorKind::NotFound) {
         return Ok(None);
     }
     Ok(parse_space(&output.ok()?.stdout))

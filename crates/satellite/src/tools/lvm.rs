@@ -266,16 +266,7 @@ impl<'a> Change<'a> {
     }
 
     async fn run(&self, cmd: Cmd) -> Result<()> {
-        let output = self.machine.try_run(cmd).await?;
-        let in_use = !output.success() && is_in_use(&output.stderr);
-        output.ok().map(drop).map_err(|failed| {
-            let failure = Failure::from(failed);
-            if in_use {
-                failure.with_code(code::FAIL_IN_USE)
-            } else {
-                failure
-            }
-        })
+        self.machine.run(cmd).await.map(drop)
     }
 }
 
@@ -284,13 +275,6 @@ fn report(program: &'static str, columns: &str, config: &str) -> Cmd {
         .args(["--config", config])
         .args(["-o", columns, "--separator", ";"])
         .args(["--noheadings", "--units", "k", "--nosuffix"])
-}
-
-/// Whether LVM has refused to take away an open volume.
-fn is_in_use(stderr: &str) -> bool {
-    ["in use", "is used by another device"]
-        .iter()
-        .any(|reason| stderr.contains(reason))
 }
 
 fn filter(devices: &BTreeSet<String>) -> String {

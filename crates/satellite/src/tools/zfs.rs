@@ -7,6 +7,7 @@ use linstor_host::Cmd;
 
 use crate::failure::{Failure, Result, bounded};
 use crate::machine::Machine;
+use crate::tools::error::ErrorKind;
 
 /// The user property that says whose volume it is.
 pub const OWNER: &str = "linstor-rs:owner";
@@ -38,7 +39,7 @@ pub async fn list(machine: &Machine, dataset: &str) -> Result<Option<BTreeMap<St
         .args(["list", "-r", "-H", "-p", "-o", COLUMNS])
         .args(["-t", "volume,snapshot", dataset]);
     let output = machine.try_run(cmd).await?;
-    if is_absent(&output.stderr) {
+    if ErrorKind::of(&output) == Some(ErrorKind::NotFound) {
         return Ok(None);
     }
     let output = output.ok()?;
@@ -54,11 +55,6 @@ pub async fn list(machine: &Machine, dataset: &str) -> Result<Option<BTreeMap<St
         entries.insert(name, entry);
     }
     Ok(Some(entries))
-}
-
-/// Whether ZFS says that a dataset does not exist.
-fn is_absent(stderr: &str) -> bool {
-    stderr.contains("dataset does not exist") || stderr.contains("no such pool")
 }
 
 fn parse(line: &str) -> Option<(String, Entry)> {
@@ -95,7 +91,7 @@ pub async fn space(machine: &Machine, dataset: &str) -> Result<Option<Space>> {
         .args(["get", "-H", "-p", "-o", "property,value"])
         .args(["available,used,quota", dataset]);
     let output = machine.try_run(cmd).await?;
-    if is_absent(&output.stderr) {
+    if ErrorKind::of(&output) == Some(ErrorKind::NotFound) {
         return Ok(None);
     }
     Ok(Some(parse_space(&output.ok()?.stdout)))
@@ -122,7 +118,7 @@ fn parse_space(text: &str) -> Space {
 pub async fn pool_size(machine: &Machine, pool: &str) -> Result<Option<u64>> {
     let cmd = Cmd::new("zpool").args(["list", "-H", "-p", "-o", "size", pool]);
     let output = machine.try_run(cmd).await?;
-    if is_absent(&output.stderr) {
+    if ErrorKind::of(&output) == Some(ErrorKind::NotFound) {
         return Ok(None);
     }
     let bytes: Option<u64> = output.ok()?.stdout.trim().parse().ok();
@@ -163,18 +159,8 @@ pub async fn resize(machine: &Machine, volume: &str, size_kib: u64) -> Result<()
 
 /// Destroys a volume that nothing depends on. Fails while it is open.
 pub async fn destroy(machine: &Machine, volume: &str) -> Result<()> {
-    let output = machine
-        .try_run(Cmd::new("zfs").args(["destroy", volume]))
-        .await?;
-    let in_use = output.stderr.contains("dataset is busy");
-    output.ok().map(drop).map_err(|failed| {
-        let failure = Failure::from(failed);
-        if in_use {
-            failure.with_code(code::FAIL_IN_USE)
-        } else {
-            failure
-        }
-    })
+    let cmd = Cmd::new("zfs").args(["destroy", volume]);
+    machine.run(cmd).await.map(drop)
 }
 
 /// The block size that a new volume would get, in KiB.

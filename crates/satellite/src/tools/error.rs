@@ -1,0 +1,217 @@
+//! Programs that fail, and why: the one place that reads their messages.
+
+use linstor_host::{CommandFailed, Output, RunError};
+
+/// A program that did not do what it was started for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolError {
+    /// The program's bare name.
+    pub program: String,
+    /// How it ended.
+    pub exit: Exit,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+    /// Why it failed.
+    pub kind: ErrorKind,
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// With this exit code.
+    Code(i32),
+    /// It exceeded its time and was ended.
+    TimedOut,
+    /// It was not started, or its end is not known.
+    Unknown,
+}
+
+/// Why a program failed, as far as somebody acts on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// The pool, volume group or file system is full.
+    NoSpace,
+    /// The device is open.
+    InUse,
+    /// The object of the command does not exist.
+    NotFound,
+    /// A configuration file cannot be parsed.
+    Syntax,
+    /// DRBD's kernel module refused; its number for the reason (`drbd.h`: positive are `ERR_*`, negative `SS_*`).
+    Drbd(i32),
+    /// Any other reason.
+    Other,
+}
+
+/// Messages of programs that run with `LC_ALL=C.UTF-8`, in lower case. LVM, ZFS, coreutils and drbdadm have one exit code for
+/// all their failures.
+const MESSAGES: [(&[&str], &str, ErrorKind); 11] = [
+    (LVM, "insufficient free space", ErrorKind::NoSpace),
+    (LVM, "not enough free space", ErrorKind::NoSpace),
+    (LVM, "in use", ErrorKind::InUse),
+    (LVM, "is used by another device", ErrorKind::InUse),
+    (&["zfs"], "out of space", ErrorKind::NoSpace),
+    (&["zfs"], "dataset is busy", ErrorKind::InUse),
+    (&["zfs"], "dataset does not exist", ErrorKind::NotFound),
+    (&["zfs", "zpool"], "no such pool", ErrorKind::NotFound),
+    (&["stat", "df"], "no such file", ErrorKind::NotFound),
+    (&["drbdadm"], "parse error", ErrorKind::Syntax),
+    // errno(3), whichever program prints it.
+    (&[], "no space left", ErrorKind::NoSpace),
+];
+const LVM: &[&str] = &["lvcreate", "lvresize", "lvremove", "lvchange"];
+
+impl ErrorKind {
+    /// Why a command failed; `None` if it succeeded.
+    pub fn of(output: &Output) -> Option<ErrorKind> {
+        if output.success() {
+            return None;
+        }
+        let program = program(output);
+        let text = output.stderr.to_ascii_lowercase();
+        let mut messages = MESSAGES.iter();
+        let known = messages.find(|(programs, message, _)| {
+            (programs.is_empty() || programs.contains(&program)) && text.contains(message)
+        });
+        Some(match known {
+            Some((_, _, kind)) => *kind,
+            None => drbd_error(&output.stderr).map_or(ErrorKind::Other, ErrorKind::Drbd),
+        })
+    }
+}
+
+/// The number in `Failure: (131) ...` and `State change failed: (-12) ...`, as drbdsetup prints what the kernel answered.
+fn drbd_error(stderr: &str) -> Option<i32> {
+    let failed = ["Failure: (", "State change failed: ("];
+    let mut rest = failed.iter().filter_map(|text| stderr.split_once(text));
+    rest.next()?.1.split_once(')')?.0.parse().ok()
+}
+
+impl From<CommandFailed> for ToolError {
+    fn from(failed: CommandFailed) -> Self {
+        let exit = Exit::Code(failed.output.code);
+        ToolError::ended(exit, &failed.output)
+    }
+}
+
+impl From<&RunError> for ToolError {
+    fn from(error: &RunError) -> Self {
+        match error {
+            RunError::TimedOut { output, .. } => ToolError::ended(Exit::TimedOut, output),
+            RunError::Killed { output, .. } => ToolError::ended(Exit::Unknown, output),
+            RunError::NotFound { program, .. } => ToolError {
+                program: program.clone(),
+                exit: Exit::Unknown,
+                stdout: String::new(),
+                stderr: String::new(),
+                kind: ErrorKind::Other,
+            },
+            other => ToolError {
+                program: String::new(),
+                exit: Exit::Unknown,
+                stdout: String::new(),
+                stderr: other.to_string(),
+                kind: ErrorKind::Other,
+            },
+        }
+    }
+}
+
+impl ToolError {
+    fn ended(exit: Exit, output: &Output) -> Self {
+        ToolError {
+            program: program(output).to_owned(),
+            exit,
+            stdout: output.stdout.clone(),
+            stderr: output.stderr.clone(),
+            kind: ErrorKind::of(output).unwrap_or(ErrorKind::Other),
+        }
+    }
+}
+
+/// The program of a command that ended.
+pub fn program(output: &Output) -> &str {
+    output.cmd.split(' ').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Messages of the real programs.
+    #[test]
+    fn kinds() {
+        let cases = [
+            (
+                "lvcreate",
+                "  Volume group \"vg0\" has insufficient free space (12 extents): 25 required.\n",
+                ErrorKind::NoSpace,
+            ),
+            (
+                "lvremove -f vg/u",
+                "  Logical volume vg/u is used by another device.\n",
+                ErrorKind::InUse,
+            ),
+            (
+                "lvchange -an vg/u",
+                "  Logical volume vg/u in use.\n",
+                ErrorKind::InUse,
+            ),
+            (
+                "zfs destroy tank/u",
+                "cannot destroy 'tank/u': dataset is busy\n",
+                ErrorKind::InUse,
+            ),
+            (
+                "zfs create -V 1G tank/u",
+                "cannot create 'tank/u': out of space\n",
+                ErrorKind::NoSpace,
+            ),
+            (
+                "zfs list tank",
+                "cannot open 'tank': dataset does not exist\n",
+                ErrorKind::NotFound,
+            ),
+            (
+                "fallocate -x -l 1KiB f",
+                "fallocate: fallocate failed: No space left on device\n",
+                ErrorKind::NoSpace,
+            ),
+            (
+                "stat f",
+                "stat: cannot statx 'f': No such file or directory\n",
+                ErrorKind::NotFound,
+            ),
+            (
+                "drbdadm adjust r",
+                "r.res:3: Parse error: 'resource' expected\n",
+                ErrorKind::Syntax,
+            ),
+            (
+                "drbdadm resize r/0",
+                "1000: Failure: (131) Need one Primary node to resize.\n",
+                ErrorKind::Drbd(131),
+            ),
+            (
+                "drbdsetup down r",
+                "r: State change failed: (-12) Device is held open by someone\n",
+                ErrorKind::Drbd(-12),
+            ),
+            ("losetup", "nothing known\n", ErrorKind::Other),
+            // Another program's words are not LVM's.
+            ("mkfs.ext4", "/dev/drbd1000 is in use\n", ErrorKind::Other),
+        ];
+        for (cmd, stderr, kind) in cases {
+            let output = Output {
+                cmd: cmd.into(),
+                code: 5,
+                stdout: String::new(),
+                stderr: stderr.into(),
+            };
+            assert_eq!(ErrorKind::of(&output), Some(kind), "{stderr}");
+        }
+        assert_eq!(ErrorKind::of(&Output::default()), None);
+    }
+}
