@@ -213,13 +213,14 @@ async fn a_stall_ends_all_programs() {
         );
         assert!(started.elapsed() < Duration::from_secs(10), "{middle}");
         assert_eq!(error.programs.len(), 3);
-        assert!(
-            error
-                .programs
-                .iter()
-                .all(|end| matches!(end.status, ProgramStatus::Killed(_))),
-            "{error:?}"
-        );
+        // One can read the end of its input, as the program before it was killed, before its own signal arrives.
+        let ended = |end: &ProgramEnd| {
+            matches!(
+                end.status,
+                ProgramStatus::Killed(_) | ProgramStatus::Exited(0)
+            )
+        };
+        assert!(error.programs.iter().all(ended), "{error:?}");
         tokio::time::sleep(Duration::from_millis(200)).await;
         let pids = std::fs::read_to_string(&pids).unwrap();
         assert_eq!(pids.split_whitespace().count(), 6);
