@@ -8,6 +8,7 @@ mod fake_vs_lab;
 mod faults;
 mod growth;
 mod lab;
+mod metadata;
 mod packages;
 mod providers;
 mod python;

@@ -96,6 +96,20 @@ pub fn register_nodes(cluster: &Cluster) -> Result<()> {
     })
 }
 
+impl Kind {
+    /// Makes what the pool is in on a node, unless it is there.
+    pub fn set_up(&self, cluster: &Cluster, node: Node) -> Result<()> {
+        let (list, _) = self.list;
+        if cluster.lab.exec_ok(node, list).is_ok() {
+            return Ok(());
+        }
+        for command in self.setup {
+            cluster.lab.exec_ok(node, command)?;
+        }
+        Ok(())
+    }
+}
+
 /// The whole life of a replicated volume in pools of this kind.
 pub fn check(cluster: &Cluster, kind: &Kind) -> Result<()> {
     let nodes = cluster.lab.nodes();

@@ -9,7 +9,7 @@ use crate::cluster::{Binaries, Cluster};
 use crate::demo::Times;
 use crate::lab::{Lab, LabConfig, selftest};
 use crate::report::Report;
-use crate::{fake_vs_lab, faults, packages, providers, python, story, tidy};
+use crate::{fake_vs_lab, faults, metadata, packages, providers, python, story, tidy};
 
 /// Where a folder with a kernel (`linux`) and its modules (`modules`) that include DRBD 9 is, when there is one.
 const DRBD9_VARIABLE: &str = "LINSTOR_LAB_DRBD9";
@@ -96,14 +96,14 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if wanted("debian fake-vs-lab") {
         fake_vs_lab("debian", None, args.record, &mut report);
     }
-    if wanted("debian pools") {
-        pools(
-            "debian kernel, DRBD 8.4",
-            None,
-            &binaries,
-            providers::LINUX,
-            &mut report,
-        );
+    let kinds = match wanted("debian pools") {
+        true => Some(providers::LINUX),
+        // Nothing but the external metadata, for who works on it.
+        false => wanted("debian external metadata").then_some(&[][..]),
+    };
+    if let Some(kinds) = kinds {
+        let what = "debian kernel, DRBD 8.4";
+        pools(what, None, &binaries, kinds, &mut report);
     }
     second_kernel(&args, &wanted, &binaries, &mut report);
     drbd9(&args, &wanted, &binaries, &mut report);
@@ -193,6 +193,11 @@ fn pools(
         for kind in kinds {
             report.check(&format!("{what}: pools of kind {}", kind.word), || {
                 providers::check(&cluster, kind).inspect_err(|_| eprintln!("{}", cluster.logs()))
+            });
+        }
+        if kinds.is_empty() || kinds.iter().any(|kind| kind.word == "lvmthin") {
+            report.check(&format!("{what}: external DRBD metadata"), || {
+                metadata::check(&cluster).inspect_err(|_| eprintln!("{}", cluster.logs()))
             });
         }
     }
@@ -297,7 +302,11 @@ fn unpack(source: &Path) -> Result<Kernel> {
 /// Everything on DRBD 9 with three nodes, when somebody provides kernel and module.
 fn drbd9(args: &Args, wanted: &dyn Fn(&str) -> bool, binaries: &Binaries, report: &mut Report) {
     let (story, all_pools, transcripts) = ("drbd9 story", "drbd9 pools", "drbd9 fake-vs-lab");
-    if !wanted(story) && !wanted(all_pools) && !wanted(transcripts) {
+    let kinds = match wanted(all_pools) {
+        true => Some(providers::LINUX),
+        false => wanted("drbd9 external metadata").then_some(&[][..]),
+    };
+    if !wanted(story) && kinds.is_none() && !wanted(transcripts) {
         return;
     }
     let Some(directory) = std::env::var_os(DRBD9_VARIABLE).map(PathBuf::from) else {
@@ -322,7 +331,7 @@ fn drbd9(args: &Args, wanted: &dyn Fn(&str) -> bool, binaries: &Binaries, report
     if wanted(story) {
         on_kernel("DRBD 9", Some(&kernel), binaries, report);
     }
-    if wanted(all_pools) {
-        pools("DRBD 9", Some(&kernel), binaries, providers::LINUX, report);
+    if let Some(kinds) = kinds {
+        pools("DRBD 9", Some(&kernel), binaries, kinds, report);
     }
 }
