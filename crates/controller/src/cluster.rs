@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) pending: Pending,
     /// Definitions are left to be settled in the background.
     pub(crate) settling: Notify,
+    /// Why the database cannot be written; none while it can, or was not written yet.
+    pub(crate) unwritable: watch::Sender<Option<String>>,
     /// Set once another controller has the cluster.
     pub(crate) superseded: watch::Sender<Option<Superseded>>,
 }
@@ -105,6 +107,7 @@ impl Cluster {
             mailboxes: Mailboxes::default(),
             pending: Pending::default(),
             settling: Notify::new(),
+            unwritable: watch::Sender::new(None),
             superseded: watch::Sender::new(None),
         });
         (Cluster { shared, commits }, waiting)

@@ -1,6 +1,7 @@
 //! Start: rows become the model, a fresh database gets its defaults, the epoch grows, the tasks begin.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use linstor_api::prop;
 use linstor_api::reply::Reply;
@@ -23,6 +24,8 @@ use crate::writer::Writer;
 
 /// Kind of rows with copies of unreadable ones that earlier versions overwrote: for people only.
 const COPY_KIND: &str = "unreadable";
+/// Pause before a start is stored that could not be stored although the database can be written.
+const TAKE_OVER_RETRY: Duration = Duration::from_secs(1);
 /// How many replicas the default group asks for.
 const DEFAULT_PLACE_COUNT: u32 = 2;
 /// Verify algorithms that the controller chooses from.
@@ -76,12 +79,16 @@ impl Controller {
         let writer_shutdown = CancellationToken::new();
         let writer = Writer::new(cluster.clone(), store, waiting);
         let writer = tokio::spawn(writer.run(writer_shutdown.clone()));
-        take_over(&cluster, fresh)
-            .await
-            .map_err(|refusal| StartError::Commit(refusal.0))?;
-
         let shutdown = CancellationToken::new();
         let mut tasks = JoinSet::new();
+        if let Err(refusal) = take_over(&cluster, fresh).await {
+            if fresh || cluster.shared.superseded.borrow().is_some() {
+                return Err(StartError::Commit(refusal.0));
+            }
+            // Reads are served, with the epoch of the start before, and the rest once the database can be written.
+            tracing::error!("the controller starts read-only: its start cannot be stored");
+            tasks.spawn(take_over_later(cluster.clone(), shutdown.clone()));
+        }
         tasks.spawn(tasks::advance::run(cluster.clone(), shutdown.clone()));
         tasks.spawn(tasks::settle::run(cluster.clone(), shutdown.clone()));
         tasks.spawn(link::run(
@@ -128,6 +135,25 @@ async fn take_over(cluster: &Cluster, fresh: bool) -> Result<(), Refusal> {
         Ok(())
     });
     committed.await.map(|_| ())
+}
+
+/// Makes the first commit once the database can be written.
+async fn take_over_later(cluster: Cluster, shutdown: CancellationToken) {
+    let mut unwritable = cluster.shared.unwritable.subscribe();
+    loop {
+        tokio::select! {
+            biased;
+            // Cancel-safe: a flag.
+            () = shutdown.cancelled() => return,
+            // Cancel-safe: a state, which is read again. The sender lives as long as the handle.
+            _ = unwritable.wait_for(Option::is_none) => {}
+        }
+        let superseded = || cluster.shared.superseded.borrow().is_some();
+        if take_over(&cluster, false).await.is_ok() || superseded() {
+            return;
+        }
+        tokio::time::sleep(TAKE_OVER_RETRY).await;
+    }
 }
 
 /// What exists without anybody creating it.

@@ -27,6 +27,8 @@ const BATCH_COMMITS_MAX: usize = 256;
 const SETTLE_TRIES: u32 = 3;
 /// How long to wait between two such questions.
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
+/// How often it is tried whether a database can be written again.
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
 /// How often a store that does not answer is asked again.
 const UNCERTAIN_RETRY: Duration = Duration::from_secs(1);
 
@@ -180,6 +182,8 @@ impl Writer {
                     self.serve(std::mem::take(&mut batch)).await;
                 }
                 // Cancel-safe: a timer that begins anew is only later.
+                () = tokio::time::sleep(PROBE_INTERVAL), if self.is_unwritable() => self.probe().await,
+                // Cancel-safe: a timer that begins anew is only later.
                 () = tokio::time::sleep(UNCERTAIN_RETRY), if self.uncertain.is_some() => {
                     // Still no answer: asked again with the next round.
                     let _ = self.settle_uncertain().await;
@@ -205,17 +209,64 @@ impl Writer {
         model.generation = generation;
         match self.store(&model, &prepared.touched).await {
             Stored::Yes => {
+                self.set_writable();
                 self.cluster.publish(Arc::new(model), &prepared.touched);
                 answer_all(prepared.changes, Ok(generation));
             }
             Stored::No(error) => {
-                tracing::error!(%error, commits = prepared.changes.len(), "a batch was not stored");
+                self.set_unwritable(&error, prepared.changes.len());
                 answer_all(prepared.changes, Err(&not_stored(&error).into()));
             }
             Stored::Unknown(error) => {
                 tracing::error!(%error, "it is not known whether a batch was stored");
+                self.set_unwritable(&error, prepared.changes.len());
                 self.uncertain = Some((model, prepared.touched));
                 answer_all(prepared.changes, Err(&not_known(&error).into()));
+            }
+        }
+    }
+
+    fn is_unwritable(&self) -> bool {
+        self.uncertain.is_none()
+            && self.cluster.shared.unwritable.borrow().is_some()
+            && self.cluster.shared.superseded.borrow().is_none()
+    }
+
+    fn set_writable(&self) {
+        let mut before = None;
+        self.cluster.shared.unwritable.send_if_modified(|reason| {
+            before = reason.take();
+            before.is_some()
+        });
+        if before.is_some() {
+            tracing::info!("the database can be written again");
+        }
+    }
+
+    /// Logged when it begins: as long as it lasts, callers are told.
+    fn set_unwritable(&self, error: &StoreError, commits: usize) {
+        let reason = error.to_string();
+        let before = self.cluster.shared.unwritable.send_replace(Some(reason));
+        match before {
+            None => tracing::error!(%error, commits, "a batch was not stored"),
+            Some(_) => tracing::debug!(%error, commits, "a batch was not stored"),
+        }
+    }
+
+    /// Finds out, by a batch without rows, whether the database can be written again.
+    async fn probe(&mut self) {
+        let mut model = Model::clone(&self.cluster.model());
+        model.generation += 1;
+        let nothing = BTreeSet::new();
+        match self.store(&model, &nothing).await {
+            Stored::Yes => {
+                self.set_writable();
+                self.cluster.publish(Arc::new(model), &nothing);
+            }
+            Stored::No(error) => self.set_unwritable(&error, 0),
+            Stored::Unknown(error) => {
+                self.set_unwritable(&error, 0);
+                self.uncertain = Some((model, nothing));
             }
         }
     }
@@ -287,6 +338,7 @@ impl Writer {
             }
             Ok(found) if found == model.generation => {
                 tracing::warn!("the store is back; the batch in question is in it");
+                self.set_writable();
                 self.cluster.publish(Arc::new(model), &touched);
                 Ok(())
             }

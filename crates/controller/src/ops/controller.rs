@@ -33,6 +33,9 @@ pub fn version() -> ControllerVersion {
 pub fn health(cluster: &Cluster) -> String {
     let model = cluster.model();
     let mut text = "Running\n".to_owned();
+    if let Some(reason) = &*cluster.shared.unwritable.borrow() {
+        text.push_str(&format!("read-only: {reason}\n"));
+    }
     for row in model.held.rows() {
         text.push_str(&format!("held: {row}\n"));
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use linstor_model::name::{ResourceGroupName, StoragePoolName};
 use linstor_store::MemoryStore;
+use linstor_store::memory::Fault;
 
 use crate::fixture::{Fixture, get, grow, node, resource, set};
 
@@ -110,6 +111,55 @@ async fn a_damaged_controller_row_holds_everything() {
             "it is not written"
         );
     }
+}
+
+/// A database that cannot be written is served: reads work, writes are refused with the reason, the health says so; it is
+/// written again by itself once it can be.
+#[tokio::test(start_paused = true)]
+async fn a_start_needs_no_write() {
+    let store = MemoryStore::new();
+    let first = Fixture::on(store.clone()).await;
+    first.cluster.commit(|d| set(d, "one", "1")).await.unwrap();
+    first.controller.stop().await;
+    let health = linstor_controller::ops::controller::health;
+    let next = store.attempts() + 1;
+    for nth in next..next + 20 {
+        store.fail_write(nth, Fault::BeforeWrite);
+    }
+    let second = Fixture::on(store.clone()).await;
+    assert_eq!(get(&second.cluster, "one").as_deref(), Some("1"));
+    assert!(health(&second.cluster).contains("read-only: "));
+    let refused = second
+        .cluster
+        .commit(|d| set(d, "two", "2"))
+        .await
+        .unwrap_err()
+        .0;
+    assert!(
+        refused[0].message.contains("could not be stored"),
+        "{refused:?}"
+    );
+    assert!(refused[0].correction.is_some());
+    assert_eq!(second.cluster.model().epoch.number, 1, "as it is stored");
+    store.revive();
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(health(&second.cluster), "Running\n");
+    assert_eq!(second.cluster.model().epoch.number, 2);
+    second.cluster.commit(|d| set(d, "two", "2")).await.unwrap();
+    second.controller.stop().await;
+
+    let fresh = MemoryStore::new();
+    fresh.fail_next(Fault::BeforeWrite);
+    let started = linstor_controller::Controller::start(
+        Box::new(fresh),
+        std::sync::Arc::new(linstor_controller::env::SeededEnv::new(1)),
+        std::sync::Arc::new(crate::satellite::Pipes::default()),
+        linstor_controller::Options::default(),
+    );
+    assert!(
+        started.await.is_err(),
+        "a new cluster has to be stored first"
+    );
 }
 
 /// The same seed takes the same course.
