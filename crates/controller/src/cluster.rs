@@ -11,6 +11,7 @@ use linstor_api::code;
 use linstor_api::reply::Reply;
 use linstor_model::name::NodeName;
 use linstor_model::{Model, Observed};
+use linstor_store::Limits;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::env::Env;
@@ -50,6 +51,8 @@ pub(crate) struct Shared {
     /// Held for the time of an update only, never across an await; readers do not take it.
     observing: Mutex<()>,
     pub(crate) env: Arc<dyn Env>,
+    /// How much the store takes at once.
+    pub(crate) limits: Limits,
     pub(crate) waiters: Waiters,
     pub(crate) mailboxes: Mailboxes,
     pub(crate) pending: Pending,
@@ -96,6 +99,7 @@ impl Cluster {
     pub(crate) fn new(
         model: Model,
         env: Arc<dyn Env>,
+        limits: Limits,
     ) -> (Cluster, mpsc::Receiver<Box<dyn Change>>) {
         let (commits, waiting) = mpsc::channel(COMMITS_WAITING_MAX);
         let shared = Arc::new(Shared {
@@ -104,6 +108,7 @@ impl Cluster {
             observed: ArcSwap::default(),
             observing: Mutex::new(()),
             env,
+            limits,
             mailboxes: Mailboxes::default(),
             pending: Pending::default(),
             settling: Notify::new(),

@@ -60,7 +60,8 @@ impl Cluster {
                 RowKey::Node(node) => model.node(node).is_none(),
                 RowKey::StoragePool(node, pool) => model.pool(node, pool).is_none(),
                 RowKey::Resource(..) => true,
-                RowKey::Controller
+                RowKey::RowVersions
+                | RowKey::Controller
                 | RowKey::Epoch
                 | RowKey::StoragePoolDefinition(_)
                 | RowKey::ResourceGroup(_)
@@ -82,7 +83,8 @@ impl Cluster {
                         drop(observed.pools.remove(&(node.clone(), pool.clone())));
                     }
                     RowKey::Resource(name, node) => forget_replica(observed, model, name, node),
-                    RowKey::Controller
+                    RowKey::RowVersions
+                    | RowKey::Controller
                     | RowKey::Epoch
                     | RowKey::StoragePoolDefinition(_)
                     | RowKey::ResourceGroup(_)
@@ -367,7 +369,10 @@ impl Reach {
         }
         for key in touched {
             match key {
-                RowKey::Controller | RowKey::Epoch | RowKey::KeyValueStore(_) => {}
+                RowKey::RowVersions
+                | RowKey::Controller
+                | RowKey::Epoch
+                | RowKey::KeyValueStore(_) => {}
                 RowKey::ResourceDefinition(name) => reach.add(before, after, [name].into_iter()),
                 RowKey::Resource(name, node) => {
                     reach.add(before, after, [name].into_iter());

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt;
 use clap::Parser;
-use linstor_store::{MemoryStore, SqliteStore, Store, sqlite};
+use linstor_store::{MemoryStore, SqliteStore, Store, StoreError, sqlite};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
@@ -18,6 +18,7 @@ use crate::cluster::Superseded;
 use crate::config::{Arguments, Config, Database, Listen};
 use crate::env::RealEnv;
 use crate::link::TcpConnector;
+use crate::start::StartError;
 use crate::{Controller, Options, rest};
 
 /// Bad command line.
@@ -33,6 +34,8 @@ const EXIT_CRITICAL: u8 = 70;
 const EXIT_FENCED: u8 = 75;
 /// Satellites obey a newer controller. A code of its own, for the same reason.
 const EXIT_SUPERSEDED: u8 = 76;
+/// A newer version wrote the database. A code of its own: a restart does not help.
+const EXIT_NEWER_DATABASE: u8 = 77;
 
 /// Threads that serve requests and links; the store has one of its own.
 const WORKERS: usize = 2;
@@ -114,8 +117,15 @@ async fn run(config: &Config, wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store
     let controller = match start(config, wrap).await {
         Ok(controller) => controller,
         Err(error) => {
+            let code = match &error {
+                StartError::NewerRows(_) | StartError::Store(StoreError::NewerTables { .. }) => {
+                    EXIT_NEWER_DATABASE
+                }
+                StartError::Store(_) | StartError::Commit(_) => EXIT_CRITICAL,
+            };
+            let error = anyhow::Error::from(error);
             tracing::error!(error = format!("{error:#}"), "the controller did not start");
-            return EXIT_CRITICAL;
+            return code;
         }
     };
     let cluster = controller.cluster.clone();
@@ -169,7 +179,7 @@ fn listen(listen: Listen) -> anyhow::Result<TcpListener> {
 async fn start(
     config: &Config,
     wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store>,
-) -> anyhow::Result<Controller> {
+) -> Result<Controller, StartError> {
     let store: Box<dyn Store> = match &config.database {
         Database::File(path) => Box::new(SqliteStore::open(path).await?),
         Database::Memory => {
@@ -179,8 +189,7 @@ async fn start(
     };
     let env = Arc::new(RealEnv);
     let connector = Arc::new(TcpConnector);
-    let controller = Controller::start(wrap(store), env, connector, Options::default()).await?;
-    Ok(controller)
+    Controller::start(wrap(store), env, connector, Options::default()).await
 }
 
 /// Looks the database file over, beside the work.

@@ -8,7 +8,9 @@
 
 use std::collections::BTreeSet;
 
+use linstor_api::code;
 use linstor_api::prop;
+use linstor_api::reply::Reply;
 use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, ResourceGroupName, ResourceName};
 use linstor_model::{
@@ -41,7 +43,8 @@ pub(crate) fn settle(before: &Model, tx: &mut Transaction<'_>) -> Result<(), Ref
                     begun.push(settling(None, false));
                 }
             }
-            RowKey::Epoch
+            RowKey::RowVersions
+            | RowKey::Epoch
             | RowKey::Node(_)
             | RowKey::StoragePoolDefinition(_)
             | RowKey::StoragePool(..)
@@ -66,25 +69,36 @@ pub(crate) fn settle(before: &Model, tx: &mut Transaction<'_>) -> Result<(), Ref
 /// with the reasons; they are left as they are.
 pub(crate) fn resume(tx: &mut Transaction<'_>) -> Vec<(ResourceName, Refusal)> {
     let mut failed = Vec::new();
-    let mut all = tx.controller.settling.clone();
-    if let Some(first) = all.first_mut() {
-        let (names, last) = next_definitions(tx, first);
-        for name in &names {
-            let fill_up = first.fill_up;
-            let settled = tx.attempt(|tx| {
-                settle_definition(tx, name, fill_up)?;
+    let Some(first) = tx.controller.settling.first().cloned() else {
+        return failed;
+    };
+    let others = tx.controller.settling[1..].to_vec();
+    let (names, last) = next_definitions(tx, &first);
+    let mut settled = 0;
+    for name in &names {
+        let done = tx.if_fits(|tx| {
+            let done = tx.attempt(|tx| {
+                settle_definition(tx, name, first.fill_up)?;
                 tx.check_held()
             });
-            if let Err(refusal) = settled {
-                failed.push((name.clone(), refusal));
+            put_settling(tx, [progress(&first, name)], &others);
+            done
+        });
+        match done {
+            Some(Ok(())) => {}
+            Some(Err(refusal)) => failed.push((name.clone(), refusal)),
+            None if settled == 0 => {
+                let message = "The database does not take at once what is to be changed.";
+                let reply = Reply::new(code::FAIL_SQL, message);
+                failed.push((name.clone(), reply.into()));
+                put_settling(tx, [progress(&first, name)], &others);
             }
+            None => break,
         }
-        if last {
-            all.remove(0);
-        } else {
-            first.after = names.last().cloned();
-        }
-        put_settling(tx, all);
+        settled += 1;
+    }
+    if last && settled == names.len() {
+        put_settling(tx, [], &others);
     }
     failed
 }
@@ -92,22 +106,47 @@ pub(crate) fn resume(tx: &mut Transaction<'_>) -> Vec<(ResourceName, Refusal)> {
 /// Settles the first definitions that a change concerns and notes which remain.
 fn begin(tx: &mut Transaction<'_>, mut begun: Settling) -> Result<(), Refusal> {
     let (names, last) = next_definitions(tx, &begun);
+    let mut others = tx.controller.settling.clone();
+    let joined = others.iter().position(|other| other.group == begun.group);
+    let fill_up_others = joined.is_some_and(|place| others.remove(place).fill_up);
+    let mut settled = 0;
     for name in &names {
-        settle_definition(tx, name, begun.fill_up)?;
+        let mut left = progress(&begun, name);
+        left.fill_up |= fill_up_others;
+        let done = tx.if_fits(|tx| {
+            settle_definition(tx, name, begun.fill_up)?;
+            put_settling(tx, others.clone(), &[left]);
+            Ok::<(), Refusal>(())
+        });
+        match done {
+            Some(result) => result?,
+            None => break,
+        }
+        settled += 1;
     }
-    let mut all = tx.controller.settling.clone();
-    if let Some(place) = all.iter().position(|other| other.group == begun.group) {
-        begun.fill_up |= all.remove(place).fill_up;
+    begun.fill_up |= fill_up_others;
+    if last && settled == names.len() {
+        put_settling(tx, others, &[]);
+    } else if settled == 0 {
+        put_settling(tx, others, &[begun]);
     }
-    if !last {
-        begun.after = names.last().cloned();
-        all.push(begun);
-    }
-    put_settling(tx, all);
     Ok(())
 }
 
-fn put_settling(tx: &mut Transaction<'_>, all: Vec<Settling>) {
+/// What is left once a definition is settled.
+fn progress(settling: &Settling, name: &ResourceName) -> Settling {
+    Settling {
+        after: Some(name.clone()),
+        ..settling.clone()
+    }
+}
+
+fn put_settling(
+    tx: &mut Transaction<'_>,
+    first: impl IntoIterator<Item = Settling>,
+    then: &[Settling],
+) {
+    let all: Vec<Settling> = first.into_iter().chain(then.iter().cloned()).collect();
     if tx.controller.settling != all {
         let mut row = Controller::clone(&tx.controller);
         row.settling = all;

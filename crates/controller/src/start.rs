@@ -8,7 +8,8 @@ use linstor_api::reply::Reply;
 use linstor_model::model::{DEFAULT_DISKLESS_POOL, DEFAULT_GROUP, DEFAULT_POOL};
 use linstor_model::name::{ResourceGroupName, StoragePoolName};
 use linstor_model::{
-    Controller as ControllerRow, Epoch, Props, ResourceGroup, SelectFilter, StoragePoolDefinition,
+    Controller as ControllerRow, Epoch, Migrations, NewerRows, Props, ResourceGroup, SelectFilter,
+    StoragePoolDefinition,
 };
 use linstor_model::{Draft, Model};
 use linstor_store::{Store, StoreError};
@@ -36,6 +37,8 @@ const VERIFY_ALGORITHMS: &str = "crct10dif;crc32c;sha384;sha512;sha256;sha1;md5;
 pub struct Options {
     /// Intervals and limits of the links to the satellites.
     pub link: link::Timing,
+    /// The versions that rows are written with.
+    pub migrations: Migrations,
 }
 
 /// Why a controller did not start.
@@ -44,6 +47,9 @@ pub enum StartError {
     /// The store cannot be used.
     #[error("the database cannot be used")]
     Store(#[from] StoreError),
+    /// A newer controller wrote the database.
+    #[error("{0}")]
+    NewerRows(NewerRows),
     /// The first commit failed.
     #[error("the start could not be stored: {}", .0.iter().map(|r| r.message.as_str()).collect::<Vec<_>>().join("; "))]
     Commit(Vec<Reply>),
@@ -71,11 +77,15 @@ impl Controller {
         let fresh = loaded.generation == 0 && loaded.rows.is_empty();
         let rows = loaded.rows.into_iter();
         let rows = rows.filter(|row| row.kind != COPY_KIND).collect();
-        let model = Model::load(loaded.generation, rows, env.uuid());
+        let migrations = options.migrations;
+        let model = Model::load_with(migrations, loaded.generation, rows, env.uuid());
+        if let Some(newer) = model.newer_rows() {
+            return Err(StartError::NewerRows(newer));
+        }
         for row in model.held.rows() {
             tracing::error!(%row, "a stored row cannot be read; what it describes is held");
         }
-        let (cluster, waiting) = Cluster::new(model, env);
+        let (cluster, waiting) = Cluster::new(model, env, store.limits());
         let writer_shutdown = CancellationToken::new();
         let writer = Writer::new(cluster.clone(), store, waiting);
         let writer = tokio::spawn(writer.run(writer_shutdown.clone()));
@@ -122,6 +132,10 @@ async fn take_over(cluster: &Cluster, fresh: bool) -> Result<(), Refusal> {
     let committed = cluster.commit(move |draft| {
         if fresh {
             create_defaults(draft, &*env);
+        }
+        let versions = draft.row_versions_now(env!("CARGO_PKG_VERSION"));
+        if *draft.row_versions != versions {
+            draft.put_row_versions(versions);
         }
         // A database that satellites refused is not brought past what they obey by being started often enough.
         if draft.epoch.newer.is_none() {

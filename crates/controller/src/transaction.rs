@@ -6,6 +6,7 @@ use linstor_api::reply::Reply;
 use linstor_model::model::RowKey;
 use linstor_model::resource::Seeds;
 use linstor_model::{Draft, Model, Observed};
+use linstor_store::{Limits, Write};
 use uuid::Uuid;
 
 use crate::env::Env;
@@ -35,6 +36,7 @@ pub struct Transaction<'a> {
     /// Milliseconds since the Unix epoch.
     pub now_ms: u64,
     env: &'a dyn Env,
+    limits: Limits,
     replies: Vec<Reply>,
 }
 
@@ -52,14 +54,15 @@ impl DerefMut for Transaction<'_> {
 }
 
 impl<'a> Transaction<'a> {
-    /// A change on top of a draft, as of now.
-    pub fn new(draft: Draft, observed: Observed, env: &'a dyn Env) -> Self {
+    /// A change on top of a draft, as of now, for a store that takes so much at once.
+    pub fn new(draft: Draft, observed: Observed, env: &'a dyn Env, limits: Limits) -> Self {
         Transaction {
             before: Model::clone(&draft),
             draft,
             observed,
             now_ms: env.now_ms(),
             env,
+            limits,
             replies: Vec::new(),
         }
     }
@@ -118,6 +121,30 @@ impl<'a> Transaction<'a> {
             self.replies.truncate(replies);
         }
         result
+    }
+
+    /// Runs a plan; takes back what it did, and returns nothing, where the store does not take it at once with what was
+    /// planned before.
+    pub fn if_fits<T>(&mut self, plan: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        let (savepoint, replies) = (self.draft.savepoint(), self.replies.len());
+        let result = plan(self);
+        if self.fits() {
+            return Some(result);
+        }
+        self.draft.rollback(savepoint);
+        self.replies.truncate(replies);
+        None
+    }
+
+    fn fits(&self) -> bool {
+        if self.limits == Limits::NONE {
+            return true;
+        }
+        let keys = self.draft.touched().iter();
+        let writes: Vec<Write> = keys
+            .map(|key| Write::new(key, self.draft.row_json(key)))
+            .collect();
+        self.limits.allow(&writes)
     }
 
     /// Refuses when the change concerns what is held because its row cannot be read.

@@ -2,9 +2,9 @@
 //!
 //! Group commit: while a batch is being made durable the next one gathers, so that many callers share one fsync. Each
 //! change has a draft of its own on top of the changes before it and is settled on it; one that fails, or panics, leaves no
-//! trace.
+//! trace. A batch is as large as the store takes it; a change is never divided.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +13,15 @@ use linstor_api::code;
 use linstor_api::reply::Reply;
 use linstor_model::model::RowKey;
 use linstor_model::{Draft, Model};
-use linstor_store::{Store, StoreError, Write};
+use linstor_store::{Limits, Store, StoreError, Write};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, Committed, Superseded};
 use crate::settle::settle;
 use crate::transaction::{Refusal, Transaction};
+
+mod upgrade;
 
 /// How many commits share a batch at most.
 const BATCH_COMMITS_MAX: usize = 256;
@@ -29,6 +31,8 @@ const SETTLE_TRIES: u32 = 3;
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 /// How often it is tried whether a database can be written again.
 const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+/// The same where a try copies the database, which may fill the disk while it lasts.
+const COPY_INTERVAL: Duration = Duration::from_secs(60);
 /// How often a store that does not answer is asked again.
 const UNCERTAIN_RETRY: Duration = Duration::from_secs(1);
 
@@ -36,6 +40,9 @@ const UNCERTAIN_RETRY: Duration = Duration::from_secs(1);
 pub(crate) trait Change: Send {
     /// Runs the closure on a model and settles the change. Returns the changed draft, none when it was refused.
     fn run(&mut self, cluster: &Cluster, before: &Model) -> Option<Draft>;
+
+    /// Refuses the change after it was planned.
+    fn refuse(&mut self, refusal: Refusal);
 
     /// Answers the caller; `stored` is the generation and whether anything changed, or why nothing was stored.
     fn answer(self: Box<Self>, stored: Result<(u64, bool), &Refusal>);
@@ -69,7 +76,8 @@ where
         let change = self.change.take()?;
         let plan = || {
             let draft = Draft::new(before.clone());
-            let mut tx = Transaction::new(draft, cluster.observed(), &**cluster.env());
+            let limits = cluster.shared.limits;
+            let mut tx = Transaction::new(draft, cluster.observed(), &**cluster.env(), limits);
             let value = change(&mut tx)?;
             settle(before, &mut tx)?;
             tx.check_held()?;
@@ -89,6 +97,10 @@ where
                 None
             }
         }
+    }
+
+    fn refuse(&mut self, refusal: Refusal) {
+        self.planned = Some(Err(refusal));
     }
 
     fn answer(self: Box<Self>, stored: Result<(u64, bool), &Refusal>) {
@@ -124,8 +136,15 @@ fn panicked(panic: &(dyn std::any::Any + Send)) -> Reply {
 /// A batch that is ready to be stored.
 struct Prepared {
     model: Model,
-    touched: BTreeSet<RowKey>,
+    writes: BTreeMap<RowKey, Write>,
     changes: Vec<(Box<dyn Change>, Effect)>,
+}
+
+/// A change that was planned on top of a batch that has no room for it.
+struct Carried {
+    change: Box<dyn Change>,
+    model: Model,
+    writes: BTreeMap<RowKey, Write>,
 }
 
 /// What a change did to the draft.
@@ -134,6 +153,14 @@ enum Effect {
     Refused,
     Nothing,
     Changed,
+}
+
+/// A batch of which it is not known whether it is in the store.
+struct Uncertain {
+    /// The store's generation without it.
+    before: u64,
+    model: Model,
+    touched: BTreeSet<RowKey>,
 }
 
 /// How storing a batch went.
@@ -149,7 +176,7 @@ pub(crate) struct Writer {
     store: Box<dyn Store>,
     waiting: mpsc::Receiver<Box<dyn Change>>,
     /// A batch of which it is not known whether it got into the store. Nothing is written before it is settled.
-    uncertain: Option<(Model, BTreeSet<RowKey>)>,
+    uncertain: Option<Uncertain>,
 }
 
 impl Writer {
@@ -170,6 +197,7 @@ impl Writer {
     pub(crate) async fn run(mut self, shutdown: CancellationToken) {
         let mut batch = Vec::new();
         loop {
+            let probe_interval = self.probe_interval();
             tokio::select! {
                 biased;
                 // Cancel-safe: a flag. First, so that a busy queue cannot keep the writer alive.
@@ -182,7 +210,7 @@ impl Writer {
                     self.serve(std::mem::take(&mut batch)).await;
                 }
                 // Cancel-safe: a timer that begins anew is only later.
-                () = tokio::time::sleep(PROBE_INTERVAL), if self.is_unwritable() => self.probe().await,
+                () = tokio::time::sleep(probe_interval), if self.is_unwritable() => self.probe().await,
                 // Cancel-safe: a timer that begins anew is only later.
                 () = tokio::time::sleep(UNCERTAIN_RETRY), if self.uncertain.is_some() => {
                     // Still no answer: asked again with the next round.
@@ -192,36 +220,60 @@ impl Writer {
         }
     }
 
+    /// Serves commits in as few batches as the store takes them.
     async fn serve(&mut self, batch: Vec<Box<dyn Change>>) {
-        if let Err(refusal) = self.may_write().await {
-            for change in batch {
-                change.answer(Err(&refusal));
+        let mut left = VecDeque::from(batch);
+        let mut carried = None;
+        while carried.is_some() || !left.is_empty() {
+            if let Err(refusal) = self.may_write().await {
+                return refuse_all(carried, left, &refusal);
             }
-            return;
+            let prepared = prepare(&self.cluster, &mut carried, &mut left);
+            if prepared.writes.is_empty() {
+                let generation = prepared.model.generation;
+                answer_all(prepared.changes, Ok(generation));
+                continue;
+            }
+            let touched = prepared.writes.keys().cloned().collect();
+            let stored = self.write(prepared.model, prepared.writes, touched).await;
+            answer_all(prepared.changes, stored.as_ref().copied());
+            if let (Err(refusal), Some(Carried { change, .. })) =
+                (&stored, carried.take_if(|_| stored.is_err()))
+            {
+                // It was planned on top of what was not stored.
+                change.answer(Err(refusal));
+            }
         }
-        let prepared = prepare(&self.cluster, batch);
-        if prepared.touched.is_empty() {
-            let generation = prepared.model.generation;
-            return answer_all(prepared.changes, Ok(generation));
-        }
-        let generation = prepared.model.generation + 1;
-        let mut model = prepared.model;
-        model.generation = generation;
-        match self.store(&model, &prepared.touched).await {
+    }
+
+    /// Stores a batch, and publishes the model that it makes, in which `touched` rows differ. Returns its generation.
+    async fn write(
+        &mut self,
+        model: Model,
+        writes: BTreeMap<RowKey, Write>,
+        touched: BTreeSet<RowKey>,
+    ) -> Result<u64, Refusal> {
+        let (before, generation) = (self.cluster.model().generation, model.generation);
+        let batch = writes.into_values().collect();
+        match self.store(before, generation, batch).await {
             Stored::Yes => {
                 self.set_writable();
-                self.cluster.publish(Arc::new(model), &prepared.touched);
-                answer_all(prepared.changes, Ok(generation));
+                self.cluster.publish(Arc::new(model), &touched);
+                Ok(generation)
             }
             Stored::No(error) => {
-                self.set_unwritable(&error, prepared.changes.len());
-                answer_all(prepared.changes, Err(&not_stored(&error).into()));
+                self.set_unwritable(&error);
+                Err(not_stored(&error).into())
             }
             Stored::Unknown(error) => {
                 tracing::error!(%error, "it is not known whether a batch was stored");
-                self.set_unwritable(&error, prepared.changes.len());
-                self.uncertain = Some((model, prepared.touched));
-                answer_all(prepared.changes, Err(&not_known(&error).into()));
+                self.set_unwritable(&error);
+                self.uncertain = Some(Uncertain {
+                    before,
+                    model,
+                    touched,
+                });
+                Err(not_known(&error).into())
             }
         }
     }
@@ -230,6 +282,13 @@ impl Writer {
         self.uncertain.is_none()
             && self.cluster.shared.unwritable.borrow().is_some()
             && self.cluster.shared.superseded.borrow().is_none()
+    }
+
+    fn probe_interval(&self) -> Duration {
+        match self.cluster.model().older_rows.is_empty() {
+            true => PROBE_INTERVAL,
+            false => COPY_INTERVAL,
+        }
     }
 
     fn set_writable(&self) {
@@ -243,31 +302,33 @@ impl Writer {
         }
     }
 
-    /// Logged when it begins: as long as it lasts, callers are told.
-    fn set_unwritable(&self, error: &StoreError, commits: usize) {
-        let reason = error.to_string();
-        let before = self.cluster.shared.unwritable.send_replace(Some(reason));
-        match before {
-            None => tracing::error!(%error, commits, "a batch was not stored"),
-            Some(_) => tracing::debug!(%error, commits, "a batch was not stored"),
+    /// Logged when it begins: as long as it lasts, callers are refused with the reason.
+    fn set_unwritable(&self, error: &StoreError) {
+        if matches!(
+            error,
+            StoreError::Conflict { .. } | StoreError::TooLarge { .. }
+        ) {
+            // The database can be written, though not by this controller, or not that.
+            return;
+        }
+        self.note_unwritable(error.to_string());
+    }
+
+    fn note_unwritable(&self, reason: String) {
+        let unwritable = &self.cluster.shared.unwritable;
+        match unwritable.send_replace(Some(reason.clone())) {
+            None => tracing::error!(reason, "the database cannot be written"),
+            Some(_) => tracing::debug!(reason, "the database still cannot be written"),
         }
     }
 
     /// Finds out, by a batch without rows, whether the database can be written again.
     async fn probe(&mut self) {
-        let mut model = Model::clone(&self.cluster.model());
-        model.generation += 1;
-        let nothing = BTreeSet::new();
-        match self.store(&model, &nothing).await {
-            Stored::Yes => {
-                self.set_writable();
-                self.cluster.publish(Arc::new(model), &nothing);
-            }
-            Stored::No(error) => self.set_unwritable(&error, 0),
-            Stored::Unknown(error) => {
-                self.set_unwritable(&error, 0);
-                self.uncertain = Some((model, nothing));
-            }
+        // Whoever asks for a change is refused with the reason.
+        if self.may_write().await.is_ok() {
+            let mut model = Model::clone(&self.cluster.model());
+            model.generation += 1;
+            let _ = self.write(model, BTreeMap::new(), BTreeSet::new()).await;
         }
     }
 
@@ -284,33 +345,29 @@ impl Writer {
         if self.cluster.shared.superseded.borrow().is_some() {
             return Err(superseded().into());
         }
-        Ok(())
+        self.upgrade().await
     }
 
-    async fn store(&mut self, model: &Model, touched: &BTreeSet<RowKey>) -> Stored {
-        let expected = model.generation - 1;
-        let batch: Vec<Write> = touched
-            .iter()
-            .map(|key| Write::new(key, model.row_json(key)))
-            .collect();
-        match self.store.apply(expected, batch).await {
-            Ok(_) => Stored::Yes,
+    async fn store(&mut self, expected: u64, next: u64, batch: Vec<Write>) -> Stored {
+        match self.store.apply(expected, next, batch).await {
+            Ok(()) => Stored::Yes,
             Err(error @ StoreError::Conflict { .. }) => {
                 self.fence(&error);
                 Stored::No(error)
             }
-            Err(error @ (StoreError::Failed { .. } | StoreError::NewerSchema { .. })) => {
-                self.settle(expected, error).await
+            Err(error @ StoreError::TooLarge { .. }) => Stored::No(error),
+            Err(error @ (StoreError::Failed { .. } | StoreError::NewerTables { .. })) => {
+                self.settle(expected, next, error).await
             }
         }
     }
 
     /// Finds out whether a batch whose writing failed is in the store all the same.
-    async fn settle(&mut self, expected: u64, error: StoreError) -> Stored {
+    async fn settle(&mut self, expected: u64, next: u64, error: StoreError) -> Stored {
         for _ in 0..SETTLE_TRIES {
             match self.store.generation().await {
                 Ok(found) if found == expected => return Stored::No(error),
-                Ok(found) if found == expected + 1 => {
+                Ok(found) if found == next => {
                     tracing::warn!(%error, "the store reported a failure, but the batch is in it");
                     return Stored::Yes;
                 }
@@ -327,18 +384,19 @@ impl Writer {
 
     /// Asks what became of the uncertain batch, and publishes it if it is in the store.
     async fn settle_uncertain(&mut self) -> Result<(), StoreError> {
-        let Some((model, touched)) = self.uncertain.take() else {
+        let Some(uncertain) = self.uncertain.take() else {
             return Ok(());
         };
-        let expected = model.generation - 1;
+        let expected = uncertain.before;
         match self.store.generation().await {
             Ok(found) if found == expected => {
                 tracing::warn!("the store is back; the batch in question is not in it");
                 Ok(())
             }
-            Ok(found) if found == model.generation => {
+            Ok(found) if found == uncertain.model.generation => {
                 tracing::warn!("the store is back; the batch in question is in it");
                 self.set_writable();
+                let (model, touched) = (uncertain.model, uncertain.touched);
                 self.cluster.publish(Arc::new(model), &touched);
                 Ok(())
             }
@@ -347,7 +405,7 @@ impl Writer {
                 Ok(())
             }
             Err(error) => {
-                self.uncertain = Some((model, touched));
+                self.uncertain = Some(uncertain);
                 Err(error)
             }
         }
@@ -360,34 +418,71 @@ impl Writer {
     }
 }
 
-/// Runs every change on a draft of its own, on top of the ones before it that succeeded.
-fn prepare(cluster: &Cluster, batch: Vec<Box<dyn Change>>) -> Prepared {
+/// Runs each change on a draft of its own, on top of the ones before it that succeeded, until the batch is full.
+fn prepare(
+    cluster: &Cluster,
+    carried: &mut Option<Carried>,
+    left: &mut VecDeque<Box<dyn Change>>,
+) -> Prepared {
+    let limits = cluster.shared.limits;
     let mut prepared = Prepared {
         model: Model::clone(&cluster.model()),
-        touched: BTreeSet::new(),
-        changes: Vec::with_capacity(batch.len()),
+        writes: BTreeMap::new(),
+        changes: Vec::with_capacity(left.len() + 1),
     };
-    for mut change in batch {
-        let effect = match change.run(cluster, &prepared.model) {
-            None => Effect::Refused,
-            Some(draft) => take(&mut prepared, draft),
+    // It was planned on top of what is stored now.
+    if let Some(planned) = carried.take() {
+        prepared.model = planned.model;
+        prepared.writes = planned.writes;
+        prepared.changes.push((planned.change, Effect::Changed));
+    }
+    while let Some(mut change) = left.pop_front() {
+        let Some(draft) = change.run(cluster, &prepared.model) else {
+            prepared.changes.push((change, Effect::Refused));
+            continue;
         };
-        prepared.changes.push((change, effect));
+        let (model, writes) = differing(&prepared.model, draft);
+        if writes.is_empty() {
+            prepared.changes.push((change, Effect::Nothing));
+        } else if !limits.allow(writes.values()) {
+            change.refuse(too_large(writes.values(), limits).into());
+            prepared.changes.push((change, Effect::Refused));
+        } else if !limits.allow(prepared.writes.values().chain(writes.values())) {
+            *carried = Some(Carried {
+                change,
+                model,
+                writes,
+            });
+            break;
+        } else {
+            prepared.model = model;
+            prepared.writes.extend(writes);
+            prepared.changes.push((change, Effect::Changed));
+        }
     }
     prepared
 }
 
-/// Takes a draft over unless every row it touched is as before.
-fn take(prepared: &mut Prepared, draft: Draft) -> Effect {
-    let (model, touched) = draft.into_parts();
-    let differs = |key: &RowKey| !prepared.model.has_same_row(&model, key);
-    let differing: Vec<RowKey> = touched.into_iter().filter(differs).collect();
-    if differing.is_empty() {
-        return Effect::Nothing;
+/// The changed model, and the rows of it that are not as before.
+fn differing(before: &Model, draft: Draft) -> (Model, BTreeMap<RowKey, Write>) {
+    let (mut model, touched) = draft.into_parts();
+    // See `Draft::since`.
+    model.generation += 1;
+    let touched = touched.into_iter();
+    let differing = touched.filter(|key| !before.has_same_row(&model, key));
+    let writes = differing.map(|key| {
+        let write = Write::new(&key, model.row_json(&key));
+        (key, write)
+    });
+    let writes = writes.collect();
+    (model, writes)
+}
+
+fn refuse_all(carried: Option<Carried>, left: VecDeque<Box<dyn Change>>, refusal: &Refusal) {
+    let carried = carried.map(|carried| carried.change);
+    for change in carried.into_iter().chain(left) {
+        change.answer(Err(refusal));
     }
-    prepared.model = model;
-    prepared.touched.extend(differing);
-    Effect::Changed
 }
 
 fn answer_all(changes: Vec<(Box<dyn Change>, Effect)>, stored: Result<u64, &Refusal>) {
@@ -404,6 +499,20 @@ fn not_stored(error: &StoreError) -> Reply {
     )
     .cause(error.to_string())
     .correction("Check the controller's database and its file system, then try again.")
+}
+
+fn too_large<'a>(writes: impl Iterator<Item = &'a Write> + Clone, limits: Limits) -> Reply {
+    let error = StoreError::TooLarge {
+        rows: writes.clone().count(),
+        bytes: writes.map(Write::bytes).sum(),
+        limits,
+    };
+    Reply::new(
+        code::FAIL_SQL,
+        "The change was not made, because it is larger than the database takes at once.",
+    )
+    .cause(error.to_string())
+    .correction("Make the change in several smaller ones.")
 }
 
 fn not_known(error: &StoreError) -> Reply {

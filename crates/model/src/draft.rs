@@ -13,6 +13,7 @@ use linstor_api::kind::StorageSuffix;
 use crate::layer;
 use crate::model::{Model, PoolUse, RowKey};
 use crate::name::{NodeName, ResourceName, StoragePoolName};
+use crate::row_version::RowVersions;
 use crate::unknown::Unknown;
 use crate::{
     Controller, Epoch, KeyValueStore, Node, Resource, ResourceDefinition, ResourceGroup,
@@ -92,7 +93,7 @@ impl Draft {
         (self.model, self.touched)
     }
 
-    /// The moment of a change that this draft makes. All changes of one batch share its generation.
+    /// The moment of a change that this draft makes. No two changes have the same generation.
     pub fn since(&self, now_ms: u64) -> Since {
         Since {
             at: now_ms,
@@ -103,6 +104,12 @@ impl Draft {
     /// Sets the number of the commit that this draft will be.
     pub fn set_generation(&mut self, generation: u64) {
         self.model.generation = generation;
+    }
+
+    /// Replaces the versions of the rows.
+    pub fn put_row_versions(&mut self, row: RowVersions) {
+        self.touched.insert(RowKey::RowVersions);
+        self.model.row_versions = Arc::new(row);
     }
 
     /// Replaces the controller's own row.
@@ -240,15 +247,21 @@ impl Draft {
         }
     }
 
-    /// Notes members of a row that this version does not know.
-    pub(crate) fn put_unknown(&mut self, key: RowKey, unknown: Unknown) {
-        self.model.unknown.insert(key, Arc::new(unknown));
+    /// Notes how a row is stored that was just read: what in it this version does not know, and whether it is of an older
+    /// version.
+    pub(crate) fn note_stored(&mut self, key: RowKey, unknown: Option<Unknown>, is_older: bool) {
+        if is_older {
+            self.model.older_rows.insert(key.clone());
+        }
+        if let Some(unknown) = unknown {
+            self.model.unknown.insert(key, Arc::new(unknown));
+        }
     }
 
     /// Removes a row; nothing happens when it is not there.
     pub fn remove(&mut self, key: &RowKey) {
         match key {
-            RowKey::Controller | RowKey::Epoch => return,
+            RowKey::RowVersions | RowKey::Controller | RowKey::Epoch => return,
             RowKey::Node(node) => drop(self.model.nodes.remove(node)),
             RowKey::StoragePoolDefinition(pool) => drop(self.model.pool_definitions.remove(pool)),
             RowKey::StoragePool(node, pool) => {

@@ -22,7 +22,7 @@ use linstor_api::reply::Reply;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::model::{Model, RowKey, StoredRow};
+use crate::model::{Model, RowKey, RowKind, StoredRow};
 use crate::name::{KeyValueStoreName, NodeName, ResourceGroupName, ResourceName, StoragePoolName};
 use crate::{Controller, Props};
 
@@ -39,6 +39,25 @@ pub struct HeldRow {
     pub row: StoredRow,
     /// Why it cannot be read.
     pub reason: String,
+    /// Its version, when only a newer controller reads it.
+    pub newer: Option<u64>,
+}
+
+/// Why a row cannot be read.
+#[derive(Debug)]
+pub(crate) struct Unreadable {
+    pub(crate) reason: String,
+    /// Its version, when only a newer controller reads it.
+    pub(crate) newer: Option<u64>,
+}
+
+impl From<String> for Unreadable {
+    fn from(reason: String) -> Self {
+        Unreadable {
+            reason,
+            newer: None,
+        }
+    }
 }
 
 impl fmt::Display for HeldRow {
@@ -85,6 +104,7 @@ pub struct Held {
 /// A key in words.
 fn object(key: &RowKey) -> String {
     match key {
+        RowKey::RowVersions => "the versions of the rows".to_owned(),
         RowKey::Controller | RowKey::Epoch => "the controller".to_owned(),
         RowKey::Node(node) => format!("node '{node}'"),
         RowKey::StoragePoolDefinition(pool) => format!("storage pool definition '{pool}'"),
@@ -159,8 +179,8 @@ impl Held {
             return None;
         }
         let frozen = match key {
-            // The epoch is a count, which satellites correct.
-            RowKey::Epoch => false,
+            // Rows say their versions themselves. The epoch is a count, which satellites correct.
+            RowKey::RowVersions | RowKey::Epoch => false,
             RowKey::KeyValueStore(_) => self.frozen.contains(key),
             _ if self.everything => true,
             RowKey::ResourceDefinition(name) | RowKey::Resource(name, _) => {
@@ -185,7 +205,7 @@ impl Held {
     /// The held row that concerns a key most directly.
     fn reason(&self, key: &RowKey) -> &HeldRow {
         let text = key.key();
-        let own = |held: &&HeldRow| held.row.kind == key.kind() && held.row.key == text;
+        let own = |held: &&HeldRow| held.row.kind == key.kind().as_str() && held.row.key == text;
         let name = match key {
             RowKey::ResourceDefinition(name) | RowKey::Resource(name, _) => Some(name.as_str()),
             _ => None,
@@ -204,7 +224,7 @@ impl Held {
     }
 
     /// Adds a row that cannot be read.
-    pub(crate) fn add(&mut self, row: StoredRow, reason: String) {
+    pub(crate) fn add(&mut self, row: StoredRow, unreadable: Unreadable) {
         let value = serde_json::from_str(&row.json).unwrap_or(Value::Null);
         let parts: Vec<&str> = row.key.split('/').collect();
         // A row under another key than its own concerns both names.
@@ -214,17 +234,17 @@ impl Held {
             .filter_map(|name| ResourceName::parse(name).ok())
             .collect();
         let node = |part: Option<&&str>| part.and_then(|part| NodeName::parse(part).ok());
-        match row.kind.as_str() {
-            "controller" => self.everything = true,
-            "node" => match node(parts.first()) {
+        match RowKind::parse(&row.kind) {
+            Some(RowKind::Controller) => self.everything = true,
+            Some(RowKind::Node) => match node(parts.first()) {
                 Some(node) => self.freeze(RowKey::Node(node)),
                 None => self.everything = true,
             },
-            "storage_pool_definition" => match StoragePoolName::parse(parts[0]) {
+            Some(RowKind::StoragePoolDefinition) => match StoragePoolName::parse(parts[0]) {
                 Ok(pool) => self.freeze(RowKey::StoragePoolDefinition(pool)),
                 Err(_) => self.everything = true,
             },
-            "storage_pool" => {
+            Some(RowKind::StoragePool) => {
                 let pool = parts
                     .get(1)
                     .and_then(|part| StoragePoolName::parse(part).ok());
@@ -237,11 +257,11 @@ impl Held {
                     _ => self.everything = true,
                 }
             }
-            "resource_group" => match ResourceGroupName::parse(parts[0]) {
+            Some(RowKind::ResourceGroup) => match ResourceGroupName::parse(parts[0]) {
                 Ok(group) => self.freeze(RowKey::ResourceGroup(group)),
                 Err(_) => self.everything = true,
             },
-            "resource_definition" => {
+            Some(RowKind::ResourceDefinition) => {
                 self.everything |= ResourceName::parse(parts[0]).is_err();
                 self.definitions.extend(definitions);
                 match inside("group").and_then(|group| ResourceGroupName::parse(group).ok()) {
@@ -249,7 +269,7 @@ impl Held {
                     None => self.any_group_referred = true,
                 }
             }
-            "resource" => {
+            Some(RowKind::Resource) => {
                 let on = node(parts.get(1));
                 self.everything |= ResourceName::parse(parts[0]).is_err() || on.is_none();
                 for name in definitions {
@@ -265,15 +285,16 @@ impl Held {
                     self.any_pool_referred.insert(node);
                 }
             }
-            "key_value_store" => {
+            Some(RowKind::KeyValueStore) => {
                 if let Ok(name) = KeyValueStoreName::parse(parts[0]) {
                     self.freeze(RowKey::KeyValueStore(name));
                 }
             }
-            // A kind of a newer version: not written, and nothing here depends on it.
-            _ => {}
+            // A count, versions that the rows say too, or a kind of a newer version: nothing depends on it.
+            Some(RowKind::RowVersions | RowKind::Epoch) | None => {}
         }
-        self.rows.push(HeldRow { row, reason });
+        let Unreadable { reason, newer } = unreadable;
+        self.rows.push(HeldRow { row, reason, newer });
     }
 
     fn freeze(&mut self, key: RowKey) {

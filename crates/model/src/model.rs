@@ -3,6 +3,7 @@
 //! Persistent maps: a clone is a pointer, so that readers keep the snapshot they started with while the one writer goes
 //! on. Rows are shared by [`Arc`]; only [`crate::Draft`] replaces them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -13,9 +14,10 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
-use crate::held;
+use crate::held::{self, Unreadable};
 use crate::name::{KeyValueStoreName, NodeName, ResourceGroupName, ResourceName, StoragePoolName};
 use crate::numbers::Used;
+use crate::row_version::{Migrations, RowVersions};
 use crate::unknown::{self, Unknown};
 use crate::{
     Controller, Epoch, Held, KeyValueStore, Node, Props, Resource, ResourceDefinition,
@@ -29,9 +31,64 @@ pub const DEFAULT_POOL: &str = "DfltStorPool";
 /// Name of the pool of diskless resources; every node with a satellite has it.
 pub const DEFAULT_DISKLESS_POOL: &str = "DfltDisklessStorPool";
 
+macro_rules! row_kinds {
+    ($($(#[$doc:meta])* $kind:ident = $text:literal,)*) => {
+        /// The kinds of rows. Their order is that in which they are read: rows refer to rows of kinds before their own.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+        pub enum RowKind {
+            $($(#[$doc])* $kind,)*
+        }
+
+        impl RowKind {
+            /// All kinds.
+            pub const ALL: &[RowKind] = &[$(RowKind::$kind,)*];
+
+            /// As stored.
+            pub const fn as_str(self) -> &'static str {
+                match self {
+                    $(RowKind::$kind => $text,)*
+                }
+            }
+        }
+    };
+}
+
+row_kinds! {
+    /// The versions of the rows.
+    RowVersions = "row_versions",
+    /// The controller's own row.
+    Controller = "controller",
+    /// The epoch.
+    Epoch = "epoch",
+    /// Nodes.
+    Node = "node",
+    /// Storage pool definitions.
+    StoragePoolDefinition = "storage_pool_definition",
+    /// Storage pools.
+    StoragePool = "storage_pool",
+    /// Resource groups.
+    ResourceGroup = "resource_group",
+    /// Resource definitions with their volume definitions.
+    ResourceDefinition = "resource_definition",
+    /// Resources with their volumes.
+    Resource = "resource",
+    /// Key-value store instances.
+    KeyValueStore = "key_value_store",
+}
+
+impl RowKind {
+    /// The kind that is stored as this text.
+    pub fn parse(text: &str) -> Option<RowKind> {
+        let mut kinds = RowKind::ALL.iter().copied();
+        kinds.find(|kind| kind.as_str() == text)
+    }
+}
+
 /// What identifies a row.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RowKey {
+    /// The versions of the rows.
+    RowVersions,
     /// The controller's own row.
     Controller,
     /// The epoch.
@@ -53,25 +110,26 @@ pub enum RowKey {
 }
 
 impl RowKey {
-    /// The kind as stored.
-    pub const fn kind(&self) -> &'static str {
+    /// The kind.
+    pub const fn kind(&self) -> RowKind {
         match self {
-            RowKey::Controller => "controller",
-            RowKey::Epoch => "epoch",
-            RowKey::Node(_) => "node",
-            RowKey::StoragePoolDefinition(_) => "storage_pool_definition",
-            RowKey::StoragePool(..) => "storage_pool",
-            RowKey::ResourceGroup(_) => "resource_group",
-            RowKey::ResourceDefinition(_) => "resource_definition",
-            RowKey::Resource(..) => "resource",
-            RowKey::KeyValueStore(_) => "key_value_store",
+            RowKey::RowVersions => RowKind::RowVersions,
+            RowKey::Controller => RowKind::Controller,
+            RowKey::Epoch => RowKind::Epoch,
+            RowKey::Node(_) => RowKind::Node,
+            RowKey::StoragePoolDefinition(_) => RowKind::StoragePoolDefinition,
+            RowKey::StoragePool(..) => RowKind::StoragePool,
+            RowKey::ResourceGroup(_) => RowKind::ResourceGroup,
+            RowKey::ResourceDefinition(_) => RowKind::ResourceDefinition,
+            RowKey::Resource(..) => RowKind::Resource,
+            RowKey::KeyValueStore(_) => RowKind::KeyValueStore,
         }
     }
 
     /// The key as stored: upper-case, parts joined by `/`, which no name contains.
     pub fn key(&self) -> String {
         let text = match self {
-            RowKey::Controller | RowKey::Epoch => String::new(),
+            RowKey::RowVersions | RowKey::Controller | RowKey::Epoch => String::new(),
             RowKey::Node(node) => node.to_string(),
             RowKey::StoragePoolDefinition(pool) => pool.to_string(),
             RowKey::StoragePool(node, pool) => format!("{node}/{pool}"),
@@ -86,14 +144,14 @@ impl RowKey {
 
 impl fmt::Display for RowKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {}", self.kind(), self.key())
+        write!(f, "{} {}", self.kind().as_str(), self.key())
     }
 }
 
 /// A stored row as the store returns it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredRow {
-    /// See [`RowKey::kind`].
+    /// See [`RowKind::as_str`].
     pub kind: String,
     /// See [`RowKey::key`].
     pub key: String,
@@ -113,8 +171,14 @@ pub struct PoolUse {
 /// All rows and their indexes.
 #[derive(Debug, Clone)]
 pub struct Model {
-    /// Number of the commit that made it; grows by one per batch.
+    /// Number of the last change that is in it; each one has a number of its own.
     pub generation: u64,
+    /// The versions that rows are written with.
+    pub migrations: Migrations,
+    /// The versions of the rows in the database.
+    pub row_versions: Arc<RowVersions>,
+    /// Rows that are of an older version in the database than here.
+    pub older_rows: OrdSet<RowKey>,
     /// The controller's own row.
     pub controller: Arc<Controller>,
     /// The epoch.
@@ -156,6 +220,9 @@ impl Model {
     pub fn empty(cluster_id: Uuid) -> Self {
         Model {
             generation: 0,
+            migrations: Migrations::default(),
+            row_versions: Arc::default(),
+            older_rows: OrdSet::new(),
             controller: Arc::new(Controller {
                 cluster_id,
                 epoch: 0,
@@ -187,20 +254,23 @@ impl Model {
     /// Builds the model from stored rows. Never fails: what cannot be read, or refers to what cannot be read, is held
     /// ([`crate::held`]) and the rest serves.
     pub fn load(generation: u64, rows: Vec<StoredRow>, fresh_cluster_id: Uuid) -> Model {
+        let migrations = Migrations::default();
+        Model::load_with(migrations, generation, rows, fresh_cluster_id)
+    }
+
+    /// See [`Model::load`]; with other migrations than those of this build.
+    pub fn load_with(
+        migrations: Migrations,
+        generation: u64,
+        rows: Vec<StoredRow>,
+        fresh_cluster_id: Uuid,
+    ) -> Model {
         let mut held = Held::default();
-        let mut draft = crate::Draft::new(Model::empty(fresh_cluster_id));
-        // Parents before children, so that a reference to a missing parent is seen.
-        const ORDER: [&str; 9] = [
-            "controller",
-            "epoch",
-            "node",
-            "storage_pool_definition",
-            "storage_pool",
-            "resource_group",
-            "resource_definition",
-            "resource",
-            "key_value_store",
-        ];
+        let empty = Model {
+            migrations,
+            ..Model::empty(fresh_cluster_id)
+        };
+        let mut draft = crate::Draft::new(empty);
         let incomplete = !rows.is_empty() && !rows.iter().any(|row| row.kind == "controller");
         if incomplete {
             let row = StoredRow {
@@ -208,18 +278,23 @@ impl Model {
                 key: String::new(),
                 json: String::new(),
             };
-            held.add(row, "it is not there".to_owned());
+            held.add(row, "it is not there".to_owned().into());
         }
-        let mut by_kind: std::collections::BTreeMap<usize, Vec<StoredRow>> = Default::default();
+        let mut by_kind: BTreeMap<RowKind, Vec<StoredRow>> = BTreeMap::new();
         for row in rows {
-            match ORDER.iter().position(|kind| *kind == row.kind) {
-                Some(place) => by_kind.entry(place).or_default().push(row),
-                None => held.add(row, "this version knows no such kind of row".to_owned()),
+            match RowKind::parse(&row.kind) {
+                Some(kind) => by_kind.entry(kind).or_default().push(row),
+                None => {
+                    let reason = "this version knows no such kind of row".to_owned();
+                    held.add(row, reason.into());
+                }
             }
         }
-        for row in by_kind.into_values().flatten() {
-            if let Err(reason) = take_over(&mut draft, &row) {
-                held.add(row, reason);
+        for (kind, rows) in by_kind {
+            for row in rows {
+                if let Err(unreadable) = take_over(&mut draft, kind, &row) {
+                    held.add(row, unreadable);
+                }
             }
         }
         let mut model = draft.into_model();
@@ -376,6 +451,7 @@ impl Model {
             }
         }
         match key {
+            RowKey::RowVersions => self.row_versions == other.row_versions,
             RowKey::Controller => self.controller == other.controller,
             RowKey::Epoch => self.epoch == other.epoch,
             RowKey::Node(node) => same(self.nodes.get(node), other.nodes.get(node)),
@@ -403,7 +479,9 @@ impl Model {
         fn json<T: Serialize>(row: Option<&Arc<T>>) -> Option<String> {
             row.map(|row| serde_json::to_string(&**row).expect("rows have string keys only"))
         }
+        let stored = !self.row_versions.versions.is_empty();
         let json = match key {
+            RowKey::RowVersions => json(stored.then_some(&self.row_versions)),
             RowKey::Controller => json(Some(&self.controller)),
             RowKey::Epoch => json((*self.epoch != Epoch::default()).then_some(&self.epoch)),
             RowKey::Node(node) => json(self.nodes.get(node)),
@@ -414,19 +492,26 @@ impl Model {
             RowKey::Resource(name, node) => json(self.resource(name, node)),
             RowKey::KeyValueStore(name) => json(self.key_value_stores.get(name)),
         };
-        match self.unknown.get(key) {
-            Some(unknown) => json.map(|json| unknown::write(&json, unknown)),
-            None => json,
-        }
+        let json = match self.unknown.get(key) {
+            Some(unknown) => unknown::write(&json?, unknown),
+            None => json?,
+        };
+        Some(match self.migrations.version(key.kind()) {
+            1 => json,
+            // First, so that a row of today's version is known by its beginning.
+            version => format!("{}{}", unknown::version_prefix(version), &json[1..]),
+        })
     }
 }
 
 /// Takes one stored row into the draft, or says why not.
-fn take_over(draft: &mut crate::Draft, row: &StoredRow) -> Result<(), String> {
-    let mut unknown = None;
+fn take_over(draft: &mut crate::Draft, kind: RowKind, row: &StoredRow) -> Result<(), Unreadable> {
     let mut parse = Parse {
+        kind,
         json: &row.json,
-        unknown: &mut unknown,
+        migrations: draft.migrations,
+        unknown: None,
+        is_older: false,
     };
     fn known(condition: bool, what: &str, name: &dyn fmt::Display) -> Result<(), String> {
         if condition {
@@ -437,123 +522,125 @@ fn take_over(draft: &mut crate::Draft, row: &StoredRow) -> Result<(), String> {
             ))
         }
     }
-    let key =
-        match row.kind.as_str() {
-            "controller" => {
-                let controller: Controller = parse.row()?;
-                draft.put_epoch(Epoch {
-                    number: controller.epoch,
-                    ..Epoch::default()
-                });
-                draft.put_controller(controller);
-                RowKey::Controller
-            }
-            "epoch" => {
-                // Where it counts too little, satellites say so.
-                draft.put_epoch(parse.row().or_else(|reason| {
-                    match held::epoch_number(&row.json) {
-                        Some(number) => Ok(Epoch {
-                            number,
-                            ..Epoch::default()
-                        }),
-                        None => Err(reason),
-                    }
-                })?);
-                RowKey::Epoch
-            }
-            "node" => {
-                let node: Node = parse.row()?;
-                let key = RowKey::Node(node.name.clone());
-                draft.put_node(node);
-                key
-            }
-            "storage_pool_definition" => {
-                let definition: StoragePoolDefinition = parse.row()?;
-                let key = RowKey::StoragePoolDefinition(definition.name.clone());
-                draft.put_storage_pool_definition(definition);
-                key
-            }
-            "storage_pool" => {
-                let pool: StoragePool = parse.row()?;
-                known(draft.nodes.contains_key(&pool.node), "node", &pool.node)?;
-                known(
-                    draft.pool_definitions.contains_key(&pool.name),
-                    "storage pool definition",
-                    &pool.name,
-                )?;
-                let key = RowKey::StoragePool(pool.node.clone(), pool.name.clone());
-                draft.put_storage_pool(pool);
-                key
-            }
-            "resource_group" => {
-                let group: ResourceGroup = parse.row()?;
-                let key = RowKey::ResourceGroup(group.name.clone());
-                draft.put_resource_group(group);
-                key
-            }
-            "resource_definition" => {
-                let definition: ResourceDefinition = parse.row()?;
-                known(
-                    draft.groups.contains_key(&definition.group),
-                    "resource group",
-                    &definition.group,
-                )?;
-                let key = RowKey::ResourceDefinition(definition.name.clone());
-                draft.put_resource_definition(definition);
-                key
-            }
-            "resource" => {
-                let resource: Resource = parse.row()?;
-                known(
-                    draft.definitions.contains_key(&resource.name),
-                    "resource definition",
-                    &resource.name,
-                )?;
-                known(
-                    draft.nodes.contains_key(&resource.node),
-                    "node",
-                    &resource.node,
-                )?;
-                for volume in resource.volumes.values() {
-                    for pool in volume.pools() {
-                        let found = draft.pool(&resource.node, pool).is_some();
-                        known(found, "storage pool", pool)?;
-                    }
+    let key = match kind {
+        RowKind::RowVersions => {
+            draft.put_row_versions(parse.row()?);
+            RowKey::RowVersions
+        }
+        RowKind::Controller => {
+            let controller: Controller = parse.row()?;
+            draft.put_epoch(Epoch {
+                number: controller.epoch,
+                ..Epoch::default()
+            });
+            draft.put_controller(controller);
+            RowKey::Controller
+        }
+        RowKind::Epoch => {
+            // Where it counts too little, satellites say so.
+            draft.put_epoch(parse.row().or_else(|unreadable| {
+                match held::epoch_number(&row.json) {
+                    Some(number) if unreadable.newer.is_none() => Ok(Epoch {
+                        number,
+                        ..Epoch::default()
+                    }),
+                    _ => Err(unreadable),
                 }
-                let key = RowKey::Resource(resource.name.clone(), resource.node.clone());
-                draft.put_resource(resource);
-                key
+            })?);
+            RowKey::Epoch
+        }
+        RowKind::Node => {
+            let node: Node = parse.row()?;
+            let key = RowKey::Node(node.name.clone());
+            draft.put_node(node);
+            key
+        }
+        RowKind::StoragePoolDefinition => {
+            let definition: StoragePoolDefinition = parse.row()?;
+            let key = RowKey::StoragePoolDefinition(definition.name.clone());
+            draft.put_storage_pool_definition(definition);
+            key
+        }
+        RowKind::StoragePool => {
+            let pool: StoragePool = parse.row()?;
+            known(draft.nodes.contains_key(&pool.node), "node", &pool.node)?;
+            known(
+                draft.pool_definitions.contains_key(&pool.name),
+                "storage pool definition",
+                &pool.name,
+            )?;
+            let key = RowKey::StoragePool(pool.node.clone(), pool.name.clone());
+            draft.put_storage_pool(pool);
+            key
+        }
+        RowKind::ResourceGroup => {
+            let group: ResourceGroup = parse.row()?;
+            let key = RowKey::ResourceGroup(group.name.clone());
+            draft.put_resource_group(group);
+            key
+        }
+        RowKind::ResourceDefinition => {
+            let definition: ResourceDefinition = parse.row()?;
+            known(
+                draft.groups.contains_key(&definition.group),
+                "resource group",
+                &definition.group,
+            )?;
+            let key = RowKey::ResourceDefinition(definition.name.clone());
+            draft.put_resource_definition(definition);
+            key
+        }
+        RowKind::Resource => {
+            let resource: Resource = parse.row()?;
+            known(
+                draft.definitions.contains_key(&resource.name),
+                "resource definition",
+                &resource.name,
+            )?;
+            known(
+                draft.nodes.contains_key(&resource.node),
+                "node",
+                &resource.node,
+            )?;
+            for volume in resource.volumes.values() {
+                for pool in volume.pools() {
+                    let found = draft.pool(&resource.node, pool).is_some();
+                    known(found, "storage pool", pool)?;
+                }
             }
-            _ => {
-                let store: KeyValueStore = parse.row()?;
-                let key = RowKey::KeyValueStore(store.name.clone());
-                draft.put_key_value_store(store);
-                key
-            }
-        };
+            let key = RowKey::Resource(resource.name.clone(), resource.node.clone());
+            draft.put_resource(resource);
+            key
+        }
+        RowKind::KeyValueStore => {
+            let store: KeyValueStore = parse.row()?;
+            let key = RowKey::KeyValueStore(store.name.clone());
+            draft.put_key_value_store(store);
+            key
+        }
+    };
     if key.key() != row.key {
         draft.remove(&key);
-        return Err(format!(
-            "it is stored under a key that is not its own ({})",
-            key.key()
-        ));
+        let own = key.key();
+        return Err(format!("it is stored under a key that is not its own ({own})").into());
     }
-    if let Some(unknown) = unknown {
-        draft.put_unknown(key, unknown);
-    }
+    draft.note_stored(key, parse.unknown, parse.is_older);
     Ok(())
 }
 
 /// Reads one row.
 struct Parse<'a> {
+    kind: RowKind,
     json: &'a str,
-    unknown: &'a mut Option<Unknown>,
+    migrations: Migrations,
+    unknown: Option<Unknown>,
+    is_older: bool,
 }
 
 impl Parse<'_> {
-    fn row<T: DeserializeOwned + Serialize>(&mut self) -> Result<T, String> {
-        let (row, unknown) = unknown::read(self.json)?;
-        *self.unknown = unknown;
-        Ok(row)
+    fn row<T: DeserializeOwned + Serialize>(&mut self) -> Result<T, Unreadable> {
+        let read = unknown::read(self.json, self.kind, self.migrations)?;
+        (self.unknown, self.is_older) = (read.unknown, read.is_older);
+        Ok(read.row)
     }
 }

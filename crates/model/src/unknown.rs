@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-/// The newest version of rows that this build reads. A row says its version in its member `version`; without it, it is of
-/// version 1. Members may be added without a new version; what changes the meaning of a member needs one.
-pub const ROW_VERSION: u64 = 1;
+use crate::held::Unreadable;
+use crate::model::RowKind;
+use crate::row_version::{Migrations, version_of};
 
 /// What is not known of a value.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,33 +30,73 @@ pub enum Element {
     At(usize),
 }
 
-/// Reads a row, with what is not known of it. Costs next to nothing where everything is known.
+/// A row that was read.
+pub(crate) struct Read<T> {
+    pub(crate) row: T,
+    pub(crate) unknown: Option<Unknown>,
+    /// It is of an older version in the database.
+    pub(crate) is_older: bool,
+}
+
+/// How the JSON of a row begins that is of a later version than the first.
+pub(crate) fn version_prefix(version: u64) -> String {
+    format!("{{\"version\":{version},")
+}
+
+/// Reads a row of this or an older version, with what is not known of it. Costs next to nothing where the row is of this
+/// version and everything is known.
 pub(crate) fn read<T: DeserializeOwned + Serialize>(
     json: &str,
-) -> Result<(T, Option<Unknown>), String> {
-    let mut strange = false;
-    let mut reader = serde_json::Deserializer::from_str(json);
-    let row: Result<T, _> = serde_ignored::deserialize(&mut reader, |_| strange = true);
-    let row = row.and_then(|row| reader.end().map(|()| row));
-    let newer = |value: &Value| {
-        let version = value.get("version")?.as_u64().unwrap_or(u64::MAX);
-        (version > ROW_VERSION).then(|| {
-            format!("a newer version of the controller wrote it: it is of version {version}, this one reads {ROW_VERSION}")
-        })
-    };
-    let row = row.map_err(|error| {
-        let value = serde_json::from_str(json).unwrap_or(Value::Null);
-        newer(&value).unwrap_or_else(|| format!("its JSON cannot be read: {error}"))
-    })?;
-    if !strange {
-        return Ok((row, None));
+    kind: RowKind,
+    migrations: Migrations,
+) -> Result<Read<T>, Unreadable> {
+    let current = migrations.version(kind);
+    let mut error = None;
+    if current == 1 || json.starts_with(&version_prefix(current)) {
+        let mut strange = false;
+        let mut reader = serde_json::Deserializer::from_str(json);
+        let row: Result<T, _> = serde_ignored::deserialize(&mut reader, |path| {
+            strange |= current == 1 || path.to_string() != "version";
+        });
+        match row.and_then(|row| reader.end().map(|()| row)) {
+            Ok(row) if !strange => {
+                return Ok(Read {
+                    row,
+                    unknown: None,
+                    is_older: false,
+                });
+            }
+            Ok(_) => {}
+            Err(reason) => error = Some(reason),
+        }
     }
-    let stored: Value = serde_json::from_str(json).map_err(|error| error.to_string())?;
-    if let Some(reason) = newer(&stored) {
-        return Err(reason);
+    let unreadable = |error: &serde_json::Error| format!("its JSON cannot be read: {error}");
+    let mut stored: Value = serde_json::from_str(json).map_err(|error| unreadable(&error))?;
+    let version = version_of(&stored);
+    if version > current {
+        return Err(Unreadable {
+            reason: format!(
+                "a newer version of the controller wrote it: it is of version {version}, this one reads {current}"
+            ),
+            newer: Some(version),
+        });
     }
-    let known = serde_json::to_value(&row).map_err(|error| error.to_string())?;
-    Ok((row, difference(&stored, &known)))
+    if let Some(members) = stored.as_object_mut() {
+        members.remove("version");
+        migrations.migrate(kind, version, members)?;
+    }
+    if version == current
+        && let Some(error) = error
+    {
+        return Err(unreadable(&error).into());
+    }
+    let row: T = T::deserialize(&stored).map_err(|error| unreadable(&error))?;
+    let known = serde_json::to_value(&row).map_err(|error| unreadable(&error))?;
+    Ok(Read {
+        row,
+        unknown: difference(&stored, &known),
+        is_older: version < current,
+    })
 }
 
 /// What is in the stored value and not in the known one.
@@ -185,18 +225,21 @@ mod tests {
         assert_eq!(written.get("rack"), None);
     }
 
-    /// A row of a newer version is held, whether or not it can be parsed.
+    /// A row of a newer version is held, whether or not it can be parsed, and is said to be.
     #[test]
     fn a_row_of_a_newer_version_is_held() {
         for (member, value) in [("rack", json!(1)), ("uuid", json!(5))] {
             let mut node = node();
-            node["version"] = json!(ROW_VERSION + 1);
+            node["version"] = json!(2);
             node[member] = value;
             let model = load(&node);
             let reason = &model.held.rows()[0].reason;
             assert!(reason.contains("newer version"), "{reason}");
             assert!(model.nodes.is_empty());
+            let newer = model.newer_rows().expect("it is newer");
+            assert_eq!(newer.kinds, [("node".to_owned(), 2, 1)]);
         }
+        assert_eq!(load(&node()).newer_rows(), None);
     }
 
     /// Where everything is known nothing is held in memory beside the row.

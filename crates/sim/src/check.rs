@@ -18,7 +18,7 @@ const RES_FILES: &str = "/var/lib/linstor.d/";
 
 /// The rows of a model as a store holds them.
 fn rows_of(model: &Model) -> BTreeMap<(String, String), String> {
-    let mut keys = vec![RowKey::Controller, RowKey::Epoch];
+    let mut keys = vec![RowKey::RowVersions, RowKey::Controller, RowKey::Epoch];
     keys.extend(model.nodes.keys().cloned().map(RowKey::Node));
     keys.extend(
         model
@@ -57,7 +57,12 @@ fn rows_of(model: &Model) -> BTreeMap<(String, String), String> {
             .map(RowKey::KeyValueStore),
     );
     keys.iter()
-        .filter_map(|key| Some(((key.kind().to_owned(), key.key()), model.row_json(key)?)))
+        .filter_map(|key| {
+            Some((
+                (key.kind().as_str().to_owned(), key.key()),
+                model.row_json(key)?,
+            ))
+        })
         .collect()
 }
 

@@ -13,7 +13,7 @@ use linstor_api::storage_pool::StoragePool;
 use linstor_controller::{Cluster, Controller, Options, ops};
 use linstor_fake_host::{DrbdKind, FakeCluster};
 use linstor_satellite::Satellite;
-use linstor_store::{Loaded, MemoryStore, Store, StoreError, Write};
+use linstor_store::{Limits, Loaded, MemoryStore, Store, StoreError, Write};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -28,6 +28,14 @@ pub const POOL: &str = "pool";
 pub const VOLUME_GROUP: &str = "vg0";
 /// Size of the volume group on every node.
 pub const POOL_KIB: u64 = 2 << 20;
+
+/// Every so many seeds have a store that takes little at once.
+const STORE_LIMITED_EVERY: u64 = 5;
+/// How much that takes: less than a batch of commits or a step of the background often has.
+const STORE_LIMITS: Limits = Limits {
+    rows: 12,
+    bytes: 16 * 1024,
+};
 
 /// What the nodes of a cluster are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,19 +66,33 @@ impl MortalStore {
 
 #[async_trait]
 impl Store for MortalStore {
+    fn limits(&self) -> Limits {
+        self.store.limits()
+    }
+
     async fn load(&mut self) -> Result<Loaded, StoreError> {
         self.check("reading all rows")?;
         self.store.load().await
     }
 
-    async fn apply(&mut self, expected: u64, batch: Vec<Write>) -> Result<u64, StoreError> {
+    async fn apply(
+        &mut self,
+        expected: u64,
+        next: u64,
+        batch: Vec<Write>,
+    ) -> Result<(), StoreError> {
         self.check("writing a batch")?;
-        self.store.apply(expected, batch).await
+        self.store.apply(expected, next, batch).await
     }
 
     async fn generation(&mut self) -> Result<u64, StoreError> {
         self.check("reading the generation")?;
         self.store.generation().await
+    }
+
+    async fn copy(&mut self, name: &str) -> Result<String, StoreError> {
+        self.check("making a copy")?;
+        self.store.copy(name).await
     }
 }
 
@@ -114,6 +136,9 @@ impl Sim {
             controller: None,
             satellites: BTreeMap::new(),
         };
+        if seed.is_multiple_of(STORE_LIMITED_EVERY) {
+            sim.store.set_limits(STORE_LIMITS);
+        }
         for node in sim.nodes() {
             sim.fake.add_host(&node, shape.drbd.unwrap_or(DrbdKind::V9));
             sim.fake.add_volume_group(&node, VOLUME_GROUP, POOL_KIB);

@@ -37,6 +37,8 @@ pub enum Kind {
     ControllerCrashAtWrite,
     /// A store write fails.
     StoreFails,
+    /// The disk of the store is full.
+    StoreFull,
     /// Commands fail without having done anything.
     CommandFails,
     /// Commands fail after they have done their work.
@@ -52,7 +54,7 @@ pub enum Kind {
 }
 
 /// All of them.
-pub const ALL: [Kind; 14] = [
+pub const ALL: [Kind; 15] = [
     Kind::LinkCut,
     Kind::LinkSilent,
     Kind::PeersCut,
@@ -61,6 +63,7 @@ pub const ALL: [Kind; 14] = [
     Kind::ControllerCrash,
     Kind::ControllerCrashAtWrite,
     Kind::StoreFails,
+    Kind::StoreFull,
     Kind::CommandFails,
     Kind::CommandLies,
     Kind::CommandHangs,
@@ -80,6 +83,8 @@ pub enum Cure {
     Boot(String),
     /// A controller starts.
     Controller,
+    /// The disk of the store has room again.
+    StoreRoom,
     /// What filled a pool is removed.
     Space(String),
     /// Nothing: it is over when it has struck.
@@ -93,6 +98,7 @@ impl fmt::Display for Cure {
             Cure::Peers(a, b) => write!(f, "wire between {a} and {b} mended"),
             Cure::Boot(node) => write!(f, "{node} starts"),
             Cure::Controller => write!(f, "a controller starts"),
+            Cure::StoreRoom => write!(f, "the store has room again"),
             Cure::Space(node) => write!(f, "{node} has space again"),
             Cure::Nothing => write!(f, "nothing to mend"),
         }
@@ -150,6 +156,10 @@ pub async fn strike(sim: &mut Sim, kind: Kind, dice: &mut SmallRng) -> (String, 
             ("controller killed".to_owned(), Cure::Controller)
         }
         Kind::ControllerCrashAtWrite | Kind::StoreFails => strike_store(sim, kind, dice),
+        Kind::StoreFull => {
+            sim.store.set_full(Some("database or disk is full"));
+            ("the store is full".to_owned(), Cure::StoreRoom)
+        }
         Kind::CommandFails
         | Kind::CommandLies
         | Kind::CommandHangs
@@ -219,6 +229,7 @@ pub async fn cure(sim: &mut Sim, cure: &Cure) {
         Cure::Peers(a, b) => sim.fake.heal(a, b),
         Cure::Boot(node) => sim.boot(node).await,
         Cure::Controller => sim.start_controller().await,
+        Cure::StoreRoom => sim.store.set_full(None),
         Cure::Space(node) => {
             if !sim.fake.is_up(node) {
                 sim.boot(node).await;
@@ -246,6 +257,7 @@ pub async fn cure(sim: &mut Sim, cure: &Cure) {
 pub async fn cure_all(sim: &mut Sim) {
     sim.fake.disarm();
     sim.store.revive();
+    sim.store.set_full(None);
     // What was armed may have struck a command that is still under way: it is over when that is.
     tokio::time::sleep(STRUCK).await;
     let nodes = sim.nodes();

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use linstor_api::reply::Reply;
+use linstor_model::model::RowKind;
 use linstor_model::{KeyValueStore, Model, name::KeyValueStoreName};
 use tokio::time::sleep;
 
@@ -11,18 +12,6 @@ use crate::run::{Plan, Report, Run, on_own_runtime};
 use crate::trace::Trace;
 use crate::workload::Op;
 
-/// Every kind of row.
-pub const KINDS: [&str; 9] = [
-    "controller",
-    "epoch",
-    "node",
-    "storage_pool_definition",
-    "storage_pool",
-    "resource_group",
-    "resource_definition",
-    "resource",
-    "key_value_store",
-];
 /// Longer than the pauses of links and passes of satellites.
 const WATCHED: Duration = Duration::from_secs(120);
 const KIB: u64 = 8 * 1024;
@@ -42,7 +31,7 @@ pub enum Damage {
 pub const DAMAGES: [Damage; 3] = [Damage::Cut, Damage::Garbage, Damage::Empty];
 
 /// How it went when the first row of a kind was damaged.
-pub fn damaged(shape: Shape, kind: &'static str, damage: Damage) -> Report {
+pub fn damaged(shape: Shape, kind: RowKind, damage: Damage) -> Report {
     on_own_runtime(async move {
         let plan = Plan {
             seed: 1,
@@ -67,7 +56,7 @@ fn spawn(run: &Run, name: &str) -> Op {
     }
 }
 
-async fn play(run: &mut Run, kind: &str, damage: Damage) {
+async fn play(run: &mut Run, kind: RowKind, damage: Damage) {
     for name in ["r1", "r2"] {
         run.ask(spawn(run, name));
     }
@@ -85,7 +74,7 @@ async fn play(run: &mut Run, kind: &str, damage: Damage) {
     drop(cluster);
     run.sim.kill_controller().await;
     let rows = run.sim.store.contents().rows;
-    let row = rows.into_iter().find(|row| row.kind == kind);
+    let row = rows.into_iter().find(|row| row.kind == kind.as_str());
     let row = row.expect("there is one of each kind");
     let json = match damage {
         Damage::Cut => row.json[..row.json.len() * 2 / 3].to_owned(),
@@ -97,21 +86,21 @@ async fn play(run: &mut Run, kind: &str, damage: Damage) {
     run.sim.start_controller().await;
     sleep(WATCHED).await;
     nothing_changes(&mut run.sim, "after the start", &["/", " "]);
-    if kind != "epoch" {
+    if kind != RowKind::Epoch {
         shown(&mut run.sim, &row.key);
     }
     changes_are_refused(run, &before).await;
     nothing_changes(&mut run.sim, "after the refusals", &["/", " "]);
     new_numbers_are_free(run, &before).await;
     nothing_changes(&mut run.sim, "after the new resource", &["r1", "r2"]);
-    if kind == "epoch" {
+    if kind == RowKind::Epoch {
         // It is a count: the satellites say where it has to go on.
         let cluster = run.sim.cluster().expect("it was started");
         let replies = linstor_controller::ops::controller::take_over(&cluster).await;
         run.sim.trace.add(format_args!("take over: {replies:?}"));
     }
     run.sim.kill_controller().await;
-    if kind != "epoch" {
+    if kind != RowKind::Epoch {
         run.sim.store.plant(&row.kind, &row.key, &row.json);
     }
     run.sim.start_controller().await;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use linstor_model::model::StoredRow;
 
-use crate::{Loaded, Store, StoreError, Write};
+use crate::{Limits, Loaded, Store, StoreError, Write};
 
 /// What goes wrong with a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,15 +37,36 @@ pub struct MemoryStore {
     state: Arc<Mutex<State>>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
     generation: u64,
     rows: BTreeMap<(String, String), String>,
     journal: Vec<Entry>,
     attempts: u64,
     faults: BTreeMap<u64, Fault>,
+    /// Why no write succeeds.
+    full: Option<String>,
     dead: bool,
     latency: Duration,
+    limits: Limits,
+    copies: BTreeMap<String, Loaded>,
+}
+
+impl Default for State {
+    fn default() -> Self {
+        State {
+            generation: 0,
+            rows: BTreeMap::new(),
+            journal: Vec::new(),
+            attempts: 0,
+            faults: BTreeMap::new(),
+            full: None,
+            dead: false,
+            latency: Duration::ZERO,
+            limits: Limits::NONE,
+            copies: BTreeMap::new(),
+        }
+    }
 }
 
 impl MemoryStore {
@@ -89,6 +110,21 @@ impl MemoryStore {
     /// Lets each write take this long.
     pub fn set_latency(&self, latency: Duration) {
         self.lock().latency = latency;
+    }
+
+    /// Lets all writes and copies fail for this reason, or none any more. Reading works.
+    pub fn set_full(&self, reason: Option<&str>) {
+        self.lock().full = reason.map(str::to_owned);
+    }
+
+    /// Takes no larger batches from now on. A controller learns it when it starts.
+    pub fn set_limits(&self, limits: Limits) {
+        self.lock().limits = limits;
+    }
+
+    /// The copies that were made, by name.
+    pub fn copies(&self) -> BTreeMap<String, Loaded> {
+        self.lock().copies.clone()
     }
 
     /// How many writes were tried.
@@ -136,8 +172,15 @@ impl State {
         Ok(())
     }
 
-    fn write(&mut self, batch: Vec<Write>) {
-        self.generation += 1;
+    fn has_room(&self, doing: &'static str) -> Result<(), StoreError> {
+        match self.full.clone() {
+            Some(reason) => Err(StoreError::Failed { doing, reason }),
+            None => Ok(()),
+        }
+    }
+
+    fn write(&mut self, generation: u64, batch: Vec<Write>) {
+        self.generation = generation;
         for write in &batch {
             let key = (write.kind.clone(), write.key.clone());
             match &write.json {
@@ -161,12 +204,21 @@ fn broken(doing: &'static str) -> StoreError {
 
 #[async_trait]
 impl Store for MemoryStore {
+    fn limits(&self) -> Limits {
+        self.lock().limits
+    }
+
     async fn load(&mut self) -> Result<Loaded, StoreError> {
         self.lock().alive("reading all rows")?;
         Ok(self.contents())
     }
 
-    async fn apply(&mut self, expected: u64, batch: Vec<Write>) -> Result<u64, StoreError> {
+    async fn apply(
+        &mut self,
+        expected: u64,
+        next: u64,
+        batch: Vec<Write>,
+    ) -> Result<(), StoreError> {
         const DOING: &str = "writing a batch";
         let latency = self.lock().latency;
         if !latency.is_zero() {
@@ -174,6 +226,15 @@ impl Store for MemoryStore {
         }
         let mut state = self.lock();
         state.alive(DOING)?;
+        state.has_room(DOING)?;
+        let limits = state.limits;
+        if !limits.allow(&batch) {
+            return Err(StoreError::TooLarge {
+                rows: batch.len(),
+                bytes: batch.iter().map(Write::bytes).sum(),
+                limits,
+            });
+        }
         state.attempts += 1;
         let attempt = state.attempts;
         let fault = state.faults.remove(&attempt);
@@ -189,16 +250,26 @@ impl Store for MemoryStore {
                 found: state.generation,
             });
         }
-        state.write(batch);
+        state.write(next, batch);
         if fault.is_some() {
             return Err(broken(DOING));
         }
-        Ok(state.generation)
+        Ok(())
     }
 
     async fn generation(&mut self) -> Result<u64, StoreError> {
         let state = self.lock();
         state.alive("reading the generation")?;
         Ok(state.generation)
+    }
+
+    async fn copy(&mut self, name: &str) -> Result<String, StoreError> {
+        const DOING: &str = "making a copy";
+        let contents = self.contents();
+        let mut state = self.lock();
+        state.alive(DOING)?;
+        state.has_room(DOING)?;
+        state.copies.insert(name.to_owned(), contents);
+        Ok(format!("copy '{name}' in memory"))
     }
 }

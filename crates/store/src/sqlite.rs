@@ -3,6 +3,8 @@
 //! Write-ahead log with `synchronous=FULL`: each batch is one transaction and one fsync, and what was acknowledged
 //! survives a power cut. The rows are JSON in one table, so that `sqlite3 linstor.db` shows the cluster. A thread of its
 //! own owns the connection, as SQLite blocks; callers hand it jobs and await the answers.
+//!
+//! A file is opened, and read, on a full disk too.
 
 mod database;
 
@@ -13,7 +15,7 @@ use std::thread::JoinHandle;
 use async_trait::async_trait;
 use tokio::sync::oneshot;
 
-use crate::{Loaded, Store, StoreError, Write};
+use crate::{Limits, Loaded, Store, StoreError, Write};
 use database::Database;
 
 type Job = Box<dyn FnOnce(&mut Database) + Send>;
@@ -90,20 +92,35 @@ impl Drop for SqliteStore {
 
 #[async_trait]
 impl Store for SqliteStore {
+    fn limits(&self) -> Limits {
+        Limits::NONE
+    }
+
     async fn load(&mut self) -> Result<Loaded, StoreError> {
         self.call("reading all rows", |database| database.load())
             .await
     }
 
-    async fn apply(&mut self, expected: u64, batch: Vec<Write>) -> Result<u64, StoreError> {
+    async fn apply(
+        &mut self,
+        expected: u64,
+        next: u64,
+        batch: Vec<Write>,
+    ) -> Result<(), StoreError> {
         self.call("writing a batch", move |database| {
-            database.apply(expected, &batch)
+            database.apply(expected, next, &batch)
         })
         .await
     }
 
     async fn generation(&mut self) -> Result<u64, StoreError> {
         self.call("reading the generation", |database| database.generation())
+            .await
+    }
+
+    async fn copy(&mut self, name: &str) -> Result<String, StoreError> {
+        let name = name.to_owned();
+        self.call("making a copy", move |database| database.copy(&name))
             .await
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Cluster;
+use crate::transaction::Transaction;
 
 /// How often everything pending is looked at, whether or not something is known to have changed.
 const EVERYTHING_INTERVAL: Duration = Duration::from_secs(10);
@@ -94,15 +95,32 @@ async fn advance_marked(cluster: &Cluster) {
         let mut trial = Draft::new(Model::clone(&cluster.model()));
         if advance_all(&mut trial, &observed, &names, &nodes, now) {
             let result = cluster
-                .commit(move |draft| {
-                    advance_all(draft, &observed, &names, &nodes, now);
-                    Ok(())
+                .commit(move |tx| {
+                    for node in &nodes {
+                        phase::advance_node(tx, node);
+                    }
+                    let mut left = names;
+                    left.retain(|name| {
+                        let advance =
+                            |tx: &mut Transaction<'_>| phase::advance(tx, &observed, name, now);
+                        tx.if_fits(advance).is_none()
+                    });
+                    Ok(left)
                 })
                 .await;
-            if let Err(refusal) = result {
-                // Tried again with the timer; the writer has logged why.
-                tracing::debug!(?refusal, "phases were not moved on");
-                return;
+            match result {
+                // What the store did not take at once with the others comes next; what it never takes, with the timer.
+                Ok(committed) if committed.changed => {
+                    for name in &committed.value {
+                        cluster.shared.pending.mark(name);
+                    }
+                }
+                Ok(_) => {}
+                Err(refusal) => {
+                    // Tried again with the timer; the writer has logged why.
+                    tracing::debug!(?refusal, "phases were not moved on");
+                    return;
+                }
             }
         }
         if last {

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use linstor_store::memory::Fault;
-use linstor_store::{Loaded, Store, StoreError, Write, sqlite};
+use linstor_store::{Limits, Loaded, Store, StoreError, Write, sqlite};
 use nix::sys::signal::{Signal, raise};
 use serde_json::Value;
 
@@ -299,17 +299,26 @@ struct Deadly {
 
 #[async_trait]
 impl Store for Deadly {
+    fn limits(&self) -> Limits {
+        self.inner.limits()
+    }
+
     async fn load(&mut self) -> Result<Loaded, StoreError> {
         self.inner.load().await
     }
 
-    async fn apply(&mut self, expected: u64, batch: Vec<Write>) -> Result<u64, StoreError> {
+    async fn apply(
+        &mut self,
+        expected: u64,
+        next: u64,
+        batch: Vec<Write>,
+    ) -> Result<(), StoreError> {
         self.writes += 1;
         let dies = self.writes == self.nth;
         if dies && self.fault == Fault::DeadBeforeWrite {
             raise(Signal::SIGKILL).expect("dead");
         }
-        let done = self.inner.apply(expected, batch).await;
+        let done = self.inner.apply(expected, next, batch).await;
         if dies && self.fault == Fault::DeadAfterWrite {
             raise(Signal::SIGKILL).expect("dead");
         }
@@ -318,6 +327,10 @@ impl Store for Deadly {
 
     async fn generation(&mut self) -> Result<u64, StoreError> {
         self.inner.generation().await
+    }
+
+    async fn copy(&mut self, name: &str) -> Result<String, StoreError> {
+        self.inner.copy(name).await
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use linstor_api::prop;
 use linstor_controller::Cluster;
 use linstor_model::Controller;
+use linstor_store::Limits;
 use linstor_store::memory::Fault;
 
 use crate::fixture::{
@@ -121,4 +122,29 @@ async fn a_restart_goes_on() {
             assert!(again.cluster.model().controller.settling.is_empty());
         }
     }
+}
+
+/// Where the store takes little at once, each commit settles what fits.
+#[tokio::test(start_paused = true)]
+async fn a_commit_settles_what_fits() {
+    const COUNT: usize = 100;
+    const ROWS: usize = 8;
+    let first = with_definitions(COUNT).await;
+    let store = first.store.clone();
+    first.controller.stop().await;
+    store.set_limits(Limits {
+        rows: ROWS,
+        bytes: usize::MAX,
+    });
+    let fixture = Fixture::on(store.clone()).await;
+    store.set_latency(Duration::from_millis(5));
+    let before = store.journal().len();
+    assert!(set_quorum(&fixture.cluster, "majority").await);
+    let at_once = settled(&fixture.cluster, "majority");
+    assert_eq!(at_once, ROWS - 1, "and the controller's row");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(settled(&fixture.cluster, "majority"), COUNT);
+    assert!(fixture.cluster.model().controller.settling.is_empty());
+    let commits = store.journal().len() - before;
+    assert_eq!(commits, COUNT.div_ceil(ROWS - 1));
 }

@@ -598,7 +598,7 @@ fn rows_survive_a_reload_and_bad_ones_are_set_aside() {
         .touched()
         .iter()
         .map(|key| crate::model::StoredRow {
-            kind: key.kind().into(),
+            kind: key.kind().as_str().into(),
             key: key.key(),
             json: draft.row_json(key).unwrap(),
         })

@@ -1,8 +1,9 @@
 //! One row of every kind is damaged while no controller runs.
 
 use linstor_fake_host::DrbdKind;
+use linstor_model::model::RowKind;
 use linstor_sim::cluster::Shape;
-use linstor_sim::held::{DAMAGES, KINDS, damaged};
+use linstor_sim::held::{DAMAGES, damaged};
 
 /// No changing command runs, changes of what is held are refused with a reason, its numbers stay taken, and all is well
 /// once the row is repaired.
@@ -15,10 +16,10 @@ fn damaged_rows_change_nothing() {
             nodes: 3,
             thin: true,
         };
-        for kind in KINDS {
+        for kind in RowKind::ALL.iter().copied() {
             for damage in DAMAGES {
                 let report = damaged(shape, kind, damage);
-                let about = format!("{drbd:?} {kind} {damage:?}");
+                let about = format!("{drbd:?} {kind:?} {damage:?}");
                 wrong.extend(
                     report
                         .failures

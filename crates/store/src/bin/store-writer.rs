@@ -20,9 +20,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut out = std::io::stdout();
     loop {
         let next = generation + 1;
-        generation = store
-            .apply(generation, vec![row("A", next), row("B", next)])
-            .await?;
+        let batch = vec![row("A", next), row("B", next)];
+        store.apply(generation, next, batch).await?;
+        generation = next;
         writeln!(out, "{generation}")?;
         out.flush()?;
     }

@@ -9,7 +9,6 @@ use linstor_model::model::StoredRow;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior, params};
 
-use crate::migrate::{SCHEMA, STEPS, migrate};
 use crate::{Loaded, StoreError, Write};
 
 /// How long to wait for another process that has the file locked, such as `sqlite3` in a person's hands.
@@ -19,6 +18,8 @@ const STATEMENTS_MAX: usize = 16;
 /// How many problems a check lists at most.
 const PROBLEMS_MAX: usize = 20;
 
+/// The version of the tables.
+const TABLES_VERSION: u32 = 1;
 const TABLES: &str = "
     CREATE TABLE rows (
         kind TEXT NOT NULL,
@@ -36,14 +37,26 @@ const TABLES: &str = "
 pub(super) struct Database {
     connection: Connection,
     path: PathBuf,
-    /// The schema of the rows in it; differs from [`SCHEMA`] only until [`Database::load`].
-    schema: u32,
+    sharing: Sharing,
+}
+
+/// How the file is shared with other processes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    /// Others may read and write, such as `sqlite3` in a person's hands.
+    Others,
+    /// Nobody else may open it. SQLite then has the index of its log in memory instead of in a file, for which a full disk
+    /// has no room.
+    Nobody,
 }
 
 fn failed(doing: &'static str) -> impl Fn(rusqlite::Error) -> StoreError {
     move |error| StoreError::Failed {
         doing,
-        reason: error.to_string(),
+        reason: match is_full(&error) {
+            true => format!("its file system is full ({error})"),
+            false => error.to_string(),
+        },
     }
 }
 
@@ -52,24 +65,47 @@ impl Database {
         make_directory(path)?;
         // Before SQLite makes any file, as its others take the mode of this one: secrets are in them.
         restrict(path)?;
-        let connection = Connection::open(path).map_err(|error| StoreError::Failed {
-            doing: "opening its file",
-            reason: format!("{}: {error}", path.display()),
-        })?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
-        configure(&connection).map_err(failed("setting up its file"))?;
-        let mut database = Database {
-            connection,
-            path: path.to_owned(),
-            schema: SCHEMA,
+        let (connection, sharing) = match connect(path, Sharing::Others) {
+            Err(error) if is_full(&error) => (connect(path, Sharing::Nobody), Sharing::Nobody),
+            connected => (connected, Sharing::Others),
         };
-        database.schema = database.find_schema()?;
+        let mut database = Database {
+            connection: connection.map_err(|error| StoreError::Failed {
+                doing: "opening its file",
+                reason: format!("{}: {error}", path.display()),
+            })?,
+            path: path.to_owned(),
+            sharing,
+        };
+        database.check_tables()?;
         Ok(database)
     }
 
-    /// The file's schema; makes the tables when there are none.
-    fn find_schema(&mut self) -> Result<u32, StoreError> {
-        let doing = failed("reading its schema");
+    /// Shares the file again, now that the disk may have room.
+    fn share(&mut self) -> Result<(), StoreError> {
+        if self.sharing == Sharing::Others {
+            return Ok(());
+        }
+        let doing = failed("opening its file");
+        // The file cannot be opened a second time while it is not shared.
+        let nothing = Connection::open_in_memory().map_err(&doing)?;
+        drop(std::mem::replace(&mut self.connection, nothing));
+        match connect(&self.path, Sharing::Others) {
+            Ok(connection) => {
+                self.connection = connection;
+                self.sharing = Sharing::Others;
+                Ok(())
+            }
+            Err(error) => {
+                self.connection = connect(&self.path, Sharing::Nobody).map_err(&doing)?;
+                Err(doing(error))
+            }
+        }
+    }
+
+    /// Makes the tables when there are none; refuses those of a newer version.
+    fn check_tables(&mut self) -> Result<(), StoreError> {
+        let doing = failed("reading the version of its tables");
         let tables: i64 = self
             .connection
             .query_row(
@@ -79,18 +115,17 @@ impl Database {
             )
             .map_err(&doing)?;
         if tables == 0 {
-            self.create().map_err(failed("making its tables"))?;
-            return Ok(SCHEMA);
+            return self.create().map_err(failed("making its tables"));
         }
         let found = self.meta("schema").map_err(&doing)?.unwrap_or(0);
         let found = u32::try_from(found).unwrap_or(u32::MAX);
-        if found > SCHEMA {
-            return Err(StoreError::NewerSchema {
+        if found > TABLES_VERSION {
+            return Err(StoreError::NewerTables {
                 found,
-                known: SCHEMA,
+                known: TABLES_VERSION,
             });
         }
-        Ok(found)
+        Ok(())
     }
 
     fn create(&mut self) -> Result<(), rusqlite::Error> {
@@ -98,7 +133,7 @@ impl Database {
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute_batch(TABLES)?;
-        set_meta(&transaction, "schema", i64::from(SCHEMA))?;
+        set_meta(&transaction, "schema", i64::from(TABLES_VERSION))?;
         set_meta(&transaction, "generation", 0)?;
         transaction.commit()
     }
@@ -120,14 +155,6 @@ impl Database {
     pub(super) fn load(&mut self) -> Result<Loaded, StoreError> {
         let generation = self.generation()?;
         let rows = self.rows().map_err(failed("reading its rows"))?;
-        if self.schema == SCHEMA {
-            return Ok(Loaded { generation, rows });
-        }
-        let rows = migrate(self.schema, rows, STEPS);
-        self.copy()?;
-        self.replace_all(&rows)
-            .map_err(failed("writing migrated rows"))?;
-        self.schema = SCHEMA;
         Ok(Loaded { generation, rows })
     }
 
@@ -145,51 +172,50 @@ impl Database {
         rows.collect()
     }
 
-    /// A copy of the file as the older version wrote it, to go back to. On disk, whole, before this returns; nobody but
-    /// the owner can read it at any moment.
-    fn copy(&self) -> Result<(), StoreError> {
-        let copy = self
-            .path
-            .with_extension(format!("schema-{}.db", self.schema));
-        // A copy that was cut off never gets the final name.
-        let partial = copy.with_extension("partial");
-        let doing = "copying its file before a migration";
-        let io = |error: std::io::Error| StoreError::Failed {
-            doing,
-            reason: format!("{}: {error}", copy.display()),
+    /// A copy of the file, next to it. On disk, whole, before this returns; nobody but the owner can read it at any moment.
+    pub(super) fn copy(&mut self, name: &str) -> Result<String, StoreError> {
+        const DOING: &str = "making a copy of its file";
+        self.share()?;
+        let io = |path: &Path, error: std::io::Error| StoreError::Failed {
+            doing: DOING,
+            reason: format!("{}: {error}", path.display()),
         };
-        if let Err(error) = std::fs::remove_file(&partial)
-            && error.kind() != std::io::ErrorKind::NotFound
-        {
-            return Err(io(error));
-        }
+        let file = std::path::absolute(&self.path).map_err(|error| io(&self.path, error))?;
+        let copy = file.with_extension(format!("{name}.db"));
+        // A copy that was cut off never gets the final name.
+        let partial = file.with_extension(format!("{name}.partial"));
+        let remove = |path: &Path| match std::fs::remove_file(path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(io(path, error)),
+            _ => Ok(()),
+        };
+        remove(&partial)?;
         // SQLite fills an empty file that is there, and leaves it its mode.
         restrict(&partial)?;
-        self.connection
-            .execute("VACUUM INTO ?1", [partial.to_string_lossy()])
-            .map_err(failed(doing))?;
-        let sync = |path: &Path| File::open(path).and_then(|file| file.sync_all());
-        sync(&partial).map_err(io)?;
-        std::fs::rename(&partial, &copy).map_err(io)?;
-        match copy.parent().filter(|dir| !dir.as_os_str().is_empty()) {
-            Some(directory) => sync(directory).map_err(io),
-            None => Ok(()),
-        }
-    }
-
-    fn replace_all(&mut self, rows: &[StoredRow]) -> Result<(), rusqlite::Error> {
-        let transaction = self
+        let filled = self
             .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute("DELETE FROM rows", [])?;
-        for row in rows {
-            put(&transaction, &row.kind, &row.key, &row.json)?;
+            .execute("VACUUM INTO ?1", [partial.to_string_lossy()]);
+        if let Err(error) = filled {
+            // Room that the database itself may need.
+            remove(&partial)?;
+            return Err(failed(DOING)(error));
         }
-        set_meta(&transaction, "schema", i64::from(SCHEMA))?;
-        transaction.commit()
+        let sync = |path: &Path| {
+            let synced = File::open(path).and_then(|file| file.sync_all());
+            synced.map_err(|error| io(path, error))
+        };
+        sync(&partial)?;
+        std::fs::rename(&partial, &copy).map_err(|error| io(&copy, error))?;
+        sync(copy.parent().expect("an absolute path of a file has one"))?;
+        Ok(copy.display().to_string())
     }
 
-    pub(super) fn apply(&mut self, expected: u64, batch: &[Write]) -> Result<u64, StoreError> {
+    pub(super) fn apply(
+        &mut self,
+        expected: u64,
+        next: u64,
+        batch: &[Write],
+    ) -> Result<(), StoreError> {
+        self.share()?;
         let doing = failed("writing a batch");
         let transaction = self
             .connection
@@ -210,10 +236,8 @@ impl Database {
             }
             .map_err(&doing)?;
         }
-        let generation = expected + 1;
-        set_meta(&transaction, "generation", generation.cast_signed()).map_err(&doing)?;
-        transaction.commit().map_err(&doing)?;
-        Ok(generation)
+        set_meta(&transaction, "generation", next.cast_signed()).map_err(&doing)?;
+        transaction.commit().map_err(&doing)
     }
 }
 
@@ -251,12 +275,29 @@ fn text(value: ValueRef<'_>) -> String {
     }
 }
 
-fn configure(connection: &Connection) -> Result<(), rusqlite::Error> {
+fn connect(path: &Path, sharing: Sharing) -> Result<Connection, rusqlite::Error> {
+    let connection = Connection::open(path)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.busy_timeout(BUSY_MAX)?;
+    if sharing == Sharing::Nobody {
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+    }
     connection.pragma_update(None, "journal_mode", "WAL")?;
     // In WAL mode this is what makes each commit survive a power cut: the log is synced before the answer.
     connection.pragma_update(None, "synchronous", "FULL")?;
-    Ok(())
+    Ok(connection)
+}
+
+/// Whether it failed for want of room.
+fn is_full(error: &rusqlite::Error) -> bool {
+    let rusqlite::Error::SqliteFailure(failure, _) = error else {
+        return false;
+    };
+    let no_room = [
+        rusqlite::ffi::SQLITE_FULL,
+        rusqlite::ffi::SQLITE_IOERR_SHMSIZE,
+    ];
+    no_room.contains(&failure.extended_code)
 }
 
 /// Makes the directory, for the owner alone. One that is there keeps its mode: it is the administrator's.

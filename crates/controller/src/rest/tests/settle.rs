@@ -7,6 +7,7 @@ use linstor_model::name::{NodeName, ResourceGroupName, ResourceName};
 use linstor_model::{
     DiskKind, Draft, Model, Observed, Resource, ResourceGroup, SelectFilter, phase,
 };
+use linstor_store::Limits;
 
 use super::World;
 use super::story::spawned;
@@ -54,7 +55,7 @@ impl Case {
     fn begin(&self) -> Transaction<'_> {
         let draft = Draft::new(self.model.clone());
         let env = self.world.cluster.env();
-        Transaction::new(draft, self.observed.clone(), &**env)
+        Transaction::new(draft, self.observed.clone(), &**env, Limits::NONE)
     }
 
     /// Makes a change and settles it; settling again changes nothing.
