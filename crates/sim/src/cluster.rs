@@ -20,6 +20,7 @@ use tokio::time::sleep;
 use crate::check;
 use crate::env::SimEnv;
 use crate::net::{Dialler, Net};
+use crate::newer::Newer;
 use crate::trace::Trace;
 
 /// Name of the pool on every node.
@@ -36,6 +37,9 @@ const STORE_LIMITS: Limits = Limits {
     rows: 12,
     bytes: 16 * 1024,
 };
+
+/// Of so many seeds one has a controller, and one has satellites, of the next version.
+const VERSIONS_EVERY: u64 = 7;
 
 /// What the nodes of a cluster are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +143,10 @@ impl Sim {
         if seed.is_multiple_of(STORE_LIMITED_EVERY) {
             sim.store.set_limits(STORE_LIMITS);
         }
+        sim.net.set_newer(Newer {
+            controller: seed % VERSIONS_EVERY == 3,
+            satellites: seed % VERSIONS_EVERY == 4,
+        });
         for node in sim.nodes() {
             sim.fake.add_host(&node, shape.drbd.unwrap_or(DrbdKind::V9));
             sim.fake.add_volume_group(&node, VOLUME_GROUP, POOL_KIB);

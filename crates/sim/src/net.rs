@@ -14,6 +14,8 @@ use linstor_satellite::Satellite;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf};
 use tokio::task::JoinHandle;
 
+use crate::newer::{self, Newer};
+
 /// How much a pipe holds that the other side has not read yet.
 const PIPE_BYTES: usize = 64 * 1024;
 
@@ -33,6 +35,7 @@ pub enum Reach {
 #[derive(Clone, Default)]
 pub struct Net {
     ports: Arc<Mutex<BTreeMap<String, Port>>>,
+    newer: Arc<Mutex<Newer>>,
 }
 
 /// What a node has at its end.
@@ -87,6 +90,12 @@ impl Net {
         }
     }
 
+    /// Who is of the next version from now on; connections end.
+    pub fn set_newer(&self, newer: Newer) {
+        *self.newer.lock().unwrap_or_else(PoisonError::into_inner) = newer;
+        self.hang_up_all();
+    }
+
     /// Ends all connections: the controller is gone.
     pub fn hang_up_all(&self) {
         for port in self.lock().values_mut() {
@@ -103,15 +112,31 @@ impl Net {
         let Some(satellite) = port.satellite.clone().filter(|_| port.reach == Reach::Open) else {
             return Some(Err(format!("{node} refuses the connection")));
         };
-        let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+        let (ours, mut theirs) = tokio::io::duplex(PIPE_BYTES);
+        let newer = *self.newer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut relay = None;
+        if newer != Newer::default() {
+            let (near, far) = tokio::io::duplex(PIPE_BYTES);
+            relay = Some(newer::relay(
+                newer,
+                std::mem::replace(&mut theirs, far),
+                near,
+            ));
+        }
         let silent = Arc::new(AtomicBool::new(false));
         let pipe = Pipe {
             inner: theirs,
             silent: Arc::clone(&silent),
         };
         let task = tokio::spawn(async move {
-            // Why it ended is the controller's to find out.
-            let _ended = satellite.serve_connection(pipe).await;
+            let serving = satellite.serve_connection(pipe);
+            match relay {
+                // Why it ended is the controller's to find out.
+                None => drop(serving.await),
+                Some(relay) => {
+                    let _ended = tokio::join!(serving, relay);
+                }
+            }
         });
         port.connections
             .retain(|connection| !connection.task.is_finished());

@@ -21,6 +21,7 @@
 
 pub mod key;
 pub mod message;
+mod newer;
 pub mod secret;
 pub mod spec;
 pub mod status;

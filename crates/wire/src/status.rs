@@ -9,6 +9,8 @@ use linstor_api::sorted_map::SortedMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::newer;
+
 /// What a node is able to do, probed when a controller connects and whenever there is a reason to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeInfo {
@@ -17,20 +19,20 @@ pub struct NodeInfo {
     /// Kernel release.
     #[serde(default)]
     pub kernel: String,
-    /// The DRBD in the kernel, when there is one.
-    #[serde(default)]
+    /// The DRBD in the kernel, when there is one of a known kind.
+    #[serde(default, deserialize_with = "newer::if_known")]
     pub drbd: Option<DrbdInfo>,
     /// Layers that can be used.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "newer::known")]
     pub layers: Vec<LayerKind>,
     /// Providers that can be used.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "newer::known")]
     pub providers: Vec<ProviderKind>,
     /// Why the other layers cannot be used.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "newer::with_known_keys")]
     pub unsupported_layers: BTreeMap<LayerKind, Vec<String>>,
     /// Why the other providers cannot be used.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "newer::with_known_keys")]
     pub unsupported_providers: BTreeMap<ProviderKind, Vec<String>>,
 }
 
@@ -121,7 +123,11 @@ pub struct VolumeStatus {
     #[serde(default)]
     pub backing_kib: Option<u64>,
     /// Backing volumes that hold something else than the data.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "newer::with_known_keys"
+    )]
     pub extra_storage: BTreeMap<StorageSuffix, StorageStatus>,
     /// State of its disk in DRBD.
     #[serde(default)]

@@ -2,4 +2,5 @@
 
 mod anomaly;
 mod held;
+mod newer;
 mod seeds;
