@@ -204,9 +204,10 @@ impl Cluster {
         }
         self.shared.observe(|observed| {
             if let Some(before) = observed.applied.get(&row)
-                && (before.uuid, &before.outcome) == (applied.uuid, &applied.outcome)
+                && before.uuid == applied.uuid
+                && is_same(&before.outcome, &applied.outcome)
             {
-                // Told again, for the time of the next attempt: it is so since the first time.
+                // Reported again, for the time of the next attempt or its progress: it is so since the first time.
                 applied.at = before.at;
             }
             observed.applied.insert(row, applied)
@@ -319,6 +320,14 @@ fn forget_replica(observed: &mut Observed, model: &Model, name: &ResourceName, n
     let key = RowKey::Resource(key.0, key.1);
     if observed.applied.get(&key).map(|applied| applied.uuid) != uuid {
         observed.applied.remove(&key);
+    }
+}
+
+/// Whether an outcome is the one before, or the same wait that has got further.
+fn is_same(before: &Outcome, now: &Outcome) -> bool {
+    match (before, now) {
+        (Outcome::Waiting { on: before, .. }, Outcome::Waiting { on: now, .. }) => before == now,
+        _ => before == now,
     }
 }
 

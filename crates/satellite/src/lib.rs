@@ -28,6 +28,7 @@ pub mod shared;
 pub mod space;
 pub mod spec_store;
 pub mod status;
+pub mod stop;
 pub mod suspension;
 pub mod tools;
 

@@ -64,7 +64,7 @@ pub enum LinkError {
     #[error("{0}")]
     Unusable(String),
     /// The satellite's own disk failed.
-    #[error("own state cannot be kept: {0}")]
+    #[error("own state cannot be written: {0}")]
     Store(#[from] Failure),
 }
 
@@ -93,7 +93,7 @@ where
     if let Err(refusal) = judged {
         return refuse(&shared, connection, refusal).await;
     }
-    // A tool that hangs must not make the node look dead: what was known before is told then, and later what is new.
+    // A tool that hangs must not make the node look dead: what was known before is reported then, and later what is new.
     let _in_time = timeout(PROBE_LIMIT, facts::look(&shared)).await;
     let (number, info) = match take_over(&shared, &caller).await? {
         Ok(taken) => taken,
@@ -307,7 +307,7 @@ async fn converse(
         () = replaced(shared, number) => Err(LinkError::Replaced),
         // The controller is gone, or says something unusable.
         ended = read(shared, number, receiver, queue, &refreshes) => ended,
-        // What was said cannot be kept.
+        // What was received cannot be written down.
         ended = take_in(shared, number, identity, queued) => ended,
         // Never ends by itself.
         () = refresh(shared, &refreshes) => Ok(()),
@@ -349,7 +349,7 @@ async fn read(
         }
         match frame {
             Ok(None) => return Ok(()),
-            Ok(Some(ToSatellite::Ping { id })) => shared.tell(|outbox| outbox.pong(id)),
+            Ok(Some(ToSatellite::Ping { id })) => shared.report(|outbox| outbox.pong(id)),
             Ok(Some(ToSatellite::Suspend {
                 lease,
                 resources,
@@ -397,7 +397,7 @@ async fn refresh(shared: &Shared, refreshes: &Refreshes) {
         }
         shared.observations.all_unknown().await;
         let pools = space::look(shared).await;
-        shared.tell(|outbox| {
+        shared.report(|outbox| {
             for id in ids {
                 outbox.space(pools.clone(), Some(id));
             }
@@ -485,7 +485,7 @@ fn take_wanted(
         done: Vec::new(),
         retry_in_ms: None,
     };
-    shared.tell(|outbox| outbox.applied(&wanted.key, entry));
+    shared.report(|outbox| outbox.applied(&wanted.key, entry));
     Ok(())
 }
 
@@ -525,27 +525,27 @@ async fn end_sync(shared: &Arc<Shared>, order: Order, mut named: BTreeSet<Key>, 
     shared.outgoing.notify_one();
 }
 
-/// What was told on this connection, so that only changes are told.
+/// What was reported on this connection, so that only changes are.
 #[derive(Default)]
-struct Told {
+struct Reported {
     status: BTreeMap<Key, ResourceStatus>,
     /// When the next round of status may go.
     next_round: Option<Instant>,
 }
 
 async fn write(shared: &Shared, mut sender: Sender<ToController>) -> Result<(), LinkError> {
-    let mut told = Told::default();
+    let mut reported = Reported::default();
     loop {
-        let mut messages = collect(shared, &mut told);
+        let mut messages = collect(shared, &mut reported);
         if let Some(info) = news(shared) {
             messages.insert(0, ToController::Info { info });
         }
         if messages.is_empty() {
             let waiting = shared.state().outbox.has_status();
-            let round = told.next_round.unwrap_or_else(Instant::now);
+            let round = reported.next_round.unwrap_or_else(Instant::now);
             tokio::select! {
                 biased;
-                // Something new is to be told. Cancel-safe: a missed notice is stored.
+                // Something new is to be reported. Cancel-safe: a missed notice is stored.
                 () = shared.outgoing.notified() => {}
                 // The next round of status may go.
                 () = tokio::time::sleep_until(round), if waiting => {}
@@ -559,24 +559,24 @@ async fn write(shared: &Shared, mut sender: Sender<ToController>) -> Result<(), 
     }
 }
 
-/// What the node is able to do, if that is to be told.
+/// What the node is able to do, if that is to be reported.
 fn news(shared: &Shared) -> Option<NodeInfo> {
     let mut state = shared.state();
     state.outbox.take_info().then(|| state.info.clone())
 }
 
-/// Takes what is to be told now, in the order in which it is told.
-fn collect(shared: &Shared, told: &mut Told) -> Vec<ToController> {
+/// Takes what is to be reported now, in that order.
+fn collect(shared: &Shared, reported: &mut Reported) -> Vec<ToController> {
     let mut state = shared.state();
     let mut messages = state.outbox.take_pongs();
     let synced = state.outbox.take_synced();
     messages.extend(state.outbox.take_suspensions());
     messages.extend(state.outbox.take_space());
     let now = Instant::now();
-    let round = synced.is_some() || told.next_round.is_none_or(|at| at <= now);
+    let round = synced.is_some() || reported.next_round.is_none_or(|at| at <= now);
     let (keys, gone) = state.outbox.take_status(round);
     if round && !keys.is_empty() {
-        told.next_round = Some(now + STATUS_INTERVAL);
+        reported.next_round = Some(now + STATUS_INTERVAL);
     }
     let mut changed = Vec::new();
     for key in keys {
@@ -585,13 +585,13 @@ fn collect(shared: &Shared, told: &mut Told) -> Vec<ToController> {
             continue;
         };
         let status = status::of(spec, tracked, &shared.picture);
-        if told.status.get(&key) != Some(&status) {
-            told.status.insert(key, status.clone());
+        if reported.status.get(&key) != Some(&status) {
+            reported.status.insert(key, status.clone());
             changed.push(status);
         }
     }
     for key in &gone {
-        told.status.remove(key);
+        reported.status.remove(key);
     }
     let mut gone = Some(gone).filter(|g| !g.is_empty());
     while !changed.is_empty() || gone.is_some() {

@@ -1,4 +1,4 @@
-//! What is to be told to the controller. Newer words replace older ones, so that it never grows beyond the cluster,
+//! What is to be reported to the controller. Newer reports replace older ones, so that it never grows beyond the cluster,
 //! however slow the link is.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -103,7 +103,7 @@ impl Outbox {
         self.info = true;
     }
 
-    /// Whether what the node is able to do is to be told.
+    /// Whether what the node is able to do is to be reported.
     pub fn take_info(&mut self) -> bool {
         std::mem::take(&mut self.info)
     }
@@ -117,17 +117,17 @@ impl Outbox {
     /// Objects whose status is to be reported, and objects that are gone. Without `all`, only those whose outcome waits
     /// to be reported: their status goes before it.
     pub fn take_status(&mut self, all: bool) -> (Vec<Key>, Vec<Key>) {
-        let told: Vec<Key> = if all {
+        let taken: Vec<Key> = if all {
             std::mem::take(&mut self.status).into_iter().collect()
         } else {
             let waiting = self.applied.keys().filter(|k| self.status.contains(*k));
             waiting.cloned().collect()
         };
-        for key in &told {
+        for key in &taken {
             self.status.remove(key);
         }
         let gone = std::mem::take(&mut self.gone).into_iter().collect();
-        (told, gone)
+        (taken, gone)
     }
 
     /// Whether a status waits.

@@ -11,26 +11,31 @@ use linstor_wire::spec::{ResourceSpec, Spec, StorageRef, Target};
 use linstor_wire::status::Outcome;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::check;
-use crate::failure::{Failure, Result};
+use crate::failure::Failure;
 use crate::layers::{self, Attempt, filesystem, storage};
 use crate::outbox::AppliedEntry;
 use crate::shared::{Shared, State, Tracked};
 use crate::space;
 use crate::spec_store::Record;
+use crate::stop::{self, Stop, Waiting};
 
 /// Resources that are worked on at the same time.
 const TASKS_MAX: usize = 256;
 /// Pauses after the first, second... failed attempt; the last one repeats.
 const BACKOFF_S: [u64; 7] = [1, 2, 5, 10, 20, 40, 60];
 
+/// A wait that ends sooner is not worth a report.
+const REPORT_AFTER: Duration = Duration::from_secs(1);
+
 /// Works until dropped.
 pub async fn run(shared: Arc<Shared>) {
     let mut tasks: JoinSet<()> = JoinSet::new();
     loop {
         start_due(&shared, &mut tasks);
-        let next = next_due(&shared);
+        let next = next_due(&shared).min(report_waiting(&shared));
         tokio::select! {
             biased;
             // A task ended: its place is free. Cancel-safe.
@@ -39,7 +44,7 @@ pub async fn run(shared: Arc<Shared>) {
                     tracing::error!(%error, "a task of the reconciler ended by itself");
                 }
             }
-            // A spec or DRBD changed. Cancel-safe: a missed wake-up is stored.
+            // A spec changed, or something has happened that an object waits for. Cancel-safe: a missed wake-up is stored.
             () = shared.wake.notified() => {}
             // Somebody's time has come. A full house waits for a task to end.
             () = tokio::time::sleep_until(next), if tasks.len() < TASKS_MAX => {}
@@ -85,6 +90,7 @@ fn start_due(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
         if let Some(tracked) = state.objects.get_mut(&key) {
             tracked.running = Some(number);
             tracked.again = false;
+            tracked.waiting = None;
             tasks.spawn(attempt(Arc::clone(shared), key, number));
         }
     }
@@ -101,20 +107,24 @@ async fn attempt(shared: Arc<Shared>, key: Key, number: u64) {
         let state = shared.state();
         let tracked = state.objects.get(&key);
         tracked
-            .map(|t| (t.record.clone(), t.forgotten))
+            .map(|t| (t.record.clone(), t.forgotten, t.version))
             .zip(state.node().cloned())
             .map(|(tracked, node)| (tracked, node, state.info.drbd.clone()))
     };
-    let Some(((record, forgotten), node, drbd)) = begun else {
+    let Some(((record, forgotten, version), node, drbd)) = begun else {
         return;
     };
     let started = Instant::now();
-    let result = match &record.spec {
-        Spec::Node(_) => bring_node_to_spec(&shared).await,
+    let ended = match &record.spec {
+        Spec::Node(_) => match bring_node_to_spec(&shared).await {
+            Ok(()) => Ended::Done,
+            Err(failures) => Ended::Failed(failures),
+        },
         Spec::Resource(spec) => {
             let attempt = Attempt {
                 shared: &shared,
                 key: &key,
+                version,
                 spec,
                 node,
                 drbd,
@@ -124,19 +134,38 @@ async fn attempt(shared: Arc<Shared>, key: Key, number: u64) {
             } else {
                 bring_to_spec(&attempt).await
             };
-            done.map_err(|failure| vec![failure])
+            match done {
+                Ok(()) => Ended::Done,
+                Err(Stop::Failed(failure)) => Ended::Failed(vec![failure]),
+                Err(Stop::Waiting(waiting)) => Ended::Waiting(waiting),
+                Err(Stop::Superseded) => Ended::Superseded,
+            }
         }
     };
-    let tried = (&record, forgotten);
-    finish(&shared, &key, number, tried, result, started.elapsed());
+    let tried = (&record, version);
+    finish(&shared, &key, number, tried, ended, started.elapsed());
+    // It may have happened since the attempt looked.
+    shared.recheck(&key);
+}
+
+/// How an attempt ended.
+enum Ended {
+    /// The node has what the spec says.
+    Done,
+    /// Why it has not.
+    Failed(Vec<Failure>),
+    /// It has not yet.
+    Waiting(Waiting),
+    /// There is a newer spec.
+    Superseded,
 }
 
 fn finish(
     shared: &Shared,
     key: &Key,
     number: u64,
-    (record, forgotten): (&Record, bool),
-    result: std::result::Result<(), Vec<Failure>>,
+    (record, version): (&Record, u64),
+    ended: Ended,
     took: Duration,
 ) {
     let (generation, spec) = (record.revision.generation, &record.spec);
@@ -147,42 +176,47 @@ fn finish(
         return;
     };
     tracked.running = None;
-    let outcome = match result {
-        Ok(()) => {
+    let outdated = tracked.version != version;
+    let outcome = match ended {
+        Ended::Superseded => None,
+        Ended::Waiting(waiting) => {
+            tracked.due = waiting.until;
+            tracked.waiting = Some(waiting).filter(|_| !outdated);
+            None
+        }
+        Ended::Done => {
             if tracked.failures > 0 {
                 tracing::info!(%key, "matches its spec again");
             }
             tracked.failures = 0;
             tracked.due = Instant::now() + shared.options.pass_interval;
-            Outcome::Done
+            Some(Outcome::Done)
         }
-        Err(failures) => failed(tracked, key, failures, took),
+        Ended::Failed(failures) => Some(failed(tracked, key, failures, took)),
     };
-    let outdated = tracked.forgotten != forgotten || tracked.record.spec != *spec;
     if tracked.again || outdated {
         tracked.due = Instant::now();
     }
+    let Some(outcome) = outcome else { return };
+    tracked.waits.clear();
     // A newer spec is waiting: its own outcome is what counts.
     let owed = tracked.owed.is_some_and(|owed| owed <= generation);
     let retry_in = match &outcome {
         Outcome::Done | Outcome::Waiting { .. } => None,
         Outcome::Failed { .. } => Some(tracked.due.saturating_duration_since(Instant::now())),
     };
-    // Each failure is told, for the time of the next attempt: at most once a minute when it lasts.
+    // Each failure is reported, for the time of the next attempt: at most once a minute when it lasts.
     if !outdated
         && !tracked.refused
-        && (owed || retry_in.is_some() || tracked.told.as_ref() != Some(&outcome))
+        && (owed || retry_in.is_some() || tracked.reported.as_ref() != Some(&outcome))
     {
         tracked.owed = tracked.owed.filter(|owed| *owed > generation);
-        tracked.told = Some(outcome.clone());
+        tracked.reported = Some(outcome.clone());
         let entry = AppliedEntry {
             generation,
             uuid: spec.uuid(),
             outcome,
-            done: match spec {
-                Spec::Node(_) => Vec::new(),
-                Spec::Resource(spec) => layers::done(spec, &tracked.record.notes),
-            },
+            done: done(&tracked.record),
             retry_in_ms: retry_in.map(|pause| pause.as_millis() as u64),
         };
         state.outbox.applied(key, entry);
@@ -190,10 +224,64 @@ fn finish(
     }
 }
 
+/// Reports waits that last, and how far they are. Returns when the next one is to be reported.
+fn report_waiting(shared: &Shared) -> Instant {
+    let now = Instant::now();
+    let mut next = now + shared.options.pass_interval;
+    let mut state = shared.state();
+    let State {
+        objects, outbox, ..
+    } = &mut *state;
+    for (key, tracked) in objects {
+        let Some(waiting) = &tracked.waiting else {
+            continue;
+        };
+        let Some(begun) = tracked.waits.get_mut(&waiting.what) else {
+            continue;
+        };
+        let report = Some((tracked.record.revision.generation, waiting.done_percent));
+        let at = begun.since + REPORT_AFTER;
+        if begun.reported == report || tracked.refused {
+            continue;
+        }
+        if at > now {
+            next = next.min(at);
+            continue;
+        }
+        if begun.reported.is_none() {
+            tracing::info!(%key, "waiting for {}", waiting.what);
+        }
+        begun.reported = report;
+        let outcome = Outcome::Waiting {
+            on: waiting.what.to_string(),
+            done_percent: waiting.done_percent,
+        };
+        tracked.reported = Some(outcome.clone());
+        let entry = AppliedEntry {
+            generation: tracked.record.revision.generation,
+            uuid: tracked.record.spec.uuid(),
+            outcome,
+            done: done(&tracked.record),
+            retry_in_ms: None,
+        };
+        outbox.applied(key, entry);
+        shared.outgoing.notify_one();
+    }
+    next
+}
+
+/// Ids of the spec's instructions that have been carried out.
+fn done(record: &Record) -> Vec<Uuid> {
+    match &record.spec {
+        Spec::Node(_) => Vec::new(),
+        Spec::Resource(spec) => layers::done(spec, &record.notes),
+    }
+}
+
 /// Notes a failed attempt, and when the next one is.
 fn failed(tracked: &mut Tracked, key: &Key, failures: Vec<Failure>, took: Duration) -> Outcome {
     let first = failures.first();
-    let repeated = match &tracked.told {
+    let repeated = match &tracked.reported {
         Some(Outcome::Failed { replies }) => replies.first() == first.map(Failure::reply).as_ref(),
         Some(Outcome::Done | Outcome::Waiting { .. }) | None => false,
     };
@@ -237,12 +325,13 @@ async fn bring_node_to_spec(shared: &Shared) -> std::result::Result<(), Vec<Fail
     }
 }
 
-async fn bring_to_spec(attempt: &Attempt<'_>) -> Result<()> {
+async fn bring_to_spec(attempt: &Attempt<'_>) -> stop::Result<()> {
     let spec = attempt.spec;
     check::resource(spec)?;
     // Its pools are in the node's.
     attempt.shared.save(&Key::Node).await?;
     attempt.shared.save(attempt.key).await?;
+    attempt.resumed().await?;
     match spec.target {
         Target::Up => {
             layers::check(attempt).await?;
@@ -252,12 +341,12 @@ async fn bring_to_spec(attempt: &Attempt<'_>) -> Result<()> {
         }
         Target::Down => {
             layers::down(attempt).await?;
-            layers::observe(attempt).await
+            Ok(layers::observe(attempt).await?)
         }
         Target::Leaving => {
             layers::guard(attempt).await?;
             layers::down(attempt).await?;
-            layers::observe(attempt).await
+            Ok(layers::observe(attempt).await?)
         }
         Target::Destroyed => {
             layers::guard(attempt).await?;
@@ -270,9 +359,9 @@ async fn bring_to_spec(attempt: &Attempt<'_>) -> Result<()> {
 
 /// Removes the record of a resource that the controller no longer has, and what would bring the resource back at the next
 /// boot. What it has on this node stays.
-async fn forget(attempt: &Attempt<'_>) -> Result<()> {
+async fn forget(attempt: &Attempt<'_>) -> stop::Result<()> {
     layers::forget(attempt).await?;
-    attempt.shared.drop_forgotten(attempt.key).await
+    Ok(attempt.shared.drop_forgotten(attempt.key).await?)
 }
 
 /// Backing volumes that are destroyed while the resource stays: those of volumes that are deleted, and those of a

@@ -22,12 +22,13 @@ use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::providers::Storage;
 use crate::spec_store::{Identity, Notes, Record, Revision, SpecStore};
+use crate::stop::{Awaited, Begun, Check, Waiting};
 use crate::suspension::Suspensions;
 
 /// An object and how it is doing.
 #[derive(Debug)]
 pub struct Tracked {
-    /// What is kept on disk.
+    /// What is on disk.
     pub record: Record,
     /// Whether the record is on disk as it is here. It is written before it is acted upon.
     pub saved: bool,
@@ -43,13 +44,19 @@ pub struct Tracked {
     pub failures: u32,
     /// The controller waits for the outcome of this generation.
     pub owed: Option<u64>,
-    /// The outcome that was told last.
-    pub told: Option<Outcome>,
+    /// The outcome that was reported last.
+    pub reported: Option<Outcome>,
     /// A newer spec was refused: how the one before it is doing is of no interest to the controller.
     pub refused: bool,
+    /// Grows with each new spec, and when the object is forgotten or comes back.
+    pub version: u64,
+    /// What ended the last attempt, if it waits for something.
+    pub waiting: Option<Waiting>,
+    /// Waits that began since an attempt last came to an end.
+    pub waits: BTreeMap<Awaited, Begun>,
     /// What storage said last, by volume number and suffix.
     pub volumes: BTreeMap<(u32, StorageSuffix), VolumeFacts>,
-    /// When DRBD was last told to reconnect or re-attach something that had been set up before.
+    /// When DRBD last had to reconnect or re-attach something that had been set up before.
     pub mended: Option<Instant>,
     /// When DRBD's files were last found to be right, and a digest of what they should say.
     pub files_checked: Option<(Instant, u64)>,
@@ -78,8 +85,11 @@ impl Tracked {
             again: false,
             failures: 0,
             owed: None,
-            told: None,
+            reported: None,
             refused: false,
+            version: 0,
+            waiting: None,
+            waits: BTreeMap::new(),
             volumes: BTreeMap::new(),
             mended: None,
             files_checked: None,
@@ -94,13 +104,21 @@ impl Tracked {
         }
     }
 
+    /// Nothing of the attempts before counts any more.
+    fn begin_anew(&mut self) {
+        self.version += 1;
+        self.failures = 0;
+        self.waiting = None;
+        self.waits.clear();
+    }
+
     /// Has an attempt made as soon as none is running.
     fn mark_due(&mut self) {
         self.due = Instant::now();
         self.again |= self.running.is_some();
     }
 
-    /// When DRBD may be told to mend something again, if that is still to come.
+    /// When DRBD may have to mend something again, if that is still to come.
     pub fn mendable_at(&self) -> Option<Instant> {
         let at = self.mended? + MEND_INTERVAL;
         (at > Instant::now()).then_some(at)
@@ -120,7 +138,7 @@ pub struct State {
     pub module: Option<String>,
     /// The node and its resources.
     pub objects: BTreeMap<Key, Tracked>,
-    /// What is to be told to the controller.
+    /// What is to be reported to the controller.
     pub outbox: Outbox,
     /// Number of the connection that is served; older ones end.
     pub connection: u64,
@@ -190,7 +208,7 @@ pub struct Shared {
     pub suspensions: Suspensions,
     /// Resources are due.
     pub wake: Notify,
-    /// There is something to tell.
+    /// There is something to report.
     pub outgoing: Notify,
     /// The space of the pools may have changed.
     pub space_changed: Notify,
@@ -234,7 +252,7 @@ impl Shared {
     }
 
     /// Changes the outbox and wakes its reader.
-    pub fn tell(&self, change: impl FnOnce(&mut Outbox)) {
+    pub fn report(&self, change: impl FnOnce(&mut Outbox)) {
         change(&mut self.state().outbox);
         self.outgoing.notify_one();
     }
@@ -260,10 +278,49 @@ impl Shared {
         let mut state = self.state();
         let objects = state.objects.values_mut();
         objects
-            .filter(|t| t.running.is_some() || t.failures > 0)
+            .filter(|t| t.running.is_some() || t.failures > 0 || t.waiting.is_some())
             .for_each(Tracked::mark_due);
         drop(state);
         self.wake.notify_one();
+    }
+
+    /// Has an attempt made now at an object that waits, if what it waits for has happened.
+    pub fn recheck(&self, key: &Key) {
+        let waiting = |state: &State| state.objects.get(key)?.waiting.clone();
+        let Some(waiting) = waiting(&self.state()) else {
+            return;
+        };
+        // Conditions look into what has locks of its own.
+        let check = (waiting.condition)(self);
+        let mut state = self.state();
+        let Some(tracked) = state.objects.get_mut(key) else {
+            return;
+        };
+        let Some(waiting) = &mut tracked.waiting else {
+            return;
+        };
+        match check {
+            Check::Holds => tracked.mark_due(),
+            Check::NotYet(done_percent) if done_percent != waiting.done_percent => {
+                waiting.done_percent = done_percent;
+            }
+            Check::NotYet(_) => return,
+        }
+        drop(state);
+        self.wake.notify_one();
+    }
+
+    /// As [`Shared::recheck`], for every object that waits.
+    pub fn recheck_all(&self) {
+        let waiting: Vec<Key> = {
+            let state = self.state();
+            let objects = state.objects.iter();
+            let waiting = objects.filter(|(_, tracked)| tracked.waiting.is_some());
+            waiting.map(|(key, _)| key.clone()).collect()
+        };
+        for key in &waiting {
+            self.recheck(key);
+        }
     }
 
     /// Takes over a spec and has it tried. It is written to disk before it is acted on. Fails if the node has obeyed a
@@ -303,7 +360,7 @@ impl Shared {
             }
             tracked.record.spec = spec;
             tracked.saved = false;
-            tracked.failures = 0;
+            tracked.begin_anew();
         }
         tracked.mark_due();
         if key == Key::Node && (is_new || changed) {
@@ -346,7 +403,7 @@ impl Shared {
         }
         tracked.record.revision = order.revision;
         tracked.forgotten = true;
-        tracked.failures = 0;
+        tracked.begin_anew();
         tracked.owed = None;
         tracked.mark_due();
         drop(state);

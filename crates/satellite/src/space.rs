@@ -78,7 +78,7 @@ pub async fn run(shared: Arc<Shared>) {
         let seen = (node, look(&shared).await);
         if told.as_ref() != Some(&seen) {
             let pools = seen.1.clone();
-            shared.tell(|outbox| outbox.space(pools, None));
+            shared.report(|outbox| outbox.space(pools, None));
             told = Some(seen);
         }
         tokio::time::sleep(PAUSE).await;

@@ -3,12 +3,13 @@
 //! A controller suspends the I/O of resources for a moment, to have snapshots of one instant on several nodes. A
 //! suspension that outlives what asked for it stops applications for good. So each one has a deadline here, however long
 //! the controller would like it, and ends with the connection that it was asked on. Nothing of it goes through the
-//! reconciler: an attempt that hangs delays no resumption.
+//! reconciler: an attempt that hangs delays no resumption. Attempts at its resources wait for its end: to activate or grow
+//! a logical volume resumes it.
 //!
 //! What is about to be suspended is written down first; a satellite that starts resumes all that it finds there. It
 //! resumes before it writes, since its own files may be on what is suspended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -65,6 +66,8 @@ pub type Suspended = BTreeMap<Uuid, Vec<Device>>;
 struct Lease {
     /// Number of the connection that it was asked on.
     connection: u64,
+    /// The resources.
+    keys: BTreeSet<Key>,
     /// When it ends; the reason, once somebody has ended it.
     term: watch::Sender<Term>,
 }
@@ -147,6 +150,13 @@ impl Suspensions {
         }
     }
 
+    /// Whether one has this resource, from before its I/O is suspended until after it is resumed.
+    pub fn hold(&self, key: &Key) -> bool {
+        let table = self.table();
+        let mut leases = table.leases.values();
+        leases.any(|lease| lease.keys.contains(key))
+    }
+
     /// A connection ended: nobody is left who would end what was asked on it.
     pub fn connection_ended(&self, connection: u64) {
         let mut table = self.table();
@@ -201,6 +211,11 @@ fn begin(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
         let (term, ends) = watch::channel(Term::Until(asked.until));
         let lease = Lease {
             connection: asked.connection,
+            keys: asked
+                .resources
+                .iter()
+                .map(|name| Key::resource(name))
+                .collect(),
             term,
         };
         table.leases.insert(asked.lease, lease);
@@ -251,7 +266,10 @@ async fn hold(shared: Arc<Shared>, asked: Asked, mut term: watch::Receiver<Term>
 fn finished(shared: &Shared, asked: &Asked, state: SuspensionState) {
     let (lease, resources) = (asked.lease, &asked.resources);
     tracing::info!(%lease, ?resources, ?state, "I/O is not suspended");
-    shared.suspensions.table().leases.remove(&lease);
+    let held = shared.suspensions.table().leases.remove(&lease);
+    for key in held.iter().flat_map(|lease| &lease.keys) {
+        shared.recheck(key);
+    }
     report(shared, asked.connection, lease, state);
 }
 
@@ -294,7 +312,7 @@ fn failed(failure: Failure) -> SuspensionState {
 
 fn report(shared: &Shared, connection: u64, lease: Uuid, state: SuspensionState) {
     if shared.state().connection == connection {
-        shared.tell(|outbox| outbox.suspension(lease, state));
+        shared.report(|outbox| outbox.suspension(lease, state));
     }
 }
 

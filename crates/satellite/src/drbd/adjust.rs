@@ -11,7 +11,7 @@ use linstor_api::kind::DrbdKind;
 use linstor_wire::spec::DrbdSpec;
 use tokio::time::Instant;
 
-use super::layer::{self, Disks, EVENTS_WAIT};
+use super::layer::{self, Disks};
 use super::picture::Seen;
 use super::resfile::{self, Dialect};
 use super::status::{DrbdResource, connection_key};
@@ -19,9 +19,8 @@ use super::{adm, steps, v84};
 use crate::failure::{Failure, Result};
 use crate::layers::Attempt;
 use crate::spec_store::Stage;
+use crate::stop::{self, Awaited};
 
-/// How long a disk may take to attach before its state is reported as it is.
-const SETTLE_WAIT: Duration = Duration::from_secs(3);
 /// How long the files are trusted after they were found to be right.
 const FILES_INTERVAL: Duration = Duration::from_secs(600);
 
@@ -107,13 +106,13 @@ pub async fn adjust(
     attempt: &Attempt<'_>,
     plan: &Plan<'_>,
     before: Option<&DrbdResource>,
-) -> Result<()> {
+) -> stop::Result<()> {
     let host = attempt.shared.machine.host();
     let wanted = resfile::body(&plan.text);
     let deviation = match deviation(attempt, plan, before) {
         Deviation::Reconnect if !may_mend(attempt) => Deviation::None,
-        Deviation::Detaching => return Err(lost_disk(attempt)),
-        Deviation::Reattach if !may_mend(attempt) => return Err(lost_disk(attempt)),
+        Deviation::Detaching => return Err(lost_disk(attempt).into()),
+        Deviation::Reattach if !may_mend(attempt) => return Err(lost_disk(attempt).into()),
         deviation => deviation,
     };
     let forgets = deviation == Deviation::Reconnect && may_forget(plan, before);
@@ -298,52 +297,52 @@ fn lost_disk(attempt: &Attempt<'_>) -> Failure {
     .correction("Attaching it is tried once a minute. Replace the disk if that does not help.")
 }
 
-/// Waits until the events show what `adjust` did, so that what is reported next is true.
-pub async fn settle(attempt: &Attempt<'_>, disks: &Disks) {
-    let done = |seen: &Seen| {
+/// Waits until the events show what `adjust` did, so that what is reported next is true. A disk that takes long is reported
+/// as it is.
+pub async fn settle(attempt: &Attempt<'_>, disks: &Disks) -> stop::Result<()> {
+    let volumes = attempt.live_volumes().map(|volume| volume.number);
+    let volumes: Vec<(u32, bool)> = volumes.map(|n| (n, disks.contains_key(&n))).collect();
+    let done = move |seen: &Seen| {
         let Seen::Present(resource) = seen else {
             return false;
         };
-        attempt.live_volumes().all(|volume| {
-            let device = resource.devices.get(&volume.number);
+        volumes.iter().all(|(number, has_disk)| {
+            let device = resource.devices.get(number);
             match device.map(|d| &d.disk) {
                 None
                 | Some(DiskState::Attaching | DiskState::Negotiating | DiskState::Detaching) => {
                     false
                 }
-                Some(DiskState::Diskless) => !disks.contains_key(&volume.number),
+                Some(DiskState::Diskless) => !has_disk,
                 Some(_) => true,
             }
         })
     };
-    let picture = &attempt.shared.picture;
-    picture.wait(&attempt.spec.name, SETTLE_WAIT, done).await;
+    attempt.wait_for_drbd(Awaited::Disks, done).await.map(drop)
 }
 
 /// Takes DRBD down and waits until that shows.
-pub async fn take_down(attempt: &Attempt<'_>) -> Result<()> {
+pub async fn take_down(attempt: &Attempt<'_>) -> stop::Result<()> {
     let name = &attempt.spec.name;
-    adm::down(&attempt.shared.machine, name)
-        .await
-        .map_err(|f| {
-            f.context(
-                code::FAIL_IN_USE,
-                format!("'{name}' cannot be taken down in DRBD."),
-            )
-        })?;
+    if !attempt.has_begun(Awaited::Down) {
+        adm::down(&attempt.shared.machine, name)
+            .await
+            .map_err(|f| {
+                f.context(
+                    code::FAIL_IN_USE,
+                    format!("'{name}' cannot be taken down in DRBD."),
+                )
+            })?;
+    }
     let is_gone = |seen: &Seen| *seen == Seen::Absent;
-    if attempt
-        .shared
-        .picture
-        .wait(name, EVENTS_WAIT, is_gone)
-        .await
-    {
+    if attempt.wait_for_drbd(Awaited::Down, is_gone).await? {
         return Ok(());
     }
     Err(Failure::new(
         code::FAIL_UNKNOWN_ERROR,
         format!("'{name}' was taken down, but DRBD does not report it as gone."),
-    ))
+    )
+    .into())
 }
 
 #[cfg(test)]

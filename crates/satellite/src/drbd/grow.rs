@@ -7,6 +7,7 @@
 //! once more does no harm.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use linstor_api::code;
@@ -22,14 +23,14 @@ use crate::drbd::picture::Seen;
 use crate::drbd::status::{DrbdDevice, DrbdPeerVolume, DrbdResource, DrbdState};
 use crate::failure::{Failure, Result};
 use crate::layers::Attempt;
+use crate::shared::Shared;
 use crate::spec_store::Notes;
+use crate::stop::{self, Awaited, Check};
 
-/// How long a grown volume may take to show its size, and a resync to begin.
-const SHOW_LIMIT: Duration = Duration::from_secs(5);
-/// How long one attempt waits for the first step to be synchronised; the next one goes on with that.
-const SYNC_LIMIT: Duration = Duration::from_secs(60);
-/// Pause between two looks.
-const LOOK_PAUSE: Duration = Duration::from_millis(250);
+/// How long the direction of a resync may take to be decided while the volume is primary for that.
+const DECIDED_LIMIT: Duration = Duration::from_secs(5);
+/// How often DRBD is asked meanwhile.
+const DECIDED_PAUSE: Duration = Duration::from_millis(250);
 /// Backing volumes are rounded up to at least this much by pools whose granularity was not known: an LVM extent.
 const ROUNDING_KIB: u64 = 4096;
 /// DRBD's sizes are multiples of this.
@@ -49,7 +50,7 @@ pub async fn ask_sizes(attempt: &Attempt<'_>) {
     if let Ok(output) = attempt.shared.machine.try_run(adm::now(name)).await
         && picture.sizes(name, &output.stdout)
     {
-        attempt.shared.tell(|outbox| outbox.status(attempt.key));
+        attempt.shared.report(|outbox| outbox.status(attempt.key));
     }
 }
 
@@ -70,7 +71,7 @@ pub async fn grow(
     drbd: &DrbdSpec,
     kind: DrbdKind,
     file: &Path,
-) -> Result<()> {
+) -> stop::Result<()> {
     for volume in attempt.live_volumes() {
         let Some(layer) = drbd.volume(volume.number).filter(|l| l.grow) else {
             continue;
@@ -84,12 +85,13 @@ pub async fn grow(
             layer,
         };
         if !growth.has(volume.usable_kib) {
-            growth.run().await.map_err(|f| {
+            attempt.go_on()?;
+            growth.run().await.map_err(|stop| {
                 let message = format!(
                     "Volume {} of '{}' cannot be grown in DRBD.",
                     volume.number, attempt.spec.name
                 );
-                f.context(code::FAIL_UNKNOWN_ERROR, message)
+                stop.map_failure(|f| f.context(code::FAIL_UNKNOWN_ERROR, message))
             })?;
         }
         growth.note(None).await?;
@@ -150,13 +152,13 @@ struct Growth<'a> {
 }
 
 impl Growth<'_> {
-    async fn run(&self) -> Result<()> {
+    async fn run(&self) -> stop::Result<()> {
         let wanted_kib = self.volume.usable_kib;
         let mut assume_clean = self.layer.grow_assume_clean;
         if self.has_copies() {
             // DRBD refuses to resize during a resync.
             if !self.synced().await? {
-                return Err(away());
+                return Err(away().into());
             }
             let now_kib = size_kib(self.attempt, self.volume.number).unwrap_or(0);
             match Beginning::of(self.volume, self.layer, now_kib, self.noted()) {
@@ -165,7 +167,7 @@ impl Growth<'_> {
                     self.note(Some(to_kib)).await?;
                     self.resize(Size::UpTo(to_kib), to_kib).await?;
                     if !self.synced().await? {
-                        return Err(away());
+                        return Err(away().into());
                     }
                 }
                 Beginning::Made => {}
@@ -200,7 +202,35 @@ impl Growth<'_> {
     }
 
     /// Resizes, and waits until the size shows.
-    async fn resize(&self, size: Size, expected_kib: u64) -> Result<()> {
+    async fn resize(&self, size: Size, expected_kib: u64) -> stop::Result<()> {
+        let (attempt, number) = (self.attempt, self.volume.number);
+        let shown = Awaited::Size(number, expected_kib);
+        if !attempt.has_begun(shown) {
+            self.order(size, expected_kib).await?;
+        }
+        ask_sizes(attempt).await;
+        let large = move |seen: &Seen| match seen {
+            Seen::Present(resource) => resource
+                .devices
+                .get(&number)
+                .is_some_and(|d| d.size_kib.unwrap_or(0) >= expected_kib),
+            Seen::Unknown | Seen::Absent => false,
+        };
+        if attempt.wait_for_drbd(shown, large).await? {
+            return Ok(());
+        }
+        let name = &attempt.spec.name;
+        let message = format!(
+            "Volume {number} of '{name}' is still smaller than {expected_kib} KiB in DRBD."
+        );
+        let cause =
+            "The backing device of a peer is not large enough, or the peer is not connected.";
+        let failure = Failure::new(code::FAIL_UNKNOWN_ERROR, message);
+        Err(failure.cause(cause).into())
+    }
+
+    /// Has DRBD resize the volume.
+    async fn order(&self, size: Size, expected_kib: u64) -> Result<()> {
         let (attempt, number) = (self.attempt, self.volume.number);
         let (machine, name) = (&attempt.shared.machine, &attempt.spec.name);
         let now = match attempt.shared.picture.get(name) {
@@ -219,55 +249,74 @@ impl Growth<'_> {
                 decided(attempt, large).await;
             }
             promotion::end(attempt, self.kind, self.layer.minor).await?;
-            grown?;
+            grown
         } else {
-            adm::resize(machine, self.file, name, number, size).await?;
+            adm::resize(machine, self.file, name, number, size).await
         }
-        ask_sizes(attempt).await;
-        let large = |seen: &Seen| match seen {
-            Seen::Present(resource) => resource
-                .devices
-                .get(&number)
-                .is_some_and(|d| d.size_kib.unwrap_or(0) >= expected_kib),
-            Seen::Unknown | Seen::Absent => false,
-        };
-        if attempt.shared.picture.wait(name, SHOW_LIMIT, large).await {
-            return Ok(());
-        }
-        let message = format!(
-            "Volume {number} of '{name}' is still smaller than {expected_kib} KiB in DRBD."
-        );
-        let cause =
-            "The backing device of a peer is not large enough, or the peer is not connected.";
-        Err(Failure::new(code::FAIL_UNKNOWN_ERROR, message).cause(cause))
     }
 
     /// Waits until all replicas are the same; false if one of them is away.
-    async fn synced(&self) -> Result<bool> {
-        let give_up = Instant::now() + SYNC_LIMIT;
-        let (mut last, mut since) = (Copies::Busy, Instant::now());
+    async fn synced(&self) -> stop::Result<bool> {
+        let (attempt, number) = (self.attempt, self.volume.number);
+        let (begins, ends) = (Awaited::ResyncBegins(number), Awaited::Resync(number));
+        let connected = Awaited::Connected(number);
         loop {
-            let copies = match now(self.attempt).await {
+            // What differs is told by no event, so it is asked for; what comes after that is.
+            let before = attempt.shared.picture.get(&attempt.spec.name);
+            let copies = match now(attempt).await {
                 Some(now) => self.copies(&now),
                 None => Copies::Away,
             };
-            if copies != last {
-                (last, since) = (copies, Instant::now());
+            let awaited = match copies {
+                Copies::Same => None,
+                Copies::Idle => Some(begins),
+                Copies::Busy => Some(ends),
+                Copies::Away => Some(connected),
+            };
+            for other in [begins, ends, connected] {
+                if awaited != Some(other) {
+                    attempt.end_wait(other);
+                }
             }
-            let lasting = since.elapsed() >= SHOW_LIMIT;
-            match copies {
-                Copies::Same => return Ok(true),
+            let Some(awaited) = awaited else {
+                return Ok(true);
+            };
+            if attempt.wait(awaited, self.changes(awaited, before)).await? {
+                continue;
+            }
+            return match copies {
                 // What differs was found by a verification, for example, and is not what has grown.
-                Copies::Idle if lasting => return Ok(true),
-                Copies::Away if lasting => return Ok(false),
-                Copies::Idle | Copies::Away | Copies::Busy => {}
+                Copies::Same | Copies::Idle => Ok(true),
+                Copies::Away => Ok(false),
+                Copies::Busy => {
+                    let message = "A resync of it does not get on.";
+                    let failure = Failure::new(code::FAIL_UNKNOWN_ERROR, message);
+                    let correction = "Growing goes on by itself when the replicas are the same.";
+                    Err(failure.correction(correction).into())
+                }
+            };
+        }
+    }
+
+    /// Whether DRBD has changed what is waited for since it was as it is in `before`.
+    fn changes(
+        &self,
+        awaited: Awaited,
+        before: Seen,
+    ) -> impl Fn(&Shared) -> Check + Send + Sync + use<> {
+        let (name, number) = (self.attempt.spec.name.clone(), self.volume.number);
+        let for_end = awaited == Awaited::Resync(number);
+        let has_begun = AtomicBool::new(false);
+        move |shared| {
+            let seen = shared.picture.get(&name);
+            if let Seen::Present(resource) = &seen
+                && for_end
+                && resource.is_syncing()
+            {
+                has_begun.store(true, Ordering::Relaxed);
+                return Check::NotYet(resource.done_percent(number));
             }
-            if Instant::now() >= give_up {
-                let message = "A resync of it has not ended yet.";
-                return Err(Failure::new(code::FAIL_UNKNOWN_ERROR, message)
-                    .correction("Growing goes on by itself when the replicas are the same."));
-            }
-            sleep(LOOK_PAUSE).await;
+            Check::of(seen != before || has_begun.load(Ordering::Relaxed))
         }
     }
 
@@ -308,9 +357,10 @@ fn away() -> Failure {
     .correction("It grows by itself when all replicas are connected and up to date.")
 }
 
-/// Waits until it has grown, and it is clear what is synchronised and from where.
+/// Waits until it has grown, and it is clear what is synchronised and from where. In place: the volume is primary for that,
+/// which must not outlast it.
 pub async fn decided(attempt: &Attempt<'_>, has_grown: impl Fn(&DrbdResource) -> bool) {
-    let give_up = Instant::now() + SHOW_LIMIT;
+    let give_up = Instant::now() + DECIDED_LIMIT;
     while Instant::now() < give_up {
         if let Some(now) = now(attempt).await {
             let mut volumes = now.connections.values().flat_map(|c| c.volumes.values());
@@ -321,7 +371,7 @@ pub async fn decided(attempt: &Attempt<'_>, has_grown: impl Fn(&DrbdResource) ->
                 return;
             }
         }
-        sleep(LOOK_PAUSE).await;
+        sleep(DECIDED_PAUSE).await;
     }
 }
 

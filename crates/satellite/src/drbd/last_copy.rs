@@ -13,13 +13,10 @@ use super::status::DrbdResource;
 use crate::failure::{Failure, Result};
 use crate::layers::{self, Attempt, storage};
 use crate::spec_store::{LastCopy, Notes, Stage};
+use crate::stop::{self, Awaited};
 
-/// How long peers may take to connect when they are asked.
-const ASK_WAIT: std::time::Duration = std::time::Duration::from_secs(15);
 /// Why a replica stays.
 const NOT_ELSEWHERE: &str = "No other connected node has all of its volumes up to date.";
-/// How long DRBD's state may take to become known.
-const KNOWN_WAIT: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Whether every volume that is up to date here is up to date on a connected peer, too.
 pub fn verdict(resource: &DrbdResource) -> LastCopy {
@@ -34,13 +31,16 @@ pub fn verdict(resource: &DrbdResource) -> LastCopy {
 
 /// Notes what is known of other copies, for the time when DRBD is down and cannot be asked any more.
 pub async fn remember(attempt: &Attempt<'_>, resource: &DrbdResource) -> Result<()> {
+    if resource.devices.is_empty() {
+        return Ok(());
+    }
     let verdict = verdict(resource);
     let change = |notes: &mut Notes| notes.last_copy = Some(verdict);
     attempt.note(change).await
 }
 
 /// Before the resource is taken down for good, or destroyed: another node must have its data.
-pub async fn guard(attempt: &Attempt<'_>) -> Result<()> {
+pub async fn guard(attempt: &Attempt<'_>) -> stop::Result<()> {
     let own = storage::own_volumes(attempt.spec);
     let all = own.chain(attempt.spec.destroy_storage.iter().cloned());
     guard_storage(attempt, &all.collect::<Vec<_>>()).await
@@ -48,12 +48,15 @@ pub async fn guard(attempt: &Attempt<'_>) -> Result<()> {
 
 /// Before DRBD comes up without the disks that it is to give up: another node must have their data. Once DRBD is up it
 /// is asked about each disk anyway.
-pub async fn guard_disks(attempt: &Attempt<'_>) -> Result<()> {
+pub async fn guard_disks(attempt: &Attempt<'_>) -> stop::Result<()> {
     let disks = &attempt.spec.destroy_storage;
-    if disks.is_empty() || layer::known(attempt).await? != Seen::Absent {
+    if disks.is_empty() {
         return Ok(());
     }
-    guard_storage(attempt, disks).await
+    match layer::known(attempt).await? {
+        Seen::Present(_) if !attempt.has_begun(Awaited::Peer) => Ok(()),
+        Seen::Present(_) | Seen::Absent | Seen::Unknown => guard_storage(attempt, disks).await,
+    }
 }
 
 /// Before a disk is detached from DRBD that is up.
@@ -68,7 +71,7 @@ pub fn guard_attached(attempt: &Attempt<'_>) -> Result<()> {
     }
 }
 
-async fn guard_storage(attempt: &Attempt<'_>, storage: &[StorageRef]) -> Result<()> {
+async fn guard_storage(attempt: &Attempt<'_>, storage: &[StorageRef]) -> stop::Result<()> {
     if attempt.spec.allow_last_copy {
         return Ok(());
     }
@@ -76,16 +79,15 @@ async fn guard_storage(attempt: &Attempt<'_>, storage: &[StorageRef]) -> Result<
     if disks.is_empty() {
         return Ok(());
     }
-    let (name, picture) = (&attempt.spec.name, &attempt.shared.picture);
     if attempt.drbd.is_some() {
-        picture
-            .wait(name, KNOWN_WAIT, |seen| *seen != Seen::Unknown)
-            .await;
+        let is_known = |seen: &Seen| *seen != Seen::Unknown;
+        attempt.wait_for_drbd(Awaited::DrbdState, is_known).await?;
     }
-    match picture.get(name) {
+    match attempt.shared.picture.get(&attempt.spec.name) {
+        Seen::Present(_) if attempt.has_begun(Awaited::Peer) => return ask_peers(attempt).await,
         Seen::Present(resource) => match verdict(&resource) {
             LastCopy::Elsewhere => return Ok(()),
-            LastCopy::Here => return Err(refused(attempt, NOT_ELSEWHERE)),
+            LastCopy::Here => return Err(refused(attempt, NOT_ELSEWHERE).into()),
         },
         Seen::Unknown | Seen::Absent => {}
     }
@@ -108,17 +110,22 @@ async fn guard_storage(attempt: &Attempt<'_>, storage: &[StorageRef]) -> Result<
     if !ask && !any_holds_data(attempt, &Disk::all(&below)).await? {
         return Ok(());
     }
-    // The peers can be asked.
     if let Some(drbd) = spec.drbd() {
+        attempt.begin_wait(Awaited::Peer);
         layer::up(&up, drbd, &below).await?;
     }
+    ask_peers(attempt).await
+}
+
+/// Waits until a peer of DRBD, which is up for that, has the data.
+async fn ask_peers(attempt: &Attempt<'_>) -> stop::Result<()> {
     let elsewhere = |seen: &Seen| match seen {
         Seen::Present(resource) => verdict(resource) == LastCopy::Elsewhere,
         Seen::Unknown | Seen::Absent => false,
     };
-    match picture.wait(name, ASK_WAIT, elsewhere).await {
+    match attempt.wait_for_drbd(Awaited::Peer, elsewhere).await? {
         true => Ok(()),
-        false => Err(refused(attempt, NOT_ELSEWHERE)),
+        false => Err(refused(attempt, NOT_ELSEWHERE).into()),
     }
 }
 

@@ -18,9 +18,8 @@ use crate::layers::{Attempt, Devices, storage};
 use crate::probe;
 use crate::providers::Backing;
 use crate::spec_store::{Notes, Stage};
+use crate::stop::{self, Awaited};
 
-/// How long the event stream may take to show what a command did.
-pub const EVENTS_WAIT: Duration = Duration::from_secs(5);
 /// How long to leave a connection or disk alone that DRBD gave up after it had been set up.
 pub const MEND_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -62,7 +61,7 @@ impl Disk {
 }
 
 /// Refuses what this node's DRBD cannot do, and to come up without a disk that may hold the last up-to-date copy.
-pub async fn check(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
+pub async fn check(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> stop::Result<()> {
     check_node(attempt, drbd)?;
     last_copy::guard_disks(attempt).await
 }
@@ -86,7 +85,7 @@ fn check_node(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
 }
 
 /// Brings the resource up on the devices below.
-pub async fn up(attempt: &Attempt<'_>, drbd: &DrbdSpec, below: &Devices) -> Result<Devices> {
+pub async fn up(attempt: &Attempt<'_>, drbd: &DrbdSpec, below: &Devices) -> stop::Result<Devices> {
     let disks = Disk::all(below);
     let plan = Plan::of(attempt, drbd, &disks)?;
     let seen = known(attempt).await?;
@@ -105,8 +104,9 @@ pub async fn up(attempt: &Attempt<'_>, drbd: &DrbdSpec, below: &Devices) -> Resu
     if let Some(resource) = before {
         detach_disks(attempt, &disks, resource).await?;
     }
+    attempt.go_on()?;
     adjust::adjust(attempt, &plan, before).await?;
-    adjust::settle(attempt, &disks).await;
+    adjust::settle(attempt, &disks).await?;
     let devices = attempt.live_volumes().filter_map(|volume| {
         let device = Backing {
             path: format!("/dev/drbd{}", drbd.volume(volume.number)?.minor),
@@ -119,14 +119,14 @@ pub async fn up(attempt: &Attempt<'_>, drbd: &DrbdSpec, below: &Devices) -> Resu
 }
 
 /// Grows volumes whose backing devices have been grown everywhere.
-pub async fn grow(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
+pub async fn grow(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> stop::Result<()> {
     grow::ask_sizes(attempt).await;
     grow::grow(attempt, drbd, kind(attempt)?, &Files::of(attempt).res).await?;
-    grow::remember_sizes(attempt, drbd).await
+    Ok(grow::remember_sizes(attempt, drbd).await?)
 }
 
 /// Refuses to give up the resource if no other node has its data.
-pub async fn guard(attempt: &Attempt<'_>) -> Result<()> {
+pub async fn guard(attempt: &Attempt<'_>) -> stop::Result<()> {
     last_copy::guard(attempt).await
 }
 
@@ -142,15 +142,19 @@ pub async fn remove(attempt: &Attempt<'_>, volume: &StorageRef) -> Result<()> {
 }
 
 /// Takes the resource down and removes its file. Metadata and storage stay.
-pub async fn down(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
+pub async fn down(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> stop::Result<()> {
     // A module that nobody told us of can hold the resource all the same.
     let may_be_up = attempt.drbd.is_some()
         || probe::module_version(&attempt.shared.machine)
             .await
             .is_some();
     if may_be_up && let Seen::Present(resource) = known(attempt).await? {
-        last_copy::remember(attempt, &resource).await?;
-        if attempt.spec.target == Target::Down {
+        // Half of it is gone already where an earlier attempt has taken it down.
+        let is_whole = !attempt.has_begun(Awaited::Down);
+        if is_whole {
+            last_copy::remember(attempt, &resource).await?;
+        }
+        if is_whole && attempt.spec.target == Target::Down {
             // Another node may have grown it since the last pass, and its devices may grow while it is down.
             grow::ask_sizes(attempt).await;
             grow::remember_sizes(attempt, drbd).await?;
@@ -188,19 +192,23 @@ fn why_missing(attempt: &Attempt<'_>) -> String {
 }
 
 /// What DRBD has, once that is known at all.
-pub async fn known(attempt: &Attempt<'_>) -> Result<Seen> {
+pub async fn known(attempt: &Attempt<'_>) -> stop::Result<Seen> {
     let name = &attempt.spec.name;
-    let picture = &attempt.shared.picture;
     let is_known = |seen: &Seen| *seen != Seen::Unknown;
-    if picture.wait(name, EVENTS_WAIT, is_known).await {
-        return Ok(picture.get(name));
+    if attempt.wait_for_drbd(Awaited::DrbdState, is_known).await? {
+        let seen = attempt.shared.picture.get(name);
+        if seen == Seen::Absent {
+            attempt.end_wait(Awaited::Down);
+        }
+        return Ok(seen);
     }
     Err(Failure::new(
         code::FAIL_UNKNOWN_ERROR,
         format!("The state of '{name}' in DRBD is not known."),
     )
     .cause("'drbdsetup events2' does not tell it; it is started again and again.")
-    .correction("Look into the satellite's log for the reason."))
+    .correction("Look into the satellite's log for the reason.")
+    .into())
 }
 
 /// Detaches the disks of volumes that are to be diskless, if the data is safe elsewhere.

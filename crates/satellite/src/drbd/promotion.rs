@@ -3,8 +3,6 @@
 //! It is noted first: a resource that stays primary because the attempt failed or the satellite died looks like one that
 //! an application uses, and is refused to everybody else. The next attempt ends what was left.
 
-use std::time::Duration;
-
 use linstor_api::drbd_state::Role;
 use linstor_api::kind::DrbdKind;
 use linstor_wire::spec::DrbdSpec;
@@ -13,50 +11,50 @@ use super::layer;
 use super::picture::Seen;
 use crate::drbd::adm;
 use crate::drbd::status::DrbdResource;
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::layers::Attempt;
+use crate::shared::Shared;
 use crate::spec_store::Notes;
-
-/// How long a new volume may take until it can be made primary for its file system.
-const PROMOTE_WAIT: Duration = Duration::from_secs(10);
-/// Attempts to make a volume secondary again: udev still has a new file system open.
-const SECONDARY_ATTEMPTS: u32 = 7;
-/// The first pause between them.
-const SECONDARY_PAUSE: Duration = Duration::from_millis(250);
-/// The longest pause between them.
-const SECONDARY_PAUSE_MAX: Duration = Duration::from_secs(2);
+use crate::stop::{self, Awaited, Check};
 
 /// Makes a volume primary as soon as it is up to date, for the satellite to write to it.
-pub async fn begin_writing(attempt: &Attempt<'_>, drbd: &DrbdSpec, number: u32) -> Result<()> {
+pub async fn begin_writing(
+    attempt: &Attempt<'_>,
+    drbd: &DrbdSpec,
+    number: u32,
+) -> stop::Result<()> {
     let Some(volume) = drbd.volume(number) else {
         return Ok(());
     };
-    let promotable = |seen: &Seen| match seen {
+    let promotable = move |seen: &Seen| match seen {
         Seen::Present(r) => r.is_up_to_date(number) && r.may_promote.unwrap_or(true),
         Seen::Unknown | Seen::Absent => false,
     };
-    let picture = &attempt.shared.picture;
-    picture
-        .wait(&attempt.spec.name, PROMOTE_WAIT, promotable)
-        .await;
-    begin(attempt, layer::kind(attempt)?, volume.minor).await
+    // If it is not in time, DRBD says why.
+    let what = Awaited::Promotable(number);
+    attempt.wait_for_drbd(what, promotable).await?;
+    attempt.go_on()?;
+    Ok(begin(attempt, layer::kind(attempt)?, volume.minor).await?)
 }
 
-/// Makes it secondary again.
-pub async fn end_writing(attempt: &Attempt<'_>, drbd: &DrbdSpec, number: u32) -> Result<()> {
+/// Makes it secondary again. While udev has a new file system open, [`end_left_over`] of the next attempts does.
+pub async fn end_writing(attempt: &Attempt<'_>, drbd: &DrbdSpec, number: u32) -> stop::Result<()> {
     let Some(volume) = drbd.volume(number) else {
         return Ok(());
     };
-    let kind = layer::kind(attempt)?;
-    let mut pause = SECONDARY_PAUSE;
-    for _ in 1..SECONDARY_ATTEMPTS {
-        if end(attempt, kind, volume.minor).await.is_ok() {
-            return Ok(());
-        }
-        tokio::time::sleep(pause).await;
-        pause = (pause * 2).min(SECONDARY_PAUSE_MAX);
+    match end(attempt, layer::kind(attempt)?, volume.minor).await {
+        Ok(()) => Ok(()),
+        Err(failure) => closed(attempt, volume.minor, &failure).await,
     }
-    end(attempt, kind, volume.minor).await
+}
+
+/// Waits until a volume can be made secondary, as `failure` says that it cannot now.
+async fn closed(attempt: &Attempt<'_>, minor: u32, failure: &Failure) -> stop::Result<()> {
+    let never = |_: &Shared| Check::NotYet(None);
+    if !attempt.wait(Awaited::Closed, never).await? {
+        tracing::info!(resource = attempt.spec.name, minor, %failure, "stays primary");
+    }
+    Ok(())
 }
 
 /// Makes a volume primary.
@@ -80,14 +78,20 @@ pub async fn end_left_over(
     attempt: &Attempt<'_>,
     kind: DrbdKind,
     before: Option<&DrbdResource>,
-) -> Result<()> {
+) -> stop::Result<()> {
     for minor in attempt.notes().promoted {
         if before.is_none_or(|resource| resource.role != Role::Primary) {
             forget(attempt, minor).await?;
         } else if let Err(failure) = end(attempt, kind, minor).await {
-            tracing::info!(resource = attempt.spec.name, minor, %failure, "stays primary");
+            match attempt.has_begun(Awaited::Closed) {
+                true => closed(attempt, minor, &failure).await?,
+                false => {
+                    tracing::info!(resource = attempt.spec.name, minor, %failure, "stays primary");
+                }
+            }
         }
     }
+    attempt.end_wait(Awaited::Closed);
     Ok(())
 }
 

@@ -98,6 +98,15 @@ impl DrbdResource {
         volumes.any(|volume| volume.replication.is_syncing())
     }
 
+    /// How far the resyncs of a volume are, if any runs: the one that is least far.
+    pub fn done_percent(&self, volume: u32) -> Option<u8> {
+        let volumes = self.connections.values();
+        let volumes = volumes.filter_map(|connection| connection.volumes.get(&volume));
+        let done = volumes.filter(|volume| volume.replication.is_syncing());
+        done.filter_map(|volume| Some(volume.done?.clamp(0.0, 100.0) as u8))
+            .min()
+    }
+
     /// Whether it is primary here or on a peer.
     pub fn has_primary(&self) -> bool {
         let mut peers = self.connections.values();

@@ -16,6 +16,7 @@ use super::{resfile, v84};
 use crate::failure::{Failure, Result};
 use crate::layers::Attempt;
 use crate::spec_store::Stage;
+use crate::stop;
 use crate::tools::error::ErrorKind;
 
 /// Refuses to set up a resource whose port somebody else has: DRBD would wait for its peers for ever.
@@ -53,8 +54,9 @@ pub async fn prepare_metadata(
     drbd: &DrbdSpec,
     disks: &Disks,
     before: Option<&DrbdResource>,
-) -> Result<()> {
+) -> stop::Result<()> {
     for volume in &drbd.volumes {
+        attempt.go_on()?;
         let (number, Some(disk)) = (volume.number, disks.get(&volume.number)) else {
             continue;
         };

@@ -56,7 +56,7 @@ pub async fn run(shared: Arc<Shared>) {
         }
         // What was seen is out of date: nobody may act on it.
         shared.picture.reset();
-        tell_all(&shared);
+        report_all(&shared);
         tokio::time::sleep(RESTART_PAUSE).await;
     }
 }
@@ -65,8 +65,13 @@ pub async fn run(shared: Arc<Shared>) {
 fn take(shared: &Shared, event: StreamEvent) -> bool {
     match event {
         StreamEvent::Line(line) => {
+            let was_known = shared.picture.is_known();
             for name in shared.picture.feed(&line) {
                 changed(shared, &name);
+            }
+            if !was_known && shared.picture.is_known() {
+                // Resources that DRBD does not have are known now, too.
+                shared.recheck_all();
             }
             true
         }
@@ -91,10 +96,12 @@ fn changed(shared: &Shared, name: &str) {
     let Some(tracked) = state.objects.get(&key) else {
         return;
     };
-    let wrong = tracked.running.is_none() && needs_a_look(&shared.picture.get(name));
+    let at_rest = tracked.running.is_none() && tracked.waiting.is_none();
+    let wrong = at_rest && needs_a_look(&shared.picture.get(name));
     state.outbox.status(&key);
     drop(state);
     shared.outgoing.notify_one();
+    shared.recheck(&key);
     if wrong {
         shared.mark_due(&key);
     }
@@ -119,7 +126,7 @@ fn needs_a_look(seen: &Seen) -> bool {
     }
 }
 
-fn tell_all(shared: &Shared) {
+fn report_all(shared: &Shared) {
     shared.state().report_all();
     shared.outgoing.notify_one();
 }
@@ -136,7 +143,9 @@ pub async fn run_progress(shared: Arc<Shared>) {
                 continue;
             };
             if shared.picture.progress(&name, &output.stdout) {
-                shared.tell(|outbox| outbox.status(&Key::resource(&name)));
+                let key = Key::resource(&name);
+                shared.report(|outbox| outbox.status(&key));
+                shared.recheck(&key);
             }
         }
     }

@@ -6,7 +6,8 @@ use linstor_wire::spec::{Action, Instruction};
 
 use super::{Attempt, Devices, begin_writing, end_writing};
 use crate::failure::{Failure, Result};
-use crate::spec_store::{FileSystemMade, Notes};
+use crate::spec_store::{FileSystemMade, Notes, VolumeNotes};
+use crate::stop;
 use crate::tools::filesystem::{self, FileSystem};
 use crate::tools::words;
 
@@ -14,7 +15,7 @@ use crate::tools::words;
 const MKFS_RESERVED: &[&str] = &["-V", "-n"];
 
 /// Makes the file systems that instructions ask for and that are not noted as made.
-pub async fn make(attempt: &Attempt<'_>, devices: &Devices) -> Result<()> {
+pub async fn make(attempt: &Attempt<'_>, devices: &Devices) -> stop::Result<()> {
     for instruction in &attempt.spec.once {
         let Action::MakeFileSystem { kind, parameters } = &instruction.action else {
             continue;
@@ -27,21 +28,28 @@ pub async fn make(attempt: &Attempt<'_>, devices: &Devices) -> Result<()> {
             continue;
         }
         let wanted = Wanted::parse(number, kind, parameters)?;
+        attempt.go_on()?;
         begin_writing(attempt, number).await?;
         let made = wanted.make_if_empty(attempt, &device.path).await;
-        end_writing(attempt, number).await?;
-        let kind = made.map_err(|f| {
-            let name = &attempt.spec.name;
-            let message = format!("No file system could be made on volume {number} of '{name}'.");
-            f.context(code::FAIL_UNKNOWN_ERROR, message)
-        })?;
-        let made = FileSystemMade {
-            instruction: instruction.id,
-            kind,
+        let noted = match made {
+            Ok(kind) => {
+                let made = FileSystemMade {
+                    instruction: instruction.id,
+                    kind,
+                };
+                let note = |notes: &mut VolumeNotes| notes.file_system = Some(made);
+                attempt.note_volume(number, note).await
+            }
+            Err(failure) => {
+                let name = &attempt.spec.name;
+                let message =
+                    format!("No file system could be made on volume {number} of '{name}'.");
+                Err(failure.context(code::FAIL_UNKNOWN_ERROR, message))
+            }
         };
-        attempt
-            .note_volume(number, |notes| notes.file_system = Some(made))
-            .await?;
+        let ended = end_writing(attempt, number).await;
+        noted?;
+        ended?;
     }
     Ok(())
 }

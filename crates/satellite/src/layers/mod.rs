@@ -24,6 +24,7 @@ use crate::failure::Result;
 use crate::providers::Backing;
 use crate::shared::Shared;
 use crate::spec_store::{Notes, Stage, VolumeNotes};
+use crate::stop;
 
 /// Devices of a resource's volumes, by volume number and what they hold.
 pub type Devices = BTreeMap<(u32, StorageSuffix), Backing>;
@@ -34,6 +35,8 @@ pub struct Attempt<'a> {
     pub shared: &'a Shared,
     /// The resource's key.
     pub key: &'a Key,
+    /// Which spec of the resource this is for; see [`crate::shared::Tracked::version`].
+    pub version: u64,
     /// Its spec.
     pub spec: &'a ResourceSpec,
     /// The node.
@@ -51,6 +54,7 @@ impl<'a> Attempt<'a> {
         Attempt {
             shared: self.shared,
             key: self.key,
+            version: self.version,
             spec,
             node: Arc::clone(&self.node),
             drbd: self.drbd.clone(),
@@ -105,7 +109,7 @@ impl<'a> Attempt<'a> {
 }
 
 /// Refuses what a layer cannot do on this node, before anything is changed.
-pub async fn check(attempt: &Attempt<'_>) -> Result<()> {
+pub async fn check(attempt: &Attempt<'_>) -> stop::Result<()> {
     for layer in &attempt.spec.layers {
         match layer {
             LayerSpec::Drbd(spec) => drbd::check(attempt, spec).await?,
@@ -116,12 +120,12 @@ pub async fn check(attempt: &Attempt<'_>) -> Result<()> {
 }
 
 /// Brings all layers up, to the size that the spec says. Returns the devices of the top one.
-pub async fn up(attempt: &Attempt<'_>) -> Result<Devices> {
+pub async fn up(attempt: &Attempt<'_>) -> stop::Result<Devices> {
     up_below(attempt, None).await
 }
 
 /// Brings the layers below one up; all of them when there is no such layer.
-pub async fn up_below(attempt: &Attempt<'_>, above: Option<LayerKind>) -> Result<Devices> {
+pub async fn up_below(attempt: &Attempt<'_>, above: Option<LayerKind>) -> stop::Result<Devices> {
     let mut devices = Devices::new();
     for layer in attempt.spec.layers.iter().rev() {
         if above == Some(layer.kind()) {
@@ -138,7 +142,7 @@ pub async fn up_below(attempt: &Attempt<'_>, above: Option<LayerKind>) -> Result
 }
 
 /// Lets a layer that is up grow onto devices below it that have grown.
-async fn grow(attempt: &Attempt<'_>, layer: &LayerSpec) -> Result<()> {
+async fn grow(attempt: &Attempt<'_>, layer: &LayerSpec) -> stop::Result<()> {
     match layer {
         LayerSpec::Drbd(spec) => drbd::grow(attempt, spec).await,
         // Backing volumes are made in the size that they should have.
@@ -147,7 +151,7 @@ async fn grow(attempt: &Attempt<'_>, layer: &LayerSpec) -> Result<()> {
 }
 
 /// Takes all layers down. What they have on the devices below stays.
-pub async fn down(attempt: &Attempt<'_>) -> Result<()> {
+pub async fn down(attempt: &Attempt<'_>) -> stop::Result<()> {
     for layer in &attempt.spec.layers {
         match layer {
             LayerSpec::Drbd(spec) => drbd::down(attempt, spec).await?,
@@ -188,7 +192,7 @@ pub fn done(spec: &ResourceSpec, notes: &Notes) -> Vec<Uuid> {
 }
 
 /// Refuses to give up the resource on this node if its data may be the last of it.
-pub async fn guard(attempt: &Attempt<'_>) -> Result<()> {
+pub async fn guard(attempt: &Attempt<'_>) -> stop::Result<()> {
     for layer in &attempt.spec.layers {
         match layer {
             LayerSpec::Drbd(_) => drbd::guard(attempt).await?,
@@ -199,8 +203,9 @@ pub async fn guard(attempt: &Attempt<'_>) -> Result<()> {
 }
 
 /// Removes what all layers have of these backing volumes.
-pub async fn remove(attempt: &Attempt<'_>, volumes: &[StorageRef]) -> Result<()> {
+pub async fn remove(attempt: &Attempt<'_>, volumes: &[StorageRef]) -> stop::Result<()> {
     for volume in volumes {
+        attempt.go_on()?;
         for layer in &attempt.spec.layers {
             match layer {
                 LayerSpec::Drbd(_) => drbd::remove(attempt, volume).await?,
@@ -220,14 +225,14 @@ fn is_replicated(spec: &ResourceSpec) -> bool {
 }
 
 /// Lets the satellite itself write to a volume of the top layer, until [`end_writing`].
-async fn begin_writing(attempt: &Attempt<'_>, volume: u32) -> Result<()> {
+async fn begin_writing(attempt: &Attempt<'_>, volume: u32) -> stop::Result<()> {
     match attempt.spec.layers.first() {
         Some(LayerSpec::Drbd(drbd)) => promotion::begin_writing(attempt, drbd, volume).await,
         Some(LayerSpec::Storage) | None => Ok(()),
     }
 }
 
-async fn end_writing(attempt: &Attempt<'_>, volume: u32) -> Result<()> {
+async fn end_writing(attempt: &Attempt<'_>, volume: u32) -> stop::Result<()> {
     match attempt.spec.layers.first() {
         Some(LayerSpec::Drbd(drbd)) => promotion::end_writing(attempt, drbd, volume).await,
         Some(LayerSpec::Storage) | None => Ok(()),

@@ -10,6 +10,7 @@ use crate::failure::{Failure, Result};
 use crate::providers::{self, Backing, Owner, Presence, Wanted};
 use crate::shared::VolumeFacts;
 use crate::spec_store::{Notes, Stage};
+use crate::stop;
 
 /// The name of a backing volume in its pool.
 pub fn volume_name(resource: &str, suffix: StorageSuffix, number: u32) -> String {
@@ -44,11 +45,12 @@ fn place(attempt: &Attempt<'_>, pool: &str) -> Result<PoolPlace> {
 }
 
 /// Makes sure that the volumes that should be up have their devices.
-pub async fn up(attempt: &Attempt<'_>) -> Result<Devices> {
+pub async fn up(attempt: &Attempt<'_>) -> stop::Result<Devices> {
     let mut devices = Devices::new();
     let mut first_failure = None;
     for volume in attempt.live_volumes() {
         for (suffix, wanted) in &volume.storage {
+            attempt.go_on()?;
             match ensure(attempt, volume, *suffix, wanted).await {
                 Ok(backing) => {
                     note_facts(attempt, volume.number, *suffix, Some(&backing));
@@ -60,7 +62,7 @@ pub async fn up(attempt: &Attempt<'_>) -> Result<Devices> {
         }
     }
     match first_failure {
-        Some(failure) => Err(failure),
+        Some(failure) => Err(failure.into()),
         None => Ok(devices),
     }
 }

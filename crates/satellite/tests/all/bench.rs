@@ -216,13 +216,12 @@ impl Bench {
         self.generation
     }
 
-    /// Sends a spec and waits for the outcome of the first attempt.
+    /// Sends a spec and waits for what comes of it, but not for what it waits for.
     pub(crate) async fn apply(&mut self, name: &str, spec: &ResourceSpec) -> Outcome {
         let generation = self.push(name, spec).await;
-        let is_told = |h: &Heard| {
-            h.outcomes
-                .get(&spec.name)
-                .is_some_and(|(g, _)| *g >= generation)
+        let is_told = |h: &Heard| match h.outcomes.get(&spec.name) {
+            Some((of, outcome)) => *of >= generation && !matches!(outcome, Outcome::Waiting { .. }),
+            None => false,
         };
         self.until(name, &format!("the outcome of {}", spec.name), is_told)
             .await;

@@ -11,7 +11,7 @@ use crate::drbd::{SIZE_KIB, TWO, disk, layer, nodes, spec, up};
 use crate::storage::data;
 
 /// A spec with a volume so many times as large.
-fn grown(name: &str, times: u64, grow: bool) -> ResourceSpec {
+pub(crate) fn grown(name: &str, times: u64, grow: bool) -> ResourceSpec {
     let mut spec = spec(name, TWO);
     data(&mut spec).size_kib = times * SIZE_KIB;
     spec.volumes[0].usable_kib = times * SIZE_KIB - 4096;
@@ -22,12 +22,12 @@ fn grown(name: &str, times: u64, grow: bool) -> ResourceSpec {
 }
 
 /// Grows the storage of both nodes.
-async fn grow_storage(bench: &mut Bench, times: u64) {
+pub(crate) async fn grow_storage(bench: &mut Bench, times: u64) {
     bench.done("alpha", &grown("alpha", times, false)).await;
     bench.done("beta", &grown("beta", times, false)).await;
 }
 
-fn drbd_kib(bench: &Bench, node: &str) -> u64 {
+pub(crate) fn drbd_kib(bench: &Bench, node: &str) -> u64 {
     let volume = bench.cluster.drbd(node, "Data", 0);
     volume.expect("a volume").size_kib
 }

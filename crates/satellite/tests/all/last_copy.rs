@@ -10,7 +10,7 @@ use crate::drbd::{Layout, TWO, disk, nodes, spec, up};
 const BLOCK: u64 = 3;
 
 /// Two replicas, of which the second one alone has what was written last.
-async fn beta_is_ahead() -> Bench {
+pub(crate) async fn beta_is_ahead() -> Bench {
     let mut bench = nodes(&["alpha", "beta"], DrbdKind::V9).await;
     up(&mut bench, TWO).await;
     bench.cluster.cut("alpha", "beta");
@@ -25,7 +25,7 @@ async fn beta_is_ahead() -> Bench {
 }
 
 /// Beta without its disk, which is to be destroyed.
-fn without_disk() -> ResourceSpec {
+pub(crate) fn without_disk() -> ResourceSpec {
     let mut beta = spec("beta", &[("alpha", false), ("beta", true)]);
     beta.destroy_storage.push(StorageRef {
         number: 0,

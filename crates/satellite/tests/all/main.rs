@@ -11,3 +11,4 @@ mod link;
 mod real;
 mod storage;
 mod suspension;
+mod waiting;

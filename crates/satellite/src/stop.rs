@@ -1,0 +1,306 @@
+//! Why an attempt ends before the node has what the spec says, and what attempts wait for.
+//!
+//! An attempt does not sleep until something else has happened: it ends, and the reconciler makes the next one when the
+//! condition holds or the time is up. So a newer spec never waits for an older one's peers, and what an attempt has done
+//! must be recognised by the next one, as after a crash.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use linstor_wire::message::SUSPENSION_MAX;
+use tokio::time::Instant;
+
+use crate::drbd::picture::Seen;
+use crate::failure::Failure;
+use crate::layers::Attempt;
+use crate::shared::Shared;
+
+/// What a command does shows in DRBD's events a moment later. That is waited for in place: to begin anew costs more.
+const SHOWN_WITHIN: Duration = Duration::from_millis(250);
+
+/// Why an attempt ends early.
+#[derive(Debug)]
+pub enum Stop {
+    /// A step failed.
+    Failed(Failure),
+    /// Something else has to happen first.
+    Waiting(Waiting),
+    /// There is a newer spec.
+    Superseded,
+}
+
+/// What comes of a step that may have to wait.
+pub type Result<T> = std::result::Result<T, Stop>;
+
+impl<E: Into<Failure>> From<E> for Stop {
+    fn from(failure: E) -> Self {
+        Stop::Failed(failure.into())
+    }
+}
+
+impl Stop {
+    /// With more about a failure.
+    #[must_use]
+    pub fn map_failure(self, change: impl FnOnce(Failure) -> Failure) -> Self {
+        match self {
+            Stop::Failed(failure) => Stop::Failed(change(failure)),
+            Stop::Waiting(_) | Stop::Superseded => self,
+        }
+    }
+}
+
+/// What an attempt waits for; numbers are those of volumes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Awaited {
+    /// The first dump of DRBD's events.
+    DrbdState,
+    /// Disks are attached or detached.
+    Disks,
+    /// The resource is down in DRBD.
+    Down,
+    /// A peer connects that has the data.
+    Peer,
+    /// A peer with a disk connects and is up to date.
+    Connected(u32),
+    /// A resync begins.
+    ResyncBegins(u32),
+    /// A resync ends.
+    Resync(u32),
+    /// DRBD shows that the volume has so many KiB.
+    Size(u32, u64),
+    /// The volume can be made primary.
+    Promotable(u32),
+    /// Nobody has the volume open that the satellite has written to.
+    Closed,
+    /// No suspension of I/O has the resource.
+    Resumed,
+}
+
+impl Awaited {
+    /// How long without progress.
+    fn limit(self) -> Duration {
+        match self {
+            Awaited::Disks => Duration::from_secs(3),
+            Awaited::DrbdState
+            | Awaited::Down
+            | Awaited::Connected(_)
+            | Awaited::ResyncBegins(_)
+            | Awaited::Size(..) => Duration::from_secs(5),
+            Awaited::Closed => Duration::from_secs(8),
+            Awaited::Promotable(_) => Duration::from_secs(10),
+            Awaited::Peer => Duration::from_secs(15),
+            Awaited::Resync(_) => Duration::from_secs(60),
+            // Ending it takes commands.
+            Awaited::Resumed => SUSPENSION_MAX + Duration::from_secs(10),
+        }
+    }
+
+    /// How often an attempt is made to find out, where no event says so.
+    fn retried_every(self) -> Option<Duration> {
+        (self == Awaited::Closed).then_some(Duration::from_millis(500))
+    }
+
+    /// Whether it follows from a command of the same attempt.
+    fn follows_a_command(self) -> bool {
+        matches!(self, Awaited::Disks | Awaited::Down | Awaited::Size(..))
+    }
+}
+
+impl fmt::Display for Awaited {
+    /// The end of a sentence that begins with "waiting for".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Awaited::DrbdState => f.write_str("DRBD's events"),
+            Awaited::Disks => f.write_str("DRBD to attach or detach its disks"),
+            Awaited::Down => f.write_str("DRBD to take it down"),
+            Awaited::Peer => f.write_str("a peer that has its data"),
+            Awaited::Connected(n) => {
+                write!(
+                    f,
+                    "all replicas of volume {n} to be connected and up to date"
+                )
+            }
+            Awaited::ResyncBegins(n) => write!(f, "the resync of volume {n} to begin"),
+            Awaited::Resync(n) => write!(f, "the resync of volume {n}"),
+            Awaited::Size(n, kib) => write!(f, "volume {n} to have {kib} KiB in DRBD"),
+            Awaited::Promotable(n) => write!(f, "volume {n} to be up to date"),
+            Awaited::Closed => f.write_str("its device to be closed"),
+            Awaited::Resumed => f.write_str("the end of a suspension of its I/O"),
+        }
+    }
+}
+
+/// Whether a condition holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Check {
+    /// It does.
+    Holds,
+    /// It does not; how far it is, where that is known.
+    NotYet(Option<u8>),
+}
+
+impl Check {
+    /// Of what has no progress.
+    pub fn of(holds: bool) -> Check {
+        match holds {
+            true => Check::Holds,
+            false => Check::NotYet(None),
+        }
+    }
+}
+
+/// Asked after each event of DRBD that is about the resource, and at the end of each suspension of its I/O.
+pub type Condition = Arc<dyn Fn(&Shared) -> Check + Send + Sync>;
+
+/// A wait that has ended an attempt.
+#[derive(Clone)]
+pub struct Waiting {
+    /// What for.
+    pub what: Awaited,
+    /// How far it is.
+    pub done_percent: Option<u8>,
+    /// When an attempt is made whatever the condition says.
+    pub until: Instant,
+    /// Whether it is over.
+    pub condition: Condition,
+}
+
+impl fmt::Debug for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Waiting")
+            .field("what", &self.what)
+            .field("done_percent", &self.done_percent)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A wait over all attempts that it ended.
+#[derive(Debug, Clone)]
+pub struct Begun {
+    /// When it began.
+    pub since: Instant,
+    /// When it last got further.
+    progressed: Instant,
+    done_percent: Option<u8>,
+    /// What the controller knows of it: the generation of the spec and how far it is.
+    pub reported: Option<(u64, Option<u8>)>,
+}
+
+impl Begun {
+    fn now(done_percent: Option<u8>) -> Begun {
+        let now = Instant::now();
+        Begun {
+            since: now,
+            progressed: now,
+            done_percent,
+            reported: None,
+        }
+    }
+}
+
+impl Attempt<'_> {
+    /// Goes on with `true` if a condition holds. Otherwise the attempt ends here; a later one goes on with `false` once the
+    /// time for it is up.
+    pub async fn wait(
+        &self,
+        what: Awaited,
+        condition: impl Fn(&Shared) -> Check + Send + Sync + 'static,
+    ) -> Result<bool> {
+        let mut check = condition(self.shared);
+        if check != Check::Holds && what.follows_a_command() {
+            let holds = |_: &Seen| condition(self.shared) == Check::Holds;
+            let picture = &self.shared.picture;
+            picture.wait(&self.spec.name, SHOWN_WITHIN, holds).await;
+            check = condition(self.shared);
+        }
+        let Check::NotYet(done_percent) = check else {
+            self.end_wait(what);
+            return Ok(true);
+        };
+        let mut state = self.shared.state();
+        let Some(tracked) = state.objects.get_mut(self.key) else {
+            return Err(Stop::Superseded);
+        };
+        let begun = tracked.waits.entry(what);
+        let begun = begun.or_insert_with(|| Begun::now(done_percent));
+        let now = Instant::now();
+        if done_percent != begun.done_percent {
+            (begun.done_percent, begun.progressed) = (done_percent, now);
+        }
+        let mut until = begun.progressed + what.limit();
+        if until <= now {
+            return Ok(false);
+        }
+        if let Some(pause) = what.retried_every() {
+            until = until.min(now + pause);
+        }
+        Err(Stop::Waiting(Waiting {
+            what,
+            done_percent,
+            until,
+            condition: Arc::new(condition),
+        }))
+    }
+
+    /// As [`Attempt::wait`], for what DRBD's events show of the resource.
+    pub async fn wait_for_drbd(
+        &self,
+        what: Awaited,
+        holds: impl Fn(&Seen) -> bool + Send + Sync + 'static,
+    ) -> Result<bool> {
+        let name = self.spec.name.clone();
+        let condition = move |shared: &Shared| Check::of(holds(&shared.picture.get(&name)));
+        self.wait(what, condition).await
+    }
+
+    /// Counts the time of a wait from now on, unless it has begun: what is done before it may end the attempt, too.
+    pub fn begin_wait(&self, what: Awaited) {
+        if let Some(tracked) = self.shared.state().objects.get_mut(self.key) {
+            let begun = tracked.waits.entry(what);
+            begun.or_insert_with(|| Begun::now(None));
+        }
+    }
+
+    /// Whether an earlier attempt at the same spec has begun a wait that is not over.
+    pub fn has_begun(&self, what: Awaited) -> bool {
+        let state = self.shared.state();
+        let tracked = state.objects.get(self.key);
+        tracked.is_some_and(|tracked| tracked.waits.contains_key(&what))
+    }
+
+    /// A wait is over.
+    pub fn end_wait(&self, what: Awaited) {
+        if let Some(tracked) = self.shared.state().objects.get_mut(self.key) {
+            tracked.waits.remove(&what);
+        }
+    }
+
+    /// Ends the attempt if there is a newer spec. Called where nothing is half done that is not noted.
+    pub fn go_on(&self) -> Result<()> {
+        let state = self.shared.state();
+        let tracked = state.objects.get(self.key);
+        match tracked.is_some_and(|tracked| tracked.version == self.version) {
+            true => Ok(()),
+            false => Err(Stop::Superseded),
+        }
+    }
+
+    /// Waits for the end of a suspension of the resource's I/O: to activate or grow a logical volume resumes it.
+    pub async fn resumed(&self) -> Result<()> {
+        let key = self.key.clone();
+        let condition = move |shared: &Shared| Check::of(!shared.suspensions.hold(&key));
+        if self.wait(Awaited::Resumed, condition).await? {
+            return Ok(());
+        }
+        let name = &self.spec.name;
+        Err(Failure::new(
+            linstor_api::code::FAIL_IN_USE,
+            format!("I/O of resource '{name}' is suspended on this node."),
+        )
+        .cause("A resource is not changed while its I/O is suspended.")
+        .correction("It is changed by itself once its I/O goes on.")
+        .about("RscDfn", name.clone())
+        .into())
+    }
+}
