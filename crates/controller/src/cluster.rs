@@ -9,33 +9,19 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use arc_swap::ArcSwap;
 use linstor_api::code;
 use linstor_api::reply::Reply;
-use linstor_model::name::NodeName;
 use linstor_model::{Model, Observed};
 use linstor_store::Limits;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
+use crate::commit::{Change, Committed, Typed};
 use crate::env::Env;
-use crate::link::{self, mailbox::Mailboxes};
+use crate::mailbox::Mailboxes;
 use crate::tasks::advance::Pending;
 use crate::transaction::{Refusal, Transaction};
-use crate::wait::Waiters;
-use crate::writer::{Change, Typed};
+use crate::waiters::Waiters;
 
 /// How many commits may wait for the writer before callers wait to hand theirs over.
 pub(crate) const COMMITS_WAITING_MAX: usize = 1024;
-
-/// What a commit brought about.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Committed<T> {
-    /// What the closure returned.
-    pub value: T,
-    /// Replies of the plan, then those about what followed from it.
-    pub replies: Vec<Reply>,
-    /// Generation of the model that holds the change; waits take it.
-    pub generation: u64,
-    /// Whether any row differs from before.
-    pub changed: bool,
-}
 
 /// The cluster. A clone is a pointer.
 #[derive(Clone)]
@@ -154,13 +140,6 @@ impl Cluster {
         answered
             .await
             .unwrap_or_else(|_| Err(shutting_down().into()))
-    }
-
-    /// Closes the connection to a node's satellite, if there is one, and dials again at once; an attempt that is under
-    /// way goes on. A wait that begins afterwards ([`Cluster::wait_connected`]) waits for the outcome.
-    pub fn reconnect(&self, node: &NodeName) {
-        link::set_redialling(self, node);
-        self.shared.mailboxes.reconnect(node);
     }
 
     /// Ends when another controller has the cluster: this one must stop, as its model is out of date.

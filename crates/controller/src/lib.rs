@@ -6,11 +6,13 @@
 //! [`program`].
 
 pub mod cluster;
+pub mod commit;
 pub mod config;
 pub mod env;
 mod epoch;
 pub mod jobs;
 pub mod link;
+mod mailbox;
 pub mod observing;
 pub mod ops;
 pub mod program;
@@ -20,8 +22,10 @@ pub mod start;
 pub mod tasks;
 pub mod transaction;
 pub mod wait;
+mod waiters;
 pub mod writer;
 
-pub use cluster::{Cluster, Committed, Superseded};
+pub use cluster::{Cluster, Superseded};
+pub use commit::Committed;
 pub use start::{Controller, Options};
 pub use transaction::{Refusal, Transaction};

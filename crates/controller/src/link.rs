@@ -1,13 +1,10 @@
 //! The links to the satellites: one task per node, which dials, synchronises, keeps up with commits and takes reports.
 //!
-//! Reading order: this file (which links there are), [`mailbox`] (what a link has still to look at), [`dial`] (one
+//! Reading order: this file (which links there are), [`crate::mailbox`] (what a link has still to send), [`dial`] (one
 //! link's life across connections), [`session`] (one connection).
 
 mod dial;
-pub(crate) mod mailbox;
 mod session;
-
-pub(crate) use dial::set_redialling;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

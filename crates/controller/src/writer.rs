@@ -14,10 +14,11 @@ use linstor_api::reply::Reply;
 use linstor_model::model::RowKey;
 use linstor_model::{Draft, Model};
 use linstor_store::{Limits, Store, StoreError, Write};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::cluster::{Cluster, Committed, Superseded};
+use crate::cluster::{Cluster, Superseded};
+use crate::commit::Change;
 use crate::settle::settle;
 use crate::transaction::{Refusal, Transaction};
 
@@ -36,87 +37,29 @@ const COPY_INTERVAL: Duration = Duration::from_secs(60);
 /// How often a store that does not answer is asked again.
 const UNCERTAIN_RETRY: Duration = Duration::from_secs(1);
 
-/// A commit that waits for the writer.
-pub(crate) trait Change: Send {
-    /// Runs the closure on a model and settles the change. Returns the changed draft, none when it was refused.
-    fn run(&mut self, cluster: &Cluster, before: &Model) -> Option<Draft>;
-
-    /// Refuses the change after it was planned.
-    fn refuse(&mut self, refusal: Refusal);
-
-    /// Answers the caller; `stored` is the generation and whether anything changed, or why nothing was stored.
-    fn answer(self: Box<Self>, stored: Result<(u64, bool), &Refusal>);
-}
-
-type Answer<T> = oneshot::Sender<Result<Committed<T>, Refusal>>;
-
-/// A commit with its closure and its caller.
-pub(crate) struct Typed<T, F> {
-    change: Option<F>,
-    planned: Option<Result<(T, Vec<Reply>), Refusal>>,
-    answer: Answer<T>,
-}
-
-impl<T, F> Typed<T, F> {
-    pub(crate) fn new(change: F, answer: Answer<T>) -> Self {
-        Typed {
-            change: Some(change),
-            planned: None,
-            answer,
+/// Runs a change on a draft of its own and settles it. Returns the draft, none when the change was refused.
+fn run(cluster: &Cluster, before: &Model, change: &mut dyn Change) -> Option<Draft> {
+    let plan = || {
+        let draft = Draft::new(before.clone());
+        let limits = cluster.shared.limits;
+        let mut tx = Transaction::new(draft, cluster.observed(), &**cluster.env(), limits);
+        change.plan(&mut tx)?;
+        settle(before, &mut tx)?;
+        tx.check_held()?;
+        Ok(tx.into_parts())
+    };
+    // The draft is dropped with whatever state a panic left it in.
+    let planned =
+        catch_unwind(AssertUnwindSafe(plan)).unwrap_or_else(|panic| Err(panicked(&*panic).into()));
+    match planned {
+        Ok((draft, replies)) => {
+            change.planned(Ok(replies));
+            Some(draft)
         }
-    }
-}
-
-impl<T, F> Change for Typed<T, F>
-where
-    T: Send,
-    F: FnOnce(&mut Transaction<'_>) -> Result<T, Refusal> + Send,
-{
-    fn run(&mut self, cluster: &Cluster, before: &Model) -> Option<Draft> {
-        let change = self.change.take()?;
-        let plan = || {
-            let draft = Draft::new(before.clone());
-            let limits = cluster.shared.limits;
-            let mut tx = Transaction::new(draft, cluster.observed(), &**cluster.env(), limits);
-            let value = change(&mut tx)?;
-            settle(before, &mut tx)?;
-            tx.check_held()?;
-            let (draft, replies) = tx.into_parts();
-            Ok((draft, value, replies))
-        };
-        // The draft is dropped with whatever state a panic left it in.
-        let planned = catch_unwind(AssertUnwindSafe(plan))
-            .unwrap_or_else(|panic| Err(panicked(&*panic).into()));
-        match planned {
-            Ok((draft, value, replies)) => {
-                self.planned = Some(Ok((value, replies)));
-                Some(draft)
-            }
-            Err(refusal) => {
-                self.planned = Some(Err(refusal));
-                None
-            }
+        Err(refusal) => {
+            change.planned(Err(refusal));
+            None
         }
-    }
-
-    fn refuse(&mut self, refusal: Refusal) {
-        self.planned = Some(Err(refusal));
-    }
-
-    fn answer(self: Box<Self>, stored: Result<(u64, bool), &Refusal>) {
-        let result = match (self.planned, stored) {
-            (Some(Err(refusal)), _) => Err(refusal),
-            (Some(Ok(_)) | None, Err(refusal)) => Err(refusal.clone()),
-            (Some(Ok((value, replies))), Ok((generation, changed))) => Ok(Committed {
-                value,
-                replies,
-                generation,
-                changed,
-            }),
-            (None, Ok(_)) => unreachable!("what was stored was run before"),
-        };
-        // A caller who went away does not take the change back.
-        let _ = self.answer.send(result);
     }
 }
 
@@ -437,7 +380,7 @@ fn prepare(
         prepared.changes.push((planned.change, Effect::Changed));
     }
     while let Some(mut change) = left.pop_front() {
-        let Some(draft) = change.run(cluster, &prepared.model) else {
+        let Some(draft) = run(cluster, &prepared.model, &mut *change) else {
             prepared.changes.push((change, Effect::Refused));
             continue;
         };
@@ -445,7 +388,7 @@ fn prepare(
         if writes.is_empty() {
             prepared.changes.push((change, Effect::Nothing));
         } else if !limits.allow(writes.values()) {
-            change.refuse(too_large(writes.values(), limits).into());
+            change.planned(Err(too_large(writes.values(), limits).into()));
             prepared.changes.push((change, Effect::Refused));
         } else if !limits.allow(prepared.writes.values().chain(writes.values())) {
             *carried = Some(Carried {

@@ -18,10 +18,10 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use super::mailbox::Mailbox;
 use super::session::Session;
 use super::{Connector, Target, Timing, chain, targets};
 use crate::cluster::Cluster;
+use crate::mailbox::Mailbox;
 
 /// What a person can do about a satellite that obeys another controller.
 const TAKE_OVER: &str = "The database of this controller is an older copy. If it is the one to go on with, make sure that no \
@@ -314,11 +314,16 @@ pub(super) fn set_unlinked(cluster: &Cluster, node: &NodeName) {
     });
 }
 
-/// What was known of the connection no longer counts: the next attempt decides.
-pub(crate) fn set_redialling(cluster: &Cluster, node: &NodeName) {
-    cluster.observe_node(node, ConnectionStatus::Offline, |status| {
-        status.reason = None;
-    });
+impl Cluster {
+    /// Closes the connection to a node's satellite, if there is one, and dials again at once; an attempt that is under
+    /// way goes on. A wait that begins afterwards ([`Cluster::wait_connected`]) waits for the outcome.
+    pub fn reconnect(&self, node: &NodeName) {
+        // What was known of the connection no longer counts: the next attempt decides.
+        self.observe_node(node, ConnectionStatus::Offline, |status| {
+            status.reason = None;
+        });
+        self.shared.mailboxes.reconnect(node);
+    }
 }
 
 pub(super) fn refused(kind: RefusalKind, message: String, newer: Option<NewerController>) -> Ended {

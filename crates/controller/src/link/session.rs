@@ -23,7 +23,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
 use super::dial::{Ended, Link, refused};
-use super::mailbox::Mail;
+use crate::mailbox::Mail;
 use crate::observing::row_key;
 
 /// How much one frame of specs carries before the next one begins, in bytes.

@@ -1,4 +1,4 @@
-//! What a node's link has still to look at: filled by the writer with each commit, emptied by the link.
+//! What a node's link has still to send: filled by the writer with each commit, emptied by the link.
 //!
 //! A mailbox holds keys, not messages: ten commits on one definition are one entry, and the link projects the newest
 //! model when it gets there. Its size is bounded by the number of resources on the node.
@@ -11,7 +11,7 @@ use linstor_model::name::NodeName;
 use linstor_wire::Key;
 use tokio::sync::Notify;
 
-/// What to look at.
+/// What to send.
 #[derive(Debug, Default)]
 pub(crate) struct Mail {
     /// Objects whose spec on this node may have changed.
