@@ -10,18 +10,34 @@ object! {
         pub id: String,
         /// What it does, for example `resource-delete`.
         pub kind: Word,
-        /// How far it is, for example `waiting-for-satellites`.
+        /// Its step, for example `growing-storage`.
         pub phase: Word,
+        /// The number of its step, from 1.
+        pub step: Option<i64>,
+        /// How many steps it has.
+        pub steps: Option<i64>,
+        /// How much of its step is done, in percent, where that is known.
+        pub percent: Option<f64>,
         /// The objects it works on, named as in a reply's `obj_refs`.
         pub obj_refs: Properties,
         /// Whom it waits for, and why.
         pub waiting_for: Vec<WaitingFor>,
         /// When it began, in milliseconds since 1970.
         pub since: Option<i64>,
+        /// When it is cancelled if it is not finished, in milliseconds since 1970.
+        pub deadline: Option<i64>,
+        /// It was cancelled, and takes back what it did.
+        pub cancelled: bool,
         /// Why its last attempt failed.
         pub last_error: Option<String>,
         /// When it will be tried again, in milliseconds since 1970.
         pub next_try: Option<i64>,
+    }
+
+    /// Body of `POST /v1/jobs/{id}/cancel`.
+    pub struct JobCancel {
+        /// Cancel the job only if it is not finished after so many seconds.
+        pub after_s: Option<i64>,
     }
 
     /// Somebody whom a job waits for.

@@ -87,7 +87,6 @@ fn cluster() -> anyhow::Result<(Model, Observed)> {
             node_type: NodeType::Satellite,
             net_interfaces: Vec::new(),
             props: Props::new(),
-            deleting: None,
             evacuate: false,
             evicted: false,
             host: None,

@@ -10,6 +10,7 @@ use linstor_api::kind::ConnectionStatus;
 use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, ResourceName, StoragePoolName};
 use linstor_model::observed::{Applied, NodeStatus, ObservedPool};
+use linstor_model::process::Object;
 use linstor_model::{Model, Observed, layer};
 use linstor_wire::Key;
 use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
@@ -44,8 +45,10 @@ impl Cluster {
             self.shared.mailboxes.nodes_changed.notify_one();
             self.shared.waiters.wake_nodes();
         }
-        if model.nodes.values().any(|node| node.deleting.is_some()) {
-            self.shared.pending.mark_nodes();
+        for node in &reach.changed_nodes {
+            if model.processes_on(node).next().is_some() {
+                self.shared.pending.mark_node(node);
+            }
         }
         if !model.controller.settling.is_empty() {
             self.shared.settling.notify_one();
@@ -66,7 +69,8 @@ impl Cluster {
                 | RowKey::StoragePoolDefinition(_)
                 | RowKey::ResourceGroup(_)
                 | RowKey::ResourceDefinition(_)
-                | RowKey::KeyValueStore(_) => false,
+                | RowKey::KeyValueStore(_)
+                | RowKey::Process(_) => false,
             })
             .collect();
         if gone.is_empty() {
@@ -89,7 +93,8 @@ impl Cluster {
                     | RowKey::StoragePoolDefinition(_)
                     | RowKey::ResourceGroup(_)
                     | RowKey::ResourceDefinition(_)
-                    | RowKey::KeyValueStore(_) => {}
+                    | RowKey::KeyValueStore(_)
+                    | RowKey::Process(_) => {}
                 }
             }
         });
@@ -365,6 +370,8 @@ struct Reach {
     definitions: BTreeMap<ResourceName, BTreeSet<NodeName>>,
     /// Nodes whose own spec may have changed.
     nodes: BTreeSet<NodeName>,
+    /// Nodes with a process or a resource that was touched.
+    changed_nodes: BTreeSet<NodeName>,
 }
 
 impl Reach {
@@ -385,8 +392,18 @@ impl Reach {
                 RowKey::ResourceDefinition(name) => reach.add(before, after, [name].into_iter()),
                 RowKey::Resource(name, node) => {
                     reach.add(before, after, [name].into_iter());
+                    reach.changed_nodes.insert(node.clone());
                     if let Some(nodes) = reach.definitions.get_mut(name) {
                         nodes.insert(node.clone());
+                    }
+                }
+                RowKey::Process(id) => {
+                    let versions = [before.processes.get(id), after.processes.get(id)];
+                    for object in versions.into_iter().flatten().flat_map(|row| row.objects()) {
+                        reach.add(before, after, object.definition().into_iter());
+                        if let Object::Node(node) = object {
+                            reach.changed_nodes.insert(node);
+                        }
                     }
                 }
                 RowKey::ResourceGroup(group) => {

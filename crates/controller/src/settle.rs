@@ -13,9 +13,8 @@ use linstor_api::prop;
 use linstor_api::reply::Reply;
 use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, ResourceGroupName, ResourceName};
-use linstor_model::{
-    Controller, DiskKind, Model, Props, ResourceGroup, ResourcePhase, Settling, quorum,
-};
+use linstor_model::process::Kind;
+use linstor_model::{Controller, DiskKind, Model, Props, ResourceGroup, Settling, quorum};
 
 use crate::ops::autoplace;
 use crate::transaction::{Refusal, Transaction};
@@ -31,6 +30,11 @@ pub(crate) fn settle(before: &Model, tx: &mut Transaction<'_>) -> Result<(), Ref
         match key {
             RowKey::ResourceDefinition(name) | RowKey::Resource(name, _) => {
                 names.insert(name.clone());
+            }
+            RowKey::Process(id) => {
+                let versions = [before.processes.get(id), tx.processes.get(id)];
+                let objects = versions.into_iter().flatten().flat_map(|row| row.objects());
+                names.extend(objects.filter_map(|object| object.definition().cloned()));
             }
             RowKey::ResourceGroup(name) => {
                 let rows = (before.groups.get(name), tx.groups.get(name));
@@ -233,10 +237,10 @@ impl<'a> Causes<'a> {
             node: &row.node,
             disk: row.drbd.as_ref().map(|drbd| drbd.disk),
             inactive: row.inactive,
-            deleting: row.phase.is_deleting(),
-            replaces: match &row.phase {
-                ResourcePhase::AddingDisk { migrate_from, .. } => migrate_from.as_ref(),
-                _ => None,
+            deleting: model.is_deleting(row),
+            replaces: match model.process_of(row).map(|process| &process.kind) {
+                Some(Kind::Migrate(migrate)) => Some(&migrate.from),
+                Some(_) | None => None,
             },
         });
         Some(Causes {

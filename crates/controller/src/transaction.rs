@@ -154,8 +154,13 @@ impl<'a> Transaction<'a> {
         }
         let changed = |key: &&RowKey| !self.before.has_same_row(&self.draft, key);
         let refused = self.draft.touched().iter().filter(changed).find_map(|key| {
-            let removed = self.draft.row_json(key).is_none();
-            self.draft.held.refuses(key, removed)
+            let held = &self.draft.held;
+            if let RowKey::Process(id) = key {
+                let versions = [self.before.processes.get(id), self.draft.processes.get(id)];
+                let mut versions = versions.into_iter().flatten();
+                return versions.find_map(|process| held.refuses_process(process));
+            }
+            held.refuses(key, self.draft.row_json(key).is_none())
         });
         refused.map_or(Ok(()), |reply| Err(reply.into()))
     }

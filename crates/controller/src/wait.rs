@@ -321,17 +321,19 @@ fn is_ready(model: &Model, observed: &Observed, name: &ResourceName, node: &Node
     };
     let peers_connected = model
         .resources_of(name)
-        .filter(|peer| peer.node != *node && is_diskful(peer) && observed.is_online(&peer.node))
+        .filter(|peer| {
+            peer.node != *node && is_diskful(model, peer) && observed.is_online(&peer.node)
+        })
         .all(|peer| state_of(&drbd.connections, &peer.node) == Some(&ConnectionState::Connected));
     peers_connected && has_current_data(status)
 }
 
-fn is_diskful(replica: &Resource) -> bool {
+fn is_diskful(model: &Model, replica: &Resource) -> bool {
     let diskful = replica
         .drbd
         .as_ref()
         .is_some_and(|drbd| !drbd.disk.is_diskless());
-    diskful && !replica.inactive && !replica.phase.is_deleting()
+    diskful && !replica.inactive && !model.is_deleting(replica)
 }
 
 fn state_of<'a>(

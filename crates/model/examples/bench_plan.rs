@@ -53,8 +53,6 @@ fn definition(index: usize, minor: u32) -> ResourceDefinition {
         initialized: true,
         file_system_on: Default::default(),
         granularity_kib: 4096,
-        resize: None,
-        deleting: None,
     };
     ResourceDefinition {
         name: resource_name(index),
@@ -72,7 +70,6 @@ fn definition(index: usize, minor: u32) -> ResourceDefinition {
             wished_port: None,
         }),
         volumes: SortedMap::from([(0, volume)]),
-        deleting: None,
     }
 }
 
@@ -97,7 +94,6 @@ fn replica(definition: usize, node: usize, pool: usize, node_id: u32, port: u16)
             disk: DiskKind::Diskful,
         }),
         volumes: SortedMap::from([(0, volume)]),
-        phase: Default::default(),
         inactive: false,
     }
 }
@@ -113,7 +109,6 @@ fn add_node(draft: &mut Draft, observed: &mut Observed, index: usize) {
         node_type: NodeType::Satellite,
         net_interfaces: Vec::new(),
         props: props.into_iter().collect(),
-        deleting: None,
         evacuate: false,
         evicted: false,
         host: None,

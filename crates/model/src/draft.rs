@@ -13,11 +13,12 @@ use linstor_api::kind::StorageSuffix;
 use crate::layer;
 use crate::model::{Model, PoolUse, RowKey};
 use crate::name::{NodeName, ResourceName, StoragePoolName};
+use crate::process::{Object, ProcessId};
 use crate::row_version::RowVersions;
 use crate::unknown::Unknown;
 use crate::{
-    Controller, Epoch, KeyValueStore, Node, Resource, ResourceDefinition, ResourceGroup,
-    ResourcePhase, Since, StoragePool, StoragePoolDefinition, VolumeDefinition,
+    Controller, Epoch, KeyValueStore, Node, Process, Resource, ResourceDefinition, ResourceGroup,
+    Since, StoragePool, StoragePoolDefinition,
 };
 
 /// A model that is being changed.
@@ -211,6 +212,11 @@ impl Draft {
         self.index_pending(&name);
     }
 
+    /// Adds or replaces a process.
+    pub fn put_process(&mut self, row: Process) {
+        self.replace_process(row.id, Some(row));
+    }
+
     /// Changes a node in place; nothing happens when it is not there.
     pub fn edit_node(&mut self, name: &NodeName, edit: impl FnOnce(&mut Node)) {
         if let Some(row) = self.model.nodes.get(name) {
@@ -262,19 +268,25 @@ impl Draft {
     pub fn remove(&mut self, key: &RowKey) {
         match key {
             RowKey::RowVersions | RowKey::Controller | RowKey::Epoch => return,
-            RowKey::Node(node) => drop(self.model.nodes.remove(node)),
+            RowKey::Node(node) => {
+                self.end_processes(&Object::Node(node.clone()));
+                self.model.nodes.remove(node);
+            }
             RowKey::StoragePoolDefinition(pool) => drop(self.model.pool_definitions.remove(pool)),
             RowKey::StoragePool(node, pool) => {
                 drop(self.model.pools.remove(&(node.clone(), pool.clone())))
             }
             RowKey::ResourceGroup(group) => drop(self.model.groups.remove(group)),
             RowKey::KeyValueStore(name) => drop(self.model.key_value_stores.remove(name)),
+            RowKey::Process(id) => self.replace_process(*id, None),
             RowKey::ResourceDefinition(name) => {
+                self.end_processes(&Object::ResourceDefinition(name.clone()));
                 self.unindex_definition(name);
                 self.model.definitions.remove(name);
                 self.model.pending.remove(name);
             }
             RowKey::Resource(name, node) => {
+                self.end_processes(&Object::Resource(name.clone(), node.clone()));
                 self.unindex_resource(name, node);
                 self.model.resources.remove(&(name.clone(), node.clone()));
                 self.index_pending(name);
@@ -282,6 +294,84 @@ impl Draft {
         }
         self.model.unknown.remove(key);
         self.touched.insert(key.clone());
+    }
+
+    /// Removes the processes that an object, which is about to be removed, was the subject of.
+    fn end_processes(&mut self, removed: &Object) {
+        let ids = match (removed, removed.definition()) {
+            (_, Some(name)) => self.model.processes_by_definition.get(name),
+            (Object::Node(node), None) => self.model.processes_by_node.get(node),
+            (_, None) => None,
+        };
+        for id in ids.cloned().unwrap_or_default() {
+            let ends = self.model.processes.get(&id).is_some_and(|process| {
+                match (process.subject(), removed) {
+                    // Its volume definitions are part of it.
+                    (Object::VolumeDefinition(of, _), Object::ResourceDefinition(name)) => {
+                        of == *name
+                    }
+                    (subject, removed) => subject == *removed,
+                }
+            });
+            if ends {
+                self.remove(&RowKey::Process(id));
+            }
+        }
+    }
+
+    fn replace_process(&mut self, id: ProcessId, row: Option<Process>) {
+        self.touched.insert(RowKey::Process(id));
+        let (old, new) = (self.model.processes.get(&id).cloned(), row.map(Arc::new));
+        let both = || old.iter().chain(&new);
+        // What is reserved for a resource depends on its process.
+        let subjects: BTreeSet<(ResourceName, NodeName)> = both()
+            .filter_map(|row| row.kind.resource())
+            .map(|(name, node)| (name.clone(), node.clone()))
+            .collect();
+        for (name, node) in &subjects {
+            self.reserve_replica(name, node, false);
+        }
+        if let Some(old) = &old {
+            self.index_process(old, false);
+        }
+        match &new {
+            Some(new) => {
+                self.index_process(new, true);
+                self.model.processes.insert(id, Arc::clone(new));
+            }
+            None => drop(self.model.processes.remove(&id)),
+        }
+        for (name, node) in &subjects {
+            self.reserve_replica(name, node, true);
+        }
+        for object in both().flat_map(|row| row.objects()) {
+            if let Some(name) = object.definition() {
+                self.index_pending(name);
+            }
+        }
+    }
+
+    fn index_process(&mut self, process: &Process, put: bool) {
+        let model = &mut self.model;
+        if let Some(deadline) = process.deadline {
+            match put {
+                true => model.deadlines.insert((deadline, process.id)),
+                false => model.deadlines.remove(&(deadline, process.id)),
+            };
+        }
+        for object in process.objects() {
+            let (by_node, by_definition) = (
+                &mut model.processes_by_node,
+                &mut model.processes_by_definition,
+            );
+            match (&object, object.definition(), put) {
+                (_, Some(name), true) => add(by_definition, name, &process.id),
+                (_, Some(name), false) => take(by_definition, name, &process.id),
+                (Object::Node(node), None, true) => add(by_node, node, &process.id),
+                (Object::Node(node), None, false) => take(by_node, node, &process.id),
+                (_, None, _) => {}
+            }
+        }
     }
 
     fn unindex_definition(&mut self, name: &ResourceName) {
@@ -345,9 +435,8 @@ impl Draft {
             entries.extend(extra.map(|(suffix, pool)| (pool.clone(), kib(*suffix))));
         }
         // What is being removed is free again for others, but its pool is still in use.
-        if let ResourcePhase::RemovingDisk { storage, .. } = &resource.phase {
-            entries.extend(storage.values().map(|pool| (pool.clone(), 0)));
-        }
+        let removed = self.model.removed_storage(&resource).into_iter().flatten();
+        entries.extend(removed.map(|(_, pool)| (pool.clone(), 0)));
         for (pool, kib) in entries {
             // Names as the pool's row has them: placement walks both maps in step and knows a clone by its address.
             let key = match self
@@ -370,34 +459,20 @@ impl Draft {
     }
 
     fn index_pending(&mut self, name: &ResourceName) {
-        let definition = self.model.definitions.get(name);
+        let model = &self.model;
+        let definition = model.definitions.get(name);
         // Only DRBD's state can say that a volume is initialized.
         let replicated = |resource: &Arc<Resource>| {
-            resource
-                .drbd
-                .as_ref()
-                .is_some_and(|drbd| !drbd.disk.is_diskless())
+            let drbd = resource.drbd.as_ref();
+            drbd.is_some_and(|drbd| !drbd.disk.is_diskless())
         };
-        let pending = definition.is_some_and(|definition| {
-            let mut volumes = definition.volumes.values();
-            let busy = |volume: &VolumeDefinition| {
-                volume.deleting.is_some()
-                    || volume.resize.is_some()
-                    || !volume.file_system_on.is_empty()
-            };
-            definition.deleting.is_some() || volumes.any(busy)
-        }) || self
-            .model
-            .resources_of(name)
-            .any(|resource| !resource.phase.is_present())
-            || definition.is_some_and(|definition| {
-                definition
-                    .volumes
-                    .values()
-                    .any(|volume| !volume.initialized)
-                    && self.model.resources_of(name).any(replicated)
-            });
-        if pending {
+        let deploying = definition.is_some_and(|definition| {
+            let volumes = || definition.volumes.values();
+            volumes().any(|volume| !volume.file_system_on.is_empty())
+                || volumes().any(|volume| !volume.initialized)
+                    && model.resources_of(name).any(replicated)
+        });
+        if deploying || model.processes_by_definition.contains_key(name) {
             self.model.pending.insert(name.clone());
         } else {
             self.model.pending.remove(name);

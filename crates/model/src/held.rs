@@ -8,6 +8,8 @@
 //! - the spec of a node is held when the row of one of its storage pools cannot be read;
 //! - everything is held when the controller's row cannot be read, because its properties are part of every spec;
 //! - rows of what is held, and rows that they refer to, are not changed or removed; the rows themselves are not written;
+//! - a process whose row cannot be read holds what it works on, as it cannot be told how far it is; a process takes no step
+//!   while anything that it works on is held;
 //! - minors, ports and names that a held row has, as far as they can be read, are taken. Where they cannot be read, none
 //!   of that kind is given out, as it might be one of them.
 //!
@@ -24,7 +26,8 @@ use uuid::Uuid;
 
 use crate::model::{Model, RowKey, RowKind, StoredRow};
 use crate::name::{KeyValueStoreName, NodeName, ResourceGroupName, ResourceName, StoragePoolName};
-use crate::{Controller, Props};
+use crate::process::Object;
+use crate::{Controller, Process, Props};
 
 /// What a person can do about rows that cannot be read.
 pub const REPAIR: &str = "GET /v1/jobs lists the rows that cannot be read. Stop the controller, repair them in its \
@@ -113,6 +116,7 @@ fn object(key: &RowKey) -> String {
         RowKey::ResourceDefinition(name) => format!("resource definition '{name}'"),
         RowKey::Resource(name, node) => format!("resource '{name}' on node '{node}'"),
         RowKey::KeyValueStore(name) => format!("key-value store '{name}'"),
+        RowKey::Process(id) => format!("job '{id}'"),
     }
 }
 
@@ -174,13 +178,29 @@ impl Held {
         Some(reply.correction(REPAIR))
     }
 
+    /// Why a process takes no step, is not begun and not cancelled: something that it works on is held. None when nothing is.
+    pub fn refuses_process(&self, process: &Process) -> Option<Reply> {
+        if self.is_empty() {
+            return None;
+        }
+        let keys = process.objects().into_iter().map(|object| match object {
+            Object::Node(node) => RowKey::Node(node),
+            Object::ResourceDefinition(name) | Object::VolumeDefinition(name, _) => {
+                RowKey::ResourceDefinition(name)
+            }
+            Object::Resource(name, node) => RowKey::Resource(name, node),
+        });
+        keys.into_iter().find_map(|key| self.refuses(&key, false))
+    }
+
     fn refusing(&self, key: &RowKey, removed: bool) -> Option<&HeldRow> {
         if self.is_empty() {
             return None;
         }
         let frozen = match key {
-            // Rows say their versions themselves. The epoch is a count, which satellites correct.
-            RowKey::RowVersions | RowKey::Epoch => false,
+            // Rows say their versions themselves. The epoch is a count, which satellites correct. Of a process what it works on
+            // is asked for.
+            RowKey::RowVersions | RowKey::Epoch | RowKey::Process(_) => false,
             RowKey::KeyValueStore(_) => self.frozen.contains(key),
             _ if self.everything => true,
             RowKey::ResourceDefinition(name) | RowKey::Resource(name, _) => {
@@ -290,11 +310,30 @@ impl Held {
                     self.freeze(RowKey::KeyValueStore(name));
                 }
             }
+            Some(RowKind::Process) => self.hold_objects_of(&row.json),
             // A count, versions that the rows say too, or a kind of a newer version: nothing depends on it.
             Some(RowKind::RowVersions | RowKind::Epoch) | None => {}
         }
         let Unreadable { reason, newer } = unreadable;
         self.rows.push(HeldRow { row, reason, newer });
+    }
+
+    /// Holds what a process works on that cannot be read, as far as its text names it; everything when it names nothing.
+    fn hold_objects_of(&mut self, json: &str) {
+        let definitions = texts(json, "resource");
+        let mut definitions = definitions
+            .filter_map(|name| ResourceName::parse(name).ok())
+            .peekable();
+        let mut nodes = texts(json, "node")
+            .filter_map(|node| NodeName::parse(node).ok())
+            .peekable();
+        if definitions.peek().is_some() {
+            self.definitions.extend(definitions);
+        } else if nodes.peek().is_some() {
+            self.frozen.extend(nodes.map(RowKey::Node));
+        } else {
+            self.everything = true;
+        }
     }
 
     fn freeze(&mut self, key: RowKey) {
@@ -433,6 +472,22 @@ fn collect(value: &Value, path: &[&str], numbers: &mut Numbers) {
         }
         _ => numbers.more = true,
     }
+}
+
+/// Texts that follow a member's name in text that may be no JSON.
+fn texts<'a>(text: &'a str, member: &str) -> impl Iterator<Item = &'a str> {
+    let quoted = format!("\"{member}\"");
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        loop {
+            let (_, after) = rest.split_once(&quoted)?;
+            rest = after;
+            let value = after.trim_start_matches([' ', ':']).strip_prefix('"');
+            if let Some((value, _)) = value.and_then(|value| value.split_once('"')) {
+                return Some(value);
+            }
+        }
+    })
 }
 
 /// Numbers that follow a member's name in text that is no JSON.

@@ -1,8 +1,8 @@
 //! The cluster as data: what should be (rows in a [`Model`]), what nodes said ([`observed`]), and the pure functions
-//! between them: placement, numbers, sizes, properties, phases, and the projection on one node.
+//! between them: placement, numbers, sizes, properties, processes, and the projection on one node.
 //!
 //! Nothing here does I/O or knows a clock: time and randomness are passed in. Reading order: [`name`], [`row`],
-//! [`model`], [`draft`], [`observed`], [`project`], [`phase`].
+//! [`model`], [`draft`], [`observed`], [`project`], [`process`].
 
 pub mod controller;
 pub mod draft;
@@ -15,8 +15,9 @@ pub mod net_interface;
 pub mod node;
 pub mod numbers;
 pub mod observed;
-pub mod phase;
+mod once;
 pub mod place;
+pub mod process;
 pub mod project;
 pub mod props;
 pub mod quorum;
@@ -44,7 +45,8 @@ pub use model::Model;
 pub use net_interface::NetInterface;
 pub use node::{HostFacts, Node};
 pub use observed::Observed;
-pub use resource::{DiskKind, DrbdResource, Resource, ResourcePhase, Volume};
+pub use process::Process;
+pub use resource::{DiskKind, DrbdResource, Resource, Volume};
 pub use resource_definition::{DrbdDefinition, ResourceDefinition};
 pub use resource_group::ResourceGroup;
 pub use row::{Props, Since};
@@ -52,5 +54,5 @@ pub use row_version::{DatabaseCopy, Migration, Migrations, NewerRows, RowVersion
 pub use select_filter::SelectFilter;
 pub use storage_pool::StoragePool;
 pub use storage_pool_definition::StoragePoolDefinition;
-pub use volume_definition::{Resize, ResizeStep, VolumeDefinition};
+pub use volume_definition::VolumeDefinition;
 pub use volume_group::VolumeGroup;

@@ -10,17 +10,19 @@ use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use linstor_api::kind::NodeType;
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use uuid::Uuid;
 
 use crate::held::{self, Unreadable};
 use crate::name::{KeyValueStoreName, NodeName, ResourceGroupName, ResourceName, StoragePoolName};
 use crate::numbers::Used;
-use crate::row_version::{Migrations, RowVersions};
+use crate::process::ProcessId;
+use crate::row_version::{Members, Migrations, RowVersions};
 use crate::unknown::{self, Unknown};
 use crate::{
-    Controller, Epoch, Held, KeyValueStore, Node, Props, Resource, ResourceDefinition,
+    Controller, Epoch, Held, KeyValueStore, Node, Process, Props, Resource, ResourceDefinition,
     ResourceGroup, StoragePool, StoragePoolDefinition,
 };
 
@@ -74,6 +76,8 @@ row_kinds! {
     Resource = "resource",
     /// Key-value store instances.
     KeyValueStore = "key_value_store",
+    /// Processes.
+    Process = "process",
 }
 
 impl RowKind {
@@ -107,6 +111,8 @@ pub enum RowKey {
     Resource(ResourceName, NodeName),
     /// A key-value store instance.
     KeyValueStore(KeyValueStoreName),
+    /// A process.
+    Process(ProcessId),
 }
 
 impl RowKey {
@@ -123,6 +129,7 @@ impl RowKey {
             RowKey::ResourceDefinition(_) => RowKind::ResourceDefinition,
             RowKey::Resource(..) => RowKind::Resource,
             RowKey::KeyValueStore(_) => RowKind::KeyValueStore,
+            RowKey::Process(_) => RowKind::Process,
         }
     }
 
@@ -137,6 +144,7 @@ impl RowKey {
             RowKey::ResourceDefinition(name) => name.to_string(),
             RowKey::Resource(name, node) => format!("{name}/{node}"),
             RowKey::KeyValueStore(name) => name.to_string(),
+            RowKey::Process(id) => id.to_string(),
         };
         text.to_ascii_uppercase()
     }
@@ -199,6 +207,8 @@ pub struct Model {
     pub resources: OrdMap<(ResourceName, NodeName), Arc<Resource>>,
     /// Key-value store instances.
     pub key_value_stores: OrdMap<KeyValueStoreName, Arc<KeyValueStore>>,
+    /// What takes several steps and is not finished.
+    pub processes: OrdMap<ProcessId, Arc<Process>>,
 
     /// Members of rows that this version does not know; only rows that have some.
     pub(crate) unknown: OrdMap<RowKey, Arc<Unknown>>,
@@ -213,6 +223,9 @@ pub struct Model {
     pub(crate) used_ports: OrdMap<NodeName, Used>,
     pub(crate) pool_use: OrdMap<(NodeName, StoragePoolName), PoolUse>,
     pub(crate) pending: OrdSet<ResourceName>,
+    pub(crate) processes_by_definition: OrdMap<ResourceName, OrdSet<ProcessId>>,
+    pub(crate) processes_by_node: OrdMap<NodeName, OrdSet<ProcessId>>,
+    pub(crate) deadlines: OrdSet<(u64, ProcessId)>,
 }
 
 impl Model {
@@ -239,6 +252,7 @@ impl Model {
             resources: OrdMap::new(),
             key_value_stores: OrdMap::new(),
             unknown: OrdMap::new(),
+            processes: OrdMap::new(),
             resources_by_node: OrdMap::new(),
             replicas: OrdMap::new(),
             definitions_by_group: OrdMap::new(),
@@ -248,6 +262,9 @@ impl Model {
             used_ports: OrdMap::new(),
             pool_use: OrdMap::new(),
             pending: OrdSet::new(),
+            processes_by_definition: OrdMap::new(),
+            processes_by_node: OrdMap::new(),
+            deadlines: OrdSet::new(),
         }
     }
 
@@ -290,11 +307,18 @@ impl Model {
                 }
             }
         }
+        let mut made = Vec::new();
         for (kind, rows) in by_kind {
             for row in rows {
-                if let Err(unreadable) = take_over(&mut draft, kind, &row) {
-                    held.add(row, unreadable);
+                match take_over(&mut draft, kind, &row) {
+                    Ok(processes) => made.extend(processes),
+                    Err(unreadable) => held.add(row, unreadable),
                 }
+            }
+        }
+        for process in made {
+            if let Err((row, reason)) = put_made(&mut draft, generation, process) {
+                held.add(row, reason.into());
             }
         }
         let mut model = draft.into_model();
@@ -420,12 +444,12 @@ impl Model {
         self.ports.range(range).map(|((_, port), _)| *port)
     }
 
-    /// Whether a definition has a change under way.
+    /// Whether something goes on in a definition.
     pub fn is_pending(&self, name: &ResourceName) -> bool {
         self.pending.contains(name)
     }
 
-    /// Definitions with a change under way (see [`crate::phase`]).
+    /// Definitions in which something goes on: a process, or their first deployment.
     pub fn pending_definitions(&self) -> impl Iterator<Item = &ResourceName> {
         self.pending.iter()
     }
@@ -471,6 +495,7 @@ impl Model {
                 self.key_value_stores.get(name),
                 other.key_value_stores.get(name),
             ),
+            RowKey::Process(id) => same(self.processes.get(id), other.processes.get(id)),
         }
     }
 
@@ -491,6 +516,7 @@ impl Model {
             RowKey::ResourceDefinition(name) => json(self.definitions.get(name)),
             RowKey::Resource(name, node) => json(self.resource(name, node)),
             RowKey::KeyValueStore(name) => json(self.key_value_stores.get(name)),
+            RowKey::Process(id) => json(self.processes.get(id)),
         };
         let json = match self.unknown.get(key) {
             Some(unknown) => unknown::write(&json?, unknown),
@@ -504,14 +530,19 @@ impl Model {
     }
 }
 
-/// Takes one stored row into the draft, or says why not.
-fn take_over(draft: &mut crate::Draft, kind: RowKind, row: &StoredRow) -> Result<(), Unreadable> {
+/// Takes one stored row into the draft, or says why not. Returns the processes that its migration made of it.
+fn take_over(
+    draft: &mut crate::Draft,
+    kind: RowKind,
+    row: &StoredRow,
+) -> Result<Vec<Members>, Unreadable> {
     let mut parse = Parse {
         kind,
         json: &row.json,
         migrations: draft.migrations,
         unknown: None,
         is_older: false,
+        processes: Vec::new(),
     };
     fn known(condition: bool, what: &str, name: &dyn fmt::Display) -> Result<(), String> {
         if condition {
@@ -618,6 +649,16 @@ fn take_over(draft: &mut crate::Draft, kind: RowKind, row: &StoredRow) -> Result
             draft.put_key_value_store(store);
             key
         }
+        RowKind::Process => {
+            let process: Process = parse.row()?;
+            if let Some(missing) = process.missing(draft) {
+                let reason = format!("it works on {missing}, which is not there or cannot be read");
+                return Err(reason.into());
+            }
+            let key = RowKey::Process(process.id);
+            draft.put_process(process);
+            key
+        }
     };
     if key.key() != row.key {
         draft.remove(&key);
@@ -625,6 +666,35 @@ fn take_over(draft: &mut crate::Draft, kind: RowKind, row: &StoredRow) -> Result
         return Err(format!("it is stored under a key that is not its own ({own})").into());
     }
     draft.note_stored(key, parse.unknown, parse.is_older);
+    Ok(parse.processes)
+}
+
+/// Puts a process that was made of a row of an older version, unless it is stored already: processes are written before
+/// the rows that they were made of.
+fn put_made(
+    draft: &mut crate::Draft,
+    generation: u64,
+    mut row: Members,
+) -> Result<(), (StoredRow, String)> {
+    let id = ProcessId::next(draft, generation);
+    row.insert("id".to_owned(), id.to_string().into());
+    let made = Value::Object(row);
+    let process = Process::deserialize(&made).map_err(|error| {
+        let row = StoredRow {
+            kind: RowKind::Process.as_str().to_owned(),
+            key: id.to_string(),
+            json: made.to_string(),
+        };
+        (
+            row,
+            format!("it cannot be made of a row of an older version: {error}"),
+        )
+    })?;
+    let mut stored = draft.processes.values();
+    if !stored.any(|stored| stored.subject() == process.subject()) {
+        draft.put_process(process);
+        draft.note_stored(RowKey::Process(id), None, true);
+    }
     Ok(())
 }
 
@@ -635,12 +705,14 @@ struct Parse<'a> {
     migrations: Migrations,
     unknown: Option<Unknown>,
     is_older: bool,
+    processes: Vec<Members>,
 }
 
 impl Parse<'_> {
     fn row<T: DeserializeOwned + Serialize>(&mut self) -> Result<T, Unreadable> {
         let read = unknown::read(self.json, self.kind, self.migrations)?;
         (self.unknown, self.is_older) = (read.unknown, read.is_older);
+        self.processes = read.processes;
         Ok(read.row)
     }
 }

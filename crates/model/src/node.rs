@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::name::NodeName;
 use crate::net_interface::NetInterface;
-use crate::row::{Props, Since, is_default};
+use crate::row::{Props, is_default};
 
 /// A machine.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,9 +23,6 @@ pub struct Node {
     /// Its properties.
     #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
     pub props: Props,
-    /// Set while the node is being deleted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deleting: Option<Since>,
     /// The node is to be emptied.
     #[serde(default, skip_serializing_if = "is_default")]
     pub evacuate: bool,

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use imbl::OrdMap;
-use linstor_api::drbd_state::DiskState;
+use linstor_api::drbd_state::{DiskState, ReplicationState};
 use linstor_api::kind::ConnectionStatus;
 use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
 use uuid::Uuid;
@@ -102,6 +102,17 @@ impl Observed {
                     .iter()
                     .all(|volume| volume.disk_state == Some(DiskState::UpToDate))
         })
+    }
+
+    /// How much of the replica's disk is synchronised, in percent, while it is the target of a synchronisation.
+    pub fn sync_percent(&self, name: &ResourceName, node: &NodeName) -> Option<f64> {
+        let status = self.live(name, node)?;
+        let volumes = status.volumes.iter();
+        let peers = volumes.flat_map(|volume| volume.replication.values());
+        peers
+            .filter(|peer| peer.state == ReplicationState::SyncTarget)
+            .filter_map(|peer| peer.done_percent)
+            .reduce(f64::min)
     }
 
     /// Whether the node has tried the spec of this generation or a newer one for this very resource; and how it went.

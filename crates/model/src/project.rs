@@ -1,4 +1,4 @@
-//! Projection: the model as one node must have it. Pure, and the only place that turns phases into specs.
+//! Projection: the model as one node must have it. Pure, and the only place that turns rows and processes into specs.
 
 use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
 use linstor_wire::Key;
@@ -10,11 +10,9 @@ use linstor_wire::spec::{
 use crate::layer;
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
-use crate::phase;
+use crate::process::{delete_resource, resize};
 use crate::props;
-use crate::{
-    Node, ResizeStep, Resource, ResourceDefinition, ResourcePhase, StoragePool, VolumeDefinition,
-};
+use crate::{Node, Resource, ResourceDefinition, StoragePool, VolumeDefinition};
 
 /// What a node must have of an object; none when there is no such object on it.
 pub fn spec(model: &Model, node: &NodeName, key: &Key) -> Option<Spec> {
@@ -50,56 +48,42 @@ pub fn resource_spec(model: &Model, name: &ResourceName, node: &NodeName) -> Opt
     let definition = model.definitions.get(name)?;
     let replica = model.resource(name, node)?;
     let host = model.node(node)?;
-    let target = match &replica.phase {
-        ResourcePhase::TakingDown { .. } => Target::Leaving,
-        ResourcePhase::Destroying { .. } => Target::Destroyed,
-        ResourcePhase::Present
-        | ResourcePhase::AddingDisk { .. }
-        | ResourcePhase::RemovingDisk { .. } => {
-            if replica.inactive {
-                Target::Down
-            } else {
-                Target::Up
-            }
-        }
+    let deletion = model.deletion_of(replica);
+    let target = match deletion {
+        Some(delete_resource::Step::TakeDown) => Target::Leaving,
+        Some(delete_resource::Step::Destroy { .. }) => Target::Destroyed,
+        None if replica.inactive => Target::Down,
+        None => Target::Up,
     };
-    let destroy_storage = match &replica.phase {
-        ResourcePhase::RemovingDisk { storage, .. } => storage
-            .iter()
-            .flat_map(|(number, pool)| {
-                let volume = replica.volumes.get(number);
-                let extra = volume.into_iter().flat_map(|v| &v.extra_storage);
-                let extra = extra.map(|(suffix, pool)| (*suffix, pool));
-                let all = std::iter::once((StorageSuffix::Data, pool)).chain(extra);
-                all.map(|(suffix, pool)| StorageRef {
-                    number: *number,
-                    suffix,
-                    pool: pool.to_string(),
-                })
+    let removed = model.removed_storage(replica).into_iter().flatten();
+    let destroy_storage = removed
+        .flat_map(|(number, pool)| {
+            let volume = replica.volumes.get(number);
+            let extra = volume.into_iter().flat_map(|v| &v.extra_storage);
+            let extra = extra.map(|(suffix, pool)| (*suffix, pool));
+            let all = std::iter::once((StorageSuffix::Data, pool)).chain(extra);
+            all.map(|(suffix, pool)| StorageRef {
+                number: *number,
+                suffix,
+                pool: pool.to_string(),
             })
-            .collect(),
-        _ => Vec::new(),
-    };
+        })
+        .collect();
     Some(ResourceSpec {
         name: definition.name.to_string(),
         uuid: replica.uuid,
         target,
-        allow_last_copy: definition.deleting.is_some()
-            || match replica.phase {
-                ResourcePhase::TakingDown { .. } => phase::goes_alone(model, replica),
-                ResourcePhase::Destroying { vouched, .. } => vouched,
-                ResourcePhase::Present
-                | ResourcePhase::AddingDisk { .. }
-                | ResourcePhase::RemovingDisk { .. } => false,
-            },
+        allow_last_copy: model.is_deleting_definition(definition)
+            || deletion.is_some_and(|step| match step {
+                delete_resource::Step::TakeDown => delete_resource::is_last_diskful(model, replica),
+                delete_resource::Step::Destroy { data_elsewhere } => *data_elsewhere,
+            }),
         layers: layers(model, definition, replica, host).unwrap_or_default(),
         volumes: replica
             .volumes
             .keys()
-            .filter_map(|number| {
-                let volume = definition.volumes.get(number)?;
-                Some(volume_spec(model, definition, *number, volume, replica))
-            })
+            .filter(|number| definition.volumes.contains_key(number))
+            .map(|number| volume_spec(model, definition, *number, replica))
             .collect(),
         destroy_storage,
         once: match target {
@@ -141,8 +125,8 @@ fn once(model: &Model, definition: &ResourceDefinition, replica: &Resource) -> V
     let mut once = Vec::new();
     let disks = replica.volumes.iter().filter(|_| !replica.is_diskless());
     for (number, own) in disks {
-        let wanted = definition.volumes.get(number);
-        let Some(volume) = wanted.filter(|volume| volume.deleting.is_none()) else {
+        let deleting = model.is_deleting_volume(&definition.name, *number);
+        let Some(volume) = definition.volumes.get(number).filter(|_| !deleting) else {
             continue;
         };
         let is_first = volume.first_copy_on.as_ref() == Some(&replica.node);
@@ -171,7 +155,6 @@ fn volume_spec(
     model: &Model,
     definition: &ResourceDefinition,
     number: u32,
-    volume: &VolumeDefinition,
     replica: &Resource,
 ) -> VolumeSpec {
     let backing = layer::backing(definition, number, replica);
@@ -187,7 +170,7 @@ fn volume_spec(
     });
     VolumeSpec {
         number,
-        target: if volume.deleting.is_some() {
+        target: if model.is_deleting_volume(&definition.name, number) {
             Target::Destroyed
         } else {
             Target::Up
@@ -209,7 +192,7 @@ fn drbd_volume(
         minor: volume.minor?,
         day0_gi: props::day0_gi(volume),
         initial: layer::drbd::initial_state(model, definition, number, replica),
-        grow: grows_here(volume, &replica.node),
+        grow: grows_here(model, definition, number, &replica.node),
         grow_assume_clean: model.resources_of(&definition.name).all(|other| {
             pool_of(model, other, number).is_none_or(|pool| pool.kind.new_volume_is_zero())
         }),
@@ -219,14 +202,17 @@ fn drbd_volume(
     })
 }
 
-fn grows_here(volume: &VolumeDefinition, node: &NodeName) -> bool {
-    volume
-        .resize
-        .as_ref()
-        .is_some_and(|resize| match &resize.step {
-            ResizeStep::Storage => false,
-            ResizeStep::Drbd { on } => on == node,
-        })
+fn grows_here(
+    model: &Model,
+    definition: &ResourceDefinition,
+    number: u32,
+    node: &NodeName,
+) -> bool {
+    let resize = model.resize_of(&definition.name, number);
+    resize.is_some_and(|resize| match &resize.step {
+        resize::Step::Storage => false,
+        resize::Step::Drbd { on } => on == node,
+    })
 }
 
 /// The pool of a replica's volume; none for a diskless one.
@@ -248,7 +234,7 @@ fn drbd_spec(
     // take old data for current when it comes back.
     let peers = model
         .resources_of(&definition.name)
-        .filter(|peer| peer.node != replica.node && peer.phase.is_peer())
+        .filter(|peer| peer.node != replica.node && is_peer(model, peer))
         .filter_map(|peer| peer_spec(model, definition, replica, peer))
         .collect();
     Some(DrbdSpec {
@@ -285,6 +271,15 @@ fn uname(node: &Node) -> String {
     }
 }
 
+/// Whether peers know a resource. One that is being deleted is a peer until its devices are down and its data is known to
+/// be elsewhere: peers that forgot it earlier would leave what was written meanwhile on it alone.
+fn is_peer(model: &Model, replica: &Resource) -> bool {
+    let forgotten = delete_resource::Step::Destroy {
+        data_elsewhere: true,
+    };
+    model.deletion_of(replica) != Some(&forgotten)
+}
+
 fn peer_spec(
     model: &Model,
     definition: &ResourceDefinition,
@@ -301,8 +296,8 @@ fn peer_spec(
         address: props::address_of(model, peer)?,
         port: *drbd.ports.first()?,
         local_address: None,
-        // While its node may still refuse to let go of the disk, it has one.
-        diskless: peer.is_diskless() && !matches!(peer.phase, ResourcePhase::RemovingDisk { .. }),
+        // While its node may still refuse to detach the disk, it has one.
+        diskless: peer.is_diskless() && model.removed_storage(peer).is_none(),
         tiebreaker: drbd.disk != crate::DiskKind::Client,
         net_options: options.net,
         disk_options: options.disk,

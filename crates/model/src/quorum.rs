@@ -16,13 +16,13 @@ use crate::layer::drbd84;
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
 use crate::observed::Observed;
-use crate::phase;
 use crate::place::{
     Chosen, PlaceRequest, Sharing, Want, choose, drbd_of, keeps_rules, version_numbers,
 };
+use crate::process::{Kind, delete_resource, remove_disk};
 use crate::props::{Level, Purpose, Scope, chain, effective, is_true};
-use crate::resource::{NewResource, Seeds, new_resource, take_disk};
-use crate::{DiskKind, Resource, ResourceDefinition, ResourcePhase, SelectFilter};
+use crate::resource::{NewResource, Seeds, new_resource};
+use crate::{DiskKind, Resource, ResourceDefinition, SelectFilter};
 
 /// The oldest DRBD that breaks ties.
 const TIE_BREAKER_DRBD_MIN: [u32; 3] = [9, 0, 19];
@@ -45,7 +45,7 @@ pub fn settle(
         return Vec::new();
     };
     if definition.drbd.is_none()
-        || definition.deleting.is_some()
+        || draft.is_deleting_definition(&definition)
         || draft.held.holds_definition(name)
     {
         return Vec::new();
@@ -75,7 +75,7 @@ fn connected<'a>(
     name: &'a ResourceName,
 ) -> impl Iterator<Item = &'a Arc<Resource>> {
     model.resources_of(name).filter(|replica| {
-        replica.drbd.is_some() && !replica.phase.is_deleting() && !replica.inactive
+        replica.drbd.is_some() && !model.is_deleting(replica) && !replica.inactive
     })
 }
 
@@ -90,11 +90,14 @@ fn disk(replica: &Resource) -> DiskKind {
 fn diskful_count(model: &Model, name: &ResourceName) -> usize {
     connected(model, name)
         .filter(|replica| {
-            let moving = matches!(
-                &replica.phase,
-                ResourcePhase::AddingDisk { migrate_from: Some(source), .. }
-                    if model.resource(name, source).is_some_and(|old| !old.phase.is_deleting())
-            );
+            let moving = model.process_of(replica).is_some_and(|process| {
+                matches!(
+                    &process.kind,
+                    Kind::Migrate(migrate)
+                        if model.resource(name, &migrate.from)
+                            .is_some_and(|old| !model.is_deleting(old))
+                )
+            });
             !replica.is_diskless() && !moving
         })
         .count()
@@ -233,7 +236,7 @@ fn take_over(
     let name = &definition.name;
     let mut leaving: Vec<(bool, NodeName)> = draft
         .resources_of(name)
-        .filter(|replica| matches!(replica.phase, ResourcePhase::TakingDown { .. }))
+        .filter(|replica| draft.deletion_of(replica) == Some(&delete_resource::Step::TakeDown))
         .filter(|replica| replica.drbd.is_some())
         .map(|replica| (!replica.is_diskless(), replica.node.clone()))
         .collect();
@@ -247,14 +250,16 @@ fn take_over(
         )
         .is_some()
     })?;
+    if let Some(replica) = draft.resource(name, &node).cloned() {
+        delete_resource::withdraw(draft, &replica);
+    }
     draft.edit_resource(name, &node, |row| {
-        row.phase = ResourcePhase::Present;
         row.inactive = false;
         if let Some(drbd) = row.drbd.as_mut().filter(|_| !diskful) {
             drbd.disk = DiskKind::TieBreaker;
         }
     });
-    take_disk(draft, seeds, name, &node, DiskKind::TieBreaker);
+    remove_disk::begin(draft, name, &node, DiskKind::TieBreaker, seeds.now_ms);
     Some(node)
 }
 
@@ -303,15 +308,12 @@ fn retire(
     nodes: &[NodeName],
     seeds: &Seeds<'_>,
 ) -> Vec<Reply> {
-    let since = draft.since(seeds.now_ms);
     let mut replies = Vec::new();
-    // Peers let go of it at once: one that is in use would lose its data, and they their standing.
+    // Peers forget it at once: one that is in use would lose its data, and they their quorum.
     let may_go =
         |node: &&NodeName| observed.is_online(node) && observed.in_use(name, node) != Some(true);
     for node in nodes.iter().filter(may_go) {
-        draft.edit_resource(name, node, |row| {
-            phase::take_down(row, since);
-        });
+        delete_resource::begin(draft, name, node, seeds.now_ms);
         let text = "Tie breaker marked for deletion";
         replies
             .push(Reply::new(code::INFO_TIE_BREAKER_DELETING, text).about("Node", node.as_str()));

@@ -3,6 +3,7 @@
 //! One way for all who make replicas: explicit requests, placement, tie breakers. Everything that can be refused is
 //! refused here, before the draft changes.
 
+mod active;
 mod checks;
 mod disk;
 mod pools;
@@ -15,8 +16,9 @@ use linstor_api::prop;
 use linstor_api::reply::Reply;
 use uuid::Uuid;
 
-pub use disk::{GiveDisk, give_disk, take_disk};
-pub use row::{DiskKind, DrbdResource, Resource, ResourcePhase, Volume};
+pub use active::set_active;
+pub use disk::{GiveDisk, give_disk};
+pub use row::{DiskKind, DrbdResource, Resource, Volume};
 pub use volumes::add_volume;
 
 use crate::draft::Draft;
@@ -156,7 +158,6 @@ fn blank_row(
         props,
         drbd: None,
         volumes: Default::default(),
-        phase: ResourcePhase::Present,
         inactive: wish.inactive,
     }
 }
@@ -222,7 +223,7 @@ fn shares_active_space(model: &Model, row: &Resource) -> bool {
     !own.is_empty()
         && model
             .resources_of(&row.name)
-            .filter(|other| !other.inactive && !other.phase.is_deleting())
+            .filter(|other| !other.inactive && !model.is_deleting(other))
             .any(|other| shared(other).iter().any(|name| own.contains(name)))
 }
 
@@ -245,7 +246,7 @@ fn warnings(model: &Model, definition: &ResourceDefinition) -> Option<Reply> {
     }
     let all_diskless = model
         .resources_of(name)
-        .filter(|replica| !replica.phase.is_deleting())
+        .filter(|replica| !model.is_deleting(replica))
         .all(|replica| {
             replica
                 .drbd

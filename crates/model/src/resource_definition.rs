@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::name::{ResourceGroupName, ResourceName};
-use crate::row::{Props, Since};
+use crate::row::Props;
 use crate::volume_definition::VolumeDefinition;
 
 /// What is the same for all replicas of a resource.
@@ -34,9 +34,6 @@ pub struct ResourceDefinition {
     /// Volume definitions by number.
     #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
     pub volumes: SortedMap<u32, VolumeDefinition>,
-    /// Set while it is being deleted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deleting: Option<Since>,
 }
 
 /// DRBD's part of a resource definition.

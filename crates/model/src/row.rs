@@ -1,7 +1,7 @@
 //! Rows: one per aggregate, stored as human-readable JSON under `(kind, key)`.
 //!
-//! What is stored: what users asked for, the numbers given out for it, and the phase of every change that takes longer
-//! than one commit. What is not: anything a node can tell (see [`crate::observed`]) and anything that follows from
+//! What is stored: what users asked for, the numbers given out for it, and the step of every change that takes several
+//! ([`crate::process`]). What is not: anything a node can tell (see [`crate::observed`]) and anything that follows from
 //! other rows (the indexes of [`crate::Model`]). Times are milliseconds since the Unix epoch.
 
 use linstor_api::sorted_map::SortedMap;

@@ -5,9 +5,13 @@
 //! changes the meaning of a member, or moves it, needs a new version with a [`Migration`], and golden files of both versions
 //! in `tests/rows`.
 //!
+//! What a row of an older version had and what is in a row of its own today, a process, is made by the migration too.
+//!
 //! Rows of an older version are migrated in memory when they are read, so that a start needs no write. They are written
 //! before the first change, after the database was copied. The row [`RowVersions`] is written before the first of them: it
 //! says to an older controller who wrote the rows that it does not read, and where the copy is that it does.
+
+mod processes;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -26,12 +30,29 @@ pub struct Migration {
     pub kind: RowKind,
     /// The version of the rows that it takes.
     pub from: u64,
-    /// Changes a row.
-    pub step: fn(&mut Members) -> Result<(), String>,
+    /// Changes a row. Returns the processes that are made of what it had, without ids; a process is made again each time
+    /// until the row is written, and is dropped when one with the same subject is stored.
+    pub step: fn(&mut Members) -> Result<Vec<Members>, String>,
 }
 
 /// Every migration there is, those of a kind in the order of their versions.
-const MIGRATIONS: &[Migration] = &[];
+const MIGRATIONS: &[Migration] = &[
+    Migration {
+        kind: RowKind::Node,
+        from: 1,
+        step: processes::of_node,
+    },
+    Migration {
+        kind: RowKind::ResourceDefinition,
+        from: 1,
+        step: processes::of_definition,
+    },
+    Migration {
+        kind: RowKind::Resource,
+        from: 1,
+        step: processes::of_resource,
+    },
+];
 
 /// The migrations that a build knows, and with them the versions that it writes.
 #[derive(Clone, Copy)]
@@ -39,7 +60,7 @@ pub struct Migrations(&'static [Migration]);
 
 impl Default for Migrations {
     fn default() -> Self {
-        Migrations::new(MIGRATIONS)
+        Migrations::new(&[])
     }
 }
 
@@ -50,18 +71,21 @@ impl fmt::Debug for Migrations {
 }
 
 impl Migrations {
-    /// Those of a table.
+    /// Those of this build, and after them those of a table.
     ///
     /// # Panics
     ///
     /// When those of a kind do not begin with version 1 and go on without a gap.
     pub fn new(table: &'static [Migration]) -> Self {
+        let migrations = Migrations(table);
         for kind in RowKind::ALL {
-            let from = table.iter().filter(|migration| migration.kind == *kind);
-            let from: Vec<u64> = from.map(|migration| migration.from).collect();
+            let from: Vec<u64> = migrations
+                .of(*kind)
+                .map(|migration| migration.from)
+                .collect();
             assert!((1..).zip(&from).all(|(n, from)| n == *from), "{kind:?}");
         }
-        Migrations(table)
+        migrations
     }
 
     /// The version of a kind that is written.
@@ -78,20 +102,26 @@ impl Migrations {
     }
 
     fn of(self, kind: RowKind) -> impl Iterator<Item = &'static Migration> {
-        self.0
-            .iter()
-            .filter(move |migration| migration.kind == kind)
+        let all = MIGRATIONS.iter().chain(self.0);
+        all.filter(move |migration| migration.kind == kind)
     }
 
-    /// Brings a row up to the version that is written.
-    pub(crate) fn migrate(self, kind: RowKind, from: u64, row: &mut Members) -> Result<(), String> {
+    /// Brings a row up to the version that is written. Returns the processes that are made of it.
+    pub(crate) fn migrate(
+        self,
+        kind: RowKind,
+        from: u64,
+        row: &mut Members,
+    ) -> Result<Vec<Members>, String> {
+        let mut processes = Vec::new();
         for migration in self.of(kind).filter(|migration| migration.from >= from) {
-            (migration.step)(row).map_err(|reason| {
+            let made = (migration.step)(row).map_err(|reason| {
                 let version = migration.from;
                 format!("it is of version {version} and cannot be migrated: {reason}")
             })?;
+            processes.extend(made);
         }
-        Ok(())
+        Ok(processes)
     }
 }
 

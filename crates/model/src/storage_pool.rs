@@ -5,6 +5,8 @@ use linstor_api::sorted_map::SortedMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::draft::Draft;
+use crate::model::{DEFAULT_DISKLESS_POOL, DEFAULT_POOL, RowKey};
 use crate::name::{NodeName, StoragePoolName};
 use crate::row::{Props, is_default};
 
@@ -31,4 +33,19 @@ pub struct StoragePool {
     /// Volumes are rounded up to multiples of this many KiB, once the satellite has said so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granularity_kib: Option<u64>,
+}
+
+/// Removes a pool of a node, and its definition when it was the last one and no default.
+pub fn remove(draft: &mut Draft, node: &NodeName, pool: &StoragePoolName) {
+    draft.remove(&RowKey::StoragePool(node.clone(), pool.clone()));
+    let used = draft
+        .nodes
+        .keys()
+        .any(|other| draft.pool(other, pool).is_some());
+    let default = [DEFAULT_POOL, DEFAULT_DISKLESS_POOL]
+        .iter()
+        .any(|name| pool.as_str().eq_ignore_ascii_case(name));
+    if !used && !default {
+        draft.remove(&RowKey::StoragePoolDefinition(pool.clone()));
+    }
 }

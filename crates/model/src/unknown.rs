@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::held::Unreadable;
 use crate::model::RowKind;
-use crate::row_version::{Migrations, version_of};
+use crate::row_version::{Members, Migrations, version_of};
 
 /// What is not known of a value.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,6 +36,8 @@ pub(crate) struct Read<T> {
     pub(crate) unknown: Option<Unknown>,
     /// It is of an older version in the database.
     pub(crate) is_older: bool,
+    /// Processes that its migration made of it.
+    pub(crate) processes: Vec<Members>,
 }
 
 /// How the JSON of a row begins that is of a later version than the first.
@@ -64,6 +66,7 @@ pub(crate) fn read<T: DeserializeOwned + Serialize>(
                     row,
                     unknown: None,
                     is_older: false,
+                    processes: Vec::new(),
                 });
             }
             Ok(_) => {}
@@ -81,9 +84,10 @@ pub(crate) fn read<T: DeserializeOwned + Serialize>(
             newer: Some(version),
         });
     }
+    let mut processes = Vec::new();
     if let Some(members) = stored.as_object_mut() {
         members.remove("version");
-        migrations.migrate(kind, version, members)?;
+        processes = migrations.migrate(kind, version, members)?;
     }
     if version == current
         && let Some(error) = error
@@ -96,6 +100,7 @@ pub(crate) fn read<T: DeserializeOwned + Serialize>(
         row,
         unknown: difference(&stored, &known),
         is_older: version < current,
+        processes,
     })
 }
 
@@ -230,14 +235,14 @@ mod tests {
     fn a_row_of_a_newer_version_is_held() {
         for (member, value) in [("rack", json!(1)), ("uuid", json!(5))] {
             let mut node = node();
-            node["version"] = json!(2);
+            node["version"] = json!(3);
             node[member] = value;
             let model = load(&node);
             let reason = &model.held.rows()[0].reason;
             assert!(reason.contains("newer version"), "{reason}");
             assert!(model.nodes.is_empty());
             let newer = model.newer_rows().expect("it is newer");
-            assert_eq!(newer.kinds, [("node".to_owned(), 2, 1)]);
+            assert_eq!(newer.kinds, [("node".to_owned(), 3, 2)]);
         }
         assert_eq!(load(&node()).newer_rows(), None);
     }

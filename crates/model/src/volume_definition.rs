@@ -1,4 +1,4 @@
-//! Volume definitions, and how they grow.
+//! Volume definitions.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::name::NodeName;
-use crate::row::{Props, Since, is_default};
+use crate::row::{Props, is_default};
 
 /// One volume, the same for all replicas.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -40,32 +40,4 @@ pub struct VolumeDefinition {
     /// Backing volumes are rounded up to multiples of this many KiB; only grows.
     #[serde(default, skip_serializing_if = "is_default")]
     pub granularity_kib: u64,
-    /// Set while it is being grown.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resize: Option<Resize>,
-    /// Set while it is being deleted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deleting: Option<Since>,
-}
-
-/// A volume that is being grown: storage on all nodes, then DRBD, done.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Resize {
-    /// Since when.
-    pub since: Since,
-    /// What is being done.
-    pub step: ResizeStep,
-}
-
-/// Steps of growing a volume.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ResizeStep {
-    /// All replicas grow their backing volumes.
-    Storage,
-    /// One replica grows DRBD for all.
-    Drbd {
-        /// The node that does.
-        on: NodeName,
-    },
 }

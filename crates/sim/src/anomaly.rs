@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use linstor_controller::Cluster;
 use linstor_fake_host::{self as fake, DrbdKind, Effect, Match};
 use linstor_model::Model;
+use linstor_model::process::KindName;
 use linstor_store::memory;
 use tokio::time::{Instant, sleep};
 
@@ -19,58 +21,44 @@ const NAME: &str = "r1";
 const SIZES_KIB: [u64; 2] = [8 * 1024, 24 * 1024];
 /// How long the scenario is watched for crashes before everything is mended.
 const WATCHED: Duration = Duration::from_secs(20);
+/// How often it is looked whether there was another step.
+const CANCEL_LOOK: Duration = Duration::from_millis(5);
 /// The most commands or writes that a scenario can have; more would be a loop.
 const STEPS_MAX: u32 = 400;
 
 /// Something that users do every day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scenario {
-    /// A resource with two replicas comes into being.
+    /// A resource with two replicas is made.
     Spawn,
-    /// Its volume is grown.
-    Grow,
-    /// It is deleted.
-    Delete,
     /// It gets one more replica, or with DRBD 8.4 the second one.
     AddReplica,
-    /// One of its replicas is deleted.
-    DeleteReplica,
-    /// One of its replicas loses its disk (DRBD 9).
-    RemoveDisk,
-    /// A replica gets its disk back (DRBD 9).
-    AddDisk,
-    /// A replica is taken down.
+    /// A replica is deactivated.
     Deactivate,
-    /// A replica that was taken down comes back.
+    /// A deactivated replica is activated.
     Activate,
     /// A node with a replica comes back after a loss of power.
     NodeReturns,
+    /// A process of this kind goes from its first step to its last.
+    Process(KindName),
 }
-
-/// All of them.
-pub const ALL: [Scenario; 10] = [
-    Scenario::Spawn,
-    Scenario::Grow,
-    Scenario::Delete,
-    Scenario::AddReplica,
-    Scenario::DeleteReplica,
-    Scenario::RemoveDisk,
-    Scenario::AddDisk,
-    Scenario::Deactivate,
-    Scenario::Activate,
-    Scenario::NodeReturns,
-];
 
 impl Scenario {
     /// Whether nodes like these can do it.
     pub fn is_possible(self, shape: Shape) -> bool {
         match self {
-            Scenario::RemoveDisk | Scenario::AddDisk => shape.drbd == Some(DrbdKind::V9),
-            Scenario::Spawn
-            | Scenario::Grow
-            | Scenario::Delete
+            Scenario::Process(KindName::AddDisk | KindName::RemoveDisk | KindName::Migrate) => {
+                shape.drbd == Some(DrbdKind::V9)
+            }
+            Scenario::Process(
+                KindName::DeleteNode
+                | KindName::DeleteResourceDefinition
+                | KindName::DeleteVolumeDefinition
+                | KindName::DeleteResource
+                | KindName::Resize,
+            )
+            | Scenario::Spawn
             | Scenario::AddReplica
-            | Scenario::DeleteReplica
             | Scenario::Deactivate
             | Scenario::Activate
             | Scenario::NodeReturns => true,
@@ -122,20 +110,14 @@ pub fn every_step(shape: Shape, scenario: Scenario, strike: Strike) -> Result<u3
 /// The scenario with one failure; tells whether it struck.
 fn once(shape: Shape, scenario: Scenario, strike: Strike, nth: u32) -> (Report, bool) {
     on_own_runtime(async move {
-        let plan = Plan {
-            seed: 1,
-            shape,
-            steps: 0,
-            fault_percent: 0,
-            faults: Vec::new(),
-        };
-        let mut run = Run::new(plan, Trace::new(false)).await;
+        let mut run = Run::new(untroubled(shape), Trace::new(false)).await;
         let struck = play(&mut run, scenario, strike, nth).await;
         (run.end().await, struck)
     })
 }
 
-async fn play(run: &mut Run, scenario: Scenario, strike: Strike, nth: u32) -> bool {
+/// Brings about what the scenario begins with.
+async fn prepare(run: &mut Run, scenario: Scenario) {
     run.register().await;
     if scenario != Scenario::Spawn {
         let place = if scenario == Scenario::AddReplica {
@@ -147,27 +129,123 @@ async fn play(run: &mut Run, scenario: Scenario, strike: Strike, nth: u32) -> bo
         run.come_to_rest("before").await;
     }
     match scenario {
-        Scenario::AddDisk => {
-            ask_about_replica(run, Scenario::RemoveDisk);
+        Scenario::Process(KindName::AddDisk) => {
+            ask_about_replica(run, Scenario::Process(KindName::RemoveDisk));
             run.come_to_rest("without the disk").await;
+        }
+        Scenario::Process(KindName::Migrate) => {
+            if let Some(node) = free_node(run) {
+                run.ask(Op::Create {
+                    name: NAME.to_owned(),
+                    node,
+                    diskless: true,
+                });
+                run.come_to_rest("with a diskless replica").await;
+            }
         }
         Scenario::Activate => {
             ask_about_replica(run, Scenario::Deactivate);
             run.come_to_rest("deactivated").await;
         }
         Scenario::Spawn
-        | Scenario::Grow
-        | Scenario::Delete
         | Scenario::AddReplica
-        | Scenario::DeleteReplica
-        | Scenario::RemoveDisk
         | Scenario::Deactivate
-        | Scenario::NodeReturns => {}
+        | Scenario::NodeReturns
+        | Scenario::Process(
+            KindName::DeleteNode
+            | KindName::DeleteResourceDefinition
+            | KindName::DeleteVolumeDefinition
+            | KindName::DeleteResource
+            | KindName::Resize
+            | KindName::RemoveDisk,
+        ) => {}
     }
+}
+
+/// Cancels a process of this kind at each of its steps, in a run for each. Returns how many steps there were, or what was
+/// wrong.
+pub fn cancel_at_every_step(shape: Shape, kind: KindName) -> Result<u32, String> {
+    for nth in 0..STEPS_MAX {
+        let (report, cancelled) = on_own_runtime(async move {
+            let mut run = Run::new(untroubled(shape), Trace::new(false)).await;
+            let cancelled = play_and_cancel(&mut run, kind, nth).await;
+            (run.end().await, cancelled)
+        });
+        if !report.failures.is_empty() {
+            return Err(format!(
+                "{shape:?}, {kind:?}, cancelled at step {nth}:\n{}\n{}",
+                report.trace.join("\n"),
+                report.commands.join("\n"),
+            ));
+        }
+        if !cancelled {
+            return Ok(nth);
+        }
+    }
+    Err(format!(
+        "{shape:?}, {kind:?}: no end after {STEPS_MAX} steps"
+    ))
+}
+
+const fn untroubled(shape: Shape) -> Plan {
+    Plan {
+        seed: 1,
+        shape,
+        steps: 0,
+        fault_percent: 0,
+        faults: Vec::new(),
+    }
+}
+
+/// Cancels what goes on after so many commits and changing commands; tells whether there was anything to cancel.
+async fn play_and_cancel(run: &mut Run, kind: KindName, nth: u32) -> bool {
+    let scenario = Scenario::Process(kind);
+    prepare(run, scenario).await;
+    begin(run, scenario).await;
+    let (mut seen, mut last) = (0, progress(run));
+    let until = Instant::now() + WATCHED;
+    while Instant::now() < until {
+        let now = progress(run);
+        if now != last {
+            last = now;
+            seen += 1;
+        }
+        let busy = |cluster: Cluster| {
+            let model = cluster.model();
+            let mut processes = model.processes.values();
+            processes.any(|process| process.kind.name() == kind)
+        };
+        if seen > nth && run.sim.cluster().is_some_and(busy) {
+            run.ask(Op::Cancel);
+            run.come_to_rest("after it was cancelled").await;
+            return true;
+        }
+        sleep(CANCEL_LOOK).await;
+    }
+    run.come_to_rest("untouched").await;
+    false
+}
+
+/// What a step changes: the generation, and how many commands ran that change something.
+fn progress(run: &Run) -> (u64, usize) {
+    let generation = run
+        .sim
+        .cluster()
+        .map_or(0, |cluster| cluster.model().generation);
+    let journal = run.sim.fake.journal();
+    (
+        generation,
+        journal.iter().filter(|entry| entry.mutating).count(),
+    )
+}
+
+async fn play(run: &mut Run, scenario: Scenario, strike: Strike, nth: u32) -> bool {
+    prepare(run, scenario).await;
     if scenario == Scenario::NodeReturns {
         run.sim.crash_host("n1").await;
         sleep(Duration::from_secs(10)).await;
     }
+    let from = diskful_node(run);
     let writes_before = run.sim.store.attempts();
     match strike {
         Strike::Command(effect) => run.sim.fake.inject(fake::Fault {
@@ -195,11 +273,11 @@ async fn play(run: &mut Run, scenario: Scenario, strike: Strike, nth: u32) -> bo
     run.sim.trace.add(format_args!("struck: {struck}"));
     fault::cure_all(&mut run.sim).await;
     run.come_to_rest("after the failure").await;
-    if !is_reached(run, scenario) {
+    if !is_reached(run, scenario, from.as_deref()) {
         run.sim.trace.add("it was refused, and is asked for again");
         begin(run, scenario).await;
         run.come_to_rest("after the second attempt").await;
-        if !is_reached(run, scenario) {
+        if !is_reached(run, scenario, from.as_deref()) {
             run.sim
                 .failures
                 .push(format!("{scenario:?} was not reached"));
@@ -221,11 +299,6 @@ async fn begin(run: &mut Run, scenario: Scenario) {
     let name = NAME.to_owned();
     let op = match scenario {
         Scenario::Spawn => spawn(run, 2),
-        Scenario::Grow => Op::Grow {
-            name,
-            kib: SIZES_KIB[1],
-        },
-        Scenario::Delete => Op::DeleteDefinition { name },
         Scenario::AddReplica => {
             let Some(node) = free_node(run) else { return };
             Op::Create {
@@ -234,9 +307,31 @@ async fn begin(run: &mut Run, scenario: Scenario) {
                 diskless: false,
             }
         }
-        Scenario::DeleteReplica
-        | Scenario::RemoveDisk
-        | Scenario::AddDisk
+        Scenario::Process(KindName::Resize) => Op::Grow {
+            name,
+            kib: SIZES_KIB[1],
+        },
+        Scenario::Process(KindName::DeleteResourceDefinition) => Op::DeleteDefinition { name },
+        Scenario::Process(KindName::DeleteVolumeDefinition) => Op::DeleteVolume { name },
+        Scenario::Process(KindName::DeleteNode) => {
+            let Some(node) = diskful_node(run) else {
+                return;
+            };
+            Op::DeleteNode { node }
+        }
+        Scenario::Process(KindName::Migrate) => {
+            let Some(from) = diskful_node(run) else {
+                return;
+            };
+            let model = run.sim.cluster().map(|cluster| cluster.model());
+            let mut rows = model.iter().flat_map(|model| model.resources.values());
+            let Some(to) = rows.find(|row| row.is_diskless()) else {
+                return;
+            };
+            let node = to.node.to_string();
+            Op::Migrate { name, node, from }
+        }
+        Scenario::Process(KindName::DeleteResource | KindName::RemoveDisk | KindName::AddDisk)
         | Scenario::Deactivate
         | Scenario::Activate => return ask_about_replica(run, scenario),
         Scenario::NodeReturns => return run.sim.boot("n1").await,
@@ -251,7 +346,9 @@ fn ask_about_replica(run: &mut Run, scenario: Scenario) {
     };
     let model = cluster.model();
     let replica = match scenario {
-        Scenario::AddDisk => model.resources.values().find(|row| row.is_diskless()),
+        Scenario::Process(KindName::AddDisk) => {
+            model.resources.values().find(|row| row.is_diskless())
+        }
         _ => model.resources.values().find(|row| !row.is_diskless()),
     };
     let Some(replica) = replica else { return };
@@ -267,8 +364,8 @@ fn ask_about_replica(run: &mut Run, scenario: Scenario) {
         active,
     };
     run.ask(match scenario {
-        Scenario::RemoveDisk => toggle(false),
-        Scenario::AddDisk => toggle(true),
+        Scenario::Process(KindName::RemoveDisk) => toggle(false),
+        Scenario::Process(KindName::AddDisk) => toggle(true),
         Scenario::Deactivate => set_active(false),
         Scenario::Activate => set_active(true),
         _ => Op::Delete { name, node },
@@ -282,7 +379,15 @@ fn free_node(run: &Run) -> Option<String> {
     run.sim.nodes().into_iter().find(|node| !has(node))
 }
 
-fn is_reached(run: &Run, scenario: Scenario) -> bool {
+/// The first node with a disk.
+fn diskful_node(run: &Run) -> Option<String> {
+    let model = run.sim.cluster()?.model();
+    let mut rows = model.resources.values();
+    let row = rows.find(|row| !row.is_diskless())?;
+    Some(row.node.to_string())
+}
+
+fn is_reached(run: &Run, scenario: Scenario, from: Option<&str>) -> bool {
     let Some(cluster) = run.sim.cluster() else {
         return false;
     };
@@ -296,13 +401,25 @@ fn is_reached(run: &Run, scenario: Scenario) -> bool {
     debug_assert!(SIZES_KIB[1] < POOL_KIB);
     match scenario {
         Scenario::Spawn | Scenario::AddReplica => model.resources.len() >= 2,
-        Scenario::Grow => size(&model) == Some(SIZES_KIB[1]),
-        Scenario::Delete => model.definitions.is_empty(),
-        // Without its disk the replica may have been kept as a tie breaker.
-        Scenario::DeleteReplica | Scenario::RemoveDisk => with_disk == 1,
-        Scenario::AddDisk => with_disk == 2,
         Scenario::Deactivate => model.resources.values().any(|row| row.inactive),
         Scenario::Activate => model.resources.values().all(|row| !row.inactive),
         Scenario::NodeReturns => run.sim.fake.is_up("n1"),
+        Scenario::Process(kind) => match kind {
+            KindName::Resize => size(&model) == Some(SIZES_KIB[1]),
+            KindName::DeleteResourceDefinition => model.definitions.is_empty(),
+            KindName::DeleteVolumeDefinition => {
+                model.definitions.values().all(|row| row.volumes.is_empty())
+            }
+            KindName::DeleteNode => {
+                from.is_none_or(|from| model.nodes.keys().all(|node| node.as_str() != from))
+            }
+            // Without its disk the replica may have become a tie breaker.
+            KindName::DeleteResource | KindName::RemoveDisk => with_disk == 1,
+            KindName::AddDisk => with_disk == 2,
+            KindName::Migrate => {
+                let mut disks = model.resources.values().filter(|row| !row.is_diskless());
+                with_disk == 2 && disks.all(|row| Some(row.node.as_str()) != from)
+            }
+        },
     }
 }

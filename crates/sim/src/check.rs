@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use linstor_controller::Cluster;
 use linstor_fake_host::DrbdKind;
+use linstor_model::Resource;
 use linstor_model::model::RowKey;
 use linstor_model::{Model, project};
-use linstor_model::{Resource, Since};
 use linstor_store::Loaded;
 
 use crate::cluster::{Sim, VOLUME_GROUP};
@@ -56,6 +56,7 @@ fn rows_of(model: &Model) -> BTreeMap<(String, String), String> {
             .cloned()
             .map(RowKey::KeyValueStore),
     );
+    keys.extend(model.processes.keys().copied().map(RowKey::Process));
     keys.iter()
         .filter_map(|key| {
             Some((
@@ -107,23 +108,9 @@ pub fn explained(cluster: &Cluster) -> Vec<String> {
             wrong.push(format!("job {} waits without a reason", job.id));
         }
     }
-    let has = |name: &str, node: Option<&str>| {
-        jobs.iter().any(|job| {
-            job.obj_refs.get("RscDfn").is_some_and(|of| of == name)
-                && node.is_none_or(|node| job.obj_refs.get("Node").is_some_and(|on| on == node))
-        })
-    };
-    for replica in model.resources.values() {
-        if !replica.phase.is_present() && !has(replica.name.as_str(), Some(replica.node.as_str())) {
-            wrong.push(format!("{} on {} has no job", replica.name, replica.node));
-        }
-    }
-    for definition in model.definitions.values() {
-        let volumes = || definition.volumes.values();
-        let pending = definition.deleting.is_some()
-            || volumes().any(|volume| volume.deleting.is_some() || volume.resize.is_some());
-        if pending && !has(definition.name.as_str(), None) {
-            wrong.push(format!("{} has no job", definition.name));
+    for process in model.processes.values() {
+        if !jobs.iter().any(|job| job.id == process.id.to_string()) {
+            wrong.push(format!("process {} has no job", process.id));
         }
     }
     wrong
@@ -214,8 +201,8 @@ fn numbers(model: &Model) -> Vec<String> {
 /// A replica that is there is what its node has.
 fn replica_at_rest(sim: &Sim, cluster: &Cluster, model: &Model, replica: &Resource) -> Vec<String> {
     let (name, node) = (replica.name.as_str(), replica.node.as_str());
-    if !replica.phase.is_present() {
-        return vec![format!("{name} on {node} is still in {:?}", replica.phase)];
+    if let Some(process) = model.process_of(replica) {
+        return vec![format!("{name} on {node} is still in {:?}", process.kind)];
     }
     let Some(spec) = project::resource_spec(model, &replica.name, &replica.node) else {
         return vec![format!("{name} on {node} has no spec")];
@@ -228,8 +215,9 @@ fn replica_at_rest(sim: &Sim, cluster: &Cluster, model: &Model, replica: &Resour
     for volume in &spec.volumes {
         let number = volume.number;
         let about = format!("{name}/{number} on {node}");
-        if let Some(wait) = pending(model, replica, number) {
-            wrong.push(format!("{about} is still changing since {}", wait.at));
+        if let Some(process) = model.process_of_volume(&replica.name, number) {
+            let since = process.since.at;
+            wrong.push(format!("{about} is still changing since {since}"));
         }
         let seen = status.iter().flat_map(|status| &status.volumes);
         let seen = seen.into_iter().find(|seen| seen.number == number);
@@ -247,13 +235,6 @@ fn replica_at_rest(sim: &Sim, cluster: &Cluster, model: &Model, replica: &Resour
         }
     }
     wrong
-}
-
-fn pending(model: &Model, replica: &Resource, number: u32) -> Option<Since> {
-    let volume = model.definitions.get(&replica.name)?.volumes.get(&number)?;
-    volume
-        .deleting
-        .or(volume.resize.as_ref().map(|resize| resize.since))
 }
 
 /// DRBD is up, connected with every peer, and has its data and size.

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use linstor_api::reply::Reply;
-use linstor_model::model::RowKind;
-use linstor_model::{KeyValueStore, Model, name::KeyValueStoreName};
+use linstor_model::model::{RowKey, RowKind, StoredRow};
+use linstor_model::process::delete_resource;
+use linstor_model::{Draft, KeyValueStore, Model, name::KeyValueStoreName};
 use tokio::time::sleep;
 
 use crate::cluster::{Shape, Sim};
@@ -74,7 +75,10 @@ async fn play(run: &mut Run, kind: RowKind, damage: Damage) {
     drop(cluster);
     run.sim.kill_controller().await;
     let rows = run.sim.store.contents().rows;
-    let row = rows.into_iter().find(|row| row.kind == kind.as_str());
+    let row = match kind {
+        RowKind::Process => begun_deletion(&before),
+        _ => rows.into_iter().find(|row| row.kind == kind.as_str()),
+    };
     let row = row.expect("there is one of each kind");
     let json = match damage {
         Damage::Cut => row.json[..row.json.len() * 2 / 3].to_owned(),
@@ -106,6 +110,19 @@ async fn play(run: &mut Run, kind: RowKind, damage: Damage) {
     run.sim.start_controller().await;
     run.collect();
     run.come_to_rest("repaired").await;
+}
+
+/// The row of a deletion that has begun, of the first resource.
+fn begun_deletion(model: &Model) -> Option<StoredRow> {
+    let resource = model.resources.values().next()?;
+    let mut draft = Draft::new(model.clone());
+    delete_resource::begin(&mut draft, &resource.name, &resource.node, 1);
+    let key = RowKey::Process(*draft.processes.keys().next()?);
+    Some(StoredRow {
+        kind: key.kind().as_str().to_owned(),
+        key: key.key(),
+        json: draft.row_json(&key)?,
+    })
 }
 
 /// No changing command that mentions any of these ran on any node. A satellite may write its own files, such as a spec

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use linstor_api::auto_select_filter::AutoSelectFilter;
+use linstor_api::job::JobCancel;
 use linstor_api::reply::Reply;
 use linstor_api::resource::{Resource, ResourceCreate, ResourceMakeAvailable};
 use linstor_api::resource_group::ResourceGroupSpawn;
 use linstor_api::volume_definition::VolumeDefinitionModify;
 use linstor_controller::Cluster;
 use linstor_controller::ops::resource::{self, Toggle};
-use linstor_controller::ops::{resource_definition, resource_group, volume_definition};
+use linstor_controller::ops::{job, node, resource_definition, resource_group, volume_definition};
 use linstor_fake_host::DrbdKind;
 use linstor_host::{Cmd, Host};
 use linstor_model::Model;
@@ -100,6 +101,27 @@ pub enum Op {
         /// Its name.
         name: String,
     },
+    /// A volume less.
+    DeleteVolume {
+        /// Of what.
+        name: String,
+    },
+    /// A node less.
+    DeleteNode {
+        /// Which.
+        node: String,
+    },
+    /// The disk of a replica moves to a diskless one.
+    Migrate {
+        /// Of what.
+        name: String,
+        /// To where.
+        node: String,
+        /// From where.
+        from: String,
+    },
+    /// All processes are cancelled.
+    Cancel,
 }
 
 impl fmt::Display for Op {
@@ -133,6 +155,10 @@ impl fmt::Display for Op {
             }
             Op::MakeAvailable { name, node } => write!(f, "make {name} available on {node}"),
             Op::DeleteDefinition { name } => write!(f, "delete {name}"),
+            Op::DeleteVolume { name } => write!(f, "delete volume 0 of {name}"),
+            Op::DeleteNode { node } => write!(f, "delete node {node}"),
+            Op::Migrate { name, node, from } => write!(f, "migrate {name} from {from} to {node}"),
+            Op::Cancel => write!(f, "cancel what goes on"),
         }
     }
 }
@@ -182,6 +208,25 @@ impl Op {
                 resource::make_available(&cluster, name, node, request).await
             }
             Op::DeleteDefinition { name } => resource_definition::delete(&cluster, name).await,
+            Op::DeleteVolume { name } => {
+                volume_definition::delete(&cluster, name, "0".to_owned()).await
+            }
+            Op::DeleteNode { node } => node::delete(&cluster, node).await,
+            Op::Migrate { name, node, from } => {
+                let toggle = Toggle::diskful(Some(POOL.to_owned()), Some(from), Vec::new());
+                resource::toggle(&cluster, name, node, toggle).await
+            }
+            Op::Cancel => {
+                let model = cluster.model();
+                let mut replies = Vec::new();
+                for id in model.processes.keys() {
+                    let request = JobCancel::default();
+                    let cancelled = job::cancel(&cluster, id.to_string(), request).await;
+                    // What cannot be cancelled goes on; that is an answer, too.
+                    replies.extend(cancelled.into_iter().filter(|reply| !reply.is_error()));
+                }
+                replies
+            }
         }
     }
 }
@@ -346,7 +391,7 @@ impl Workload {
         let mut others = model.resources_of(name).filter(|other| {
             other.node != replica.node
                 && !other.is_diskless()
-                && other.phase.is_present()
+                && model.process_of(other).is_none()
                 && !other.inactive
         });
         others.any(|other| {

@@ -544,7 +544,8 @@ fn controller_and_jobs() {
               "reason": "the node is offline"
             }
           ],
-          "since": 1700000000000
+          "since": 1700000000000,
+          "cancelled": false
         }"#]],
     );
 }

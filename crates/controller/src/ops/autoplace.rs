@@ -56,7 +56,7 @@ pub(crate) fn place(
     filter: &SelectFilter,
 ) -> Result<Vec<NodeName>, Refusal> {
     let definition = names::known_definition(tx, name)?.clone();
-    resource_definition::check_not_deleting(&definition)?;
+    resource_definition::check_not_deleting(tx, &definition)?;
     let request = PlaceRequest::of_definition(tx, &definition, filter);
     let placement = place::choose(tx, &tx.observed, &request)?;
     let (remaining, warnings) = match filter.diskless_on_remaining {
@@ -123,7 +123,7 @@ pub(super) fn add_chosen(
 /// were created.
 pub(crate) fn fill_up(tx: &mut Transaction<'_>, name: &ResourceName) -> Result<(), Refusal> {
     let definition = names::known_definition(tx, name)?;
-    if definition.deleting.is_some() {
+    if tx.is_deleting_definition(definition) {
         return Ok(());
     }
     let filter = names::known_group(tx, &definition.group)?.filter.clone();

@@ -9,6 +9,7 @@ pub mod autoplace;
 mod beside;
 pub mod controller;
 pub mod filter;
+pub mod job;
 pub mod key_value_store;
 pub mod metrics;
 pub mod names;

@@ -11,8 +11,8 @@ use linstor_api::storage_pool::StoragePool as Json;
 use linstor_api::{code, prop};
 use linstor_model::model::{DEFAULT_DISKLESS_POOL, RowKey};
 use linstor_model::name::{NodeName, StoragePoolName};
-use linstor_model::{Model, Observed, phase};
-use linstor_model::{Props, ResourcePhase, StoragePool, StoragePoolDefinition};
+use linstor_model::{Model, Observed, storage_pool};
+use linstor_model::{Props, StoragePool, StoragePoolDefinition};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -386,7 +386,7 @@ fn remove(
         .correction("Delete the listed volumes first.")
         .into());
     }
-    phase::remove_pool(tx, node, pool);
+    storage_pool::remove(tx, node, pool);
     tx.reply(deleted(&describe(&row.node, &row.name), row.uuid));
     Ok(Wait::Nothing)
 }
@@ -399,10 +399,9 @@ fn volumes_in(model: &Model, node: &NodeName, pool: &StoragePoolName) -> Vec<Str
             .iter()
             .filter(|(_, volume)| volume.pools().any(|used| used == pool));
         volumes.extend(own.map(|(number, _)| format!("{}/{number}", resource.name)));
-        if let ResourcePhase::RemovingDisk { storage, .. } = &resource.phase {
-            let left = storage.iter().filter(|(_, from)| *from == pool);
-            volumes.extend(left.map(|(number, _)| format!("{}/{number}", resource.name)));
-        }
+        let removed = model.removed_storage(resource).into_iter().flatten();
+        let left = removed.filter(|(_, from)| *from == pool);
+        volumes.extend(left.map(|(number, _)| format!("{}/{number}", resource.name)));
     }
     volumes
 }

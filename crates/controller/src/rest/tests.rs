@@ -5,6 +5,7 @@ mod coverage;
 mod disks;
 mod edge;
 mod http;
+mod job;
 mod lists;
 mod nodes;
 mod satellite;

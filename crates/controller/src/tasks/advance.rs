@@ -1,152 +1,223 @@
-//! Moves changes on that take longer than one commit.
+//! Takes the steps of processes, and notes when a first deployment is over.
 //!
-//! Level-triggered: a definition is looked at when anything about it changed (rows or what nodes say), when the
-//! controller starts, and on a slow timer; each look is the same pure function on the state as it is then.
+//! Level-triggered: the processes of a definition or a node are advanced when anything that concerns them changed (rows,
+//! or what nodes report), when the controller starts, and at their deadline; each time it is the same pure function on
+//! the state as it is then. Nothing is done on a timer otherwise.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use linstor_model::name::{NodeName, ResourceName};
-use linstor_model::{Draft, Model, Observed, phase};
+use linstor_model::process::{self, Object};
+use linstor_model::{Draft, Model, Observed};
 use tokio::sync::Notify;
-use tokio::time::MissedTickBehavior;
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Cluster;
 use crate::transaction::Transaction;
 
-/// How often everything pending is looked at, whether or not something is known to have changed.
-const EVERYTHING_INTERVAL: Duration = Duration::from_secs(10);
-/// How many definitions one commit moves on at most, so that requests get their turn in between.
+/// How long after a commit that was not stored it is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// The longest sleep until a deadline; a longer one begins anew.
+const SLEEP_MAX: Duration = Duration::from_secs(3600);
+/// How many definitions one commit advances at most, so that requests get their turn in between.
 const DEFINITIONS_PER_COMMIT_MAX: usize = 64;
 
-/// What is to be looked at.
+/// What may have a step to take.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    names: Mutex<BTreeSet<ResourceName>>,
+    marks: Mutex<Marks>,
     marked: Notify,
 }
 
+#[derive(Debug, Clone, Default)]
+struct Marks {
+    definitions: BTreeSet<ResourceName>,
+    nodes: BTreeSet<NodeName>,
+}
+
+impl Marks {
+    fn is_empty(&self) -> bool {
+        self.definitions.is_empty() && self.nodes.is_empty()
+    }
+}
+
 impl Pending {
-    /// A definition with a change under way, or what is known of it, has changed.
+    /// Something that concerns the processes of a definition has changed.
     pub(crate) fn mark(&self, name: &ResourceName) {
-        self.lock().insert(name.clone());
+        self.lock().definitions.insert(name.clone());
         self.marked.notify_one();
     }
 
-    /// A node's row, or the number of its replicas, has changed.
-    pub(crate) fn mark_nodes(&self) {
+    /// Something that concerns the processes of a node itself has changed.
+    pub(crate) fn mark_node(&self, node: &NodeName) {
+        self.lock().nodes.insert(node.clone());
         self.marked.notify_one();
     }
 
-    fn take_some(&self) -> Vec<ResourceName> {
-        let mut names = self.lock();
-        let some: Vec<ResourceName> = names
-            .iter()
-            .take(DEFINITIONS_PER_COMMIT_MAX)
-            .cloned()
-            .collect();
-        for name in &some {
-            names.remove(name);
+    /// As much as one commit takes, and whether more is left.
+    fn take_some(&self) -> (Marks, bool) {
+        let mut marks = self.lock();
+        let mut some = Marks {
+            nodes: std::mem::take(&mut marks.nodes),
+            ..Marks::default()
+        };
+        while some.definitions.len() < DEFINITIONS_PER_COMMIT_MAX
+            && let Some(name) = marks.definitions.pop_first()
+        {
+            some.definitions.insert(name);
         }
-        some
+        (some, !marks.definitions.is_empty())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<ResourceName>> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    fn put_back(&self, some: Marks) {
+        let mut marks = self.lock();
+        marks.definitions.extend(some.definitions);
+        marks.nodes.extend(some.nodes);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Marks> {
+        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Runs until shutdown.
 pub(crate) async fn run(cluster: Cluster, shutdown: CancellationToken) {
-    let mut timer = tokio::time::interval(EVERYTHING_INTERVAL);
-    timer.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    mark_everything(&cluster);
     loop {
+        let stored = advance_marked(&cluster).await;
+        let wake_at = match stored {
+            true => at_first_deadline(&cluster),
+            false => Some(Instant::now() + RETRY_AFTER),
+        };
         tokio::select! {
             biased;
             // Cancel-safe: a flag.
             () = shutdown.cancelled() => return,
-            // Cancel-safe: a mark is consumed only when this arm wins; all marks are drained below.
-            () = cluster.shared.pending.marked.notified() => {}
-            // Cancel-safe: a tick is consumed only when this arm wins. The first one is at once: the start.
-            _ = timer.tick() => mark_everything(&cluster),
+            // Cancel-safe: a timer that begins anew is computed anew. Before the marks, which a store that fails would
+            // otherwise have tried again at once.
+            () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
+            // Cancel-safe: the notice is consumed only when this arm wins; all marks are taken afterwards.
+            () = cluster.shared.pending.marked.notified(), if stored => {}
         }
-        advance_marked(&cluster).await;
+        mark_expired(&cluster);
     }
 }
 
 fn mark_everything(cluster: &Cluster) {
-    for name in cluster.model().pending_definitions() {
+    let model = cluster.model();
+    for name in model.pending_definitions() {
         cluster.shared.pending.mark(name);
+    }
+    for process in model.processes.values() {
+        mark_objects(cluster, &process.objects());
     }
 }
 
-async fn advance_marked(cluster: &Cluster) {
-    loop {
-        let names = cluster.shared.pending.take_some();
-        let nodes = nodes_leaving(&cluster.model());
-        if names.is_empty() && nodes.is_empty() {
-            return;
+fn mark_objects(cluster: &Cluster, objects: &[Object]) {
+    for object in objects {
+        match (object, object.definition()) {
+            (_, Some(name)) => cluster.shared.pending.mark(name),
+            (Object::Node(node), None) => cluster.shared.pending.mark_node(node),
+            (_, None) => {}
         }
-        let last = names.len() < DEFINITIONS_PER_COMMIT_MAX;
+    }
+}
+
+fn at_first_deadline(cluster: &Cluster) -> Option<Instant> {
+    let (at, _) = cluster.model().first_deadline()?;
+    let left = at.saturating_sub(cluster.env().now_ms());
+    Some(Instant::now() + Duration::from_millis(left).min(SLEEP_MAX))
+}
+
+fn mark_expired(cluster: &Cluster) {
+    let model = cluster.model();
+    if let Some((at, process)) = model.first_deadline()
+        && at <= cluster.env().now_ms()
+    {
+        mark_objects(cluster, &process.objects());
+    }
+}
+
+/// Takes the steps that can be taken; says whether all of them were stored.
+async fn advance_marked(cluster: &Cluster) -> bool {
+    loop {
+        let (marks, more) = cluster.shared.pending.take_some();
+        if marks.is_empty() {
+            return true;
+        }
         let (observed, now) = (cluster.observed(), cluster.env().now_ms());
-        // Most looks find nothing to do; those need not stand in the writer's queue.
+        // Most of the time there is no step to take; then the writer's queue is spared.
         let mut trial = Draft::new(Model::clone(&cluster.model()));
-        if advance_all(&mut trial, &observed, &names, &nodes, now) {
+        if advance(&mut trial, &observed, &marks, now) {
+            let again = marks.clone();
             let result = cluster
-                .commit(move |tx| {
-                    for node in &nodes {
-                        phase::advance_node(tx, node);
-                    }
-                    let mut left = names;
-                    left.retain(|name| {
-                        let advance =
-                            |tx: &mut Transaction<'_>| phase::advance(tx, &observed, name, now);
-                        tx.if_fits(advance).is_none()
-                    });
-                    Ok(left)
-                })
+                .commit(move |tx| Ok(advance_as_fits(tx, &observed, marks, now)))
                 .await;
             match result {
-                // What the store did not take at once with the others comes next; what it never takes, with the timer.
+                // What the store does not take at once with the others comes next.
                 Ok(committed) if committed.changed => {
-                    for name in &committed.value {
-                        cluster.shared.pending.mark(name);
-                    }
+                    cluster.shared.pending.put_back(committed.value);
+                    continue;
                 }
-                Ok(_) => {}
+                Ok(committed) if committed.value.is_empty() => {}
+                Ok(committed) => {
+                    cluster.shared.pending.put_back(committed.value);
+                    return false;
+                }
                 Err(refusal) => {
-                    // Tried again with the timer; the writer has logged why.
-                    tracing::debug!(?refusal, "phases were not moved on");
-                    return;
+                    // The writer has logged why.
+                    tracing::debug!(?refusal, "steps of processes were not stored");
+                    cluster.shared.pending.put_back(again);
+                    return false;
                 }
             }
         }
-        if last {
-            return;
+        if !more {
+            return true;
         }
     }
 }
 
-fn nodes_leaving(model: &Model) -> Vec<NodeName> {
-    let leaving = model.nodes.values().filter(|node| node.deleting.is_some());
-    leaving.map(|node| node.name.clone()).collect()
+/// Takes the steps that the store takes at once; returns where others are left.
+fn advance_as_fits(
+    tx: &mut Transaction<'_>,
+    observed: &Observed,
+    marks: Marks,
+    now_ms: u64,
+) -> Marks {
+    let mut left = Marks::default();
+    for node in marks.nodes {
+        let step = |tx: &mut Transaction<'_>| process::advance_node(tx, observed, &node, now_ms);
+        if tx.if_fits(step).is_none() {
+            left.nodes.insert(node);
+        }
+    }
+    for name in marks.definitions {
+        let step = |tx: &mut Transaction<'_>| process::advance_once(tx, observed, &name, now_ms);
+        loop {
+            match tx.if_fits(step) {
+                Some(true) => {}
+                Some(false) => break,
+                None => {
+                    left.definitions.insert(name);
+                    break;
+                }
+            }
+        }
+    }
+    left
 }
 
-fn advance_all(
-    draft: &mut Draft,
-    observed: &Observed,
-    names: &[ResourceName],
-    nodes: &[NodeName],
-    now_ms: u64,
-) -> bool {
+fn advance(draft: &mut Draft, observed: &Observed, marks: &Marks, now_ms: u64) -> bool {
     let mut changed = false;
-    for name in names {
-        changed |= phase::advance(draft, observed, name, now_ms);
+    for name in &marks.definitions {
+        changed |= process::advance(draft, observed, name, now_ms);
     }
-    for node in nodes {
-        changed |= phase::advance_node(draft, node);
+    for node in &marks.nodes {
+        changed |= process::advance_node(draft, observed, node, now_ms);
     }
     changed
 }

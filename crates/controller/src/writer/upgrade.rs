@@ -74,7 +74,9 @@ impl Writer {
         model.generation += 1;
         let limits = self.cluster.shared.limits;
         let mut writes: BTreeMap<RowKey, Write> = BTreeMap::new();
-        while let Some(key) = model.older_rows.get_min().cloned()
+        // Processes come last in the order of kinds and are written first: one that was made of a row of an older version is
+        // made no second time once it is stored, and is made again as long as it is not.
+        while let Some(key) = model.older_rows.get_max().cloned()
             && writes.len() < ROWS_MAX
         {
             let write = Write::new(&key, model.row_json(&key));

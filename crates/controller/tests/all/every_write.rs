@@ -89,6 +89,12 @@ const STORY: &[Step] = &[
     ),
     (
         "PUT",
+        "/v1/resource-definitions/res/volume-definitions/0",
+        r#"{"size_kib":12288}"#,
+        200,
+    ),
+    (
+        "PUT",
         "/v1/key-value-store/kv",
         r#"{"override_props":{"a":"1","b":"2"}}"#,
         200,
@@ -106,8 +112,15 @@ const STORY: &[Step] = &[
         "",
         200,
     ),
-    ("DELETE", "/v1/nodes/alpha/lost", "", 200),
+    (
+        "DELETE",
+        "/v1/resource-definitions/res/resources/alpha",
+        "",
+        200,
+    ),
+    ("DELETE", "/v1/nodes/alpha", "", 200),
     ("DELETE", "/v1/resource-definitions/res", "", 200),
+    ("DELETE", "/v1/nodes/alpha/lost", "", 200),
     ("DELETE", "/v1/resource-groups/fast", "", 200),
 ];
 
@@ -144,6 +157,7 @@ fn without_chance(value: &mut Value) {
         Value::Object(members) => {
             members.retain(|key, _| {
                 let chance = [
+                    "id",
                     "uuid",
                     "connection_status",
                     "create_timestamp",

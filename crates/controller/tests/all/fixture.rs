@@ -13,7 +13,7 @@ use linstor_model::name::{
 };
 use linstor_model::{
     DiskKind, DrbdDefinition, DrbdResource, KeyValueStore, NetInterface, Node, Resource,
-    ResourceDefinition, ResourcePhase, StoragePool, Volume, VolumeDefinition,
+    ResourceDefinition, StoragePool, Volume, VolumeDefinition,
 };
 use linstor_store::MemoryStore;
 use linstor_wire::Secret;
@@ -125,7 +125,6 @@ pub fn put_node(draft: &mut Draft, env: &dyn Env, name: &str) {
             active: true,
         }],
         props: Default::default(),
-        deleting: None,
         evacuate: false,
         evicted: false,
         host: None,
@@ -154,8 +153,6 @@ pub fn put_resource_definition(draft: &mut Draft, env: &dyn Env, name: &str) {
         initialized: true,
         file_system_on: Default::default(),
         granularity_kib: 0,
-        resize: None,
-        deleting: None,
     };
     draft.put_resource_definition(ResourceDefinition {
         name: resource(name),
@@ -166,7 +163,6 @@ pub fn put_resource_definition(draft: &mut Draft, env: &dyn Env, name: &str) {
         props: Default::default(),
         drbd: None,
         volumes: [(0, volume)].into(),
-        deleting: None,
     });
 }
 
@@ -186,7 +182,6 @@ pub fn put_replica(draft: &mut Draft, env: &dyn Env, name: &str, on: &str) {
         props: Default::default(),
         drbd: None,
         volumes: [(0, volume)].into(),
-        phase: ResourcePhase::Present,
         inactive: false,
     });
 }

@@ -1,4 +1,4 @@
-//! Keeping up: what commits send to satellites, what waits see, how phases move on.
+//! Keeping up: what commits send to satellites, what waits see, how processes take their steps.
 
 use std::time::Duration;
 
@@ -6,7 +6,10 @@ use linstor_api::code;
 use linstor_api::kind::ConnectionStatus;
 use linstor_api::reply::Reply;
 use linstor_model::model::RowKey;
-use linstor_model::{DiskKind, DrbdResource, ResourcePhase};
+use linstor_model::process::{
+    Kind, Process, delete_node, delete_resource, delete_resource_definition,
+};
+use linstor_model::{DiskKind, DrbdResource};
 use linstor_wire::message::APPLY_SPECS_MAX;
 use linstor_wire::spec::{ResourceSpec, Spec, Target};
 use linstor_wire::status::{DrbdStatus, Outcome, ResourceStatus, VolumeStatus};
@@ -392,17 +395,23 @@ async fn pools_are_sent_and_their_space_is_asked_for() {
     assert_eq!(replies[0].ret_code, code::WARN_STLT_NOT_UPDATED);
 }
 
-/// A deletion goes through its phases by itself, and the row is gone when the node has confirmed the last one.
+/// A deletion takes its steps by itself, and the row is gone when the node has confirmed the last one.
 #[tokio::test(start_paused = true)]
 async fn a_deletion_moves_on_by_itself() {
     let (fixture, _listener, mut satellite, _) = with_rsc().await;
     fixture
         .change(|draft| {
-            let since = draft.since(1);
-            draft.edit_resource_definition(&resource("rsc"), |d| d.deleting = Some(since));
-            draft.edit_resource(&resource("rsc"), &node("alpha"), |r| {
-                r.phase = ResourcePhase::TakingDown { since };
-            });
+            delete_resource_definition::begin(draft, &resource("rsc"), 1);
+            // As if DRBD were above the storage.
+            let name = resource("rsc");
+            let deletions = draft.processes_of(&name).cloned();
+            for process in deletions.collect::<Vec<_>>() {
+                let mut process = Process::clone(&process);
+                if let Kind::DeleteResource(delete) = &mut process.kind {
+                    delete.step = delete_resource::Step::TakeDown;
+                    draft.put_process(process);
+                }
+            }
         })
         .await;
     for target in [Target::Leaving, Target::Destroyed] {
@@ -429,14 +438,7 @@ async fn a_node_goes_with_its_last_replica() {
     drop((listener, satellite));
     fixture
         .change(|draft| {
-            let since = draft.since(1);
-            draft.edit_node(&node("alpha"), |n| n.deleting = Some(since));
-            draft.edit_resource(&resource("rsc"), &node("alpha"), |r| {
-                r.phase = ResourcePhase::Destroying {
-                    since,
-                    vouched: false,
-                };
-            });
+            delete_node::begin(draft, &node("alpha"), 1);
         })
         .await;
     tokio::time::sleep(Duration::from_secs(60)).await;
@@ -450,19 +452,13 @@ async fn a_node_goes_with_its_last_replica() {
     assert!(fixture.cluster.model().resources.is_empty());
 }
 
-/// Phases that were under way when the controller ended go on after the next start.
+/// Processes that were under way when the controller ended go on after the next start.
 #[tokio::test(start_paused = true)]
-async fn phases_survive_a_restart() {
+async fn processes_survive_a_restart() {
     let (fixture, _listener, satellite, _) = with_rsc().await;
     fixture
         .change(|draft| {
-            let since = draft.since(1);
-            draft.edit_resource(&resource("rsc"), &node("alpha"), |r| {
-                r.phase = ResourcePhase::Destroying {
-                    since,
-                    vouched: false,
-                };
-            });
+            delete_resource::begin(draft, &resource("rsc"), &node("alpha"), 1);
         })
         .await;
     drop(satellite);

@@ -26,7 +26,7 @@ static TABLE: [Migration; 1] = [Migration {
         for value in props.ok_or("it has no props")?.values_mut() {
             *value = format!("{} in version 2", value.as_str().unwrap_or_default()).into();
         }
-        Ok(())
+        Ok(Vec::new())
     },
 }];
 

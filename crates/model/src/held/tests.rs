@@ -17,75 +17,119 @@ fn loaded(rows: &[StoredRow]) -> Model {
     Model::load(1, all, Uuid::nil())
 }
 
-fn key(kind: &str) -> RowKey {
+fn key(kind: RowKind) -> RowKey {
     let name = ResourceName::parse("r1").unwrap();
     let node = NodeName::parse("n1").unwrap();
     let pool = StoragePoolName::parse("pool").unwrap();
     match kind {
-        "controller" => RowKey::Controller,
-        "node" => RowKey::Node(node),
-        "storage_pool_definition" => RowKey::StoragePoolDefinition(pool),
-        "storage_pool" => RowKey::StoragePool(node, pool),
-        "resource_group" => RowKey::ResourceGroup(ResourceGroupName::parse("g1").unwrap()),
-        "resource_definition" => RowKey::ResourceDefinition(name),
-        "resource" => RowKey::Resource(name, node),
-        _ => RowKey::KeyValueStore(KeyValueStoreName::parse("kv").unwrap()),
+        RowKind::Controller => RowKey::Controller,
+        RowKind::RowVersions => RowKey::RowVersions,
+        RowKind::Epoch => RowKey::Epoch,
+        RowKind::Node => RowKey::Node(node),
+        RowKind::StoragePoolDefinition => RowKey::StoragePoolDefinition(pool),
+        RowKind::StoragePool => RowKey::StoragePool(node, pool),
+        RowKind::ResourceGroup => RowKey::ResourceGroup(ResourceGroupName::parse("g1").unwrap()),
+        RowKind::ResourceDefinition => RowKey::ResourceDefinition(name),
+        RowKind::Resource => RowKey::Resource(name, node),
+        RowKind::KeyValueStore => RowKey::KeyValueStore(KeyValueStoreName::parse("kv").unwrap()),
+        RowKind::Process => RowKey::Process("41".parse().unwrap()),
     }
 }
 
 /// Which rows are frozen, and which are only not removed, by each kind of damaged row.
 #[test]
 fn a_damaged_row_freezes_what_touches_it() {
-    let kinds = [
-        "node",
-        "storage_pool_definition",
-        "storage_pool",
-        "resource_group",
-        "resource_definition",
-        "resource",
-        "key_value_store",
-    ];
-    for (damaged, changed, removed) in [
-        ("node", vec!["node"], vec!["node"]),
-        (
-            "storage_pool_definition",
-            vec!["storage_pool_definition"],
-            vec!["storage_pool_definition"],
-        ),
-        (
-            "storage_pool",
-            vec!["storage_pool"],
-            vec!["node", "storage_pool_definition", "storage_pool"],
-        ),
-        (
-            "resource_group",
-            vec!["resource_group"],
-            vec!["resource_group"],
-        ),
-        (
-            "resource_definition",
-            vec!["resource_definition", "resource"],
-            vec!["resource_group", "resource_definition", "resource"],
-        ),
-        (
-            "resource",
-            vec!["resource_definition", "resource"],
-            vec!["node", "storage_pool", "resource_definition", "resource"],
-        ),
-        (
-            "key_value_store",
-            vec!["key_value_store"],
-            vec!["key_value_store"],
-        ),
-    ] {
-        let model = loaded(&[row(damaged, &key(damaged).key(), "{")]);
-        assert_eq!(model.held.rows().len(), 1, "{damaged}");
-        let refused = |removed| {
-            let refused = |kind: &&str| model.held.refuses(&key(kind), removed).is_some();
-            kinds.into_iter().filter(refused).collect::<Vec<_>>()
+    use RowKind::*;
+    for damaged in RowKind::ALL.iter().copied() {
+        let process = r#"{"id":"41","kind":{"delete_resource":{"resource":"r1","node":"n1","st"#;
+        let json = if damaged == Process { process } else { "{" };
+        let (changed, removed) = match damaged {
+            // What everything depends on.
+            Controller => {
+                let all = RowKind::ALL.iter().copied();
+                let all: Vec<RowKind> = all
+                    .filter(|kind| !matches!(kind, RowVersions | Epoch | KeyValueStore | Process))
+                    .collect();
+                (all.clone(), all)
+            }
+            // A count, which satellites correct, and versions, which the rows say too.
+            Epoch | RowVersions => (vec![], vec![]),
+            Node => (vec![Node], vec![Node]),
+            StoragePoolDefinition => (vec![StoragePoolDefinition], vec![StoragePoolDefinition]),
+            StoragePool => (
+                vec![StoragePool],
+                vec![Node, StoragePoolDefinition, StoragePool],
+            ),
+            ResourceGroup => (vec![ResourceGroup], vec![ResourceGroup]),
+            ResourceDefinition => (
+                vec![ResourceDefinition, Resource],
+                vec![ResourceGroup, ResourceDefinition, Resource],
+            ),
+            Resource => (
+                vec![ResourceDefinition, Resource],
+                vec![Node, StoragePool, ResourceDefinition, Resource],
+            ),
+            KeyValueStore => (vec![KeyValueStore], vec![KeyValueStore]),
+            Process => (
+                vec![ResourceDefinition, Resource],
+                vec![ResourceDefinition, Resource],
+            ),
         };
-        assert_eq!(refused(false), changed, "changed with a damaged {damaged}");
-        assert_eq!(refused(true), removed, "removed with a damaged {damaged}");
+        let row = row(damaged.as_str(), &key(damaged).key(), json);
+        let model = match damaged {
+            Controller => Model::load(1, vec![row], Uuid::nil()),
+            _ => loaded(&[row]),
+        };
+        let name = damaged.as_str();
+        assert_eq!(model.held.rows().len(), 1, "{name}");
+        let refused = |removed| {
+            let refused = |kind: &RowKind| model.held.refuses(&key(*kind), removed).is_some();
+            RowKind::ALL
+                .iter()
+                .copied()
+                .filter(refused)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(refused(false), changed, "changed with a damaged {name}");
+        assert_eq!(refused(true), removed, "removed with a damaged {name}");
+    }
+}
+
+/// A process whose row cannot be read holds the node that it is about, or everything when it does not say what; one that
+/// can be read takes no step while what it works on is held.
+#[test]
+fn processes_are_held() {
+    let damaged = |json| loaded(&[row("process", "41", json)]).held;
+    let held = damaged(r#"{"id":"41","kind":{"delete_node":{"node":"n1","reso"#);
+    assert!(held.refuses(&key(RowKind::Node), false).is_some());
+    assert!(!held.holds_everything());
+    assert!(damaged(r#"{"id":"41","kind":{"from_the_future""#).holds_everything());
+
+    let uuid = Uuid::from_u128(5);
+    let group = format!(r#"{{"name":"g1","uuid":"{uuid}"}}"#);
+    let definition = format!(r#"{{"name":"r1","uuid":"{uuid}","group":"g1"}}"#);
+    let process = r#"{"id":"41","kind":{"delete_resource_definition":{"resource":"r1","resources":1}},
+        "began_at":1,"since":{"at":1,"generation":1}}"#;
+    let rows = [
+        row("resource_group", "G1", &group),
+        row("resource_definition", "R1", &definition),
+        row("process", "41", process),
+    ];
+    let name = ResourceName::parse("r1").unwrap();
+    for (extra, removed) in [
+        (row("node", "N9", "{"), true),
+        (row("resource", "R1/N1", "{"), false),
+    ] {
+        let rows: Vec<StoredRow> = rows.iter().cloned().chain([extra]).collect();
+        let model = loaded(&rows);
+        assert_eq!(model.processes.len(), 1);
+        let observed = crate::Observed::default();
+        let mut draft = crate::Draft::new(model);
+        assert_eq!(
+            crate::process::advance(&mut draft, &observed, &name, 1),
+            removed
+        );
+        assert_eq!(!draft.definitions.contains_key(&name), removed);
     }
 }
 
@@ -158,7 +202,7 @@ fn what_cannot_be_told_apart_is_held_altogether() {
     ] {
         let model = loaded(&[row(kind, at, "garbage")]);
         assert!(model.held.holds_everything(), "{kind} {at}");
-        assert!(model.held.refuses(&key("resource"), false).is_some());
+        assert!(model.held.refuses(&key(RowKind::Resource), false).is_some());
         assert!(model.held.refuses(&RowKey::Epoch, false).is_none());
     }
     let model = Model::load(1, vec![row("node", "N1", "{}")], Uuid::nil());

@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use linstor_api::drbd_option::{Section, is_in_drbd84};
 use linstor_api::kind::DrbdKind;
+use linstor_wire::spec::Props;
 
+use crate::Resource;
 use crate::model::Model;
 use crate::name::ResourceName;
+use crate::process::resize;
 use crate::props::DrbdOptions;
-use crate::{Resource, phase};
-use linstor_wire::spec::Props;
 
 /// How many replicas it connects.
 pub const REPLICAS_MAX: usize = 2;
@@ -48,7 +49,7 @@ pub fn bitmap_lost_day0(model: &Model, resource: &Resource) -> bool {
 /// outdated with what is new; DRBD 9 takes it for the same.
 pub fn holds_up_growth<'a>(model: &'a Model, name: &'a ResourceName) -> Option<&'a Arc<Resource>> {
     let mut replicas = model.resources_of(name);
-    replicas.find(|replica| is_on_84(model, replica) && phase::holds_up_growth(replica))
+    replicas.find(|replica| is_on_84(model, replica) && resize::is_in_the_way(model, replica))
 }
 
 /// Whether a resource cannot give up its disk.

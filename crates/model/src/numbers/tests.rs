@@ -122,8 +122,6 @@ fn definition(name: &str, minor: Option<u32>) -> ResourceDefinition {
         initialized: true,
         file_system_on: Default::default(),
         granularity_kib: 0,
-        resize: None,
-        deleting: None,
     };
     ResourceDefinition {
         name: ResourceName::parse(name).unwrap(),
@@ -141,7 +139,6 @@ fn definition(name: &str, minor: Option<u32>) -> ResourceDefinition {
             wished_port: None,
         }),
         volumes: SortedMap::from([(0, volume)]),
-        deleting: None,
     }
 }
 
@@ -160,7 +157,6 @@ fn resource(name: &str, node: &str, node_id: u32, port: u16) -> Resource {
             disk: DiskKind::Diskful,
         }),
         volumes: SortedMap::new(),
-        phase: Default::default(),
         inactive: false,
     }
 }
@@ -179,7 +175,6 @@ fn add_node(draft: &mut Draft, name: &str, props: &[(&str, &str)]) {
             .iter()
             .map(|(k, v)| ((*k).into(), (*v).into()))
             .collect(),
-        deleting: None,
         evacuate: false,
         evicted: false,
         host: None,

@@ -275,7 +275,7 @@ impl<'a> Rules<'a> {
 
     fn node_state(&self, node: &Node, status: Option<&NodeStatus>) -> Option<Miss<'a>> {
         let connection = status.map_or(ConnectionStatus::Unknown, |status| status.connection);
-        if node.deleting.is_some() {
+        if self.model.is_deleting_node(&node.name) {
             Some(Miss::Deleting)
         } else if node.evicted {
             Some(Miss::Evicted)
@@ -584,7 +584,7 @@ fn not_with(
         let present = replicas.iter().filter(|node| {
             model
                 .resource(name, node)
-                .is_some_and(|replica| own != Some(name) && !replica.phase.is_deleting())
+                .is_some_and(|replica| own != Some(name) && !model.is_deleting(replica))
         });
         nodes.extend(present.cloned());
     };

@@ -140,7 +140,6 @@ impl Cluster {
                 active: true,
             }],
             props,
-            deleting: None,
             evacuate: false,
             evicted: false,
             host: Some(HostFacts {
@@ -227,8 +226,6 @@ impl Cluster {
                 initialized: false,
                 file_system_on: Default::default(),
                 granularity_kib: 0,
-                resize: None,
-                deleting: None,
             };
             (number as u32, volume)
         });
@@ -248,7 +245,6 @@ impl Cluster {
                 wished_port: None,
             }),
             volumes: volumes.collect(),
-            deleting: None,
         };
         self.draft.put_resource_definition(row);
         self
@@ -289,7 +285,6 @@ impl Cluster {
                 disk,
             }),
             volumes: volumes.collect(),
-            phase: Default::default(),
             inactive: false,
         });
         let after = self.draft.pool_use(&key.0, &key.1).reserved_kib;

@@ -337,7 +337,7 @@ pub fn remaining_nodes(
     }
     let nodes = model
         .satellites()
-        .filter(|node| node.deleting.is_none() && !node.evacuate && !node.evicted)
+        .filter(|node| !model.is_deleting_node(&node.name) && !node.evacuate && !node.evicted)
         .filter(|node| observed.is_online(&node.name))
         .filter(|node| !taken.iter().any(|chosen| chosen.node == node.name))
         .filter(|node| {
@@ -346,7 +346,7 @@ pub fn remaining_nodes(
                 .and_then(|definition| model.resource(&definition.name, &node.name));
             replica.is_none_or(|replica| {
                 let disk = replica.drbd.as_ref().map(|drbd| drbd.disk);
-                disk == Some(crate::DiskKind::TieBreaker) && !replica.phase.is_deleting()
+                disk == Some(crate::DiskKind::TieBreaker) && !model.is_deleting(replica)
             })
         })
         .filter(|node| {
@@ -434,7 +434,7 @@ impl<'a> Deployed<'a> {
             else {
                 continue;
             };
-            if replica.phase.is_deleting() || node.evacuate || node.evicted {
+            if model.is_deleting(replica) || node.evacuate || node.evicted {
                 deployed.leaving_nodes.push(name.clone());
             } else if is_diskless(model, replica) {
                 deployed.diskless_nodes.push(name.clone());

@@ -6,12 +6,8 @@ use linstor_api::kind::{LayerKind, ProviderKind};
 
 use super::fixture::{Say, cluster, count, node, pool, resource};
 use super::*;
-use crate::{DiskKind, ResourcePhase, Since};
-
-const SINCE: Since = Since {
-    at: 0,
-    generation: 0,
-};
+use crate::DiskKind;
+use crate::process::{delete_node, delete_resource};
 
 /// Places a resource of so many GiB in a cluster, and compares.
 fn check(nodes: &str, gib: u64, filter: &SelectFilter, expected: &str) {
@@ -102,13 +98,9 @@ fn not_placed_with() {
         .try_place("res", &count(2).not_with_regex("("))
         .unwrap_err();
     assert_eq!(refused[0].ret_code, code::FAIL_INVLD_REQUEST);
-    // A replica on its way out does not count.
+    // A replica that is being deleted does not count.
     for on in ["n1", "n2"] {
-        cluster
-            .draft
-            .edit_resource(&resource("avoid1"), &node(on), |row| {
-                row.phase = ResourcePhase::TakingDown { since: SINCE };
-            });
+        delete_resource::begin(&mut cluster.draft, &resource("avoid1"), &node(on), 1);
     }
     assert_eq!(
         cluster.place("res", &count(2).not_with(&["avoid1"])),
@@ -546,9 +538,7 @@ fn only_healthy_nodes() {
     cluster
         .draft
         .edit_node(&node("n1"), |row| row.evacuate = true);
-    cluster
-        .draft
-        .edit_node(&node("n2"), |row| row.deleting = Some(SINCE));
+    delete_node::begin(&mut cluster.draft, &node("n2"), 1);
     cluster
         .draft
         .edit_node(&node("n3"), |row| row.evicted = true);
@@ -568,16 +558,13 @@ fn what_counts_as_deployed() {
     cluster
         .draft
         .edit_node(&node("n1"), |row| row.evacuate = false);
-    cluster
-        .draft
-        .edit_resource(&resource("res"), &node("n1"), |row| {
-            row.phase = ResourcePhase::TakingDown { since: SINCE };
-        });
+    let before = cluster.draft.clone();
+    delete_resource::begin(&mut cluster.draft, &resource("res"), &node("n1"), 1);
     assert_eq!(cluster.place("res", &count(2)), "n3:sp1");
+    cluster.draft = before;
     cluster
         .draft
         .edit_resource(&resource("res"), &node("n1"), |row| {
-            row.phase = ResourcePhase::Present;
             row.props.insert(prop::DRBD_SKIP_DISK.into(), "True".into());
         });
     assert_eq!(cluster.place("res", &count(2)), "n3:sp1");

@@ -1,14 +1,11 @@
 use uuid::Uuid;
 
 use super::*;
+use crate::Controller;
 use crate::model::DEFAULT_DISKLESS_POOL;
 use crate::place::fixture::{Cluster, cluster, node, resource};
-use crate::{Controller, Since};
+use crate::process::{delete_resource_definition, migrate};
 
-const SINCE: Since = Since {
-    at: 0,
-    generation: 0,
-};
 const NONE: [i64; 0] = [];
 const FOUR: &str = "n1: sp1 100\n n2: sp1 100\n n3: sp1 100\n n4: sp1 100";
 
@@ -59,13 +56,14 @@ fn quorum_of(cluster: &Cluster) -> Option<String> {
 fn replicas(cluster: &Cluster) -> String {
     let name = resource("res");
     let rows = cluster.draft.resources_of(&name).map(|row| {
-        let what = match (disk(row), &row.phase) {
-            (_, phase) if phase.is_deleting() => ":leaving",
-            (DiskKind::Diskful, _) => "",
-            (DiskKind::Diskless, _) => ":diskless",
-            (DiskKind::TieBreaker, ResourcePhase::RemovingDisk { .. }) => ":tie-was-diskful",
-            (DiskKind::TieBreaker, _) => ":tie",
-            (DiskKind::Client, _) => ":client",
+        let detaching = cluster.draft.removed_storage(row).is_some();
+        let what = match disk(row) {
+            _ if cluster.draft.is_deleting(row) => ":leaving",
+            DiskKind::Diskful => "",
+            DiskKind::Diskless => ":diskless",
+            DiskKind::TieBreaker if detaching => ":tie-was-diskful",
+            DiskKind::TieBreaker => ":tie",
+            DiskKind::Client => ":client",
         };
         format!("{}{what}", row.node)
     });
@@ -73,11 +71,7 @@ fn replicas(cluster: &Cluster) -> String {
 }
 
 fn leave(cluster: &mut Cluster, on: &str) {
-    cluster
-        .draft
-        .edit_resource(&resource("res"), &node(on), |row| {
-            row.phase = ResourcePhase::TakingDown { since: SINCE };
-        });
+    delete_resource::begin(&mut cluster.draft, &resource("res"), &node(on), 1);
 }
 
 /// One replica needs nothing, two a tie breaker, three none, four one again.
@@ -142,9 +136,7 @@ fn leaving_replicas_are_taken_over() {
         .draft
         .resource(&resource("res"), &node("n1"))
         .unwrap();
-    let ResourcePhase::RemovingDisk { storage, .. } = &row.phase else {
-        panic!("{row:?}");
-    };
+    let storage = diskful.draft.removed_storage(row).unwrap();
     assert_eq!(storage[&0].as_str(), "sp1");
     assert_eq!(row.volumes[&0].pool.as_str(), DEFAULT_DISKLESS_POOL);
 
@@ -273,14 +265,14 @@ fn a_move_changes_nothing() {
     cluster.put("res", "sp1", &["n1", "n2"]);
     run(&mut cluster);
     cluster.put("res", "sp1", &["n4"]);
-    cluster
-        .draft
-        .edit_resource(&resource("res"), &node("n4"), |row| {
-            row.phase = ResourcePhase::AddingDisk {
-                since: SINCE,
-                migrate_from: Some(node("n1")),
-            };
-        });
+    let migrate = migrate::Migrate {
+        resource: resource("res"),
+        node: node("n4"),
+        from: node("n1"),
+        was: DiskKind::Diskless,
+        step: migrate::Step::Sync,
+    };
+    cluster.draft.begin_process(migrate, 1);
     assert_eq!(run(&mut cluster), NONE);
     assert_eq!(replicas(&cluster), "n1 n2 n3:tie n4");
 }
@@ -290,16 +282,15 @@ fn a_move_changes_nothing() {
 fn nothing_to_help() {
     let mut cluster = with_breakers(FOUR);
     cluster.put("res", "sp1", &["n1", "n2"]);
-    cluster
-        .draft
-        .edit_resource_definition(&resource("res"), |row| row.deleting = Some(SINCE));
+    let before = cluster.draft.clone();
+    delete_resource_definition::begin(&mut cluster.draft, &resource("res"), 1);
     assert_eq!(run(&mut cluster), NONE);
+    cluster.draft = before;
     let row = Controller::clone(&cluster.draft.controller);
     cluster.draft.put_controller(row);
     cluster
         .draft
         .edit_resource_definition(&resource("res"), |row| {
-            row.deleting = None;
             row.drbd = None;
         });
     assert_eq!(run(&mut cluster), NONE);

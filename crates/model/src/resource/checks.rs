@@ -35,7 +35,7 @@ pub(super) fn definition(
             Reply::new(code::FAIL_NOT_FOUND_RSC_DFN, text).about("RscDfn", name.as_str()),
         );
     };
-    if definition.deleting.is_some() {
+    if model.is_deleting_definition(definition) {
         let text = format!("Resource definition '{name}' is being deleted.");
         return refuse(
             Reply::new(code::FAIL_RSC_BUSY, text)
@@ -59,7 +59,7 @@ pub(super) fn node(model: &Model, name: &NodeName) -> Result<Arc<Node>, Vec<Repl
         );
         return refuse(Reply::new(code::FAIL_INVLD_NODE_TYPE, text).about("Node", name.as_str()));
     }
-    let state = if node.deleting.is_some() {
+    let state = if model.is_deleting_node(name) {
         Some("being deleted")
     } else if node.evacuate {
         Some("being evacuated")
@@ -95,9 +95,9 @@ pub(super) fn absent(
         definition.name, node.name
     );
     let reply = Reply::new(code::FAIL_EXISTS_RSC, text);
-    refuse(match replica.phase.is_deleting() {
+    refuse(match model.is_deleting(replica) {
         true => reply
-            .cause("It is on its way out.")
+            .cause("It is being deleted.")
             .correction("Wait until it is gone."),
         false => reply,
     })
@@ -160,7 +160,7 @@ pub(super) fn drbd(
     let kind = drbd_of(model, observed, &node.name).0;
     let others: Vec<_> = model
         .resources_of(name)
-        .filter(|other| other.node != node.name && !other.phase.is_deleting())
+        .filter(|other| other.node != node.name && !model.is_deleting(other))
         .collect();
     let kinds = others
         .iter()
@@ -182,14 +182,14 @@ pub(super) fn drbd(
     if diskful + 1 > drbd84::REPLICAS_MAX {
         return no("DRBD 8.4 connects at most two replicas; it takes DRBD 9 to have more.");
     }
-    // One that goes is a peer until its data is known to be elsewhere.
-    let going = model
+    // One that is being deleted is a peer until another one is known to have its data.
+    let leaving = model
         .resources_of(name)
-        .find(|other| other.node != node.name && other.phase.is_deleting());
-    match going {
-        Some(going) if diskful + 2 > drbd84::REPLICAS_MAX => no(&format!(
+        .find(|other| other.node != node.name && model.is_deleting(other));
+    match leaving {
+        Some(leaving) if diskful + 2 > drbd84::REPLICAS_MAX => no(&format!(
             "DRBD 8.4 connects at most two replicas, and the one on node '{}' is still being deleted.",
-            going.node
+            leaving.node
         )),
         _ => Ok(()),
     }
@@ -301,7 +301,7 @@ fn mixing(
         .1
         .is_some_and(mixes_extents);
     let others = model.resources_of(&definition.name).filter(|other| {
-        other.node != node.name && !other.phase.is_deleting() && !other.is_diskless()
+        other.node != node.name && !model.is_deleting(other) && !other.is_diskless()
     });
     for other in others {
         let theirs_copes = drbd_of(model, observed, &other.node)
@@ -345,9 +345,7 @@ pub(super) fn peer_slots(
     let mut replicas: Vec<&Resource> = model
         .resources_of(&definition.name)
         .map(|replica| &**replica)
-        .filter(|other| {
-            other.node != row.node && !other.is_diskless() && !other.phase.is_deleting()
-        })
+        .filter(|other| other.node != row.node && !other.is_diskless() && !model.is_deleting(other))
         .collect();
     replicas.push(row);
     let peers = replicas.len() as u32 - 1;

@@ -1,15 +1,15 @@
-//! Giving a diskless replica a disk, and taking a replica's disk. Node id, ports and peer slots stay.
+//! Giving a diskless resource a disk. Node id, ports and peer slots stay.
 
 use linstor_api::code;
 use linstor_api::prop;
 use linstor_api::reply::Reply;
-use linstor_api::sorted_map::SortedMap;
 
 use crate::draft::Draft;
-use crate::model::DEFAULT_DISKLESS_POOL;
 use crate::name::{NodeName, ResourceName, StoragePoolName};
 use crate::observed::Observed;
-use crate::{DiskKind, Resource, ResourcePhase};
+use crate::process::add_disk::AddDisk;
+use crate::process::migrate::{self, Migrate};
+use crate::{DiskKind, Resource};
 
 use super::{Seeds, checks, pools, volumes};
 
@@ -62,8 +62,9 @@ pub fn give_disk(
             volume.extra_storage = extra_storage;
         }
     }
+    let mut was = DiskKind::Diskless;
     if let Some(drbd) = &mut row.drbd {
-        drbd.disk = DiskKind::Diskful;
+        was = std::mem::replace(&mut drbd.disk, DiskKind::Diskful);
     }
     checks::layers(observed, &host, &row)?;
     checks::drbd(draft, observed, &definition, &host, &row, DiskKind::Diskful)?;
@@ -76,9 +77,26 @@ pub fn give_disk(
         row.props
             .insert(prop::MIGRATE_FROM.to_owned(), source.to_string());
     }
-    row.phase = ResourcePhase::AddingDisk {
-        since: draft.since(seeds.now_ms),
-        migrate_from: wish.migrate_from,
+    let (resource, node) = (row.name.clone(), row.node.clone());
+    match wish.migrate_from {
+        None => {
+            let add = AddDisk {
+                resource,
+                node,
+                was,
+            };
+            draft.begin_process(add, seeds.now_ms)
+        }
+        Some(from) => {
+            let migrate = Migrate {
+                resource,
+                node,
+                from,
+                was,
+                step: migrate::Step::AddDisk,
+            };
+            draft.begin_process(migrate, seeds.now_ms)
+        }
     };
     draft.put_resource(row.clone());
     volumes::note_replica(draft, observed, &row);
@@ -99,40 +117,4 @@ fn diskless_row(
         return Err(vec![Reply::new(code::WARN_RSC_ALREADY_HAS_DISK, text)]);
     }
     Ok(Resource::clone(row))
-}
-
-/// Makes a diskful replica diskless, of this kind: DRBD lets go of its disk, then the storage is removed.
-///
-/// Nothing happens when it is not there or has no disk. Whether others have the data is for the caller to check.
-pub fn take_disk(
-    draft: &mut Draft,
-    seeds: &Seeds<'_>,
-    name: &ResourceName,
-    node: &NodeName,
-    to: DiskKind,
-) {
-    let Some(row) = draft.resource(name, node).filter(|row| !row.is_diskless()) else {
-        return;
-    };
-    let mut row = Resource::clone(row);
-    let diskless =
-        StoragePoolName::parse(DEFAULT_DISKLESS_POOL).expect("a default pool's name is a name");
-    let mut storage = SortedMap::new();
-    for (number, volume) in &mut row.volumes {
-        storage.insert(
-            *number,
-            std::mem::replace(&mut volume.pool, diskless.clone()),
-        );
-    }
-    if let Some(drbd) = &mut row.drbd {
-        drbd.disk = to;
-    }
-    for key in [prop::STOR_POOL_NAME, prop::DISKFUL_BY, prop::MIGRATE_FROM] {
-        row.props.remove(key);
-    }
-    row.phase = ResourcePhase::RemovingDisk {
-        since: draft.since(seeds.now_ms),
-        storage,
-    };
-    draft.put_resource(row);
 }

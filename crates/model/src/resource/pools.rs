@@ -31,7 +31,7 @@ pub(super) fn resolve(
     definition
         .volumes
         .iter()
-        .filter(|(_, volume)| volume.deleting.is_none())
+        .filter(|(number, _)| !model.is_deleting_volume(&definition.name, **number))
         .map(|(number, _)| {
             Ok((
                 *number,

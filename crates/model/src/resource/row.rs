@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::name::{NodeName, ResourceName, StoragePoolName};
-use crate::row::{Props, Since, is_default};
+use crate::row::{Props, is_default};
 
 /// A replica: a resource definition on a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,9 +32,6 @@ pub struct Resource {
     /// Its volumes by number.
     #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
     pub volumes: SortedMap<u32, Volume>,
-    /// What is being done with it.
-    #[serde(default, skip_serializing_if = "is_default")]
-    pub phase: ResourcePhase,
     /// Devices are to be down, data stays.
     #[serde(default, skip_serializing_if = "is_default")]
     pub inactive: bool,
@@ -82,70 +79,6 @@ impl DiskKind {
     /// Whether there is no local disk.
     pub const fn is_diskless(self) -> bool {
         !matches!(self, DiskKind::Diskful)
-    }
-}
-
-/// What is being done with a replica. Each phase ends by itself; none waits for ever without a reason.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum ResourcePhase {
-    /// Nothing: it is there.
-    #[default]
-    Present,
-    /// Deleting, first step: its devices go down as soon as another replica has the data. It stays a peer of the others
-    /// until then; storage stays.
-    TakingDown {
-        /// Since when.
-        since: Since,
-    },
-    /// Deleting, last step: metadata and storage are removed. Peers forget it once it is vouched for.
-    Destroying {
-        /// Since when.
-        since: Since,
-        /// The data is known to be on another replica too, or nobody is left who could have it: the node need not
-        /// find out by itself, which it could not once its peers have forgotten it.
-        #[serde(default)]
-        vouched: bool,
-    },
-    /// A diskless replica gets a disk; done when the satellite has made it, or, when it replaces another replica,
-    /// when it is up to date and that one has been marked for deletion.
-    AddingDisk {
-        /// Since when.
-        since: Since,
-        /// Replica to delete once this one is up to date.
-        #[serde(default)]
-        migrate_from: Option<NodeName>,
-    },
-    /// A diskful replica gave up its disk: DRBD lets go of it once another replica has the data, then the storage is
-    /// removed. For its peers it has a disk until all of that is done.
-    RemovingDisk {
-        /// Since when.
-        since: Since,
-        /// Volume number to the pool its storage is to be removed from.
-        storage: SortedMap<u32, StoragePoolName>,
-    },
-}
-
-impl ResourcePhase {
-    /// Whether the replica is on its way out.
-    pub const fn is_deleting(&self) -> bool {
-        matches!(
-            self,
-            ResourcePhase::TakingDown { .. } | ResourcePhase::Destroying { .. }
-        )
-    }
-
-    /// Whether the replica holds, or may still hold, something of use to its peers.
-    ///
-    /// One that goes is a peer until its node has let go of the device and the data is known to be elsewhere: peers
-    /// that forgot it earlier would leave what was written meanwhile on it alone.
-    pub const fn is_peer(&self) -> bool {
-        !matches!(self, ResourcePhase::Destroying { vouched: true, .. })
-    }
-
-    /// Whether nothing is being done.
-    pub const fn is_present(&self) -> bool {
-        matches!(self, ResourcePhase::Present)
     }
 }
 

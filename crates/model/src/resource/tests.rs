@@ -1,8 +1,9 @@
 use linstor_api::kind::ConnectionStatus;
 
 use super::*;
+use crate::HostFacts;
 use crate::place::fixture::{Cluster, GIB, cluster, node, pool, resource};
-use crate::{HostFacts, Since};
+use crate::process::{Kind, remove_disk};
 
 const TWO: &str = "n1: DfltStorPool 100, thin 100 LVM_THIN\n n2: DfltStorPool 100, thin 100 LVM_THIN\n n3: other 100";
 
@@ -339,13 +340,9 @@ fn disks_come_and_go() {
     )
     .unwrap();
     let row = cluster.draft.resource(&name, &on).unwrap();
-    assert!(matches!(
-        row.phase,
-        ResourcePhase::AddingDisk {
-            since: Since { at: 7, .. },
-            ..
-        }
-    ));
+    let process = cluster.draft.process_of(row).unwrap();
+    assert!(matches!(process.kind, Kind::AddDisk(_)));
+    assert_eq!(process.since.at, 7);
     assert_eq!(row.volumes[&0].pool.as_str(), "sp1");
     let drbd = row.drbd.as_ref().unwrap();
     assert_eq!((drbd.node_id, &drbd.ports), (before.node_id, &before.ports));
@@ -363,16 +360,15 @@ fn disks_come_and_go() {
     );
     let used = |cluster: &Cluster| cluster.draft.pool_use(&node("n1"), &pool("sp1")).volumes;
     assert_eq!(used(&cluster), 1);
-    take_disk(
+    remove_disk::begin(
         &mut cluster.draft,
-        &seeds,
         &name,
         &node("n1"),
         DiskKind::Diskless,
+        8,
     );
     let row = cluster.draft.resource(&name, &node("n1")).unwrap();
-    assert!(
-        matches!(&row.phase, ResourcePhase::RemovingDisk { storage, .. } if storage[&0] == pool("sp1"))
-    );
+    let removed = cluster.draft.removed_storage(row).unwrap();
+    assert_eq!(removed[&0], pool("sp1"));
     assert_eq!(used(&cluster), 1, "until it is removed");
 }

@@ -25,7 +25,7 @@ pub fn add_volume(
     let definition = checks::definition(draft, name)?;
     let replicas: Vec<Resource> = draft
         .resources_of(name)
-        .filter(|replica| !replica.phase.is_deleting() && !replica.volumes.contains_key(&number))
+        .filter(|replica| !draft.is_deleting(replica) && !replica.volumes.contains_key(&number))
         .map(|replica| Resource::clone(replica))
         .collect();
     let mut changed = Vec::new();
@@ -134,7 +134,7 @@ fn freeze_initial_sync(model: &Model, definition: &mut ResourceDefinition) {
 fn primary(model: &Model, observed: &Observed, name: &ResourceName) -> Option<NodeName> {
     model
         .resources_of(name)
-        .filter(|replica| !replica.is_diskless() && !replica.phase.is_deleting())
+        .filter(|replica| !replica.is_diskless() && !model.is_deleting(replica))
         .find(|replica| observed.in_use(name, &replica.node) == Some(true))
         .map(|replica| replica.node.clone())
 }

@@ -14,8 +14,8 @@ use crate::model::{RowKey, StoredRow};
 use crate::name::KeyValueStoreName;
 use crate::unknown::{self, Unknown};
 use crate::{
-    Controller, Draft, Epoch, KeyValueStore, Node, Resource, ResourceDefinition, ResourceGroup,
-    StoragePool, StoragePoolDefinition,
+    Controller, Draft, Epoch, KeyValueStore, Node, Process, Resource, ResourceDefinition,
+    ResourceGroup, StoragePool, StoragePoolDefinition,
 };
 
 fn read<T: DeserializeOwned + Serialize>(
@@ -45,6 +45,7 @@ fn reread(
         RowKind::ResourceDefinition => read::<ResourceDefinition>(kind, json, migrations),
         RowKind::Resource => read::<Resource>(kind, json, migrations),
         RowKind::KeyValueStore => read::<KeyValueStore>(kind, json, migrations),
+        RowKind::Process => read::<Process>(kind, json, migrations),
     }
 }
 
@@ -152,7 +153,7 @@ static TABLE: [Migration; 2] = [
         step: |row| {
             let entries = row.remove("entries").ok_or("it has no entries")?;
             row.insert("values".to_owned(), entries);
-            Ok(())
+            Ok(Vec::new())
         },
     },
     Migration {
@@ -161,7 +162,7 @@ static TABLE: [Migration; 2] = [
         step: |row| {
             let values = row.remove("values").ok_or("it has no values")?;
             row.insert("props".to_owned(), values);
-            Ok(())
+            Ok(Vec::new())
         },
     },
 ];
@@ -294,21 +295,21 @@ fn rows_of_all_versions_are_read() {
 #[test]
 fn newer_rows_are_explained() {
     let copy = |version: u64, place: &str| DatabaseCopy {
-        versions: BTreeMap::from([("node".to_owned(), version)]),
+        versions: BTreeMap::from([("storage_pool".to_owned(), version)]),
         place: place.to_owned(),
     };
     let mut draft = Draft::new(Model::empty(Uuid::nil()));
     draft.put_row_versions(RowVersions {
-        versions: BTreeMap::from([("node".to_owned(), 3), ("later".to_owned(), 9)]),
+        versions: BTreeMap::from([("storage_pool".to_owned(), 3), ("later".to_owned(), 9)]),
         written_by: "7.1.0".to_owned(),
         copies: vec![copy(1, "/a.db"), copy(1, "/b.db"), copy(2, "/c.db")],
     });
-    let newer = draft.newer_rows().expect("nodes are newer");
+    let newer = draft.newer_rows().expect("storage pools are newer");
     assert_eq!(
         newer.to_string(),
-        "linstor-controller 7.1.0 wrote rows that this version does not read: 'node' is of version 3, this controller \
-         reads 1. Start that version or a newer one, or put the copy of the database that was made before, /b.db, in the \
-         place of the database; what was changed since then is not in it"
+        "linstor-controller 7.1.0 wrote rows that this version does not read: 'storage_pool' is of version 3, this \
+         controller reads 1. Start that version or a newer one, or put the copy of the database that was made before, \
+         /b.db, in the place of the database; what was changed since then is not in it"
     );
     let now = draft.row_versions_now("1.0.0");
     assert_eq!(now.versions["later"], 9, "kinds that are not known stay");
@@ -320,4 +321,66 @@ fn newer_rows_are_explained() {
 #[should_panic(expected = "KeyValueStore")]
 fn a_gap_between_migrations_is_found() {
     Migrations::new(&TABLE[1..]);
+}
+
+/// Steps in rows of version 1 become processes in the same steps. They are made again as long as they are not stored, and
+/// only then, whichever of the rows were written when the controller ended.
+#[test]
+fn steps_in_rows_become_processes() {
+    let rows: Vec<StoredRow> = include_str!("steps.rows")
+        .lines()
+        .map(|line| {
+            let mut parts = line.splitn(3, ' ').map(str::to_owned);
+            let mut part = || parts.next().expect("three parts");
+            let (kind, key, json) = (part(), part(), part());
+            let key = if key == "-" { String::new() } else { key };
+            StoredRow { kind, key, json }
+        })
+        .collect();
+    let made = |model: &Model| -> Vec<String> {
+        assert!(model.held.is_empty(), "{:?}", model.held.rows());
+        let processes = model.processes.values();
+        let text = |kind: &crate::process::Kind| serde_json::to_string(kind).expect("a row");
+        let mut made: Vec<String> = processes
+            .map(|process| format!("{} {}", process.since.generation, text(&process.kind)))
+            .collect();
+        made.sort();
+        made
+    };
+    let model = Model::load(41, rows.clone(), Uuid::nil());
+    let expected = [
+        r#"30 {"delete_node":{"node":"gamma","resources":0}}"#,
+        r#"31 {"resize":{"resource":"r1","volume":0,"step":{"drbd":{"on":"beta"}}}}"#,
+        r#"32 {"delete_volume_definition":{"resource":"r1","volume":1}}"#,
+        r#"33 {"delete_resource":{"resource":"r1","node":"alpha","step":"take_down"}}"#,
+        r#"33 {"delete_resource_definition":{"resource":"r1","resources":0}}"#,
+        r#"34 {"resize":{"resource":"r2","volume":0,"step":"storage"}}"#,
+        r#"35 {"delete_resource":{"resource":"r1","node":"beta","step":{"destroy":{"data_elsewhere":true}}}}"#,
+        r#"35 {"delete_resource":{"resource":"r1","node":"gamma","step":{"destroy":{}}}}"#,
+        r#"36 {"add_disk":{"resource":"r2","node":"alpha","was":"diskless"}}"#,
+        r#"37 {"migrate":{"resource":"r2","node":"beta","from":"alpha","was":"diskless","step":"add_disk"}}"#,
+        r#"38 {"remove_disk":{"resource":"r2","node":"gamma","storage":{"0":"thin"}}}"#,
+    ];
+    assert_eq!(made(&model), expected);
+    let ids: Vec<_> = model.processes.keys().copied().collect();
+    assert!(
+        ids.iter()
+            .all(|id| model.older_rows.contains(&RowKey::Process(*id)))
+    );
+    // In the order in which they are written: the processes first.
+    let mut written = rows;
+    for key in model.older_rows.iter().rev() {
+        let row = StoredRow {
+            kind: key.kind().as_str().to_owned(),
+            key: key.key(),
+            json: model.row_json(key).expect("it is there"),
+        };
+        written.retain(|old| (&old.kind, &old.key) != (&row.kind, &row.key));
+        written.push(row);
+        let again = Model::load(42, written.clone(), Uuid::nil());
+        assert_eq!(made(&again), expected, "after {key}");
+    }
+    let last = Model::load(43, written, Uuid::nil());
+    assert!(last.older_rows.is_empty());
+    assert_eq!(last.processes.keys().copied().collect::<Vec<_>>(), ids);
 }

@@ -1,7 +1,8 @@
 //! Every step of every scenario fails once.
 
 use linstor_fake_host::DrbdKind;
-use linstor_sim::anomaly::{STRIKES, Scenario, every_step};
+use linstor_model::process::KindName;
+use linstor_sim::anomaly::{STRIKES, Scenario, cancel_at_every_step, every_step};
 use linstor_sim::cluster::Shape;
 
 const SHAPES: [Shape; 3] = [
@@ -43,22 +44,10 @@ fn check(scenario: Scenario) {
     );
 }
 
-/// A resource comes into being.
+/// A resource is made.
 #[test]
 fn spawn() {
     check(Scenario::Spawn);
-}
-
-/// A volume grows.
-#[test]
-fn grow() {
-    check(Scenario::Grow);
-}
-
-/// A resource goes.
-#[test]
-fn delete() {
-    check(Scenario::Delete);
 }
 
 /// A replica is added.
@@ -67,31 +56,13 @@ fn add_replica() {
     check(Scenario::AddReplica);
 }
 
-/// A replica goes.
-#[test]
-fn delete_replica() {
-    check(Scenario::DeleteReplica);
-}
-
-/// A replica loses its disk.
-#[test]
-fn remove_disk() {
-    check(Scenario::RemoveDisk);
-}
-
-/// A replica gets a disk.
-#[test]
-fn add_disk() {
-    check(Scenario::AddDisk);
-}
-
-/// A replica is taken down.
+/// A replica is deactivated.
 #[test]
 fn deactivate() {
     check(Scenario::Deactivate);
 }
 
-/// A replica that was taken down comes up.
+/// A deactivated replica is activated.
 #[test]
 fn activate() {
     check(Scenario::Activate);
@@ -101,4 +72,63 @@ fn activate() {
 #[test]
 fn node_returns() {
     check(Scenario::NodeReturns);
+}
+
+/// Cancels a process of this kind at each of its steps, on every shape that it is possible on: whatever that comes to, no
+/// data is lost, nothing is left over, and what is there is as the rows say.
+fn check_cancel(kind: KindName) {
+    let (mut steps, mut wrong) = (0, Vec::new());
+    for shape in SHAPES {
+        if !Scenario::Process(kind).is_possible(shape) {
+            continue;
+        }
+        match cancel_at_every_step(shape, kind) {
+            Ok(seen) => steps += seen,
+            Err(text) => wrong.push(text),
+        }
+    }
+    println!("{kind:?}: {steps} steps cancelled");
+    assert!(
+        wrong.is_empty(),
+        "{} went wrong, the first:\n{}",
+        wrong.len(),
+        wrong[0]
+    );
+    assert!(steps > 0, "{kind:?} was never seen at work");
+}
+
+/// The tests of each kind of process. One that is not listed does not compile.
+macro_rules! processes {
+    ($($name:ident $kind:ident,)+) => {
+        $(
+            mod $name {
+                use super::*;
+
+                #[test]
+                fn fails_at_every_step() {
+                    check(Scenario::Process(KindName::$kind));
+                }
+
+                #[test]
+                fn is_cancelled_at_every_step() {
+                    check_cancel(KindName::$kind);
+                }
+            }
+        )+
+
+        const _: fn(KindName) = |kind| match kind {
+            $(KindName::$kind => (),)+
+        };
+    };
+}
+
+processes! {
+    delete_node DeleteNode,
+    delete_resource_definition DeleteResourceDefinition,
+    delete_volume_definition DeleteVolumeDefinition,
+    delete_resource DeleteResource,
+    resize Resize,
+    add_disk AddDisk,
+    remove_disk RemoveDisk,
+    migrate Migrate,
 }

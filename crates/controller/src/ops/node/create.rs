@@ -67,7 +67,6 @@ fn parse(request: &Json, uuid: Uuid, new_uuid: impl Fn() -> Uuid) -> Result<Node
         node_type,
         net_interfaces: Vec::new(),
         props: Props::new(),
-        deleting: None,
         evacuate: false,
         evicted: false,
         host: None,

@@ -7,7 +7,8 @@ use linstor_api::kind::ConnectionStatus;
 use linstor_api::reply::Reply;
 use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, ResourceName};
-use linstor_model::{Model, Observed, phase};
+use linstor_model::process::{self, delete_node, delete_resource};
+use linstor_model::{Model, Observed};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -103,12 +104,10 @@ fn mark(tx: &mut Transaction<'_>, name: &NodeName) -> Result<Marked, Refusal> {
             .correction("Take the resource out of use, or give another node a replica first.")
         })?;
     }
-    let since = tx.since(tx.now_ms);
-    tx.edit_node(name, |node| node.deleting = Some(since));
-    for resource in &resources {
-        resource::delete::take_down(tx, resource, name);
-    }
-    phase::advance_node(tx, name);
+    tx.plan(|draft, observed, seeds| {
+        delete_node::begin(draft, name, seeds.now_ms);
+        process::advance_node(draft, observed, name, seeds.now_ms)
+    });
     Ok(Marked {
         uuid: node.uuid,
         what: describe(&node.name),
@@ -133,9 +132,15 @@ pub async fn lost(cluster: &Cluster, name: String) -> Vec<Reply> {
         }
         let resources: Vec<_> = tx.resources_on(&name).map(|r| r.name.clone()).collect();
         for resource in &resources {
-            phase::remove_resource(tx, resource, &name);
+            delete_resource::remove_resource(tx, resource, &name);
         }
-        phase::remove_node(tx, &name);
+        delete_node::remove_node(tx, &name);
+        // What was waiting for this node only is done.
+        tx.plan(|draft, observed, seeds| {
+            for resource in &resources {
+                process::advance(draft, observed, resource, seeds.now_ms);
+            }
+        });
         tx.reply(deleted(&describe(&node.name), node.uuid));
         Ok(Wait::Nothing)
     });

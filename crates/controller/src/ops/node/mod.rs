@@ -13,7 +13,7 @@ use linstor_api::kind::ConnectionStatus;
 use linstor_api::node::Node as Json;
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
-use linstor_model::{Node, Observed};
+use linstor_model::{Model, Node, Observed};
 
 use super::filter::{Names, PropFilter};
 use super::request::Context;
@@ -30,7 +30,7 @@ fn context(mask: i64, name: &str) -> Context {
 }
 
 /// A node as answers show it.
-pub fn show(node: &Node, observed: &Observed) -> Json {
+pub fn show(model: &Model, node: &Node, observed: &Observed) -> Json {
     let status = observed.nodes.get(&node.name);
     let connection = match status {
         Some(status) => status.connection,
@@ -46,7 +46,7 @@ pub fn show(node: &Node, observed: &Observed) -> Json {
     Json {
         name: node.name.to_string(),
         r#type: node.node_type.into(),
-        flags: flag::ALL.names(flags(node)),
+        flags: flag::ALL.names(flags(model, node)),
         props,
         net_interfaces: node
             .net_interfaces
@@ -77,9 +77,9 @@ pub fn show(node: &Node, observed: &Observed) -> Json {
     }
 }
 
-fn flags(node: &Node) -> u64 {
+fn flags(model: &Model, node: &Node) -> u64 {
     let mut flags = 0;
-    if node.deleting.is_some() {
+    if model.is_deleting_node(&node.name) {
         flags |= flag::DELETE;
     }
     if node.evicted {
@@ -96,7 +96,7 @@ pub fn list(cluster: &Cluster, names: &Names, props: &PropFilter) -> Vec<Json> {
     let (model, observed) = (cluster.model(), cluster.observed());
     let nodes = model.nodes.values();
     let wanted = nodes.filter(|node| names.wants(node.name.as_str()) && props.meets(&node.props));
-    wanted.map(|node| show(node, &observed)).collect()
+    wanted.map(|node| show(&model, node, &observed)).collect()
 }
 
 /// One node.
@@ -104,7 +104,7 @@ pub fn one(cluster: &Cluster, name: &str) -> Result<Json, Refusal> {
     let name = names::node(name)?;
     let model = cluster.model();
     let node = names::known_node(&model, &name)?;
-    Ok(show(node, &cluster.observed()))
+    Ok(show(&model, node, &cluster.observed()))
 }
 
 /// Closes the connection to a node and dials again.

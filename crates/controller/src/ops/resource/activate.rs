@@ -2,7 +2,7 @@
 
 use linstor_api::code;
 use linstor_api::reply::Reply;
-use linstor_model::phase;
+use linstor_model::resource;
 
 use super::super::names;
 use super::super::request::Wait;
@@ -25,7 +25,7 @@ pub async fn set_active(cluster: &Cluster, name: String, node: String, active: b
                 return Err(in_use(&name, &node));
             }
             let now_ms = tx.now_ms;
-            phase::set_active(tx, &name, &node, active, now_ms);
+            resource::set_active(tx, &name, &node, active, now_ms);
             let message = format!("Resource '{}' on node '{}' {verb}.", row.name, row.node);
             tx.reply(Reply::new(code::MODIFIED, message));
             Ok(Wait::Applied(vec![name]))

@@ -6,9 +6,10 @@ use linstor_api::reply::Reply;
 use linstor_api::resource::ResourceCreate;
 use linstor_api::{code, prop};
 use linstor_model::name::{NodeName, ResourceName, StoragePoolName};
+use linstor_model::process::delete_resource;
 use linstor_model::resource::{GiveDisk, NewResource, give_disk, new_resource};
 use linstor_model::stack;
-use linstor_model::{DiskKind, Props, Resource, ResourcePhase};
+use linstor_model::{DiskKind, Props, Resource};
 
 use super::super::property::{self, Owner};
 use super::super::reply::{not_implemented, registered};
@@ -167,7 +168,7 @@ fn add_all(
     (name, requested): (ResourceName, Vec<Requested>),
 ) -> Result<Wait, Refusal> {
     let definition = names::known_definition(tx, &name)?.clone();
-    resource_definition::check_not_deleting(&definition)?;
+    resource_definition::check_not_deleting(tx, &definition)?;
     let mut nodes = Vec::new();
     for mut wanted in requested {
         let node = names::known_node(tx, &wanted.node)?.name.clone();
@@ -240,22 +241,13 @@ fn change_existing(
 
 /// Withdraws the deletion of a resource whose storage is still there. Returns whether it was being deleted.
 pub(super) fn withdraw_deletion(tx: &mut Transaction<'_>, row: &Resource) -> Result<bool, Refusal> {
-    match row.phase {
-        ResourcePhase::TakingDown { .. } => {
-            tx.edit_resource(&row.name, &row.node, |row| {
-                row.phase = ResourcePhase::Present
-            });
-            Ok(true)
-        }
-        ResourcePhase::Destroying { .. } => Err(Reply::new(
-            code::FAIL_RSC_BUSY,
-            format!("The {} is being deleted.", describe(&row.name, &row.node)),
-        )
+    let withdrawn = delete_resource::withdraw(tx, row);
+    if withdrawn || !tx.is_deleting(row) {
+        return Ok(withdrawn);
+    }
+    let message = format!("The {} is being deleted.", describe(&row.name, &row.node));
+    Err(Reply::new(code::FAIL_RSC_BUSY, message)
         .cause("Its storage is being removed, so that the deletion cannot be withdrawn any more.")
         .correction("Wait until it is gone, then create it again.")
-        .into()),
-        ResourcePhase::Present
-        | ResourcePhase::AddingDisk { .. }
-        | ResourcePhase::RemovingDisk { .. } => Ok(false),
-    }
+        .into())
 }

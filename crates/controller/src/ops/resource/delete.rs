@@ -4,7 +4,8 @@ use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
 use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, ResourceName};
-use linstor_model::{DiskKind, Model, phase};
+use linstor_model::process::delete_resource;
+use linstor_model::{DiskKind, Model};
 use uuid::Uuid;
 
 use super::super::reply::{deleted, marked, nothing_to_delete};
@@ -28,7 +29,7 @@ pub(in super::super) fn check(
     };
     let others = || {
         let all = tx.resources_of(name);
-        all.filter(|other| other.node != *node && !other.phase.is_deleting())
+        all.filter(|other| other.node != *node && !tx.is_deleting(other))
     };
     let last = !replica.is_diskless() && others().all(|other| other.is_diskless());
     let needed_by: Vec<String> = others()
@@ -53,8 +54,7 @@ pub(in super::super) fn check(
 
 /// Begins the deletion of a resource.
 pub(crate) fn take_down(tx: &mut Transaction<'_>, name: &ResourceName, node: &NodeName) {
-    let since = tx.since(tx.now_ms);
-    tx.edit_resource(name, node, |resource| phase::take_down(resource, since));
+    tx.plan(|draft, _, seeds| delete_resource::begin(draft, name, node, seeds.now_ms));
 }
 
 /// Waits until resources are gone, or why they are not.
@@ -69,7 +69,7 @@ pub(in super::super) async fn wait_gone(
     let done = |model: &Model| {
         !deleting.iter().any(|(node, uuid)| {
             let row = model.resource(name, node);
-            row.is_some_and(|row| row.uuid == *uuid && row.phase.is_deleting())
+            row.is_some_and(|row| row.uuid == *uuid && model.is_deleting(row))
         })
     };
     wait_done(cluster, name, &resource_definition::describe(name), done).await
@@ -93,7 +93,7 @@ pub async fn delete(
         let mut replies = committed.replies;
         let model = cluster.model();
         let row = model.resource(&name, &node).filter(|row| row.uuid == uuid);
-        if row.is_some_and(|row| !row.phase.is_deleting()) {
+        if row.is_some_and(|row| !model.is_deleting(row)) {
             // It becomes the tie breaker instead.
             let applied = Wait::Applied(vec![name]);
             replies.append(&mut wait(cluster, applied, committed.generation).await);

@@ -76,7 +76,7 @@ fn provide(
 ) -> Result<Vec<NodeName>, Refusal> {
     let definition = names::known_definition(tx, name)?.clone();
     names::known_node(tx, node)?;
-    resource_definition::check_not_deleting(&definition)?;
+    resource_definition::check_not_deleting(tx, &definition)?;
     let Some(row) = tx.resource(name, node).cloned() else {
         let has_data = tx
             .resources_of(name)

@@ -21,7 +21,9 @@ use std::time::Duration;
 use linstor_api::code;
 use linstor_api::reply::Reply;
 use linstor_model::name::{NodeName, ResourceName};
-use linstor_model::{Model, Observed, Resource, ResourcePhase, Since, phase};
+use linstor_model::observed::Applied;
+use linstor_model::process::{Kind, Process, Reason};
+use linstor_model::{Model, Observed};
 use linstor_wire::status::Outcome;
 use tokio::time::Instant;
 
@@ -70,84 +72,68 @@ pub(super) fn check_unused(tx: &Transaction<'_>, name: &ResourceName) -> Result<
     }
 }
 
-/// Since when a replica has something to do, if it has.
-fn busy_since(model: &Model, replica: &Resource) -> Option<Since> {
-    let own = match &replica.phase {
-        ResourcePhase::Present => None,
-        ResourcePhase::TakingDown { since }
-        | ResourcePhase::Destroying { since, .. }
-        | ResourcePhase::AddingDisk { since, .. }
-        | ResourcePhase::RemovingDisk { since, .. } => Some(*since),
-    };
-    own.or_else(|| {
-        let definition = model.definitions.get(&replica.name)?;
-        let volumes = definition.volumes.values();
-        let busy = volumes.filter_map(|volume| {
-            volume
-                .deleting
-                .or(volume.resize.as_ref().map(|resize| resize.since))
-        });
-        busy.max_by_key(|since| since.generation)
-    })
-}
-
-/// Why work on a definition does not go on by itself now: every replica that has something to do is away or failed at
-/// it. None while somebody may still make progress.
+/// Why work on a definition does not go on by itself now: every node that has something to do is away or failed at it.
+/// None while somebody may still make progress.
 pub(super) fn stuck(model: &Model, observed: &Observed, name: &ResourceName) -> Option<Vec<Reply>> {
-    let mut replies = Vec::new();
-    let mut done = true;
-    for replica in model.resources_of(name) {
-        let Some(since) = busy_since(model, replica) else {
-            continue;
-        };
-        let node = &replica.node;
-        let tried = observed.applied_since(name, node, replica.uuid, since.generation);
-        match tried.map(|applied| &applied.outcome) {
-            Some(Outcome::Failed { replies: said }) => {
-                replies.append(&mut crate::wait::said_by(node, said));
+    let mut replies: Vec<Reply> = Vec::new();
+    for process in model.processes_of(name) {
+        for wait in process.waits(model, observed) {
+            let node = &wait.node;
+            let reasons = match &wait.reason {
+                Reason::Apply(name) => {
+                    let tried = tried(model, observed, process, name, node);
+                    match tried.map(|applied| &applied.outcome) {
+                        Some(Outcome::Failed { replies }) => crate::wait::said_by(node, replies),
+                        // It has done its part and waits for others.
+                        Some(Outcome::Done) => Vec::new(),
+                        Some(Outcome::Waiting { .. }) | None if observed.is_online(node) => {
+                            return None;
+                        }
+                        Some(Outcome::Waiting { .. }) | None => {
+                            vec![crate::wait::not_connected(node)]
+                        }
+                    }
+                }
+                Reason::Activate(name, _) => vec![needs_activation(&process.kind, name, node)],
+                // It comes about by itself or by what users do; other waits say whether nodes can do their part.
+                Reason::State(_) => Vec::new(),
+            };
+            for reason in reasons {
+                if !replies.contains(&reason) {
+                    replies.push(reason);
+                }
             }
-            Some(Outcome::Done) if grows(model, name) && phase::holds_up_growth(replica) => {
-                replies.push(holds_up_growth(name, node));
-            }
-            Some(Outcome::Done) if phase::waits_for_activation(replica) => {
-                replies.push(waits_for_activation(name, node));
-            }
-            // It has done its part and waits for others.
-            Some(Outcome::Done) => {}
-            Some(Outcome::Waiting { .. }) | None if observed.is_online(node) => done = false,
-            Some(Outcome::Waiting { .. }) | None => replies.push(crate::wait::not_connected(node)),
         }
     }
-    (done && !replies.is_empty()).then_some(replies)
+    (!replies.is_empty()).then_some(replies)
 }
 
-fn grows(model: &Model, name: &ResourceName) -> bool {
-    let definition = model.definitions.get(name);
-    definition.is_some_and(|row| row.volumes.values().any(|volume| volume.resize.is_some()))
+/// How the node's attempt at the step of a process went, if it made one.
+fn tried<'a>(
+    model: &Model,
+    observed: &'a Observed,
+    process: &Process,
+    name: &ResourceName,
+    node: &NodeName,
+) -> Option<&'a Applied> {
+    let uuid = model.resource(name, node)?.uuid;
+    observed.applied_since(name, node, uuid, process.since.generation)
 }
 
-fn holds_up_growth(name: &ResourceName, node: &NodeName) -> Reply {
+fn needs_activation(kind: &Kind, name: &ResourceName, node: &NodeName) -> Reply {
     let what = describe(name, node);
-    deactivated(
-        name,
-        node,
-        format!("The larger size shows once {what} is activated."),
-    )
-    .cause("DRBD grows a volume only while it sees all replicas, and this one is deactivated.")
-}
-
-fn waits_for_activation(name: &ResourceName, node: &NodeName) -> Reply {
-    let what = describe(name, node);
-    deactivated(
-        name,
-        node,
-        format!("The disk of {what} is removed once it is activated."),
-    )
-    .cause("Only while it is up can DRBD tell whether another node has the data.")
-}
-
-fn deactivated(name: &ResourceName, node: &NodeName, message: String) -> Reply {
+    let (message, cause) = match kind {
+        Kind::Resize(_) => (
+            format!("The larger size shows once {what} is activated."),
+            "DRBD grows a volume only while it sees all replicas, and this one is deactivated.",
+        ),
+        _ => (
+            format!("The disk of {what} is removed once it is activated."),
+            "Only while it is up can DRBD tell whether another node has the data.",
+        ),
+    };
     Reply::new(code::WARN_RSC_DEACTIVATED, message)
+        .cause(cause)
         .correction(format!(
             "Activate it with 'linstor resource activate {node} {name}', or delete it."
         ))

@@ -6,8 +6,9 @@ use linstor_api::reply::Reply;
 use linstor_api::resource::{ToggleDiskOperation, ToggleDiskRequest};
 use linstor_model::layer::drbd84;
 use linstor_model::name::{NodeName, ResourceName, StoragePoolName};
-use linstor_model::resource::{GiveDisk, take_disk};
-use linstor_model::{DiskKind, Model, Resource, ResourcePhase, stack};
+use linstor_model::process::{Kind, remove_disk};
+use linstor_model::resource::GiveDisk;
+use linstor_model::{DiskKind, Model, Resource, stack};
 
 use super::super::names;
 use super::super::reply::not_implemented;
@@ -114,7 +115,7 @@ pub async fn toggle(cluster: &Cluster, name: String, node: String, toggle: Toggl
             if !replies.iter().any(Reply::is_error) {
                 let removed = |model: &Model| {
                     let row = model.resource(&name, &node);
-                    !row.is_some_and(|r| matches!(r.phase, ResourcePhase::RemovingDisk { .. }))
+                    row.is_none_or(|row| model.removed_storage(row).is_none())
                 };
                 let what = describe(&name, &node);
                 replies.append(&mut wait_done(cluster, &name, &what, removed).await);
@@ -135,7 +136,7 @@ fn begin(tx: &mut Transaction<'_>, parsed: Parsed) -> Result<Vec<NodeName>, Refu
             .correction(correction)
             .into()
     };
-    if row.phase.is_deleting() {
+    if tx.is_deleting(&row) {
         let cause = "It is being deleted.";
         return Err(refuse(
             code::FAIL_IN_USE,
@@ -170,27 +171,13 @@ fn noop(row: &Resource, what: &str) -> Reply {
 
 fn add(tx: &mut Transaction<'_>, row: &Resource, parsed: Parsed) -> Result<Vec<NodeName>, Refusal> {
     let (name, node) = (&row.name, &row.node);
-    if let ResourcePhase::AddingDisk { .. } = row.phase {
+    let process = tx.process_of(row).map(|process| &process.kind);
+    if let Some(Kind::AddDisk(_) | Kind::Migrate(_)) = process {
         tx.reply(noop(row, "is getting a disk"));
         return Ok(Vec::new());
     }
-    if let ResourcePhase::RemovingDisk { storage, .. } = &row.phase {
-        // What is left of the disk is used again; what is gone is made anew, and the peers' data counts.
-        let since = tx.since(tx.now_ms);
-        tx.edit_resource(name, node, |row| {
-            for (number, pool) in storage {
-                if let Some(volume) = row.volumes.get_mut(number) {
-                    volume.pool = pool.clone();
-                }
-            }
-            if let Some(drbd) = &mut row.drbd {
-                drbd.disk = DiskKind::Diskful;
-            }
-            row.phase = ResourcePhase::AddingDisk {
-                since,
-                migrate_from: None,
-            };
-        });
+    let now_ms = tx.now_ms;
+    if remove_disk::withdraw(tx, row, now_ms) {
         let message = format!("Removal of the disk of {} withdrawn", describe(name, node));
         tx.reply(Reply::new(code::MODIFIED, message));
         return Ok(vec![node.clone()]);
@@ -221,7 +208,7 @@ fn check_source(
     if tx.observed.in_use(name, source) == Some(true) {
         return Err(in_use(name, source));
     }
-    if row.is_diskless() || row.phase.is_deleting() {
+    if row.is_diskless() || tx.is_deleting(row) {
         return Err(Reply::new(
             code::FAIL_INVLD_RSC_STATE,
             format!("The {} cannot be migrated from.", describe(name, source)),
@@ -244,7 +231,7 @@ fn check_source(
 
 fn remove(tx: &mut Transaction<'_>, row: &Resource, to: DiskKind) -> Result<(), Refusal> {
     let (name, node) = (&row.name, &row.node);
-    if let ResourcePhase::RemovingDisk { .. } = row.phase {
+    if tx.removed_storage(row).is_some() {
         tx.reply(noop(row, "is losing its disk"));
         return Ok(());
     }
@@ -263,7 +250,8 @@ fn remove(tx: &mut Transaction<'_>, row: &Resource, to: DiskKind) -> Result<(), 
         return Ok(());
     }
     check_removable(tx, row)?;
-    tx.plan(|draft, _, seeds| take_disk(draft, seeds, name, node, to));
+    let now_ms = tx.now_ms;
+    remove_disk::begin(tx, name, node, to, now_ms);
     let message = format!("Removal of disk from {} registered", describe(name, node));
     tx.reply(Reply::new(code::MODIFIED, message));
     Ok(())
@@ -287,7 +275,7 @@ fn check_removable(tx: &Transaction<'_>, row: &Resource) -> Result<(), Refusal> 
     let keeps_data = tx.resources_of(name).any(|other| {
         other.node != *node
             && !other.is_diskless()
-            && other.phase.is_present()
+            && tx.process_of(other).is_none()
             && tx.observed.is_online(&other.node)
             && (fresh || tx.observed.is_up_to_date(name, &other.node))
     });

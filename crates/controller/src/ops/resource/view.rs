@@ -11,9 +11,10 @@ use linstor_api::sorted_map::SortedMap;
 use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::observed::Applied;
+use linstor_model::process::{Kind, KindName, delete_resource, migrate, resize};
 use linstor_model::{
-    DiskKind, DrbdDefinition, DrbdResource, Node, Props, ResizeStep, Resource, ResourceDefinition,
-    ResourcePhase, StoragePool, Volume, VolumeDefinition,
+    DiskKind, DrbdDefinition, DrbdResource, Node, Process, Props, Resource, ResourceDefinition,
+    StoragePool, Volume, VolumeDefinition,
 };
 use linstor_model::{Model, Observed};
 use linstor_wire::status::{DrbdStatus, Outcome, ReplicationStatus, ResourceStatus, VolumeStatus};
@@ -106,11 +107,11 @@ impl<'a> Sources<'a> {
         let key = (row.name.clone(), row.node.clone());
         let status = self.statuses.find(&key).map(|status| &**status);
         let of_row = RowKey::Resource(key.0, key.1);
-        let reached = |applied: &Applied| match &row.phase {
-            ResourcePhase::AddingDisk { since, .. } => {
-                applied.generation >= since.generation && applied.outcome == Outcome::Done
-            }
-            _ => true,
+        let process = self.model.process_of(row).map(|process| &**process);
+        let reached = |applied: &Applied| {
+            process.is_none_or(|process| {
+                applied.generation >= process.since.generation && applied.outcome == Outcome::Done
+            })
         };
         let mut volumes = row.volumes.values();
         let first_pool = volumes
@@ -124,11 +125,15 @@ impl<'a> Sources<'a> {
             node: self.model.nodes.get(&row.node)?,
             status: status.filter(|status| status.uuid == row.uuid),
             live: self.observed.is_online(&row.node),
-            has_disk_now: self.applied.find(&of_row).is_some_and(reached),
+            reached: self.applied.find(&of_row).is_some_and(reached),
+            process,
             pools,
         })
     }
 }
+
+/// Flags of a resource that gets a disk which is not there yet.
+const ADDING_DISK: u64 = flag::DRBD_DISKLESS | flag::DISK_ADD_REQUESTED | flag::DISK_ADDING;
 
 /// A resource with all that its answer is made of.
 pub(super) struct Row<'a> {
@@ -140,7 +145,10 @@ pub(super) struct Row<'a> {
     status: Option<&'a ResourceStatus>,
     /// Whether the node is online, so that what it said holds.
     live: bool,
-    has_disk_now: bool,
+    /// What is being done with it.
+    process: Option<&'a Process>,
+    /// Whether the node has applied what that asks for.
+    reached: bool,
     /// The pool of the first volume, which is that of most others.
     first_pool: Option<&'a StoragePool>,
     /// Which volumes to show; none when volumes are not shown at all.
@@ -236,17 +244,21 @@ impl<'a> Row<'a> {
             DiskKind::Diskless | DiskKind::Client => flag::DRBD_DISKLESS,
             DiskKind::TieBreaker => flag::TIE_BREAKER,
         };
-        flags |= match &self.row.phase {
-            ResourcePhase::Present => 0,
-            ResourcePhase::TakingDown { .. } => flag::DELETE | flag::DRBD_DELETE,
-            ResourcePhase::Destroying { .. } => flag::DELETE,
-            ResourcePhase::AddingDisk { .. } if self.has_disk_now => 0,
-            ResourcePhase::AddingDisk { .. } => {
-                flag::DRBD_DISKLESS | flag::DISK_ADD_REQUESTED | flag::DISK_ADDING
+        flags |= match self.process.map(|process| &process.kind) {
+            Some(Kind::DeleteResource(delete)) => match delete.step {
+                delete_resource::Step::TakeDown => flag::DELETE | flag::DRBD_DELETE,
+                delete_resource::Step::Destroy { .. } => flag::DELETE,
+            },
+            Some(Kind::AddDisk(_)) if !self.reached => ADDING_DISK,
+            Some(Kind::Migrate(migrate))
+                if migrate.step == migrate::Step::AddDisk && !self.reached =>
+            {
+                ADDING_DISK
             }
-            ResourcePhase::RemovingDisk { .. } => {
+            Some(Kind::RemoveDisk(_)) => {
                 flag::DRBD_DISKLESS | flag::DISK_REMOVE_REQUESTED | flag::DISK_REMOVING
             }
+            Some(_) | None => 0,
         };
         if self.row.inactive {
             flags |= flag::INACTIVE;
@@ -260,6 +272,11 @@ impl<'a> Row<'a> {
     fn has_external_metadata(&self) -> bool {
         let mut volumes = self.row.volumes.values();
         volumes.any(|volume| volume.extra_storage.contains_key(&StorageSuffix::DrbdMeta))
+    }
+
+    fn is_deleting(&self) -> bool {
+        let kind = self.process.map(|process| process.kind.name());
+        kind == Some(KindName::DeleteResource)
     }
 
     fn pool(&self, volume: &Volume) -> Option<&'a StoragePool> {
@@ -660,18 +677,23 @@ struct StorageVolumeJson<'a> {
 impl<'a> VolumeRow<'a, '_> {
     fn flags(&self) -> u64 {
         let mut flags = 0;
-        if self.definition.deleting.is_some() || self.resource.row.phase.is_deleting() {
+        let Row { model, row, .. } = self.resource;
+        if self.resource.is_deleting() {
             flags |= volume_flag::DELETE;
         }
-        match self.definition.resize.as_ref().map(|resize| &resize.step) {
-            None => {}
-            Some(ResizeStep::Storage) => flags |= volume_flag::RESIZE,
-            Some(ResizeStep::Drbd { on }) if *on == self.resource.row.node => {
-                flags |= volume_flag::RESIZE | volume_flag::DRBD_RESIZE;
-            }
-            Some(ResizeStep::Drbd { .. }) => {}
-        }
+        let process = model.process_of_volume(&row.name, self.number);
         flags
+            | match process.map(|process| &process.kind) {
+                Some(Kind::DeleteVolumeDefinition(_)) => volume_flag::DELETE,
+                Some(Kind::Resize(resize)) => match &resize.step {
+                    resize::Step::Storage => volume_flag::RESIZE,
+                    resize::Step::Drbd { on } if *on == row.node => {
+                        volume_flag::RESIZE | volume_flag::DRBD_RESIZE
+                    }
+                    resize::Step::Drbd { .. } => 0,
+                },
+                Some(_) | None => 0,
+            }
     }
 
     fn state(&self) -> Option<VolumeStateJson<'a>> {

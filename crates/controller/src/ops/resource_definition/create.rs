@@ -141,7 +141,6 @@ pub(in super::super) fn add(
         props,
         drbd: None,
         volumes: Default::default(),
-        deleting: None,
     };
     let replicated =
         definition.layer_stack.is_empty() || definition.layer_stack.contains(&LayerKind::Drbd);

@@ -2,9 +2,10 @@
 
 use linstor_api::code;
 use linstor_api::reply::Reply;
+use linstor_model::Model;
 use linstor_model::model::RowKey;
 use linstor_model::name::ResourceName;
-use linstor_model::{Model, phase};
+use linstor_model::process::{self, delete_resource_definition};
 use uuid::Uuid;
 
 use super::super::reply::{deleted, marked, nothing_to_delete};
@@ -51,14 +52,10 @@ fn mark(tx: &mut Transaction<'_>, name: &ResourceName) -> Result<(String, Uuid),
         .into());
     };
     resource::check_unused(tx, name)?;
-    let since = tx.since(tx.now_ms);
-    tx.edit_resource_definition(name, |row| {
-        row.deleting = Some(row.deleting.unwrap_or(since))
+    tx.plan(|draft, observed, seeds| {
+        delete_resource_definition::begin(draft, name, seeds.now_ms);
+        process::advance(draft, observed, name, seeds.now_ms)
     });
-    for node in resource::nodes_of(tx, name) {
-        resource::delete::take_down(tx, name, &node);
-    }
-    tx.plan(|draft, observed, seeds| phase::advance(draft, observed, name, seeds.now_ms));
     Ok((describe(&known.name), known.uuid))
 }
 

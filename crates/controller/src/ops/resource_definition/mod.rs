@@ -20,7 +20,7 @@ use linstor_api::resource_definition::{
     ResourceDefinition as Json, ResourceDefinitionLayer, ResourceDefinitionSyncStatus,
 };
 use linstor_model::name::ResourceName;
-use linstor_model::{DrbdDefinition, ResourceDefinition};
+use linstor_model::{DrbdDefinition, Model, ResourceDefinition};
 
 use super::filter::{Names, PropFilter};
 use super::request::Context;
@@ -66,7 +66,7 @@ pub(super) fn shown_layers(definition: &ResourceDefinition) -> Vec<LayerKind> {
 }
 
 /// A definition as answers show it.
-pub fn show(definition: &ResourceDefinition, with_volumes: bool) -> Json {
+pub fn show(model: &Model, definition: &ResourceDefinition, with_volumes: bool) -> Json {
     let layer = |kind: LayerKind| ResourceDefinitionLayer {
         r#type: Some(kind.into()),
         data: match kind {
@@ -75,12 +75,13 @@ pub fn show(definition: &ResourceDefinition, with_volumes: bool) -> Json {
         },
     };
     let volumes = definition.volumes.iter().filter(|_| with_volumes);
-    let volumes = volumes.map(|(number, row)| volume_definition::show(definition, *number, row));
+    let volumes =
+        volumes.map(|(number, row)| volume_definition::show(model, definition, *number, row));
     Json {
         name: definition.name.to_string(),
         external_name: definition.external_name.clone(),
         props: definition.props.clone(),
-        flags: flag::ALL.names(if definition.deleting.is_some() {
+        flags: flag::ALL.names(if model.is_deleting_definition(definition) {
             flag::DELETE
         } else {
             0
@@ -110,7 +111,7 @@ pub fn list(
         let mut last = None;
         for row in wanted.skip(offset).take(limit) {
             limit -= 1;
-            out.push(&show(row, with_volumes));
+            out.push(&show(&model, row, with_volumes));
             if !out.has_room() {
                 last = Some(row.name.clone());
                 break;
@@ -124,7 +125,8 @@ pub fn list(
 pub fn one(cluster: &Cluster, name: &str) -> Result<Json, Refusal> {
     let name = names::resource(name)?;
     let model = cluster.model();
-    Ok(show(names::known_definition(&model, &name)?, false))
+    let row = names::known_definition(&model, &name)?;
+    Ok(show(&model, row, false))
 }
 
 /// Whether all replicas with a disk are up to date.
@@ -145,8 +147,11 @@ pub fn sync_status(cluster: &Cluster, name: &str) -> Result<ResourceDefinitionSy
 }
 
 /// Refuses additions to a definition that is being deleted.
-pub(super) fn check_not_deleting(definition: &ResourceDefinition) -> Result<(), Refusal> {
-    if definition.deleting.is_none() {
+pub(super) fn check_not_deleting(
+    model: &Model,
+    definition: &ResourceDefinition,
+) -> Result<(), Refusal> {
+    if !model.is_deleting_definition(definition) {
         return Ok(());
     }
     Err(Reply::new(

@@ -26,7 +26,8 @@ pub async fn adjust(
         }
         storage_pool::refresh_thin(cluster).await;
         let wanted = model.definitions.values().filter(|row| {
-            row.deleting.is_none() && group.as_ref().is_none_or(|group| row.group == *group)
+            !model.is_deleting_definition(row)
+                && group.as_ref().is_none_or(|group| row.group == *group)
         });
         let mut replies = Vec::new();
         for row in wanted {

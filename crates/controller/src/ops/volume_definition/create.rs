@@ -109,7 +109,7 @@ pub(in super::super) fn add(
     new: NewVolumeDefinition,
 ) -> Result<u32, Refusal> {
     let definition = names::known_definition(tx, name)?.clone();
-    resource_definition::check_not_deleting(&definition)?;
+    resource_definition::check_not_deleting(tx, &definition)?;
     let number = match new.number {
         Some(number) => number,
         None => numbers::allocate_volume_number(&definition)?,
@@ -143,8 +143,6 @@ pub(in super::super) fn add(
             initialized: false,
             file_system_on: Default::default(),
             granularity_kib: 0,
-            resize: None,
-            deleting: None,
         };
         row.volumes.insert(number, volume);
     });

@@ -2,9 +2,10 @@
 
 use linstor_api::code;
 use linstor_api::reply::Reply;
+use linstor_model::Model;
 use linstor_model::model::RowKey;
 use linstor_model::name::ResourceName;
-use linstor_model::{Model, phase};
+use linstor_model::process::delete_volume_definition;
 use uuid::Uuid;
 
 use super::super::reply::{deleted, marked, nothing_to_delete};
@@ -55,15 +56,10 @@ fn mark(tx: &mut Transaction<'_>, name: &ResourceName, number: u32) -> Result<Uu
     };
     resource::check_unused(tx, name)?;
     if tx.resources_of(name).next().is_none() {
-        phase::remove_volume(tx, name, number);
+        delete_volume_definition::remove_volume(tx, name, number);
         return Ok(row.uuid);
     }
-    let since = tx.since(tx.now_ms);
-    tx.edit_resource_definition(name, |definition| {
-        if let Some(volume) = definition.volumes.get_mut(&number) {
-            volume.deleting = Some(volume.deleting.unwrap_or(since));
-            volume.resize = None;
-        }
-    });
+    let now_ms = tx.now_ms;
+    delete_volume_definition::begin(tx, name, number, now_ms);
     Ok(row.uuid)
 }

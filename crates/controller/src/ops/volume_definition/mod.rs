@@ -14,7 +14,8 @@ use linstor_api::kind::LayerKind;
 use linstor_api::layer::DrbdVolumeDefinition;
 use linstor_api::volume_definition::{VolumeDefinition as Json, VolumeDefinitionLayer};
 use linstor_model::name::ResourceName;
-use linstor_model::{ResourceDefinition, VolumeDefinition};
+use linstor_model::process::KindName;
+use linstor_model::{Model, ResourceDefinition, VolumeDefinition};
 
 use super::request::Context;
 use super::{names, resource_definition};
@@ -38,7 +39,12 @@ fn context(mask: i64, name: &str, number: Option<&str>) -> Context {
 }
 
 /// A volume definition as answers show it.
-pub fn show(definition: &ResourceDefinition, number: u32, row: &VolumeDefinition) -> Json {
+pub fn show(
+    model: &Model,
+    definition: &ResourceDefinition,
+    number: u32,
+    row: &VolumeDefinition,
+) -> Json {
     let signed = i32::try_from(number).ok();
     let layer = |kind: LayerKind| VolumeDefinitionLayer {
         r#type: kind.into(),
@@ -56,18 +62,26 @@ pub fn show(definition: &ResourceDefinition, number: u32, row: &VolumeDefinition
         volume_number: signed,
         size_kib: i64::try_from(row.size_kib).unwrap_or(i64::MAX),
         props: row.props.clone(),
-        flags: flag::ALL.names(flags(row)),
+        flags: flag::ALL.names(flags(model, &definition.name, number, row)),
         layer_data: layers.into_iter().map(layer).collect(),
         uuid: Some(row.uuid.to_string()),
     }
 }
 
 /// The flags that follow from a volume definition's state.
-pub(super) fn flags(row: &VolumeDefinition) -> u64 {
+pub(super) fn flags(
+    model: &Model,
+    name: &ResourceName,
+    number: u32,
+    row: &VolumeDefinition,
+) -> u64 {
     let set = |condition: bool, bits: u64| if condition { bits } else { 0 };
-    set(row.deleting.is_some(), flag::DELETE)
+    let process = model.process_of_volume(name, number);
+    let process = process.map(|process| process.kind.name());
+    let deleting = process == Some(KindName::DeleteVolumeDefinition);
+    set(deleting, flag::DELETE)
         | set(row.encrypted, flag::ENCRYPTED)
-        | set(row.resize.is_some(), flag::RESIZE)
+        | set(process == Some(KindName::Resize), flag::RESIZE)
         | set(row.gross_size, flag::GROSS_SIZE)
         | set(row.initialized, flag::DRBD_INITIALIZED)
 }
@@ -79,7 +93,7 @@ pub fn list(cluster: &Cluster, name: &str) -> Result<Vec<Json>, Refusal> {
     let definition = names::known_definition(&model, &name)?;
     let rows = definition.volumes.iter();
     Ok(rows
-        .map(|(number, row)| show(definition, *number, row))
+        .map(|(number, row)| show(&model, definition, *number, row))
         .collect())
 }
 
@@ -88,5 +102,6 @@ pub fn one(cluster: &Cluster, name: &str, number: &str) -> Result<Json, Refusal>
     let (name, number) = (names::resource(name)?, names::volume_number_text(number)?);
     let model = cluster.model();
     let row = names::known_volume_definition(&model, &name, number)?;
-    Ok(show(names::known_definition(&model, &name)?, number, row))
+    let definition = names::known_definition(&model, &name)?;
+    Ok(show(&model, definition, number, row))
 }

@@ -6,7 +6,8 @@ use linstor_api::volume_definition::VolumeDefinitionModify;
 use linstor_api::{code, prop};
 use linstor_model::layer::{self, drbd84};
 use linstor_model::name::ResourceName;
-use linstor_model::{Model, Resize, ResizeStep, ResourceDefinition, VolumeDefinition, space};
+use linstor_model::process::resize;
+use linstor_model::{Model, ResourceDefinition, VolumeDefinition, space};
 
 use super::super::property::{self, Owner};
 use super::super::reply::modified;
@@ -39,11 +40,7 @@ pub async fn modify(
             replies.append(&mut wait(cluster, applied, committed.generation).await);
         }
         if resizing && !replies.iter().any(Reply::is_error) {
-            let done = |model: &Model| {
-                let definition = model.definitions.get(&name);
-                let volume = definition.and_then(|definition| definition.volumes.get(&number));
-                volume.is_none_or(|volume| volume.resize.is_none())
-            };
+            let done = |model: &Model| model.resize_of(&name, number).is_none();
             let what = describe(&name, number);
             replies.append(&mut wait_done(cluster, &name, &what, done).await);
         }
@@ -73,7 +70,7 @@ fn edit(
         &change,
     )?);
     let bits = flag::ALL.modified(
-        flags(&row) & (flag::GROSS_SIZE | flag::ENCRYPTED),
+        flags(tx, name, number, &row) & (flag::GROSS_SIZE | flag::ENCRYPTED),
         &request.flags,
     );
     if bits & flag::ENCRYPTED != 0 && !row.encrypted {
@@ -91,22 +88,25 @@ fn edit(
     if size_kib != known.size_kib || gross_size != known.gross_size {
         row.size_kib = size_kib;
         row.gross_size = gross_size;
-        resizing = resize(tx, name, number, &known, &mut row)?;
+        resizing = check_resize(tx, name, number, &row)?;
     }
     tx.reply(modified(&describe(name, number), row.uuid));
     tx.edit_resource_definition(name, |definition| {
         definition.volumes.insert(number, row);
     });
+    if resizing {
+        let (from, now_ms) = (resize::Size::of(&known), tx.now_ms);
+        resize::begin(tx, name, number, from, now_ms);
+    }
     Ok(resizing)
 }
 
-/// Checks a change of size and begins it. Says whether replicas have to follow.
-fn resize(
+/// Checks a change of size. Says whether resources have to follow.
+fn check_resize(
     tx: &Transaction<'_>,
     name: &ResourceName,
     number: u32,
-    before: &VolumeDefinition,
-    after: &mut VolumeDefinition,
+    after: &VolumeDefinition,
 ) -> Result<bool, Refusal> {
     let definition = names::known_definition(tx, name)?;
     if tx.resources_of(name).next().is_none() {
@@ -122,7 +122,7 @@ fn resize(
             .correction(correction)
             .into())
     };
-    if before.resize.is_some() || before.deleting.is_some() || definition.deleting.is_some() {
+    if tx.process_of_volume(name, number).is_some() || tx.is_deleting_definition(definition) {
         let cause = "It is being resized or deleted already.".to_owned();
         return refuse(
             code::FAIL_RSC_BUSY,
@@ -177,10 +177,6 @@ fn resize(
         }
     }
     check_up_to_date(tx, name)?;
-    after.resize = Some(Resize {
-        since: tx.since(tx.now_ms),
-        step: ResizeStep::Storage,
-    });
     Ok(true)
 }
 
@@ -194,7 +190,7 @@ fn check_up_to_date(tx: &Transaction<'_>, name: &ResourceName) -> Result<(), Ref
                 .as_ref()
                 .is_some_and(|drbd| !drbd.disk.is_diskless())
         })
-        .filter(|replica| !replica.phase.is_deleting() && !replica.inactive)
+        .filter(|replica| !tx.is_deleting(replica) && !replica.inactive)
         .filter(|replica| tx.observed.is_online(&replica.node))
         .filter(|replica| !tx.observed.is_up_to_date(name, &replica.node))
         .map(|replica| replica.node.to_string())

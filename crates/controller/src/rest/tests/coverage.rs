@@ -14,6 +14,8 @@ const IMPLEMENTED: &[(&str, &str)] = &[
     ("POST", "/v1/controller/take-over"),
     ("GET", "/v1/controller/version"),
     ("GET", "/v1/jobs"),
+    ("GET", "/v1/jobs/xx"),
+    ("POST", "/v1/jobs/xx/cancel"),
     ("GET", "/v1/key-value-store"),
     ("GET", "/v1/key-value-store/xx"),
     ("PUT", "/v1/key-value-store/xx"),

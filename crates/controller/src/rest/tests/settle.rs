@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 
 use linstor_api::prop;
 use linstor_model::name::{NodeName, ResourceGroupName, ResourceName};
-use linstor_model::{
-    DiskKind, Draft, Model, Observed, Resource, ResourceGroup, SelectFilter, phase,
-};
+use linstor_model::process::{delete_node, delete_resource};
+use linstor_model::{DiskKind, Draft, Model, Observed, Resource, ResourceGroup, SelectFilter};
 use linstor_store::Limits;
 
 use super::World;
@@ -80,7 +79,7 @@ impl Case {
         let name = name();
         let kind = |disk: DiskKind| {
             let resources = self.model.resources_of(&name);
-            let rows = resources.filter(|row| !row.phase.is_deleting());
+            let rows = resources.filter(|row| !self.model.is_deleting(row));
             let drbd = rows.filter_map(|row| row.drbd.as_ref());
             drbd.filter(|drbd| drbd.disk == disk).count()
         };
@@ -97,7 +96,7 @@ impl Case {
     fn diskful(&self) -> BTreeSet<NodeName> {
         let name = name();
         let rows = self.model.resources_of(&name);
-        let rows = rows.filter(|row| !row.is_diskless() && !row.phase.is_deleting());
+        let rows = rows.filter(|row| !row.is_diskless() && !self.model.is_deleting(row));
         rows.map(|row| row.node.clone()).collect()
     }
 }
@@ -145,12 +144,11 @@ async fn a_node_that_leaves_is_settled() {
             };
             case.change(|tx| {
                 if lost {
-                    phase::remove_resource(tx, &name(), &target);
-                    phase::remove_node(tx, &target);
+                    delete_resource::remove_resource(tx, &name(), &target);
+                    delete_node::remove_node(tx, &target);
                 } else {
-                    let since = tx.since(tx.now_ms);
-                    tx.edit_node(&target, |row| row.deleting = Some(since));
-                    take_down(tx, &name(), &target);
+                    let now_ms = tx.now_ms;
+                    delete_node::begin(tx, &target, now_ms);
                 }
             });
             if let Some(shown) = expected(nodes - 1, disks - 1) {

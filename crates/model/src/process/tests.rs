@@ -1,4 +1,4 @@
-//! Phases end when, and only when, nodes have reached what was asked for.
+//! Steps are taken when, and only when, nodes have applied what was asked of them.
 
 use std::sync::Arc;
 
@@ -16,11 +16,12 @@ use crate::name::{NetInterfaceName, ResourceGroupName, StoragePoolName};
 use crate::observed::{Applied, NodeStatus};
 use crate::project::resource_spec;
 use crate::{
-    DiskKind, DrbdDefinition, DrbdResource, NetInterface, Node, Resize, ResourceDefinition,
-    ResourceGroup, SelectFilter, StoragePool, StoragePoolDefinition, Volume,
+    DiskKind, DrbdDefinition, DrbdResource, NetInterface, Node, ResourceDefinition, ResourceGroup,
+    SelectFilter, StoragePool, StoragePoolDefinition, Volume, VolumeDefinition,
 };
 
 const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
+const SIZE_KIB: u64 = 100 * 1024;
 
 fn node(index: usize) -> NodeName {
     NodeName::parse(NAMES[index]).unwrap()
@@ -67,7 +68,6 @@ fn cluster() -> Draft {
                 active: true,
             }],
             props: Default::default(),
-            deleting: None,
             evacuate: false,
             evicted: false,
             host: None,
@@ -85,7 +85,7 @@ fn cluster() -> Draft {
     }
     let volume = VolumeDefinition {
         uuid: uuid(5),
-        size_kib: 100 * 1024,
+        size_kib: SIZE_KIB,
         gross_size: false,
         encrypted: false,
         props: Default::default(),
@@ -94,8 +94,6 @@ fn cluster() -> Draft {
         initialized: false,
         file_system_on: Default::default(),
         granularity_kib: 64,
-        resize: None,
-        deleting: None,
     };
     draft.put_resource_definition(ResourceDefinition {
         name: r1(),
@@ -113,7 +111,6 @@ fn cluster() -> Draft {
             wished_port: None,
         }),
         volumes: [(0, volume)].into(),
-        deleting: None,
     });
     for index in 0..2 {
         put_replica(&mut draft, index);
@@ -142,7 +139,6 @@ fn put_replica(draft: &mut Draft, index: usize) {
             disk: DiskKind::Diskful,
         }),
         volumes: [(0, volume)].into(),
-        phase: ResourcePhase::Present,
         inactive: false,
     });
 }
@@ -193,10 +189,25 @@ fn disk(observed: &mut Observed, index: usize, state: &str, in_use: bool) {
         .insert((r1(), node(index)), Arc::new(status));
 }
 
-fn phase(draft: &Draft, index: usize) -> Option<ResourcePhase> {
-    draft
-        .resource(&r1(), &node(index))
-        .map(|replica| replica.phase.clone())
+fn kind(draft: &Draft, index: usize) -> Option<Kind> {
+    let replica = draft.resource(&r1(), &node(index)).unwrap();
+    Some(draft.process_of(replica)?.kind.clone())
+}
+
+fn exists(draft: &Draft, index: usize) -> bool {
+    draft.resource(&r1(), &node(index)).is_some()
+}
+
+fn delete(draft: &mut Draft, index: usize) -> Since {
+    let since = draft.since(1);
+    delete_resource::begin(draft, &r1(), &node(index), 1);
+    since
+}
+
+fn remove_disk(draft: &mut Draft, index: usize) -> Since {
+    let since = draft.since(1);
+    remove_disk::begin(draft, &r1(), &node(index), DiskKind::Diskless, 1);
+    since
 }
 
 fn target(draft: &Draft, index: usize) -> Target {
@@ -207,10 +218,7 @@ fn target(draft: &Draft, index: usize) -> Target {
 #[test]
 fn a_delete_takes_one_step_per_report() {
     let mut draft = cluster();
-    let since = draft.since(5);
-    draft.edit_resource(&r1(), &node(1), |row| {
-        row.phase = ResourcePhase::TakingDown { since }
-    });
+    let since = delete(&mut draft, 1);
     let mut observed = Observed::default();
     (0..2).for_each(|index| online(&mut observed, index));
     applied(&mut observed, 1, since.generation - 1, Outcome::Done);
@@ -234,7 +242,7 @@ fn a_delete_takes_one_step_per_report() {
 
     applied(&mut observed, 1, since.generation + 1, Outcome::Done);
     assert!(advance(&mut draft, &observed, &r1(), 9));
-    assert_eq!(phase(&draft, 1), None);
+    assert!(!exists(&draft, 1) && draft.processes.is_empty());
     assert_eq!(
         draft
             .pool_use(&node(1), &StoragePoolName::parse("thin").unwrap())
@@ -248,26 +256,23 @@ fn a_delete_takes_one_step_per_report() {
 fn a_definition_waits_only_for_who_is_away() {
     let mut draft = cluster();
     let since = draft.since(5);
-    draft.edit_resource_definition(&r1(), |row| row.deleting = Some(since));
-    for index in 0..2 {
-        draft.edit_resource(&r1(), &node(index), |row| {
-            row.phase = ResourcePhase::Destroying {
-                since,
-                vouched: false,
-            };
-        });
-    }
+    delete_resource_definition::begin(&mut draft, &r1(), 5);
+    draft.set_generation(since.generation);
     let mut observed = Observed::default();
-    online(&mut observed, 0);
-    applied(&mut observed, 0, since.generation, Outcome::Done);
+    (0..2).for_each(|index| applied(&mut observed, index, since.generation, Outcome::Done));
     assert!(advance(&mut draft, &observed, &r1(), 6));
-    assert_eq!(phase(&draft, 0), None);
+    let destroying = since.generation + 1;
+    online(&mut observed, 0);
+    applied(&mut observed, 0, destroying, Outcome::Done);
+    assert!(advance(&mut draft, &observed, &r1(), 6));
+    assert!(!exists(&draft, 0) && exists(&draft, 1));
     assert!(draft.definitions.contains_key(&r1()));
     assert!(draft.pending_definitions().any(|name| *name == r1()));
     online(&mut observed, 1);
-    applied(&mut observed, 1, since.generation, Outcome::Done);
+    applied(&mut observed, 1, destroying, Outcome::Done);
     assert!(advance(&mut draft, &observed, &r1(), 7));
     assert!(draft.definitions.is_empty() && draft.resources.is_empty());
+    assert!(draft.processes.is_empty());
     assert_eq!(draft.pending_definitions().count(), 0);
     assert_eq!(draft.minor_owner(1000), None);
 }
@@ -331,7 +336,7 @@ fn the_first_generation_is_passed_on_only_before_it_began() {
         }
         advance(&mut draft, &observed, &r1(), 1);
         assert!(!begins_generation(&draft, 1));
-        remove_resource(&mut draft, &r1(), &node(0));
+        delete_resource::remove_resource(&mut draft, &r1(), &node(0));
         assert_eq!(begins_generation(&draft, 1), then, "alpha was {seen:?}");
     }
 }
@@ -360,7 +365,7 @@ fn a_file_system_is_asked_for_until_it_is_made() {
     advance(&mut draft, &observed, &r1(), 1);
     assert_eq!(asked(&draft, 0), [uuid(50)]);
     assert!(draft.pending_definitions().any(|name| *name == r1()));
-    remove_resource(&mut draft, &r1(), &node(0));
+    delete_resource::remove_resource(&mut draft, &r1(), &node(0));
     assert_eq!(asked(&draft, 1), [uuid(51)]);
     applied(&mut observed, 1, 1, Outcome::Done);
     let made = observed
@@ -376,8 +381,7 @@ fn a_file_system_is_asked_for_until_it_is_made() {
 #[test]
 fn a_replica_that_goes_is_a_peer_until_its_data_is_elsewhere() {
     let mut draft = cluster();
-    let since = draft.since(1);
-    draft.edit_resource(&r1(), &node(1), |row| take_down(row, since));
+    let since = delete(&mut draft, 1);
     let peers = |draft: &Draft| {
         let spec = resource_spec(draft, &r1(), &node(0)).unwrap();
         spec.drbd().unwrap().peers.len()
@@ -386,6 +390,7 @@ fn a_replica_that_goes_is_a_peer_until_its_data_is_elsewhere() {
     let mut observed = Observed::default();
     (0..2).for_each(|index| online(&mut observed, index));
     applied(&mut observed, 1, since.generation, Outcome::Done);
+    draft.set_generation(since.generation);
     advance(&mut draft, &observed, &r1(), 2);
     assert_eq!(target(&draft, 1), Target::Destroyed);
     assert_eq!(peers(&draft), 1, "alpha may still need it");
@@ -398,14 +403,13 @@ fn a_replica_that_goes_is_a_peer_until_its_data_is_elsewhere() {
 #[test]
 fn the_last_replica_of_all_asks_nobody() {
     let mut draft = cluster();
-    let since = draft.since(1);
     let allowed = |draft: &Draft, index| {
         let spec = resource_spec(draft, &r1(), &node(index)).unwrap();
         spec.allow_last_copy
     };
-    draft.edit_resource(&r1(), &node(1), |row| take_down(row, since));
+    delete(&mut draft, 1);
     assert!(!allowed(&draft, 1));
-    draft.edit_resource(&r1(), &node(0), |row| take_down(row, since));
+    delete(&mut draft, 0);
     assert!(allowed(&draft, 0) && allowed(&draft, 1));
 }
 
@@ -413,15 +417,7 @@ fn the_last_replica_of_all_asks_nobody() {
 #[test]
 fn peers_learn_of_a_removed_disk_last() {
     let mut draft = cluster();
-    let since = draft.since(1);
-    let pool = StoragePoolName::parse("thin").unwrap();
-    draft.edit_resource(&r1(), &node(1), |row| {
-        row.drbd.as_mut().unwrap().disk = DiskKind::Diskless;
-        row.phase = ResourcePhase::RemovingDisk {
-            since,
-            storage: [(0, pool)].into(),
-        };
-    });
+    let since = remove_disk(&mut draft, 1);
     let diskless = |draft: &Draft, index: usize| {
         let spec = resource_spec(draft, &r1(), &node(index)).unwrap();
         let drbd = spec.drbd().unwrap();
@@ -440,29 +436,21 @@ fn peers_learn_of_a_removed_disk_last() {
 #[test]
 fn removing_a_disk_waits_for_a_deactivated_replica() {
     let mut draft = cluster();
-    let since = draft.since(1);
-    let pool = StoragePoolName::parse("thin").unwrap();
-    draft.edit_resource(&r1(), &node(1), |row| {
-        row.drbd.as_mut().unwrap().disk = DiskKind::Diskless;
-        row.phase = ResourcePhase::RemovingDisk {
-            since,
-            storage: [(0, pool)].into(),
-        };
-        row.inactive = true;
-    });
+    let since = remove_disk(&mut draft, 1);
+    draft.edit_resource(&r1(), &node(1), |row| row.inactive = true);
     let mut observed = Observed::default();
     (0..2).for_each(|index| online(&mut observed, index));
     applied(&mut observed, 1, since.generation, Outcome::Done);
     assert!(!advance(&mut draft, &observed, &r1(), 2));
     draft.set_generation(since.generation);
-    set_active(&mut draft, &r1(), &node(1), true, 3);
+    crate::resource::set_active(&mut draft, &r1(), &node(1), true, 3);
     assert!(
         !advance(&mut draft, &observed, &r1(), 4),
         "what it did while it was down does not count"
     );
     applied(&mut observed, 1, since.generation + 1, Outcome::Done);
     assert!(advance(&mut draft, &observed, &r1(), 5));
-    assert_eq!(phase(&draft, 1), Some(ResourcePhase::Present));
+    assert_eq!(kind(&draft, 1), None);
 }
 
 fn begin_growth(draft: &mut Draft) -> Since {
@@ -471,11 +459,12 @@ fn begin_growth(draft: &mut Draft) -> Since {
         let volume = row.volumes.get_mut(&0).unwrap();
         volume.initialized = true;
         volume.size_kib *= 2;
-        volume.resize = Some(Resize {
-            since,
-            step: ResizeStep::Storage,
-        });
     });
+    let from = resize::Size {
+        size_kib: SIZE_KIB,
+        gross_size: false,
+    };
+    resize::begin(draft, &r1(), 0, from, 1);
     since
 }
 
@@ -492,25 +481,23 @@ fn growing_waits_for_a_deactivated_replica() {
     assert!(!advance(&mut draft, &observed, &r1(), 2));
 
     draft.set_generation(since.generation);
-    set_active(&mut draft, &r1(), &node(1), true, 3);
+    crate::resource::set_active(&mut draft, &r1(), &node(1), true, 3);
     assert!(
         !advance(&mut draft, &observed, &r1(), 4),
         "beta has not grown since it was activated"
     );
     let both = since.generation + 1;
     (0..2).for_each(|index| applied(&mut observed, index, both, Outcome::Done));
+    draft.set_generation(both);
     assert!(advance(&mut draft, &observed, &r1(), 5));
-    let step = |draft: &Draft| {
-        let resize = draft.definitions[&r1()].volumes[&0].resize.clone();
-        resize.unwrap().step
-    };
-    assert_eq!(step(&draft), ResizeStep::Drbd { on: node(0) });
+    let step = |draft: &Draft| draft.resize_of(&r1(), 0).unwrap().step.clone();
+    assert_eq!(step(&draft), resize::Step::Drbd { on: node(0) });
 
     // Whoever is to grow DRBD is taken down: another one does, once it can.
     draft.edit_resource(&r1(), &node(0), |row| row.inactive = true);
     applied(&mut observed, 0, both + 1, Outcome::Done);
     assert!(advance(&mut draft, &observed, &r1(), 6));
-    assert_eq!(step(&draft), ResizeStep::Drbd { on: node(1) });
+    assert_eq!(step(&draft), resize::Step::Drbd { on: node(1) });
 }
 
 /// Growing: storage everywhere, then DRBD on an up-to-date replica, then done.
@@ -540,7 +527,17 @@ fn growing_goes_below_first() {
     );
     applied(&mut observed, 1, since.generation + 1, Outcome::Done);
     assert!(advance(&mut draft, &observed, &r1(), 4));
-    assert!(draft.definitions[&r1()].volumes[&0].resize.is_none());
+    assert!(draft.resize_of(&r1(), 0).is_none());
+}
+
+fn migrate() -> migrate::Migrate {
+    migrate::Migrate {
+        resource: r1(),
+        node: node(2),
+        from: node(0),
+        was: DiskKind::Diskless,
+        step: migrate::Step::AddDisk,
+    }
 }
 
 /// A replaced replica goes only when the new one is up to date and nobody uses the old one.
@@ -549,43 +546,37 @@ fn migration_never_drops_the_last_good_copy() {
     let mut draft = cluster();
     put_replica(&mut draft, 2);
     let since = draft.since(1);
-    draft.edit_resource(&r1(), &node(2), |row| {
-        row.phase = ResourcePhase::AddingDisk {
-            since,
-            migrate_from: Some(node(0)),
-        };
-    });
+    draft.begin_process(migrate(), 1);
     let mut observed = Observed::default();
     (0..3).for_each(|index| online(&mut observed, index));
     applied(&mut observed, 2, since.generation, Outcome::Done);
     disk(&mut observed, 0, "UpToDate", true);
     disk(&mut observed, 2, "Inconsistent", false);
     advance(&mut draft, &observed, &r1(), 2);
-    assert_eq!(phase(&draft, 0), Some(ResourcePhase::Present));
+    assert_eq!(kind(&draft, 0), None);
     disk(&mut observed, 2, "UpToDate", false);
     advance(&mut draft, &observed, &r1(), 3);
-    assert_eq!(
-        phase(&draft, 0),
-        Some(ResourcePhase::Present),
-        "alpha is in use"
-    );
+    assert_eq!(kind(&draft, 0), None, "alpha is in use");
     disk(&mut observed, 0, "UpToDate", false);
     assert!(advance(&mut draft, &observed, &r1(), 4));
-    assert!(phase(&draft, 0).unwrap().is_deleting());
-    assert_eq!(phase(&draft, 2), Some(ResourcePhase::Present));
+    assert_eq!(
+        kind(&draft, 0).map(|kind| kind.name()),
+        Some(KindName::DeleteResource)
+    );
+    assert_eq!(kind(&draft, 2), None);
 }
 
 /// A node goes when its last replica has gone, and takes its pools with it.
 #[test]
 fn a_node_goes_last() {
     let mut draft = cluster();
-    let since = draft.since(1);
-    draft.edit_node(&node(2), |row| row.deleting = Some(since));
-    assert!(advance_node(&mut draft, &node(2)));
+    let observed = Observed::default();
+    delete_node::begin(&mut draft, &node(2), 1);
+    assert!(advance_node(&mut draft, &observed, &node(2), 2));
     assert!(draft.node(&node(2)).is_none() && draft.pools_of(&node(2)).next().is_none());
-    draft.edit_node(&node(1), |row| row.deleting = Some(since));
+    delete_node::begin(&mut draft, &node(1), 1);
     assert!(
-        !advance_node(&mut draft, &node(1)),
+        !advance_node(&mut draft, &observed, &node(1), 2),
         "it still has a replica"
     );
 }
@@ -637,34 +628,24 @@ fn rows_survive_a_reload_and_bad_ones_are_set_aside() {
 fn a_disk_on_its_way_out_goes_with_its_replica() {
     let mut draft = cluster();
     let pool = StoragePoolName::parse("thin").unwrap();
-    let since = Since {
-        at: 1,
-        generation: 1,
-    };
-    draft.edit_resource(&r1(), &node(1), |row| {
-        row.drbd.as_mut().unwrap().disk = DiskKind::TieBreaker;
-        row.volumes.get_mut(&0).unwrap().pool =
-            StoragePoolName::parse(DEFAULT_DISKLESS_POOL).unwrap();
-        row.phase = ResourcePhase::RemovingDisk {
-            since,
-            storage: [(0, pool.clone())].into(),
-        };
-        take_down(row, since);
-    });
+    remove_disk(&mut draft, 1);
+    delete(&mut draft, 1);
+    assert_eq!(draft.processes.len(), 1);
     let row = draft.resource(&r1(), &node(1)).unwrap();
-    assert_eq!(row.phase, ResourcePhase::TakingDown { since });
+    assert_eq!(
+        draft.deletion_of(row),
+        Some(&delete_resource::Step::TakeDown)
+    );
+    assert_eq!(draft.pool_use(&node(1), &pool).volumes, 1);
     assert_eq!(row.volumes[&0].pool, pool);
     assert_eq!(row.drbd.as_ref().unwrap().disk, DiskKind::Diskful);
 }
 
-/// A node that cannot ask its peers any more is told that the data is safe, as soon as the controller knows; not before.
+/// A node that cannot ask its peers any more may destroy its copy once the controller knows of another one; not before.
 #[test]
-fn the_controller_vouches_for_data_that_is_elsewhere() {
+fn the_controller_tells_that_the_data_is_elsewhere() {
     let mut draft = cluster();
-    let since = draft.since(1);
-    draft.edit_resource(&r1(), &node(1), |row| {
-        row.phase = ResourcePhase::TakingDown { since };
-    });
+    let since = delete(&mut draft, 1);
     let mut observed = Observed::default();
     (0..2).for_each(|index| online(&mut observed, index));
     applied(&mut observed, 1, since.generation, Outcome::Done);
@@ -690,4 +671,146 @@ fn a_deactivated_replica_is_not_forgotten() {
     assert_eq!(target(&draft, 1), Target::Down);
     let spec = resource_spec(&draft, &r1(), &node(0)).unwrap();
     assert_eq!(spec.drbd().unwrap().peers.len(), 1);
+}
+
+/// Whatever goes on is cancelled as long as nothing is lost by that, and the reason is given otherwise.
+#[test]
+fn cancelling_takes_back_what_can_be_taken_back() {
+    let seen = |states: [&str; 3]| {
+        let mut observed = Observed::default();
+        for (index, state) in states.iter().enumerate() {
+            online(&mut observed, index);
+            disk(&mut observed, index, state, false);
+        }
+        observed
+    };
+    let good = seen(["UpToDate", "UpToDate", "Inconsistent"]);
+    let only = |draft: &Draft| Process::clone(draft.processes.values().next().unwrap());
+    let why = |draft: &mut Draft, observed: &Observed| {
+        let process = only(draft);
+        cancel(draft, observed, &process, 9).unwrap_err()
+    };
+
+    // A deletion, until its storage is destroyed.
+    let before = cluster();
+    let mut draft = before.clone();
+    delete(&mut draft, 1);
+    let process = only(&draft);
+    cancel(&mut draft, &good, &process, 9).unwrap();
+    assert!(draft.processes.is_empty());
+    assert_eq!(target(&draft, 1), Target::Up);
+    let since = delete(&mut draft, 1);
+    let mut reached = good.clone();
+    applied(&mut reached, 1, since.generation, Outcome::Done);
+    draft.set_generation(since.generation);
+    assert!(advance(&mut draft, &reached, &r1(), 2));
+    assert!(why(&mut draft, &good).contains("is being destroyed"));
+
+    // Of a definition: all its resources or none.
+    let mut draft = before.clone();
+    delete_resource_definition::begin(&mut draft, &r1(), 1);
+    let whole = only(&draft);
+    let part = Process::clone(draft.processes.values().nth(1).unwrap());
+    assert!(
+        cancel(&mut draft, &good, &part, 9)
+            .unwrap_err()
+            .contains("cancel that")
+    );
+    cancel(&mut draft, &good, &whole, 9).unwrap();
+    assert!(draft.processes.is_empty());
+
+    // A disk that is removed comes back, in a step of its own; a disk that is added is removed.
+    let mut draft = before.clone();
+    remove_disk(&mut draft, 1);
+    let process = only(&draft);
+    let id = process.id;
+    cancel(&mut draft, &good, &process, 9).unwrap();
+    assert!(!draft.resource(&r1(), &node(1)).unwrap().is_diskless());
+    assert_eq!((only(&draft).id, only(&draft).cancelled), (id, true));
+    assert!(matches!(only(&draft).kind, Kind::AddDisk(_)));
+    assert!(why(&mut draft, &good).contains("cancelled already"));
+
+    let mut draft = before.clone();
+    put_replica(&mut draft, 2);
+    draft.begin_process(migrate(), 1);
+    let poor = seen(["Inconsistent", "Outdated", "UpToDate"]);
+    assert!(why(&mut draft, &poor).contains("UpToDate"));
+    let process = only(&draft);
+    cancel(&mut draft, &good, &process, 9).unwrap();
+    assert!(draft.resource(&r1(), &node(2)).unwrap().is_diskless());
+    assert!(matches!(only(&draft).kind, Kind::RemoveDisk(_)));
+    let pool = StoragePoolName::parse("thin").unwrap();
+    assert_eq!(draft.pool_use(&node(2), &pool).volumes, 1);
+
+    // A growth, until DRBD grows.
+    let mut draft = before.clone();
+    let since = begin_growth(&mut draft);
+    let process = only(&draft);
+    cancel(&mut draft, &good, &process, 9).unwrap();
+    assert_eq!(draft.definitions[&r1()].volumes[&0].size_kib, SIZE_KIB);
+    begin_growth(&mut draft);
+    (0..2).for_each(|index| applied(&mut reached, index, since.generation, Outcome::Done));
+    draft.set_generation(since.generation);
+    assert!(advance(&mut draft, &reached, &r1(), 2));
+    assert!(why(&mut draft, &good).contains("DRBD is being grown"));
+
+    // A volume's deletion begins with its storage.
+    let mut draft = before.clone();
+    delete_volume_definition::begin(&mut draft, &r1(), 0, 1);
+    assert!(why(&mut draft, &good).contains("is being destroyed"));
+}
+
+/// A process that has a deadline is cancelled at that time, or goes on without one when it cannot be cancelled any more.
+#[test]
+fn a_deadline_cancels() {
+    let observed = Observed::default();
+    let with_deadline = |draft: &mut Draft| {
+        let process = Process::clone(draft.processes.values().next().unwrap());
+        draft.put_process(Process {
+            deadline: Some(100),
+            ..process
+        });
+        assert_eq!(draft.first_deadline().unwrap().0, 100);
+    };
+    let mut draft = cluster();
+    delete(&mut draft, 1);
+    with_deadline(&mut draft);
+    assert!(!advance(&mut draft, &observed, &r1(), 99));
+    assert!(advance(&mut draft, &observed, &r1(), 100));
+    assert!(draft.processes.is_empty() && draft.first_deadline().is_none());
+    assert_eq!(target(&draft, 1), Target::Up);
+
+    let mut draft = cluster();
+    delete_volume_definition::begin(&mut draft, &r1(), 0, 1);
+    with_deadline(&mut draft);
+    assert!(advance(&mut draft, &observed, &r1(), 100));
+    assert_eq!(draft.processes.len(), 1);
+    assert!(draft.first_deadline().is_none());
+}
+
+/// Ids are short, are never given out twice and are read back; other texts are not.
+#[test]
+fn ids_are_short_and_read_back() {
+    let mut draft = cluster();
+    draft.set_generation(40);
+    delete_resource_definition::begin(&mut draft, &r1(), 1);
+    let ids: Vec<String> = draft.processes.keys().map(ToString::to_string).collect();
+    assert_eq!(ids, ["41", "41-2", "41-3"]);
+    for id in &ids {
+        assert_eq!(id.parse::<ProcessId>().unwrap().to_string(), *id);
+    }
+    for bad in [
+        "",
+        "-",
+        "x",
+        "41-",
+        "41-1",
+        "41-0",
+        "-2",
+        "+41",
+        "41-2-3",
+        "99999999999999999999",
+    ] {
+        assert!(bad.parse::<ProcessId>().is_err(), "{bad}");
+    }
 }

@@ -1,0 +1,27 @@
+//! Taking a resource's devices down and up.
+
+use crate::draft::Draft;
+use crate::name::{NodeName, ResourceName};
+use crate::process::{Kind, resize};
+
+/// Takes a resource's devices up or down; its data is kept. What waits for one that comes up waits until its part is done:
+/// what it had applied while it was down does not count.
+pub fn set_active(
+    draft: &mut Draft,
+    name: &ResourceName,
+    node: &NodeName,
+    active: bool,
+    now_ms: u64,
+) {
+    draft.edit_resource(name, node, |row| row.inactive = !active);
+    let process = draft.resource(name, node);
+    let process = process.and_then(|row| draft.process_of(row)).cloned();
+    if let Some(process) = process
+        && let Kind::RemoveDisk(_) = process.kind
+    {
+        draft.restart_step(process.id, process.kind.clone(), now_ms);
+    }
+    if active {
+        resize::restart(draft, name, now_ms);
+    }
+}
