@@ -6,6 +6,8 @@
 use std::io::Write;
 use std::time::{Duration, Instant};
 
+use linstor_api::code;
+use linstor_api::job::Job;
 use linstor_api::properties::Properties;
 use linstor_api::reply::Reply;
 use linstor_api::resource_definition::ResourceDefinitionSyncStatus;
@@ -49,6 +51,12 @@ pub enum Action {
     },
     /// Polls the sync status until all replicas of a resource are UpToDate.
     WaitSync {
+        request: Request,
+        /// Seconds after which to fail; no limit if `None`.
+        timeout_s: Option<u64>,
+    },
+    /// Polls a job until it is finished; shows its steps.
+    WaitJob {
         request: Request,
         /// Seconds after which to fail; no limit if `None`.
         timeout_s: Option<u64>,
@@ -165,6 +173,7 @@ impl Action {
             | Action::Object { request, .. }
             | Action::Own { request, .. }
             | Action::WaitSync { request, .. }
+            | Action::WaitJob { request, .. }
             | Action::Properties { request, .. } => vec![request],
             Action::Print(_) | Action::Which | Action::Interactive => vec![],
         }
@@ -216,6 +225,7 @@ impl Action {
                 None => Ok(()),
             },
             Action::WaitSync { request, timeout_s } => wait_sync(&request, timeout_s, mode, screen),
+            Action::WaitJob { request, timeout_s } => wait_job(&request, timeout_s, mode, screen),
             Action::Print(text) => Ok(screen.out.write_all(text.as_bytes())?),
             Action::Which => {
                 let uri = crate::config::uri(screen.session.base());
@@ -231,8 +241,8 @@ impl Action {
     }
 }
 
-/// Seconds between two queries of a resource's sync status.
-const SYNC_POLL_INTERVAL_S: u64 = 1;
+/// Pause between two queries of a resource's sync status, or of a job.
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 fn wait_sync(
     request: &Request,
@@ -255,9 +265,52 @@ fn wait_sync(
                 ),
             ));
         }
-        std::thread::sleep(Duration::from_secs(SYNC_POLL_INTERVAL_S));
+        std::thread::sleep(POLL_INTERVAL);
     }
     Ok(())
+}
+
+fn wait_job(
+    request: &Request,
+    timeout_s: Option<u64>,
+    mode: Mode,
+    screen: &mut Screen<'_>,
+) -> Result<(), Failure> {
+    let (begin, mut shown) = (Instant::now(), String::new());
+    let mut show = |text: String, screen: &mut Screen<'_>| {
+        if mode.machine.is_some() || text == shown {
+            return Ok(());
+        }
+        screen.line(&text)?;
+        shown = text;
+        Ok::<(), Failure>(())
+    };
+    loop {
+        let answer = screen.session.send(request)?;
+        let is_not_found = |reply: &Reply| {
+            reply.ret_code & code::MASK_BITS_CODE == code::FAIL_NOT_FOUND_JOB & code::MASK_BITS_CODE
+        };
+        if answer.is_error() && answer.replies()?.iter().any(is_not_found) {
+            return show("The job is finished.".to_owned(), screen);
+        }
+        let Some(answer) = unless_error(answer, mode, screen)? else {
+            return Ok(());
+        };
+        let job: Job = read(&answer.text)?;
+        let step = crate::commands::job::step(&job);
+        show(format!("Job {}, {}: {step}", job.id, job.kind), screen)?;
+        if let Some(timeout_s) = timeout_s.filter(|timeout| begin.elapsed().as_secs() >= *timeout) {
+            return Err(Failure::with(
+                exit::CONNECTION_TIMEOUT,
+                format!(
+                    "job {} is not finished after {timeout_s} s and continues. Run the command again to wait longer, \
+                     or 'linstor job show {}' to see which nodes it waits for",
+                    job.id, job.id
+                ),
+            ));
+        }
+        std::thread::sleep(POLL_INTERVAL);
+    }
 }
 
 fn modify(requests: &[Request], mode: Mode, screen: &mut Screen<'_>) -> Result<(), Failure> {
@@ -280,6 +333,15 @@ fn modify(requests: &[Request], mode: Mode, screen: &mut Screen<'_>) -> Result<(
 /// Sends a request. An error that the controller reports is shown; the result is `None` then.
 fn send(request: &Request, mode: Mode, screen: &mut Screen<'_>) -> Result<Option<Answer>, Failure> {
     let answer = screen.session.send(request)?;
+    unless_error(answer, mode, screen)
+}
+
+/// The answer. An error that the controller reports is shown; the result is `None` then.
+fn unless_error(
+    answer: Answer,
+    mode: Mode,
+    screen: &mut Screen<'_>,
+) -> Result<Option<Answer>, Failure> {
     if !answer.is_error() {
         return Ok(Some(answer));
     }

@@ -104,9 +104,9 @@ pub enum Command {
     /// The controller
     #[command(subcommand, visible_alias = "c")]
     Controller(commands::controller::Command),
-    /// Operations in progress: which node each waits for, and why
-    #[command(subcommand, visible_alias = "j")]
-    Jobs(commands::jobs::Command),
+    /// Jobs: operations in progress, which node each waits for, and why
+    #[command(subcommand, visible_alias = "j", alias = "jobs")]
+    Job(commands::job::Command),
     /// Print the commands
     #[command(visible_aliases = ["commands", "list"])]
     ListCommands {
@@ -137,7 +137,7 @@ impl Command {
             Command::Resource(command) => command.action(),
             Command::Volume(command) => command.action(),
             Command::Controller(command) => command.action(),
-            Command::Jobs(command) => command.action(),
+            Command::Job(command) => command.action(),
             Command::ListCommands { tree } => Ok(Action::Print(commands::help::list(tree))),
             Command::Completion { shell } => Ok(Action::Print(commands::help::completion(shell))),
             Command::Interactive => Ok(Action::Interactive),

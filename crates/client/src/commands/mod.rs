@@ -7,7 +7,7 @@ pub mod property;
 pub mod select;
 
 pub mod controller;
-pub mod jobs;
+pub mod job;
 pub mod node;
 pub mod node_describe;
 pub mod resource;

@@ -432,7 +432,12 @@ fn controller() {
             "c sp --aux k",
             "c opt --auto-promote no",
             "c qmvs 2 -s pool --replicas-on-same x",
-            "jobs list",
+            "job list",
+            "jobs l",
+            "j s 41-2",
+            "job cancel 41",
+            "job cancel --after 60 41",
+            "job wait 41",
             "c which",
             "c take-over",
         ],
@@ -449,8 +454,18 @@ fn controller() {
             POST /v1/controller/properties {"override_props":{"DrbdOptions/Resource/auto-promote":"no"}}
             $ c qmvs 2 -s pool --replicas-on-same x
             OPTIONS /v1/query-max-volume-size {"place_count":2,"storage_pool":"pool","replicas_on_same":["Aux/x"]}
-            $ jobs list
+            $ job list
             GET /v1/jobs
+            $ jobs l
+            GET /v1/jobs
+            $ j s 41-2
+            GET /v1/jobs/41-2
+            $ job cancel 41
+            POST /v1/jobs/41/cancel {}
+            $ job cancel --after 60 41
+            POST /v1/jobs/41/cancel {"after_s":60}
+            $ job wait 41
+            GET /v1/jobs/41
             $ c which
             $ c take-over
             POST /v1/controller/take-over

@@ -107,6 +107,18 @@ pub const ANSWERS: &[(&str, u16, &str)] = &[
             "waiting_for":[{"node":"node2","reason":"the node is offline"}],"last_error":"timeout","next_try":1700000000000}]"#,
     ),
     (
+        "/v1/jobs/7",
+        200,
+        r#"{"id":"7","kind":"disk-migrate","phase":"synchronising","step":2,"steps":2,"percent":41.6,"cancelled":true,
+            "obj_refs":{"RscDfn":"res2","Node":"node1"},"since":1700000000000,"deadline":1700000600000,
+            "waiting_for":[{"node":"node1","reason":"it is not yet UpToDate"},{"node":"node2","reason":"its resource is in use"}]}"#,
+    ),
+    (
+        "/v1/jobs/8",
+        404,
+        r#"[{"ret_code":-4611686018427387505,"message":"There is no job '8'."}]"#,
+    ),
+    (
         "/v1/nodes/node9",
         500,
         r#"[{"ret_code":-4611686018427386907,"message":"In use","correction":"Stop it"}]"#,
@@ -583,12 +595,54 @@ fn controller_and_jobs() {
     check(
         "j l",
         expect![[r#"
-            ╭──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────╮
-            ┊ Id ┊ Kind            ┊ Objects      ┊ Phase   ┊ WaitingFor                 ┊ Since ┊ LastError ┊ NextTry             ┊
-            ╞══════════════════════════════════════════════════════════════════════════════════════════════════════════════════════╡
-            ┊ 7  ┊ resource-delete ┊ RscDfn: res2 ┊ waiting ┊ node2: the node is offline ┊       ┊ timeout   ┊ 2023-11-14 22:13:20 ┊
-            ╰──────────────────────────────────────────────────────────────────────────────────────────────────────────────────────╯
+            ╭────────────────────────────────────────────────────────────────────────────────────────────────────────────────╮
+            ┊ Id ┊ Kind            ┊ Object ┊ Step    ┊ WaitingFor                 ┊ Since ┊ LastError ┊ NextTry             ┊
+            ╞════════════════════════════════════════════════════════════════════════════════════════════════════════════════╡
+            ┊ 7  ┊ resource-delete ┊ res2   ┊ waiting ┊ node2: the node is offline ┊       ┊ timeout   ┊ 2023-11-14 22:13:20 ┊
+            ╰────────────────────────────────────────────────────────────────────────────────────────────────────────────────╯
         "#]],
+    );
+    check(
+        "job show 7",
+        expect![[r#"
+        ╭─────────────────────────────────────────────────────╮
+        ┊ Job         ┊ 7                                     ┊
+        ╞═════════════════════════════════════════════════════╡
+        ┊ Kind        ┊ disk-migrate                          ┊
+        ╞┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄╡
+        ┊ Object      ┊ res2 on node1                         ┊
+        ╞┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄╡
+        ┊ Step        ┊ synchronising (2 of 2) 42%, cancelled ┊
+        ╞┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄╡
+        ┊ WaitingFor  ┊ node1: it is not yet UpToDate         ┊
+        ┊             ┊ node2: its resource is in use         ┊
+        ╞┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄╡
+        ┊ Since       ┊ 2023-11-14 22:13:20                   ┊
+        ╞┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄╡
+        ┊ CancelledAt ┊ 2023-11-14 22:23:20                   ┊
+        ╰─────────────────────────────────────────────────────╯
+    "#]],
+    );
+    check(
+        "job wait 8",
+        expect![[r#"
+        The job is finished.
+    "#]],
+    );
+    check(
+        "job wait --timeout 0 7",
+        expect![[r#"
+        Job 7, disk-migrate: synchronising (2 of 2) 42%, cancelled
+        failure 21: job 7 is not finished after 0 s and continues. Run the command again to wait longer, or 'linstor job show 7' to see which nodes it waits for
+    "#]],
+    );
+    check(
+        "job wait 9",
+        expect![[r#"
+        ERROR:
+            not found
+        exit 10
+    "#]],
     );
 }
 
