@@ -239,7 +239,8 @@ fn report_waiting(shared: &Shared) -> Instant {
         let Some(begun) = tracked.waits.get_mut(&waiting.what) else {
             continue;
         };
-        let report = Some((tracked.record.revision.generation, waiting.done_percent));
+        let done_percent = waiting.done.map(|hundredths| (hundredths / 100) as u8);
+        let report = Some((tracked.record.revision.generation, done_percent));
         let at = begun.since + REPORT_AFTER;
         if begun.reported == report || tracked.refused {
             continue;
@@ -254,7 +255,7 @@ fn report_waiting(shared: &Shared) -> Instant {
         begun.reported = report;
         let outcome = Outcome::Waiting {
             on: waiting.what.to_string(),
-            done_percent: waiting.done_percent,
+            done_percent,
         };
         tracked.reported = Some(outcome.clone());
         let entry = AppliedEntry {

@@ -301,9 +301,7 @@ impl Shared {
         };
         match check {
             Check::Holds => tracked.mark_due(),
-            Check::NotYet(done_percent) if done_percent != waiting.done_percent => {
-                waiting.done_percent = done_percent;
-            }
+            Check::NotYet(done) if done != waiting.done => waiting.done = done,
             Check::NotYet(_) => return,
         }
         drop(state);

@@ -136,8 +136,8 @@ impl fmt::Display for Awaited {
 pub enum Check {
     /// It does.
     Holds,
-    /// It does not; how far it is, where that is known.
-    NotYet(Option<u8>),
+    /// It does not; how far it is in hundredths of a percent, where that is known. A percent of a large volume takes long.
+    NotYet(Option<u16>),
 }
 
 impl Check {
@@ -158,8 +158,8 @@ pub type Condition = Arc<dyn Fn(&Shared) -> Check + Send + Sync>;
 pub struct Waiting {
     /// What for.
     pub what: Awaited,
-    /// How far it is.
-    pub done_percent: Option<u8>,
+    /// How far it is, in hundredths of a percent.
+    pub done: Option<u16>,
     /// When an attempt is made whatever the condition says.
     pub until: Instant,
     /// Whether it is over.
@@ -170,7 +170,7 @@ impl fmt::Debug for Waiting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Waiting")
             .field("what", &self.what)
-            .field("done_percent", &self.done_percent)
+            .field("done", &self.done)
             .finish_non_exhaustive()
     }
 }
@@ -182,18 +182,18 @@ pub struct Begun {
     pub since: Instant,
     /// When it last got further.
     progressed: Instant,
-    done_percent: Option<u8>,
-    /// What the controller knows of it: the generation of the spec and how far it is.
+    done: Option<u16>,
+    /// What the controller knows of it: the generation of the spec and how far it is in percent.
     pub reported: Option<(u64, Option<u8>)>,
 }
 
 impl Begun {
-    fn now(done_percent: Option<u8>) -> Begun {
+    fn now(done: Option<u16>) -> Begun {
         let now = Instant::now();
         Begun {
             since: now,
             progressed: now,
-            done_percent,
+            done,
             reported: None,
         }
     }
@@ -214,7 +214,7 @@ impl Attempt<'_> {
             picture.wait(&self.spec.name, SHOWN_WITHIN, holds).await;
             check = condition(self.shared);
         }
-        let Check::NotYet(done_percent) = check else {
+        let Check::NotYet(done) = check else {
             self.end_wait(what);
             return Ok(true);
         };
@@ -223,10 +223,10 @@ impl Attempt<'_> {
             return Err(Stop::Superseded);
         };
         let begun = tracked.waits.entry(what);
-        let begun = begun.or_insert_with(|| Begun::now(done_percent));
+        let begun = begun.or_insert_with(|| Begun::now(done));
         let now = Instant::now();
-        if done_percent != begun.done_percent {
-            (begun.done_percent, begun.progressed) = (done_percent, now);
+        if done != begun.done {
+            (begun.done, begun.progressed) = (done, now);
         }
         let mut until = begun.progressed + what.limit();
         if until <= now {
@@ -237,7 +237,7 @@ impl Attempt<'_> {
         }
         Err(Stop::Waiting(Waiting {
             what,
-            done_percent,
+            done,
             until,
             condition: Arc::new(condition),
         }))

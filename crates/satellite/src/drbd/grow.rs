@@ -314,7 +314,7 @@ impl Growth<'_> {
                 && resource.is_syncing()
             {
                 has_begun.store(true, Ordering::Relaxed);
-                return Check::NotYet(resource.done_percent(number));
+                return Check::NotYet(resource.done_hundredths(number));
             }
             Check::of(seen != before || has_begun.load(Ordering::Relaxed))
         }

@@ -98,12 +98,12 @@ impl DrbdResource {
         volumes.any(|volume| volume.replication.is_syncing())
     }
 
-    /// How far the resyncs of a volume are, if any runs: the one that is least far.
-    pub fn done_percent(&self, volume: u32) -> Option<u8> {
+    /// How far the resyncs of a volume are, in hundredths of a percent, if any runs: the one that is least far.
+    pub fn done_hundredths(&self, volume: u32) -> Option<u16> {
         let volumes = self.connections.values();
         let volumes = volumes.filter_map(|connection| connection.volumes.get(&volume));
         let done = volumes.filter(|volume| volume.replication.is_syncing());
-        done.filter_map(|volume| Some(volume.done?.clamp(0.0, 100.0) as u8))
+        done.filter_map(|volume| Some((volume.done?.clamp(0.0, 100.0) * 100.0).round() as u16))
             .min()
     }
 
@@ -143,6 +143,45 @@ pub fn parse_progress(text: &str) -> BTreeMap<u32, f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A resync of a large volume shows that it gets on long before its next percent; the slowest peer counts.
+    #[test]
+    fn a_slow_resync_gets_on() {
+        let connection = |replication, done| {
+            let volume = DrbdPeerVolume {
+                replication,
+                done: Some(done),
+                ..DrbdPeerVolume::default()
+            };
+            DrbdConnection {
+                volumes: [(0, volume)].into(),
+                ..DrbdConnection::default()
+            }
+        };
+        let of = |slow| {
+            let connections = [
+                (
+                    "a".to_owned(),
+                    connection(ReplicationState::SyncSource, slow),
+                ),
+                (
+                    "b".to_owned(),
+                    connection(ReplicationState::SyncSource, 70.0),
+                ),
+                (
+                    "c".to_owned(),
+                    connection(ReplicationState::Established, 0.0),
+                ),
+            ];
+            DrbdResource {
+                connections: connections.into(),
+                ..DrbdResource::default()
+            }
+        };
+        assert_eq!(of(41.07).done_hundredths(0), Some(4107));
+        assert_eq!(of(41.08).done_hundredths(0), Some(4108));
+        assert_eq!(of(41.08).done_hundredths(1), None);
+    }
 
     /// What 8.4 prints during a resync.
     #[test]
