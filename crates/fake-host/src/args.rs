@@ -1,8 +1,8 @@
-//! Command lines of the faked tools. What is not known is refused, never ignored.
+//! Command lines of the faked tools. An unknown option is an error, never ignored.
 
 use std::collections::BTreeMap;
 
-/// Something that the fake does not know about the real tool.
+/// A feature of the real tool that the fake does not implement.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Missing(pub(crate) String);
 
@@ -12,14 +12,14 @@ impl Missing {
     }
 }
 
-/// The options a command takes. Each entry is one option's names: `"-n|--name"`. Valued options take the next argument
-/// or what follows `=`.
+/// The options of a command. Each entry has the names of one option: `"-n|--name"`. The value of a valued option is the
+/// next argument, or the text after `=`.
 pub(crate) struct Options {
     pub(crate) flags: &'static [&'static str],
     pub(crate) valued: &'static [&'static str],
 }
 
-/// A command line, taken apart.
+/// A parsed command line.
 #[derive(Debug, Default)]
 pub(crate) struct Args {
     values: BTreeMap<&'static str, Vec<String>>,
@@ -64,7 +64,7 @@ impl Args {
         Ok(parsed)
     }
 
-    /// `-aay`, `-vvv`, `-pr`: short options in one argument; one with a value takes the rest of it.
+    /// `-aay`, `-vvv`, `-pr`: short options in one argument; the value of a valued one is the rest of the argument.
     fn bundle<'a>(
         &mut self,
         arg: &str,
@@ -126,7 +126,7 @@ impl Args {
     }
 }
 
-/// What an option is called here: its long name, if it has one.
+/// The name by which an option is stored: its long name, if it has one.
 fn find(names: &[&'static str], wanted: &str) -> Option<&'static str> {
     let aliases = names
         .iter()
@@ -135,7 +135,7 @@ fn find(names: &[&'static str], wanted: &str) -> Option<&'static str> {
     long.or(aliases.split('|').next())
 }
 
-/// A size as LVM and others take it: a number with an optional unit. KiB.
+/// Parses a size as LVM and other tools accept it, a number with an optional unit, to KiB.
 pub(crate) fn size_kib(text: &str, default_unit: char) -> Result<u64, Missing> {
     let bad = || Missing::new(format!("size `{text}`"));
     let digits = text
@@ -178,7 +178,7 @@ mod tests {
         )
     }
 
-    /// All spellings of one option arrive under its long name.
+    /// All spellings of an option are stored under its long name.
     #[test]
     fn spellings() {
         for line in ["-n x vg", "--name x vg", "--name=x vg", "vg -nx", "-ynx vg"] {
@@ -189,7 +189,7 @@ mod tests {
         assert!(args("-aay -vvv vg").unwrap().has("-v"));
     }
 
-    /// What the fake does not know is an error that names it.
+    /// An option that the fake does not implement is an error that names it.
     #[test]
     fn unknown_is_refused() {
         assert_eq!(

@@ -4,7 +4,7 @@ use super::args::{Args, Options};
 use super::content::BLOCK_BYTES;
 use super::machine::{Dev, Machine};
 use super::signature;
-use super::tool::{Dice, Said, Stop, Tool, fail, missing};
+use super::tool::{Rng, Stop, ToolOutput, ToolResult, fail, missing};
 use super::world::World;
 
 const BLKID: Options = Options {
@@ -12,8 +12,8 @@ const BLKID: Options = Options {
     valued: &["-o|--output", "-s|--match-tag"],
 };
 
-/// `blkid -o export DEVICE`; nothing found is exit code 2.
-pub(crate) fn blkid(world: &mut World, node: &str, args: &[String]) -> Tool {
+/// `blkid -o export DEVICE`; exit code 2 if there is no signature.
+pub(crate) fn blkid(world: &mut World, node: &str, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &BLKID)?;
     if args.value("--output") != Some("export") {
         return missing("blkid without -o export");
@@ -44,7 +44,7 @@ pub(crate) fn blkid(world: &mut World, node: &str, args: &[String]) -> Tool {
         }
     }
     let block_size = match found.kind {
-        // What mkfs takes for small file systems.
+        // The block size that mkfs chooses for small file systems.
         "ext4" if machine.size_bytes(&dev) < 512 << 20 => Some(1024),
         "ext4" => Some(4096),
         "xfs" => Some(512),
@@ -58,10 +58,10 @@ pub(crate) fn blkid(world: &mut World, node: &str, args: &[String]) -> Tool {
         text.push_str(&format!("BLOCK_SIZE={bytes}\n"));
     }
     text.push_str(&format!("TYPE={}\n", found.kind));
-    Ok(Said::out(text))
+    Ok(ToolOutput::out(text))
 }
 
-/// An identifier in LVM's form that is the same for the same device.
+/// An identifier in LVM's form, derived from the device's path.
 fn lvm_uuid(path: &str) -> String {
     let digits: String = path.bytes().map(|byte| format!("{byte:02}")).collect();
     let digits = format!("{digits:0>32}");
@@ -70,7 +70,8 @@ fn lvm_uuid(path: &str) -> String {
     parts.join("-")
 }
 
-/// Where the content of a device can be read; a DRBD device's is on a disk below it, here or at a peer.
+/// The node and backing device from which a device's content is read; for a DRBD device an UpToDate disk here or at a
+/// peer.
 fn readable<'a>(world: &'a World, node: &str, dev: Dev) -> Option<(&'a Machine, Dev)> {
     let Dev::Drbd(minor) = dev else {
         return Some((world.machines.get(node)?, dev));
@@ -91,7 +92,7 @@ const WIPEFS: Options = Options {
 };
 
 /// `wipefs -a`.
-pub(crate) fn wipefs(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn wipefs(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &WIPEFS)?;
     if !args.has("--all") {
         return missing("wipefs without -a");
@@ -140,11 +141,11 @@ pub(crate) fn wipefs(machine: &mut Machine, _: &mut Dice, args: &[String]) -> To
             disk.used_by = None;
         }
     }
-    Ok(Said::out(text))
+    Ok(ToolOutput::out(text))
 }
 
-/// `mkfs.ext4` and `mkfs.xfs`: one written block is enough of a file system here.
-pub(crate) fn mkfs(world: &mut World, node: &str, kind: &str, args: &[String]) -> Tool {
+/// `mkfs.ext4` and `mkfs.xfs`: write one block, which contains the signature.
+pub(crate) fn mkfs(world: &mut World, node: &str, kind: &str, args: &[String]) -> ToolResult {
     let Some(path) = args.last() else {
         return missing("mkfs without device");
     };
@@ -156,7 +157,7 @@ pub(crate) fn mkfs(world: &mut World, node: &str, kind: &str, args: &[String]) -
         let text = format!("The file {path} does not exist and no size was specified.\n");
         return fail(1, text);
     };
-    let marker = world.dice.next();
+    let marker = world.rng.next();
     let block = signature::first_block(kind, marker);
     match dev {
         Dev::Drbd(minor) => {
@@ -173,7 +174,7 @@ pub(crate) fn mkfs(world: &mut World, node: &str, kind: &str, args: &[String]) -
             let written = super::drbd::app_write(world, node, &name, number, 0, block.as_ref());
             super::drbd::close_device(world, node, minor);
             match written {
-                Ok(()) => Ok(Said::nothing()),
+                Ok(()) => Ok(ToolOutput::nothing()),
                 Err(_) => fail(1, format!("mkfs: {path}: Input/output error\n")),
             }
         }
@@ -190,7 +191,7 @@ pub(crate) fn mkfs(world: &mut World, node: &str, kind: &str, args: &[String]) -
                 );
             }
             match machine.put(&other, 0, block) {
-                Ok(()) => Ok(Said::nothing()),
+                Ok(()) => Ok(ToolOutput::nothing()),
                 Err(_) => fail(1, format!("mkfs: {path}: Input/output error\n")),
             }
         }
@@ -198,7 +199,7 @@ pub(crate) fn mkfs(world: &mut World, node: &str, kind: &str, args: &[String]) -
 }
 
 /// `blockdev --getsize64`.
-pub(crate) fn blockdev(world: &mut World, node: &str, args: &[String]) -> Tool {
+pub(crate) fn blockdev(world: &mut World, node: &str, args: &[String]) -> ToolResult {
     let Some(machine) = world.machines.get(node) else {
         return missing("blockdev nowhere");
     };
@@ -208,7 +209,7 @@ pub(crate) fn blockdev(world: &mut World, node: &str, args: &[String]) -> Tool {
                 1,
                 format!("blockdev: cannot open {path}: Wrong medium type\n"),
             ),
-            Some(dev) => Ok(Said::out(format!("{}\n", machine.size_bytes(&dev)))),
+            Some(dev) => Ok(ToolOutput::out(format!("{}\n", machine.size_bytes(&dev)))),
             None => fail(
                 1,
                 format!("blockdev: cannot open {path}: No such file or directory\n"),
@@ -229,8 +230,8 @@ const LSBLK: Options = Options {
     valued: &["-o|--output", "-I|--include", "-e|--exclude"],
 };
 
-/// `lsblk -P`: disks, and what lies directly on them.
-pub(crate) fn lsblk(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+/// `lsblk -P`: disks and the signatures directly on them.
+pub(crate) fn lsblk(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &LSBLK)?;
     if !args.has("--pairs") || !args.has("--bytes") {
         return missing("lsblk without -P -b");
@@ -270,11 +271,11 @@ pub(crate) fn lsblk(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Too
         text.push_str(&cells.join(" "));
         text.push('\n');
     }
-    Ok(Said::out(text))
+    Ok(ToolOutput::out(text))
 }
 
 /// `dd` between devices.
-pub(crate) fn dd(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn dd(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let (mut from, mut to) = (None, None);
     for arg in args {
         match arg.split_once('=') {
@@ -315,7 +316,7 @@ pub(crate) fn dd(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
             return fail(1, format!("dd: error writing '{to}': Input/output error\n"));
         }
     }
-    Ok(Said::nothing())
+    Ok(ToolOutput::nothing())
 }
 
 const SHRED: Options = Options {
@@ -324,7 +325,7 @@ const SHRED: Options = Options {
 };
 
 /// `shred -s SIZE -z`.
-pub(crate) fn shred(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn shred(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &SHRED)?;
     let path = args.only()?.to_owned();
     if !args.has("--zero") {
@@ -347,7 +348,7 @@ pub(crate) fn shred(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Too
             );
         }
     }
-    Ok(Said::nothing())
+    Ok(ToolOutput::nothing())
 }
 
 fn device(machine: &Machine, path: &str) -> Result<Dev, Stop> {

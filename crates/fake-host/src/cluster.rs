@@ -1,4 +1,4 @@
-//! A cluster of fake machines, and the hands that tests have in it.
+//! A cluster of fake machines: what tests set up, change and inspect.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,10 +17,10 @@ use super::host::FakeHost;
 use super::journal::Entry;
 use super::machine::{Disk, Machine};
 use super::programs;
-use super::tool::{Said, Stop};
+use super::tool::{Stop, ToolOutput};
 use super::world::{Config, World, pair};
 
-/// The state, and the task that lets time pass in it.
+/// The state, and the task that advances it with time.
 #[derive(Debug)]
 pub(crate) struct Shared {
     world: Mutex<World>,
@@ -29,7 +29,7 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    /// Works on the state. Never held over an await.
+    /// Gives access to the state. The lock is never held over an await.
     pub(crate) fn with<T>(&self, work: impl FnOnce(&mut World) -> T) -> T {
         let mut world = self.lock();
         let before = world.next_timer();
@@ -44,7 +44,7 @@ impl Shared {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Makes time pass, from the first use within a runtime on.
+    /// Starts the task that advances the state, on the first use within a runtime.
     pub(crate) fn start_driver(self: &Arc<Self>) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else {
             return;
@@ -72,7 +72,7 @@ impl Shared {
                 };
                 tokio::select! {
                     biased;
-                    // Both arms only end a wait; nothing is lost when the other one wins.
+                    // Cancel-safe: both arms only wait.
                     () = wake.notified() => {}
                     () = due => {}
                 }
@@ -107,7 +107,7 @@ pub struct FakeCluster {
     shared: Arc<Shared>,
 }
 
-/// What DRBD shows of a volume on one node, for assertions.
+/// The state of a DRBD volume on one node, for assertions.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VolumeState {
     /// `Primary` or `Secondary`.
@@ -135,7 +135,7 @@ impl FakeCluster {
         }
     }
 
-    /// Changes speeds.
+    /// Sets the durations of commands and the resync rate.
     pub fn configure(&self, change: impl FnOnce(&mut Config)) {
         self.shared.with(|world| change(&mut world.config));
     }
@@ -152,7 +152,7 @@ impl FakeCluster {
         self.host(node)
     }
 
-    /// A machine as it runs now. Handles from before a crash stay dead.
+    /// The machine as booted now. Handles from before a crash remain unusable.
     pub fn host(&self, node: &str) -> FakeHost {
         let boot = self
             .shared
@@ -176,12 +176,12 @@ impl FakeCluster {
         self.machine(node, |machine| machine.addresses.iter().cloned().collect())
     }
 
-    /// Gives a machine one more address.
+    /// Adds an address to a machine.
     pub fn add_address(&self, node: &str, address: &str) {
         self.machine(node, |machine| machine.addresses.insert(address.to_owned()));
     }
 
-    /// Gives a machine another host name than its node name.
+    /// Sets the host name, which is the node's name by default.
     pub fn set_host_name(&self, node: &str, name: &str) {
         self.machine(node, |machine| name.clone_into(&mut machine.uname));
     }
@@ -199,7 +199,7 @@ impl FakeCluster {
     /// Adds a volume group on a disk of its own (`/dev/disk-VG`).
     pub fn add_volume_group(&self, node: &str, vg: &str, size_kib: u64) {
         let disk = format!("/dev/disk-{vg}");
-        // The first MiB is LVM's, and the rest is a whole number of extents.
+        // The first MiB is LVM's metadata, and the rest is a whole number of extents.
         self.add_disk(node, &disk, size_kib.next_multiple_of(4096) + 1024);
         self.run_now(node, "vgcreate", &[vg, &disk]);
     }
@@ -214,33 +214,33 @@ impl FakeCluster {
         );
     }
 
-    /// Leaves rubbish on everything of a volume group that no volume uses, as on used disks.
+    /// Writes random data to all free space of a volume group, as used disks have it.
     pub fn litter(&self, node: &str, vg: &str) {
         self.shared.with(|world| {
-            let World { machines, dice, .. } = world;
+            let World { machines, rng, .. } = world;
             let group = machines
                 .get_mut(node)
                 .and_then(|machine| machine.lvm.vgs.get_mut(vg));
             let Some(group) = group else { return };
             let free: Vec<u64> = group.free.iter().copied().collect();
             for extent in free {
-                let rubbish = Block::Bytes(dice.next().to_le_bytes().to_vec());
+                let rubbish = Block::Bytes(rng.next().to_le_bytes().to_vec());
                 group.stale.entry(extent).or_default().insert(1, rubbish);
             }
         });
     }
 
-    /// Fills a thin pool with something that is none of ours: the next write that needs a new chunk fails.
+    /// Allocates all free chunks of a thin pool: the next write that needs a new chunk fails.
     pub fn fill_thin_pool(&self, node: &str, vg: &str, pool: &str) {
         self.machine(node, |machine| machine.lvm.fill(vg, pool));
     }
 
-    /// Takes that out again.
+    /// Frees the chunks that [`FakeCluster::fill_pool`] allocated.
     pub fn drain_thin_pool(&self, node: &str, vg: &str, pool: &str) {
         self.machine(node, |machine| machine.lvm.drain(vg, pool));
     }
 
-    /// Changes the size of a zpool; one that is smaller than what is in it is full.
+    /// Sets the size of a zpool; a zpool smaller than its content is full.
     pub fn resize_zpool(&self, node: &str, pool: &str, size_kib: u64) {
         self.machine(node, |machine| {
             if let Some(pool) = machine.zfs.pools.get_mut(pool) {
@@ -254,19 +254,19 @@ impl FakeCluster {
         self.machine(node, |machine| machine.zfs.add_pool(pool, size_kib * 1024));
     }
 
-    /// Adds a directory with space for files.
+    /// Adds a directory on a file system with this much space.
     pub fn add_mount(&self, node: &str, directory: &str, size_kib: u64) {
         self.machine(node, |machine| {
             machine.files.mounts.insert(directory.to_owned(), size_kib)
         });
     }
 
-    /// Replaces OpenZFS 2.2 by 2.1, which has smaller blocks and prints less.
+    /// Replaces OpenZFS 2.2 by 2.1, which has a smaller default volblocksize and prints less.
     pub fn use_zfs_2_1(&self, node: &str) {
         self.machine(node, |machine| machine.zfs.is_2_1 = true);
     }
 
-    /// Makes a directory known under a second path.
+    /// Adds a symbolic link to a directory.
     pub fn add_link(&self, node: &str, link: &str, target: &str) {
         self.machine(node, |machine| {
             let links = &mut machine.files.links;
@@ -300,26 +300,28 @@ impl FakeCluster {
         });
     }
 
-    /// Runs a tool at once, unjournaled: for setting the stage.
+    /// Runs a tool immediately and without a journal entry, for the setup of a test.
     fn run_now(&self, node: &str, program: &str, args: &[&str]) {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let result = self
             .shared
             .with(|world| programs::run(world, node, program, &args, &[]));
         match result {
-            Ok(Said { code: 0, .. }) => {}
-            Ok(said) | Err(Stop::Failed(said)) => panic!("{program} {args:?}: {}", said.stderr),
+            Ok(ToolOutput { code: 0, .. }) => {}
+            Ok(output) | Err(Stop::Failed(output)) => {
+                panic!("{program} {args:?}: {}", output.stderr)
+            }
             Err(Stop::Missing(missing)) => panic!("{program} {args:?}: {missing:?}"),
             Err(Stop::Wait) => panic!("{program} {args:?} would wait"),
         }
     }
 
-    /// Crashes a machine: power off, without a message to anybody.
+    /// Crashes a machine: power off, without a message to its peers.
     pub fn crash(&self, node: &str) {
         self.shared.crash(node);
     }
 
-    /// Shuts a machine down in order: peers are notified, nobody stays primary.
+    /// Shuts a machine down in order: all resources become secondary and disconnect from their peers.
     pub fn shut_down(&self, node: &str) {
         self.shared.with(|world| {
             drbd::leave_all(world, node);
@@ -328,18 +330,18 @@ impl FakeCluster {
         self.shared.crash(node);
     }
 
-    /// Starts a machine again. Its storage is there; DRBD, loop devices and mappings are not.
+    /// Boots a machine. Its storage is preserved; DRBD resources, loop devices and mappings are not.
     pub fn boot(&self, node: &str) -> FakeHost {
         self.machine(node, Machine::boot);
         self.host(node)
     }
 
-    /// Whether a machine runs.
+    /// Whether a machine is up.
     pub fn is_up(&self, node: &str) -> bool {
         self.machine(node, |machine| machine.up)
     }
 
-    /// Cuts the link between two machines.
+    /// Cuts the network between two machines.
     pub fn cut(&self, a: &str, b: &str) {
         self.shared.with(|world| {
             world.cut.insert(pair(a, b));
@@ -348,7 +350,7 @@ impl FakeCluster {
         });
     }
 
-    /// Mends the link between two machines.
+    /// Restores the network between two machines.
     pub fn heal(&self, a: &str, b: &str) {
         self.shared.start_driver();
         self.shared.with(|world| {
@@ -373,66 +375,67 @@ impl FakeCluster {
         });
     }
 
-    /// Disarms all faults; returns how many had not struck.
+    /// Removes all faults; returns how many were never injected.
     pub fn disarm(&self) -> usize {
         self.shared
             .with(|world| std::mem::take(&mut world.faults).len())
     }
 
-    /// Removes a program from a machine, or a kernel module (`module drbd`).
+    /// Uninstalls a program from a machine, or a kernel module (`module drbd`).
     pub fn uninstall(&self, node: &str, program: &str) {
         self.machine(node, |machine| {
             machine.missing_tools.insert(program.to_owned())
         });
     }
 
-    /// Puts a program back.
+    /// Installs a program again.
     pub fn install(&self, node: &str, program: &str) {
         self.machine(node, |machine| machine.missing_tools.remove(program));
     }
 
-    /// Lets something listen on a port.
+    /// Makes a process listen on a port.
     pub fn occupy_port(&self, node: &str, port: u16, holder: &str) {
         self.machine(node, |machine| {
             machine.busy_ports.insert(port, holder.to_owned())
         });
     }
 
-    /// Frees a port again. Connections that gave up because of it are not tried again by themselves.
+    /// Frees a port. DRBD connections that are StandAlone because of it do not reconnect by themselves.
     pub fn free_port(&self, node: &str, port: u16) {
         self.machine(node, |machine| machine.busy_ports.remove(&port));
     }
 
-    /// Makes every access to a device (or to all volumes on a physical volume) fail. DRBD notices at the next one.
+    /// Makes every access to a device (or to all volumes on a physical volume) fail. DRBD detects it at the next
+    /// access.
     pub fn break_device(&self, node: &str, path: &str) {
         self.machine(node, |machine| machine.broken.insert(path.to_owned()));
     }
 
-    /// Makes a device work again.
+    /// Ends the I/O errors of a device.
     pub fn repair_device(&self, node: &str, path: &str) {
         self.machine(node, |machine| machine.broken.remove(path));
     }
 
-    /// Ends the event streams of a machine, as if `drbdsetup` had been killed.
+    /// Ends the `events2` streams of a machine, as if `drbdsetup` had been killed.
     pub fn end_streams(&self, node: &str) {
         self.shared.with(|world| {
             world.streams.retain(|_, stream| {
                 if stream.node != node {
                     return true;
                 }
-                // A full queue drops the end too; the reader then sees the stream closed.
+                // If the queue is full, the end event is lost as well; the reader then sees the stream closed.
                 let _full = stream.events.try_send(StreamEvent::Ended(Some(1)));
                 false
             });
         });
     }
 
-    /// Everything that was asked of the machines, oldest first.
+    /// All requests to the machines, oldest first.
     pub fn journal(&self) -> Vec<Entry> {
         self.shared.with(|world| world.journal.clone())
     }
 
-    /// Takes the journal out.
+    /// Returns the journal and clears it.
     pub fn take_journal(&self) -> Vec<Entry> {
         self.shared.with(|world| std::mem::take(&mut world.journal))
     }
@@ -454,7 +457,7 @@ impl FakeCluster {
         self.machine(node, |machine| machine.files.mode(path))
     }
 
-    /// Whether there is a block device.
+    /// Whether a block device exists.
     pub fn has_device(&self, node: &str, path: &str) -> bool {
         self.machine(node, |machine| machine.device(path).is_some())
     }
@@ -471,21 +474,21 @@ impl FakeCluster {
         })
     }
 
-    /// DRBD resources that are up on a machine.
+    /// Names of the DRBD resources that are up on a machine.
     pub fn drbd_resources(&self, node: &str) -> Vec<String> {
         self.machine(node, |machine| {
             machine.drbd.resources.keys().cloned().collect()
         })
     }
 
-    /// What DRBD shows of a volume.
+    /// The state of a DRBD volume; `None` if it does not exist.
     pub fn drbd(&self, node: &str, resource: &str, volume: u32) -> Option<VolumeState> {
         self.shared
             .with(|world| drbd::volume_state(world, node, resource, volume))
     }
 
-    /// Waits until nothing is going on by itself any more (resyncs, connection attempts), or until the limit;
-    /// true if it got quiet.
+    /// Waits until no event is pending (resyncs, connection attempts), or until the limit;
+    /// true if no event is pending.
     pub async fn quiesce(&self, limit: Duration) -> bool {
         self.shared.start_driver();
         let give_up = Instant::now() + limit;
@@ -500,7 +503,7 @@ impl FakeCluster {
         }
     }
 
-    /// An application opens a DRBD device for writing and keeps it open; DRBD 9 promotes by that.
+    /// An application opens a DRBD device for writing and holds it open; DRBD 9 promotes the resource automatically.
     pub fn open(&self, node: &str, resource: &str, volume: u32) -> Result<(), String> {
         self.shared.start_driver();
         self.shared.with(|world| {
@@ -511,7 +514,7 @@ impl FakeCluster {
         })
     }
 
-    /// The application closes it.
+    /// The application closes the device.
     pub fn close(&self, node: &str, resource: &str, volume: u32) {
         self.shared.with(|world| {
             if let Some(minor) = minor(world, node, resource, volume) {
@@ -521,8 +524,8 @@ impl FakeCluster {
         });
     }
 
-    /// An application writes a value into a block of 4 KiB of a device that is primary on this node. What is
-    /// acknowledged is remembered, see [`FakeCluster::lost_writes`].
+    /// An application writes a value into a block of 4 KiB of a device that is primary on this node. Acknowledged
+    /// writes are recorded, see [`FakeCluster::lost_writes`].
     pub fn write(
         &self,
         node: &str,
@@ -552,7 +555,7 @@ impl FakeCluster {
         Ok(content.map_or(0, |block| number(&block.bytes())))
     }
 
-    /// A block of any device as it lies on disk.
+    /// A block of any device as stored on disk.
     pub fn peek(&self, node: &str, path: &str, block: u64) -> Option<u64> {
         self.machine(node, |machine| {
             let dev = machine.device(path)?;
@@ -561,20 +564,20 @@ impl FakeCluster {
         })
     }
 
-    /// Acknowledged writes that a replica lacks although it claims to be up to date. Empty is good. Meaningful when
-    /// nothing is being written, and as long as no split brain was resolved by giving up one side.
+    /// Acknowledged writes that an UpToDate replica lacks; empty if no data is lost. Meaningful when
+    /// nothing is being written, and as long as no split brain was resolved by discarding one side's changes.
     pub fn lost_writes(&self, resource: &str) -> Vec<String> {
         self.shared.with(|world| world.lost_writes(resource))
     }
 
-    /// Blocks of a volume that differ between replicas that claim to be up to date, as `drbdadm verify` would find them.
-    /// Empty is good. Meaningful when nothing is being written.
+    /// Blocks of a volume that differ between UpToDate replicas, as `drbdadm verify` would find them.
+    /// Meaningful when nothing is being written.
     pub fn differences(&self, resource: &str, volume: u32) -> BTreeSet<u64> {
         self.shared
             .with(|world| world.differences(resource, volume))
     }
 
-    /// Nodes that hold everything that was acknowledged, whether DRBD is up there or not.
+    /// Nodes that have all acknowledged writes, whether DRBD is up there or not.
     pub fn whole_copies(&self, resource: &str, volume: u32) -> Vec<String> {
         self.shared.with(|world| {
             world.note_backings();
@@ -582,17 +585,17 @@ impl FakeCluster {
         })
     }
 
-    /// Commands that destroyed the last whole copy of acknowledged data. Empty is good.
+    /// Commands that destroyed the last complete copy of acknowledged data.
     pub fn violations(&self) -> Vec<String> {
         self.shared.with(|world| world.ledger.violations.clone())
     }
 
-    /// From now on the data of a resource may be lost: somebody means to delete it.
+    /// Allows the data of a resource to be destroyed, because the resource is being deleted.
     pub fn release(&self, resource: &str) {
         self.shared.with(|world| world.ledger.release(resource));
     }
 
-    /// Forgets all acknowledged writes and violations.
+    /// Clears all recorded writes and violations.
     pub fn forget_writes(&self) {
         self.shared.with(|world| world.ledger = Ledger::default());
     }

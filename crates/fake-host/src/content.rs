@@ -1,4 +1,4 @@
-//! What is on a device: sparse blocks, and sets of block ranges.
+//! The content of a device: sparse blocks, and sets of block ranges.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,10 +11,10 @@ pub(crate) const BLOCK_BYTES: u64 = 4096;
 /// The content of one block that is not all zeros.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Block {
-    /// Bytes; what is missing at the end is zeros.
+    /// Bytes; the rest of the block is zeros.
     Bytes(Vec<u8>),
-    /// DRBD's superblock, standing for all of its metadata, so that metadata is copied, snapshotted, overwritten
-    /// and left behind on freed space exactly as real metadata is.
+    /// DRBD's superblock, which represents all of its metadata, so that metadata is copied, snapshotted, overwritten
+    /// and left on freed space exactly as real metadata is.
     Metadata(Arc<Metadata>),
 }
 
@@ -135,7 +135,7 @@ impl Ranges {
 mod tests {
     use super::*;
 
-    /// Ranges merge when they touch and split when something is taken out.
+    /// Adjacent ranges are merged, and a range is split when a part of it is removed.
     #[test]
     fn ranges_merge_and_split() {
         let mut set = Ranges::default();

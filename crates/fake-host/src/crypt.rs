@@ -1,14 +1,14 @@
-//! `cryptsetup`: LUKS headers and open mappings. Data is not really encrypted, only moved behind the header.
+//! `cryptsetup`: LUKS headers and open mappings. Data is not encrypted, only offset by the header.
 
 use super::args::{Args, Options};
 use super::content::{BLOCK_BYTES, Block};
 use super::machine::{Dev, Machine};
 use super::signature;
-use super::tool::{Dice, Said, Stop, Tool, fail, missing};
+use super::tool::{Rng, Stop, ToolOutput, ToolResult, fail, missing};
 
-/// LUKS2 of today: 16 MiB.
+/// Size of the LUKS2 header: 16 MiB.
 const HEADER_BLOCKS: u64 = 16 * 1024 * 1024 / BLOCK_BYTES;
-/// Where the fake header keeps the passphrase.
+/// Offset of the passphrase in the fake header.
 const KEY_AT: usize = 3000;
 
 /// An open mapping.
@@ -42,23 +42,23 @@ const OPTIONS: Options = Options {
 /// `cryptsetup`.
 pub(crate) fn cryptsetup(
     machine: &mut Machine,
-    dice: &mut Dice,
+    rng: &mut Rng,
     args: &[String],
     stdin: &[u8],
-) -> Tool {
+) -> ToolResult {
     if args.first().is_some_and(|arg| arg == "--version") {
-        return Ok(Said::out(
+        return Ok(ToolOutput::out(
             "cryptsetup 2.6.1 flags: UDEV BLKID KEYRING FIPS KERNEL_CAPI \n",
         ));
     }
     let args = Args::parse(args, &OPTIONS)?;
-    // What is read from a terminal or pipe ends with the line.
+    // A passphrase from standard input ends with the line.
     let key = stdin
         .split(|byte| *byte == b'\n')
         .next()
         .unwrap_or_default();
     match args.positional() {
-        [verb, dev] if verb == "luksFormat" => format(machine, dice, dev, key),
+        [verb, dev] if verb == "luksFormat" => format(machine, rng, dev, key),
         [verb, dev, name] if verb == "open" || verb == "luksOpen" => open(machine, dev, name, key),
         [verb, name] if verb == "close" || verb == "luksClose" => close(machine, name),
         [verb, dev] if verb == "isLuks" => {
@@ -68,15 +68,15 @@ pub(crate) fn cryptsetup(
             } else {
                 1
             };
-            Ok(Said {
+            Ok(ToolOutput {
                 code,
-                ..Said::default()
+                ..ToolOutput::default()
             })
         }
         [verb, name] if verb == "resize" || verb == "status" => match machine.crypts.get(name) {
-            // A mapping here always has the size of what is below it.
-            Some(_) if verb == "resize" => Ok(Said::nothing()),
-            Some(_) => Ok(Said::out(format!("/dev/mapper/{name} is active.\n"))),
+            // A fake mapping always has the size of its backing device.
+            Some(_) if verb == "resize" => Ok(ToolOutput::nothing()),
+            Some(_) => Ok(ToolOutput::out(format!("/dev/mapper/{name} is active.\n"))),
             None => fail(4, format!("Device {name} is not active.\n")),
         },
         [verb, dev] if verb == "luksChangeKey" => change_key(machine, dev, stdin),
@@ -84,7 +84,7 @@ pub(crate) fn cryptsetup(
     }
 }
 
-fn format(machine: &mut Machine, dice: &mut Dice, path: &str, key: &[u8]) -> Tool {
+fn format(machine: &mut Machine, rng: &mut Rng, path: &str, key: &[u8]) -> ToolResult {
     let dev = device(machine, path)?;
     if machine.user_of(&dev).is_some() {
         return fail(
@@ -95,11 +95,11 @@ fn format(machine: &mut Machine, dice: &mut Dice, path: &str, key: &[u8]) -> Too
     if machine.size_bytes(&dev) < (HEADER_BLOCKS + 1) * BLOCK_BYTES {
         return fail(1, format!("Device {path} is too small.\n"));
     }
-    let marker = dice.next();
+    let marker = rng.next();
     write_header(machine, &dev, key, marker)
 }
 
-fn write_header(machine: &mut Machine, dev: &Dev, key: &[u8], marker: u64) -> Tool {
+fn write_header(machine: &mut Machine, dev: &Dev, key: &[u8], marker: u64) -> ToolResult {
     let Some(Block::Bytes(mut bytes)) = signature::first_block("crypto_LUKS", marker) else {
         return missing("a LUKS signature");
     };
@@ -107,12 +107,12 @@ fn write_header(machine: &mut Machine, dev: &Dev, key: &[u8], marker: u64) -> To
     bytes.extend_from_slice(&(key.len() as u32).to_le_bytes());
     bytes.extend_from_slice(key);
     match machine.put(dev, 0, Block::of(&bytes)) {
-        Ok(()) => Ok(Said::nothing()),
+        Ok(()) => Ok(ToolOutput::nothing()),
         Err(_) => fail(4, "Cannot wipe header on device.\n"),
     }
 }
 
-fn open(machine: &mut Machine, path: &str, name: &str, key: &[u8]) -> Tool {
+fn open(machine: &mut Machine, path: &str, name: &str, key: &[u8]) -> ToolResult {
     let dev = device(machine, path)?;
     if machine.crypts.contains_key(name) {
         return fail(5, format!("Device {name} already exists.\n"));
@@ -134,10 +134,10 @@ fn open(machine: &mut Machine, path: &str, name: &str, key: &[u8]) -> Tool {
         offset_blocks: HEADER_BLOCKS,
     };
     machine.crypts.insert(name.to_owned(), mapping);
-    Ok(Said::nothing())
+    Ok(ToolOutput::nothing())
 }
 
-fn close(machine: &mut Machine, name: &str) -> Tool {
+fn close(machine: &mut Machine, name: &str) -> ToolResult {
     if !machine.crypts.contains_key(name) {
         return fail(4, format!("Device {name} is not active.\n"));
     }
@@ -145,10 +145,10 @@ fn close(machine: &mut Machine, name: &str) -> Tool {
         return fail(5, format!("Device {name} is still in use.\n"));
     }
     machine.crypts.remove(name);
-    Ok(Said::nothing())
+    Ok(ToolOutput::nothing())
 }
 
-fn change_key(machine: &mut Machine, path: &str, stdin: &[u8]) -> Tool {
+fn change_key(machine: &mut Machine, path: &str, stdin: &[u8]) -> ToolResult {
     let dev = device(machine, path)?;
     let mut lines = stdin.split(|byte| *byte == b'\n');
     let (old, new) = (

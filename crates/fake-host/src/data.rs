@@ -1,4 +1,4 @@
-//! Applications' data: what was acknowledged, and whether it is still there.
+//! Applications' data: which writes were acknowledged, and whether they still exist.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,18 +7,18 @@ use super::drbd::Disk;
 use super::machine::{Dev, Machine};
 use super::world::World;
 
-/// What applications wrote and DRBD acknowledged, per resource and volume.
+/// The writes that DRBD acknowledged, per resource and volume.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     volumes: BTreeMap<(String, u32), Acknowledged>,
-    /// Commands that destroyed the last copy.
+    /// Commands that destroyed the last complete copy.
     pub(crate) violations: Vec<String>,
 }
 
 #[derive(Debug, Default)]
 struct Acknowledged {
     blocks: BTreeMap<u64, Option<Block>>,
-    /// Devices that have been backing devices of it, by node and path.
+    /// Devices that have been backing devices of the volume, by node and path.
     backings: BTreeSet<(String, String)>,
     copies_before: usize,
 }
@@ -35,14 +35,14 @@ impl Ledger {
         written.blocks.insert(block, content);
     }
 
-    /// The resource is being deleted, or its data may be lost for another good reason.
+    /// The resource is being deleted, or its data may be destroyed for another reason.
     pub(crate) fn release(&mut self, name: &str) {
         self.volumes.retain(|(resource, _), _| resource != name);
     }
 }
 
 impl World {
-    /// Notes where data lies; called before and after every command that may destroy some.
+    /// Records which devices have the data; called before and after every command that may destroy some.
     pub(crate) fn note_backings(&mut self) {
         let mut found = Vec::new();
         for (node, machine) in &self.machines {
@@ -64,7 +64,7 @@ impl World {
         }
     }
 
-    /// Compares the number of whole copies with what it was; a fall to zero is somebody's fault.
+    /// Counts the complete copies; if the last one is destroyed, the command that did it is a violation.
     pub(crate) fn audit(&mut self, culprit: &str) {
         if self.ledger.volumes.is_empty() {
             return;
@@ -78,8 +78,9 @@ impl World {
             };
             if written.copies_before > 0 && copies == 0 {
                 let (name, number) = &volume;
-                let text =
-                    format!("the last whole copy of {name}/{number} was destroyed by: {culprit}");
+                let text = format!(
+                    "the last complete copy of {name}/{number} was destroyed by: {culprit}"
+                );
                 self.ledger.violations.push(text);
             }
             if let Some(written) = self.ledger.volumes.get_mut(&volume) {
@@ -88,7 +89,7 @@ impl World {
         }
     }
 
-    /// Nodes with a device that has every acknowledged write, whether anything uses it or not.
+    /// Nodes with a device that has every acknowledged write, whether the device is in use or not.
     pub(crate) fn whole_copies(&self, name: &str, number: u32) -> Vec<String> {
         let Some(written) = self.ledger.volumes.get(&(name.to_owned(), number)) else {
             return Vec::new();
@@ -106,7 +107,7 @@ impl World {
             .collect()
     }
 
-    /// What is missing on replicas that claim to be up to date.
+    /// The acknowledged writes that UpToDate replicas lack.
     pub(crate) fn lost_writes(&self, name: &str) -> Vec<String> {
         let mut found = Vec::new();
         for ((resource, number), written) in &self.ledger.volumes {
@@ -135,7 +136,7 @@ impl World {
 }
 
 impl World {
-    /// Blocks of a volume that are not the same on all replicas that claim to be up to date.
+    /// Blocks of a volume that are not equal on all UpToDate replicas.
     pub(crate) fn differences(&self, name: &str, number: u32) -> BTreeSet<u64> {
         let mut copies = Vec::new();
         for (node, machine) in &self.machines {
@@ -168,7 +169,7 @@ fn has_all(machine: &Machine, path: &str, blocks: &BTreeMap<u64, Option<Block>>)
         .all(|(block, content)| machine.get(&dev, *block).as_ref() == Ok(content))
 }
 
-/// The device behind a path, even while it is not activated: its data is there all the same.
+/// The device behind a path, even if it is not active: its data exists nevertheless.
 fn durable_device(machine: &Machine, path: &str) -> Option<Dev> {
     if let Some(dev) = machine.device(path) {
         return Some(dev);

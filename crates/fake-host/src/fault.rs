@@ -2,46 +2,46 @@
 
 use std::time::Duration;
 
-/// What goes wrong, where and when. Fires once, unless `times` says otherwise.
+/// A fault: node, command and effect. It is injected once, unless [`Fault::times`] sets a number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// On which node; on any if empty.
+    /// The node; any node if empty.
     pub node: String,
-    /// Which commands count.
+    /// Which commands match.
     pub matches: Match,
-    /// How many of those run well before.
+    /// Number of matching commands before the first one with the fault.
     pub skip: u32,
-    /// How many of those it then befalls.
+    /// Number of matching commands with the fault.
     pub times: u32,
-    /// What happens.
+    /// The effect on the command.
     pub effect: Effect,
 }
 
-/// Which commands a fault counts.
+/// Which commands a fault matches.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Match {
-    /// All.
+    /// All commands and requests.
     Any,
-    /// Those that are meant to change something, including writes of files.
+    /// Those that change something, including writes of files.
     Mutating,
-    /// Those whose command line contains this.
+    /// Those whose command line contains this text.
     Contains(String),
 }
 
-/// What a fault does to a command.
+/// The effect of a fault on a command.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// It fails with this exit code and has done nothing.
+    /// It fails with this exit code and changes nothing.
     FailsBefore(i32),
-    /// It has done its work and fails with this exit code all the same.
+    /// It does its work, and fails with this exit code nevertheless.
     FailsAfter(i32),
     /// It does nothing until its deadline.
     Hangs,
-    /// It takes this much longer.
+    /// It takes longer by this time.
     Slow(Duration),
-    /// The machine crashes before it has done anything.
+    /// The machine crashes before the command has changed anything.
     CrashBefore,
-    /// The machine crashes when it has done its work, before anybody hears of it.
+    /// The machine crashes after the command has done its work, before the caller gets the result.
     CrashAfter,
 }
 
@@ -69,14 +69,14 @@ impl Fault {
         }
     }
 
-    /// Lets so many matching commands pass first.
+    /// Sets the number of matching commands before the first one with the fault.
     #[must_use]
     pub fn after(mut self, skip: u32) -> Fault {
         self.skip = skip;
         self
     }
 
-    /// Strikes so many times in a row.
+    /// Sets the number of consecutive matching commands with the fault.
     #[must_use]
     pub fn times(mut self, times: u32) -> Fault {
         self.times = times;
@@ -84,7 +84,7 @@ impl Fault {
     }
 }
 
-/// A fault, and how much of it is left.
+/// A fault and the numbers of matching commands so far: without and with its effect.
 #[derive(Debug)]
 pub(crate) struct Armed {
     pub(crate) fault: Fault,
@@ -97,7 +97,7 @@ impl Armed {
         self.struck >= self.fault.times
     }
 
-    /// Counts a command; returns what happens to it.
+    /// Counts a command; returns the effect on it, if any.
     pub(crate) fn strike(&mut self, node: &str, text: &str, mutating: bool) -> Option<Effect> {
         if self.is_spent() || !(self.fault.node.is_empty() || self.fault.node == node) {
             return None;

@@ -5,18 +5,19 @@ use std::io;
 
 use super::content::Blocks;
 
-/// Prefixes whose content does not outlive the kernel.
+/// Prefixes of paths whose content is lost on reboot.
 const VOLATILE: &[&str] = &["/run/", "/sys/", "/proc/", "/dev/"];
 
-/// The files of a machine. What the seam writes is durable at once; what the kernel shows is gone after a crash.
+/// The files of a machine. Files written through [`linstor_host::Host`] are durable immediately; those of the kernel
+/// are lost in a crash.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
     files: BTreeMap<String, File>,
     dirs: BTreeSet<String>,
-    /// Directories under a second path: symbolic link to target.
+    /// Symbolic links to directories: link to target.
     pub(crate) links: BTreeMap<String, String>,
     inodes: u64,
-    /// Free space for images, by directory on which a file system is mounted.
+    /// Sizes of file systems for images, by mount point.
     pub(crate) mounts: BTreeMap<String, u64>,
 }
 
@@ -26,19 +27,19 @@ pub(crate) enum File {
     Image(Image),
 }
 
-/// A big, sparse file behind a loop device.
+/// A large, sparse file: the backing file of a loop device.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Image {
     pub(crate) size_bytes: u64,
-    /// Given by [`Files::put_image`]; a file that is removed and made again has another one.
+    /// Assigned by [`Files::put_image`]; a file that is removed and created again has another one.
     pub(crate) inode: u64,
-    /// Made by `fallocate`: takes all of its space.
+    /// Created by `fallocate`: its whole size is allocated.
     pub(crate) allocated: bool,
     pub(crate) blocks: Blocks,
 }
 
 impl Image {
-    /// Space that the file takes.
+    /// Allocated space.
     pub(crate) fn used_bytes(&self) -> u64 {
         if self.allocated {
             self.size_bytes
@@ -126,7 +127,7 @@ impl Files {
 
     pub(crate) fn is_dir(&self, path: &str) -> bool {
         let path = &*self.real(path.trim_end_matches('/'));
-        // A bare system has these.
+        // Directories that exist on every system.
         let given = [
             "",
             "/etc",
@@ -157,7 +158,7 @@ impl Files {
         Ok(names.into_iter().collect())
     }
 
-    /// Paths of all files with this beginning and end.
+    /// Paths of all files with this prefix and suffix.
     pub(crate) fn matching(&self, prefix: &str, suffix: &str) -> Vec<String> {
         self.files
             .keys()
@@ -166,7 +167,7 @@ impl Files {
             .collect()
     }
 
-    /// Everything readable, for comparing machines in tests.
+    /// All files that can be read as a whole, for comparing machines in tests.
     pub(crate) fn texts(&self) -> BTreeMap<String, String> {
         self.files
             .iter()
@@ -215,7 +216,7 @@ impl Files {
         self.files.insert(self.real(path), File::Image(image));
     }
 
-    /// The mount that a path lies on, with its size, and what images take there.
+    /// The file system of a path: its mount point, its size, and the space allocated by images.
     pub(crate) fn mount_of(&self, path: &str) -> Option<(&str, u64, u64)> {
         let path = &*self.real(path);
         let under =

@@ -1,4 +1,4 @@
-//! One machine of the cluster, behind the seam.
+//! One machine of the cluster as a [`Host`].
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -19,17 +19,17 @@ use super::cluster::Shared;
 use super::content::{BLOCK_BYTES, Block};
 use super::drbd;
 use super::fault::Effect;
-use super::journal::{Entry, Outcome, mutates};
+use super::journal::{Completion, Entry, mutates};
 use super::machine::{Dev, Machine};
 use super::pipe;
 use super::programs;
-use super::tool::{Said, Stop};
+use super::tool::{Stop, ToolOutput};
 use super::world::{EVENTS_QUEUED_MAX, Stream, World};
 
-/// How often a waiting command checks again.
+/// Interval at which a waiting command checks its condition.
 const WAIT_POLL: Duration = Duration::from_millis(50);
 
-/// A machine of a [`super::FakeCluster`], as it is between two boots: after a crash, only a new handle works.
+/// A machine of a [`super::FakeCluster`] during one boot: after a crash only a new handle works.
 #[derive(Debug, Clone)]
 pub struct FakeHost {
     pub(crate) shared: Arc<Shared>,
@@ -37,15 +37,15 @@ pub struct FakeHost {
     pub(crate) boot: u64,
 }
 
-/// What is going to happen to a request.
-pub(crate) struct Plan {
+/// A request in the journal, with its duration and the fault to inject into it.
+pub(crate) struct Journaled {
     pub(crate) entry: usize,
     effect: Option<Effect>,
     time: Duration,
 }
 
 pub(crate) enum End {
-    Said(Said),
+    Ended(ToolOutput),
     TimedOut(Duration),
     Unsupported(String),
     Gone,
@@ -59,8 +59,8 @@ impl FakeHost {
             .is_some_and(|m| m.up && m.boot == self.boot)
     }
 
-    /// Writes a request into the journal and picks the fault that strikes it; `None` if the machine is down.
-    pub(crate) fn plan(&self, text: &str, mutating: bool) -> Option<Plan> {
+    /// Writes a request into the journal and selects the fault to inject into it; `None` if the machine is down.
+    pub(crate) fn open(&self, text: &str, mutating: bool) -> Option<Journaled> {
         self.shared.start_driver();
         self.shared.with(|world| {
             if !self.is_alive(world) {
@@ -72,7 +72,7 @@ impl FakeHost {
                 at: world.started.elapsed(),
                 text: text.to_owned(),
                 mutating,
-                outcome: Outcome::Unfinished,
+                completion: Completion::Unfinished,
             });
             let effect = world
                 .faults
@@ -85,7 +85,7 @@ impl FakeHost {
             } else {
                 config.read_time
             };
-            Some(Plan {
+            Some(Journaled {
                 entry,
                 effect,
                 time,
@@ -93,19 +93,19 @@ impl FakeHost {
         })
     }
 
-    pub(crate) fn close(&self, entry: usize, outcome: Outcome) {
+    pub(crate) fn close(&self, entry: usize, completion: Completion) {
         self.shared.with(|world| {
-            // The journal may have been cleared in the meantime.
+            // The journal may have been cleared since.
             if let Some(entry) = world.journal.get_mut(entry) {
-                entry.outcome = outcome;
+                entry.completion = completion;
             }
         });
     }
 
-    pub(crate) async fn run_planned(&self, cmd: &Cmd, plan: &Plan) -> End {
+    pub(crate) async fn run_journaled(&self, cmd: &Cmd, request: &Journaled) -> End {
         let limit = cmd.time_limit().limit;
-        let mut before = plan.time / 2;
-        match plan.effect {
+        let mut before = request.time / 2;
+        match request.effect {
             Some(Effect::Hangs) => {
                 sleep(limit).await;
                 return End::TimedOut(limit);
@@ -116,11 +116,14 @@ impl FakeHost {
             }
             Some(Effect::Slow(more)) => before += more,
             Some(Effect::FailsBefore(code)) => {
-                sleep(plan.time).await;
-                return End::Said(Said::err(code, "injected failure, nothing was done\n"));
+                sleep(request.time).await;
+                return End::Ended(ToolOutput::err(
+                    code,
+                    "injected failure, nothing was changed\n",
+                ));
             }
             Some(Effect::CrashBefore) => {
-                sleep(plan.time).await;
+                sleep(request.time).await;
                 self.shared.crash(&self.node);
                 return End::Gone;
             }
@@ -128,25 +131,28 @@ impl FakeHost {
         }
         sleep(before).await;
         let end = self.execute(cmd, limit).await;
-        if plan.effect == Some(Effect::CrashAfter) {
+        if request.effect == Some(Effect::CrashAfter) {
             self.shared.crash(&self.node);
             return End::Gone;
         }
-        sleep(plan.time / 2).await;
+        sleep(request.time / 2).await;
         if !self.shared.with(|world| self.is_alive(world)) {
             return End::Gone;
         }
-        match (plan.effect, end) {
-            (Some(Effect::FailsAfter(code)), End::Said(said)) => End::Said(Said {
+        match (request.effect, end) {
+            (Some(Effect::FailsAfter(code)), End::Ended(output)) => End::Ended(ToolOutput {
                 code,
-                stderr: format!("{}injected failure, although all was done\n", said.stderr),
-                ..said
+                stderr: format!(
+                    "{}injected failure, although the command was carried out\n",
+                    output.stderr
+                ),
+                ..output
             }),
             (_, end) => end,
         }
     }
 
-    /// Does the command's work, once what it may have to wait for has happened.
+    /// Runs the command; if it has to wait, runs it again until it does not, or until a time limit.
     async fn execute(&self, cmd: &Cmd, limit: Duration) -> End {
         let started = Instant::now();
         let patience = cmd
@@ -169,7 +175,7 @@ impl FakeHost {
                     world.audit(&format!("{}: {cmd}", self.node));
                 }
                 match result {
-                    Ok(said) | Err(Stop::Failed(said)) => Some(End::Said(said)),
+                    Ok(output) | Err(Stop::Failed(output)) => Some(End::Ended(output)),
                     Err(Stop::Missing(missing)) => Some(End::Unsupported(missing.0)),
                     Err(Stop::Wait) => None,
                 }
@@ -178,7 +184,7 @@ impl FakeHost {
                 return end;
             }
             if patience.is_some_and(|patience| started.elapsed() >= patience) {
-                return End::Said(Said::err(5, ""));
+                return End::Ended(ToolOutput::err(5, ""));
             }
             if started.elapsed() >= limit {
                 return End::TimedOut(limit);
@@ -197,14 +203,14 @@ impl FakeHost {
         if !missing {
             return Ok(());
         }
-        let looked_in = PROGRAM_DIRS.iter().map(|dir| (*dir).to_owned()).collect();
+        let searched = PROGRAM_DIRS.iter().map(|dir| (*dir).to_owned()).collect();
         Err(RunError::NotFound {
             program: cmd.program().to_owned(),
-            looked_in,
+            searched,
         })
     }
 
-    /// A request that runs no program.
+    /// Runs a request that is not a command.
     async fn file<T>(
         &self,
         action: &'static str,
@@ -241,18 +247,18 @@ impl FakeHost {
         work: impl FnOnce(&mut World, &str) -> io::Result<T> + Send,
     ) -> io::Result<T> {
         let gone = || io::Error::other("the host crashed");
-        let plan = self.plan(text, true).ok_or_else(gone)?;
+        let request = self.open(text, true).ok_or_else(gone)?;
         let failed = || io::Error::other("injected failure");
-        match plan.effect {
+        match request.effect {
             Some(Effect::FailsBefore(_)) => {
-                self.close(plan.entry, Outcome::Ran(1));
+                self.close(request.entry, Completion::Ran(1));
                 return Err(failed());
             }
             Some(Effect::CrashBefore) => {
                 self.shared.crash(&self.node);
                 return Err(gone());
             }
-            // Files have no deadline: what hangs is only slow.
+            // File operations have no deadline: a hanging one is a slow one.
             Some(Effect::Hangs) => sleep(Duration::from_secs(45)).await,
             Some(Effect::Slow(more)) => sleep(more).await,
             Some(Effect::FailsAfter(_) | Effect::CrashAfter) | None => {}
@@ -266,8 +272,8 @@ impl FakeHost {
             world.audit(&format!("{}: {text}", self.node));
             result
         });
-        self.close(plan.entry, Outcome::Ran(i32::from(result.is_err())));
-        match plan.effect {
+        self.close(request.entry, Completion::Ran(i32::from(result.is_err())));
+        match request.effect {
             Some(Effect::FailsAfter(_)) => Err(failed()),
             Some(Effect::CrashAfter) => {
                 self.shared.crash(&self.node);
@@ -283,30 +289,30 @@ impl Host for FakeHost {
     async fn run(&self, cmd: Cmd) -> Result<Output, RunError> {
         let text = cmd.to_string();
         let mutating = mutates(cmd.program(), cmd.arguments());
-        let Some(plan) = self.plan(&text, mutating) else {
+        let Some(request) = self.open(&text, mutating) else {
             return Err(RunError::HostGone { cmd: text });
         };
         if let Err(error) = self.check_installed(&cmd) {
-            self.close(plan.entry, Outcome::NotFound);
+            self.close(request.entry, Completion::NotFound);
             return Err(error);
         }
-        let end = self.run_planned(&cmd, &plan).await;
-        let output = |said: Said| Output {
+        let end = self.run_journaled(&cmd, &request).await;
+        let to_output = |tool: ToolOutput| Output {
             cmd: cmd.to_string(),
-            code: said.code,
-            stdout: String::from_utf8_lossy(&said.stdout).into_owned(),
-            stderr: said.stderr,
+            code: tool.code,
+            stdout: String::from_utf8_lossy(&tool.stdout).into_owned(),
+            stderr: tool.stderr,
         };
         match end {
-            End::Said(said) => {
-                self.close(plan.entry, Outcome::Ran(said.code));
-                Ok(output(said))
+            End::Ended(output) => {
+                self.close(request.entry, Completion::Ran(output.code));
+                Ok(to_output(output))
             }
             End::TimedOut(after) => {
-                self.close(plan.entry, Outcome::TimedOut);
-                let output = Box::new(output(Said {
+                self.close(request.entry, Completion::TimedOut);
+                let output = Box::new(to_output(ToolOutput {
                     code: -1,
-                    ..Said::default()
+                    ..ToolOutput::default()
                 }));
                 let why = "it took too long";
                 Err(RunError::TimedOut {
@@ -317,7 +323,7 @@ impl Host for FakeHost {
                 })
             }
             End::Unsupported(missing) => {
-                self.close(plan.entry, Outcome::Unsupported);
+                self.close(request.entry, Completion::Unsupported);
                 Err(RunError::Unsupported { cmd: text, missing })
             }
             End::Gone => Err(RunError::HostGone { cmd: text }),
@@ -326,20 +332,20 @@ impl Host for FakeHost {
 
     async fn stream(&self, cmd: Cmd) -> Result<LineStream, RunError> {
         let text = cmd.to_string();
-        let words: Vec<&str> = cmd.arguments().iter().map(String::as_str).collect();
-        let statistics = words.contains(&"--statistics") || words.contains(&"--full");
+        let args: Vec<&str> = cmd.arguments().iter().map(String::as_str).collect();
+        let statistics = args.contains(&"--statistics") || args.contains(&"--full");
         let known = ["events2", "--statistics", "--full", "all"];
-        let names: Vec<&&str> = words.iter().filter(|word| !known.contains(word)).collect();
-        let understood = names.len() <= 1 && !names.iter().any(|name| name.starts_with('-'));
-        if cmd.program() != "drbdsetup" || !words.contains(&"events2") || !understood {
+        let names: Vec<&&str> = args.iter().filter(|arg| !known.contains(arg)).collect();
+        let supported = names.len() <= 1 && !names.iter().any(|name| name.starts_with('-'));
+        if cmd.program() != "drbdsetup" || !args.contains(&"events2") || !supported {
             let missing = "only `drbdsetup events2` streams".to_owned();
             return Err(RunError::Unsupported { cmd: text, missing });
         }
-        let Some(plan) = self.plan(&text, false) else {
+        let Some(request) = self.open(&text, false) else {
             return Err(RunError::HostGone { cmd: text });
         };
         self.check_installed(&cmd)?;
-        sleep(plan.time).await;
+        sleep(request.time).await;
         let (events, receiver) = mpsc::channel(EVENTS_QUEUED_MAX);
         let resource = names.first().map(|name| (**name).to_owned());
         let stream = self.shared.with(|world| {
@@ -353,7 +359,7 @@ impl Host for FakeHost {
                 }
                 let view = drbd::view(world, &self.node, name);
                 for line in drbd::dump(&view, "exists", statistics) {
-                    // The queue was made a moment ago; a dump that does not fit ends the stream below.
+                    // The queue is new and empty; if the dump does not fit, the stream ends below.
                     let _full = events.try_send(StreamEvent::Line(line));
                 }
                 seen.insert(name.clone(), view);
@@ -377,7 +383,7 @@ impl Host for FakeHost {
         let Some(id) = stream else {
             return Err(RunError::HostGone { cmd: text });
         };
-        self.close(plan.entry, Outcome::Ran(0));
+        self.close(request.entry, Completion::Ran(0));
         let guard = StreamGuard {
             shared: Arc::downgrade(&self.shared),
             id,
@@ -433,7 +439,7 @@ impl Host for FakeHost {
             let machine = world.machines.get(&self.node);
             machine.is_some_and(|m| m.files.mode(&path.to_string_lossy()).is_some())
         });
-        // Nothing to remove is nothing to write down.
+        // Removing a file that does not exist changes nothing and is not in the journal.
         let changes = there.then_some("remove");
         let work = |world: &mut World, path: &str| Ok(self.machine_mut(world)?.files.remove(path));
         self.file("remove", path, changes, work).await
@@ -498,7 +504,7 @@ impl Host for FakeHost {
                 None => DeviceUse::Free,
             })
         };
-        self.file("look for users of", path, None, work).await
+        self.file("find users of", path, None, work).await
     }
 
     async fn test_bind(&self, port: u16) -> Result<PortState, FileError> {
@@ -532,13 +538,13 @@ impl Host for FakeHost {
     }
 
     fn wall_clock(&self) -> SystemTime {
-        // Any fixed moment does; this one has a readable date.
+        // An arbitrary fixed time with a readable date.
         let start = SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000);
         start + self.shared.with(|world| world.started.elapsed())
     }
 
     fn random_u64(&self) -> u64 {
-        self.shared.with(|world| world.dice.next())
+        self.shared.with(|world| world.rng.next())
     }
 }
 

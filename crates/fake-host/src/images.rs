@@ -3,7 +3,7 @@
 use super::args::{Args, Options, size_kib};
 use super::files::Image;
 use super::machine::{LoopDevice, Machine};
-use super::tool::{Dice, Said, Tool, fail, missing};
+use super::tool::{Rng, ToolOutput, ToolResult, fail, missing};
 
 const FALLOCATE: Options = Options {
     flags: &["-x|--posix", "-v"],
@@ -11,7 +11,7 @@ const FALLOCATE: Options = Options {
 };
 
 /// `fallocate`.
-pub(crate) fn fallocate(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn fallocate(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &FALLOCATE)?;
     let path = args.only()?;
     let Some(length) = args.value("--length") else {
@@ -41,7 +41,7 @@ pub(crate) fn fallocate(machine: &mut Machine, _: &mut Dice, args: &[String]) ->
             ..old
         },
     );
-    Ok(Said::nothing())
+    Ok(ToolOutput::nothing())
 }
 
 const TRUNCATE: Options = Options {
@@ -50,7 +50,7 @@ const TRUNCATE: Options = Options {
 };
 
 /// `truncate`.
-pub(crate) fn truncate(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn truncate(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &TRUNCATE)?;
     let path = args.only()?;
     let Some(size) = args.value("--size") else {
@@ -61,7 +61,7 @@ pub(crate) fn truncate(machine: &mut Machine, _: &mut Dice, args: &[String]) -> 
     image.size_bytes = size_bytes;
     image.blocks.split_off(&(size_bytes / 4096));
     machine.files.put_image(path, image);
-    Ok(Said::nothing())
+    Ok(ToolOutput::nothing())
 }
 
 const LOSETUP: Options = Options {
@@ -84,7 +84,7 @@ const LOSETUP: Options = Options {
 };
 
 /// `losetup`.
-pub(crate) fn losetup(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn losetup(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &LOSETUP)?;
     machine.clear_detached_loops();
     let number = |path: &str| {
@@ -98,12 +98,12 @@ pub(crate) fn losetup(machine: &mut Machine, _: &mut Dice, args: &[String]) -> T
                 format!("losetup: {path}: detach failed: No such device or address\n"),
             );
         };
-        // The kernel detaches a device that is in use after its last close, and calls that a success.
+        // The kernel detaches a device in use after its last close; `losetup -d` succeeds immediately.
         if let Some(device) = machine.loops.get_mut(&number) {
             device.autoclear = true;
         }
         machine.clear_detached_loops();
-        return Ok(Said::nothing());
+        return Ok(ToolOutput::nothing());
     }
     if let Some(path) = args.value("--set-capacity") {
         let size = number(path)
@@ -118,7 +118,7 @@ pub(crate) fn losetup(machine: &mut Machine, _: &mut Dice, args: &[String]) -> T
             );
         };
         device.size_bytes = size;
-        return Ok(Said::nothing());
+        return Ok(ToolOutput::nothing());
     }
     if args.has("--find") && args.has("--show") {
         let path = args.only()?;
@@ -141,7 +141,7 @@ pub(crate) fn losetup(machine: &mut Machine, _: &mut Dice, args: &[String]) -> T
                 autoclear: false,
             },
         );
-        return Ok(Said::out(format!("/dev/loop{free}\n")));
+        return Ok(ToolOutput::out(format!("/dev/loop{free}\n")));
     }
     if args.has("--list") {
         return list(machine, &args);
@@ -149,7 +149,7 @@ pub(crate) fn losetup(machine: &mut Machine, _: &mut Dice, args: &[String]) -> T
     missing("losetup in this form")
 }
 
-fn list(machine: &Machine, args: &Args) -> Tool {
+fn list(machine: &Machine, args: &Args) -> ToolResult {
     if !args.has("--noheadings") || !args.has("--raw") {
         return missing("losetup -l without -n --raw");
     }
@@ -159,7 +159,7 @@ fn list(machine: &Machine, args: &Args) -> Tool {
         .split(',')
         .collect();
     let mut text = String::new();
-    // The latest first.
+    // The newest first.
     for (number, device) in machine.loops.iter().rev() {
         let mut cells = Vec::new();
         for column in &columns {
@@ -168,7 +168,7 @@ fn list(machine: &Machine, args: &Args) -> Tool {
                 "BACK-FILE" if machine.files.has_image(&device.file) => device.file.clone(),
                 "BACK-FILE" => format!("{} (deleted)", device.file),
                 "BACK-INO" => device.inode.to_string(),
-                // util-linux aligns the two numbers, and --raw shows the blanks.
+                // util-linux aligns the two numbers, and --raw escapes the blanks.
                 "BACK-MAJ:MIN" => format!("{FS_MAJOR:>8}:{:<3}", 0).replace(' ', r"\x20"),
                 "OFFSET" | "SIZELIMIT" => "0".to_owned(),
                 other => return missing(format!("losetup -O {other}")),
@@ -177,7 +177,7 @@ fn list(machine: &Machine, args: &Args) -> Tool {
         text.push_str(&cells.join(" "));
         text.push('\n');
     }
-    Ok(Said::out(text))
+    Ok(ToolOutput::out(text))
 }
 
 /// The one file system of the machine is on device 8:0.
@@ -189,7 +189,7 @@ const STAT: Options = Options {
 };
 
 /// `stat -c`, for sizes.
-pub(crate) fn stat(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn stat(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &STAT)?;
     let path = args.only()?;
     let (size, used, inode) = match machine.files.image(path) {
@@ -220,13 +220,13 @@ pub(crate) fn stat(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool
     ];
     let text = values
         .iter()
-        .fold(format.to_owned(), |text, (word, value)| {
-            text.replace(word, &value.to_string())
+        .fold(format.to_owned(), |text, (sequence, value)| {
+            text.replace(sequence, &value.to_string())
         });
     if text.contains('%') {
         return missing(format!("stat -c {format:?}"));
     }
-    Ok(Said::out(format!("{text}\n")))
+    Ok(ToolOutput::out(format!("{text}\n")))
 }
 
 const DF: Options = Options {
@@ -235,7 +235,7 @@ const DF: Options = Options {
 };
 
 /// `df --output=size,avail`.
-pub(crate) fn df(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn df(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &DF)?;
     let path = args.only()?;
     let Some((_, size_kib, used_kib)) = machine.files.mount_of(path) else {
@@ -243,7 +243,7 @@ pub(crate) fn df(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
     };
     let (size, free) = (size_kib * 1024, size_kib.saturating_sub(used_kib) * 1024);
     match (args.value("--block-size"), args.value("--output")) {
-        (Some("1"), Some("size,avail")) => Ok(Said::out(format!(
+        (Some("1"), Some("size,avail")) => Ok(ToolOutput::out(format!(
             "{:>12} {:>12}\n{size:>12} {free:>12}\n",
             "1B-blocks", "Avail"
         ))),
@@ -257,7 +257,7 @@ const CP: Options = Options {
 };
 
 /// `cp` of an image.
-pub(crate) fn cp(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn cp(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &CP)?;
     let [from, to] = args.positional() else {
         return missing("cp");
@@ -269,5 +269,5 @@ pub(crate) fn cp(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
         );
     };
     machine.files.put_image(to, image);
-    Ok(Said::nothing())
+    Ok(ToolOutput::nothing())
 }

@@ -1,56 +1,56 @@
-//! What was asked of the fake machines.
+//! The journal: all requests to the fake machines and their results.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Something that a host was asked to do.
+/// A request to a host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// On which node.
+    /// Name of the node.
     pub node: String,
-    /// Time since the cluster was made.
+    /// Time since the cluster was created.
     pub at: Duration,
-    /// The command line, or `write PATH` and the like for requests that run no program.
+    /// The command line, or `write PATH`, `rename PATH`, ... for requests that are not commands.
     pub text: String,
-    /// Whether it is meant to change anything.
+    /// Whether it is a request that changes something.
     pub mutating: bool,
-    /// What came of it.
-    pub outcome: Outcome,
+    /// How it ended.
+    pub completion: Completion,
 }
 
-/// What came of a request.
+/// How a request ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Outcome {
-    /// Not finished, or never: the caller went away or the machine crashed.
+pub enum Completion {
+    /// It has not ended, or never will: the caller dropped the future, or the machine crashed.
     Unfinished,
-    /// Ran, with this exit code.
+    /// The command ended with this exit code.
     Ran(i32),
-    /// Ended by its deadline.
+    /// The command was killed at its deadline.
     TimedOut,
-    /// Not installed.
+    /// The program is not installed.
     NotFound,
-    /// The fake does not know it.
+    /// The fake does not implement it.
     Unsupported,
 }
 
 impl fmt::Display for Entry {
-    /// The node and the command; the exit code only when it is not zero.
+    /// The node and the command; the exit code only if it is not zero.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.node, self.text)?;
-        match self.outcome {
-            Outcome::Ran(0) => Ok(()),
-            Outcome::Ran(code) => write!(f, " -> {code}"),
-            Outcome::Unfinished => write!(f, " -> unfinished"),
-            Outcome::TimedOut => write!(f, " -> timed out"),
-            Outcome::NotFound => write!(f, " -> not found"),
-            Outcome::Unsupported => write!(f, " -> unsupported"),
+        match self.completion {
+            Completion::Ran(0) => Ok(()),
+            Completion::Ran(code) => write!(f, " -> {code}"),
+            Completion::Unfinished => write!(f, " -> unfinished"),
+            Completion::TimedOut => write!(f, " -> timed out"),
+            Completion::NotFound => write!(f, " -> not found"),
+            Completion::Unsupported => write!(f, " -> unsupported"),
         }
     }
 }
 
-/// Whether a command is meant to change anything.
+/// Whether a command changes something.
 pub(crate) fn mutates(program: &str, args: &[String]) -> bool {
-    let has = |word: &str| args.iter().any(|arg| arg == word);
+    let has = |name: &str| args.iter().any(|arg| arg == name);
     if has("--version") {
         return false;
     }
@@ -69,7 +69,7 @@ pub(crate) fn mutates(program: &str, args: &[String]) -> bool {
                 .iter()
                 .find(|arg| !arg.starts_with('-'))
                 .map_or("", String::as_str);
-            // `check-resize` writes down for drbd-utils what there is, when somebody gets round to it.
+            // `check-resize` only stores the device's size for drbd-utils.
             !(matches!(
                 verb,
                 "status"
@@ -83,7 +83,7 @@ pub(crate) fn mutates(program: &str, args: &[String]) -> bool {
             ) || verb.starts_with("wait-"))
         }
         "drbdadm" => {
-            let looks = [
+            let queries = [
                 "status",
                 "dump",
                 "dump-md",
@@ -94,7 +94,8 @@ pub(crate) fn mutates(program: &str, args: &[String]) -> bool {
                 "--version",
                 "-d",
             ];
-            !(looks.iter().any(|word| has(word)) || args.iter().any(|arg| arg.starts_with("sh-")))
+            !(queries.iter().any(|query| has(query))
+                || args.iter().any(|arg| arg.starts_with("sh-")))
         }
         _ => true,
     }

@@ -1,14 +1,14 @@
-//! Machines in memory behind [`linstor_host::Host`], for tests: tools, files, devices and the kernel's DRBD. No release
-//! contains this crate.
+//! Machines in memory as [`linstor_host::Host`], for tests: tools, files, devices and the DRBD kernel module. No
+//! release contains this crate.
 //!
 //! The content of devices is modelled for block storage and DRBD, since replication and deletion are about content.
-//! Every other tool is a table of states.
+//! Every other tool is modelled by its state only.
 //!
-//! In reading order: [`FakeCluster`] is what a test holds, [`FakeHost`] is one of its machines; `world` is all state
-//! there is, `machine` one machine's; then one module per family of tools. Tools print what the real ones print, and
-//! what the fake does not know about a tool is an error of its own, never a success.
+//! In reading order: [`FakeCluster`] is what a test uses, [`FakeHost`] is one of its machines; `world` is the whole
+//! state, `machine` that of one machine; then one module per family of tools. Tools print what the real ones print, and
+//! an option that the fake does not implement is a distinct error, never a success.
 //!
-//! Time is tokio's, randomness comes from one seed, and nothing depends on the order of a hash map.
+//! Time is tokio's, random numbers come from one seed, and nothing depends on the order of a hash map.
 
 mod args;
 mod block_tools;
@@ -37,5 +37,5 @@ pub use cluster::{FakeCluster, VolumeState};
 pub use drbd::{AppIo, DrbdKind};
 pub use fault::{Effect, Fault, Match};
 pub use host::FakeHost;
-pub use journal::{Entry, Outcome};
+pub use journal::{Completion, Entry};
 pub use world::Config;

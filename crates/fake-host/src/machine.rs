@@ -11,33 +11,33 @@ use super::files::Files;
 use super::lvm::Lvm;
 use super::zfs::Zfs;
 
-/// Everything of one machine. What a crash loses is reset by [`Machine::crash`].
+/// The state of one machine. [`Machine::crash`] resets the volatile part.
 #[derive(Debug)]
 pub(crate) struct Machine {
     pub(crate) uname: String,
     pub(crate) addresses: BTreeSet<String>,
     pub(crate) up: bool,
-    /// Counts boots; whatever was started during an earlier one is gone.
+    /// Number of boots; processes of an earlier boot no longer exist.
     pub(crate) boot: u64,
     /// Programs that are not installed.
     pub(crate) missing_tools: BTreeSet<String>,
-    /// Ports that something other than DRBD listens on, and what.
+    /// Ports on which a process listens, and the process.
     pub(crate) busy_ports: BTreeMap<u16, String>,
-    /// Devices that answer every access with an I/O error, by path.
+    /// Devices whose every access fails with an I/O error, by path.
     pub(crate) broken: BTreeSet<String>,
     pub(crate) disks: BTreeMap<String, Disk>,
     pub(crate) lvm: Lvm,
     pub(crate) zfs: Zfs,
     pub(crate) files: Files,
-    /// Loop devices: number to file.
+    /// Loop devices by number.
     pub(crate) loops: BTreeMap<u32, LoopDevice>,
     /// Open crypt mappings, by name.
     pub(crate) crypts: BTreeMap<String, Mapping>,
     /// Devices that a process has open.
     pub(crate) opened: BTreeSet<Dev>,
-    /// Mounted devices, and where.
+    /// Mounted devices and their mount points.
     pub(crate) mounted: BTreeMap<Dev, String>,
-    /// Linear mappings by name, and what is below.
+    /// Linear mappings by name, with the device below.
     pub(crate) linear: BTreeMap<String, Dev>,
     /// Logical volumes whose I/O is suspended, by their names in the device mapper.
     pub(crate) suspended: BTreeSet<String>,
@@ -57,15 +57,15 @@ pub(crate) struct Disk {
 #[derive(Debug)]
 pub(crate) struct LoopDevice {
     pub(crate) file: String,
-    /// The file's inode, which stays when the file is removed.
+    /// The file's inode, which is unchanged when the file is removed.
     pub(crate) inode: u64,
-    /// The device keeps its size until `losetup -c`.
+    /// The device's size, which changes only by `losetup -c`.
     pub(crate) size_bytes: u64,
-    /// It was detached while in use.
+    /// It was detached while in use, and is removed with its last user.
     pub(crate) autoclear: bool,
 }
 
-/// A block device, by what is behind its path.
+/// A block device by its kind.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Dev {
     Disk(String),
@@ -105,7 +105,7 @@ impl Machine {
         }
     }
 
-    /// Loses everything that is not on disk.
+    /// Resets all state that is not on disk.
     pub(crate) fn crash(&mut self) {
         self.up = false;
         self.loops.clear();
@@ -119,7 +119,7 @@ impl Machine {
         self.drbd.crash();
     }
 
-    /// Starts again: logical volumes that do not ask to be skipped and zvols appear.
+    /// Boots: activates zvols and the logical volumes without the activation-skip flag.
     pub(crate) fn boot(&mut self) {
         self.up = true;
         self.boot += 1;
@@ -158,7 +158,7 @@ impl Machine {
             .then(|| Dev::Lv(vg.to_owned(), lv.to_owned()))
     }
 
-    /// The usual path of a device.
+    /// The canonical path of a device.
     pub(crate) fn path(&self, dev: &Dev) -> String {
         match dev {
             Dev::Disk(path) => path.clone(),
@@ -208,8 +208,8 @@ impl Machine {
         }
     }
 
-    /// The blocks that a device's content is in, and where in them it starts. `None` for DRBD devices, whose content is
-    /// the kernel's business, and for what has failed.
+    /// The blocks that contain a device's content, and the offset in them. `None` for DRBD devices, whose content is
+    /// that of a backing device, and for failed devices.
     fn store(&self, dev: &Dev) -> Option<(&Blocks, u64)> {
         if self.is_broken(dev) {
             return None;
@@ -229,7 +229,7 @@ impl Machine {
         Some((blocks, 0))
     }
 
-    /// A block as it lies there, without a copy.
+    /// A reference to a block.
     pub(crate) fn block(&self, dev: &Dev, block: u64) -> Option<&Block> {
         let (blocks, offset) = self.store(dev)?;
         blocks.get(&(block + offset))
@@ -329,7 +329,7 @@ impl Machine {
         self.addresses.contains(host.trim_matches(['[', ']']))
     }
 
-    /// Who uses a device, in words; a used device cannot be removed.
+    /// The user of a device as text; a used device cannot be removed.
     pub(crate) fn user_of(&self, dev: &Dev) -> Option<String> {
         if self.opened.contains(dev) {
             return Some("a process".to_owned());
@@ -341,7 +341,7 @@ impl Machine {
         }
     }
 
-    /// Who has claimed a device; a process that only has it open has not.
+    /// Who has claimed a device exclusively; a process that has it open does not claim it.
     pub(crate) fn device_use(&self, dev: &Dev) -> DeviceUse {
         if let Some(on) = self.mounted.get(dev) {
             return DeviceUse::Mounted { on: on.clone() };
@@ -367,7 +367,7 @@ impl Machine {
         }
     }
 
-    /// Loop devices that were detached while in use are gone with their last user.
+    /// Removes loop devices that were detached while in use and have no user any more.
     pub(crate) fn clear_detached_loops(&mut self) {
         let in_use = |number: u32| self.user_of(&Dev::Loop(number)).is_some();
         let gone: Vec<u32> = self

@@ -1,11 +1,11 @@
-//! `dmsetup`: what is mapped, linear mappings, and whether the I/O of logical volumes is suspended. A mapping keeps the device below it in use; its own content is not
-//! modelled.
+//! `dmsetup`: listing crypt mappings, linear mappings, and suspending the I/O of logical volumes. A linear mapping
+//! claims the device below it; its content is not modelled.
 
 use super::lvm::dm_name;
 use super::machine::Machine;
-use super::tool::{Dice, Said, Tool, fail, missing};
+use super::tool::{Rng, ToolOutput, ToolResult, fail, missing};
 
-pub(crate) fn dmsetup(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn dmsetup(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args.as_slice() {
         ["ls"] => Ok(list(
@@ -16,7 +16,7 @@ pub(crate) fn dmsetup(machine: &mut Machine, _: &mut Dice, args: &[String]) -> T
         ["ls", "--target", "crypt"] => Ok(list(machine.crypts.keys().cloned())),
         ["create", name, "--table", table] => create(machine, name, table),
         ["remove", name] => match machine.linear.remove(*name) {
-            Some(_) => Ok(Said::nothing()),
+            Some(_) => Ok(ToolOutput::nothing()),
             None => {
                 let text = format!(
                     "device-mapper: remove ioctl on {name}  failed: No such device or address\n"
@@ -33,14 +33,14 @@ pub(crate) fn dmsetup(machine: &mut Machine, _: &mut Dice, args: &[String]) -> T
             } else {
                 machine.suspended.remove(*name);
             }
-            Ok(Said::nothing())
+            Ok(ToolOutput::nothing())
         }
         ["info", "-c", "--noheadings", "-o", "suspended", name] => {
             if !volumes(machine).any(|known| known == *name) {
                 return fail(1, "Device does not exist.\nCommand failed.\n");
             }
             let suspended = machine.suspended.contains(*name);
-            Ok(Said::out(if suspended {
+            Ok(ToolOutput::out(if suspended {
                 "Suspended\n"
             } else {
                 "Active\n"
@@ -50,7 +50,7 @@ pub(crate) fn dmsetup(machine: &mut Machine, _: &mut Dice, args: &[String]) -> T
     }
 }
 
-fn create(machine: &mut Machine, name: &str, table: &str) -> Tool {
+fn create(machine: &mut Machine, name: &str, table: &str) -> ToolResult {
     let ["0", _, "linear", below, "0"] = table.split(' ').collect::<Vec<_>>()[..] else {
         return missing(format!("dmsetup table {table}"));
     };
@@ -64,7 +64,7 @@ fn create(machine: &mut Machine, name: &str, table: &str) -> Tool {
         return missing(format!("dmsetup table over {below}"));
     };
     machine.linear.insert(name.to_owned(), dev);
-    Ok(Said::nothing())
+    Ok(ToolOutput::nothing())
 }
 
 fn volumes(machine: &Machine) -> impl Iterator<Item = String> {
@@ -74,12 +74,12 @@ fn volumes(machine: &Machine) -> impl Iterator<Item = String> {
     })
 }
 
-fn list(names: impl Iterator<Item = String>) -> Said {
+fn list(names: impl Iterator<Item = String>) -> ToolOutput {
     let mut names: Vec<String> = names.collect();
     names.sort();
     if names.is_empty() {
-        return Said::out("No devices found\n");
+        return ToolOutput::out("No devices found\n");
     }
     let line = |(minor, name): (usize, &String)| format!("{name}\t(254:{minor})\n");
-    Said::out(names.iter().enumerate().map(line).collect::<String>())
+    ToolOutput::out(names.iter().enumerate().map(line).collect::<String>())
 }

@@ -1,7 +1,7 @@
 //! Pipes of faked programs.
 //!
-//! The programs run one after the other, each on the whole output of the one before it, since no stream on a fake machine
-//! is large. Faults strike each program as they do when it runs alone.
+//! The programs run one after the other, each with the whole output of the one before it, since no stream of a fake
+//! machine is large. Faults are injected into each program as if it ran alone.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::FakeHost;
 use crate::host::End;
-use crate::journal::{Outcome, mutates};
+use crate::journal::{Completion, mutates};
 
 const CHUNK_BYTES: usize = 64 * 1024;
 
@@ -81,31 +81,31 @@ impl Run<'_> {
             .stdin(stream)
             .deadline(self.pipe.time_limit());
         let gone = || PipeCause::Run(RunError::HostGone { cmd: text.clone() });
-        let plan = self
+        let request = self
             .host
-            .plan(&text, mutates(cmd.program(), cmd.arguments()))
+            .open(&text, mutates(cmd.program(), cmd.arguments()))
             .ok_or_else(gone)?;
-        let (outcome, result) = match self.host.run_planned(&cmd, &plan).await {
-            End::Said(said) => {
-                let status = ProgramStatus::Exited(said.code);
+        let (completion, result) = match self.host.run_journaled(&cmd, &request).await {
+            End::Ended(output) => {
+                let status = ProgramStatus::Exited(output.code);
                 self.programs.push(ProgramEnd {
                     cmd: text.clone(),
                     status,
-                    stderr: said.stderr,
+                    stderr: output.stderr,
                 });
-                (Outcome::Ran(said.code), Ok(said.stdout))
+                (Completion::Ran(output.code), Ok(output.stdout))
             }
-            End::TimedOut(_) => (Outcome::TimedOut, Err(self.stalled())),
+            End::TimedOut(_) => (Completion::TimedOut, Err(self.stalled())),
             End::Unsupported(missing) => {
                 let error = RunError::Unsupported {
                     cmd: text.clone(),
                     missing,
                 };
-                (Outcome::Unsupported, Err(PipeCause::Run(error)))
+                (Completion::Unsupported, Err(PipeCause::Run(error)))
             }
             End::Gone => return Err(gone()),
         };
-        self.host.close(plan.entry, outcome);
+        self.host.close(request.entry, completion);
         result
     }
 
@@ -126,7 +126,8 @@ impl Run<'_> {
         }
     }
 
-    /// Writes the stream, also that of a program that failed after it had written it; a whole one is shut down.
+    /// Writes the stream, including that of a program that failed after writing; the writer is shut down only after
+    /// success.
     async fn write(
         &self,
         output: PipeOutput<'_>,

@@ -1,12 +1,12 @@
-//! Which program is which function.
+//! The functions that implement the programs.
 
 use super::machine::Machine;
-use super::tool::{Dice, Said, Stop, Tool, fail, missing};
+use super::tool::{Rng, Stop, ToolOutput, ToolResult, fail, missing};
 use super::world::World;
 use super::{block_tools, crypt, drbd, images, lvm, mapper, zfs, zstd};
 
-/// A tool that sees nothing but its own machine.
-type Local = fn(&mut Machine, &mut Dice, &[String]) -> Tool;
+/// A tool that accesses only its own machine.
+type Local = fn(&mut Machine, &mut Rng, &[String]) -> ToolResult;
 
 const LOCAL: &[(&str, Local)] = &[
     ("lvs", lvm::lvs),
@@ -50,11 +50,11 @@ pub(crate) fn run(
     program: &str,
     args: &[String],
     stdin: &[u8],
-) -> Tool {
+) -> ToolResult {
     if let ([only], Some(version)) = (args, version(program))
         && only == "--version"
     {
-        return Ok(Said::out(version));
+        return Ok(ToolOutput::out(version));
     }
     match program {
         "zstd" => return zstd::zstd(args, stdin),
@@ -67,20 +67,20 @@ pub(crate) fn run(
         "mkfs.xfs" => return block_tools::mkfs(world, node, "xfs", args),
         _ => {}
     }
-    let World { machines, dice, .. } = world;
+    let World { machines, rng, .. } = world;
     let Some(machine) = machines.get_mut(node) else {
         return missing("a program nowhere");
     };
     if program == "cryptsetup" {
-        return crypt::cryptsetup(machine, dice, args, stdin);
+        return crypt::cryptsetup(machine, rng, args, stdin);
     }
     match LOCAL.iter().find(|(name, _)| *name == program) {
-        Some((_, tool)) => tool(machine, dice, args),
+        Some((_, tool)) => tool(machine, rng, args),
         None => missing(format!("program {program}")),
     }
 }
 
-/// What programs that are only asked for their version say.
+/// The output of programs for which only the version is implemented.
 fn version(program: &str) -> Option<&'static str> {
     match program {
         "lvs" | "vgs" | "pvs" | "lvcreate" => Some(
@@ -93,7 +93,7 @@ fn version(program: &str) -> Option<&'static str> {
     }
 }
 
-fn modprobe(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+fn modprobe(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     for name in args.iter().filter(|arg| !arg.starts_with('-')) {
         if machine.missing_tools.contains(&format!("module {name}")) {
             return fail(
@@ -105,14 +105,14 @@ fn modprobe(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
         }
         machine.modules.insert(name.clone());
     }
-    Ok(Said::nothing())
+    Ok(ToolOutput::nothing())
 }
 
-fn udevadm(_: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+fn udevadm(_: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     match args.first().map(String::as_str) {
-        // Devices are there at once.
-        Some("settle" | "trigger") => Ok(Said::nothing()),
-        Some("--version") => Ok(Said::out("252\n")),
+        // Device nodes are created immediately.
+        Some("settle" | "trigger") => Ok(ToolOutput::nothing()),
+        Some("--version") => Ok(ToolOutput::out("252\n")),
         other => Err(Stop::Missing(super::args::Missing::new(format!(
             "udevadm {other:?}"
         )))),

@@ -1,9 +1,9 @@
-//! Signatures on devices: what `blkid` finds, `wipefs` wipes and `mkfs` writes.
+//! Signatures on devices, which `blkid` finds, `wipefs` erases and `mkfs` writes.
 
 use super::content::{BLOCK_BYTES, Block};
 use super::machine::{Dev, Machine};
 
-/// A signature by `blkid`'s name for it, and where it is.
+/// A signature: `blkid`'s name of its type, and its location.
 pub(crate) struct Signature {
     pub(crate) kind: &'static str,
     pub(crate) magic: &'static [u8],
@@ -81,12 +81,12 @@ pub(crate) fn find(machine: &Machine, dev: &Dev) -> Vec<Signature> {
 /// Removes all signatures.
 pub(crate) fn wipe(machine: &mut Machine, dev: &Dev) {
     for signature in find(machine, dev) {
-        // A device that fails is not wiped; the next access will tell.
+        // A failed device is not wiped; its next access reports the error.
         let _failed = machine.put(dev, signature.block, None);
     }
 }
 
-/// The first block of a fresh file system or mapping.
+/// The first block of a new file system or LUKS device.
 pub(crate) fn first_block(kind: &str, marker: u64) -> Option<Block> {
     let (_, at, magic) = AT_START.iter().find(|(name, ..)| *name == kind)?;
     let mut bytes = vec![0; BLOCK_BYTES as usize];

@@ -1,55 +1,55 @@
-//! What every faked tool returns, and the dice they share.
+//! The result of faked tools, and their random numbers.
 
 use rand::rngs::SmallRng;
 use rand::{RngCore, SeedableRng};
 
 use super::args::Missing;
 
-/// What a faked tool said.
+/// The output of a faked tool.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Said {
+pub(crate) struct ToolOutput {
     pub(crate) code: i32,
     pub(crate) stdout: Vec<u8>,
     pub(crate) stderr: String,
 }
 
-impl Said {
-    /// Success without a word.
-    pub(crate) fn nothing() -> Said {
-        Said::default()
+impl ToolOutput {
+    /// Success without output.
+    pub(crate) fn nothing() -> ToolOutput {
+        ToolOutput::default()
     }
 
-    pub(crate) fn out(stdout: impl Into<String>) -> Said {
-        Said {
+    pub(crate) fn out(stdout: impl Into<String>) -> ToolOutput {
+        ToolOutput {
             stdout: stdout.into().into_bytes(),
-            ..Said::default()
+            ..ToolOutput::default()
         }
     }
 
-    pub(crate) fn bytes(stdout: Vec<u8>) -> Said {
-        Said {
+    pub(crate) fn bytes(stdout: Vec<u8>) -> ToolOutput {
+        ToolOutput {
             stdout,
-            ..Said::default()
+            ..ToolOutput::default()
         }
     }
 
-    pub(crate) fn err(code: i32, stderr: impl Into<String>) -> Said {
-        Said {
+    pub(crate) fn err(code: i32, stderr: impl Into<String>) -> ToolOutput {
+        ToolOutput {
             code,
             stderr: stderr.into(),
-            ..Said::default()
+            ..ToolOutput::default()
         }
     }
 }
 
-/// Why a faked tool stopped early.
+/// Why a faked tool did not succeed.
 #[derive(Debug)]
 pub(crate) enum Stop {
-    /// The real tool would have failed like this.
-    Failed(Said),
-    /// The fake cannot tell what the real tool would have done.
+    /// The real tool would have failed with this output.
+    Failed(ToolOutput),
+    /// The fake does not implement this use of the tool.
     Missing(Missing),
-    /// The real tool would wait here; ask again later.
+    /// The real tool would wait; run it again later.
     Wait,
 }
 
@@ -59,26 +59,26 @@ impl From<Missing> for Stop {
     }
 }
 
-/// Stops with an exit code and an error message.
+/// Fails with an exit code and a message on standard error.
 pub(crate) fn fail<T>(code: i32, stderr: impl Into<String>) -> Result<T, Stop> {
-    Err(Stop::Failed(Said::err(code, stderr)))
+    Err(Stop::Failed(ToolOutput::err(code, stderr)))
 }
 
-/// Stops because the fake does not know.
+/// Fails because the fake does not implement this use of the tool.
 pub(crate) fn missing<T>(what: impl Into<String>) -> Result<T, Stop> {
     Err(Stop::Missing(Missing::new(what)))
 }
 
-/// What a faked tool ends with.
-pub(crate) type Tool = Result<Said, Stop>;
+/// The result of a faked tool.
+pub(crate) type ToolResult = Result<ToolOutput, Stop>;
 
-/// The only source of randomness of a fake cluster.
+/// The only source of random numbers of a fake cluster.
 #[derive(Debug)]
-pub(crate) struct Dice(SmallRng);
+pub(crate) struct Rng(SmallRng);
 
-impl Dice {
-    pub(crate) fn new(seed: u64) -> Dice {
-        Dice(SmallRng::seed_from_u64(seed))
+impl Rng {
+    pub(crate) fn new(seed: u64) -> Rng {
+        Rng(SmallRng::seed_from_u64(seed))
     }
 
     pub(crate) fn next(&mut self) -> u64 {

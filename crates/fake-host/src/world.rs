@@ -1,4 +1,4 @@
-//! All machines, what lies between them, and what is going to happen.
+//! The state of all machines, of the network between them, and the pending events.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -12,18 +12,18 @@ use super::drbd::{self, View};
 use super::fault::Armed;
 use super::journal::Entry;
 use super::machine::Machine;
-use super::tool::Dice;
+use super::tool::Rng;
 
-/// Events that a reader may be behind; one that is further behind loses its stream, as with the kernel's.
+/// Events queued for a reader; the stream of a reader with more of them ends, as with the kernel's.
 pub(crate) const EVENTS_QUEUED_MAX: usize = 65_536;
 
 /// The state of a whole fake cluster.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) machines: BTreeMap<String, Machine>,
-    /// Pairs of nodes that do not reach each other, in order.
+    /// Pairs of nodes without a network between them, each in order.
     pub(crate) cut: BTreeSet<(String, String)>,
-    pub(crate) dice: Dice,
+    pub(crate) rng: Rng,
     pub(crate) config: Config,
     /// Resources whose state may have changed, by node.
     pub(crate) touched: BTreeSet<(String, String)>,
@@ -37,14 +37,14 @@ pub(crate) struct World {
     pub(crate) started: Instant,
 }
 
-/// Speeds of a fake cluster.
+/// Durations and rates of a fake cluster.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Config {
-    /// How fast a resync copies.
+    /// Rate of a resync.
     pub resync_kib_per_second: u64,
-    /// How long a command takes that changes nothing.
+    /// Duration of a command that changes nothing.
     pub read_time: Duration,
-    /// How long a command takes that changes something.
+    /// Duration of a command that changes something.
     pub change_time: Duration,
 }
 
@@ -58,7 +58,7 @@ impl Default for Config {
     }
 }
 
-/// Something that happens by itself, later.
+/// A pending event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Timer {
     Members {
@@ -86,7 +86,7 @@ pub(crate) struct Stream {
     pub(crate) resource: Option<String>,
     pub(crate) statistics: bool,
     pub(crate) events: mpsc::Sender<StreamEvent>,
-    /// What the reader knows.
+    /// The state that was last sent to the reader.
     pub(crate) seen: BTreeMap<String, View>,
 }
 
@@ -95,7 +95,7 @@ impl World {
         World {
             machines: BTreeMap::new(),
             cut: BTreeSet::new(),
-            dice: Dice::new(seed),
+            rng: Rng::new(seed),
             config: Config::default(),
             touched: BTreeSet::new(),
             timers: BTreeMap::new(),
@@ -109,7 +109,7 @@ impl World {
         }
     }
 
-    /// Lets something happen later. What is already going to happen is not doubled.
+    /// Schedules an event, unless an equal one is pending.
     pub(crate) fn after(&mut self, wait: Duration, timer: Timer) {
         if self.timers.values().any(|other| *other == timer) {
             return;
@@ -119,12 +119,12 @@ impl World {
             .insert((Instant::now() + wait, self.timer_count), timer);
     }
 
-    /// When the next thing happens.
+    /// The time of the next pending event.
     pub(crate) fn next_timer(&self) -> Option<Instant> {
         self.timers.keys().next().map(|(due, _)| *due)
     }
 
-    /// Lets everything happen that is due.
+    /// Runs all events that are due.
     pub(crate) fn run_timers(&mut self, now: Instant) {
         while let Some(first) = self
             .timers
@@ -153,7 +153,7 @@ impl World {
         self.settle();
     }
 
-    /// Whether anything is still going to happen by itself.
+    /// Whether an event is pending.
     pub(crate) fn is_quiet(&self) -> bool {
         self.timers.is_empty()
     }
@@ -162,7 +162,7 @@ impl World {
         self.cut.contains(&pair(a, b))
     }
 
-    /// Draws the consequences of what was changed and sends them to the readers of events.
+    /// Updates quorum and dependent state after changes, and sends events to their readers.
     pub(crate) fn settle(&mut self) {
         let seen = drbd::settle(self);
         let mut ended = Vec::new();
@@ -185,7 +185,7 @@ impl World {
         self.streams = streams;
     }
 
-    /// Sends what a reader does not know yet; false if it is gone or too far behind.
+    /// Sends the events since the last update; false if the reader is gone or its queue is full.
     fn publish(&self, stream: &mut Stream, name: &str) -> bool {
         let now = drbd::view(self, &stream.node, name);
         let before = stream.seen.get(name).cloned().unwrap_or_default();
@@ -203,7 +203,7 @@ impl World {
     }
 }
 
-/// A pair in order.
+/// A pair of names in order.
 pub(crate) fn pair(a: &str, b: &str) -> (String, String) {
     if a < b {
         (a.to_owned(), b.to_owned())

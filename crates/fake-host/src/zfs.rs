@@ -5,21 +5,21 @@ use std::collections::BTreeMap;
 use super::args::{Args, Options};
 use super::content::{BLOCK_BYTES, Block, Blocks};
 use super::machine::{Dev, IoFault, Machine, set};
-use super::tool::{Dice, Said, Stop, Tool, fail, missing};
+use super::tool::{Rng, Stop, ToolOutput, ToolResult, fail, missing};
 
-/// Block size of a volume without option, in OpenZFS 2.2 and 2.1.
+/// Default volblocksize in KiB, in OpenZFS 2.2 and 2.1.
 const BLOCK_SIZE_DEFAULT: u64 = 16 * 1024;
 const BLOCK_SIZE_DEFAULT_2_1: u64 = 8 * 1024;
-/// What a pool does not use of a disk: its labels, and a rest that is no whole metaslab.
+/// Space of a disk that a pool does not use: labels, and the rest after the last metaslab.
 const LABEL_BYTES: u64 = 9 << 19;
 const METASLAB_BYTES: u64 = 128 << 20;
 
-/// All pools of a machine. Durable, and imported at every boot.
+/// All zpools of a machine. Durable, and imported at every boot.
 #[derive(Debug, Default)]
 pub(crate) struct Zfs {
     pub(crate) is_2_1: bool,
     pub(crate) pools: BTreeMap<String, Pool>,
-    /// Everything in the pools by full name; snapshots are `volume@snapshot`.
+    /// All datasets by full name; snapshots are `volume@snapshot`.
     datasets: BTreeMap<String, Dataset>,
 }
 
@@ -31,12 +31,12 @@ pub(crate) struct Pool {
 #[derive(Debug, Clone)]
 struct Dataset {
     kind: Kind,
-    /// User properties, and others that were set by hand.
+    /// User properties, and other properties that were set explicitly.
     props: BTreeMap<String, String>,
     blocks: Blocks,
     size_bytes: u64,
     block_size: u64,
-    /// Reserves its whole size.
+    /// Its whole size is reserved.
     thick: bool,
     origin: Option<String>,
 }
@@ -49,7 +49,7 @@ enum Kind {
 }
 
 impl Kind {
-    fn word(self) -> &'static str {
+    fn as_str(self) -> &'static str {
         match self {
             Kind::Filesystem => "filesystem",
             Kind::Volume => "volume",
@@ -67,14 +67,14 @@ impl Dataset {
         match self.kind {
             Kind::Volume if self.thick => self.size_bytes.max(self.written()),
             Kind::Volume => self.written(),
-            // What a snapshot holds alone is not modelled; its volume's blocks count once more at most.
+            // The space that only a snapshot references is not modelled; at most the volume's blocks are counted again.
             Kind::Snapshot | Kind::Filesystem => 0,
         }
     }
 }
 
 impl Zfs {
-    /// Creates a pool with its root file system.
+    /// Creates a zpool with its root file system.
     pub(crate) fn add_pool(&mut self, name: &str, size_bytes: u64) {
         self.pools.insert(name.to_owned(), Pool { size_bytes });
         self.datasets.insert(name.to_owned(), filesystem());
@@ -139,13 +139,13 @@ impl Zfs {
         self.datasets.keys().filter(below).cloned().collect()
     }
 
-    /// A property as `zfs get -p` and `zfs list -p` show it.
+    /// A property as `zfs get -p` and `zfs list -p` print it.
     fn property(&self, name: &str, dataset: &Dataset, property: &str) -> Result<String, Stop> {
         let volume = dataset.kind == Kind::Volume;
         let number = |n: u64| Ok(n.to_string());
         match property {
             "name" => Ok(name.to_owned()),
-            "type" => Ok(dataset.kind.word().to_owned()),
+            "type" => Ok(dataset.kind.as_str().to_owned()),
             "used" => number(self.used_below(name)),
             "refer" | "referenced" => number(dataset.written()),
             "available" | "avail" if dataset.kind != Kind::Snapshot => number(self.available(name)),
@@ -175,7 +175,7 @@ impl Zfs {
         }
     }
 
-    /// User properties are inherited from above.
+    /// A user property, inherited from the parent datasets.
     fn inherited(&self, name: &str, property: &str) -> String {
         let mut at = name;
         loop {
@@ -203,7 +203,7 @@ fn filesystem() -> Dataset {
 }
 
 /// `zfs`.
-pub(crate) fn zfs(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn zfs(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let Some((command, args)) = args.split_first() else {
         return missing("zfs");
     };
@@ -217,10 +217,10 @@ pub(crate) fn zfs(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool 
         "snapshot" => snapshot(&mut machine.zfs, args),
         "clone" => clone(&mut machine.zfs, args),
         "rollback" => rollback(&mut machine.zfs, args),
-        "version" | "--version" if machine.zfs.is_2_1 => Ok(Said::out(
+        "version" | "--version" if machine.zfs.is_2_1 => Ok(ToolOutput::out(
             "zfs-2.1.11-1+deb12u1\nzfs-kmod-2.1.11-1+deb12u1\n",
         )),
-        "version" | "--version" => Ok(Said::out("zfs-2.2.3-1\nzfs-kmod-2.2.3-1\n")),
+        "version" | "--version" => Ok(ToolOutput::out("zfs-2.2.3-1\nzfs-kmod-2.2.3-1\n")),
         other => missing(format!("zfs {other}")),
     }
 }
@@ -234,7 +234,7 @@ const LIST: Options = Options {
     valued: &["-o", "-t", "-d", "-s"],
 };
 
-fn list(zfs: &Zfs, args: &[String]) -> Tool {
+fn list(zfs: &Zfs, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &LIST)?;
     if !args.has("-H") || !args.has("-p") {
         return missing("zfs list without -H -p");
@@ -260,7 +260,7 @@ fn list(zfs: &Zfs, args: &[String]) -> Tool {
         }
         for name in names {
             let dataset = &zfs.datasets[&name];
-            if !kinds.contains(&dataset.kind.word()) && !kinds.contains(&"all") {
+            if !kinds.contains(&dataset.kind.as_str()) && !kinds.contains(&"all") {
                 continue;
             }
             let mut cells = Vec::new();
@@ -271,7 +271,7 @@ fn list(zfs: &Zfs, args: &[String]) -> Tool {
             text.push('\n');
         }
     }
-    Ok(Said::out(text))
+    Ok(ToolOutput::out(text))
 }
 
 const GET: Options = Options {
@@ -279,7 +279,7 @@ const GET: Options = Options {
     valued: &["-o", "-t", "-s"],
 };
 
-fn get(zfs: &Zfs, args: &[String]) -> Tool {
+fn get(zfs: &Zfs, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &GET)?;
     if !args.has("-H") || !args.has("-p") || args.has("-r") {
         return missing("zfs get other than -H -p");
@@ -309,10 +309,10 @@ fn get(zfs: &Zfs, args: &[String]) -> Tool {
             text.push('\n');
         }
     }
-    Ok(Said::out(text))
+    Ok(ToolOutput::out(text))
 }
 
-/// Sizes as `zfs` takes them: `100KB`, `1G`, `4096`.
+/// Parses a size as `zfs` accepts it: `100KB`, `1G`, `4096`.
 fn bytes(text: &str) -> Result<u64, Stop> {
     let digits = text
         .find(|c: char| !c.is_ascii_digit())
@@ -338,7 +338,7 @@ const CREATE: Options = Options {
     valued: &["-V", "-o", "-b"],
 };
 
-fn create(zfs: &mut Zfs, args: &[String]) -> Tool {
+fn create(zfs: &mut Zfs, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &CREATE)?;
     let name = args.only()?;
     if zfs.datasets.contains_key(name) {
@@ -387,7 +387,7 @@ fn create(zfs: &mut Zfs, args: &[String]) -> Tool {
             }
         }
         return if args.has("-P") {
-            Ok(Said::out(text))
+            Ok(ToolOutput::out(text))
         } else {
             missing("zfs create -n without -P")
         };
@@ -396,10 +396,10 @@ fn create(zfs: &mut Zfs, args: &[String]) -> Tool {
         return fail(1, format!("cannot create '{name}': out of space\n"));
     }
     zfs.datasets.insert(name.to_owned(), dataset);
-    Ok(Said::nothing())
+    Ok(ToolOutput::nothing())
 }
 
-fn set_property(machine: &mut Machine, args: &[String]) -> Tool {
+fn set_property(machine: &mut Machine, args: &[String]) -> ToolResult {
     let Some((name, settings)) = args.split_last() else {
         return missing("zfs set");
     };
@@ -433,7 +433,7 @@ fn set_property(machine: &mut Machine, args: &[String]) -> Tool {
         dataset.size_bytes = size;
         dataset.blocks.split_off(&(size / BLOCK_BYTES));
     }
-    Ok(Said::nothing())
+    Ok(ToolOutput::nothing())
 }
 
 const DESTROY: Options = Options {
@@ -441,7 +441,7 @@ const DESTROY: Options = Options {
     valued: &[],
 };
 
-fn destroy(machine: &mut Machine, args: &[String]) -> Tool {
+fn destroy(machine: &mut Machine, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &DESTROY)?;
     let name = args.only()?.to_owned();
     if !machine.zfs.datasets.contains_key(&name) {
@@ -491,10 +491,10 @@ fn destroy(machine: &mut Machine, args: &[String]) -> Tool {
     for gone in children.iter().chain(&clones).chain([&name]) {
         zfs.datasets.remove(gone);
     }
-    Ok(Said::nothing())
+    Ok(ToolOutput::nothing())
 }
 
-fn rename(machine: &mut Machine, args: &[String]) -> Tool {
+fn rename(machine: &mut Machine, args: &[String]) -> ToolResult {
     let [old, new] = args else {
         return missing(format!("zfs rename {args:?}"));
     };
@@ -526,7 +526,7 @@ fn rename(machine: &mut Machine, args: &[String]) -> Tool {
     machine
         .drbd
         .backing_renamed(&Dev::Zvol(old.clone()), &Dev::Zvol(new.clone()));
-    Ok(Said::nothing())
+    Ok(ToolOutput::nothing())
 }
 
 const SNAPSHOT: Options = Options {
@@ -534,7 +534,7 @@ const SNAPSHOT: Options = Options {
     valued: &["-o"],
 };
 
-fn snapshot(zfs: &mut Zfs, args: &[String]) -> Tool {
+fn snapshot(zfs: &mut Zfs, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &SNAPSHOT)?;
     for name in args.positional() {
         let Some((volume, _)) = name.split_once('@') else {
@@ -558,10 +558,10 @@ fn snapshot(zfs: &mut Zfs, args: &[String]) -> Tool {
         };
         zfs.datasets.insert(name.clone(), snapshot);
     }
-    Ok(Said::nothing())
+    Ok(ToolOutput::nothing())
 }
 
-fn clone(zfs: &mut Zfs, args: &[String]) -> Tool {
+fn clone(zfs: &mut Zfs, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &SNAPSHOT)?;
     let [snapshot, name] = args.positional() else {
         return missing("zfs clone");
@@ -588,7 +588,7 @@ fn clone(zfs: &mut Zfs, args: &[String]) -> Tool {
         dataset.props.insert(key.to_owned(), value.to_owned());
     }
     zfs.datasets.insert(name.clone(), dataset);
-    Ok(Said::nothing())
+    Ok(ToolOutput::nothing())
 }
 
 const ROLLBACK: Options = Options {
@@ -596,7 +596,7 @@ const ROLLBACK: Options = Options {
     valued: &[],
 };
 
-fn rollback(zfs: &mut Zfs, args: &[String]) -> Tool {
+fn rollback(zfs: &mut Zfs, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &ROLLBACK)?;
     let name = args.only()?;
     let Some(source) = zfs.datasets.get(name).cloned() else {
@@ -605,7 +605,7 @@ fn rollback(zfs: &mut Zfs, args: &[String]) -> Tool {
     let Some((volume, _)) = name.split_once('@') else {
         return missing(format!("zfs rollback {name}"));
     };
-    // Which snapshot is the newest is not modelled: with several, the caller must say that it means it.
+    // The order of snapshots is not modelled: with several, the caller must give -r.
     let snapshots = zfs
         .children(volume)
         .iter()
@@ -618,7 +618,7 @@ fn rollback(zfs: &mut Zfs, args: &[String]) -> Tool {
         volume.blocks = source.blocks;
         volume.size_bytes = source.size_bytes;
     }
-    Ok(Said::nothing())
+    Ok(ToolOutput::nothing())
 }
 
 const ZPOOL: Options = Options {
@@ -627,7 +627,7 @@ const ZPOOL: Options = Options {
 };
 
 /// `zpool`.
-pub(crate) fn zpool(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn zpool(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let Some((command, args)) = args.split_first() else {
         return missing("zpool");
     };
@@ -648,7 +648,7 @@ pub(crate) fn zpool(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Too
             }
             let whole = (kib * 1024).saturating_sub(LABEL_BYTES) / METASLAB_BYTES;
             machine.zfs.add_pool(name, whole * METASLAB_BYTES);
-            Ok(Said::nothing())
+            Ok(ToolOutput::nothing())
         }
         ("destroy", [name]) => {
             if machine.zfs.pools.remove(name).is_none() {
@@ -659,13 +659,13 @@ pub(crate) fn zpool(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Too
                 .zfs
                 .datasets
                 .retain(|n, _| n != name && !n.starts_with(&inside));
-            Ok(Said::nothing())
+            Ok(ToolOutput::nothing())
         }
         (other, _) => missing(format!("zpool {other}")),
     }
 }
 
-fn zpool_list(zfs: &Zfs, args: &Args, names: &[String]) -> Tool {
+fn zpool_list(zfs: &Zfs, args: &Args, names: &[String]) -> ToolResult {
     if !args.has("-H") || !args.has("-p") {
         return missing("zpool list without -H -p");
     }
@@ -698,5 +698,5 @@ fn zpool_list(zfs: &Zfs, args: &Args, names: &[String]) -> Tool {
         text.push_str(&cells.join("\t"));
         text.push('\n');
     }
-    Ok(Said::out(text))
+    Ok(ToolOutput::out(text))
 }

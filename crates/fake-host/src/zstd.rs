@@ -1,7 +1,7 @@
-//! `zstd` between standard input and standard output. A frame here is zstd's magic, the length, and the bytes as they are.
+//! `zstd` from standard input to standard output. A fake frame is zstd's magic, the length, and the uncompressed bytes.
 
 use super::args::{Args, Options};
-use super::tool::{Said, Tool, fail, missing};
+use super::tool::{ToolOutput, ToolResult, fail, missing};
 
 const MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 const HEADER_BYTES: usize = MAGIC.len() + 8;
@@ -18,7 +18,7 @@ const ZSTD: Options = Options {
     valued: &["-T|--threads"],
 };
 
-pub(crate) fn zstd(args: &[String], stdin: &[u8]) -> Tool {
+pub(crate) fn zstd(args: &[String], stdin: &[u8]) -> ToolResult {
     let args = Args::parse(args, &ZSTD)?;
     if !args.has("--stdout") || !args.positional().is_empty() {
         return missing("zstd without -c, or with files");
@@ -27,10 +27,10 @@ pub(crate) fn zstd(args: &[String], stdin: &[u8]) -> Tool {
         return decompress(stdin);
     }
     let length = (stdin.len() as u64).to_le_bytes();
-    Ok(Said::bytes([&MAGIC[..], &length, stdin].concat()))
+    Ok(ToolOutput::bytes([&MAGIC[..], &length, stdin].concat()))
 }
 
-fn decompress(frame: &[u8]) -> Tool {
+fn decompress(frame: &[u8]) -> ToolResult {
     if frame.is_empty() {
         return fail(1, "zstd: /*stdin*\\: unexpected end of file \n");
     }
@@ -44,5 +44,5 @@ fn decompress(frame: &[u8]) -> Tool {
     if header.len() < HEADER_BYTES || length.map(u64::from_le_bytes) != Some(content.len() as u64) {
         return fail(1, "/*stdin*\\ : Read error (39) : premature end \n");
     }
-    Ok(Said::bytes(content.to_vec()))
+    Ok(ToolOutput::bytes(content.to_vec()))
 }

@@ -1,22 +1,22 @@
-//! What to run, for how long, and what came of it.
+//! A command with its deadline and limits, and its output.
 
 use std::fmt;
 use std::time::Duration;
 
-/// Longest run of a command without a limit of its own.
+/// Default limit of a command's run time.
 const LIMIT_DEFAULT: Duration = Duration::from_secs(45);
-/// How long a command may take to heed SIGTERM.
+/// Time for a command to end after SIGTERM.
 const TERM_WAIT_DEFAULT: Duration = Duration::from_secs(15);
-/// How long the kernel may take to act on SIGKILL.
+/// Time for the kernel to end a process group after SIGKILL.
 const KILL_WAIT_DEFAULT: Duration = Duration::from_secs(5);
-/// How often I/O counters are read.
+/// Interval at which I/O counters are read.
 const IO_POLL_DEFAULT: Duration = Duration::from_secs(2);
-/// Bytes kept of each output stream; far above what the tools print for 50,000 volumes.
+/// Largest accepted output stream in bytes; far above what the tools print for 50,000 volumes.
 const OUTPUT_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// Bytes kept of one line of a stream; an events2 line has some hundreds.
+/// Longest accepted line of a stream in bytes; a line of `drbdsetup events2` has some hundreds.
 const LINE_BYTES_MAX: usize = 64 * 1024;
 
-/// A command: a program's bare name and its arguments, never a shell line.
+/// A command: the name of a program without a path, and its arguments; never a shell line.
 #[derive(Debug, Clone)]
 pub struct Cmd {
     program: &'static str,
@@ -30,11 +30,11 @@ pub struct Cmd {
 impl Cmd {
     /// A command without arguments, with the default deadline.
     ///
-    /// The program is a bare name: where programs live is the host's business.
+    /// The program is given without a path: the host searches its own list of directories.
     pub fn new(program: &'static str) -> Self {
         assert!(
             !program.is_empty() && !program.contains('/'),
-            "a bare program name: {program:?}"
+            "the program has a path: {program:?}"
         );
         Cmd {
             program,
@@ -64,7 +64,7 @@ impl Cmd {
         self
     }
 
-    /// Gives the program something to read; without, its standard input is empty.
+    /// Sets the standard input; it is empty by default.
     #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = Some(Stdin(bytes.into()));
@@ -78,21 +78,21 @@ impl Cmd {
         self
     }
 
-    /// Sets how many bytes of each output stream are accepted.
+    /// Sets the largest accepted output stream, in bytes.
     #[must_use]
     pub fn output_bytes_max(mut self, bytes: usize) -> Self {
         self.output_bytes_max = bytes;
         self
     }
 
-    /// Sets how long one line of a streamed command may be.
+    /// Sets the longest accepted line of a streamed command, in bytes.
     #[must_use]
     pub fn line_bytes_max(mut self, bytes: usize) -> Self {
         self.line_bytes_max = bytes;
         self
     }
 
-    /// The program's bare name.
+    /// The program, without a path.
     pub fn program(&self) -> &'static str {
         self.program
     }
@@ -102,29 +102,29 @@ impl Cmd {
         &self.args
     }
 
-    /// What the program reads.
+    /// The standard input, if any.
     pub fn input(&self) -> Option<&Stdin> {
         self.stdin.as_ref()
     }
 
-    /// How long it may run.
+    /// When and how the command is ended.
     pub fn time_limit(&self) -> Deadline {
         self.deadline
     }
 
-    /// The accepted size of each output stream.
+    /// The largest accepted output stream, in bytes.
     pub fn output_limit(&self) -> usize {
         self.output_bytes_max
     }
 
-    /// The accepted length of a streamed line.
+    /// The longest accepted line of a stream, in bytes.
     pub fn line_limit(&self) -> usize {
         self.line_bytes_max
     }
 }
 
 impl fmt::Display for Cmd {
-    /// The command as one could type it. What it reads is not shown, as that may be a secret.
+    /// The command quoted for a shell. Its standard input is not printed, as it may be a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.program)?;
         for arg in &self.args {
@@ -143,12 +143,12 @@ fn write_quoted(f: &mut fmt::Formatter<'_>, arg: &str) -> fmt::Result {
     write!(f, "'{}'", arg.replace('\'', r"'\''"))
 }
 
-/// What a program reads from its standard input: often a passphrase, so it cannot be printed.
+/// The standard input of a program: often a passphrase, so `Debug` does not print it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Stdin(Vec<u8>);
 
 impl Stdin {
-    /// The bytes; only for the place that feeds them to the program.
+    /// The bytes; only for implementations of [`crate::Host`], which write them to the program.
     pub fn reveal(&self) -> &[u8] {
         &self.0
     }
@@ -160,14 +160,14 @@ impl fmt::Debug for Stdin {
     }
 }
 
-/// How long a command may run, and how patiently it is ended.
+/// How long a command may run, and how it is ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Deadline {
-    /// Longest time: of the whole run, or without any I/O, as `watch` says.
+    /// Longest time: of the whole run or without I/O, see `watch`.
     pub limit: Duration,
-    /// What the limit is compared with.
+    /// What `limit` is compared with.
     pub watch: Watch,
-    /// How long the process group may take to heed SIGTERM.
+    /// Time between SIGTERM and SIGKILL to the process group.
     pub term_wait: Duration,
     /// How long to wait for the end of the process group after SIGKILL.
     pub kill_wait: Duration,
@@ -181,13 +181,13 @@ pub enum Watch {
     /// The time since the process group last read or wrote anything: for commands whose work grows with the
     /// size of a device, where any fixed limit is wrong for some size.
     Io {
-        /// How often to look.
+        /// Interval at which the I/O counters are read.
         poll: Duration,
     },
 }
 
 impl Deadline {
-    /// The whole run may take this long.
+    /// Limits the whole run.
     pub fn run(limit: Duration) -> Self {
         Deadline {
             limit,
@@ -197,7 +197,7 @@ impl Deadline {
         }
     }
 
-    /// The command may run as long as it goes on reading or writing, with pauses of at most `stall`.
+    /// Limits the time without I/O: the command may run as long as it reads or writes at least once in `stall`.
     pub fn stall(stall: Duration) -> Self {
         Deadline {
             watch: Watch::Io {
@@ -214,7 +214,7 @@ impl Default for Deadline {
     }
 }
 
-/// What came of a command that ran to its end, well or not.
+/// The output of a command that ended by itself, successfully or not.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Output {
     /// The command as [`Cmd`] prints it.
@@ -233,7 +233,7 @@ impl Output {
         self.code == 0
     }
 
-    /// Turns a non-zero exit code into an error that has everything the command said.
+    /// Turns a non-zero exit code into an error with the whole output.
     pub fn ok(self) -> Result<Output, CommandFailed> {
         if self.success() {
             Ok(self)
@@ -247,16 +247,16 @@ impl Output {
 
 /// A command that ended with a non-zero exit code.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{}` ended with exit code {}{}", output.cmd, output.code, Said(output))]
+#[error("`{}` ended with exit code {}{}", output.cmd, output.code, Reason(output))]
 pub struct CommandFailed {
-    /// Everything the command said.
+    /// The command's output.
     pub output: Box<Output>,
 }
 
-/// The part of an output that explains a failure, for one line of a message.
-struct Said<'a>(&'a Output);
+/// Standard error or, if it is empty, standard output: the reason of a failure, on one line.
+struct Reason<'a>(&'a Output);
 
-impl fmt::Display for Said<'_> {
+impl fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let stderr = self.0.stderr.trim();
         let text = if stderr.is_empty() {
@@ -268,7 +268,7 @@ impl fmt::Display for Said<'_> {
     }
 }
 
-/// The lines of a text as one clause, after a colon.
+/// Writes the lines of a text as one line, separated by semicolons, after a colon.
 pub(crate) fn write_reason(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Result {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
     for (i, line) in lines.enumerate() {
@@ -282,7 +282,7 @@ pub(crate) fn write_reason(f: &mut fmt::Formatter<'_>, text: &str) -> fmt::Resul
 mod tests {
     use super::*;
 
-    /// A printed command can be pasted into a shell, and shows no secret.
+    /// A printed command can be pasted into a shell, and contains no secret.
     #[test]
     fn display_quotes_and_hides_stdin() {
         let cmd = Cmd::new("cryptsetup")

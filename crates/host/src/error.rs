@@ -1,4 +1,4 @@
-//! What can go wrong between us and the machine.
+//! Errors of commands, files and devices.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,69 +6,70 @@ use std::time::Duration;
 
 use crate::cmd::Output;
 
-/// A command did not run to an end of its own.
+/// A command did not start, or did not end by itself.
 ///
-/// A command that ended with a non-zero exit code is not here: that is an [`Output`].
+/// A command that ended with a non-zero exit code is no `RunError`: it has an [`Output`].
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// No such program in the directories that are searched.
-    #[error("program `{program}` is not installed (looked in {})", looked_in.join(", "))]
+    /// The program is in none of the searched directories.
+    #[error("program `{program}` is not installed (searched: {})", searched.join(", "))]
     NotFound {
-        /// The program's bare name.
+        /// The program, without a path.
         program: String,
-        /// The directories.
-        looked_in: Vec<String>,
+        /// The searched directories.
+        searched: Vec<String>,
     },
-    /// It took too long, so its process group was ended.
-    #[error("`{}` was ended after {}: {why}", output.cmd, Seconds(*after))]
+    /// The command exceeded its deadline, and its process group was killed.
+    #[error("`{}` was killed after {}: {why}", output.cmd, Seconds(*after))]
     TimedOut {
-        /// How long it ran.
+        /// Run time until then.
         after: Duration,
-        /// What it exceeded, as a clause.
+        /// Which limit it exceeded, as a clause.
         why: &'static str,
-        /// What it had said by then. Whether it had changed anything is unknown.
+        /// The output until then. Whether the command changed anything is unknown.
         output: Box<Output>,
-        /// The process outlived SIGKILL, as one stuck in the kernel does, and may still do something.
+        /// The process still exists after SIGKILL, as one in uninterruptible sleep does, and may still change
+        /// something.
         outlived_kill: bool,
     },
-    /// A signal that we did not send ended it.
+    /// A signal from another process or the kernel ended the command.
     #[error("`{}` was killed by signal {signal}", output.cmd)]
     Killed {
-        /// The signal's number.
+        /// Number of the signal.
         signal: i32,
-        /// What it had said by then.
+        /// The output until then.
         output: Box<Output>,
     },
-    /// It could not be started.
+    /// The program exists but cannot be started.
     #[error("`{cmd}` could not be started")]
     Spawn {
         /// The command.
         cmd: String,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// Its output or its end could not be read.
-    #[error("`{cmd}` ran, but its outcome could not be read")]
+    /// The output or exit status could not be read.
+    #[error("`{cmd}` ran, but its output or exit status could not be read")]
     Pipe {
         /// The command.
         cmd: String,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// It said more than anybody wants to hear, and was ended.
-    #[error("`{cmd}` printed more than {bytes_max} bytes and was ended")]
+    /// The output exceeded the limit, and the process group was killed.
+    #[error("`{cmd}` printed more than {bytes_max} bytes and was killed")]
     OutputTooLarge {
         /// The command.
         cmd: String,
-        /// The limit.
+        /// The limit in bytes.
         bytes_max: usize,
     },
-    /// Only from a fake host: it does not know this program or option, so it can say nothing about the outcome.
+    /// Only from a fake host: it does not implement this program or option.
     #[error("the fake host does not support `{cmd}`: {missing}")]
     Unsupported {
         /// The command.
         cmd: String,
-        /// What is missing.
+        /// What is not implemented.
         missing: String,
     },
     /// Only from a fake host: the machine crashed while the command ran.
@@ -79,15 +80,15 @@ pub enum RunError {
     },
 }
 
-/// Something with a file or a device failed.
+/// An operation on a file or device failed.
 #[derive(Debug, thiserror::Error)]
 #[error("{action} {}", path.display())]
 pub struct FileError {
-    /// What was tried, as a verb phrase: "read", "write", "list directory".
+    /// The operation, as a verb phrase: "read", "write", "list directory".
     pub action: &'static str,
-    /// The file.
+    /// The file or device.
     pub path: PathBuf,
-    /// Why it failed.
+    /// The error of the operating system.
     pub source: io::Error,
 }
 

@@ -1,4 +1,4 @@
-//! The seam: everything that a satellite asks of its machine.
+//! The interface between the satellite and the machine it runs on.
 
 use std::any::Any;
 use std::path::Path;
@@ -11,27 +11,27 @@ use crate::cmd::{Cmd, Output};
 use crate::error::{FileError, RunError};
 use crate::pipe::{Pipe, PipeError, PipeInput, PipeOutput, ProgramEnd};
 
-/// A machine.
+/// A machine: its programs, files, devices, ports, clock and random numbers.
 ///
 /// Paths are absolute. Every method may be called from several tasks at once.
 #[async_trait]
 pub trait Host: Send + Sync + 'static {
     /// Runs a command to its end.
     ///
-    /// A non-zero exit code is an `Ok`: what it means depends on the command, see [`Output::ok`]. A dropped
-    /// future ends the command's process group.
+    /// A non-zero exit code is an `Ok`: its meaning depends on the command, see [`Output::ok`]. Dropping the future
+    /// kills the command's process group.
     async fn run(&self, cmd: Cmd) -> Result<Output, RunError>;
 
-    /// Starts a command that is expected to run for long, and hands out its lines as they come.
+    /// Starts a long-running command and streams the lines of its output.
     ///
-    /// The command's deadline is not heeded. A dropped stream ends the process group.
+    /// The command's deadline is ignored. Dropping the stream kills the process group.
     async fn stream(&self, cmd: Cmd) -> Result<LineStream, RunError>;
 
-    /// Runs a pipe: what `input` gives goes through all programs into `output`.
+    /// Runs a pipe: the bytes of `input` pass through all programs into `output`.
     ///
-    /// `Ok` means that every program ended with exit code 0 and everything was moved; only then is `output` shut down.
-    /// Without `input` the first program reads nothing, without `output` what the last one writes is dropped. A
-    /// dropped future ends all process groups.
+    /// `Ok` means that every program ended with exit code 0 and all bytes were moved; only then is `output` shut down.
+    /// Without `input` the first program's standard input is empty, without `output` the last one's output is
+    /// discarded. Dropping the future kills all process groups.
     async fn pipe(
         &self,
         pipe: Pipe,
@@ -42,21 +42,21 @@ pub trait Host: Send + Sync + 'static {
     /// Reads a whole (small) file.
     async fn read(&self, path: &Path) -> Result<Vec<u8>, FileError>;
 
-    /// Replaces a file durably: afterwards, crash or not, it has the old content or the new one.
+    /// Replaces a file durably: after a crash at any time it has either the old or the new content.
     ///
     /// Temporary file in the same directory, fsync, rename, fsync of the directory. Directories are not created.
     async fn write_atomic(&self, path: &Path, content: &[u8], mode: u32) -> Result<(), FileError>;
 
-    /// Writes into an existing file as it is: for the files by which one talks to the kernel.
+    /// Writes into an existing file without replacing it: for files of sysfs, configfs and procfs.
     async fn write_in_place(&self, path: &Path, content: &[u8]) -> Result<(), FileError>;
 
     /// Renames a file durably, replacing the target.
     async fn rename(&self, from: &Path, to: &Path) -> Result<(), FileError>;
 
-    /// Removes a file; tells whether there was one.
+    /// Removes a file; returns whether it existed.
     async fn remove_file(&self, path: &Path) -> Result<bool, FileError>;
 
-    /// Creates a directory and what is missing above it.
+    /// Creates a directory and its missing parents.
     async fn create_dir_all(&self, path: &Path) -> Result<(), FileError>;
 
     /// Names of the entries of a directory, sorted.
@@ -65,49 +65,49 @@ pub trait Host: Send + Sync + 'static {
     /// Size of a block device in bytes; `None` if there is none at this path.
     async fn block_device_size(&self, path: &Path) -> Result<Option<u64>, FileError>;
 
-    /// Waits until a block device appears; its size in bytes, or an error of kind `TimedOut`.
+    /// Waits until a block device exists; returns its size in bytes, or an error of kind `TimedOut`.
     async fn wait_for_device(&self, path: &Path, limit: Duration) -> Result<u64, FileError>;
 
-    /// Reads some bytes of a file or block device. Fewer than `len` only at its end.
+    /// Reads `len` bytes of a file or block device; fewer only at its end.
     async fn read_at(&self, path: &Path, place: Place, len: usize) -> Result<Vec<u8>, FileError>;
 
-    /// Overwrites some bytes of a file or block device with zeros, durably. Stops at its end.
+    /// Overwrites `len` bytes of a file or block device with zeros, durably; stops at its end.
     async fn zero(&self, path: &Path, place: Place, len: u64) -> Result<(), FileError>;
 
-    /// Whether somebody has claimed a block device for himself: a mount, swap, or a device above it. Who only has it open
-    /// has not. A device that is not there is free.
+    /// Whether a block device is claimed exclusively: by a mount, as swap, or by a device on top of it. A process that
+    /// has it open does not claim it. A device that does not exist is free.
     async fn device_use(&self, path: &Path) -> Result<DeviceUse, FileError>;
 
     /// Whether a TCP port is free on this machine.
     async fn test_bind(&self, port: u16) -> Result<PortState, FileError>;
 
-    /// What the machine calls itself.
+    /// Host name, kernel release and architecture.
     fn uname(&self) -> Uname;
 
-    /// The wall clock, for people to read. Durations are measured with `tokio::time`.
+    /// The wall clock, for timestamps. Durations are measured with `tokio::time`.
     fn wall_clock(&self) -> SystemTime;
 
-    /// A random number, for generation ids and the like.
+    /// A random number, for DRBD's generation identifiers and other identifiers.
     fn random_u64(&self) -> u64;
 }
 
-/// A place in a file or device.
+/// A position in a file or device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    /// So many bytes after the start.
+    /// Bytes after the start.
     FromStart(u64),
-    /// So many bytes before the end.
+    /// Bytes before the end.
     FromEnd(u64),
 }
 
 /// Whether a TCP port can be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum PortState {
-    /// Nobody listens.
+    /// No socket listens on it.
     Free,
-    /// Somebody does.
+    /// A socket listens on it.
     Busy {
-        /// Name and process id of who, if that could be found; the kernel's own sockets belong to nobody.
+        /// Name and process id of the listener; `None` for sockets of the kernel, or if it was not found.
         holder: Option<String>,
     },
 }
@@ -115,21 +115,21 @@ pub enum PortState {
 /// Whether a block device is claimed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum DeviceUse {
-    /// Nobody has claimed it.
+    /// Not claimed.
     Free,
     /// It is mounted in this mount namespace.
     Mounted {
-        /// On which directory, as `/proc/self/mountinfo` writes it.
+        /// The mount point, as `/proc/self/mountinfo` writes it.
         on: String,
     },
-    /// Another device, swap, or a mount in another namespace.
+    /// Claimed by another device, as swap, or by a mount in another namespace.
     Claimed {
-        /// Name of the device above it, if that is what it is.
+        /// Name of the device on top of it, if there is one.
         by: Option<String>,
     },
 }
 
-/// What `uname` says.
+/// The output of `uname`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Uname {
     /// The name of the host (`uname -n`).
@@ -140,29 +140,29 @@ pub struct Uname {
     pub machine: String,
 }
 
-/// The lines of a running command. Dropping it ends the command.
+/// The output of a running command, line by line. Dropping it kills the command.
 #[derive(Debug)]
 pub struct LineStream {
     events: mpsc::Receiver<StreamEvent>,
-    /// Ends the command when dropped.
+    /// Kills the command when dropped.
     _guard: Box<dyn Any + Send>,
 }
 
-/// Something that a running command said or did.
+/// An event of a running command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum StreamEvent {
-    /// A line of standard output, without its end.
+    /// A line of standard output, without the newline.
     Line(String),
-    /// A line of standard error, without its end.
+    /// A line of standard error, without the newline.
     ErrorLine(String),
-    /// A line exceeded the limit; the stream is useless from here on and ends.
+    /// A line exceeded the limit; the stream ends.
     LineTooLong,
-    /// The command ended, with this exit code if it had one. The last event.
+    /// The command ended, with this exit code unless a signal killed it. The last event.
     Ended(Option<i32>),
 }
 
 impl LineStream {
-    /// For implementations of [`Host`]: dropping `guard` ends the command.
+    /// For implementations of [`Host`]: dropping `guard` kills the command.
     pub fn new(events: mpsc::Receiver<StreamEvent>, guard: Box<dyn Any + Send>) -> Self {
         LineStream {
             events,
@@ -170,12 +170,12 @@ impl LineStream {
         }
     }
 
-    /// The next event; `None` after the last. Dropping the future loses nothing.
+    /// The next event; `None` after the last. Cancel-safe.
     pub async fn next(&mut self) -> Option<StreamEvent> {
         self.events.recv().await
     }
 
-    /// An event that is already here.
+    /// The next event, if it has already been received.
     pub fn try_next(&mut self) -> Option<StreamEvent> {
         self.events.try_recv().ok()
     }

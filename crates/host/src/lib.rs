@@ -1,11 +1,11 @@
-//! The machine a satellite runs on, behind one seam.
+//! The machine a satellite runs on, behind one interface.
 //!
-//! In reading order: [`Cmd`] says what to run and for how long, [`Output`] and [`RunError`] say what came of it,
-//! [`Pipe`] is several of them in a row with a reader and a writer,
-//! [`Host`] is the seam itself, and [`RealHost`] is Linux. Tests use the machines in memory of `linstor-fake-host`.
+//! In reading order: [`Cmd`] is a command with its deadline, [`Output`] and [`RunError`] are its results,
+//! [`Pipe`] is several commands, each reading the output of the one before it, between a reader and a writer,
+//! [`Host`] is the interface, and [`RealHost`] is Linux. Tests use the machines in memory of `linstor-fake-host`.
 //!
-//! Nothing else in the workspace starts programs: one place decides about search paths, environment, process
-//! groups, deadlines and output limits.
+//! Nothing else in the workspace starts programs: search path, environment, process groups, deadlines and output
+//! limits are defined here alone.
 
 mod cmd;
 mod error;

@@ -1,4 +1,4 @@
-//! Programs whose output is the next one's input, between a reader and a writer of ours.
+//! Pipes: programs, each of which reads the output of the one before it, between a reader and a writer.
 
 use std::fmt;
 use std::io;
@@ -11,15 +11,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use crate::cmd::{Cmd, Deadline, write_reason};
 use crate::error::{RunError, Seconds};
 
-/// Where a pipe's first program reads from.
+/// The reader whose bytes the first program of a pipe reads.
 pub type PipeInput<'a> = &'a mut (dyn AsyncRead + Send + Unpin);
-/// Where a pipe's last program writes to.
+/// The writer that receives the output of the last program of a pipe.
 pub type PipeOutput<'a> = &'a mut (dyn AsyncWrite + Send + Unpin);
 
-/// How long a pipe may go without I/O, if nothing else is set.
+/// Default limit of a pipe's time without I/O.
 const STALL_DEFAULT: Duration = Duration::from_secs(60);
 
-/// Commands, each of which reads what the one before it writes. Never a shell line.
+/// Commands, each of which reads the output of the one before it. Never a shell line.
 #[derive(Debug, Clone)]
 pub struct Pipe {
     cmds: Vec<Cmd>,
@@ -30,9 +30,9 @@ pub struct Pipe {
 }
 
 impl Pipe {
-    /// A pipe of one command, with a deadline by I/O progress.
+    /// A pipe of one command, limited by its time without I/O.
     ///
-    /// The commands' own deadlines and limits are not heeded, and none may have an input of its own.
+    /// The commands' own deadlines and limits are ignored, and none may have an input of its own.
     pub fn new(first: Cmd) -> Pipe {
         let pipe = Pipe {
             cmds: Vec::new(),
@@ -44,7 +44,7 @@ impl Pipe {
         pipe.to(first)
     }
 
-    /// Adds the command that reads what the last one writes.
+    /// Appends a command.
     #[must_use]
     pub fn to(mut self, next: Cmd) -> Pipe {
         assert!(next.input().is_none(), "`{next}` reads from the pipe");
@@ -52,25 +52,25 @@ impl Pipe {
         self
     }
 
-    /// Sets how long the pipe may run. [`Watch::Io`](crate::Watch::Io) counts what moves between us and the programs,
-    /// and what the programs read and write.
+    /// Sets the deadline. [`Watch::Io`](crate::Watch::Io) counts the bytes that this process moves to and from the
+    /// programs, and those that the programs read and write.
     #[must_use]
     pub fn deadline(mut self, deadline: Deadline) -> Pipe {
         self.deadline = deadline;
         self
     }
 
-    /// Accepts at most so many bytes from the reader, and as many for the writer.
+    /// Sets the limit of bytes from the reader, and of bytes to the writer.
     #[must_use]
     pub fn bytes_max(mut self, bytes: u64) -> Pipe {
         self.bytes_max = Some(bytes);
         self
     }
 
-    /// Moves at most so many bytes a second from the reader, and as many to the writer.
+    /// Sets the limit of bytes per second from the reader, and of those to the writer.
     #[must_use]
     pub fn bytes_per_second(mut self, bytes: u64) -> Pipe {
-        assert!(bytes > 0, "a pipe that moves nothing never ends");
+        assert!(bytes > 0, "a pipe with a rate of 0 bytes per second");
         self.bytes_per_second = Some(bytes);
         self
     }
@@ -80,29 +80,29 @@ impl Pipe {
         &self.cmds
     }
 
-    /// How long the pipe may run.
+    /// The deadline.
     pub fn time_limit(&self) -> Deadline {
         self.deadline
     }
 
-    /// The accepted number of bytes, each way.
+    /// The limit of bytes in each direction.
     pub fn bytes_limit(&self) -> Option<u64> {
         self.bytes_max
     }
 
-    /// The accepted speed, each way.
+    /// The limit of bytes per second in each direction.
     pub fn rate_limit(&self) -> Option<u64> {
         self.bytes_per_second
     }
 
-    /// How much has been moved; can be read while the pipe runs.
+    /// The bytes moved so far; can be read while the pipe runs.
     pub fn moved(&self) -> Moved {
         self.moved.clone()
     }
 }
 
 impl fmt::Display for Pipe {
-    /// The commands as one could type them.
+    /// The commands quoted for a shell.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, cmd) in self.cmds.iter().enumerate() {
             if i > 0 {
@@ -114,7 +114,7 @@ impl fmt::Display for Pipe {
     }
 }
 
-/// How much a pipe has moved so far.
+/// The bytes that a pipe has moved so far.
 #[derive(Debug, Clone, Default)]
 pub struct Moved {
     read: Arc<AtomicU64>,
@@ -122,12 +122,12 @@ pub struct Moved {
 }
 
 impl Moved {
-    /// Bytes from the reader that the first program accepted.
+    /// Bytes from the reader that were written to the first program.
     pub fn read(&self) -> u64 {
         self.read.load(Ordering::Relaxed)
     }
 
-    /// Bytes from the last program that the writer accepted.
+    /// Bytes from the last program that were written to the writer.
     pub fn written(&self) -> u64 {
         self.written.load(Ordering::Relaxed)
     }
@@ -148,9 +148,9 @@ impl Moved {
 pub struct ProgramEnd {
     /// The command as [`Cmd`] prints it.
     pub cmd: String,
-    /// How it ended.
+    /// Its exit status.
     pub status: ProgramStatus,
-    /// The end of its standard error; bytes that are not UTF-8 are replaced.
+    /// The last part of its standard error; bytes that are not UTF-8 are replaced.
     pub stderr: String,
 }
 
@@ -161,9 +161,9 @@ pub enum ProgramStatus {
     Exited(i32),
     /// By this signal.
     Killed(i32),
-    /// It had not ended when this was written down: it outlived SIGKILL.
+    /// It still exists after SIGKILL.
     Running,
-    /// Its end could not be read.
+    /// Its exit status could not be read.
     Unknown,
 }
 
@@ -180,44 +180,44 @@ impl fmt::Display for ProgramEnd {
     }
 }
 
-/// A pipe that did not move everything from its reader, through its programs, to its writer.
+/// A pipe that did not move all bytes from its reader, through its programs, to its writer.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", self.message())]
 pub struct PipeError {
     /// The commands as [`Pipe`] prints them.
     pub pipe: String,
-    /// What went wrong first.
+    /// The first failure.
     pub cause: PipeCause,
-    /// How the programs ended, in order; empty if none was started.
+    /// The ended programs, in order; empty if none was started.
     pub programs: Vec<ProgramEnd>,
 }
 
-/// What went wrong with a pipe.
+/// Why a pipe failed.
 #[derive(Debug)]
 pub enum PipeCause {
-    /// A program did not start, or the fake host cannot tell what it does.
+    /// A program did not start, or the fake host does not implement it.
     Run(RunError),
-    /// The program of this index failed. Those before it may have been killed by SIGPIPE, those after it may have
-    /// complained about a truncated input.
+    /// The program of this index failed. Those before it may have been killed by SIGPIPE, and those after it may have
+    /// failed because their input is truncated.
     Program(usize),
     /// The reader failed.
     Read(io::Error),
     /// The writer failed.
     Write(io::Error),
-    /// The programs ended well before they had read everything.
+    /// The programs succeeded without reading their whole input.
     InputLeft,
-    /// There were more bytes than accepted.
+    /// There were more bytes than the limit.
     TooMuch {
-        /// The limit.
+        /// The limit in bytes.
         bytes_max: u64,
     },
-    /// It took too long.
+    /// The deadline was exceeded.
     TimedOut {
-        /// How long it ran.
+        /// Run time until then.
         after: Duration,
-        /// What it exceeded, as a clause.
+        /// Which limit it exceeded, as a clause.
         why: &'static str,
-        /// A process outlived SIGKILL, as one stuck in the kernel does, and may still do something.
+        /// A process still exists after SIGKILL, as one in uninterruptible sleep does, and may still change something.
         outlived_kill: bool,
     },
 }
@@ -236,19 +236,19 @@ impl PipeError {
             PipeCause::Write(error) => {
                 format!("the output of `{pipe}` could not be written: {error}")
             }
-            PipeCause::InputLeft => format!("`{pipe}` ended without having read its whole input"),
+            PipeCause::InputLeft => format!("`{pipe}` ended without reading its whole input"),
             PipeCause::TooMuch { bytes_max } => {
-                format!("`{pipe}` moved more than {bytes_max} bytes and was ended")
+                format!("`{pipe}` moved more than {bytes_max} bytes and was killed")
             }
             PipeCause::TimedOut { after, why, .. } => {
-                format!("`{pipe}` was ended after {}: {why}", Seconds(*after))
+                format!("`{pipe}` was killed after {}: {why}", Seconds(*after))
             }
         }
     }
 }
 
-/// The program to blame when at least one failed: the first that was not killed by SIGPIPE, since that only says that
-/// a later one stopped reading.
+/// The program that caused the failure: the first that failed and was not killed by SIGPIPE, since SIGPIPE means that
+/// a later program stopped reading.
 pub fn first_failure(programs: &[ProgramEnd]) -> Option<usize> {
     const SIGPIPE: i32 = 13;
     let failed = |program: &ProgramEnd| {

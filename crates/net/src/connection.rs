@@ -15,24 +15,24 @@ use tokio_util::codec::{FramedRead, FramedWrite, LengthDelimitedCodec, length_de
 
 use crate::error::NetError;
 
-/// How many frames that are not understood a connection survives within [`STRANGE_FRAMES_INTERVAL`].
-const STRANGE_FRAMES_MAX: u32 = 16;
-/// After this long without many of them, frames that are not understood are counted anew.
-const STRANGE_FRAMES_INTERVAL: Duration = Duration::from_secs(60);
-/// How much of a frame that was not understood is quoted in the error, in bytes.
+/// Unknown frames within [`UNKNOWN_FRAMES_INTERVAL`] that a connection tolerates.
+const UNKNOWN_FRAMES_MAX: u32 = 16;
+/// Interval after which the count of unknown frames starts again.
+const UNKNOWN_FRAMES_INTERVAL: Duration = Duration::from_secs(60);
+/// Bytes of a frame that cannot be parsed that are quoted in the error.
 const EXCERPT_BYTES_MAX: usize = 120;
 
 type BoxedRead = Box<dyn AsyncRead + Send + Unpin>;
 type BoxedWrite = Box<dyn AsyncWrite + Send + Unpin>;
 
-/// A byte stream that carries messages: `Tx` goes out, `Rx` comes in.
+/// A byte stream that carries messages: `Tx` is sent, `Rx` is received.
 pub struct Connection<Tx, Rx> {
     sender: Sender<Tx>,
     receiver: Receiver<Rx>,
 }
 
 impl<Tx: Serialize, Rx: DeserializeOwned> Connection<Tx, Rx> {
-    /// Takes over a byte stream.
+    /// A connection over a byte stream.
     pub fn new<S>(stream: S) -> Self
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
@@ -47,13 +47,13 @@ impl<Tx: Serialize, Rx: DeserializeOwned> Connection<Tx, Rx> {
             },
             receiver: Receiver {
                 frames: FramedRead::new(read, codec()),
-                strange: (Instant::now(), 0),
+                unknown: (Instant::now(), 0),
                 _message: PhantomData,
             },
         }
     }
 
-    /// The two directions, for two tasks: neither ever waits for the other.
+    /// The two directions, for two tasks: neither waits for the other.
     pub fn split(self) -> (Sender<Tx>, Receiver<Rx>) {
         (self.sender, self.receiver)
     }
@@ -82,13 +82,13 @@ pub struct Sender<Tx> {
 }
 
 impl<Tx: Serialize> Sender<Tx> {
-    /// Sends a message and everything fed before. Not cancel-safe: a dropped send may have sent half a frame.
+    /// Sends a message and all buffered ones. Not cancel-safe: a dropped send may have sent half a frame.
     pub async fn send(&mut self, message: &Tx) -> Result<(), NetError> {
         self.feed(message).await?;
         self.flush().await
     }
 
-    /// Puts a message into the buffer; it leaves with the next [`Sender::flush`] or when the buffer is full.
+    /// Puts a message into the buffer, which is sent by the next [`Sender::flush`] or when it is full.
     pub async fn feed(&mut self, message: &Tx) -> Result<(), NetError> {
         let json = serde_json::to_vec(message).map_err(|e| NetError::NotWritable {
             reason: e.to_string(),
@@ -99,14 +99,14 @@ impl<Tx: Serialize> Sender<Tx> {
         self.frames.feed(Bytes::from(json)).await.map_err(closed)
     }
 
-    /// Sends what is in the buffer.
+    /// Sends all buffered messages.
     pub async fn flush(&mut self) -> Result<(), NetError> {
         SinkExt::<Bytes>::flush(&mut self.frames)
             .await
             .map_err(closed)
     }
 
-    /// Sends what is in the buffer and ends this direction.
+    /// Sends all buffered messages and ends this direction.
     pub async fn close(&mut self) -> Result<(), NetError> {
         SinkExt::<Bytes>::close(&mut self.frames)
             .await
@@ -117,15 +117,15 @@ impl<Tx: Serialize> Sender<Tx> {
 /// The incoming direction.
 pub struct Receiver<Rx> {
     frames: FramedRead<BoxedRead, LengthDelimitedCodec>,
-    /// Frames that were not understood since when they are counted.
-    strange: (Instant, u32),
+    /// The start of the current interval, and the number of unknown frames in it.
+    unknown: (Instant, u32),
     _message: PhantomData<fn() -> Rx>,
 }
 
 impl<Rx: DeserializeOwned> Receiver<Rx> {
-    /// The next message; `None` when the peer ended its direction between two frames. Cancel-safe.
+    /// The next message; `None` if the peer ended its direction between two frames. Cancel-safe.
     ///
-    /// After [`NetError::NotUnderstood`] the next frame can still be read; after any other error it cannot.
+    /// After [`NetError::NotUnderstood`] the next frame can be read; after any other error it cannot.
     pub async fn next(&mut self) -> Result<Option<Rx>, NetError> {
         match self.frames.next().await {
             None => Ok(None),
@@ -145,12 +145,12 @@ impl<Rx: DeserializeOwned> Receiver<Rx> {
                 Err(error @ NetError::NotUnderstood { .. }) => error,
                 done => return done,
             };
-            let (since, count) = &mut self.strange;
-            if since.elapsed() >= STRANGE_FRAMES_INTERVAL {
+            let (since, count) = &mut self.unknown;
+            if since.elapsed() >= UNKNOWN_FRAMES_INTERVAL {
                 (*since, *count) = (Instant::now(), 0);
             }
             *count += 1;
-            if *count > STRANGE_FRAMES_MAX {
+            if *count > UNKNOWN_FRAMES_MAX {
                 return Err(error);
             }
             tracing::warn!(%error, "frame skipped");
@@ -197,7 +197,7 @@ mod tests {
     type Ctrl = Connection<ToSatellite, ToController>;
     type Stlt = Connection<ToController, ToSatellite>;
 
-    /// A message arrives as it was sent, and the end of the peer is the end of the messages.
+    /// A message is received as it was sent, and `None` follows when the peer ends its direction.
     #[tokio::test]
     async fn messages_cross_a_pipe() {
         let (a, b) = tokio::io::duplex(64);
@@ -215,7 +215,7 @@ mod tests {
         assert_eq!(stlt.next().await.unwrap(), None);
     }
 
-    /// A frame that is not understood is quoted, bounded, and the next one can still be read.
+    /// The error of a frame that cannot be parsed quotes a bounded part of it, and the next frame can be read.
     #[tokio::test]
     async fn an_unknown_message_is_quoted_and_passed_over() {
         let (mut a, b) = tokio::io::duplex(4096);
@@ -235,9 +235,9 @@ mod tests {
         );
     }
 
-    /// Strange frames are skipped for as long as the connection lives, unless they come in masses.
+    /// Unknown frames are skipped, unless there are too many of them within the interval.
     #[tokio::test(start_paused = true)]
-    async fn strange_frames_are_counted_per_minute() {
+    async fn unknown_frames_are_counted_per_minute() {
         let (mut a, b) = tokio::io::duplex(1 << 16);
         let (_sender, mut receiver) = Stlt::new(b).split();
         let mut send = async |texts: &[&str]| {
@@ -247,14 +247,14 @@ mod tests {
                 a.write_all(text.as_bytes()).await.unwrap();
             }
         };
-        let (strange, ping) = (r#"{"dance":{}}"#, r#"{"ping":{"id":1}}"#);
+        let (unknown, ping) = (r#"{"dance":{}}"#, r#"{"ping":{"id":1}}"#);
         for _minute in 0..5 {
-            send(&[[strange; 16].as_slice(), &[ping]].concat()).await;
+            send(&[[unknown; 16].as_slice(), &[ping]].concat()).await;
             let next = receiver.next_understood().await.unwrap();
             assert_eq!(next, Some(ToSatellite::Ping { id: 1 }));
-            tokio::time::sleep(STRANGE_FRAMES_INTERVAL).await;
+            tokio::time::sleep(UNKNOWN_FRAMES_INTERVAL).await;
         }
-        send(&[strange; 17]).await;
+        send(&[unknown; 17]).await;
         let error = receiver.next_understood().await.unwrap_err();
         assert!(matches!(error, NetError::NotUnderstood { .. }), "{error}");
     }

@@ -1,67 +1,67 @@
-//! What can go wrong on a link.
+//! Errors of a connection between controller and satellite.
 
 use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-/// A link could not be made, or is of no use any more.
+/// A connection could not be established, or failed.
 #[derive(Debug, thiserror::Error)]
 pub enum NetError {
-    /// The peer sent, or we were about to send, a frame above the limit. The stream cannot be read on.
+    /// A frame to be sent or received exceeds the limit. The stream cannot be used any further.
     #[error("a frame of the {direction} direction exceeds {bytes_max} bytes")]
     FrameTooLarge {
         /// `incoming` or `outgoing`.
         direction: &'static str,
-        /// The limit.
+        /// The limit in bytes.
         bytes_max: usize,
     },
-    /// A frame is not a message that this version understands.
+    /// A frame is not a message that this version knows.
     #[error(
         "a frame of {bytes} bytes is not a known message: {reason}; it begins with {excerpt:?}"
     )]
     NotUnderstood {
-        /// How long the frame is.
+        /// Length of the frame.
         bytes: usize,
-        /// The parser's words.
+        /// The parser's message.
         reason: String,
-        /// The frame's beginning, bounded.
+        /// The beginning of the frame, bounded.
         excerpt: String,
     },
     /// The message cannot be written as JSON.
     #[error("the message cannot be written as JSON: {reason}")]
     NotWritable {
-        /// The serializer's words.
+        /// The serializer's message.
         reason: String,
     },
-    /// The peer is gone, or the stream failed.
+    /// The peer closed the connection, or the stream failed.
     #[error("the connection is closed")]
     Closed {
-        /// Why, if the stream said so.
+        /// The error of the stream, if there was one.
         #[source]
         source: Option<io::Error>,
     },
-    /// Nobody could be reached at the address.
+    /// The connection to the address failed.
     #[error("no connection to {address}")]
     Dial {
         /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
-    /// The address did not answer in time.
+    /// The connection to the address was not established in time.
     #[error("no answer from {address} within {after:?}")]
     DialTimeout {
         /// The address.
         address: SocketAddr,
-        /// How long was waited.
+        /// The time limit.
         after: Duration,
     },
-    /// The address cannot be listened on.
+    /// Listening on the address failed.
     #[error("cannot listen on {address}")]
     Listen {
         /// The address.
         address: SocketAddr,
-        /// Why.
+        /// The error of the operating system.
         source: io::Error,
     },
 }

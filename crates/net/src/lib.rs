@@ -1,8 +1,8 @@
-//! The link between controller and satellite: frames on a byte stream, and TCP as that byte stream.
+//! The connection between controller and satellite: frames on a byte stream, and TCP as that byte stream.
 //!
-//! In reading order: [`Connection`] turns any byte stream into two streams of messages, [`tcp`] makes byte streams,
-//! [`NetError`] says what can go wrong. TLS will be one more maker of byte streams beside [`tcp`]: nothing in
-//! [`Connection`] knows what carries it, which is also how tests run over an in-memory pipe.
+//! In reading order: [`Connection`] turns any byte stream into two streams of messages, [`tcp`] creates byte streams,
+//! [`NetError`] is the error of both. TLS will create byte streams as well: nothing in [`Connection`] depends on the
+//! kind of stream, which is why tests can use an in-memory pipe.
 
 mod connection;
 mod error;
@@ -13,8 +13,8 @@ pub use error::NetError;
 
 use linstor_wire::{ToController, ToSatellite};
 
-/// A connection as the controller holds it.
+/// The controller's end of a connection.
 pub type ControllerSide = Connection<ToSatellite, ToController>;
 
-/// A connection as the satellite holds it.
+/// The satellite's end of a connection.
 pub type SatelliteSide = Connection<ToController, ToSatellite>;

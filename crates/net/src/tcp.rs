@@ -1,4 +1,4 @@
-//! TCP as the carrier of a link.
+//! Connections over TCP.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -9,19 +9,19 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::error::NetError;
 
-/// How long sent data may stay unacknowledged before the kernel gives the connection up. Pings notice a dead peer
-/// earlier; this is for the task that is stuck in a send.
+/// How long sent data may remain unacknowledged before the kernel closes the connection. Pings detect a dead peer
+/// earlier; this limit ends a task that is blocked in a send.
 const USER_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a connection may be silent before the kernel asks whether the peer is still there.
+/// Idle time before the kernel sends the first keepalive probe.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(10);
-/// How long the kernel waits between two such questions.
+/// Interval between two keepalive probes.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(3);
-/// How many questions may stay unanswered.
+/// Unanswered keepalive probes after which the kernel closes the connection.
 const KEEPALIVE_RETRIES: u32 = 3;
 /// Connections that the kernel queues until they are accepted.
 const BACKLOG: i32 = 64;
 
-/// Connects to an address.
+/// Connects to an address within a time limit.
 pub async fn dial(address: SocketAddr, limit: Duration) -> Result<TcpStream, NetError> {
     let stream = match tokio::time::timeout(limit, TcpStream::connect(address)).await {
         Err(_) => {
@@ -37,7 +37,7 @@ pub async fn dial(address: SocketAddr, limit: Duration) -> Result<TcpStream, Net
     Ok(stream)
 }
 
-/// Listens on an address. The unspecified IPv6 address takes IPv4 callers as well.
+/// Listens on an address. The unspecified IPv6 address accepts IPv4 connections as well.
 pub fn listen(address: SocketAddr) -> Result<TcpListener, NetError> {
     bind(address).map_err(|source| NetError::Listen { address, source })
 }
@@ -55,7 +55,7 @@ pub fn listen_everywhere(port: u16) -> Result<TcpListener, NetError> {
     }
 }
 
-/// Takes the next caller.
+/// Accepts the next connection.
 pub async fn accept(listener: &TcpListener) -> io::Result<(TcpStream, SocketAddr)> {
     let (stream, peer) = listener.accept().await?;
     configure(&stream)?;
@@ -68,7 +68,7 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
         Type::STREAM.nonblocking().cloexec(),
         Some(Protocol::TCP),
     )?;
-    // A restart must not wait for the old connections to be forgotten.
+    // A restart must not wait until old connections have left TIME_WAIT.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(false)?;
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
     use crate::{ControllerSide, SatelliteSide};
 
-    /// A listener on every address takes a caller over IPv4.
+    /// A listener on every address accepts a connection over IPv4.
     #[tokio::test]
     async fn a_message_crosses_tcp() {
         let listener = listen_everywhere(0).unwrap();

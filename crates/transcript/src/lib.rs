@@ -1,4 +1,5 @@
-//! Transcripts: command lines with what the real tools answer, to which both the lab and the fake host are held.
+//! Transcripts: command lines with the output of the real tools. The lab records them, the fake host must reproduce
+//! them.
 //!
 //! ```text
 //! # A comment.
@@ -12,14 +13,14 @@
 //! ! a line of standard error
 //! ```
 //!
-//! [`play`] runs the commands somewhere and returns the same text with what was answered there. Exit codes and standard
-//! output are always compared, standard error only of commands that failed: what tools remark about a success is read
-//! by nobody.
+//! [`play`] runs the commands on some machines and returns the same text with their output. Exit codes and standard
+//! output are always compared, standard error only of commands that failed: the satellite does not read the standard
+//! error of a command that succeeded.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// Where a transcript is played.
+/// The machines on which a transcript is played.
 pub trait Machines {
     /// Runs a command to its end.
     fn run(&mut self, node: &str, argv: &[String]) -> Result<Answer, String>;
@@ -27,11 +28,11 @@ pub trait Machines {
     fn mkdir(&mut self, node: &str, path: &str) -> Result<(), String>;
     /// Writes a file.
     fn write(&mut self, node: &str, path: &str, text: &str) -> Result<(), String>;
-    /// Waits a moment for something to happen by itself.
+    /// Waits between two runs of the command of an `until`.
     fn pause(&mut self);
 }
 
-/// What a command answers.
+/// The result of a command.
 #[derive(Debug, Clone, Default)]
 pub struct Answer {
     /// Exit code.
@@ -42,10 +43,10 @@ pub struct Answer {
     pub stderr: String,
 }
 
-/// Runs of a command before `until` gives up.
+/// Runs of a command after which `until` fails.
 const TRIES_MAX: u32 = 100;
 
-/// Plays a transcript; the transcript with the answers of these machines.
+/// Plays a transcript and returns it with the output of these machines.
 pub fn play(transcript: &str, machines: &mut dyn Machines) -> Result<String, String> {
     let mut played = String::new();
     let mut names = Names::default();
@@ -60,9 +61,9 @@ pub fn play(transcript: &str, machines: &mut dyn Machines) -> Result<String, Str
         let Some((verb, rest)) = line.split_once(' ').filter(|_| !line.starts_with('#')) else {
             continue;
         };
-        let mut words = split(rest).map_err(failed)?.into_iter();
-        let node = words.next().unwrap_or_default();
-        let argv: Vec<String> = words.collect();
+        let mut args = split(rest).map_err(failed)?.into_iter();
+        let node = args.next().unwrap_or_default();
+        let argv: Vec<String> = args.collect();
         match verb {
             "$" => {
                 let answer = machines.run(&node, &argv).map_err(failed)?;
@@ -82,14 +83,20 @@ pub fn play(transcript: &str, machines: &mut dyn Machines) -> Result<String, Str
                     .write(&node, &argv.concat(), &text)
                     .map_err(failed)?;
             }
-            _ => return Err(failed("no such verb".to_owned())),
+            _ => {
+                return Err(failed(
+                    "unknown verb; the verbs are $, until, mkdir and write".to_owned(),
+                ));
+            }
         }
     }
     Ok(played)
 }
 
 fn until(machines: &mut dyn Machines, node: &str, argv: &[String]) -> Result<(), String> {
-    let (text, argv) = argv.split_first().ok_or("what should it print?")?;
+    let (text, argv) = argv
+        .split_first()
+        .ok_or("`until` needs the text to wait for and a command")?;
     let mut last = Answer::default();
     for _ in 0..TRIES_MAX {
         last = machines.run(node, argv)?;
@@ -99,34 +106,34 @@ fn until(machines: &mut dyn Machines, node: &str, argv: &[String]) -> Result<(),
         machines.pause();
     }
     Err(format!(
-        "it ends with {} and prints {}{}",
+        "the expected text was not printed; the last run ended with exit code {} and printed {}{}",
         last.code, last.stdout, last.stderr
     ))
 }
 
-/// Splits a command line at spaces; single quotes keep them.
+/// Splits a command line at spaces outside single quotes.
 fn split(line: &str) -> Result<Vec<String>, String> {
-    let mut words = Vec::new();
-    let mut word: Option<String> = None;
+    let mut args = Vec::new();
+    let mut arg: Option<String> = None;
     let mut quoted = false;
     for c in line.chars() {
         match c {
             '\'' => {
                 quoted = !quoted;
-                word.get_or_insert_default();
+                arg.get_or_insert_default();
             }
-            ' ' if !quoted => words.extend(word.take()),
-            other => word.get_or_insert_default().push(other),
+            ' ' if !quoted => args.extend(arg.take()),
+            other => arg.get_or_insert_default().push(other),
         }
     }
     if quoted {
         return Err("a quote is not closed".to_owned());
     }
-    words.extend(word);
-    Ok(words)
+    args.extend(arg);
+    Ok(args)
 }
 
-/// Names for what is random: the same identifier has the same name wherever it appears in a transcript.
+/// Names for random identifiers: the same identifier has the same name wherever it appears in a transcript.
 #[derive(Default)]
 struct Names(BTreeMap<String, String>);
 
@@ -147,7 +154,7 @@ impl Names {
         }
     }
 
-    /// Replaces identifiers, and numbers that the kernel hands out in the order of use.
+    /// Replaces identifiers, and device numbers that the kernel assigns in the order of use.
     fn name(&mut self, line: &str) -> String {
         let mut named = String::new();
         let part_of_word = |c: char| c.is_ascii_alphanumeric() || c == '-';
@@ -159,10 +166,10 @@ impl Names {
                 rest = &rest[first.len_utf8()..];
                 continue;
             }
-            let word = &rest[..end];
-            match is_identifier(word) {
-                true => named.push_str(&self.of(word)),
-                false => named.push_str(word),
+            let token = &rest[..end];
+            match is_identifier(token) {
+                true => named.push_str(&self.of(token)),
+                false => named.push_str(token),
             }
             rest = &rest[end..];
         }
@@ -175,20 +182,20 @@ impl Names {
     }
 }
 
-/// UUIDs, LVM's identifiers and DRBD's generation identifiers; not the fixed ones of DRBD.
-fn is_identifier(word: &str) -> bool {
+/// Whether a token is a UUID, an LVM identifier or a DRBD generation identifier other than DRBD's constants.
+fn is_identifier(token: &str) -> bool {
     const JUST_CREATED: &str = "0000000000000004";
-    let groups: Vec<usize> = word.split('-').map(str::len).collect();
-    let hex = word.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    let groups: Vec<usize> = token.split('-').map(str::len).collect();
+    let hex = token.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
     match groups.as_slice() {
         [8, 4, 4, 4, 12] => hex,
         [6, 4, 4, 4, 4, 4, 6] => true,
-        [16] => hex && word != JUST_CREATED && word.bytes().any(|byte| byte != b'0'),
+        [16] => hex && token != JUST_CREATED && token.bytes().any(|byte| byte != b'0'),
         _ => false,
     }
 }
 
-/// `(254:3)` and `(254, 3)` of device mapper.
+/// Replaces device numbers of the device mapper, `(254:3)` and `(254, 3)`.
 fn device_numbers(line: &str) -> String {
     for (start, _) in line.match_indices('(') {
         let Some(end) = line[start..].find(')') else {
@@ -211,7 +218,7 @@ fn device_numbers(line: &str) -> String {
     line.to_owned()
 }
 
-/// The commands whose answers differ, with both answers; none if the transcripts are equal.
+/// The commands whose output differs, with both outputs; none if the transcripts are equal.
 pub fn differences(expected: &str, found: &str) -> Vec<String> {
     let pairs = blocks(expected).into_iter().zip(blocks(found));
     pairs
@@ -220,7 +227,7 @@ pub fn differences(expected: &str, found: &str) -> Vec<String> {
         .collect()
 }
 
-/// The lines of each command with its answer; other lines alone.
+/// Groups the lines: each command with its output; every other line alone.
 fn blocks(transcript: &str) -> Vec<String> {
     let mut blocks: Vec<String> = Vec::new();
     for line in transcript.lines() {
@@ -238,7 +245,7 @@ fn blocks(transcript: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
-    /// Answers with its own command line.
+    /// Prints the command line as the output.
     struct Echo;
 
     impl Machines for Echo {
@@ -263,7 +270,7 @@ mod tests {
         fn pause(&mut self) {}
     }
 
-    /// Old answers are replaced; identifiers get names, the same one the same name.
+    /// Recorded output is replaced; equal identifiers get the same name.
     #[test]
     fn answers_are_written() {
         let transcript = "\

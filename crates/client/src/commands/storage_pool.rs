@@ -307,8 +307,8 @@ fn show_list(args: &List, pools: &[StoragePool], screen: &mut Screen<'_>) -> Res
             size(pool.total_capacity).into(),
             if snapshots { "True" } else { "False" }.into(),
             state(&pool.reports),
-            // The controller names a space that is not shared "node;pool". LINSTOR's table shows such names, but not names
-            // with a colon.
+            // The controller names a space that is not shared "node;pool". LINSTOR's table shows such names, but not
+            // names with a colon.
             if shared.contains(':') { "" } else { shared }.into(),
         ];
         row.extend(property_cells(&args.show.show_props, &pool.props));

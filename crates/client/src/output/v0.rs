@@ -1,4 +1,5 @@
-//! Machine-readable format v0, which old scripts parse (`--output-version v0`), converted from the controller's answers.
+//! Machine-readable format v0, which old scripts parse (`--output-version v0`), converted from the controller's
+//! answers.
 
 use linstor_api::kind::ConnectionStatus;
 use linstor_api::layer::VolumeLayer;

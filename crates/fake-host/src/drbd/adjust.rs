@@ -1,4 +1,4 @@
-//! `drbdadm adjust`: makes the kernel have what a file says.
+//! `drbdadm adjust`: makes the kernel's configuration equal to that of a file.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,26 @@ use super::grow::{self, Resize};
 use super::link;
 use super::resfile::{Config, ConnectionConfig, HostConfig, VolumeConfig};
 use super::{Disk, DrbdKind, Link, Options};
-use crate::tool::{Said, Stop, Tool, fail};
+use crate::tool::{Stop, ToolOutput, ToolResult, fail};
 use crate::world::World;
 
-/// A peer as a file has it.
+/// A peer as a file defines it.
 struct WantedPeer {
     key: u32,
     name: String,
     net: Options,
     paths: Vec<(String, String)>,
-    /// Volumes that the peer has a disk for.
+    /// Volumes for which the peer has a disk.
     diskful: BTreeMap<u32, bool>,
 }
 
-/// Brings one resource up to what its file says.
-pub(super) fn adjust(world: &mut World, node: &str, config: &Config, skip_disk: bool) -> Tool {
+/// Makes one resource equal to its file.
+pub(super) fn adjust(
+    world: &mut World,
+    node: &str,
+    config: &Config,
+    skip_disk: bool,
+) -> ToolResult {
     let name = config.name.as_str();
     let (kind, host) = local(world, node, config)?;
     let host = host.clone();
@@ -68,10 +73,10 @@ pub(super) fn adjust(world: &mut World, node: &str, config: &Config, skip_disk: 
             format!("resource {name}: cannot configure network without knowing my peer.\n"),
         );
     }
-    Ok(Said::nothing())
+    Ok(ToolOutput::nothing())
 }
 
-/// This host's part of a file.
+/// This host's section of a resource.
 pub(super) fn local<'a>(
     world: &World,
     node: &str,
@@ -234,7 +239,7 @@ fn drop_peers(world: &mut World, node: &str, name: &str, wanted: &[WantedPeer]) 
     }
 }
 
-/// 8.4 gives each connection of a node addresses of its own, on both ends.
+/// In 8.4 each connection of a node needs its own addresses on both ends.
 fn addresses_are_free(
     world: &World,
     node: &str,
@@ -261,16 +266,16 @@ fn addresses_are_free(
     Ok(())
 }
 
-/// The arguments as drbdadm shows them after a failure, the secret included.
+/// The arguments as drbdadm prints them after a failure, including the secret.
 fn connect_84(name: &str, peer: &WantedPeer) -> String {
-    let mut words = format!("connect {name}");
+    let mut args = format!("connect {name}");
     for (local, remote) in &peer.paths {
-        words.push_str(&format!(" {local} {remote}"));
+        args.push_str(&format!(" {local} {remote}"));
     }
     for (key, value) in &peer.net {
-        words.push_str(&format!(" --{key}={value}"));
+        args.push_str(&format!(" --{key}={value}"));
     }
-    words
+    args
 }
 
 fn adjust_peer(
@@ -316,7 +321,7 @@ fn adjust_peer(
     Ok(())
 }
 
-/// A size that somebody gave to `resize` is in no file, so that it is dropped, and everything new is copied.
+/// A size that was given to `resize` is not in the file: `adjust` removes it, and the whole new part is resynchronised.
 fn let_go_of_size(world: &mut World, node: &str, name: &str, number: u32) -> Result<(), Stop> {
     let limited = world.volume(node, name, number);
     let Some(minor) = limited.filter(|v| v.user_kib.is_some()).map(|v| v.minor) else {
@@ -398,7 +403,7 @@ fn adjust_disk(
     Ok(())
 }
 
-/// What drbdadm runs before every attach, and what notices that there is no metadata.
+/// `drbdmeta apply-al`, which drbdadm runs before every attach, and which fails if there is no metadata.
 fn apply_activity_log(
     world: &World,
     node: &str,
@@ -429,19 +434,19 @@ fn apply_activity_log(
     Ok(())
 }
 
-/// Turns a refusal of the kernel into what drbdadm says about it.
+/// Turns an error of the kernel into the message of drbdadm.
 pub(super) fn step(
     done: Result<(), Failure>,
     subject: &str,
     command: impl FnOnce() -> String,
 ) -> Result<(), Stop> {
     done.or_else(|failure| {
-        // drbdadm says which command failed how, and itself ends with 1.
+        // drbdadm prints which command failed with which exit code, and itself ends with 1.
         fail(
             1,
             format!(
                 "{}Command 'drbdsetup {}' terminated with exit code {}\n",
-                words(&failure, subject),
+                message(&failure, subject),
                 command(),
                 failure.exit_code
             ),
@@ -449,7 +454,7 @@ pub(super) fn step(
     })
 }
 
-/// What drbdsetup says about a refusal.
-pub(super) fn words(failure: &Failure, subject: &str) -> String {
+/// The message of drbdsetup for an error of the kernel.
+pub(super) fn message(failure: &Failure, subject: &str) -> String {
     format!("{subject}: {}\n", failure.text)
 }

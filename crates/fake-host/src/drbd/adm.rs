@@ -3,7 +3,7 @@
 use super::adjust::{adjust, local};
 use super::resfile::{Config, PARSE_ERROR, parse};
 use super::{DrbdKind, metatool, setup};
-use crate::tool::{Said, Stop, Tool, fail, missing};
+use crate::tool::{Stop, ToolOutput, ToolResult, fail, missing};
 use crate::world::World;
 
 /// A command line of drbdadm.
@@ -13,29 +13,29 @@ struct Call {
     dry_run: bool,
     skip_disk: bool,
     max_peers: Option<String>,
-    /// Options for the program that drbdadm calls.
+    /// Options that drbdadm passes to the program it runs.
     backend: Vec<String>,
     command: String,
     targets: Vec<String>,
 }
 
 /// `drbdadm`.
-pub(crate) fn drbdadm(world: &mut World, node: &str, args: &[String]) -> Tool {
+pub(crate) fn drbdadm(world: &mut World, node: &str, args: &[String]) -> ToolResult {
     let kind = world
         .kernel(node)
         .map_or(DrbdKind::V9, |kernel| kernel.kind);
     if matches!(args, [only] if only == "--version" || only == "-V") {
-        return Ok(Said::out(version(world, node)));
+        return Ok(ToolOutput::out(version(world, node)));
     }
     let call = parse_call(args, kind)?;
     let configs = configs(world, node, call.file.as_deref(), kind)?;
     if call.command == "sh-nop" {
-        return Ok(Said::nothing());
+        return Ok(ToolOutput::nothing());
     }
     if call.targets.is_empty() {
         return missing(format!("drbdadm {} without resource", call.command));
     }
-    let mut said = Said::nothing();
+    let mut output = ToolOutput::nothing();
     for target in &call.targets {
         let (name, volume) = match target.split_once('/') {
             Some((name, volume)) => (name, volume.parse::<u32>().ok()),
@@ -53,11 +53,11 @@ pub(crate) fn drbdadm(world: &mut World, node: &str, args: &[String]) -> Tool {
         }
         for config in chosen {
             let one = run(world, node, &call, config, volume)?;
-            said.stdout.extend(one.stdout);
-            said.stderr.push_str(&one.stderr);
+            output.stdout.extend(one.stdout);
+            output.stderr.push_str(&one.stderr);
         }
     }
-    Ok(said)
+    Ok(output)
 }
 
 fn parse_call(args: &[String], kind: DrbdKind) -> Result<Call, Stop> {
@@ -98,7 +98,7 @@ fn parse_call(args: &[String], kind: DrbdKind) -> Result<Call, Stop> {
     Ok(call)
 }
 
-/// The resources in the file, or in all files that the usual configuration includes.
+/// The resources in the file, or in all files that the default configuration includes.
 fn configs(
     world: &World,
     node: &str,
@@ -135,7 +135,13 @@ fn configs(
     Ok(all)
 }
 
-fn run(world: &mut World, node: &str, call: &Call, config: &Config, volume: Option<u32>) -> Tool {
+fn run(
+    world: &mut World,
+    node: &str,
+    call: &Call,
+    config: &Config,
+    volume: Option<u32>,
+) -> ToolResult {
     let (kind, host) = local(world, node, config)?;
     let host = host.clone();
     let name = config.name.clone();
@@ -153,10 +159,10 @@ fn run(world: &mut World, node: &str, call: &Call, config: &Config, volume: Opti
         DrbdKind::V9 => name.clone(),
         DrbdKind::V84 => minor.to_string(),
     };
-    let mut said = Said::nothing();
-    let mut append = |one: Said| {
-        said.stdout.extend(one.stdout);
-        said.stderr.push_str(&one.stderr);
+    let mut output = ToolOutput::nothing();
+    let mut append = |one: ToolOutput| {
+        output.stdout.extend(one.stdout);
+        output.stderr.push_str(&one.stderr);
     };
     match call.command.as_str() {
         "adjust" => return adjust(world, node, config, call.skip_disk),
@@ -195,24 +201,24 @@ fn run(world: &mut World, node: &str, call: &Call, config: &Config, volume: Opti
         }
         other => return missing(format!("drbdadm {other}")),
     }
-    Ok(said)
+    Ok(output)
 }
 
-fn backend(world: &mut World, node: &str, call: &Call, words: &[&str]) -> Tool {
-    let mut args: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+fn backend(world: &mut World, node: &str, call: &Call, command: &[&str]) -> ToolResult {
+    let mut args: Vec<String> = command.iter().map(|arg| (*arg).to_owned()).collect();
     args.splice(1..1, call.backend.iter().cloned());
     let program = match world.kernel(node).map(|kernel| kernel.kind) {
         Some(DrbdKind::V84) => "drbdsetup-84",
         Some(DrbdKind::V9) | None => "drbdsetup",
     };
     setup::drbdsetup(world, node, &args).map_err(|stop| match stop {
-        Stop::Failed(mut said) => {
-            said.stderr.push_str(&format!(
+        Stop::Failed(mut output) => {
+            output.stderr.push_str(&format!(
                 "Command '{program} {}' terminated with exit code {}\n",
-                words.join(" "),
-                said.code
+                command.join(" "),
+                output.code
             ));
-            Stop::Failed(said)
+            Stop::Failed(output)
         }
         Stop::Missing(_) | Stop::Wait => stop,
     })
@@ -224,9 +230,9 @@ fn metadata_command(
     call: &Call,
     kind: DrbdKind,
     volume: &super::resfile::VolumeConfig,
-) -> Tool {
+) -> ToolResult {
     let Some(disk) = &volume.disk else {
-        return Ok(Said::nothing());
+        return Ok(ToolOutput::nothing());
     };
     let (format, index) = match kind {
         DrbdKind::V9 => ("v09", volume.meta_disk.as_str()),

@@ -1,23 +1,23 @@
-//! Reads and writes of applications.
+//! Reads and writes by applications.
 
 use super::{Disk, DrbdKind, Repl, Role};
 use crate::content::{BLOCK_BYTES, Block};
 use crate::machine::Dev;
 use crate::world::World;
 
-/// Why an application's request was not served.
+/// Why an application's I/O request was not completed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AppIo {
-    /// There is no such resource or volume here, or the machine is down.
+    /// The resource or volume does not exist on this node, or the machine is down.
     #[error("no such device")]
     NoDevice,
     /// The resource is not primary here.
     #[error("not primary")]
     NotPrimary,
-    /// No good copy can be reached, or quorum is lost and requests shall fail.
+    /// No UpToDate disk can be reached, or quorum is lost with `on-no-quorum io-error`.
     #[error("I/O error")]
     IoError,
-    /// The request waits: I/O is suspended, or quorum is lost and requests shall wait.
+    /// The request is frozen: I/O is suspended, or quorum is lost with `on-no-quorum suspend-io`.
     #[error("suspended")]
     Suspended,
     /// Beyond the end of the device.
@@ -51,7 +51,7 @@ fn check(world: &World, node: &str, name: &str, number: u32, block: u64) -> Resu
     Ok(())
 }
 
-/// Writes a block: acknowledged when every replica in reach has it.
+/// Writes a block; acknowledged when every connected replica has it.
 pub(crate) fn write(
     world: &mut World,
     node: &str,
@@ -87,7 +87,7 @@ pub(crate) fn write(
     }
     replicas.retain(|replica| !failed.contains(replica));
     if !failed.is_empty() {
-        // What the failed ones lack from now on belongs to a generation that they do not have.
+        // Writes that the failed replicas lack belong to a generation that they do not have.
         new_generation(world, number, &replicas, node, name);
     }
     mark(world, number, block, &replicas);
@@ -108,7 +108,7 @@ pub(crate) fn write(
     Ok(())
 }
 
-/// The disks that a write on this node reaches, the own one first.
+/// The disks that a write on this node is replicated to, the local one first.
 fn replicas(world: &World, node: &str, name: &str, number: u32) -> Vec<(String, String)> {
     let mut found = Vec::new();
     let attached = |host: &str, name: &str| {
@@ -131,8 +131,8 @@ fn replicas(world: &World, node: &str, name: &str, number: u32) -> Vec<(String, 
     found
 }
 
-/// The slots that a replica has for the other replicas that get the same, whether it is connected to them itself or
-/// only the writer is.
+/// The node ids for which a replica has bitmap slots and which get the same writes, whether the replica is connected to
+/// them itself or only the writer is.
 fn slots_for(world: &World, replica: &(String, String), others: &[(String, String)]) -> Vec<u32> {
     let v84 = world
         .kernel(&replica.0)
@@ -145,7 +145,7 @@ fn slots_for(world: &World, replica: &(String, String), others: &[(String, Strin
         .collect()
 }
 
-/// Starts a new generation on all replicas in reach, if somebody who is away would otherwise have equal generation ids later.
+/// Starts a new generation on all connected replicas, if an absent one would otherwise have equal generation ids later.
 fn new_generation(
     world: &mut World,
     number: u32,
@@ -153,7 +153,7 @@ fn new_generation(
     node: &str,
     name: &str,
 ) {
-    // Of a replica that is still being filled, only the source knows the generation.
+    // The generation of a sync target is known to its sync source alone.
     let whole = |world: &World, (host, resource): &(String, String)| {
         world
             .volume(host, resource, number)
@@ -175,7 +175,7 @@ fn new_generation(
     if !needed {
         return;
     }
-    let fresh = world.dice.next();
+    let fresh = world.rng.next();
     for replica in &whole {
         let in_touch = slots_for(world, replica, replicas);
         world.edit_metadata(&replica.0, &replica.1, number, |metadata| {
@@ -185,7 +185,7 @@ fn new_generation(
                 metadata.push_history(old);
             }
         });
-        // Nodes without disk hear of it.
+        // Diskless nodes record the new generation.
         for (_, peer) in world.peers(&replica.0, &replica.1) {
             let diskless = world
                 .volume(&peer.host, &peer.resource, number)
@@ -197,7 +197,7 @@ fn new_generation(
     }
 }
 
-/// Replicas that reach the writer only through others get nothing, and are marked outdated.
+/// Replicas that are connected to the writer only through others receive no writes, and are marked Outdated.
 fn leave_behind(
     world: &mut World,
     node: &str,
@@ -215,7 +215,7 @@ fn leave_behind(
     }
 }
 
-/// Slots of peers that are diskless on purpose: nothing can be missing there.
+/// Node ids of peers that are intentionally diskless: they have no data that could be out of sync.
 fn clients(world: &World, replica: &(String, String), number: u32) -> Vec<u32> {
     let Some(resource) = world.resource(&replica.0, &replica.1) else {
         return Vec::new();
@@ -234,7 +234,7 @@ fn clients(world: &World, replica: &(String, String), number: u32) -> Vec<u32> {
         .collect()
 }
 
-/// Notes on every replica which others lack this block.
+/// Marks the block as out of sync on every replica, for the replicas that lack it.
 fn mark(world: &mut World, number: u32, block: u64, replicas: &[(String, String)]) {
     for replica in replicas {
         let in_touch = slots_for(world, replica, replicas);
@@ -255,7 +255,7 @@ fn mark(world: &mut World, number: u32, block: u64, replicas: &[(String, String)
     }
 }
 
-/// Reads a block: from the own disk if it is good there, else from a peer.
+/// Reads a block from the local disk if it is UpToDate, otherwise from a peer.
 pub(crate) fn read(
     world: &World,
     node: &str,
@@ -272,7 +272,7 @@ pub(crate) fn read(
     Err(AppIo::IoError)
 }
 
-/// The first good copy in reach: host and backing device.
+/// The first UpToDate disk that can be reached: host and backing device.
 pub(crate) fn good_backing(
     world: &World,
     node: &str,

@@ -1,4 +1,4 @@
-//! Disks of volumes: attaching, detaching, growing; and the life of resources, minors and peers.
+//! Attaching and detaching disks; creating and removing resources, minors and peers.
 
 use super::link::{self, Loss};
 use super::metadata::{
@@ -17,16 +17,16 @@ use crate::world::World;
 
 const KIB_PER_BLOCK: u64 = 4;
 
-/// A request that the kernel refuses.
+/// An error of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Failure {
-    /// With which drbdsetup ends.
+    /// The exit code of drbdsetup.
     pub(crate) exit_code: i32,
-    /// What it says after the name of its subject.
+    /// The text that drbdsetup prints after the name of the object.
     pub(crate) text: String,
 }
 
-/// A refused request, by the kernel's number for the reason.
+/// An error with the kernel's error number.
 pub(crate) fn failure<T>(number: u32, text: &str) -> Result<T, Failure> {
     Err(Failure {
         exit_code: 10,
@@ -67,7 +67,7 @@ pub(crate) fn new_resource(
         return failure(NOT_KNOWN.0, NOT_KNOWN.1);
     };
     if machine.drbd.resources.contains_key(name) {
-        // 8.4 takes the second request for the first.
+        // In 8.4 a repeated request succeeds.
         return match machine.drbd.kind {
             DrbdKind::V84 => Ok(()),
             DrbdKind::V9 => failure(174, "Already exists\n"),
@@ -118,7 +118,7 @@ pub(crate) fn new_minor(
             .entry(number)
             .or_insert_with(PeerDevice::new);
     }
-    // A volume that appears while connected replicates from then on.
+    // A volume that is created while connected starts to replicate.
     for (key, peer) in world.peers(node, name) {
         let shared = world.volume(&peer.host, &peer.resource, number).is_some();
         for (host, resource, key) in [(node, name, key), (&*peer.host, &*peer.resource, peer.key)] {
@@ -139,7 +139,7 @@ pub(crate) fn new_minor(
     Ok(())
 }
 
-/// KiB for data on an attached disk.
+/// Size in KiB of the data area of an attached disk.
 pub(crate) fn capacity_kib(world: &World, node: &str, volume: &Volume) -> Option<u64> {
     let backing = volume.backing.as_ref()?;
     let machine = world.machines.get(node)?;
@@ -151,7 +151,7 @@ pub(crate) fn capacity_kib(world: &World, node: &str, volume: &Volume) -> Option
     Some(kib.saturating_sub(metadata.internal_kib(kib)) / KIB_PER_BLOCK * KIB_PER_BLOCK)
 }
 
-/// Where data and metadata are, if both devices exist.
+/// The locations of data and metadata, if both devices exist.
 pub(crate) fn find_backing(
     machine: &Machine,
     path: &str,
@@ -247,7 +247,7 @@ pub(crate) fn attach(
     Ok(())
 }
 
-/// A connected peer that takes this node for a client has no bitmap for its disk.
+/// A connected peer that treats this node as an intentionally diskless one has no bitmap for its disk.
 fn is_unwanted(world: &World, node: &str, name: &str, number: u32) -> bool {
     world.peers(node, name).iter().any(|(_, peer)| {
         world
@@ -257,8 +257,8 @@ fn is_unwanted(world: &World, node: &str, name: &str, number: u32) -> bool {
     })
 }
 
-/// An application that has seen newer data here must not be given older ones: without a peer that has them, the disk
-/// stays off.
+/// An application that has read newer data here must not read older data later: without a peer that has the newer data,
+/// the disk is not attached.
 fn is_older_than_seen(
     world: &World,
     node: &str,
@@ -292,7 +292,7 @@ fn claim(
     }
 }
 
-/// Makes sense of the metadata of a disk that was just attached.
+/// Derives the disk state from the metadata of a disk that was just attached.
 fn take_up(
     world: &mut World,
     node: &str,
@@ -308,7 +308,7 @@ fn take_up(
     let size_kib = match (found.size_kib, volume.size_kib) {
         (0, 0) => capacity,
         (0, connected) => connected.min(capacity),
-        // A size beyond any device means "whatever there is".
+        // A size beyond any device means the size of the backing device.
         (agreed, _) if good && agreed > capacity && agreed < 1 << 40 => {
             release(world, node, name, number);
             return failure(111, "Low.dev. smaller than requested DRBD-dev. size.");
@@ -337,7 +337,7 @@ fn release(world: &mut World, node: &str, name: &str, number: u32) {
     }
 }
 
-/// Prepares metadata for a life with this size and these peers; false if there is no slot for one of them.
+/// Prepares metadata for this size and these peers; false if there is no bitmap slot for one of them.
 fn initialise(world: &mut World, node: &str, name: &str, number: u32, size_kib: u64) -> bool {
     let peers = wanted_bitmaps(world, node, name, number);
     let Some(resource) = world.resource(node, name) else {
@@ -355,7 +355,7 @@ fn initialise(world: &mut World, node: &str, name: &str, number: u32, size_kib: 
         metadata.set(AL_CLEAN, false);
         let enough = peers.iter().all(|peer| metadata.allocate(*peer));
         for peer in &mut metadata.peers {
-            // 8.4 takes a device without agreed size for one that has grown from nothing.
+            // 8.4 treats a device without an agreed size as one that has grown from size 0.
             if peer.flags & PEER_FULL_SYNC != 0 || (v84_without_size && peer.allocated) {
                 peer.out_of_sync = Ranges::below(size_kib / KIB_PER_BLOCK);
                 peer.flags &= !PEER_FULL_SYNC;
@@ -366,7 +366,7 @@ fn initialise(world: &mut World, node: &str, name: &str, number: u32, size_kib: 
     done == Some(true)
 }
 
-/// Peers that need a bitmap here.
+/// Peers for which this disk needs a bitmap.
 fn wanted_bitmaps(world: &World, node: &str, name: &str, number: u32) -> Vec<u32> {
     let Some(resource) = world.resource(node, name) else {
         return Vec::new();
@@ -385,7 +385,7 @@ fn wanted_bitmaps(world: &World, node: &str, name: &str, number: u32) -> Vec<u32
         .collect()
 }
 
-/// `detach`; with `client`, the volume is diskless on purpose from now on.
+/// `detach`; with `client`, the volume becomes intentionally diskless.
 pub(crate) fn detach(
     world: &mut World,
     node: &str,
@@ -422,7 +422,7 @@ pub(crate) fn detach(
     Ok(())
 }
 
-/// `new-peer`, or what `connect` of 8.4 does first.
+/// `new-peer`, or the first part of `connect` in 8.4.
 pub(crate) fn new_peer(
     world: &mut World,
     node: &str,
@@ -460,7 +460,7 @@ fn allocate(world: &mut World, node: &str, name: &str, key: u32, number: u32) ->
         .unwrap_or(true)
 }
 
-/// Whether a peer is meant to have a disk; without, it needs no bitmap.
+/// Sets whether a peer needs a bitmap; an intentionally diskless one does not.
 pub(crate) fn want_bitmap(
     world: &mut World,
     node: &str,
@@ -485,7 +485,7 @@ pub(crate) fn want_bitmap(
             metadata.peer_mut(key).flags = seen & super::metadata::NODE_EXISTS;
         });
     }
-    // What could not connect because of it may now.
+    // Connections that were refused because of this setting may succeed now.
     link::heal(world);
 }
 
@@ -542,7 +542,7 @@ pub(crate) fn down(world: &mut World, node: &str, name: &str) -> Result<(), Refu
         .map_or(DrbdKind::V9, |kernel| kernel.kind);
     match (in_use, kind) {
         (false, _) => role::secondary(world, node, name)?,
-        // What 9 says when it would have to take the data away from whoever uses it.
+        // The error of DRBD 9 if the device is open.
         (true, DrbdKind::V9) => return Err(role::NO_DATA),
         (true, DrbdKind::V84) => return Err(role::IN_USE),
     }
@@ -562,7 +562,7 @@ pub(crate) fn down(world: &mut World, node: &str, name: &str) -> Result<(), Refu
     Ok(())
 }
 
-/// Whether a device is big enough for metadata at all.
+/// Whether a device is large enough for metadata.
 pub(crate) fn fits(device_kib: u64, max_peers: u32) -> bool {
     device_kib > internal_kib(device_kib, max_peers, 32) + KIB_PER_BLOCK
 }

@@ -1,36 +1,36 @@
-//! The handshake: which of two replicas has the newer data, and what differs.
+//! The handshake: which of two replicas has the newer data, and which blocks differ.
 
 use super::metadata::{CRASHED_PRIMARY, JUST_CREATED, Metadata, same};
 
-/// What two replicas do about their differences, seen from the first.
+/// The result of comparing two replicas, seen from the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Verdict {
-    /// The same data.
+    /// Equal data.
     NoSync,
-    /// This one is the source.
+    /// This replica is the sync source.
     Source(Basis),
-    /// The peer is the source.
+    /// The peer is the sync source.
     Target(Basis),
-    /// Both have changes that the other lacks.
+    /// Split brain: both have changes that the other lacks.
     SplitBrain,
-    /// No common ancestor.
+    /// Unrelated data: no common generation.
     Unrelated,
 }
 
 /// Which blocks may differ.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Basis {
-    /// Those that either has marked for the other.
+    /// Those that either replica has marked as out of sync for the other.
     Bitmap,
-    /// Those that the source has marked for this third node.
+    /// Those that the source has marked as out of sync for this third node.
     BitmapFor(u32),
-    /// All.
+    /// All blocks.
     Everything,
 }
 
 /// Compares generation ids, by the kernel's rules in the kernel's order.
 ///
-/// `my_slot` is where I keep what concerns the peer, `peer_slot` where the peer keeps what concerns me.
+/// `my_slot` is the index of the peer's bitmap at this replica, `peer_slot` that of this replica's bitmap at the peer.
 pub(crate) fn compare(
     mine: &Metadata,
     my_slot: u32,
@@ -85,7 +85,7 @@ pub(crate) fn compare(
     Verdict::Unrelated
 }
 
-/// Both have the same generation: only a crash can have left them different.
+/// Both have the same generation: they differ only if a primary crashed.
 fn same_generation(
     mine: &Metadata,
     my_slot: u32,
@@ -97,7 +97,7 @@ fn same_generation(
         mine.peer(my_slot).out_of_sync.is_empty() && peers.peer(peer_slot).out_of_sync.is_empty();
     match (mine.has(CRASHED_PRIMARY), peers.has(CRASHED_PRIMARY)) {
         (false, false) => Verdict::NoSync,
-        // Every acknowledged write reached both; without marks there is nothing to do.
+        // Every acknowledged write is on both; without marked blocks there is nothing to synchronise.
         _ if nothing_marked => Verdict::NoSync,
         (true, false) => Verdict::Source(Basis::Bitmap),
         (false, true) => Verdict::Target(Basis::Bitmap),
@@ -106,7 +106,7 @@ fn same_generation(
     }
 }
 
-/// The slot of another node whose bitmap counts from this generation.
+/// The node id of another peer whose bitmap has this generation as its base.
 fn slot_with_base(metadata: &Metadata, generation: u64) -> Option<u32> {
     metadata
         .peers

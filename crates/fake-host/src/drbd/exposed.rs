@@ -1,23 +1,23 @@
-//! Nodes without disk remember which generation they have shown to applications, and take no older one afterwards.
+//! Diskless nodes store the exposed data generation: the one that applications have read. They accept no older one.
 
 use super::metadata::{Metadata, same};
 use super::{Disk, PeerRef, Role};
 use crate::world::World;
 
-/// What a node without disk makes of a peer's disk.
+/// How a diskless node judges a peer's disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trust {
-    /// It has the generation that was shown, or nothing was shown yet, or a newer one.
+    /// It has the exposed generation or a newer one, or no generation is exposed yet.
     Takes,
-    /// It is newer, but an application is using the older one.
+    /// It is newer, but an application uses the exposed generation.
     NotNow,
-    /// It is older.
+    /// It is older than the exposed generation.
     Older,
-    /// It is something else.
+    /// It is unrelated to the exposed generation.
     Never,
 }
 
-/// Judges a peer's disk, if this end has none and the peer's claims to be good.
+/// Judges a peer's disk, if this node has none and the peer's is UpToDate.
 pub(super) fn trust(world: &World, me: &PeerRef, peer: &PeerRef, number: u32) -> Option<Trust> {
     let mine = world.volume(&me.host, &me.resource, number)?;
     let theirs = world.volume(&peer.host, &peer.resource, number)?;
@@ -47,7 +47,7 @@ pub(super) fn trust(world: &World, me: &PeerRef, peer: &PeerRef, number: u32) ->
     Some(if older { Trust::Older } else { Trust::Never })
 }
 
-/// Whether data has a generation among its ancestors.
+/// Whether data descends from a generation: it is a bitmap UUID or a history UUID of its metadata.
 fn descends(metadata: &Metadata, ancestor: u64) -> bool {
     let based = metadata
         .peers
@@ -56,7 +56,7 @@ fn descends(metadata: &Metadata, ancestor: u64) -> bool {
     based || metadata.in_history(ancestor)
 }
 
-/// Remembers what a peer shows, or informs it that it is behind.
+/// Stores a peer's generation as the exposed one, or marks the peer's disk Outdated if it is older.
 pub(super) fn apply(world: &mut World, me: &PeerRef, peer: &PeerRef, number: u32) {
     match trust(world, me, peer, number) {
         Some(Trust::Takes) => {
@@ -70,7 +70,7 @@ pub(super) fn apply(world: &mut World, me: &PeerRef, peer: &PeerRef, number: u32
     }
 }
 
-/// Remembers a generation.
+/// Stores the exposed generation.
 pub(super) fn show(world: &mut World, node: &str, name: &str, number: u32, current: Option<u64>) {
     if let Some(volume) = world.volume_mut(node, name, number)
         && current.is_some()

@@ -1,4 +1,4 @@
-//! Growing volumes whose devices have grown.
+//! `resize`: growing volumes whose backing devices have grown.
 
 use super::attach::{Failure, NO_MINOR, capacity_kib, failure};
 use super::metadata::Metadata;
@@ -11,16 +11,16 @@ use crate::world::World;
 
 const KIB_PER_BLOCK: u64 = 4;
 
-/// What `resize` is asked for.
+/// The options of `resize`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Resize {
-    /// What is new is the same everywhere.
+    /// `--assume-clean`: the new part is not resynchronised.
     pub(crate) assume_clean: bool,
-    /// Not larger than this; all replicas keep that in mind until the next `resize`, or until they are down.
+    /// `--size` in KiB; all replicas store the limit until the next `resize`, or until they are down.
     pub(crate) user_kib: Option<u64>,
 }
 
-/// `resize`: takes what the smallest replica in reach has.
+/// `resize`: the new size is that of the smallest connected backing device.
 pub(crate) fn resize(
     world: &mut World,
     node: &str,
@@ -64,7 +64,7 @@ pub(crate) fn resize(
     Ok(())
 }
 
-/// Notes for every peer that what has grown is not the same there.
+/// Marks the new part as out of sync for every peer.
 pub(super) fn mark_new(
     world: &mut World,
     node: &str,
@@ -82,7 +82,7 @@ pub(super) fn mark_new(
     });
 }
 
-/// The ends that grow together, this one first; `None` if nothing may grow now.
+/// The connected replicas that grow together, this one first; `None` if DRBD 9 lacks a connection to a replica.
 fn replicas(
     world: &World,
     node: &str,
@@ -118,7 +118,7 @@ fn replicas(
     }
 }
 
-/// DRBD 9 grows nothing whose other replicas it does not see.
+/// DRBD 9 does not grow a volume if a replica is not connected.
 fn a_replica_is_away(world: &World, node: &str, name: &str, number: u32) -> bool {
     let Some(resource) = world.resource(node, name) else {
         return false;
@@ -148,7 +148,7 @@ fn sync_grown_part(world: &mut World, node: &str, name: &str, number: u32) {
     }
 }
 
-/// `check-resize`: keeps in mind, outside the kernel, where the device ends now.
+/// `check-resize`: stores the current size of the backing device, outside the kernel.
 pub(crate) fn remember_size(world: &mut World, node: &str, minor: u32) {
     let Some(machine) = world.machines.get_mut(node) else {
         return;
@@ -159,7 +159,8 @@ pub(crate) fn remember_size(world: &mut World, node: &str, minor: u32) {
     }
 }
 
-/// Moves internal metadata to the new end and takes the new size. Where the metadata was becomes data, with what is there.
+/// Moves internal metadata to the new end of the device and stores the new size. The old location becomes part of the
+/// data area, with its content.
 pub(super) fn grow(world: &mut World, node: &str, name: &str, number: u32, size_kib: u64) {
     let Some(volume) = world.volume_mut(node, name, number) else {
         return;
@@ -174,7 +175,7 @@ pub(super) fn grow(world: &mut World, node: &str, name: &str, number: u32, size_
         let end = last_block(machine.size_bytes(&backing.dev)).unwrap_or(0);
         let left = metadata_at(machine, &backing).map(remains);
         if move_metadata(machine, &backing, end) && end != backing.superblock {
-            // A device that cannot be written to loses its disk with the next access.
+            // If the device cannot be written, the next access detaches the disk.
             let _written = machine.put(&backing.meta, backing.superblock, left);
         }
         if let Some(backing) = world
@@ -187,7 +188,7 @@ pub(super) fn grow(world: &mut World, node: &str, name: &str, number: u32, size_
     world.edit_metadata(node, name, number, |metadata| metadata.size_kib = size_kib);
 }
 
-/// What is left where metadata was: it is another one's on each replica.
+/// The old metadata, which is now in the data area and differs between replicas.
 fn remains(metadata: &Metadata) -> Block {
     let mut bytes = metadata.superblock();
     bytes[64..72].copy_from_slice(&metadata.device_uuid.to_be_bytes());

@@ -4,7 +4,7 @@ use super::view::{done, is_client, out_of_sync, peer_disk, peer_role, suspended}
 use super::{Connection, Disk, PeerDevice, Repl, Resource, Volume};
 use crate::world::World;
 
-/// All these resources.
+/// The JSON of these resources.
 pub(super) fn text(world: &World, node: &str, names: &[String]) -> String {
     let resources: Vec<String> = names
         .iter()

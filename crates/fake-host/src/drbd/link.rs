@@ -1,4 +1,4 @@
-//! Connections: how they come up, what is decided then, how they are lost.
+//! Connections: establishing them, the handshake, losing them.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use super::metadata::{
 use super::{Disk, DrbdKind, Link, PeerRef, Repl, Role, resync};
 use crate::world::{Timer, World};
 
-/// From "connect" to the first attempt, and between a peer's appearance and the next.
+/// Time from `connect` to the first attempt, and from a peer's appearance to the next attempt.
 const CONNECT_AFTER: Duration = Duration::from_millis(100);
 
-/// What must not differ between the two ends.
+/// Options that must be equal at both ends.
 const MUST_MATCH: &[(&str, &str)] = &[
     ("cram-hmac-alg", ""),
     ("shared-secret", ""),
@@ -23,13 +23,13 @@ const MUST_MATCH: &[(&str, &str)] = &[
 /// How a connection ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Loss {
-    /// This end wants it: stays down.
+    /// By a command on this end: becomes StandAlone.
     Disconnect,
-    /// The network or the peer failed: tries again.
+    /// The network or the peer failed: becomes Connecting.
     Failure,
 }
 
-/// Wants a connection from now on.
+/// `connect`: starts to establish a connection.
 pub(crate) fn connect(world: &mut World, node: &str, name: &str, key: u32) {
     let Some(connection) = world.connection_mut(node, name, key) else {
         return;
@@ -55,7 +55,7 @@ pub(crate) fn connect(world: &mut World, node: &str, name: &str, key: u32) {
     }
 }
 
-/// The connection stands alone from now on; 8.4 removes such connections.
+/// The connection becomes StandAlone; 8.4 removes such connections.
 fn give_up(world: &mut World, node: &str, name: &str, key: u32) {
     let kind = world
         .kernel(node)
@@ -84,7 +84,7 @@ fn again(world: &mut World, node: &str, name: &str, key: u32) {
     world.after(CONNECT_AFTER, timer);
 }
 
-/// Lets everything try again that is waiting for its peer.
+/// Schedules an attempt for every connection that is Connecting.
 pub(crate) fn heal(world: &mut World) {
     let mut waiting = Vec::new();
     for (node, machine) in &world.machines {
@@ -135,7 +135,7 @@ pub(crate) fn try_connect(world: &mut World, node: &str, name: &str, key: u32) {
     }
 }
 
-/// The other end by address, as the network knows no names.
+/// The other end, found by address.
 fn find_peer(world: &World, node: &str, name: &str, key: u32) -> Option<PeerRef> {
     let connection = world.connection(node, name, key)?;
     let reversed: Vec<(&String, &String)> = connection
@@ -167,7 +167,7 @@ fn find_peer(world: &World, node: &str, name: &str, key: u32) -> Option<PeerRef>
         if !reachable {
             continue;
         }
-        // Nearly always the same name; looking there first keeps big clusters fast.
+        // Nearly always a resource of the same name; checking it first is faster in large clusters.
         let found = matches(host, name).or_else(|| {
             machine
                 .drbd
@@ -184,9 +184,9 @@ fn find_peer(world: &World, node: &str, name: &str, key: u32) -> Option<PeerRef>
 
 enum Handshake {
     Agreed(Vec<(u32, Verdict)>),
-    /// Both ends give up.
+    /// Both ends become StandAlone.
     Refused,
-    /// Both ends try again when something changes.
+    /// Both ends try again after the next change.
     NotNow,
 }
 
@@ -254,7 +254,7 @@ fn handshake(world: &World, me: &PeerRef, peer: &PeerRef) -> Handshake {
     Handshake::Agreed(verdicts)
 }
 
-/// One side has a disk that the other side, which takes it for a client, has no bitmap for.
+/// One side has a disk for which the other side, which treats it as intentionally diskless, has no bitmap.
 fn is_unwanted(world: &World, has_disk: &PeerRef, expects_none: &PeerRef) -> bool {
     let Some(expecting) =
         world.connection(&expects_none.host, &expects_none.resource, expects_none.key)
@@ -276,7 +276,7 @@ pub(super) fn judge(world: &World, me: &PeerRef, peer: &PeerRef, number: u32) ->
     Some(compare(mine, me.key, theirs, peer.key, me.host < peer.host))
 }
 
-/// A split brain is resolved only if exactly one side has said that it gives up its changes.
+/// A split brain is resolved only if exactly one side connects with `--discard-my-data`.
 fn resolve(verdict: Verdict, i_discard: bool, peer_discards: bool) -> Verdict {
     match (verdict, i_discard, peer_discards) {
         (Verdict::SplitBrain, true, false) => Verdict::Target(Basis::Everything),
@@ -285,12 +285,12 @@ fn resolve(verdict: Verdict, i_discard: bool, peer_discards: bool) -> Verdict {
     }
 }
 
-/// Whether somebody may be using this node's own copy.
+/// Whether the data of the local disk may be in use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Target {
-    /// Perhaps: it must not be replaced under a primary.
+    /// It may be in use: it must not be replaced under a primary.
     MayBeInUse,
-    /// No: it has just been attached.
+    /// It is not: the disk has just been attached.
     JustAttached,
 }
 
@@ -319,7 +319,7 @@ fn acceptable(
         return false;
     }
     let can = |source: Disk, target_role: Role, target_disk: Disk| {
-        // A primary whose good data would be replaced refuses; so does a source without good data.
+        // A primary whose UpToDate data would be replaced refuses; so does a source without UpToDate data.
         source > Disk::Inconsistent
             && !(target_role == Role::Primary && target_disk == Disk::UpToDate)
     };
@@ -332,7 +332,7 @@ fn acceptable(
     }
 }
 
-/// Good data is never cut off because a peer's disk is smaller.
+/// UpToDate data is never truncated because a peer's disk is smaller.
 fn sizes_fit(world: &World, me: &PeerRef, peer: &PeerRef, number: u32) -> bool {
     let facts = |end: &PeerRef| {
         let volume = world.volume(&end.host, &end.resource, number)?;
@@ -389,7 +389,7 @@ fn volumes(world: &World, end: &PeerRef) -> Vec<u32> {
         .unwrap_or_default()
 }
 
-/// Decides about a volume whose disk appeared while the connection was up.
+/// The handshake for a volume whose disk was attached while connected.
 pub(super) fn negotiate(
     world: &mut World,
     me: &PeerRef,
@@ -407,8 +407,9 @@ pub(super) fn negotiate(
     }
 }
 
-/// The smallest capacity counts, unless good data already has a size. 8.4 grows both ends to what both have room for, as
-/// it does with devices that grew while the ends were apart, and leaves to the handshake what is synchronised.
+/// The agreed size is the smallest capacity, unless UpToDate data has a size already. 8.4 grows both ends to the
+/// smallest capacity, also if the devices grew while disconnected; the handshake decides which blocks are
+/// resynchronised.
 fn agree_on_size(world: &mut World, me: &PeerRef, peer: &PeerRef, number: u32) {
     let facts = |world: &World, end: &PeerRef| {
         let volume = world.volume(&end.host, &end.resource, number)?;
@@ -459,7 +460,7 @@ fn grow_together(world: &mut World, ends: [&PeerRef; 2], number: u32, old_kib: u
     }
 }
 
-/// Does what the handshake has decided.
+/// Applies the result of the handshake.
 pub(super) fn apply(
     world: &mut World,
     me: &PeerRef,
@@ -483,7 +484,7 @@ pub(super) fn apply(
     }
 }
 
-/// Two replicas found to be equal: what one knows to be up to date, the other is too.
+/// Two replicas are equal: if one is UpToDate, so is the other.
 fn same_data(world: &mut World, me: &PeerRef, peer: &PeerRef, number: u32) {
     let disk = |world: &World, end: &PeerRef| {
         world
@@ -503,7 +504,7 @@ fn same_data(world: &mut World, me: &PeerRef, peer: &PeerRef, number: u32) {
     }
 }
 
-/// Ends a connection from this end.
+/// Disconnects from this end.
 pub(crate) fn lose(world: &mut World, node: &str, name: &str, key: u32, loss: Loss) {
     let Some(connection) = world.connection_mut(node, name, key) else {
         return;
@@ -555,7 +556,7 @@ fn end_replication(world: &mut World, node: &str, name: &str, key: u32) {
     }
 }
 
-/// Whoever leaves a primary on purpose knows that it is about to be out of date, and tells.
+/// A node that disconnects from a primary by command marks its own disk Outdated.
 fn outdate_when_leaving(world: &mut World, node: &str, name: &str, key: u32, peer: &PeerRef) {
     let primary = |host: &str, name: &str| {
         world
@@ -587,7 +588,7 @@ fn outdate_when_leaving(world: &mut World, node: &str, name: &str, key: u32, pee
     }
 }
 
-/// All connections between a node and another, or of a node that crashed.
+/// All connections between two nodes, or all of a node that crashed.
 pub(crate) fn lose_all(world: &mut World, node: &str, other: Option<&str>) {
     let mut lost = Vec::new();
     if let Some(machine) = world.machines.get(node) {

@@ -3,12 +3,12 @@
 use super::super::content::{BLOCK_BYTES, Ranges};
 use super::DrbdKind;
 
-/// Current generation id of metadata that was just created.
+/// Current generation id of metadata that was just created by `create-md`.
 pub(crate) const JUST_CREATED: u64 = 4;
-/// Node ids go from zero to this, exclusively.
+/// Number of node ids: 0 to 31.
 pub(crate) const NODE_IDS: u32 = 32;
 const HISTORY: usize = 32;
-/// Bit of a generation id that says "its node was primary when it got it"; not part of its identity.
+/// Bit of a generation id: the node was primary when it got the id. Not part of the id's identity.
 pub(crate) const PRIMARY_BIT: u64 = 1;
 
 pub(crate) const CONSISTENT: u32 = 1 << 0;
@@ -42,12 +42,12 @@ pub(crate) struct Metadata {
     pub(crate) flags: u32,
     /// By node id, always [`NODE_IDS`] of them.
     pub(crate) peers: Vec<PeerMetadata>,
-    /// Older generations, youngest first.
+    /// History UUIDs, youngest first.
     pub(crate) history: Vec<u64>,
-    /// Size agreed with the peers; zero before there was any.
+    /// Size agreed with the peers; zero before the first agreement.
     pub(crate) size_kib: u64,
     pub(crate) device_uuid: u64,
-    /// Everything written since the metadata was created: what a peer without bitmap of its own may lack.
+    /// All blocks written since the metadata was created: those that a peer without its own bitmap may lack.
     pub(crate) since_day0: Ranges,
 }
 
@@ -82,7 +82,7 @@ impl Metadata {
         }
     }
 
-    /// What `read_at` sees of it: enough to find DRBD's signature.
+    /// The bytes that `read_at` returns: DRBD's magic.
     pub(crate) fn superblock(&self) -> Vec<u8> {
         let mut bytes = vec![0_u8; BLOCK_BYTES as usize];
         bytes[0..8].copy_from_slice(&self.size_kib.wrapping_mul(2).to_be_bytes());
@@ -127,7 +127,7 @@ impl Metadata {
         self.history.iter().any(|old| same(*old, generation))
     }
 
-    /// Gives a peer its own bitmap, which starts with what is known about "anybody". False without a free slot.
+    /// Allocates a bitmap slot to a peer; it starts with all blocks written so far. False if there is no free slot.
     pub(crate) fn allocate(&mut self, node_id: u32) -> bool {
         if self.peer(node_id).allocated {
             return true;
@@ -143,7 +143,7 @@ impl Metadata {
         true
     }
 
-    /// Frees a peer's slot; afterwards it is as if that node had never existed.
+    /// Frees a peer's slot and removes all data about the peer.
     pub(crate) fn forget(&mut self, node_id: u32) {
         let me = self.node_id;
         let day0 = self
@@ -163,13 +163,13 @@ impl Metadata {
         };
     }
 
-    /// Marks blocks as different from a peer's.
+    /// Marks blocks as out of sync for a peer.
     pub(crate) fn dirty(&mut self, node_id: u32, start: u64, end: u64) {
         self.peer_mut(node_id).out_of_sync.insert(start, end);
     }
 
-    /// Whether what is written now needs a generation of its own: a peer that is not `in_touch` would not get it, and
-    /// nothing says yet from which generation on its bitmap counts.
+    /// Whether the next write needs a new generation: a peer that is not `in_touch` would not receive it, and its
+    /// bitmap has no base generation yet.
     pub(crate) fn needs_generation(&self, in_touch: &[u32]) -> bool {
         let is_day0 = self.version == DrbdKind::V9
             && !same(self.current, JUST_CREATED)
@@ -185,8 +185,8 @@ impl Metadata {
         is_day0 || self.peers.iter().enumerate().any(waiting)
     }
 
-    /// Starts a new generation. Peers that are not `in_touch` keep the old one as the base of their bitmap; a base
-    /// that is older still covers the newer changes too.
+    /// Starts a new generation. For peers that are not `in_touch` the old one becomes the base of their bitmap; a base
+    /// that is older covers the newer changes as well.
     pub(crate) fn new_generation(&mut self, in_touch: &[u32], fresh: u64) {
         let was_created = same(self.current, JUST_CREATED);
         let previous = if was_created {

@@ -15,7 +15,7 @@ use super::{Backing, DrbdKind};
 use crate::content::Block;
 use crate::machine::Machine;
 use crate::signature::last_block;
-use crate::tool::{Said, Stop, Tool, fail, missing};
+use crate::tool::{Stop, ToolOutput, ToolResult, fail, missing};
 use crate::world::World;
 
 /// A command line of drbdmeta.
@@ -50,7 +50,7 @@ fn parse_call(args: &[String]) -> Result<Call, Stop> {
         text.parse()
             .or_else(|_| missing(format!("drbdmeta with number `{text}`")))
     };
-    let mut words: Vec<&str> = Vec::new();
+    let mut positional: Vec<&str> = Vec::new();
     let mut rest = args.iter().map(String::as_str);
     while let Some(arg) = rest.next() {
         let (name, value) = arg
@@ -62,11 +62,11 @@ fn parse_call(args: &[String]) -> Result<Call, Stop> {
             "--al-stripes" => call.al_stripes = number(value.or_else(|| rest.next()))?,
             "--al-stripe-size-kB" => call.al_stripe_kib = number(value.or_else(|| rest.next()))?,
             other if other.starts_with("--") => return missing(format!("drbdmeta {other}")),
-            _ => words.push(arg),
+            _ => positional.push(arg),
         }
     }
-    let [minor, format, path, index, command, arguments @ ..] = words.as_slice() else {
-        return missing(format!("drbdmeta {words:?}"));
+    let [minor, format, path, index, command, arguments @ ..] = positional.as_slice() else {
+        return missing(format!("drbdmeta {positional:?}"));
     };
     call.minor = number(Some(minor))?;
     call.kind = match *format {
@@ -79,14 +79,14 @@ fn parse_call(args: &[String]) -> Result<Call, Stop> {
     }
     (call.path, call.index) = ((*path).to_owned(), (*index).to_owned());
     call.command = (*command).to_owned();
-    call.arguments = arguments.iter().map(|word| (*word).to_owned()).collect();
+    call.arguments = arguments.iter().map(|arg| (*arg).to_owned()).collect();
     Ok(call)
 }
 
 /// `drbdmeta`.
-pub(crate) fn drbdmeta(world: &mut World, node: &str, args: &[String]) -> Tool {
+pub(crate) fn drbdmeta(world: &mut World, node: &str, args: &[String]) -> ToolResult {
     let call = parse_call(args)?;
-    let fresh = world.dice.next();
+    let fresh = world.rng.next();
     let Some(machine) = world.machines.get_mut(node) else {
         return missing("drbdmeta nowhere");
     };
@@ -127,19 +127,19 @@ pub(crate) fn drbdmeta(world: &mut World, node: &str, args: &[String]) -> Tool {
         "wipe-md" => {
             if found(machine, &call, &backing).is_err() {
                 let stderr = "There appears to be no drbd meta data to wipe out?\n".to_owned();
-                return Ok(Said {
+                return Ok(ToolOutput {
                     stderr,
-                    ..Said::default()
+                    ..ToolOutput::default()
                 });
             }
             write(machine, &backing, None)?;
-            Ok(Said::out(
+            Ok(ToolOutput::out(
                 "Wiping meta data...\nDRBD meta data block successfully wiped out.\n",
             ))
         }
         "write-dev-uuid" | "apply-al" => {
             found(machine, &call, &backing)?;
-            Ok(Said::nothing())
+            Ok(ToolOutput::nothing())
         }
         other => missing(format!("drbdmeta {other}")),
     }
@@ -160,7 +160,7 @@ fn write(machine: &mut Machine, backing: &Backing, metadata: Option<Metadata>) -
     }
 }
 
-fn create(machine: &mut Machine, call: &Call, backing: &Backing, fresh: u64) -> Tool {
+fn create(machine: &mut Machine, call: &Call, backing: &Backing, fresh: u64) -> ToolResult {
     let max_peers = match call.arguments.first() {
         None => 1,
         Some(text) => match text.parse() {
@@ -178,13 +178,13 @@ fn create(machine: &mut Machine, call: &Call, backing: &Backing, fresh: u64) -> 
     }
     let mut metadata = Metadata::new(call.kind, max_peers, fresh);
     (metadata.al_stripes, metadata.al_stripe_kib) = (call.al_stripes, call.al_stripe_kib);
-    let mut said = String::new();
+    let mut stdout = String::new();
     if let Some(old) = metadata_at(machine, backing) {
         if !call.force {
             return fail(1, "Operation canceled.\n");
         }
         if old.version != call.kind {
-            // Not new metadata: the old one in the new format.
+            // Existing metadata is converted to the new format.
             metadata = Metadata {
                 version: call.kind,
                 max_peers: 1,
@@ -193,12 +193,12 @@ fn create(machine: &mut Machine, call: &Call, backing: &Backing, fresh: u64) -> 
             metadata
                 .history
                 .resize(if call.kind == DrbdKind::V9 { 32 } else { 2 }, 0);
-            said.push_str(
+            stdout.push_str(
                 "Valid meta-data of another version found, convert it?\n\
              *** confirmation forced via --force option ***\n",
             );
         } else {
-            said.push_str(
+            stdout.push_str(
                 "Do you really want to overwrite the existing meta-data?\n\
              *** confirmation forced via --force option ***\n",
             );
@@ -206,11 +206,11 @@ fn create(machine: &mut Machine, call: &Call, backing: &Backing, fresh: u64) -> 
     }
     write(machine, backing, Some(metadata))?;
     machine.drbd.last_known_kib.insert(call.minor, device_kib);
-    said.push_str(
+    stdout.push_str(
         "initializing activity log\n\
      Writing meta data...\nNew drbd meta data block successfully created.\n",
     );
-    Ok(Said::out(said))
+    Ok(ToolOutput::out(stdout))
 }
 
 const FLAGS_9: &[u32] = &[
@@ -260,7 +260,7 @@ fn gi_line(metadata: &Metadata, slot: u32) -> String {
     fields.join(":")
 }
 
-/// The slot that a generation id of the command line is about.
+/// The bitmap slot that `get-gi` and `set-gi` are about.
 fn slot(call: &Call) -> Result<u32, Stop> {
     match (call.kind, call.node_id) {
         (DrbdKind::V9, Some(id)) if id < NODE_IDS => Ok(id),
@@ -275,7 +275,7 @@ fn slot(call: &Call) -> Result<u32, Stop> {
     }
 }
 
-fn get_gi(machine: &Machine, call: &Call, backing: &Backing, attached: bool) -> Tool {
+fn get_gi(machine: &Machine, call: &Call, backing: &Backing, attached: bool) -> ToolResult {
     let slot = slot(call)?;
     match metadata_at(machine, backing).filter(|metadata| metadata.version == call.kind) {
         Some(metadata) => {
@@ -285,24 +285,24 @@ fn get_gi(machine: &Machine, call: &Call, backing: &Backing, attached: bool) -> 
             );
             let stderr = if attached { stale } else { String::new() };
             let line = format!("{}\n", gi_line(metadata, slot));
-            Ok(Said {
+            Ok(ToolOutput {
                 stderr,
-                ..Said::out(line)
+                ..ToolOutput::out(line)
             })
         }
-        // No word, only the exit code.
+        // The real tool prints nothing here.
         None => fail(1, ""),
     }
 }
 
-fn set_gi(machine: &mut Machine, call: &Call, backing: &Backing) -> Tool {
+fn set_gi(machine: &mut Machine, call: &Call, backing: &Backing) -> ToolResult {
     let slot = slot(call)?;
     let previous = gi_line(found(machine, call, backing)?, slot);
     let Some(text) = call.arguments.first() else {
         return missing("set-gi without ids");
     };
     if !call.force {
-        return Ok(Said::out(
+        return Ok(ToolOutput::out(
             "\nWrite new GI to disk?\nstdin not a TTY, not waiting for confirmation\nOperation canceled.\n",
         ));
     }
@@ -345,14 +345,14 @@ fn set_gi(machine: &mut Machine, call: &Call, backing: &Backing) -> Tool {
         return missing(format!("set-gi with field `{field}`"));
     }
     let now = gi_line(found(machine, call, backing)?, slot);
-    Ok(Said::out(format!(
+    Ok(ToolOutput::out(format!(
         "\nWrite new GI to disk?\n*** confirmation forced via --force option ***\n\
          previously {previous}\nset GI to  {now}\n"
     )))
 }
 
 /// `restore-md FILE`, with empty bitmaps only.
-fn restore(machine: &mut Machine, call: &Call, backing: &Backing) -> Tool {
+fn restore(machine: &mut Machine, call: &Call, backing: &Backing) -> ToolResult {
     let Some(path) = call.arguments.first() else {
         return missing("restore-md without file");
     };
@@ -378,7 +378,7 @@ fn restore(machine: &mut Machine, call: &Call, backing: &Backing) -> Tool {
         metadata.size_kib = metadata.size_kib.min(room);
     }
     write(machine, backing, Some(metadata))?;
-    Ok(Said::out("Successfully restored meta data\n"))
+    Ok(ToolOutput::out("Successfully restored meta data\n"))
 }
 
 fn hex(text: &str) -> Result<u64, Stop> {
@@ -396,11 +396,11 @@ fn restore_field(
     statement: &Statement,
     kind: DrbdKind,
 ) -> Result<(), Stop> {
-    let words: Vec<&str> = statement.words.iter().map(String::as_str).collect();
-    if let ([section], Some(body)) = (words.as_slice(), &statement.body) {
+    let tokens: Vec<&str> = statement.tokens.iter().map(String::as_str).collect();
+    if let ([section], Some(body)) = (tokens.as_slice(), &statement.body) {
         return restore_section(metadata, section, body);
     }
-    match words.as_slice() {
+    match tokens.as_slice() {
         ["version", version] => {
             let expected = if kind == DrbdKind::V9 { "v09" } else { "v08" };
             if *version != expected {
@@ -423,7 +423,7 @@ fn restore_field(
 fn restore_section(metadata: &mut Metadata, section: &str, body: &[Statement]) -> Result<(), Stop> {
     let items = || {
         body.iter()
-            .map(|item| item.words.iter().map(String::as_str).collect::<Vec<_>>())
+            .map(|item| item.tokens.iter().map(String::as_str).collect::<Vec<_>>())
     };
     match section {
         "uuid" => {
@@ -467,13 +467,13 @@ fn index(section: &str) -> Option<u32> {
     section.split_once('[')?.1.strip_suffix(']')?.parse().ok()
 }
 
-/// Moves internal metadata to the end of a device that has grown while nobody watched.
-fn check_resize(machine: &mut Machine, call: &Call, backing: &Backing) -> Tool {
+/// `check-resize`: moves internal metadata to the end of a device that has grown while DRBD was down.
+fn check_resize(machine: &mut Machine, call: &Call, backing: &Backing) -> ToolResult {
     if metadata_at(machine, backing).is_some() || backing.superblock == 0 {
-        return Ok(Said::nothing());
+        return Ok(ToolOutput::nothing());
     }
     let Some(known_kib) = machine.drbd.last_known_kib.get(&call.minor).copied() else {
-        return Ok(Said::nothing());
+        return Ok(ToolOutput::nothing());
     };
     let device_kib = machine.size_bytes(&backing.meta) / 1024;
     let old = Backing {
@@ -481,18 +481,18 @@ fn check_resize(machine: &mut Machine, call: &Call, backing: &Backing) -> Tool {
         ..backing.clone()
     };
     if known_kib >= device_kib || metadata_at(machine, &old).is_none() {
-        return Ok(Said::nothing());
+        return Ok(ToolOutput::nothing());
     }
     if !move_metadata(machine, &old, backing.superblock) {
         return fail(20, "pwrite failed: Input/output error\n");
     }
     machine.drbd.last_known_kib.insert(call.minor, device_kib);
-    Ok(Said::out(
+    Ok(ToolOutput::out(
         "Moving the internal meta data to its proper location\nInternal drbd meta data successfully moved.\n",
     ))
 }
 
-fn dump(machine: &Machine, call: &Call, backing: &Backing) -> Tool {
+fn dump(machine: &Machine, call: &Call, backing: &Backing) -> ToolResult {
     let metadata = found(machine, call, backing)?;
     let mut text = String::from("# DRBD meta data dump\n#\n\n");
     let hex = |uuid: u64| format!("0x{uuid:016X}");
@@ -534,5 +534,5 @@ fn dump(machine: &Machine, call: &Call, backing: &Backing) -> Tool {
         metadata.al_stripes,
         metadata.al_stripe_kib / 4
     ));
-    Ok(Said::out(text))
+    Ok(ToolOutput::out(text))
 }

@@ -1,4 +1,4 @@
-//! DRBD: the kernel's part on each machine, what happens between machines, and the three tools.
+//! DRBD: the kernel module of each machine, the protocol between machines, and the three tools.
 //!
 //! Data is modelled by content, not by counters: a write goes to the backing device of every connected replica, a
 //! resync copies blocks, and the generation ids decide as the kernel does who is the source. Whether data was lost
@@ -41,16 +41,16 @@ pub(crate) use role::{close as close_device, open as open_device};
 pub(crate) use setup::{drbdsetup, leave_all};
 pub(crate) use view::{View, changes, dump, view, volume_state};
 
-/// Which DRBD a machine runs.
+/// The DRBD version of a machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum DrbdKind {
-    /// DRBD 9: many peers, diskless clients, quorum.
+    /// DRBD 9: many peers, diskless peers, quorum.
     V9,
-    /// The kernel's own DRBD 8.4: one peer, both with disks, no quorum.
+    /// DRBD 8.4, which is part of Linux: one peer, no quorum, no intentionally diskless nodes.
     V84,
 }
 
-/// Names and values of options, as the configuration has them.
+/// Names and values of options, as in the configuration.
 pub(crate) type Options = BTreeMap<String, String>;
 
 /// The kernel module of one machine.
@@ -58,8 +58,8 @@ pub(crate) type Options = BTreeMap<String, String>;
 pub(crate) struct Kernel {
     pub(crate) kind: DrbdKind,
     pub(crate) resources: BTreeMap<String, Resource>,
-    /// Sizes that backing devices had when they were last seen, by minor; what `drbdmeta` keeps in
-    /// `/var/lib/drbd` to find internal metadata after its device has grown. Durable.
+    /// Last known sizes of the backing devices, by minor; `drbdmeta` stores them in `/var/lib/drbd` to find internal
+    /// metadata after the device has grown. Durable.
     pub(crate) last_known_kib: BTreeMap<u32, u64>,
 }
 
@@ -68,34 +68,34 @@ pub(crate) struct Resource {
     pub(crate) node_id: u32,
     pub(crate) options: Options,
     pub(crate) role: Role,
-    /// The role came from opening a device, and ends when it is closed.
+    /// The resource was promoted automatically by opening a device, and is demoted when it is closed.
     pub(crate) auto_promoted: bool,
     pub(crate) suspended: bool,
     pub(crate) volumes: BTreeMap<u32, Volume>,
-    /// By the peer's node id; for 8.4 there is only number 1.
+    /// By the peer's node id; always 1 for 8.4.
     pub(crate) connections: BTreeMap<u32, Connection>,
-    /// Nodes that were in the partition when it last had quorum.
+    /// Node ids of the last partition that had quorum.
     pub(crate) members: BTreeSet<u32>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Volume {
     pub(crate) minor: u32,
-    /// Diskless on purpose.
+    /// Intentionally diskless.
     pub(crate) client: bool,
     pub(crate) disk: Disk,
     pub(crate) backing: Option<Backing>,
     pub(crate) disk_options: Options,
     pub(crate) size_kib: u64,
-    /// Not to be larger than this, until it is resized again or taken down.
+    /// Limit set by `resize --size` in KiB, until the next `resize` or `down`.
     pub(crate) user_kib: Option<u64>,
     pub(crate) quorum: bool,
     pub(crate) opened: u32,
-    /// Generation of the data that applications have seen on this node.
+    /// Exposed data generation: the one that applications have read on this node.
     pub(crate) exposed: Option<u64>,
 }
 
-/// Where a volume's data and metadata are.
+/// The locations of a volume's data and metadata.
 #[derive(Debug, Clone)]
 pub(crate) struct Backing {
     pub(crate) path: String,
@@ -122,11 +122,11 @@ pub(crate) struct Connection {
     /// The other end, while connected.
     pub(crate) peer: Option<PeerRef>,
     pub(crate) devices: BTreeMap<u32, PeerDevice>,
-    /// Give up own changes if the next handshake finds a split brain.
+    /// `--discard-my-data`: become sync target if the next handshake detects a split brain.
     pub(crate) discard_my_data: bool,
 }
 
-/// The other end of a connection: host, resource and the key of its connection to us.
+/// The other end of a connection: host, resource, and the key of its connection to this node.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct PeerRef {
     pub(crate) host: String,
@@ -137,9 +137,9 @@ pub(crate) struct PeerRef {
 #[derive(Debug, Clone)]
 pub(crate) struct PeerDevice {
     pub(crate) repl: Repl,
-    /// The peer is meant to have a disk.
+    /// The peer is not intentionally diskless.
     pub(crate) bitmap: bool,
-    /// Blocks that differed when the running resync started.
+    /// Number of blocks that were out of sync when the running resync started.
     pub(crate) resync_total: u64,
 }
 
@@ -160,7 +160,7 @@ pub(crate) enum Role {
     Secondary,
 }
 
-/// States of a disk, worst first, as the kernel orders them.
+/// Disk states in the kernel's order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Disk {
     Diskless,
@@ -201,7 +201,7 @@ macro_rules! prints_as_named {
 prints_as_named!(Role, Disk, Link, Repl);
 
 impl Repl {
-    /// Writes go to the peer.
+    /// Writes are replicated to the peer.
     pub(crate) fn mirrors(self) -> bool {
         self != Repl::Off
     }

@@ -7,7 +7,7 @@ use super::metadata::{NODE_EXISTS, PEER_DEVICE_SEEN, PEER_OUTDATED};
 use super::{Disk, DrbdKind, PeerRef, Repl, Resource, Volume, link};
 use crate::world::{Timer, World};
 
-/// What the nodes of a resource report about one volume.
+/// The votes of a resource's nodes about one volume.
 #[derive(Debug, Default)]
 struct Census {
     up_to_date: usize,
@@ -17,11 +17,11 @@ struct Census {
     unknown: usize,
     diskless: usize,
     missing_diskless: usize,
-    /// A peer with good data that has quorum itself; enough for a node without disk.
+    /// An UpToDate peer that has quorum itself; it suffices for a diskless node.
     quorate_peers: usize,
 }
 
-/// Returns everything that may have changed, together with the peers that see it.
+/// Returns all resources whose state may have changed, including those of peers.
 pub(crate) fn settle(world: &mut World) -> BTreeSet<(String, String)> {
     let mut seen = BTreeSet::new();
     while let Some((node, name)) = world.touched.pop_first() {
@@ -49,7 +49,7 @@ pub(crate) fn settle(world: &mut World) -> BTreeSet<(String, String)> {
         for (_, peer) in world.peers(&node, &name) {
             let key = (peer.host, peer.resource);
             if changed {
-                // A diskless peer's quorum may hang on ours.
+                // A diskless peer's quorum may depend on this node's.
                 seen.remove(&key);
             }
             if !seen.contains(&key) {
@@ -60,8 +60,8 @@ pub(crate) fn settle(world: &mut World) -> BTreeSet<(String, String)> {
     seen
 }
 
-/// A replica that was left behind, because it reached the primary only through others, is resynchronised by a peer
-/// as soon as there is no such primary any more.
+/// A replica that received no writes, because it was connected to the primary only through others, is resynchronised by
+/// a peer as soon as there is no such primary any more.
 fn catch_up(world: &mut World, node: &str, name: &str) {
     let Some(resource) = world.resource(node, name) else {
         return;
@@ -97,11 +97,11 @@ fn catch_up(world: &mut World, node: &str, name: &str) {
     }
 }
 
-/// How long somebody must be away until the others have agreed that the partition goes on without him.
+/// Time after which a disconnected node no longer belongs to the partition.
 const AGREED_AFTER: Duration = Duration::from_secs(1);
 
-/// Notes who is in the partition. Who joins belongs to it at once; who leaves does not belong to it any more when the
-/// rest has had the time to agree on that.
+/// Updates the members of the partition. A node that connects is a member immediately; a node that disconnects remains
+/// one until the others have had the time to agree.
 fn remember_members(world: &mut World, node: &str, name: &str) {
     let members = reachable(world, node, name);
     let machine = world.machines.get_mut(node);
@@ -118,7 +118,7 @@ fn remember_members(world: &mut World, node: &str, name: &str) {
     }
 }
 
-/// The partition goes on without those who are away, if it has quorum.
+/// Removes the disconnected nodes from the partition, if it has quorum.
 pub(crate) fn agree(world: &mut World, node: &str, name: &str) {
     let members = reachable(world, node, name);
     if let Some(resource) = world.resource_mut(node, name)
@@ -128,7 +128,7 @@ pub(crate) fn agree(world: &mut World, node: &str, name: &str) {
     }
 }
 
-/// Node ids of everybody whom this node reaches, directly or through others.
+/// Node ids of all other nodes that this node is connected to, directly or through others.
 fn reachable(world: &World, node: &str, name: &str) -> BTreeSet<u32> {
     let ids =
         |(host, resource): &(String, String)| world.resource(host, resource).map(|r| r.node_id);
@@ -169,7 +169,7 @@ fn has_quorum(world: &World, node: &str, name: &str, number: u32) -> bool {
     let absent = |census: &Census| census.outdated + census.quorumless + census.unknown;
     let here = census.up_to_date + census.present;
     if absent(&census) >= threshold(setting, absent(&census) + here) {
-        // The absent ones together may have quorum, so nothing is known about them.
+        // The disconnected nodes may have quorum together, so their state is unknown.
         census.unknown += census.quorumless;
         census.quorumless = 0;
     }
@@ -186,7 +186,7 @@ fn has_quorum(world: &World, node: &str, name: &str, number: u32) -> bool {
     if census.quorate_peers > 0 || enough {
         return true;
     }
-    // An even number of voters, one vote short: whoever has most of the diskless nodes keeps quorum.
+    // Half of an even number of voters: the partition with the majority of the diskless nodes has quorum.
     let diskless_majority = threshold("majority", census.diskless + census.missing_diskless);
     voters != 0
         && voters.is_multiple_of(2)

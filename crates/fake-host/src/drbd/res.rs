@@ -1,4 +1,4 @@
-//! Reaching resources, volumes and metadata across machines.
+//! Access to resources, volumes and metadata of all machines.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ impl World {
         self.machines.get(node)?.drbd.resources.get(name)
     }
 
-    /// A resource to change. What is seen of it, here and by its peers, is published afterwards.
+    /// A resource to change. Events about it are sent afterwards, here and at its peers.
     pub(crate) fn resource_mut(&mut self, node: &str, name: &str) -> Option<&mut Resource> {
         self.touched.insert((node.to_owned(), name.to_owned()));
         self.machines.get_mut(node)?.drbd.resources.get_mut(name)
@@ -69,7 +69,7 @@ impl World {
         )
     }
 
-    /// The other ends of all connections that are up, with our key for each.
+    /// The other ends of all established connections, with this node's key for each.
     pub(crate) fn peers(&self, node: &str, name: &str) -> Vec<(u32, PeerRef)> {
         let Some(resource) = self.resource(node, name) else {
             return Vec::new();
@@ -81,7 +81,7 @@ impl World {
             .collect()
     }
 
-    /// Everybody who is reached from here, directly or through others, and this node itself.
+    /// All nodes connected to this one, directly or through others, and this node itself.
     pub(crate) fn partition(&self, node: &str, name: &str) -> BTreeSet<(String, String)> {
         let mut reached = BTreeSet::from([(node.to_owned(), name.to_owned())]);
         let mut todo = vec![(node.to_owned(), name.to_owned())];
@@ -96,7 +96,7 @@ impl World {
         reached
     }
 
-    /// Whether there is a primary that is reached only through others.
+    /// Whether there is a primary that is connected only through others.
     pub(crate) fn far_primary(&self, node: &str, name: &str) -> bool {
         let near: BTreeSet<(String, String)> = self
             .peers(node, name)
@@ -118,7 +118,7 @@ impl World {
         metadata_at(machine, backing)
     }
 
-    /// Changes metadata, on disk at once. `None` without metadata, or if its device fails.
+    /// Changes metadata and writes it to disk. `None` if there is no metadata, or its device fails.
     pub(crate) fn edit_metadata<T>(
         &mut self,
         node: &str,
@@ -131,7 +131,7 @@ impl World {
         edit_metadata_at(machine, &backing, edit)
     }
 
-    /// Sets a disk's state, and the flags in its metadata that a restart goes by.
+    /// Sets a disk's state, and the flags in its metadata that determine the state after a restart.
     pub(crate) fn set_disk(&mut self, node: &str, name: &str, number: u32, disk: Disk) {
         let Some(volume) = self.volume_mut(node, name, number) else {
             return;
@@ -143,7 +143,7 @@ impl World {
         });
     }
 
-    /// Drops a disk that failed.
+    /// Detaches a disk that failed.
     pub(crate) fn fail_disk(&mut self, node: &str, name: &str, number: u32) {
         let current = self
             .metadata(node, name, number)

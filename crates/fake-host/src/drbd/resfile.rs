@@ -1,21 +1,21 @@
-//! The grammar of DRBD's configuration files, and what a `.res` file means for one host.
+//! The grammar of DRBD's configuration files, and the configuration of one host in a `.res` file.
 
 use std::collections::BTreeMap;
 
 use super::{DrbdKind, Options};
 
-/// Exit code of drbdadm for a file that it does not understand.
+/// Exit code of drbdadm for a file that it cannot parse.
 pub(super) const PARSE_ERROR: i32 = 10;
 
-/// A statement: words up to `;`, or a section with statements of its own.
+/// A statement: tokens up to `;`, or a section with statements of its own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Statement {
     line: usize,
-    pub(super) words: Vec<String>,
+    pub(super) tokens: Vec<String>,
     pub(super) body: Option<Vec<Statement>>,
 }
 
-/// A resource as one host's file has it.
+/// A resource as the file of one host defines it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(super) struct Config {
     pub(super) name: String,
@@ -30,7 +30,7 @@ pub(super) struct Config {
 pub(super) struct HostConfig {
     pub(super) node_id: u32,
     pub(super) volumes: BTreeMap<u32, VolumeConfig>,
-    /// Only in the 8.4 form.
+    /// Only in the syntax of 8.4.
     pub(super) address: Option<String>,
 }
 
@@ -123,7 +123,7 @@ const DISK_OPTIONS: &[&str] = &[
 const DISK_OPTIONS_ONLY_9: &[&str] = &["bitmap"];
 const DISK_OPTIONS_ONLY_84: &[&str] = &["fencing"];
 
-/// A mistake in a file: its line, and what is wrong.
+/// A syntax error in a file: its line and its description.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ParseError {
     pub(super) line: usize,
@@ -143,9 +143,12 @@ fn bad<T>(line: usize, what: impl Into<String>) -> Parsed<T> {
 pub(super) fn parse(text: &str, kind: DrbdKind) -> Parsed<Vec<Config>> {
     let mut found = Vec::new();
     for statement in statements(text)? {
-        match (statement.words.first().map(String::as_str), &statement.body) {
+        match (
+            statement.tokens.first().map(String::as_str),
+            &statement.body,
+        ) {
             (Some("resource"), Some(body)) => {
-                let Some(name) = statement.words.get(1) else {
+                let Some(name) = statement.tokens.get(1) else {
                     return bad(statement.line, "resource without name");
                 };
                 found.push(resource(name, body, kind)?);
@@ -210,42 +213,42 @@ fn tokens(text: &str) -> Parsed<Vec<(usize, Token)>> {
     Ok(found)
 }
 
-fn block(tokens: &[(usize, Token)], at: &mut usize, inner: bool) -> Parsed<Vec<Statement>> {
+fn block(input: &[(usize, Token)], at: &mut usize, inner: bool) -> Parsed<Vec<Statement>> {
     let mut statements = Vec::new();
-    let mut words = Vec::new();
+    let mut tokens = Vec::new();
     let mut first_line = 0;
-    while let Some((line, token)) = tokens.get(*at) {
+    while let Some((line, token)) = input.get(*at) {
         *at += 1;
         match token {
             Token::Word(word) => {
-                if words.is_empty() {
+                if tokens.is_empty() {
                     first_line = *line;
                 }
-                words.push(word.clone());
+                tokens.push(word.clone());
             }
-            Token::End if words.is_empty() => {}
+            Token::End if tokens.is_empty() => {}
             Token::End => {
-                let words = std::mem::take(&mut words);
+                let tokens = std::mem::take(&mut tokens);
                 statements.push(Statement {
                     line: first_line,
-                    words,
+                    tokens,
                     body: None,
                 });
             }
             Token::Open => {
-                let body = Some(block(tokens, at, true)?);
-                let words = std::mem::take(&mut words);
+                let body = Some(block(input, at, true)?);
+                let tokens = std::mem::take(&mut tokens);
                 statements.push(Statement {
                     line: first_line,
-                    words,
+                    tokens,
                     body,
                 });
             }
-            Token::Close if inner && words.is_empty() => return Ok(statements),
+            Token::Close if inner && tokens.is_empty() => return Ok(statements),
             Token::Close => return bad(*line, "';' expected,\n\tbut got '}'"),
         }
     }
-    if inner || !words.is_empty() {
+    if inner || !tokens.is_empty() {
         bad(first_line, "unexpected end of file")
     } else {
         Ok(statements)
@@ -258,8 +261,8 @@ fn resource(name: &str, body: &[Statement], kind: DrbdKind) -> Parsed<Config> {
         ..Config::default()
     };
     for statement in body {
-        let word = statement.words.first().map_or("", String::as_str);
-        match (word, &statement.body) {
+        let keyword = statement.tokens.first().map_or("", String::as_str);
+        match (keyword, &statement.body) {
             ("options", Some(body)) => {
                 let known = match kind {
                     DrbdKind::V9 => RESOURCE_OPTIONS_9,
@@ -271,7 +274,7 @@ fn resource(name: &str, body: &[Statement], kind: DrbdKind) -> Parsed<Config> {
             ("disk", Some(body)) => config.disk.extend(disk(body, kind)?),
             ("handlers" | "startup", Some(_)) => {}
             ("on", Some(body)) => {
-                let Some(host) = statement.words.get(1) else {
+                let Some(host) = statement.tokens.get(1) else {
                     return bad(statement.line, "'on' without host");
                 };
                 config.hosts.insert(host.clone(), host_config(body, kind)?);
@@ -292,7 +295,7 @@ fn resource(name: &str, body: &[Statement], kind: DrbdKind) -> Parsed<Config> {
 }
 
 fn unexpected<T>(statement: &Statement, expected: &str) -> Parsed<T> {
-    let got = statement.words.first().map_or("", String::as_str);
+    let got = statement.tokens.first().map_or("", String::as_str);
     bad(
         statement.line,
         format!("{expected} expected,\n\tbut got '{got}'"),
@@ -316,8 +319,8 @@ fn disk(body: &[Statement], kind: DrbdKind) -> Parsed<Options> {
 fn options(body: &[Statement], known: &[&[&str]]) -> Parsed<Options> {
     let mut found = Options::new();
     for statement in body {
-        let (name, value) = match statement.words.as_slice() {
-            // A switch without value is one that is on.
+        let (name, value) = match statement.tokens.as_slice() {
+            // A boolean option without value is enabled.
             [name] => (name, "yes"),
             [name, value] => (name, value.as_str()),
             _ => return unexpected(statement, "an option and its value"),
@@ -333,15 +336,15 @@ fn options(body: &[Statement], known: &[&[&str]]) -> Parsed<Options> {
 fn host_config(body: &[Statement], kind: DrbdKind) -> Parsed<HostConfig> {
     let mut host = HostConfig::default();
     for statement in body {
-        match (statement.words.as_slice(), &statement.body) {
-            ([word, number], Some(body)) if word == "volume" => {
+        match (statement.tokens.as_slice(), &statement.body) {
+            ([keyword, number], Some(body)) if keyword == "volume" => {
                 host.volumes
                     .insert(self::number(statement, number)?, volume(body, kind)?);
             }
-            ([word, id], None) if word == "node-id" && kind == DrbdKind::V9 => {
+            ([keyword, id], None) if keyword == "node-id" && kind == DrbdKind::V9 => {
                 host.node_id = number(statement, id)?;
             }
-            ([word, rest @ ..], None) if word == "address" => {
+            ([keyword, rest @ ..], None) if keyword == "address" => {
                 host.address = Some(address(statement, rest)?);
             }
             _ => {
@@ -370,15 +373,21 @@ fn volume(body: &[Statement], kind: DrbdKind) -> Parsed<VolumeConfig> {
         ..VolumeConfig::default()
     };
     for statement in body {
-        match (statement.words.as_slice(), &statement.body) {
-            ([word], Some(body)) if word == "disk" => volume.options.extend(disk(body, kind)?),
-            ([word, path], None) if word == "disk" => {
+        match (statement.tokens.as_slice(), &statement.body) {
+            ([keyword], Some(body)) if keyword == "disk" => {
+                volume.options.extend(disk(body, kind)?)
+            }
+            ([keyword, path], None) if keyword == "disk" => {
                 volume.disk = (path != "none").then(|| path.clone());
             }
-            ([word, path], None) if word == "meta-disk" || word == "flexible-meta-disk" => {
+            ([keyword, path], None)
+                if keyword == "meta-disk" || keyword == "flexible-meta-disk" =>
+            {
                 volume.meta_disk.clone_from(path);
             }
-            ([word, minor_word, minor], None) if word == "device" && minor_word == "minor" => {
+            ([keyword, minor_keyword, minor], None)
+                if keyword == "device" && minor_keyword == "minor" =>
+            {
                 volume.minor = number(statement, minor)?;
             }
             _ => {
@@ -399,8 +408,8 @@ fn volume(body: &[Statement], kind: DrbdKind) -> Parsed<VolumeConfig> {
 }
 
 /// `ipv4 1.2.3.4:7000`, `1.2.3.4:7000` or `ipv6 [::1]:7000`, as `drbdsetup` takes it.
-fn address(statement: &Statement, words: &[String]) -> Parsed<String> {
-    match words {
+fn address(statement: &Statement, tokens: &[String]) -> Parsed<String> {
+    match tokens {
         [family, address] if family == "ipv4" || family == "ipv6" => {
             Ok(format!("{family}:{address}"))
         }
@@ -413,10 +422,12 @@ fn connection(body: &[Statement], kind: DrbdKind) -> Parsed<ConnectionConfig> {
     let mut connection = ConnectionConfig::default();
     let mut plain = BTreeMap::new();
     for statement in body {
-        match (statement.words.as_slice(), &statement.body) {
-            ([word], Some(body)) if word == "net" => connection.net.extend(net(body, kind)?),
-            ([word], Some(body)) if word == "disk" => connection.disk.extend(disk(body, kind)?),
-            ([word], Some(body)) if word == "path" => {
+        match (statement.tokens.as_slice(), &statement.body) {
+            ([keyword], Some(body)) if keyword == "net" => connection.net.extend(net(body, kind)?),
+            ([keyword], Some(body)) if keyword == "disk" => {
+                connection.disk.extend(disk(body, kind)?)
+            }
+            ([keyword], Some(body)) if keyword == "path" => {
                 let mut path = BTreeMap::new();
                 for statement in body {
                     let (host, address) = host_address(statement)?;
@@ -444,8 +455,10 @@ fn connection(body: &[Statement], kind: DrbdKind) -> Parsed<ConnectionConfig> {
 }
 
 fn host_address(statement: &Statement) -> Parsed<(String, String)> {
-    match statement.words.as_slice() {
-        [word, host, address_word, rest @ ..] if word == "host" && address_word == "address" => {
+    match statement.tokens.as_slice() {
+        [keyword, host, address_keyword, rest @ ..]
+            if keyword == "host" && address_keyword == "address" =>
+        {
             Ok((host.clone(), address(statement, rest)?))
         }
         _ => unexpected(statement, "'host'"),

@@ -1,4 +1,4 @@
-//! Resynchronisation: copies the blocks that differ, in time.
+//! Resync: copies the blocks that are out of sync, at the configured rate.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::world::{Timer, World};
 const TICK: Duration = Duration::from_millis(100);
 const KIB_PER_BLOCK: u64 = 4;
 
-/// Starts a resync, or queues it behind one that the target is already busy with.
+/// Starts a resync, or pauses it until another resync of the same target has finished.
 pub(super) fn start(
     world: &mut World,
     source: &PeerRef,
@@ -60,7 +60,7 @@ fn timer(source: &PeerRef, number: u32) -> Timer {
     }
 }
 
-/// Marks on both sides what is going to be copied, so that an interrupted resync can go on where it was.
+/// Marks the blocks to be copied as out of sync on both sides, so that an interrupted resync can be resumed.
 fn mark(world: &mut World, source: &PeerRef, target: &PeerRef, number: u32, basis: Basis) {
     let size_kib = world
         .volume(&source.host, &source.resource, number)
@@ -81,12 +81,12 @@ fn mark(world: &mut World, source: &PeerRef, target: &PeerRef, number: u32, basi
     let target_now = world
         .metadata(&target.host, &target.resource, number)
         .map_or(JUST_CREATED, |metadata| metadata.current);
-    let fresh = world.dice.next() & !1;
+    let fresh = world.rng.next() & !1;
     let base = world.edit_metadata(&source.host, &source.resource, number, |metadata| {
         let slot = metadata.peer_mut(source.key);
         slot.out_of_sync = blocks.clone();
         match basis {
-            // From now on the target holds a part of the source's data: its old generation means nothing any more.
+            // The target now has a part of the source's data: its old generation is no longer valid.
             Basis::Everything | Basis::Bitmap if slot.bitmap_uuid == 0 => slot.bitmap_uuid = fresh,
             Basis::BitmapFor(_) => slot.bitmap_uuid = target_now,
             Basis::Everything | Basis::Bitmap => {}
@@ -95,7 +95,7 @@ fn mark(world: &mut World, source: &PeerRef, target: &PeerRef, number: u32, basi
     });
     world.edit_metadata(&target.host, &target.resource, number, |metadata| {
         metadata.peer_mut(target.key).out_of_sync = blocks;
-        // What has grown is copied without a generation that it counts from.
+        // The resync of a grown part has no base generation.
         let grown = basis == Basis::Bitmap && base == Some(fresh);
         if let Some(base) = base.filter(|_| basis == Basis::Everything || grown) {
             metadata.current = base;
@@ -104,7 +104,7 @@ fn mark(world: &mut World, source: &PeerRef, target: &PeerRef, number: u32, basi
     });
 }
 
-/// Copies what one tick allows.
+/// Copies the blocks of one tick.
 pub(crate) fn tick(world: &mut World, node: &str, name: &str, key: u32, number: u32) {
     let Some(connection) = world.connection(node, name, key) else {
         return;
@@ -206,7 +206,7 @@ fn copy(
     ok
 }
 
-/// The target has everything: it takes over the source's generation and what the source knows about others.
+/// The resync has finished: the target gets the source's generation and its bitmaps of other peers.
 fn finish(world: &mut World, source: &PeerRef, target: &PeerRef, number: u32) {
     let Some(theirs) = world
         .metadata(&source.host, &source.resource, number)
@@ -267,7 +267,7 @@ fn finish(world: &mut World, source: &PeerRef, target: &PeerRef, number: u32) {
     resume_paused(world, &target.host, &target.resource, number);
 }
 
-/// Replicas that are where the source is learn that the target is there now, too.
+/// Replicas with the same generation as the source clear their bitmaps of the target.
 fn tell_others(world: &mut World, source: &PeerRef, target: &PeerRef, number: u32, current: u64) {
     let Some(target_id) = world
         .resource(&target.host, &target.resource)
@@ -292,7 +292,7 @@ fn tell_others(world: &mut World, source: &PeerRef, target: &PeerRef, number: u3
     }
 }
 
-/// Resumes resyncs that waited for another one.
+/// Resumes resyncs that were paused because of another one.
 pub(super) fn resume_paused(world: &mut World, node: &str, name: &str, number: u32) {
     let Some(resource) = world.resource(node, name) else {
         return;

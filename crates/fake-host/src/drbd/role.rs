@@ -1,10 +1,10 @@
-//! Becoming primary and secondary, by command or by opening a device.
+//! Promotion and demotion, by command or by opening a device.
 
 use super::metadata::{CRASHED_PRIMARY, PEER_OUTDATED, PRIMARY_IND};
 use super::{Disk, DrbdKind, PeerRef, Repl, Role};
 use crate::world::World;
 
-/// A state change that the kernel refuses: its number, and its words.
+/// A state change that the kernel refuses: error number and text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Refused {
     pub(crate) number: i32,
@@ -40,7 +40,7 @@ Probably this node is marked as intentional diskless on a peer",
     exit_code: 11,
 };
 
-/// Makes a resource primary.
+/// Promotes a resource.
 pub(crate) fn primary(
     world: &mut World,
     node: &str,
@@ -69,7 +69,7 @@ pub(crate) fn primary(
             return Err(TWO_PRIMARIES);
         }
     }
-    // The others are asked too, and they know of primaries that we do not reach.
+    // The peers vote as well; they may be connected to a primary that this node is not connected to.
     if world.far_primary(node, name) {
         return Err(TWO_PRIMARIES);
     }
@@ -106,7 +106,7 @@ pub(crate) fn primary(
     Ok(())
 }
 
-/// Whoever promotes by force takes it on himself that peers that are away do not go on.
+/// `primary --force`: removes the disconnected peers from the partition.
 fn outdate_absent(world: &mut World, node: &str, name: &str, number: u32) {
     let Some(resource) = world.resource(node, name) else {
         return;
@@ -124,7 +124,7 @@ fn outdate_absent(world: &mut World, node: &str, name: &str, number: u32) {
     });
 }
 
-/// Whether data can be read here: from the own disk or a peer's.
+/// Whether UpToDate data can be read on this node: from the local disk or a peer's.
 pub(super) fn good_copy_in_reach(world: &World, node: &str, name: &str, number: u32) -> bool {
     let good = |node: &str, name: &str| {
         world
@@ -141,9 +141,9 @@ pub(super) fn good_copy_in_reach(world: &World, node: &str, name: &str, number: 
     good(node, name) || through_peer
 }
 
-/// Takes what is on the own disk for the truth.
+/// Makes the local disk UpToDate.
 fn declare_good(world: &mut World, node: &str, name: &str, number: u32) {
-    let fresh = world.dice.next();
+    let fresh = world.rng.next();
     world.edit_metadata(node, name, number, |metadata| {
         metadata.new_generation(&[], fresh)
     });
@@ -158,7 +158,7 @@ fn declare_good(world: &mut World, node: &str, name: &str, number: u32) {
     }
 }
 
-/// Makes a resource secondary.
+/// Demotes a resource.
 pub(crate) fn secondary(world: &mut World, node: &str, name: &str) -> Result<(), Refused> {
     let Some(resource) = world.resource_mut(node, name) else {
         return Ok(());
@@ -181,7 +181,7 @@ pub(crate) fn secondary(world: &mut World, node: &str, name: &str) -> Result<(),
     Ok(())
 }
 
-/// An application opens a device for writing. DRBD 9 promotes by itself.
+/// An application opens a device for writing. DRBD 9 promotes automatically.
 pub(crate) fn open(world: &mut World, node: &str, minor: u32) -> Result<(), Refused> {
     let kernel = world.kernel(node);
     let Some((name, number)) = kernel.and_then(|kernel| kernel.find_minor(minor)) else {
@@ -214,7 +214,7 @@ pub(crate) fn open(world: &mut World, node: &str, minor: u32) -> Result<(), Refu
     Ok(())
 }
 
-/// The application closes it.
+/// The application closes the device.
 pub(crate) fn close(world: &mut World, node: &str, minor: u32) {
     let Some((name, number)) = world
         .kernel(node)
@@ -229,7 +229,7 @@ pub(crate) fn close(world: &mut World, node: &str, minor: u32) {
         resource.auto_promoted && resource.volumes.values().all(|volume| volume.opened == 0)
     });
     if idle {
-        // Nothing is open, the only reason to refuse.
+        // No device is open, which is the only reason for a refusal.
         let _demoted = secondary(world, node, &name);
     }
 }

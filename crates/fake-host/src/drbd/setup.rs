@@ -1,13 +1,13 @@
 //! `drbdsetup`.
 
-use super::adjust::words;
+use super::adjust::message;
 use super::attach::{self, Failure};
 use super::link::{self, Loss};
 use super::role;
 use super::status::Detail;
 use super::{Disk, DrbdKind, Link, view};
 use crate::args::{Args, Options};
-use crate::tool::{Said, Stop, Tool, fail, missing};
+use crate::tool::{Stop, ToolOutput, ToolResult, fail, missing};
 use crate::world::World;
 
 const OPTIONS: Options = Options {
@@ -32,7 +32,7 @@ const OPTIONS: Options = Options {
 };
 
 /// `drbdsetup`, except for `events2` without `--now`, which is a stream.
-pub(crate) fn drbdsetup(world: &mut World, node: &str, args: &[String]) -> Tool {
+pub(crate) fn drbdsetup(world: &mut World, node: &str, args: &[String]) -> ToolResult {
     let switches: Vec<String> = args
         .iter()
         .map(|arg| arg.strip_suffix("=yes").unwrap_or(arg).to_owned())
@@ -71,7 +71,7 @@ pub(crate) fn drbdsetup(world: &mut World, node: &str, args: &[String]) -> Tool 
         }
         "check-resize" => {
             super::grow::remember_size(world, node, number(subject)?);
-            Ok(Said::nothing())
+            Ok(ToolOutput::nothing())
         }
         "suspend-io" | "resume-io" => {
             let Some((name, _)) = by_minor(world, node, number(subject)?) else {
@@ -80,7 +80,7 @@ pub(crate) fn drbdsetup(world: &mut World, node: &str, args: &[String]) -> Tool 
             if let Some(resource) = world.resource_mut(node, &name) {
                 resource.suspended = command == "suspend-io";
             }
-            Ok(Said::nothing())
+            Ok(ToolOutput::nothing())
         }
         "new-current-uuid" => new_current_uuid(world, node, subject, &args),
         "wait-connect-resource" => wait_connect(world, node, subject),
@@ -99,7 +99,7 @@ fn number(text: &str) -> Result<u32, Stop> {
         .or_else(|_| missing(format!("a number instead of `{text}`")))
 }
 
-/// A size as it is given with its unit; zero means none.
+/// Parses a size with a unit; zero means no size.
 fn kib(text: &str) -> Result<u64, Stop> {
     let digits = text.strip_suffix(['k', 'K']);
     match digits.and_then(|digits| digits.parse().ok()) {
@@ -112,22 +112,28 @@ fn by_minor(world: &World, node: &str, minor: u32) -> Option<(String, u32)> {
     world.kernel(node)?.find_minor(minor)
 }
 
-fn no_minor(subject: &str) -> Tool {
+fn no_minor(subject: &str) -> ToolResult {
     fail(
         10,
         format!("{subject}: Failure: (127) Device minor not allocated\n"),
     )
 }
 
-fn done<E: Into<Failure>>(result: Result<(), E>, subject: &str) -> Tool {
+fn done<E: Into<Failure>>(result: Result<(), E>, subject: &str) -> ToolResult {
     match result.map_err(Into::into) {
-        Ok(()) => Ok(Said::nothing()),
-        Err(failure) => fail(failure.exit_code, words(&failure, subject)),
+        Ok(()) => Ok(ToolOutput::nothing()),
+        Err(failure) => fail(failure.exit_code, message(&failure, subject)),
     }
 }
 
-/// DRBD 9 takes the resource's name, 8.4 the minor.
-fn role_command(world: &mut World, node: &str, command: &str, subject: &str, args: &Args) -> Tool {
+/// In DRBD 9 the command names the resource, in 8.4 the minor.
+fn role_command(
+    world: &mut World,
+    node: &str,
+    command: &str,
+    subject: &str,
+    args: &Args,
+) -> ToolResult {
     let v84 = world
         .kernel(node)
         .is_some_and(|kernel| kernel.kind == DrbdKind::V84);
@@ -149,7 +155,7 @@ fn role_command(world: &mut World, node: &str, command: &str, subject: &str, arg
     done(result, subject)
 }
 
-fn down(world: &mut World, node: &str, name: &str) -> Tool {
+fn down(world: &mut World, node: &str, name: &str) -> ToolResult {
     let result = attach::down(world, node, name);
     done(result, name)
 }
@@ -161,7 +167,7 @@ fn peer_command(
     name: &str,
     key: u32,
     args: &Args,
-) -> Tool {
+) -> ToolResult {
     match command {
         "del-peer" => done(attach::del_peer(world, node, name, key), name),
         "forget-peer" => done(attach::forget_peer(world, node, name, key), name),
@@ -177,12 +183,12 @@ fn peer_command(
                 connection.discard_my_data = args.has("--discard-my-data");
             }
             link::connect(world, node, name, key);
-            Ok(Said::nothing())
+            Ok(ToolOutput::nothing())
         }
     }
 }
 
-fn new_current_uuid(world: &mut World, node: &str, subject: &str, args: &Args) -> Tool {
+fn new_current_uuid(world: &mut World, node: &str, subject: &str, args: &Args) -> ToolResult {
     let Some((name, number)) = by_minor(world, node, number(subject)?) else {
         return no_minor(subject);
     };
@@ -192,7 +198,7 @@ fn new_current_uuid(world: &mut World, node: &str, subject: &str, args: &Args) -
             format!("{subject}: Failure: (138) Device does not have a disk-config\n"),
         );
     }
-    let fresh = world.dice.next();
+    let fresh = world.rng.next();
     let clear = args.has("--clear-bitmap");
     world.edit_metadata(node, &name, number, |metadata| {
         metadata.new_generation(&[], fresh);
@@ -204,10 +210,10 @@ fn new_current_uuid(world: &mut World, node: &str, subject: &str, args: &Args) -
         }
     });
     if !clear {
-        return Ok(Said::nothing());
+        return Ok(ToolOutput::nothing());
     }
     world.set_disk(node, &name, number, Disk::UpToDate);
-    // "Skip the initial sync": connected peers that were just created take the generation over.
+    // Skips the initial sync: connected peers with new metadata get the generation.
     for (_, peer) in world.peers(node, &name) {
         let inconsistent = world
             .volume(&peer.host, &peer.resource, number)
@@ -220,11 +226,11 @@ fn new_current_uuid(world: &mut World, node: &str, subject: &str, args: &Args) -
             world.set_disk(&peer.host, &peer.resource, number, Disk::UpToDate);
         }
     }
-    Ok(Said::nothing())
+    Ok(ToolOutput::nothing())
 }
 
-/// Waits until every connection has ended one way or the other; the caller bounds the wait.
-fn wait_connect(world: &mut World, node: &str, name: &str) -> Tool {
+/// Waits until every connection is established or has failed; the caller limits the wait.
+fn wait_connect(world: &mut World, node: &str, name: &str) -> ToolResult {
     let Some(resource) = world.resource(node, name) else {
         return fail(10, format!("{name}: No such resource\n"));
     };
@@ -235,10 +241,10 @@ fn wait_connect(world: &mut World, node: &str, name: &str) -> Tool {
     {
         return Err(Stop::Wait);
     }
-    Ok(Said::nothing())
+    Ok(ToolOutput::nothing())
 }
 
-fn events_now(world: &mut World, node: &str, name: &str, args: &Args) -> Tool {
+fn events_now(world: &mut World, node: &str, name: &str, args: &Args) -> ToolResult {
     if !args.has("--now") {
         return missing("drbdsetup events2 as a command instead of a stream");
     }
@@ -254,7 +260,7 @@ fn events_now(world: &mut World, node: &str, name: &str, args: &Args) -> Tool {
         }
     }
     text.push_str("exists -\n");
-    Ok(Said::out(text))
+    Ok(ToolOutput::out(text))
 }
 
 fn names(world: &World, node: &str, name: &str) -> Result<Vec<String>, Stop> {
@@ -265,7 +271,7 @@ fn names(world: &World, node: &str, name: &str) -> Result<Vec<String>, Stop> {
         return Ok(kernel.resources.keys().cloned().collect());
     }
     if !kernel.resources.contains_key(name) {
-        let mut absent = Said::err(10, format!("{name}: No such resource\n"));
+        let mut absent = ToolOutput::err(10, format!("{name}: No such resource\n"));
         if kernel.resources.is_empty() && kernel.kind == DrbdKind::V9 {
             absent.stdout = b"# No currently configured DRBD found.\n".to_vec();
         }
@@ -274,7 +280,7 @@ fn names(world: &World, node: &str, name: &str) -> Result<Vec<String>, Stop> {
     Ok(vec![name.to_owned()])
 }
 
-fn status(world: &mut World, node: &str, name: &str, args: &Args) -> Tool {
+fn status(world: &mut World, node: &str, name: &str, args: &Args) -> ToolResult {
     let names = names(world, node, name)?;
     let v9 = world
         .kernel(node)
@@ -283,23 +289,23 @@ fn status(world: &mut World, node: &str, name: &str, args: &Args) -> Tool {
         if !v9 {
             return fail(20, "status: unrecognized option '--json'\n");
         }
-        return Ok(Said::out(super::json::text(world, node, &names)));
+        return Ok(ToolOutput::out(super::json::text(world, node, &names)));
     }
     let detail = Detail {
         verbose: args.has("--verbose"),
         statistics: args.has("--statistics"),
     };
     if names.is_empty() {
-        return Ok(Said::out("# No currently configured DRBD found.\n"));
+        return Ok(ToolOutput::out("# No currently configured DRBD found.\n"));
     }
     let mut text = String::new();
     for name in &names {
         text.push_str(&super::status::text(world, node, name, detail));
     }
-    Ok(Said::out(text))
+    Ok(ToolOutput::out(text))
 }
 
-/// Ends every connection of a machine that is being shut down in order.
+/// Disconnects all connections of a machine that is being shut down.
 pub(crate) fn leave_all(world: &mut World, node: &str) {
     let names: Vec<String> = world
         .kernel(node)

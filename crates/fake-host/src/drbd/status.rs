@@ -1,20 +1,20 @@
-//! `drbdsetup status`, as text for people.
+//! `drbdsetup status` without `--json`.
 
 use super::view::{done, is_client, out_of_sync, peer_disk, peer_role, suspended};
 use super::{Connection, Disk, DrbdKind, Link, PeerDevice, Repl, Resource, Volume};
 use crate::world::World;
 
-/// Width that drbdsetup assumes when it does not write to a terminal.
+/// Line width that drbdsetup assumes if its output is not a terminal.
 const COLUMNS: usize = 80;
 
-/// How much to show.
+/// The options of `status`.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Detail {
     pub(super) verbose: bool,
     pub(super) statistics: bool,
 }
 
-/// Text that breaks lines between words, as drbdsetup does.
+/// Text that breaks lines between fields, as drbdsetup does.
 #[derive(Default)]
 struct Wrapped {
     text: String,
@@ -22,18 +22,18 @@ struct Wrapped {
 }
 
 impl Wrapped {
-    fn put(&mut self, indent: usize, word: &str) {
-        let mut word = word;
-        if self.column > 0 && self.column + word.len() > COLUMNS {
+    fn put(&mut self, indent: usize, field: &str) {
+        let mut field = field;
+        if self.column > 0 && self.column + field.len() > COLUMNS {
             self.end();
         }
         if self.column == 0 {
-            word = word.trim_start_matches(' ');
+            field = field.trim_start_matches(' ');
             self.text.push_str(&" ".repeat(indent));
             self.column = indent;
         }
-        self.text.push_str(word);
-        self.column += word.len();
+        self.text.push_str(field);
+        self.column += field.len();
     }
 
     fn end(&mut self) {
@@ -148,7 +148,7 @@ impl Printer<'_> {
         if self.detail.statistics {
             self.out.end();
             let size = format!(" size:{}", volume.size_kib);
-            let words = [
+            let fields = [
                 &size,
                 " read:0",
                 " written:0",
@@ -161,8 +161,8 @@ impl Printer<'_> {
                 " al-suspended:no",
                 " blocked:no",
             ];
-            for word in words.into_iter().chain(more) {
-                self.out.put(6, word);
+            for field in fields.into_iter().chain(more) {
+                self.out.put(6, field);
             }
         }
         self.out.end();
@@ -224,14 +224,14 @@ impl Printer<'_> {
         if self.detail.statistics {
             self.out.end();
             let marked = format!(" out-of-sync:{}", left * 4);
-            for word in [
+            for field in [
                 " received:0",
                 " sent:0",
                 &marked,
                 " pending:0",
                 " unacked:0",
             ] {
-                self.out.put(8, word);
+                self.out.put(8, field);
             }
         }
         self.out.end();

@@ -1,4 +1,4 @@
-//! What DRBD shows: objects with fields, printed as events, as status text or as JSON.
+//! The state that DRBD reports: objects with fields, printed as events, as status text or as JSON.
 
 use super::metadata::PEER_OUTDATED;
 use super::role::good_copy_in_reach;
@@ -9,19 +9,19 @@ use crate::world::World;
 /// The objects of a resource, in the order in which they are created.
 pub(crate) type View = Vec<Object>;
 
-/// An object that events are about.
+/// An object of events.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Object {
     kind: &'static str,
-    /// What identifies it, as printed.
+    /// The fields that identify it, as printed.
     id: String,
-    /// What follows its identity whenever it is printed while it exists.
+    /// The fields that are printed after the identity in every event but `destroy`.
     appendix: String,
     /// Fields that are printed together.
     groups: Vec<String>,
     /// Groups shown with `--statistics` only, printed after the others.
     statistics: String,
-    /// Any change shows everything.
+    /// After a change of one field all fields are printed.
     whole: bool,
 }
 
@@ -29,7 +29,7 @@ fn yes(value: bool) -> &'static str {
     if value { "yes" } else { "no" }
 }
 
-/// The present view of a resource; empty if there is none.
+/// The objects of a resource; empty if the resource does not exist.
 pub(crate) fn view(world: &World, node: &str, name: &str) -> View {
     let Some(resource) = world.resource(node, name) else {
         return View::new();
@@ -300,7 +300,7 @@ pub(super) fn is_client(
     }
 }
 
-/// Blocks marked for a peer.
+/// Blocks marked as out of sync for a peer.
 pub(super) fn out_of_sync(world: &World, node: &str, name: &str, key: u32, number: u32) -> u64 {
     world
         .metadata(node, name, number)
@@ -333,14 +333,14 @@ impl Object {
     }
 }
 
-/// The lines that show everything that exists, or has just been created.
+/// The lines for all objects, with `exists` or `create`.
 pub(crate) fn dump(view: &View, action: &str, statistics: bool) -> Vec<String> {
     view.iter()
         .map(|object| object.line(action, &object.groups.concat(), statistics))
         .collect()
 }
 
-/// The lines for what has changed from one view to the next.
+/// The lines for the differences between two views.
 pub(crate) fn changes(old: &View, new: &View, statistics: bool) -> Vec<String> {
     let find = |view: &View, object: &Object| {
         view.iter()

@@ -9,9 +9,9 @@ use crate::args::{Args, Options, size_kib};
 use crate::content::Blocks;
 use crate::machine::{Dev, Machine};
 use crate::signature;
-use crate::tool::{Dice, Said, Stop, Tool, fail, missing};
+use crate::tool::{Rng, Stop, ToolOutput, ToolResult, fail, missing};
 
-/// LVM's exit code for "the command failed".
+/// LVM's exit code for a failed command.
 pub(super) const FAILED: i32 = 5;
 
 const CREATE: Options = Options {
@@ -48,30 +48,30 @@ const CREATE: Options = Options {
 };
 
 /// `lvcreate`.
-pub(crate) fn lvcreate(machine: &mut Machine, dice: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn lvcreate(machine: &mut Machine, rng: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(&with_thin_value(args), &CREATE)?;
     let kind = args.value("--type").unwrap_or("");
     if args.has("--snapshot") {
-        return create_snapshot(machine, dice, &args);
+        return create_snapshot(machine, rng, &args);
     }
     let makes_pool = kind == "thin-pool" || (args.has("--thin") && !args.has("--virtualsize"));
     if makes_pool {
-        return create_pool(&mut machine.lvm, dice, &args);
+        return create_pool(&mut machine.lvm, rng, &args);
     }
     if args.has("--virtualsize") {
-        return create_thin(&mut machine.lvm, dice, &args);
+        return create_thin(&mut machine.lvm, rng, &args);
     }
     if !matches!(kind, "" | "linear" | "striped") {
         return missing(format!("lvcreate --type {kind}"));
     }
-    create_thick(machine, dice, &args)
+    create_thick(machine, rng, &args)
 }
 
-/// `-T` takes no value of its own in LVM; what follows is the pool. `--thinpool` without `-V` names a pool too.
+/// `-T` has no value in LVM; the pool is the next positional argument. `--thinpool` without `-V` names a pool as well.
 fn with_thin_value(args: &[String]) -> Vec<String> {
     let mut given = Vec::new();
     for arg in args {
-        // As a valued option it would swallow the next option.
+        // As a valued option it would consume the next option.
         let alone = matches!(arg.as_str(), "-T" | "--thin");
         given.push(if alone {
             "--thin=".to_owned()
@@ -82,13 +82,13 @@ fn with_thin_value(args: &[String]) -> Vec<String> {
     given
 }
 
-fn create_thick(machine: &mut Machine, dice: &mut Dice, args: &Args) -> Tool {
+fn create_thick(machine: &mut Machine, rng: &mut Rng, args: &Args) -> ToolResult {
     let (vg_name, name) = vg_and_name(args)?;
     let vg = vg_mut(&mut machine.lvm, &vg_name)?;
     free_name(vg, &vg_name, &name)?;
     let extents = wanted_extents(vg, args)?;
     let rounded = rounded(vg, args.value("--size"))?;
-    let lv = thick(vg, dice, &vg_name, extents)?;
+    let lv = thick(vg, rng, &vg_name, extents)?;
     let mut lv = with_options(lv, args)?;
     if args.value("--zero") != Some("n") {
         lv.blocks.remove(&0);
@@ -101,14 +101,14 @@ fn create_thick(machine: &mut Machine, dice: &mut Dice, args: &Args) -> Tool {
     Ok(created(&rounded, &name))
 }
 
-fn thick(vg: &mut Vg, dice: &mut Dice, vg_name: &str, count: u64) -> Result<Lv, Stop> {
+fn thick(vg: &mut Vg, rng: &mut Rng, vg_name: &str, count: u64) -> Result<Lv, Stop> {
     let extents = take(vg, vg_name, count)?;
     let blocks = vg.pick_up(&extents, 0);
     let size_kib = count * vg.extent_kib;
-    Ok(new_lv(dice, LvKind::Thick { extents }, size_kib, blocks))
+    Ok(new_lv(rng, LvKind::Thick { extents }, size_kib, blocks))
 }
 
-fn create_pool(lvm: &mut Lvm, dice: &mut Dice, args: &Args) -> Tool {
+fn create_pool(lvm: &mut Lvm, rng: &mut Rng, args: &Args) -> ToolResult {
     let (vg_name, name) = match (
         args.positional(),
         args.value("--name"),
@@ -132,7 +132,7 @@ fn create_pool(lvm: &mut Lvm, dice: &mut Dice, args: &Args) -> Tool {
     };
     take(vg, &vg_name, overhead)?;
     let extents = take(vg, &vg_name, count)?;
-    // Nothing of a pool is read before it is written.
+    // Blocks of a pool are never read before they are written.
     vg.pick_up(&extents, 0);
     let chunk_kib = args
         .value("--chunksize")
@@ -146,7 +146,7 @@ fn create_pool(lvm: &mut Lvm, dice: &mut Dice, args: &Args) -> Tool {
         next_chunk: 0,
     };
     let size_kib = count * vg.extent_kib;
-    let lv = new_lv(dice, LvKind::ThinPool(pool), size_kib, Blocks::new());
+    let lv = new_lv(rng, LvKind::ThinPool(pool), size_kib, Blocks::new());
     vg.lvs.insert(name.clone(), with_options(lv, args)?);
     // The number of chunks is limited.
     let limit = format!(
@@ -156,7 +156,7 @@ fn create_pool(lvm: &mut Lvm, dice: &mut Dice, args: &Args) -> Tool {
     Ok(created(&limit, &name))
 }
 
-fn create_thin(lvm: &mut Lvm, dice: &mut Dice, args: &Args) -> Tool {
+fn create_thin(lvm: &mut Lvm, rng: &mut Rng, args: &Args) -> ToolResult {
     let virtual_kib = size_kib(args.value("--virtualsize").unwrap_or("0"), 'm')?;
     let (vg_name, pool) = match (args.positional(), args.value("--thinpool")) {
         ([vg], Some(pool)) => (
@@ -173,7 +173,7 @@ fn create_thin(lvm: &mut Lvm, dice: &mut Dice, args: &Args) -> Tool {
     let rounded = rounded(vg, args.value("--virtualsize"))?;
     if let Err(Stop::Failed(refused)) = free_name(vg, &vg_name, name) {
         let stdout = rounded.into_bytes();
-        return Err(Stop::Failed(Said { stdout, ..refused }));
+        return Err(Stop::Failed(ToolOutput { stdout, ..refused }));
     }
     if vg.pool(&pool).is_none() {
         let text = format!("  Pool {pool} not found in Volume group {vg_name}.\n");
@@ -185,12 +185,12 @@ fn create_thin(lvm: &mut Lvm, dice: &mut Dice, args: &Args) -> Tool {
         origin: None,
         chunks: BTreeMap::new(),
     };
-    let lv = with_options(new_lv(dice, kind, size_kib, Blocks::new()), args)?;
+    let lv = with_options(new_lv(rng, kind, size_kib, Blocks::new()), args)?;
     vg.lvs.insert(name.to_owned(), lv);
     Ok(created(&rounded, name))
 }
 
-fn create_snapshot(machine: &mut Machine, dice: &mut Dice, args: &Args) -> Tool {
+fn create_snapshot(machine: &mut Machine, rng: &mut Rng, args: &Args) -> ToolResult {
     let (vg_name, origin) = split(args.only()?)?;
     let Some(name) = args.value("--name") else {
         return missing("lvcreate without --name");
@@ -213,8 +213,8 @@ fn create_snapshot(machine: &mut Machine, dice: &mut Dice, args: &Args) -> Tool 
                 origin: Some(origin),
                 chunks,
             };
-            let mut lv = new_lv(dice, kind, source.size_kib, source.blocks);
-            // LVM's default for thin snapshots: they do not appear unless asked for.
+            let mut lv = new_lv(rng, kind, source.size_kib, source.blocks);
+            // LVM's default for thin snapshots: they are skipped at activation.
             lv.skip_activation = true;
             lv.active = args.has("--ignoreactivationskip");
             lv
@@ -224,7 +224,7 @@ fn create_snapshot(machine: &mut Machine, dice: &mut Dice, args: &Args) -> Tool 
             let extents = take(vg, &vg_name, count)?;
             vg.pick_up(&extents, 0);
             let kind = LvKind::CowSnapshot { origin, extents };
-            new_lv(dice, kind, source.size_kib, source.blocks)
+            new_lv(rng, kind, source.size_kib, source.blocks)
         }
         LvKind::CowSnapshot { .. } | LvKind::ThinPool(_) => {
             return missing("a snapshot of a snapshot or of a thin pool");
@@ -240,7 +240,7 @@ const REMOVE: Options = Options {
 };
 
 /// `lvremove`.
-pub(crate) fn lvremove(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn lvremove(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &REMOVE)?;
     let (vg_name, name) = split(args.only()?)?;
     existing(&mut machine.lvm, &vg_name, &name)?;
@@ -251,7 +251,7 @@ pub(crate) fn lvremove(machine: &mut Machine, _: &mut Dice, args: &[String]) -> 
     let vg = vg_mut(&mut machine.lvm, &vg_name)?;
     vg.remove(&name);
     machine.suspended.remove(&dm_name(&vg_name, &name));
-    Ok(Said::out(format!(
+    Ok(ToolOutput::out(format!(
         "  Logical volume \"{name}\" successfully removed.\n"
     )))
 }
@@ -262,7 +262,7 @@ const RESIZE: Options = Options {
 };
 
 /// `lvresize`, `lvextend` and `lvreduce`.
-pub(crate) fn lvresize(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn lvresize(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &RESIZE)?;
     let (vg_name, name) = split(args.positional().first().map_or("", String::as_str))?;
     let vg = vg_mut(&mut machine.lvm, &vg_name)?;
@@ -288,10 +288,10 @@ pub(crate) fn lvresize(machine: &mut Machine, _: &mut Dice, args: &[String]) -> 
         return missing("lvresize that asks for confirmation");
     }
     resize(vg, &vg_name, &name, old, new)?;
-    // The new table is put in place, and with it I/O goes on.
+    // `lvresize` resumes the device with its new table.
     machine.suspended.remove(&dm_name(&vg_name, &name));
     let size = |kib: u64| format!("{:.2} MiB", kib as f64 / 1024.0);
-    Ok(Said::out(format!(
+    Ok(ToolOutput::out(format!(
         "  Size of logical volume {vg_name}/{name} changed from {} ({old} extents) to {} ({new} extents).\n  \
          Logical volume {vg_name}/{name} successfully resized.\n",
         size(old_kib),
@@ -352,7 +352,7 @@ const RENAME: Options = Options {
 };
 
 /// `lvrename`: `VG/OLD NEW`, `VG OLD NEW` or `VG/OLD VG/NEW`.
-pub(crate) fn lvrename(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn lvrename(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &RENAME)?;
     let (vg_name, old, new) = match args.positional() {
         [vg, old, new] => (vg.clone(), old.clone(), new.clone()),
@@ -400,7 +400,7 @@ pub(crate) fn lvrename(machine: &mut Machine, _: &mut Dice, args: &[String]) -> 
         &Dev::Lv(vg_name.clone(), old.clone()),
         &Dev::Lv(vg_name.clone(), new.clone()),
     );
-    Ok(Said::out(format!(
+    Ok(ToolOutput::out(format!(
         "  Renamed \"{old}\" to \"{new}\" in volume group \"{vg_name}\"\n"
     )))
 }
@@ -425,9 +425,9 @@ const CHANGE: Options = Options {
 };
 
 /// `lvchange`.
-pub(crate) fn lvchange(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn lvchange(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &CHANGE)?;
-    let mut said = String::new();
+    let mut stdout = String::new();
     for path in args.positional() {
         let (vg_name, name) = split(path)?;
         existing(&mut machine.lvm, &vg_name, &name)?;
@@ -441,10 +441,10 @@ pub(crate) fn lvchange(machine: &mut Machine, _: &mut Dice, args: &[String]) -> 
         };
         let mut changed = false;
         if args.has("--activate") {
-            // A volume that asks to be skipped remains inactive, silently, unless that is ignored by an option.
+            // A volume with the activation-skip flag remains inactive, without a message, unless -K is given.
             let skipped = lv.skip_activation && !args.has("--ignoreactivationskip");
             lv.active = if off { false } else { lv.active || !skipped };
-            // Either way the device's I/O goes on.
+            // Activation and deactivation resume the device.
             machine.suspended.remove(&dm_name(&vg_name, &name));
         }
         if let Some(permission) = args.value("--permission") {
@@ -467,10 +467,10 @@ pub(crate) fn lvchange(machine: &mut Machine, _: &mut Dice, args: &[String]) -> 
             changed = true;
         }
         if changed {
-            said.push_str(&format!("  Logical volume {vg_name}/{name} changed.\n"));
+            stdout.push_str(&format!("  Logical volume {vg_name}/{name} changed.\n"));
         }
     }
-    Ok(Said::out(said))
+    Ok(ToolOutput::out(stdout))
 }
 
 const CONVERT: Options = Options {
@@ -478,8 +478,8 @@ const CONVERT: Options = Options {
     valued: &["--config"],
 };
 
-/// `lvconvert --merge VG/SNAPSHOT`: the origin becomes what the snapshot is, and the snapshot is gone.
-pub(crate) fn lvconvert(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+/// `lvconvert --merge VG/SNAPSHOT`: the origin gets the snapshot's content, and the snapshot is removed.
+pub(crate) fn lvconvert(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &CONVERT)?;
     if !args.has("--merge") {
         return missing("lvconvert other than --merge");
@@ -502,7 +502,7 @@ pub(crate) fn lvconvert(machine: &mut Machine, _: &mut Dice, args: &[String]) ->
     let origin_dev = Dev::Lv(vg_name.clone(), origin.clone());
     let active = machine.lvm.is_active(&vg_name, &origin);
     if active && machine.user_of(&origin_dev).is_some() {
-        // Real LVM merges at the next activation then; nobody should rely on that.
+        // Real LVM merges at the next activation then; the satellite must not depend on that.
         return missing("merging into a volume in use");
     }
     let vg = vg_mut(&mut machine.lvm, &vg_name)?;
@@ -518,12 +518,12 @@ pub(crate) fn lvconvert(machine: &mut Machine, _: &mut Dice, args: &[String]) ->
         }
         vg.remove(&name);
     }
-    Ok(Said::out(format!(
+    Ok(ToolOutput::out(format!(
         "  Merging of thin snapshot {vg_name}/{name} will occur on next activation of {vg_name}/{origin}.\n"
     )))
 }
 
-/// For thin volumes, merging is nothing but taking the other's place.
+/// For thin volumes, merging means that the snapshot replaces the origin.
 fn merge_thin(vg: &mut Vg, name: &str, origin: &str, snapshot: Lv, old: &Lv) {
     let grand_origin = match &old.kind {
         LvKind::Thin { origin, .. } => origin.clone(),
@@ -543,7 +543,7 @@ fn merge_thin(vg: &mut Vg, name: &str, origin: &str, snapshot: Lv, old: &Lv) {
     } = &mut merged.kind
     {
         *origin = grand_origin;
-        // Removing both below gives back what they share; this share keeps the chunks.
+        // Removing both volumes below releases their chunks; this reference preserves the shared ones.
         let (pool, chunks) = (pool.clone(), chunks.clone());
         if let Some(pool) = vg.pool_mut(&pool) {
             for chunk in chunks.values() {
@@ -589,9 +589,9 @@ fn with_options(mut lv: Lv, args: &Args) -> Result<Lv, Stop> {
     Ok(lv)
 }
 
-fn new_lv(dice: &mut Dice, kind: LvKind, size_kib: u64, blocks: Blocks) -> Lv {
+fn new_lv(rng: &mut Rng, kind: LvKind, size_kib: u64, blocks: Blocks) -> Lv {
     Lv {
-        uuid: dice.lvm_uuid(),
+        uuid: rng.lvm_uuid(),
         kind,
         size_kib,
         blocks,
@@ -634,7 +634,7 @@ fn take(vg: &mut Vg, vg_name: &str, count: u64) -> Result<Vec<u64>, Stop> {
     )
 }
 
-/// The same for a volume that grows, which LVM refuses in other words.
+/// The same for a volume that grows, for which LVM has another message.
 fn take_more(vg: &mut Vg, count: u64) -> Result<Vec<u64>, Stop> {
     let free = vg.free.len();
     let text =
@@ -707,11 +707,11 @@ pub(super) fn not_found(vg: &str, lv: &str) -> String {
     format!("  Failed to find logical volume \"{vg}/{lv}\"\n")
 }
 
-fn created(remarks: &str, name: &str) -> Said {
-    Said::out(format!("{remarks}  Logical volume \"{name}\" created.\n"))
+fn created(remarks: &str, name: &str) -> ToolOutput {
+    ToolOutput::out(format!("{remarks}  Logical volume \"{name}\" created.\n"))
 }
 
-/// What LVM remarks about a size that is no whole number of extents.
+/// LVM's message for a size that is not a multiple of the extent size.
 fn rounded(vg: &Vg, size: Option<&str>) -> Result<String, Stop> {
     let kib = size.map_or(Ok(0), |size| size_kib(size, 'm'))?;
     if kib.is_multiple_of(vg.extent_kib) {

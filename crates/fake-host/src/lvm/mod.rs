@@ -14,14 +14,14 @@ use super::content::{BLOCK_BYTES, Block, Blocks};
 use super::machine::{IoFault, set};
 
 const KIB_PER_BLOCK: u64 = 4;
-/// From here on, chunks of a thin pool belong to no volume.
+/// First id of the chunks of a thin pool that [`Lvm::fill`] allocates to no volume.
 const FOREIGN_CHUNKS: u64 = 1 << 62;
 
 /// All volume groups of a machine.
 #[derive(Debug, Default)]
 pub(crate) struct Lvm {
     pub(crate) vgs: BTreeMap<String, Vg>,
-    /// Physical volumes that belong to no group yet.
+    /// Physical volumes that belong to no volume group.
     pub(crate) spare_pvs: BTreeSet<String>,
 }
 
@@ -29,11 +29,11 @@ pub(crate) struct Lvm {
 pub(crate) struct Vg {
     pub(crate) uuid: String,
     pub(crate) extent_kib: u64,
-    /// Physical volumes and their extents; one pool of extents is enough here.
+    /// The physical volumes; their extents form one pool.
     pub(crate) pvs: BTreeMap<String, u64>,
-    /// Extents without owner.
+    /// Free extents.
     pub(crate) free: BTreeSet<u64>,
-    /// What is left on extents without owner: a new volume finds it there.
+    /// Old content of free extents, which a new volume may contain.
     pub(crate) stale: BTreeMap<u64, Blocks>,
     pub(crate) lvs: BTreeMap<String, Lv>,
     pub(crate) tags: BTreeSet<String>,
@@ -56,7 +56,7 @@ pub(crate) enum LvKind {
     Thick {
         extents: Vec<u64>,
     },
-    /// An old-style snapshot, which owns extents for what changes.
+    /// A thick (copy-on-write) snapshot, which has extents for changed blocks.
     CowSnapshot {
         origin: String,
         extents: Vec<u64>,
@@ -65,7 +65,7 @@ pub(crate) enum LvKind {
     Thin {
         pool: String,
         origin: Option<String>,
-        /// The volume's chunks and what in the pool they share.
+        /// The volume's chunks, and their reference counts in the pool.
         chunks: BTreeMap<u64, u64>,
     },
 }
@@ -76,7 +76,7 @@ pub(crate) struct ThinPool {
     pub(crate) chunk_kib: u64,
     pub(crate) metadata_kib: u64,
     pub(crate) zero: bool,
-    /// How many volumes share each allocated chunk.
+    /// Number of volumes that share each allocated chunk.
     pub(crate) shares: BTreeMap<u64, u32>,
     pub(crate) next_chunk: u64,
 }
@@ -131,7 +131,7 @@ impl Vg {
         Some((0..count).filter_map(|_| self.free.pop_first()).collect())
     }
 
-    /// What lies on these extents, as blocks of a volume whose extent number `first` is the first of them.
+    /// The content of these extents, as blocks of a volume whose extent number `first` is the first of them.
     pub(crate) fn pick_up(&mut self, extents: &[u64], first: u64) -> Blocks {
         let per_extent = self.blocks_per_extent();
         let mut found = Blocks::new();
@@ -144,7 +144,7 @@ impl Vg {
         found
     }
 
-    /// Gives extents back, with what is on them.
+    /// Frees extents; their content remains on them.
     pub(crate) fn give_back(&mut self, extents: &[u64], mut blocks: Blocks) {
         let per_extent = self.blocks_per_extent();
         for (i, extent) in extents.iter().enumerate() {
@@ -214,7 +214,7 @@ impl Vg {
         }
         if let LvKind::Thin { pool, .. } = &lv.kind {
             let pool = pool.clone();
-            // Zeros to where nothing is need no space: the pool knows that it reads as zeros.
+            // Zeros written to an unallocated chunk need no space: it reads as zeros.
             if content.is_some() || lv.blocks.contains_key(&block) {
                 self.own_chunk(name, &pool, block)?;
             }
@@ -224,7 +224,7 @@ impl Vg {
         Ok(())
     }
 
-    /// Makes the chunk that a block lies in one that only this volume uses.
+    /// Makes the chunk of a block exclusive to this volume.
     fn own_chunk(&mut self, name: &str, pool_name: &str, block: u64) -> Result<(), IoFault> {
         let pool_kib = self.lvs.get(pool_name).ok_or(IoFault)?.size_kib;
         let pool = self.pool_mut(pool_name).ok_or(IoFault)?;
@@ -271,7 +271,7 @@ impl Lvm {
             .unwrap_or_default()
     }
 
-    /// The active volume that device mapper calls this.
+    /// The active volume with this name in the device mapper.
     pub(crate) fn by_dm_name(&self, name: &str) -> Option<(String, String)> {
         for (vg_name, vg) in &self.vgs {
             for lv_name in vg.lvs.keys() {
@@ -283,7 +283,7 @@ impl Lvm {
         None
     }
 
-    /// Takes all free chunks of a thin pool for nobody.
+    /// Allocates all free chunks of a thin pool to no volume.
     pub(crate) fn fill(&mut self, vg: &str, pool: &str) {
         let Some(vg) = self.vgs.get_mut(vg) else {
             return;
@@ -299,7 +299,7 @@ impl Lvm {
         }
     }
 
-    /// Frees what [`Lvm::fill`] took.
+    /// Frees the chunks that [`Lvm::fill`] allocated.
     pub(crate) fn drain(&mut self, vg: &str, pool: &str) {
         if let Some(pool) = self.vgs.get_mut(vg).and_then(|vg| vg.pool_mut(pool)) {
             pool.shares.split_off(&FOREIGN_CHUNKS);
@@ -323,12 +323,12 @@ impl Lvm {
     }
 }
 
-/// Device mapper's name: dashes within names are doubled.
+/// The name in the device mapper: hyphens within names are doubled.
 pub(crate) fn dm_name(vg: &str, lv: &str) -> String {
     format!("{}-{}", vg.replace('-', "--"), lv.replace('-', "--"))
 }
 
-/// The blocks of a volume that has shrunk to this size.
+/// Removes the blocks beyond this size.
 pub(crate) fn cut(blocks: &mut Blocks, size_kib: u64) {
     blocks.split_off(&(size_kib * 1024 / BLOCK_BYTES));
 }

@@ -4,7 +4,7 @@ use super::change::{FAILED, not_found};
 use super::{Lv, LvKind, Vg, dm_name};
 use crate::args::{Args, Missing, Options};
 use crate::machine::{Dev, Machine};
-use crate::tool::{Dice, Said, Stop, Tool, fail, missing};
+use crate::tool::{Rng, Stop, ToolOutput, ToolResult, fail, missing};
 
 const REPORT: Options = Options {
     flags: &[
@@ -26,7 +26,7 @@ const REPORT: Options = Options {
     ],
 };
 
-/// A report of LVM: which rows, and how to get a field of a row.
+/// A report of LVM: its rows, and how to get a field of a row.
 struct Report<'a, Row> {
     object: &'static str,
     args: &'a Args,
@@ -45,7 +45,7 @@ impl Units {
         let units = args.value("--units").unwrap_or("r");
         let unit = match units {
             "k" | "m" | "g" | "b" | "s" => units.chars().next().unwrap_or('k'),
-            // LVM's own choice of a unit is for people; MiB does for them.
+            // LVM chooses the unit by the value; the fake always uses MiB.
             "r" | "h" => 'm',
             other => return Err(Missing::new(format!("--units {other}"))),
         };
@@ -79,7 +79,7 @@ impl Units {
 }
 
 impl<Row> Report<'_, Row> {
-    fn print(self) -> Tool {
+    fn print(self) -> ToolResult {
         let units = Units::of(self.args)?;
         let options = self.args.value("--options").unwrap_or(self.defaults);
         let options = options
@@ -102,20 +102,20 @@ impl<Row> Report<'_, Row> {
             table.push(cells);
         }
         match self.args.value("--reportformat") {
-            Some("json") => Ok(Said::out(json(self.object, &fields, &table))),
+            Some("json") => Ok(ToolOutput::out(json(self.object, &fields, &table))),
             Some(other) if other != "basic" => missing(format!("--reportformat {other}")),
             Some(_) | None => self.text(&fields, &table),
         }
     }
 
-    fn text(&self, fields: &[&str], table: &[Vec<String>]) -> Tool {
-        // Without separator LVM aligns columns and shows short headings: nothing a program should read.
+    fn text(&self, fields: &[&str], table: &[Vec<String>]) -> ToolResult {
+        // Without separator LVM aligns columns and prints short headings, which no program should parse.
         let Some(separator) = self.args.value("--separator") else {
             if fields.len() > 1 || !self.args.has("--noheadings") {
                 return missing("a report of several columns without --separator");
             }
             let lines = table.iter().map(|cells| format!("  {}\n", cells.join(" ")));
-            return Ok(Said::out(lines.collect::<String>()));
+            return Ok(ToolOutput::out(lines.collect::<String>()));
         };
         if !self.args.has("--noheadings") {
             return missing("a report with headings");
@@ -123,7 +123,7 @@ impl<Row> Report<'_, Row> {
         let lines = table
             .iter()
             .map(|cells| format!("  {}\n", cells.join(separator)));
-        Ok(Said::out(lines.collect::<String>()))
+        Ok(ToolOutput::out(lines.collect::<String>()))
     }
 }
 
@@ -147,7 +147,7 @@ fn json(object: &str, fields: &[&str], table: &[Vec<String>]) -> String {
     )
 }
 
-/// LVM's selection, as far as equality goes: `a=b`, joined by `&&` or `||`.
+/// LVM's selection with equality only: `a=b`, joined by `&&` or `||`.
 fn selected(
     selection: Option<&str>,
     field: impl Fn(&str) -> Result<String, Missing>,
@@ -184,7 +184,7 @@ fn selected(
 }
 
 /// `lvs`.
-pub(crate) fn lvs(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn lvs(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &REPORT)?;
     let mut rows: Vec<(&str, &Vg, &str, &Lv)> = Vec::new();
     for (vg_name, vg, only) in wanted(machine, args.positional())? {
@@ -208,10 +208,10 @@ pub(crate) fn lvs(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool 
     .print()
 }
 
-/// A volume group that was named, and the volume in it if that was named too.
+/// A volume group of the command line, and the logical volume if one is given.
 type Wanted<'a> = (&'a str, &'a Vg, Option<String>);
 
-/// The volume groups named, and the one volume if it was a volume that was named.
+/// The volume groups of the command line, and the logical volume if one is given.
 fn wanted<'a>(machine: &'a Machine, names: &[String]) -> Result<Vec<Wanted<'a>>, Stop> {
     let all = &machine.lvm.vgs;
     if names.is_empty() {
@@ -271,8 +271,8 @@ fn lv_field(
             )
         }
         ("data_percent", LvKind::CowSnapshot { .. }) => "0.00".to_owned(),
-        // A pool begins with 111 blocks, and a volume's first mapping takes one; 64 bytes per mapped chunk is close to
-        // what follows.
+        // A new pool uses 111 metadata blocks, and a volume's first mapping uses one; 64 bytes per mapped chunk is
+        // close to the real usage.
         ("metadata_percent", LvKind::ThinPool(pool)) => {
             let volumes = vg.thin_volumes(name);
             let blocks = 111 + volumes.min(1) as u64;
@@ -312,7 +312,7 @@ fn attributes(machine: &Machine, vg: &str, name: &str, lv: &Lv) -> String {
     let used = machine
         .user_of(&Dev::Lv(vg.to_owned(), name.to_owned()))
         .is_some();
-    // An active thin volume has its pool open.
+    // An active thin volume holds its pool open.
     let open = used
         || machine
             .lvm
@@ -354,7 +354,7 @@ fn attributes(machine: &Machine, vg: &str, name: &str, lv: &Lv) -> String {
 }
 
 /// `vgs`.
-pub(crate) fn vgs(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn vgs(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &REPORT)?;
     let rows = wanted(machine, args.positional())?;
     let field = |(name, vg, _): &(&str, &Vg, Option<String>), field: &str, units: &Units| {
@@ -392,8 +392,8 @@ fn vg_field(name: &str, vg: &Vg, field: &str, units: &Units) -> Result<String, M
     })
 }
 
-/// `pvs`, and `pvdisplay --columns`, which is the same.
-pub(crate) fn pvs(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+/// `pvs` and `pvdisplay --columns`, which print the same.
+pub(crate) fn pvs(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &REPORT)?;
     let mut rows: Vec<(&str, &str, Option<&Vg>)> = Vec::new();
     for (vg_name, vg) in &machine.lvm.vgs {
@@ -443,10 +443,10 @@ pub(crate) fn pvs(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool 
     .print()
 }
 
-/// `pvdisplay`: only its tabular form.
-pub(crate) fn pvdisplay(machine: &mut Machine, dice: &mut Dice, args: &[String]) -> Tool {
+/// `pvdisplay`, only with `--columns`.
+pub(crate) fn pvdisplay(machine: &mut Machine, rng: &mut Rng, args: &[String]) -> ToolResult {
     if !args.iter().any(|arg| arg == "--columns" || arg == "-C") {
         return missing("pvdisplay without --columns");
     }
-    pvs(machine, dice, args)
+    pvs(machine, rng, args)
 }

@@ -6,7 +6,7 @@ use super::Vg;
 use super::change::{FAILED, vg_mut};
 use crate::args::{Args, Options, size_kib};
 use crate::machine::{Dev, Machine};
-use crate::tool::{Dice, Said, Tool, fail, missing};
+use crate::tool::{Rng, ToolOutput, ToolResult, fail, missing};
 
 const DEVICE: Options = Options {
     flags: &[
@@ -19,9 +19,9 @@ const DEVICE: Options = Options {
 };
 
 /// `pvcreate`.
-pub(crate) fn pvcreate(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn pvcreate(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &DEVICE)?;
-    let mut said = String::new();
+    let mut stdout = String::new();
     for path in args.positional() {
         let Some(disk) = machine.disks.get_mut(path) else {
             return fail(FAILED, format!("  No device found for {path}.\n"));
@@ -35,17 +35,17 @@ pub(crate) fn pvcreate(machine: &mut Machine, _: &mut Dice, args: &[String]) -> 
         disk.used_by = Some("LVM2_member");
         disk.blocks.clear();
         machine.lvm.spare_pvs.insert(path.clone());
-        said.push_str(&format!(
+        stdout.push_str(&format!(
             "  Physical volume \"{path}\" successfully created.\n"
         ));
     }
-    Ok(Said::out(said))
+    Ok(ToolOutput::out(stdout))
 }
 
 /// `pvremove`.
-pub(crate) fn pvremove(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn pvremove(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &DEVICE)?;
-    let mut said = String::new();
+    let mut stdout = String::new();
     for path in args.positional() {
         if !machine.lvm.spare_pvs.remove(path) {
             let text = format!("  Cannot use {path}: it is no unused physical volume\n");
@@ -54,11 +54,11 @@ pub(crate) fn pvremove(machine: &mut Machine, _: &mut Dice, args: &[String]) -> 
         if let Some(disk) = machine.disks.get_mut(path) {
             disk.used_by = None;
         }
-        said.push_str(&format!(
+        stdout.push_str(&format!(
             "  Labels on physical volume \"{path}\" successfully wiped.\n"
         ));
     }
-    Ok(Said::out(said))
+    Ok(ToolOutput::out(stdout))
 }
 
 const GROUP: Options = Options {
@@ -72,7 +72,7 @@ const GROUP: Options = Options {
 };
 
 /// `vgcreate VG PV…`.
-pub(crate) fn vgcreate(machine: &mut Machine, dice: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn vgcreate(machine: &mut Machine, rng: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &GROUP)?;
     let [name, pvs @ ..] = args.positional() else {
         return missing("vgcreate without VG");
@@ -96,14 +96,14 @@ pub(crate) fn vgcreate(machine: &mut Machine, dice: &mut Dice, args: &[String]) 
             return fail(FAILED, format!("  No device found for {path}.\n"));
         };
         disk.used_by = Some("LVM2_member");
-        // The first MiB holds LVM's own metadata.
+        // The first MiB contains LVM's metadata.
         extents.insert(
             path.clone(),
             disk.size_kib.saturating_sub(1024) / extent_kib,
         );
     }
     let vg = Vg {
-        uuid: dice.lvm_uuid(),
+        uuid: rng.lvm_uuid(),
         extent_kib,
         free: (0..extents.values().sum()).collect(),
         pvs: extents,
@@ -116,13 +116,13 @@ pub(crate) fn vgcreate(machine: &mut Machine, dice: &mut Dice, args: &[String]) 
             .collect::<BTreeSet<_>>(),
     };
     machine.lvm.vgs.insert(name.clone(), vg);
-    Ok(Said::out(format!(
+    Ok(ToolOutput::out(format!(
         "  Volume group \"{name}\" successfully created\n"
     )))
 }
 
 /// `vgremove VG`.
-pub(crate) fn vgremove(machine: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+pub(crate) fn vgremove(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &GROUP)?;
     let name = args.only()?;
     let mut text = String::new();
@@ -161,18 +161,18 @@ pub(crate) fn vgremove(machine: &mut Machine, _: &mut Dice, args: &[String]) -> 
     machine.lvm.vgs.remove(name);
     machine.lvm.spare_pvs.extend(pvs.into_keys());
     text.push_str(&format!("  Volume group \"{name}\" successfully removed\n"));
-    Ok(Said::out(text))
+    Ok(ToolOutput::out(text))
 }
 
-/// `lvmconfig` or `lvm version`: asked for versions and settings only.
-pub(crate) fn lvmconfig(_: &mut Machine, _: &mut Dice, args: &[String]) -> Tool {
+/// `lvmconfig` and `lvm version`: only versions and settings.
+pub(crate) fn lvmconfig(_: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     match args
         .iter()
         .map(String::as_str)
         .collect::<Vec<_>>()
         .as_slice()
     {
-        ["version"] | ["--version"] => Ok(Said::out(
+        ["version"] | ["--version"] => Ok(ToolOutput::out(
             "  LVM version:     2.03.16(2) (2022-05-18)\n  Library version: 1.02.185 (2022-05-18)\n  \
              Driver version:  4.47.0\n",
         )),

@@ -1,4 +1,4 @@
-//! Random histories: whatever happens, nothing acknowledged is lost while quorum is asked for.
+//! Random sequences of faults: with quorum enabled no acknowledged write is lost.
 
 use std::time::Duration;
 
@@ -11,8 +11,8 @@ use crate::lab::{Lab, Part};
 const SEEDS: u64 = 60;
 const STEPS: u32 = 60;
 
-/// Crashes, cut links and slow resyncs, with an application that writes wherever it may. In the end, when everything
-/// is mended, all replicas have everything.
+/// Crashes, network failures and slow resyncs, with an application that writes on any node where it can. When all
+/// faults are repaired, all replicas are UpToDate and have all writes.
 #[tokio::test(start_paused = true)]
 async fn with_quorum_nothing_is_lost() {
     let only = std::env::var("CHAOS_SEED")
@@ -29,26 +29,26 @@ async fn with_quorum_nothing_is_lost() {
     }
 }
 
-/// An application and its bad luck.
+/// An application, and the faults it runs through.
 struct Story {
     lab: Lab,
-    dice: SmallRng,
-    /// The node on which the application has the device open.
+    rng: SmallRng,
+    /// The node on which the application holds the device open.
     open: Option<usize>,
     value: u64,
     log: Vec<String>,
 }
 
 async fn run(seed: u64, parts: &[Part]) {
-    let mut dice = SmallRng::seed_from_u64(seed);
+    let mut rng = SmallRng::seed_from_u64(seed);
     let lab = Lab::with_quorum(parts.len());
-    let speed = dice.random_range(1000..200_000);
+    let speed = rng.random_range(1000..200_000);
     lab.cluster
         .configure(|config| config.resync_kib_per_second = speed);
     lab.deploy_all(parts).await;
     let mut story = Story {
         lab,
-        dice,
+        rng,
         open: None,
         value: 0,
         log: Vec::new(),
@@ -64,25 +64,25 @@ async fn run(seed: u64, parts: &[Part]) {
     if verbose {
         show(&story.lab, None).await;
     }
-    let told = format!("seed {seed}, {parts:?}:\n{}", story.log.join("\n"));
+    let context = format!("seed {seed}, {parts:?}:\n{}", story.log.join("\n"));
     let lies = story.lab.cluster.lost_writes("r");
-    assert!(lies.is_empty(), "{lies:?}\n{told}");
+    assert!(lies.is_empty(), "{lies:?}\n{context}");
     for (i, _) in parts
         .iter()
         .enumerate()
         .filter(|(_, part)| **part != Part::Diskless)
     {
-        assert_eq!(story.lab.disk(i + 1), "UpToDate", "n{}\n{told}", i + 1);
+        assert_eq!(story.lab.disk(i + 1), "UpToDate", "n{}\n{context}", i + 1);
     }
-    assert!(story.lab.cluster.violations().is_empty(), "{told}");
+    assert!(story.lab.cluster.violations().is_empty(), "{context}");
 }
 
 impl Story {
     async fn step(&mut self) {
-        let (a, b) = (self.dice.random_range(1..=3), self.dice.random_range(1..=3));
+        let (a, b) = (self.rng.random_range(1..=3), self.rng.random_range(1..=3));
         let (node, other) = (format!("n{a}"), format!("n{b}"));
         let cluster = self.lab.cluster.clone();
-        match self.dice.random_range(0..10) {
+        match self.rng.random_range(0..10) {
             0 if cluster.is_up(&node) => {
                 self.log.push(format!("crash {node}"));
                 cluster.crash(&node);
@@ -112,7 +112,7 @@ impl Story {
                 self.open = Some(a);
             }
             8 => {
-                let pause = Duration::from_millis(self.dice.random_range(0..3000));
+                let pause = Duration::from_millis(self.rng.random_range(0..3000));
                 self.log.push(format!("pause {pause:?}"));
                 tokio::time::sleep(pause).await;
             }
@@ -122,7 +122,7 @@ impl Story {
 
     fn write(&mut self) {
         self.value += 1;
-        let block = self.dice.random_range(0..20);
+        let block = self.rng.random_range(0..20);
         let Some(holder) = self.open else { return };
         let done = self
             .lab
@@ -133,7 +133,7 @@ impl Story {
     }
 }
 
-/// Prints where everything is, for whoever looks into one seed.
+/// Prints the state of all nodes, for debugging one seed.
 async fn show(lab: &Lab, step: Option<&String>) {
     println!("{step:?}");
     for node in (1..=3).filter(|n| lab.cluster.is_up(&format!("n{n}"))) {
@@ -162,7 +162,7 @@ async fn mend(lab: &Lab) {
     lab.settle().await;
 }
 
-/// The same seed gives the same history, to the last line of the journal.
+/// The same seed gives the same sequence of events, to the last line of the journal.
 #[tokio::test(start_paused = true)]
 async fn histories_repeat() {
     let mut journals = Vec::new();

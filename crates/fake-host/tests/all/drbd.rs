@@ -1,4 +1,4 @@
-//! DRBD between machines: who has which data when.
+//! DRBD between machines: which node has which data at which time.
 
 use linstor_fake_host::{AppIo, DrbdKind};
 
@@ -6,7 +6,8 @@ use crate::lab::{Lab, Part};
 
 const BOTH: [Part; 2] = [Part::First, Part::LikeDay0];
 
-/// A replica that is like day 0 gets only what was written since, and nothing before it has met the first copy.
+/// A new replica with day-0 metadata gets only the blocks written since, and accepts no I/O before its first
+/// connection.
 #[tokio::test(start_paused = true)]
 async fn day0_skips_the_initial_sync() {
     for kind in [DrbdKind::V9, DrbdKind::V84] {
@@ -33,7 +34,7 @@ async fn day0_skips_the_initial_sync() {
     }
 }
 
-/// A new replica without any history is inconsistent until everything was copied, which takes time.
+/// A new replica with just-created metadata is Inconsistent until the initial sync has copied all blocks.
 #[tokio::test(start_paused = true)]
 async fn a_fresh_replica_is_filled() {
     for kind in [DrbdKind::V9, DrbdKind::V84] {
@@ -51,7 +52,7 @@ async fn a_fresh_replica_is_filled() {
             "Connected/SyncSource/Inconsistent",
             "{kind:?}"
         );
-        // Written during the resync, behind and before where it is.
+        // Written during the resync, before and after its position.
         lab.write(1, 3, 33);
         lab.write(1, 20_000, 44);
         lab.settle().await;
@@ -69,7 +70,7 @@ async fn promote(lab: &Lab, node: usize) {
     lab.open(node);
 }
 
-/// After the primary's machine died, the other one goes on; the dead one comes back and gets what it missed.
+/// After the primary's machine crashed, the peer is promoted; the crashed one returns and is resynchronised.
 #[tokio::test(start_paused = true)]
 async fn a_lost_primary_loses_nothing() {
     for kind in [DrbdKind::V9, DrbdKind::V84] {
@@ -89,7 +90,7 @@ async fn a_lost_primary_loses_nothing() {
     }
 }
 
-/// Written on both sides of a cut link: neither side gives up its data, both stand alone.
+/// Writes on both sides of a network failure: split brain, both connections are StandAlone, no side discards data.
 #[tokio::test(start_paused = true)]
 async fn split_brain_stands_alone() {
     for kind in [DrbdKind::V9, DrbdKind::V84] {
@@ -104,7 +105,7 @@ async fn split_brain_stands_alone() {
         lab.close(2);
         lab.cluster.heal("n1", "n2");
         lab.settle().await;
-        // 8.4 removes connections that stand alone.
+        // 8.4 removes StandAlone connections.
         let alone = if kind == DrbdKind::V9 {
             "StandAlone/Off/DUnknown"
         } else {
@@ -118,7 +119,7 @@ async fn split_brain_stands_alone() {
     }
 }
 
-/// A split brain ends when one side gives up its changes.
+/// A split brain is resolved with `--discard-my-data` on one side.
 #[tokio::test(start_paused = true)]
 async fn split_brain_is_resolved_by_discarding() {
     let lab = Lab::new(2, DrbdKind::V9);
@@ -138,7 +139,7 @@ async fn split_brain_is_resolved_by_discarding() {
     assert_eq!(lab.peek(2, 1), 1);
 }
 
-/// A link that was cut while nothing was written comes back without a word.
+/// A network failure without writes needs no resync.
 #[tokio::test(start_paused = true)]
 async fn a_cut_link_heals() {
     let lab = Lab::new(2, DrbdKind::V9);
@@ -154,7 +155,7 @@ async fn a_cut_link_heals() {
     assert_eq!(lab.peek(2, 2), 2);
 }
 
-/// Three replicas: two go on without the third, which then gets only what it missed.
+/// Three replicas: two continue without the third, which is then resynchronised with the missed blocks only.
 #[tokio::test(start_paused = true)]
 async fn three_replicas() {
     let lab = Lab::with_quorum(3);
@@ -164,7 +165,7 @@ async fn three_replicas() {
     lab.write(1, 1, 1);
     lab.cluster.crash("n3");
     lab.write(1, 2, 2);
-    // The primary dies too, while it is the only one that could tell: no quorum is left.
+    // The primary crashes as well, while only its disk is UpToDate: the remaining node has no quorum.
     lab.cluster.crash("n1");
     assert!(lab.cluster.open("n2", "r", 0).is_err());
     lab.reboot(3).await;
@@ -179,7 +180,7 @@ async fn three_replicas() {
     assert_eq!(lab.cluster.whole_copies("r", 0), ["n1", "n2", "n3"]);
 }
 
-/// Two replicas and a diskless node: the side that keeps the tie-breaker keeps quorum.
+/// Two replicas and a diskless node: the side with the tie-breaker has quorum.
 #[tokio::test(start_paused = true)]
 async fn a_tie_breaker_decides() {
     let lab = Lab::with_quorum(3);
@@ -207,7 +208,7 @@ async fn a_tie_breaker_decides() {
     assert_eq!((lab.peek(1, 4), lab.peek(2, 4)), (4, 4));
 }
 
-/// Quorum can make requests wait instead of failing.
+/// With `on-no-quorum suspend-io` requests wait instead of failing.
 #[tokio::test(start_paused = true)]
 async fn lost_quorum_can_suspend() {
     let options = "options { quorum majority; on-no-quorum suspend-io; }";
@@ -228,7 +229,7 @@ async fn lost_quorum_can_suspend() {
     );
 }
 
-/// A third replica that comes later and is like day 0 gets everything that was ever written, and no more.
+/// A third replica with day-0 metadata that is added later gets all blocks ever written, and no others.
 #[tokio::test(start_paused = true)]
 async fn a_later_replica_is_filled_from_day0() {
     let lab = Lab::new(3, DrbdKind::V9);
@@ -246,7 +247,7 @@ async fn a_later_replica_is_filled_from_day0() {
     assert_eq!(lab.link(2, 3), "Connected/Established/UpToDate");
 }
 
-/// A replica that was removed and forgotten, and created again from nothing.
+/// A replica that was removed (`del-peer`, `forget-peer`) and created again gets a full sync.
 #[tokio::test(start_paused = true)]
 async fn a_replaced_replica_is_filled_again() {
     let lab = Lab::new(2, DrbdKind::V9);
@@ -265,7 +266,7 @@ async fn a_replaced_replica_is_filled_again() {
     assert!(lab.cluster.violations().is_empty());
 }
 
-/// Growing: the devices first, then DRBD, whose new part is copied.
+/// Growing: first the backing devices, then DRBD, which resynchronises the new part.
 #[tokio::test(start_paused = true)]
 async fn resize() {
     for kind in [DrbdKind::V9, DrbdKind::V84] {
@@ -300,8 +301,8 @@ async fn resize() {
     }
 }
 
-/// Where internal metadata was is different on each replica, until it is written or copied: `--assume-clean` does not, a
-/// limited step before it does. A limit is remembered by all, and is in the way of `adjust`.
+/// The old location of internal metadata differs between replicas until it is written or copied: `--assume-clean` does
+/// not copy it, a resize with `--size` before it does. All replicas store that size, and `adjust` removes it.
 #[tokio::test(start_paused = true)]
 async fn growth_uncovers_old_metadata() {
     for kind in [DrbdKind::V9, DrbdKind::V84] {
@@ -335,15 +336,15 @@ async fn growth_uncovers_old_metadata() {
     }
 }
 
-/// A device that grew while DRBD was down hides its metadata until somebody moves it.
+/// If a device grew while DRBD was down, its internal metadata is not found until `check-resize` moves it.
 #[tokio::test(start_paused = true)]
 async fn growth_while_down_needs_check_resize() {
     let lab = Lab::new(2, DrbdKind::V9);
     lab.deploy_all(&BOTH).await;
     lab.run(2, "drbdsetup down r").await;
     lab.run(2, "lvresize --size 204800k -f vg/r_00000").await;
-    let look = "drbdmeta --force --node-id 0 1000 v09 /dev/vg/r_00000 internal get-gi";
-    let output = lab.try_run(2, look).await;
+    let get_gi = "drbdmeta --force --node-id 0 1000 v09 /dev/vg/r_00000 internal get-gi";
+    let output = lab.try_run(2, get_gi).await;
     assert_eq!((output.code, output.stdout.as_str()), (1, ""));
     let adjust = lab
         .try_run(2, "drbdadm -c /var/lib/linstor.d/r.res adjust r")
@@ -359,7 +360,7 @@ async fn growth_while_down_needs_check_resize() {
     assert_eq!(lab.link(1, 2), "Connected/Established/UpToDate");
 }
 
-/// An I/O error below DRBD: the disk is dropped, the application goes on with the peer's.
+/// An I/O error below DRBD: the disk is detached, the application continues with the peer's.
 #[tokio::test(start_paused = true)]
 async fn an_io_error_drops_the_disk() {
     let lab = Lab::new(2, DrbdKind::V9);
@@ -375,7 +376,7 @@ async fn an_io_error_drops_the_disk() {
     assert_eq!((lab.disk(1), lab.peek(1, 1)), ("UpToDate".into(), 1));
 }
 
-/// Peers with different secrets, ports or node ids never talk.
+/// Peers with different secrets, ports or node ids never connect.
 #[tokio::test(start_paused = true)]
 async fn peers_must_agree() {
     let lab = Lab::new(2, DrbdKind::V9);
@@ -404,7 +405,7 @@ async fn peers_must_agree() {
     assert_eq!(lab.link(1, 2), "Connecting/Off/DUnknown");
 }
 
-/// DRBD 8.4 knows neither diskless peers nor DRBD 9's grammar.
+/// DRBD 8.4 supports neither diskless peers nor DRBD 9's configuration syntax.
 #[tokio::test(start_paused = true)]
 async fn drbd84_refuses_what_is_new() {
     let lab = Lab::new(2, DrbdKind::V84);
@@ -425,7 +426,7 @@ async fn drbd84_refuses_what_is_new() {
     );
 }
 
-/// Destroying the last whole copy of acknowledged data is noticed, and who did it.
+/// Destroying the last complete copy of acknowledged data is reported with the command that did it.
 #[tokio::test(start_paused = true)]
 async fn destroying_the_last_copy_is_noticed() {
     let lab = Lab::new(2, DrbdKind::V9);
@@ -441,11 +442,11 @@ async fn destroying_the_last_copy_is_noticed() {
     let found = lab.cluster.violations();
     assert_eq!(
         found,
-        ["the last whole copy of r/0 was destroyed by: n2: lvremove -f vg/r_00000"]
+        ["the last complete copy of r/0 was destroyed by: n2: lvremove -f vg/r_00000"]
     );
 }
 
-/// A client becomes a replica only after its peers have made room for it.
+/// A diskless node becomes a diskful one only after its peers have allocated a bitmap for it.
 #[tokio::test(start_paused = true)]
 async fn toggling_a_disk() {
     let lab = Lab::new(2, DrbdKind::V9);
@@ -475,7 +476,7 @@ async fn toggling_a_disk() {
     lab.adjust(2).await;
     lab.settle().await;
     assert_eq!((lab.disk(2), lab.peek(2, 4)), ("UpToDate".into(), 4));
-    // And back.
+    // And diskless again.
     lab.run(2, "drbdsetup detach 1000 --diskless").await;
     for node in [1, 2] {
         lab.write_file(node, &before).await;
@@ -491,7 +492,7 @@ async fn toggling_a_disk() {
     assert_eq!(lab.cluster.read("n2", "r", 0, 4), Ok(4));
 }
 
-/// A port that somebody else has leaves the connection alone, and the command does not say so.
+/// If another process listens on the port, the connection is StandAlone, but the command succeeds.
 #[tokio::test(start_paused = true)]
 async fn a_busy_port() {
     for kind in [DrbdKind::V9, DrbdKind::V84] {
@@ -514,7 +515,7 @@ async fn a_busy_port() {
     }
 }
 
-/// Promotion by force overrides quorum, for whoever knows better than DRBD.
+/// `primary --force` overrides a lost quorum.
 #[tokio::test(start_paused = true)]
 async fn force_overrides_quorum() {
     let lab = Lab::with_quorum(3);
@@ -531,7 +532,7 @@ async fn force_overrides_quorum() {
     lab.write(1, 1, 1);
 }
 
-/// Generation ids come from a dump in one command, for both kinds; the size beyond any device is cut.
+/// `restore-md` sets all generation ids in one command, for both versions; a size beyond the device is reduced.
 #[tokio::test(start_paused = true)]
 async fn restored_metadata() {
     use linstor_host::Host;
@@ -561,7 +562,7 @@ async fn restored_metadata() {
             .await
             .contains("la-size-sect 204720;")
     );
-    // The other kind's metadata is converted, not replaced.
+    // Metadata of the other version is converted, not replaced.
     lab.run(
         1,
         "drbdmeta --force 1000 v09 /dev/vg/x internal create-md 7",
@@ -582,7 +583,7 @@ async fn restored_metadata() {
     assert_eq!(lab.try_run(1, &format!("{meta} get-gi")).await.code, 1);
 }
 
-/// A thin pool that is full refuses writes: DRBD drops the disk and goes on with the peer's, and catches up later.
+/// Writes to a full thin pool fail: DRBD detaches the disk, continues with the peer's, and resynchronises later.
 #[tokio::test(start_paused = true)]
 async fn a_full_pool_drops_the_disk() {
     let lab = Lab::new(2, DrbdKind::V9);
@@ -592,7 +593,7 @@ async fn a_full_pool_drops_the_disk() {
     lab.cluster.fill_thin_pool("n2", "vg", "thin");
     let used = lab.run(2, "lvs --noheadings -o data_percent vg/thin").await;
     assert_eq!(used.trim(), "100.00");
-    // In a chunk that is there already, and in a new one.
+    // In an allocated chunk, and in a new one.
     lab.write(1, 2, 2);
     assert_eq!(lab.disk(2), "UpToDate");
     lab.write(1, 20_000, 3);

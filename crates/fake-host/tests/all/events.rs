@@ -18,7 +18,7 @@ fn lines(stream: &mut LineStream) -> Vec<String> {
     found
 }
 
-/// The dump of what exists ends with `exists -`; what happens later follows as changes.
+/// The initial dump ends with `exists -`; later events follow.
 #[tokio::test(start_paused = true)]
 async fn events_tell_the_story() {
     let lab = Lab::new(2, DrbdKind::V9);
@@ -64,7 +64,7 @@ async fn events_tell_the_story() {
     assert!(end.contains(&"destroy device name:r volume:0".to_owned()));
 }
 
-/// DRBD 8.4 shows fewer fields, and its only peer has no name.
+/// DRBD 8.4 prints fewer fields, and its only peer has no name.
 #[tokio::test(start_paused = true)]
 async fn events_of_84() {
     let lab = Lab::new(2, DrbdKind::V84);
@@ -80,7 +80,7 @@ async fn events_of_84() {
     );
 }
 
-/// The text that people read, for a resource of two nodes and one that is away.
+/// `drbdsetup status` of a resource on two nodes and a disconnected third one.
 #[tokio::test(start_paused = true)]
 async fn status_text() {
     let lab = Lab::new(3, DrbdKind::V9);
@@ -100,7 +100,7 @@ async fn status_text() {
     );
 }
 
-/// A stream ends with its machine, and when somebody kills it.
+/// A stream ends when its machine crashes or `drbdsetup` is killed.
 #[tokio::test(start_paused = true)]
 async fn streams_end() {
     let lab = Lab::new(1, DrbdKind::V9);
@@ -121,7 +121,7 @@ async fn streams_end() {
     assert_eq!(stream.next().await, None);
 }
 
-/// Everything about a resource that is being filled, as DRBD 9 prints it.
+/// All fields of a resource during its initial sync, as DRBD 9 prints them.
 #[tokio::test(start_paused = true)]
 async fn verbose_status_text() {
     let lab = Lab::new(2, DrbdKind::V9);

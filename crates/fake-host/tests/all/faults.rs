@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use linstor_fake_host::{DrbdKind, Effect, FakeCluster, Fault, Outcome};
+use linstor_fake_host::{Completion, DrbdKind, Effect, FakeCluster, Fault};
 use linstor_host::{Cmd, Host, RunError};
 
 use crate::lab::cmd;
@@ -15,7 +15,7 @@ fn one_node() -> FakeCluster {
     cluster
 }
 
-/// A failure before leaves nothing, one after leaves the work done.
+/// A command that fails before its work changes nothing; one that fails after it has changed everything.
 #[tokio::test(start_paused = true)]
 async fn failing_before_and_after() {
     let cluster = one_node();
@@ -48,7 +48,7 @@ async fn failing_before_and_after() {
     );
 }
 
-/// A command that hangs is ended by its deadline and has done nothing.
+/// A command that hangs is killed at its deadline and has changed nothing.
 #[tokio::test(start_paused = true)]
 async fn hanging() {
     let cluster = one_node();
@@ -60,10 +60,10 @@ async fn hanging() {
         .await;
     assert!(matches!(ended, Err(RunError::TimedOut { .. })), "{ended:?}");
     assert_eq!(started.elapsed(), Duration::from_secs(45));
-    assert_eq!(cluster.take_journal()[0].outcome, Outcome::TimedOut);
+    assert_eq!(cluster.take_journal()[0].completion, Completion::TimedOut);
 }
 
-/// A machine that crashes within a command: the handle is dead, what was done is on disk.
+/// A machine crashes during a command: its handle is unusable, and the changes are on disk.
 #[tokio::test(start_paused = true)]
 async fn crashing() {
     let cluster = one_node();
@@ -82,7 +82,7 @@ async fn crashing() {
     );
 }
 
-/// What the fake does not know is never a success.
+/// A command that the fake does not implement never succeeds.
 #[tokio::test(start_paused = true)]
 async fn unknown_is_loud() {
     let cluster = one_node();
@@ -105,7 +105,7 @@ async fn unknown_is_loud() {
     ));
 }
 
-/// The journal tells looking from changing.
+/// The journal distinguishes queries from changes.
 #[tokio::test(start_paused = true)]
 async fn mutating_is_marked() {
     let cluster = one_node();

@@ -1,4 +1,4 @@
-//! A small cluster to play scenarios on.
+//! A small cluster for scenarios.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use linstor_fake_host::{DrbdKind, FakeCluster, FakeHost};
 use linstor_host::{Cmd, Host, Output};
 
-/// Generation id of a volume that nobody has written to.
+/// The day-0 generation id.
 pub const DAY0: &str = "DA00DA00DA00DA00";
 const SIZE_KIB: u64 = 102_400;
 
@@ -55,7 +55,7 @@ impl Lab {
         self.cluster.host(&format!("n{node}"))
     }
 
-    /// Runs a command line and returns what it said, whatever the exit code.
+    /// Runs a command line and returns its output, whatever the exit code.
     pub async fn try_run(&self, node: usize, line: &str) -> Output {
         self.host(node).run(cmd(line)).await.unwrap()
     }
@@ -179,7 +179,7 @@ impl Lab {
             .await;
     }
 
-    /// Deploys on all nodes and lets everything settle.
+    /// Deploys on all nodes and waits until no event is pending.
     pub async fn deploy_all(&self, parts: &[Part]) {
         for node in 1..=parts.len() {
             self.deploy(node, parts).await;
@@ -190,7 +190,7 @@ impl Lab {
     pub async fn settle(&self) {
         assert!(
             self.cluster.quiesce(Duration::from_secs(600)).await,
-            "never gets quiet"
+            "events are still pending"
         );
     }
 
@@ -227,7 +227,7 @@ impl Lab {
         self.cluster.close(&format!("n{node}"), "r", 0);
     }
 
-    /// A block as it lies on a node's disk.
+    /// A block as stored on a node's disk.
     pub fn peek(&self, node: usize, block: u64) -> u64 {
         self.cluster
             .peek(&format!("n{node}"), "/dev/vg/r_00000", block)
@@ -241,9 +241,9 @@ impl Lab {
     }
 }
 
-/// A command from a line; words are split at spaces.
+/// A command from a line that is split at spaces.
 pub fn cmd(line: &str) -> Cmd {
-    let mut words = line.split(' ');
-    let program = words.next().unwrap().to_owned();
-    Cmd::new(program.leak()).args(words)
+    let mut args = line.split(' ');
+    let program = args.next().unwrap().to_owned();
+    Cmd::new(program.leak()).args(args)
 }

@@ -48,7 +48,7 @@ async fn a_pipe_moves_everything() {
     assert_eq!(journal, ["n1: zstd -c", "n1: zstd -dc"]);
 }
 
-/// Faults strike the programs of a pipe as they strike commands that run alone.
+/// Faults are injected into the programs of a pipe as into commands that run alone.
 #[tokio::test(start_paused = true)]
 async fn faults() {
     let cluster = cluster();
@@ -84,7 +84,7 @@ async fn faults() {
     ));
 }
 
-/// What a broken stream does to its reader, limits, a missing tool, and a writer that stops.
+/// A broken input stream, limits, a program that is not installed, and a writer that stops.
 #[tokio::test(start_paused = true)]
 async fn limits_and_refusals() {
     let cluster = cluster();

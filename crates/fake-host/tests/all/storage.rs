@@ -21,7 +21,7 @@ async fn run(host: &FakeHost, line: &str) -> String {
     host.run(cmd(line)).await.unwrap().ok().unwrap().stdout
 }
 
-/// What the reports print for a thin pool, a tagged thin volume and a thick one.
+/// The reports for a thin pool, a tagged thin volume and a thick one.
 #[tokio::test(start_paused = true)]
 async fn lvm_reports() {
     let (cluster, host) = one_node();
@@ -63,7 +63,7 @@ async fn lvm_reports() {
     assert!(!cluster.has_device("n1", "/dev/vg/t") && cluster.has_device("n1", "/dev/vg/r_00000"));
 }
 
-/// A thick volume finds what its extents held before, except where lvcreate wipes.
+/// A thick volume has the old content of its extents, except where lvcreate wipes it.
 #[tokio::test(start_paused = true)]
 async fn thick_volumes_find_rubbish() {
     let (cluster, host) = one_node();
@@ -81,17 +81,17 @@ async fn thick_volumes_find_rubbish() {
         "lvcreate -y --zero n --wipesignatures n --size 8192k vg --name t",
     )
     .await;
-    let look = "drbdmeta --force --node-id 0 1000 v09 /dev/vg/t internal get-gi";
+    let get_gi = "drbdmeta --force --node-id 0 1000 v09 /dev/vg/t internal get-gi";
     assert!(
-        host.run(cmd(look)).await.unwrap().success(),
-        "old metadata is still there"
+        host.run(cmd(get_gi)).await.unwrap().success(),
+        "old metadata was not wiped"
     );
     run(&host, "lvremove -f vg/t").await;
     run(&host, "lvcreate -y --size 8192k vg --name t").await;
-    assert_eq!(host.run(cmd(look)).await.unwrap().code, 1);
+    assert_eq!(host.run(cmd(get_gi)).await.unwrap().code, 1);
 }
 
-/// Snapshots share chunks until one side is written, and a full pool refuses writes.
+/// Snapshots share chunks until one side is written, and writes to a full pool fail.
 #[tokio::test(start_paused = true)]
 async fn thin_snapshots_and_full_pools() {
     let (cluster, host) = one_node();
@@ -176,7 +176,7 @@ async fn zfs_volumes() {
     assert!(absent.stderr.contains("dataset does not exist"));
 }
 
-/// Files behind loop devices, which a reboot loses.
+/// Files as loop devices, which do not survive a reboot.
 #[tokio::test(start_paused = true)]
 async fn file_volumes() {
     let (cluster, host) = one_node();
@@ -217,7 +217,7 @@ async fn file_volumes() {
     assert_eq!(host.block_device_size(path).await.unwrap(), None);
 }
 
-/// A crypt mapping needs the right passphrase, and hides what is below its header.
+/// A crypt mapping needs the right passphrase, and its content starts after the header.
 #[tokio::test(start_paused = true)]
 async fn crypt_mappings() {
     let (_, host) = one_node();
@@ -253,7 +253,7 @@ async fn crypt_mappings() {
     run(&host, "lvremove -f vg/t").await;
 }
 
-/// Bytes are read and zeroed where they lie.
+/// Bytes are read and zeroed at their position.
 #[tokio::test(start_paused = true)]
 async fn bytes_of_devices() {
     let (_, host) = one_node();

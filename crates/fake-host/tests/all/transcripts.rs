@@ -1,4 +1,4 @@
-//! Fake machines answer what the real tools answered in the lab; `cargo xtask test --only fake-vs-lab` records that.
+//! Fake machines print what the real tools printed in the lab; `cargo xtask test --only fake-vs-lab` records that.
 
 use std::fs;
 use std::path::Path;
@@ -40,7 +40,7 @@ impl Machines for Fake {
         let _entered = self.runtime.enter();
         let host = self.cluster.host(node);
         let run = host.run(cmd);
-        // What the fake does not know is one more difference.
+        // A command that the fake does not implement is a difference.
         let output = self
             .runtime
             .block_on(run)

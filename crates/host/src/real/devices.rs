@@ -13,12 +13,12 @@ use super::files::blocking;
 use crate::error::FileError;
 use crate::host::{DeviceUse, Place, PortState};
 
-/// How often to look for a device; udev needs some milliseconds for the symlinks of a new one.
+/// Interval at which a device is checked for; udev needs some milliseconds for the symlinks of a new one.
 const DEVICE_POLL: Duration = Duration::from_millis(20);
 const ZERO_CHUNK_BYTES: u64 = 1024 * 1024;
 
 pub(super) async fn block_device_size(path: &Path) -> Result<Option<u64>, FileError> {
-    blocking("look for block device", path, |path| {
+    blocking("find block device", path, |path| {
         let kind = match fs::metadata(path) {
             Ok(metadata) => metadata.file_type(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -35,13 +35,13 @@ pub(super) async fn block_device_size(path: &Path) -> Result<Option<u64>, FileEr
 pub(super) async fn wait_for_device(path: &Path, limit: Duration) -> Result<u64, FileError> {
     let give_up = Instant::now() + limit;
     loop {
-        // A device that is being set up can refuse to be opened; only the deadline makes that an error.
-        let looked = block_device_size(path).await;
-        if let Ok(Some(bytes)) = looked {
+        // Opening a device that is being set up can fail; it is an error only at the deadline.
+        let found = block_device_size(path).await;
+        if let Ok(Some(bytes)) = found {
             return Ok(bytes);
         }
         if Instant::now() >= give_up {
-            looked?;
+            found?;
             let source = io::Error::from(io::ErrorKind::TimedOut);
             return Err(FileError {
                 action: "wait for block device",
@@ -81,7 +81,7 @@ pub(super) async fn zero(path: &Path, place: Place, len: u64) -> Result<(), File
     .await
 }
 
-/// Goes to a place; one before the start is the start.
+/// Seeks to a position; a position before the start is the start.
 fn seek(file: &mut fs::File, place: Place) -> io::Result<u64> {
     match place {
         Place::FromStart(bytes) => file.seek(SeekFrom::Start(bytes)),
@@ -93,8 +93,8 @@ fn seek(file: &mut fs::File, place: Place) -> io::Result<u64> {
 }
 
 pub(super) async fn device_use(path: &Path) -> Result<DeviceUse, FileError> {
-    blocking("look for users of", path, |path| {
-        // On a block device that exists, this flag is the kernel's question whether anybody else has claimed it.
+    blocking("find users of", path, |path| {
+        // On a block device, O_EXCL without O_CREAT fails with EBUSY if the device is claimed.
         let exclusive = nix::libc::O_EXCL | nix::libc::O_NONBLOCK;
         let mut options = fs::OpenOptions::new();
         match options.read(true).custom_flags(exclusive).open(path) {
@@ -120,7 +120,7 @@ pub(super) async fn device_use(path: &Path) -> Result<DeviceUse, FileError> {
     .await
 }
 
-/// Where a line of `/proc/self/mountinfo` says that this device is mounted, if it does.
+/// The mount point of this device, if this line of `/proc/self/mountinfo` is about it.
 fn mount_point(line: &str, number: &str) -> Option<String> {
     let mut fields = line.split_ascii_whitespace();
     (fields.nth(2)? == number).then_some(())?;
@@ -129,7 +129,7 @@ fn mount_point(line: &str, number: &str) -> Option<String> {
 
 pub(super) async fn test_bind(port: u16) -> Result<PortState, FileError> {
     blocking(
-        "look for a listener in",
+        "find a listener in",
         Path::new("/proc/net/tcp"),
         move |_| {
             // The wildcard of both families, as each DRBD resource listens on one address of either.
@@ -141,7 +141,7 @@ pub(super) async fn test_bind(port: u16) -> Result<PortState, FileError> {
                             holder: holder(port),
                         });
                     }
-                    // No IPv6 here.
+                    // The kernel has no IPv6.
                     Err(error) if address == "[::]" && error.raw_os_error() == Some(97) => {}
                     Err(error) => return Err(error),
                 }
@@ -152,7 +152,7 @@ pub(super) async fn test_bind(port: u16) -> Result<PortState, FileError> {
     .await
 }
 
-/// Who listens, if it is a process.
+/// Name and process id of the process with this socket.
 fn holder(port: u16) -> Option<String> {
     let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
         .iter()
@@ -182,7 +182,7 @@ fn holder(port: u16) -> Option<String> {
     None
 }
 
-/// The inode of a line of `/proc/net/tcp` that is a listener on this port.
+/// The socket's inode, if this line of `/proc/net/tcp` is a listener on the port.
 fn listener_inode(line: &str, port: u16) -> Option<String> {
     const LISTEN: &str = "0A";
     let mut fields = line.split_ascii_whitespace();

@@ -1,4 +1,4 @@
-//! Files, on the blocking pool, as one call of ours is several of the kernel's.
+//! Files. Each function runs on the blocking pool, since it makes several system calls.
 
 use std::fs;
 use std::io::{self, Write};
@@ -11,7 +11,7 @@ use crate::error::FileError;
 /// Makes the names of temporary files unique within this process.
 static TEMPORARY: AtomicU64 = AtomicU64::new(0);
 
-/// Runs blocking file work and says what it was when it fails.
+/// Runs blocking file work; an error names the action and the path.
 pub(super) async fn blocking<T: Send + 'static>(
     action: &'static str,
     path: &Path,
@@ -50,7 +50,7 @@ pub(super) async fn write_atomic(path: &Path, content: &[u8], mode: u32) -> Resu
 pub(super) async fn write_in_place(path: &Path, content: &[u8]) -> Result<(), FileError> {
     let content = content.to_owned();
     blocking("write", path, move |path| {
-        // One write call: files of sysfs and configfs take each call as one command.
+        // One write call: for files of sysfs and configfs each call is one command.
         fs::OpenOptions::new()
             .write(true)
             .open(path)?
@@ -98,8 +98,8 @@ pub(super) async fn list_dir(path: &Path) -> Result<Vec<String>, FileError> {
     .await
 }
 
-/// A name in the same directory, as a rename is only atomic within one file system. The name keeps no suffix that
-/// anybody includes by pattern (`*.res`).
+/// A name in the same directory, as a rename is atomic only within one file system. The name has no suffix that
+/// configurations include by pattern (`*.res`).
 fn temporary_beside(path: &Path) -> io::Result<PathBuf> {
     let name = path
         .file_name()
@@ -121,7 +121,7 @@ fn write_synced(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     file.sync_all()
 }
 
-/// A rename is durable once the directory is.
+/// A rename is durable after an fsync of the directory.
 fn sync_parent(path: &Path) -> io::Result<()> {
     match path.parent() {
         Some(parent) => fs::File::open(parent)?.sync_all(),

@@ -1,4 +1,4 @@
-//! Process groups: every command leads one, so that ending it ends what it started.
+//! Process groups: every command leads one, so that killing the group ends all processes the command started.
 
 use std::fs;
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-/// A process group that dies with this value.
+/// A process group that is killed when this value is dropped.
 #[derive(Debug)]
 pub(super) struct Group {
     leader: Option<Pid>,
@@ -20,25 +20,25 @@ impl Group {
         Group { leader }
     }
 
-    /// Sends a signal to every process of the group. A group that is already gone is fine.
+    /// Sends a signal to every process of the group. A group without processes is no error.
     pub(super) fn signal(&self, signal: Signal) {
         if let Some(leader) = self.leader {
             let _gone_already = killpg(leader, signal);
         }
     }
 
-    /// The leader ended by itself: what it left running (dmeventd, for one) was left on purpose.
+    /// The leader ended by itself: processes it left running (such as dmeventd) are daemons and are not killed.
     pub(super) fn release(&mut self) {
         self.leader = None;
     }
 
-    /// The process that leads the group, until it is released.
+    /// The leader of the group, until [`Group::release`].
     pub(super) fn leader(&self) -> Option<Pid> {
         self.leader
     }
 }
 
-/// Bytes read and written so far by all processes of these groups; only good for comparing.
+/// Bytes read and written so far by all existing processes of these groups; only for detecting progress.
 pub(super) fn io_bytes(leaders: &[Pid]) -> u64 {
     let Ok(entries) = fs::read_dir("/proc") else {
         return 0;
@@ -63,7 +63,7 @@ impl Drop for Group {
     }
 }
 
-/// The group of a process: the third field after the command's name, which is in parentheses and may hold anything.
+/// The group of a process: the third field after the command's name, which is in parentheses and may contain any bytes.
 fn group_of(process: &Path) -> Option<i32> {
     let stat = fs::read_to_string(process.join("stat")).ok()?;
     let (_, fields) = stat.rsplit_once(')')?;

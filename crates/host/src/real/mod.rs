@@ -1,4 +1,4 @@
-//! The machine we really run on: Linux.
+//! The machine this process runs on: Linux.
 
 mod devices;
 mod files;
@@ -19,8 +19,8 @@ use crate::error::{FileError, RunError};
 use crate::host::{DeviceUse, Host, LineStream, Place, PortState, Uname};
 use crate::pipe::{Pipe, PipeError, PipeInput, PipeOutput, ProgramEnd};
 
-/// Where programs are looked for, in this order. `PATH` is not heeded: what a satellite runs as root must not depend
-/// on how it was started.
+/// The directories that are searched for programs, in this order. `PATH` is ignored: what a satellite runs as root must
+/// not depend on how it was started.
 pub const PROGRAM_DIRS: &[&str] = &[
     "/usr/sbin",
     "/usr/bin",
@@ -123,8 +123,6 @@ impl Host for RealHost {
 
     fn random_u64(&self) -> u64 {
         // A machine whose kernel has no random numbers cannot run TLS either.
-        OsRng
-            .try_next_u64()
-            .expect("the kernel gives random numbers")
+        OsRng.try_next_u64().expect("the kernel has random numbers")
     }
 }

@@ -21,11 +21,11 @@ use crate::pipe::{
     Pipe, PipeCause, PipeError, PipeInput, PipeOutput, ProgramEnd, ProgramStatus, first_failure,
 };
 
-/// Bytes in our hands at once, each way.
+/// Size of the copy buffer in bytes, in each direction.
 const CHUNK_BYTES: usize = 128 * 1024;
-/// Chunks a second at a limited rate, so that it is even.
+/// Chunks per second at a limited rate, so that the flow is even.
 const CHUNKS_PER_SECOND: u64 = 10;
-/// What is kept of the end of each program's standard error.
+/// Bytes that are retained of the end of each program's standard error.
 const STDERR_BYTES_MAX: usize = 64 * 1024;
 
 /// Runs a pipe; see [`crate::Host::pipe`].
@@ -40,9 +40,9 @@ pub(super) async fn pipe(
     let (read, written) = (moved.read(), moved.written());
     let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
     match &result {
-        Ok(_) => tracing::debug!(%pipe, read, written, took_ms, "ran"),
+        Ok(_) => tracing::debug!(%pipe, read, written, took_ms, "pipe ended"),
         Err(error) => {
-            tracing::debug!(%pipe, read, written, %error, took_ms, "did not run to an end")
+            tracing::debug!(%pipe, read, written, %error, took_ms, "pipe failed")
         }
     }
     result
@@ -61,19 +61,19 @@ async fn run(
     };
     let mut programs = Programs::start(pipe, input.is_some(), output.is_some())
         .map_err(|source| error(PipeCause::Run(source), Vec::new()))?;
-    // A reborrow: the writer is needed once more below.
+    // A reborrow: the writer is used again below.
     let writer = output
         .as_mut()
         .map(|output| &mut **output as PipeOutput<'_>);
     let mut stdin = programs.stdin.take();
     let mut cause = drive(pipe, &mut programs, (input, &mut stdin), writer, started).await;
     let ended = programs.end(pipe.time_limit()).await;
-    // Not before: the first program would take an aborted stream for a whole one.
+    // Not before: end of file would make the first program treat an aborted stream as complete.
     drop(stdin);
     if let Some(PipeCause::TimedOut { outlived_kill, .. }) = &mut cause {
         *outlived_kill = !ended;
     }
-    // Whoever is behind the writer takes a shutdown for the end of a whole stream, so it is for success alone.
+    // The receiver treats a shutdown as the end of a complete stream, so the writer is shut down only after success.
     if let (None, Some(output)) = (&cause, output) {
         cause = match timeout(pipe.time_limit().limit, output.shutdown()).await {
             Ok(Ok(())) => None,
@@ -91,7 +91,7 @@ async fn run(
     }
 }
 
-/// Moves bytes until all programs have ended well and everything is moved, or there is a reason to end them.
+/// Moves bytes until all programs have succeeded and all bytes are moved, or until there is a reason to kill them.
 async fn drive(
     pipe: &Pipe,
     programs: &mut Programs,
@@ -125,7 +125,8 @@ async fn drive(
     let expired = expire(io_bytes, deadline, started);
     tokio::pin!(feed, drain, expired);
     let (mut fed, mut drained, mut input_left) = (false, false, false);
-    // A program that failed leaves the others this long to end by themselves, since what they say may explain more.
+    // After one program failed the others have this long to end by themselves, since their standard error may explain
+    // more.
     let mut give_up: Option<Instant> = None;
     loop {
         let failed = first_failure(&programs.ends).map(PipeCause::Program);
@@ -142,10 +143,10 @@ async fn drive(
         }
         tokio::select! {
             biased;
-            // Both copies keep their progress in the futures themselves, which are polled again.
+            // Cancel-safe: both copies store their progress in the futures, which are polled again.
             copied = &mut feed, if !fed => match copied {
                 Ok(()) => fed = true,
-                // The first program closed its standard input; whether that is a failure is in its exit code.
+                // The first program closed its standard input; its exit code decides whether that is a failure.
                 Err(Copy::Write(_)) => (fed, input_left) = (true, true),
                 Err(Copy::Read(error)) => return Some(PipeCause::Read(error)),
                 Err(Copy::TooMuch(bytes_max)) => return Some(PipeCause::TooMuch { bytes_max }),
@@ -156,9 +157,9 @@ async fn drive(
                 Err(Copy::Read(error)) => return Some(PipeCause::Read(error)),
                 Err(Copy::TooMuch(bytes_max)) => return Some(PipeCause::TooMuch { bytes_max }),
             },
-            // Cancel-safe: an end is recorded in the same poll that takes it from the tasks.
+            // Cancel-safe: the end of a program is recorded in the same poll that takes it from the tasks.
             ended = programs.next_end(), if !programs.tasks.is_empty() => {
-                // What a program that ended by itself left running was left on purpose.
+                // Processes that a program left running when it ended by itself are daemons.
                 programs.groups[ended].release();
             }
             () = until(give_up) => return failed,
@@ -177,14 +178,14 @@ async fn until(when: Option<Instant>) {
     }
 }
 
-/// Why a copy ended before its reader did.
+/// Why a copy ended before the end of its reader.
 enum Copy {
     Read(io::Error),
     Write(io::Error),
     TooMuch(u64),
 }
 
-/// Copies to the end within the pipe's limits; the target is flushed.
+/// Copies to the end of the reader within the pipe's limits, and flushes the writer.
 async fn copy(
     mut from: impl AsyncRead + Unpin,
     mut to: impl AsyncWrite + Unpin,
@@ -219,7 +220,7 @@ async fn copy(
             rest = &rest[written..];
         }
         if let Some(rate) = rate {
-            // Time lost earlier is not made up for: the limit holds in every second.
+            // Pauses are not made up for later: the limit applies to every second.
             next = next.max(Instant::now()) + Duration::from_secs_f64(bytes as f64 / rate as f64);
             sleep_until(next).await;
         }
@@ -228,17 +229,17 @@ async fn copy(
 
 /// The programs of a pipe. Dropping them kills their process groups.
 struct Programs {
-    /// Wait for one program each, and read its standard error.
+    /// One task per program: waits for it and reads its standard error.
     tasks: JoinSet<(usize, ProgramStatus, Vec<u8>)>,
     groups: Vec<Group>,
-    /// How they ended; what still runs has the status `Running`.
+    /// The programs, in order; those that have not ended have the status `Running`.
     ends: Vec<ProgramEnd>,
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
 }
 
 impl Programs {
-    /// Starts all programs, or none that outlives this call.
+    /// Starts all programs; if one cannot be started, kills those that were.
     fn start(pipe: &Pipe, feeds: bool, drains: bool) -> Result<Programs, RunError> {
         for cmd in pipe.cmds() {
             find(cmd.program(), PROGRAM_DIRS)?;
@@ -284,7 +285,7 @@ impl Programs {
         Ok(programs)
     }
 
-    /// Waits until one more program has ended; its index. Only while some run.
+    /// Waits until one more program has ended and returns its index. Must not be called when all have ended.
     async fn next_end(&mut self) -> usize {
         match self.tasks.join_next().await {
             Some(Ok((index, status, stderr))) => {
@@ -304,14 +305,14 @@ impl Programs {
         }
     }
 
-    /// Ends the process groups of what still runs; `false` if a leader does not die.
+    /// Kills the process groups of the running programs; `false` if a leader still exists afterwards.
     async fn end(&mut self, deadline: Deadline) -> bool {
         if self.tasks.is_empty() {
             return true;
         }
         self.signal(Signal::SIGTERM);
         let heeded = timeout(deadline.term_wait, self.all_ended()).await.is_ok();
-        // Also when the leaders heeded: their children need not have.
+        // Also if the leaders ended after SIGTERM: their children may have ignored it.
         self.signal(Signal::SIGKILL);
         let dead = heeded || timeout(deadline.kill_wait, self.all_ended()).await.is_ok();
         self.groups.iter_mut().for_each(Group::release);
@@ -325,7 +326,7 @@ impl Programs {
     }
 }
 
-/// Waits for a program, and reads its standard error meanwhile.
+/// Waits for a program and reads its standard error.
 async fn wait(mut child: Child) -> (ProgramStatus, Vec<u8>) {
     let stderr = child.stderr.take();
     let mut text = Vec::new();
@@ -339,7 +340,7 @@ async fn wait(mut child: Child) -> (ProgramStatus, Vec<u8>) {
                 () = &mut read, if open => open = false,
                 status = child.wait() => {
                     if open {
-                        // What it left running may hold its standard error for ever.
+                        // Processes that it left running may hold its standard error open for ever.
                         let _still_open = timeout(PIPES_LINGER, read).await;
                     }
                     break status;
@@ -358,10 +359,10 @@ fn program_status(status: ExitStatus) -> ProgramStatus {
     }
 }
 
-/// Reads to the end and keeps the end: errors come after any amount of progress reports.
+/// Reads to the end and retains the last bytes: errors are printed after any amount of progress reports.
 async fn read_end(from: Option<impl AsyncRead + Unpin>, into: &mut Vec<u8>) {
     let Some(mut from) = from else { return };
-    // What cannot be read is missing in a message, no more.
+    // If standard error cannot be read, only the text of a message is shorter.
     while from.read_buf(into).await.is_ok_and(|bytes| bytes > 0) {
         if into.len() > 2 * STDERR_BYTES_MAX {
             into.drain(..into.len() - STDERR_BYTES_MAX);

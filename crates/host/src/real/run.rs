@@ -1,4 +1,4 @@
-//! Running a command to its end.
+//! Running a command until it ends.
 
 use std::io;
 use std::os::unix::process::ExitStatusExt;
@@ -16,9 +16,9 @@ use super::group::{self, Group};
 use crate::cmd::{Cmd, Deadline, Output, Stdin, Watch};
 use crate::error::RunError;
 
-/// How long pipes may stay open after the program ended, because something it left behind holds them.
+/// Time to read the output streams after the program ended, if processes it left running hold them open.
 pub(super) const PIPES_LINGER: Duration = Duration::from_millis(500);
-/// Why a command whose I/O stands still is ended.
+/// The reason for killing a command that does no I/O.
 pub(super) const NO_PROGRESS: &str = "it made no progress";
 const READ_CHUNK_BYTES: usize = 16 * 1024;
 
@@ -26,13 +26,13 @@ const READ_CHUNK_BYTES: usize = 16 * 1024;
 pub(super) async fn run(cmd: Cmd) -> Result<Output, RunError> {
     let started = Instant::now();
     let (mut child, mut group) = spawn_alone(&cmd)?;
-    let mut said = Said::default();
+    let mut captured = Captured::default();
     let end = {
-        let streams = feed_and_read(&mut child, cmd.input(), &mut said, cmd.output_limit());
+        let streams = feed_and_read(&mut child, cmd.input(), &mut captured, cmd.output_limit());
         tokio::pin!(streams);
         watch(&mut child, &group, cmd.time_limit(), streams, started).await
     };
-    let output = |code| said.output(&cmd, code);
+    let output = |code| captured.output(&cmd, code);
     let result = match end {
         End::Exited(status) => {
             group.release();
@@ -74,7 +74,7 @@ pub(super) async fn run(cmd: Cmd) -> Result<Output, RunError> {
     result
 }
 
-/// Starts a program whose standard streams are ours.
+/// Starts a program with pipes as its standard streams.
 pub(super) fn spawn_alone(cmd: &Cmd) -> Result<(Child, Group), RunError> {
     let stdin = if cmd.input().is_some() {
         Stdio::piped()
@@ -113,18 +113,18 @@ pub(super) fn find(program: &str, dirs: &[&str]) -> Result<PathBuf, RunError> {
         .find(|path| path.is_file())
         .ok_or_else(|| RunError::NotFound {
             program: program.to_owned(),
-            looked_in: dirs.iter().map(|dir| (*dir).to_owned()).collect(),
+            searched: dirs.iter().map(|dir| (*dir).to_owned()).collect(),
         })
 }
 
-/// What a program has said so far; kept outside the reading future, so that a timeout loses none of it.
+/// The output of a program so far; owned outside the reading future, so that a timeout does not lose it.
 #[derive(Debug, Default)]
-struct Said {
+struct Captured {
     stdout: Vec<u8>,
     stderr: Vec<u8>,
 }
 
-impl Said {
+impl Captured {
     fn output(&self, cmd: &Cmd, code: i32) -> Output {
         Output {
             cmd: cmd.to_string(),
@@ -140,11 +140,11 @@ enum Streams {
     TooMuch,
 }
 
-/// Feeds standard input and reads both outputs, all at once: a program may well write before it has read everything.
+/// Writes standard input and reads both outputs at the same time: a program may write before it has read everything.
 fn feed_and_read<'a>(
     child: &mut Child,
     input: Option<&'a Stdin>,
-    said: &'a mut Said,
+    captured: &'a mut Captured,
     bytes_max: usize,
 ) -> impl Future<Output = io::Result<Streams>> + use<'a> {
     let stdin = child.stdin.take();
@@ -153,15 +153,15 @@ fn feed_and_read<'a>(
     async move {
         let feed = async {
             if let (Some(mut pipe), Some(input)) = (stdin, input) {
-                // A program that does not read its input to the end is judged by its exit code.
+                // If a program does not read its input to the end, its exit code decides whether it failed.
                 let _closed_early = pipe.write_all(input.reveal()).await;
             }
             Ok(true)
         };
         let (_, out, err) = tokio::try_join!(
             feed,
-            read_limited(stdout, &mut said.stdout, bytes_max),
-            read_limited(stderr, &mut said.stderr, bytes_max),
+            read_limited(stdout, &mut captured.stdout, bytes_max),
+            read_limited(stderr, &mut captured.stderr, bytes_max),
         )?;
         Ok(if out && err {
             Streams::Closed
@@ -171,8 +171,7 @@ fn feed_and_read<'a>(
     }
 }
 
-/// Reads to the end; `false` if there is more than is accepted. What is over the limit is read and dropped until the
-/// stream ends or the caller ends the program.
+/// Reads to the end; `false` if there is more than the limit.
 async fn read_limited(
     pipe: Option<impl AsyncRead + Unpin>,
     into: &mut Vec<u8>,
@@ -200,7 +199,7 @@ enum End {
     Io(io::Error),
 }
 
-/// Waits for the program's end or for a reason to end it.
+/// Waits until the program ends or there is a reason to kill it.
 async fn watch(
     child: &mut Child,
     group: &Group,
@@ -215,7 +214,7 @@ async fn watch(
     loop {
         tokio::select! {
             biased;
-            // Reading keeps its progress in `said` and in the future itself, which is polled again.
+            // Cancel-safe: the progress is stored in `captured` and in the future, which is polled again.
             read = &mut streams, if !closed => match read {
                 Ok(Streams::Closed) => closed = true,
                 Ok(Streams::TooMuch) => return End::TooMuch,
@@ -228,7 +227,8 @@ async fn watch(
                     Err(error) => return End::Io(error),
                 };
                 if !closed {
-                    // What is left in the pipes still counts. That they stay open means nothing.
+                    // Output that is still in the pipes belongs to the program. Processes it left running may hold them
+                    // open, so the time is limited.
                     match timeout(PIPES_LINGER, streams).await {
                         Ok(Ok(Streams::TooMuch)) => return End::TooMuch,
                         Ok(Err(error)) => return End::Io(error),
@@ -242,7 +242,7 @@ async fn watch(
     }
 }
 
-/// Ends when the time is used up; `io_bytes` changes with every byte that is read or written.
+/// Ends when the deadline is exceeded, with the reason; `io_bytes` changes with every byte that is read or written.
 pub(super) async fn expire(
     io_bytes: impl Fn() -> u64,
     deadline: Deadline,
@@ -269,13 +269,13 @@ pub(super) async fn expire(
     }
 }
 
-/// Ends the whole process group; `false` if its leader does not die.
+/// Kills the whole process group; `false` if its leader still exists afterwards.
 async fn end_group(child: &mut Child, group: &mut Group, deadline: Deadline) -> bool {
     group.signal(Signal::SIGTERM);
-    let heeded = timeout(deadline.term_wait, child.wait()).await.is_ok();
-    // Also when the leader heeded: its children need not have.
+    let ended = timeout(deadline.term_wait, child.wait()).await.is_ok();
+    // Also if the leader ended after SIGTERM: its children may have ignored it.
     group.signal(Signal::SIGKILL);
-    let dead = heeded || timeout(deadline.kill_wait, child.wait()).await.is_ok();
+    let dead = ended || timeout(deadline.kill_wait, child.wait()).await.is_ok();
     group.release();
     dead
 }
@@ -283,7 +283,7 @@ async fn end_group(child: &mut Child, group: &mut Group, deadline: Deadline) -> 
 fn log(cmd: &Cmd, took: Duration, result: &Result<Output, RunError>) {
     let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     match result {
-        Ok(output) => tracing::debug!(cmd = %cmd, code = output.code, took_ms, "ran"),
-        Err(error) => tracing::debug!(cmd = %cmd, %error, took_ms, "did not run to an end"),
+        Ok(output) => tracing::debug!(cmd = %cmd, code = output.code, took_ms, "command ended"),
+        Err(error) => tracing::debug!(cmd = %cmd, %error, took_ms, "command failed"),
     }
 }

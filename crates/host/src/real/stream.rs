@@ -13,13 +13,13 @@ use crate::cmd::Cmd;
 use crate::error::RunError;
 use crate::host::{LineStream, StreamEvent};
 
-/// Lines kept for a slow reader; more stay in the pipe, which stops the program.
+/// Lines queued for a slow reader; further ones remain in the pipe, and the program blocks when that is full.
 const LINES_QUEUED_MAX: usize = 1024;
 
 /// Starts a command; see [`crate::Host::stream`].
 pub(super) async fn stream(cmd: Cmd) -> Result<LineStream, RunError> {
     let (mut child, group) = spawn_alone(&cmd)?;
-    tracing::debug!(cmd = %cmd, "streaming");
+    tracing::debug!(cmd = %cmd, "command started");
     let group = Arc::new(Mutex::new(group));
     let (events, receiver) = mpsc::channel(LINES_QUEUED_MAX);
     let limit = cmd.line_limit();
@@ -38,7 +38,7 @@ pub(super) async fn stream(cmd: Cmd) -> Result<LineStream, RunError> {
     let task_group = Arc::clone(&group);
     let task = tokio::spawn(async move {
         let _stopped = tokio::join!(out, err);
-        // Both outputs are closed, or one went wrong: either way there is nothing more to learn.
+        // Both outputs are closed, or reading one failed: there are no further events.
         let exited = tokio::time::timeout(cmd.time_limit().term_wait, child.wait()).await;
         let code = match exited {
             Ok(Ok(status)) => status.code(),
@@ -47,7 +47,7 @@ pub(super) async fn stream(cmd: Cmd) -> Result<LineStream, RunError> {
         if code.is_some() {
             lock(&task_group).release();
         }
-        tracing::debug!(cmd = %cmd, ?code, "stream ended");
+        tracing::debug!(cmd = %cmd, ?code, "command ended");
         let _reader_gone = events.send(StreamEvent::Ended(code)).await;
     });
     let guard = Guard {
@@ -57,7 +57,7 @@ pub(super) async fn stream(cmd: Cmd) -> Result<LineStream, RunError> {
     Ok(LineStream::new(receiver, Box::new(guard)))
 }
 
-/// Ends the process group with the stream. The task owns the child and reaps it.
+/// Kills the process group when the stream is dropped. The task owns the child and reaps it.
 struct Guard {
     group: Arc<Mutex<Group>>,
     task: AbortHandle,
@@ -77,7 +77,7 @@ fn lock(group: &Mutex<Group>) -> std::sync::MutexGuard<'_, Group> {
         .unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-/// Sends the lines of a pipe on, in a task of its own so that neither pipe waits for the other.
+/// Forwards the lines of a pipe, in a task of its own so that neither pipe waits for the other.
 fn forward(
     pipe: Option<impl AsyncRead + Send + Unpin + 'static>,
     limit: usize,

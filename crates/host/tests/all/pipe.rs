@@ -17,7 +17,7 @@ fn cat() -> Cmd {
     Cmd::new("cat")
 }
 
-/// Ends a pipe that stands still for half a second.
+/// A deadline of half a second without I/O.
 fn impatient() -> Deadline {
     Deadline {
         limit: Duration::from_millis(500),
@@ -39,7 +39,7 @@ async fn run(
         .await
 }
 
-/// Gives so many zeros.
+/// A reader of this many zeros.
 struct Zeros(u64);
 
 impl AsyncRead for Zeros {
@@ -58,7 +58,7 @@ impl AsyncRead for Zeros {
     }
 }
 
-/// Accepts so many bytes, then whatever the answer is; counts, and knows whether it was shut down.
+/// A writer that accepts this many bytes and then blocks or fails; counts, and records whether it was shut down.
 struct Sink {
     room: u64,
     then: fn() -> Poll<io::Result<usize>>,
@@ -102,7 +102,7 @@ impl AsyncWrite for Sink {
     }
 }
 
-/// Everything goes from the reader through all programs into the writer, which is shut down at the end.
+/// All bytes pass from the reader through all programs into the writer, which is shut down at the end.
 #[tokio::test]
 async fn a_pipe_moves_everything() {
     let pipe = Pipe::new(Cmd::new("tr").args(["a-z", "A-Z"])).to(Cmd::new("sed").arg("s/B/<b>/"));
@@ -115,15 +115,15 @@ async fn a_pipe_moves_everything() {
     assert_eq!((moved.read(), moved.written()), (4, 6));
     let cmds: Vec<&str> = ends.iter().map(|end| end.cmd.as_str()).collect();
     assert_eq!(cmds, ["tr a-z A-Z", "sed 's/B/<b>/'"]);
-    // Without a reader the first program reads nothing, without a writer the output is dropped.
+    // Without a reader the first program's input is empty, without a writer the output is discarded.
     let ends = run(
-        Pipe::new(cat()).to(sh("cat; echo lost; echo kept >&2")),
+        Pipe::new(cat()).to(sh("cat; echo lost; echo error >&2")),
         None,
         None,
     )
     .await
     .unwrap();
-    assert_eq!(ends[1].stderr, "kept\n");
+    assert_eq!(ends[1].stderr, "error\n");
     let mut sink = Sink::new();
     run(Pipe::new(sh("echo x")), None, Some(&mut sink))
         .await
@@ -131,7 +131,7 @@ async fn a_pipe_moves_everything() {
     assert!(sink.shut_down);
 }
 
-/// A stream of any size takes the same memory, and its progress can be read meanwhile.
+/// A stream of any size needs the same memory, and its progress can be read while it runs.
 #[tokio::test]
 async fn a_large_stream_in_constant_memory() {
     const BYTES: u64 = 512 << 20;
@@ -158,7 +158,7 @@ async fn a_large_stream_in_constant_memory() {
     };
     let (ends, seen) = tokio::join!(run(pipe, Some(&mut input), Some(&mut output)), watched);
     ends.unwrap();
-    assert!(seen < BYTES, "progress is seen before the end");
+    assert!(seen < BYTES, "progress is visible before the end");
     assert_eq!(
         (output.bytes, moved.read(), moved.written()),
         (BYTES, BYTES, BYTES)
@@ -167,13 +167,13 @@ async fn a_large_stream_in_constant_memory() {
     assert!(grown < 32 * 1024, "{grown} KiB for a stream of 512 MiB");
 }
 
-/// Neither a reader nor a program nor a writer that stands still holds a pipe: its deadline is without I/O, and all
-/// process groups are ended.
+/// If the reader, a program or the writer blocks, the pipe ends at its deadline without I/O, and all process groups
+/// are killed.
 #[tokio::test]
 async fn a_stall_ends_all_programs() {
     let dir = tempfile::tempdir().unwrap();
     let pids = dir.path().join("pids");
-    // Each notes itself and a child, and one of them ignores SIGTERM.
+    // Each writes its process id and that of a child to a file, and one of them ignores SIGTERM.
     let noting = |rest: &str| {
         sh(&format!(
             "sleep 61 & echo $$ $! >> {}; {rest}",
@@ -231,7 +231,7 @@ async fn a_stall_ends_all_programs() {
     assert!(!sink.shut_down && !full.shut_down);
 }
 
-/// A slow pipe that goes on moving bytes is not ended.
+/// A slow pipe that continues to move bytes is not killed.
 #[tokio::test]
 async fn a_slow_pipe_may_go_on() {
     let slow = sh("i=0; while [ $i -lt 10 ]; do echo x; sleep 0.1; i=$((i+1)); done");
@@ -242,8 +242,8 @@ async fn a_slow_pipe_may_go_on() {
     assert_eq!(output.len(), 20);
 }
 
-/// The program that failed is to blame, not those before it that lost their reader, nor those after it that got too
-/// little; each one's exit code and words are there, and the writer is not told that the stream was whole.
+/// The program that failed is reported as the cause, not those before it that got SIGPIPE, nor those after it whose
+/// input was truncated; the error has each one's exit code and standard error, and the writer is not shut down.
 #[tokio::test]
 async fn a_failure_in_the_middle() {
     let middle = "head -c 100000 >/dev/null; echo 'out of memory' >&2; exit 3";
@@ -275,7 +275,7 @@ async fn a_failure_in_the_middle() {
     assert!(started.elapsed() < Duration::from_secs(5));
 }
 
-/// A failed program is not waited for behind one that hangs.
+/// A program that hangs does not delay the report of one that failed.
 #[tokio::test]
 async fn a_failure_after_a_hang() {
     let deadline = Deadline {
@@ -296,7 +296,7 @@ async fn a_failure_after_a_hang() {
     assert!(started.elapsed() < Duration::from_secs(10));
 }
 
-/// Programs that end well without reading everything have not moved everything.
+/// If the programs succeed without reading all input, the pipe fails.
 #[tokio::test]
 async fn input_that_is_left() {
     let error = run(Pipe::new(sh("head -c 10")), Some(&mut Zeros(1 << 20)), None)
@@ -309,7 +309,7 @@ async fn input_that_is_left() {
     assert!(matches!(error.cause, PipeCause::Program(0)), "{error}");
 }
 
-/// Errors of the reader and of the writer end the pipe as what they are.
+/// An error of the reader or of the writer ends the pipe and is reported as its cause.
 #[tokio::test]
 async fn reader_and_writer_fail() {
     let mut broken = lost_after(1000);
@@ -339,7 +339,7 @@ async fn reader_and_writer_fail() {
     assert!(!full.shut_down);
 }
 
-/// The first program does not take a stream whose reader failed for a whole one.
+/// If the reader fails, the first program gets no end of file, which would make the stream look complete.
 #[tokio::test]
 async fn an_aborted_input_does_not_end() {
     let dir = tempfile::tempdir().unwrap();
@@ -353,7 +353,7 @@ async fn an_aborted_input_does_not_end() {
     assert!(!whole.exists());
 }
 
-/// Gives some bytes and then an error.
+/// A reader of some bytes and then an error.
 fn lost_after(bytes: u64) -> impl AsyncRead + Unpin + Send {
     struct Lost;
     impl AsyncRead for Lost {
@@ -368,7 +368,7 @@ fn lost_after(bytes: u64) -> impl AsyncRead + Unpin + Send {
     Zeros(bytes).chain(Lost)
 }
 
-/// A limit of bytes is exact, both ways.
+/// A limit of bytes is exact in both directions.
 #[tokio::test]
 async fn too_many_bytes() {
     let pipe = || Pipe::new(cat()).bytes_max(1 << 20);
@@ -395,7 +395,7 @@ async fn too_many_bytes() {
     assert!(output.bytes <= 1 << 20 && !output.shut_down);
 }
 
-/// A rate is kept.
+/// A limit of the rate is observed.
 #[tokio::test]
 async fn a_rate() {
     let started = Instant::now();
@@ -405,7 +405,7 @@ async fn a_rate() {
     assert!(took > Duration::from_millis(900), "{took:?}");
 }
 
-/// A caller that goes away takes all programs with it.
+/// Dropping the future kills all programs.
 #[tokio::test]
 async fn a_dropped_pipe_kills_all_groups() {
     let dir = tempfile::tempdir().unwrap();

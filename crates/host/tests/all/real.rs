@@ -1,4 +1,4 @@
-//! The real machine: how programs are run, and files and devices.
+//! The real machine: programs, files and devices.
 
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -21,7 +21,7 @@ fn impatient(limit_ms: u64) -> Deadline {
     }
 }
 
-/// Exit code and both outputs are data; a failure is one only when asked.
+/// Exit code and both outputs are data; only `Output::ok` turns a non-zero exit code into an error.
 #[tokio::test]
 async fn a_failed_command_is_data() {
     let output = RealHost
@@ -41,7 +41,7 @@ async fn a_failed_command_is_data() {
     );
 }
 
-/// Nothing of our own environment reaches a program.
+/// Programs do not inherit this process's environment.
 #[tokio::test]
 async fn the_environment_is_cleared() {
     let output = RealHost.run(Cmd::new("env")).await.unwrap();
@@ -51,7 +51,7 @@ async fn the_environment_is_cleared() {
     assert_eq!(lines, ["LC_ALL=C.UTF-8", path]);
 }
 
-/// A program that is not installed is told apart from one that fails.
+/// A program that is not installed is another error than one that fails.
 #[tokio::test]
 async fn a_missing_program_is_named() {
     let error = RealHost.run(Cmd::new("no-such-program")).await.unwrap_err();
@@ -59,7 +59,7 @@ async fn a_missing_program_is_named() {
     assert!(error.to_string().contains("/usr/sbin"), "{error}");
 }
 
-/// What a program prints need not be text, and what it reads may be longer than a pipe.
+/// A program's output need not be UTF-8, and its input may be longer than a pipe's buffer.
 #[tokio::test]
 async fn bytes_and_long_input() {
     let output = RealHost.run(sh(r"printf '\377a'")).await.unwrap();
@@ -74,7 +74,7 @@ async fn bytes_and_long_input() {
     assert!(ignored.success());
 }
 
-/// Endless output ends the program, not us.
+/// A program with endless output is killed.
 #[tokio::test]
 async fn huge_output_is_cut_off() {
     let started = Instant::now();
@@ -93,13 +93,13 @@ async fn huge_output_is_cut_off() {
     assert!(started.elapsed() < Duration::from_secs(10));
 }
 
-/// A timeout ends the whole process group, also what ignores SIGTERM, and keeps what was said.
+/// A timeout kills the whole process group, including processes that ignore SIGTERM, and preserves the output.
 #[tokio::test]
 async fn a_timeout_kills_the_group() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("pids");
     let script = format!(
-        "trap '' TERM; (trap '' TERM; while :; do sleep 0.05; done) & echo $! $$ > {}; echo said; wait",
+        "trap '' TERM; (trap '' TERM; while :; do sleep 0.05; done) & echo $! $$ > {}; echo output; wait",
         file.display()
     );
     let error = RealHost
@@ -114,14 +114,14 @@ async fn a_timeout_kills_the_group() {
     else {
         panic!("{error}")
     };
-    assert_eq!((output.stdout.as_str(), outlived_kill), ("said\n", false));
+    assert_eq!((output.stdout.as_str(), outlived_kill), ("output\n", false));
     tokio::time::sleep(Duration::from_millis(200)).await;
     for pid in std::fs::read_to_string(file).unwrap().split_whitespace() {
         assert!(!runs(pid), "{pid} still runs");
     }
 }
 
-/// Whether a process exists that is not just waiting to be reaped.
+/// Whether a process exists and is not a zombie.
 pub(crate) fn runs(pid: &str) -> bool {
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
         !stat
@@ -133,7 +133,7 @@ pub(crate) fn runs(pid: &str) -> bool {
     })
 }
 
-/// A caller that goes away takes the command with it.
+/// Dropping the future kills the command.
 #[tokio::test]
 async fn a_dropped_run_kills_the_group() {
     let dir = tempfile::tempdir().unwrap();
@@ -145,7 +145,7 @@ async fn a_dropped_run_kills_the_group() {
     assert!(!runs(std::fs::read_to_string(file).unwrap().trim()));
 }
 
-/// A command that reads or writes may go on; one that stands still may not.
+/// With a deadline by I/O, a command that reads or writes continues, and one that does not is killed.
 #[tokio::test]
 async fn a_stall_is_no_progress() {
     let deadline = Deadline {
@@ -178,7 +178,7 @@ async fn a_stall_is_no_progress() {
     );
 }
 
-/// A daemon that keeps the pipes open does not keep us waiting, and lives on.
+/// A daemon that holds the pipes open does not delay the result, and is not killed.
 #[tokio::test]
 async fn a_daemon_is_left_alone() {
     let started = Instant::now();
@@ -187,7 +187,7 @@ async fn a_daemon_is_left_alone() {
     assert!(runs(output.stdout.trim()));
 }
 
-/// A signal that is not ours is not an exit code.
+/// A command that a foreign signal killed is an error, not an exit code.
 #[tokio::test]
 async fn killed_by_somebody_else() {
     let error = RealHost.run(sh("kill -9 $$")).await.unwrap_err();
@@ -205,7 +205,7 @@ async fn all(stream: &mut LineStream) -> Vec<StreamEvent> {
     found
 }
 
-/// Lines come one by one, and the end is seen.
+/// Lines are streamed one by one, and the end is reported.
 #[tokio::test]
 async fn a_stream_of_lines() {
     let cmd = sh("echo one; echo problem >&2; sleep 0.1; printf two; exit 3");
@@ -229,7 +229,7 @@ async fn a_stream_of_lines() {
     );
 }
 
-/// A line without end does not fill the memory.
+/// A line without end exceeds the limit instead of filling the memory.
 #[tokio::test]
 async fn a_stream_with_a_long_line() {
     let cmd = sh("head -c 1000000 /dev/zero; sleep 60").line_bytes_max(1000);
@@ -237,7 +237,7 @@ async fn a_stream_with_a_long_line() {
     assert_eq!(stream.next().await, Some(StreamEvent::LineTooLong));
 }
 
-/// A dropped stream ends its program.
+/// Dropping a stream kills its program.
 #[tokio::test]
 async fn a_dropped_stream_kills() {
     let mut stream = RealHost
@@ -253,7 +253,7 @@ async fn a_dropped_stream_kills() {
     assert!(!runs(&pid));
 }
 
-/// Files are replaced as a whole, with the mode asked for, and leave nothing beside them.
+/// Files are replaced as a whole, with the requested mode, and no temporary file remains.
 #[tokio::test]
 async fn files() {
     use std::os::unix::fs::PermissionsExt;
@@ -315,7 +315,7 @@ async fn parts_of_files() {
     assert_eq!(waited.source.kind(), std::io::ErrorKind::TimedOut);
 }
 
-/// A loop device on a file, removed when it is dropped. `None` where this process may not make one.
+/// A loop device on a file, detached when dropped. `None` if this process may not create one.
 struct Loop(String);
 
 impl Loop {
@@ -334,8 +334,8 @@ impl Drop for Loop {
     }
 }
 
-/// A device that another one is made of is claimed and the other one is named; one that is only open is not; a mounted
-/// one says where.
+/// A device with another device on top is claimed, and that device is named; a device that is only open is not claimed;
+/// for a mounted one the mount point is reported.
 #[tokio::test]
 async fn users_of_devices() {
     let dir = tempfile::tempdir().unwrap();
@@ -368,7 +368,7 @@ async fn users_of_devices() {
     assert_eq!(gone.unwrap(), DeviceUse::Free);
 }
 
-/// A port in use is told apart from a free one, and who uses it is found.
+/// A port in use is detected, and the process that uses it is found.
 #[tokio::test]
 async fn ports() {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -388,7 +388,7 @@ async fn ports() {
     assert_eq!(RealHost.test_bind(port).await.unwrap(), PortState::Free);
 }
 
-/// The machine knows its name.
+/// The host name is read.
 #[test]
 fn uname() {
     let name = RealHost.uname();

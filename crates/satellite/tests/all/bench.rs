@@ -300,7 +300,7 @@ impl Bench {
         let journal = self.cluster.journal();
         let changes = journal
             .iter()
-            .filter(|e| e.mutating || e.outcome != fake::Outcome::Ran(0));
+            .filter(|e| e.mutating || e.completion != fake::Completion::Ran(0));
         let lines: Vec<String> = changes.map(|e| format!("{:?} {e}", e.at)).collect();
         lines[lines.len().saturating_sub(60)..].join("\n")
     }
