@@ -8,16 +8,16 @@ use anyhow::{Context, Result, ensure};
 /// Measures controller and satellite with simulated satellites over the real protocol.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Also write the figures as JSON: a list of name, value, unit, goal, met, relative_to.
+    /// Write the figures as JSON as well: a list of name, value, unit, goal, met, relative_to.
     #[arg(long)]
     json: Option<PathBuf>,
-    /// How many resources there are at the end.
+    /// Number of resources at the end.
     #[arg(long, default_value_t = 50_000)]
     resources: usize,
-    /// How many simulated satellites.
+    /// Number of simulated satellites.
     #[arg(long, default_value_t = 100)]
     satellites: usize,
-    /// Measure only these parts, for example `view`; a wrong one is answered with all that there are.
+    /// Measure only these parts, for example `view`; an unknown one prints the list of parts.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
 }

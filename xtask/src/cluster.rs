@@ -1,4 +1,4 @@
-//! A LINSTOR cluster in a lab: the real binaries, started in the guests as a user would start them.
+//! A LINSTOR cluster in a lab: the real programs, started in the guests as a user would start them.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ pub struct Binaries {
 }
 
 impl Binaries {
-    /// Programs that somebody has built, or else builds them in release mode.
+    /// The programs in the given directory; without one, builds them in release mode.
     pub fn get(built: Option<&Path>) -> Result<Binaries> {
         if let Some(directory) = built {
             let directory = directory.canonicalize().context("find the programs")?;
@@ -34,7 +34,7 @@ impl Binaries {
             command.args(["--package", package]);
         }
         let status = command.status().context("start cargo")?;
-        ensure!(status.success(), "the programs do not build");
+        ensure!(status.success(), "building the programs failed");
         let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
             || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
             PathBuf::from,
@@ -44,7 +44,7 @@ impl Binaries {
         })
     }
 
-    /// Path of a program; the same on this machine and in every guest.
+    /// Path of a program, which is the same on this machine and in every guest.
     pub fn path(&self, name: &str) -> String {
         self.directory.join(name).display().to_string()
     }
@@ -52,19 +52,19 @@ impl Binaries {
 
 /// A running cluster.
 pub struct Cluster {
-    /// The machines.
+    /// The lab with the guests.
     pub lab: Lab,
     binaries: Binaries,
     controller: Option<Background>,
     satellites: Mutex<BTreeMap<Node, Background>>,
 }
 
-/// How the `linstor` command line ended.
+/// The result of the `linstor` command line.
 #[derive(Debug)]
 pub struct Answer {
     /// Its exit code.
     pub code: i32,
-    /// What it printed, both streams.
+    /// Its standard output and standard error.
     pub text: String,
 }
 
@@ -96,7 +96,7 @@ impl Cluster {
         Ok(())
     }
 
-    /// `kill -9` of a node's satellite. DRBD in its kernel stays as it is.
+    /// `kill -9` of a node's satellite. DRBD in the node's kernel is not affected.
     pub fn kill_satellite(&self, node: Node) -> Result<()> {
         let satellite = self.running().remove(&node);
         let satellite = satellite.with_context(|| format!("{node} has no satellite"))?;
@@ -158,10 +158,10 @@ impl Cluster {
             .with_context(|| format!("there is no node {name}"))
     }
 
-    /// Runs the command line on the controller's node, whatever comes of it.
-    pub fn try_linstor(&self, words: &[&str]) -> Result<Answer> {
+    /// Runs the command line on the controller's node and returns its result, whatever its exit code.
+    pub fn try_linstor(&self, args: &[&str]) -> Result<Answer> {
         let mut argv = vec![self.binaries.path("linstor"), "--no-color".to_owned()];
-        argv.extend(words.iter().map(|word| (*word).to_owned()));
+        argv.extend(args.iter().map(|arg| (*arg).to_owned()));
         let output = self.lab.run(
             self.controller_node(),
             Exec::new(&argv).timeout(Duration::from_secs(310)),
@@ -174,23 +174,23 @@ impl Cluster {
         })
     }
 
-    /// Runs the command line, which has to succeed; returns what it printed.
-    pub fn linstor(&self, words: &[&str]) -> Result<String> {
-        let answer = self.try_linstor(words)?;
+    /// Runs the command line, which has to succeed, and returns its output.
+    pub fn linstor(&self, args: &[&str]) -> Result<String> {
+        let answer = self.try_linstor(args)?;
         ensure!(
             answer.code == 0,
             "linstor {} ended with {}:\n{}",
-            words.join(" "),
+            args.join(" "),
             answer.code,
             answer.text
         );
         Ok(answer.text)
     }
 
-    /// Runs the command line for machine-readable output, and unwraps the outer list.
-    pub fn linstor_json(&self, words: &[&str]) -> Result<Vec<Value>> {
+    /// Runs the command line with machine-readable output and returns the inner list.
+    pub fn linstor_json(&self, args: &[&str]) -> Result<Vec<Value>> {
         let mut all = vec!["-m"];
-        all.extend(words);
+        all.extend(args);
         let text = self.linstor(&all)?;
         let value: Value =
             serde_json::from_str(&text).with_context(|| format!("not JSON: {text}"))?;
@@ -203,13 +203,13 @@ impl Cluster {
         }
     }
 
-    /// The replicas of a resource as the controller shows them.
+    /// The replicas of a resource as the controller reports them.
     pub fn replicas(&self, resource: &str) -> Result<Vec<Replica>> {
         let rows = self.linstor_json(&["resource", "list", "-r", resource])?;
         Ok(rows.iter().map(Replica::new).collect())
     }
 
-    /// Waits until all diskful replicas of a resource are up to date and connected.
+    /// Waits until all diskful replicas of a resource are UpToDate and connected.
     pub fn wait_up_to_date(
         &self,
         resource: &str,
@@ -218,7 +218,7 @@ impl Cluster {
     ) -> Result<Duration> {
         let begin = Instant::now();
         let mut last = String::new();
-        let result = self.wait_until("all replicas to be up to date", limit, || {
+        let result = self.wait_until("all replicas to be UpToDate", limit, || {
             let rows = self.replicas(resource)?;
             last = format!("{rows:?}");
             let diskful: Vec<_> = rows.iter().filter(|row| !row.diskless).collect();
@@ -226,11 +226,11 @@ impl Cluster {
                 |row: &&Replica| row.disk_state.as_deref() == Some("UpToDate") && row.connected;
             Ok(diskful.len() == replicas && diskful.iter().all(good))
         });
-        result.with_context(|| format!("last seen: {last}"))?;
+        result.with_context(|| format!("last state: {last}"))?;
         Ok(begin.elapsed())
     }
 
-    /// Asks until it is so; fails with what was waited for when the time is up.
+    /// Polls a condition until it is true; after the time limit the error names the condition.
     pub fn wait_until(
         &self,
         what: &str,
@@ -251,7 +251,7 @@ impl Cluster {
         }
     }
 
-    /// What the daemons of all nodes logged, for a failed run.
+    /// The last log lines of controller and satellites of all nodes, for a failed run.
     pub fn logs(&self) -> String {
         let mut text = String::new();
         for node in self.lab.nodes() {
@@ -275,18 +275,18 @@ impl Cluster {
     }
 }
 
-/// One replica as `resource list` shows it.
+/// One replica as `resource list` reports it.
 #[derive(Debug, Clone)]
 pub struct Replica {
     /// Its node.
     pub node: String,
-    /// It has no disk.
+    /// It is diskless.
     pub diskless: bool,
     /// It is primary.
     pub in_use: bool,
     /// Disk state of its first volume.
     pub disk_state: Option<String>,
-    /// All its connections are up.
+    /// All its connections are Connected.
     pub connected: bool,
     /// Device of its first volume.
     pub device: Option<String>,

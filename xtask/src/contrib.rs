@@ -1,7 +1,7 @@
-//! Debian's section contrib, for as long as one installation takes.
+//! Debian's section contrib, enabled for the duration of one installation.
 //!
 //! `zfsutils-linux` is in contrib, which many machines do not have among their apt sources. The sources of the machine
-//! are left alone: a file of its own adds contrib of the same archive, and is removed after the installation.
+//! are not changed: an additional file adds contrib of the same archive, and is removed after the installation.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -55,7 +55,10 @@ impl Drop for Contrib {
             match fs::remove_file(file) {
                 Ok(()) => println!("removed the apt source {}", file.display()),
                 Err(error) => {
-                    eprintln!("the apt source {} is not removed: {error}", file.display())
+                    eprintln!(
+                        "the apt source {} could not be removed: {error}; remove it",
+                        file.display()
+                    )
                 }
             }
         }
@@ -73,7 +76,7 @@ fn debian_codename(release: &str) -> Option<&str> {
     (value("ID")? == "debian").then(|| value("VERSION_CODENAME"))?
 }
 
-/// apt's source files, without those that an interrupted run of ours left.
+/// apt's source files, without those that an interrupted run of this program left.
 fn source_files(directory: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     if directory.join("sources.list").exists() {
@@ -119,7 +122,7 @@ fn contrib_stanzas(text: &str, codename: &str) -> Vec<String> {
 }
 
 fn contrib_stanza(stanza: &[&str], codename: &str) -> Option<String> {
-    // A field and the lines that continue it, as a key in Signed-By does.
+    // A field and its continuation lines, such as a key in Signed-By.
     let mut fields: Vec<(String, String)> = Vec::new();
     for line in stanza {
         if line.starts_with([' ', '\t']) {
@@ -131,7 +134,7 @@ fn contrib_stanza(stanza: &[&str], codename: &str) -> Option<String> {
             fields.push((name.to_owned(), value.trim().to_owned()));
         }
     }
-    let words = |name: &str| {
+    let values = |name: &str| {
         let field = fields
             .iter()
             .find(|(field, _)| field.eq_ignore_ascii_case(name));
@@ -140,9 +143,9 @@ fn contrib_stanza(stanza: &[&str], codename: &str) -> Option<String> {
             .into_iter()
             .flatten()
     };
-    let enabled = words("Enabled").next() != Some("no");
-    let binary = words("Types").any(|kind| kind == "deb");
-    if !enabled || !binary || !is_main(words("Suites"), words("Components"), codename) {
+    let enabled = values("Enabled").next() != Some("no");
+    let binary = values("Types").any(|kind| kind == "deb");
+    if !enabled || !binary || !is_main(values("Suites"), values("Components"), codename) {
         return None;
     }
     let shown = fields
@@ -177,9 +180,9 @@ fn contrib_line(line: &str, codename: &str) -> Option<String> {
         }
         None => (String::new(), rest),
     };
-    let mut words = rest.split_ascii_whitespace();
-    let (uri, suite) = (words.next()?, words.next()?);
-    is_main([suite].into_iter(), words, codename)
+    let mut fields = rest.split_ascii_whitespace();
+    let (uri, suite) = (fields.next()?, fields.next()?);
+    is_main([suite].into_iter(), fields, codename)
         .then(|| format!("deb {options}{uri} {suite} contrib"))
 }
 
@@ -187,7 +190,7 @@ fn contrib_line(line: &str, codename: &str) -> Option<String> {
 mod tests {
     use super::*;
 
-    /// A `.sources` file gives contrib of the same archive, suites and key; other archives give nothing.
+    /// From a `.sources` file contrib of the same archive, suites and key is derived; other archives are ignored.
     #[test]
     fn stanzas() {
         let text = "\
@@ -230,7 +233,7 @@ Signed-By:
         assert_eq!(contrib_stanzas(text, "bookworm"), [expected]);
     }
 
-    /// A `.list` file gives contrib of the same archives, options and suites.
+    /// From a `.list` file contrib of the same archives, options and suites is derived.
     #[test]
     fn lines() {
         let text = "\

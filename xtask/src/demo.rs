@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: the main job on real kernels, each command shown with its output.
+//! `cargo xtask demo`: a replicated volume on real kernels, each command shown with its output.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::lab::{Lab, LabConfig};
 use crate::packages;
 use crate::story;
 
-/// Shows the main job: a replicated volume that survives what breaks.
+/// Shows a replicated volume on real kernels that survives failures.
 #[derive(clap::Args)]
 pub struct Args {
     /// Install missing Debian packages without asking.
@@ -25,7 +25,7 @@ pub struct Args {
     /// Folder with the three programs, instead of building them.
     #[arg(long)]
     binaries: Option<PathBuf>,
-    /// Leave the guests running for a look around (`cargo xtask lab --name demo exec node1 -- ...`).
+    /// Leave the guests running afterwards (`cargo xtask lab --name demo exec node1 -- ...`).
     #[arg(long)]
     keep: bool,
 }
@@ -50,11 +50,11 @@ pub fn run(args: Args) -> Result<()> {
     let mut cluster = times.take("start controller and satellites", || {
         Cluster::start(lab, binaries)
     })?;
-    let told = story::tell(&mut cluster, &mut times);
-    if told.is_err() {
+    let result = story::run(&mut cluster, &mut times);
+    if result.is_err() {
         eprintln!("{}", cluster.logs());
     }
-    told.context("the story broke off")?;
+    result.context("the demo failed")?;
     let total = begin.elapsed();
     if !args.keep {
         cluster.lab.down()?;
@@ -62,18 +62,18 @@ pub fn run(args: Args) -> Result<()> {
     times.print();
     println!(
         "{:<58} {:>7.1} s",
-        "the whole story without building",
+        "the whole demo without building",
         total.as_secs_f64()
     );
     Ok(())
 }
 
-/// What took how long.
+/// Durations of the steps.
 #[derive(Debug, Default)]
 pub struct Times(Vec<(String, Duration)>);
 
 impl Times {
-    /// Does something and notes how long it took.
+    /// Runs a step and records its duration.
     pub fn take<T>(&mut self, what: &str, action: impl FnOnce() -> Result<T>) -> Result<T> {
         let begin = Instant::now();
         let result = action().with_context(|| what.to_owned());
@@ -81,7 +81,7 @@ impl Times {
         result
     }
 
-    /// Notes how long something took.
+    /// Records a duration.
     pub fn note(&mut self, what: &str, time: Duration) {
         self.0.push((what.to_owned(), time));
     }

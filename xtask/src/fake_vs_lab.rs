@@ -1,4 +1,4 @@
-//! The real tools in the lab against the transcripts that the fake host is tested with.
+//! Compares the real tools in the lab with the transcripts that the fake host is tested against.
 
 use std::fs;
 use std::path::Path;
@@ -69,8 +69,8 @@ impl Machines for Guests<'_> {
     }
 }
 
-/// Plays all transcripts of a kernel in a lab with two nodes or more and three disks each. What differs is an error, or
-/// written into the transcript if `record`.
+/// Plays all transcripts of a kernel in a lab with at least two nodes and three disks each. A difference is an error,
+/// or is written into the transcript if `record`.
 pub fn check(lab: &Lab, kernel: &str, record: bool) -> Result<()> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(Path::new(TRANSCRIPTS).join(kernel))? {
@@ -104,7 +104,7 @@ pub fn check(lab: &Lab, kernel: &str, record: bool) -> Result<()> {
     }
     if !wrong.is_empty() {
         bail!(
-            "the lab differs from what is recorded:\n{}",
+            "the output in the lab differs from the recorded one:\n{}",
             wrong.join("\n")
         );
     }

@@ -1,4 +1,5 @@
-//! A volume that grows while an application writes to it: nothing is lost, and all replicas are the same to the last block.
+//! A volume is resized while an application writes to it: no data is lost, and all replicas are equal to the last
+//! block.
 
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,9 @@ use crate::lab::{Background, Exec, Node};
 use crate::story::{Drbd, drbd_kind};
 
 const SYNC_LIMIT: Duration = Duration::from_secs(90);
-/// Where the application begins to write, in KiB: what is before is compared afterwards.
+/// Offset in KiB at which the application writes: the data before it is compared afterwards.
 const WRITES_FROM_KIB: u64 = 16 << 10;
-/// How much it writes again and again, in KiB.
+/// Size in KiB of the area that it writes repeatedly.
 const WRITES_KIB: u64 = 16 << 10;
 
 /// The volume of a resource on one node.
@@ -39,11 +40,11 @@ impl<'a> Side<'a> {
         })
     }
 
-    fn run(&self, words: &[&str]) -> Result<String> {
-        self.cluster.lab.exec_ok(self.node, words)
+    fn run(&self, argv: &[&str]) -> Result<String> {
+        self.cluster.lab.exec_ok(self.node, argv)
     }
 
-    /// `drbdsetup primary` or `secondary`: 8.4 wants a minor, 9 the resource's name.
+    /// `drbdsetup primary` or `secondary`: 8.4 expects a minor, 9 the resource's name.
     fn role(&self, role: &str) -> Result<()> {
         let object = match self.drbd {
             Drbd::V84 => &self.minor,
@@ -52,7 +53,7 @@ impl<'a> Side<'a> {
         self.run(&["drbdsetup", role, object]).map(drop)
     }
 
-    /// The kernel's own counter: DRBD 8.4 lets nobody open a device that is not primary.
+    /// Size from the kernel's sysfs: in DRBD 8.4 a device that is not primary cannot be opened.
     fn bytes(&self) -> Result<u64> {
         let sectors = self.run(&["cat", &format!("/sys/block/drbd{}/size", self.minor)])?;
         Ok(sectors.trim().parse::<u64>()? * 512)
@@ -60,13 +61,13 @@ impl<'a> Side<'a> {
 
     fn write(&self, direct: &[&str]) -> Result<()> {
         let of = format!("of={}", self.device);
-        let mut words = vec!["dd", "if=/usr/bin/bash", &of, "bs=1M", "conv=fsync"];
-        words.extend(direct);
-        words.push("status=none");
-        self.run(&words).map(drop)
+        let mut argv = vec!["dd", "if=/usr/bin/bash", &of, "bs=1M", "conv=fsync"];
+        argv.extend(direct);
+        argv.push("status=none");
+        self.run(&argv).map(drop)
     }
 
-    /// Starts an application that never stops writing.
+    /// Starts an application that writes until it is killed.
     fn keep_writing(&self) -> Result<Background> {
         let script = format!(
             "i=0; while dd if=/dev/urandom of={} bs=64k count=1 seek=$(({} + i % {})) \
@@ -79,9 +80,9 @@ impl<'a> Side<'a> {
         lab.spawn(self.node, "writer", Exec::new(&["sh", "-c", &script]))
     }
 
-    /// Has the kernel compare the replicas block by block; fails if any is different.
+    /// Compares the replicas block by block (`drbdadm verify`); fails if they differ.
     fn verify(&self) -> Result<()> {
-        // The kernel's log is a ring: what it said of earlier ones may go at any time.
+        // The kernel's log is a ring buffer: messages about earlier runs may be overwritten at any time.
         self.run(&["dmesg", "--clear"])?;
         let ended = || -> Result<bool> {
             let log = self.run(&["dmesg"])?;
@@ -102,7 +103,7 @@ impl<'a> Side<'a> {
             .filter(|w| w.starts_with("out-of-sync:"))
             .collect();
         ensure!(
-            !peers.is_empty() && peers.iter().all(|word| *word == "out-of-sync:0"),
+            !peers.is_empty() && peers.iter().all(|field| *field == "out-of-sync:0"),
             "replicas of {} differ: {now}",
             self.resource
         );
@@ -110,14 +111,14 @@ impl<'a> Side<'a> {
     }
 }
 
-/// How often an application has written.
+/// Number of writes of the application.
 fn writes(application: &Background) -> Result<usize> {
     let log = std::fs::read_to_string(application.log())?;
     Ok(log.lines().count())
 }
 
-/// Writes, grows a volume of 40 MiB to 60 MiB while it is written to and to 100 MiB while nobody uses it, and looks at
-/// what is there then.
+/// Writes to a volume of 40 MiB, resizes it to 60 MiB while it is written and to 100 MiB while it is not in use, and
+/// compares the data.
 pub fn check(cluster: &Cluster, resource: &str) -> Result<()> {
     let replicas = cluster.replicas(resource)?;
     let diskful: Vec<_> = replicas
@@ -136,7 +137,7 @@ pub fn check(cluster: &Cluster, resource: &str) -> Result<()> {
     grow(&writer, 60)?;
     let at_once = writes(&application)?;
     cluster.wait_until(
-        "the application to write on",
+        "the application to continue writing",
         Duration::from_secs(10),
         || Ok(writes(&application)? > at_once + 5),
     )?;

@@ -25,20 +25,20 @@ use clap::Parser;
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
 enum Task {
-    /// Shows the main job on real kernels: a replicated volume that survives what breaks.
+    /// Shows a replicated volume on real kernels that survives failures.
     Demo(demo::Args),
-    /// Runs every test there is; CI runs this.
+    /// Runs all tests; CI runs this.
     Test(test::Args),
     /// Measures the real programs.
     Bench(bench::Args),
-    /// Checks what the compiler does not: pure crates, sizes, where programs are started.
+    /// Checks rules that the compiler does not: pure crates, file sizes, where programs are started.
     Tidy,
     /// Real Linux guests in a private network, on any machine, without virtualisation.
     Lab(lab::cli::Args),
-    /// Keeps a guest's processes together on the host; started by `lab up`.
+    /// The first process of a guest's PID namespace on the host; started by `lab up`.
     #[command(hide = true)]
     LabPower {
-        /// End when standard input does.
+        /// End at the end of standard input.
         #[arg(long)]
         tied: bool,
         /// The kernel and its arguments.

@@ -1,5 +1,5 @@
-//! DRBD's metadata in a pool of its own, on real kernels: made, used, grown beyond its first size, taken down and up, moved
-//! to another node, gone without a trace.
+//! External DRBD metadata on real kernels: created, used, grown beyond its first size, deactivated and activated, moved
+//! to another node, and deleted without remains.
 
 use std::time::Duration;
 
@@ -12,15 +12,15 @@ use crate::{growth, providers};
 
 const SYNC_LIMIT: Duration = Duration::from_secs(90);
 const RESOURCE: &str = "extmeta";
-/// Pool of the data: name and place.
+/// Storage pool of the data: name and backing storage.
 const DATA: (&str, &str) = ("edata", "vgthin/tp");
-/// Pool of the metadata: name and place.
+/// Storage pool of the metadata: name and backing storage.
 const META: (&str, &str) = ("emeta", "vgthick");
-/// Metadata for this size takes more than the extent of 4 MiB that it has at first: one bit for 4 KiB and each of 7 peers.
+/// Metadata for this size needs more than the first extent of 4 MiB: one bit per 4 KiB for each of 7 peers.
 const LARGE: &str = "24G";
 const LARGE_BYTES: u64 = 24 << 30;
 
-/// The whole life of a replicated volume with external metadata.
+/// Creates, uses, resizes and deletes a replicated volume with external metadata.
 pub fn check(cluster: &Cluster) -> Result<()> {
     let nodes = cluster.lab.nodes();
     for node in &nodes {
@@ -55,7 +55,7 @@ pub fn check(cluster: &Cluster) -> Result<()> {
     }
     growth::check(cluster, RESOURCE)?;
 
-    // Both disks are attached again with the metadata that they had.
+    // Both disks are attached again with their existing metadata.
     for node in [first, second] {
         let name = node.to_string();
         cluster.linstor(&["resource", "deactivate", &name, RESOURCE])?;
@@ -89,7 +89,7 @@ pub fn check(cluster: &Cluster) -> Result<()> {
             has_both(cluster, *node)?;
             let none = ["resource", "toggle-disk", &name, RESOURCE, "--diskless"];
             cluster.linstor(&none)?;
-            cluster.wait_until("the disk to be gone", SYNC_LIMIT, || {
+            cluster.wait_until("the backing volumes to be deleted", SYNC_LIMIT, || {
                 Ok(nothing_left(cluster, *node).is_ok())
             })?;
         }
@@ -106,7 +106,7 @@ pub fn check(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// Data and metadata are in their pools, and DRBD uses them.
+/// Checks that data and metadata are in their pools, and that DRBD uses them.
 fn has_both(cluster: &Cluster, node: Node) -> Result<()> {
     for ((_, place), suffix) in [(DATA, ""), (META, ".meta")] {
         kib(cluster, node, place, suffix)?;
@@ -126,7 +126,7 @@ fn has_both(cluster: &Cluster, node: Node) -> Result<()> {
 fn kib(cluster: &Cluster, node: Node, place: &str, suffix: &str) -> Result<u64> {
     let group = place.split('/').next().unwrap_or(place);
     let volume = format!("{group}/{RESOURCE}{suffix}_00000");
-    let words = [
+    let argv = [
         "lvs",
         "--noheadings",
         "--nosuffix",
@@ -135,8 +135,8 @@ fn kib(cluster: &Cluster, node: Node, place: &str, suffix: &str) -> Result<u64> 
         "-o",
         "lv_size",
     ];
-    let words = [&words[..], &[volume.as_str()]].concat();
-    let size: f64 = cluster.lab.exec_ok(node, &words)?.trim().parse()?;
+    let argv = [&argv[..], &[volume.as_str()]].concat();
+    let size: f64 = cluster.lab.exec_ok(node, &argv)?.trim().parse()?;
     Ok(size as u64)
 }
 

@@ -1,4 +1,4 @@
-//! Debian packages that tasks need, and how they get there.
+//! Debian packages that tasks need, and their installation.
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::process::Command;
@@ -7,10 +7,10 @@ use anyhow::{Context, Result, bail};
 
 use crate::contrib::Contrib;
 
-/// What the Python client's test needs in addition to [`crate::lab::packages`].
+/// Packages of the Python client's test, in addition to [`crate::lab::packages`].
 pub const PYTHON: &[&str] = &["python3", "python3-venv"];
 
-/// What the ZFS parts need in addition to [`crate::lab::packages`]; in Debian's section contrib.
+/// Packages of the ZFS tests, in addition to [`crate::lab::packages`]; in Debian's section contrib.
 pub const ZFS: &[&str] = &["zfsutils-linux"];
 
 /// Packages that are not installed.
@@ -28,7 +28,7 @@ fn missing(packages: &[&'static str]) -> Vec<&'static str> {
         .collect()
 }
 
-/// Installs what is missing: says what, and asks first unless `yes`.
+/// Installs missing packages: prints them, and asks for confirmation unless `yes`.
 pub fn ensure(packages: &[&'static str], yes: bool) -> Result<()> {
     let missing = missing(packages);
     if missing.is_empty() {
@@ -40,12 +40,12 @@ pub fn ensure(packages: &[&'static str], yes: bool) -> Result<()> {
     );
     if !yes && !agreed()? {
         bail!(
-            "nothing was installed; do it yourself with: apt-get install {}",
+            "no package was installed; install them with: apt-get install {}",
             missing.join(" ")
         );
     }
     apt(&["update", "-qq"])?;
-    // Removed again at the end of this function, however it ends.
+    // Removed when this function returns, even with an error.
     let _contrib = if all_available(&missing)? {
         None
     } else {
@@ -58,7 +58,7 @@ pub fn ensure(packages: &[&'static str], yes: bool) -> Result<()> {
     apt(&args)
 }
 
-/// Whether apt's sources have all of these packages.
+/// Whether all of these packages are in apt's sources.
 fn all_available(packages: &[&str]) -> Result<bool> {
     for package in packages {
         let output = Command::new("apt-cache")
@@ -79,7 +79,9 @@ fn all_available(packages: &[&str]) -> Result<bool> {
 
 fn agreed() -> Result<bool> {
     if !io::stdin().is_terminal() {
-        bail!("there is no terminal to ask on; say --yes to install them");
+        bail!(
+            "standard input is not a terminal, so no confirmation is possible; give --yes to install them"
+        );
     }
     print!("Install them with apt-get now? [y/N] ");
     io::stdout().flush()?;

@@ -1,4 +1,4 @@
-//! Every kind of storage pool on a real kernel: made, replicated, used, grown, and gone without a trace.
+//! Every storage provider on a real kernel: volumes are created, replicated, used, resized and deleted without remains.
 
 use std::time::Duration;
 
@@ -11,24 +11,24 @@ use crate::lab::Node;
 const SYNC_LIMIT: Duration = Duration::from_secs(90);
 const NODE_LIMIT: Duration = Duration::from_secs(75);
 
-/// A kind of pool and how a node gets one.
+/// A storage provider, and how a node gets a pool of it.
 pub struct Kind {
-    /// The word of `linstor storage-pool create`.
-    pub word: &'static str,
+    /// Its subcommand of `linstor storage-pool create`.
+    pub subcommand: &'static str,
     /// Name of the pool.
     pub pool: &'static str,
-    /// Where it is on a node.
+    /// Its backing storage on a node.
     pub location: &'static str,
-    /// Commands that make it, once per node.
+    /// Commands that create it, once per node.
     setup: &'static [&'static [&'static str]],
-    /// Command that lists what is in it, one name a line, and the names that stay.
+    /// Command that lists its content, one name per line, and the names that are not LINSTOR's.
     list: (&'static [&'static str], &'static [&'static str]),
 }
 
-/// The kinds that Debian's kernel can do; they use the first disk.
+/// The providers that Debian's kernel supports; they use the first disk.
 pub const LINUX: &[Kind] = &[
     Kind {
-        word: "lvm",
+        subcommand: "lvm",
         pool: "thick",
         location: "vgthick",
         setup: &[
@@ -38,7 +38,7 @@ pub const LINUX: &[Kind] = &[
         list: (&["lvs", "--noheadings", "-o", "lv_name", "vgthick"], &[]),
     },
     Kind {
-        word: "lvmthin",
+        subcommand: "lvmthin",
         pool: "thin",
         location: "vgthin/tp",
         setup: &[
@@ -49,14 +49,14 @@ pub const LINUX: &[Kind] = &[
         list: (&["lvs", "--noheadings", "-o", "lv_name", "vgthin"], &["tp"]),
     },
     Kind {
-        word: "file",
+        subcommand: "file",
         pool: "files",
         location: "/var/lib/linstor-pools/files",
         setup: &[&["mkdir", "-p", "/var/lib/linstor-pools/files"]],
         list: (&["ls", "-A", "/var/lib/linstor-pools/files"], &[]),
     },
     Kind {
-        word: "filethin",
+        subcommand: "filethin",
         pool: "sparse",
         location: "/var/lib/linstor-pools/sparse",
         setup: &[&["mkdir", "-p", "/var/lib/linstor-pools/sparse"]],
@@ -64,17 +64,17 @@ pub const LINUX: &[Kind] = &[
     },
 ];
 
-/// The kinds that need ZFS in the kernel; they use the third disk.
+/// The providers that need ZFS in the kernel; they use the third disk.
 pub const ZFS: &[Kind] = &[
     Kind {
-        word: "zfs",
+        subcommand: "zfs",
         pool: "zthick",
         location: "tank",
         setup: &[&["zpool", "create", "-f", "tank", "/dev/ubdc"]],
         list: (&["zfs", "list", "-H", "-o", "name", "-t", "volume"], &[]),
     },
     Kind {
-        word: "zfsthin",
+        subcommand: "zfsthin",
         pool: "zthin",
         location: "tank",
         setup: &[],
@@ -82,7 +82,7 @@ pub const ZFS: &[Kind] = &[
     },
 ];
 
-/// Registers the nodes of a fresh cluster.
+/// Creates the nodes of a new cluster.
 pub fn register_nodes(cluster: &Cluster) -> Result<()> {
     for node in cluster.lab.nodes() {
         let (name, address) = (node.to_string(), node.address().to_string());
@@ -97,7 +97,7 @@ pub fn register_nodes(cluster: &Cluster) -> Result<()> {
 }
 
 impl Kind {
-    /// Makes what the pool is in on a node, unless it is there.
+    /// Creates the backing storage of the pool on a node, unless it exists.
     pub fn set_up(&self, cluster: &Cluster, node: Node) -> Result<()> {
         let (list, _) = self.list;
         if cluster.lab.exec_ok(node, list).is_ok() {
@@ -110,7 +110,7 @@ impl Kind {
     }
 }
 
-/// The whole life of a replicated volume in pools of this kind.
+/// Creates, uses, resizes and deletes a replicated volume in pools of this provider.
 pub fn check(cluster: &Cluster, kind: &Kind) -> Result<()> {
     let nodes = cluster.lab.nodes();
     for node in &nodes {
@@ -121,7 +121,7 @@ pub fn check(cluster: &Cluster, kind: &Kind) -> Result<()> {
         cluster.linstor(&[
             "storage-pool",
             "create",
-            kind.word,
+            kind.subcommand,
             &name,
             kind.pool,
             kind.location,
@@ -165,10 +165,10 @@ pub fn check(cluster: &Cluster, kind: &Kind) -> Result<()> {
     Ok(())
 }
 
-/// A mounted volume without DRBD is not deleted and its data is what it was; once it is unmounted it is deleted.
+/// A mounted volume without DRBD is not deleted and its data is unchanged; once it is unmounted it is deleted.
 fn in_use(cluster: &Cluster, kind: &Kind, node: Node) -> Result<()> {
     let (resource, name) = (format!("plain-on-{}", kind.pool), node.to_string());
-    let on = |words: &[&str]| cluster.lab.exec_ok(node, words);
+    let on = |argv: &[&str]| cluster.lab.exec_ok(node, argv);
     cluster.linstor(&[
         "resource-definition",
         "create",
@@ -209,16 +209,16 @@ fn in_use(cluster: &Cluster, kind: &Kind, node: Node) -> Result<()> {
     ])?;
     let before = on(&["sha256sum", &data])?;
     let refused = cluster.try_linstor(&["resource-definition", "delete", &resource])?;
-    let said = &refused.text;
+    let answer = &refused.text;
     ensure!(
-        said.contains("is still in use on node") && said.contains(&mount),
-        "a mounted volume is deleted, or the reason is not given: {said}"
+        answer.contains("is still in use on node") && answer.contains(&mount),
+        "a mounted volume is deleted, or the answer has no reason: {answer}"
     );
     on(&["sysctl", "-q", "vm.drop_caches=3"])?;
     let after = on(&["sha256sum", &data])?;
     ensure!(before == after, "a refused deletion changed the data");
     on(&["umount", &mount])?;
-    // The deletion goes on by itself, and may have come to its end.
+    // The deletion is retried by itself, and may be complete already.
     cluster.try_linstor(&["resource-definition", "delete", &resource])?;
     cluster.wait_until("the unmounted volume to be deleted", NODE_LIMIT, || {
         Ok(cluster.replicas(&resource)?.is_empty())

@@ -1,4 +1,4 @@
-//! The Python client from PyPI against the lab.
+//! Runs the Python client from PyPI against a cluster in the lab.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -17,18 +17,18 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// A virtual environment with the client; made once.
+/// A virtual environment with the client; created once.
 pub fn environment() -> Result<PathBuf> {
     let directory = root().join("target/python");
     std::fs::create_dir_all(&directory)?;
     let directory = directory.canonicalize()?;
-    let run = |program: &Path, words: &[&str]| -> Result<()> {
-        let status = Command::new(program).args(words).status()?;
+    let run = |program: &Path, args: &[&str]| -> Result<()> {
+        let status = Command::new(program).args(args).status()?;
         ensure!(
             status.success(),
             "{} {} ended with {status}",
             program.display(),
-            words.join(" ")
+            args.join(" ")
         );
         Ok(())
     };
@@ -65,16 +65,16 @@ pub fn environment() -> Result<PathBuf> {
 pub fn high_level(cluster: &Cluster) -> Result<()> {
     let python = environment().context("install the Python client")?;
     let script = root().join("tests/python/high_level.py").canonicalize()?;
-    let mut words = vec![
+    let mut argv = vec![
         python.display().to_string(),
         script.display().to_string(),
         "linstor://127.0.0.1".to_owned(),
     ];
-    words.extend(cluster.lab.nodes().iter().map(ToString::to_string));
+    argv.extend(cluster.lab.nodes().iter().map(ToString::to_string));
     if drbd_kind(cluster)? == Drbd::V84 {
-        words.push("--no-diskless".to_owned());
+        argv.push("--no-diskless".to_owned());
     }
-    let exec = Exec::new(&words).timeout(Duration::from_secs(240));
+    let exec = Exec::new(&argv).timeout(Duration::from_secs(240));
     let text = cluster.lab.run_ok(cluster.controller_node(), exec)?;
     print!("{text}");
     Ok(())

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-/// Counts of what happened so far.
+/// Counts of passed, failed and skipped checks.
 #[derive(Default)]
 pub struct Report {
     passed: u32,
@@ -14,7 +14,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Runs one check and prints how it went.
+    /// Runs one check and prints its result.
     pub fn check(&mut self, what: &str, check: impl FnOnce() -> Result<()>) -> bool {
         let start = Instant::now();
         let outcome = check();
@@ -32,7 +32,7 @@ impl Report {
         outcome.is_ok()
     }
 
-    /// Notes a check that this machine cannot do.
+    /// Counts a check that cannot run on this machine.
     pub fn skip(&mut self, what: &str, why: &str) {
         self.skipped += 1;
         println!("skip  {what}: {why}");

@@ -1,4 +1,4 @@
-//! The story that the demo shows and the test checks: a volume on two machines that survives what breaks.
+//! The scenario that the demo shows and the test checks: a volume on two machines that survives failures.
 
 use std::time::{Duration, Instant};
 
@@ -10,21 +10,21 @@ use crate::lab::{Exec, Node};
 
 const VOLUME: &str = "400M";
 const SYNC_LIMIT: Duration = Duration::from_secs(90);
-/// How long fio may read before it writes again.
+/// Limit of the time that fio reads between two writes.
 const WRITES_LIMIT: Duration = Duration::from_secs(6);
 const MOUNT: &str = "/media";
 
-/// Which DRBD the guests' kernel has.
+/// The DRBD version of the guests' kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Drbd {
-    /// The kernel's own: two replicas, made primary by hand.
+    /// DRBD 8.4, which is part of Linux: two replicas, promoted by command.
     V84,
-    /// The full thing.
+    /// DRBD 9.
     V9,
 }
 
-/// Tells the whole story; fails at the first thing that is not as it should be.
-pub fn tell(cluster: &mut Cluster, times: &mut Times) -> Result<()> {
+/// Runs the scenario; fails at the first unexpected result.
+pub fn run(cluster: &mut Cluster, times: &mut Times) -> Result<()> {
     let drbd = drbd_kind(cluster)?;
     println!(
         "The kernel's DRBD is {}.",
@@ -36,7 +36,7 @@ pub fn tell(cluster: &mut Cluster, times: &mut Times) -> Result<()> {
     );
     times.take("nodes and thin pools", || set_up(cluster))?;
     let (first, second) = times.take("spawn a replicated volume", || spawn(cluster))?;
-    times.take("ext4: written on one node, read on the other", || {
+    times.take("ext4: write on one node, read on the other", || {
         write_and_read(cluster, drbd, first, second)
     })?;
     controller_dies(cluster, drbd, first, times)?;
@@ -44,12 +44,10 @@ pub fn tell(cluster: &mut Cluster, times: &mut Times) -> Result<()> {
     times.take("migrate a replica to the third node", || {
         migrate(cluster, drbd, first, second)
     })?;
-    times.take("delete; nothing left behind", || {
-        clean_up(cluster, drbd, first)
-    })
+    times.take("delete; no remains", || clean_up(cluster, drbd, first))
 }
 
-/// Tells by the loaded module.
+/// The version of the loaded module.
 pub fn drbd_kind(cluster: &Cluster) -> Result<Drbd> {
     let text = cluster
         .lab
@@ -62,31 +60,31 @@ pub fn drbd_kind(cluster: &Cluster) -> Result<Drbd> {
     })
 }
 
-/// Shows a `linstor` command and what it prints.
-pub fn say(cluster: &Cluster, words: &[&str]) -> Result<String> {
-    println!("\n$ linstor {}", words.join(" "));
-    let text = cluster.linstor(words)?;
+/// Runs a `linstor` command; prints it and its output.
+pub fn show(cluster: &Cluster, args: &[&str]) -> Result<String> {
+    println!("\n$ linstor {}", args.join(" "));
+    let text = cluster.linstor(args)?;
     print!("{text}");
     Ok(text)
 }
 
-/// Shows a command on a node and what it prints.
-fn on(cluster: &Cluster, node: Node, words: &[&str]) -> Result<String> {
-    println!("\n{node}$ {}", words.join(" "));
-    let text = cluster.lab.exec_ok(node, words)?;
+/// Runs a command on a node; prints it and its output.
+fn on(cluster: &Cluster, node: Node, argv: &[&str]) -> Result<String> {
+    println!("\n{node}$ {}", argv.join(" "));
+    let text = cluster.lab.exec_ok(node, argv)?;
     print!("{text}");
     Ok(text)
 }
 
-/// Registers the nodes and their pools.
+/// Creates the nodes and their storage pools.
 pub fn set_up(cluster: &Cluster) -> Result<()> {
     for node in cluster.lab.nodes() {
-        let lvm = |words: &[&str]| cluster.lab.exec_ok(node, words);
+        let lvm = |argv: &[&str]| cluster.lab.exec_ok(node, argv);
         lvm(&["pvcreate", "-q", "/dev/ubda"])?;
         lvm(&["vgcreate", "-q", "vg0", "/dev/ubda"])?;
         lvm(&["lvcreate", "-q", "-T", "-l", "90%FREE", "vg0/thin"])?;
         let (name, address) = (node.to_string(), node.address().to_string());
-        say(cluster, &["node", "create", &name, &address])?;
+        show(cluster, &["node", "create", &name, &address])?;
     }
     cluster.wait_until("all nodes to be online", Duration::from_secs(20), || {
         let nodes = cluster.linstor_json(&["node", "list"])?;
@@ -94,10 +92,10 @@ pub fn set_up(cluster: &Cluster) -> Result<()> {
             .iter()
             .all(|node| node["connection_status"] == "ONLINE"))
     })?;
-    say(cluster, &["node", "list"])?;
+    show(cluster, &["node", "list"])?;
     for node in cluster.lab.nodes() {
         let name = node.to_string();
-        say(
+        show(
             cluster,
             &[
                 "storage-pool",
@@ -109,12 +107,12 @@ pub fn set_up(cluster: &Cluster) -> Result<()> {
             ],
         )?;
     }
-    say(cluster, &["storage-pool", "list"])?;
+    show(cluster, &["storage-pool", "list"])?;
     Ok(())
 }
 
 fn spawn(cluster: &Cluster) -> Result<(Node, Node)> {
-    say(
+    show(
         cluster,
         &[
             "resource-group",
@@ -126,13 +124,13 @@ fn spawn(cluster: &Cluster) -> Result<(Node, Node)> {
             "2",
         ],
     )?;
-    say(cluster, &["volume-group", "create", "fast"])?;
-    say(
+    show(cluster, &["volume-group", "create", "fast"])?;
+    show(
         cluster,
         &["resource-group", "spawn-resources", "fast", "data", VOLUME],
     )?;
     cluster.wait_up_to_date("data", 2, SYNC_LIMIT)?;
-    say(cluster, &["resource", "list"])?;
+    show(cluster, &["resource", "list"])?;
     let nodes: Vec<_> = diskful(cluster)?
         .into_iter()
         .map(|replica| replica.node)
@@ -162,7 +160,7 @@ fn device(cluster: &Cluster, node: Node) -> Result<String> {
         .with_context(|| format!("{node} has no device"))
 }
 
-/// Makes the volume primary where DRBD does not do so by itself, and mounts it.
+/// Promotes the resource if DRBD does not do so automatically, and mounts the volume.
 fn mount(cluster: &Cluster, drbd: Drbd, node: Node) -> Result<()> {
     if drbd == Drbd::V84 {
         on(cluster, node, &["drbdadm", "primary", "data"])?;
@@ -206,11 +204,11 @@ fn write_and_read(cluster: &Cluster, drbd: Drbd, first: Node, second: Node) -> R
     unmount(cluster, drbd, first)?;
     mount(cluster, drbd, second)?;
     let read = on(cluster, second, &["sha256sum", "/media/letter"])?;
-    ensure!(written == read, "the other node reads something else");
+    ensure!(written == read, "the other node reads different data");
     unmount(cluster, drbd, second)
 }
 
-/// The controller is killed while data is written: writing goes on, and afterwards nothing is lost.
+/// The controller is killed while data is written: writes continue, and no data is lost.
 fn controller_dies(cluster: &mut Cluster, drbd: Drbd, node: Node, times: &mut Times) -> Result<()> {
     mount(cluster, drbd, node)?;
     let fio = [
@@ -235,26 +233,26 @@ fn controller_dies(cluster: &mut Cluster, drbd: Drbd, node: Node, times: &mut Ti
         cluster.controller_node()
     );
     cluster.kill_controller()?;
-    // The device's own counter tells that writing goes on while nobody controls anything.
+    // The device's counter of written sectors shows that writes continue without a controller.
     let name = format!("drbd{}", minor_of(cluster, node)?);
     let before = sectors_written(cluster, node, &name)?;
     let begin = Instant::now();
     let mut after = before;
-    // It reads what it has written in between.
+    // fio verifies between two writes.
     while after == before && begin.elapsed() < WRITES_LIMIT {
         std::thread::sleep(Duration::from_secs(1));
         after = sectors_written(cluster, node, &name)?;
     }
     ensure!(
         after > before,
-        "nothing is written while the controller is dead"
+        "no write was completed without a controller"
     );
     println!(
         "{} KiB were written in {:.0} s without a controller",
         (after - before) / 2,
         begin.elapsed().as_secs_f64()
     );
-    let status = times.take("fio with verify, controller killed meanwhile", || {
+    let status = times.take("fio with verify while the controller is killed", || {
         cluster.lab.wait(&load, Duration::from_secs(60))
     })?;
     ensure!(status.success(), "fio ended with {status}");
@@ -262,11 +260,11 @@ fn controller_dies(cluster: &mut Cluster, drbd: Drbd, node: Node, times: &mut Ti
     times.note("controller restart to first answer", took);
     on(cluster, node, &["sha256sum", "/media/letter"])?;
     cluster.wait_up_to_date("data", 2, SYNC_LIMIT)?;
-    say(cluster, &["resource", "list"])?;
+    show(cluster, &["resource", "list"])?;
     Ok(())
 }
 
-/// Minor of the story's only DRBD device on the node.
+/// Minor of the only DRBD device on the node.
 fn minor_of(cluster: &Cluster, node: Node) -> Result<String> {
     let text = cluster.lab.exec_ok(node, &["ls", "/sys/block"])?;
     let minor = text
@@ -286,9 +284,9 @@ fn sectors_written(cluster: &Cluster, node: Node, device: &str) -> Result<u64> {
     Ok(field.parse()?)
 }
 
-/// A replica loses power, writing goes on, and after the boot only the difference is copied.
+/// A replica loses power, writes continue, and after the boot only the difference is resynchronised.
 fn power_loss(cluster: &Cluster, first: Node, second: Node, times: &mut Times) -> Result<()> {
-    // The controller's own node must stay; the replica that is not mounted is the one that loses power.
+    // The controller's node must not lose power, nor the one with the mounted replica.
     let (survivor, victim) = (first, second);
     println!("\n*** {victim} loses power ***");
     cluster.lab.kill(victim)?;
@@ -322,7 +320,7 @@ fn power_loss(cluster: &Cluster, first: Node, second: Node, times: &mut Times) -
         resynced < 200 * 1024,
         "{resynced} KiB is not only the difference"
     );
-    say(cluster, &["resource", "list"])?;
+    show(cluster, &["resource", "list"])?;
     ensure!(
         written == on(cluster, survivor, &["sha256sum", "/media/more"])?,
         "data changed"
@@ -330,17 +328,17 @@ fn power_loss(cluster: &Cluster, first: Node, second: Node, times: &mut Times) -
     Ok(())
 }
 
-/// What a node got from its peers since it was booted, in KiB.
+/// Data in KiB that a node received from its peers since it booted.
 fn resynced_kib(cluster: &Cluster, node: Node) -> Result<u64> {
-    let words = ["drbdsetup", "status", "data", "--verbose", "--statistics"];
-    let text = cluster.lab.exec_ok(node, &words)?;
+    let argv = ["drbdsetup", "status", "data", "--verbose", "--statistics"];
+    let text = cluster.lab.exec_ok(node, &argv)?;
     let fields = text
         .split_whitespace()
-        .filter_map(|word| word.strip_prefix("received:"));
+        .filter_map(|field| field.strip_prefix("received:"));
     Ok(fields.filter_map(|number| number.parse::<u64>().ok()).sum())
 }
 
-/// A replica moves to the third node: added first where DRBD can have three, removed first where it cannot.
+/// Moves a replica to the third node: with DRBD 9 it is added first, with 8.4 the old one is removed first.
 fn migrate(cluster: &Cluster, drbd: Drbd, first: Node, second: Node) -> Result<()> {
     let third = cluster
         .lab
@@ -359,20 +357,20 @@ fn migrate(cluster: &Cluster, drbd: Drbd, first: Node, second: Node) -> Result<(
     ];
     let remove = ["resource", "delete", &old, "data"];
     if drbd == Drbd::V84 {
-        say(cluster, &remove)?;
-        say(cluster, &add)?;
+        show(cluster, &remove)?;
+        show(cluster, &add)?;
     } else {
-        say(cluster, &add)?;
+        show(cluster, &add)?;
         cluster.wait_up_to_date("data", 3, SYNC_LIMIT)?;
-        say(cluster, &["resource", "list"])?;
-        say(
+        show(cluster, &["resource", "list"])?;
+        show(
             cluster,
             &["resource", "delete", "--keep-tiebreaker", &old, "data"],
         )
-        .or_else(|_| say(cluster, &remove))?;
+        .or_else(|_| show(cluster, &remove))?;
     }
     cluster.wait_up_to_date("data", 2, SYNC_LIMIT)?;
-    say(cluster, &["resource", "list"])?;
+    show(cluster, &["resource", "list"])?;
     let there = diskful(cluster)?;
     ensure!(
         there.iter().any(|replica| replica.node == third),
@@ -393,15 +391,15 @@ fn clean_up(cluster: &Cluster, drbd: Drbd, mounted: Node) -> Result<()> {
     );
     ensure!(refused.code == 10, "a volume in use was deleted");
     unmount(cluster, drbd, mounted)?;
-    // The controller learns from DRBD that nobody uses it any more.
+    // DRBD reports to the controller that the device is no longer open.
     cluster.wait_until("the volume to be unused", Duration::from_secs(10), || {
         Ok(cluster
             .replicas("data")?
             .iter()
             .all(|replica| !replica.in_use))
     })?;
-    say(cluster, &["resource-definition", "delete", "data"])?;
-    say(cluster, &["resource", "list"])?;
+    show(cluster, &["resource-definition", "delete", "data"])?;
+    show(cluster, &["resource", "list"])?;
     for node in cluster.lab.nodes() {
         let volumes = cluster
             .lab

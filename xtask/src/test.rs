@@ -1,4 +1,4 @@
-//! `cargo xtask test`: everything that CI runs, in the order in which it is cheapest to fail.
+//! `cargo xtask test`: everything that CI runs, the quickest parts first.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -11,10 +11,10 @@ use crate::lab::{Lab, LabConfig, selftest};
 use crate::report::Report;
 use crate::{fake_vs_lab, faults, metadata, packages, providers, python, story, tidy};
 
-/// Where a folder with a kernel (`linux`) and its modules (`modules`) that include DRBD 9 is, when there is one.
+/// Names a folder with a kernel (`linux`) and its modules (`modules`) that include DRBD 9.
 const DRBD9_VARIABLE: &str = "LINSTOR_LAB_DRBD9";
 
-/// Runs every test there is; what this machine cannot do is skipped with the reason and counted.
+/// Runs all tests; those that cannot run on this machine are skipped with the reason and counted.
 #[derive(clap::Args)]
 pub struct Args {
     /// Install missing Debian packages without asking.
@@ -23,12 +23,12 @@ pub struct Args {
     /// Only the parts whose name contains this.
     #[arg(long)]
     only: Option<String>,
-    /// Write what the lab answers into the transcripts of the fake host, instead of comparing.
+    /// Write the output in the lab into the transcripts of the fake host, instead of comparing.
     #[arg(long)]
     record: bool,
 }
 
-/// A kernel of the lab beside Debian's.
+/// A kernel of the lab other than Debian's.
 struct Kernel {
     kernel: PathBuf,
     modules: Vec<PathBuf>,
@@ -73,10 +73,10 @@ pub fn run(args: Args) -> Result<ExitCode> {
             ],
         ),
     ];
-    for (name, words) in cargo_steps {
-        // Whatever runs in the lab is to be what was just written.
+    for (name, cargo_args) in cargo_steps {
+        // The lab must run programs built from the current sources.
         if wanted(name) || name == "build" {
-            report.check(name, || cargo(words));
+            report.check(name, || cargo(cargo_args));
         }
     }
     if wanted("tidy") {
@@ -110,16 +110,16 @@ pub fn run(args: Args) -> Result<ExitCode> {
     Ok(report.finish())
 }
 
-fn cargo(words: &[&str]) -> Result<()> {
-    println!("running cargo {}", words.join(" "));
+fn cargo(args: &[&str]) -> Result<()> {
+    println!("running cargo {}", args.join(" "));
     let status = Command::new(env!("CARGO"))
-        .args(words)
+        .args(args)
         .status()
         .context("start cargo")?;
     ensure!(
         status.success(),
         "cargo {} ended with {status}",
-        words.join(" ")
+        args.join(" ")
     );
     Ok(())
 }
@@ -138,22 +138,22 @@ fn lab(name: &str, kernel: Option<&Kernel>) -> Result<Lab> {
     })
 }
 
-/// The fake host's transcripts against the real tools on one kernel.
+/// Compares the fake host's transcripts with the real tools on one kernel.
 fn fake_vs_lab(which: &str, kernel: Option<&Kernel>, record: bool, report: &mut Report) {
     report.check(&format!("{which}: the fake host's transcripts"), || {
         fake_vs_lab::check(&lab("test", kernel)?, which, record)
     });
 }
 
-/// The story, the faults and the Python client on one kernel.
+/// The demo's scenario, the faults and the Python client on one kernel.
 fn on_kernel(what: &str, kernel: Option<&Kernel>, binaries: &Binaries, report: &mut Report) {
     let mut cluster = None;
-    report.check(&format!("{what}: the story of the demo"), || {
+    report.check(&format!("{what}: the scenario of the demo"), || {
         let cluster = cluster.insert(Cluster::start(lab("test", kernel)?, binaries.clone())?);
         let mut times = Times::default();
-        let told = story::tell(cluster, &mut times);
+        let result = story::run(cluster, &mut times);
         times.print();
-        told.inspect_err(|_| eprintln!("{}", cluster.logs()))
+        result.inspect_err(|_| eprintln!("{}", cluster.logs()))
     });
     if let Some(cluster) = &mut cluster {
         faults::check(cluster, &|_| true, report);
@@ -164,10 +164,10 @@ fn on_kernel(what: &str, kernel: Option<&Kernel>, binaries: &Binaries, report: &
     }
 }
 
-/// Faults without the story before them, for who works on them.
+/// The faults without the scenario before them, for work on the faults.
 fn faults_alone(binaries: &Binaries, wanted: &dyn Fn(&str) -> bool, report: &mut Report) {
     let mut cluster = None;
-    let up = report.check("debian faults: a fresh cluster", || {
+    let up = report.check("debian faults: a new cluster", || {
         let cluster = cluster.insert(Cluster::start(lab("test", None)?, binaries.clone())?);
         story::set_up(cluster)
     });
@@ -176,7 +176,7 @@ fn faults_alone(binaries: &Binaries, wanted: &dyn Fn(&str) -> bool, report: &mut
     }
 }
 
-/// All kinds of pools, on a fresh cluster.
+/// All storage providers, on a new cluster.
 fn pools(
     what: &str,
     kernel: Option<&Kernel>,
@@ -185,17 +185,21 @@ fn pools(
     report: &mut Report,
 ) {
     let mut cluster = None;
-    let up = report.check(&format!("{what}: a fresh cluster"), || {
+    let up = report.check(&format!("{what}: a new cluster"), || {
         let cluster = cluster.insert(Cluster::start(lab("test", kernel)?, binaries.clone())?);
         providers::register_nodes(cluster)
     });
     if let Some(cluster) = cluster.filter(|_| up) {
         for kind in kinds {
-            report.check(&format!("{what}: pools of kind {}", kind.word), || {
-                providers::check(&cluster, kind).inspect_err(|_| eprintln!("{}", cluster.logs()))
-            });
+            report.check(
+                &format!("{what}: pools of provider {}", kind.subcommand),
+                || {
+                    providers::check(&cluster, kind)
+                        .inspect_err(|_| eprintln!("{}", cluster.logs()))
+                },
+            );
         }
-        if kinds.is_empty() || kinds.iter().any(|kind| kind.word == "lvmthin") {
+        if kinds.is_empty() || kinds.iter().any(|kind| kind.subcommand == "lvmthin") {
             report.check(&format!("{what}: external DRBD metadata"), || {
                 metadata::check(&cluster).inspect_err(|_| eprintln!("{}", cluster.logs()))
             });
@@ -203,7 +207,7 @@ fn pools(
     }
 }
 
-/// ZFS, on the kernel that a folder `shared/lab` beside the checkout holds.
+/// ZFS, on the kernel in the folder `shared/lab` next to the checkout.
 fn second_kernel(
     args: &Args,
     wanted: &dyn Fn(&str) -> bool,
@@ -216,7 +220,7 @@ fn second_kernel(
     }
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/lab");
     if !source.exists() {
-        report.skip(name, "there is no kernel with ZFS here");
+        report.skip(name, "no kernel with ZFS is available");
         return;
     }
     if let Err(error) = packages::ensure(packages::ZFS, args.yes) {
@@ -237,10 +241,9 @@ fn second_kernel(
         if !wanted(name) {
             return;
         }
-        report.check(
-            "second kernel: a ZFS pool keeps its data over a power cut",
-            || selftest::zfs_pool(&lab("test", kernel.as_ref())?),
-        );
+        report.check("second kernel: a zpool's data survives a power cut", || {
+            selftest::zfs_pool(&lab("test", kernel.as_ref())?)
+        });
         pools(
             "second kernel",
             kernel.as_ref(),
@@ -299,7 +302,7 @@ fn unpack(source: &Path) -> Result<Kernel> {
     Ok(Kernel { kernel, modules })
 }
 
-/// Everything on DRBD 9 with three nodes, when somebody provides kernel and module.
+/// All tests on DRBD 9 with three nodes, if a kernel and module are provided.
 fn drbd9(args: &Args, wanted: &dyn Fn(&str) -> bool, binaries: &Binaries, report: &mut Report) {
     let (story, all_pools, transcripts) = ("drbd9 story", "drbd9 pools", "drbd9 fake-vs-lab");
     let kinds = match wanted(all_pools) {
@@ -311,8 +314,8 @@ fn drbd9(args: &Args, wanted: &dyn Fn(&str) -> bool, binaries: &Binaries, report
     }
     let Some(directory) = std::env::var_os(DRBD9_VARIABLE).map(PathBuf::from) else {
         let why = format!("{DRBD9_VARIABLE} names no folder with `linux` and `modules`");
-        report.skip("DRBD 9: the story, the faults, the Python client", &why);
-        report.skip("DRBD 9: all kinds of pools", &why);
+        report.skip("DRBD 9: the scenario, the faults, the Python client", &why);
+        report.skip("DRBD 9: all storage providers", &why);
         report.skip("DRBD 9: the fake host's transcripts", &why);
         return;
     };

@@ -1,4 +1,4 @@
-//! `cargo xtask tidy`: rules of `ARCHITECTURE.md` that the compiler does not check.
+//! `cargo xtask tidy`: rules of `ARCHITECTURE.md` that the compiler cannot check.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 /// Crates without I/O.
 const PURE: &[&str] = &["api", "wire", "model"];
 
-/// What pure crates do not name.
+/// Crates and modules that pure crates must not use.
 const IMPURE: &[&str] = &[
     "tokio",
     "hyper",
@@ -20,7 +20,7 @@ const IMPURE: &[&str] = &[
     "SystemTime",
 ];
 
-/// Where programs are started: the seam to the machine, and tools that run on a developer's machine.
+/// Where programs may be started: the interface to the machine, and tools that run on a developer's machine.
 const STARTERS: &[&str] = &["crates/host/src/real", "crates/bench/src", "xtask/src"];
 
 /// The longest file in lines.
@@ -41,8 +41,12 @@ pub fn check() -> Result<()> {
         found.extend(
             IMPURE
                 .iter()
-                .filter(|word| dependencies.lines().any(|line| line.starts_with(*word)))
-                .map(|word| format!("crates/{name}/Cargo.toml depends on {word}")),
+                .filter(|dependency| {
+                    dependencies
+                        .lines()
+                        .any(|line| line.starts_with(*dependency))
+                })
+                .map(|dependency| format!("crates/{name}/Cargo.toml depends on {dependency}")),
         );
     }
     for path in sources(&root)? {
@@ -51,7 +55,7 @@ pub fn check() -> Result<()> {
         let lines = text.lines().count();
         if lines > LINES_MAX {
             found.push(format!(
-                "{shown} has {lines} lines; {LINES_MAX} are enough for one concept"
+                "{shown} has {lines} lines; split it, the limit is {LINES_MAX}"
             ));
         }
         let is_test = shown.contains("/tests") || shown.contains("/examples/");
@@ -66,15 +70,15 @@ pub fn check() -> Result<()> {
             found.extend(
                 IMPURE
                     .iter()
-                    .filter(|word| {
-                        code.contains(&format!("{word}::")) || code.contains(&format!("use {word}"))
+                    .filter(|item| {
+                        code.contains(&format!("{item}::")) || code.contains(&format!("use {item}"))
                     })
-                    .map(|word| format!("{shown} names {word}")),
+                    .map(|item| format!("{shown} uses {item}")),
             );
         }
         let starts = text.contains("Command::new(") && !text.contains("clap::Command::new(");
         if starts && !is_test && !STARTERS.iter().any(|place| shown.starts_with(place)) {
-            found.push(format!("{shown} starts a program outside the one runner"));
+            found.push(format!("{shown} starts a program; only crates/host may"));
         }
     }
     if !found.is_empty() {

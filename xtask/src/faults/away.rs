@@ -1,4 +1,4 @@
-//! Who is missing: a node without power, the controller.
+//! Absent machines: a node without power, a killed controller.
 
 use std::time::Duration;
 
@@ -7,39 +7,39 @@ use anyhow::{Context, Result, ensure};
 use super::{HEAL_LIMIT, create, create_second, delete};
 use crate::cluster::Cluster;
 
-/// A node without power: its part of a delete waits, says for whom, and ends when the node is back.
+/// A node without power: a delete waits for that node only, reports it, and completes when the node is back.
 pub fn offline_satellite(cluster: &Cluster) -> Result<()> {
     create(cluster, "apart", "20M", "node2")?;
     create_second(cluster, "apart", "node3")?;
     cluster.wait_up_to_date("apart", 2, HEAL_LIMIT)?;
     let node = cluster.node(3);
     cluster.lab.kill(node)?;
-    cluster.wait_until(
-        "the node to be seen as offline",
-        Duration::from_secs(20),
-        || {
-            let nodes = cluster.linstor_json(&["node", "list"])?;
-            Ok(nodes
-                .iter()
-                .any(|node| node["name"] == "node3" && node["connection_status"] == "OFFLINE"))
-        },
-    )?;
+    cluster.wait_until("the node to be OFFLINE", Duration::from_secs(20), || {
+        let nodes = cluster.linstor_json(&["node", "list"])?;
+        Ok(nodes
+            .iter()
+            .any(|node| node["name"] == "node3" && node["connection_status"] == "OFFLINE"))
+    })?;
     let answer = cluster.try_linstor(&["resource-definition", "delete", "apart"])?;
     ensure!(
         answer.text.contains("node3"),
-        "the answer does not say who is missing: {}",
+        "the answer does not name the offline node: {}",
         answer.text
     );
-    cluster.wait_until("the other node's part to be gone", HEAL_LIMIT, || {
-        Ok(cluster
-            .replicas("apart")?
-            .iter()
-            .all(|replica| replica.node == "node3"))
-    })?;
+    cluster.wait_until(
+        "the resource on the online node to be deleted",
+        HEAL_LIMIT,
+        || {
+            Ok(cluster
+                .replicas("apart")?
+                .iter()
+                .all(|replica| replica.node == "node3"))
+        },
+    )?;
     let jobs = cluster.linstor(&["-m", "jobs", "list"])?;
     ensure!(
         jobs.contains("apart") && jobs.contains("node3"),
-        "no job says what waits for whom: {jobs}"
+        "no job names the resource definition and the node it waits for: {jobs}"
     );
     cluster.lab.boot(node)?;
     cluster.start_satellite(node)?;
@@ -59,7 +59,7 @@ pub fn offline_satellite(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// The controller is dead, a node reboots: its satellite brings up what it last knew.
+/// Without a controller, a rebooted node's satellite brings up the resources of its stored specs.
 pub fn no_controller(cluster: &mut Cluster) -> Result<()> {
     create(cluster, "alone", "20M", "node2")?;
     create_second(cluster, "alone", "node3")?;
@@ -70,7 +70,7 @@ pub fn no_controller(cluster: &mut Cluster) -> Result<()> {
     cluster.lab.boot(node)?;
     cluster.start_satellite(node)?;
     cluster.wait_until(
-        "DRBD to be up to date without a controller",
+        "DRBD to be UpToDate without a controller",
         HEAL_LIMIT,
         || {
             let status = cluster.lab.exec(node, &["drbdsetup", "status", "alone"])?;

@@ -1,24 +1,24 @@
-//! The storage below a replica fails, or is not there.
+//! The storage below a replica fails or is missing.
 
 use anyhow::{Context, Result, ensure};
 
 use super::{
-    HEAL_LIMIT, create_both, delete, jobs_say, others_go_on, same_everywhere, undoing, write,
+    HEAL_LIMIT, create_both, delete, others_go_on, same_everywhere, undoing, wait_for_job, write,
 };
 use crate::cluster::Cluster;
 use crate::lab::Node;
 
 /// LVM's own configuration of a machine.
 const LVM_LOCAL: &str = "/etc/lvm/lvmlocal.conf";
-/// Hides all disks from LVM, as if they were not there.
+/// Hides all disks from LVM, as if they did not exist.
 const NO_DISKS: &str = "devices { global_filter = [ \"r|.*|\" ] }\n";
 
-/// The disk below the primary returns errors: its application goes on with the peer's data, and the disk is
-/// synchronised once it works again.
+/// The disk below the primary returns errors: DRBD detaches it, the application continues with the peer's data, and the
+/// disk is resynchronised once it works again.
 pub fn failing(cluster: &Cluster) -> Result<()> {
     create_both(cluster, "failing", ["node2", "node3"])?;
     let (peer, victim) = (cluster.node(2), cluster.node(3));
-    let on = |words: &[&str]| cluster.lab.exec_ok(victim, words);
+    let on = |argv: &[&str]| cluster.lab.exec_ok(victim, argv);
     on(&["drbdadm", "primary", "failing"])?;
     write(cluster, "failing", victim, 0)?;
     let volume = "vg0-failing_00000";
@@ -31,13 +31,13 @@ pub fn failing(cluster: &Cluster) -> Result<()> {
     let broken = || -> Result<()> {
         map(cluster, victim, volume, &format!("0 {sectors} error"))?;
         write(cluster, "failing", victim, 4)?;
-        cluster.wait_until("the disk to be given up", HEAL_LIMIT, || {
+        cluster.wait_until("the failed disk to be detached", HEAL_LIMIT, || {
             Ok(disk_state(cluster, "failing", victim)?.as_deref() == Some("Diskless"))
         })?;
-        jobs_say(cluster, "failing", "node3", &["Input/output error"])?;
+        wait_for_job(cluster, "failing", "node3", &["Input/output error"])?;
         ensure!(
             disk_state(cluster, "failing", peer)?.as_deref() == Some("UpToDate"),
-            "the peer has no good copy"
+            "the peer's disk is not UpToDate"
         );
         others_go_on(cluster, "node3")?;
         write(cluster, "failing", victim, 8)
@@ -49,12 +49,12 @@ pub fn failing(cluster: &Cluster) -> Result<()> {
     delete(cluster, "failing")
 }
 
-/// What the device mapper does with a volume; LVM does not know.
+/// Replaces the device mapper table of a volume, without LVM.
 fn map(cluster: &Cluster, node: Node, volume: &str, table: &str) -> Result<()> {
-    let dmsetup = |words: &[&str]| {
+    let dmsetup = |args: &[&str]| {
         cluster
             .lab
-            .exec_ok(node, &[&["dmsetup"], words].concat())
+            .exec_ok(node, &[&["dmsetup"], args].concat())
             .map(drop)
     };
     dmsetup(&["suspend", "--noflush", volume])?;
@@ -71,7 +71,7 @@ fn disk_state(cluster: &Cluster, resource: &str, node: Node) -> Result<Option<St
     Ok(replica.and_then(|replica| replica.disk_state))
 }
 
-/// A node boots without its disk; when the disk is back, one of its volumes is still gone for good.
+/// A node boots without its disk; when the disk is back, one of its volumes has been removed for good.
 pub fn missing(cluster: &Cluster) -> Result<()> {
     let (peer, victim) = (cluster.node(2), cluster.node(3));
     for name in ["hidden", "removed"] {
@@ -86,18 +86,18 @@ pub fn missing(cluster: &Cluster) -> Result<()> {
         write(cluster, "hidden", peer, 4)?;
         cluster.lab.boot(victim)?;
         cluster.start_satellite(victim)?;
-        let words = ["Volume group 'vg0' does not exist"];
-        jobs_say(cluster, "hidden", "node3", &words)?;
+        let texts = ["Volume group 'vg0' does not exist"];
+        wait_for_job(cluster, "hidden", "node3", &texts)?;
         let pools = cluster.try_linstor(&["storage-pool", "list"])?.text;
         ensure!(
             pools.contains("(node3) Volume group 'vg0' does not exist"),
-            "the pools do not say what is wrong: {pools}"
+            "the storage pool list does not report the missing volume group: {pools}"
         );
         others_go_on(cluster, "node2")?;
         for name in ["hidden", "removed"] {
             write(cluster, name, peer, 8)?;
         }
-        // The administrator sees the disk, and removes the wrong volume.
+        // The administrator makes the disk visible, and removes the wrong volume.
         let see = "devices { global_filter = [ \"a|.*|\" ] }";
         let remove = ["lvremove", "-q", "-f", "--config", see, "vg0/removed_00000"];
         cluster.lab.exec_ok(victim, &remove).map(drop)

@@ -1,14 +1,15 @@
-//! A host is called otherwise than the controller thinks. DRBD's files name hosts, so that they have to follow.
+//! A host's name differs from the one the controller knows. DRBD's configuration contains host names and must be
+//! updated.
 
 use anyhow::{Context, Result, ensure};
 
 use super::{
-    HEAL_LIMIT, create, create_both, delete, jobs_say, others_go_on, undoing, wait_for_node,
+    HEAL_LIMIT, create, create_both, delete, others_go_on, undoing, wait_for_job, wait_for_node,
 };
 use crate::cluster::Cluster;
 use crate::lab::Node;
 
-/// The name changes under a running satellite, changes back, and is another host's when the satellite starts.
+/// The name changes while the satellite runs, changes back, and is that of another host when the satellite starts.
 pub fn check(cluster: &Cluster) -> Result<()> {
     let node = cluster.node(3);
     create_both(cluster, "named", ["node2", "node3"])?;
@@ -29,41 +30,42 @@ fn rename(cluster: &Cluster, node: Node, name: &str) -> Result<()> {
     cluster.lab.exec_ok(node, &["hostname", name]).map(drop)
 }
 
-/// Under a running satellite: what is asked for before the controller knows the name says so, and all follows.
+/// While the satellite runs: a resource that is created before the controller knows the new name reports it, and is
+/// deployed afterwards.
 fn changes(cluster: &Cluster, node: Node) -> Result<()> {
     rename(cluster, node, "stranger")?;
-    let said = create(cluster, "newcomer", "20M", "node3")?;
-    // The controller may have been told the name by then.
+    let answer = create(cluster, "newcomer", "20M", "node3")?;
+    // The satellite may have reported the new name by then.
     let known = uname(cluster)? == "stranger";
     ensure!(
-        known || said.contains("(node3) This host is called 'stranger'"),
-        "the answer does not name the host's name: {said}"
+        known || answer.contains("(node3) This host is called 'stranger'"),
+        "the answer does not contain the host name: {answer}"
     );
     others_go_on(cluster, "node2")?;
     is_learned(cluster, node, "stranger")?;
     cluster.wait_up_to_date("newcomer", 1, HEAL_LIMIT).map(drop)
 }
 
-/// Waits until the controller has learned the name and the files of both hosts say it.
+/// Waits until the controller knows the name and the DRBD configuration of both hosts contains it.
 fn is_learned(cluster: &Cluster, node: Node, name: &str) -> Result<()> {
-    cluster.wait_until("the controller to learn the name", HEAL_LIMIT, || {
+    cluster.wait_until("the controller to know the host name", HEAL_LIMIT, || {
         Ok(uname(cluster)? == name)
     })?;
     let section = format!("on \"{name}\"");
     for host in [cluster.node(2), node] {
-        cluster.wait_until("DRBD's files to follow", HEAL_LIMIT, || {
+        cluster.wait_until("DRBD's configuration to be updated", HEAL_LIMIT, || {
             let file = ["cat", "/var/lib/linstor.d/named.res"];
             Ok(cluster.lab.exec_ok(host, &file)?.contains(&section))
         })?;
     }
     cluster.wait_up_to_date("named", 2, HEAL_LIMIT)?;
-    // drbdadm finds the host's own part by its name.
+    // drbdadm finds the host's own section by its name.
     let state = cluster.lab.exec_ok(node, &["drbdadm", "dstate", "named"])?;
-    ensure!(state.contains("UpToDate"), "drbdadm sees {state}");
+    ensure!(state.contains("UpToDate"), "drbdadm reports {state}");
     Ok(())
 }
 
-/// What the controller takes for the host's name.
+/// The host name that the controller knows.
 fn uname(cluster: &Cluster) -> Result<String> {
     let nodes = cluster.linstor_json(&["node", "list"])?;
     let node = nodes
@@ -76,7 +78,7 @@ fn uname(cluster: &Cluster) -> Result<String> {
         .to_owned())
 }
 
-/// Two hosts of one name cannot be told apart by DRBD: the second one is not taken, and told why.
+/// DRBD cannot distinguish two hosts of one name: the second one is refused, with the reason.
 fn is_taken(cluster: &Cluster, node: Node) -> Result<()> {
     cluster.kill_satellite(node)?;
     rename(cluster, node, "node2")?;
@@ -85,7 +87,7 @@ fn is_taken(cluster: &Cluster, node: Node) -> Result<()> {
     let shown = cluster.linstor(&["node", "list"])?;
     ensure!(
         shown.contains("DUPLICATE UNAME"),
-        "the list does not say what is wrong: {shown}"
+        "the node list does not report the duplicate host name: {shown}"
     );
     create(cluster, "latecomer", "20M", "node2")?;
     let second = [
@@ -97,7 +99,7 @@ fn is_taken(cluster: &Cluster, node: Node) -> Result<()> {
         "pool",
     ];
     cluster.try_linstor(&second)?;
-    let words = ["its host calls itself 'node2', as the host of node 'node2' does"];
-    jobs_say(cluster, "latecomer", "node3", &words)?;
+    let texts = ["its host calls itself 'node2', as the host of node 'node2' does"];
+    wait_for_job(cluster, "latecomer", "node3", &texts)?;
     others_go_on(cluster, "node2")
 }

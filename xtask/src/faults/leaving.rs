@@ -1,30 +1,32 @@
-//! What goes, and what is down: data is elsewhere before it goes, and what could not be done meanwhile is made up for.
+//! Deletions and inactive resources: no replica is deleted before its data is on another one, and an inactive resource
+//! is resized when it is activated.
 
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
 
-use super::{HEAL_LIMIT, create_both, delete, device, jobs_say, undoing, write};
+use super::{HEAL_LIMIT, create_both, delete, device, undoing, wait_for_job, write};
 use crate::cluster::Cluster;
 use crate::lab::Node;
 use crate::story::{Drbd, drbd_kind};
 
-/// DRBD connects again, the peer fetches what it lacks, and the satellite tries again after its pause.
+/// Time for DRBD to reconnect and resynchronise the peer, and for the satellite's next attempt.
 const LEAVE_LIMIT: Duration = Duration::from_secs(150);
-/// How large the volumes are at first.
+/// Initial size of the volumes.
 const OLD_MIB: u32 = 20;
 /// DRBD pings an idle peer every ten seconds.
 const NOTICE_LIMIT: Duration = Duration::from_secs(40);
 
-/// A replica that alone has what was written last is deleted: it says what it waits for, and goes when its peer has that.
+/// A replica with the only UpToDate data is deleted: it reports what it waits for, and is deleted once its peer is
+/// UpToDate.
 pub fn replica(cluster: &Cluster) -> Result<()> {
     goes_after(cluster, "leaving", |cluster, name| {
         cluster.try_linstor(&["resource", "delete", "node3", name])?;
-        jobs_say(cluster, name, "node3", &["last up-to-date"])
+        wait_for_job(cluster, name, "node3", &["last up-to-date"])
     })
 }
 
-/// The same where only the disk goes. DRBD 8.4 has no replicas without one, and says so.
+/// The same for removing only the disk. DRBD 8.4 has no diskless replicas, and the request is refused.
 pub fn disk(cluster: &Cluster) -> Result<()> {
     let toggle = ["resource", "toggle-disk", "--diskless", "node3"];
     if drbd_kind(cluster)? == Drbd::V84 {
@@ -32,19 +34,19 @@ pub fn disk(cluster: &Cluster) -> Result<()> {
         let answer = cluster.try_linstor(&[&toggle[..], &["shrinking"]].concat())?;
         ensure!(
             answer.code != 0 && answer.text.contains("8.4"),
-            "it was taken: {}",
+            "the request was accepted: {}",
             answer.text
         );
         return delete(cluster, "shrinking");
     }
     goes_after(cluster, "shrinking", |cluster, name| {
-        // The controller sees two good disks; only the nodes know that they are not the same.
+        // The controller knows two UpToDate disks; only the nodes know that they differ.
         cluster.try_linstor(&[&toggle[..], &[name]].concat())?;
         Ok(())
     })
 }
 
-/// Something of node3 goes while node2 lacks what was written last; then node2 has it all.
+/// A replica or disk of node3 is removed while node2 lacks the last writes; afterwards node2 has them.
 fn goes_after(
     cluster: &Cluster,
     name: &str,
@@ -54,8 +56,8 @@ fn goes_after(
     let (behind, ahead) = (cluster.node(2), cluster.node(3));
     let mut written = String::new();
     let apart = || {
-        let on = |words: &[&str]| cluster.lab.exec_ok(ahead, words);
-        cluster.wait_until("DRBD to miss its peer", NOTICE_LIMIT, || {
+        let on = |argv: &[&str]| cluster.lab.exec_ok(ahead, argv);
+        cluster.wait_until("DRBD to detect the lost connection", NOTICE_LIMIT, || {
             Ok(on(&["drbdsetup", "status", name])?.contains("connection:"))
         })?;
         on(&["drbdadm", "primary", name])?;
@@ -66,15 +68,15 @@ fn goes_after(
         let state = on(&["drbdsetup", "status", name])?;
         ensure!(
             state.contains("disk:UpToDate"),
-            "the last copy is gone: {state}"
+            "the last UpToDate disk was removed: {state}"
         );
         Ok(())
     };
     cluster.lab.cut(behind, ahead)?;
     undoing(apart, || cluster.lab.heal(behind, ahead))?;
-    cluster.wait_until("the rest to have the data", LEAVE_LIMIT, || {
+    cluster.wait_until("the other replica to have the data", LEAVE_LIMIT, || {
         if drbd_kind(cluster)? == Drbd::V9 && name == "shrinking" {
-            // Refused by the controller as long as it sees that the other disk is behind.
+            // The controller refuses this until it knows that the other disk is UpToDate.
             cluster.try_linstor(&["resource", "toggle-disk", "--diskless", "node3", name])?;
         }
         let replicas = cluster.replicas(name)?;
@@ -85,29 +87,30 @@ fn goes_after(
             .collect();
         Ok(disks == ["node2"])
     })?;
-    cluster.wait_until("its storage to be gone", HEAL_LIMIT, || {
+    cluster.wait_until("the backing volume to be deleted", HEAL_LIMIT, || {
         let volumes = cluster
             .lab
             .exec_ok(ahead, &["lvs", "--noheadings", "-o", "lv_name", "vg0"])?;
         Ok(!volumes.contains(name))
     })?;
     cluster.lab.exec_ok(behind, &["drbdadm", "primary", name])?;
-    let kept = sum(cluster, name, behind, OLD_MIB)?;
+    let found = sum(cluster, name, behind, OLD_MIB)?;
     cluster
         .lab
         .exec_ok(behind, &["drbdadm", "secondary", name])?;
-    ensure!(kept == written, "what was written last is lost");
+    ensure!(found == written, "the last writes are lost");
     delete(cluster, name)
 }
 
-/// What the first so many MiB of a resource that is primary on the node contain.
+/// Checksum of the first MiB of a resource that is primary on the node.
 fn sum(cluster: &Cluster, name: &str, node: Node, mib: u32) -> Result<String> {
     let device = device(cluster, name, node)?;
     let script = format!("head -c {mib}M {device} | sha256sum");
     cluster.lab.exec_ok(node, &["sh", "-c", &script])
 }
 
-/// A volume grows while a replica is deactivated: everybody says that it is waited for, and it is made up for then.
+/// A volume is resized while a replica is inactive: answer and jobs report what it waits for, and the resize completes
+/// after the activation.
 pub fn growth_while_inactive(cluster: &Cluster) -> Result<()> {
     let name = "resting";
     create_both(cluster, name, ["node2", "node3"])?;
@@ -121,11 +124,15 @@ pub fn growth_while_inactive(cluster: &Cluster) -> Result<()> {
     let answer = cluster.try_linstor(&set_size)?;
     ensure!(
         answer.text.to_lowercase().contains("activate"),
-        "the answer does not say what it takes: {}",
+        "the answer does not name the inactive resource: {}",
         answer.text
     );
     if drbd_kind(cluster)? == Drbd::V84 {
-        ensure!(answer.code != 0, "it was taken: {}", answer.text);
+        ensure!(
+            answer.code != 0,
+            "the request was accepted: {}",
+            answer.text
+        );
         cluster.linstor(&["resource", "activate", "node3", name])?;
         cluster.wait_up_to_date(name, 2, HEAL_LIMIT)?;
         cluster.linstor(&set_size)?;
@@ -135,7 +142,7 @@ pub fn growth_while_inactive(cluster: &Cluster) -> Result<()> {
     let jobs = cluster.linstor(&["-m", "jobs", "list"])?;
     ensure!(
         jobs.contains("deactivated"),
-        "no job says what it waits for: {jobs}"
+        "no job names the inactive resource: {jobs}"
     );
     cluster.linstor(&["resource", "activate", "node3", name])?;
     cluster.wait_until("both devices to grow", HEAL_LIMIT, || {
@@ -152,9 +159,9 @@ pub fn growth_while_inactive(cluster: &Cluster) -> Result<()> {
     cluster.wait_up_to_date(name, 2, HEAL_LIMIT)?;
     for node in [up, down] {
         cluster.lab.exec_ok(node, &["drbdadm", "primary", name])?;
-        let kept = sum(cluster, name, node, OLD_MIB)?;
+        let found = sum(cluster, name, node, OLD_MIB)?;
         cluster.lab.exec_ok(node, &["drbdadm", "secondary", name])?;
-        ensure!(kept == written, "{node} has something else than before");
+        ensure!(found == written, "the data on {node} has changed");
     }
     delete(cluster, name)
 }

@@ -1,5 +1,5 @@
-//! What breaks on real machines: each fault is named by the resource or node that it hits, others go on, and all heals
-//! by itself when the cause is gone.
+//! Faults on real machines: each is reported on the affected resource or node, others are not affected, and everything
+//! recovers by itself when the cause is removed.
 
 mod away;
 mod disk;
@@ -18,75 +18,75 @@ use crate::lab::Node;
 use crate::report::Report;
 
 const HEAL_LIMIT: Duration = Duration::from_secs(75);
-/// How long a node may take to be seen as it is.
+/// Time limit for a node's state to be reported.
 const NODE_LIMIT: Duration = Duration::from_secs(30);
 
 type Fault = (&'static str, fn(&mut Cluster) -> Result<()>);
 
 const ALL: &[Fault] = &[
     (
-        "bad names and sizes are refused, and nothing changes",
+        "invalid names and sizes are refused, and nothing changes",
         |cluster| refused::bad_input(cluster),
     ),
     (
-        "a port in use is named, and used once it is free",
+        "a port in use is reported, and used once it is free",
         |cluster| refused::busy_port(cluster),
     ),
     (
-        "a full pool is named, others go on, and it heals",
+        "a full pool is reported, other pools work, and it recovers",
         |cluster| refused::full_pool(cluster),
     ),
-    ("an offline satellite delays only its own part", |cluster| {
-        away::offline_satellite(cluster)
-    }),
     (
-        "without the controller, a rebooted node brings its volumes up",
+        "an offline satellite delays only its own resources",
+        |cluster| away::offline_satellite(cluster),
+    ),
+    (
+        "without the controller, a rebooted node brings its resources up",
         away::no_controller,
     ),
     (
-        "a replica that goes waits until another one has its data",
+        "a deleted replica waits until another one is UpToDate",
         |cluster| leaving::replica(cluster),
     ),
     (
-        "a disk that goes waits until another one has its data",
+        "a removed disk waits until another one is UpToDate",
         |cluster| leaving::disk(cluster),
     ),
+    ("a resize waits for an inactive replica", |cluster| {
+        leaving::growth_while_inactive(cluster)
+    }),
     (
-        "a volume that grows waits for a deactivated replica",
-        |cluster| leaving::growth_while_inactive(cluster),
-    ),
-    (
-        "a failing disk is given up, its peer serves, and it comes back",
+        "a failing disk is detached, its peer serves, and it is resynchronised",
         |cluster| disk::failing(cluster),
     ),
     (
-        "a disk that is missing after a reboot is named, and used once it is back",
+        "a disk missing after a reboot is reported, and used once it is back",
         |cluster| disk::missing(cluster),
     ),
     (
-        "tools that vanish are named, and used once they are back",
+        "tools that are removed are reported, and used once they are back",
         |cluster| tools::vanish(cluster),
     ),
     (
-        "a satellite that starts without its tools finds them once they are there",
+        "a satellite that starts without its tools finds them once they are installed",
         |cluster| tools::absent_at_start(cluster),
     ),
     (
-        "a new host name is learned, and one that another host has is refused",
+        "a new host name is applied, and that of another host is refused",
         |cluster| host_name::check(cluster),
     ),
     (
-        "I/O that was suspended goes on, whoever dies",
+        "suspended I/O is resumed, whichever process is killed",
         suspension::ends,
     ),
 ];
 
-/// Names of all faults, as their checks print them.
+/// Names of all faults, which are the names of their checks.
 pub fn names() -> impl Iterator<Item = &'static str> {
     ALL.iter().map(|(name, _)| *name)
 }
 
-/// The faults that are wanted, on a cluster whose nodes have pools named `pool` (see [`crate::story::set_up`]).
+/// Runs the selected faults on a cluster whose nodes have storage pools named `pool` (see [`crate::story::set_up`]).
 pub fn check(cluster: &mut Cluster, wanted: &dyn Fn(&str) -> bool, report: &mut Report) {
     for (name, fault) in ALL.iter().filter(|(name, _)| wanted(name)) {
         report.check(name, || {
@@ -95,14 +95,14 @@ pub fn check(cluster: &mut Cluster, wanted: &dyn Fn(&str) -> bool, report: &mut 
     }
 }
 
-/// Runs `body`, and then `undo` whatever came of it: the next fault is to find a sound cluster.
+/// Runs `body` and then, even if it failed, `undo`: the next fault needs a cluster without faults.
 fn undoing(body: impl FnOnce() -> Result<()>, undo: impl FnOnce() -> Result<()>) -> Result<()> {
     let outcome = body();
     let undone = undo().context("undo the fault");
     outcome.and(undone)
 }
 
-/// A new resource with its first replica; what the command line says.
+/// Creates a resource definition with a resource on one node; returns the output of the command line.
 fn create(cluster: &Cluster, name: &str, size: &str, node: &str) -> Result<String> {
     cluster.linstor(&["resource-definition", "create", name])?;
     cluster.linstor(&["volume-definition", "create", name, size])?;
@@ -117,21 +117,21 @@ fn create_second(cluster: &Cluster, name: &str, node: &str) -> Result<()> {
         .map(drop)
 }
 
-/// A resource with two replicas that are up to date.
+/// Creates a resource with two UpToDate replicas.
 fn create_both(cluster: &Cluster, name: &str, nodes: [&str; 2]) -> Result<()> {
     create(cluster, name, "20M", nodes[0])?;
     create_second(cluster, name, nodes[1])?;
     cluster.wait_up_to_date(name, 2, HEAL_LIMIT).map(drop)
 }
 
-/// Others go on: a new resource comes up on a node while something else is broken.
+/// Other resources are not affected: a new resource can be created on a node with a fault.
 fn others_go_on(cluster: &Cluster, node: &str) -> Result<()> {
-    let said = create(cluster, "elsewhere", "20M", node)?;
+    let answer = create(cluster, "elsewhere", "20M", node)?;
     cluster
-        .wait_until("another resource to come up", NODE_LIMIT, || {
+        .wait_until("another resource to be created", NODE_LIMIT, || {
             healthy(cluster, "elsewhere")
         })
-        .context(said)?;
+        .context(answer)?;
     delete(cluster, "elsewhere")
 }
 
@@ -149,10 +149,10 @@ fn delete(cluster: &Cluster, name: &str) -> Result<()> {
         .map(drop)
 }
 
-/// Waits until the jobs name a replica and say all these words about it.
-fn jobs_say(cluster: &Cluster, resource: &str, node: &str, words: &[&str]) -> Result<()> {
+/// Waits until a job of this resource contains all these texts.
+fn wait_for_job(cluster: &Cluster, resource: &str, node: &str, texts: &[&str]) -> Result<()> {
     let mut last = String::new();
-    let said = cluster.wait_until("the jobs to say what is wrong", NODE_LIMIT, || {
+    let found = cluster.wait_until("a job to report the fault", NODE_LIMIT, || {
         let jobs = cluster.linstor_json(&["jobs", "list"])?;
         let job = jobs.iter().find(|job| {
             let about = &job["obj_refs"];
@@ -160,12 +160,12 @@ fn jobs_say(cluster: &Cluster, resource: &str, node: &str, words: &[&str]) -> Re
         });
         last = format!("{jobs:?}");
         let text = job.map(|job| format!("{} {}", job["last_error"], job["waiting_for"]));
-        Ok(text.is_some_and(|text| words.iter().all(|word| text.contains(word))))
+        Ok(text.is_some_and(|text| texts.iter().all(|part| text.contains(part))))
     });
-    said.with_context(|| format!("{words:?} of '{resource}' on {node} are not in {last}"))
+    found.with_context(|| format!("{texts:?} of '{resource}' on {node} are not in {last}"))
 }
 
-/// Waits for a state of the connection to a node.
+/// Waits for a connection status of a node.
 fn wait_for_node(cluster: &Cluster, name: &str, state: &str) -> Result<()> {
     cluster.wait_until(&format!("{name} to be {state}"), NODE_LIMIT, || {
         let nodes = cluster.linstor_json(&["node", "list"])?;
@@ -175,7 +175,7 @@ fn wait_for_node(cluster: &Cluster, name: &str, state: &str) -> Result<()> {
     })
 }
 
-/// Device of a resource on a node.
+/// The device of a resource on a node.
 fn device(cluster: &Cluster, resource: &str, node: Node) -> Result<String> {
     let replicas = cluster.replicas(resource)?;
     let replica = replicas
@@ -198,12 +198,12 @@ fn write(cluster: &Cluster, resource: &str, node: Node, at_mib: u32) -> Result<(
         .map(drop)
 }
 
-/// Every node that is asked reads the same; none may have the resource open.
+/// Checks that all given nodes read the same data; the resource must not be open on any node.
 fn same_everywhere(cluster: &Cluster, resource: &str, nodes: &[Node]) -> Result<()> {
     let mut sums = Vec::new();
     for node in nodes {
         let device = device(cluster, resource, *node)?;
-        let on = |words: &[&str]| cluster.lab.exec_ok(*node, words);
+        let on = |argv: &[&str]| cluster.lab.exec_ok(*node, argv);
         on(&["drbdadm", "primary", resource])?;
         let sum = on(&["sha256sum", &device]);
         on(&["drbdadm", "secondary", resource])?;

@@ -1,4 +1,4 @@
-//! What cannot be done: bad input, a port in use, a full pool.
+//! Requests that cannot be carried out: invalid input, a port in use, a full pool.
 
 use std::time::Duration;
 
@@ -8,12 +8,12 @@ use super::{HEAL_LIMIT, create, delete, healthy};
 use crate::cluster::Cluster;
 use crate::lab::Exec;
 
-/// Names and sizes that nobody may have.
+/// Invalid names and sizes are refused.
 pub fn bad_input(cluster: &Cluster) -> Result<()> {
     let before = cluster.linstor(&["-m", "resource-definition", "list"])?;
     for name in ["../x", "a b", "a\"b", "a\nb", "x", &"a".repeat(300)] {
         let answer = cluster.try_linstor(&["resource-definition", "create", "--", name])?;
-        ensure!(answer.code != 0, "{name:?} was taken: {}", answer.text);
+        ensure!(answer.code != 0, "{name:?} was accepted: {}", answer.text);
     }
     ensure!(
         before == cluster.linstor(&["-m", "resource-definition", "list"])?,
@@ -22,7 +22,7 @@ pub fn bad_input(cluster: &Cluster) -> Result<()> {
     Ok(())
 }
 
-/// Something else listens on the port that the next resource would get.
+/// Another process listens on the port that the next resource would get.
 pub fn busy_port(cluster: &Cluster) -> Result<()> {
     let node = cluster.node(2);
     let listen = "import socket,time\ns=socket.socket()\ns.setsockopt(socket.SOL_SOCKET,socket.SO_REUSEADDR,1)\n\
@@ -44,18 +44,18 @@ pub fn busy_port(cluster: &Cluster) -> Result<()> {
         .lab
         .signal(&squatter, nix::sys::signal::Signal::SIGKILL)?;
     cluster.wait_until(
-        "the resource to come up once the port is free",
+        "the resource to be deployed once the port is free",
         HEAL_LIMIT,
         || healthy(cluster, "ported"),
     )?;
     delete(cluster, "ported")
 }
 
-/// A thick volume group without room: the refusal says so; with room, the same resource comes up by itself.
+/// A volume group without free extents: the error reports it; with free extents the resource is deployed by itself.
 pub fn full_pool(cluster: &Cluster) -> Result<()> {
     let node = cluster.node(3);
-    let on = |words: &[&str]| cluster.lab.exec_ok(node, words);
-    // What the controller does not know of takes the room behind its back.
+    let on = |argv: &[&str]| cluster.lab.exec_ok(node, argv);
+    // A volume that the controller does not know uses the space.
     cluster.linstor(&["storage-pool", "create", "lvm", "node3", "rest", "vg0"])?;
     on(&["lvcreate", "-q", "-l", "100%FREE", "-n", "squatter", "vg0"])?;
     cluster.linstor(&["resource-definition", "create", "crowded"])?;
@@ -75,12 +75,12 @@ pub fn full_pool(cluster: &Cluster) -> Result<()> {
         "the answer does not name the reason: {text}"
     );
     create(cluster, "elsewhere", "20M", "node2")?;
-    cluster.wait_until("another resource to come up", HEAL_LIMIT, || {
+    cluster.wait_until("another resource to be created", HEAL_LIMIT, || {
         healthy(cluster, "elsewhere")
     })?;
     on(&["lvremove", "-q", "-f", "vg0/squatter"])?;
     cluster.wait_until(
-        "the resource to come up once there is room",
+        "the resource to be deployed once there is free space",
         HEAL_LIMIT,
         || {
             if cluster.replicas("crowded")?.is_empty() {

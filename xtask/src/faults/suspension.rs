@@ -1,4 +1,4 @@
-//! I/O that a controller had suspended goes on, whoever dies.
+//! I/O that a controller suspended is resumed, whichever process is killed.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -14,16 +14,16 @@ use super::{create_both, delete, device, undoing, wait_for_node};
 use crate::cluster::Cluster;
 use crate::lab::{Background, Exec, Node};
 
-/// The lease that is asked for where something else ends it.
+/// The requested lease in cases where another event ends the suspension.
 const LEASE: Duration = Duration::from_secs(30);
-/// I/O that nothing suspends any more is served within this time.
+/// Limit for I/O to be served after the end of the suspension.
 const PROMPT: Duration = Duration::from_secs(4);
-/// How long a suspension is seen to hold before something ends it.
+/// Time for which I/O is checked to be suspended before an event ends the suspension.
 const HELD: Duration = Duration::from_secs(2);
 const ANSWER_LIMIT: Duration = Duration::from_secs(15);
 const SATELLITE_PORT: u16 = 3366;
 
-/// On the node that writes: a DRBD volume and a logical volume without DRBD.
+/// Tests a DRBD volume and a logical volume without DRBD, both written on one node.
 pub fn ends(cluster: &mut Cluster) -> Result<()> {
     let node = cluster.node(2);
     create_both(cluster, "frozen", ["node2", "node3"])?;
@@ -35,7 +35,7 @@ pub fn ends(cluster: &mut Cluster) -> Result<()> {
         ("frozen", device(cluster, "frozen", node)?),
         ("stopped", device(cluster, "stopped", node)?),
     ];
-    // From here on this program takes the controller's place.
+    // From here on this program acts as the controller.
     cluster.kill_controller()?;
     let begun = devices
         .iter()
@@ -43,7 +43,7 @@ pub fn ends(cluster: &mut Cluster) -> Result<()> {
     let ended = undoing(
         || begun,
         || {
-            // The last case leaves a satellite; a failed one may not.
+            // The last case leaves a running satellite; a failed case may not.
             if cluster.lab.connect(node, SATELLITE_PORT).is_err() {
                 cluster.start_satellite(node)?;
             }
@@ -75,7 +75,7 @@ fn create_plain(cluster: &Cluster, name: &str) -> Result<()> {
     cluster.linstor(&create).map(drop)
 }
 
-/// Every order in which controller and satellite can die.
+/// Every order in which controller and satellite can be killed.
 fn each_order(cluster: &Cluster, node: Node, resource: &str, device: &str) -> Result<()> {
     let suspend = |lease| Suspended::begin(cluster, node, resource, device, lease);
     let restart = || {
@@ -84,29 +84,32 @@ fn each_order(cluster: &Cluster, node: Node, resource: &str, device: &str) -> Re
     };
 
     let held = suspend(HELD)?;
-    held.ends_within(HELD + PROMPT).context("its time is up")?;
+    held.ends_within(HELD + PROMPT)
+        .context("the lease expires")?;
 
     let held = suspend(LEASE)?.holds()?.without_controller();
-    held.ends_within(PROMPT).context("the controller dies")?;
+    held.ends_within(PROMPT)
+        .context("the controller is killed")?;
 
     let held = suspend(LEASE)?.holds()?;
     restart()?;
-    held.ends_within(PROMPT).context("the satellite dies")?;
+    held.ends_within(PROMPT)
+        .context("the satellite is killed")?;
 
     let held = suspend(LEASE)?.holds()?;
     cluster.kill_satellite(node)?;
     let held = held.without_controller();
     cluster.start_satellite(node)?;
     held.ends_within(PROMPT)
-        .context("the satellite dies, then the controller")?;
+        .context("the satellite is killed, then the controller")?;
 
     let held = suspend(LEASE)?.holds()?.without_controller();
     restart()?;
     held.ends_within(PROMPT)
-        .context("the controller dies, then the satellite")
+        .context("the controller is killed, then the satellite")
 }
 
-/// I/O that is suspended, and a write that waits for it.
+/// Suspended I/O, and a write that waits for it.
 struct Suspended<'a> {
     cluster: &'a Cluster,
     resource: &'a str,
@@ -160,7 +163,7 @@ impl<'a> Suspended<'a> {
         let status = ended.with_context(|| format!("I/O of '{}' is suspended", self.resource))?;
         ensure!(status.success(), "the write failed: {status}");
         println!(
-            "      '{}': I/O went on after {:.1?}",
+            "      '{}': I/O resumed after {:.1?}",
             self.resource,
             began.elapsed()
         );
@@ -168,7 +171,7 @@ impl<'a> Suspended<'a> {
     }
 }
 
-/// Who a satellite has obeyed; its own file says so.
+/// The controller that a satellite has accepted, from the satellite's file.
 #[derive(Deserialize)]
 struct Identity {
     cluster_id: Uuid,

@@ -1,8 +1,8 @@
 //! The command server inside a guest.
 //!
 //! One thread and one TCP connection per request. A command's process group is killed when its
-//! connection goes away, so nothing outlives the caller by accident; `Spawn` is the way to
-//! start something that stays.
+//! connection is closed, so that nothing outlives the caller by accident; `Spawn` starts a command
+//! that outlives it.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -25,10 +25,10 @@ use super::protocol::{
     self, AGENT_PORT, CommandLine, Frame, FrameBuffer, Kind, Reply, Request, STDIN_WINDOW_BYTES,
 };
 
-/// Between asking a command to end and making it.
+/// Time between SIGTERM and SIGKILL.
 const TERM_GRACE: Duration = Duration::from_secs(2);
 
-/// How often what guests wrote to the lab's folder reaches the host.
+/// Interval at which the guest's writes to the lab's folder are flushed to the host.
 const SHARE_FLUSH_PERIOD: Duration = Duration::from_millis(300);
 
 /// Wait statuses of spawned commands by process id; none while running.
@@ -52,7 +52,7 @@ pub fn run() -> Result<ExitCode> {
     bail!("the listener ended")
 }
 
-/// Hostfs writes back when the guest's kernel pleases, which can be half a minute later; logs
+/// Flushes hostfs, which the guest's kernel may write back half a minute later; logs
 /// in the lab's folder are read on the host while they are written.
 fn flush_share() {
     let Ok(share) = File::open(super::GUEST_SHARE) else {
@@ -60,7 +60,7 @@ fn flush_share() {
     };
     loop {
         thread::sleep(SHARE_FLUSH_PERIOD);
-        // An error here repeats at the next round and is of no use to anybody.
+        // An error here repeats in the next round, and there is no caller to report it to.
         let _ = nix::unistd::syncfs(&share);
     }
 }
@@ -76,7 +76,7 @@ fn serve(mut stream: TcpStream, spawned: &Spawned) -> Result<()> {
             }) => break serde_json::from_slice(&payload)?,
             Some(frame) => bail!("{:?} frame before the request", frame.kind),
             None if buffer.fill(&mut stream)? => {}
-            // Somebody tried the port and went away.
+            // A connection without a request, as of a port check.
             None => return Ok(()),
         }
     };
@@ -110,7 +110,7 @@ fn prepare(command: &CommandLine) -> Result<Command> {
         .current_dir(&command.cwd)
         .stdin(Stdio::null());
     prepared.envs(command.env.iter().map(|(name, value)| (name, value)));
-    // A group of its own: the whole of it is signalled, and never the agent's.
+    // A process group of its own: signals are sent to the whole group, and never to the agent's.
     prepared.process_group(0);
     Ok(prepared)
 }
@@ -173,7 +173,7 @@ struct Session {
     buffer: FrameBuffer,
     group: Pid,
     stdin: Option<ChildStdin>,
-    /// Input not yet taken by the command, and whether more may follow.
+    /// Input that is not yet written to the command, and whether more may follow.
     pending: Vec<u8>,
     stdin_ended: bool,
     stdout: Option<File>,
@@ -187,7 +187,7 @@ impl Session {
         let group = Pid::from_raw(child.id().cast_signed());
         let stdin = child.stdin.take();
         if let Some(stdin) = &stdin {
-            // A command that does not read must not stop us from noticing anything else.
+            // A command that does not read its input must not block the agent.
             fcntl(stdin, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
         let stdout = child
@@ -201,7 +201,7 @@ impl Session {
         let (exit, mut report) = io::pipe()?;
         thread::spawn(move || {
             let status = child.wait().map_or(-1, ExitStatusExt::into_raw);
-            // Fails only when the session is gone, which then has nobody to tell.
+            // Fails only if the session has ended; its caller no longer waits for the status.
             let _ = report.write_all(&status.to_be_bytes());
         });
         let (pending, stdin_ended) = (Vec::new(), false);
@@ -222,8 +222,8 @@ impl Session {
         let outcome = self.relay();
         if !matches!(outcome, Ok(true)) {
             let group = self.group;
-            // The caller is gone. The leader is reaped by then or later: either way the group's
-            // number stays taken while any member lives.
+            // The caller closed the connection. The leader is reaped before or after: in both cases the group's
+            // id is not reused while a member exists.
             let _ = killpg(group, Signal::SIGTERM);
             thread::sleep(TERM_GRACE);
             let _ = killpg(group, Signal::SIGKILL);
@@ -231,7 +231,7 @@ impl Session {
         outcome.map(|_| ())
     }
 
-    /// Moves bytes until the command ends (true) or the caller goes away (false).
+    /// Moves bytes until the command ends (true) or the caller closes the connection (false).
     fn relay(&mut self) -> Result<bool> {
         loop {
             self.take_frames()?;
@@ -302,7 +302,7 @@ impl Session {
         })
     }
 
-    /// Passes input on to the command, as much as it takes now.
+    /// Writes as much input to the command as it accepts now.
     fn feed(&mut self) -> Result<()> {
         let Some(stdin) = &mut self.stdin else {
             return Ok(());
@@ -311,7 +311,7 @@ impl Session {
             Ok(count) => count,
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
             Err(_) => {
-                // The command closed its input, as `head` does: swallow what still comes.
+                // The command closed its input, as `head` does: discard further input.
                 self.stdin = None;
                 self.pending.len()
             }
@@ -335,8 +335,8 @@ impl Session {
         Ok(())
     }
 
-    /// Sends what the command wrote before it ended. Its children may hold the pipes open for
-    /// ever, so the end of the pipes is not waited for.
+    /// Sends the output that the command wrote before it ended. Its children may hold the pipes open for
+    /// ever, so this does not wait for the end of the pipes.
     fn finish(&mut self) -> Result<()> {
         loop {
             let ready = self.wait(PollTimeout::ZERO)?;
@@ -351,7 +351,7 @@ impl Session {
     }
 }
 
-/// What `poll` found.
+/// The result of `poll`.
 struct Ready {
     caller: bool,
     stdin: bool,
@@ -360,7 +360,7 @@ struct Ready {
     exit: bool,
 }
 
-/// Sends one read's worth of a pipe; forgets the pipe at its end.
+/// Reads a pipe once and sends the bytes; closes the pipe at its end.
 fn forward(stream: &TcpStream, kind: Kind, pipe: &mut Option<File>) -> Result<()> {
     let Some(open) = pipe else { return Ok(()) };
     let mut chunk = [0; 64 << 10];

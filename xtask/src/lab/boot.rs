@@ -1,7 +1,7 @@
-//! Switching a guest on until it answers.
+//! Booting a guest until its agent answers.
 //!
-//! Rarely a guest's kernel spins right after its start and never prints a line. Such a guest is started again, a bounded
-//! number of times; a guest that printed something and does not come up is a failure to look into.
+//! Rarely a guest's kernel loops right after its start and never prints a line. Such a guest is started again, a
+//! limited number of times; a guest that printed something and does not boot is an error.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -12,31 +12,31 @@ use anyhow::{Result, bail};
 pub trait Guest {
     /// Starts its kernel.
     fn switch_on(&self) -> Result<()>;
-    /// Ends its kernel, in whatever state it is.
+    /// Kills its kernel, whatever its state.
     fn switch_off(&self) -> Result<()>;
     /// Whether its kernel runs.
     fn has_power(&self) -> bool;
-    /// Whether its agent answers; an error if something else does.
+    /// Whether its agent answers; an error if another program does.
     fn answers(&self) -> Result<bool>;
-    /// What its console has printed since it was last switched on.
+    /// The console output since the last start.
     fn console(&self) -> String;
 }
 
-/// How long a guest may take.
+/// Time limits of a boot.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// From one start to an answer.
+    /// From a start to the agent's answer.
     pub boot: Duration,
     /// From a start to the first byte on the console.
     pub silence: Duration,
     /// Starts of a guest whose console stays empty.
     pub starts: u32,
-    /// Between two looks.
+    /// Between two checks.
     pub poll: Duration,
 }
 
 impl Limits {
-    /// For real guests. The kernel prints its first line within a second, and a loaded machine takes its time.
+    /// For real guests. The kernel prints its first line within a second; a loaded machine needs longer.
     pub const LAB: Limits = Limits {
         boot: Duration::from_secs(120),
         silence: Duration::from_secs(20),
@@ -45,7 +45,7 @@ impl Limits {
     };
 }
 
-/// Switches a guest on and waits until it answers; `name` is for messages.
+/// Boots a guest and waits until its agent answers; `name` is for messages.
 pub fn boot(guest: &dyn Guest, name: &str, limits: Limits) -> Result<()> {
     for start in 1..=limits.starts {
         guest.switch_on()?;
@@ -85,7 +85,7 @@ fn wait(guest: &dyn Guest, name: &str, limits: Limits) -> Result<End> {
         let console = guest.console();
         if !guest.has_power() {
             bail!(
-                "{name} stopped while it booted; its console says:\n{}",
+                "{name} stopped during boot; console output:\n{}",
                 tail(&console)
             );
         }
@@ -94,7 +94,7 @@ fn wait(guest: &dyn Guest, name: &str, limits: Limits) -> Result<End> {
         }
         if start.elapsed() > limits.boot {
             bail!(
-                "{name} does not come up; its console says:\n{}",
+                "{name} does not answer; console output:\n{}",
                 tail(&console)
             );
         }
@@ -121,7 +121,7 @@ mod tests {
         poll: Duration::from_millis(1),
     };
 
-    /// A guest that spins without a line on its first starts.
+    /// A guest whose first starts print nothing.
     #[derive(Default)]
     struct Fake {
         silent_starts: u32,
@@ -163,7 +163,7 @@ mod tests {
         }
     }
 
-    /// A guest that spins with an empty console is started again, and its next start counts.
+    /// A guest with an empty console is started again, and the next start succeeds.
     #[test]
     fn a_silent_guest_is_started_again() {
         let guest = Fake {
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!((guest.starts.get(), guest.power.get()), (3, true));
     }
 
-    /// A guest that always spins is given up after the last start, and is off then.
+    /// A guest whose console is empty after the last start is an error, and is switched off.
     #[test]
     fn starts_are_bounded() {
         let guest = Fake {
@@ -188,7 +188,7 @@ mod tests {
         assert!(start.elapsed() < LIMITS.silence * 3 + Duration::from_secs(1));
     }
 
-    /// A guest that prints and does not come up, or dies, is an error with its console, not started again.
+    /// A guest that prints and does not boot, or stops, is an error with its console output, and is not started again.
     #[test]
     fn a_guest_that_prints_is_not_started_again() {
         let hangs = Fake {

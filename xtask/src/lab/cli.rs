@@ -15,14 +15,14 @@ use super::{Exec, HOST_ADDRESS, Lab, LabConfig, Node, TimedOut, guest, requireme
 /// Arguments of `cargo xtask lab`.
 #[derive(clap::Args)]
 pub struct Args {
-    /// Which lab; several can run at once.
+    /// Name of the lab; several can run at once.
     #[arg(long, global = true, default_value = "default")]
     name: String,
-    /// A User Mode Linux kernel instead of the package's; remembered by the lab.
+    /// A User Mode Linux kernel instead of the package's; stored in the lab.
     #[arg(long, global = true, value_name = "FILE")]
     kernel: Option<PathBuf>,
-    /// Modules for that kernel, or modules that win over the package's; may be repeated, later
-    /// ones win; remembered by the lab.
+    /// Modules for that kernel, or modules that replace the package's; may be repeated, later
+    /// ones take precedence; stored in the lab.
     #[arg(long, global = true, value_name = "DIR")]
     modules: Vec<PathBuf>,
     #[command(subcommand)]
@@ -45,41 +45,41 @@ enum Action {
         /// Memory of each guest.
         #[arg(long, default_value = "384M", value_parser = parse_size)]
         mem: u64,
-        /// Take the place of a lab of that name that still runs.
+        /// Replace a running lab of that name.
         #[arg(long)]
         replace: bool,
-        /// Stay until interrupted; guests lose their power then.
+        /// Run until interrupted; the guests are killed then.
         #[arg(long)]
         foreground: bool,
     },
-    /// Run a command in a guest; ends as the command ends, and the command ends with it.
+    /// Run a command in a guest; has the command's exit code, and kills the command when it is killed.
     Exec {
-        /// Kill the command after so many seconds.
+        /// Kill the command after this many seconds.
         #[arg(long, default_value_t = 120)]
         timeout: u64,
-        /// Pass standard input on.
+        /// Forward standard input to the command.
         #[arg(short = 'i', long)]
         stdin: bool,
         /// Working directory.
         #[arg(long, default_value = "/")]
         cwd: String,
-        /// A variable, NAME=VALUE; may be repeated.
+        /// Environment variable, NAME=VALUE; may be repeated.
         #[arg(long, value_parser = parse_variable)]
         env: Vec<(String, String)>,
         /// node1, or 1.
         node: Node,
-        /// Program and arguments, passed on exactly.
+        /// Program and arguments, passed unchanged.
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
-    /// Start a command that goes on in the background; prints its process id and its log file.
+    /// Start a command in the background; prints its process id and its log file.
     Spawn {
         /// The log is NODE/LABEL.log in the lab's folder.
         #[arg(long, default_value = "spawn")]
         label: String,
         /// node1, or 1.
         node: Node,
-        /// Program and arguments, passed on exactly.
+        /// Program and arguments, passed unchanged.
         #[arg(last = true, required = true)]
         command: Vec<String>,
     },
@@ -103,31 +103,31 @@ enum Action {
         /// The other end.
         b: Option<Node>,
     },
-    /// Take nodes' power away.
+    /// Cut the power of nodes.
     Kill {
         /// node1, or 1.
         #[arg(required = true)]
         nodes: Vec<Node>,
     },
-    /// Switch nodes on again; their disks, /etc and /var/lib are as they were.
+    /// Boot nodes again; their disks, /etc and /var/lib are preserved.
     Boot {
         /// node1, or 1.
         #[arg(required = true)]
         nodes: Vec<Node>,
     },
-    /// Print what a guest's console printed.
+    /// Print the console output of a guest.
     Console {
-        /// Go on as more comes.
+        /// Continue to print new output.
         #[arg(short, long)]
         follow: bool,
         /// node1, or 1.
         node: Node,
     },
-    /// Show this lab, and which others there are.
+    /// Show this lab, and the names of the others.
     Status,
     /// Kill all guests and remove everything.
     Down,
-    /// Start labs and check that everything above works.
+    /// Start labs and test all commands above.
     Selftest,
 }
 
@@ -174,7 +174,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The actions on a lab that is up.
+/// The commands for a running lab.
 fn run_in(lab: &Lab, action: Action) -> Result<ExitCode> {
     match action {
         Action::Exec {
@@ -224,7 +224,7 @@ fn run_in(lab: &Lab, action: Action) -> Result<ExitCode> {
         Action::Boot { nodes } => lab.boot_all(&nodes)?,
         Action::Console { follow, node } => console(lab, node, follow)?,
         Action::Up { .. } | Action::Status | Action::Down | Action::Selftest => {
-            unreachable!("these do not need a lab that is up")
+            unreachable!("these commands do not need a running lab")
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -250,7 +250,7 @@ fn up(config: LabConfig) -> Result<()> {
     Ok(())
 }
 
-/// Like `timeout`: 124 when it took too long, 125 when there is no status to pass on.
+/// Exit codes as of `timeout`: 124 after a timeout, 125 if there is no exit status.
 fn exec_here(lab: &Lab, node: Node, exec: Exec) -> ExitCode {
     match lab.stream(node, exec, &mut io::stdout(), &mut io::stderr()) {
         Ok(status) => exit_code(status),
@@ -261,7 +261,7 @@ fn exec_here(lab: &Lab, node: Node, exec: Exec) -> ExitCode {
     }
 }
 
-/// As a shell would report it: 128 and the signal's number for a killed command.
+/// Exit code as of a shell: 128 plus the signal's number for a killed command.
 fn exit_code(status: std::process::ExitStatus) -> ExitCode {
     let code = status
         .code()
@@ -337,12 +337,12 @@ fn parse_size(text: &str) -> Result<u64> {
         "T" => 40,
         unit => bail!("unknown unit {unit}: use K, M, G or T"),
     };
-    let count: u64 = digits
-        .parse()
-        .with_context(|| format!("`{text}` is no size"))?;
+    let count: u64 = digits.parse().with_context(|| {
+        format!("`{text}` is not a size; give a number with an optional K, M, G or T")
+    })?;
     count
         .checked_mul(1 << shift)
-        .with_context(|| format!("{text} is too much"))
+        .with_context(|| format!("{text} is too large"))
 }
 
 fn parse_variable(text: &str) -> Result<(String, String)> {
@@ -367,16 +367,16 @@ mod tests {
 
     #[test]
     fn options_after_the_node_belong_to_the_command() {
-        // Everything after `--` reaches the guest, options and dashes included.
+        // All arguments after `--` are passed to the guest, including options and dashes.
         #[derive(clap::Parser)]
         struct Program {
             #[command(flatten)]
             args: Args,
         }
-        let words = [
+        let args = [
             "lab", "exec", "node1", "--", "ls", "--", "-l", "--name", "x",
         ];
-        let program = <Program as clap::Parser>::try_parse_from(words).unwrap();
+        let program = <Program as clap::Parser>::try_parse_from(args).unwrap();
         let Action::Exec { command, .. } = program.args.action else {
             panic!("not exec")
         };

@@ -1,4 +1,4 @@
-//! Commands in a guest, seen from the host.
+//! Running commands in a guest, on the host's side.
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
@@ -13,10 +13,10 @@ use anyhow::{Context, Result, bail};
 
 use super::protocol::{self, CommandLine, FrameBuffer, Kind, Reply, Request, STDIN_WINDOW_BYTES};
 
-/// How long a command may take unless its caller says otherwise.
+/// Default timeout of a command.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(120);
 
-/// How often a silent connection is checked for a guest that lost its power.
+/// Interval at which a connection without data is checked for a guest without power.
 const TICK: Duration = Duration::from_millis(500);
 
 /// A command did not end in time and was killed.
@@ -35,7 +35,7 @@ impl fmt::Display for TimedOut {
 
 impl std::error::Error for TimedOut {}
 
-/// A command for a guest, with everything about it that has a default.
+/// A command for a guest, with its options.
 pub struct Exec {
     pub(super) command: CommandLine,
     stdin: Option<Box<dyn Read + Send>>,
@@ -43,9 +43,9 @@ pub struct Exec {
 }
 
 impl Exec {
-    /// Program and arguments; the guest's program sees exactly these.
+    /// Program and arguments, passed unchanged.
     pub fn new<S: AsRef<str>>(argv: &[S]) -> Exec {
-        let argv = argv.iter().map(|word| word.as_ref().to_owned()).collect();
+        let argv = argv.iter().map(|arg| arg.as_ref().to_owned()).collect();
         let command = CommandLine {
             argv,
             env: Vec::new(),
@@ -58,7 +58,7 @@ impl Exec {
         }
     }
 
-    /// Standard input; without it the command reads nothing.
+    /// Standard input; empty by default.
     pub fn stdin(mut self, input: impl Read + Send + 'static) -> Exec {
         self.stdin = Some(Box::new(input));
         self
@@ -70,7 +70,7 @@ impl Exec {
         self
     }
 
-    /// A variable on top of the guest's environment.
+    /// Adds a variable to the guest's environment.
     pub fn env(mut self, name: &str, value: &str) -> Exec {
         self.command.env.push((name.to_owned(), value.to_owned()));
         self
@@ -82,13 +82,13 @@ impl Exec {
         self
     }
 
-    /// The command as a person would read it in a message.
+    /// The command for messages.
     pub fn shown(&self) -> String {
         self.command.argv.join(" ")
     }
 }
 
-/// Where a guest's agent is reached and how to tell that the guest is gone.
+/// How to connect to a guest's agent, and to detect that the guest has no power.
 pub(super) trait Line {
     /// A new connection to the agent.
     fn connect(&self) -> Result<TcpStream>;
@@ -96,7 +96,7 @@ pub(super) trait Line {
     fn has_power(&self) -> bool;
 }
 
-/// Runs a command and hands its output to the two writers as it comes.
+/// Runs a command and writes its output to the two writers while it runs.
 pub(super) fn stream(
     line: &dyn Line,
     exec: Exec,
@@ -113,7 +113,7 @@ pub(super) fn stream(
     let (taken, window) = channel();
     if let Some(input) = exec.stdin {
         let to = connection.stream.try_clone()?;
-        // Not joined: reading our own standard input cannot be interrupted.
+        // Not joined: reading standard input cannot be interrupted.
         thread::spawn(move || pump_stdin(input, &to, &window));
     }
     loop {
@@ -157,7 +157,7 @@ pub(super) fn output(line: &dyn Line, exec: Exec) -> Result<Output> {
     })
 }
 
-/// One question, one answer.
+/// Sends one request and returns the reply.
 pub(super) fn call(line: &dyn Line, request: &Request, timeout: Duration) -> Result<Reply> {
     let mut connection = Connection::open(line, Instant::now() + timeout)?;
     protocol::send_json(&connection.stream, Kind::Request, request)?;
@@ -225,12 +225,12 @@ fn four(payload: &[u8]) -> Result<[u8; 4]> {
 
 fn report_taken(taken: &Sender<usize>, payload: &[u8]) -> Result<()> {
     let count = u32::from_be_bytes(four(payload)?);
-    // The pump may have ended already.
+    // The thread may have ended already.
     let _ = taken.send(count as usize);
     Ok(())
 }
 
-/// Sends input as fast as the command takes it, until either ends.
+/// Sends input as fast as the command reads it, until either ends.
 fn pump_stdin(mut input: Box<dyn Read + Send>, to: &TcpStream, window: &Receiver<usize>) {
     let mut outstanding = 0;
     let mut chunk = [0; 32 << 10];

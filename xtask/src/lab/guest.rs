@@ -24,8 +24,8 @@ use super::node::Node;
 use super::state::{LabDir, State};
 use super::tool::{PATH, Tool};
 
-/// The disk that keeps `/etc` and `/var/lib`; the last one there can be, out of the way of the
-/// data disks.
+/// The disk with the changes of `/etc` and `/var/lib`; the last possible one, so that the data disks
+/// have the first names.
 pub const STATE_DISK: &str = "ubdp";
 const STATE_DISK_INDEX: u8 = 15;
 /// Data disks per guest.
@@ -35,10 +35,10 @@ const STATE_DISK_BYTES: u64 = 512 << 20;
 /// Separates the boots in a guest's console file.
 const POWER_ON: &str = "--- power on";
 
-/// The kernel clears a killed guest's memory before it is gone.
+/// Limit for a killed guest to exit: the kernel clears its memory first.
 const KILL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A process, told apart from a later one with the same number.
+/// A process, identified by its id and start time, since ids are reused.
 #[derive(Debug, Serialize, Deserialize)]
 struct Process {
     pid: i32,
@@ -56,7 +56,7 @@ pub fn create_disks(dir: &LabDir, state: &State, node: Node) -> Result<()> {
     }
     let image = folder.join("state.img");
     File::create(&image)?.set_len(STATE_DISK_BYTES)?;
-    // A small journal: the image holds little, and a sparse file should stay sparse.
+    // A small journal: the image has little data, and should be a sparse file.
     let options = [
         "-q",
         "-F",
@@ -72,11 +72,11 @@ fn disk_file(disk: u8) -> String {
     format!("disk{}.img", char::from(b'a' + disk))
 }
 
-/// Switches a guest on. Its power goes when the other end of `tie` is closed, which happens
+/// Starts a guest. It is killed when the other end of `tie` is closed, which happens
 /// at the latest when the program that holds it ends.
 pub fn start(dir: &LabDir, state: &State, node: Node, tie: Option<&PipeReader>) -> Result<()> {
     let folder = dir.node(node);
-    // Its management socket, left behind by a power cut, would look like a running guest.
+    // A management socket left by a power cut would be mistaken for a running guest.
     let _ = fs::remove_dir_all(folder.join("um"));
     let mut console = OpenOptions::new()
         .create(true)
@@ -95,11 +95,11 @@ pub fn start(dir: &LabDir, state: &State, node: Node, tie: Option<&PipeReader>) 
             Some(tie) => Stdio::from(tie.try_clone()?),
             None => Stdio::null(),
         });
-    // Out of the terminal's reach: an interrupt there is for the program, not for guests.
+    // Not in the terminal's process group: an interrupt is for the program, not for guests.
     command.process_group(0);
     let child = Netns::named(&state.netns).enter(|| -> Result<_> {
-        // All of a guest's processes live in a PID namespace: when its first one goes, however
-        // it dies, the host removes the others.
+        // All processes of a guest are in a PID namespace: when its first one ends, for whatever
+        // reason, the host kills the others.
         unshare(CloneFlags::CLONE_NEWPID).context("a new PID namespace")?;
         command
             .spawn()
@@ -129,7 +129,7 @@ fn kernel_command(dir: &LabDir, state: &State, node: Node, tied: bool) -> Comman
         "ro",
         "quiet",
     ]);
-    // Relative paths: sockets have short names, and the command line a limit.
+    // Relative paths: the lengths of socket names and of the command line are limited.
     command.args([
         "uml_dir=.",
         "umid=um",
@@ -148,19 +148,19 @@ fn kernel_command(dir: &LabDir, state: &State, node: Node, tied: bool) -> Comman
     command.arg(format!("LAB_NODE={}", node.number()));
     command.arg(format!("LAB_DIR={}", dir.root().display()));
     command.arg(format!("init={}", dir.agent().display()));
-    // A word the kernel does not know: it goes to the first process, as its argument.
+    // An argument that the kernel does not know is passed to the first process.
     command.arg("lab-init");
     command
 }
 
-/// The first process of a guest's PID namespace: lives exactly as long as the guest's kernel.
+/// The first process of a guest's PID namespace: it runs exactly as long as the guest's kernel.
 ///
-/// The kernel cannot be it, because the first process of a namespace survives `abort`, which is
+/// The kernel cannot be that process, because the first process of a namespace survives `abort`, which is
 /// how a kernel that panicked ends.
 pub fn power(tied: bool, command: &[String]) -> Result<ExitCode> {
     if tied {
         thread::spawn(|| {
-            // Nobody writes: this returns when the last holder of the other end is gone.
+            // Nothing is ever written: this returns when the last holder of the other end has closed it.
             let _ = io::stdin().read(&mut [0]);
             std::process::exit(0);
         });
@@ -181,7 +181,7 @@ pub fn power(tied: bool, command: &[String]) -> Result<ExitCode> {
     loop {
         match waitpid(None, None) {
             Ok(status) if status.pid() == Some(kernel) => break,
-            // Processes of the kernel that lost their parent.
+            // Orphaned processes of the kernel.
             Ok(_) | Err(Errno::EINTR) => {}
             Err(error) => return Err(error).context("wait for the kernel"),
         }
@@ -189,7 +189,7 @@ pub fn power(tied: bool, command: &[String]) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whether the folder where the kernel keeps a guest's memory has room and lets it map code.
+/// Whether the folder for a guest's memory has enough space and is not mounted noexec.
 fn memory_folder_fits(bytes: u64) -> bool {
     statvfs("/dev/shm").is_ok_and(|shm| {
         let free = shm.blocks_available() * shm.fragment_size();
@@ -210,12 +210,12 @@ pub fn pid(dir: &LabDir, node: Node) -> Option<i32> {
 fn running(folder: &Path) -> Option<Process> {
     let text = fs::read(folder.join("process.json")).ok()?;
     let process: Process = serde_json::from_slice(&text).ok()?;
-    // Only when this very program started it is there something to reap.
+    // Only if this program started it, it has to be reaped.
     let _ = waitpid(Pid::from_raw(process.pid), Some(WaitPidFlag::WNOHANG));
     (start_ticks(process.pid) == Some(process.start_ticks)).then_some(process)
 }
 
-/// When the process began, unless it is gone or only waits to be reaped.
+/// The start time of the process; `None` if it does not exist or is a zombie.
 fn start_ticks(pid: i32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The second field is the program's name in parentheses and may contain anything.
@@ -226,7 +226,7 @@ fn start_ticks(pid: i32) -> Option<u64> {
     fields.nth(18)?.parse().ok()
 }
 
-/// Takes the power away: no guest code runs any more when this returns.
+/// Cuts the power: no guest code runs any more when this returns.
 pub fn kill_power(dir: &LabDir, node: Node) -> Result<()> {
     let folder = dir.node(node);
     let start = Instant::now();
@@ -236,14 +236,17 @@ pub fn kill_power(dir: &LabDir, node: Node) -> Result<()> {
             Err(error) => return Err(error).with_context(|| format!("kill {node}")),
         }
         if start.elapsed() > KILL_TIMEOUT {
-            bail!("{node} (process {}) does not die", process.pid);
+            bail!(
+                "{node} (process {}) still exists after SIGKILL",
+                process.pid
+            );
         }
         thread::sleep(Duration::from_millis(10));
     }
     Ok(())
 }
 
-/// What the console printed since the guest was last switched on.
+/// The console output since the guest was last started.
 pub fn console_since_start(dir: &LabDir, node: Node) -> String {
     let text = fs::read(dir.console(node)).unwrap_or_default();
     let text = String::from_utf8_lossy(&text);

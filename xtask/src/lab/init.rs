@@ -1,11 +1,11 @@
 //! The first process of a guest.
 //!
-//! Root is the host's root, read-only through hostfs, with a tmpfs overlay on top. What keeps
-//! its contents over a power cut, besides the data disks: `/etc` and `/var/lib`, overlays of
+//! Root is the host's root, read-only through hostfs, with a tmpfs overlay on top. These preserve
+//! their contents over a power cut, in addition to the data disks: `/etc` and `/var/lib`, overlays of
 //! the host's with their changes on the state disk (ext4, journaled), and inside them the
-//! folders of [`FRESH`], which start empty whatever the host has there. The lab's folder is
+//! folders of [`FRESH`], which are empty at first, whatever the host has there. The lab's folder is
 //! `/mnt`, shared by all guests and the host; the workspace is read-only at its own path, and
-//! unlike the rest of the root shows what the host builds while the guest runs.
+//! unlike the rest of the root shows programs that the host builds while the guest runs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -25,7 +25,7 @@ use super::node::{HOST_ADDRESS, Node};
 use super::state::State;
 use super::tool::{PATH, Tool};
 
-/// Folders of the software under test: the host's contents must not show.
+/// Folders of the software under test, in which the host's contents must not be visible.
 const FRESH: &[&str] = &[
     "etc/drbd.d",
     "etc/linstor",
@@ -34,8 +34,8 @@ const FRESH: &[&str] = &[
     "var/lib/linstor.d",
 ];
 
-/// Loaded at boot where the kernel has them. The first four are what dm-crypt needs but cannot
-/// ask for in Debian's kernel.
+/// Loaded at boot if the kernel has them. dm-crypt needs the first four, but cannot
+/// request them in Debian's kernel.
 const MODULES: &[&str] = &[
     "cbc",
     "aes_generic",
@@ -51,17 +51,17 @@ const MODULES: &[&str] = &[
     "zfs",
 ];
 
-/// Where things are mounted before the guest's root is complete.
+/// Mount points used before the guest's root is complete.
 const STAGE: &str = "/mnt";
 
-/// Sets the guest up, starts the agent, and reaps orphans until the power goes.
+/// Sets the guest up, starts the agent, and reaps orphans until the power is cut.
 pub fn run() -> Result<ExitCode> {
     if !Pid::this().as_raw().eq(&1) {
         bail!("only a guest's kernel runs this");
     }
     if let Err(error) = boot() {
         eprintln!("lab init: {error:#}");
-        // Standard error is the console; give it time to reach the log on the host.
+        // Standard error is the console; its output needs time to reach the log on the host.
         std::thread::sleep(Duration::from_millis(200));
         reboot(RebootMode::RB_POWER_OFF)?;
     }
@@ -135,7 +135,7 @@ fn build_root(lab: &Path, state: &State) -> Result<PathBuf> {
         mount_pseudo(kind, &root.join(place))?;
     }
     for (kind, place) in PSEUDO_IF_KNOWN {
-        // Not every kernel has them, and nothing depends on them.
+        // Not every kernel has these file systems, and nothing depends on them.
         let _ = mount_pseudo(kind, &root.join(place));
     }
     for folder in &state.live_folders {
@@ -162,7 +162,7 @@ const PSEUDO_IF_KNOWN: &[(&str, &str)] = &[
 ];
 
 fn mount_pseudo(kind: &str, place: &Path) -> Result<()> {
-    // Where a mount point can be made it is; in /sys it exists or the kernel lacks the thing.
+    // The mount point is created if possible; in /sys it exists unless the kernel lacks the file system.
     let _ = fs::create_dir_all(place);
     match mount(
         Some(kind),
@@ -171,13 +171,13 @@ fn mount_pseudo(kind: &str, place: &Path) -> Result<()> {
         MsFlags::empty(),
         None::<&str>,
     ) {
-        // The kernel mounts /dev by itself if so configured.
+        // The kernel may be configured to mount /dev by itself.
         Ok(()) | Err(Errno::EBUSY) => Ok(()),
         Err(error) => Err(error).with_context(|| format!("mount {kind} at {}", place.display())),
     }
 }
 
-/// Shows `lower` at `place`, with changes kept under `changes`.
+/// Mounts an overlay of `lower` at `place`, with its changes stored under `changes`.
 fn overlay(lower: &Path, changes: &Path, place: &Path) -> Result<()> {
     let (upper, work) = (changes.join("upper"), changes.join("work"));
     for folder in [&upper, &work] {
@@ -212,7 +212,7 @@ fn bind(source: &Path, place: &Path) -> Result<()> {
     .with_context(|| format!("bind {}", place.display()))
 }
 
-/// Shows a folder of the host at `place` of the new root.
+/// Mounts a folder of the host at `place` of the new root.
 fn hostfs(folder: &Path, root: &Path, place: &Path, flags: MsFlags) -> Result<()> {
     let place = root.join(place.strip_prefix("/")?);
     fs::create_dir_all(&place)?;
@@ -220,8 +220,8 @@ fn hostfs(folder: &Path, root: &Path, place: &Path, flags: MsFlags) -> Result<()
         .with_context(|| format!("mount hostfs at {}", place.display()))
 }
 
-/// Makes `root` the root of everybody, kernel threads included: helpers that the kernel starts
-/// (`modprobe`, DRBD's handlers) then run in the guest's root too, which `chroot` would not do.
+/// Makes `root` the root of all processes, including kernel threads: programs that the kernel starts
+/// (`modprobe`, DRBD's handlers) then run in the guest's root as well, which `chroot` does not achieve.
 fn enter(root: &Path) -> Result<()> {
     chdir(root)?;
     pivot_root(".", ".").context("pivot_root")?;
@@ -230,9 +230,9 @@ fn enter(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Gives the guest its names; tells whether it boots for the first time.
+/// Sets the guest's host name and files; returns whether it boots for the first time.
 fn identify(state: &State, node: Node) -> Result<bool> {
-    // The stage's process is single-threaded, and all it starts shall see this.
+    // This process is single-threaded, and all processes it starts inherit the environment.
     sethostname(node.to_string())?;
     fs::write("/etc/hostname", format!("{node}\n"))?;
     let mut hosts =
@@ -245,7 +245,7 @@ fn identify(state: &State, node: Node) -> Result<bool> {
         "/etc/machine-id",
         format!("{:032x}\n", 0x6c61_6200_u32 + u32::from(node.number())),
     )?;
-    // ZFS tells by it whose pool it is.
+    // ZFS identifies by it the host that a pool belongs to.
     fs::write("/etc/hostid", [node.number(), 0, 77, 10])?;
     for folder in ["/run/lock", "/run/drbd", "/var/log", "/root"] {
         fs::create_dir_all(folder)?;
@@ -253,7 +253,7 @@ fn identify(state: &State, node: Node) -> Result<bool> {
     let common = Path::new("/etc/drbd.d/global_common.conf");
     let first_boot = !common.exists();
     if first_boot {
-        // Without it drbdadm asks a person about usage counting.
+        // Without it drbdadm asks about usage counting interactively.
         fs::write(common, "global { usage-count no; }\ncommon { }\n")?;
         let main = "include \"drbd.d/global_common.conf\";\ninclude \"drbd.d/*.res\";\n";
         fs::write("/etc/drbd.conf", main)?;
@@ -286,13 +286,13 @@ fn load_modules(release: &str) {
     if modules.is_empty() {
         return;
     }
-    // A module that does not load is for its user to find out; the rest of the guest works.
+    // A module that cannot be loaded affects only its users; the rest of the guest works.
     if let Err(error) = Tool::new("modprobe").arg("-a").args(modules).run() {
         eprintln!("lab init: {error:#}");
     }
 }
 
-/// LVM, DRBD's and ZFS's links and much else wait for udev to name devices.
+/// Starts udev, which creates the device names of LVM, DRBD and ZFS.
 fn start_udev() -> Result<()> {
     let places = [
         "/usr/lib/systemd/systemd-udevd",
@@ -312,7 +312,7 @@ fn start_udev() -> Result<()> {
     Tool::new("udevadm").args(["settle", "--timeout=30"]).run()
 }
 
-/// What units of the lvm2 and ZFS packages do at boot.
+/// Does what the units of the lvm2 and ZFS packages do at boot.
 fn activate_storage() {
     let pools = Path::new("/etc/zfs/zpool.cache");
     if pools.exists() && Path::new("/sys/module/zfs").exists() {
@@ -330,7 +330,7 @@ fn report(result: Result<()>) {
     }
 }
 
-/// Keeps an agent running and reaps whatever is left to the first process.
+/// Restarts the agent whenever it ends, and reaps orphans.
 fn supervise() -> Result<()> {
     let mut agent = start_agent()?;
     loop {

@@ -1,4 +1,4 @@
-//! Which kernel guests boot, and the modules it finds.
+//! The kernel that guests boot, and its modules.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,17 +11,17 @@ use super::tool::Tool;
 pub const DEFAULT_IMAGE: &str = "/usr/bin/linux.uml";
 const DEFAULT_MODULES: &str = "/usr/lib/uml/modules";
 
-/// The release (`uname -r`) of a User Mode Linux kernel, which tells it when asked.
+/// The release (`uname -r`) of a User Mode Linux kernel, which prints it with `--version`.
 pub fn release(image: &Path) -> Result<String> {
-    let said = Tool::new(image)
+    let output = Tool::new(image)
         .args(["--version"])
         .output()
         .with_context(|| format!("{} is no User Mode Linux kernel", image.display()))?;
-    let release = said.trim();
+    let release = output.trim();
     let plain = |c: char| c.is_ascii_alphanumeric() || "._+-".contains(c);
     if release.is_empty() || !release.chars().all(plain) {
         bail!(
-            "{} is no User Mode Linux kernel: it says {release:?}",
+            "{} is no User Mode Linux kernel: `--version` prints {release:?}",
             image.display()
         );
     }
@@ -31,7 +31,7 @@ pub fn release(image: &Path) -> Result<String> {
 /// Collects the modules for `release` under `stage`/lib/modules and indexes them.
 ///
 /// The package's modules come first if it has any for this release, then the caller's folders.
-/// Later ones win, so that a folder with nothing but a newer `drbd.ko` is enough. They are
+/// Later ones take precedence, so that a folder with nothing but a newer `drbd.ko` is enough. They are
 /// copied: guests do not see every folder of the host.
 pub fn stage_modules(release: &str, folders: &[PathBuf], stage: &Path) -> Result<()> {
     let tree = stage.join("lib/modules").join(release);
@@ -102,7 +102,7 @@ fn copy_tree(from: &Path, to: &Path) -> Result<()> {
         } else if source.is_file() {
             fs::copy(&source, &target).with_context(|| format!("copy {}", source.display()))?;
         }
-        // Links to folders are `build` and `source`: no modules there.
+        // Links to folders are `build` and `source`, which contain no modules.
     }
     Ok(())
 }
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn module_folders_are_found_in_every_shape_people_have_them() {
-        // A root as for `modprobe -d`, a folder of releases, loose modules; and a wrong release.
+        // A root as for `modprobe -d`, a folder of releases, a folder of modules; and a wrong release.
         let base = std::env::temp_dir().join(format!("lab-modules-{}", std::process::id()));
         let root = base.join("root/lib/modules/6.1");
         fs::create_dir_all(&root).unwrap();

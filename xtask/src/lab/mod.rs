@@ -1,8 +1,8 @@
 //! Real Linux guests in a network of their own, on any machine, without virtualisation.
 //!
 //! Guests are User Mode Linux: a Linux kernel that runs as an ordinary process, with device
-//! mapper, LVM, DRBD and the rest. In reading order: [`Lab`] is what tasks use; `state` is the
-//! lab's folder; `guest` a kernel's process; `network` the cables; `init` and `agent` run
+//! mapper, LVM and DRBD. In reading order: [`Lab`] is what tasks use; `state` is the
+//! lab's folder; `guest` a kernel's process; `network` the links; `init` and `agent` run
 //! inside a guest; `exec` and `protocol` reach the agent; `cli` is `cargo xtask lab`.
 
 mod boot;
@@ -45,7 +45,7 @@ pub use exec::{Exec, TimedOut};
 pub use node::{HOST_ADDRESS, Node};
 pub use requirements::packages;
 
-/// Where guests see the lab's folder.
+/// Mount point of the lab's folder in guests.
 pub const GUEST_SHARE: &str = "/mnt";
 
 /// Nodes per lab.
@@ -54,7 +54,7 @@ const NODES_MAX: u8 = 16;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What a lab consists of.
+/// The configuration of a lab.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct LabConfig {
     /// Several labs can run at once under different names.
@@ -69,13 +69,13 @@ pub struct LabConfig {
     pub memory_mib: u32,
     /// A User Mode Linux kernel instead of the package's.
     pub kernel: Option<PathBuf>,
-    /// Folders of modules for the kernel; later ones win over earlier ones and over the
-    /// package's own.
+    /// Folders of modules for the kernel; later ones take precedence over earlier ones and over the
+    /// package's.
     pub modules: Vec<PathBuf>,
-    /// Take the place of a lab of that name that still runs.
+    /// Replace a running lab of that name.
     pub replace: bool,
-    /// The lab goes when its [`Lab`] is dropped; and if the program ends without that, its
-    /// guests lose their power with it.
+    /// The lab is removed when its [`Lab`] is dropped; if the program ends without that, its
+    /// guests are killed.
     pub owned: bool,
 }
 
@@ -107,7 +107,7 @@ pub struct Lab {
     tie: Option<Tie>,
 }
 
-/// What an owned lab's guests watch: they hold the reading end, only we hold the other.
+/// The writing end of a pipe whose reading end the guests of an owned lab watch.
 struct Tie {
     guests: PipeReader,
     _ours: PipeWriter,
@@ -144,8 +144,8 @@ impl Background {
 }
 
 impl Lab {
-    /// Starts a lab and waits until every guest answers. What a crashed run left is cleaned
-    /// first; a lab of that name in good health is only replaced on request.
+    /// Starts a lab and waits until every guest answers. The remains of a crashed run are removed
+    /// first; a running lab of that name is only replaced on request.
     pub fn up(config: LabConfig) -> Result<Lab> {
         let config = checked(config)?;
         let dir = LabDir::of(&config.name)?;
@@ -194,7 +194,7 @@ impl Lab {
         }
     }
 
-    /// Kills all guests and removes everything of the lab called `name`, in whatever state.
+    /// Kills all guests and removes everything of the lab `name`, whatever its state.
     pub fn down_named(name: &str) -> Result<()> {
         let dir = LabDir::of(name)?;
         let _lock = dir.lock()?;
@@ -207,7 +207,7 @@ impl Lab {
         Lab::down_named(&self.config.name)
     }
 
-    /// As asked for.
+    /// The configuration it was started with.
     pub fn config(&self) -> &LabConfig {
         &self.config
     }
@@ -222,12 +222,12 @@ impl Lab {
         Node::first(self.config.nodes).collect()
     }
 
-    /// The host's folder that guests see at `/mnt`.
+    /// The host's folder that is mounted at `/mnt` in guests.
     pub fn share(&self) -> &Path {
         self.dir.root()
     }
 
-    /// The file with everything a guest's console printed.
+    /// The file with a guest's console output.
     pub fn console(&self, node: impl Into<Node>) -> PathBuf {
         self.dir.console(node.into())
     }
@@ -251,7 +251,7 @@ impl Lab {
         guest::is_running(&self.dir, node.into())
     }
 
-    /// Runs a command and returns whatever came of it.
+    /// Runs a command and returns its result, whatever its exit code.
     pub fn exec<S: AsRef<str>>(&self, node: impl Into<Node>, argv: &[S]) -> Result<Output> {
         self.run(node, Exec::new(argv))
     }
@@ -280,7 +280,7 @@ impl Lab {
         Ok(stdout.into_owned())
     }
 
-    /// Like [`Lab::run`], but hands the output on as it comes.
+    /// Like [`Lab::run`], but writes the output to the writers while the command runs.
     pub fn stream(
         &self,
         node: impl Into<Node>,
@@ -306,7 +306,7 @@ impl Lab {
             .map(|_| ())
     }
 
-    /// Starts a command that goes on by itself until it ends, [`Lab::signal`] ends it or the
+    /// Starts a command that runs in the background until it ends, [`Lab::signal`] ends it or the
     /// guest loses power. Both output streams are appended to `NODE/LABEL.log` in the lab's
     /// folder; the host sees them within half a second.
     pub fn spawn(&self, node: impl Into<Node>, label: &str, exec: Exec) -> Result<Background> {
@@ -332,7 +332,7 @@ impl Lab {
         }
     }
 
-    /// How a spawned command ended; none while it runs.
+    /// The exit status of a spawned command; none while it runs.
     pub fn poll(&self, background: &Background) -> Result<Option<ExitStatus>> {
         use std::os::unix::process::ExitStatusExt;
         match self.call(
@@ -386,12 +386,12 @@ impl Lab {
         )
     }
 
-    /// Undoes a cut between two nodes.
+    /// Restores the link between two nodes.
     pub fn heal(&self, a: impl Into<Node>, b: impl Into<Node>) -> Result<()> {
         self.change_links(false, &BTreeSet::from([self.pair(a.into(), b.into())?]))
     }
 
-    /// Undoes all cuts of a node's links.
+    /// Restores all links of a node.
     pub fn heal_node(&self, node: impl Into<Node>) -> Result<()> {
         self.change_links(
             false,
@@ -399,7 +399,7 @@ impl Lab {
         )
     }
 
-    /// Undoes all cuts.
+    /// Restores all links.
     pub fn heal_all(&self) -> Result<()> {
         let all = self
             .nodes()
@@ -408,25 +408,25 @@ impl Lab {
         self.change_links(false, &all.collect())
     }
 
-    /// Links that are cut now.
+    /// The links that are cut.
     pub fn cuts(&self) -> Result<Vec<(Node, Node)>> {
         Ok(self.state()?.cuts.into_iter().map(Pair::nodes).collect())
     }
 
-    /// Takes a node's power away at once. Its disks keep what had reached them.
+    /// Cuts a node's power. Data that had reached its disks is preserved.
     pub fn kill(&self, node: impl Into<Node>) -> Result<()> {
         let node = self.known(node.into())?;
         let _lock = self.dir.lock()?;
         guest::kill_power(&self.dir, node)
     }
 
-    /// Switches a node on and waits until it answers. Its disks, `/etc` and `/var/lib` are as
-    /// they were; all else is new.
+    /// Boots a node and waits until it answers. Its disks, `/etc` and `/var/lib` are
+    /// preserved; everything else is new.
     pub fn boot(&self, node: impl Into<Node>) -> Result<()> {
         self.boot_all(&[node.into()])
     }
 
-    /// Switches nodes on at the same time and waits until all answer.
+    /// Boots nodes at the same time and waits until all answer.
     pub fn boot_all(&self, nodes: &[Node]) -> Result<()> {
         let _lock = self.dir.lock()?;
         for node in nodes {
@@ -492,7 +492,7 @@ impl Lab {
     fn pair(&self, a: Node, b: Node) -> Result<Pair> {
         let (a, b) = (self.known(a)?, self.known(b)?);
         if a == b {
-            bail!("{a} has no link to itself");
+            bail!("a node has no link to itself: {a}");
         }
         Ok(Pair::new(a, b))
     }
@@ -561,8 +561,8 @@ impl boot::Guest for BootingGuest<'_> {
     }
 }
 
-/// While a guest boots, packets to it are lost; a short wait and a fresh try find its agent
-/// sooner than TCP's own repetition, which backs off.
+/// While a guest boots, packets to it are lost; a short timeout and a new attempt reach its agent
+/// sooner than TCP's retransmissions, which back off.
 impl Line for BootingGuest<'_> {
     fn connect(&self) -> Result<TcpStream> {
         let address = SocketAddr::from((self.node.address(), AGENT_PORT));
@@ -585,14 +585,14 @@ fn checked(mut config: LabConfig) -> Result<LabConfig> {
     if config.disks > guest::DISKS_MAX {
         bail!("a guest has up to {} data disks", guest::DISKS_MAX);
     }
-    // Guests are started from a folder of their own.
+    // Each guest is started in its own folder.
     for path in config.kernel.iter_mut().chain(&mut config.modules) {
         *path = fs::canonicalize(&path).with_context(|| format!("find {}", path.display()))?;
     }
     Ok(config)
 }
 
-/// Builds everything but the running guests.
+/// Creates everything but the running guests.
 fn create(dir: &LabDir, config: LabConfig) -> Result<State> {
     let image = config
         .kernel
@@ -622,7 +622,7 @@ fn create(dir: &LabDir, config: LabConfig) -> Result<State> {
     Ok(state)
 }
 
-/// Removes a lab in whatever state it is.
+/// Removes a lab, whatever its state.
 fn clean(dir: &LabDir) -> Result<()> {
     Netns::named(&dir.netns_name()).destroy()?;
     dir.remove()

@@ -1,4 +1,4 @@
-//! A network namespace of the lab's own.
+//! The lab's network namespace.
 
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
@@ -13,17 +13,17 @@ use nix::unistd::Pid;
 
 use super::tool::Tool;
 
-/// The kernel clears a killed guest's memory before it is gone.
+/// Limit for a killed guest to exit: the kernel clears its memory first.
 const KILL_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A named network namespace, as `ip netns` knows it.
+/// A named network namespace of `ip netns`.
 #[derive(Clone, Debug)]
 pub struct Netns {
     name: String,
 }
 
 impl Netns {
-    /// The namespace of that name, whether or not it exists.
+    /// The namespace of that name, which need not exist.
     pub fn named(name: &str) -> Netns {
         Netns {
             name: name.to_owned(),
@@ -34,17 +34,17 @@ impl Netns {
         Path::new("/run/netns").join(&self.name)
     }
 
-    /// Whether there is such a namespace.
+    /// Whether the namespace exists.
     pub fn exists(&self) -> bool {
         self.path().exists()
     }
 
-    /// Makes it.
+    /// Creates the namespace.
     pub fn create(&self) -> Result<()> {
         Tool::new("ip").args(["netns", "add", &self.name]).run()
     }
 
-    /// Kills what runs inside and removes it with its interfaces.
+    /// Kills all processes inside and removes the namespace with its interfaces.
     pub fn destroy(&self) -> Result<()> {
         self.kill_all()?;
         if self.exists() {
@@ -54,7 +54,7 @@ impl Netns {
     }
 
     /// Runs `action` on a thread inside the namespace. Sockets it opens and processes it starts
-    /// belong there; the calling thread stays where it is.
+    /// belong there; the calling thread is not moved.
     pub fn enter<T: Send>(&self, action: impl FnOnce() -> T + Send) -> Result<T> {
         let path = self.path();
         let namespace = File::open(&path).with_context(|| format!("open {}", path.display()))?;
@@ -69,7 +69,7 @@ impl Netns {
         })
     }
 
-    /// Every process inside: whoever started it, it has no business there without the lab.
+    /// All processes inside; none of them may outlive the lab.
     fn kill_all(&self) -> Result<()> {
         let start = Instant::now();
         loop {
@@ -78,12 +78,12 @@ impl Netns {
                 return Ok(());
             }
             for pid in &inside {
-                // It may have ended by itself since.
+                // The process may have ended since.
                 let _ = kill(*pid, Signal::SIGKILL);
             }
             if start.elapsed() > KILL_TIMEOUT {
                 bail!(
-                    "processes in network namespace {} do not die: {inside:?}",
+                    "processes in network namespace {} still exist after SIGKILL: {inside:?}",
                     self.name
                 );
             }
@@ -95,7 +95,7 @@ impl Netns {
         let Ok(ours) = fs::metadata(self.path()) else {
             return Vec::new();
         };
-        // Not a namespace (a plain file is left behind after a reboot), or the one we live in.
+        // No namespace (after a reboot only a plain file is left), or the namespace of this process.
         if same_namespace(&ours, Path::new("/proc/self/ns/net")) {
             return Vec::new();
         }

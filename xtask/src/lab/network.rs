@@ -1,11 +1,11 @@
-//! The cables between guests.
+//! The links between guests.
 //!
-//! Every guest hangs on a tap of its own, and the lab's network namespace routes between the
-//! taps, answering ARP for the others, so that guests believe to share one Ethernet. Compared
-//! with a bridge this needs nothing of the host's kernel but IPv4 routing rules, and a rule is
-//! all it takes to cut the link between two guests and no other. The host itself reaches every
-//! guest whatever is cut: commands still run on a node that lost its peers. Packets on a cut
-//! link vanish without a trace, as in a broken cable.
+//! Every guest has its own tap device, and the lab's network namespace routes between the
+//! taps with proxy ARP, so that the guests appear to share one Ethernet. Compared
+//! with a bridge this needs only IPv4 routing rules of the host's kernel, and one rule
+//! cuts the link between two guests and no other. The host reaches every
+//! guest whatever is cut: commands can be run on a node without links. Packets on a cut
+//! link are dropped silently, as by a broken cable.
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -23,7 +23,7 @@ use super::tool::Tool;
 pub struct Pair(Node, Node);
 
 impl Pair {
-    /// The link between two nodes, whichever is named first.
+    /// The link between two nodes, in any order.
     pub fn new(a: Node, b: Node) -> Pair {
         Pair(a.min(b), a.max(b))
     }
@@ -50,8 +50,8 @@ pub fn create(netns: &Netns, count: u8) -> Result<()> {
         writeln!(batch, "tuntap add dev {tap} mode tap")?;
         writeln!(batch, "link set dev {tap} up")?;
         writeln!(batch, "route add {address}/32 dev {tap} src {HOST_ADDRESS}")?;
-        // Known for good, so that packets for a dead node vanish as behind a switch, where a
-        // router would answer that the host is unreachable.
+        // A permanent neighbour entry, so that packets for a node without power are dropped as behind a switch; a
+        // router would reply that the host is unreachable.
         writeln!(
             batch,
             "neigh replace {address} lladdr {mac} dev {tap} nud permanent"
@@ -81,7 +81,7 @@ pub fn cut(netns: &Netns, links: &BTreeSet<Pair>) -> Result<()> {
     change(netns, "add", links)
 }
 
-/// Lets traffic pass again on links that were cut.
+/// Restores links that were cut.
 pub fn heal(netns: &Netns, links: &BTreeSet<Pair>) -> Result<()> {
     change(netns, "del", links)
 }
@@ -90,7 +90,7 @@ fn change(netns: &Netns, verb: &str, links: &BTreeSet<Pair>) -> Result<()> {
     let mut batch = String::new();
     for Pair(a, b) in links {
         for (from, to) in [(a, b), (b, a)] {
-            // One preference per direction: it names the rule when it is deleted.
+            // One preference per direction: the rule is deleted by it.
             let preference = 1000 + u32::from(from.number()) * 256 + u32::from(to.number());
             let (tap, address) = (from.tap(), to.address());
             writeln!(
@@ -113,7 +113,7 @@ mod tests {
 
     #[test]
     fn a_link_has_no_direction() {
-        // Whichever end is named first, it is the same link, and a node has one to each other.
+        // The order of the ends does not matter, and a node has one link to each other node.
         let (a, b, c) = (Node::from(1), Node::from(2), Node::from(3));
         assert_eq!(Pair::new(a, b), Pair::new(b, a));
         assert_eq!(

@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// The machine that runs the lab, as guests reach it.
+/// The address of the machine that runs the lab, in the guests' network.
 pub const HOST_ADDRESS: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 254);
 
 /// A guest, counted from 1; `node3` is its name.
@@ -34,7 +34,7 @@ impl Node {
         format!("02:4c:41:42:00:{:02x}", self.0)
     }
 
-    /// The host's end of its cable, in the lab's network namespace.
+    /// The tap device on the host's side, in the lab's network namespace.
     pub fn tap(self) -> String {
         format!("tap{}", self.0)
     }
@@ -59,7 +59,7 @@ impl FromStr for Node {
         let digits = text.strip_prefix("node").unwrap_or(text);
         let number = digits
             .parse()
-            .map_err(|_| format!("`{text}` is no node; say node1 or 1"))?;
+            .map_err(|_| format!("`{text}` is not a node; give node1 or 1"))?;
         Ok(Node(number))
     }
 }
@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn nodes_are_named_by_number_or_name() {
-        // Both forms mean the same guest, and nothing else is taken for one.
+        // Both forms mean the same guest, and everything else is an error.
         assert_eq!("node3".parse::<Node>(), Ok(Node(3)));
         assert_eq!("3".parse::<Node>(), Ok(Node(3)));
         assert_eq!(Node(3).to_string(), "node3");

@@ -1,4 +1,4 @@
-//! What the host and a guest's agent say to each other over TCP.
+//! The protocol between the host and a guest's agent, over TCP.
 //!
 //! A connection carries one request. Both sides send frames: one byte of kind, the payload's
 //! length as a big-endian u32, the payload. The host opens with [`Kind::Request`]; the agent
@@ -16,10 +16,10 @@ pub const AGENT_PORT: u16 = 1077;
 /// Raised whenever frames or requests change: a lab belongs to the program that started it.
 pub const VERSION: u32 = 1;
 
-/// No frame is longer; a longer one means that the stream is out of step.
+/// Longest frame in bytes; a longer one means that the stream is corrupt.
 const PAYLOAD_BYTES_MAX: usize = 1 << 20;
 
-/// Standard input on its way that the agent has not confirmed: bounds the guest's memory.
+/// Window of standard input, in bytes, that the agent has not confirmed: limits the guest's memory.
 pub const STDIN_WINDOW_BYTES: usize = 256 << 10;
 
 /// The kind of a frame.
@@ -31,7 +31,7 @@ pub enum Kind {
     Stdin,
     /// Host to agent: standard input ends here.
     StdinEnd,
-    /// Agent to host: so many bytes (u32) of standard input were passed on.
+    /// Agent to host: this many bytes (u32) of standard input were written to the command.
     StdinTaken,
     /// Agent to host: bytes of the command's standard output.
     Stdout,
@@ -66,34 +66,34 @@ impl Kind {
 /// A command to run in a guest.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct CommandLine {
-    /// Program and arguments, passed on exactly.
+    /// Program and arguments, passed unchanged.
     pub argv: Vec<String>,
-    /// Variables on top of the agent's own environment.
+    /// Variables in addition to the agent's environment.
     pub env: Vec<(String, String)>,
     /// Working directory.
     pub cwd: String,
 }
 
-/// What the host asks of an agent.
+/// A request to an agent.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Request {
-    /// Are you there, and do we speak the same language?
+    /// Queries the agent's [`VERSION`].
     Ping,
-    /// Run a command; its streams travel over this connection.
+    /// Run a command; its streams are transferred over this connection.
     Exec {
-        /// What to run.
+        /// The command.
         command: CommandLine,
         /// Whether [`Kind::Stdin`] frames follow; otherwise its input is empty.
         stdin: bool,
     },
     /// Start a command that outlives the connection.
     Spawn {
-        /// What to run.
+        /// The command.
         command: CommandLine,
         /// Guest path of the file that receives both output streams.
         log: String,
     },
-    /// How is the command that `Spawn` started as `pid`?
+    /// Query the status of the command that `Spawn` started as `pid`.
     Poll {
         /// Process id in the guest.
         pid: i32,
@@ -125,14 +125,14 @@ pub enum Reply {
         /// As `waitpid` reports it.
         wait_status: Option<i32>,
     },
-    /// Nothing to say.
+    /// Success without a value.
     Done,
 }
 
 /// One frame.
 #[derive(Debug)]
 pub struct Frame {
-    /// What the payload is.
+    /// The kind of the payload.
     pub kind: Kind,
     /// The payload.
     pub payload: Vec<u8>,
@@ -197,7 +197,7 @@ mod tests {
 
     #[test]
     fn frames_survive_being_cut_anywhere() {
-        // Every prefix of the stream yields only whole frames, and the whole stream yields all.
+        // Every prefix of the stream yields only complete frames, and the whole stream yields all.
         let mut wire = Vec::new();
         send(&mut wire, Kind::Stdout, b"some output").unwrap();
         send(&mut wire, Kind::Exit, &7_i32.to_be_bytes()).unwrap();
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_stream_out_of_step_is_refused() {
-        // Neither an unknown kind nor an absurd length is taken for a frame.
+        // A frame with an unknown kind or too great a length is an error.
         let mut buffer = FrameBuffer {
             bytes: vec![200, 0, 0, 0, 0],
         };

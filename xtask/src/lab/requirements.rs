@@ -1,4 +1,4 @@
-//! What the host must have before a lab can start, said in one go.
+//! The requirements of a lab on the host; all missing ones are reported at once.
 
 use std::collections::BTreeSet;
 use std::fs::OpenOptions;
@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use super::kernel::DEFAULT_IMAGE;
 use super::tool::PATH;
 
-/// Programs without which no guest comes up, and the packages that hold them.
+/// Programs that are needed to boot guests, and their packages.
 const NEEDED: &[(&str, &str)] = &[
     ("ip", "iproute2"),
     ("depmod", "kmod"),
@@ -39,7 +39,7 @@ pub fn packages() -> Vec<&'static str> {
     all.into_iter().collect()
 }
 
-/// Refuses with instructions when something needed is missing.
+/// Fails with instructions if a requirement is missing.
 pub fn check(kernel: Option<&Path>) -> Result<()> {
     if !nix::unistd::geteuid().is_root() {
         let program = std::env::current_exe()?;
@@ -66,7 +66,7 @@ pub fn check(kernel: Option<&Path>) -> Result<()> {
     Ok(())
 }
 
-/// A line about programs that guests will lack, if any.
+/// A line about the storage programs that guests lack, if any.
 pub fn advice() -> Option<String> {
     let packages = missing(USEFUL);
     (!packages.is_empty()).then(|| {
@@ -77,7 +77,7 @@ pub fn advice() -> Option<String> {
     })
 }
 
-/// Whether the host, and so every guest, has a program.
+/// Whether a program is installed on the host, and so in every guest.
 pub fn has_program(name: &str) -> bool {
     PATH.split(':')
         .any(|folder| Path::new(folder).join(name).exists())

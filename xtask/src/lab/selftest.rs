@@ -1,4 +1,4 @@
-//! `cargo xtask lab selftest`: everything the lab promises, tried out.
+//! `cargo xtask lab selftest`: tests of all functions of the lab.
 
 mod storage;
 
@@ -20,10 +20,10 @@ use super::protocol::AGENT_PORT;
 use super::state::LabDir;
 use super::{Exec, GUEST_SHARE, Lab, LabConfig, Node};
 
-/// What three guests may take to come up on a small machine.
+/// Limit for three guests to boot on a small machine.
 const UP_LIMIT: Duration = Duration::from_secs(60);
 
-/// What an `exec` may add to the command's own time.
+/// Limit of the overhead of an `exec`.
 const LATENCY_LIMIT: Duration = Duration::from_millis(100);
 
 /// Runs all checks in labs called `name` and `name`-b.
@@ -33,7 +33,7 @@ pub fn run(
     modules: Vec<PathBuf>,
     report: &mut Report,
 ) -> Result<()> {
-    // The default lab is somebody's work.
+    // The default lab may be in use.
     let name = if name == "default" { "selftest" } else { name };
     let config = LabConfig {
         name: name.to_owned(),
@@ -56,17 +56,18 @@ pub fn run(
     });
     if let Some(lab) = started {
         commands(report, &lab);
-        report.check("a cut stops one link, both ways, and no other", || {
-            cables(&lab)
-        });
-        report.check("a node without any link still runs commands", || {
-            cut_off(&lab)
-        });
+        report.check(
+            "a cut stops one link in both directions, and no other",
+            || cables(&lab),
+        );
+        report.check("commands run on a node without links", || cut_off(&lab));
         storage::run(report, &lab);
-        report.check("after a power cut, what was synced is there", || {
+        report.check("after a power cut, synced data is preserved", || {
             power(&lab)
         });
-        report.check("two labs run side by side", || second_lab(&lab, &config));
+        report.check("two labs run at the same time", || {
+            second_lab(&lab, &config)
+        });
         report.check("a lab whose processes were all killed starts again", || {
             killed_lab_starts_again(&lab, &config)
         });
@@ -90,20 +91,22 @@ fn commands(report: &mut Report, lab: &Lab) {
         exact(lab)
     });
     report.check("commands start promptly", || latency(lab));
-    report.check("commands run side by side on one node", || {
+    report.check("commands run at the same time on one node", || {
         side_by_side(lab)
     });
     report.check("megabytes pass in both directions", || bulk(lab));
     report.check("a command that takes too long is killed", || times_out(lab));
-    report.check("a command is killed when its caller goes away", || {
+    report.check("a command is killed when its caller is killed", || {
         caller_goes(lab)
     });
-    report.check("a detached command stays and blocks nobody", || {
-        detached(lab)
-    });
-    report.check("a spawned command logs where the host sees it", || {
-        spawned(lab)
-    });
+    report.check(
+        "a detached command continues and does not block its caller",
+        || detached(lab),
+    );
+    report.check(
+        "the log of a spawned command is visible on the host",
+        || spawned(lab),
+    );
     report.check("nodes know each other by name", || names(lab));
     report.check("the lab's folder is shared", || shared(lab));
 }
@@ -112,9 +115,9 @@ fn exact(lab: &Lab) -> Result<()> {
     let odd = ["a b", "it's \"q\"", "line\nbreak", "$HOME `id` \\", "", "ü"];
     let mut argv = vec!["printf", "[%s]"];
     argv.extend(odd);
-    let said = lab.exec_ok(1, &argv)?;
-    let wanted: String = odd.iter().map(|word| format!("[{word}]")).collect();
-    ensure!(said == wanted, "{said:?}");
+    let stdout = lab.exec_ok(1, &argv)?;
+    let wanted: String = odd.iter().map(|arg| format!("[{arg}]")).collect();
+    ensure!(stdout == wanted, "{stdout:?}");
     let output = lab.exec(1, &["sh", "-c", "echo out; echo err >&2; exit 7"])?;
     ensure!(output.status.code() == Some(7), "{:?}", output.status);
     ensure!(
@@ -142,7 +145,7 @@ fn latency(lab: &Lab) -> Result<()> {
         lab.exec_ok(1, &["true"])?;
         best = best.min(start.elapsed());
     }
-    // The best of many is what the lab adds; the others tell how busy the machine is.
+    // The minimum is the overhead of the lab; the other values depend on the load of the machine.
     ensure!(best < LATENCY_LIMIT, "at best it took {best:?}");
     Ok(())
 }
@@ -152,19 +155,22 @@ fn side_by_side(lab: &Lab) -> Result<()> {
     thread::scope(|scope| {
         let runs: Vec<_> = (0..8)
             .map(|number| {
-                let word = number.to_string();
+                let expected = number.to_string();
                 let argv = [
                     "sh".to_owned(),
                     "-c".into(),
                     "sleep 1; echo $0".into(),
-                    word.clone(),
+                    expected.clone(),
                 ];
-                scope.spawn(move || Ok((lab.exec_ok(1, &argv)?, word)))
+                scope.spawn(move || Ok((lab.exec_ok(1, &argv)?, expected)))
             })
             .collect();
         for run in runs {
-            let (said, word) = run.join().unwrap_or_else(|_| bail!("a thread panicked"))?;
-            ensure!(said.trim() == word, "{said:?} for {word}");
+            let (stdout, expected) = run.join().unwrap_or_else(|_| bail!("a thread panicked"))?;
+            ensure!(
+                stdout.trim() == expected,
+                "{stdout:?} instead of {expected}"
+            );
         }
         Ok(())
     })?;
@@ -188,7 +194,7 @@ fn bulk(lab: &Lab) -> Result<()> {
         "{} bytes came back",
         output.stdout.len()
     );
-    // A command that stops reading is not waited for.
+    // A command that stops reading does not block the caller.
     lab.run_ok(1, Exec::new(&["true"]).stdin(std::io::Cursor::new(block)))?;
     Ok(())
 }
@@ -196,7 +202,7 @@ fn bulk(lab: &Lab) -> Result<()> {
 fn times_out(lab: &Lab) -> Result<()> {
     let exec = Exec::new(&["sleep", "7101"]).timeout(Duration::from_secs(1));
     let Err(error) = lab.run(1, exec) else {
-        bail!("it did not")
+        bail!("the command was not killed")
     };
     ensure!(format!("{error:#}").contains("timeout"), "{error:#}");
     until(|| Ok(!runs(lab, 1, "sleep 7101")?))
@@ -212,24 +218,24 @@ fn caller_goes(lab: &Lab) -> Result<()> {
     let started = until(|| runs(lab, 1, "sleep 7102"));
     caller.kill()?;
     caller.wait()?;
-    started.context("it never ran")?;
+    started.context("the command was not started")?;
     until(|| Ok(!runs(lab, 1, "sleep 7102")?))
 }
 
 fn detached(lab: &Lab) -> Result<()> {
     let start = Instant::now();
-    // Also with the caller's streams still open.
-    let said = lab.exec_ok(
+    // Even while they hold the caller's streams open.
+    let stdout = lab.exec_ok(
         1,
         &["sh", "-c", "nohup sleep 7103 & setsid sleep 7104 & echo x"],
     )?;
     ensure!(
-        said == "x\n" && start.elapsed() < Duration::from_secs(2),
-        "{said:?}"
+        stdout == "x\n" && start.elapsed() < Duration::from_secs(2),
+        "{stdout:?}"
     );
-    // The shell may have ended before they turned into what they are to be.
+    // The shell may have ended before its children have executed their programs.
     until(|| Ok(runs(lab, 1, "sleep 7103")? && runs(lab, 1, "sleep 7104")?))
-        .context("they are gone")?;
+        .context("the detached commands were killed")?;
     lab.exec_ok(1, &["pkill", "-f", "sleep 710[34]"])?;
     Ok(())
 }
@@ -244,7 +250,7 @@ fn spawned(lab: &Lab) -> Result<()> {
     let status = lab.wait(&background, Duration::from_secs(5))?;
     ensure!(status.to_string().contains("signal: 15"), "{status}");
     lab.signal(&background, Signal::SIGTERM)
-        .context("signal what has ended")?;
+        .context("signal a command that has ended")?;
     Ok(())
 }
 
@@ -285,7 +291,7 @@ fn cables(lab: &Lab) -> Result<()> {
     lab.heal(1, 2)?;
     ensure!(
         reaches(lab, 1.into(), 2.into())?,
-        "healed, but nothing passes"
+        "the restored link does not work"
     );
     Ok(())
 }
@@ -301,7 +307,7 @@ fn cut_off(lab: &Lab) -> Result<()> {
     lab.heal_node(3)?;
     ensure!(
         reaches(lab, 3.into(), 1.into())?,
-        "healed, but nothing passes"
+        "the restored link does not work"
     );
     lab.cut_off(1)?;
     lab.heal_all()?;
@@ -317,7 +323,7 @@ fn power(lab: &Lab) -> Result<()> {
         "/var/lib/a",
     ];
     for path in kept {
-        lab.write_file(3, path, "kept")?;
+        lab.write_file(3, path, "synced")?;
     }
     lab.exec_ok(3, &["touch", "/root/lost", "/run/lost"])?;
     lab.cut(1, 3)?;
@@ -325,7 +331,10 @@ fn power(lab: &Lab) -> Result<()> {
     ensure!(!lab.has_power(3) && lab.exec(3, &["true"]).is_err() && lab.has_power(1));
     lab.boot(3)?;
     for path in kept {
-        ensure!(lab.exec_ok(3, &["cat", path])? == "kept", "{path} is lost");
+        ensure!(
+            lab.exec_ok(3, &["cat", path])? == "synced",
+            "{path} is lost"
+        );
     }
     for path in ["/root/lost", "/run/lost"] {
         ensure!(
@@ -335,7 +344,7 @@ fn power(lab: &Lab) -> Result<()> {
     }
     ensure!(
         !reaches(lab, 1.into(), 3.into())?,
-        "the cut did not outlive the power cut"
+        "the link was restored by the power cut"
     );
     lab.heal_all()?;
     ensure!(reaches(lab, 1.into(), 3.into())?);
@@ -353,21 +362,21 @@ fn second_lab(lab: &Lab, config: &LabConfig) -> Result<()> {
         !lab.exec(1, &["test", "-e", "/root/other"])?
             .status
             .success(),
-        "they are one"
+        "both labs have the same name"
     );
     ensure!(
         !reaches(&other, 1.into(), 2.into())?,
-        "they share a network"
+        "both labs have the same network"
     );
     let folder = other.share().to_owned();
     other.down()?;
     ensure!(!folder.exists(), "{} is left", folder.display());
     lab.exec_ok(1, &["true"])
-        .context("the first lab went with the second")?;
+        .context("removing the second lab affected the first")?;
     Ok(())
 }
 
-/// The same, under another name.
+/// The same configuration under another name.
 fn beside(config: &LabConfig) -> LabConfig {
     LabConfig {
         name: format!("{}-b", config.name),
@@ -381,7 +390,7 @@ fn killed_lab_starts_again(lab: &Lab, config: &LabConfig) -> Result<()> {
         nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), Signal::SIGKILL)?;
     }
     until(|| Ok(lab.nodes().into_iter().all(|node| !lab.has_power(node))))?;
-    // Without being told to replace anything: there is nothing of use to replace.
+    // Without `replace`: no running lab is replaced.
     let again = Lab::up(LabConfig {
         replace: false,
         owned: false,
@@ -420,7 +429,7 @@ fn owned_lab_ends(config: &LabConfig) -> Result<()> {
     let begun = until(ready);
     program.kill()?;
     program.wait()?;
-    begun.context("it did not come up")?;
+    begun.context("the lab did not start")?;
     until(|| Ok(!super::guest::is_running(&dir, Node::from(1))))?;
     Lab::down_named(&config.name)
 }
@@ -451,7 +460,7 @@ fn leftovers(name: &str, mounts_before: &str) -> Result<()> {
         let ours = processes_naming(dir.root())?;
         ensure!(ours.is_empty(), "processes {ours:?} are left");
     }
-    // Namespaces show up among the mounts too; they were checked by name.
+    // Network namespaces are mounts as well; they were checked by name.
     let strip = |text: &str| -> Vec<String> {
         text.lines()
             .filter(|line| !line.contains("netns"))
@@ -472,7 +481,7 @@ fn processes_naming(folder: &Path) -> Result<Vec<String>> {
         let line = fs::read(entry?.path().join("cmdline")).unwrap_or_default();
         if line
             .split(|byte| *byte == 0)
-            .any(|word| word == needle.as_bytes())
+            .any(|part| part == needle.as_bytes())
         {
             found.push(String::from_utf8_lossy(&line).replace('\0', " "));
         }
@@ -480,7 +489,7 @@ fn processes_naming(folder: &Path) -> Result<Vec<String>> {
     Ok(found)
 }
 
-/// Whether packets pass: a connection to the agent of `to`, because `ping` is not everywhere.
+/// Whether packets pass: connects to the agent of `to`, because `ping` is not installed everywhere.
 fn reaches(lab: &Lab, from: Node, to: Node) -> Result<bool> {
     let script = "exec 3<>/dev/tcp/$0/$1";
     let (address, port) = (to.address().to_string(), AGENT_PORT.to_string());
@@ -495,13 +504,13 @@ fn runs(lab: &Lab, node: u8, pattern: &str) -> Result<bool> {
     Ok(lab.exec(node, &["pgrep", "-xf", pattern])?.status.success())
 }
 
-/// Waits for something that takes a moment.
+/// Polls a condition until it is true.
 fn until(mut condition: impl FnMut() -> Result<bool>) -> Result<()> {
     let start = Instant::now();
     while !condition()? {
         ensure!(
             start.elapsed() < Duration::from_secs(20),
-            "it did not happen"
+            "the condition did not become true in time"
         );
         thread::sleep(Duration::from_millis(100));
     }

@@ -1,10 +1,10 @@
-//! A lab's folder, `target/lab/NAME`: everything that is known about it.
+//! A lab's folder, `target/lab/NAME`, with its whole state.
 //!
 //! ```text
-//! lock            held by whoever changes the lab
+//! lock            held by the program that changes the lab
 //! lab.json        State
 //! agent           this program, as guests run it
-//! modules/        the kernel's modules, as `modprobe -d` wants them
+//! modules/        the kernel's modules, in the layout of `modprobe -d`
 //! nodeN/          process.json, console.log, disk*.img, state.img, logs of `spawn`
 //! ```
 
@@ -22,20 +22,20 @@ use super::network::Pair;
 use super::node::Node;
 use super::protocol;
 
-/// What outlives the program that started the lab.
+/// The state that outlives the program that started the lab.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct State {
     /// [`protocol::VERSION`] of the agents.
     pub version: u32,
-    /// As asked for.
+    /// The configuration.
     pub config: LabConfig,
     /// The kernel's release.
     pub release: String,
     /// Name of the network namespace.
     pub netns: String,
-    /// Guests see these as they are now, not as they were when they booted.
+    /// Folders whose current contents guests see, not those at boot.
     pub live_folders: Vec<PathBuf>,
-    /// `up` saw every agent answer.
+    /// `up` has finished: every agent has answered.
     pub ready: bool,
     /// Links that are cut.
     pub cuts: BTreeSet<Pair>,
@@ -48,14 +48,14 @@ pub struct LabDir {
 }
 
 impl LabDir {
-    /// The folder of the lab called `name`.
+    /// The folder of the lab `name`.
     pub fn of(name: &str) -> Result<LabDir> {
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
         if name.is_empty() || name.len() > 32 || !name.chars().all(plain) {
             bail!("a lab's name is up to 32 letters, digits, - and _: not `{name}`");
         }
         let root = labs().join(name);
-        // The kernel's command line splits at spaces, its disk options at commas and colons.
+        // The kernel's command line is split at spaces, its disk options at commas and colons.
         if root
             .to_string_lossy()
             .contains(|c: char| c.is_whitespace() || ",:\"'".contains(c))
@@ -68,15 +68,15 @@ impl LabDir {
         Ok(LabDir { root })
     }
 
-    /// The folder, which guests see at `/mnt`.
+    /// The folder, which is mounted at `/mnt` in guests.
     pub fn root(&self) -> &Path {
         &self.root
     }
 
-    /// A name for the network namespace that no other checkout's lab has.
+    /// A name for the network namespace that differs from those of other checkouts' labs.
     pub fn netns_name(&self) -> String {
         let name = self.root.file_name().unwrap_or_default().to_string_lossy();
-        // FNV-1a: stable between builds, which the standard library's hash is not.
+        // FNV-1a, which is stable between builds; the standard library's hash is not.
         let hash = self
             .root
             .as_os_str()
@@ -93,7 +93,7 @@ impl LabDir {
         self.root.join(node.to_string())
     }
 
-    /// Console output of a guest, all its boots.
+    /// Console output of all boots of a guest.
     pub fn console(&self, node: Node) -> PathBuf {
         self.node(node).join("console.log")
     }
@@ -108,9 +108,9 @@ impl LabDir {
         self.root.join("agent")
     }
 
-    /// Takes the lab for changes, or says that somebody else has it.
+    /// Locks the lab; an error if another program has locked it.
     pub fn lock(&self) -> Result<Flock<File>> {
-        // Beside the folder, which `down` removes while it holds the lock.
+        // Next to the folder, which `down` removes while it holds the lock.
         let path = self.root.with_extension("lock");
         fs::create_dir_all(labs())?;
         let file = OpenOptions::new()
@@ -147,7 +147,7 @@ impl LabDir {
         Ok(Some(state))
     }
 
-    /// Writes the state, whole or not at all.
+    /// Writes the state atomically.
     pub fn save(&self, state: &State) -> Result<()> {
         let fresh = self.root.join("lab.json.new");
         fs::write(&fresh, serde_json::to_vec_pretty(state)?)?;

@@ -6,10 +6,10 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
-/// Where administrators' programs live: a user's PATH often lacks the `sbin` folders.
+/// Folders of administrators' programs: a user's PATH often lacks the `sbin` folders.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// One run of an external program; arguments go to it as they are, without a shell.
+/// One run of an external program; its arguments are passed unchanged, without a shell.
 pub struct Tool {
     command: Command,
     input: Vec<u8>,
@@ -41,14 +41,14 @@ impl Tool {
         self
     }
 
-    /// Gives it something to read.
+    /// Sets standard input.
     pub fn input(mut self, input: impl Into<Vec<u8>>) -> Tool {
         self.input = input.into();
         self.command.stdin(Stdio::piped());
         self
     }
 
-    /// Runs it; anything but success is an error that shows what it said.
+    /// Runs it; a failure is an error with the standard error.
     pub fn run(self) -> Result<()> {
         self.output().map(|_| ())
     }
@@ -63,15 +63,15 @@ impl Tool {
             .spawn()
             .with_context(|| format!("run `{shown}`"))?;
         if let Some(mut stdin) = child.stdin.take() {
-            // Inputs here are far smaller than a pipe, so this cannot block on the output.
+            // The inputs are far smaller than a pipe's buffer, so this cannot block on the output.
             stdin
                 .write_all(&self.input)
                 .with_context(|| format!("write to `{shown}`"))?;
         }
         let output = child.wait_with_output()?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            bail!("`{shown}`: {}: {}", output.status, said.trim());
+            let stderr = String::from_utf8_lossy(&output.stderr);
+            bail!("`{shown}`: {}: {}", output.status, stderr.trim());
         }
         Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }

@@ -1,4 +1,4 @@
-//! The storage stacks the lab is for: they need the right kernel, modules and udev in guests.
+//! The storage stacks of the lab, which need the right kernel, modules and udev in guests.
 
 use std::thread;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::report::Report;
 
 const DRBD_DEVICE: &str = "/dev/drbd/by-res/check/0";
 
-/// Runs the checks whose programs and modules are there.
+/// Runs the checks whose programs and modules are installed.
 pub fn run(report: &mut Report, lab: &Lab) {
     let lvm = "a thin volume is made on a data disk";
     if !has_program("lvm") || !has_program("thin_check") {
@@ -29,9 +29,7 @@ pub fn run(report: &mut Report, lab: &Lab) {
     }
     // Debian's kernel has no ZFS; `cargo xtask test` runs the check on the second kernel.
     if has_module(lab, "zfs") && has_program("zpool") {
-        report.check("a ZFS pool keeps its data over a power cut", || {
-            zfs_pool(lab)
-        });
+        report.check("a zpool's data survives a power cut", || zfs_pool(lab));
     }
 }
 
@@ -50,10 +48,10 @@ fn run_on_lvm(report: &mut Report, lab: &Lab) {
     } else if !has_module(lab, "drbd") {
         report.skip(drbd, "the kernel has no module drbd");
     } else if report.check(drbd, || replicate(lab)) {
-        report.check("DRBD catches up after a cut link", || {
+        report.check("DRBD resynchronises after a cut link", || {
             catch_up_after_cut(lab)
         });
-        report.check("DRBD catches up after a power cut", || {
+        report.check("DRBD resynchronises after a power cut", || {
             catch_up_after_power_cut(lab)
         });
     }
@@ -93,7 +91,7 @@ fn encrypt(lab: &Lab) -> Result<()> {
 }
 
 fn replicate(lab: &Lab) -> Result<()> {
-    // The generation 8 tools do not know node ids, and generation 9 wants them.
+    // The tools of DRBD 8 do not know node ids, and those of DRBD 9 require them.
     let nine = lab
         .exec_ok(1, &["cat", "/proc/drbd"])?
         .starts_with("version: 9");
@@ -165,7 +163,7 @@ fn catch_up_after_power_cut(lab: &Lab) -> Result<()> {
     lab.kill(2)?;
     write_file(lab, "third")?;
     lab.boot(2)?;
-    // LVM's volumes are active again as on a real machine; DRBD's are not.
+    // Logical volumes are activated at boot as on a real machine; DRBD resources are not.
     lab.exec_ok(2, &["drbdadm", "up", "check"])?;
     until(|| in_sync(lab))?;
     ensure!(read_on_peer(lab, "third")? == "third");
@@ -183,7 +181,7 @@ fn state_is(lab: &Lab, node: u8, what: &str, wanted: &str) -> Result<bool> {
     Ok(lab.exec_ok(node, &["drbdadm", what, "check"])?.trim() == wanted)
 }
 
-/// A pool with a volume and a snapshot is imported again when its node boots.
+/// A zpool with a volume and a snapshot is imported when its node boots.
 pub fn zfs_pool(lab: &Lab) -> Result<()> {
     let create = ["zpool", "create", "-f", "tank", "/dev/ubdb"];
     lab.run_ok(3, Exec::new(&create).timeout(Duration::from_secs(60)))?;
