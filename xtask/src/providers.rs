@@ -226,11 +226,11 @@ fn in_use(cluster: &Cluster, kind: &Kind, node: Node) -> Result<()> {
 }
 
 fn nothing_left(cluster: &Cluster, node: Node, kind: &Kind) -> Result<()> {
-    let (command, stays) = kind.list;
+    let (command, foreign) = kind.list;
     let text = cluster.lab.exec_ok(node, command)?;
     let left: Vec<_> = text
         .split_whitespace()
-        .filter(|name| !stays.contains(name))
+        .filter(|name| !foreign.contains(name))
         .collect();
     ensure!(left.is_empty(), "{node} still has {left:?}");
     let loops = cluster.lab.exec_ok(node, &["losetup", "-a"])?;

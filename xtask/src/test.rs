@@ -80,7 +80,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         }
     }
     if wanted("tidy") {
-        report.check("tidy: pure crates stay pure, files stay small", tidy::check);
+        report.check("tidy: purity of crates, size of files", tidy::check);
     }
     let debug = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/debug");
     let binaries = Binaries::get(Some(&debug))?;

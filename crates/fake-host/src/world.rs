@@ -185,7 +185,7 @@ impl World {
         self.streams = streams;
     }
 
-    /// Sends the events since the last update; false if the reader is gone or its queue is full.
+    /// Sends the events since the last update; false if the reader was dropped or its queue is full.
     fn publish(&self, stream: &mut Stream, name: &str) -> bool {
         let now = drbd::view(self, &stream.node, name);
         let before = stream.seen.get(name).cloned().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Resource definitions: what is the same on all nodes.
+//! Resource definitions: the data that is the same on all nodes.
 
 use linstor_api::kind::LayerKind;
 use linstor_api::sorted_map::SortedMap;
@@ -10,25 +10,25 @@ use crate::name::{ResourceGroupName, ResourceName};
 use crate::row::Props;
 use crate::volume_definition::VolumeDefinition;
 
-/// What is the same for all replicas of a resource.
+/// The data of a resource that is the same on all nodes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ResourceDefinition {
     /// Its name.
     pub name: ResourceName,
-    /// A name given by another system.
+    /// The external name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_name: Option<String>,
     /// Its identity.
     pub uuid: Uuid,
-    /// Its group.
+    /// Name of its resource group.
     pub group: ResourceGroupName,
-    /// Layers, top first; empty means that each resource decides.
+    /// Layers, top first; if empty, each resource has its own.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layer_stack: Vec<LayerKind>,
     /// Its properties.
     #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
     pub props: Props,
-    /// DRBD's part.
+    /// The DRBD part.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drbd: Option<DrbdDefinition>,
     /// Volume definitions by number.
@@ -36,10 +36,10 @@ pub struct ResourceDefinition {
     pub volumes: SortedMap<u32, VolumeDefinition>,
 }
 
-/// DRBD's part of a resource definition.
+/// The DRBD part of a resource definition.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DrbdDefinition {
-    /// Secret that peers prove to each other.
+    /// Shared secret with which peers authenticate each other.
     #[serde(with = "linstor_wire::secret::in_store")]
     pub secret: Secret,
     /// Peer slots for new resources.
@@ -50,7 +50,7 @@ pub struct DrbdDefinition {
     pub al_stripe_kib: u32,
     /// `TCP` or another transport.
     pub transport: String,
-    /// Port that new resources should have.
+    /// Preferred port of new resources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wished_port: Option<u16>,
 }

@@ -9,17 +9,17 @@ use crate::row::Props;
 use crate::select_filter::SelectFilter;
 use crate::volume_group::VolumeGroup;
 
-/// Defaults and rules for resource definitions.
+/// A template for resource definitions: properties and auto-place settings.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ResourceGroup {
     /// Its name.
     pub name: ResourceGroupName,
     /// Its identity.
     pub uuid: Uuid,
-    /// A text for people.
+    /// Description.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub description: Option<String>,
-    /// How replicas are chosen.
+    /// Auto-place settings.
     #[serde(default)]
     pub filter: SelectFilter,
     /// Peer slots for new resources.

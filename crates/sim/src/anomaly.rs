@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::cluster::{POOL_KIB, Shape};
 use crate::fault;
-use crate::run::{Plan, Report, Run, on_own_runtime};
+use crate::run::{Parameters, Report, Run, on_own_runtime};
 use crate::trace::Trace;
 use crate::workload::Op;
 
@@ -187,8 +187,8 @@ pub fn cancel_at_every_step(shape: Shape, kind: KindName) -> Result<u32, String>
     ))
 }
 
-const fn untroubled(shape: Shape) -> Plan {
-    Plan {
+const fn untroubled(shape: Shape) -> Parameters {
+    Parameters {
         seed: 1,
         shape,
         steps: 0,

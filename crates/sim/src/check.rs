@@ -1,4 +1,4 @@
-//! What must be true: always, and once everything is mended and at rest.
+//! Invariants: those that hold always, and those that hold when all faults are repaired and nothing is in progress.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,12 +11,12 @@ use linstor_store::Loaded;
 
 use crate::cluster::{Sim, VOLUME_GROUP};
 
-/// Where the satellites keep their specs.
+/// Directory of the satellites' specs.
 const SPECS: &str = "/var/lib/linstor/satellite/resources/";
-/// Where the satellites write what drbdadm reads.
+/// Directory of the `.res` files.
 const RES_FILES: &str = "/var/lib/linstor.d/";
 
-/// The rows of a model as a store holds them.
+/// The rows of a model as the store has them.
 fn rows_of(model: &Model) -> BTreeMap<(String, String), String> {
     let mut keys = vec![RowKey::RowVersions, RowKey::Controller, RowKey::Epoch];
     keys.extend(model.nodes.keys().cloned().map(RowKey::Node));
@@ -67,7 +67,7 @@ fn rows_of(model: &Model) -> BTreeMap<(String, String), String> {
         .collect()
 }
 
-/// What a controller had published is in the store: the same if nothing came after it, and never newer.
+/// The published model is in the store: equal if no later commit was stored, and never newer.
 pub fn durability(model: &Model, stored: &Loaded) -> Vec<String> {
     if stored.generation < model.generation {
         let (published, stored) = (model.generation, stored.generation);
@@ -99,7 +99,7 @@ pub fn durability(model: &Model, stored: &Loaded) -> Vec<String> {
         .collect()
 }
 
-/// Everything that has begun and is not done is a job, and each job that waits says for what.
+/// Every operation in progress is a job, and each waiting job has a reason.
 pub fn explained(cluster: &Cluster) -> Vec<String> {
     let (model, jobs) = (cluster.model(), cluster.jobs());
     let mut wrong = Vec::new();
@@ -116,7 +116,7 @@ pub fn explained(cluster: &Cluster) -> Vec<String> {
     wrong
 }
 
-/// Everything that must be true when nothing is broken and nothing is going on. Empty is good.
+/// Violations of the invariants that hold without faults and without operations in progress.
 pub fn at_rest(sim: &Sim) -> Vec<String> {
     let Some(cluster) = sim.cluster() else {
         return vec!["there is no controller".to_owned()];
@@ -130,7 +130,7 @@ pub fn at_rest(sim: &Sim) -> Vec<String> {
             .map(|wait| format!("{}: {}", wait.node, wait.reason))
             .collect();
         wrong.push(format!(
-            "job {} is left in {}, waiting for {waits:?}",
+            "job {} is still in {}, waiting for {waits:?}",
             job.id, job.phase
         ));
     }
@@ -146,7 +146,7 @@ pub fn at_rest(sim: &Sim) -> Vec<String> {
     wrong.extend(explained(&cluster));
     wrong.extend(durability(&model, &sim.store.contents()));
     if sim.store.contents().generation != model.generation {
-        wrong.push("the store is newer than the model".to_owned());
+        wrong.push("the store has a newer generation than the model".to_owned());
     }
     wrong.extend(numbers(&model));
     for replica in model.resources.values() {
@@ -162,7 +162,7 @@ pub fn at_rest(sim: &Sim) -> Vec<String> {
     wrong
 }
 
-/// No minor, port or node id is given out twice.
+/// No minor, port or node id is assigned twice.
 fn numbers(model: &Model) -> Vec<String> {
     let mut wrong = Vec::new();
     let mut minors = BTreeSet::new();
@@ -173,7 +173,7 @@ fn numbers(model: &Model) -> Vec<String> {
             .filter_map(|volume| volume.minor)
         {
             if !minors.insert(minor) {
-                wrong.push(format!("minor {minor} is given out twice"));
+                wrong.push(format!("minor {minor} is assigned twice"));
             }
         }
     }
@@ -182,15 +182,12 @@ fn numbers(model: &Model) -> Vec<String> {
         let Some(drbd) = &replica.drbd else { continue };
         for port in &drbd.ports {
             if !ports.insert((replica.node.clone(), *port)) {
-                wrong.push(format!(
-                    "port {port} is given out twice on {}",
-                    replica.node
-                ));
+                wrong.push(format!("port {port} is assigned twice on {}", replica.node));
             }
         }
         if !ids.insert((replica.name.clone(), drbd.node_id)) {
             wrong.push(format!(
-                "node id {} is given out twice in {}",
+                "node id {} is assigned twice in {}",
                 drbd.node_id, replica.name
             ));
         }
@@ -198,7 +195,7 @@ fn numbers(model: &Model) -> Vec<String> {
     wrong
 }
 
-/// A replica that is there is what its node has.
+/// The node of a resource has its backing volumes and its DRBD device.
 fn replica_at_rest(sim: &Sim, cluster: &Cluster, model: &Model, replica: &Resource) -> Vec<String> {
     let (name, node) = (replica.name.as_str(), replica.node.as_str());
     if let Some(process) = model.process_of(replica) {
@@ -217,17 +214,17 @@ fn replica_at_rest(sim: &Sim, cluster: &Cluster, model: &Model, replica: &Resour
         let about = format!("{name}/{number} on {node}");
         if let Some(process) = model.process_of_volume(&replica.name, number) {
             let since = process.since.at;
-            wrong.push(format!("{about} is still changing since {since}"));
+            wrong.push(format!("{about} has a change in progress since {since}"));
         }
         let seen = status.iter().flat_map(|status| &status.volumes);
         let seen = seen.into_iter().find(|seen| seen.number == number);
         let backing = seen.and_then(|seen| seen.backing_kib);
-        // What is deactivated keeps its size until it is activated again.
+        // The backing volumes of an inactive resource are resized when it is activated.
         let wanted = volume.data().map_or(0, |data| data.size_kib);
         let small = |kib: u64| kib < wanted && !replica.inactive;
         if !replica.is_diskless() && backing.is_none_or(small) {
             wrong.push(format!(
-                "{about} should have {wanted} KiB of storage, is told {backing:?}"
+                "{about} should have {wanted} KiB of storage, its spec has {backing:?}"
             ));
         }
         if replica.drbd.is_some() && !replica.inactive {
@@ -237,7 +234,7 @@ fn replica_at_rest(sim: &Sim, cluster: &Cluster, model: &Model, replica: &Resour
     wrong
 }
 
-/// DRBD is up, connected with every peer, and has its data and size.
+/// DRBD is up and connected with every peer, its disk is UpToDate, and its size is that of the volume definition.
 fn drbd_at_rest(
     sim: &Sim,
     model: &Model,
@@ -248,7 +245,7 @@ fn drbd_at_rest(
     let (name, node) = (replica.name.as_str(), replica.node.as_str());
     let about = format!("{name}/{number} on {node}");
     let Some(state) = sim.fake.drbd(node, name, number) else {
-        return vec![format!("{about} is not up in DRBD")];
+        return vec![format!("{about} does not exist in DRBD")];
     };
     let mut wrong = Vec::new();
     let disk = if replica.is_diskless() {
@@ -272,7 +269,7 @@ fn drbd_at_rest(
     });
     for peer in peers {
         let seen = match sim.shape.drbd {
-            // It does not name its only peer.
+            // DRBD 8.4 does not report the name of its peer.
             Some(DrbdKind::V84) => state.peers.values().next(),
             _ => state.peers.get(peer.node.as_str()),
         };
@@ -285,13 +282,13 @@ fn drbd_at_rest(
             connection == "Connected" && peer_disk == disk
         });
         if !good {
-            wrong.push(format!("{about} sees {} as {seen:?}", peer.node));
+            wrong.push(format!("{about} reports peer {} as {seen:?}", peer.node));
         }
     }
     wrong
 }
 
-/// A node has nothing that the model does not know.
+/// A node has no object that is not in the model.
 fn leftovers(sim: &Sim, model: &Model, node: &str) -> Vec<String> {
     let here = || {
         model

@@ -1,4 +1,5 @@
-//! The processes of a simulated cluster: one controller, a satellite on each fake machine, and their lives and deaths.
+//! The processes of a simulated cluster: one controller and a satellite on each fake machine; starting and killing
+//! them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,9 +24,9 @@ use crate::net::{Dialler, Net};
 use crate::newer::Newer;
 use crate::trace::Trace;
 
-/// Name of the pool on every node.
+/// Name of the storage pool on every node.
 pub const POOL: &str = "pool";
-/// Its volume group.
+/// Name of its volume group.
 pub const VOLUME_GROUP: &str = "vg0";
 /// Size of the volume group on every node.
 pub const POOL_KIB: u64 = 2 << 20;
@@ -41,18 +42,18 @@ const STORE_LIMITS: Limits = Limits {
 /// Of so many seeds one has a controller, and one has satellites, of the next version.
 const VERSIONS_EVERY: u64 = 7;
 
-/// What the nodes of a cluster are.
+/// The configuration of a cluster's nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Shape {
-    /// The DRBD in their kernels; none has volumes without replication.
+    /// The DRBD version in their kernels; with `None` resources have no DRBD layer.
     pub drbd: Option<DrbdKind>,
-    /// How many there are.
+    /// Number of nodes.
     pub nodes: usize,
     /// Whether the pools are thin.
     pub thin: bool,
 }
 
-/// A controller's store, which goes with it: what a dead controller still had in flight does not arrive.
+/// A controller's access to the store, which ends with the controller: writes in flight of a killed one are discarded.
 struct MortalStore {
     store: MemoryStore,
     alive: Arc<AtomicBool>,
@@ -63,7 +64,7 @@ impl MortalStore {
         if self.alive.load(Ordering::Relaxed) {
             return Ok(());
         }
-        let reason = "this controller is dead".to_owned();
+        let reason = "this controller was killed".to_owned();
         Err(StoreError::Failed { doing, reason })
     }
 }
@@ -100,7 +101,7 @@ impl Store for MortalStore {
     }
 }
 
-/// A controller that runs, and the calls that it is serving.
+/// A running controller and its calls in progress.
 struct Running {
     controller: Controller,
     alive: Arc<AtomicBool>,
@@ -111,15 +112,15 @@ struct Running {
 pub struct Sim {
     /// The machines.
     pub fake: FakeCluster,
-    /// What outlives the controller.
+    /// The store, which outlives the controller.
     pub store: MemoryStore,
-    /// The wires.
+    /// The connections.
     pub net: Net,
-    /// What happened.
+    /// The trace of events.
     pub trace: Trace,
-    /// What must never happen, and did.
+    /// Violated invariants.
     pub failures: Vec<String>,
-    /// What the nodes are.
+    /// The configuration of the nodes.
     pub shape: Shape,
     env: SimEnv,
     controller: Option<Running>,
@@ -127,7 +128,7 @@ pub struct Sim {
 }
 
 impl Sim {
-    /// Machines with volume groups, and satellites and a controller that know nothing yet.
+    /// Starts machines with volume groups, satellites, and a controller without any rows.
     pub async fn new(seed: u64, shape: Shape, trace: Trace) -> Sim {
         let mut sim = Sim {
             fake: FakeCluster::new(seed),
@@ -168,12 +169,12 @@ impl Sim {
         (1..=self.shape.nodes).map(|n| format!("n{n}")).collect()
     }
 
-    /// The controller's handle, while there is a controller.
+    /// The running controller, if there is one.
     pub fn cluster(&self) -> Option<Cluster> {
         Some(self.controller.as_ref()?.controller.cluster.clone())
     }
 
-    /// Tells the controller of the nodes and their pools; what it said of that which failed.
+    /// Creates the nodes and their storage pools; returns the replies of failed requests.
     pub async fn register(&mut self) -> Vec<Reply> {
         let Some(cluster) = self.cluster() else {
             return Vec::new();
@@ -189,13 +190,13 @@ impl Sim {
         replies
     }
 
-    /// Starts the satellite of a machine that runs.
+    /// Starts the satellite of a running machine.
     pub fn start_satellite(&mut self, node: &str) {
         let host = Arc::new(self.fake.host(node));
         let satellite = Satellite::new(host, linstor_satellite::Options::default());
         let running = satellite.clone();
         let task = tokio::spawn(async move {
-            // systemd starts it again when it cannot begin.
+            // systemd restarts a satellite that fails at its start.
             while running.run().await.is_err() {
                 sleep(Duration::from_secs(5)).await;
             }
@@ -204,27 +205,27 @@ impl Sim {
         self.satellites.insert(node.to_owned(), task);
     }
 
-    /// Kills the satellite of a machine, in the middle of whatever it does.
+    /// Kills the satellite of a machine at any point of its work.
     pub async fn kill_satellite(&mut self, node: &str) {
         self.net.listen(node, None);
         if let Some(task) = self.satellites.remove(node) {
             task.abort();
-            // Aborted, so there is nothing to be learned from it.
+            // The task was aborted: its result has no information.
             let _aborted = task.await;
         }
     }
 
-    /// Whether the satellite of a node runs.
+    /// Whether the satellite of a node is running.
     pub fn has_satellite(&self, node: &str) -> bool {
         self.satellites.contains_key(node)
     }
 
-    /// Whether there is a controller.
+    /// Whether a controller is running.
     pub fn has_controller(&self) -> bool {
         self.controller.is_some()
     }
 
-    /// Starts a controller on the store; tried again until the store lets it.
+    /// Starts a controller on the store; repeated until the store permits it.
     pub async fn start_controller(&mut self) {
         while self.controller.is_none() {
             let alive = Arc::new(AtomicBool::new(true));
@@ -252,7 +253,7 @@ impl Sim {
                 }
                 Err(error) => {
                     self.trace
-                        .add(format_args!("the controller does not start: {error}"));
+                        .add(format_args!("the controller failed to start: {error}"));
                     self.store.revive();
                     sleep(Duration::from_secs(1)).await;
                 }
@@ -260,8 +261,7 @@ impl Sim {
         }
     }
 
-    /// Lets the controller die: nothing that it was about to do happens any more. What it had published must be in the
-    /// store.
+    /// Kills the controller: none of its pending work is carried out. Its published model must be in the store.
     pub async fn kill_controller(&mut self) {
         let Some(running) = self.controller.take() else {
             return;
@@ -270,23 +270,23 @@ impl Sim {
         self.net.hang_up_all();
         for call in running.calls {
             call.abort();
-            // Aborted or done; its outcome is in the trace.
+            // Aborted or finished; its result is in the trace.
             let _aborted = call.await;
         }
         let cluster = running.controller.cluster.clone();
-        // Only to end its tasks: it reaches neither the store nor a satellite any more.
+        // Only ends its tasks: it can access neither the store nor a satellite any more.
         running.controller.stop().await;
         self.failures
             .extend(check::durability(&cluster.model(), &self.store.contents()));
         self.store.revive();
     }
 
-    /// Whether the store has died under the controller.
+    /// Whether a write fault killed the controller.
     pub async fn store_is_dead(&self) -> bool {
         self.store.clone().generation().await.is_err()
     }
 
-    /// Serves a call like a request from outside, and tells the trace what came of it.
+    /// Runs a call like a REST request, and writes its result to the trace.
     pub fn call<F>(&mut self, what: String, work: F)
     where
         F: Future<Output = Vec<Reply>> + Send + 'static,
@@ -306,7 +306,7 @@ impl Sim {
         }));
     }
 
-    /// Waits for the calls that are being served; tells how many did not end in time.
+    /// Waits for the calls in progress; returns how many did not end in time.
     pub async fn finish_calls(&mut self, limit: Duration) -> usize {
         let Some(running) = &mut self.controller else {
             return 0;
@@ -330,7 +330,7 @@ impl Sim {
         self.kill_satellite(node).await;
     }
 
-    /// Starts a machine that is down, with its satellite; or only the satellite.
+    /// Boots a machine that is down and starts its satellite; if the machine is up, only the satellite.
     pub async fn boot(&mut self, node: &str) {
         if !self.fake.is_up(node) {
             self.kill_satellite(node).await;
@@ -341,7 +341,7 @@ impl Sim {
         }
     }
 
-    /// Ends everything, so that nothing of it is left in the runtime.
+    /// Ends all processes, so that no task is left in the runtime.
     pub async fn end(&mut self) {
         self.kill_controller().await;
         for node in self.nodes() {

@@ -1,4 +1,4 @@
-//! The world of a seed: its time goes on across restarts of the controller, and its randomness is the seed's.
+//! The environment of a seed: its clock runs across restarts of the controller, its random numbers come from the seed.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -7,10 +7,10 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tokio::time::Instant;
 
-/// When every simulation begins, in milliseconds since the Unix epoch.
+/// Time at which every simulation begins, in milliseconds since the Unix epoch.
 const START_MS: u64 = 1_700_000_000_000;
 
-/// Time and randomness of a seed. Clones share both.
+/// Clock and random numbers of a seed. Clones share both.
 #[derive(Debug, Clone)]
 pub struct SimEnv {
     start: Instant,
@@ -18,7 +18,7 @@ pub struct SimEnv {
 }
 
 impl SimEnv {
-    /// A world that begins now.
+    /// An environment whose clock starts now.
     pub fn new(seed: u64) -> Self {
         SimEnv {
             start: Instant::now(),

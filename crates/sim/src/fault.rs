@@ -1,4 +1,4 @@
-//! What goes wrong, and how it is mended.
+//! Faults and their repair.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,19 +13,19 @@ use rand::seq::IndexedRandom;
 use crate::cluster::{Sim, VOLUME_GROUP};
 use crate::net::Reach;
 
-/// Longer than a command takes that a fault has struck already.
+/// Longer than the duration of a command into which a fault was injected.
 const STRUCK: Duration = Duration::from_secs(1);
-/// Name of the volume that fills a pool.
+/// Name of the logical volume that fills a volume group.
 const BALLAST: &str = "ballast";
 
-/// A kind of fault, for switching single ones off.
+/// A kind of fault, which can be disabled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
-    /// The wire between controller and satellite is cut.
+    /// The connection between controller and satellite is closed, and new ones are refused.
     LinkCut,
-    /// The wire between controller and satellite goes silent.
+    /// The connection between controller and satellite drops all data silently.
     LinkSilent,
-    /// The wire between two nodes is cut.
+    /// The network between two nodes is cut.
     PeersCut,
     /// A satellite is killed.
     SatelliteCrash,
@@ -33,15 +33,15 @@ pub enum Kind {
     HostCrash,
     /// The controller is killed.
     ControllerCrash,
-    /// The controller dies at a store write.
+    /// The controller is killed at a store write.
     ControllerCrashAtWrite,
     /// A store write fails.
     StoreFails,
     /// The disk of the store is full.
     StoreFull,
-    /// Commands fail without having done anything.
+    /// Commands fail before their work.
     CommandFails,
-    /// Commands fail after they have done their work.
+    /// Commands fail after their work.
     CommandLies,
     /// A command hangs until its deadline.
     CommandHangs,
@@ -53,7 +53,7 @@ pub enum Kind {
     FullPool,
 }
 
-/// All of them.
+/// All kinds.
 pub const ALL: [Kind; 15] = [
     Kind::LinkCut,
     Kind::LinkSilent,
@@ -72,35 +72,35 @@ pub const ALL: [Kind; 15] = [
     Kind::FullPool,
 ];
 
-/// What mends a fault.
+/// The repair of a fault.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cure {
-    /// The wire to a node works again.
+    /// Restores the connection to a node.
     Link(String),
-    /// The wire between two nodes works again.
+    /// Restores the network between two nodes.
     Peers(String, String),
-    /// A machine or its satellite starts again.
+    /// Starts a machine or its satellite.
     Boot(String),
-    /// A controller starts.
+    /// Starts a controller.
     Controller,
     /// The disk of the store has room again.
     StoreRoom,
-    /// What filled a pool is removed.
+    /// Removes the logical volume that fills a volume group.
     Space(String),
-    /// Nothing: it is over when it has struck.
+    /// None: the fault ends by itself.
     Nothing,
 }
 
 impl fmt::Display for Cure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Cure::Link(node) => write!(f, "link to {node} mended"),
-            Cure::Peers(a, b) => write!(f, "wire between {a} and {b} mended"),
+            Cure::Link(node) => write!(f, "connection to {node} restored"),
+            Cure::Peers(a, b) => write!(f, "network between {a} and {b} restored"),
             Cure::Boot(node) => write!(f, "{node} starts"),
             Cure::Controller => write!(f, "a controller starts"),
             Cure::StoreRoom => write!(f, "the store has room again"),
             Cure::Space(node) => write!(f, "{node} has space again"),
-            Cure::Nothing => write!(f, "nothing to mend"),
+            Cure::Nothing => write!(f, "no repair"),
         }
     }
 }
@@ -119,18 +119,18 @@ fn effect_fault(node: &str, mutating: bool, effect: Effect) -> fake::Fault {
     }
 }
 
-/// Lets something go wrong now, or soon. Says what, and what mends it.
+/// Injects a fault now or into a later command. Returns its description and its repair.
 pub async fn strike(sim: &mut Sim, kind: Kind, dice: &mut SmallRng) -> (String, Cure) {
     let nodes = sim.nodes();
     let node = nodes.choose(dice).cloned().unwrap_or_default();
     match kind {
         Kind::LinkCut => {
             sim.net.set_reach(&node, Reach::Refused);
-            (format!("link to {node} cut"), Cure::Link(node))
+            (format!("connection to {node} closed"), Cure::Link(node))
         }
         Kind::LinkSilent => {
             sim.net.set_reach(&node, Reach::Silent);
-            (format!("link to {node} silent"), Cure::Link(node))
+            (format!("connection to {node} silent"), Cure::Link(node))
         }
         Kind::PeersCut => {
             let others: Vec<&String> = nodes.iter().filter(|other| **other != node).collect();
@@ -139,7 +139,7 @@ pub async fn strike(sim: &mut Sim, kind: Kind, dice: &mut SmallRng) -> (String, 
                 .map_or(node.clone(), |other| (*other).clone());
             sim.fake.cut(&node, &other);
             (
-                format!("wire between {node} and {other} cut"),
+                format!("network between {node} and {other} cut"),
                 Cure::Peers(node, other),
             )
         }
@@ -213,7 +213,7 @@ fn strike_commands(sim: &Sim, kind: Kind, node: &str, dice: &mut SmallRng) -> St
     )
 }
 
-/// Fills a node's volume group but for one extent.
+/// Fills 95 % of a node's free extents.
 async fn fill(sim: &Sim, node: &str) -> bool {
     let host = sim.fake.host(node);
     let name = ["-n", BALLAST, VOLUME_GROUP, "-l", "95%FREE", "-y"].map(str::to_owned);
@@ -222,7 +222,7 @@ async fn fill(sim: &Sim, node: &str) -> bool {
         .is_ok_and(|output| output.success())
 }
 
-/// Mends something.
+/// Repairs a fault.
 pub async fn cure(sim: &mut Sim, cure: &Cure) {
     match cure {
         Cure::Link(node) => sim.net.set_reach(node, Reach::Open),
@@ -245,7 +245,8 @@ pub async fn cure(sim: &mut Sim, cure: &Cure) {
                 let args = ["-f".to_owned(), path, "-y".to_owned()];
                 let removed = host.run(Cmd::new("lvremove").args(args)).await;
                 if !removed.is_ok_and(|output| output.success()) {
-                    sim.trace.add(format_args!("ballast of {node} stays"));
+                    sim.trace
+                        .add(format_args!("ballast of {node} could not be removed"));
                 }
             }
         }
@@ -253,12 +254,12 @@ pub async fn cure(sim: &mut Sim, cure: &Cure) {
     }
 }
 
-/// Mends everything.
+/// Repairs all faults.
 pub async fn cure_all(sim: &mut Sim) {
     sim.fake.disarm();
     sim.store.revive();
     sim.store.set_full(None);
-    // What was armed may have struck a command that is still under way: it is over when that is.
+    // A fault may have been injected into a command that is still running: it ends with the command.
     tokio::time::sleep(STRUCK).await;
     let nodes = sim.nodes();
     for node in &nodes {

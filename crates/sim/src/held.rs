@@ -9,7 +9,7 @@ use linstor_model::{Draft, KeyValueStore, Model, name::KeyValueStoreName};
 use tokio::time::sleep;
 
 use crate::cluster::{Shape, Sim};
-use crate::run::{Plan, Report, Run, on_own_runtime};
+use crate::run::{Parameters, Report, Run, on_own_runtime};
 use crate::trace::Trace;
 use crate::workload::Op;
 
@@ -34,14 +34,14 @@ pub const DAMAGES: [Damage; 3] = [Damage::Cut, Damage::Garbage, Damage::Empty];
 /// How it went when the first row of a kind was damaged.
 pub fn damaged(shape: Shape, kind: RowKind, damage: Damage) -> Report {
     on_own_runtime(async move {
-        let plan = Plan {
+        let parameters = Parameters {
             seed: 1,
             shape,
             steps: 0,
             fault_percent: 0,
             faults: Vec::new(),
         };
-        let mut run = Run::new(plan, Trace::new(false)).await;
+        let mut run = Run::new(parameters, Trace::new(false)).await;
         run.register().await;
         play(&mut run, kind, damage).await;
         run.end().await

@@ -1,4 +1,4 @@
-//! The wires between controller and satellites: pipes in memory that can be cut, or go silent.
+//! The connections between controller and satellites: pipes in memory that can be closed or drop data silently.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -16,29 +16,29 @@ use tokio::task::JoinHandle;
 
 use crate::newer::{self, Newer};
 
-/// How much a pipe holds that the other side has not read yet.
+/// Buffer size of a pipe in bytes.
 const PIPE_BYTES: usize = 64 * 1024;
 
-/// How a node answers the controller.
+/// The state of the network between controller and node.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Reach {
-    /// It does.
+    /// It works.
     #[default]
     Open,
-    /// Connections end, and new ones are refused.
+    /// Connections are closed, and new ones are refused.
     Refused,
-    /// Nothing comes through, and nobody is told.
+    /// All data is dropped silently.
     Silent,
 }
 
-/// All wires. Clones share them.
+/// The network of all nodes. Clones share it.
 #[derive(Clone, Default)]
 pub struct Net {
     ports: Arc<Mutex<BTreeMap<String, Port>>>,
     newer: Arc<Mutex<Newer>>,
 }
 
-/// What a node has at its end.
+/// A node's end of the network.
 #[derive(Default)]
 struct Port {
     satellite: Option<Satellite>,
@@ -56,7 +56,7 @@ impl Net {
         self.ports.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A satellite listens on a node, or none does any more; connections to the one before end.
+    /// Registers the listening satellite of a node, or removes it; connections to the previous one are closed.
     pub fn listen(&self, node: &str, satellite: Option<Satellite>) {
         let mut ports = self.lock();
         let port = ports.entry(node.to_owned()).or_default();
@@ -64,7 +64,7 @@ impl Net {
         port.hang_up();
     }
 
-    /// How a node is reached.
+    /// The address of a node.
     pub fn reach(&self, node: &str) -> Reach {
         self.lock()
             .get(node)
@@ -72,7 +72,7 @@ impl Net {
             .unwrap_or_default()
     }
 
-    /// Cuts or mends the wire to a node.
+    /// Sets the state of the network to a node.
     pub fn set_reach(&self, node: &str, reach: Reach) {
         let mut ports = self.lock();
         let port = ports.entry(node.to_owned()).or_default();
@@ -85,7 +85,7 @@ impl Net {
                 connection.silent.store(true, Ordering::Relaxed);
             }
         } else {
-            // What was silent for a while is of no use any more, as nobody would wake its ends.
+            // Connections that were silent are closed: nothing would wake their ends.
             port.hang_up();
         }
     }
@@ -96,7 +96,7 @@ impl Net {
         self.hang_up_all();
     }
 
-    /// Ends all connections: the controller is gone.
+    /// Closes all connections of a killed controller.
     pub fn hang_up_all(&self) {
         for port in self.lock().values_mut() {
             port.hang_up();
@@ -131,7 +131,7 @@ impl Net {
         let task = tokio::spawn(async move {
             let serving = satellite.serve_connection(pipe);
             match relay {
-                // Why it ended is the controller's to find out.
+                // The controller detects by itself that the connection ended.
                 None => drop(serving.await),
                 Some(relay) => {
                     let _ended = tokio::join!(serving, relay);
@@ -153,11 +153,11 @@ impl Port {
     }
 }
 
-/// One controller's way onto the wires; it ends with that controller.
+/// The access of one controller to the network; it ends with that controller.
 pub struct Dialler {
-    /// The wires.
+    /// The network.
     pub net: Net,
-    /// Whether the controller lives.
+    /// Whether the controller is running.
     pub alive: Arc<AtomicBool>,
 }
 
@@ -165,7 +165,7 @@ pub struct Dialler {
 impl Connector for Dialler {
     async fn connect(&self, target: &Target) -> Result<ControllerSide, String> {
         if !self.alive.load(Ordering::Relaxed) {
-            return Err("this controller is dead".to_owned());
+            return Err("this controller was killed".to_owned());
         }
         match self.net.connect(target.node.as_str()) {
             Some(answer) => answer,

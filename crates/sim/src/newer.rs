@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, DuplexStream
 use tokio::time::sleep;
 
 use crate::cluster::{Shape, Sim};
-use crate::run::{Plan, Report, Run, on_own_runtime};
+use crate::run::{Parameters, Report, Run, on_own_runtime};
 use crate::trace::Trace;
 use crate::workload::Op;
 
@@ -168,14 +168,14 @@ fn of_satellite(message: &mut Value) -> Option<Value> {
 /// How it went when some were of the next version, and then all of this one.
 pub fn mixed(shape: Shape, newer: Newer) -> Report {
     on_own_runtime(async move {
-        let plan = Plan {
+        let parameters = Parameters {
             seed: 1,
             shape,
             steps: 0,
             fault_percent: 0,
             faults: Vec::new(),
         };
-        let mut run = Run::new(plan, Trace::new(false)).await;
+        let mut run = Run::new(parameters, Trace::new(false)).await;
         run.sim.net.set_newer(newer);
         run.register().await;
         play(&mut run, newer).await;
@@ -243,8 +243,8 @@ fn is_needy_explained(sim: &mut Sim, newer: Newer) {
         let fails = newer.controller && replica.name.as_str() == NEEDY;
         let expected = match observed.applied.get(&row).map(|applied| &applied.outcome) {
             Some(Outcome::Failed { replies }) => {
-                let said = format!("{replies:?}");
-                fails && said.contains(FEATURE)
+                let text = format!("{replies:?}");
+                fails && text.contains(FEATURE)
             }
             Some(Outcome::Done) => !fails,
             Some(Outcome::Waiting { .. }) | None => false,

@@ -14,34 +14,34 @@ use crate::fault::{self, Cure, Kind};
 use crate::trace::Trace;
 use crate::workload::{Op, Workload};
 
-/// How long a mended cluster may take to come to rest.
+/// Limit for a cluster without faults to complete all operations.
 const REST_LIMIT: Duration = Duration::from_secs(900);
-/// How often it is looked at on the way.
-const REST_LOOK: Duration = Duration::from_secs(2);
-/// Longer than the time between two passes of a satellite over the same resource. The first one may still tidy up its own
-/// records; nothing is left for the next one.
+/// Interval at which the invariants are checked until then.
+const REST_POLL: Duration = Duration::from_secs(2);
+/// Longer than the time between two passes of a satellite over the same resource. The first one may still remove its
+/// own records; the next one must not change anything.
 const PASS: Duration = Duration::from_secs(40);
-/// How long a call may take: its own deadlines must end it before.
+/// Limit of a call: its own deadlines must end it earlier.
 const CALL_LIMIT: Duration = Duration::from_secs(400);
 
-/// What a seed does.
+/// The parameters of a run.
 #[derive(Debug, Clone)]
-pub struct Plan {
-    /// Of the randomness.
+pub struct Parameters {
+    /// Seed of the random numbers.
     pub seed: u64,
-    /// What the nodes are.
+    /// The configuration of the nodes.
     pub shape: Shape,
-    /// How many steps it has.
+    /// Number of steps.
     pub steps: u32,
-    /// How many of a hundred steps are faults.
+    /// Percentage of steps that inject a fault.
     pub fault_percent: u32,
-    /// Which faults there are.
+    /// The kinds of faults.
     pub faults: Vec<Kind>,
 }
 
-impl Plan {
-    /// The plan of a seed: half of them DRBD 9, a quarter 8.4, a quarter without DRBD.
-    pub fn of(seed: u64) -> Plan {
+impl Parameters {
+    /// The parameters of a seed: half of the seeds have DRBD 9, a quarter 8.4, a quarter no DRBD.
+    pub fn of(seed: u64) -> Parameters {
         let mut dice = SmallRng::seed_from_u64(seed ^ 0x51a0);
         let drbd = match seed % 4 {
             0 | 1 => Some(DrbdKind::V9),
@@ -54,7 +54,7 @@ impl Plan {
             None => 2,
         };
         let thin = dice.random_bool(0.5);
-        Plan {
+        Parameters {
             seed,
             shape: Shape { drbd, nodes, thin },
             steps: dice.random_range(6..=14),
@@ -64,23 +64,23 @@ impl Plan {
     }
 }
 
-/// How a seed went.
+/// The result of a run.
 #[derive(Debug, Clone)]
 pub struct Report {
-    /// What was wrong. Empty is good.
+    /// Violated invariants.
     pub failures: Vec<String>,
-    /// What happened.
+    /// The trace of events.
     pub trace: Vec<String>,
     /// Every command of every machine.
     pub commands: Vec<String>,
-    /// What the workload left out, with how often.
+    /// Operations that the workload did not carry out, with their numbers.
     pub excluded: BTreeMap<&'static str, u32>,
 }
 
 /// A run in progress.
 pub(crate) struct Run {
     pub(crate) sim: Sim,
-    plan: Plan,
+    parameters: Parameters,
     dice: SmallRng,
     workload: Workload,
     cures: Vec<(Instant, Cure)>,
@@ -88,40 +88,40 @@ pub(crate) struct Run {
 }
 
 /// Runs a seed.
-pub fn seed(plan: &Plan, loud: bool) -> Report {
-    let plan = plan.clone();
+pub fn seed(parameters: &Parameters, loud: bool) -> Report {
+    let parameters = parameters.clone();
     on_own_runtime(async move {
         let trace = Trace::new(loud);
-        trace.add(format_args!("{plan:?}"));
-        let mut run = Run::new(plan, trace).await;
+        trace.add(format_args!("{parameters:?}"));
+        let mut run = Run::new(parameters, trace).await;
         run.whole().await;
         run.end().await
     })
 }
 
-/// Runs something on one thread and paused time of its own.
+/// Runs a future on one thread with its own paused time.
 pub(crate) fn on_own_runtime<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
-        .expect("a runtime without I/O needs nothing that can be missing");
+        .expect("a runtime without I/O can always be built");
     runtime.block_on(work)
 }
 
 impl Run {
-    pub(crate) async fn new(plan: Plan, trace: Trace) -> Run {
+    pub(crate) async fn new(parameters: Parameters, trace: Trace) -> Run {
         Run {
-            sim: Sim::new(plan.seed, plan.shape, trace).await,
-            dice: SmallRng::seed_from_u64(plan.seed),
-            plan,
+            sim: Sim::new(parameters.seed, parameters.shape, trace).await,
+            dice: SmallRng::seed_from_u64(parameters.seed),
+            parameters,
             workload: Workload::default(),
             cures: Vec::new(),
             commands: Vec::new(),
         }
     }
 
-    /// Ends everything and tells how it went.
+    /// Ends all processes and returns the result.
     pub(crate) async fn end(mut self) -> Report {
         self.sim.end().await;
         self.collect();
@@ -136,7 +136,7 @@ impl Run {
         }
     }
 
-    /// Tells the controller of the nodes.
+    /// Creates the nodes in the controller.
     pub(crate) async fn register(&mut self) {
         let refused = self.sim.register().await;
         if !refused.is_empty() {
@@ -148,10 +148,10 @@ impl Run {
 
     async fn whole(&mut self) {
         self.register().await;
-        for _ in 0..self.plan.steps {
+        for _ in 0..self.parameters.steps {
             self.step().await;
         }
-        self.sim.trace.add("everything is mended");
+        self.sim.trace.add("all faults are repaired");
         fault::cure_all(&mut self.sim).await;
         self.cures.clear();
         self.workload.close_all(&self.sim).await;
@@ -163,7 +163,7 @@ impl Run {
     }
 
     async fn step(&mut self) {
-        if self.dice.random_range(0..100) < self.plan.fault_percent {
+        if self.dice.random_range(0..100) < self.parameters.fault_percent {
             self.fault().await;
         } else if self.dice.random_bool(0.4) {
             self.application().await;
@@ -181,8 +181,10 @@ impl Run {
     }
 
     async fn fault(&mut self) {
-        let index = self.dice.random_range(0..self.plan.faults.len().max(1));
-        let Some(kind) = self.plan.faults.get(index).copied() else {
+        let index = self
+            .dice
+            .random_range(0..self.parameters.faults.len().max(1));
+        let Some(kind) = self.parameters.faults.get(index).copied() else {
             return;
         };
         let (what, cure) = fault::strike(&mut self.sim, kind, &mut self.dice).await;
@@ -231,7 +233,7 @@ impl Run {
         self.sim.call(what, op.run(cluster));
     }
 
-    /// Does what is due: mends, starts again what is down, and looks whether every wait has a reason.
+    /// Carries out due repairs, schedules the restart of processes that ended, and checks that every wait has a reason.
     pub(crate) async fn tend(&mut self) {
         let now = Instant::now();
         let (due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.cures)
@@ -243,7 +245,7 @@ impl Run {
             fault::cure(&mut self.sim, &cure).await;
         }
         for node in self.sim.nodes() {
-            // A fault at a command took its power.
+            // A fault at a command crashed the machine.
             if !self.sim.fake.is_up(&node) && self.sim.has_satellite(&node) {
                 self.sim.trace.add(format_args!("{node} has lost power"));
                 self.sim.kill_satellite(&node).await;
@@ -260,7 +262,7 @@ impl Run {
         }
     }
 
-    /// Waits until all is as it should be, and looks whether it stays so without anybody doing anything.
+    /// Waits until all invariants hold, and checks that no command changes anything afterwards.
     pub(crate) async fn come_to_rest(&mut self, when: &str) {
         let left = self.sim.finish_calls(CALL_LIMIT).await;
         if left > 0 {
@@ -270,8 +272,8 @@ impl Run {
         }
         let give_up = Instant::now() + REST_LIMIT;
         loop {
-            // First of all, so that what was just asked for or mended has begun.
-            sleep(REST_LOOK).await;
+            // First, so that the last operations and repairs have begun.
+            sleep(REST_POLL).await;
             let wrong = check::at_rest(&self.sim);
             if wrong.is_empty() {
                 break;
@@ -303,9 +305,9 @@ impl Run {
         );
     }
 
-    /// What a deactivated replica missed is made up for when it is activated.
+    /// Activates all inactive resources: changes that they missed are applied then.
     async fn activate_all(&mut self) {
-        // The calls that are under way may deactivate some more.
+        // Calls in progress may deactivate further resources.
         self.finish_calls().await;
         let Some(cluster) = self.sim.cluster() else {
             return;
@@ -330,7 +332,7 @@ impl Run {
         }
     }
 
-    /// The end of all: every definition goes, and nothing of it stays anywhere.
+    /// Deletes all resource definitions and checks that nothing of them is left on any node.
     async fn delete_everything(&mut self) {
         let Some(cluster) = self.sim.cluster() else {
             return;
@@ -347,11 +349,13 @@ impl Run {
         }
         self.come_to_rest("after deleting everything").await;
         if !cluster.model().definitions.is_empty() {
-            self.sim.failures.push("definitions are left".to_owned());
+            self.sim
+                .failures
+                .push("resource definitions are left".to_owned());
         }
     }
 
-    /// Takes the commands up to now out of the machines' journal.
+    /// Moves the commands from the machines' journal to the report.
     pub(crate) fn collect(&mut self) {
         let entries = self.sim.fake.take_journal();
         self.commands.extend(

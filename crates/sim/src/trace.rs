@@ -1,11 +1,11 @@
-//! What happened, in order.
+//! The trace: all events of a run, in order.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-/// A list of lines with simulated times. Clones share it.
+/// A list of lines with their simulated times. Clones share it.
 #[derive(Debug, Clone)]
 pub struct Trace {
     started: Instant,
@@ -14,7 +14,7 @@ pub struct Trace {
 }
 
 impl Trace {
-    /// An empty one that begins now. A loud one is printed as it grows.
+    /// An empty trace whose clock starts now. A loud one is printed while it grows.
     pub fn new(loud: bool) -> Self {
         Trace {
             started: Instant::now(),

@@ -29,7 +29,7 @@ pub struct Limits {
     pub boot: Duration,
     /// From a start to the first byte on the console.
     pub silence: Duration,
-    /// Starts of a guest whose console stays empty.
+    /// Maximum number of starts of a guest whose console is empty.
     pub starts: u32,
     /// Between two checks.
     pub poll: Duration,

@@ -116,9 +116,9 @@ fn build_root(lab: &Path, state: &State) -> Result<PathBuf> {
     )
     .context("mount the state disk")?;
     overlay(Path::new("/"), &stage.join("changes"), &root)?;
-    for kept in ["etc", "var/lib"] {
-        let changes = disk.join(kept.replace('/', "-"));
-        overlay(&Path::new("/").join(kept), &changes, &root.join(kept))?;
+    for folder in ["etc", "var/lib"] {
+        let changes = disk.join(folder.replace('/', "-"));
+        overlay(&Path::new("/").join(folder), &changes, &root.join(folder))?;
     }
     for fresh in FRESH {
         let source = disk.join("fresh").join(fresh);

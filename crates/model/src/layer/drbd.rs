@@ -1,4 +1,4 @@
-//! DRBD: the sizes of its metadata, and how new metadata begins.
+//! DRBD: the size of its metadata, and how new metadata is initialised.
 
 use linstor_api::kind::{LayerKind, StorageSuffix};
 use linstor_wire::spec::InitialState;
@@ -7,7 +7,7 @@ use super::{Backing, align_up, drbd84};
 use crate::model::Model;
 use crate::{Resource, ResourceDefinition, props};
 
-/// What may stand directly below it.
+/// The layers that may be directly below it.
 pub const BELOW: &[LayerKind] = &[
     LayerKind::Nvme,
     LayerKind::Luks,
@@ -17,17 +17,17 @@ pub const BELOW: &[LayerKind] = &[
     LayerKind::Bcache,
 ];
 
-/// DRBD's superblock in KiB.
+/// Size of DRBD's superblock, in KiB.
 const SUPERBLOCK_KIB: u64 = 4;
-/// What one bit of DRBD's bitmap stands for, in KiB.
+/// Data per bit of DRBD's bitmap, in KiB.
 const BITMAP_BLOCK_KIB: u64 = 4;
-/// External metadata is at least that large, in KiB, so that small volumes grow without it.
+/// Minimum size of external metadata, in KiB, so that small volumes can grow without resizing it.
 const EXTERNAL_MIN_KIB: u64 = 1024;
 
-/// What the size of metadata depends on, besides that of the data.
+/// The parameters of the metadata's size, in addition to the size of the data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Metadata {
-    /// Peers that it has room for.
+    /// Number of peer slots.
     pub peer_slots: u32,
     /// Activity log stripes.
     pub al_stripes: u32,
@@ -45,7 +45,7 @@ impl Metadata {
         })
     }
 
-    /// Its size for a device of `kib`: bitmap, activity log and superblock.
+    /// Size of the metadata for a device of `kib`: bitmap, activity log and superblock.
     pub fn kib(self, kib: u64) -> u64 {
         let bits = kib.div_ceil(BITMAP_BLOCK_KIB);
         let per_peer_bytes = align_up(bits.div_ceil(8), 8);
@@ -55,11 +55,12 @@ impl Metadata {
         align_up(bitmap_kib + activity_log_kib + SUPERBLOCK_KIB, 4)
     }
 
-    /// Size of the device that leaves `net_kib` to users when it has the metadata at its end.
+    /// Gross size of a device whose usable size, with internal metadata, is `net_kib`.
     pub fn gross_kib(self, net_kib: u64) -> u64 {
         let net_kib = align_up(net_kib, 4);
         let mut gross = net_kib;
-        // The bitmap covers the gross size: it converges within a few rounds, as it is thousands of times smaller.
+        // The bitmap covers the gross size; the iteration converges quickly, since the bitmap is thousands of times
+        // smaller.
         for _ in 0..64 {
             let next = net_kib + self.kib(gross);
             if next <= gross {
@@ -70,7 +71,7 @@ impl Metadata {
         gross
     }
 
-    /// What a device of `gross_kib` leaves to users when it has the metadata at its end.
+    /// Usable size of a device of `gross_kib` with internal metadata.
     pub fn net_kib(self, gross_kib: u64) -> u64 {
         let gross = gross_kib / 4 * 4;
         gross.saturating_sub(self.kib(gross))
@@ -82,7 +83,7 @@ fn is_external(number: u32, resource: &Resource) -> bool {
     volume.is_some_and(|v| v.extra_storage.contains_key(&StorageSuffix::DrbdMeta))
 }
 
-/// What a device below of `kib` leaves to the layer above.
+/// Usable size, for the layer above, of a device of `kib`.
 pub(super) fn net_kib(
     definition: &ResourceDefinition,
     number: u32,
@@ -95,7 +96,7 @@ pub(super) fn net_kib(
     }
 }
 
-/// Adds the metadata to what is below: to the end of the data, or as a device of its own.
+/// Adds the metadata to the backing volumes: to the size of the data volume, or as a volume of its own.
 pub(super) fn add_metadata(
     definition: &ResourceDefinition,
     number: u32,
@@ -108,7 +109,7 @@ pub(super) fn add_metadata(
     let data_kib = backing[0].1;
     if is_external(number, resource) {
         let granularity_kib = definition.volumes[&number].granularity_kib.max(4);
-        // DRBD uses all of the data's device, and its bitmap covers it.
+        // DRBD uses the whole data device, and its bitmap covers it.
         let kib = metadata.kib(align_up(data_kib, granularity_kib));
         backing.push((StorageSuffix::DrbdMeta, kib.max(EXTERNAL_MIN_KIB)));
     } else {
@@ -116,7 +117,7 @@ pub(super) fn add_metadata(
     }
 }
 
-/// The largest internal metadata, with what was rounded up, that a replica has at the end of its backing volume.
+/// The largest size, including rounding, of the internal metadata of a resource's replicas.
 pub fn internal_metadata_kib(model: &Model, definition: &ResourceDefinition, number: u32) -> u64 {
     let replicas = model.resources_of(&definition.name);
     let internal = replicas.filter(|r| !r.is_diskless() && !is_external(number, r));
@@ -127,8 +128,8 @@ pub fn internal_metadata_kib(model: &Model, definition: &ResourceDefinition, num
     kib.max().unwrap_or(0)
 }
 
-/// How new metadata starts where no generation begins with it. The day-0 shortcut is taken only when the new backing
-/// volume reads as zeros like every replica did on day 0, and nobody asked for a full sync.
+/// How new metadata is initialised if the replica does not start the data. The day-0 generation is used only if the new
+/// backing volume reads as zeros, as those of all replicas did on day 0, and no full sync is requested.
 pub fn initial_state(
     model: &Model,
     definition: &ResourceDefinition,
@@ -164,7 +165,7 @@ mod tests {
         }
     }
 
-    /// Numbers that LINSTOR's own tests of metadata sizes have.
+    /// Metadata sizes from LINSTOR's tests.
     #[test]
     fn metadata_sizes_are_those_of_drbd() {
         assert_eq!(metadata(5, 1, 32).net_kib(2048), 2008);
@@ -173,7 +174,7 @@ mod tests {
         assert_eq!(large - 245_603_100, 90_676);
     }
 
-    /// The gross size always leaves at least the net size.
+    /// The usable size of the gross size is never less than the net size.
     #[test]
     fn gross_leaves_net() {
         for net in [4, 5, 100, 1 << 20, 1 << 30, 1 << 39] {

@@ -1,6 +1,6 @@
-//! What is special about the DRBD 8.4 of distribution kernels: two replicas with disks, one bitmap, no quorum.
+//! Limits of the DRBD 8.4 of distribution kernels: two diskful replicas, one bitmap, no quorum.
 //!
-//! Callers ask here at the points where the kinds of DRBD differ, for either kind.
+//! Callers call these functions, for either version, where the versions of DRBD differ.
 
 use std::sync::Arc;
 
@@ -14,15 +14,15 @@ use crate::name::ResourceName;
 use crate::process::resize;
 use crate::props::DrbdOptions;
 
-/// How many replicas it connects.
+/// Maximum number of replicas.
 pub const REPLICAS_MAX: usize = 2;
 
-/// Whether a node that has this DRBD, as far as is known, has 8.4.
+/// Whether this is DRBD 8.4; an unknown version is not.
 pub fn is_84(kind: Option<DrbdKind>) -> bool {
     kind == Some(DrbdKind::Drbd84)
 }
 
-/// Why replicas on nodes with these kinds of DRBD cannot be connected.
+/// Why replicas on nodes with these versions of DRBD cannot be connected; `None` if they can.
 pub fn refuses_mix(kinds: impl Iterator<Item = DrbdKind>) -> Option<&'static str> {
     let (mut nines, mut olds) = (false, false);
     for kind in kinds {
@@ -34,30 +34,30 @@ pub fn refuses_mix(kinds: impl Iterator<Item = DrbdKind>) -> Option<&'static str
     )
 }
 
-/// Whether the node of a resource has it, by what is noted of its host.
+/// Whether the node of a resource has DRBD 8.4, from the host's stored data.
 fn is_on_84(model: &Model, resource: &Resource) -> bool {
     let node = model.node(&resource.node);
     is_84(node.and_then(|node| node.host.as_ref()?.drbd))
 }
 
-/// Its one bitmap says nothing of day 0 any more once two replicas have met: a later replica always gets a full sync.
+/// Its one bitmap has no day-0 generation once two replicas have connected: a later replica always gets a full sync.
 pub fn bitmap_lost_day0(model: &Model, resource: &Resource) -> bool {
     is_on_84(model, resource)
 }
 
-/// A deactivated replica that a growth has to wait for. 8.4 grows by itself when it comes back, and leaves the replica
-/// outdated with what is new; DRBD 9 takes it for the same.
+/// An inactive resource that a resize has to wait for. DRBD 8.4 grows by itself when such a replica reconnects, without
+/// a resync of the new part; DRBD 9 treats the new part as equal.
 pub fn holds_up_growth<'a>(model: &'a Model, name: &'a ResourceName) -> Option<&'a Arc<Resource>> {
     let mut replicas = model.resources_of(name);
     replicas.find(|replica| is_on_84(model, replica) && resize::is_in_the_way(model, replica))
 }
 
-/// Whether a resource cannot give up its disk.
+/// Whether a resource cannot become diskless.
 pub fn cannot_be_diskless(model: &Model, resource: &Resource) -> bool {
     is_on_84(model, resource)
 }
 
-/// Leaves out options that it does not know.
+/// Omits options that DRBD 8.4 does not have.
 pub fn retain_options(kind: Option<DrbdKind>, options: &mut DrbdOptions) {
     retain(kind, Section::Resource, &mut options.options);
     retain(kind, Section::Net, &mut options.net);
@@ -65,7 +65,7 @@ pub fn retain_options(kind: Option<DrbdKind>, options: &mut DrbdOptions) {
     retain(kind, Section::Handlers, &mut options.handlers);
 }
 
-/// Leaves out options of a section that it does not know.
+/// Omits options of a section that DRBD 8.4 does not have.
 pub fn retain(kind: Option<DrbdKind>, section: Section, options: &mut Props) {
     if is_84(kind) {
         options.retain(|key, _| is_in_drbd84(section, key));

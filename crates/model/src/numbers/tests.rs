@@ -16,7 +16,7 @@ fn ranges(text: &str) -> Ranges {
     Ranges::parse(text, &TCP_PORTS).unwrap()
 }
 
-/// What is written comes back sorted and merged; what makes no sense is refused with a reason.
+/// Ranges are printed sorted and merged; invalid text is refused with a reason.
 #[test]
 fn ranges_are_normalised() {
     for (given, stored) in [
@@ -52,7 +52,7 @@ fn ranges_are_normalised() {
     }
 }
 
-/// The lowest number that is free and not blocked, over the edges of ranges.
+/// The lowest number that is free and not blocked, across the ends of ranges.
 #[test]
 fn the_lowest_free_number_is_found() {
     let mut used = Used::default();
@@ -78,7 +78,7 @@ fn the_lowest_free_number_is_found() {
 }
 
 proptest! {
-    /// Runs behave as a plain set of numbers does.
+    /// Runs behave like a set of numbers.
     #[test]
     fn runs_are_a_set(steps in proptest::collection::vec((any::<bool>(), 0_u32..40), 0..200)) {
         let mut runs = Used::default();
@@ -101,7 +101,7 @@ proptest! {
         }
     }
 
-    /// Text is either refused or read to something that reads the same again.
+    /// Text is either refused or parsed to ranges that print and parse to the same.
     #[test]
     fn ranges_read_back(text in "[0-9, -]{0,20}") {
         if let Ok(ranges) = Ranges::parse(&text, &TCP_PORTS) {
@@ -187,7 +187,7 @@ fn with_controller_prop(draft: &mut Draft, key: &str, value: &str) {
     draft.put_controller(row);
 }
 
-/// A port is the wished one, else a peer's, else the lowest free one that is not blocked.
+/// A port is the preferred one, else a peer's, else the lowest free one that is not blocked.
 #[test]
 fn ports_are_shared_with_peers_where_possible() {
     let mut draft = Draft::new(Model::empty(Uuid::nil()));
@@ -229,7 +229,7 @@ fn ports_are_shared_with_peers_where_possible() {
     assert!(check_port(&draft, &node_name("n2"), &first.name, 0).is_err());
 }
 
-/// An exhausted pool says which range, how full it is, and what widens it.
+/// The reply for an exhausted range has the range, the number of used ones, and the property that widens it.
 #[test]
 fn exhaustion_says_what_to_do() {
     let mut draft = Draft::new(Model::empty(Uuid::nil()));
@@ -263,7 +263,7 @@ fn exhaustion_says_what_to_do() {
     assert_eq!(reply.ret_code, code::FAIL_POOL_EXHAUSTED_NODE_ID);
 }
 
-/// Numbers come back when their rows go, and explicit ones are checked.
+/// Numbers are free again when their rows are deleted, and requested ones are checked.
 #[test]
 fn numbers_come_back() {
     let mut draft = Draft::new(Model::empty(Uuid::nil()));
@@ -299,7 +299,7 @@ fn numbers_come_back() {
     assert_eq!(allocate_volume_number(&row), Ok(0));
 }
 
-/// Giving out a number steps over runs, not over numbers: a full range costs as much as an empty one.
+/// Assigning a number visits runs, not numbers: a full range costs as much as an empty one.
 #[test]
 fn allocation_steps_over_runs() {
     let mut draft = Draft::new(Model::empty(Uuid::nil()));

@@ -1,9 +1,9 @@
-//! The choice: the set of pools with the highest sum of scores that keeps the rules which replicas have between them.
+//! The choice: the set of pools with the highest sum of scores that satisfies the rules between replicas.
 //!
-//! Exhaustive in its result, not in its work. Candidates that no rule can tell apart form a class, and of a class only
-//! the best one is tried at each level: putting another one in its place never gives a better set. A branch ends when
-//! even the best remaining scores cannot beat what was found. What is left is bounded by [`STEPS_MAX`]; a search that
-//! reaches the bound takes the best set found so far, and if there is none it fails and says that it gave up.
+//! The result is that of an exhaustive search. Candidates that no rule distinguishes form a class, and of a class only
+//! the best one is tried at each level: replacing it by another one never gives a better set. A branch ends when
+//! even the best remaining scores cannot exceed the best sum found. The rest is limited by [`STEPS_MAX`]; a search that
+//! reaches the limit returns the best set found so far, and if there is none it fails and reports the limit.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -13,23 +13,27 @@ use super::filter::{DifferentRule, Rules, may_mix};
 use super::score::Candidate;
 use super::{Chosen, Want};
 
-/// How many candidates a search looks at, counted each time it does, before it ends: some milliseconds.
+/// Limit of the search: visits of candidates; some milliseconds.
 pub const STEPS_MAX: u32 = 2_000_000;
 
-/// What a search came to.
+/// The result of a search.
 #[derive(Debug)]
-pub(crate) enum Outcome {
+pub(crate) enum SearchResult {
     /// A set, in order of nodes.
     Found(Vec<Chosen>),
-    /// There is no set, or none was found within the bound.
+    /// There is no set, or none was found within the limit.
     None {
-        /// The bound was reached.
-        gave_up: bool,
+        /// The limit was reached.
+        limit_reached: bool,
     },
 }
 
 /// Finds the best set of `wanted` candidates.
-pub(crate) fn search(rules: &Rules<'_>, candidates: &[Candidate<'_>], wanted: usize) -> Outcome {
+pub(crate) fn search(
+    rules: &Rules<'_>,
+    candidates: &[Candidate<'_>],
+    wanted: usize,
+) -> SearchResult {
     let kinds = Kinds::new(rules, candidates);
     let mut best: Option<(f64, Vec<&Candidate<'_>>)> = None;
     let mut steps = 0;
@@ -51,8 +55,8 @@ pub(crate) fn search(rules: &Rules<'_>, candidates: &[Candidate<'_>], wanted: us
         }
     }
     let Some((_, mut set)) = best else {
-        return Outcome::None {
-            gave_up: steps >= STEPS_MAX,
+        return SearchResult::None {
+            limit_reached: steps >= STEPS_MAX,
         };
     };
     set.sort_by(|a, b| a.node.name.cmp(&b.node.name));
@@ -64,35 +68,35 @@ pub(crate) fn search(rules: &Rules<'_>, candidates: &[Candidate<'_>], wanted: us
         converts: rules.request.want == Want::Diskful
             && rules.deployed.diskless_nodes.contains(&candidate.node.name),
     });
-    Outcome::Found(chosen.collect())
+    SearchResult::Found(chosen.collect())
 }
 
-/// Of pools of one node that are the same to all rules only the best one.
+/// Of pools of one node that no rule distinguishes only the best one.
 fn reduced<'c, 'a>(candidates: &'c [Candidate<'a>], kinds: &Kinds) -> Vec<&'c Candidate<'a>> {
-    let mut kept: Vec<&Candidate<'a>> = Vec::new();
+    let mut reduced: Vec<&Candidate<'a>> = Vec::new();
     let mut node_start = 0;
     for candidate in candidates {
-        if kept
+        if reduced
             .last()
             .is_none_or(|last| !std::ptr::eq(last.node, candidate.node))
         {
-            node_start = kept.len();
+            node_start = reduced.len();
         }
-        let twin = kept[node_start..].iter_mut().find(|other| {
+        let twin = reduced[node_start..].iter_mut().find(|other| {
             kinds.of(other) == kinds.of(candidate)
                 && other.pool.shared_name == candidate.pool.shared_name
         });
         match twin {
             Some(twin) if candidate.score > twin.score => *twin = candidate,
             Some(_) => {}
-            None => kept.push(candidate),
+            None => reduced.push(candidate),
         }
     }
-    kept
+    reduced
 }
 
-/// Groups of candidates that agree in everything that all replicas must have in common: the values that are to be the
-/// same, and the kind of DRBD. A set never reaches over two groups.
+/// Groups of candidates that agree in everything that all replicas must have in common: the values that must be the
+/// same, and the DRBD version. A set never has candidates of two groups.
 fn parts<'c, 'a>(
     rules: &Rules<'a>,
     candidates: Vec<&'c Candidate<'a>>,
@@ -114,7 +118,7 @@ fn parts<'c, 'a>(
             .collect();
         parts.entry((drbd, values)).or_default().push(candidate);
     }
-    // The most promising group first, so that others end early; among equals, names decide.
+    // The group with the highest scores first, so that the search of others ends early; among equals, names decide.
     let mut parts: Vec<(f64, Vec<&Candidate<'a>>)> = parts
         .into_values()
         .map(|part| {
@@ -130,27 +134,27 @@ fn parts<'c, 'a>(
     parts.into_iter().map(|(_, part)| part).collect()
 }
 
-/// A candidate as the search sees it.
+/// A candidate in the search.
 struct Item<'c, 'a> {
     candidate: &'c Candidate<'a>,
-    /// Candidates of one class are the same to all rules.
+    /// Candidates of one class are not distinguished by any rule.
     class: usize,
-    /// No other candidate of its node can be in a set with one of its class.
+    /// No other candidate of its node can be in a set together with one of its class.
     single: bool,
     node: usize,
     kind: usize,
     shared: Option<usize>,
-    /// Value of each rule's property; none when the node has it not.
+    /// Value of each rule's property; none if the node does not have it.
     values: Vec<Option<usize>>,
 }
 
-/// How many replicas have which value of one property.
+/// Number of replicas per value of one property.
 struct Tally {
     max: Option<u32>,
     counts: Vec<u32>,
     /// Values that some but fewer than `max` replicas have.
     incomplete: u32,
-    /// How many replicas these values lack together.
+    /// Number of replicas that these values lack in total.
     lacking: u32,
 }
 
@@ -183,7 +187,7 @@ impl Tally {
         self.max.is_none_or(|max| self.counts[value] < max)
     }
 
-    /// Whether so many more replicas can leave at most one value incomplete.
+    /// Whether this number of further replicas can leave at most one value incomplete.
     fn can_close(&self, remaining: u32) -> bool {
         self.max
             .is_none_or(|max| self.lacking <= remaining.saturating_add(max - 1))
@@ -195,7 +199,7 @@ struct Search<'c, 'a> {
     /// Sum of the scores before each item.
     sums: Vec<f64>,
     wanted: usize,
-    /// Which kinds go together, as bits.
+    /// Which kinds can be mixed, as bits.
     compatible: Vec<u64>,
     // State.
     set: Vec<usize>,
@@ -261,7 +265,7 @@ impl<'c, 'a> Search<'c, 'a> {
         }
     }
 
-    /// Tries every candidate from `from` on as the next one of the set.
+    /// Tries every candidate starting with `from` as the next one of the set.
     fn run(&mut self, from: usize, score: f64) {
         let depth = self.set.len();
         let remaining = self.wanted - depth;
@@ -275,7 +279,7 @@ impl<'c, 'a> Search<'c, 'a> {
             let Some(last) = self.sums.get(index + remaining) else {
                 break;
             };
-            // Candidates come best first, so that these are the best scores that are left.
+            // Candidates are sorted by score, so these are the best remaining scores.
             let bound = score + (last - self.sums[index]);
             if self.best.is_some_and(|best| bound <= best) || self.steps >= STEPS_MAX {
                 break;
@@ -314,7 +318,7 @@ impl<'c, 'a> Search<'c, 'a> {
         }
     }
 
-    /// Whether the set can take a candidate, its node aside: the answer is the same for all of its class.
+    /// Whether a candidate can be added to the set, regardless of its node: equal for all candidates of its class.
     fn fits(&self, item: &Item<'_, '_>) -> bool {
         let kinds = self.kinds[self.kinds.len() - 1];
         item.shared.is_none_or(|shared| !self.shared[shared])
@@ -358,7 +362,7 @@ impl<'c, 'a> Search<'c, 'a> {
     }
 }
 
-/// A rule's tally of the replicas that exist, and the values it knows so far.
+/// A rule's count of the existing replicas, and the values known so far.
 fn tally<'a>(rule: &DifferentRule<'a>) -> (Tally, HashMap<&'a str, usize>) {
     let mut tally = Tally {
         max: rule.max,
@@ -370,7 +374,7 @@ fn tally<'a>(rule: &DifferentRule<'a>) -> (Tally, HashMap<&'a str, usize>) {
     for (value, count) in &rule.used {
         let index = names.len();
         names.insert(*value, index);
-        // More than may be: the value is full, and nothing is gained by counting further.
+        // More than permitted: the value is full, and further ones need not be counted.
         for _ in 0..(*count).min(rule.max.unwrap_or(0)) {
             tally.add(index);
         }
@@ -378,13 +382,13 @@ fn tally<'a>(rule: &DifferentRule<'a>) -> (Tally, HashMap<&'a str, usize>) {
     (tally, names)
 }
 
-/// How many kinds of pools there are, each with and without a DRBD that copes with pools that round differently.
+/// Number of storage providers, each with and without a DRBD that supports pools with different extent sizes.
 const KINDS: usize = ProviderKind::ALL.len() * 2;
 
-/// Kinds of pools, told apart only where mixing tells them apart.
+/// Storage providers, distinguished only if mixing rules distinguish them.
 struct Kinds {
     index: [usize; KINDS],
-    /// Per kind the kinds that go with it, as bits.
+    /// Per kind the kinds that can be mixed with it, as bits.
     compatible: Vec<u64>,
 }
 
@@ -408,7 +412,7 @@ impl Kinds {
                 })
             })
             .collect();
-        // Kinds that mix with each other and with the same others are one kind to the search.
+        // Kinds that can be mixed with each other and with the same others are one kind in the search.
         let mut index = [0; KINDS];
         for (at, (kind, mixes)) in known.iter().enumerate() {
             let same = |other: &usize| rows[*other] == rows[at] && rows[at] & 1 << other != 0;
@@ -429,7 +433,7 @@ fn slot(kind: ProviderKind, mixes: bool) -> usize {
     kind as usize * 2 + usize::from(mixes)
 }
 
-/// Candidates as the search wants them: best first, with their classes.
+/// Candidates for the search: sorted by score, with their classes.
 fn items<'c, 'a>(
     rules: &Rules<'a>,
     candidates: Vec<&'c Candidate<'a>>,
@@ -497,7 +501,7 @@ fn values_of<'a>(
         .collect()
 }
 
-/// Notes which candidates have another one on their node that could stand beside one of their class in a set.
+/// Marks the candidates whose node has another candidate that could be in a set together with one of their class.
 fn mark_rivals(items: &mut [Item<'_, '_>], compatible: &[u64]) {
     let mut start = 0;
     while start < items.len() {

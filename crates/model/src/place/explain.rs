@@ -1,4 +1,4 @@
-//! Why a placement is what it is: for each pool the rules it misses and by how much, nearest misses first.
+//! The reasons of a placement: for each pool the rules it violates and by how much, the smallest violations first.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,13 +20,13 @@ use super::filter::{Miss, Misses, Rules};
 use super::score::{Candidate, Cursor};
 use super::{PlaceRequest, Want};
 
-/// How many rows of a table are shown in a reply.
+/// Number of rows of a table in a reply.
 const ROWS_MAX: usize = 20;
-/// How many pools, fit or not, an explanation names at most; it counts the others.
+/// Maximum number of pools, suitable or not, that an explanation names; it counts the others.
 const NAMED_MAX: usize = 500;
-/// How many values are named in a sentence.
+/// Maximum number of values in a sentence.
 const VALUES_MAX: usize = 8;
-/// How long a row's text gets, in characters.
+/// Maximum length of a row's text, in characters.
 const ROW_CHARS_MAX: usize = 200;
 
 /// A pool that could take a replica.
@@ -36,11 +36,11 @@ pub struct Fit {
     pub node: String,
     /// The pool.
     pub pool: String,
-    /// What it is made of.
+    /// The storage provider.
     pub kind: String,
-    /// How good it is.
+    /// The score.
     pub score: f64,
-    /// What can still be promised, in KiB.
+    /// Space that can still be allocated, in KiB.
     pub usable_kib: u64,
 }
 
@@ -49,37 +49,37 @@ pub struct Fit {
 pub struct Rejected {
     /// The node.
     pub node: String,
-    /// The pool; none when it is the node that cannot.
+    /// The pool; none if the node as a whole is unsuitable.
     pub pool: Option<String>,
-    /// The rules it misses, with what was measured.
+    /// The violated rules, with the measured values.
     pub misses: Vec<String>,
 }
 
-/// Who could take a replica, who could not, and why those that could do not go together.
+/// The pools that can take a replica, those that cannot, and why no set of suitable ones satisfies the rules.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Explanation {
-    /// How many replicas were wanted.
+    /// Number of requested replicas.
     pub wanted: usize,
-    /// What each needs, in KiB.
+    /// Size of each, in KiB.
     pub needed_kib: u64,
-    /// On how many nodes one could be.
+    /// Number of suitable nodes.
     pub nodes_that_fit: usize,
-    /// How many pools could take one.
+    /// Number of suitable pools.
     pub fits_total: usize,
     /// The best of them.
     pub fits: Vec<Fit>,
-    /// How many nodes and pools could not.
+    /// Number of unsuitable nodes and pools.
     pub rejected_total: usize,
-    /// The nearest misses among them.
+    /// Those of them with the smallest violations.
     pub rejected: Vec<Rejected>,
-    /// What keeps those that fit from forming a set.
+    /// Rules between replicas that the suitable pools violate.
     pub conflicts: Vec<String>,
-    /// The search for a set reached its bound.
-    pub gave_up: bool,
+    /// The search for a set reached its limit.
+    pub limit_reached: bool,
 }
 
 impl Explanation {
-    /// The refusal of a placement, with the nearest misses as a table.
+    /// The error reply of a placement, with the smallest violations as a table.
     pub fn reply(&self, request: &PlaceRequest<'_>) -> Reply {
         let fit = self.nodes_that_fit;
         let more = match request.want {
@@ -91,16 +91,16 @@ impl Explanation {
                 "{} wanted, but only {fit} of the nodes can take one.",
                 plural(self.wanted, more, "is", "are")
             )
-        } else if self.gave_up {
+        } else if self.limit_reached {
             format!(
                 "{} wanted and {fit} nodes can take one each, but among the first {} attempts \
-                 was no set of nodes that keeps the rules between replicas.",
+                 was no set of nodes that satisfies the rules between replicas.",
                 plural(self.wanted, more, "is", "are"),
                 super::choose::STEPS_MAX
             )
         } else {
             format!(
-                "{} wanted and {fit} nodes can take one each, but no {} of them go together.",
+                "{} wanted and {fit} nodes can take one each, but no {} of them satisfy the rules between replicas.",
                 plural(self.wanted, more, "is", "are"),
                 self.wanted
             )
@@ -109,7 +109,7 @@ impl Explanation {
             .cause(cause)
             .details(self.to_string())
             .correction(
-                "Free or add space, bring nodes back online, or ask for fewer replicas or looser rules.",
+                "Free or add space, bring nodes online, or request fewer replicas or less strict settings.",
             )
     }
 }
@@ -186,7 +186,7 @@ fn and_more(count: usize, shown: usize) -> String {
     }
 }
 
-/// A pool or node with what it misses.
+/// A pool or node with its violations.
 struct Row<'a> {
     node: &'a Node,
     pool: Option<&'a str>,
@@ -194,17 +194,17 @@ struct Row<'a> {
     distance: f64,
 }
 
-/// Explains what the candidates of a request are and why others are none.
+/// Lists the candidates of a request, and the reasons why other pools are none.
 pub(crate) fn explain(
     rules: &Rules<'_>,
     candidates: &[Candidate<'_>],
     wanted: usize,
-    gave_up: bool,
+    limit_reached: bool,
 ) -> Explanation {
     let mut fits: Vec<&Candidate<'_>> = candidates.iter().collect();
     fits.sort_by(|a, b| b.score.total_cmp(&a.score));
     let mut rows = rejected(rules);
-    // Stable: equal distances stay in order of names.
+    // Stable: rows of equal distance remain in order of names.
     rows.sort_by(|a, b| a.distance.total_cmp(&b.distance));
     let mut nodes: Vec<&str> = fits.iter().map(|fit| fit.node.name.as_str()).collect();
     nodes.sort_unstable();
@@ -221,7 +221,7 @@ pub(crate) fn explain(
         fits: fits.into_iter().take(NAMED_MAX).map(fit).collect(),
         rejected_total: rows.len(),
         rejected: rows.iter().take(NAMED_MAX).map(Row::rejected).collect(),
-        gave_up,
+        limit_reached,
     }
 }
 
@@ -245,7 +245,7 @@ impl Row<'_> {
     }
 }
 
-/// Everything that cannot take a replica: one row for a node that cannot, else one for each pool.
+/// All unsuitable nodes and pools: one row for an unsuitable node, else one for each pool.
 fn rejected<'a>(rules: &Rules<'a>) -> Vec<Row<'a>> {
     let (model, observed) = (rules.model, rules.observed);
     let mut statuses = Cursor::new(&observed.nodes);
@@ -277,7 +277,7 @@ fn rejected<'a>(rules: &Rules<'a>) -> Vec<Row<'a>> {
             rows.extend(of_node.into_iter().filter(|row| !row.misses.is_empty()));
             continue;
         }
-        // What the node's best pool misses tells how near the node is.
+        // The violations of the node's best pool are part of the node's distance.
         let mut found = misses.found;
         let best = of_node
             .into_iter()
@@ -294,13 +294,13 @@ fn rejected<'a>(rules: &Rules<'a>) -> Vec<Row<'a>> {
     rows
 }
 
-/// What nodes said of pools, and what is promised in them, asked for in order.
+/// The reports of nodes about pools and the space allocated in them, read in order of keys.
 struct News<'a> {
     seen: Cursor<'a, (NodeName, StoragePoolName), ObservedPool>,
     used: Cursor<'a, (NodeName, StoragePoolName), PoolUse>,
 }
 
-/// What a pool misses; none for a pool that has nothing to do with the request.
+/// The violations of a pool; `None` if the request is not about pools of its kind.
 fn pool_misses<'a>(
     rules: &Rules<'a>,
     node: &'a Node,
@@ -326,7 +326,7 @@ fn pool_misses<'a>(
     })
 }
 
-/// What the candidates do not have in common, or have too much in common.
+/// The rules between replicas that the candidates violate.
 fn conflicts(rules: &Rules<'_>, candidates: &[Candidate<'_>]) -> Vec<String> {
     let mut conflicts = Vec::new();
     let kinds = groups(candidates, |candidate| {
@@ -338,14 +338,14 @@ fn conflicts(rules: &Rules<'_>, candidates: &[Candidate<'_>]) -> Vec<String> {
             false => "is not allowed (AllowMixingStoragePoolDriver)",
         };
         conflicts.push(format!(
-            "Not all kinds of pools go together, and mixing {mixing}: {}.",
+            "Not all storage providers can be mixed, and mixing {mixing}: {}.",
             list(&kinds)
         ));
     }
     let drbd = groups(candidates, |candidate| Some(candidate.drbd?.to_string()));
     if drbd.len() > 1 {
         conflicts.push(format!(
-            "One resource never mixes kinds of DRBD: {}.",
+            "One resource never uses different versions of DRBD: {}.",
             list(&drbd)
         ));
     }
@@ -373,14 +373,14 @@ fn conflicts(rules: &Rules<'_>, candidates: &[Candidate<'_>]) -> Vec<String> {
     let shared = groups(candidates, |candidate| candidate.pool.shared_name.clone());
     if shared.values().any(|nodes| nodes.len() > 1) {
         conflicts.push(format!(
-            "Shared space holds one replica only: {}.",
+            "A shared space can have one replica only: {}.",
             list(&shared)
         ));
     }
     conflicts
 }
 
-/// Nodes of the candidates by something they have.
+/// Nodes of the candidates, grouped by a value.
 fn groups<'a>(
     candidates: &[Candidate<'a>],
     value: impl Fn(&Candidate<'a>) -> Option<String>,
@@ -411,7 +411,8 @@ fn list(groups: &BTreeMap<String, Vec<&str>>) -> String {
 }
 
 impl Miss<'_> {
-    /// How far from fitting: less than one for what is measured, more the more somebody would have to change.
+    /// The distance from being suitable: less than one for measured values, more for more changes that an administrator
+    /// would have to make.
     fn distance(&self) -> f64 {
         let short = |has: u64, needed: u64| 1.0 - has as f64 / needed.max(1) as f64;
         match self {
@@ -447,46 +448,54 @@ impl fmt::Display for Miss<'_> {
             Miss::Evacuating => f.write_str("the node is being evacuated"),
             Miss::Evicted => f.write_str("the node was evicted"),
             Miss::HasReplica => f.write_str("has a replica already"),
-            Miss::ReplicaLeaving => f.write_str("has a replica that is on its way out"),
-            Miss::NodeNotTarget => f.write_str("AutoplaceTarget says no for the node"),
-            Miss::PoolNotTarget => f.write_str("AutoplaceTarget says no for the pool"),
-            Miss::NodeNotListed => f.write_str("is not among the nodes to choose from"),
-            Miss::PoolNotListed => f.write_str("is not among the pools to choose from"),
-            Miss::ProviderNotListed(kind) => {
-                write!(f, "{kind} is not among the kinds of pools to choose from")
+            Miss::ReplicaLeaving => f.write_str("has a replica that is being deleted"),
+            Miss::NodeNotTarget => {
+                f.write_str("the property AutoplaceTarget of the node or the controller is false")
             }
-            Miss::Layer(layer, None) => write!(f, "the node has no {layer}"),
-            Miss::Layer(layer, Some(reason)) => write!(f, "the node has no {layer}: {reason}"),
+            Miss::PoolNotTarget => {
+                f.write_str("the property AutoplaceTarget of the storage pool is false")
+            }
+            Miss::NodeNotListed => f.write_str("is not in the list of nodes"),
+            Miss::PoolNotListed => f.write_str("is not in the list of storage pools"),
+            Miss::ProviderNotListed(kind) => {
+                write!(f, "{kind} is not in the list of providers")
+            }
+            Miss::Layer(layer, None) => write!(f, "the node does not support the layer {layer}"),
+            Miss::Layer(layer, Some(reason)) => {
+                write!(f, "the node does not support the layer {layer}: {reason}")
+            }
             Miss::Drbd84Replicas(count) => write!(
                 f,
                 "has DRBD 8.4, which connects at most {} replicas; there would be {count}",
                 drbd84::REPLICAS_MAX
             ),
-            Miss::Drbd84Diskless => f.write_str("has DRBD 8.4, which knows no diskless replicas"),
+            Miss::Drbd84Diskless => {
+                f.write_str("has DRBD 8.4, which does not support diskless replicas")
+            }
             Miss::DrbdVersion(found, [major, minor, patch]) => {
                 write!(f, "has DRBD {found}; {major}.{minor}.{patch} is needed")
             }
             Miss::DrbdKind(kind) => {
                 write!(
                     f,
-                    "has {kind}, which cannot connect with the kind that other replicas have"
+                    "has {kind}, which cannot connect to the DRBD version of other replicas"
                 )
             }
-            Miss::PlacedWith => f.write_str("has a resource that is not to be placed with"),
+            Miss::PlacedWith => f.write_str("has a resource that replicas must not be placed with"),
             Miss::SameMissing(key) => write!(f, "has no property '{key}'"),
             Miss::SameDiffers(key, found, wanted) => {
                 write!(f, "'{key}' is '{found}'; '{wanted}' is needed")
             }
             Miss::DifferentAvoided(key, found) => {
-                write!(f, "'{key}' is '{found}', which is to be avoided")
+                write!(f, "'{key}' is '{found}', which must not be used")
             }
             Miss::DifferentUsed(key, found) => {
                 write!(f, "'{key}' is '{found}', which other replicas have already")
             }
             Miss::NoPool => f.write_str("has no storage pool for it"),
-            Miss::PoolKind(kind) => write!(f, "is of kind {kind}"),
+            Miss::PoolKind(kind) => write!(f, "is of provider {kind}"),
             Miss::PoolProblem(problem) => write!(f, "has a problem: {problem}"),
-            Miss::SpaceUnknown => f.write_str("has not said how much is free"),
+            Miss::SpaceUnknown => f.write_str("has not reported its free space"),
             Miss::Space(has, needed) => {
                 let (has, needed) = (show_kib(*has), show_kib(*needed));
                 write!(f, "can take {has}; {needed} is needed")
@@ -494,16 +503,16 @@ impl fmt::Display for Miss<'_> {
             Miss::ThinSpace(has, least) => {
                 let (has, least) = (show_kib(*has), show_kib(*least));
                 let key = prop::AUTOPLACER_MIN_THIN_FREE_SPACE;
-                write!(f, "can take {has}; {least} of it must stay free ({key})")
+                write!(f, "can take {has}; {least} of it must remain free ({key})")
             }
             Miss::Mixing(kind, other) => {
                 write!(
                     f,
-                    "is {kind}, which does not go with other replicas' {other}"
+                    "is {kind}, which cannot be mixed with {other} of other replicas"
                 )
             }
             Miss::SharedInUse(name) => {
-                write!(f, "the shared space '{name}' holds a replica already")
+                write!(f, "the shared space '{name}' has a replica already")
             }
         }
     }

@@ -1,7 +1,7 @@
-//! The filter: which pools could take one replica, rule by rule.
+//! The filter: the pools that can take one replica, rule by rule.
 //!
-//! Rules push a [`Miss`] for what they find. Placement stops at the first one; an explanation collects them all. A miss
-//! holds numbers and references, no text, so that asking ten thousand pools costs next to nothing.
+//! A violated rule is a [`Miss`]. Placement stops at the first one; an explanation collects them all. A miss
+//! has numbers and references, no text, so that filtering ten thousand pools is cheap.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -24,9 +24,9 @@ use crate::{Node, StoragePool};
 
 use super::{Deployed, PlaceRequest, Sharing, Want, is_default_diskless, version_numbers};
 
-/// How much of a thin pool must stay free, in percent, unless a property says otherwise.
+/// Percentage of a thin pool that must remain free, unless a property has another value.
 const MIN_THIN_FREE_PERCENT: f64 = 10.0;
-/// The largest regular expression that is compiled, in bytes of memory.
+/// Limit of a compiled regular expression, in bytes of memory.
 const REGEX_BYTES_MAX: usize = 1 << 20;
 
 /// Why a pool, or its node, cannot take a replica.
@@ -36,63 +36,63 @@ pub enum Miss<'a> {
     Offline(ConnectionStatus),
     /// The node is being deleted.
     Deleting,
-    /// The node is being emptied.
+    /// The node is being evacuated.
     Evacuating,
-    /// The node was given up on.
+    /// The node is evicted.
     Evicted,
     /// The node has a replica already.
     HasReplica,
-    /// The node's replica is on its way out.
+    /// The node's replica is being deleted.
     ReplicaLeaving,
-    /// The node, or the controller, says that nothing is to be placed there.
+    /// `AutoplaceTarget` of the node or the controller is false.
     NodeNotTarget,
-    /// The pool says that nothing is to be placed there.
+    /// `AutoplaceTarget` of the pool is false.
     PoolNotTarget,
-    /// The request names other nodes.
+    /// The node is not in the list of nodes.
     NodeNotListed,
-    /// The request names other pools.
+    /// The pool is not in the list of pools.
     PoolNotListed,
-    /// The request names other kinds of pools.
+    /// The provider is not in the list of providers.
     ProviderNotListed(ProviderKind),
-    /// The node lacks a layer, and its reason if it gave one.
+    /// The node does not support a layer; with the reason that it reported.
     Layer(LayerKind, Option<&'a str>),
-    /// DRBD 8.4 connects fewer replicas than there would be.
+    /// DRBD 8.4 supports fewer replicas than there would be.
     Drbd84Replicas(usize),
-    /// DRBD 8.4 knows no diskless replicas.
+    /// DRBD 8.4 does not support diskless replicas.
     Drbd84Diskless,
     /// The node's DRBD is too old.
     DrbdVersion(&'a str, [u32; 3]),
-    /// The replicas that exist are connected by another kind of DRBD.
+    /// The existing replicas have another DRBD version.
     DrbdKind(DrbdKind),
-    /// The node has a resource that replicas are not to be placed with.
+    /// The node has a resource that replicas must not be placed with.
     PlacedWith,
-    /// The node lacks a property that replicas have to share.
+    /// The node lacks a property that must be equal on all replicas.
     SameMissing(&'a str),
-    /// The node's value is not the one replicas share: key, its value, the shared one.
+    /// The node's value differs from that of the other replicas: key, its value, the required one.
     SameDiffers(&'a str, &'a str, &'a str),
-    /// The node's value is one to avoid.
+    /// The node's value must not be used.
     DifferentAvoided(&'a str, &'a str),
-    /// The node's value is used up by replicas that exist.
+    /// Existing replicas already use the node's value.
     DifferentUsed(&'a str, &'a str),
-    /// The node has no pool for it.
+    /// The node has no storage pool for it.
     NoPool,
-    /// The pool has no backing storage, or, for a diskless replica, has.
+    /// The pool has no backing storage or, for a diskless replica, has one.
     PoolKind(ProviderKind),
-    /// The pool has a problem.
+    /// The pool has an error.
     PoolProblem(&'a str),
-    /// The node has not said how much is free.
+    /// The node has not reported the free space.
     SpaceUnknown,
-    /// Too little can still be promised: how much, of how much that is needed, in KiB.
+    /// The space that can still be allocated is too small: that space, and the needed one, in KiB.
     Space(u64, u64),
-    /// A thin pool is too full: what can be promised, and what must be left, in KiB.
+    /// A thin pool is too full: the space that can be allocated, and that which must remain, in KiB.
     ThinSpace(u64, u64),
-    /// Pools of this kind cannot hold replicas beside one of that kind.
+    /// The provider cannot be mixed with that of other replicas.
     Mixing(ProviderKind, ProviderKind),
-    /// Shared space that holds a replica already.
+    /// The shared space has a replica already.
     SharedInUse(&'a str),
 }
 
-/// Where misses go.
+/// A collection of misses.
 #[derive(Debug)]
 pub(crate) struct Misses<'a> {
     all: bool,
@@ -116,29 +116,29 @@ impl<'a> Misses<'a> {
         }
     }
 
-    /// Takes a miss when there is one; whether to go on.
+    /// Adds a miss, if there is one; returns whether to continue.
     fn go_on(&mut self, miss: Option<Miss<'a>>) -> bool {
         self.found.extend(miss);
         self.all || self.found.is_empty()
     }
 }
 
-/// Nodes must have the same value.
+/// All nodes must have the same value.
 #[derive(Debug)]
 pub(crate) struct SameRule<'a> {
     pub(crate) key: &'a str,
-    /// The value, when it is decided.
+    /// The value, if it is given or determined by existing replicas.
     pub(crate) value: Option<&'a str>,
 }
 
-/// At most so many replicas per value.
+/// At most this number of replicas per value.
 #[derive(Debug)]
 pub(crate) struct DifferentRule<'a> {
     pub(crate) key: &'a str,
-    /// How many; none when only certain values are to be avoided.
+    /// The number; none if only certain values must not be used.
     pub(crate) max: Option<u32>,
     pub(crate) avoid: BTreeSet<&'a str>,
-    /// Values of replicas that exist.
+    /// Values of existing replicas.
     pub(crate) used: BTreeMap<&'a str, u32>,
 }
 
@@ -160,7 +160,7 @@ pub(crate) struct Rules<'a> {
     min_thin_free: MinThinFree,
 }
 
-/// How much of a thin pool must stay free.
+/// Share of a thin pool that must remain free.
 #[derive(Debug, Clone, Copy)]
 enum MinThinFree {
     Percent(f64),
@@ -176,7 +176,7 @@ impl<'a> Rules<'a> {
         wanted: usize,
     ) -> Result<Self, Vec<Reply>> {
         let target = model.controller.props.get(prop::AUTOPLACE_TARGET);
-        // One that goes is a peer until its data is known to be elsewhere.
+        // One that is being deleted is a peer until another one is known to have its data.
         let leaving = match request.revive {
             true => 0,
             false => deployed.leaving_nodes.len(),
@@ -198,7 +198,7 @@ impl<'a> Rules<'a> {
         })
     }
 
-    /// What keeps a node from taking a replica.
+    /// Checks whether a node can have a replica.
     pub(crate) fn check_node(
         &self,
         node: &'a Node,
@@ -238,7 +238,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// What keeps a pool from taking a replica, its node aside.
+    /// Checks whether a pool can have a replica, regardless of its node.
     pub(crate) fn check_pool(
         &self,
         node: &'a Node,
@@ -267,7 +267,7 @@ impl<'a> Rules<'a> {
         }
     }
 
-    /// Whether a node keeps the rules of values that are the same or different.
+    /// Checks the rules of equal and different values for a node.
     pub(crate) fn keeps_values(&self, node: &Node) -> bool {
         self.same.iter().all(|rule| rule.miss(node).is_none())
             && self.different.iter().all(|rule| rule.miss(node).is_none())
@@ -408,7 +408,7 @@ impl<'a> Rules<'a> {
         None
     }
 
-    /// StoragePool > definition > group > node > controller; mostly only the middle ones say anything.
+    /// Storage pool > definition > group > node > controller; usually only the middle ones have a value.
     fn min_thin_free_of(&self, node: &Node, pool: &StoragePool) -> MinThinFree {
         let key = prop::AUTOPLACER_MIN_THIN_FREE_SPACE;
         if !pool.props.contains_key(key) && !node.props.contains_key(key) {
@@ -471,7 +471,7 @@ fn layer_miss(info: &NodeInfo, layer: LayerKind) -> Option<Miss<'_>> {
     Some(Miss::Layer(layer, reason.map(String::as_str)))
 }
 
-/// The layers that a node must be able to build. What stands above NVMe is built by the side that uses the volume.
+/// The layers that a node must support. Those above NVMe are on the initiator's side.
 fn needed_layers(request: &PlaceRequest<'_>) -> Vec<LayerKind> {
     match request.want {
         Want::Diskless => vec![LayerKind::Drbd],
@@ -510,10 +510,10 @@ fn same_rules<'a>(
             return Err(vec![
                 Reply::new(
                     code::FAIL_UNDECIDABLE_AUTOPLACMENT,
-                    format!("Replicas are to have the same value of '{entry}', but those that exist have not."),
+                    format!("Replicas are to have the same value of '{entry}', but the existing ones have different values."),
                 )
-                .cause(format!("Found were {}.", found.join("; ")))
-                .correction(format!("Say which value counts ('{entry}=<value>'), or drop the rule.")),
+                .cause(format!("Found values: {}.", found.join("; ")))
+                .correction(format!("Give the required value ('{entry}=<value>'), or remove the setting.")),
             ]);
         }
         let value = values.into_keys().next();
@@ -559,7 +559,7 @@ fn different_rules<'a>(
         .collect()
 }
 
-/// Nodes that have a resource which replicas are not to be placed with.
+/// Nodes that have a resource which replicas must not be placed with.
 fn not_with(
     model: &Model,
     request: &PlaceRequest<'_>,
@@ -594,7 +594,7 @@ fn not_with(
         }
     }
     if let Some(pattern) = pattern {
-        // Each definition is asked once, not each of its replicas.
+        // Each definition is checked once, not each of its replicas.
         let found = model.replicas.iter();
         for (name, replicas) in found.filter(|(name, _)| pattern.is_in(name.as_str())) {
             add(name, replicas);
@@ -603,9 +603,9 @@ fn not_with(
     Ok(Some(nodes))
 }
 
-/// What is looked for in names, in any case.
+/// A pattern for names, regardless of case.
 enum Pattern {
-    /// Plain text, which most patterns are: tens of thousands of names are searched for it in a moment.
+    /// Plain text, as most patterns are: tens of thousands of names are searched quickly.
     Text(String),
     Regex(Regex),
 }
@@ -632,7 +632,7 @@ impl Pattern {
         match self {
             Pattern::Text(text) => match text.as_bytes().first() {
                 None => true,
-                // Most places are ruled out by their first letter.
+                // Most positions are excluded by their first letter.
                 Some(first) => name.as_bytes().windows(text.len()).any(|part| {
                     part[0].eq_ignore_ascii_case(first)
                         && part.eq_ignore_ascii_case(text.as_bytes())
@@ -651,7 +651,7 @@ fn scope<'a>(request: &PlaceRequest<'a>) -> Scope<'a> {
     }
 }
 
-/// Without a definition the question is what could be, and mixing could be allowed.
+/// Without a definition (queries of sizes) mixing is assumed to be allowed.
 fn mixing_allowed(model: &Model, request: &PlaceRequest<'_>) -> bool {
     let key = prop::ALLOW_MIXING_STOR_POOL_DRIVER;
     request.definition.is_none()
@@ -663,7 +663,7 @@ fn min_thin_free(model: &Model, request: &PlaceRequest<'_>) -> MinThinFree {
     parse_min_thin_free(effective(model, Purpose::MinThinFree, &scope(request), key))
 }
 
-/// A share of the pool or a size; what is neither counts as not said.
+/// A percentage of the pool or a size; any other text counts as not set.
 fn parse_min_thin_free(text: Option<&str>) -> MinThinFree {
     let default = MinThinFree::Percent(MIN_THIN_FREE_PERCENT);
     let Some(text) = text.map(str::trim) else {
@@ -681,8 +681,8 @@ fn parse_min_thin_free(text: Option<&str>) -> MinThinFree {
     }
 }
 
-/// Whether pools of two kinds can hold replicas of one resource. With each kind comes
-/// whether the node's DRBD [copes](mixes_extents) with pools that round sizes differently.
+/// Whether replicas of one resource can be in pools of two providers. Each provider is given with
+/// whether the node's DRBD [supports](mixes_extents) pools with different extent sizes.
 pub(crate) fn may_mix(
     (a, a_copes): (ProviderKind, bool),
     (b, b_copes): (ProviderKind, bool),
@@ -707,7 +707,7 @@ pub(crate) fn may_mix(
     high <= 2 && allowed && a_copes && b_copes
 }
 
-/// Whether this DRBD replicates well between pools that round sizes differently.
+/// Whether this DRBD supports replication between pools with different extent sizes.
 pub(crate) fn mixes_extents(version: &str) -> bool {
     let version = version_numbers(version);
     ([9, 1, 18]..[9, 2, 0]).contains(&version) || version >= [9, 2, 7]

@@ -1,4 +1,4 @@
-//! Clusters for tests, from a few lines of text.
+//! Clusters for tests, parsed from text.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::{
 
 pub(crate) const GIB: u64 = 1 << 20;
 
-/// A cluster that is being made up.
+/// A cluster for a test.
 #[derive(Clone)]
 pub(crate) struct Cluster {
     pub(crate) draft: Draft,
@@ -39,7 +39,7 @@ pub(crate) fn resource(name: &str) -> ResourceName {
     ResourceName::parse(name).unwrap()
 }
 
-/// `10` means GiB, `10M` and `10T` what they say.
+/// Parses a size: `10` is in GiB, `10M` in MiB, `10T` in TiB.
 fn size(text: &str) -> u64 {
     match text.strip_suffix('T') {
         Some(tera) => tera.parse::<u64>().unwrap() * 1024 * GIB,
@@ -50,9 +50,9 @@ fn size(text: &str) -> u64 {
     }
 }
 
-/// Reads nodes, one per line: `name key=value ... : pool free[/total] [KIND] [@shared], pool ...`.
+/// Parses nodes, one per line: `name key=value ... : pool free[/total] [KIND] [@shared], pool ...`.
 ///
-/// Keys get `Aux/` in front. The words `offline`, `nodrbd`, `drbd84` and `drbd9.x.y` say what they say.
+/// Keys get the prefix `Aux/`. The flags are `offline`, `nodrbd`, `drbd84` and `drbd9.x.y`.
 pub(crate) fn cluster(text: &str) -> Cluster {
     let mut draft = Draft::new(Model::empty(Uuid::nil()));
     draft.put_resource_group(crate::ResourceGroup {
@@ -70,9 +70,9 @@ pub(crate) fn cluster(text: &str) -> Cluster {
     };
     for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let (head, pools) = line.split_once(':').unwrap_or((line, ""));
-        let mut words = head.split_whitespace();
-        let name = words.next().unwrap();
-        cluster.add_node(name, words);
+        let mut tokens = head.split_whitespace();
+        let name = tokens.next().unwrap();
+        cluster.add_node(name, tokens);
         cluster.add_pool(
             name,
             DEFAULT_DISKLESS_POOL,
@@ -88,12 +88,12 @@ pub(crate) fn cluster(text: &str) -> Cluster {
         {
             let mut kind = ProviderKind::Lvm;
             let mut shared = None;
-            let mut words = pool.split_whitespace();
-            let (pool, space) = (words.next().unwrap(), words.next().unwrap());
-            for word in words {
-                match word.strip_prefix('@') {
+            let mut tokens = pool.split_whitespace();
+            let (pool, space) = (tokens.next().unwrap(), tokens.next().unwrap());
+            for token in tokens {
+                match token.strip_prefix('@') {
                     Some(name) => shared = Some(name),
-                    None => kind = word.parse().unwrap(),
+                    None => kind = token.parse().unwrap(),
                 }
             }
             let (free, total) = space.split_once('/').unwrap_or((space, space));
@@ -104,26 +104,26 @@ pub(crate) fn cluster(text: &str) -> Cluster {
 }
 
 impl Cluster {
-    fn add_node<'a>(&mut self, name: &str, words: impl Iterator<Item = &'a str>) {
+    fn add_node<'a>(&mut self, name: &str, tokens: impl Iterator<Item = &'a str>) {
         let mut props = SortedMap::new();
         let mut connection = ConnectionStatus::Online;
         let mut layers = vec![LayerKind::Drbd, LayerKind::Luks, LayerKind::Storage];
         let mut drbd = Some((DrbdKind::Drbd9, "9.2.18"));
-        for word in words {
-            if let Some((key, value)) = word.split_once('=') {
+        for token in tokens {
+            if let Some((key, value)) = token.split_once('=') {
                 props.insert(format!("Aux/{key}"), value.to_owned());
-            } else if let Some(version) = word.strip_prefix("drbd9") {
-                let version = &word[word.len() - version.len() - 1..];
+            } else if let Some(version) = token.strip_prefix("drbd9") {
+                let version = &token[token.len() - version.len() - 1..];
                 drbd = Some((DrbdKind::Drbd9, version));
             } else {
-                match word {
+                match token {
                     "offline" => connection = ConnectionStatus::Offline,
                     "drbd84" => drbd = Some((DrbdKind::Drbd84, "8.4.11")),
                     "nodrbd" => {
                         drbd = None;
                         layers.remove(0);
                     }
-                    word => panic!("unknown word {word}"),
+                    flag => panic!("unknown flag {flag}"),
                 }
             }
         }
@@ -212,7 +212,7 @@ impl Cluster {
         );
     }
 
-    /// Adds a definition with volumes of so many GiB.
+    /// Adds a definition with volumes of these sizes in GiB.
     pub(crate) fn define(&mut self, name: &str, sizes_gib: &[u64]) -> &mut Self {
         let volumes = sizes_gib.iter().enumerate().map(|(number, gib)| {
             let volume = VolumeDefinition {
@@ -250,7 +250,7 @@ impl Cluster {
         self
     }
 
-    /// Adds replicas. What they take is taken off what their nodes reported, as if they had looked since.
+    /// Adds replicas. Their sizes are subtracted from the reported free space, as if the nodes had reported since.
     pub(crate) fn put(&mut self, name: &str, pool_name: &str, nodes: &[&str]) -> &mut Self {
         for on in nodes {
             self.put_replica(name, pool_name, on, DiskKind::Diskful);
@@ -313,7 +313,7 @@ impl Cluster {
         self
     }
 
-    /// Places, and shows the result: `node:pool ...`, or the number of the code.
+    /// Places replicas and returns the result as text: `node:pool ...`, or the number of the code.
     pub(crate) fn place(&self, name: &str, filter: &SelectFilter) -> String {
         match self.try_place(name, filter) {
             Ok(placement) if placement.chosen.is_empty() => {
@@ -341,7 +341,7 @@ impl Cluster {
         choose(&self.draft, &self.observed, &request)
     }
 
-    /// Places and makes the replicas.
+    /// Places and creates the replicas.
     pub(crate) fn deploy(&mut self, name: &str, filter: &SelectFilter) -> String {
         let placement = self.try_place(name, filter).unwrap();
         for chosen in &placement.chosen {
@@ -353,7 +353,7 @@ impl Cluster {
     }
 }
 
-/// A filter for so many replicas.
+/// A filter for a number of replicas.
 pub(crate) fn count(replicas: u32) -> SelectFilter {
     SelectFilter {
         place_count: Some(replicas),
@@ -361,8 +361,8 @@ pub(crate) fn count(replicas: u32) -> SelectFilter {
     }
 }
 
-/// Makes a filter say more.
-pub(crate) trait Say: Sized {
+/// Changes a filter.
+pub(crate) trait Change: Sized {
     fn same(self, keys: &[&str]) -> Self;
     fn different(self, keys: &[&str]) -> Self;
     fn x_different(self, key: &str, max: u32) -> Self;
@@ -371,7 +371,7 @@ pub(crate) trait Say: Sized {
     fn not_with_regex(self, regex: &str) -> Self;
 }
 
-impl Say for SelectFilter {
+impl Change for SelectFilter {
     fn same(mut self, keys: &[&str]) -> Self {
         self.same = Some(keys.iter().map(|key| format!("Aux/{key}")).collect());
         self

@@ -1,8 +1,8 @@
-//! Placement: which pools of which nodes get the replicas of a resource (`docs/facts.md`, Placement).
+//! Placement (the autoplacer): which pools of which nodes get the replicas of a resource (`docs/facts.md`, Placement).
 //!
-//! Three steps, one file each: [`filter`] says which pools could take one replica, [`score`] how good each is, and
-//! [`choose`](mod@choose) finds the set with the highest sum that keeps the rules replicas have between them. When
-//! there is none, [`explain`] says for the nearest misses which rule they miss and by how much.
+//! Three steps, one file each: [`filter`] finds the pools that can take one replica, [`score`] computes their scores,
+//! and [`choose`](mod@choose) finds the set with the highest sum that satisfies the rules between replicas. If there is
+//! no such set, [`explain`] lists the smallest violations: the violated rule, and by how much.
 
 pub mod choose;
 pub mod explain;
@@ -26,58 +26,58 @@ use crate::props::is_true;
 use crate::stack;
 use crate::{Node, Resource, ResourceDefinition, ResourceGroup, SelectFilter};
 
-use self::choose::Outcome;
+use self::choose::SearchResult;
 pub use self::explain::Explanation;
 
-/// What kind of replica is wanted.
+/// The kind of replica to place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Want {
-    /// With a disk.
+    /// Diskful.
     Diskful,
-    /// Without one.
+    /// Diskless.
     Diskless,
 }
 
-/// How to read the rule of how many replicas share a property's value.
+/// How to apply the rule `x-replicas-on-different`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sharing {
-    /// As it stands.
+    /// As given.
     AsSaid,
-    /// Not at all: every replica has a value of its own, so that a tie breaker stands apart.
+    /// As one replica per value, so that a tie breaker is on a node of its own value.
     Apart,
-    /// As many as they like.
+    /// Ignored.
     Ignored,
 }
 
-/// A wish for replicas.
+/// A request for replicas.
 #[derive(Debug, Clone)]
 pub struct PlaceRequest<'a> {
-    /// The resource definition, when there is one (yet): its replicas count, and its properties.
+    /// The resource definition, if it exists: its replicas and its properties count.
     pub definition: Option<&'a ResourceDefinition>,
-    /// The group whose properties count where there is no definition.
+    /// The group whose properties count if there is no definition.
     pub group: Option<&'a ResourceGroup>,
-    /// The rules, request and group merged.
+    /// The filter, merged from request and group.
     pub filter: &'a SelectFilter,
     /// The layers of the replicas.
     pub layer_stack: Vec<LayerKind>,
-    /// What the backing volumes of one replica take together, in KiB.
+    /// Total size of the backing volumes of one replica, in KiB.
     pub needed_kib: u64,
-    /// What kind of replica.
+    /// The kind of replica.
     pub want: Want,
-    /// Only these nodes, beside what the filter says.
+    /// Only these nodes, in addition to the filter.
     pub only_nodes: Option<&'a BTreeSet<NodeName>>,
     /// Not these nodes.
     pub not_nodes: Option<&'a BTreeSet<NodeName>>,
-    /// How to read the rule of how many replicas share a property's value.
+    /// How to apply the rule `x-replicas-on-different`.
     pub sharing: Sharing,
-    /// A replica that is on its way out does not stand in the way: it would come back.
+    /// A node with a replica that is being deleted can be chosen: the replica would be restored.
     pub revive: bool,
-    /// Only nodes whose DRBD is at least this (major, minor, patch).
+    /// Only nodes with at least this DRBD version (major, minor, patch).
     pub drbd_min: Option<[u32; 3]>,
 }
 
 impl<'a> PlaceRequest<'a> {
-    /// Replicas of a definition. Layers: the filter's, else what new resources of the definition get.
+    /// Replicas of a definition. Layers: the filter's, else those of new resources of the definition.
     pub fn of_definition(
         model: &Model,
         definition: &'a ResourceDefinition,
@@ -92,7 +92,7 @@ impl<'a> PlaceRequest<'a> {
         }
     }
 
-    /// Replicas of nothing in particular, for questions about space.
+    /// Replicas without a definition, for queries of sizes.
     pub fn of_group(group: &'a ResourceGroup, filter: &'a SelectFilter) -> Self {
         let layer_stack = match filter.layer_stack.as_deref() {
             Some(stack) if !stack.is_empty() => stack.to_vec(),
@@ -133,7 +133,7 @@ impl<'a> PlaceRequest<'a> {
     }
 }
 
-/// What the backing volumes of a new diskful replica take, in KiB.
+/// Total size of the backing volumes of a new diskful replica, in KiB.
 pub fn replica_kib(
     model: &Model,
     definition: &ResourceDefinition,
@@ -170,25 +170,25 @@ pub struct Chosen {
     pub node: NodeName,
     /// The pool.
     pub pool: StoragePoolName,
-    /// What the pool is made of.
+    /// The storage provider of the pool.
     pub kind: ProviderKind,
-    /// How good it is.
+    /// The score of the pool.
     pub score: f64,
-    /// The node has a diskless replica already, which gets a disk.
+    /// The node has a diskless replica, which becomes diskful.
     pub converts: bool,
 }
 
-/// What came out of a wish.
+/// The result of a request.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Placement {
-    /// Where replicas are to be made, in order of nodes.
+    /// The pools in which replicas are to be created, in order of nodes.
     pub chosen: Vec<Chosen>,
-    /// What is to be said when there is nothing to do.
+    /// Replies, if there is nothing to do.
     pub replies: Vec<Reply>,
 }
 
 impl Placement {
-    /// The entry that tells where replicas were placed.
+    /// The reply with the nodes and pools of the placed replicas.
     pub fn reply(&self, name: &str) -> Reply {
         let count = self.chosen.len();
         let used: Vec<String> = self
@@ -216,10 +216,10 @@ impl Placement {
     }
 }
 
-/// Chooses where replicas go, or says why they cannot go anywhere.
+/// Chooses the pools of replicas; the error has the reasons if there are none.
 ///
-/// Nothing to do is no failure: the placement is empty then and carries a warning (unless every other node is to get a
-/// diskless replica, which is for [`remaining_nodes`] to say).
+/// If enough replicas exist, the placement is empty and has a warning (unless every other node is to get a
+/// diskless replica, which [`remaining_nodes`] reports).
 pub fn choose(
     model: &Model,
     observed: &Observed,
@@ -241,18 +241,18 @@ pub fn choose(
     let rules = filter::Rules::new(model, observed, request, &deployed, wanted)?;
     let candidates = score::candidates(&rules);
     match choose::search(&rules, &candidates, wanted) {
-        Outcome::Found(chosen) => Ok(Placement {
+        SearchResult::Found(chosen) => Ok(Placement {
             chosen,
             replies: Vec::new(),
         }),
-        Outcome::None { gave_up } => {
-            let explanation = explain::explain(&rules, &candidates, wanted, gave_up);
+        SearchResult::None { limit_reached } => {
+            let explanation = explain::explain(&rules, &candidates, wanted, limit_reached);
             Err(vec![explanation.reply(request)])
         }
     }
 }
 
-/// Says for each pool whether it could take a replica, and if not, why; whether or not a placement would succeed.
+/// Lists for each pool whether it can take a replica, and if not, why; regardless of the result of a placement.
 pub fn explain(
     model: &Model,
     observed: &Observed,
@@ -265,7 +265,7 @@ pub fn explain(
     Ok(explain::explain(&rules, &candidates, wanted, false))
 }
 
-/// How many replicas are to be made, or what to say when there are enough.
+/// The number of replicas to create, or the reply if enough exist.
 fn wanted(request: &PlaceRequest<'_>, deployed: &Deployed<'_>) -> Result<usize, Box<Reply>> {
     let filter = request.filter;
     if let Some(additional) = filter.additional_place_count.filter(|count| *count > 0) {
@@ -275,13 +275,13 @@ fn wanted(request: &PlaceRequest<'_>, deployed: &Deployed<'_>) -> Result<usize, 
         Want::Diskful => (deployed.counted, &deployed.diskful_nodes),
         Want::Diskless => (deployed.diskless_nodes.len(), &deployed.diskless_nodes),
     };
-    let wish = filter.place_count.unwrap_or(0) as usize;
-    if count < wish || (count == wish && filter.diskless_on_remaining == Some(true)) {
-        return Ok(wish - count);
+    let wanted = filter.place_count.unwrap_or(0) as usize;
+    if count < wanted || (count == wanted && filter.diskless_on_remaining == Some(true)) {
+        return Ok(wanted - count);
     }
     let name = request.name();
     let used: Vec<String> = nodes.iter().map(|node| format!("'{node}'")).collect();
-    let reply = if count > wish {
+    let reply = if count > wanted {
         let text = format!(
             "The resource '{name}' was already deployed on {count} nodes: {}. \
              The resource would have to be deleted from nodes to reach the placement count.",
@@ -296,7 +296,7 @@ fn wanted(request: &PlaceRequest<'_>, deployed: &Deployed<'_>) -> Result<usize, 
     Err(Box::new(reply))
 }
 
-/// Whether a node keeps the rules of values that are the same or different, beside the diskful replicas there are.
+/// Whether a node satisfies the rules of equal and different values, given the existing diskful replicas.
 pub fn keeps_rules(
     model: &Model,
     observed: &Observed,
@@ -304,13 +304,13 @@ pub fn keeps_rules(
     node: &Node,
 ) -> bool {
     let deployed = Deployed::of(model, observed, request.definition);
-    // Replicas that contradict each other decide nothing about another one.
+    // Existing replicas that contradict each other do not exclude another one.
     filter::Rules::new(model, observed, request, &deployed, 1)
         .is_ok_and(|rules| rules.keeps_values(node))
 }
 
-/// The nodes that get a diskless replica when every remaining node is to have one, with what there is to say about
-/// those that cannot. `taken` are nodes that were chosen for replicas just now.
+/// The nodes that get a diskless replica if every remaining node is to have one, with replies about
+/// those that cannot have one. `taken` are nodes that were just chosen for replicas.
 pub fn remaining_nodes(
     model: &Model,
     observed: &Observed,
@@ -326,7 +326,9 @@ pub fn remaining_nodes(
         .any(|node| drbd84::is_84(drbd_of(model, observed, node).0));
     if !has_drbd || on_84 {
         let cause = match has_drbd {
-            true => "The replicas are on nodes with DRBD 8.4, which knows no diskless replicas.",
+            true => {
+                "The replicas are on nodes with DRBD 8.4, which does not support diskless replicas."
+            }
             false => "Without the DRBD layer there are no diskless replicas.",
         };
         let text = "The remaining nodes get no diskless replica.";
@@ -359,12 +361,12 @@ pub fn remaining_nodes(
     (nodes, Vec::new())
 }
 
-/// What a satellite said of itself, if it ever did.
+/// The data that a satellite reported about its node, if any.
 pub(crate) fn info_of<'a>(observed: &'a Observed, node: &NodeName) -> Option<&'a NodeInfo> {
     observed.nodes.get(node)?.info.as_deref()
 }
 
-/// Kind and version of a node's DRBD: as its satellite says, else as the row remembers.
+/// DRBD version of a node: as reported by its satellite, else as stored in the row.
 pub(crate) fn drbd_of<'a>(
     model: &'a Model,
     observed: &'a Observed,
@@ -382,7 +384,7 @@ pub(crate) fn drbd_of<'a>(
     (host.and_then(|host| host.drbd), version)
 }
 
-/// A version as numbers; what cannot be read counts as zero.
+/// A version as numbers; a part that is not a number counts as zero.
 pub fn version_numbers(version: &str) -> [u32; 3] {
     let mut numbers = [0; 3];
     for (slot, part) in numbers.iter_mut().zip(version.split('.')) {
@@ -396,24 +398,24 @@ pub fn version_numbers(version: &str) -> [u32; 3] {
     numbers
 }
 
-/// The replicas that exist, as far as they matter for new ones.
+/// The existing replicas, as far as they affect new ones.
 #[derive(Debug, Default)]
 pub(crate) struct Deployed<'a> {
-    /// Nodes with a diskful replica that stays.
+    /// Nodes with a diskful replica that is not being deleted.
     pub(crate) diskful_nodes: Vec<NodeName>,
     /// Rows of these nodes.
     pub(crate) rows: Vec<&'a Node>,
-    /// How many count for the place count: without those that skip their disk, and shared space once.
+    /// Number of replicas for the place count: without those with `SkipDisk`, and those in a shared space once.
     pub(crate) counted: usize,
-    /// Nodes with a diskless replica that stays.
+    /// Nodes with a diskless replica that is not being deleted.
     pub(crate) diskless_nodes: Vec<NodeName>,
-    /// All other nodes that have a replica: on its way out, or to be moved away.
+    /// All other nodes with a replica: it is being deleted, or to be moved away.
     pub(crate) leaving_nodes: Vec<NodeName>,
-    /// Shared space that is in use by replicas.
+    /// Shared spaces with a replica.
     pub(crate) shared: BTreeSet<&'a str>,
-    /// Kinds of pools in use, each with whether its node's DRBD copes with pools that round sizes differently.
+    /// Providers in use, each with whether its node's DRBD supports pools with different extent sizes.
     pub(crate) kinds: Vec<(ProviderKind, bool)>,
-    /// Kind of the DRBD that connects them.
+    /// DRBD version of the replicas.
     pub(crate) drbd: Option<DrbdKind>,
 }
 
@@ -487,7 +489,7 @@ fn skips_disk(replica: &Resource) -> bool {
     value.is_some_and(|value| is_true(value))
 }
 
-/// Whether a pool is the one that exists on every node.
+/// Whether a pool is the default diskless pool, which exists on every node.
 fn is_default_diskless(pool: &StoragePoolName) -> bool {
     pool.as_str().eq_ignore_ascii_case(DEFAULT_DISKLESS_POOL)
 }

@@ -1,4 +1,4 @@
-//! Questions about space: how large a volume of a group could be, how much more it can take.
+//! Queries of sizes: the maximum size of a volume of a group, and the group's free space.
 
 use std::collections::BTreeMap;
 
@@ -13,20 +13,20 @@ use crate::{ResourceGroup, SelectFilter};
 
 use super::{Chosen, Deployed, PlaceRequest, choose, filter, score};
 
-/// A pool that could hold a new volume of a group.
+/// A pool in which a new volume of a group can be placed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MaxSize {
     /// The pool.
     pub pool: StoragePoolName,
-    /// What is free in the fullest of the chosen pools, in KiB; ratios do not count here.
+    /// Free space of the fullest of the chosen pools, in KiB, without oversubscription.
     pub max_kib: u64,
-    /// Where the replicas would be.
+    /// The nodes of the replicas.
     pub nodes: Vec<NodeName>,
     /// Whether all of these pools are thin.
     pub all_thin: bool,
 }
 
-/// How large a volume could be, for each pool's name by itself, in order of names.
+/// The maximum size of a volume for each pool name, in order of names.
 pub fn max_sizes(
     model: &Model,
     observed: &Observed,
@@ -72,7 +72,7 @@ pub fn max_sizes(
     if !sizes.is_empty() {
         return Ok(sizes);
     }
-    // No pool by itself: the refusal for all of them together says why.
+    // No pool name alone suffices: the error of a placement in all pools has the reason.
     let request = PlaceRequest::of_group(group, filter);
     Err(match super::choose(model, observed, &request) {
         Err(replies) => replies,
@@ -83,20 +83,20 @@ pub fn max_sizes(
     })
 }
 
-/// What a group can still take.
+/// The free space of a group.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct SizeInfo {
-    /// The largest volume that could be spawned next, ratios counted, in KiB; 0 when none could.
+    /// The maximum size of the next spawned volume, with oversubscription, in KiB; 0 if none can be placed.
     pub max_kib: u64,
-    /// What is free for replicated volumes, ratios not counted, in KiB.
+    /// Free space for replicated volumes, without oversubscription, in KiB.
     pub available_kib: u64,
-    /// All there is for replicated volumes, in KiB.
+    /// Capacity for replicated volumes, in KiB.
     pub capacity_kib: u64,
-    /// Where the next resource would be, with the ratios of each pool.
+    /// The pools of the next resource, with their oversubscription ratios.
     pub next: Vec<(Chosen, Ratios)>,
 }
 
-/// How much a group can still take.
+/// Computes the free space of a group.
 pub fn size_info(
     model: &Model,
     observed: &Observed,
@@ -109,8 +109,8 @@ pub fn size_info(
     let rules = filter::Rules::new(model, observed, &request, &deployed, replicas)?;
     let candidates = score::candidates(&rules);
     let chosen = match choose::search(&rules, &candidates, replicas) {
-        choose::Outcome::Found(chosen) if !chosen.is_empty() => chosen,
-        choose::Outcome::Found(_) | choose::Outcome::None { .. } => Vec::new(),
+        choose::SearchResult::Found(chosen) if !chosen.is_empty() => chosen,
+        choose::SearchResult::Found(_) | choose::SearchResult::None { .. } => Vec::new(),
     };
     let by_place: BTreeMap<(&NodeName, &StoragePoolName), &score::Candidate<'_>> = candidates
         .iter()

@@ -1,7 +1,7 @@
-//! The score: how good each pool is that passed the filter.
+//! The score of each pool that passed the filter.
 //!
-//! One walk over all pools, in step with what nodes said and what is promised: the maps have the same order, so that no
-//! pool is looked up by name.
+//! One walk over all pools, in parallel with the reports and the allocated space: the maps have the same order, so that
+//! no pool has to be searched by name.
 
 use std::cmp::Ordering;
 use std::iter::Peekable;
@@ -20,16 +20,16 @@ use super::filter::{Misses, Rules, mixes_extents};
 pub(crate) struct Candidate<'a> {
     pub(crate) node: &'a Node,
     pub(crate) pool: &'a StoragePool,
-    /// Kind of DRBD on the node.
+    /// DRBD version of the node.
     pub(crate) drbd: Option<DrbdKind>,
-    /// The node's DRBD copes with pools that round sizes differently.
+    /// The node's DRBD supports pools with different extent sizes.
     pub(crate) mixes: bool,
     pub(crate) space: Space,
     resources: usize,
     pub(crate) score: f64,
 }
 
-/// Walks a map whose keys come in the same order as those that are asked for.
+/// Walks a map whose keys are requested in ascending order.
 pub(crate) struct Cursor<'a, K, V> {
     entries: Peekable<imbl::ordmap::Iter<'a, K, V, imbl::shared_ptr::DefaultSharedPtr>>,
 }
@@ -41,7 +41,7 @@ impl<'a, K: Ord, V> Cursor<'a, K, V> {
         }
     }
 
-    /// The value of a key; keys must be asked for in ascending order.
+    /// The value of a key; keys must be requested in ascending order.
     pub(crate) fn seek(&mut self, key: &K) -> Option<&'a V> {
         loop {
             let (at, value) = self.entries.peek()?;
@@ -69,7 +69,7 @@ fn passed<'a>(rules: &Rules<'a>) -> Vec<Candidate<'a>> {
     let mut seen = Cursor::new(&observed.pools);
     let mut used = Cursor::new(&model.pool_use);
     let mut candidates = Vec::new();
-    // The node at hand: how many resources it has and which DRBD, or none when it cannot take a replica.
+    // The current node: its number of resources and its DRBD version; none if it cannot have a replica.
     let mut at: Option<&'a Node> = None;
     let mut fit: Option<Candidate<'a>> = None;
     for (key, pool) in &model.pools {
@@ -111,7 +111,7 @@ fn passed<'a>(rules: &Rules<'a>) -> Vec<Candidate<'a>> {
     candidates
 }
 
-/// What counts how much.
+/// The weights of the strategies.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Weights {
     max_free: f64,
@@ -120,7 +120,7 @@ struct Weights {
 }
 
 impl Weights {
-    /// The weights of the controller. One that is no number counts 1, as in LINSTOR.
+    /// The weights of the controller's properties. A value that is no number counts as 1, as in LINSTOR.
     fn of(props: &Props) -> Self {
         let weight = |key: &str, default: f64| match props.get(key) {
             None => default,
@@ -137,7 +137,7 @@ impl Weights {
     }
 }
 
-/// Each value counts relative to the largest one among the candidates.
+/// Each value is normalised by the largest one among the candidates.
 fn rate(candidates: &mut [Candidate<'_>], weights: &Weights) {
     let free = |candidate: &Candidate<'_>| candidate.space.usable_kib.unwrap_or(0) as f64;
     let reserved = |candidate: &Candidate<'_>| candidate.space.reserved_kib as f64;

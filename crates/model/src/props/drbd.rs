@@ -1,4 +1,4 @@
-//! What properties mean for DRBD's configuration: its sections, and the address that peers use.
+//! Properties in DRBD's configuration: its sections, and the address that peers use.
 
 use std::net::IpAddr;
 
@@ -18,20 +18,20 @@ use crate::name::NodeName;
 use crate::{Resource, ResourceDefinition, VolumeDefinition};
 use linstor_wire::spec::Props;
 
-/// The sections of a resource that all its volumes and connections share. Keys stand without their namespace.
+/// The sections of a resource that apply to all its volumes and connections. Keys are without their namespace.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct DrbdOptions {
     /// Section `options`.
     pub options: Props,
     /// Section `net`.
     pub net: Props,
-    /// Section `disk`, options of peer devices included.
+    /// Section `disk`, including options of peer devices.
     pub disk: Props,
     /// Section `handlers`.
     pub handlers: Props,
 }
 
-/// The sections of one connection, as far as they differ from what the resource says.
+/// The sections of one connection, as far as they differ from those of the resource.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ConnectionOptions {
     /// Section `net`.
@@ -74,7 +74,7 @@ pub fn volume_disk_options(
     let levels = chain(model, Purpose::DrbdVolume, &scope);
     let mut disk = levels.namespace(DRBD_DISK_OPTIONS);
     drop_managed(&mut disk, &levels);
-    // While the controller keeps a granularity up, its own value on the volume definition is the only one that counts.
+    // If the controller manages a granularity, only its value on the volume definition counts.
     if let Some(volume) = definition.volumes.get(&number) {
         for (option, _) in MANAGED {
             if let Some(value) = volume.props.get(&format!("{DRBD_DISK_OPTIONS}/{option}")) {
@@ -97,8 +97,8 @@ pub fn connection_options(
         return ConnectionOptions::default();
     };
     let scope = Scope::resource(model, definition, resource);
-    // Only the resource and the node count for all connections of a resource but not for a single one, so that there
-    // is a difference only where one of them says something.
+    // Only the levels resource and node count for all connections of a resource but not for a single one, so there
+    // is a difference only if one of them has a value.
     let differs = [Some(&resource.props), scope.node.map(|node| &node.props)]
         .into_iter()
         .flatten()
@@ -116,8 +116,8 @@ pub fn connection_options(
     }
 }
 
-/// The address that peers reach a replica by: that of the preferred net interface, else of `default`, else of the
-/// first one; none when the node has no net interface.
+/// The address by which peers connect to a replica: that of the preferred net interface, else of `default`, else of the
+/// first one; none if the node has no net interface.
 pub fn address_of(model: &Model, resource: &Resource) -> Option<IpAddr> {
     let node = model.nodes.get(&resource.node)?;
     let definition = model.definitions.get(&resource.name)?;
@@ -135,8 +135,8 @@ pub fn address_of(model: &Model, resource: &Resource) -> Option<IpAddr> {
         .map(|nic| nic.address)
 }
 
-/// The generation that all replicas of a volume start from; zeros when the volume definition has none, which no volume
-/// that was written to can have.
+/// The day-0 generation of a volume; zeros if the volume definition has none, which is never the case for a volume
+/// that was written.
 pub fn day0_gi(volume: &VolumeDefinition) -> String {
     let key = format!("DrbdOptions/{DRBD_CURRENT_GI}");
     volume
@@ -147,8 +147,8 @@ pub fn day0_gi(volume: &VolumeDefinition) -> String {
         .unwrap_or_else(|| "0".repeat(16))
 }
 
-/// Whether new replicas are synchronised in full even where the day-0 generation could prove them equal. What counts is
-/// what was said when the first replica was made.
+/// Whether new replicas get a full sync even if the day-0 generation proves them equal. The value at the creation of
+/// the first replica counts.
 pub fn force_initial_sync(definition: &ResourceDefinition) -> bool {
     definition
         .props
@@ -156,7 +156,7 @@ pub fn force_initial_sync(definition: &ResourceDefinition) -> bool {
         .is_some_and(|value| is_true(value))
 }
 
-/// Disk options that the controller keeps up itself, and the switches that stop it from doing so.
+/// Disk options that the controller manages, and the properties that disable that.
 const MANAGED: &[(&str, &str)] = &[
     ("rs-discard-granularity", DRBD_AUTO_RS_DISCARD_GRANULARITY),
     ("discard-granularity", DRBD_AUTO_DISCARD_GRANULARITY),
@@ -170,7 +170,7 @@ fn drop_managed(disk: &mut Props, levels: &Chain<'_>) {
     }
 }
 
-/// The verify algorithm that was found to work on all nodes stands in unless somebody chose one.
+/// The automatically chosen verify algorithm is used unless a user has set one.
 fn choose_verify_algorithm(
     model: &Model,
     definition: &ResourceDefinition,

@@ -14,7 +14,7 @@ pub enum Level {
     Resource,
     /// The storage pool of the volume, or else all pools of the resource in volume order.
     StoragePool,
-    /// ResourceDefinition of the storage pool.
+    /// The storage pool definition.
     StoragePoolDefinition,
     /// The node.
     Node,
@@ -30,43 +30,43 @@ pub enum Level {
     Controller,
 }
 
-/// What a value is wanted for. Each purpose has an order of its own.
+/// What a value is used for. Each purpose has its own order of levels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// DRBD's `options` and `handlers`, and `net` and `disk` as far as they are common to a resource.
+    /// DRBD's `options` and `handlers`, and the `net` and `disk` options common to a resource.
     DrbdResource,
     /// DRBD's `disk` of one volume.
     DrbdVolume,
     /// DRBD's `net` of one connection.
     DrbdConnection,
-    /// The net interface whose address peers use.
+    /// The net interface that peers connect to.
     Address,
-    /// The storage pool of a volume that no request names.
+    /// The storage pool of a volume, if no request names one.
     StoragePool,
     /// The storage pool of DRBD's metadata.
     MetadataPool,
     /// Options of the storage driver.
     StorageDriver,
-    /// The file system to make.
+    /// The file system to create.
     FileSystem,
     /// Options of the caching layers.
     Cache,
-    /// Tie breakers, who manages quorum, the verify algorithm, mixing of storage drivers, balancing: anything that is
-    /// a policy of definitions.
+    /// Tie breakers, management of quorum, the verify algorithm, mixing of providers, balancing: all
+    /// policies of definitions.
     Policy,
-    /// When a diskless resource that is in use gets a disk.
+    /// When a diskless resource that is in use becomes diskful.
     AutoDiskful,
-    /// Whether granularities and block sizes are kept up by the controller.
+    /// Whether the controller manages granularities and block sizes.
     Granularity,
-    /// Whether DRBD comes up without its disk.
+    /// Whether DRBD is brought up without its disk.
     SkipDisk,
     /// Peer slots of new resources.
     PeerSlots,
-    /// Number ranges, and whether a node is a target of placement or given up on.
+    /// Number ranges, and whether a node is an autoplace target or can be evicted.
     Node,
-    /// How often the space of a pool may be promised.
+    /// Oversubscription of a pool.
     Oversubscription,
-    /// How much of a thin pool must stay free.
+    /// Share of a thin pool that must remain free.
     MinThinFree,
 }
 
@@ -173,7 +173,7 @@ impl Purpose {
     }
 }
 
-/// What a value is wanted of. What is left out does not count as a level.
+/// The objects whose values count. An absent object is no level.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Scope<'a> {
     /// The resource definition.
@@ -186,7 +186,7 @@ pub struct Scope<'a> {
     pub node: Option<&'a Node>,
     /// The storage pool.
     pub pool: Option<&'a StoragePool>,
-    /// The group, where there is no definition.
+    /// The group, if there is no definition.
     pub group: Option<&'a ResourceGroup>,
 }
 
@@ -267,7 +267,7 @@ impl<'a> Chain<'a> {
             .find_map(|(level, props)| props.get(key).map(|value| (value.as_str(), *level)))
     }
 
-    /// All values below a namespace (given without a slash at its end), keys without it.
+    /// All values below a namespace (given without a trailing slash); keys are without the namespace.
     pub fn namespace(&self, namespace: &str) -> BTreeMap<String, String> {
         let mut values = BTreeMap::new();
         for (_, props) in &self.containers {
@@ -281,7 +281,7 @@ impl<'a> Chain<'a> {
     }
 }
 
-/// The entries of a container below a namespace, keys without it.
+/// The entries of a container below a namespace; keys are without the namespace.
 pub fn below<'a>(
     props: &'a Props,
     namespace: &str,

@@ -1,4 +1,4 @@
-//! What properties mean for nodes, pools and backing volumes: the values that specs carry to a satellite.
+//! Properties of nodes, pools and backing volumes in the specs of a satellite.
 
 use super::inherit::{Purpose, Scope, chain};
 use super::{FILE_SYSTEM, STOR_DRIVER};
@@ -9,7 +9,7 @@ use linstor_wire::spec::Props;
 /// Throttles of the kernel's block I/O controller.
 const THROTTLE: &str = "sys/fs";
 
-/// Keys below `StorDriver` that say where a pool is. They belong to the pool, not to its volumes.
+/// Keys below `StorDriver` with the backing storage of a pool. They belong to the pool, not to its volumes.
 const PLACE_OF_POOL: &[&str] = &[
     "StorPoolName",
     "LvmVg",
@@ -19,10 +19,10 @@ const PLACE_OF_POOL: &[&str] = &[
     "FileDir",
 ];
 
-/// Namespaces that only the controller heeds.
+/// Namespaces that only the controller uses.
 const CONTROLLER_NAMESPACES: &[&str] = &["Autoplacer/", "REST/", "Internal/", "encrypted/"];
 
-/// Keys, or their beginnings, that only the controller heeds.
+/// Keys, or prefixes of keys, that only the controller uses.
 const CONTROLLER_KEYS: &[&str] = &[
     "AllowMixingStoragePoolDriver",
     "AutoplaceTarget",
@@ -44,8 +44,8 @@ const CONTROLLER_KEYS: &[&str] = &[
     "UpdateCacheInterval",
 ];
 
-/// Whether a satellite heeds a property of the controller or of its node directly. DRBD's options are not among them:
-/// they reach a satellite as the sections of each resource.
+/// Whether a satellite uses a property of the controller or of its node directly. DRBD's options are not among them:
+/// a satellite gets them as the sections of each resource.
 pub fn is_for_satellite(key: &str) -> bool {
     !(key.starts_with("Aux/")
         || CONTROLLER_NAMESPACES
@@ -54,7 +54,7 @@ pub fn is_for_satellite(key: &str) -> bool {
         || CONTROLLER_KEYS.iter().any(|prefix| key.starts_with(prefix)))
 }
 
-/// What a satellite itself heeds: the controller's values, covered by those of the node.
+/// The properties of a satellite: the controller's values, overridden by those of the node.
 pub fn satellite_props(model: &Model, node: &Node) -> Props {
     model
         .controller
@@ -66,7 +66,7 @@ pub fn satellite_props(model: &Model, node: &Node) -> Props {
         .collect()
 }
 
-/// What a satellite heeds of a pool: its own values, and options of the storage driver from further away.
+/// The properties of a pool on its satellite: its own values, and inherited options of the storage driver.
 pub fn pool_props(model: &Model, pool: &StoragePool) -> Props {
     let scope = Scope::pool(model, pool);
     let mut props: Props = chain(model, Purpose::StorageDriver, &scope)
@@ -82,7 +82,7 @@ pub fn pool_props(model: &Model, pool: &StoragePool) -> Props {
     props
 }
 
-/// What a satellite heeds of a backing volume in a pool: options of the storage driver, and throttles.
+/// The properties of a backing volume on its satellite: options of the storage driver, and throttles.
 pub fn volume_storage_props(
     model: &Model,
     definition: &ResourceDefinition,
@@ -108,7 +108,7 @@ pub fn volume_storage_props(
     props
 }
 
-/// The file system to make on a new volume: its type, and parameters for mkfs.
+/// The file system to create on a new volume: its type, and parameters of mkfs.
 pub fn file_system(
     model: &Model,
     definition: &ResourceDefinition,

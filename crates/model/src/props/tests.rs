@@ -72,7 +72,7 @@ fn set(draft: &mut Draft, level: Level, key: &str, value: &str) {
     }
 }
 
-/// For every purpose the nearest level wins, level by level, as the table of the specification has it.
+/// For every purpose the nearest level takes precedence, level by level, in the order of `docs/facts.md`.
 #[test]
 fn the_nearest_level_wins() {
     for (purpose, order) in [
@@ -97,7 +97,7 @@ fn the_nearest_level_wins() {
         let levels: Vec<Level> = order.split(' ').map(level).collect();
         assert_eq!(purpose.levels(), levels, "{purpose:?}");
         let mut cluster = deployed();
-        // From the furthest to the nearest, each one covers the one before.
+        // From the furthest to the nearest, each one overrides the one before.
         for level in levels.iter().rev() {
             set(&mut cluster.draft, *level, "key", &format!("{level:?}"));
             let model = &cluster.draft;
@@ -114,8 +114,8 @@ fn the_nearest_level_wins() {
     }
 }
 
-fn level(word: &str) -> Level {
-    match word {
+fn level(name: &str) -> Level {
+    match name {
         "V" => Level::Volume,
         "R" => Level::Resource,
         "SP" => Level::StoragePool,
@@ -126,7 +126,7 @@ fn level(word: &str) -> Level {
         "RD" => Level::ResourceDefinition,
         "RG" => Level::ResourceGroup,
         "C" => Level::Controller,
-        word => panic!("{word}"),
+        name => panic!("{name}"),
     }
 }
 
@@ -145,7 +145,7 @@ fn shown(props: &std::collections::BTreeMap<String, String>) -> String {
     pairs.join(" ")
 }
 
-/// Namespaces become sections; peer device options stand among the disk's.
+/// Namespaces become sections; peer device options are among those of the disk.
 #[test]
 fn namespaces_become_sections() {
     let mut cluster = deployed();
@@ -198,7 +198,7 @@ fn namespaces_become_sections() {
     assert_eq!(shown(&old.net), "ping-int=7 protocol=C");
 }
 
-/// The algorithm that was found stands in unless somebody chose one or switched it off.
+/// The automatically chosen algorithm is used unless a user has set one or disabled it.
 #[test]
 fn verify_algorithm() {
     let mut cluster = deployed();
@@ -225,7 +225,7 @@ fn verify_algorithm() {
     assert_eq!(shown(&options(&cluster, "n1").net), "verify-alg=sha1");
 }
 
-/// While a granularity is kept up by the controller, only its own value counts.
+/// If the controller manages a granularity, only its value counts.
 #[test]
 fn managed_granularity() {
     let mut cluster = deployed();
@@ -273,7 +273,7 @@ fn managed_granularity() {
     );
 }
 
-/// A connection says something of its own only where the levels that count for it say something else.
+/// A connection has options of its own only if the levels that count for it have other values.
 #[test]
 fn connections() {
     let mut cluster = deployed();
@@ -347,7 +347,7 @@ fn addresses() {
     assert_eq!(address(&cluster), None);
 }
 
-/// A satellite gets what it heeds: no policies, no notes of users, no secrets of the controller.
+/// A satellite gets only properties that it uses: no policies, no auxiliary properties, no secrets of the controller.
 #[test]
 fn what_satellites_get() {
     let mut cluster = deployed();
@@ -405,7 +405,7 @@ fn what_satellites_get() {
     );
 }
 
-/// The day-0 generation is read where it is written, and a frozen initial sync stays frozen.
+/// The day-0 generation is read where it is written, and a stored `ForceInitialSync` does not change.
 #[test]
 fn first_generations() {
     let mut cluster = deployed();

@@ -9,7 +9,7 @@ use crate::process::{delete_resource_definition, migrate};
 const NONE: [i64; 0] = [];
 const FOUR: &str = "n1: sp1 100\n n2: sp1 100\n n3: sp1 100\n n4: sp1 100";
 
-/// A cluster with a definition of one volume, and tie breakers switched on.
+/// A cluster with a definition of one volume, with automatic tie breakers.
 fn with_breakers(nodes: &str) -> Cluster {
     let mut cluster = cluster(nodes);
     cluster.controller_prop(prop::DRBD_AUTO_ADD_QUORUM_TIEBREAKER, "True");
@@ -17,7 +17,7 @@ fn with_breakers(nodes: &str) -> Cluster {
     cluster
 }
 
-/// Runs the helpers and shows what they said, then checks that running them again changes nothing.
+/// Settles quorum and tie breakers and returns the replies, then checks that settling again changes nothing.
 fn run(cluster: &mut Cluster) -> Vec<i64> {
     let observed = cluster.observed.clone();
     let mut next = 0;
@@ -52,7 +52,7 @@ fn quorum_of(cluster: &Cluster) -> Option<String> {
     definition.props.get(prop::DRBD_QUORUM).cloned()
 }
 
-/// Replicas as `node` or `node:what`.
+/// Resources as `node` or `node:kind`.
 fn replicas(cluster: &Cluster) -> String {
     let name = resource("res");
     let rows = cluster.draft.resources_of(&name).map(|row| {
@@ -74,7 +74,7 @@ fn leave(cluster: &mut Cluster, on: &str) {
     delete_resource::begin(&mut cluster.draft, &resource("res"), &node(on), 1);
 }
 
-/// One replica needs nothing, two a tie breaker, three none, four one again.
+/// One replica needs no tie breaker, two need one, three none, four one again.
 #[test]
 fn even_numbers_get_a_tie_breaker() {
     let mut cluster = with_breakers(&(FOUR.to_owned() + "\n n5: sp1 100"));
@@ -100,12 +100,12 @@ fn even_numbers_get_a_tie_breaker() {
     assert_eq!(run(&mut cluster), [code::INFO_TIE_BREAKER_DELETING]);
     assert_eq!(replicas(&cluster), "n1 n2 n3:leaving n4");
     cluster.put("res", "sp1", &["n5"]);
-    // The one that is leaving stays.
+    // The one that is being deleted becomes the tie breaker.
     assert_eq!(run(&mut cluster), [code::INFO_TIE_BREAKER_TAKEOVER]);
     assert_eq!(replicas(&cluster), "n1 n2 n3:tie n4 n5");
 }
 
-/// Diskless replicas that vote break ties themselves; clients do not.
+/// Diskless resources that vote replace a tie breaker; DRBD clients do not.
 #[test]
 fn voters_and_clients() {
     let mut voter = with_breakers(FOUR);
@@ -123,7 +123,8 @@ fn voters_and_clients() {
     assert_eq!(quorum_of(&client).as_deref(), Some("off"));
 }
 
-/// Of replicas that leave, a diskless one stays as the tie breaker; else a diskful one gives up its disk.
+/// Of resources being deleted, a diskless one becomes the tie breaker; else a diskful one becomes a diskless tie
+/// breaker.
 #[test]
 fn leaving_replicas_are_taken_over() {
     let mut diskful = with_breakers(FOUR);
@@ -149,7 +150,7 @@ fn leaving_replicas_are_taken_over() {
     assert_eq!(replicas(&both), "n1:leaving n2 n3 n4:tie");
 }
 
-/// A replica on a node that is away, or being emptied, does not come back as a tie breaker.
+/// A resource being deleted on a node that is offline or evacuating does not become a tie breaker.
 #[test]
 fn only_healthy_nodes_take_over() {
     let mut cluster = with_breakers("n1 offline: sp1 100\n n2: sp1 100\n n3: sp1 100");
@@ -167,7 +168,7 @@ fn only_healthy_nodes_take_over() {
     assert_eq!(replicas(&cluster), "n1:leaving n2 n3");
 }
 
-/// Without the switch there is no tie breaker, and one that is there goes when its node can follow.
+/// Without the property there is no tie breaker, and an existing one is deleted if its node is online.
 #[test]
 fn the_switch() {
     let mut cluster = with_breakers(FOUR);
@@ -188,7 +189,7 @@ fn the_switch() {
     assert_eq!(quorum_of(&cluster).as_deref(), Some("off"));
 }
 
-/// A user who decides about quorum is followed; without a majority there is no tie breaker.
+/// A quorum set by a user is not changed; without `majority` there is no tie breaker.
 #[test]
 fn users_decide() {
     let mut cluster = with_breakers(FOUR);
@@ -212,7 +213,7 @@ fn users_decide() {
     assert_eq!(quorum_of(&by_controller).as_deref(), Some("all"));
 }
 
-/// DRBD that is too old, or 8.4, gets neither tie breaker nor quorum.
+/// With a DRBD version that is too old, or 8.4, there is neither tie breaker nor quorum.
 #[test]
 fn old_drbd() {
     let mut old = with_breakers("n1: sp1 100\n n2: sp1 100\n n3 drbd9.0.17: sp1 100");
@@ -231,8 +232,8 @@ fn old_drbd() {
     );
 }
 
-/// The group's rules hold for tie breakers: a voter where it may not be does not count, and a place of its own is
-/// preferred.
+/// The group's rules apply to tie breakers: a voter that violates them does not count, and a node with values of its
+/// own is preferred.
 #[test]
 fn rules_hold_for_tie_breakers() {
     let mut cluster = with_breakers(
@@ -258,7 +259,7 @@ fn rules_hold_for_tie_breakers() {
     );
 }
 
-/// A replica that moves counts once.
+/// A replica that is being migrated counts once.
 #[test]
 fn a_move_changes_nothing() {
     let mut cluster = with_breakers(FOUR);
@@ -277,7 +278,7 @@ fn a_move_changes_nothing() {
     assert_eq!(replicas(&cluster), "n1 n2 n3:tie n4");
 }
 
-/// A definition that is being deleted is left alone, and so is one without DRBD.
+/// A definition that is being deleted, or has no DRBD, is not changed.
 #[test]
 fn nothing_to_help() {
     let mut cluster = with_breakers(FOUR);

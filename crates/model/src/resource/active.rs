@@ -1,11 +1,11 @@
-//! Taking a resource's devices down and up.
+//! Deactivating and activating a resource: its devices are brought down and up.
 
 use crate::draft::Draft;
 use crate::name::{NodeName, ResourceName};
 use crate::process::{Kind, resize};
 
-/// Takes a resource's devices up or down; its data is kept. What waits for one that comes up waits until its part is done:
-/// what it had applied while it was down does not count.
+/// Activates or deactivates a resource; its data is preserved. Processes that wait for an activated resource wait until
+/// it has applied its spec: what it applied while inactive does not count.
 pub fn set_active(
     draft: &mut Draft,
     name: &ResourceName,

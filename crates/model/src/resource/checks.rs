@@ -1,4 +1,4 @@
-//! What a new replica, or a new disk, is refused for.
+//! Checks of a new resource or a new disk.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ fn refuse<T>(reply: Reply) -> Result<T, Vec<Reply>> {
     Err(vec![reply])
 }
 
-/// The definition, when replicas of it can be made.
+/// The definition, if resources of it can be created.
 pub(super) fn definition(
     model: &Model,
     name: &ResourceName,
@@ -39,13 +39,13 @@ pub(super) fn definition(
         let text = format!("Resource definition '{name}' is being deleted.");
         return refuse(
             Reply::new(code::FAIL_RSC_BUSY, text)
-                .correction("Wait until it is gone, or choose another name."),
+                .correction("Wait until it is deleted, or choose another name."),
         );
     }
     Ok(Arc::clone(definition))
 }
 
-/// The node, when it takes new replicas.
+/// The node, if it can have new resources.
 pub(super) fn node(model: &Model, name: &NodeName) -> Result<Arc<Node>, Vec<Reply>> {
     let Some(node) = model.nodes.get(name) else {
         let text = format!("Node '{name}' not found.");
@@ -54,7 +54,7 @@ pub(super) fn node(model: &Model, name: &NodeName) -> Result<Arc<Node>, Vec<Repl
     let name = &node.name;
     if !node.node_type.has_satellite() {
         let text = format!(
-            "Node '{name}' of type {} takes no resources.",
+            "Node '{name}' of type {} cannot have resources.",
             node.node_type
         );
         return refuse(Reply::new(code::FAIL_INVLD_NODE_TYPE, text).about("Node", name.as_str()));
@@ -72,7 +72,7 @@ pub(super) fn node(model: &Model, name: &NodeName) -> Result<Arc<Node>, Vec<Repl
         Some(state) => refuse(
             Reply::new(
                 code::FAIL_EVACUATING,
-                format!("Node '{name}' is {state} and takes no new resources."),
+                format!("Node '{name}' is {state} and cannot have new resources."),
             )
             .correction(format!("Choose another node, or restore '{name}' first."))
             .about("Node", name.as_str()),
@@ -81,7 +81,7 @@ pub(super) fn node(model: &Model, name: &NodeName) -> Result<Arc<Node>, Vec<Repl
     }
 }
 
-/// There is no replica on the node yet.
+/// Checks that the resource does not exist on the node.
 pub(super) fn absent(
     model: &Model,
     definition: &ResourceDefinition,
@@ -98,12 +98,12 @@ pub(super) fn absent(
     refuse(match model.is_deleting(replica) {
         true => reply
             .cause("It is being deleted.")
-            .correction("Wait until it is gone."),
+            .correction("Wait until it is deleted."),
         false => reply,
     })
 }
 
-/// The node can build every layer, as far as it has said what it can.
+/// Checks that the node supports every layer, if it has reported its layers.
 pub(super) fn layers(observed: &Observed, node: &Node, row: &Resource) -> Result<(), Vec<Reply>> {
     let Some(info) = info_of(observed, &node.name) else {
         return Ok(());
@@ -118,7 +118,10 @@ pub(super) fn layers(observed: &Observed, node: &Node, row: &Resource) -> Result
         );
         let reasons = info.unsupported_layers.get(layer);
         let cause = reasons.filter(|reasons| !reasons.is_empty()).map_or_else(
-            || "It has not found what the layer needs.".to_owned(),
+            || {
+                "The satellite did not find the programs or kernel modules that the layer needs."
+                    .to_owned()
+            },
             |reasons| reasons.join("; "),
         );
         return refuse(
@@ -130,7 +133,8 @@ pub(super) fn layers(observed: &Observed, node: &Node, row: &Resource) -> Result
     Ok(())
 }
 
-/// DRBD can connect the new replica with those that exist: one kind for all, and of 8.4 two replicas with disks.
+/// Checks that DRBD can connect the new replica with the existing ones: one DRBD version for all, and with 8.4 two
+/// diskful replicas.
 pub(super) fn drbd(
     model: &Model,
     observed: &Observed,
@@ -175,12 +179,14 @@ pub(super) fn drbd(
     }
     if disk.is_diskless() {
         return no(
-            "DRBD 8.4 knows no diskless resources; it takes DRBD 9 on all nodes of a resource.",
+            "DRBD 8.4 does not support diskless resources; they need DRBD 9 on all nodes of the resource.",
         );
     }
     let diskful = others.iter().filter(|other| !other.is_diskless()).count();
     if diskful + 1 > drbd84::REPLICAS_MAX {
-        return no("DRBD 8.4 connects at most two replicas; it takes DRBD 9 to have more.");
+        return no(
+            "DRBD 8.4 connects at most two replicas; more need DRBD 9 on all nodes of the resource.",
+        );
     }
     // One that is being deleted is a peer until another one is known to have its data.
     let leaving = model
@@ -195,7 +201,7 @@ pub(super) fn drbd(
     }
 }
 
-/// The pools go with each other and with those of other replicas, and have the space.
+/// Checks that the pools can be mixed with each other and with those of other replicas, and have enough space.
 pub(super) fn pools(
     model: &Model,
     observed: &Observed,
@@ -216,7 +222,7 @@ pub(super) fn pools(
         return refuse(
             Reply::new(code::FAIL_INVLD_STOR_DRIVER, text)
                 .cause(
-                    "The volumes of one replicated resource on one node are all thin or all thick.",
+                    "The volumes of one replicated resource on one node must be all thin or all thick.",
                 )
                 .about("Node", node.name.as_str()),
         );
@@ -240,7 +246,7 @@ pub(super) fn pools(
     Ok(())
 }
 
-/// What a volume of a diskful replica takes of which pools; DRBD's part of the row need not be there yet.
+/// The space that a volume of a diskful replica needs in each pool; the DRBD part of the row need not exist yet.
 pub(super) fn needs(
     model: &Model,
     definition: &ResourceDefinition,
@@ -276,7 +282,7 @@ fn provider(observed: &Observed, node: &Node, pool: &StoragePool) -> Result<(), 
         return Ok(());
     }
     let text = format!(
-        "Satellite '{}' does not support storage pools of kind {}.",
+        "Satellite '{}' does not support the provider {}.",
         node.name, pool.kind
     );
     let reasons = info.unsupported_providers.get(&pool.kind);
@@ -317,12 +323,12 @@ fn mixing(
                 continue;
             }
             let text = format!(
-                "Storage pool kind {} on node '{}' does not go with {} on node '{}'.",
+                "Storage provider {} on node '{}' cannot be mixed with {} on node '{}'.",
                 pool.kind, node.name, theirs.kind, other.node
             );
             return refuse(
                 Reply::new(code::FAIL_SP_MIXING_NOT_ALLOWED, text)
-                    .cause("Pools of these kinds round sizes differently.")
+                    .cause("Pools of these providers round sizes differently.")
                     .correction(format!(
                         "Use a storage pool of the same kind, or, with DRBD from 9.1.18 or 9.2.7 on \
                          on all nodes, allow it with the property {key}."
@@ -333,7 +339,7 @@ fn mixing(
     Ok(())
 }
 
-/// Metadata of every replica with a disk has room for all the others.
+/// Checks that the metadata of every diskful replica has peer slots for all others.
 pub(super) fn peer_slots(
     model: &Model,
     definition: &ResourceDefinition,
@@ -371,9 +377,9 @@ pub(super) fn peer_slots(
             "Its metadata has room for {} peers; {peers} would be needed.",
             drbd.peer_slots
         ))
-        .details("Peer slots are decided when a replica is made.")
+        .details("The number of peer slots is set when a resource is created.")
         .correction(
-            "Make the replicas anew, one by one, with more peer slots (PeerSlotsNewResource).",
+            "Delete and create the resources again, one by one, with more peer slots (property PeerSlotsNewResource).",
         ),
     )
 }

@@ -1,4 +1,4 @@
-//! Giving a diskless resource a disk. Node id, ports and peer slots stay.
+//! Making a diskless resource diskful. Node id, ports and peer slots do not change.
 
 use linstor_api::code;
 use linstor_api::prop;
@@ -13,36 +13,36 @@ use crate::{DiskKind, Resource};
 
 use super::{Seeds, checks, pools, volumes};
 
-/// How a diskless replica gets its disk.
+/// How a diskless resource becomes diskful.
 #[derive(Debug, Clone, Default)]
 pub struct GiveDisk {
-    /// The pool, when the request or placement names one.
+    /// The storage pool, if the request or the placement names one.
     pub pool: Option<StoragePoolName>,
-    /// Replica to delete once this one is up to date.
+    /// Node of the resource to delete once this one is UpToDate.
     pub migrate_from: Option<NodeName>,
-    /// Who wanted the disk (see [`super::NewResource::diskful_by`]).
+    /// The origin of the disk (see [`super::NewResource::diskful_by`]).
     pub diskful_by: Option<&'static str>,
 }
 
-/// Makes a diskless replica diskful. The caller has checked that it is there and has nothing else to do.
+/// Makes a diskless resource diskful. The caller has checked that it exists and has no operation in progress.
 pub fn give_disk(
     draft: &mut Draft,
     observed: &Observed,
     seeds: &Seeds<'_>,
     name: &ResourceName,
     node: &NodeName,
-    wish: GiveDisk,
+    disk: GiveDisk,
 ) -> Result<(), Vec<Reply>> {
     let definition = checks::definition(draft, name)?;
     let host = checks::node(draft, node)?;
     let mut row = diskless_row(draft, name, node)?;
     row.props.remove(prop::STOR_POOL_NAME);
-    if let Some(pool) = &wish.pool {
+    if let Some(pool) = &disk.pool {
         row.props
             .insert(prop::STOR_POOL_NAME.to_owned(), pool.to_string());
     }
     let wanted = pools::Wanted {
-        named: wish.pool.as_ref(),
+        named: disk.pool.as_ref(),
         diskless: false,
     };
     for (number, pool) in pools::resolve(draft, &definition, &row, &wanted)? {
@@ -53,7 +53,7 @@ pub fn give_disk(
             let text = format!("Storage pool '{pool}' on node '{node}' has no storage for a disk.");
             return Err(vec![
                 Reply::new(code::FAIL_INVLD_STOR_DRIVER, text)
-                    .correction("Name a storage pool with storage."),
+                    .correction("Name a storage pool with backing storage."),
             ]);
         }
         let extra_storage = pools::extra(draft, &definition, &row, number)?;
@@ -70,15 +70,15 @@ pub fn give_disk(
     checks::drbd(draft, observed, &definition, &host, &row, DiskKind::Diskful)?;
     checks::pools(draft, observed, &definition, &host, &row)?;
     checks::peer_slots(draft, &definition, &row)?;
-    if let Some(by) = wish.diskful_by {
+    if let Some(by) = disk.diskful_by {
         row.props.insert(prop::DISKFUL_BY.to_owned(), by.to_owned());
     }
-    if let Some(source) = &wish.migrate_from {
+    if let Some(source) = &disk.migrate_from {
         row.props
             .insert(prop::MIGRATE_FROM.to_owned(), source.to_string());
     }
     let (resource, node) = (row.name.clone(), row.node.clone());
-    match wish.migrate_from {
+    match disk.migrate_from {
         None => {
             let add = AddDisk {
                 resource,

@@ -1,4 +1,4 @@
-//! Which pool a volume is made in when nothing, or something wrong, is said.
+//! The storage pools of new volumes: named by the request, a property, a peer or the default.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,11 +13,11 @@ use crate::name::StoragePoolName;
 use crate::props::{Purpose, Scope, effective};
 use crate::{Resource, ResourceDefinition, StoragePool};
 
-/// What pools are wanted.
+/// The requested pools.
 pub(super) struct Wanted<'a> {
-    /// Named for all volumes.
+    /// One pool for all volumes.
     pub(super) named: Option<&'a StoragePoolName>,
-    /// Without storage.
+    /// Diskless.
     pub(super) diskless: bool,
 }
 
@@ -61,7 +61,7 @@ pub(super) fn resolve_one(
     };
     let exists = |pool: &StoragePoolName| model.pool(&row.node, pool);
     if wanted.diskless {
-        // A pool with storage that is named further away is meant for replicas with disks.
+        // A pool with storage at a more distant level is for diskful resources.
         let diskless = |pool: &&Arc<StoragePool>| pool.kind == ProviderKind::Diskless;
         let named = named.as_ref().and_then(exists).filter(diskless);
         let default = default(DEFAULT_DISKLESS_POOL);
@@ -87,8 +87,9 @@ pub(super) fn resolve_one(
     }
 }
 
-/// The pools of the backing volumes that a volume with a disk has besides its data: of DRBD's metadata where property
-/// `StorPoolNameDrbdMeta` names one. `.internal`, or nothing, at a nearer level puts the metadata at the end of the data.
+/// The pools of a diskful volume's backing volumes in addition to its data: that of DRBD's metadata if the property
+/// `StorPoolNameDrbdMeta` names one. `.internal`, or nothing, at a nearer level puts the metadata at the end of the
+/// data.
 pub(super) fn extra(
     model: &Model,
     definition: &ResourceDefinition,
@@ -128,7 +129,7 @@ pub(super) fn extra(
     )]))
 }
 
-/// The value of `StorPoolNameDrbdMeta` that puts metadata at the end of the data.
+/// The value of `StorPoolNameDrbdMeta` for internal metadata.
 const INTERNAL: &str = ".internal";
 
 fn default(name: &str) -> StoragePoolName {

@@ -10,12 +10,12 @@ use uuid::Uuid;
 use crate::name::{NodeName, ResourceName, StoragePoolName};
 use crate::row::{Props, is_default};
 
-/// A replica: a resource definition on a node.
+/// A resource: a resource definition on a node.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Resource {
     /// The node.
     pub node: NodeName,
-    /// Name of its definition.
+    /// Name of its resource definition.
     pub name: ResourceName,
     /// Its identity; part of the ownership tag of its volumes.
     pub uuid: Uuid,
@@ -32,13 +32,13 @@ pub struct Resource {
     /// Its volumes by number.
     #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
     pub volumes: SortedMap<u32, Volume>,
-    /// Devices are to be down, data stays.
+    /// It is inactive: its devices are down, its data is preserved.
     #[serde(default, skip_serializing_if = "is_default")]
     pub inactive: bool,
 }
 
 impl Resource {
-    /// Whether it has no disk of its own, or is to have none.
+    /// Whether it is, or is to become, diskless.
     pub fn is_diskless(&self) -> bool {
         self.drbd
             .as_ref()
@@ -46,50 +46,50 @@ impl Resource {
     }
 }
 
-/// DRBD's part of a resource. Node id, ports and slots live as long as the resource.
+/// The DRBD part of a resource. Node id, ports and peer slots do not change during its life.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DrbdResource {
     /// Node id, unique in the definition.
     pub node_id: u32,
     /// TCP ports on this node; the first one is used.
     pub ports: Vec<u16>,
-    /// How many peers the metadata has room for.
+    /// Number of peer slots in the metadata.
     pub peer_slots: u32,
-    /// Whether, and what kind of, diskless.
+    /// Diskful, or the kind of diskless resource.
     #[serde(default, skip_serializing_if = "is_default")]
     pub disk: DiskKind,
 }
 
-/// What disk a DRBD resource has.
+/// Diskful, or the kind of diskless DRBD resource.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DiskKind {
-    /// A local disk.
+    /// Diskful.
     #[default]
     Diskful,
-    /// None; votes for quorum.
+    /// Diskless; votes for quorum.
     Diskless,
-    /// None; made for the sake of its vote and removed when no longer needed.
+    /// Diskless; created for its vote, and deleted when no longer needed.
     TieBreaker,
-    /// None; does not vote.
+    /// Diskless; does not vote.
     Client,
 }
 
 impl DiskKind {
-    /// Whether there is no local disk.
+    /// Whether it is diskless.
     pub const fn is_diskless(self) -> bool {
         !matches!(self, DiskKind::Diskful)
     }
 }
 
-/// A volume of a replica.
+/// A volume of a resource.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Volume {
     /// Its identity.
     pub uuid: Uuid,
-    /// The storage pool of its data on the node; one without storage for a diskless resource.
+    /// The storage pool of its data on the node; a diskless pool for a diskless resource.
     pub pool: StoragePoolName,
-    /// The storage pools of its other backing volumes. Still there while the disk is being removed.
+    /// The storage pools of its other backing volumes; present until the disk is removed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extra_storage: BTreeMap<StorageSuffix, StoragePoolName>,
     /// Its properties.

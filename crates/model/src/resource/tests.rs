@@ -7,11 +7,11 @@ use crate::process::{Kind, remove_disk};
 
 const TWO: &str = "n1: DfltStorPool 100, thin 100 LVM_THIN\n n2: DfltStorPool 100, thin 100 LVM_THIN\n n3: other 100";
 
-fn wish(on: &str, disk: DiskKind) -> NewResource {
+fn request(on: &str, disk: DiskKind) -> NewResource {
     NewResource::new(resource("res"), node(on), disk)
 }
 
-fn make(cluster: &mut Cluster, wish: NewResource) -> Result<(Resource, Vec<Reply>), Vec<Reply>> {
+fn make(cluster: &mut Cluster, new: NewResource) -> Result<(Resource, Vec<Reply>), Vec<Reply>> {
     let observed = cluster.observed.clone();
     let mut next = cluster.draft.resources.len() as u128 * 100;
     let mut uuid = || {
@@ -22,12 +22,12 @@ fn make(cluster: &mut Cluster, wish: NewResource) -> Result<(Resource, Vec<Reply
         now_ms: 7,
         uuid: &mut uuid,
     };
-    new_resource(&mut cluster.draft, &observed, &mut seeds, wish)
+    new_resource(&mut cluster.draft, &observed, &mut seeds, new)
 }
 
-fn refused(cluster: &mut Cluster, wish: NewResource) -> i64 {
+fn refused(cluster: &mut Cluster, new: NewResource) -> i64 {
     let before = cluster.draft.touched().len();
-    let replies = make(cluster, wish).unwrap_err();
+    let replies = make(cluster, new).unwrap_err();
     assert_eq!(
         cluster.draft.touched().len(),
         before,
@@ -42,7 +42,7 @@ fn one_volume(nodes: &str) -> Cluster {
     cluster
 }
 
-/// A new replica has all that it will ever need: identity, numbers, volumes, and its definition knows the first copy.
+/// A new resource has its identity, numbers and volumes, and its definition names the initial replica.
 #[test]
 fn a_new_replica_is_complete() {
     let mut cluster = cluster(TWO);
@@ -52,7 +52,7 @@ fn a_new_replica_is_complete() {
         crate::StoragePool::clone(cluster.draft.pool(&node("n1"), &pool("thin")).unwrap());
     row.granularity_kib = Some(64);
     cluster.draft.put_storage_pool(row);
-    let mut asked = wish("N1", DiskKind::Diskful);
+    let mut asked = request("N1", DiskKind::Diskful);
     asked.pool = Some(pool("THIN"));
     asked.diskful_by = Some("user");
     let (row, replies) = make(&mut cluster, asked).unwrap();
@@ -88,7 +88,7 @@ fn a_new_replica_is_complete() {
             "yes"
         );
     }
-    let (second, _) = make(&mut cluster, wish("n2", DiskKind::Diskful)).unwrap();
+    let (second, _) = make(&mut cluster, request("n2", DiskKind::Diskful)).unwrap();
     assert_eq!(
         second.volumes[&0].pool.as_str(),
         "thin",
@@ -103,11 +103,11 @@ fn a_new_replica_is_complete() {
     assert_eq!(definition.volumes[&0].first_copy_on, Some(node("n1")));
 }
 
-/// Named, inherited, as the peers have it, the default; or a refusal that says which is missing.
+/// The pool is that of the request, inherited, that of peers, or the default; the error names the missing one.
 #[test]
 fn pools_are_found() {
     let place = |cluster: &mut Cluster, on: &str| {
-        make(cluster, wish(on, DiskKind::Diskful))
+        make(cluster, request(on, DiskKind::Diskful))
             .map(|(row, _)| row.volumes[&0].pool.to_string())
             .map_err(|replies| replies[0].ret_code)
     };
@@ -124,84 +124,88 @@ fn pools_are_found() {
         place(&mut inherited, "n3"),
         Err(code::FAIL_NOT_FOUND_STOR_POOL)
     );
-    let diskless = make(&mut inherited, wish("n3", DiskKind::Diskless))
+    let diskless = make(&mut inherited, request("n3", DiskKind::Diskless))
         .unwrap()
         .0;
     assert_eq!(diskless.volumes[&0].pool.as_str(), "DfltDisklessStorPool");
     let mut adapted = one_volume(TWO);
-    let mut asked = wish("n1", DiskKind::Diskful);
+    let mut asked = request("n1", DiskKind::Diskful);
     asked.pool = Some(pool("DfltDisklessStorPool"));
     let (row, replies) = make(&mut adapted, asked).unwrap();
     assert_eq!(row.drbd.unwrap().disk, DiskKind::Diskless);
     assert_eq!(replies[0].ret_code, code::WARN_ALL_DISKLESS);
 }
 
-/// Nodes, layers, kinds of DRBD and of pools, space and slots are checked before anything changes.
+/// Nodes, layers, DRBD versions, storage providers, space and peer slots are checked before anything changes.
 #[test]
 fn refusals() {
     let mut there = one_volume(TWO);
     there.put("res", "DfltStorPool", &["n1"]);
     assert_eq!(
-        refused(&mut there, wish("n1", DiskKind::Diskful)),
+        refused(&mut there, request("n1", DiskKind::Diskful)),
         code::FAIL_EXISTS_RSC
     );
     assert_eq!(
-        refused(&mut there, wish("n9", DiskKind::Diskful)),
+        refused(&mut there, request("n9", DiskKind::Diskful)),
         code::FAIL_NOT_FOUND_NODE
     );
-    let mut thin = wish("n2", DiskKind::Diskful);
+    let mut thin = request("n2", DiskKind::Diskful);
     thin.pool = Some(pool("thin"));
     assert_eq!(refused(&mut there, thin), code::FAIL_SP_MIXING_NOT_ALLOWED);
     there
         .draft
         .edit_node(&node("n2"), |row| row.evacuate = true);
     assert_eq!(
-        refused(&mut there, wish("n2", DiskKind::Diskful)),
+        refused(&mut there, request("n2", DiskKind::Diskful)),
         code::FAIL_EVACUATING
     );
 
     let mut unknown = one_volume(TWO);
     let other = NewResource::new(resource("other"), node("n1"), DiskKind::Diskful);
     assert_eq!(refused(&mut unknown, other), code::FAIL_NOT_FOUND_RSC_DFN);
-    let mut luks = wish("n1", DiskKind::Diskful);
+    let mut luks = request("n1", DiskKind::Diskful);
     luks.layer_stack = Some(vec![LayerKind::Luks, LayerKind::Storage]);
     assert_eq!(refused(&mut unknown, luks), code::FAIL_INVLD_LAYER_STACK);
 
     let mut large = cluster("n1: DfltStorPool 100");
     large.define("res", &[60, 60]);
     assert_eq!(
-        refused(&mut large, wish("n1", DiskKind::Diskful)),
+        refused(&mut large, request("n1", DiskKind::Diskful)),
         code::FAIL_NOT_ENOUGH_FREE_SPACE
     );
     let mut nodrbd = one_volume("n1 nodrbd: DfltStorPool 100");
     assert_eq!(
-        refused(&mut nodrbd, wish("n1", DiskKind::Diskful)),
+        refused(&mut nodrbd, request("n1", DiskKind::Diskful)),
         code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER
     );
-    let mut storage = wish("n1", DiskKind::Diskful);
+    let mut storage = request("n1", DiskKind::Diskful);
     storage.layer_stack = Some(vec![LayerKind::Storage]);
     assert!(make(&mut nodrbd, storage).unwrap().0.drbd.is_none());
 }
 
-/// DRBD 8.4: two replicas with disks, nothing else, and never beside DRBD 9.
+/// DRBD 8.4: two diskful replicas, no diskless ones, and never together with DRBD 9.
 #[test]
 fn drbd_84() {
     let nodes = "n1 drbd84: sp1 100\n n2 drbd84: sp1 100\n n3 drbd84: sp1 100\n n4: sp1 100";
     let mut cluster = one_volume(nodes);
     cluster.prop("res", prop::STOR_POOL_NAME, "sp1");
-    make(&mut cluster, wish("n1", DiskKind::Diskful)).unwrap();
+    make(&mut cluster, request("n1", DiskKind::Diskful)).unwrap();
     for (on, disk, why) in [
-        ("n2", DiskKind::Diskless, "knows no diskless resources"),
+        (
+            "n2",
+            DiskKind::Diskless,
+            "does not support diskless resources",
+        ),
         ("n4", DiskKind::Diskful, "never mixes both"),
     ] {
-        let replies = make(&mut cluster, wish(on, disk)).unwrap_err();
+        let replies = make(&mut cluster, request(on, disk)).unwrap_err();
         assert!(
             replies[0].cause.as_ref().unwrap().contains(why),
             "{replies:?}"
         );
     }
-    make(&mut cluster, wish("n2", DiskKind::Diskful)).unwrap();
-    let replies = make(&mut cluster, wish("n3", DiskKind::Diskful)).unwrap_err();
+    make(&mut cluster, request("n2", DiskKind::Diskful)).unwrap();
+    let replies = make(&mut cluster, request("n3", DiskKind::Diskful)).unwrap_err();
     assert!(
         replies[0]
             .cause
@@ -211,7 +215,7 @@ fn drbd_84() {
     );
 }
 
-/// What a node said of its DRBD before it went away still counts.
+/// The last reported DRBD version of an offline node counts.
 #[test]
 fn facts_of_nodes_that_are_away() {
     let mut cluster = one_volume("n1 drbd84: sp1 100\n n2: sp1 100");
@@ -219,7 +223,7 @@ fn facts_of_nodes_that_are_away() {
     cluster.put("res", "sp1", &["n2"]);
     let seen = cluster.observed.nodes.get_mut(&node("n1")).unwrap();
     (seen.info, seen.connection) = (None, ConnectionStatus::Offline);
-    assert!(make(&mut cluster, wish("n1", DiskKind::Diskful)).is_err());
+    assert!(make(&mut cluster, request("n1", DiskKind::Diskful)).is_err());
     cluster.draft.edit_node(&node("n1"), |row| {
         row.host = Some(HostFacts {
             uname: "n1".into(),
@@ -227,10 +231,10 @@ fn facts_of_nodes_that_are_away() {
             drbd_version: None,
         });
     });
-    assert!(make(&mut cluster, wish("n1", DiskKind::Diskful)).is_ok());
+    assert!(make(&mut cluster, request("n1", DiskKind::Diskful)).is_ok());
 }
 
-/// Metadata that has no room for another peer is found out before the replica is made.
+/// Metadata without a free peer slot is detected before the resource is created.
 #[test]
 fn peer_slots_are_counted() {
     let mut cluster = one_volume("n1: sp1 100\n n2: sp1 100\n n3: sp1 100\n n4: sp1 100");
@@ -240,32 +244,32 @@ fn peer_slots_are_counted() {
         .edit_resource_definition(&resource("res"), |row| {
             row.drbd.as_mut().unwrap().peer_slots = 1;
         });
-    make(&mut cluster, wish("n1", DiskKind::Diskful)).unwrap();
-    make(&mut cluster, wish("n2", DiskKind::Diskful)).unwrap();
-    make(&mut cluster, wish("n4", DiskKind::Diskless)).unwrap();
+    make(&mut cluster, request("n1", DiskKind::Diskful)).unwrap();
+    make(&mut cluster, request("n2", DiskKind::Diskful)).unwrap();
+    make(&mut cluster, request("n4", DiskKind::Diskless)).unwrap();
     assert_eq!(
-        refused(&mut cluster, wish("n3", DiskKind::Diskful)),
+        refused(&mut cluster, request("n3", DiskKind::Diskful)),
         code::FAIL_INSUFFICIENT_PEER_SLOTS
     );
 }
 
-/// In shared space the second replica is made inactive.
+/// In a shared space the second resource is created inactive.
 #[test]
 fn shared_space_has_one_active_replica() {
     let mut cluster = one_volume("n1: sp1 100 @san\n n2: sp1 100 @san");
     cluster.prop("res", prop::STOR_POOL_NAME, "sp1");
     assert!(
-        !make(&mut cluster, wish("n1", DiskKind::Diskful))
+        !make(&mut cluster, request("n1", DiskKind::Diskful))
             .unwrap()
             .0
             .inactive
     );
-    let (row, replies) = make(&mut cluster, wish("n2", DiskKind::Diskful)).unwrap();
+    let (row, replies) = make(&mut cluster, request("n2", DiskKind::Diskful)).unwrap();
     assert!(row.inactive);
     assert_eq!(replies[0].ret_code, code::WARN_RSC_DEACTIVATED);
 }
 
-/// A volume that is added later appears on every replica, and starts where somebody is online.
+/// A volume that is added later is created on every resource, and its initial replica is on an online node.
 #[test]
 fn volumes_come_later() {
     let mut cluster = one_volume("n1 offline: sp1 100\n n2: sp1 100\n n3: sp1 100");
@@ -309,7 +313,7 @@ fn volumes_come_later() {
     assert_eq!(replies[0].ret_code, code::FAIL_NOT_ENOUGH_FREE_SPACE);
 }
 
-/// A disk given and taken leaves numbers alone; the storage that is to go is remembered.
+/// Toggling the disk does not change numbers; the storage to be removed is stored.
 #[test]
 fn disks_come_and_go() {
     let mut cluster = one_volume("n1: sp1 100\n n2: sp1 100");

@@ -1,4 +1,4 @@
-//! Volumes of replicas, and what a definition notes about its replicas: the first copy, granularity, discards.
+//! Volumes of resources, and data that a definition stores about its resources: initial replica, granularity, discards.
 
 use linstor_api::kind::ProviderKind;
 use linstor_api::prop;
@@ -14,7 +14,7 @@ use crate::{Props, Resource, ResourceDefinition, Volume, VolumeDefinition};
 
 use super::{Seeds, checks, pools};
 
-/// Makes the volumes of a volume definition that was added, on all replicas there are.
+/// Creates the volumes of a new volume definition on all existing resources.
 pub fn add_volume(
     draft: &mut Draft,
     observed: &Observed,
@@ -57,7 +57,7 @@ pub fn add_volume(
     for replica in &changed {
         draft.put_resource(replica.clone());
     }
-    // Who is online comes first: the node of the first copy has to be there for the volume to come up.
+    // Online nodes first: the node of the initial replica must be online for the volume to become usable.
     changed.sort_by_key(|replica| !observed.is_online(&replica.node));
     for replica in &changed {
         note_replica(draft, observed, replica);
@@ -65,7 +65,7 @@ pub fn add_volume(
     Ok(())
 }
 
-/// Notes at the definition what follows from a replica that was made or got its disk.
+/// Updates the definition after a resource was created or became diskful.
 pub(super) fn note_replica(draft: &mut Draft, observed: &Observed, row: &Resource) {
     let Some(definition) = draft.definitions.get(&row.name) else {
         return;
@@ -89,7 +89,7 @@ pub(super) fn note_replica(draft: &mut Draft, observed: &Observed, row: &Resourc
             Some(on) => on,
             none => none.insert(in_use.clone().unwrap_or_else(|| row.node.clone())),
         };
-        // Replicas without DRBD have a file system each.
+        // Without DRBD each resource has its own file system.
         let on = if row.drbd.is_some() { &*on } else { &row.node };
         if (is_first || row.drbd.is_none())
             && props::file_system(draft, definition, *number, row).is_some()
@@ -106,7 +106,7 @@ pub(super) fn note_replica(draft: &mut Draft, observed: &Observed, row: &Resourc
     }
 }
 
-/// Whether to sync in full is decided once, by what is said when the first replica is made.
+/// `ForceInitialSync` is stored once, with its value at the creation of the first resource.
 fn freeze_initial_sync(model: &Model, definition: &mut ResourceDefinition) {
     if definition
         .props
@@ -130,7 +130,7 @@ fn freeze_initial_sync(model: &Model, definition: &mut ResourceDefinition) {
     }
 }
 
-/// The node with a disk where the resource is in use.
+/// The diskful node on which the resource is in use.
 fn primary(model: &Model, observed: &Observed, name: &ResourceName) -> Option<NodeName> {
     model
         .resources_of(name)
@@ -139,7 +139,7 @@ fn primary(model: &Model, observed: &Observed, name: &ResourceName) -> Option<No
         .map(|replica| replica.node.clone())
 }
 
-/// Whether discarded blocks read as zeros; none when somebody has said so already.
+/// Whether discarded blocks read as zeros; none if a user has set the option.
 fn discard_zeroes(
     model: &Model,
     definition: &ResourceDefinition,
@@ -151,9 +151,9 @@ fn discard_zeroes(
         ..Scope::definition(definition)
     };
     let key = prop::DRBD_DISK_DISCARD_ZEROES_IF_ALIGNED;
-    // The controller's value, being for all volumes, does not count here.
-    let said = crate::props::chain(model, Purpose::Granularity, &scope).find(key);
-    if said.is_some_and(|(_, level)| level != crate::props::Level::Controller) {
+    // The controller's value, which applies to all volumes, does not count here.
+    let found = crate::props::chain(model, Purpose::Granularity, &scope).find(key);
+    if found.is_some_and(|(_, level)| level != crate::props::Level::Controller) {
         return None;
     }
     Some(match kind {

@@ -1,4 +1,4 @@
-//! Every step of every scenario fails once.
+//! In every scenario every step fails once.
 
 use linstor_fake_host::DrbdKind;
 use linstor_model::process::KindName;
@@ -38,7 +38,7 @@ fn check(scenario: Scenario) {
     }
     assert!(
         wrong.is_empty(),
-        "{} went wrong, the first:\n{}",
+        "{} failed, the first:\n{}",
         wrong.len(),
         wrong[0]
     );
@@ -68,7 +68,7 @@ fn activate() {
     check(Scenario::Activate);
 }
 
-/// A node comes back.
+/// A node reboots.
 #[test]
 fn node_returns() {
     check(Scenario::NodeReturns);
@@ -90,7 +90,7 @@ fn check_cancel(kind: KindName) {
     println!("{kind:?}: {steps} steps cancelled");
     assert!(
         wrong.is_empty(),
-        "{} went wrong, the first:\n{}",
+        "{} failed, the first:\n{}",
         wrong.len(),
         wrong[0]
     );

@@ -1,12 +1,12 @@
-//! One row of every kind is damaged while no controller runs.
+//! A row of every kind is damaged while no controller runs.
 
 use linstor_fake_host::DrbdKind;
 use linstor_model::model::RowKind;
 use linstor_sim::cluster::Shape;
 use linstor_sim::held::{DAMAGES, damaged};
 
-/// No changing command runs, changes of what is held are refused with a reason, its numbers stay taken, and all is well
-/// once the row is repaired.
+/// No changing command runs, changes of held objects are refused with a reason, their numbers remain in use, and all
+/// invariants hold once the row is repaired.
 #[test]
 fn damaged_rows_change_nothing() {
     let mut wrong = Vec::new();

@@ -1,4 +1,4 @@
-//! The simulation: many seeds, single ones, and scenarios in which every step fails once.
+//! The simulation: many seeds, single seeds, and scenarios in which every step fails once.
 
 mod anomaly;
 mod held;

@@ -5,7 +5,7 @@ use linstor_sim::cluster::Shape;
 use linstor_sim::newer::{Newer, mixed};
 
 /// This and the next version of the controller, with this and the next version of satellites: everything works but what
-/// the older one does not know, which fails by itself and says so, until both are of one version.
+/// the older one does not know, which fails by itself with the reason, until both are of one version.
 #[test]
 fn two_versions_of_each_work_together() {
     let mut wrong = Vec::new();

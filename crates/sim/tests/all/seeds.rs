@@ -1,46 +1,46 @@
-//! Seeds.
+//! Runs of many seeds.
 
 use std::collections::BTreeMap;
 
-use linstor_sim::{Plan, Report, run};
+use linstor_sim::{Parameters, Report, run};
 
-/// How many seeds there are, in two shards for two cores.
+/// Number of seeds, which run in two shards for two cores.
 const SEEDS: u64 = 2000;
-/// Lines of the trace that are shown of a seed that failed.
+/// Lines of the trace that are printed of a failed seed.
 const SHOWN: usize = 400;
-/// How many failed seeds are shown in full.
+/// Number of failed seeds that are printed in full.
 const SHOWN_SEEDS: usize = 5;
 
 fn number(variable: &str) -> Option<u64> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-fn check(plan: &Plan) -> Option<String> {
-    failure(plan, &run::seed(plan, false))
+fn check(parameters: &Parameters) -> Option<String> {
+    failure(parameters, &run::seed(parameters, false))
 }
 
-fn failure(plan: &Plan, report: &Report) -> Option<String> {
+fn failure(parameters: &Parameters, report: &Report) -> Option<String> {
     if report.failures.is_empty() {
         return None;
     }
     let skip = report.trace.len().saturating_sub(SHOWN);
     let trace = report.trace[skip..].join("\n");
-    Some(format!("seed {}:\n{trace}\n", plan.seed))
+    Some(format!("seed {}:\n{trace}\n", parameters.seed))
 }
 
-/// Runs every second seed, from the given one on.
+/// Runs every second seed, starting with the given one.
 fn shard(first: u64) {
     let seeds = number("SIM_SEEDS").unwrap_or(SEEDS);
     let begun = std::time::Instant::now();
     let mut excluded: BTreeMap<&str, u32> = BTreeMap::new();
     let mut failed: Vec<(u64, String)> = Vec::new();
     for seed in (first..seeds).step_by(2) {
-        let plan = Plan::of(seed);
-        let report = run::seed(&plan, false);
+        let parameters = Parameters::of(seed);
+        let report = run::seed(&parameters, false);
         for (why, count) in &report.excluded {
             *excluded.entry(why).or_default() += count;
         }
-        failed.extend(failure(&plan, &report).map(|text| (seed, text)));
+        failed.extend(failure(&parameters, &report).map(|text| (seed, text)));
     }
     let took = begun.elapsed();
     println!(
@@ -48,7 +48,7 @@ fn shard(first: u64) {
         seeds.saturating_sub(first).div_ceil(2),
         failed.len()
     );
-    println!("left out: {excluded:?}");
+    println!("excluded: {excluded:?}");
     let numbers: Vec<u64> = failed.iter().map(|(seed, _)| *seed).collect();
     let texts: Vec<&str> = failed
         .iter()
@@ -79,8 +79,8 @@ fn odd_seeds() {
 #[test]
 fn one_seed() {
     let seed = number("SIM_SEED");
-    let plan = Plan::of(seed.unwrap_or(1));
-    let report = run::seed(&plan, seed.is_some());
+    let parameters = Parameters::of(seed.unwrap_or(1));
+    let report = run::seed(&parameters, seed.is_some());
     if seed.is_some() && std::env::var("SIM_COMMANDS").is_ok() {
         println!("{}", report.commands.join("\n"));
     }
@@ -92,22 +92,22 @@ fn one_seed() {
 fn seeds_repeat() {
     for seed in 0..16 {
         let (first, second) = (
-            run::seed(&Plan::of(seed), false),
-            run::seed(&Plan::of(seed), false),
+            run::seed(&Parameters::of(seed), false),
+            run::seed(&Parameters::of(seed), false),
         );
         assert_eq!(first.trace, second.trace, "seed {seed}");
         assert_eq!(first.commands, second.commands, "seed {seed}");
     }
 }
 
-/// With nothing going wrong, everything works.
+/// Without faults all operations succeed.
 #[test]
 fn without_faults() {
     for seed in 0..40 {
-        let plan = Plan {
+        let parameters = Parameters {
             fault_percent: 0,
-            ..Plan::of(seed)
+            ..Parameters::of(seed)
         };
-        assert_eq!(check(&plan), None);
+        assert_eq!(check(&parameters), None);
     }
 }

@@ -1,7 +1,7 @@
-use super::super::fixture::{Say, cluster, count};
+use super::super::fixture::{Change, cluster, count};
 use super::*;
 
-/// A refusal names the nearest misses first, with what was measured.
+/// The error lists the smallest violations first, with the measured values.
 #[test]
 fn a_refusal_explains() {
     let mut cluster = cluster(
@@ -33,7 +33,7 @@ fn a_refusal_explains() {
     );
 }
 
-/// When enough nodes fit but do not go together, the refusal says what keeps them apart.
+/// If enough nodes are suitable but no set satisfies the rules between replicas, the error names the violated rules.
 #[test]
 fn a_refusal_tells_conflicts() {
     let mut cluster = cluster("n1 dc=a: sp1 10\n n2 dc=a: sp1 10\n n3 dc=b: sp1 10 LVM_THIN");
@@ -55,11 +55,11 @@ fn a_refusal_tells_conflicts() {
             .cause
             .as_ref()
             .unwrap()
-            .contains("no 2 of them go together")
+            .contains("no 2 of them satisfy the rules between replicas")
     );
 }
 
-/// A thousand nodes that miss give a reply of bounded length.
+/// The reply about a thousand unsuitable nodes has a limited length.
 #[test]
 fn refusals_are_bounded() {
     let nodes: String = (0..300)

@@ -3,11 +3,11 @@ use std::collections::BTreeMap;
 use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
 use proptest::{prop_assert, prop_assert_eq};
 
-use super::super::fixture::{self, Say, cluster, count, resource};
+use super::super::fixture::{self, Change, cluster, count, resource};
 use super::*;
 use linstor_api::prop;
 
-/// 512 nodes, one for each combination of nine bits, eight of which have to be the same.
+/// 512 nodes, one for each combination of nine bits, eight of which must be equal.
 #[test]
 fn many_rules_on_many_nodes() {
     let mut nodes = String::new();
@@ -26,7 +26,7 @@ fn many_rules_on_many_nodes() {
         "stlt-000:sp1 stlt-256:sp1",
     );
     check(&nodes, 1, &count(3).same(&keys), "996");
-    // Two values for each of nine rules: a third replica is impossible, and that is found without trying all sets.
+    // Two values for each of nine rules: a third replica is impossible, which is detected without trying all sets.
     let all: Vec<String> = (0..9).map(|bit| format!("b{bit}")).collect();
     let all: Vec<&str> = all.iter().map(String::as_str).collect();
     check(
@@ -38,10 +38,10 @@ fn many_rules_on_many_nodes() {
     check(&nodes, 1, &count(3).different(&all), "996");
 }
 
-/// The search ends by its bound whatever the rules are, and says so when it found nothing.
+/// The search ends at its limit whatever the rules are, and reports that if it found no set.
 #[test]
 fn the_search_is_bounded() {
-    // Every node has values of its own but for one key with too few: no class helps, every set is a dead end.
+    // Every node has unique values except for one key with too few: classes do not help, and no set can be completed.
     let nodes: String = (0..120)
         .map(|index| {
             format!(
@@ -93,7 +93,7 @@ fn any_nodes() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    /// Whatever is chosen keeps every rule, is the same each time, and no other set has a higher sum.
+    /// The chosen set satisfies every rule, is the same each time, and no other set has a higher sum.
     #[test]
     fn the_choice_keeps_the_rules(
         text in any_nodes(),
@@ -123,7 +123,7 @@ proptest! {
             Ok(placement) => {
                 prop_assert_eq!(&cluster.try_place("res", &filter).unwrap(), &placement);
                 let sum: f64 = placement.chosen.iter().map(|chosen| chosen.score).sum();
-                let best = best.expect("a set that keeps the rules is known to exist");
+                let best = best.expect("a set that satisfies the rules exists");
                 prop_assert!((sum - best).abs() < 1e-9, "{} is not {}", sum, best);
             }
             Err(_) => prop_assert_eq!(best, None),
@@ -131,7 +131,7 @@ proptest! {
     }
 }
 
-/// The highest sum of all sets that keep the rules, found by trying every one of them.
+/// The highest sum of all sets that satisfy the rules, found by trying all sets.
 fn brute_force(cluster: &fixture::Cluster, filter: &SelectFilter, wanted: usize) -> Option<f64> {
     let definition = &cluster.draft.definitions[&resource("res")];
     let request = PlaceRequest::of_definition(&cluster.draft, definition, filter);

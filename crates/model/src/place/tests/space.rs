@@ -1,7 +1,7 @@
-use super::super::fixture::{GIB, Say, cluster, count, node, pool};
+use super::super::fixture::{Change, GIB, cluster, count, node, pool};
 use super::*;
 
-/// Space that nodes share holds one replica, counts once, and what is promised in it counts for all.
+/// A shared space has one replica, counts once, and space allocated in it counts for all its nodes.
 #[test]
 fn shared_space() {
     let nodes = "n1: sp1 100 @san\n n2: sp1 100 @san\n n3: sp1 50";
@@ -25,11 +25,11 @@ fn shared_space() {
     assert_eq!(
         cluster.place("res", &count(1)),
         "996",
-        "80 of 100 are promised on n1"
+        "80 of 100 are allocated on n1"
     );
 }
 
-/// Space promised since a node looked is gone; thin pools promise more than they have, up to a point.
+/// Space allocated since a node's report is not free; thin pools can be oversubscribed up to their ratio.
 #[test]
 fn space_is_what_can_still_be_promised() {
     let mut thick = cluster("n1: sp1 100");
@@ -70,7 +70,7 @@ fn space_is_what_can_still_be_promised() {
     assert_eq!(unknown.place("res", &count(1)), "996");
 }
 
-/// Questions about space.
+/// Queries of sizes.
 #[test]
 fn sizes_of_a_group() {
     let cluster = cluster(

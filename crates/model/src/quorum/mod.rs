@@ -1,7 +1,7 @@
-//! Quorum and tie breakers: what follows by itself when replicas came or went (`docs/facts.md`).
+//! Quorum and tie breakers: automatic changes after replicas were added or deleted (`docs/facts.md`).
 //!
-//! With two replicas neither side of a broken connection can tell whether it may go on. A third, diskless one breaks
-//! the tie; with it, or with three replicas, DRBD can ask for a majority. DRBD 8.4 knows neither.
+//! With two replicas neither side of a broken connection can have a majority. A third, diskless resource breaks
+//! the tie; with it, or with three replicas, DRBD can require a majority. DRBD 8.4 supports neither.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,16 +24,16 @@ use crate::props::{Level, Purpose, Scope, chain, effective, is_true};
 use crate::resource::{NewResource, Seeds, new_resource};
 use crate::{DiskKind, Resource, ResourceDefinition, SelectFilter};
 
-/// The oldest DRBD that breaks ties.
+/// The oldest DRBD version with tie breakers.
 const TIE_BREAKER_DRBD_MIN: [u32; 3] = [9, 0, 19];
-/// The oldest DRBD that knows quorum.
+/// The oldest DRBD version with quorum.
 const QUORUM_DRBD_MIN: [u32; 3] = [9, 0, 18];
 
 const MAJORITY: &str = "majority";
 const OFF: &str = "off";
 const LINSTOR: &str = "linstor";
 
-/// Settles tie breaker and quorum of a definition after a change of its resources or of what is said of quorum, within the
+/// Settles tie breaker and quorum of a definition after a change of its resources or its quorum properties, within the
 /// same commit; a second call changes nothing.
 pub fn settle(
     draft: &mut Draft,
@@ -54,7 +54,7 @@ pub fn settle(
         unset_quorum(draft, &definition);
         return Vec::new();
     }
-    // What a user decided about quorum says whether a tie breaker is wanted; what LINSTOR decides follows from it.
+    // A quorum set by a user decides whether a tie breaker is wanted; LINSTOR's quorum follows from the tie breaker.
     let mut replies = Vec::new();
     let managed = is_managed(draft, &definition);
     if !managed {
@@ -69,7 +69,7 @@ pub fn settle(
     replies
 }
 
-/// Replicas connected by DRBD that stay and are up.
+/// Active resources with DRBD that are not being deleted.
 fn connected<'a>(
     model: &'a Model,
     name: &'a ResourceName,
@@ -86,7 +86,7 @@ fn disk(replica: &Resource) -> DiskKind {
         .map_or(DiskKind::Diskful, |drbd| drbd.disk)
 }
 
-/// How many replicas have a disk. One that is to take another's place does not count as long as both are there.
+/// Number of diskful resources. One that is to replace another one does not count as long as both exist.
 fn diskful_count(model: &Model, name: &ResourceName) -> usize {
     connected(model, name)
         .filter(|replica| {
@@ -147,7 +147,8 @@ fn tie_breaker(
     create(draft, observed, definition, seeds)
 }
 
-/// Whether there should be a tie breaker: an even number of disks, a majority that counts, nobody else to break a tie.
+/// Whether a tie breaker is wanted: an even number of diskful resources, quorum `majority`, and no other diskless
+/// voter.
 fn is_wanted(model: &Model, observed: &Observed, definition: &ResourceDefinition) -> bool {
     let name = &definition.name;
     let automatic = policy(model, definition, prop::DRBD_AUTO_ADD_QUORUM_TIEBREAKER);
@@ -169,8 +170,8 @@ fn is_wanted(model: &Model, observed: &Observed, definition: &ResourceDefinition
         .any(|node| keeps_rules(model, observed, &request, node))
 }
 
-/// The group's rules as far as they are about nodes. Pools and kinds of pools are for disks; which nodes hold disks
-/// says nothing of where a tie breaker may be.
+/// The group's rules about nodes. Its pools and providers apply to diskful resources and do not restrict the nodes of a
+/// tie breaker.
 fn filter_of(model: &Model, definition: &ResourceDefinition) -> SelectFilter {
     let group = model.groups.get(&definition.group);
     let filter = group.map(|group| group.filter.clone()).unwrap_or_default();
@@ -205,7 +206,7 @@ fn request<'a>(
     }
 }
 
-/// A node for a tie breaker: where nothing is shared with other replicas, or, failing that, anywhere that rules allow.
+/// A node for a tie breaker: preferably one that shares no value with other replicas, else any that the rules allow.
 fn find(
     model: &Model,
     observed: &Observed,
@@ -226,7 +227,7 @@ fn find(
         })
 }
 
-/// Lets a replica that is being deleted stay as the tie breaker: a diskless one, else one whose storage is still there.
+/// Makes a resource that is being deleted the tie breaker: a diskless one, else one whose storage still exists.
 fn take_over(
     draft: &mut Draft,
     observed: &Observed,
@@ -279,12 +280,12 @@ fn create(
     let Some(chosen) = find(draft, observed, definition, None) else {
         return vec![none()];
     };
-    let wish = NewResource {
+    let new = NewResource {
         pool: Some(chosen.pool),
         layer_stack: Some(vec![LayerKind::Drbd, LayerKind::Storage]),
         ..NewResource::new(name.clone(), chosen.node.clone(), DiskKind::TieBreaker)
     };
-    match new_resource(draft, observed, seeds, wish) {
+    match new_resource(draft, observed, seeds, new) {
         Ok(_) => {
             let text = format!("Tie breaker resource '{name}' created on {}", chosen.node);
             vec![
@@ -292,7 +293,7 @@ fn create(
                     .about("Node", chosen.node.as_str()),
             ]
         }
-        // No number left, or the like: the resource is as good as without a tie breaker, and the reason is told.
+        // If, for example, no number is free, the resource has no tie breaker, and the reason is reported.
         Err(replies) => {
             let why: Vec<String> = replies.into_iter().map(|reply| reply.message).collect();
             vec![none().cause(why.join(" "))]
@@ -300,7 +301,7 @@ fn create(
     }
 }
 
-/// Deletes tie breakers that are not needed, where their nodes can follow and nobody uses them.
+/// Deletes tie breakers that are not needed, if their nodes are online and they are not in use.
 fn retire(
     draft: &mut Draft,
     observed: &Observed,
@@ -309,7 +310,7 @@ fn retire(
     seeds: &Seeds<'_>,
 ) -> Vec<Reply> {
     let mut replies = Vec::new();
-    // Peers forget it at once: one that is in use would lose its data, and they their quorum.
+    // Its peers remove the connection immediately: a tie breaker in use would lose its data, and they their quorum.
     let may_go =
         |node: &&NodeName| observed.is_online(node) && observed.in_use(name, node) != Some(true);
     for node in nodes.iter().filter(may_go) {
@@ -351,7 +352,7 @@ fn managed_quorum(draft: &mut Draft, observed: &Observed, name: &ResourceName) -
                 prop::DRBD_QUORUM
             ),
         )),
-        // Going from nothing to off changes nothing for anybody.
+        // A change from undefined to off has no effect.
         (Some(_), None) => None,
     }
 }
@@ -360,7 +361,7 @@ fn shown(value: Option<&str>) -> String {
     value.map_or_else(|| "undefined".to_owned(), |value| format!("'{value}'"))
 }
 
-/// Why a majority cannot be asked for; none when it can.
+/// Why quorum `majority` is not possible; none if it is.
 fn why_no_quorum(model: &Model, observed: &Observed, name: &ResourceName) -> Option<String> {
     let mut diskful = 0;
     let mut diskless = 0;
@@ -389,7 +390,7 @@ fn why_no_quorum(model: &Model, observed: &Observed, name: &ResourceName) -> Opt
     }
 }
 
-/// Somebody decided about quorum: the definition follows where that was said, whatever LINSTOR had written there.
+/// A user has set quorum: the definition gets the user's value, whatever value LINSTOR had set there.
 fn users_quorum(draft: &mut Draft, definition: &ResourceDefinition) -> Option<Reply> {
     let old = definition.props.get(prop::DRBD_QUORUM);
     let scope = Scope::definition(definition);
@@ -424,7 +425,7 @@ fn users_quorum(draft: &mut Draft, definition: &ResourceDefinition) -> Option<Re
     Some(Reply::new(code::INFO_PROP_SET, text))
 }
 
-/// DRBD 8.4 knows no quorum; what LINSTOR had written goes, what a user wrote stays theirs.
+/// DRBD 8.4 has no quorum: a value set by LINSTOR is removed, one set by a user is not changed.
 fn unset_quorum(draft: &mut Draft, definition: &ResourceDefinition) {
     if is_managed(draft, definition) && definition.props.contains_key(prop::DRBD_QUORUM) {
         draft.edit_resource_definition(&definition.name, |row| {

@@ -1,6 +1,6 @@
-//! Properties: names and values at nearly every object, their rules, and how they are inherited.
+//! Properties: names and values of nearly every object, their rules, and their inheritance.
 //!
-//! [`inherit`] says whose value counts for which purpose; [`drbd`] and [`storage`] turn values into what specs carry.
+//! [`inherit`] defines whose value counts for which purpose; [`drbd`] and [`storage`] turn values into parts of specs.
 
 pub mod drbd;
 pub mod inherit;

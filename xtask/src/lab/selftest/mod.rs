@@ -316,13 +316,13 @@ fn cut_off(lab: &Lab) -> Result<()> {
 }
 
 fn power(lab: &Lab) -> Result<()> {
-    let kept = [
+    let preserved = [
         "/var/lib/linstor/a",
         "/var/lib/linstor.d/a",
         "/etc/linstor/a",
         "/var/lib/a",
     ];
-    for path in kept {
+    for path in preserved {
         lab.write_file(3, path, "synced")?;
     }
     lab.exec_ok(3, &["touch", "/root/lost", "/run/lost"])?;
@@ -330,7 +330,7 @@ fn power(lab: &Lab) -> Result<()> {
     lab.kill(3)?;
     ensure!(!lab.has_power(3) && lab.exec(3, &["true"]).is_err() && lab.has_power(1));
     lab.boot(3)?;
-    for path in kept {
+    for path in preserved {
         ensure!(
             lab.exec_ok(3, &["cat", path])? == "synced",
             "{path} is lost"
@@ -355,7 +355,7 @@ fn second_lab(lab: &Lab, config: &LabConfig) -> Result<()> {
     let other = Lab::up(LabConfig {
         nodes: 1,
         disks: 0,
-        ..beside(config)
+        ..second(config)
     })?;
     other.exec_ok(1, &["touch", "/root/other"])?;
     ensure!(
@@ -377,7 +377,7 @@ fn second_lab(lab: &Lab, config: &LabConfig) -> Result<()> {
 }
 
 /// The same configuration under another name.
-fn beside(config: &LabConfig) -> LabConfig {
+fn second(config: &LabConfig) -> LabConfig {
     LabConfig {
         name: format!("{}-b", config.name),
         ..config.clone()
@@ -404,7 +404,7 @@ fn killed_up_is_cleaned(config: &LabConfig) -> Result<()> {
     let config = LabConfig {
         nodes: 1,
         replace: false,
-        ..beside(config)
+        ..second(config)
     };
     let dir = LabDir::of(&config.name)?;
     let mut program = up_program(&config, &["--nodes", "2"])?;
@@ -418,7 +418,7 @@ fn killed_up_is_cleaned(config: &LabConfig) -> Result<()> {
 }
 
 fn owned_lab_ends(config: &LabConfig) -> Result<()> {
-    let config = beside(config);
+    let config = second(config);
     let dir = LabDir::of(&config.name)?;
     let mut program = up_program(&config, &["--nodes", "1", "--foreground"])?;
     let ready = || {

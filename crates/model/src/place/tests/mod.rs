@@ -4,19 +4,19 @@ mod space;
 
 use linstor_api::kind::{LayerKind, ProviderKind};
 
-use super::fixture::{Say, cluster, count, node, pool, resource};
+use super::fixture::{Change, cluster, count, node, pool, resource};
 use super::*;
 use crate::DiskKind;
 use crate::process::{delete_node, delete_resource};
 
-/// Places a resource of so many GiB in a cluster, and compares.
+/// Places a resource of this size in GiB, and compares the result.
 fn check(nodes: &str, gib: u64, filter: &SelectFilter, expected: &str) {
     let mut cluster = cluster(nodes);
     cluster.define("res", &[gib]);
     assert_eq!(cluster.place("res", filter), expected, "{nodes}");
 }
 
-/// Five places with `per` nodes each, named by their place, all pools the same.
+/// Five sites with `per` nodes each, named after their site.
 fn five_places(per: usize, gib: impl Fn(usize) -> u64) -> String {
     let mut text = String::new();
     for place in ["Berlin", "Frankfurt", "London", "Paris", "Vienna"] {
@@ -27,7 +27,7 @@ fn five_places(per: usize, gib: impl Fn(usize) -> u64) -> String {
     text
 }
 
-/// The pool with most space wins; without enough space anywhere nothing is placed.
+/// The pool with the most space is chosen; without enough space in any pool the placement fails.
 #[test]
 fn the_largest_pool_wins() {
     check("stlt: pool1 10, pool2 20", 5, &count(1), "stlt:pool2");
@@ -46,7 +46,7 @@ fn the_largest_pool_wins() {
     );
 }
 
-/// Naming pools restricts to them, however good others are.
+/// A list of pools restricts the placement to them, even if others have higher scores.
 #[test]
 fn named_pools_only() {
     let nodes = "n1: slow1 10T, fast1 100\n n2: slow1 10T, fast1 100";
@@ -55,7 +55,8 @@ fn named_pools_only() {
     check(nodes, 50, &count(2).pools(&[]), "n1:slow1 n2:slow1");
 }
 
-/// Nodes with a certain resource are avoided, whatever pool it is in; names and patterns are read in any case.
+/// Nodes with an excluded resource are not chosen, whatever its pool; names and patterns are compared regardless of
+/// case.
 #[test]
 fn not_placed_with() {
     let mut cluster = cluster(
@@ -165,7 +166,7 @@ fn same_and_different() {
         &count(2).different(&["A"]),
         "node0:stor node3:stor",
     );
-    // Without the property a node is like no other.
+    // A node without the property differs from all others.
     check(
         "n1 A=0: stor 10\n n2: stor 9\n n3: stor 8",
         5,
@@ -174,7 +175,7 @@ fn same_and_different() {
     );
 }
 
-/// A good first choice that leads nowhere is taken back.
+/// A first choice that cannot be completed to a set is reverted.
 #[test]
 fn dead_ends_are_left() {
     let nodes = "n0 A=0 B=0: stor 100
@@ -195,7 +196,7 @@ fn dead_ends_are_left() {
     check(racks, 1, &count(2).same(&["rack"]), "n3:sp1 n4:sp1");
 }
 
-/// The larger group of equals wins, and the best sum is found even when the first hit is not it.
+/// The larger group of equal nodes is chosen, and the best sum is found even if another set is found first.
 #[test]
 fn the_best_sum_is_found() {
     let mut nodes = String::new();
@@ -238,7 +239,7 @@ fn x_replicas_share_a_value() {
     let x2 = |replicas| count(replicas).different(&["DC"]).x_different("DC", 2);
     let full = "Berlin1:stor Berlin2:stor Frankfurt1:stor Frankfurt2:stor London1:stor";
     check(&five_places(3, |_| 10), 5, &x2(5), full);
-    // One much better node in each place would be five groups of one.
+    // One node with a higher score in each site would be five groups of one.
     check(
         &five_places(3, |index| if index == 1 { 100 } else { 10 }),
         5,
@@ -254,7 +255,7 @@ fn x_replicas_share_a_value() {
         &count(4).different(&["DC", "DC2"]).x_different("DC", 3),
         "Berlin1:stor Berlin2:stor Berlin3:stor Frankfurt1:stor",
     );
-    // The best place has one node only, but an even number leaves no group of one.
+    // The best site has one node only, but an even number permits no group of one.
     let lonely = five_places(3, |_| 10)
         .replace("Vienna2", "Rome2")
         .replace("Vienna3", "Rome3")
@@ -276,7 +277,7 @@ fn x_replicas_share_a_value() {
     );
 }
 
-/// Replicas that exist count as members of their groups.
+/// Existing replicas count as members of their groups.
 #[test]
 fn x_replicas_with_replicas_that_exist() {
     let filter = count(5).different(&["DC"]).x_different("DC", 2);
@@ -294,7 +295,7 @@ fn x_replicas_with_replicas_that_exist() {
         cluster.define("res", &[5]).put("res", "stor", &there);
         assert_eq!(cluster.place("res", &filter), expected);
     }
-    // One replica in a group of two is no reason to start a second such group.
+    // One replica in a group of two: a second incomplete group is not started.
     let mut cluster = cluster(&five_places(1, |_| 10));
     cluster.define("res", &[5]).put("res", "stor", &["Berlin1"]);
     let one_more = SelectFilter {
@@ -304,7 +305,8 @@ fn x_replicas_with_replicas_that_exist() {
     assert_eq!(cluster.place("res", &one_more), "996");
 }
 
-/// The same wish twice places nothing more; a larger one keeps what there is; a smaller one asks for a delete.
+/// The same request twice places no more replicas; a larger one adds to the existing ones; a smaller one changes
+/// nothing.
 #[test]
 fn wishes_add_and_never_remove() {
     let mut cluster = cluster("n1: stor 10\n n2: stor 10\n n3: stor 10\n n4: stor 10");
@@ -327,7 +329,7 @@ fn wishes_add_and_never_remove() {
     assert_eq!(cluster.place("res", &one_more), "n4:stor");
 }
 
-/// New replicas may be in other pools than those that exist.
+/// New replicas may be in other pools than existing ones.
 #[test]
 fn more_replicas_in_another_pool() {
     let mut cluster =
@@ -340,7 +342,7 @@ fn more_replicas_in_another_pool() {
     );
 }
 
-/// What replicas that exist have in common decides for those to come.
+/// The common value of existing replicas is required of new ones.
 #[test]
 fn replicas_that_exist_decide_values() {
     let nodes = "n1 a=a: stor 100
@@ -410,7 +412,7 @@ fn zones_and_racks() {
     );
 }
 
-/// Layers that a node lacks and kinds of pools that were not asked for are left out.
+/// Nodes without a required layer and pools of other providers are not chosen.
 #[test]
 fn layers_and_providers() {
     let nodes = "n1: stor 10\n n2: stor 10\n n3 nodrbd: stor 100";
@@ -432,7 +434,7 @@ fn layers_and_providers() {
     );
 }
 
-/// Kinds of pools that round differently never hold one resource, unless that is allowed and DRBD can cope.
+/// Providers with different extent sizes are not mixed, unless that is allowed and DRBD supports it.
 #[test]
 fn kinds_are_not_mixed() {
     check(
@@ -483,7 +485,7 @@ fn kinds_are_not_mixed() {
     }
 }
 
-/// Weights decide; unknown ones do not matter, and one that is no number counts one.
+/// Weights change the scores; unknown ones are ignored, and a value that is no number counts as 1.
 #[test]
 fn weights_decide() {
     let nodes = "n1: sp1 100\n n2: sp1 90\n n3: sp1 50";
@@ -505,7 +507,7 @@ fn weights_decide() {
     assert_eq!(place(&[("MaxThroughput", "100")]), "n1:sp1");
 }
 
-/// `AutoplaceTarget` of a node goes before the controller's; a pool has one of its own.
+/// `AutoplaceTarget` of a node takes precedence over the controller's; a pool has its own.
 #[test]
 fn targets() {
     let mut cluster = cluster("n1: sp1 100\n n2: sp1 90\n n3: sp1 50");
@@ -529,7 +531,7 @@ fn targets() {
     assert_eq!(cluster.place("res", &count(1)), "996");
 }
 
-/// Nodes that are offline, being emptied, deleted or given up on take nothing.
+/// Nodes that are offline, evacuating, being deleted or evicted are not chosen.
 #[test]
 fn only_healthy_nodes() {
     let mut cluster =
@@ -546,7 +548,7 @@ fn only_healthy_nodes() {
     assert_eq!(cluster.place("res", &count(2)), "996");
 }
 
-/// Replicas that leave, or do without their disk, do not count; nodes they are on are not chosen again.
+/// Replicas that are being deleted or skip their disk do not count; their nodes are not chosen again.
 #[test]
 fn what_counts_as_deployed() {
     let mut cluster = cluster("n1: sp1 90\n n2: sp1 80\n n3: sp1 70\n n4: sp1 60");
@@ -568,13 +570,13 @@ fn what_counts_as_deployed() {
             row.props.insert(prop::DRBD_SKIP_DISK.into(), "True".into());
         });
     assert_eq!(cluster.place("res", &count(2)), "n3:sp1");
-    // A diskless replica's node is as good as any other: it gets a disk.
+    // A diskless replica's node can be chosen: the replica becomes diskful.
     cluster.put_replica("res", DEFAULT_DISKLESS_POOL, "n3", DiskKind::TieBreaker);
     let placement = cluster.try_place("res", &count(2)).unwrap();
     assert!(placement.chosen[0].converts && placement.chosen[0].node == node("n3"));
 }
 
-/// DRBD 8.4 connects two replicas and no diskless ones; the two kinds of DRBD never meet.
+/// DRBD 8.4 supports two replicas and no diskless ones; the two versions of DRBD are never mixed.
 #[test]
 fn drbd_kinds() {
     let nodes =
@@ -590,7 +592,10 @@ fn drbd_kinds() {
         text.contains("connects at most 2 replicas; there would be 3"),
         "{text}"
     );
-    assert!(text.contains("cannot connect with the kind"), "{text}");
+    assert!(
+        text.contains("cannot connect to the DRBD version"),
+        "{text}"
+    );
     let definition = &cluster.draft.definitions[&resource("res")];
     let filter = count(1);
     let request = PlaceRequest {
@@ -603,7 +608,7 @@ fn drbd_kinds() {
             .details
             .as_ref()
             .unwrap()
-            .contains("knows no diskless replicas")
+            .contains("does not support diskless replicas")
     );
     let (nodes, replies) = remaining_nodes(&cluster.draft, &cluster.observed, &request, &[]);
     assert!(nodes.is_empty() && replies[0].cause.as_ref().unwrap().contains("8.4"));
@@ -644,7 +649,7 @@ fn diskless_on_remaining() {
     assert_eq!(rest, [node("n2")]);
 }
 
-/// A diskless replica goes to the node with fewest resources.
+/// A diskless replica is placed on the node with the fewest resources.
 #[test]
 fn diskless_placement() {
     let mut cluster = cluster("n1: stor 10\n n2: stor 10\n n3: stor 10\n n4: stor 10");
@@ -668,7 +673,7 @@ fn diskless_placement() {
     assert_eq!(placement.chosen[0].pool, pool(DEFAULT_DISKLESS_POOL));
 }
 
-/// The entry that tells of success names nodes and pools as clients read them.
+/// The success reply names nodes and pools in the form that clients parse.
 #[test]
 fn success_names_the_places() {
     let mut cluster = cluster("n1: stor 10\n n2: stor 10 ");

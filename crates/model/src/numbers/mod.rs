@@ -1,7 +1,8 @@
-//! Numbers: DRBD minors, TCP ports, node ids and volume numbers, and the ranges they are given out from (`docs/facts.md`).
+//! Numbers: DRBD minors, TCP ports, node ids and volume numbers, and the ranges they are assigned from
+//! (`docs/facts.md`).
 //!
-//! Always the lowest free number, so that the same requests give the same cluster. [`Used`] makes that cheap: it holds
-//! runs of used numbers instead of single ones, so that a full range of 50,000 is one entry to step over.
+//! Always the lowest free number, so that the same requests give the same cluster. [`Used`] makes that cheap: it stores
+//! runs of used numbers instead of single ones, so that a full range of 50,000 is one entry.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -17,38 +18,38 @@ use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
 use crate::props::{Purpose, Scope, effective};
 
-/// Minors that DRBD devices can have at all.
+/// Valid minors of DRBD devices.
 pub const MINORS: RangeInclusive<u32> = 0..=(1 << 20) - 1;
-/// TCP ports that there are.
+/// Valid TCP ports.
 pub const TCP_PORTS: RangeInclusive<u32> = 1..=65_535;
-/// Node ids that DRBD knows.
+/// Valid node ids of DRBD.
 pub const NODE_IDS: RangeInclusive<u32> = 0..=31;
-/// Numbers that volumes can have.
+/// Valid volume numbers.
 pub const VOLUME_NUMBERS: RangeInclusive<u32> = 0..=65_534;
-/// How many peers DRBD's metadata can have room for.
+/// Valid numbers of peer slots in DRBD's metadata.
 pub const PEER_SLOTS: RangeInclusive<u32> = 1..=31;
-/// Peer slots of new resources, unless a property says otherwise.
+/// Peer slots of new resources, unless a property has another value.
 pub const DEFAULT_PEER_SLOTS: u32 = 7;
-/// Minors that are given out, unless a property says otherwise.
+/// Range of assigned minors, unless a property has another one.
 pub const DEFAULT_MINORS: &str = "1000-49999";
-/// TCP ports that are given out, unless a property says otherwise.
+/// Range of assigned TCP ports, unless a property has another one.
 pub const DEFAULT_TCP_PORTS: &str = "7000-7999";
 
-/// Ranges of numbers: sorted, apart from each other, both ends included.
+/// Ranges of numbers: sorted, disjoint, both ends included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ranges(Vec<(u32, u32)>);
 
 impl Ranges {
-    /// Reads `a`, `a-b`, and lists of these joined by commas; blanks do not count. Says what is wrong otherwise.
+    /// Parses `a`, `a-b`, and comma-separated lists of these; blanks are ignored. The error describes the mistake.
     pub fn parse(text: &str, allowed: &RangeInclusive<u32>) -> Result<Self, String> {
         let mut ranges = Vec::new();
         for part in text.split(',') {
             let (low, high) = part.split_once('-').unwrap_or((part, part));
-            let number = |word: &str| {
-                let word = word.trim();
-                let digits = !word.is_empty() && word.bytes().all(|b| b.is_ascii_digit());
-                let value = digits.then(|| word.parse::<u32>().ok()).flatten();
-                value.ok_or_else(|| format!("'{}' is not a number", word.escape_debug()))
+            let number = |text: &str| {
+                let text = text.trim();
+                let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+                let value = digits.then(|| text.parse::<u32>().ok()).flatten();
+                value.ok_or_else(|| format!("'{}' is not a number", text.escape_debug()))
             };
             let (low, high) = (number(low)?, number(high)?);
             if low > high {
@@ -81,7 +82,7 @@ impl Ranges {
             .any(|(low, high)| (*low..=*high).contains(&number))
     }
 
-    /// How many numbers there are.
+    /// Number of numbers in the ranges.
     pub fn count(&self) -> u64 {
         self.0
             .iter()
@@ -135,18 +136,18 @@ impl fmt::Display for Ranges {
     }
 }
 
-/// Numbers in use, held as runs: first to last of each.
+/// Numbers in use, stored as runs: first to last of each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Used(OrdMap<u32, u32>);
 
 impl Used {
-    /// The run that a number is in.
+    /// The run with this number.
     fn run(&self, number: u32) -> Option<(u32, u32)> {
         let (first, last) = self.0.get_prev(&number)?;
         (*last >= number).then_some((*first, *last))
     }
 
-    /// Adds a number; nothing changes when it is there already.
+    /// Adds a number; does nothing if it is in use already.
     pub fn insert(&mut self, number: u32) {
         if self.run(number).is_some() {
             return;
@@ -163,7 +164,7 @@ impl Used {
         self.0.insert(first, last);
     }
 
-    /// Takes a number out; nothing changes when it is not there.
+    /// Removes a number; does nothing if it is not in use.
     pub fn remove(&mut self, number: u32) {
         let Some((first, last)) = self.run(number) else {
             return;
@@ -193,7 +194,7 @@ impl Used {
             .map_or(number, |(_, last)| last.saturating_add(1))
     }
 
-    /// How many numbers of the ranges are used.
+    /// Number of used numbers within the ranges.
     pub fn count_within(&self, ranges: &Ranges) -> u64 {
         let overlap = |low: u32, high: u32| -> u64 {
             let start = self.0.get_prev(&low).map_or(low, |(first, _)| *first);
@@ -211,19 +212,19 @@ impl Used {
     }
 }
 
-/// The minors that are given out.
+/// The range of assigned minors.
 pub fn minor_range(model: &Model) -> Ranges {
     let stored = model.controller.props.get(prop::MINOR_NR_AUTO_RANGE);
     stored_range(stored.map(String::as_str), DEFAULT_MINORS, &MINORS)
 }
 
-/// The ports that are given out on a node.
+/// The range of assigned ports on a node.
 pub fn port_range(model: &Model, node: &NodeName) -> Ranges {
     let stored = node_value(model, node, prop::TCP_PORT_AUTO_RANGE);
     stored_range(stored, DEFAULT_TCP_PORTS, &TCP_PORTS)
 }
 
-/// The ports that are never given out on a node.
+/// The ports that are never assigned on a node.
 pub fn blocked_ports(model: &Model, node: &NodeName) -> Ranges {
     node_value(model, node, prop::TCP_PORTS_BLOCKED)
         .and_then(|text| Ranges::parse(text, &TCP_PORTS).ok())
@@ -238,7 +239,7 @@ fn node_value<'a>(model: &'a Model, node: &NodeName, key: &str) -> Option<&'a st
     effective(model, Purpose::Node, &scope, key)
 }
 
-/// What is stored was checked when it was set; should it be unreadable all the same, the default keeps things going.
+/// A stored range was validated when it was set; if it is invalid nevertheless, the default is used.
 fn stored_range(stored: Option<&str>, default: &str, allowed: &RangeInclusive<u32>) -> Ranges {
     stored
         .and_then(|text| Ranges::parse(text, allowed).ok())
@@ -246,7 +247,7 @@ fn stored_range(stored: Option<&str>, default: &str, allowed: &RangeInclusive<u3
         .unwrap_or_default()
 }
 
-/// Gives out the lowest free minor.
+/// Assigns the lowest free minor.
 pub fn allocate_minor(model: &Model) -> Result<u32, Vec<Reply>> {
     unless_unknown(model.held.are_minors_unknown(), "minor number")?;
     let range = minor_range(model);
@@ -265,7 +266,7 @@ pub fn allocate_minor(model: &Model) -> Result<u32, Vec<Reply>> {
     })
 }
 
-/// Takes a minor that somebody asked for. It need not be in the range that is given out, but must be free.
+/// Checks a requested minor. It need not be in the range of assigned ones, but must be free.
 pub fn check_minor(model: &Model, asked: i64) -> Result<u32, Vec<Reply>> {
     let minor = within(asked, &MINORS)
         .ok_or_else(|| out_of_bounds(code::FAIL_INVLD_MINOR_NR, "minor number", asked, &MINORS))?;
@@ -285,8 +286,8 @@ pub fn check_minor(model: &Model, asked: i64) -> Result<u32, Vec<Reply>> {
     }
 }
 
-/// Gives out a port on a node for a resource of a definition: the port that the definition wishes for, else one that
-/// replicas on other nodes use, else the lowest free one.
+/// Assigns a port on a node to a resource of a definition: the definition's preferred port, else one that
+/// resources on other nodes use, else the lowest free one.
 pub fn allocate_port(
     model: &Model,
     node: &NodeName,
@@ -294,12 +295,12 @@ pub fn allocate_port(
 ) -> Result<u16, Vec<Reply>> {
     unless_unknown(model.held.are_ports_unknown(node), "TCP port")?;
     let blocked = blocked_ports(model, node);
-    let wished = definition.drbd.as_ref().and_then(|drbd| drbd.wished_port);
+    let preferred_port = definition.drbd.as_ref().and_then(|drbd| drbd.wished_port);
     let of_peers = model
         .resources_of(&definition.name)
         .filter(|peer| peer.node != *node)
         .flat_map(|peer| peer.drbd.iter().flat_map(|drbd| drbd.ports.iter().copied()));
-    let preferred = wished
+    let preferred = preferred_port
         .into_iter()
         .chain(of_peers)
         .find(|port| model.port_owner(node, *port).is_none() && !blocked.contains((*port).into()));
@@ -330,7 +331,7 @@ pub fn allocate_port(
         })
 }
 
-/// Takes a port that somebody asked for on a node: neither in use there nor blocked.
+/// Checks a requested port on a node: it must be neither in use there nor blocked.
 pub fn check_port(
     model: &Model,
     node: &NodeName,
@@ -357,19 +358,19 @@ pub fn check_port(
     if let Some(owner) = model.port_owner(node, port)
         && owner != name
     {
-        return Err(refuse(format!("Resource '{owner}' has it there.")));
+        return Err(refuse(format!("Resource '{owner}' uses it on this node.")));
     }
     let blocked = blocked_ports(model, node);
     if blocked.contains(port.into()) {
         return Err(refuse(format!(
-            "The property {} keeps the ports {blocked} from being used there.",
+            "The property {} blocks the ports {blocked} on this node.",
             prop::TCP_PORTS_BLOCKED
         )));
     }
     Ok(port)
 }
 
-/// Gives out the lowest DRBD node id that no replica of a definition has.
+/// Assigns the lowest DRBD node id that no resource of a definition has.
 pub fn allocate_node_id(model: &Model, name: &ResourceName) -> Result<u32, Vec<Reply>> {
     let used = used_node_ids(model, name);
     NODE_IDS
@@ -391,7 +392,7 @@ pub fn allocate_node_id(model: &Model, name: &ResourceName) -> Result<u32, Vec<R
         })
 }
 
-/// Takes a node id that somebody asked for.
+/// Checks a requested node id.
 pub fn check_node_id(model: &Model, name: &ResourceName, asked: i64) -> Result<u32, Vec<Reply>> {
     let id = within(asked, &NODE_IDS)
         .ok_or_else(|| out_of_bounds(code::FAIL_INVLD_NODE_ID, "DRBD node id", asked, &NODE_IDS))?;
@@ -416,7 +417,7 @@ fn used_node_ids(model: &Model, name: &ResourceName) -> u32 {
         .fold(0, |used, id| used | (1 << id))
 }
 
-/// Gives out the lowest volume number that a definition does not have.
+/// Assigns the lowest free volume number of a definition.
 pub fn allocate_volume_number(definition: &ResourceDefinition) -> Result<u32, Vec<Reply>> {
     let mut used = definition.volumes.keys();
     VOLUME_NUMBERS
@@ -433,7 +434,7 @@ pub fn allocate_volume_number(definition: &ResourceDefinition) -> Result<u32, Ve
         })
 }
 
-/// Takes a volume number that somebody asked for. Whether it is taken is for the caller to say: that has a code of its
+/// Checks a requested volume number. The caller checks whether it is in use, for which the API has a code of its
 /// own.
 pub fn check_volume_number(asked: i64) -> Result<u32, Vec<Reply>> {
     within(asked, &VOLUME_NUMBERS).ok_or_else(|| {
@@ -446,7 +447,7 @@ pub fn check_volume_number(asked: i64) -> Result<u32, Vec<Reply>> {
     })
 }
 
-/// Takes a number of peer slots that somebody asked for.
+/// Checks a requested number of peer slots.
 pub fn check_peer_slots(asked: i64) -> Result<u32, Vec<Reply>> {
     within(asked, &PEER_SLOTS).ok_or_else(|| {
         out_of_bounds(
@@ -458,10 +459,10 @@ pub fn check_peer_slots(asked: i64) -> Result<u32, Vec<Reply>> {
     })
 }
 
-/// Peer slots of new resources of a definition: what its properties say, else what it was made with.
+/// Peer slots of new resources of a definition: the value of its properties, else that given when it was created.
 pub fn peer_slots(model: &Model, definition: &ResourceDefinition) -> u32 {
     let scope = Scope::definition(definition);
-    let wished = effective(
+    let inherited = effective(
         model,
         Purpose::PeerSlots,
         &scope,
@@ -471,18 +472,18 @@ pub fn peer_slots(model: &Model, definition: &ResourceDefinition) -> u32 {
     .filter(|slots| PEER_SLOTS.contains(slots));
     let own = definition.drbd.as_ref().map(|drbd| drbd.peer_slots);
     own.filter(|slots| PEER_SLOTS.contains(slots))
-        .or(wished)
+        .or(inherited)
         .unwrap_or(DEFAULT_PEER_SLOTS)
 }
 
-/// A number that a held row may have is not given out.
+/// A number that a held row may use is not assigned.
 fn unless_unknown(unknown: bool, what: &str) -> Result<(), Vec<Reply>> {
     if !unknown {
         return Ok(());
     }
     let reply = Reply::new(
         code::FAIL_SQL,
-        format!("No {what} can be given out, because those in use are not all known."),
+        format!("No {what} can be assigned, because those in use are not all known."),
     );
     Err(vec![
         reply

@@ -1,7 +1,7 @@
-//! Replicas: making one, giving it a disk, taking its disk.
+//! Resources: creating one, making it diskful or diskless.
 //!
-//! One way for all who make replicas: explicit requests, placement, tie breakers. Everything that can be refused is
-//! refused here, before the draft changes.
+//! Used for all new resources: explicit requests, placement, tie breakers. All checks are made here, before the draft
+//! changes.
 
 mod active;
 mod checks;
@@ -28,41 +28,41 @@ use crate::observed::Observed;
 use crate::{Node, Props, ResourceDefinition};
 use crate::{numbers, stack};
 
-/// What a plan needs from outside: the time, and identities for what it makes.
+/// The inputs of planning that are not in the model: the time, and identities of new objects.
 pub struct Seeds<'a> {
     /// Milliseconds since the Unix epoch.
     pub now_ms: u64,
-    /// Gives a new identity each time.
+    /// Returns a new identity with each call.
     pub uuid: &'a mut dyn FnMut() -> Uuid,
 }
 
-/// A replica that is to be made.
+/// A resource to create.
 #[derive(Debug, Clone)]
 pub struct NewResource {
-    /// Its definition.
+    /// Name of its resource definition.
     pub name: ResourceName,
-    /// Its node.
+    /// Name of its node.
     pub node: NodeName,
-    /// What disk it has.
+    /// Diskful, or the kind of diskless resource.
     pub disk: DiskKind,
-    /// The pool of all its volumes, when the request or placement names one.
+    /// The storage pool of all its volumes, if the request or the placement names one.
     pub pool: Option<StoragePoolName>,
     /// Its properties.
     pub props: Props,
-    /// Its layers, when the request names them.
+    /// Its layers, if the request names them.
     pub layer_stack: Option<Vec<LayerKind>>,
-    /// Its DRBD node id, when the request names one.
+    /// Its DRBD node id, if the request names one.
     pub node_id: Option<i64>,
-    /// Its TCP ports, when the request names them.
+    /// Its TCP ports, if the request names them.
     pub ports: Vec<i64>,
-    /// Who wanted its disk (`user`, `auto-placer`, `make-available`...); kept as a property.
+    /// The origin of its disk (`user`, `auto-placer`, `make-available`...), stored as a property.
     pub diskful_by: Option<&'static str>,
-    /// Devices are to be down.
+    /// It is created inactive.
     pub inactive: bool,
 }
 
 impl NewResource {
-    /// A replica of which nothing is said but where it is and what disk it has.
+    /// A resource with default values except for its node and its disk.
     pub fn new(name: ResourceName, node: NodeName, disk: DiskKind) -> Self {
         NewResource {
             name,
@@ -79,29 +79,29 @@ impl NewResource {
     }
 }
 
-/// Makes a replica with all its volumes, and updates what its definition says of first copies and granularity.
+/// Creates a resource with all its volumes, and updates the initial replica and the granularity of its definition.
 ///
-/// Returns the row and what is to be said beside that it was made. Replicas that exist, even on their way out, are
-/// refused: what becomes of them is for the caller to decide.
+/// Returns the row and replies in addition to that of the creation. Existing resources, even those being deleted, are
+/// refused: the caller handles them.
 pub fn new_resource(
     draft: &mut Draft,
     observed: &Observed,
     seeds: &mut Seeds<'_>,
-    wish: NewResource,
+    new: NewResource,
 ) -> Result<(Resource, Vec<Reply>), Vec<Reply>> {
-    let definition = checks::definition(draft, &wish.name)?;
-    let node = checks::node(draft, &wish.node)?;
+    let definition = checks::definition(draft, &new.name)?;
+    let node = checks::node(draft, &new.node)?;
     checks::absent(draft, &definition, &node)?;
-    let layer_stack = stack::of_new_resource(draft, &definition, wish.layer_stack.as_deref());
+    let layer_stack = stack::of_new_resource(draft, &definition, new.layer_stack.as_deref());
     stack::check(&layer_stack)?;
     stack::check_buildable(&layer_stack)?;
-    let mut row = blank_row(seeds, &definition, &node, layer_stack, &wish);
+    let mut row = blank_row(seeds, &definition, &node, layer_stack, &new);
     let wanted = pools::Wanted {
-        named: wish.pool.as_ref(),
-        diskless: wish.disk.is_diskless(),
+        named: new.pool.as_ref(),
+        diskless: new.disk.is_diskless(),
     };
     let resolved = pools::resolve(draft, &definition, &row, &wanted)?;
-    let disk = disk_kind(draft, &node, &resolved, wish.disk);
+    let disk = disk_kind(draft, &node, &resolved, new.disk);
     for (number, pool) in resolved {
         let extra_storage = match disk.is_diskless() {
             true => Default::default(),
@@ -119,12 +119,12 @@ pub fn new_resource(
     checks::drbd(draft, observed, &definition, &node, &row, disk)?;
     if !disk.is_diskless() {
         checks::pools(draft, observed, &definition, &node, &row)?;
-        if let Some(by) = wish.diskful_by {
+        if let Some(by) = new.diskful_by {
             row.props.insert(prop::DISKFUL_BY.to_owned(), by.to_owned());
         }
     }
     if row.layer_stack.contains(&LayerKind::Drbd) {
-        row.drbd = Some(drbd(draft, &definition, &node, &wish, disk)?);
+        row.drbd = Some(drbd(draft, &definition, &node, &new, disk)?);
         checks::peer_slots(draft, &definition, &row)?;
     }
     let mut replies = Vec::new();
@@ -143,10 +143,10 @@ fn blank_row(
     definition: &ResourceDefinition,
     node: &Node,
     layer_stack: Vec<LayerKind>,
-    wish: &NewResource,
+    new: &NewResource,
 ) -> Resource {
-    let mut props = wish.props.clone();
-    if let Some(pool) = &wish.pool {
+    let mut props = new.props.clone();
+    if let Some(pool) = &new.pool {
         props.insert(prop::STOR_POOL_NAME.to_owned(), pool.to_string());
     }
     Resource {
@@ -158,11 +158,11 @@ fn blank_row(
         props,
         drbd: None,
         volumes: Default::default(),
-        inactive: wish.inactive,
+        inactive: new.inactive,
     }
 }
 
-/// Naming a pool without storage asks for a diskless replica, whatever else was said.
+/// A pool without storage requests a diskless resource, whatever the other parameters.
 fn disk_kind(
     model: &Model,
     node: &Node,
@@ -184,15 +184,15 @@ fn drbd(
     model: &Model,
     definition: &ResourceDefinition,
     node: &Node,
-    wish: &NewResource,
+    new: &NewResource,
     disk: DiskKind,
 ) -> Result<DrbdResource, Vec<Reply>> {
-    let node_id = match wish.node_id {
+    let node_id = match new.node_id {
         Some(asked) => numbers::check_node_id(model, &definition.name, asked)?,
         None => numbers::allocate_node_id(model, &definition.name)?,
     };
     let mut ports = Vec::new();
-    for asked in &wish.ports {
+    for asked in &new.ports {
         ports.push(numbers::check_port(
             model,
             &node.name,
@@ -211,7 +211,7 @@ fn drbd(
     })
 }
 
-/// Of space that nodes share only one replica may be active.
+/// Only one resource in a shared space may be active.
 fn shares_active_space(model: &Model, row: &Resource) -> bool {
     let shared = |replica: &Resource| -> Vec<String> {
         let pools = replica.volumes.values();
@@ -237,7 +237,7 @@ fn deactivated(row: &Resource) -> Reply {
         .correction("Deactivate that one first to activate this one.")
 }
 
-/// What there is to say of a definition whose replicas cannot be of use.
+/// Replies about a definition whose resources are not usable.
 fn warnings(model: &Model, definition: &ResourceDefinition) -> Option<Reply> {
     let name = &definition.name;
     if definition.volumes.is_empty() {
@@ -258,8 +258,8 @@ fn warnings(model: &Model, definition: &ResourceDefinition) -> Option<Reply> {
             code::WARN_ALL_DISKLESS,
             format!("Resource '{name}' has only diskless replicas."),
         )
-        .cause("There is no replica with a disk, so that there is no data to use.")
-        .correction("Create a resource with a disk.")
+        .cause("There is no diskful replica, so there is no data.")
+        .correction("Create a diskful resource.")
     })
 }
 

@@ -1,5 +1,5 @@
-//! Layers: what each one adds to a size, and what it may stand on. Sizes and stacks are folds over the layers of a
-//! resource; DRBD 8.4 is [`drbd84`].
+//! Layers: the size that each one adds, and the layers that may be below it. Sizes and stacks are folds over the layers
+//! of a resource; DRBD 8.4 is [`drbd84`].
 
 pub mod drbd;
 pub mod drbd84;
@@ -11,7 +11,7 @@ use crate::{Resource, ResourceDefinition};
 /// Backing volumes of one volume, and their sizes in KiB.
 pub type Backing = Vec<(StorageSuffix, u64)>;
 
-/// The layers that may stand directly below one.
+/// The layers that may be directly below a layer.
 pub const fn below(layer: LayerKind) -> &'static [LayerKind] {
     use LayerKind::*;
     match layer {
@@ -25,15 +25,15 @@ pub const fn below(layer: LayerKind) -> &'static [LayerKind] {
     }
 }
 
-/// The layers that this version can build.
+/// The layers that this version implements.
 pub const BUILDABLE: &[LayerKind] = &[LayerKind::Drbd, LayerKind::Storage];
 
-/// Rounds up; sizes near the end of the number range stay as they are, as no volume is that large.
+/// Rounds up; sizes near the end of the number range are not changed, as no volume is that large.
 pub(crate) fn align_up(value: u64, to: u64) -> u64 {
     value.checked_next_multiple_of(to.max(1)).unwrap_or(value)
 }
 
-/// Size that users of a resource's volume see, in KiB; 0 when there is no such volume.
+/// Usable size of a resource's volume, in KiB; 0 if the volume does not exist.
 pub fn usable_kib(definition: &ResourceDefinition, number: u32, resource: &Resource) -> u64 {
     let Some(volume) = definition.volumes.get(&number) else {
         return 0;
@@ -42,7 +42,7 @@ pub fn usable_kib(definition: &ResourceDefinition, number: u32, resource: &Resou
     let layers = layers.filter(|_| volume.gross_size);
     layers.fold(volume.size_kib, |kib, layer| match layer {
         LayerKind::Drbd => drbd::net_kib(definition, number, resource, kib),
-        // Those that cannot be built yet add nothing.
+        // Layers that are not implemented yet add nothing.
         LayerKind::Storage
         | LayerKind::Luks
         | LayerKind::Nvme
@@ -52,7 +52,7 @@ pub fn usable_kib(definition: &ResourceDefinition, number: u32, resource: &Resou
     })
 }
 
-/// The backing volumes of a resource's volume, the one with the data first; none for a diskless resource.
+/// The backing volumes of a resource's volume, the data volume first; none for a diskless resource.
 pub fn backing(definition: &ResourceDefinition, number: u32, resource: &Resource) -> Backing {
     let Some(volume) = definition.volumes.get(&number) else {
         return Backing::new();
@@ -82,7 +82,7 @@ pub fn backing(definition: &ResourceDefinition, number: u32, resource: &Resource
     backing
 }
 
-/// Size of the backing volume with the data, in KiB; 0 for a diskless resource.
+/// Size of the data volume, in KiB; 0 for a diskless resource.
 pub fn data_kib(definition: &ResourceDefinition, number: u32, resource: &Resource) -> u64 {
     let backing = backing(definition, number, resource);
     backing.first().map_or(0, |(_, kib)| *kib)
