@@ -160,7 +160,7 @@ impl Running {
     async fn stop(self) {
         self.stop.cancel();
         if let Err(error) = self.task.await {
-            tracing::error!(%error, "a link ended badly");
+            tracing::error!(%error, "the connection to a satellite ended with an error");
         }
     }
 }

@@ -233,6 +233,6 @@ fn tell_service_manager(state: &str) {
     // A name that begins with '@' is abstract; service managers use a path in practice.
     let told = UnixDatagram::unbound().and_then(|socket| socket.send_to(state.as_bytes(), &path));
     if let Err(error) = told {
-        tracing::warn!(%error, "the service manager could not be told '{state}'");
+        tracing::warn!(%error, "the service manager was not notified of '{state}'");
     }
 }

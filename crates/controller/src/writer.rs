@@ -333,11 +333,11 @@ impl Writer {
         let expected = uncertain.before;
         match self.store.generation().await {
             Ok(found) if found == expected => {
-                tracing::warn!("the store is back; the batch in question is not in it");
+                tracing::warn!("the database answers again; the unconfirmed batch is not in it");
                 Ok(())
             }
             Ok(found) if found == uncertain.model.generation => {
-                tracing::warn!("the store is back; the batch in question is in it");
+                tracing::warn!("the database answers again; the unconfirmed batch is in it");
                 self.set_writable();
                 let (model, touched) = (uncertain.model, uncertain.touched);
                 self.cluster.publish(Arc::new(model), &touched);

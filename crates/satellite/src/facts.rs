@@ -64,7 +64,7 @@ fn take(state: &mut State, mut found: NodeInfo, module: Option<String>) -> bool 
     if state.info == found {
         return false;
     }
-    tracing::info!(uname = found.uname, drbd = ?found.drbd, providers = ?found.providers, "probed");
+    tracing::info!(uname = found.uname, drbd = ?found.drbd, providers = ?found.providers, "node capabilities read");
     state.info = found;
     state.outbox.info();
     true

@@ -288,9 +288,9 @@ fn failed(tracked: &mut Tracked, key: &Key, failures: Vec<Failure>, took: Durati
     };
     let failure = first.map(ToString::to_string).unwrap_or_default();
     if repeated {
-        tracing::debug!(%key, failure, "failed again");
+        tracing::debug!(%key, failure, "object still does not match its spec");
     } else {
-        tracing::warn!(%key, failure, took_ms = took.as_millis() as u64, "failed");
+        tracing::warn!(%key, failure, took_ms = took.as_millis() as u64, "object does not match its spec");
     }
     let step = (tracked.failures as usize).min(BACKOFF_S.len() - 1);
     tracked.failures = tracked.failures.saturating_add(1);

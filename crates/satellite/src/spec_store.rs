@@ -300,8 +300,8 @@ async fn quarantine(host: &dyn Host, path: &Path, why: &str) {
     let mut aside = path.as_os_str().to_owned();
     aside.push(QUARANTINE_SUFFIX);
     let aside = PathBuf::from(aside);
-    tracing::error!(path = %path.display(), aside = %aside.display(), why, "put own state aside");
+    tracing::error!(path = %path.display(), aside = %aside.display(), why, "unreadable own state moved aside");
     if let Err(e) = host.rename(path, &aside).await {
-        tracing::error!(path = %path.display(), error = %e.source, "cannot put own state aside");
+        tracing::error!(path = %path.display(), error = %e.source, "unreadable own state cannot be moved aside");
     }
 }

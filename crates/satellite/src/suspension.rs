@@ -408,7 +408,9 @@ async fn suspend_all(shared: &Shared, lease: Uuid, devices: &[Device]) -> Result
         if !is_suspended(&shared.machine, device).await? {
             return Err(Failure::new(
                 code::FAIL_UNKNOWN_ERROR,
-                format!("I/O of {device:?} was told to be suspended and is not."),
+                format!(
+                    "I/O of {device:?} is not suspended, although the command to suspend it succeeded."
+                ),
             ));
         }
     }
@@ -460,7 +462,9 @@ async fn resume(machine: &Machine, device: &Device) -> Result<()> {
         return Ok(());
     }
     output.ok()?;
-    let message = format!("I/O of {device:?} was told to go on and does not.");
+    let message = format!(
+        "I/O of {device:?} is still suspended, although the command to resume it succeeded."
+    );
     Err(Failure::new(code::FAIL_UNKNOWN_ERROR, message))
 }
 

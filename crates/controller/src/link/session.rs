@@ -189,7 +189,7 @@ impl<'a> Session<'a> {
                 cluster.observe_status(node, resources, &gone);
             }
             ToController::Info { info } => {
-                tracing::info!(%node, uname = info.uname, drbd = ?info.drbd, "the node is able to do something else");
+                tracing::info!(%node, uname = info.uname, drbd = ?info.drbd, "node capabilities changed");
                 cluster.observe_info(node, info.clone());
                 self.state().info = Some(info);
                 self.learned.notify_one();

@@ -79,7 +79,7 @@ fn check_node(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
             ),
         )
         .cause("drbdadm finds its own part of a resource by the name of the host.")
-        .correction("The controller is told the name, and everything follows by itself."));
+        .correction("The resource is configured as soon as the controller knows the name, which it learns when it connects."));
     }
     v84::check(kind(attempt)?, attempt.spec, drbd)
 }

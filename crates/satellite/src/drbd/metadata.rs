@@ -95,7 +95,7 @@ pub async fn look(machine: &Machine, place: &Place<'_>) -> Result<Option<Generat
         (exit_code, _) => Err(Failure::new(
             code::FAIL_UNKNOWN_ERROR,
             format!(
-                "It cannot be told whether '{}' has DRBD metadata.",
+                "It is not known whether '{}' has DRBD metadata.",
                 place.device
             ),
         )

@@ -205,6 +205,6 @@ pub async fn put_back(host: &dyn Host, res: &Path, old: Option<&str>, failure: &
         None => Ok(()),
     };
     if let Err(error) = done {
-        tracing::warn!(path = %res.display(), error = %error.source, "cannot put back a file");
+        tracing::warn!(path = %res.display(), error = %error.source, "cannot restore the previous .res file");
     }
 }

@@ -76,7 +76,7 @@ fn take(shared: &Shared, event: StreamEvent) -> bool {
             true
         }
         StreamEvent::ErrorLine(line) => {
-            tracing::warn!(line, "events2");
+            tracing::warn!(line, "drbdsetup events2");
             true
         }
         StreamEvent::LineTooLong => {

@@ -164,7 +164,8 @@ pub async fn unmake_available(cluster: &Cluster, name: String, node: String) -> 
                 Ok(vec![Reply::new(code::INFO_NOOP, message)])
             }
             Some(DiskKind::Diskful | DiskKind::TieBreaker) | None => {
-                let message = format!("The {what} is kept: it is not merely a diskless client.");
+                let message =
+                    format!("The {what} is not deleted: it has a disk or is a tie-breaker.");
                 Ok(vec![Reply::new(code::INFO_NOOP, message)])
             }
         }

@@ -42,7 +42,7 @@ pub fn choose(
             "It has {} bytes, {EXTERNAL_BYTES_MAX} are allowed.",
             external.len()
         ))
-        .correction("Give a name beside the external name.")
+        .correction("Give a resource name in addition to the external name.")
         .into());
     }
     let fallback = || {
