@@ -11,7 +11,6 @@ pub mod code;
 pub mod drbd_option;
 pub mod drbd_state;
 pub mod flag;
-pub mod json;
 pub mod kind;
 pub mod lenient;
 pub mod list;

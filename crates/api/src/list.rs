@@ -6,8 +6,6 @@
 
 use serde::Serialize;
 
-use crate::json;
-
 /// How much is written before it leaves: enough that waking the reader for each piece does not count, and little enough
 /// to be sent while it is still in the processor's cache.
 pub const PIECE_BYTES: usize = 256 * 1024;
@@ -82,7 +80,7 @@ impl Rows {
             self.text.push(b',');
         }
         self.is_first = false;
-        json::write(&mut self.text, row).expect("rows are made of strings and numbers");
+        serde_json::to_writer(&mut self.text, row).expect("rows are made of strings and numbers");
     }
 
     /// Whether more rows may be pushed.

@@ -6,7 +6,6 @@
 //! rows, [`property`] checks properties, [`reply`] holds replies that many verbs give.
 
 pub mod autoplace;
-mod beside;
 pub mod controller;
 pub mod filter;
 pub mod job;

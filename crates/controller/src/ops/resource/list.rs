@@ -68,7 +68,7 @@ struct Walk {
     filter: Filter,
     /// The definitions that are wanted, in order, when not all are.
     names: Vec<ResourceName>,
-    /// The last row that was looked at.
+    /// The last row that was shown or left out.
     passed: Option<(ResourceName, NodeName)>,
     /// So many rows are still to be left out.
     offset: usize,
@@ -111,7 +111,7 @@ impl Walk {
         (self.passed, self.offset, self.limit) = (passed, offset, limit);
     }
 
-    /// The rows that have not been looked at, of all definitions or of those that are wanted.
+    /// The rows after those shown or left out, of all definitions or of those that are wanted.
     fn rows(&self) -> Box<dyn Iterator<Item = &Resource> + '_> {
         let begin = match &self.passed {
             Some(passed) => Bound::Excluded(passed),

@@ -1,16 +1,11 @@
 //! Resources as answers show them. Borrowed from a snapshot and written straight into the answer, because a cluster has
 //! tens of thousands of them and clients ask for all; [`linstor_api::resource::Resource`] reads what is written here.
 
-use std::sync::Arc;
-
 use linstor_api::code;
 use linstor_api::drbd_state::{ConnectionState, DiskState, ReplicationState};
 use linstor_api::flag::{drbd_resource, resource as flag, volume as volume_flag};
 use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
 use linstor_api::sorted_map::SortedMap;
-use linstor_model::model::RowKey;
-use linstor_model::name::{NodeName, ResourceName};
-use linstor_model::observed::Applied;
 use linstor_model::process::{Kind, KindName, delete_resource, migrate, resize};
 use linstor_model::{
     DiskKind, DrbdDefinition, DrbdResource, Node, Process, Props, Resource, ResourceDefinition,
@@ -21,7 +16,6 @@ use linstor_wire::status::{DrbdStatus, Outcome, ReplicationStatus, ResourceStatu
 use serde::Serialize as Derive;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-use super::super::beside::Beside;
 use super::super::filter::Names;
 use super::super::names;
 use super::super::reply::not_found;
@@ -82,13 +76,12 @@ pub fn volume(cluster: &Cluster, name: &str, node: &str, number: &str) -> Result
     }
 }
 
-/// What rows show beside themselves; they ask for it in their own order.
+/// What rows are shown from.
 pub(super) struct Sources<'a> {
     model: &'a Model,
     observed: &'a Observed,
-    definitions: Beside<'a, ResourceName, Arc<ResourceDefinition>>,
-    statuses: Beside<'a, (ResourceName, NodeName), Arc<ResourceStatus>>,
-    applied: Beside<'a, RowKey, Applied>,
+    /// Of the last row: resources of one definition follow each other.
+    definition: Option<&'a ResourceDefinition>,
 }
 
 impl<'a> Sources<'a> {
@@ -96,37 +89,31 @@ impl<'a> Sources<'a> {
         Sources {
             model,
             observed,
-            definitions: Beside::new(&model.definitions),
-            statuses: Beside::new(&observed.resources),
-            applied: Beside::new(&observed.applied),
+            definition: None,
         }
     }
 
     /// A resource with its volumes in these pools, or without volumes.
     pub(super) fn row(&mut self, row: &'a Resource, pools: Option<&'a Names>) -> Option<Row<'a>> {
+        if self.definition.is_none_or(|last| last.name != row.name) {
+            self.definition = self.model.definitions.get(&row.name).map(|found| &**found);
+        }
         let key = (row.name.clone(), row.node.clone());
-        let status = self.statuses.find(&key).map(|status| &**status);
-        let of_row = RowKey::Resource(key.0, key.1);
-        let process = self.model.process_of(row).map(|process| &**process);
-        let reached = |applied: &Applied| {
-            process.is_none_or(|process| {
-                applied.generation >= process.since.generation && applied.outcome == Outcome::Done
-            })
-        };
+        let status = self.observed.resources.get(&key).map(|status| &**status);
         let mut volumes = row.volumes.values();
         let first_pool = volumes
             .next()
             .and_then(|volume| self.model.pool(&row.node, &volume.pool));
         Some(Row {
             model: self.model,
+            observed: self.observed,
             row,
             first_pool: first_pool.map(|pool| &**pool),
-            definition: self.definitions.find(&row.name)?,
+            definition: self.definition?,
             node: self.model.nodes.get(&row.node)?,
             status: status.filter(|status| status.uuid == row.uuid),
             live: self.observed.is_online(&row.node),
-            reached: self.applied.find(&of_row).is_some_and(reached),
-            process,
+            process: self.model.process_of(row).map(|process| &**process),
             pools,
         })
     }
@@ -138,17 +125,16 @@ const ADDING_DISK: u64 = flag::DRBD_DISKLESS | flag::DISK_ADD_REQUESTED | flag::
 /// A resource with all that its answer is made of.
 pub(super) struct Row<'a> {
     model: &'a Model,
+    observed: &'a Observed,
     row: &'a Resource,
     definition: &'a ResourceDefinition,
     node: &'a Node,
-    /// What the node last said, believable or not: device paths and sizes do not change while it is away.
+    /// The node's last report, of whatever age: device paths and sizes do not change while the node is away.
     status: Option<&'a ResourceStatus>,
-    /// Whether the node is online, so that what it said holds.
+    /// Whether the node is online, so that its report is current.
     live: bool,
     /// What is being done with it.
     process: Option<&'a Process>,
-    /// Whether the node has applied what that asks for.
-    reached: bool,
     /// The pool of the first volume, which is that of most others.
     first_pool: Option<&'a StoragePool>,
     /// Which volumes to show; none when volumes are not shown at all.
@@ -156,11 +142,11 @@ pub(super) struct Row<'a> {
 }
 
 impl<'a> Row<'a> {
-    /// Looks at all that these rows are made of, one step of pointers after the other.
+    /// Reads a byte of each part of these rows, one step of pointers after the other, so that they are in the cache when
+    /// the rows are written.
     ///
-    /// A row's parts lie far apart, and there are more rows than any cache holds: most of the time of a long list would
-    /// be waiting for memory, for one part after the other. Without work in between the processor waits for those of
-    /// many rows at once.
+    /// A row's parts lie far apart, and there are more rows than any cache holds. Without work in between the processor
+    /// waits for parts of many rows at once (figures: docs/decisions/long-lists.md).
     pub(super) fn fetch(rows: &[Self]) {
         let mut sum = 0_u8;
         for Row {
@@ -229,6 +215,16 @@ impl<'a> Row<'a> {
         std::hint::black_box(sum);
     }
 
+    /// Whether the node has applied what its process asks for.
+    fn has_reached(&self) -> bool {
+        let since = self.process.map_or(0, |process| process.since.generation);
+        let (name, node) = (&self.row.name, &self.row.node);
+        let applied = self
+            .observed
+            .applied_since(name, node, self.row.uuid, since);
+        applied.is_some_and(|applied| applied.outcome == Outcome::Done)
+    }
+
     fn drbd_status(&self) -> Option<&'a DrbdStatus> {
         self.status.filter(|_| self.live)?.drbd.as_ref()
     }
@@ -249,9 +245,9 @@ impl<'a> Row<'a> {
                 delete_resource::Step::TakeDown => flag::DELETE | flag::DRBD_DELETE,
                 delete_resource::Step::Destroy { .. } => flag::DELETE,
             },
-            Some(Kind::AddDisk(_)) if !self.reached => ADDING_DISK,
+            Some(Kind::AddDisk(_)) if !self.has_reached() => ADDING_DISK,
             Some(Kind::Migrate(migrate))
-                if migrate.step == migrate::Step::AddDisk && !self.reached =>
+                if migrate.step == migrate::Step::AddDisk && !self.has_reached() =>
             {
                 ADDING_DISK
             }
