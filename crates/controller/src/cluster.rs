@@ -4,6 +4,7 @@
 //! ([`Cluster::commit`]) that one writer runs, stores and publishes (see [`crate::writer`]). Waiting for what a commit
 //! brings about is in [`crate::wait`].
 
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use arc_swap::ArcSwap;
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) waiters: Waiters,
     pub(crate) mailboxes: Mailboxes,
     pub(crate) pending: Pending,
+    /// When the age of all reports of thin pools was last checked, in milliseconds since the Unix epoch.
+    pub(crate) thin_space_checked: AtomicU64,
     /// Definitions are left to be settled in the background.
     pub(crate) settling: Notify,
     /// Why the database cannot be written; none while it can, or was not written yet.
@@ -97,6 +100,7 @@ impl Cluster {
             limits,
             mailboxes: Mailboxes::default(),
             pending: Pending::default(),
+            thin_space_checked: AtomicU64::new(0),
             settling: Notify::new(),
             unwritable: watch::Sender::new(None),
             superseded: watch::Sender::new(None),

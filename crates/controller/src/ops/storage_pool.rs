@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use linstor_api::kind::ProviderKind;
@@ -128,11 +129,18 @@ pub async fn create(cluster: &Cluster, node: String, request: Json) -> Vec<Reply
 /// Reports of space that are not older than this are as good as new ones, in milliseconds: what was reserved since is
 /// known here, and only what is written into thin volumes meanwhile is not.
 const FRESH_MS: u64 = 5_000;
+/// How long no pool's report is checked for its age after all were, in milliseconds: with thousands of pools that would be
+/// most of the work of a spawn.
+const CHECK_MS: u64 = 1_000;
 
 /// Asks the nodes whose thin pools were not reported for a while for a report.
 pub(super) async fn refresh_thin(cluster: &Cluster) {
-    let (model, observed) = (cluster.model(), cluster.observed());
+    let checked = &cluster.shared.thin_space_checked;
     let now = cluster.env().now_ms();
+    if now.saturating_sub(checked.load(Ordering::Relaxed)) < CHECK_MS {
+        return;
+    }
+    let (model, observed) = (cluster.model(), cluster.observed());
     let stale = |pool: &&Arc<StoragePool>| {
         let seen = observed.pools.get(&(pool.node.clone(), pool.name.clone()));
         pool.kind.is_thin()
@@ -151,6 +159,8 @@ pub(super) async fn refresh_thin(cluster: &Cluster) {
             .refresh_space(&nodes, Instant::now() + WAIT_SPACE)
             .await;
     }
+    // Only now: whoever comes while reports are under way waits for them too.
+    checked.store(now, Ordering::Relaxed);
 }
 
 /// What the node reports of a pool that is new or was changed. Its space is known then.
