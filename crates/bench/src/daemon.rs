@@ -135,8 +135,8 @@ fn rss_mib(pid: u32) -> anyhow::Result<f64> {
     Ok(kib / 1024.0)
 }
 
-/// Resident memory of an idle satellite in MiB: started, settled, nobody connected.
-pub async fn idle_satellite_mib(binary: &Path, directory: &Path, port: u16) -> anyhow::Result<f64> {
+/// Starts a satellite with configuration and state of its own in a directory.
+pub fn spawn_satellite(binary: &Path, directory: &Path, port: u16) -> anyhow::Result<Child> {
     let config = directory.join("satellite-etc");
     std::fs::create_dir_all(&config)?;
     std::fs::write(
@@ -144,15 +144,23 @@ pub async fn idle_satellite_mib(binary: &Path, directory: &Path, port: u16) -> a
         format!("[netcom]\nbind_address = \"127.0.0.1\"\nport = {port}\n"),
     )?;
     let log = std::fs::File::create(directory.join("satellite.log"))?;
-    let mut child = Command::new(binary)
+    Command::new(binary)
         .arg("--config-directory")
         .arg(&config)
         .arg("--state-directory")
         .arg(directory.join("satellite"))
+        .arg("--res-directory")
+        .arg(directory.join("linstor.d"))
         .stdin(Stdio::null())
         .stdout(log.try_clone()?)
         .stderr(log)
-        .spawn()?;
+        .spawn()
+        .with_context(|| format!("start {}", binary.display()))
+}
+
+/// Resident memory of an idle satellite in MiB: started, settled, nobody connected.
+pub async fn idle_satellite_mib(binary: &Path, directory: &Path, port: u16) -> anyhow::Result<f64> {
+    let mut child = spawn_satellite(binary, directory, port)?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let ended = child.try_wait()?;
     let rss = rss_mib(child.id());

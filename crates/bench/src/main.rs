@@ -3,13 +3,14 @@
 //! `cargo xtask bench` builds everything in release mode and runs this. Every figure stands beside its goal and beside what
 //! it is relative to, measured in the same run: an fdatasync of this disk, a memory copy of the same bytes.
 //!
-//! Reading order: [`scenario`] (what is measured), [`satellites`], [`daemon`], [`rest`], [`figure`].
+//! Reading order: [`scenario`] (what is measured), [`satellites`], [`restart`], [`daemon`], [`rest`], [`figure`].
 
 mod daemon;
 mod figure;
 mod placement;
 mod reference;
 mod rest;
+mod restart;
 mod satellites;
 mod scenario;
 

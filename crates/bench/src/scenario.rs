@@ -1,5 +1,6 @@
 //! What is measured, in the order in which the cluster grows.
 
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,6 +15,7 @@ use crate::figure::{Figure, Goal, Samples};
 use crate::placement;
 use crate::reference;
 use crate::rest::{Encoding, Rest};
+use crate::restart;
 use crate::satellites::Satellite;
 
 /// What can be measured by itself.
@@ -31,6 +33,10 @@ pub enum Part {
     Memory,
     /// Placement in a large cluster.
     Placement,
+    /// Restart of a satellite with many resources that have not changed, on a fake machine.
+    Unchanged,
+    /// Restart of the real satellite with many volumes in files; needs root.
+    Files,
     /// A cluster of 1,000 nodes with 100,000 resources: memory, spawning, restart, and whether a commit costs more.
     Scale,
 }
@@ -58,13 +64,14 @@ impl Plan {
     }
 }
 
-const GROUP: &str = "bench";
+pub const GROUP: &str = "bench";
 const CLIENTS: usize = 64;
+const VOLUME_KIB: u64 = 102_400;
 const SERIAL_SPAWNS: usize = 300;
 const VIEW_ROWS: usize = 10_000;
 const RESTART_RESOURCES: usize = 30_000;
 
-fn ms(duration: Duration) -> f64 {
+pub fn ms(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
@@ -97,6 +104,12 @@ pub async fn run(controller: &Path, satellite: &Path, plan: &Plan) -> anyhow::Re
     }
     if plan.has(Part::Placement) {
         figures.push(placement::figure()?);
+    }
+    if plan.has(Part::Unchanged) {
+        restart::unchanged_figures(&mut figures, controller, directory.path()).await?;
+    }
+    if plan.has(Part::Files) {
+        restart::file_figures(&mut figures, controller, satellite, directory.path()).await?;
     }
     if plan.has(Part::Scale) {
         scale_figures(&mut figures, controller, directory.path()).await?;
@@ -245,7 +258,7 @@ async fn join_satellites(port: u16, count: usize) -> anyhow::Result<Vec<Satellit
     Ok(satellites)
 }
 
-async fn wait_online(port: u16, count: usize) -> anyhow::Result<()> {
+pub async fn wait_online(port: u16, count: usize) -> anyhow::Result<()> {
     let mut rest = Rest::connect(port).await?;
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
@@ -266,9 +279,10 @@ async fn wait_online(port: u16, count: usize) -> anyhow::Result<()> {
     }
 }
 
-async fn spawn_one(rest: &mut Rest, index: usize) -> anyhow::Result<f64> {
+/// Spawns one definition with a volume of this size; returns how long that took in milliseconds.
+pub async fn spawn_one(rest: &mut Rest, index: usize, kib: u64) -> anyhow::Result<f64> {
     let body =
-        json!({"resource_definition_name": format!("bench-{index:06}"), "volume_sizes": [102_400]});
+        json!({"resource_definition_name": format!("bench-{index:06}"), "volume_sizes": [kib]});
     let begin = Instant::now();
     rest.expect(
         Method::POST,
@@ -296,7 +310,7 @@ async fn spawn_figures(
     let (begin, cpu_ms) = (Instant::now(), controller.cpu_ms()?);
     let mut serial = Vec::new();
     for index in 0..SERIAL_SPAWNS {
-        serial.push(spawn_one(&mut rest, index).await?);
+        serial.push(spawn_one(&mut rest, index, VOLUME_KIB).await?);
     }
     let rate = SERIAL_SPAWNS as f64 / begin.elapsed().as_secs_f64();
     let serial = Samples::new(serial);
@@ -315,7 +329,12 @@ async fn spawn_figures(
     ));
 
     let (begin, cpu_ms) = (Instant::now(), controller.cpu_ms()?);
-    let samples = spawn_many(controller.port, SERIAL_SPAWNS, SERIAL_SPAWNS + 3000).await?;
+    let samples = spawn_many(
+        controller.port,
+        SERIAL_SPAWNS..SERIAL_SPAWNS + 3000,
+        VOLUME_KIB,
+    )
+    .await?;
     let rate = samples.len() as f64 / begin.elapsed().as_secs_f64();
     let cpu_ms = (controller.cpu_ms()? - cpu_ms) / samples.len() as f64;
     let samples = Samples::new(samples);
@@ -335,8 +354,8 @@ async fn spawn_figures(
 }
 
 /// Spawns the definitions of these indexes from many clients; returns how long each took.
-async fn spawn_many(port: u16, from: usize, to: usize) -> anyhow::Result<Vec<f64>> {
-    let next = Arc::new(AtomicUsize::new(from));
+pub async fn spawn_many(port: u16, indexes: Range<usize>, kib: u64) -> anyhow::Result<Vec<f64>> {
+    let next = Arc::new(AtomicUsize::new(indexes.start));
     let mut clients = tokio::task::JoinSet::new();
     for _ in 0..CLIENTS {
         let next = next.clone();
@@ -345,10 +364,10 @@ async fn spawn_many(port: u16, from: usize, to: usize) -> anyhow::Result<Vec<f64
             let mut samples = Vec::new();
             loop {
                 let index = next.fetch_add(1, Ordering::Relaxed);
-                if index >= to {
+                if index >= indexes.end {
                     return anyhow::Ok(samples);
                 }
-                samples.push(spawn_one(&mut rest, index).await?);
+                samples.push(spawn_one(&mut rest, index, kib).await?);
             }
         });
     }
@@ -364,7 +383,7 @@ async fn fill(port: u16, to: usize) -> anyhow::Result<()> {
     let mut rest = Rest::connect(port).await?;
     let there = definitions(&mut rest).await?;
     if there < to {
-        spawn_many(port, there, to)
+        spawn_many(port, there..to, VOLUME_KIB)
             .await
             .context("fill the cluster")?;
     }
