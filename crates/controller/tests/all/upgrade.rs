@@ -103,7 +103,7 @@ fn assert_upgraded(store: &MemoryStore, before: &Loaded) {
     let (name, copy) = copies.first_key_value().unwrap();
     assert_eq!(
         *name,
-        format!("rows-1-to-2-generation-{}", before.generation)
+        format!("rows-4-to-5-generation-{}", before.generation)
     );
     assert_eq!(copy, before);
 }
