@@ -6,7 +6,8 @@ use linstor_api::drbd_state::{ConnectionState, DiskState, ReplicationState};
 use linstor_api::flag::{drbd_resource, resource as flag, volume as volume_flag};
 use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
 use linstor_api::sorted_map::SortedMap;
-use linstor_model::process::{Kind, KindName, delete_resource, migrate, resize};
+use linstor_model::process::migrate::{Migrate, Step::AddDisk};
+use linstor_model::process::{Kind, delete_resource, resize};
 use linstor_model::{
     DiskKind, DrbdDefinition, DrbdResource, Node, Process, Props, Resource, ResourceDefinition,
     StoragePool, Volume, VolumeDefinition,
@@ -119,9 +120,6 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// Flags of a resource that gets a disk which is not there yet.
-const ADDING_DISK: u64 = flag::DRBD_DISKLESS | flag::DISK_ADD_REQUESTED | flag::DISK_ADDING;
-
 /// A resource with all that its answer is made of.
 pub(super) struct Row<'a> {
     model: &'a Model,
@@ -230,49 +228,35 @@ impl<'a> Row<'a> {
     }
 
     fn flags(&self) -> u64 {
-        let disk = self
-            .row
-            .drbd
-            .as_ref()
-            .map_or(DiskKind::Diskful, |drbd| drbd.disk);
-        let mut flags = match disk {
+        let set = |condition: bool, bits: u64| if condition { bits } else { 0 };
+        let drbd = self.row.drbd.as_ref();
+        let disk = match drbd.map_or(DiskKind::Diskful, |drbd| drbd.disk) {
             DiskKind::Diskful => 0,
             DiskKind::Diskless | DiskKind::Client => flag::DRBD_DISKLESS,
             DiskKind::TieBreaker => flag::TIE_BREAKER,
         };
-        flags |= match self.process.map(|process| &process.kind) {
+        let changing = match self.process.map(|process| &process.kind) {
             Some(Kind::DeleteResource(delete)) => match delete.step {
                 delete_resource::Step::TakeDown => flag::DELETE | flag::DRBD_DELETE,
                 delete_resource::Step::Destroy { .. } => flag::DELETE,
             },
-            Some(Kind::AddDisk(_)) if !self.has_reached() => ADDING_DISK,
-            Some(Kind::Migrate(migrate))
-                if migrate.step == migrate::Step::AddDisk && !self.has_reached() =>
+            Some(Kind::AddDisk(_) | Kind::Migrate(Migrate { step: AddDisk, .. }))
+                if !self.has_reached() =>
             {
-                ADDING_DISK
+                flag::DRBD_DISKLESS | flag::DISK_ADD_REQUESTED | flag::DISK_ADDING
             }
             Some(Kind::RemoveDisk(_)) => {
                 flag::DRBD_DISKLESS | flag::DISK_REMOVE_REQUESTED | flag::DISK_REMOVING
             }
             Some(_) | None => 0,
         };
-        if self.row.inactive {
-            flags |= flag::INACTIVE;
-        }
-        if self.node.evacuate {
-            flags |= flag::EVACUATE;
-        }
-        flags
+        let inactive = set(self.row.inactive, flag::INACTIVE);
+        disk | changing | inactive | set(self.node.evacuate, flag::EVACUATE)
     }
 
     fn has_external_metadata(&self) -> bool {
         let mut volumes = self.row.volumes.values();
         volumes.any(|volume| volume.extra_storage.contains_key(&StorageSuffix::DrbdMeta))
-    }
-
-    fn is_deleting(&self) -> bool {
-        let kind = self.process.map(|process| process.kind.name());
-        kind == Some(KindName::DeleteResource)
     }
 
     fn pool(&self, volume: &Volume) -> Option<&'a StoragePool> {
@@ -672,24 +656,25 @@ struct StorageVolumeJson<'a> {
 
 impl<'a> VolumeRow<'a, '_> {
     fn flags(&self) -> u64 {
-        let mut flags = 0;
         let Row { model, row, .. } = self.resource;
-        if self.resource.is_deleting() {
-            flags |= volume_flag::DELETE;
-        }
-        let process = model.process_of_volume(&row.name, self.number);
-        flags
-            | match process.map(|process| &process.kind) {
-                Some(Kind::DeleteVolumeDefinition(_)) => volume_flag::DELETE,
-                Some(Kind::Resize(resize)) => match &resize.step {
-                    resize::Step::Storage => volume_flag::RESIZE,
-                    resize::Step::Drbd { on } if *on == row.node => {
-                        volume_flag::RESIZE | volume_flag::DRBD_RESIZE
-                    }
-                    resize::Step::Drbd { .. } => 0,
-                },
-                Some(_) | None => 0,
-            }
+        let of_volume = model.process_of_volume(&row.name, self.number);
+        let processes = self
+            .resource
+            .process
+            .into_iter()
+            .chain(of_volume.map(|row| &**row));
+        let flags = processes.map(|process| match &process.kind {
+            Kind::DeleteResource(_) | Kind::DeleteVolumeDefinition(_) => volume_flag::DELETE,
+            Kind::Resize(resize) => match &resize.step {
+                resize::Step::Storage => volume_flag::RESIZE,
+                resize::Step::Drbd { on } if *on == row.node => {
+                    volume_flag::RESIZE | volume_flag::DRBD_RESIZE
+                }
+                resize::Step::Drbd { .. } => 0,
+            },
+            _ => 0,
+        });
+        flags.fold(0, |all, flags| all | flags)
     }
 
     fn state(&self) -> Option<VolumeStateJson<'a>> {
