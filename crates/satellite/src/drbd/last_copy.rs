@@ -207,7 +207,7 @@ fn refused(attempt: &Attempt<'_>, cause: &str) -> Failure {
     Failure::new(
         code::FAIL_INSUFFICIENT_REPLICA_COUNT,
         format!(
-            "The replica of '{name}' on this node is not removed, as it may be the last one that is UpToDate."
+            "The replica of '{name}' on this node is not removed, as it may be the last up-to-date one."
         ),
     )
     .cause(cause)
