@@ -492,6 +492,11 @@ async fn scale_figures(
     let (mut running, _) = Controller::start(controller, &directory.join("scale"), 23_372).await?;
     let _satellites = join_satellites(running.port, SCALE_NODES).await?;
     let empty_mib = running.rss_mib()?;
+    // The default range has numbers for 49,000 volumes.
+    let range = json!({"override_props": {"MinorNrAutoRange": "1000-99999"}});
+    let mut rest = Rest::connect(running.port).await?;
+    rest.expect(Method::POST, "/v1/controller/properties", Some(&range))
+        .await?;
     fill(running.port, SCALE_RESOURCES_BEFORE / 2).await?;
     let before = commits(&running).await?;
     let begin = Instant::now();
