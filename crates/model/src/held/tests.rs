@@ -109,7 +109,7 @@ fn processes_are_held() {
     let group = format!(r#"{{"name":"g1","uuid":"{uuid}"}}"#);
     let definition = format!(r#"{{"name":"r1","uuid":"{uuid}","group":"g1"}}"#);
     let process = r#"{"id":"41","kind":{"delete_resource_definition":{"resource":"r1","resources":1}},
-        "began_at":1,"since":{"at":1,"generation":1}}"#;
+        "began_at":1,"since":{"at":1,"generation":1},"deadline":100}"#;
     let rows = [
         row("resource_group", "G1", &group),
         row("resource_definition", "R1", &definition),
@@ -123,6 +123,8 @@ fn processes_are_held() {
         let rows: Vec<StoredRow> = rows.iter().cloned().chain([extra]).collect();
         let model = loaded(&rows);
         assert_eq!(model.processes.len(), 1);
+        // Nobody waits for a deadline at which nothing can be done.
+        assert_eq!(model.first_deadline().is_some(), removed);
         let observed = crate::Observed::default();
         let mut draft = crate::Draft::new(model);
         assert_eq!(

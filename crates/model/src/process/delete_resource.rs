@@ -92,12 +92,7 @@ impl Steps for DeleteResource {
             Step::TakeDown => ("taking-down", 1),
             Step::Destroy { .. } => ("destroying", 2),
         };
-        Progress {
-            step,
-            number,
-            of: 2,
-            percent: None,
-        }
+        Progress::numbered(step, number, 2)
     }
 
     fn step(&self, process: &Process, now: &mut Context<'_>) -> Next {

@@ -181,10 +181,15 @@ pub struct Progress {
 impl Progress {
     /// Of a process with one step.
     const fn only(step: &'static str) -> Progress {
+        Progress::numbered(step, 1, 1)
+    }
+
+    /// Of a step that does not report how much of it is done.
+    const fn numbered(step: &'static str, number: u32, of: u32) -> Progress {
         Progress {
             step,
-            number: 1,
-            of: 1,
+            number,
+            of,
             percent: None,
         }
     }
@@ -590,10 +595,12 @@ impl Model {
         process.is_some_and(|process| process.kind.name() == KindName::DeleteVolumeDefinition)
     }
 
-    /// When the first process is cancelled for having taken too long, in milliseconds since the Unix epoch.
+    /// When the first process is cancelled for having taken too long, in milliseconds since the Unix epoch. A process whose
+    /// objects are held takes no step, its cancellation included.
     pub fn first_deadline(&self) -> Option<(u64, &Arc<Process>)> {
-        let (at, id) = self.deadlines.get_min()?;
-        Some((*at, self.processes.get(id)?))
+        let deadlines = self.deadlines.iter();
+        let mut processes = deadlines.filter_map(|(at, id)| Some((*at, self.processes.get(id)?)));
+        processes.find(|(_, process)| self.held.refuses_process(process).is_none())
     }
 }
 

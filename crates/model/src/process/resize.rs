@@ -81,12 +81,7 @@ impl Steps for Resize {
             Step::Storage => ("growing-storage", 1),
             Step::Drbd { .. } => ("growing-drbd", 2),
         };
-        Progress {
-            step,
-            number,
-            of: 2,
-            percent: None,
-        }
+        Progress::numbered(step, number, 2)
     }
 
     fn step(&self, process: &Process, now: &mut Context<'_>) -> Next {
