@@ -7,7 +7,7 @@ use linstor_api::code;
 use linstor_api::reply::Reply;
 use linstor_host::{CommandFailed, FileError, Output, RunError};
 
-use crate::tools::error::{ErrorKind, ToolError, program};
+use crate::tools::error::{ErrorKind, Exit, ToolError, program};
 
 /// How much of what a program printed is part of a reply, in bytes.
 const PRINTED_BYTES_MAX: usize = 2000;
@@ -107,19 +107,14 @@ impl Failure {
         tool.map_or(ErrorKind::Other, |tool| tool.kind)
     }
 
-    /// The form in which the controller passes it on.
+    /// The form in which the controller passes it on. The program's streams are not part of it.
     pub fn reply(&self) -> Reply {
-        self.clone().into_reply()
-    }
-
-    /// See [`Failure::reply`].
-    pub fn into_reply(self) -> Reply {
-        let parts = *self.0;
-        let mut reply = Reply::new(parts.ret_code, parts.message);
-        reply.cause = parts.cause;
-        reply.details = parts.details;
-        reply.correction = parts.correction;
-        reply.obj_refs = parts.objects.into_iter().collect();
+        let parts = &*self.0;
+        let mut reply = Reply::new(parts.ret_code, parts.message.clone());
+        reply.cause.clone_from(&parts.cause);
+        reply.details.clone_from(&parts.details);
+        reply.correction.clone_from(&parts.correction);
+        reply.obj_refs = parts.objects.clone().into_iter().collect();
         reply
     }
 
@@ -164,22 +159,21 @@ impl From<Reply> for Failure {
 
 impl From<CommandFailed> for Failure {
     fn from(failed: CommandFailed) -> Self {
-        let output = &failed.output;
-        let (program, exit_code) = (program(output), output.code);
+        let output = *failed.output;
+        let (program, exit_code) = (program(&output), output.code);
         Failure::new(
             code::FAIL_UNKNOWN_ERROR,
             format!("Program '{program}' failed with exit code {exit_code}."),
         )
-        .cause(printed(output))
+        .cause(printed(&output))
         .details(format!("Command: {}", output.cmd))
-        .with_tool(failed.into())
+        .with_tool(ToolError::new(Exit::Exited, output))
     }
 }
 
 impl From<RunError> for Failure {
     fn from(error: RunError) -> Self {
-        let tool = ToolError::from(&error);
-        let failure = match error {
+        match error {
             RunError::NotFound { program, .. } => Failure::new(
                 code::FAIL_UNKNOWN_ERROR,
                 format!("Program '{program}' is not installed on this node."),
@@ -208,10 +202,10 @@ impl From<RunError> for Failure {
                 )
                 .cause(format!("{}{stuck}", printed(&output)))
                 .details(format!("Command: {}", output.cmd))
+                .with_tool(ToolError::new(Exit::TimedOut, *output))
             }
             other => Failure::new(code::FAIL_UNKNOWN_ERROR, format!("{}.", chain(&other))),
-        };
-        failure.with_tool(tool)
+        }
     }
 }
 
@@ -321,7 +315,7 @@ mod tests {
                 code::FAIL_STOR_POOL_CONFIGURATION_ERROR,
                 "Storage pool 'p' cannot be used.",
             )
-            .into_reply();
+            .reply();
         assert_eq!(reply.message, "Storage pool 'p' cannot be used.");
         assert_eq!(
             reply.cause.as_deref(),

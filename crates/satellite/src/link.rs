@@ -480,7 +480,7 @@ fn take_wanted(
         generation: order.revision.generation,
         uuid: wanted.uuid,
         outcome: Outcome::Failed {
-            replies: vec![failure.into_reply()],
+            replies: vec![failure.reply()],
         },
         done: Vec::new(),
         retry_in_ms: None,

@@ -298,7 +298,7 @@ fn failed(tracked: &mut Tracked, key: &Key, failures: Vec<Failure>, took: Durati
     // What DRBD gave up is mended once a minute, which must not become two by pauses that end too early.
     tracked.due = tracked.mendable_at().map_or(due, |at| due.min(at));
     Outcome::Failed {
-        replies: failures.into_iter().map(Failure::into_reply).collect(),
+        replies: failures.iter().map(Failure::reply).collect(),
     }
 }
 

@@ -38,7 +38,7 @@ async fn pool_status(shared: &Shared, pool: &PoolSpec) -> PoolStatus {
         Ok(Ok(space)) => set(&mut status, &space),
         Ok(Err(failure)) => {
             let failure = failure.about("StorPoolDfn", pool.name.clone());
-            status.problem = Some(failure.into_reply());
+            status.problem = Some(failure.reply());
         }
         Err(_) => {
             let text = format!(

@@ -306,7 +306,7 @@ async fn ended(term: &mut watch::Receiver<Term>) -> SuspensionEnd {
 
 fn failed(failure: Failure) -> SuspensionState {
     SuspensionState::Failed {
-        replies: vec![failure.into_reply()],
+        replies: vec![failure.reply()],
     }
 }
 

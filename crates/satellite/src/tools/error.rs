@@ -1,18 +1,14 @@
 //! Programs that fail, and why: the one place that reads their messages.
 
-use linstor_host::{CommandFailed, Output, RunError};
+use linstor_host::Output;
 
 /// A program that did not do what it was started for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ToolError {
-    /// The program's bare name.
-    pub program: String,
     /// How it ended.
     pub exit: Exit,
-    /// Standard output.
-    pub stdout: String,
-    /// Standard error.
-    pub stderr: String,
+    /// The command, its exit code and what it printed.
+    pub output: Output,
     /// Why it failed.
     pub kind: ErrorKind,
 }
@@ -20,12 +16,10 @@ pub struct ToolError {
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exit {
-    /// With this exit code.
-    Code(i32),
+    /// By itself.
+    Exited,
     /// It exceeded its time and was ended.
     TimedOut,
-    /// It was not started, or its end is not known.
-    Unknown,
 }
 
 /// Why a program failed, as far as somebody acts on it.
@@ -89,45 +83,11 @@ fn drbd_error(stderr: &str) -> Option<i32> {
     rest.next()?.1.split_once(')')?.0.parse().ok()
 }
 
-impl From<CommandFailed> for ToolError {
-    fn from(failed: CommandFailed) -> Self {
-        let exit = Exit::Code(failed.output.code);
-        ToolError::ended(exit, &failed.output)
-    }
-}
-
-impl From<&RunError> for ToolError {
-    fn from(error: &RunError) -> Self {
-        match error {
-            RunError::TimedOut { output, .. } => ToolError::ended(Exit::TimedOut, output),
-            RunError::Killed { output, .. } => ToolError::ended(Exit::Unknown, output),
-            RunError::NotFound { program, .. } => ToolError {
-                program: program.clone(),
-                exit: Exit::Unknown,
-                stdout: String::new(),
-                stderr: String::new(),
-                kind: ErrorKind::Other,
-            },
-            other => ToolError {
-                program: String::new(),
-                exit: Exit::Unknown,
-                stdout: String::new(),
-                stderr: other.to_string(),
-                kind: ErrorKind::Other,
-            },
-        }
-    }
-}
-
 impl ToolError {
-    fn ended(exit: Exit, output: &Output) -> Self {
-        ToolError {
-            program: program(output).to_owned(),
-            exit,
-            stdout: output.stdout.clone(),
-            stderr: output.stderr.clone(),
-            kind: ErrorKind::of(output).unwrap_or(ErrorKind::Other),
-        }
+    /// Of a command that failed.
+    pub fn new(exit: Exit, output: Output) -> Self {
+        let kind = ErrorKind::of(&output).unwrap_or(ErrorKind::Other);
+        ToolError { exit, output, kind }
     }
 }
 
