@@ -110,7 +110,7 @@ pub fn every_step(shape: Shape, scenario: Scenario, strike: Strike) -> Result<u3
 /// The scenario with one failure; tells whether it struck.
 fn once(shape: Shape, scenario: Scenario, strike: Strike, nth: u32) -> (Report, bool) {
     on_own_runtime(async move {
-        let mut run = Run::new(untroubled(shape), Trace::new(false)).await;
+        let mut run = Run::new(Parameters::untroubled(shape), Trace::new(false)).await;
         let struck = play(&mut run, scenario, strike, nth).await;
         (run.end().await, struck)
     })
@@ -167,7 +167,7 @@ async fn prepare(run: &mut Run, scenario: Scenario) {
 pub fn cancel_at_every_step(shape: Shape, kind: KindName) -> Result<u32, String> {
     for nth in 0..STEPS_MAX {
         let (report, cancelled) = on_own_runtime(async move {
-            let mut run = Run::new(untroubled(shape), Trace::new(false)).await;
+            let mut run = Run::new(Parameters::untroubled(shape), Trace::new(false)).await;
             let cancelled = play_and_cancel(&mut run, kind, nth).await;
             (run.end().await, cancelled)
         });
@@ -185,16 +185,6 @@ pub fn cancel_at_every_step(shape: Shape, kind: KindName) -> Result<u32, String>
     Err(format!(
         "{shape:?}, {kind:?}: no end after {STEPS_MAX} steps"
     ))
-}
-
-const fn untroubled(shape: Shape) -> Parameters {
-    Parameters {
-        seed: 1,
-        shape,
-        steps: 0,
-        fault_percent: 0,
-        faults: Vec::new(),
-    }
 }
 
 /// Cancels what goes on after so many commits and changing commands; tells whether there was anything to cancel.

@@ -34,14 +34,7 @@ pub const DAMAGES: [Damage; 3] = [Damage::Cut, Damage::Garbage, Damage::Empty];
 /// How it went when the first row of a kind was damaged.
 pub fn damaged(shape: Shape, kind: RowKind, damage: Damage) -> Report {
     on_own_runtime(async move {
-        let parameters = Parameters {
-            seed: 1,
-            shape,
-            steps: 0,
-            fault_percent: 0,
-            faults: Vec::new(),
-        };
-        let mut run = Run::new(parameters, Trace::new(false)).await;
+        let mut run = Run::new(Parameters::untroubled(shape), Trace::new(false)).await;
         run.register().await;
         play(&mut run, kind, damage).await;
         run.end().await

@@ -168,14 +168,7 @@ fn of_satellite(message: &mut Value) -> Option<Value> {
 /// How it went when some were of the next version, and then all of this one.
 pub fn mixed(shape: Shape, newer: Newer) -> Report {
     on_own_runtime(async move {
-        let parameters = Parameters {
-            seed: 1,
-            shape,
-            steps: 0,
-            fault_percent: 0,
-            faults: Vec::new(),
-        };
-        let mut run = Run::new(parameters, Trace::new(false)).await;
+        let mut run = Run::new(Parameters::untroubled(shape), Trace::new(false)).await;
         run.sim.net.set_newer(newer);
         run.register().await;
         play(&mut run, newer).await;

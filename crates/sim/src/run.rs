@@ -40,6 +40,17 @@ pub struct Parameters {
 }
 
 impl Parameters {
+    /// No random steps and no random faults: the caller plays a scenario of its own.
+    pub(crate) const fn untroubled(shape: Shape) -> Parameters {
+        Parameters {
+            seed: 1,
+            shape,
+            steps: 0,
+            fault_percent: 0,
+            faults: Vec::new(),
+        }
+    }
+
     /// The parameters of a seed: half of the seeds have DRBD 9, a quarter 8.4, a quarter no DRBD.
     pub fn of(seed: u64) -> Parameters {
         let mut dice = SmallRng::seed_from_u64(seed ^ 0x51a0);
