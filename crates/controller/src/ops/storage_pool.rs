@@ -137,7 +137,7 @@ const CHECK_MS: u64 = 1_000;
 pub(super) async fn refresh_thin(cluster: &Cluster) {
     let checked = &cluster.shared.thin_space_checked;
     let now = cluster.env().now_ms();
-    if now.saturating_sub(checked.load(Ordering::Relaxed)) < CHECK_MS {
+    if now.abs_diff(checked.load(Ordering::Relaxed)) < CHECK_MS {
         return;
     }
     let (model, observed) = (cluster.model(), cluster.observed());
