@@ -32,7 +32,7 @@ impl Cluster {
             self.shared.mailboxes.touch(&spec, nodes);
             self.shared.waiters.wake(&key);
             if model.is_pending(name) {
-                self.shared.pending.mark(name);
+                self.shared.pending.mark(key);
             }
         }
         for node in &reach.nodes {
@@ -47,7 +47,7 @@ impl Cluster {
         }
         for node in &reach.changed_nodes {
             if model.processes_on(node).next().is_some() {
-                self.shared.pending.mark_node(node);
+                self.shared.pending.mark(RowKey::Node(node.clone()));
             }
         }
         if !model.controller.settling.is_empty() {
@@ -145,7 +145,8 @@ impl Cluster {
         let model = self.model();
         for name in model.pending_definitions() {
             if model.resource(name, node).is_some() {
-                self.shared.pending.mark(name);
+                let key = RowKey::ResourceDefinition(name.clone());
+                self.shared.pending.mark(key);
             }
         }
         self.shared.waiters.wake_all();
@@ -277,11 +278,10 @@ impl Cluster {
 
     /// Tells who waits that something about a definition is new.
     fn changed(&self, model: &Model, name: &ResourceName) {
-        self.shared
-            .waiters
-            .wake(&RowKey::ResourceDefinition(name.clone()));
+        let key = RowKey::ResourceDefinition(name.clone());
+        self.shared.waiters.wake(&key);
         if model.is_pending(name) {
-            self.shared.pending.mark(name);
+            self.shared.pending.mark(key);
         }
     }
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use linstor_model::name::{NodeName, ResourceName};
+use linstor_model::model::RowKey;
 use linstor_model::process::{self, Object};
 use linstor_model::{Draft, Model, Observed};
 use tokio::sync::Notify;
@@ -22,64 +22,41 @@ use crate::transaction::Transaction;
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// The longest sleep until a deadline; a longer one begins anew.
 const SLEEP_MAX: Duration = Duration::from_secs(3600);
-/// How many definitions one commit advances at most, so that requests get their turn in between.
-const DEFINITIONS_PER_COMMIT_MAX: usize = 64;
+/// How many objects one commit advances at most, so that requests get their turn in between.
+const OBJECTS_PER_COMMIT_MAX: usize = 64;
 
-/// What may have a step to take.
+/// Nodes and resource definitions whose processes may have a step to take.
 #[derive(Debug, Default)]
 pub(crate) struct Pending {
-    marks: Mutex<Marks>,
+    keys: Mutex<BTreeSet<RowKey>>,
     marked: Notify,
 }
 
-#[derive(Debug, Clone, Default)]
-struct Marks {
-    definitions: BTreeSet<ResourceName>,
-    nodes: BTreeSet<NodeName>,
-}
-
-impl Marks {
-    fn is_empty(&self) -> bool {
-        self.definitions.is_empty() && self.nodes.is_empty()
-    }
-}
-
 impl Pending {
-    /// Something that concerns the processes of a definition has changed.
-    pub(crate) fn mark(&self, name: &ResourceName) {
-        self.lock().definitions.insert(name.clone());
-        self.marked.notify_one();
-    }
-
-    /// Something that concerns the processes of a node itself has changed.
-    pub(crate) fn mark_node(&self, node: &NodeName) {
-        self.lock().nodes.insert(node.clone());
+    /// Something that concerns the processes of a resource definition, or of a node itself, has changed.
+    pub(crate) fn mark(&self, key: RowKey) {
+        self.lock().insert(key);
         self.marked.notify_one();
     }
 
     /// As much as one commit takes, and whether more is left.
-    fn take_some(&self) -> (Marks, bool) {
-        let mut marks = self.lock();
-        let mut some = Marks {
-            nodes: std::mem::take(&mut marks.nodes),
-            ..Marks::default()
-        };
-        while some.definitions.len() < DEFINITIONS_PER_COMMIT_MAX
-            && let Some(name) = marks.definitions.pop_first()
+    fn take_some(&self) -> (BTreeSet<RowKey>, bool) {
+        let mut keys = self.lock();
+        let mut some = BTreeSet::new();
+        while some.len() < OBJECTS_PER_COMMIT_MAX
+            && let Some(key) = keys.pop_first()
         {
-            some.definitions.insert(name);
+            some.insert(key);
         }
-        (some, !marks.definitions.is_empty())
+        (some, !keys.is_empty())
     }
 
-    fn put_back(&self, some: Marks) {
-        let mut marks = self.lock();
-        marks.definitions.extend(some.definitions);
-        marks.nodes.extend(some.nodes);
+    fn put_back(&self, some: BTreeSet<RowKey>) {
+        self.lock().extend(some);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Marks> {
-        self.marks.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeSet<RowKey>> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -109,7 +86,8 @@ pub(crate) async fn run(cluster: Cluster, shutdown: CancellationToken) {
 fn mark_everything(cluster: &Cluster) {
     let model = cluster.model();
     for name in model.pending_definitions() {
-        cluster.shared.pending.mark(name);
+        let key = RowKey::ResourceDefinition(name.clone());
+        cluster.shared.pending.mark(key);
     }
     for process in model.processes.values() {
         mark_objects(cluster, &process.objects());
@@ -118,11 +96,7 @@ fn mark_everything(cluster: &Cluster) {
 
 fn mark_objects(cluster: &Cluster, objects: &[Object]) {
     for object in objects {
-        match (object, object.definition()) {
-            (_, Some(name)) => cluster.shared.pending.mark(name),
-            (Object::Node(node), None) => cluster.shared.pending.mark_node(node),
-            (_, None) => {}
-        }
+        cluster.shared.pending.mark(object.row());
     }
 }
 
@@ -144,17 +118,18 @@ fn mark_expired(cluster: &Cluster) {
 /// Takes the steps that can be taken; says whether all of them were stored.
 async fn advance_marked(cluster: &Cluster) -> bool {
     loop {
-        let (marks, more) = cluster.shared.pending.take_some();
-        if marks.is_empty() {
+        let (pending, more) = cluster.shared.pending.take_some();
+        if pending.is_empty() {
             return true;
         }
         let (observed, now) = (cluster.observed(), cluster.env().now_ms());
         // Most of the time there is no step to take; then the writer's queue is spared.
         let mut trial = Draft::new(Model::clone(&cluster.model()));
-        if advance(&mut trial, &observed, &marks, now) {
-            let again = marks.clone();
+        let mut step = |key| process::advance_once(&mut trial, &observed, key, now);
+        if pending.iter().any(&mut step) {
+            let again = pending.clone();
             let result = cluster
-                .commit(move |tx| Ok(advance_as_fits(tx, &observed, marks, now)))
+                .commit(move |tx| Ok(advance_as_fits(tx, &observed, pending, now)))
                 .await;
             match result {
                 // What the store does not take at once with the others comes next.
@@ -185,39 +160,22 @@ async fn advance_marked(cluster: &Cluster) -> bool {
 fn advance_as_fits(
     tx: &mut Transaction<'_>,
     observed: &Observed,
-    marks: Marks,
+    pending: BTreeSet<RowKey>,
     now_ms: u64,
-) -> Marks {
-    let mut left = Marks::default();
-    for node in marks.nodes {
-        let step = |tx: &mut Transaction<'_>| process::advance_node(tx, observed, &node, now_ms);
-        if tx.if_fits(step).is_none() {
-            left.nodes.insert(node);
-        }
-    }
-    for name in marks.definitions {
-        let step = |tx: &mut Transaction<'_>| process::advance_once(tx, observed, &name, now_ms);
+) -> BTreeSet<RowKey> {
+    let mut left = BTreeSet::new();
+    for key in pending {
+        let step = |tx: &mut Transaction<'_>| process::advance_once(tx, observed, &key, now_ms);
         loop {
             match tx.if_fits(step) {
                 Some(true) => {}
                 Some(false) => break,
                 None => {
-                    left.definitions.insert(name);
+                    left.insert(key);
                     break;
                 }
             }
         }
     }
     left
-}
-
-fn advance(draft: &mut Draft, observed: &Observed, marks: &Marks, now_ms: u64) -> bool {
-    let mut changed = false;
-    for name in &marks.definitions {
-        changed |= process::advance(draft, observed, name, now_ms);
-    }
-    for node in &marks.nodes {
-        changed |= process::advance_node(draft, observed, node, now_ms);
-    }
-    changed
 }

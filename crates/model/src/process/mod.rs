@@ -77,6 +77,17 @@ impl Object {
         }
     }
 
+    /// The row whose processes are advanced together with those of this object: the node, or the resource definition that
+    /// it is, or is a part of.
+    pub fn row(&self) -> RowKey {
+        match self {
+            Object::Node(node) => RowKey::Node(node.clone()),
+            Object::ResourceDefinition(name)
+            | Object::VolumeDefinition(name, _)
+            | Object::Resource(name, _) => RowKey::ResourceDefinition(name.clone()),
+        }
+    }
+
     /// Whether its row is there.
     fn exists(&self, model: &Model) -> bool {
         match self {
@@ -398,15 +409,23 @@ impl Wait {
 /// any.
 pub fn advance(draft: &mut Draft, observed: &Observed, name: &ResourceName, now_ms: u64) -> bool {
     let mut changed = false;
-    while advance_once(draft, observed, name, now_ms) {
+    while advance_definition(draft, observed, name, now_ms) {
         changed = true;
     }
     changed
 }
 
-/// Takes the first step that can be taken now of a definition's first deployment and its processes. Returns whether there
-/// was one.
-pub fn advance_once(
+/// Takes the first step that can be taken now of the processes of a resource definition, or of a node itself. Returns
+/// whether there was one. Rows of other kinds have no processes of their own, see [`Object::row`].
+pub fn advance_once(draft: &mut Draft, observed: &Observed, key: &RowKey, now_ms: u64) -> bool {
+    match key {
+        RowKey::ResourceDefinition(name) => advance_definition(draft, observed, name, now_ms),
+        RowKey::Node(name) => advance_node(draft, observed, name, now_ms),
+        _ => false,
+    }
+}
+
+fn advance_definition(
     draft: &mut Draft,
     observed: &Observed,
     name: &ResourceName,
