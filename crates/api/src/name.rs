@@ -163,6 +163,10 @@ names! {
     NetInterfaceName, "network interface name", |given| generic(given, 3, 32, "_", "_-");
     /// Name of a key-value store instance.
     KeyValueStoreName, "key value store name", |given| generic(given, 2, 48, "_", "_-");
+    /// Name of a remote: like a host name.
+    RemoteName, "remote name", host_name;
+    /// Name of a schedule: like a host name.
+    ScheduleName, "schedule name", host_name;
 }
 
 /// The generic rule: length, first and inner characters, at least one letter.

@@ -26,11 +26,44 @@ pub struct Reply {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub error_report_ids: Vec<String>,
     /// Which objects it is about, for example `Node` to `alpha`.
-    #[serde(skip_serializing_if = "SortedMap::is_empty")]
+    #[serde(with = "references", skip_serializing_if = "SortedMap::is_empty")]
     pub obj_refs: SortedMap<String, String>,
     /// When it happened, ISO 8601 with offset; set where the answer leaves the controller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
+}
+
+/// The reference to an object that the request did not name. LINSTOR writes it as `null`. No name has this character.
+pub const UNNAMED: &str = "\0";
+
+/// References, with [`UNNAMED`] as `null`.
+mod references {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{SortedMap, UNNAMED};
+
+    pub(super) fn serialize<S: Serializer>(
+        refs: &SortedMap<String, String>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        if refs.values().all(|value| value != UNNAMED) {
+            return refs.serialize(serializer);
+        }
+        let named = |value: &String| (value != UNNAMED).then(|| value.clone());
+        let refs = refs.iter().map(|(key, value)| (key.clone(), named(value)));
+        refs.collect::<SortedMap<_, _>>().serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<SortedMap<String, String>, D::Error> {
+        let refs = SortedMap::<String, Option<String>>::deserialize(deserializer)?;
+        let named = |value: Option<String>| value.unwrap_or_else(|| UNNAMED.to_owned());
+        Ok(refs
+            .into_iter()
+            .map(|(key, value)| (key, named(value)))
+            .collect())
+    }
 }
 
 impl Reply {

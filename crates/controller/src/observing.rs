@@ -70,6 +70,10 @@ impl Cluster {
                 | RowKey::ResourceGroup(_)
                 | RowKey::ResourceDefinition(_)
                 | RowKey::KeyValueStore(_)
+                | RowKey::MasterKey
+                | RowKey::Remote(_)
+                | RowKey::Schedule(_)
+                | RowKey::ExternalFile(_)
                 | RowKey::Process(_) => false,
             })
             .collect();
@@ -94,6 +98,10 @@ impl Cluster {
                     | RowKey::ResourceGroup(_)
                     | RowKey::ResourceDefinition(_)
                     | RowKey::KeyValueStore(_)
+                    | RowKey::MasterKey
+                    | RowKey::Remote(_)
+                    | RowKey::Schedule(_)
+                    | RowKey::ExternalFile(_)
                     | RowKey::Process(_) => {}
                 }
             }
@@ -388,7 +396,11 @@ impl Reach {
                 RowKey::RowVersions
                 | RowKey::Controller
                 | RowKey::Epoch
-                | RowKey::KeyValueStore(_) => {}
+                | RowKey::KeyValueStore(_)
+                | RowKey::MasterKey
+                | RowKey::Remote(_)
+                | RowKey::Schedule(_)
+                | RowKey::ExternalFile(_) => {}
                 RowKey::ResourceDefinition(name) => reach.add(before, after, [name].into_iter()),
                 RowKey::Resource(name, node) => {
                     reach.add(before, after, [name].into_iter());

@@ -52,7 +52,11 @@ pub(crate) fn settle(before: &Model, tx: &mut Transaction<'_>) -> Result<(), Ref
             | RowKey::Node(_)
             | RowKey::StoragePoolDefinition(_)
             | RowKey::StoragePool(..)
-            | RowKey::KeyValueStore(_) => {}
+            | RowKey::KeyValueStore(_)
+            | RowKey::MasterKey
+            | RowKey::Remote(_)
+            | RowKey::Schedule(_)
+            | RowKey::ExternalFile(_) => {}
         }
     }
     for name in names {

@@ -17,8 +17,8 @@ use crate::process::{Object, ProcessId};
 use crate::row_version::RowVersions;
 use crate::unknown::Unknown;
 use crate::{
-    Controller, Epoch, KeyValueStore, Node, Process, Resource, ResourceDefinition, ResourceGroup,
-    Since, StoragePool, StoragePoolDefinition,
+    Controller, Epoch, ExternalFile, KeyValueStore, MasterKey, Node, Process, Remote, Resource,
+    ResourceDefinition, ResourceGroup, Schedule, Since, StoragePool, StoragePoolDefinition,
 };
 
 /// A model that is being changed.
@@ -163,6 +163,32 @@ impl Draft {
             .insert(row.name.clone(), Arc::new(row));
     }
 
+    /// Replaces the master key.
+    pub fn put_master_key(&mut self, row: MasterKey) {
+        self.touched.insert(RowKey::MasterKey);
+        self.model.master_key = Some(Arc::new(row));
+    }
+
+    /// Adds or replaces a remote.
+    pub fn put_remote(&mut self, row: Remote) {
+        self.touched.insert(RowKey::Remote(row.name.clone()));
+        self.model.remotes.insert(row.name.clone(), Arc::new(row));
+    }
+
+    /// Adds or replaces a schedule.
+    pub fn put_schedule(&mut self, row: Schedule) {
+        self.touched.insert(RowKey::Schedule(row.name.clone()));
+        self.model.schedules.insert(row.name.clone(), Arc::new(row));
+    }
+
+    /// Adds or replaces an external file.
+    pub fn put_external_file(&mut self, row: ExternalFile) {
+        self.touched.insert(RowKey::ExternalFile(row.path.clone()));
+        self.model
+            .external_files
+            .insert(row.path.clone(), Arc::new(row));
+    }
+
     /// Adds or replaces a resource definition.
     pub fn put_resource_definition(&mut self, mut row: ResourceDefinition) {
         share(&self.model.groups, &mut row.group);
@@ -278,6 +304,10 @@ impl Draft {
             }
             RowKey::ResourceGroup(group) => drop(self.model.groups.remove(group)),
             RowKey::KeyValueStore(name) => drop(self.model.key_value_stores.remove(name)),
+            RowKey::MasterKey => self.model.master_key = None,
+            RowKey::Remote(name) => drop(self.model.remotes.remove(name)),
+            RowKey::Schedule(name) => drop(self.model.schedules.remove(name)),
+            RowKey::ExternalFile(path) => drop(self.model.external_files.remove(path)),
             RowKey::Process(id) => self.replace_process(*id, None),
             RowKey::ResourceDefinition(name) => {
                 self.end_processes(&Object::ResourceDefinition(name.clone()));

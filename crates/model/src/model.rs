@@ -15,15 +15,19 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::external_file::FilePath;
 use crate::held::{self, Unreadable};
-use crate::name::{KeyValueStoreName, NodeName, ResourceGroupName, ResourceName, StoragePoolName};
+use crate::name::{
+    KeyValueStoreName, NodeName, RemoteName, ResourceGroupName, ResourceName, ScheduleName,
+    StoragePoolName,
+};
 use crate::numbers::Used;
 use crate::process::ProcessId;
 use crate::row_version::{Members, Migrations, RowVersions};
 use crate::unknown::{self, Unknown};
 use crate::{
-    Controller, Epoch, Held, KeyValueStore, Node, Process, Props, Resource, ResourceDefinition,
-    ResourceGroup, StoragePool, StoragePoolDefinition,
+    Controller, Epoch, ExternalFile, Held, KeyValueStore, MasterKey, Node, Process, Props, Remote,
+    Resource, ResourceDefinition, ResourceGroup, Schedule, StoragePool, StoragePoolDefinition,
 };
 
 /// Name of the group that definitions without a group belong to.
@@ -76,6 +80,14 @@ row_kinds! {
     Resource = "resource",
     /// Key-value store instances.
     KeyValueStore = "key_value_store",
+    /// The master key.
+    MasterKey = "master_key",
+    /// Remotes of backups.
+    Remote = "remote",
+    /// Schedules of backups.
+    Schedule = "schedule",
+    /// External files.
+    ExternalFile = "external_file",
     /// Processes.
     Process = "process",
 }
@@ -111,6 +123,14 @@ pub enum RowKey {
     Resource(ResourceName, NodeName),
     /// A key-value store instance.
     KeyValueStore(KeyValueStoreName),
+    /// The master key.
+    MasterKey,
+    /// A remote.
+    Remote(RemoteName),
+    /// A schedule.
+    Schedule(ScheduleName),
+    /// An external file.
+    ExternalFile(FilePath),
     /// A process.
     Process(ProcessId),
 }
@@ -129,14 +149,20 @@ impl RowKey {
             RowKey::ResourceDefinition(_) => RowKind::ResourceDefinition,
             RowKey::Resource(..) => RowKind::Resource,
             RowKey::KeyValueStore(_) => RowKind::KeyValueStore,
+            RowKey::MasterKey => RowKind::MasterKey,
+            RowKey::Remote(_) => RowKind::Remote,
+            RowKey::Schedule(_) => RowKind::Schedule,
+            RowKey::ExternalFile(_) => RowKind::ExternalFile,
             RowKey::Process(_) => RowKind::Process,
         }
     }
 
-    /// The key as stored: upper-case, parts joined by `/`, which no name contains.
+    /// The key as stored: upper-case, parts joined by `/`, which no name contains. A path is stored as it is.
     pub fn key(&self) -> String {
         let text = match self {
-            RowKey::RowVersions | RowKey::Controller | RowKey::Epoch => String::new(),
+            RowKey::RowVersions | RowKey::Controller | RowKey::Epoch | RowKey::MasterKey => {
+                String::new()
+            }
             RowKey::Node(node) => node.to_string(),
             RowKey::StoragePoolDefinition(pool) => pool.to_string(),
             RowKey::StoragePool(node, pool) => format!("{node}/{pool}"),
@@ -144,6 +170,9 @@ impl RowKey {
             RowKey::ResourceDefinition(name) => name.to_string(),
             RowKey::Resource(name, node) => format!("{name}/{node}"),
             RowKey::KeyValueStore(name) => name.to_string(),
+            RowKey::Remote(name) => name.to_string(),
+            RowKey::Schedule(name) => name.to_string(),
+            RowKey::ExternalFile(path) => return path.to_string(),
             RowKey::Process(id) => id.to_string(),
         };
         text.to_ascii_uppercase()
@@ -207,6 +236,14 @@ pub struct Model {
     pub resources: OrdMap<(ResourceName, NodeName), Arc<Resource>>,
     /// Key-value store instances.
     pub key_value_stores: OrdMap<KeyValueStoreName, Arc<KeyValueStore>>,
+    /// The master key, once a passphrase was set.
+    pub master_key: Option<Arc<MasterKey>>,
+    /// Remotes of backups.
+    pub remotes: OrdMap<RemoteName, Arc<Remote>>,
+    /// Schedules of backups.
+    pub schedules: OrdMap<ScheduleName, Arc<Schedule>>,
+    /// External files.
+    pub external_files: OrdMap<FilePath, Arc<ExternalFile>>,
     /// What takes several steps and is not finished.
     pub processes: OrdMap<ProcessId, Arc<Process>>,
 
@@ -251,6 +288,10 @@ impl Model {
             definitions: OrdMap::new(),
             resources: OrdMap::new(),
             key_value_stores: OrdMap::new(),
+            master_key: None,
+            remotes: OrdMap::new(),
+            schedules: OrdMap::new(),
+            external_files: OrdMap::new(),
             unknown: OrdMap::new(),
             processes: OrdMap::new(),
             resources_by_node: OrdMap::new(),
@@ -495,6 +536,13 @@ impl Model {
                 self.key_value_stores.get(name),
                 other.key_value_stores.get(name),
             ),
+            RowKey::MasterKey => same(self.master_key.as_ref(), other.master_key.as_ref()),
+            RowKey::Remote(name) => same(self.remotes.get(name), other.remotes.get(name)),
+            RowKey::Schedule(name) => same(self.schedules.get(name), other.schedules.get(name)),
+            RowKey::ExternalFile(path) => same(
+                self.external_files.get(path),
+                other.external_files.get(path),
+            ),
             RowKey::Process(id) => same(self.processes.get(id), other.processes.get(id)),
         }
     }
@@ -516,6 +564,10 @@ impl Model {
             RowKey::ResourceDefinition(name) => json(self.definitions.get(name)),
             RowKey::Resource(name, node) => json(self.resource(name, node)),
             RowKey::KeyValueStore(name) => json(self.key_value_stores.get(name)),
+            RowKey::MasterKey => json(self.master_key.as_ref()),
+            RowKey::Remote(name) => json(self.remotes.get(name)),
+            RowKey::Schedule(name) => json(self.schedules.get(name)),
+            RowKey::ExternalFile(path) => json(self.external_files.get(path)),
             RowKey::Process(id) => json(self.processes.get(id)),
         };
         let json = match self.unknown.get(key) {
@@ -647,6 +699,28 @@ fn take_over(
             let store: KeyValueStore = parse.row()?;
             let key = RowKey::KeyValueStore(store.name.clone());
             draft.put_key_value_store(store);
+            key
+        }
+        RowKind::MasterKey => {
+            draft.put_master_key(parse.row()?);
+            RowKey::MasterKey
+        }
+        RowKind::Remote => {
+            let remote: Remote = parse.row()?;
+            let key = RowKey::Remote(remote.name.clone());
+            draft.put_remote(remote);
+            key
+        }
+        RowKind::Schedule => {
+            let schedule: Schedule = parse.row()?;
+            let key = RowKey::Schedule(schedule.name.clone());
+            draft.put_schedule(schedule);
+            key
+        }
+        RowKind::ExternalFile => {
+            let file: ExternalFile = parse.row()?;
+            let key = RowKey::ExternalFile(file.path.clone());
+            draft.put_external_file(file);
             key
         }
         RowKind::Process => {

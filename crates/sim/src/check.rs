@@ -56,6 +56,16 @@ fn rows_of(model: &Model) -> BTreeMap<(String, String), String> {
             .cloned()
             .map(RowKey::KeyValueStore),
     );
+    keys.push(RowKey::MasterKey);
+    keys.extend(model.remotes.keys().cloned().map(RowKey::Remote));
+    keys.extend(model.schedules.keys().cloned().map(RowKey::Schedule));
+    keys.extend(
+        model
+            .external_files
+            .keys()
+            .cloned()
+            .map(RowKey::ExternalFile),
+    );
     keys.extend(model.processes.keys().copied().map(RowKey::Process));
     keys.iter()
         .filter_map(|key| {

@@ -3,10 +3,18 @@
 use std::time::Duration;
 
 use linstor_api::reply::Reply;
+use linstor_model::cron::Cron;
+use linstor_model::external_file::FilePath;
+use linstor_model::master_key::Key;
 use linstor_model::model::{RowKey, RowKind, StoredRow};
+use linstor_model::name::{KeyValueStoreName, RemoteName, ScheduleName};
 use linstor_model::process::delete_resource;
-use linstor_model::{Draft, KeyValueStore, Model, name::KeyValueStoreName};
+use linstor_model::remote::{Linstor, Target};
+use linstor_model::schedule::OnFailure;
+use linstor_model::{Draft, ExternalFile, KeyValueStore, MasterKey, Model, Remote, Schedule};
+use linstor_wire::secret::Secret;
 use tokio::time::sleep;
+use uuid::Uuid;
 
 use crate::cluster::{Shape, Sim};
 use crate::run::{Parameters, Report, Run, on_own_runtime};
@@ -60,6 +68,7 @@ async fn play(run: &mut Run, kind: RowKind, damage: Damage) {
             name: KeyValueStoreName::parse("csi").expect("a name"),
             props: Default::default(),
         });
+        put_alone(draft);
         Ok(())
     });
     stored.await.expect("the store works");
@@ -103,6 +112,38 @@ async fn play(run: &mut Run, kind: RowKind, damage: Damage) {
     run.sim.start_controller().await;
     run.collect();
     run.come_to_rest("repaired").await;
+}
+
+/// Rows of the kinds that no node and no resource depends on.
+fn put_alone(draft: &mut Draft) {
+    let key = Key::new([1; 32]);
+    let passphrase = Secret::new("pass");
+    draft.put_master_key(MasterKey::seal(&key, &passphrase, [2; 16], [3; 24]));
+    draft.put_remote(Remote {
+        name: RemoteName::parse("peer").expect("a name"),
+        uuid: Uuid::nil(),
+        target: Target::Linstor(Linstor {
+            url: "http://peer:3370".to_owned(),
+            passphrase: None,
+            cluster_id: None,
+        }),
+    });
+    draft.put_schedule(Schedule {
+        name: ScheduleName::parse("daily").expect("a name"),
+        uuid: Uuid::nil(),
+        full_cron: Cron::parse("0 3 * * *").expect("a time"),
+        inc_cron: None,
+        keep_local: None,
+        keep_remote: None,
+        on_failure: OnFailure::Skip,
+        max_retries: None,
+    });
+    draft.put_external_file(ExternalFile {
+        path: FilePath::parse("/etc/a.conf").expect("a path"),
+        uuid: Uuid::nil(),
+        content: String::new(),
+        alt_suffixes: Vec::new(),
+    });
 }
 
 /// The row of a deletion that has begun, of the first resource.

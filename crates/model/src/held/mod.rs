@@ -24,8 +24,12 @@ use linstor_api::reply::Reply;
 use serde_json::Value;
 use uuid::Uuid;
 
+use crate::external_file::FilePath;
 use crate::model::{Model, RowKey, RowKind, StoredRow};
-use crate::name::{KeyValueStoreName, NodeName, ResourceGroupName, ResourceName, StoragePoolName};
+use crate::name::{
+    KeyValueStoreName, NodeName, RemoteName, ResourceGroupName, ResourceName, ScheduleName,
+    StoragePoolName,
+};
 use crate::process::Object;
 use crate::{Controller, Process, Props};
 
@@ -116,6 +120,10 @@ fn object(key: &RowKey) -> String {
         RowKey::ResourceDefinition(name) => format!("resource definition '{name}'"),
         RowKey::Resource(name, node) => format!("resource '{name}' on node '{node}'"),
         RowKey::KeyValueStore(name) => format!("key-value store '{name}'"),
+        RowKey::MasterKey => "the master passphrase".to_owned(),
+        RowKey::Remote(name) => format!("remote '{name}'"),
+        RowKey::Schedule(name) => format!("schedule '{name}'"),
+        RowKey::ExternalFile(path) => format!("external file '{path}'"),
         RowKey::Process(id) => format!("job '{id}'"),
     }
 }
@@ -201,7 +209,11 @@ impl Held {
             // Rows say their versions themselves. The epoch is a count, which satellites correct. Of a process what it works on
             // is asked for.
             RowKey::RowVersions | RowKey::Epoch | RowKey::Process(_) => false,
-            RowKey::KeyValueStore(_) => self.frozen.contains(key),
+            RowKey::KeyValueStore(_)
+            | RowKey::MasterKey
+            | RowKey::Remote(_)
+            | RowKey::Schedule(_)
+            | RowKey::ExternalFile(_) => self.frozen.contains(key),
             _ if self.everything => true,
             RowKey::ResourceDefinition(name) | RowKey::Resource(name, _) => {
                 self.definitions.contains(name)
@@ -308,6 +320,22 @@ impl Held {
             Some(RowKind::KeyValueStore) => {
                 if let Ok(name) = KeyValueStoreName::parse(parts[0]) {
                     self.freeze(RowKey::KeyValueStore(name));
+                }
+            }
+            Some(RowKind::MasterKey) => self.freeze(RowKey::MasterKey),
+            Some(RowKind::Remote) => {
+                if let Ok(name) = RemoteName::parse(parts[0]) {
+                    self.freeze(RowKey::Remote(name));
+                }
+            }
+            Some(RowKind::Schedule) => {
+                if let Ok(name) = ScheduleName::parse(parts[0]) {
+                    self.freeze(RowKey::Schedule(name));
+                }
+            }
+            Some(RowKind::ExternalFile) => {
+                if let Ok(path) = FilePath::parse(&row.key) {
+                    self.freeze(RowKey::ExternalFile(path));
                 }
             }
             Some(RowKind::Process) => self.hold_objects_of(&row.json),

@@ -14,8 +14,8 @@ use crate::model::{RowKey, StoredRow};
 use crate::name::KeyValueStoreName;
 use crate::unknown::{self, Unknown};
 use crate::{
-    Controller, Draft, Epoch, KeyValueStore, Node, Process, Resource, ResourceDefinition,
-    ResourceGroup, StoragePool, StoragePoolDefinition,
+    Controller, Draft, Epoch, ExternalFile, KeyValueStore, MasterKey, Node, Process, Remote,
+    Resource, ResourceDefinition, ResourceGroup, Schedule, StoragePool, StoragePoolDefinition,
 };
 
 fn read<T: DeserializeOwned + Serialize>(
@@ -45,6 +45,10 @@ fn reread(
         RowKind::ResourceDefinition => read::<ResourceDefinition>(kind, json, migrations),
         RowKind::Resource => read::<Resource>(kind, json, migrations),
         RowKind::KeyValueStore => read::<KeyValueStore>(kind, json, migrations),
+        RowKind::MasterKey => read::<MasterKey>(kind, json, migrations),
+        RowKind::Remote => read::<Remote>(kind, json, migrations),
+        RowKind::Schedule => read::<Schedule>(kind, json, migrations),
+        RowKind::ExternalFile => read::<ExternalFile>(kind, json, migrations),
         RowKind::Process => read::<Process>(kind, json, migrations),
     }
 }
