@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use arc_swap::ArcSwap;
 use linstor_api::code;
 use linstor_api::reply::Reply;
+use linstor_model::master_key::Key;
 use linstor_model::{Model, Observed};
 use linstor_store::Limits;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -42,6 +43,8 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) waiters: Waiters,
     pub(crate) mailboxes: Mailboxes,
+    /// The master key, once its passphrase was set or entered.
+    master_key: watch::Sender<Option<Arc<Key>>>,
     pub(crate) pending: Pending,
     /// When the age of all reports of thin pools was last checked, in milliseconds since the Unix epoch.
     pub(crate) thin_space_checked: AtomicU64,
@@ -99,6 +102,7 @@ impl Cluster {
             env,
             limits,
             mailboxes: Mailboxes::default(),
+            master_key: watch::Sender::new(None),
             pending: Pending::default(),
             thin_space_checked: AtomicU64::new(0),
             settling: Notify::new(),
@@ -121,6 +125,16 @@ impl Cluster {
     /// Time and randomness.
     pub fn env(&self) -> &Arc<dyn Env> {
         &self.shared.env
+    }
+
+    /// The key that seals secrets; none while it is not set, or its passphrase was not entered.
+    pub fn master_key(&self) -> Option<Arc<Key>> {
+        self.shared.master_key.borrow().clone()
+    }
+
+    /// Keeps the master key for this controller's life.
+    pub(crate) fn unlock(&self, key: Arc<Key>) {
+        self.shared.master_key.send_replace(Some(key));
     }
 
     /// Changes the model: all of the closure's changes, durably, or none of them.

@@ -6,7 +6,10 @@
 //! rows, [`property`] checks properties, [`reply`] holds replies that many verbs give.
 
 pub mod autoplace;
+pub mod backup;
 pub mod controller;
+pub mod encryption;
+pub mod external_file;
 pub mod filter;
 pub mod job;
 pub mod key_value_store;
@@ -16,11 +19,13 @@ pub mod net_interface;
 pub mod node;
 pub mod property;
 pub mod query_size;
+pub mod remote;
 pub mod reply;
 pub mod request;
 pub mod resource;
 pub mod resource_definition;
 pub mod resource_group;
+pub mod schedule;
 pub mod select_filter;
 pub mod storage_pool;
 pub mod storage_pool_definition;

@@ -3,13 +3,15 @@
 use linstor_api::code;
 use linstor_api::reply::Reply;
 use linstor_model::Model;
+use linstor_model::external_file::FilePath;
 use linstor_model::model::RowKey;
 use linstor_model::name::{
-    KeyValueStoreName, NameError, NetInterfaceName, NodeName, ResourceGroupName, ResourceName,
-    StoragePoolName,
+    KeyValueStoreName, NameError, NetInterfaceName, NodeName, RemoteName, ResourceGroupName,
+    ResourceName, ScheduleName, StoragePoolName,
 };
 use linstor_model::{
-    Node, Resource, ResourceDefinition, ResourceGroup, StoragePool, VolumeDefinition,
+    ExternalFile, Node, Remote, Resource, ResourceDefinition, ResourceGroup, Schedule, StoragePool,
+    VolumeDefinition,
 };
 use std::sync::Arc;
 
@@ -30,10 +32,36 @@ fn capital_sentence(text: &str) -> String {
     format!("{}.", super::reply::capital(text.trim_end_matches('.')))
 }
 
+const HOST_NAME: &str =
+    "Use a host name as in RFC 1123: letters, digits, '-' and '.', 2 to 255 characters.";
+
 /// A node's name.
 pub fn node(given: &str) -> Result<NodeName, Refusal> {
-    let rule = "Use a host name as in RFC 1123: letters, digits, '-' and '.', 2 to 255 characters.";
-    NodeName::parse(given).map_err(|error| invalid(code::FAIL_INVLD_NODE_NAME, error, rule))
+    NodeName::parse(given).map_err(|error| invalid(code::FAIL_INVLD_NODE_NAME, error, HOST_NAME))
+}
+
+/// A remote's name.
+pub fn remote(given: &str) -> Result<RemoteName, Refusal> {
+    let ret_code = code::FAIL_INVLD_REMOTE_NAME;
+    RemoteName::parse(given).map_err(|error| invalid(ret_code, error, HOST_NAME))
+}
+
+/// A schedule's name.
+pub fn schedule(given: &str) -> Result<ScheduleName, Refusal> {
+    let ret_code = code::FAIL_INVLD_SCHEDULE_NAME;
+    ScheduleName::parse(given).map_err(|error| invalid(ret_code, error, HOST_NAME))
+}
+
+/// An external file's path.
+pub fn file(given: &str) -> Result<FilePath, Refusal> {
+    FilePath::parse(given).map_err(|reason| {
+        let shown = given.escape_debug();
+        let message = format!("'{shown}' is not a valid path of an external file: {reason}.");
+        Reply::new(code::FAIL_INVLD_EXT_FILE_NAME, message)
+            .cause(capital_sentence(&reason))
+            .correction("Use an absolute path of at most 1024 printable ASCII characters.")
+            .into()
+    })
 }
 
 /// A resource definition's name.
@@ -137,6 +165,34 @@ pub fn known_volume_definition<'a>(
         let what =
             format!("volume definition with number '{number}' of resource definition '{name}'");
         not_found(code::FAIL_NOT_FOUND_VLM_DFN, &what).into()
+    })
+}
+
+/// A remote that has to be there.
+pub fn known_remote<'a>(model: &'a Model, name: &RemoteName) -> Result<&'a Arc<Remote>, Refusal> {
+    model.remotes.get(name).ok_or_else(|| {
+        let (key, what) = (RowKey::Remote(name.clone()), format!("remote '{name}'"));
+        missing(model, &key, code::FAIL_NOT_FOUND_REMOTE, &what)
+    })
+}
+
+/// A schedule that has to be there.
+pub fn known_schedule<'a>(
+    model: &'a Model,
+    name: &ScheduleName,
+) -> Result<&'a Arc<Schedule>, Refusal> {
+    model.schedules.get(name).ok_or_else(|| {
+        let (key, what) = (RowKey::Schedule(name.clone()), format!("schedule '{name}'"));
+        missing(model, &key, code::FAIL_NOT_FOUND_SCHEDULE, &what)
+    })
+}
+
+/// An external file that has to be there.
+pub fn known_file<'a>(model: &'a Model, path: &FilePath) -> Result<&'a Arc<ExternalFile>, Refusal> {
+    model.external_files.get(path).ok_or_else(|| {
+        let key = RowKey::ExternalFile(path.clone());
+        let what = format!("external file '{path}'");
+        missing(model, &key, code::FAIL_NOT_FOUND_EXT_FILE, &what)
     })
 }
 

@@ -4,10 +4,10 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::get;
-use linstor_api::properties::PropertiesModify;
+use linstor_api::key_value_store::KeyValueStoreModify;
 
 use super::answer::{Answer, json, value};
-use super::request::SyncBody;
+use super::request::NeededBody;
 use crate::cluster::Cluster;
 use crate::ops::key_value_store;
 
@@ -30,7 +30,7 @@ async fn one(State(cluster): State<Cluster>, Path(name): Path<String>) -> Respon
 async fn modify(
     State(cluster): State<Cluster>,
     Path(name): Path<String>,
-    SyncBody(change): SyncBody<PropertiesModify>,
+    NeededBody(change): NeededBody<KeyValueStoreModify, true>,
 ) -> Answer {
     Answer::ok(key_value_store::modify(&cluster, name, change).await)
 }

@@ -9,17 +9,22 @@ mod edge;
 mod request;
 
 mod autoplace;
+mod backup;
 mod connection;
 mod controller;
+mod encryption;
+mod external_file;
 mod job;
 mod key_value_store;
 mod net_interface;
 mod node;
 mod not_implemented;
 mod query_size;
+mod remote;
 mod resource;
 mod resource_definition;
 mod resource_group;
+mod schedule;
 mod storage_pool;
 mod storage_pool_definition;
 mod view;
@@ -46,16 +51,21 @@ pub use request::BODY_BYTES_MAX;
 pub fn router(cluster: Cluster) -> Router {
     let routes = Router::new()
         .merge(autoplace::routes())
+        .merge(backup::routes())
         .merge(connection::routes())
         .merge(controller::routes())
+        .merge(encryption::routes())
+        .merge(external_file::routes())
         .merge(job::routes())
         .merge(key_value_store::routes())
         .merge(net_interface::routes())
         .merge(node::routes())
         .merge(query_size::routes())
+        .merge(remote::routes())
         .merge(resource::routes())
         .merge(resource_definition::routes())
         .merge(resource_group::routes())
+        .merge(schedule::routes())
         .merge(storage_pool::routes())
         .merge(storage_pool_definition::routes())
         .merge(view::routes())

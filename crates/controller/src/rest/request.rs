@@ -39,21 +39,50 @@ impl<S: Send + Sync, T: Lenient + Default> FromRequest<S> for SyncBody<T> {
     }
 }
 
+/// A body without which the call means nothing, processed synchronously or asynchronously as above.
+#[derive(Debug)]
+pub struct NeededBody<T, const SYNC: bool>(pub T);
+
+impl<S: Send + Sync, T: Lenient + Default, const SYNC: bool> FromRequest<S>
+    for NeededBody<T, SYNC>
+{
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
+        let bad = match SYNC {
+            true => StatusCode::BAD_REQUEST,
+            false => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        let body = bytes(request).await?;
+        if body.iter().all(u8::is_ascii_whitespace) {
+            return Err(unparsable(bad, "the request has no body"));
+        }
+        parse(&body, bad).map(NeededBody)
+    }
+}
+
 async fn read<T: Lenient + Default>(request: Request, bad: StatusCode) -> Result<T, Response> {
+    parse(&bytes(request).await?, bad)
+}
+
+fn parse<T: Lenient + Default>(body: &[u8], bad: StatusCode) -> Result<T, Response> {
+    linstor_api::request::read(body).map_err(|error| unparsable(bad, &error.to_string()))
+}
+
+fn unparsable(status: StatusCode, details: &str) -> Response {
+    let reply = Reply::new(code::API_CALL_PARSE_ERROR, "Unable to parse input json.");
+    Answer::fixed(status, reply.details(details))
+}
+
+async fn bytes(request: Request) -> Result<axum::body::Bytes, Response> {
     let announced = request.headers().get("content-length");
     let announced = announced.and_then(|text| text.to_str().ok()?.parse::<usize>().ok());
     if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
         return Err(too_large());
     }
     // Without an announced length the limit is found while reading.
-    let Ok(body) = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX).await else {
-        return Err(too_large());
-    };
-    linstor_api::request::read(&body).map_err(|error| {
-        let reply = Reply::new(code::API_CALL_PARSE_ERROR, "Unable to parse input json.")
-            .details(error.to_string());
-        Answer::fixed(bad, reply)
-    })
+    let body = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX).await;
+    body.map_err(|_| too_large())
 }
 
 fn too_large() -> Response {

@@ -123,3 +123,15 @@ pub async fn reconnect(cluster: &Cluster, name: String) -> Vec<Reply> {
     };
     context(code::MASK_MOD, &name).run(work).await
 }
+
+/// For each satellite, that a change asks nothing of it, `why` being the reason; a warning where it is not connected.
+pub fn unaffected(cluster: &Cluster, why: &str) -> Vec<Reply> {
+    let (model, observed) = (cluster.model(), cluster.observed());
+    let each = model.satellites().map(|node| {
+        if observed.is_online(&node.name) {
+            return Reply::new(code::MODIFIED, format!("({}) {why}.", node.name));
+        }
+        crate::wait::not_connected(&node.name)
+    });
+    each.collect()
+}

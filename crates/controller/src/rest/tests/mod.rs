@@ -1,9 +1,12 @@
 //! The API against a controller on a memory store, with satellites that do at once what they are told.
 
+mod backups;
 mod bad_input;
 mod coverage;
 mod disks;
 mod edge;
+mod encryption;
+mod files;
 mod http;
 mod job;
 mod lists;

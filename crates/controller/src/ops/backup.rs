@@ -1,0 +1,267 @@
+//! Backups on remotes. Nothing reads or writes them yet; what a request names has to be there nevertheless.
+
+use linstor_api::backup::{
+    BackupAbort, BackupCreate, BackupInfoRequest, BackupRestore, BackupShip,
+};
+use linstor_api::code;
+use linstor_api::remote::NodeCreateEbs;
+use linstor_api::reply::Reply;
+use linstor_model::remote::Target;
+use linstor_model::{Model, Remote};
+
+use super::names;
+use super::reply::not_implemented;
+use super::request::Context;
+use crate::cluster::Cluster;
+use crate::transaction::Refusal;
+
+type Done = Result<Vec<Reply>, Refusal>;
+
+/// LINSTOR's replies about backups have neither operation bits nor references.
+async fn run(work: impl FnOnce() -> Done) -> Vec<Reply> {
+    Context::new(0, "").run(async { work() }).await
+}
+
+fn missing(what: &str) -> Done {
+    Err(not_implemented(what).into())
+}
+
+/// A remote that has to be there, for calls whose refusals are about backups.
+fn remote<'a>(model: &'a Model, given: &str) -> Result<&'a Remote, Refusal> {
+    let about = |Refusal(replies): Refusal| {
+        let about = replies
+            .into_iter()
+            .map(|reply| reply.with_mask(code::MASK_BACKUP));
+        Refusal(about.collect())
+    };
+    let name = names::remote(given).map_err(about)?;
+    Ok(names::known_remote(model, &name).map_err(about)?)
+}
+
+/// An S3 remote that has to be there.
+fn s3_remote(model: &Model, given: &str) -> Result<(), Refusal> {
+    let remote = remote(model, given)?;
+    if matches!(remote.target, Target::S3(_)) {
+        return Ok(());
+    }
+    let message = format!("The remote {} is not an s3 remote.", remote.name);
+    Err(
+        Reply::new(code::FAIL_INVLD_REMOTE_NAME | code::MASK_BACKUP, message)
+            .cause("Only S3 remotes hold backups that can be listed.")
+            .correction("Use an S3 remote.")
+            .into(),
+    )
+}
+
+/// The backups on a remote.
+pub async fn list(cluster: &Cluster, on: String) -> Vec<Reply> {
+    run(|| {
+        s3_remote(&cluster.model(), &on)?;
+        missing("Listing backups")
+    })
+    .await
+}
+
+/// Makes a backup.
+pub async fn create(cluster: &Cluster, on: String, request: BackupCreate) -> Vec<Reply> {
+    run(|| {
+        let model = cluster.model();
+        let name = names::resource(&request.rsc_name.unwrap_or_default())?;
+        names::known_definition(&model, &name)?;
+        if let Some(snapshot) = request.snap_name.filter(|text| !text.is_empty()) {
+            // Snapshots have names as resource groups have.
+            names::group(&snapshot).map_err(|_| bad_snapshot(&snapshot))?;
+        }
+        remote(&model, &on)?;
+        missing("Backups")
+    })
+    .await
+}
+
+fn bad_snapshot(given: &str) -> Reply {
+    let shown = given.escape_debug();
+    let message = format!("'{shown}' is not a valid snapshot name.");
+    Reply::new(code::FAIL_UNKNOWN_ERROR, message)
+        .cause("It has characters that are not allowed, or too many or too few.")
+        .correction(
+            "Use letters, digits, '-' and '_', beginning with a letter or '_', 2 to 48 characters.",
+        )
+}
+
+/// The request that names no backup at all.
+fn unnamed() -> Refusal {
+    let message =
+        "One of backup ID, resource name or snapshot name is required, but none was given";
+    Reply::new(code::FAIL_INVLD_REQUEST, message)
+        .cause("Nothing in the request says which backup is meant.")
+        .correction("Give 'last_backup', 'src_rsc_name' or 'src_snap_name'.")
+        .into()
+}
+
+fn names_any(given: [&Option<String>; 3]) -> bool {
+    let mut given = given.into_iter().flatten();
+    given.any(|text| !text.is_empty())
+}
+
+/// Restores a backup. The first refusal is of a request that names none.
+///
+/// # Errors
+///
+/// That request's refusal, which has a status of its own.
+pub async fn restore(
+    cluster: &Cluster,
+    on: String,
+    request: BackupRestore,
+) -> Result<Vec<Reply>, Refusal> {
+    let named = [
+        &request.last_backup,
+        &request.src_rsc_name,
+        &request.src_snap_name,
+    ];
+    if !names_any(named) {
+        return Err(unnamed());
+    }
+    let work = || {
+        let model = cluster.model();
+        let node = names::node(&request.node_name.unwrap_or_default())?;
+        names::known_node(&model, &node)?;
+        names::resource(&request.target_rsc_name.unwrap_or_default())?;
+        s3_remote(&model, &on)?;
+        missing("Restoring backups")
+    };
+    Ok(run(work).await)
+}
+
+/// What a backup holds.
+///
+/// # Errors
+///
+/// The refusal of a request that names none, which has a status of its own.
+pub async fn info(
+    cluster: &Cluster,
+    on: String,
+    request: BackupInfoRequest,
+) -> Result<Vec<Reply>, Refusal> {
+    let named = [
+        &request.last_backup,
+        &request.src_rsc_name,
+        &request.src_snap_name,
+    ];
+    if !names_any(named) {
+        return Err(unnamed());
+    }
+    let work = || {
+        s3_remote(&cluster.model(), &on)?;
+        missing("Reading backups")
+    };
+    Ok(run(work).await)
+}
+
+/// Ships a snapshot to another cluster.
+pub async fn ship(cluster: &Cluster, on: String, request: BackupShip) -> Vec<Reply> {
+    run(|| {
+        let model = cluster.model();
+        let name = names::remote(&on)?;
+        let remote = names::known_remote(&model, &name)?;
+        let Target::Linstor(_) = &remote.target else {
+            let message = format!("The remote {name} is not a linstor remote.");
+            return Err(Reply::new(code::FAIL_INVLD_REMOTE_NAME, message)
+                .cause("Snapshots are shipped to LINSTOR clusters.")
+                .correction("Use a linstor remote.")
+                .into());
+        };
+        let source = names::resource(&request.src_rsc_name.unwrap_or_default())?;
+        names::known_definition(&model, &source)?;
+        names::resource(&request.dst_rsc_name.unwrap_or_default())?;
+        missing("Shipping snapshots")
+    })
+    .await
+}
+
+/// Stops backups that are being made or restored. There are none.
+pub async fn abort(cluster: &Cluster, on: String, request: BackupAbort) -> Vec<Reply> {
+    run(|| {
+        let model = cluster.model();
+        let name = names::remote(&on)?;
+        names::known_remote(&model, &name)?;
+        let definition = names::resource(&request.rsc_name.unwrap_or_default())?;
+        names::known_definition(&model, &definition)?;
+        Ok(Vec::new())
+    })
+    .await
+}
+
+/// Which backups are to be deleted.
+#[derive(Debug, Default)]
+pub struct Selection {
+    /// Whether an id is given.
+    pub id: bool,
+    /// Whether the beginning of ids is given.
+    pub id_prefix: bool,
+    /// Whether a time, a resource or a node is given.
+    pub filter: bool,
+    /// Whether all are meant.
+    pub all: bool,
+    /// Whether all of this cluster are meant.
+    pub all_local_cluster: bool,
+    /// Whether an object of the store is given.
+    pub s3_key: bool,
+}
+
+/// Deletes backups.
+pub async fn delete(cluster: &Cluster, on: String, selection: Selection) -> Vec<Reply> {
+    run(|| {
+        let Selection {
+            id,
+            id_prefix,
+            filter,
+            all,
+            all_local_cluster,
+            s3_key,
+        } = selection;
+        let given = [id, id_prefix, filter, all, all_local_cluster, s3_key];
+        match given.into_iter().filter(|given| *given).count() {
+            1 => {}
+            0 => {
+                let message = "The request does not say which backups are to be deleted.";
+                return Err(Reply::new(code::FAIL_INVLD_REQUEST, message)
+                    .cause("No id, filter or key is given.")
+                    .correction("Use 'all' to delete all backups of the remote.")
+                    .into());
+            }
+            _ => {
+                let message = "The request says in several ways which backups are to be deleted.";
+                return Err(Reply::new(code::FAIL_INVLD_REQUEST, message)
+                    .cause("Ids, filters, 'all' and keys exclude each other.")
+                    .correction("Use one of them.")
+                    .into());
+            }
+        }
+        s3_remote(&cluster.model(), &on)?;
+        missing("Deleting backups")
+    })
+    .await
+}
+
+/// Creates the node that serves an EBS remote.
+pub async fn create_ebs_node(cluster: &Cluster, request: NodeCreateEbs) -> Vec<Reply> {
+    let name = request.name.clone();
+    let work = async {
+        let model = cluster.model();
+        names::node(&request.name)?;
+        let remote = names::remote(&request.ebs_remote_name)?;
+        let remote = names::known_remote(&model, &remote)?;
+        let Target::Ebs(_) = &remote.target else {
+            let message = format!("The remote {} is not an ebs remote.", remote.name);
+            return Err(Reply::new(code::FAIL_INVLD_REMOTE_NAME, message)
+                .cause("Such a node serves an EBS remote.")
+                .correction("Use an EBS remote.")
+                .into());
+        };
+        missing("A node of type EBS_TARGET")
+    };
+    Context::new(code::MASK_NODE | code::MASK_CRT, format!("Node: {name}"))
+        .about("Node", &name)
+        .run(work)
+        .await
+}

@@ -1,0 +1,196 @@
+//! The master passphrase: it opens the master key, which seals the secrets in the database.
+//!
+//! The key is in the memory of the controller alone, from when the passphrase is set or entered until the controller ends.
+
+use std::sync::Arc;
+
+use linstor_api::code;
+use linstor_api::encryption::{PassphraseCreate, PassphraseStatus};
+use linstor_api::reply::Reply;
+use linstor_api::secret_text::SecretText;
+use linstor_model::MasterKey;
+use linstor_model::master_key::{Key, NotOpened};
+use linstor_wire::secret::Secret;
+
+use super::request::Context;
+use crate::cluster::Cluster;
+use crate::transaction::Refusal;
+
+/// The longest passphrase, in bytes.
+const PASSPHRASE_BYTES_MAX: usize = 1024;
+
+fn context(mask: i64) -> Context {
+    Context::new(code::MASK_CTRL_CONF | mask, "")
+}
+
+/// Whether a passphrase is set, and was entered since the controller started.
+pub fn status(cluster: &Cluster) -> PassphraseStatus {
+    let status = match (&cluster.model().master_key, cluster.master_key()) {
+        (None, _) => "unset",
+        (Some(_), None) => "locked",
+        (Some(_), Some(_)) => "unlocked",
+    };
+    PassphraseStatus {
+        status: status.to_owned(),
+    }
+}
+
+/// The key that seals and opens secrets.
+///
+/// # Errors
+///
+/// When no passphrase is set, or it was not entered since the controller started.
+pub fn unlocked(cluster: &Cluster) -> Result<Arc<Key>, Refusal> {
+    cluster.master_key().ok_or_else(|| {
+        let cause = match &cluster.model().master_key {
+            None => "No master passphrase was set.",
+            Some(_) => "The master passphrase was not entered since the controller started.",
+        };
+        let message = "Secrets cannot be stored or used without the master key.";
+        Reply::new(code::FAIL_NOT_FOUND_CRYPT_KEY, message)
+            .cause(cause)
+            .correction("Create or enter the master passphrase.")
+            .into()
+    })
+}
+
+/// Sets the passphrase, or changes it when the old one is given.
+pub async fn create(cluster: &Cluster, request: PassphraseCreate) -> Vec<Reply> {
+    let work = async {
+        let new = passphrase(request.new_passphrase)?;
+        if cluster.model().master_key.is_some() {
+            return Err(exists().into());
+        }
+        let key = Arc::new(Key::new(random(cluster)));
+        let row = sealed(cluster, Arc::clone(&key), new).await;
+        let committed = cluster.commit(move |tx| {
+            if tx.master_key.is_some() {
+                return Err(exists().into());
+            }
+            tx.put_master_key(row);
+            Ok(())
+        });
+        committed.await?;
+        cluster.unlock(key);
+        let message = "The master passphrase was created.";
+        Ok(vec![Reply::new(code::CREATED, message)])
+    };
+    context(code::MASK_CRT).run(work).await
+}
+
+/// Changes the passphrase. What is sealed with the master key is not sealed again.
+pub async fn modify(cluster: &Cluster, request: PassphraseCreate) -> Vec<Reply> {
+    let Some(old) = request.old_passphrase else {
+        return create(cluster, request).await;
+    };
+    if request.new_passphrase.is_none() {
+        return create(cluster, PassphraseCreate::default()).await;
+    }
+    let work = async {
+        let new = passphrase(request.new_passphrase)?;
+        let Some(row) = cluster.model().master_key.clone() else {
+            let message = "The master passphrase cannot be changed: none is set.";
+            return Err(Reply::new(code::FAIL_EXISTS_CRYPT_PASSPHRASE, message)
+                .cause("No passphrase was set yet.")
+                .correction("Create the master passphrase.")
+                .into());
+        };
+        let key = open(&row, Secret::new(old.reveal())).await?;
+        let changed = sealed(cluster, Arc::clone(&key), new).await;
+        let committed = cluster.commit(move |tx| {
+            // Another change of it may have been made since.
+            if tx.master_key.as_ref() != Some(&row) {
+                return Err(wrong().into());
+            }
+            tx.put_master_key(changed);
+            Ok(())
+        });
+        committed.await?;
+        cluster.unlock(key);
+        let message = "The master passphrase was changed.";
+        Ok(vec![Reply::new(code::MODIFIED, message)])
+    };
+    context(code::MASK_MOD).run(work).await
+}
+
+/// Enters the passphrase.
+pub async fn enter(cluster: &Cluster, given: SecretText) -> Vec<Reply> {
+    let work = async {
+        let Some(row) = cluster.model().master_key.clone() else {
+            let message = "No master passphrase is set.";
+            return Err(Reply::new(code::FAIL_MISSING_PROPS, message)
+                .cause("There is no master key that a passphrase could open.")
+                .correction("Create the master passphrase.")
+                .into());
+        };
+        let key = open(&row, Secret::new(given.reveal())).await?;
+        cluster.unlock(key);
+        Ok(vec![Reply::new(
+            code::PASSPHRASE_ACCEPTED,
+            "Passphrase accepted",
+        )])
+    };
+    context(code::MASK_MOD).run(work).await
+}
+
+fn passphrase(given: Option<SecretText>) -> Result<Secret, Refusal> {
+    let Some(given) = given else {
+        let message = "The new passphrase is missing.";
+        return Err(Reply::new(code::FAIL_UNKNOWN_ERROR, message)
+            .cause("The request has no 'new_passphrase'.")
+            .correction("Send the new passphrase as 'new_passphrase'.")
+            .into());
+    };
+    if given.reveal().is_empty() || given.reveal().len() > PASSPHRASE_BYTES_MAX {
+        let message = "The new passphrase is not valid.";
+        return Err(Reply::new(code::FAIL_INVLD_CRYPT_PASSPHRASE, message)
+            .cause("It is empty or too long.")
+            .correction(format!("Use 1 to {PASSPHRASE_BYTES_MAX} bytes."))
+            .into());
+    }
+    Ok(Secret::new(given.reveal()))
+}
+
+fn random<const N: usize>(cluster: &Cluster) -> [u8; N] {
+    let mut bytes = [0; N];
+    cluster.env().fill(&mut bytes);
+    bytes
+}
+
+/// Derives on a thread of its own: it takes longer than other requests may wait.
+async fn sealed(cluster: &Cluster, key: Arc<Key>, passphrase: Secret) -> MasterKey {
+    let (salt, nonce) = (random(cluster), random(cluster));
+    let work = move || MasterKey::seal(&key, &passphrase, salt, nonce);
+    let sealed = tokio::task::spawn_blocking(work).await;
+    sealed.expect("it does not panic and is not aborted")
+}
+
+async fn open(row: &Arc<MasterKey>, passphrase: Secret) -> Result<Arc<Key>, Refusal> {
+    let row = Arc::clone(row);
+    let opened = tokio::task::spawn_blocking(move || row.open(&passphrase)).await;
+    match opened.expect("it does not panic and is not aborted") {
+        Ok(key) => Ok(Arc::new(key)),
+        Err(NotOpened::WrongPassphrase) => Err(wrong().into()),
+        Err(NotOpened::Damaged(reason)) => Err(Reply::new(
+            code::FAIL_CRYPT_INIT,
+            "The master key cannot be opened with any passphrase.",
+        )
+        .cause(format!("Its row in the database is damaged: {reason}."))
+        .correction("Restore the row 'master_key' of the database.")
+        .into()),
+    }
+}
+
+fn wrong() -> Reply {
+    let message = "The passphrase does not open the master key.";
+    Reply::new(code::FAIL_MISSING_PROPS, message)
+        .cause("Wrong passphrase")
+        .correction("Enter the correct passphrase.")
+}
+
+fn exists() -> Reply {
+    let message = "The master passphrase cannot be created: one is set already.";
+    Reply::new(code::FAIL_EXISTS_CRYPT_PASSPHRASE, message)
+        .cause("There is a master key already, and secrets that are sealed with it.")
+        .correction("Change the passphrase by sending the old one too.")
+}

@@ -1,0 +1,86 @@
+//! `/v1/files`, and the resource definitions that need them
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use linstor_api::code;
+use linstor_api::external_file::ExternalFile;
+use linstor_api::reply::Reply;
+
+use super::answer::{Answer, json};
+use super::request::{NeededBody, Params};
+use crate::cluster::Cluster;
+use crate::ops::external_file;
+use crate::transaction::Refusal;
+
+/// The routes of this noun.
+pub fn routes() -> Router<Cluster> {
+    Router::new()
+        .route("/v1/files", get(list))
+        .route("/v1/files/{file}", get(one).put(put).delete(remove))
+        .route("/v1/files/{file}/check/{node}", get(check))
+        .route("/v1/files/{file}/status/{node}", get(status))
+        .route(
+            "/v1/resource-definitions/{name}/files/{file}",
+            post(deploy).delete(undeploy),
+        )
+}
+
+async fn list(State(cluster): State<Cluster>, params: Params) -> Response {
+    json(&external_file::list(&cluster, params.is_on("content")))
+}
+
+async fn one(State(cluster): State<Cluster>, Path(path): Path<String>) -> Response {
+    match external_file::one(&cluster, &path) {
+        Some(file) => json(&file),
+        // LINSTOR's code for it is not one of those that say "not found".
+        None => {
+            let message = format!("External file '{}' not found.", path.escape_debug());
+            let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, message);
+            Answer::fixed(StatusCode::NOT_FOUND, reply)
+        }
+    }
+}
+
+async fn put(
+    State(cluster): State<Cluster>,
+    Path(path): Path<String>,
+    NeededBody(request): NeededBody<ExternalFile, false>,
+) -> Answer {
+    Answer::ok(external_file::put(&cluster, path, request).await)
+}
+
+async fn remove(State(cluster): State<Cluster>, Path(path): Path<String>) -> Answer {
+    Answer::ok(external_file::delete(&cluster, path).await)
+}
+
+async fn check(
+    State(cluster): State<Cluster>,
+    Path((path, node)): Path<(String, String)>,
+) -> Response {
+    json(&external_file::check(&cluster, &path, &node))
+}
+
+async fn status(
+    State(cluster): State<Cluster>,
+    Path((path, node)): Path<(String, String)>,
+) -> Response {
+    let Refusal(replies) = external_file::status(&cluster, &path, &node);
+    Answer::ok(replies).into_response()
+}
+
+async fn deploy(
+    State(cluster): State<Cluster>,
+    Path((name, path)): Path<(String, String)>,
+) -> Answer {
+    Answer::ok(external_file::deploy(&cluster, name, path).await)
+}
+
+async fn undeploy(
+    State(cluster): State<Cluster>,
+    Path((name, path)): Path<(String, String)>,
+) -> Answer {
+    Answer::ok(external_file::undeploy(&cluster, name, path).await)
+}
