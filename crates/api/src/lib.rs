@@ -20,6 +20,7 @@ pub mod reply;
 pub mod request;
 pub mod secret_text;
 pub mod size;
+pub mod snapshot;
 pub mod sorted_map;
 
 pub mod auto_select_filter;

@@ -167,6 +167,8 @@ names! {
     RemoteName, "remote name", host_name;
     /// Name of a schedule: like a host name.
     ScheduleName, "schedule name", host_name;
+    /// Name of a snapshot.
+    SnapshotName, "snapshot name", |given| generic(given, 2, 48, "_", "_-");
 }
 
 /// The generic rule: length, first and inner characters, at least one letter.

@@ -31,6 +31,9 @@ pub struct Reply {
     /// When it happened, ISO 8601 with offset; set where the answer leaves the controller.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub created_at: Option<String>,
+    /// Whether the entry is complete: its call adds no bits, references and details.
+    #[serde(skip)]
+    pub plain: bool,
 }
 
 /// The reference to an object that the request did not name. LINSTOR writes it as `null`. No name has this character.
@@ -97,6 +100,13 @@ impl Reply {
     /// With a reference to an object it is about (LINSTOR's key, for example `RscDfn`).
     pub fn about(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.obj_refs.insert(key.into(), value.into());
+        self
+    }
+
+    /// As it is: LINSTOR refuses some values before it knows the call's operation and object, and gives such entries
+    /// without their bits.
+    pub fn plain(mut self) -> Self {
+        self.plain = true;
         self
     }
 

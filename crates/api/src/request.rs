@@ -9,6 +9,8 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Deserializer};
+
 use crate::lenient::Lenient;
 
 /// Why a body cannot be used.
@@ -18,6 +20,8 @@ pub enum BodyError {
     Malformed(String),
     /// It has members that nobody knows; their paths.
     UnknownMembers(Vec<String>),
+    /// It is `null`.
+    Null,
 }
 
 impl fmt::Display for BodyError {
@@ -33,6 +37,7 @@ impl fmt::Display for BodyError {
                     paths.join(", ")
                 )
             }
+            BodyError::Null => f.write_str("the request body is null"),
         }
     }
 }
@@ -42,27 +47,38 @@ impl std::error::Error for BodyError {}
 /// At most so many unknown members are named in a refusal.
 const NAMED_UNKNOWN_MAX: usize = 10;
 
-/// Reads a request's body; an empty one counts as `{}`.
+/// Reads a request's body; an empty one counts as `{}`. As in LINSTOR, of a member that is there twice the last one counts,
+/// and what follows the value does not.
 pub fn read<T: Lenient + Default>(body: &[u8]) -> Result<T, BodyError> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(T::default());
     }
+    let deserializer = &mut serde_json::Deserializer::from_slice(body);
+    match read_from(deserializer) {
+        Err(BodyError::Malformed(reason)) if reason.starts_with("duplicate field") => {
+            let deserializer = &mut serde_json::Deserializer::from_slice(body);
+            let value = serde_json::Value::deserialize(deserializer);
+            read_from(value.map_err(|error| BodyError::Malformed(error.to_string()))?)
+        }
+        result => result,
+    }
+}
+
+fn read_from<'de, T: Lenient>(
+    deserializer: impl Deserializer<'de, Error = serde_json::Error>,
+) -> Result<T, BodyError> {
     let mut unknown = Vec::new();
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
     let mut note = |path: serde_ignored::Path<'_>| {
         if unknown.len() < NAMED_UNKNOWN_MAX {
             unknown.push(path.to_string());
         }
     };
-    let reader = serde_ignored::Deserializer::new(&mut deserializer, &mut note);
-    let value = T::read_or_null(reader)
-        .and_then(|value| deserializer.end().map(|()| value.unwrap_or_default()))
-        .map_err(|error| BodyError::Malformed(error.to_string()))?;
-    if unknown.is_empty() {
-        Ok(value)
-    } else {
-        Err(BodyError::UnknownMembers(unknown))
+    let reader = serde_ignored::Deserializer::new(deserializer, &mut note);
+    let value = T::read_or_null(reader).map_err(|error| BodyError::Malformed(error.to_string()))?;
+    if !unknown.is_empty() {
+        return Err(BodyError::UnknownMembers(unknown));
     }
+    value.ok_or(BodyError::Null)
 }
 
 #[cfg(test)]
@@ -73,12 +89,20 @@ mod tests {
     /// Clients POST without a body where all members are optional.
     #[test]
     fn an_empty_body_is_an_empty_object() {
-        for body in ["", " \n", "{}", "{ }", "null"] {
+        for body in [
+            "",
+            " \n",
+            "{}",
+            "{ }",
+            "{} {",
+            r#"{"partial":true,"partial":false}"#,
+        ] {
             assert_eq!(
                 read::<ResourceGroupSpawn>(body.as_bytes()),
                 Ok(Default::default())
             );
         }
+        assert_eq!(read::<ResourceGroupSpawn>(b"null"), Err(BodyError::Null));
     }
 
     /// A misspelt member is named with its path, however deep it is.
@@ -95,7 +119,7 @@ mod tests {
     /// Broken JSON says where it broke.
     #[test]
     fn malformed_bodies_say_where() {
-        for body in ["{", "[]", r#"{"volume_sizes":["big"]}"#, "{} {}"] {
+        for body in ["{", "[]", r#"{"volume_sizes":["big"]}"#] {
             let error = read::<ResourceGroupSpawn>(body.as_bytes()).unwrap_err();
             assert!(
                 error.to_string().contains("line 1 column"),

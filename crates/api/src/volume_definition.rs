@@ -39,6 +39,12 @@ object! {
         pub passphrase: Option<String>,
     }
 
+    /// `PUT .../volume-definitions/{number}/encryption-passphrase`.
+    pub struct VolumeDefinitionPassphrase {
+        /// The passphrase that its volumes are encrypted with from now on.
+        pub new_passphrase: Option<String>,
+    }
+
     /// `PUT /v1/resource-definitions/{definition}/volume-definitions/{number}`.
     pub struct VolumeDefinitionModify {
         /// Its new size in KiB.

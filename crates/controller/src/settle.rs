@@ -22,8 +22,9 @@ use crate::transaction::{Refusal, Transaction};
 /// How many definitions one commit settles after a change that concerns many.
 pub(crate) const DEFINITIONS_MAX: usize = 64;
 
-/// Settles a planned change; `before` is the model it was planned on.
-pub(crate) fn settle(before: &Model, tx: &mut Transaction<'_>) -> Result<(), Refusal> {
+/// Settles a planned change; `before` is the model it was planned on. A definition that cannot get the resources that its
+/// group asks for keeps those it has: the reasons become replies of the change, which is made all the same.
+pub(crate) fn settle(before: &Model, tx: &mut Transaction<'_>) {
     let mut names = BTreeSet::new();
     let mut begun = Vec::new();
     for key in tx.touched() {
@@ -65,12 +66,15 @@ pub(crate) fn settle(before: &Model, tx: &mut Transaction<'_>) -> Result<(), Ref
             continue;
         }
         let moved = matches!((&old, &new), (Some(old), Some(new)) if old.group != new.group);
-        settle_definition(tx, &name, moved)?;
+        report(settle_definition(tx, &name, moved), tx);
     }
     for settling in begun {
-        begin(tx, settling)?;
+        begin(tx, settling);
     }
-    Ok(())
+}
+
+fn report(missing: Option<Refusal>, tx: &mut Transaction<'_>) {
+    tx.replies(missing.into_iter().flat_map(|Refusal(replies)| replies));
 }
 
 /// Settles the next definitions that an earlier change left to the background. Returns those that could not be settled,
@@ -86,15 +90,16 @@ pub(crate) fn resume(tx: &mut Transaction<'_>) -> Vec<(ResourceName, Refusal)> {
     for name in &names {
         let done = tx.if_fits(|tx| {
             let done = tx.attempt(|tx| {
-                settle_definition(tx, name, first.fill_up)?;
-                tx.check_held()
+                let missing = settle_definition(tx, name, first.fill_up);
+                tx.check_held()?;
+                Ok(missing)
             });
             put_settling(tx, [progress(&first, name)], &others);
             done
         });
         match done {
-            Some(Ok(())) => {}
-            Some(Err(refusal)) => failed.push((name.clone(), refusal)),
+            Some(Ok(None)) => {}
+            Some(Ok(Some(refusal)) | Err(refusal)) => failed.push((name.clone(), refusal)),
             None if settled == 0 => {
                 let message = "The database does not take at once what is to be changed.";
                 let reply = Reply::new(code::FAIL_SQL, message);
@@ -112,7 +117,7 @@ pub(crate) fn resume(tx: &mut Transaction<'_>) -> Vec<(ResourceName, Refusal)> {
 }
 
 /// Settles the first definitions that a change concerns and notes which remain.
-fn begin(tx: &mut Transaction<'_>, mut begun: Settling) -> Result<(), Refusal> {
+fn begin(tx: &mut Transaction<'_>, mut begun: Settling) {
     let (names, last) = next_definitions(tx, &begun);
     let mut others = tx.controller.settling.clone();
     let joined = others.iter().position(|other| other.group == begun.group);
@@ -122,13 +127,11 @@ fn begin(tx: &mut Transaction<'_>, mut begun: Settling) -> Result<(), Refusal> {
         let mut left = progress(&begun, name);
         left.fill_up |= fill_up_others;
         let done = tx.if_fits(|tx| {
-            settle_definition(tx, name, begun.fill_up)?;
+            report(settle_definition(tx, name, begun.fill_up), tx);
             put_settling(tx, others.clone(), &[left]);
-            Ok::<(), Refusal>(())
         });
-        match done {
-            Some(result) => result?,
-            None => break,
+        if done.is_none() {
+            break;
         }
         settled += 1;
     }
@@ -138,7 +141,6 @@ fn begin(tx: &mut Transaction<'_>, mut begun: Settling) -> Result<(), Refusal> {
     } else if settled == 0 {
         put_settling(tx, others, &[begun]);
     }
-    Ok(())
 }
 
 /// What is left once a definition is settled.
@@ -189,22 +191,23 @@ fn settling_of_group(
     concerned.then(|| settling(Some(name.clone()), fill_up))
 }
 
-/// Places missing resources if asked for, then settles tie breaker and quorum. A definition without resources is left as
-/// its creator wrote it.
+/// Places missing resources if asked for, then settles tie breaker and quorum. Returns why resources are still missing.
 fn settle_definition(
     tx: &mut Transaction<'_>,
     name: &ResourceName,
     fill_up: bool,
-) -> Result<(), Refusal> {
-    if tx.resources_of(name).next().is_none() {
-        return Ok(());
+) -> Option<Refusal> {
+    let filled = match fill_up {
+        true => tx.attempt(|tx| autoplace::fill_up(tx, name)),
+        false => Ok(()),
+    };
+    // Tie breaker and quorum of a definition without resources are left as its creator wrote them.
+    if tx.resources_of(name).next().is_some() {
+        let settled =
+            tx.plan(|draft, observed, seeds| quorum::settle(draft, observed, name, seeds));
+        tx.replies(settled);
     }
-    if fill_up {
-        autoplace::fill_up(tx, name)?;
-    }
-    let replies = tx.plan(|draft, observed, seeds| quorum::settle(draft, observed, name, seeds));
-    tx.replies(replies);
-    Ok(())
+    filled.err()
 }
 
 /// What properties say of tie breakers and quorum.

@@ -15,6 +15,13 @@ use crate::env::Env;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Refusal(pub Vec<Reply>);
 
+impl Refusal {
+    /// Whose replies are complete (see [`Reply::plain`]).
+    pub fn plain(self) -> Self {
+        Refusal(self.0.into_iter().map(Reply::plain).collect())
+    }
+}
+
 impl From<Reply> for Refusal {
     fn from(reply: Reply) -> Self {
         Refusal(vec![reply])
@@ -75,6 +82,19 @@ impl<'a> Transaction<'a> {
     /// Adds replies for the caller.
     pub fn replies(&mut self, replies: impl IntoIterator<Item = Reply>) {
         self.replies.extend(replies);
+    }
+
+    /// Adds a reply unless it was given already.
+    pub fn reply_once(&mut self, reply: Reply) {
+        if !self.replies.contains(&reply) {
+            self.replies.push(reply);
+        }
+    }
+
+    /// Completes the replies after the first `count` ones.
+    pub fn complete_replies(&mut self, count: usize, complete: impl Fn(Reply) -> Reply) {
+        let added = self.replies.split_off(count);
+        self.replies.extend(added.into_iter().map(complete));
     }
 
     /// How many replies there are so far.

@@ -32,12 +32,15 @@ pub struct Ratios {
 /// The space of a pool, in KiB.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Space {
-    /// What is free, less what was promised since the node last looked; none when the node has not said.
+    /// What is free, in a thick pool less what was reserved since the node's last report; none without a report.
     pub free_kib: Option<u64>,
     /// All there is; none when the node has not said.
     pub total_kib: Option<u64>,
     /// What is promised to volumes.
     pub reserved_kib: u64,
+    /// What was reserved in a thin pool since the node's last report. New volumes take little of what is free there, so
+    /// that it counts against the total alone.
+    pub unreported_kib: u64,
     /// What may still be promised, with the pool's ratios; none when the node has not said.
     pub usable_kib: Option<u64>,
 }
@@ -148,6 +151,7 @@ impl<'a> Spaces<'a> {
                 free_kib: Some(MOST_KIB),
                 total_kib: Some(MOST_KIB),
                 reserved_kib: 0,
+                unreported_kib: 0,
                 usable_kib: Some(MOST_KIB),
             };
         }
@@ -155,6 +159,10 @@ impl<'a> Spaces<'a> {
         let (pending, reserved_kib) = shared
             .and_then(|name| self.shared.get(name).copied())
             .unwrap_or_else(|| (since(used, seen), used.reserved_kib));
+        let (pending, unreported_kib) = match pool.kind.is_thin() {
+            true => (0, pending),
+            false => (pending, 0),
+        };
         let status = seen.map(|seen| &seen.status);
         let free_kib = status
             .and_then(|status| status.free_kib)
@@ -171,6 +179,7 @@ impl<'a> Spaces<'a> {
             free_kib,
             total_kib,
             reserved_kib,
+            unreported_kib,
             usable_kib,
         }
     }
@@ -316,6 +325,47 @@ mod tests {
         ] {
             assert_eq!(show_kib(kib), text);
         }
+    }
+
+    /// What was reserved since the last report counts against what is free in thick pools, and against the total in thin
+    /// ones, where new volumes take little at first.
+    #[test]
+    fn new_reservations_count_once() {
+        let model = Model::empty(uuid::Uuid::nil());
+        let spaces = Spaces::new(&model, &Observed::default());
+        let seen = ObservedPool {
+            status: linstor_wire::status::PoolStatus {
+                free_kib: Some(90),
+                total_kib: Some(100),
+                ..Default::default()
+            },
+            at: 0,
+            reserved_kib_then: 10,
+        };
+        let used = PoolUse {
+            volumes: 2,
+            reserved_kib: 510,
+        };
+        let mut pool = StoragePool {
+            node: crate::place::fixture::node("n1"),
+            name: crate::place::fixture::pool("pool"),
+            uuid: uuid::Uuid::nil(),
+            kind: ProviderKind::LvmThin,
+            props: Props::new(),
+            shared_name: None,
+            external_locking: false,
+            granularity_kib: None,
+        };
+        let thin = spaces.of(&pool, Some(&seen), used);
+        assert_eq!((thin.free_kib, thin.unreported_kib), (Some(90), 500));
+        assert_eq!(thin.usable_kib, Some(100 * 20 - 510));
+        pool.kind = ProviderKind::Lvm;
+        let used = PoolUse {
+            reserved_kib: 40,
+            ..used
+        };
+        let thick = spaces.of(&pool, Some(&seen), used);
+        assert_eq!((thick.free_kib, thick.usable_kib), (Some(60), Some(60)));
     }
 
     /// Free space of several pools for volumes of several replicas.

@@ -66,23 +66,30 @@ pub fn check(stack: &[LayerKind]) -> Result<(), Vec<Reply>> {
     }
 }
 
+/// Why resources with a stack cannot be created by this version, if they cannot.
+pub fn not_buildable(stack: &[LayerKind]) -> Option<String> {
+    let unknown = stack.iter().copied();
+    let unknown: Vec<LayerKind> = unknown.filter(|layer| !BUILDABLE.contains(layer)).collect();
+    (!unknown.is_empty()).then(|| {
+        let layers = list(&unknown);
+        format!(
+            "Resources with the layers {layers} cannot be created: they are not implemented yet."
+        )
+    })
+}
+
 /// Checks that this version can build every layer of a stack.
 pub fn check_buildable(stack: &[LayerKind]) -> Result<(), Vec<Reply>> {
-    let unknown: Vec<LayerKind> = stack
-        .iter()
-        .copied()
-        .filter(|layer| !BUILDABLE.contains(layer))
-        .collect();
-    if unknown.is_empty() {
+    let Some(cause) = not_buildable(stack) else {
         return Ok(());
-    }
+    };
     let text = format!(
         "The layer stack {} cannot be built by this version",
         list(stack)
     );
     Err(vec![
         Reply::new(code::FAIL_INVLD_LAYER_STACK, text)
-            .cause(format!("{} is not implemented yet.", list(&unknown)))
+            .cause(cause)
             .correction(format!("Use only {}.", list(BUILDABLE))),
     ])
 }

@@ -1,6 +1,7 @@
 //! Placing resources by rules.
 
 use linstor_api::code;
+use linstor_api::kind::LayerKind;
 use linstor_api::reply::Reply;
 use linstor_api::resource::AutoPlaceRequest;
 use linstor_model::name::{NodeName, ResourceName};
@@ -8,15 +9,17 @@ use linstor_model::place::{self, Chosen, PlaceRequest};
 use linstor_model::resource::{GiveDisk, NewResource};
 use linstor_model::{DiskKind, SelectFilter, stack};
 
-use super::request::Wait;
-use super::resource::create::{add, add_disk};
+use super::request::{Context, Wait};
+use super::resource::create::{add_disk, add_placed};
 use super::{names, resource_definition, select_filter};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
 /// Places resources of a definition by rules.
 pub async fn autoplace(cluster: &Cluster, name: String, request: AutoPlaceRequest) -> Vec<Reply> {
-    resource_definition::context(code::MASK_CRT, &name)
+    let object = format!("Auto-placing resource: {name}");
+    Context::new(code::MASK_RSC | code::MASK_CRT, object)
+        .about("RscDfn", &name)
         .fresh_space(true)
         .change(
             cluster,
@@ -42,9 +45,7 @@ fn filter_of(group: &SelectFilter, request: &AutoPlaceRequest) -> Result<SelectF
         .as_ref()
         .filter(|given| !given.is_empty())
     {
-        let (layers, _) = stack::complete(stack::parse(given)?);
-        stack::check(&layers)?;
-        filter.layer_stack = Some(layers);
+        filter.layer_stack = Some(stack::complete(stack::parse(given)?).0);
     }
     Ok(filter)
 }
@@ -57,7 +58,26 @@ pub(crate) fn place(
 ) -> Result<Vec<NodeName>, Refusal> {
     let definition = names::known_definition(tx, name)?.clone();
     resource_definition::check_not_deleting(tx, &definition)?;
+    // The layers that a definition has count before those that are asked for.
+    let filter = &SelectFilter {
+        layer_stack: filter
+            .layer_stack
+            .clone()
+            .filter(|_| definition.layer_stack.is_empty()),
+        ..filter.clone()
+    };
     let request = PlaceRequest::of_definition(tx, &definition, filter);
+    if filter.diskless_on_remaining == Some(true) && !request.layer_stack.contains(&LayerKind::Drbd)
+    {
+        let message = format!(
+            "Resource '{}' cannot be diskless on the remaining nodes.",
+            definition.name
+        );
+        return Err(Reply::new(code::FAIL_INVLD_LAYER_STACK, message)
+            .cause("Without the DRBD layer there are no diskless resources.")
+            .correction("Leave 'diskless_on_remaining' out, or use the layers DRBD, STORAGE.")
+            .into());
+    }
     let placement = place::choose(tx, &tx.observed, &request)?;
     let (remaining, warnings) = match filter.diskless_on_remaining {
         Some(true) => place::remaining_nodes(tx, &tx.observed, &request, &placement.chosen),
@@ -83,7 +103,7 @@ pub(crate) fn place(
             layer_stack: filter.layer_stack.clone(),
             ..NewResource::new(name.clone(), node, DiskKind::Client)
         };
-        nodes.push(add(tx, new)?);
+        nodes.push(add_placed(tx, new)?.node);
     }
     Ok(nodes)
 }
@@ -113,14 +133,14 @@ pub(super) fn add_chosen(
                 diskful_by: Some(by),
                 ..NewResource::new(name.clone(), chosen.node.clone(), DiskKind::Diskful)
             };
-            nodes.push(add(tx, new)?);
+            nodes.push(add_placed(tx, new)?.node);
         }
     }
     Ok(nodes)
 }
 
 /// Creates as many resources as a definition's group asks for; surplus ones are left alone. Replies only when resources
-/// were created.
+/// were created or could not be.
 pub(crate) fn fill_up(tx: &mut Transaction<'_>, name: &ResourceName) -> Result<(), Refusal> {
     let definition = names::known_definition(tx, name)?;
     if tx.is_deleting_definition(definition) {
@@ -128,8 +148,16 @@ pub(crate) fn fill_up(tx: &mut Transaction<'_>, name: &ResourceName) -> Result<(
     }
     let filter = names::known_group(tx, &definition.group)?.filter.clone();
     let replies = tx.reply_count();
-    if place(tx, name, &filter)?.is_empty() {
-        tx.truncate_replies(replies);
+    let of_definition = |reply: Reply| {
+        let reply = reply.with_mask(code::MASK_RSC | code::MASK_CRT);
+        reply.about("RscDfn", name.as_str())
+    };
+    match place(tx, name, &filter) {
+        Ok(nodes) if nodes.is_empty() => tx.truncate_replies(replies),
+        Ok(_) => tx.complete_replies(replies, of_definition),
+        Err(Refusal(replies)) => {
+            return Err(Refusal(replies.into_iter().map(of_definition).collect()));
+        }
     }
     Ok(())
 }

@@ -4,6 +4,8 @@ use std::collections::BTreeSet;
 
 use linstor_model::Props;
 
+use crate::transaction::Refusal;
+
 /// Names that a list is limited to; none means all.
 #[derive(Debug, Clone, Default)]
 pub struct Names(BTreeSet<String>);
@@ -13,6 +15,17 @@ impl Names {
     pub fn new(given: Vec<String>) -> Self {
         let names = given.into_iter().filter(|name| !name.is_empty());
         Names(names.map(|name| name.to_ascii_uppercase()).collect())
+    }
+
+    /// The names as given, each of which `parse` accepts.
+    pub fn parse<T>(
+        given: Vec<String>,
+        parse: impl Fn(&str) -> Result<T, Refusal>,
+    ) -> Result<Self, Refusal> {
+        for name in &given {
+            parse(name)?;
+        }
+        Ok(Names::new(given))
     }
 
     /// Whether a name is wanted.

@@ -27,6 +27,7 @@ pub mod resource_definition;
 pub mod resource_group;
 pub mod schedule;
 pub mod select_filter;
+pub mod snapshot;
 pub mod storage_pool;
 pub mod storage_pool_definition;
 pub mod volume;

@@ -1,13 +1,14 @@
 //! Names as callers give them: parsed, or refused with the rule that they break.
 
 use linstor_api::code;
+use linstor_api::flag::FlagSet;
 use linstor_api::reply::Reply;
 use linstor_model::Model;
 use linstor_model::external_file::FilePath;
 use linstor_model::model::RowKey;
 use linstor_model::name::{
     KeyValueStoreName, NameError, NetInterfaceName, NodeName, RemoteName, ResourceGroupName,
-    ResourceName, ScheduleName, StoragePoolName,
+    ResourceName, ScheduleName, SnapshotName, StoragePoolName,
 };
 use linstor_model::{
     ExternalFile, Node, Remote, Resource, ResourceDefinition, ResourceGroup, Schedule, StoragePool,
@@ -90,6 +91,13 @@ pub fn net_interface(given: &str) -> Result<NetInterfaceName, Refusal> {
     NetInterfaceName::parse(given).map_err(|error| invalid(code::FAIL_INVLD_NET_NAME, error, &rule))
 }
 
+/// A snapshot's name.
+pub fn snapshot(given: &str) -> Result<SnapshotName, Refusal> {
+    let rule = format!("{GENERIC}, 2 to 48 characters.");
+    SnapshotName::parse(given)
+        .map_err(|error| invalid(code::FAIL_INVLD_SNAPSHOT_NAME, error, &rule))
+}
+
 /// A key-value store's name.
 pub fn key_value_store(given: &str) -> Result<KeyValueStoreName, Refusal> {
     let rule = format!("{GENERIC}, 2 to 48 characters.");
@@ -114,18 +122,38 @@ pub fn volume_number(given: i64) -> Result<u32, Refusal> {
     }
 }
 
-/// A volume number from a path.
+/// A volume number from a path. Other text there is a path that LINSTOR does not have.
 pub fn volume_number_text(given: &str) -> Result<u32, Refusal> {
-    match given.parse::<i64>() {
-        Ok(number) => volume_number(number),
+    match given.parse::<i32>() {
+        Ok(number) => volume_number(number.into()),
         Err(_) => Err(Reply::new(
-            code::FAIL_INVLD_VLM_NR,
+            code::FAIL_UNKNOWN_ERROR,
             format!("'{}' is not a volume number.", given.escape_debug()),
         )
         .cause("Volume numbers are whole numbers within limits.")
         .correction(format!("Use a number from 0 to {VOLUME_NUMBER_MAX}."))
+        .plain()
         .into()),
     }
+}
+
+/// Refuses flags that do not exist; a modification unsets those with a leading `-`.
+pub fn known_flags<S: AsRef<str>>(set: &FlagSet, given: &[S]) -> Result<(), Refusal> {
+    let name = |word: &S| {
+        word.as_ref()
+            .strip_prefix('-')
+            .unwrap_or(word.as_ref())
+            .to_owned()
+    };
+    let unknown = given.iter().map(name).find(|name| set.bits(name).is_none());
+    unknown.map_or(Ok(()), |unknown| {
+        let known: Vec<&str> = set.flags.iter().map(|(name, _)| *name).collect();
+        let message = format!("'{}' is no {}.", unknown.escape_debug(), set.what);
+        Err(Reply::new(code::FAIL_UNKNOWN_ERROR, message)
+            .cause("The request names a flag that does not exist.")
+            .correction(format!("Use {}, or leave it out.", known.join(", ")))
+            .into())
+    })
 }
 
 /// An object that is not there, or that is held because its row cannot be read.

@@ -91,7 +91,13 @@ pub async fn size_info(
     request: &QuerySizeInfoRequest,
 ) -> Result<QuerySizeInfoResponse, Refusal> {
     let group = names::group(group)?;
-    names::known_group(&cluster.model(), &group)?;
+    if let Err(Refusal(reports)) = names::known_group(&cluster.model(), &group) {
+        // A report, not an error: so that a query of many groups by one caller goes on.
+        return Ok(QuerySizeInfoResponse {
+            space_info: None,
+            reports,
+        });
+    }
     if request.ignore_cache_older_than_sec.unwrap_or(-1) < 0 {
         refresh(cluster).await;
     }
@@ -140,7 +146,12 @@ fn one(
             };
         }
     };
-    let mut reports = Vec::new();
+    // A warning: the space is there, and the numbers are right once the nodes support the layers.
+    let unsupported = info.unsupported.map(|mut reply| {
+        reply.ret_code = code::MASK_WARN | reply.ret_code & code::MASK_BITS_CODE;
+        reply
+    });
+    let mut reports: Vec<Reply> = unsupported.into_iter().collect();
     if info.next.is_empty() {
         reports.push(Reply::new(
             code::MASK_WARN | code::MASK_RSC_GRP,

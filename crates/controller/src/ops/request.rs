@@ -97,7 +97,7 @@ impl Context {
             code::UNKNOWN_API_CALL,
             code::API_CALL_AUTH_REQ,
         ];
-        if whole.contains(&reply.ret_code) {
+        if reply.plain || whole.contains(&reply.ret_code) {
             return reply;
         }
         let mut reply = reply.with_mask(self.mask);
@@ -127,12 +127,10 @@ pub(super) async fn wait(cluster: &Cluster, wait: Wait, generation: u64) -> Vec<
 
 /// Waits until all nodes of these definitions have followed a commit.
 async fn applied(cluster: &Cluster, names: &[ResourceName], generation: u64) -> Vec<Reply> {
-    let deadline = Instant::now() + WAIT;
     let mut replies: Vec<Reply> = Vec::new();
     for name in names {
-        let nodes = resource::nodes_of(&cluster.model(), name);
-        let applied = cluster.wait_applied(name, &nodes, generation, deadline);
-        for reply in applied.await {
+        let applied = resource::applied(cluster, name, generation).await;
+        for reply in applied.replies {
             // The same warning about the same node is given once, however many definitions it is about.
             if !replies.contains(&reply) {
                 replies.push(reply);

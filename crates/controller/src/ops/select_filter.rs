@@ -2,7 +2,7 @@
 
 use linstor_api::auto_select_filter::AutoSelectFilter as Json;
 use linstor_api::code;
-use linstor_api::kind::ProviderKind;
+use linstor_api::kind::{LayerKind, ProviderKind};
 use linstor_api::reply::Reply;
 use linstor_model::SelectFilter;
 use linstor_model::stack;
@@ -69,7 +69,7 @@ pub fn merge(filter: &mut SelectFilter, given: &Json) -> Result<(), Refusal> {
     }
     if let Some(map) = &given.x_replicas_on_different_map {
         let mut rules = std::collections::BTreeMap::new();
-        for (key, value) in map {
+        for (key, value) in map.iter().filter(|(_, value)| **value > 0) {
             if let Some(value) = count(Some(*value), "number of replicas with one value")? {
                 rules.insert(key.clone(), value);
             }
@@ -77,9 +77,10 @@ pub fn merge(filter: &mut SelectFilter, given: &Json) -> Result<(), Refusal> {
         filter.x_different = Some(rules).filter(|rules| !rules.is_empty());
     }
     if let Some(words) = &given.layer_stack {
-        let (layers, _) = stack::complete(stack::parse(words)?);
-        if !layers.is_empty() {
-            stack::check(&layers)?;
+        // The order is checked where resources are created, as a definition may name other layers.
+        let mut layers = stack::parse(words).map_err(|replies| Refusal(replies).plain())?;
+        if !layers.contains(&LayerKind::Storage) {
+            layers = stack::complete(layers).0;
         }
         filter.layer_stack = Some(layers).filter(|layers| !layers.is_empty());
     }
@@ -106,9 +107,11 @@ fn list<T>(
 fn provider(word: &str) -> Result<ProviderKind, Refusal> {
     word.parse()
         .map_err(|error: linstor_api::kind::UnknownKind| {
-            Reply::new(code::FAIL_INVLD_PROVIDER, format!("{error}."))
+            // LINSTOR uses the code of layers for both.
+            Reply::new(code::FAIL_INVLD_LAYER_KIND, format!("{error}."))
                 .cause("The provider kind is not known.")
                 .correction(format!("Use one of {}.", ProviderKind::WORDS.join(", ")))
+                .plain()
                 .into()
         })
 }
@@ -162,11 +165,21 @@ pub fn show(filter: &SelectFilter) -> Json {
     }
 }
 
-/// A request's rules before a group's: per field the first that says something.
+/// A request's rules before a group's: per field the first that says something. Unlike a group, a request may ask for no
+/// replicas at all.
 pub fn effective(group: &SelectFilter, request: Option<&Json>) -> Result<SelectFilter, Refusal> {
     let mut filter = group.clone();
     if let Some(request) = request {
-        merge(&mut filter, request)?;
+        let positive = |count: Option<i32>| count.filter(|count| *count > 0);
+        let counts = Json {
+            place_count: positive(request.place_count),
+            additional_place_count: positive(request.additional_place_count),
+            ..request.clone()
+        };
+        merge(&mut filter, &counts)?;
+        if request.place_count.is_some() && counts.place_count.is_none() {
+            filter.place_count = Some(0);
+        }
     }
     Ok(filter)
 }
@@ -228,10 +241,9 @@ mod tests {
                 r#"{"storage_pool_list":["a b"]}"#,
                 code::FAIL_INVLD_STOR_POOL_NAME,
             ),
-            (r#"{"provider_list":["floppy"]}"#, code::FAIL_INVLD_PROVIDER),
             (
-                r#"{"layer_stack":["storage","drbd"]}"#,
-                code::FAIL_INVLD_LAYER_STACK,
+                r#"{"provider_list":["floppy"]}"#,
+                code::FAIL_INVLD_LAYER_KIND,
             ),
             (r#"{"layer_stack":["x"]}"#, code::FAIL_INVLD_LAYER_KIND),
         ] {

@@ -4,13 +4,12 @@ use linstor_api::code;
 use linstor_api::flag::volume_group as flag;
 use linstor_api::reply::Reply;
 use linstor_api::volume_group::{VolumeGroup as Json, VolumeGroupModify};
-use linstor_model::model::RowKey;
 use linstor_model::name::ResourceGroupName;
 use linstor_model::{Props, ResourceGroup, VolumeGroup};
 
 use super::names;
 use super::property::{self, Owner};
-use super::reply::{created, deleted, exists, modified, not_found, nothing_to_delete};
+use super::reply::{created, deleted, exists, modified, not_found};
 use super::request::{Context, Wait};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
@@ -19,9 +18,12 @@ fn describe(group: &ResourceGroupName, number: u32) -> String {
     format!("volume group with number '{number}' of resource group '{group}'")
 }
 
-fn context(mask: i64, group: &str) -> Context {
-    let object = format!("Resource group: {group}");
-    Context::new(code::MASK_VLM_GRP | mask, object).about("RscGrp", group)
+/// LINSTOR marks every change of a volume group as a creation, and names the group twice.
+fn context(group: &str) -> Context {
+    let object = format!("Volume groups for resource group '{group}'");
+    Context::new(code::MASK_VLM_GRP | code::MASK_CRT, object)
+        .about("RscGrp", group)
+        .about("VlmGrp", group)
 }
 
 fn show(number: u32, row: &VolumeGroup) -> Json {
@@ -59,8 +61,9 @@ pub fn one(cluster: &Cluster, group: &str, number: &str) -> Result<Json, Refusal
 
 /// Adds a volume group, with the lowest free number unless one is given.
 pub async fn create(cluster: &Cluster, group: String, request: Json) -> Vec<Reply> {
-    let context = context(code::MASK_CRT, &group);
+    let context = context(&group);
     let parse = || {
+        names::known_flags(&flag::ALL, &request.flags).map_err(Refusal::plain)?;
         let group = names::group(&group)?;
         let number = request.volume_number.map(i64::from);
         Ok((
@@ -96,20 +99,26 @@ fn add(
             })?,
     };
     let what = describe(&group.name, number);
+    // Once it has a number, LINSTOR treats it as a volume definition.
+    let refused = |Refusal(replies): Refusal| {
+        let marked = replies.into_iter().map(|reply| {
+            reply
+                .with_mask(code::MASK_VLM_DFN | code::MASK_CRT)
+                .about("VlmNr", number.to_string())
+        });
+        Refusal(marked.collect())
+    };
     if group.volume_groups.contains_key(&number) {
-        return Err(exists(code::FAIL_EXISTS_VLM_GRP, &what).into());
+        return Err(refused(exists(code::FAIL_EXISTS_VLM_GRP, &what).into()));
     }
     let mut row = VolumeGroup {
         uuid: tx.uuid(),
         props: Props::new(),
         gross_size: flag::ALL.bits_of(&request.flags) & flag::GROSS_SIZE != 0,
     };
-    tx.reply(created(&what, row.uuid).about("VlmGrp", number.to_string()));
-    tx.replies(property::set(
-        Owner::VolumeGroup,
-        &mut row.props,
-        request.props,
-    )?);
+    let replies = property::set(Owner::VolumeGroup, &mut row.props, request.props);
+    tx.replies(replies.map_err(refused)?);
+    tx.reply(created(&what, row.uuid).about("VlmNr", number.to_string()));
     group.volume_groups.insert(number, row);
     tx.put_resource_group(group);
     Ok(Wait::Nothing)
@@ -123,14 +132,15 @@ pub async fn modify(
     request: VolumeGroupModify,
 ) -> Vec<Reply> {
     let parse = || Ok((names::group(&group)?, names::volume_number_text(&number)?));
-    context(code::MASK_MOD, &group)
-        .about("VlmGrp", &number)
+    context(&group)
+        .about("VlmNr", &number)
         .change(cluster, parse, move |tx, (name, number)| {
             let mut group = ResourceGroup::clone(names::known_group(tx, &name)?);
             let what = describe(&group.name, number);
             let Some(row) = group.volume_groups.get_mut(&number) else {
                 return Err(missing(&name, number));
             };
+            names::known_flags(&flag::ALL, &request.flags)?;
             let bits = if row.gross_size { flag::GROSS_SIZE } else { 0 };
             row.gross_size = flag::ALL.modified(bits, &request.flags) & flag::GROSS_SIZE != 0;
             let change = property::change(
@@ -153,18 +163,13 @@ pub async fn modify(
 /// Removes a volume group.
 pub async fn delete(cluster: &Cluster, group: String, number: String) -> Vec<Reply> {
     let parse = || Ok((names::group(&group)?, names::volume_number_text(&number)?));
-    context(code::MASK_DEL, &group)
-        .about("VlmGrp", &number)
+    context(&group)
+        .about("VlmNr", &number)
         .change(cluster, parse, |tx, (name, number)| {
             let mut group = ResourceGroup::clone(names::known_group(tx, &name)?);
-            let Some(row) = group.volume_groups.remove(&number) else {
-                return Err(nothing_to_delete(
-                    tx,
-                    &RowKey::ResourceGroup(name.clone()),
-                    &describe(&name, number),
-                )
-                .into());
-            };
+            // LINSTOR answers this deletion alone with an error.
+            let row = group.volume_groups.remove(&number);
+            let row = row.ok_or_else(|| missing(&name, number))?;
             tx.reply(deleted(&describe(&group.name, number), row.uuid));
             tx.put_resource_group(group);
             Ok(Wait::Nothing)

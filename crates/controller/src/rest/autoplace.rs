@@ -6,7 +6,7 @@ use axum::routing::post;
 use linstor_api::resource::AutoPlaceRequest;
 
 use super::answer::Answer;
-use super::request::Body;
+use super::request::NeededBody;
 use crate::cluster::Cluster;
 use crate::ops::autoplace;
 
@@ -18,7 +18,7 @@ pub fn routes() -> Router<Cluster> {
 async fn autoplace(
     State(cluster): State<Cluster>,
     Path(name): Path<String>,
-    Body(request): Body<AutoPlaceRequest>,
+    NeededBody(request): NeededBody<AutoPlaceRequest, false>,
 ) -> Answer {
     Answer::created(autoplace::autoplace(&cluster, name, request).await)
 }

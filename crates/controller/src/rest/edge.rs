@@ -11,13 +11,21 @@ use linstor_api::reply::Reply;
 use super::answer::{self, Answer};
 use crate::cluster::Cluster;
 
-/// Clients write `/v1/physical-storage/` and `/v1/physical-storage` alike.
-pub fn without_trailing_slash(mut request: Request) -> Request {
+/// Brings a path into the form that the routes have. Clients write `/v1/physical-storage/` and `/v1/physical-storage`
+/// alike; but what is to be deleted is named in full, because an empty name would otherwise be its whole collection.
+/// Parameters of a path element (`;a=b`) mean nothing to LINSTOR.
+pub fn plain_path(mut request: Request) -> Request {
     let uri = request.uri();
-    let path = uri.path();
-    if path.len() > 1 && path.ends_with('/') {
-        let path = path.trim_end_matches('/');
-        let path = if path.is_empty() { "/" } else { path };
+    let given = uri.path();
+    let elements = given.split('/');
+    let path: Vec<&str> = elements
+        .map(|element| element.split(';').next().unwrap_or(element))
+        .collect();
+    let mut path = path.join("/");
+    if request.method() != Method::DELETE {
+        path.truncate(path.trim_end_matches('/').len().max(1));
+    }
+    if path != given {
         let target = match uri.query() {
             Some(query) => format!("{path}?{query}"),
             None => path.to_owned(),
@@ -31,7 +39,7 @@ pub fn without_trailing_slash(mut request: Request) -> Request {
 
 /// Runs the request in a task of its own: a caller who hangs up does not cancel it, and a panic becomes an answer.
 pub async fn guard(State(cluster): State<Cluster>, request: Request, next: Next) -> Response {
-    if let Some(refusal) = undecodable(request.uri()) {
+    if let Some(refusal) = undecodable(request.uri()).or_else(|| media_refusal(&request)) {
         return answer::finish(refusal, cluster.env().now_ms());
     }
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
@@ -42,7 +50,67 @@ pub async fn guard(State(cluster): State<Cluster>, request: Request, next: Next)
             panicked(&method, &path)
         }
     };
-    answer::finish(response, cluster.env().now_ms())
+    let allowed = response.headers().get(header::ALLOW).cloned();
+    let response = answer::finish(response, cluster.env().now_ms());
+    match allowed {
+        Some(allowed) if method == Method::OPTIONS => allowed_methods(&allowed),
+        Some(_) | None => response,
+    }
+}
+
+/// The answer to `OPTIONS` of a path that has no operation of this method.
+fn allowed_methods(allowed: &HeaderValue) -> Response {
+    let allowed = allowed.to_str().unwrap_or_default();
+    let mut methods: Vec<&str> = allowed.split(',').map(str::trim).collect();
+    methods.push("OPTIONS");
+    methods.retain(|method| !method.is_empty());
+    methods.sort_unstable();
+    let kind = (header::CONTENT_TYPE, "application/json".to_owned());
+    ([kind, (header::ALLOW, methods.join(","))], ()).into_response()
+}
+
+/// Refuses what is sent or wanted in another form than JSON. Streams, metrics and downloads have forms of their own.
+fn media_refusal(request: &Request) -> Option<Response> {
+    let path = request.uri().path();
+    let own = ["/v1/events", "/v1/sos-report", "/v1/error-reports"];
+    if !path.starts_with("/v1/") || own.iter().any(|own| path.starts_with(own)) {
+        return None;
+    }
+    let header = |name: HeaderName| {
+        let values = request.headers().get_all(name).iter();
+        let values: Vec<String> = values
+            .filter_map(|value| value.to_str().ok())
+            .map(str::to_ascii_lowercase)
+            .collect();
+        (!values.is_empty()).then(|| values.join(","))
+    };
+    let kinds = |value: &str, known: &[&str]| {
+        let mut ranges = value
+            .split(',')
+            .map(|range| range.split(';').next().unwrap_or(range));
+        ranges.any(|range| known.contains(&range.trim()))
+    };
+    let refuse = |message: &str, given: &str| {
+        let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, message)
+            .cause(format!("The header is '{}'.", given.escape_debug()))
+            .correction("Use application/json.");
+        Some(Answer::fixed(StatusCode::INTERNAL_SERVER_ERROR, reply))
+    };
+    let sends = matches!(
+        *request.method(),
+        Method::POST | Method::PUT | Method::PATCH
+    );
+    if let Some(given) = header(header::CONTENT_TYPE).filter(|_| sends)
+        && !kinds(&given, &["application/json"])
+    {
+        return refuse("The type of the request's body is not supported.", &given);
+    }
+    if let Some(given) = header(header::ACCEPT)
+        && !kinds(&given, &["application/json", "application/*", "*/*"])
+    {
+        return refuse("Answers of the accepted types are not available.", &given);
+    }
+    None
 }
 
 fn panicked(method: &Method, path: &str) -> Response {
@@ -133,11 +201,44 @@ mod tests {
             ("/v1/nodes/", "/v1/nodes"),
             ("/v1/nodes//?a=b", "/v1/nodes?a=b"),
             ("/v1/nodes?a=b/", "/v1/nodes?a=b/"),
+            ("/v1/nodes;a=b/alpha;c?a=b;c", "/v1/nodes/alpha?a=b;c"),
             ("/", "/"),
         ] {
             let request = Request::builder().uri(given).body(Body::empty()).unwrap();
-            assert_eq!(without_trailing_slash(request).uri(), expected);
+            assert_eq!(plain_path(request).uri(), expected);
         }
+        let delete = Request::builder().method("DELETE").uri("/v1/nodes/");
+        assert_eq!(
+            plain_path(delete.body(Body::empty()).unwrap()).uri(),
+            "/v1/nodes/"
+        );
+    }
+
+    /// A range with JSON in it is needed; no header at all means any.
+    #[test]
+    fn answers_are_json() {
+        let accepts = |value: &str| {
+            let request = Request::builder().uri("/v1/nodes").header("accept", value);
+            media_refusal(&request.body(Body::empty()).unwrap()).is_none()
+        };
+        assert!(
+            accepts("*/*")
+                && accepts("application/*")
+                && accepts("text/html, application/json;q=0.1")
+        );
+        assert!(!accepts("text/plain") && !accepts("application/xml, text/*"));
+        let sends = |value: &str| {
+            let request = Request::builder()
+                .method("POST")
+                .uri("/v1/nodes")
+                .header("content-type", value);
+            media_refusal(&request.body(Body::empty()).unwrap()).is_none()
+        };
+        assert!(
+            sends("application/json")
+                && sends("Application/JSON; charset=utf-8")
+                && !sends("text/plain")
+        );
     }
 
     /// Escapes must be whole and make text.

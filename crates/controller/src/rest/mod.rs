@@ -25,6 +25,7 @@ mod resource;
 mod resource_definition;
 mod resource_group;
 mod schedule;
+mod snapshot;
 mod storage_pool;
 mod storage_pool_definition;
 mod view;
@@ -66,6 +67,7 @@ pub fn router(cluster: Cluster) -> Router {
         .merge(resource_definition::routes())
         .merge(resource_group::routes())
         .merge(schedule::routes())
+        .merge(snapshot::routes())
         .merge(storage_pool::routes())
         .merge(storage_pool_definition::routes())
         .merge(view::routes())
@@ -77,7 +79,7 @@ pub fn router(cluster: Cluster) -> Router {
         .method_not_allowed_fallback(wrong_method)
         .with_state(cluster.clone());
     // What changes the path has to stand before the routing, hence a router around the router.
-    let inner = routes.map_request(edge::without_trailing_slash);
+    let inner = routes.map_request(edge::plain_path);
     Router::new()
         .fallback_service(inner)
         .layer(middleware::from_fn_with_state(cluster, edge::guard))

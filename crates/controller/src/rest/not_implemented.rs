@@ -15,7 +15,6 @@ use crate::ops::reply::not_implemented;
 /// Method, path, and what it would do.
 #[rustfmt::skip]
 pub const OPERATIONS: &[(&str, &str, &str)] = &[
-    ("POST", "/v1/actions/snapshot/multi", "Taking several snapshots at once"),
     ("POST", "/v1/controller/auth/initialize-token-auth", "Authentication by token"),
     ("GET", "/v1/controller/auth/token", "Authentication by token"),
     ("POST", "/v1/controller/auth/token", "Authentication by token"),
@@ -50,7 +49,6 @@ pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("POST", "/v1/physical-storage/{node}", "Making storage of unused devices"),
     ("GET", "/v1/resource-definitions/properties/info", "Describing properties"),
     ("POST", "/v1/resource-definitions/{name}/clone", "Cloning"),
-    ("GET", "/v1/resource-definitions/{name}/clone/{clone}", "Cloning"),
     ("PUT", "/v1/resource-definitions/{name}/drbd-proxy", "DRBD Proxy"),
     ("POST", "/v1/resource-definitions/{name}/drbd-proxy/disable/{first}/{second}", "DRBD Proxy"),
     ("POST", "/v1/resource-definitions/{name}/drbd-proxy/enable/{first}/{second}", "DRBD Proxy"),
@@ -64,18 +62,8 @@ pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("GET", "/v1/resource-definitions/{name}/resources/properties/info", "Describing properties"),
     ("GET", "/v1/resource-definitions/{name}/resources/{node}/volumes/properties/info",
         "Describing properties"),
-    ("POST", "/v1/resource-definitions/{name}/snapshot-restore-resource/{snapshot}", "Snapshots"),
-    ("POST", "/v1/resource-definitions/{name}/snapshot-restore-volume-definition/{snapshot}",
-        "Snapshots"),
-    ("POST", "/v1/resource-definitions/{name}/snapshot-rollback/{snapshot}", "Snapshots"),
-    ("POST", "/v1/resource-definitions/{name}/snapshots", "Snapshots"),
-    ("GET", "/v1/resource-definitions/{name}/snapshots/{snapshot}", "Snapshots"),
-    ("PUT", "/v1/resource-definitions/{name}/snapshots/{snapshot}", "Snapshots"),
-    ("DELETE", "/v1/resource-definitions/{name}/snapshots/{snapshot}", "Snapshots"),
     ("GET", "/v1/resource-definitions/{name}/volume-definitions/properties/info",
         "Describing properties"),
-    ("PUT", "/v1/resource-definitions/{name}/volume-definitions/{number}/encryption-passphrase",
-        "Encryption"),
     ("GET", "/v1/resource-groups/properties/info", "Describing properties"),
     ("GET", "/v1/resource-groups/{group}/volume-groups/properties/info", "Describing properties"),
     ("GET", "/v1/sos-report", "Collecting a report for support"),
@@ -94,8 +82,6 @@ pub const OPERATIONS: &[(&str, &str, &str)] = &[
 #[rustfmt::skip]
 pub const EMPTY: &[(&str, &str)] = &[
     ("/v1/error-reports", "[]"),
-    ("/v1/resource-definitions/{name}/snapshots", "[]"),
-    ("/v1/view/snapshots", "[]"),
 ];
 
 /// The routes of what is not there.

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use linstor_api::code;
 use linstor_api::lenient::Lenient;
 use linstor_api::reply::Reply;
+use linstor_api::request::BodyError;
 
 use super::answer::Answer;
 
@@ -66,7 +67,17 @@ async fn read<T: Lenient + Default>(request: Request, bad: StatusCode) -> Result
 }
 
 fn parse<T: Lenient + Default>(body: &[u8], bad: StatusCode) -> Result<T, Response> {
-    linstor_api::request::read(body).map_err(|error| unparsable(bad, &error.to_string()))
+    linstor_api::request::read(body).map_err(|error| match error {
+        BodyError::Null => {
+            let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, "The request has no content.")
+                .details(error.to_string())
+                .correction("Send an object.");
+            Answer::fixed(StatusCode::INTERNAL_SERVER_ERROR, reply)
+        }
+        BodyError::Malformed(_) | BodyError::UnknownMembers(_) => {
+            unparsable(bad, &error.to_string())
+        }
+    })
 }
 
 fn unparsable(status: StatusCode, details: &str) -> Response {
@@ -101,7 +112,7 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
         match Query::<Vec<(String, String)>>::try_from_uri(&parts.uri) {
-            Ok(Query(pairs)) => Ok(Params(pairs)),
+            Ok(Query(pairs)) => Params(pairs).checked(),
             Err(error) => {
                 let reply = Reply::new(code::API_CALL_PARSE_ERROR, "Unable to parse the query.")
                     .details(error.to_string());
@@ -112,6 +123,24 @@ impl<S: Send + Sync> FromRequestParts<S> for Params {
 }
 
 impl Params {
+    /// Refused when a page's number is none.
+    fn checked(self) -> Result<Self, Response> {
+        for name in ["limit", "offset"] {
+            let Some(text) = self.first(name) else {
+                continue;
+            };
+            if text.parse::<i32>().is_err() {
+                let message = format!("The parameter '{name}' is not a number.");
+                let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, message)
+                    .cause(format!("It is '{}'.", text.escape_debug()))
+                    .correction("Give a whole number.");
+                let status = StatusCode::INTERNAL_SERVER_ERROR;
+                return Err(Answer::fixed(status, reply));
+            }
+        }
+        Ok(self)
+    }
+
     /// All values of a parameter that may be repeated.
     pub fn all(&self, name: &str) -> Vec<String> {
         let values = self.0.iter().filter(|(key, _)| key == name);

@@ -9,7 +9,7 @@ use linstor_api::resource::{
 };
 
 use super::answer::{Answer, text};
-use super::request::{Body, Params};
+use super::request::{Body, NeededBody, Params};
 use crate::cluster::Cluster;
 use crate::ops::resource::{self, Toggle, view};
 
@@ -47,8 +47,17 @@ pub fn routes() -> Router<Cluster> {
 
 type Replica = Path<(String, String)>;
 
-async fn list(State(cluster): State<Cluster>, Path(name): Path<String>) -> Response {
-    text(view::of_definition(&cluster, &name))
+async fn list(
+    State(cluster): State<Cluster>,
+    Path(name): Path<String>,
+    params: Params,
+) -> Response {
+    let page = params.page();
+    text(view::of_definition(
+        &cluster,
+        &name,
+        (page.offset, page.limit),
+    ))
 }
 
 async fn one(State(cluster): State<Cluster>, Path((name, node)): Replica) -> Response {
@@ -58,7 +67,7 @@ async fn one(State(cluster): State<Cluster>, Path((name, node)): Replica) -> Res
 async fn create(
     State(cluster): State<Cluster>,
     Path(name): Path<String>,
-    Body(requests): Body<Vec<ResourceCreate>>,
+    NeededBody(requests): NeededBody<Vec<ResourceCreate>, false>,
 ) -> Answer {
     Answer::created(resource::create(&cluster, name, requests).await)
 }
@@ -66,7 +75,7 @@ async fn create(
 async fn create_on(
     State(cluster): State<Cluster>,
     Path((name, node)): Replica,
-    Body(mut request): Body<ResourceCreate>,
+    NeededBody(mut request): NeededBody<ResourceCreate, false>,
 ) -> Answer {
     request.resource.node_name = Some(node);
     Answer::created(resource::create(&cluster, name, vec![request]).await)
@@ -75,7 +84,7 @@ async fn create_on(
 async fn modify(
     State(cluster): State<Cluster>,
     Path((name, node)): Replica,
-    Body(request): Body<ResourceModify>,
+    NeededBody(request): NeededBody<ResourceModify, false>,
 ) -> Answer {
     Answer::ok(resource::modify(&cluster, name, node, request).await)
 }
@@ -112,7 +121,7 @@ async fn deactivate(State(cluster): State<Cluster>, Path((name, node)): Replica)
 async fn toggle(
     State(cluster): State<Cluster>,
     Path((name, node)): Replica,
-    Body(request): Body<ToggleDiskRequest>,
+    NeededBody(request): NeededBody<ToggleDiskRequest, false>,
 ) -> Answer {
     Answer::ok(match Toggle::parse(request) {
         Ok(toggle) => resource::toggle(&cluster, name, node, toggle).await,

@@ -7,7 +7,7 @@ use axum::routing::{delete, get};
 use linstor_api::resource_definition::{ResourceDefinitionCreate, ResourceDefinitionModify};
 
 use super::answer::{Answer, in_pieces, value};
-use super::request::{Body, Params, SyncBody};
+use super::request::{NeededBody, Params};
 use crate::cluster::Cluster;
 use crate::ops::filter::{Names, PropFilter};
 use crate::ops::resource_definition;
@@ -50,7 +50,7 @@ async fn sync_status(State(cluster): State<Cluster>, Path(name): Path<String>) -
 
 async fn create(
     State(cluster): State<Cluster>,
-    SyncBody(request): SyncBody<ResourceDefinitionCreate>,
+    NeededBody(request): NeededBody<ResourceDefinitionCreate, true>,
 ) -> Answer {
     Answer::created(resource_definition::create(&cluster, request).await)
 }
@@ -58,7 +58,7 @@ async fn create(
 async fn modify(
     State(cluster): State<Cluster>,
     Path(name): Path<String>,
-    Body(request): Body<ResourceDefinitionModify>,
+    NeededBody(request): NeededBody<ResourceDefinitionModify, false>,
 ) -> Answer {
     Answer::ok(resource_definition::modify(&cluster, name, request).await)
 }

@@ -9,7 +9,7 @@ use linstor_api::resource_group::{
 };
 
 use super::answer::{Answer, json, value};
-use super::request::{Body, Params, SyncBody};
+use super::request::{Body, NeededBody, Params};
 use crate::cluster::Cluster;
 use crate::ops::filter::{Names, PropFilter};
 use crate::ops::resource_group;
@@ -43,7 +43,7 @@ async fn one(State(cluster): State<Cluster>, Path(name): Path<String>) -> Respon
 
 async fn create(
     State(cluster): State<Cluster>,
-    SyncBody(request): SyncBody<ResourceGroup>,
+    NeededBody(request): NeededBody<ResourceGroup, true>,
 ) -> Answer {
     Answer::created(resource_group::create(&cluster, request).await)
 }
@@ -51,7 +51,7 @@ async fn create(
 async fn modify(
     State(cluster): State<Cluster>,
     Path(name): Path<String>,
-    Body(request): Body<ResourceGroupModify>,
+    NeededBody(request): NeededBody<ResourceGroupModify, false>,
 ) -> Answer {
     Answer::ok(resource_group::modify(&cluster, name, request).await)
 }
@@ -63,7 +63,7 @@ async fn remove(State(cluster): State<Cluster>, Path(name): Path<String>) -> Ans
 async fn spawn(
     State(cluster): State<Cluster>,
     Path(name): Path<String>,
-    Body(request): Body<ResourceGroupSpawn>,
+    NeededBody(request): NeededBody<ResourceGroupSpawn, false>,
 ) -> Answer {
     Answer::created(resource_group::spawn(&cluster, name, request).await)
 }

@@ -8,7 +8,7 @@ use linstor_api::properties::PropertiesModify;
 use linstor_api::storage_pool_definition::StoragePoolDefinition;
 
 use super::answer::{Answer, json, value};
-use super::request::{Body, Params, SyncBody};
+use super::request::{Body, NeededBody, Params};
 use crate::cluster::Cluster;
 use crate::ops::storage_pool_definition;
 
@@ -32,7 +32,7 @@ async fn one(State(cluster): State<Cluster>, Path(name): Path<String>) -> Respon
 
 async fn create(
     State(cluster): State<Cluster>,
-    SyncBody(request): SyncBody<StoragePoolDefinition>,
+    NeededBody(request): NeededBody<StoragePoolDefinition, true>,
 ) -> Answer {
     Answer::created(storage_pool_definition::create(&cluster, request).await)
 }

@@ -2,14 +2,14 @@
 
 use axum::Router;
 use axum::extract::State;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use super::answer::in_pieces;
+use super::answer::{Answer, in_pieces};
 use super::request::Params;
 use crate::cluster::Cluster;
-use crate::ops::filter::{Names, PropFilter};
 use crate::ops::resource::list::{self, Filter};
+use crate::transaction::Refusal;
 
 /// The routes of this noun.
 pub fn routes() -> Router<Cluster> {
@@ -17,12 +17,11 @@ pub fn routes() -> Router<Cluster> {
 }
 
 async fn resources(State(cluster): State<Cluster>, params: Params) -> Response {
-    let filter = Filter {
-        nodes: Names::new(params.all("nodes")),
-        resources: Names::new(params.all("resources")),
-        pools: Names::new(params.all("storage_pools")),
-        props: PropFilter::new(params.all("props")),
-    };
+    let [nodes, resources, pools, props] =
+        ["nodes", "resources", "storage_pools", "props"].map(|name| params.all(name));
     let page = params.page();
-    in_pieces(list::all(&cluster, filter, (page.offset, page.limit)))
+    match Filter::parse(&cluster, nodes, resources, pools, props) {
+        Ok(filter) => in_pieces(list::all(&cluster, filter, (page.offset, page.limit))),
+        Err(Refusal(replies)) => Answer::ok(replies).into_response(),
+    }
 }

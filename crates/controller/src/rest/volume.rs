@@ -7,7 +7,7 @@ use axum::routing::get;
 use linstor_api::properties::PropertiesModify;
 
 use super::answer::{Answer, text};
-use super::request::Body;
+use super::request::NeededBody;
 use crate::cluster::Cluster;
 use crate::ops::resource::view;
 use crate::ops::volume;
@@ -37,7 +37,7 @@ async fn one(
 async fn modify(
     State(cluster): State<Cluster>,
     Path((name, node, number)): Path<(String, String, String)>,
-    Body(change): Body<PropertiesModify>,
+    NeededBody(change): NeededBody<PropertiesModify, false>,
 ) -> Answer {
     Answer::ok(volume::modify(&cluster, name, node, number, change).await)
 }

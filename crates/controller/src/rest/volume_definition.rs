@@ -3,21 +3,29 @@
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::get;
-use linstor_api::volume_definition::{VolumeDefinitionCreate, VolumeDefinitionModify};
+use axum::routing::{get, put};
+use linstor_api::volume_definition::{
+    VolumeDefinitionCreate, VolumeDefinitionModify, VolumeDefinitionPassphrase,
+};
 
 use super::answer::{Answer, value};
-use super::request::Body;
+use super::request::NeededBody;
 use crate::cluster::Cluster;
 use crate::ops::volume_definition;
 
 /// The routes of this noun.
 pub fn routes() -> Router<Cluster> {
     const ALL: &str = "/v1/resource-definitions/{name}/volume-definitions";
-    Router::new().route(ALL, get(list).post(create)).route(
-        &format!("{ALL}/{{number}}"),
-        get(one).put(modify).delete(remove),
-    )
+    Router::new()
+        .route(ALL, get(list).post(create))
+        .route(
+            &format!("{ALL}/{{number}}"),
+            get(one).put(modify).delete(remove),
+        )
+        .route(
+            &format!("{ALL}/{{number}}/encryption-passphrase"),
+            put(set_passphrase),
+        )
 }
 
 async fn list(State(cluster): State<Cluster>, Path(name): Path<String>) -> Response {
@@ -35,7 +43,7 @@ async fn one(
 async fn create(
     State(cluster): State<Cluster>,
     Path(name): Path<String>,
-    Body(request): Body<VolumeDefinitionCreate>,
+    NeededBody(request): NeededBody<VolumeDefinitionCreate, false>,
 ) -> Answer {
     Answer::ok(volume_definition::create(&cluster, name, request).await)
 }
@@ -43,7 +51,7 @@ async fn create(
 async fn modify(
     State(cluster): State<Cluster>,
     Path((name, number)): Path<(String, String)>,
-    Body(request): Body<VolumeDefinitionModify>,
+    NeededBody(request): NeededBody<VolumeDefinitionModify, false>,
 ) -> Answer {
     Answer::ok(volume_definition::modify(&cluster, name, number, request).await)
 }
@@ -53,4 +61,12 @@ async fn remove(
     Path((name, number)): Path<(String, String)>,
 ) -> Answer {
     Answer::ok(volume_definition::delete(&cluster, name, number).await)
+}
+
+async fn set_passphrase(
+    State(cluster): State<Cluster>,
+    Path((name, number)): Path<(String, String)>,
+    NeededBody(request): NeededBody<VolumeDefinitionPassphrase, false>,
+) -> Answer {
+    Answer::ok(volume_definition::set_passphrase(&cluster, name, number, request).await)
 }

@@ -7,7 +7,7 @@ use axum::routing::get;
 use linstor_api::volume_group::{VolumeGroup, VolumeGroupModify};
 
 use super::answer::{Answer, value};
-use super::request::{Body, Params, SyncBody};
+use super::request::{NeededBody, Params, SyncBody};
 use crate::cluster::Cluster;
 use crate::ops::volume_group;
 
@@ -50,7 +50,7 @@ async fn create(
 async fn modify(
     State(cluster): State<Cluster>,
     Path((group, number)): Path<(String, String)>,
-    Body(request): Body<VolumeGroupModify>,
+    NeededBody(request): NeededBody<VolumeGroupModify, false>,
 ) -> Answer {
     Answer::ok(volume_group::modify(&cluster, group, number, request).await)
 }

@@ -17,6 +17,10 @@ pub const BELOW: &[LayerKind] = &[
     LayerKind::Bcache,
 ];
 
+/// The smallest volume that DRBD replicates, in KiB.
+pub const SIZE_KIB_MIN: u64 = 4;
+/// The largest volume that DRBD replicates, in KiB: 1 PiB.
+pub const SIZE_KIB_MAX: u64 = 1 << 40;
 /// Size of DRBD's superblock, in KiB.
 const SUPERBLOCK_KIB: u64 = 4;
 /// Data per bit of DRBD's bitmap, in KiB.

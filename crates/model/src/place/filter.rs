@@ -191,7 +191,10 @@ impl<'a> Rules<'a> {
             spaces: Spaces::new(model, observed),
             mixing_allowed: mixing_allowed(model, request),
             not_with: not_with(model, request)?,
-            layers: needed_layers(request),
+            layers: match request.any_layers {
+                true => Vec::new(),
+                false => needed_layers(request),
+            },
             replicas_then: deployed.diskful_nodes.len() + leaving + wanted,
             controller_target: target.is_none_or(|value| !is_false(value)),
             min_thin_free: min_thin_free(model, request),

@@ -74,6 +74,8 @@ pub struct PlaceRequest<'a> {
     pub revive: bool,
     /// Only nodes with at least this DRBD version (major, minor, patch).
     pub drbd_min: Option<[u32; 3]>,
+    /// Nodes that do not support the layers can be chosen as well.
+    pub any_layers: bool,
 }
 
 impl<'a> PlaceRequest<'a> {
@@ -120,6 +122,7 @@ impl<'a> PlaceRequest<'a> {
             sharing: Sharing::AsSaid,
             revive: false,
             drbd_min: None,
+            any_layers: false,
         }
     }
 
@@ -247,9 +250,43 @@ pub fn choose(
         }),
         SearchResult::None { limit_reached } => {
             let explanation = explain::explain(&rules, &candidates, wanted, limit_reached);
-            Err(vec![explanation.reply(request)])
+            let layers = unsupported_layers(model, observed, request);
+            let layers = layers.map(|reply| reply.details(explanation.to_string()));
+            Err(vec![layers.unwrap_or_else(|| explanation.reply(request))])
         }
     }
+}
+
+/// The error of a placement for which there are enough nodes, but not enough that support the layers.
+fn unsupported_layers(
+    model: &Model,
+    observed: &Observed,
+    request: &PlaceRequest<'_>,
+) -> Option<Reply> {
+    if request.any_layers || request.want == Want::Diskless {
+        return None;
+    }
+    let any_layers = PlaceRequest {
+        any_layers: true,
+        ..request.clone()
+    };
+    let placement = choose(model, observed, &any_layers).ok()?;
+    placement.chosen.iter().find_map(|chosen| {
+        let info = info_of(observed, &chosen.node)?;
+        let layers = request.layer_stack.iter();
+        let missing = layers.filter(|layer| !info.layers.contains(layer));
+        let missing: Vec<&str> = missing.map(|layer| layer.as_str()).collect();
+        (!missing.is_empty()).then(|| {
+            let text = format!(
+                "Satellite '{}' does not support the following layers: [{}]",
+                chosen.node,
+                missing.join(", ")
+            );
+            Reply::new(code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER, text)
+                .cause("There are enough nodes, but not enough of them support the layers.")
+                .correction("Install what the layers need on the nodes, or use other layers.")
+        })
+    })
 }
 
 /// Lists for each pool whether it can take a replica, and if not, why; regardless of the result of a placement.

@@ -26,13 +26,41 @@ pub struct MaxSize {
     pub all_thin: bool,
 }
 
-/// The maximum size of a volume for each pool name, in order of names.
+/// The maximum size of a volume for each pool name, in order of names. Where no set of nodes supports the layers, the sizes
+/// are those that the pools allow.
 pub fn max_sizes(
     model: &Model,
     observed: &Observed,
     group: &ResourceGroup,
     filter: &SelectFilter,
 ) -> Result<Vec<MaxSize>, Vec<Reply>> {
+    let mut sizes = Vec::new();
+    for any_layers in [false, true] {
+        if sizes.is_empty() {
+            sizes = sizes_of_pools(model, observed, group, filter, any_layers);
+        }
+    }
+    if !sizes.is_empty() {
+        return Ok(sizes);
+    }
+    // No pool name alone suffices: the error of a placement in all pools has the reason.
+    let request = PlaceRequest::of_group(group, filter);
+    Err(match super::choose(model, observed, &request) {
+        Err(replies) => replies,
+        Ok(_) => vec![
+            Reply::new(code::FAIL_NOT_ENOUGH_NODES, "Not enough available nodes")
+                .cause("No storage pool exists on enough nodes by itself."),
+        ],
+    })
+}
+
+fn sizes_of_pools(
+    model: &Model,
+    observed: &Observed,
+    group: &ResourceGroup,
+    filter: &SelectFilter,
+    any_layers: bool,
+) -> Vec<MaxSize> {
     let named = filter.pools.as_deref().filter(|pools| !pools.is_empty());
     let mut pools: Vec<StoragePoolName> = match named {
         Some(pools) => pools.to_vec(),
@@ -47,7 +75,10 @@ pub fn max_sizes(
             pools: Some(vec![pool.clone()]),
             ..filter.clone()
         };
-        let request = PlaceRequest::of_group(group, &one);
+        let request = PlaceRequest {
+            any_layers,
+            ..PlaceRequest::of_group(group, &one)
+        };
         let Ok(placement) = super::choose(model, observed, &request) else {
             continue;
         };
@@ -69,18 +100,7 @@ pub fn max_sizes(
                 .collect(),
         });
     }
-    if !sizes.is_empty() {
-        return Ok(sizes);
-    }
-    // No pool name alone suffices: the error of a placement in all pools has the reason.
-    let request = PlaceRequest::of_group(group, filter);
-    Err(match super::choose(model, observed, &request) {
-        Err(replies) => replies,
-        Ok(_) => vec![
-            Reply::new(code::FAIL_NOT_ENOUGH_NODES, "Not enough available nodes")
-                .cause("No storage pool exists on enough nodes by itself."),
-        ],
-    })
+    sizes
 }
 
 /// The free space of a group.
@@ -94,9 +114,11 @@ pub struct SizeInfo {
     pub capacity_kib: u64,
     /// The pools of the next resource, with their oversubscription ratios.
     pub next: Vec<(Chosen, Ratios)>,
+    /// Why there cannot be a next resource although the pools have space: nodes do not support the layers.
+    pub unsupported: Option<Reply>,
 }
 
-/// Computes the free space of a group.
+/// Computes the free space of a group; where no set of nodes supports the layers, that of the pools.
 pub fn size_info(
     model: &Model,
     observed: &Observed,
@@ -104,6 +126,14 @@ pub fn size_info(
     filter: &SelectFilter,
 ) -> Result<SizeInfo, Vec<Reply>> {
     let request = PlaceRequest::of_group(group, filter);
+    let unsupported = super::choose(model, observed, &request).err();
+    let unsupported = unsupported.and_then(|replies| replies.into_iter().next());
+    let unsupported =
+        unsupported.filter(|reply| reply.ret_code == code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER);
+    let request = PlaceRequest {
+        any_layers: unsupported.is_some(),
+        ..request
+    };
     let replicas = filter.place_count.unwrap_or(0) as usize;
     let deployed = Deployed::default();
     let rules = filter::Rules::new(model, observed, &request, &deployed, replicas)?;
@@ -137,5 +167,6 @@ pub fn size_info(
             .iter()
             .map(|chosen| (chosen.clone(), rules.spaces.ratios(of(chosen).pool)))
             .collect(),
+        unsupported,
     })
 }

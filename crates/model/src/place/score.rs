@@ -139,7 +139,11 @@ impl Weights {
 
 /// Each value is normalised by the largest one among the candidates.
 fn rate(candidates: &mut [Candidate<'_>], weights: &Weights) {
-    let free = |candidate: &Candidate<'_>| candidate.space.usable_kib.unwrap_or(0) as f64;
+    // What was placed a moment ago counts, so that several placements in a row use different pools.
+    let free = |candidate: &Candidate<'_>| {
+        let usable = candidate.space.usable_kib.unwrap_or(0);
+        usable.saturating_sub(candidate.space.unreported_kib) as f64
+    };
     let reserved = |candidate: &Candidate<'_>| candidate.space.reserved_kib as f64;
     let resources = |candidate: &Candidate<'_>| candidate.resources as f64;
     let most = |raw: fn(&Candidate<'_>) -> f64| {

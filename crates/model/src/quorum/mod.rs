@@ -203,6 +203,7 @@ fn request<'a>(
         sharing,
         revive: false,
         drbd_min: Some(TIE_BREAKER_DRBD_MIN),
+        any_layers: false,
     }
 }
 

@@ -161,6 +161,24 @@ pub(super) fn drbd(
     if definition.drbd.is_none() {
         return no("Its resource definition has no DRBD layer.");
     }
+    for (number, volume) in &definition.volumes {
+        let limits = layer::drbd::SIZE_KIB_MIN..=layer::drbd::SIZE_KIB_MAX;
+        if !limits.contains(&volume.size_kib) {
+            let text = format!(
+                "Volume number {number} of resource '{name}' cannot be replicated with its size of {} KiB.",
+                volume.size_kib
+            );
+            return refuse(
+                Reply::new(code::FAIL_INVLD_VLM_SIZE, text)
+                    .cause(format!(
+                        "DRBD replicates volumes from {} KiB to {} KiB.",
+                        limits.start(),
+                        limits.end()
+                    ))
+                    .correction("Change the size of the volume definition."),
+            );
+        }
+    }
     let kind = drbd_of(model, observed, &node.name).0;
     let others: Vec<_> = model
         .resources_of(name)

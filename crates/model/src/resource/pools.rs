@@ -67,13 +67,19 @@ pub(super) fn resolve_one(
         let default = default(DEFAULT_DISKLESS_POOL);
         return match named.or_else(|| exists(&default)) {
             Some(pool) => Ok(pool.name.clone()),
-            None => Err(missing(definition, row, number, &default, true)),
+            None => Err(missing(definition, row, number, &default, Origin::Default)),
         };
     }
     if let Some(named) = named {
         return match exists(&named) {
             Some(pool) => Ok(pool.name.clone()),
-            None => Err(missing(definition, row, number, &named, false)),
+            None => {
+                let origin = match wanted.named {
+                    Some(_) => Origin::Request,
+                    None => Origin::Property,
+                };
+                Err(missing(definition, row, number, &named, origin))
+            }
         };
     }
     let of_peers = model
@@ -83,7 +89,7 @@ pub(super) fn resolve_one(
     let default = default(DEFAULT_POOL);
     match of_peers.into_iter().next().or_else(|| exists(&default)) {
         Some(pool) => Ok(pool.name.clone()),
-        None => Err(missing(definition, row, number, &default, true)),
+        None => Err(missing(definition, row, number, &default, Origin::Default)),
     }
 }
 
@@ -136,16 +142,26 @@ fn default(name: &str) -> StoragePoolName {
     StoragePoolName::parse(name).expect("the names of default pools are names")
 }
 
+/// What names a pool.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Origin {
+    Request,
+    Property,
+    Default,
+}
+
 fn missing(
     definition: &ResourceDefinition,
     row: &Resource,
     number: u32,
     pool: &StoragePoolName,
-    default: bool,
+    origin: Origin,
 ) -> Vec<Reply> {
-    let (ret_code, what) = match default {
-        true => (code::FAIL_NOT_FOUND_DFLT_STOR_POOL, "default storage pool"),
-        false => (code::FAIL_NOT_FOUND_STOR_POOL, "storage pool"),
+    // LINSTOR counts every pool that the request does not name as a default.
+    let (ret_code, what) = match origin {
+        Origin::Default => (code::FAIL_NOT_FOUND_DFLT_STOR_POOL, "default storage pool"),
+        Origin::Property => (code::FAIL_NOT_FOUND_DFLT_STOR_POOL, "storage pool"),
+        Origin::Request => (code::FAIL_NOT_FOUND_STOR_POOL, "storage pool"),
     };
     let text = format!(
         "The {what} '{pool}' for resource '{}' for volume number '{number}' is not deployed on node '{}'.",
@@ -158,8 +174,11 @@ fn missing(
             "Create the storage pool on the node, or name another one (property {}).",
             prop::STOR_POOL_NAME
         ));
-    vec![match default {
-        true => reply.cause("No other storage pool was named by the request or by a property."),
-        false => reply,
+    vec![match origin {
+        Origin::Default => {
+            reply.cause("No other storage pool was named by the request or by a property.")
+        }
+        Origin::Property => reply.cause(format!("The property {} names it.", prop::STOR_POOL_NAME)),
+        Origin::Request => reply,
     }]
 }

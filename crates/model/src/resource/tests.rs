@@ -122,7 +122,7 @@ fn pools_are_found() {
     assert_eq!(place(&mut inherited, "n1").unwrap(), "thin");
     assert_eq!(
         place(&mut inherited, "n3"),
-        Err(code::FAIL_NOT_FOUND_STOR_POOL)
+        Err(code::FAIL_NOT_FOUND_DFLT_STOR_POOL)
     );
     let diskless = make(&mut inherited, request("n3", DiskKind::Diskless))
         .unwrap()

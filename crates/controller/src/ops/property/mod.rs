@@ -75,10 +75,9 @@ impl Owner {
             Owner::Node => code::MASK_NODE,
             Owner::StoragePoolDefinition => code::MASK_STOR_POOL_DFN,
             Owner::StoragePool => code::MASK_STOR_POOL,
-            Owner::ResourceGroup => code::MASK_RSC_GRP,
-            Owner::VolumeGroup => code::MASK_VLM_GRP,
-            Owner::ResourceDefinition => code::MASK_RSC_DFN,
-            Owner::VolumeDefinition => code::MASK_VLM_DFN,
+            // Groups are marked as what is made after their pattern.
+            Owner::ResourceGroup | Owner::ResourceDefinition => code::MASK_RSC_DFN,
+            Owner::VolumeGroup | Owner::VolumeDefinition => code::MASK_VLM_DFN,
             Owner::Resource => code::MASK_RSC,
             Owner::Volume => code::MASK_VLM,
             Owner::KeyValueStore => code::MASK_KVS,
@@ -293,7 +292,7 @@ mod tests {
         assert_eq!(props, before);
         assert_eq!(
             replies[0].ret_code,
-            code::MASK_RSC_GRP | code::MASK_CRT | code::CREATED
+            code::MASK_RSC_DFN | code::MASK_CRT | code::CREATED
         );
     }
 

@@ -1,7 +1,8 @@
 //! Creating resources that a request names one by one, and what all who create resources share.
 
 use linstor_api::flag::resource as flag;
-use linstor_api::kind::LayerKind;
+use linstor_api::kind::{LayerKind, ProviderKind};
+use linstor_api::properties::Properties;
 use linstor_api::reply::Reply;
 use linstor_api::resource::ResourceCreate;
 use linstor_api::{code, prop};
@@ -9,21 +10,35 @@ use linstor_model::name::{NodeName, ResourceName, StoragePoolName};
 use linstor_model::process::delete_resource;
 use linstor_model::resource::{GiveDisk, NewResource, give_disk, new_resource};
 use linstor_model::stack;
-use linstor_model::{DiskKind, Props, Resource};
+use linstor_model::{DiskKind, Props, Resource, ResourceDefinition};
 
 use super::super::property::{self, Owner};
-use super::super::reply::{not_implemented, registered};
+use super::super::reply::{not_found, not_implemented, registered};
 use super::super::request::{Context, Wait};
 use super::super::{names, resource_definition};
 use super::describe;
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
-/// Creates a resource. The first one decides the layers that its definition left open.
-pub(in super::super) fn add(
+/// Creates a resource that a request names, with entries for it and its volumes.
+pub(super) fn add(tx: &mut Transaction<'_>, new: NewResource) -> Result<NodeName, Refusal> {
+    let row = add_placed(tx, new)?;
+    tx.replies(registered_entries(&row));
+    Ok(row.node)
+}
+
+/// Creates a resource. The first one decides the layers that its definition left open. The only entry is that of the
+/// properties it was given.
+pub(in super::super) fn add_placed(
     tx: &mut Transaction<'_>,
     new: NewResource,
-) -> Result<NodeName, Refusal> {
+) -> Result<Resource, Refusal> {
+    let pool = new.pool.is_some().then_some(prop::STOR_POOL_NAME);
+    let keys: Vec<&str> = pool
+        .into_iter()
+        .chain(new.props.keys().map(String::as_str))
+        .collect();
+    let keys = keys.join(",");
     let (row, warnings) =
         tx.plan(|draft, observed, seeds| new_resource(draft, observed, seeds, new))?;
     let definition = tx.definitions.get(&row.name);
@@ -31,12 +46,20 @@ pub(in super::super) fn add(
         let layers = row.layer_stack.clone();
         tx.edit_resource_definition(&row.name, |definition| definition.layer_stack = layers);
     }
-    tx.replies(created(&row));
-    tx.replies(warnings);
-    Ok(row.node)
+    if !keys.is_empty() {
+        tx.reply(Reply::new(
+            code::MASK_RSC | code::MASK_CRT | code::CREATED,
+            format!("Successfully set property key(s): {keys}"),
+        ));
+    }
+    for warning in warnings {
+        tx.reply_once(warning);
+    }
+    Ok(row)
 }
 
-fn created(row: &Resource) -> Vec<Reply> {
+/// The entries of a new resource and of its volumes.
+pub(super) fn registered_entries(row: &Resource) -> Vec<Reply> {
     let refs = |reply: Reply| {
         reply
             .about("Node", row.node.as_str())
@@ -87,12 +110,12 @@ struct Requested {
     client: Option<bool>,
     inactive: bool,
     pool: Option<StoragePoolName>,
-    props: Props,
+    props: Properties,
     layers: Option<Vec<LayerKind>>,
+    /// The warning that the layers were extended.
+    added: Option<Reply>,
     node_id: Option<i64>,
     ports: Vec<i64>,
-    /// Replies of the checks so far.
-    replies: Vec<Reply>,
 }
 
 /// Creates all resources of a request or none of them.
@@ -101,8 +124,7 @@ pub async fn create(cluster: &Cluster, name: String, requests: Vec<ResourceCreat
         let name = names::resource(&name)?;
         let requested: Vec<Requested> = requests.iter().map(parse).collect::<Result<_, _>>()?;
         if requested.is_empty() {
-            let reply = Reply::new(code::WARN_NO_EFFECT, "The request names no resource.");
-            return Err(reply.correction("Name at least one node.").into());
+            return Err(nothing_named("The request names no resource."));
         }
         Ok((name, requested))
     };
@@ -113,8 +135,17 @@ pub async fn create(cluster: &Cluster, name: String, requests: Vec<ResourceCreat
         .await
 }
 
+fn nothing_named(message: &str) -> Refusal {
+    let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, message);
+    reply.correction("Name at least one node.").plain().into()
+}
+
 fn parse(request: &ResourceCreate) -> Result<Requested, Refusal> {
     let json = &request.resource;
+    let Some(node) = &json.node_name else {
+        return Err(nothing_named("A resource of the request names no node."));
+    };
+    names::known_flags(&flag::ALL, &json.flags).map_err(Refusal::plain)?;
     let bits = flag::ALL.bits_of(&json.flags);
     let has = |bit: u64| bits & bit == bit;
     if has(flag::NVME_INITIATOR) || has(flag::EBS_INITIATOR) {
@@ -125,16 +156,7 @@ fn parse(request: &ResourceCreate) -> Result<Requested, Refusal> {
     }
     let mut props = json.props.clone();
     let pool = named_pool(props.remove(prop::STOR_POOL_NAME).as_ref())?;
-    let mut checked = Props::new();
-    let mut replies = property::set(Owner::Resource, &mut checked, props)?;
-    let layers = match &request.layer_list[..] {
-        [] => None,
-        words => {
-            let (layers, added) = stack::complete(stack::parse(words)?);
-            replies.extend(added);
-            Some(layers)
-        }
-    };
+    let (layers, added) = stack::complete(stack::parse(&request.layer_list)?);
     let diskless = match () {
         () if has(flag::TIE_BREAKER) => Some(DiskKind::TieBreaker),
         () if has(flag::DISKLESS) => Some(DiskKind::Diskless),
@@ -143,7 +165,7 @@ fn parse(request: &ResourceCreate) -> Result<Requested, Refusal> {
         () => None,
     };
     Ok(Requested {
-        node: names::node(json.node_name.as_deref().unwrap_or_default())?,
+        node: names::node(node)?,
         diskless: match (diskless, request.drbd_client) {
             (Some(DiskKind::Diskless), Some(true)) => Some(DiskKind::Client),
             (diskless, _) => diskless,
@@ -151,15 +173,15 @@ fn parse(request: &ResourceCreate) -> Result<Requested, Refusal> {
         client: request.drbd_client,
         inactive: has(flag::INACTIVE),
         pool,
-        props: checked,
-        layers,
+        props,
+        layers: Some(layers).filter(|layers| !layers.is_empty()),
+        added,
         node_id: request.drbd_node_id.map(i64::from),
         ports: request
             .drbd_tcp_ports
             .iter()
             .map(|port| i64::from(*port))
             .collect(),
-        replies,
     })
 }
 
@@ -170,16 +192,24 @@ fn add_all(
     let definition = names::known_definition(tx, &name)?.clone();
     resource_definition::check_not_deleting(tx, &definition)?;
     let mut nodes = Vec::new();
-    for mut wanted in requested {
-        let node = names::known_node(tx, &wanted.node)?.name.clone();
-        let replies = std::mem::take(&mut wanted.replies);
+    for wanted in requested {
+        let node = names::known_node(tx, &wanted.node).map_err(Refusal::plain)?;
+        let node = node.name.clone();
+        check_pool(tx, &definition, &node, &wanted)?;
         match tx.resource(&name, &node).cloned() {
             Some(row) => change_existing(tx, &row, wanted, &mut nodes)?,
             None => {
+                let mut props = Props::new();
+                let replies = property::set(Owner::Resource, &mut props, wanted.props)?;
+                // What is set is part of the entry about the new resource's properties.
+                let warnings = replies
+                    .into_iter()
+                    .filter(|reply| !code::is_success(reply.ret_code));
+                tx.replies(warnings.chain(wanted.added));
                 let disk = wanted.diskless.unwrap_or(DiskKind::Diskful);
                 let new = NewResource {
                     pool: wanted.pool,
-                    props: wanted.props,
+                    props,
                     layer_stack: wanted.layers,
                     node_id: wanted.node_id,
                     ports: wanted.ports,
@@ -190,9 +220,39 @@ fn add_all(
                 nodes.push(add(tx, new)?);
             }
         }
-        tx.replies(replies);
     }
     Ok(Wait::Deployed(name, nodes))
+}
+
+/// Checks that the pool that a request names exists somewhere, and that its layers can do without storage where the request
+/// wants that.
+fn check_pool(
+    tx: &Transaction<'_>,
+    definition: &ResourceDefinition,
+    node: &NodeName,
+    wanted: &Requested,
+) -> Result<(), Refusal> {
+    let mut diskless = wanted.diskless.is_some();
+    if let Some(pool) = &wanted.pool {
+        if !tx.pool_definitions.contains_key(pool) {
+            let what = format!("storage pool definition '{pool}'");
+            return Err(not_found(code::FAIL_NOT_FOUND_STOR_POOL_DFN, &what).into());
+        }
+        let row = tx.pool(node, pool);
+        diskless |= row.is_some_and(|row| row.kind == ProviderKind::Diskless);
+    }
+    let layers = stack::of_new_resource(tx, definition, wanted.layers.as_deref());
+    if !diskless || layers.contains(&LayerKind::Drbd) || layers.contains(&LayerKind::Nvme) {
+        return Ok(());
+    }
+    let message = format!(
+        "Resource '{}' cannot be diskless on node '{node}'.",
+        definition.name
+    );
+    Err(Reply::new(code::FAIL_INVLD_LAYER_STACK, message)
+        .cause("None of its layers supports resources without storage.")
+        .correction("Name a storage pool with storage, or use the layers DRBD, STORAGE.")
+        .into())
 }
 
 /// What a request means for a resource that exists already.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::super::reply::{deleted, marked, nothing_to_delete};
 use super::super::request::{Wait, wait, wait_done};
 use super::super::{names, resource_definition};
-use super::{context, describe, in_use};
+use super::{context, describe, in_use, volume_entries};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -89,7 +89,7 @@ pub async fn delete(
         let committed = cluster
             .commit(move |tx| mark(tx, &target.0, &target.1, keep_tiebreaker))
             .await?;
-        let (what, uuid) = committed.value;
+        let Marked { what, uuid, done } = committed.value;
         let mut replies = committed.replies;
         let model = cluster.model();
         let row = model.resource(&name, &node).filter(|row| row.uuid == uuid);
@@ -104,6 +104,7 @@ pub async fn delete(
         let model = cluster.model();
         let row = model.resource(&name, &node).filter(|row| row.uuid == uuid);
         if row.is_none() {
+            replies.extend(done);
             replies.push(deleted(&describe(&name, &node), uuid));
         }
         Ok(replies)
@@ -111,12 +112,20 @@ pub async fn delete(
     context.run(work).await
 }
 
+/// A resource whose deletion has begun.
+struct Marked {
+    what: String,
+    uuid: Uuid,
+    /// The entries of its node and its peers once it is deleted.
+    done: Vec<Reply>,
+}
+
 fn mark(
     tx: &mut Transaction<'_>,
     name: &ResourceName,
     node: &NodeName,
     keep_tiebreaker: bool,
-) -> Result<(String, Uuid), Refusal> {
+) -> Result<Marked, Refusal> {
     let Some(resource) = tx.resource(name, node).cloned() else {
         return Err(nothing_to_delete(
             tx,
@@ -130,8 +139,25 @@ fn mark(
     if disk == Some(DiskKind::TieBreaker) && !keep_tiebreaker {
         disable_tie_breaker(tx, name);
     }
+    let mut done = Vec::new();
+    for peer in tx.resources_of(name).filter(|peer| peer.node != *node) {
+        if tx.observed.is_online(&peer.node) {
+            let message = format!(
+                "Notified '{}' that '{name}' is being cleaned up on Node(s): [{node}]",
+                peer.node
+            );
+            done.push(Reply::new(code::MODIFIED, message));
+        }
+    }
+    done.extend(volume_entries(tx, &resource, code::DELETED, "deleted"));
+    let message = format!("Cleaning up '{name}' on '{node}'");
+    done.push(Reply::new(code::MODIFIED, message));
     take_down(tx, name, node);
-    Ok((describe(&resource.name, &resource.node), resource.uuid))
+    Ok(Marked {
+        what: describe(&resource.name, &resource.node),
+        uuid: resource.uuid,
+        done,
+    })
 }
 
 /// Whoever deletes a tie breaker does not want one.

@@ -9,8 +9,10 @@ use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::{Model, Observed};
 
 use super::super::filter::{Names, PropFilter};
+use super::super::names;
 use super::view::{Row, Sources};
 use crate::cluster::Cluster;
+use crate::transaction::Refusal;
 
 /// Which resources a view shows.
 #[derive(Debug, Clone, Default)]
@@ -26,6 +28,25 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// The filters as given. Names have to be valid, and nodes have to exist; other names that do not exist match nothing.
+    pub fn parse(
+        cluster: &Cluster,
+        nodes: Vec<String>,
+        resources: Vec<String>,
+        pools: Vec<String>,
+        props: Vec<String>,
+    ) -> Result<Self, Refusal> {
+        let model = cluster.model();
+        Ok(Filter {
+            nodes: Names::parse(nodes, |node| {
+                names::known_node(&model, &names::node(node)?).map(|_| ())
+            })?,
+            resources: Names::parse(resources, names::resource)?,
+            pools: Names::parse(pools, names::pool)?,
+            props: PropFilter::new(props),
+        })
+    }
+
     /// Those that have no volume to show are left out.
     fn wants(&self, row: &Resource) -> bool {
         self.resources.wants(row.name.as_str())

@@ -15,7 +15,7 @@ use linstor_model::{DiskKind, SelectFilter};
 use super::super::reply::capital;
 use super::super::request::Wait;
 use super::super::{autoplace, names, resource_definition};
-use super::create::{add, withdraw_deletion};
+use super::create::{add, registered_entries, withdraw_deletion};
 use super::{context, delete, describe};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
@@ -54,8 +54,8 @@ pub async fn make_available(
             };
             let nodes = provide(tx, &name, &node, wanted)?;
             if tx.reply_count() == 0 {
-                let message = "The resource is available already.";
-                tx.reply(Reply::new(code::INFO_NOOP, message));
+                let message = "The resource is deployed as requested already.";
+                tx.reply(Reply::new(code::MASK_SUCCESS, message));
             }
             Ok(Wait::Deployed(name, nodes))
         })
@@ -141,7 +141,12 @@ fn place_here(
         ..PlaceRequest::of_definition(tx, &definition, &filter)
     };
     let placement = place::choose(tx, &tx.observed, &request)?;
-    autoplace::add_chosen(tx, name, &filter, &placement.chosen, BY)
+    let existed = tx.resource(name, node).is_some();
+    let nodes = autoplace::add_chosen(tx, name, &filter, &placement.chosen, BY)?;
+    if let Some(row) = tx.resource(name, node).filter(|_| !existed).cloned() {
+        tx.replies(registered_entries(&row));
+    }
+    Ok(nodes)
 }
 
 /// Removes a resource that [`make_available`] may have made, as far as no data is lost: diskless ones are removed, others are not.

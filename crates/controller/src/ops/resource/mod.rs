@@ -23,7 +23,7 @@ use linstor_api::reply::Reply;
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::observed::Applied;
 use linstor_model::process::{Kind, Process, Reason};
-use linstor_model::{Model, Observed};
+use linstor_model::{Model, Observed, Resource};
 use linstor_wire::status::Outcome;
 use tokio::time::Instant;
 
@@ -140,55 +140,60 @@ fn needs_activation(kind: &Kind, name: &ResourceName, node: &NodeName) -> Reply 
         .about("Node", node.as_str())
 }
 
-/// Waits until all nodes of a definition have followed a commit and the new replicas can be used. Says what became of
-/// each new one.
+/// What nodes have made of a commit.
+#[derive(Debug, Default)]
+pub(super) struct AppliedBy {
+    /// The nodes that have done their part, in order, as their resources name them.
+    pub(super) nodes: Vec<NodeName>,
+    /// Why the others have not.
+    pub(super) replies: Vec<Reply>,
+}
+
+/// Waits until the nodes of a definition have followed a commit.
+pub(super) async fn applied(cluster: &Cluster, name: &ResourceName, generation: u64) -> AppliedBy {
+    let deadline = Instant::now() + WAIT;
+    let mut applied = AppliedBy::default();
+    for node in nodes_of(&cluster.model(), name) {
+        let asked = std::slice::from_ref(&node);
+        let mut reasons = cluster
+            .wait_applied(name, asked, generation, deadline)
+            .await;
+        if reasons.is_empty() {
+            applied.nodes.push(node);
+        }
+        applied.replies.append(&mut reasons);
+    }
+    applied
+}
+
+/// Waits until all nodes of a definition have followed a commit and the new resources can be used. Returns entries for
+/// each node: what it has created, or which peers it has connected.
 pub(super) async fn deployed(
     cluster: &Cluster,
     name: &ResourceName,
     nodes: &[NodeName],
     generation: u64,
 ) -> Vec<Reply> {
-    let deadline = Instant::now() + WAIT;
     let model = cluster.model();
-    let all = nodes_of(&model, name);
-    let mut replies = Vec::new();
-    let mut done = Vec::new();
-    for node in &all {
-        let said = cluster
-            .wait_applied(name, std::slice::from_ref(node), generation, deadline)
-            .await;
-        if said.is_empty() {
-            done.push(node.clone());
+    let AppliedBy {
+        nodes: done,
+        mut replies,
+    } = applied(cluster, name, generation).await;
+    let (new, peers): (Vec<_>, Vec<_>) = done.into_iter().partition(|node| nodes.contains(node));
+    for node in &new {
+        if let Some(row) = model.resource(name, node) {
+            replies.extend(volume_entries(&model, row, code::CREATED, "created"));
         }
-        replies.extend(said);
-    }
-    let shown = |node: &NodeName| model.resource(name, node).map(|row| row.node.clone());
-    let new: Vec<NodeName> = nodes
-        .iter()
-        .filter(|node| done.contains(node))
-        .cloned()
-        .collect();
-    for node in new.iter().filter_map(shown) {
         let message = format!("Created resource '{name}' on '{node}'");
-        replies.push(Reply::new(
-            code::MASK_RSC | code::MASK_CRT | code::CREATED,
-            message,
-        ));
+        replies.push(Reply::new(code::MODIFIED, message));
     }
     let names: Vec<String> = nodes.iter().map(|node| format!("'{node}'")).collect();
-    for node in done
-        .iter()
-        .filter(|node| !nodes.contains(node))
-        .filter_map(shown)
-    {
+    for node in peers.iter().filter(|_| !names.is_empty()) {
         let message = format!(
             "Added peer(s) {} to resource '{name}' on '{node}'",
             names.join(", ")
         );
-        replies.push(Reply::new(
-            code::MASK_RSC | code::MASK_MOD | code::MODIFIED,
-            message,
-        ));
+        replies.push(Reply::new(code::MODIFIED, message));
     }
     if replies.iter().any(Reply::is_error) || new.is_empty() {
         return replies;
@@ -196,4 +201,33 @@ pub(super) async fn deployed(
     let deadline = Instant::now() + WAIT_READY;
     replies.append(&mut cluster.wait_ready(name, &new, deadline).await);
     replies
+}
+
+/// The entries about the volumes of a resource that its node has created, changed or deleted; none of a diskless one.
+pub(super) fn volume_entries(
+    model: &Model,
+    row: &Resource,
+    ret_code: i64,
+    done: &str,
+) -> Vec<Reply> {
+    let numbers = row.volumes.keys();
+    let entries = numbers.filter_map(|number| volume_entry(model, row, *number, ret_code, done));
+    entries.collect()
+}
+
+/// The entry about one volume, as [`volume_entries`].
+pub(super) fn volume_entry(
+    model: &Model,
+    row: &Resource,
+    number: u32,
+    ret_code: i64,
+    done: &str,
+) -> Option<Reply> {
+    let volume = row.volumes.get(&number).filter(|_| !row.is_diskless())?;
+    let kind = model.pool(&row.node, &volume.pool)?.kind;
+    let kind = kind.as_str().replace('_', " ");
+    let (node, name) = (&row.node, &row.name);
+    let message = format!("({node}) Volume number {number} of resource '{name}' [{kind}] {done}");
+    let reply = Reply::new(code::MASK_VLM | ret_code, message);
+    Some(reply.about("VlmNr", number.to_string()))
 }

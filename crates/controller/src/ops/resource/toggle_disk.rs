@@ -128,6 +128,9 @@ pub async fn toggle(cluster: &Cluster, name: String, node: String, toggle: Toggl
 
 fn begin(tx: &mut Transaction<'_>, parsed: Parsed) -> Result<Vec<NodeName>, Refusal> {
     let (name, node) = (&parsed.name, &parsed.node);
+    // LINSTOR looks for the node before it knows the call's object.
+    names::known_definition(tx, name)?;
+    names::known_node(tx, node).map_err(Refusal::plain)?;
     let row = names::known_resource(tx, name, node)?.clone();
     let refuse = |ret_code: i64, cause: &str, correction: &str| -> Refusal {
         let message = format!("The disk of {} cannot be toggled.", describe(name, node));
@@ -143,6 +146,14 @@ fn begin(tx: &mut Transaction<'_>, parsed: Parsed) -> Result<Vec<NodeName>, Refu
             cause,
             "Wait until it is gone, then create it again.",
         ));
+    }
+    if parsed.to == DiskKind::Diskful && !row.is_diskless() && tx.process_of(&row).is_none() {
+        let message = format!("The {} has a disk already.", describe(name, node));
+        tx.reply(Reply::new(code::WARN_RSC_ALREADY_HAS_DISK, message));
+        return Ok(Vec::new());
+    }
+    if parsed.to != DiskKind::Diskful && !row.is_diskless() && tx.removed_storage(&row).is_none() {
+        check_data_elsewhere(tx, &row)?;
     }
     if row.drbd.is_none() {
         let cause = "Without the DRBD layer there are no diskless resources.";
@@ -181,10 +192,6 @@ fn add(tx: &mut Transaction<'_>, row: &Resource, parsed: Parsed) -> Result<Vec<N
         let message = format!("Removal of the disk of {} withdrawn", describe(name, node));
         tx.reply(Reply::new(code::MODIFIED, message));
         return Ok(vec![node.clone()]);
-    }
-    if !row.is_diskless() {
-        tx.reply(noop(row, "has a disk"));
-        return Ok(Vec::new());
     }
     if let Some(source) = &parsed.migrate_from {
         check_source(tx, name, source)?;
@@ -237,7 +244,8 @@ fn remove(tx: &mut Transaction<'_>, row: &Resource, to: DiskKind) -> Result<(), 
     }
     if row.is_diskless() {
         if row.drbd.as_ref().is_some_and(|drbd| drbd.disk == to) {
-            tx.reply(noop(row, "is diskless"));
+            let message = format!("The {} is diskless already.", describe(name, node));
+            tx.reply(Reply::new(code::WARN_RSC_ALREADY_DISKLESS, message));
             return Ok(());
         }
         tx.edit_resource(name, node, |row| {
@@ -268,6 +276,11 @@ fn check_removable(tx: &Transaction<'_>, row: &Resource) -> Result<(), Refusal> 
         .correction("Install DRBD 9 on all nodes of the resource, or delete it here.")
         .into());
     }
+    check_data_elsewhere(tx, row)
+}
+
+fn check_data_elsewhere(tx: &Transaction<'_>, row: &Resource) -> Result<(), Refusal> {
+    let (name, node) = (&row.name, &row.node);
     let fresh = tx
         .definitions
         .get(name)

@@ -24,12 +24,16 @@ use crate::cluster::Cluster;
 use crate::transaction::Refusal;
 
 /// The resources of one definition, without volumes.
-pub fn of_definition(cluster: &Cluster, name: &str) -> Result<Vec<u8>, Refusal> {
+pub fn of_definition(
+    cluster: &Cluster,
+    name: &str,
+    (offset, limit): (usize, usize),
+) -> Result<Vec<u8>, Refusal> {
     let name = names::resource(name)?;
     let (model, observed) = (cluster.model(), cluster.observed());
     names::known_definition(&model, &name)?;
     let mut sources = Sources::new(&model, &observed);
-    let rows = model.resources_of(&name);
+    let rows = model.resources_of(&name).skip(offset).take(limit);
     let shown = rows.filter_map(|row| sources.row(row, None));
     Ok(linstor_api::list::to_vec(shown))
 }
@@ -38,7 +42,11 @@ pub fn of_definition(cluster: &Cluster, name: &str) -> Result<Vec<u8>, Refusal> 
 pub fn one(cluster: &Cluster, name: &str, node: &str) -> Result<Vec<u8>, Refusal> {
     let (name, node) = (names::resource(name)?, names::node(node)?);
     let (model, observed) = (cluster.model(), cluster.observed());
-    let row = names::known_resource(&model, &name, &node)?;
+    names::known_definition(&model, &name)?;
+    // A node that does not exist has no resources either.
+    let row = model
+        .resource(&name, &node)
+        .ok_or_else(|| not_found(code::FAIL_NOT_FOUND_RSC, &super::describe(&name, &node)))?;
     let shown = Sources::new(&model, &observed).row(row, None);
     Ok(serde_json::to_vec(&shown).expect("resources are made of strings and numbers"))
 }
@@ -652,7 +660,12 @@ struct StorageVolumeJson<'a> {
     allocated_size_kib: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     usable_size_kib: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    disk_state: Option<&'static str>,
 }
+
+/// LINSTOR shows the list of the states of a storage volume, which is empty while there is nothing to say about it.
+const NO_STORAGE_STATES: &str = "[]";
 
 impl<'a> VolumeRow<'a, '_> {
     fn flags(&self) -> u64 {
@@ -723,6 +736,7 @@ impl<'a> VolumeRow<'a, '_> {
                 device_path: status.and_then(|status| status.device.as_deref()),
                 allocated_size_kib: status.and_then(|status| status.allocated_kib),
                 usable_size_kib: status.and_then(|status| status.size_kib),
+                disk_state: status.map(|_| NO_STORAGE_STATES),
             };
         }
         StorageVolumeJson {
@@ -730,6 +744,7 @@ impl<'a> VolumeRow<'a, '_> {
             device_path: status.and_then(|status| status.backing_device.as_deref()),
             allocated_size_kib: status.and_then(|status| status.allocated_kib),
             usable_size_kib: status.and_then(|status| status.backing_kib),
+            disk_state: status.map(|_| NO_STORAGE_STATES),
         }
     }
 }

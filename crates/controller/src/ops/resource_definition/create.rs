@@ -38,9 +38,12 @@ pub async fn create(cluster: &Cluster, request: ResourceDefinitionCreate) -> Vec
         .change(
             cluster,
             || parse(request),
-            |tx, (new, warning)| {
+            |tx, (new, added)| {
+                tx.replies(added.map(Reply::plain));
+                if new.layers.contains(&LayerKind::Luks) && tx.master_key.is_none() {
+                    tx.reply(no_master_key().plain());
+                }
                 add(tx, new)?;
-                tx.replies(warning);
                 Ok(Wait::Nothing)
             },
         )
@@ -57,11 +60,10 @@ fn parse(request: ResourceDefinitionCreate) -> Result<(NewDefinition, Option<Rep
     let (layers, added) = stack::complete(stack::parse(&given)?);
     if !layers.is_empty() {
         stack::check(&layers)?;
-        stack::check_buildable(&layers)?;
     }
     let new = NewDefinition {
         name: json.name,
-        external_name: json.external_name.filter(|name| !name.is_empty()),
+        external_name: json.external_name,
         group: json.resource_group_name.filter(|name| !name.is_empty()),
         layers,
         props: json.props,
@@ -73,12 +75,18 @@ fn parse(request: ResourceDefinitionCreate) -> Result<(NewDefinition, Option<Rep
     Ok((new, added))
 }
 
+/// The warning about a definition whose volumes are to be encrypted.
+fn no_master_key() -> Reply {
+    let message = "There is no master key: encrypted volumes cannot be created.";
+    Reply::new(code::WARN_NOT_FOUND_CRYPT_KEY, message)
+}
+
 pub(super) fn port(given: Option<i32>) -> Result<Option<u16>, Refusal> {
     match given.map(u16::try_from) {
         None => Ok(None),
         Some(Ok(port)) if port > 0 => Ok(Some(port)),
         Some(_) => Err(Reply::new(
-            code::FAIL_INVLD_RSC_PORT,
+            code::FAIL_UNKNOWN_ERROR,
             format!("The TCP port {} is not valid.", given.unwrap_or_default()),
         )
         .cause("Ports are numbers within limits.")
@@ -98,7 +106,7 @@ fn transport(given: Option<String>) -> Result<Option<String>, Refusal> {
     match known {
         Some(known) => Ok(Some((*known).to_owned())),
         None => Err(Reply::new(
-            code::FAIL_INVLD_TRANSPORT_TYPE,
+            code::FAIL_UNKNOWN_ERROR,
             format!(
                 "The given transport type '{}' is invalid.",
                 given.escape_debug()
@@ -106,6 +114,7 @@ fn transport(given: Option<String>) -> Result<Option<String>, Refusal> {
         )
         .cause("The transport type is not known.")
         .correction(format!("Use one of {}.", KNOWN.join(", ")))
+        .plain()
         .into()),
     }
 }
@@ -120,7 +129,7 @@ pub(in super::super) fn add(
     if tx.definitions.contains_key(&name) {
         return Err(exists(code::FAIL_EXISTS_RSC_DFN, &describe(&name)).into());
     }
-    if let Some(external) = external
+    if let Some(external) = external.filter(|name| !name.is_empty())
         && tx
             .definitions
             .values()
@@ -134,7 +143,7 @@ pub(in super::super) fn add(
     let replies = property::set(Owner::ResourceDefinition, &mut props, new.props)?;
     let mut definition = ResourceDefinition {
         name: name.clone(),
-        external_name: new.external_name,
+        external_name: new.external_name.filter(|name| !name.is_empty()),
         uuid: tx.uuid(),
         group,
         layer_stack: new.layers,
@@ -152,9 +161,13 @@ pub(in super::super) fn add(
             ..drbd(tx, new.secret, new.transport)
         });
     }
-    let reply = created(&describe(&name), definition.uuid).about("RscDfn", name.to_string());
-    tx.reply(reply.with_mask(code::MASK_RSC_DFN | code::MASK_CRT));
     tx.replies(replies);
+    let mut reply = created(&describe(&name), definition.uuid).about("RscDfn", name.to_string());
+    if let Some(missing) = stack::not_buildable(&definition.layer_stack) {
+        let details = reply.details.take().unwrap_or_default();
+        reply = reply.details(format!("{details}\n{missing}"));
+    }
+    tx.reply(reply.with_mask(code::MASK_RSC_DFN | code::MASK_CRT));
     tx.put_resource_definition(definition);
     Ok(name)
 }

@@ -22,7 +22,7 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
         let name = names::resource(&name)?;
         let target = name.clone();
         let committed = cluster.commit(move |tx| mark(tx, &target)).await?;
-        let (what, uuid) = committed.value;
+        let (what, uuid, done) = committed.value;
         let gone = |model: &Model| {
             let row = model.definitions.get(&name);
             row.is_none_or(|row| row.uuid != uuid)
@@ -33,6 +33,7 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
         let mut replies = vec![marked(&what, uuid)];
         let mut reasons = wait_done(cluster, &name, &what, gone).await;
         if gone(&cluster.model()) {
+            replies.extend(done);
             replies.push(deleted(&what, uuid));
         } else {
             replies.append(&mut reasons);
@@ -42,7 +43,11 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
     context.run(work).await
 }
 
-fn mark(tx: &mut Transaction<'_>, name: &ResourceName) -> Result<(String, Uuid), Refusal> {
+/// Returns what it is, its identity, and what each node's entries are once its resource is deleted.
+fn mark(
+    tx: &mut Transaction<'_>,
+    name: &ResourceName,
+) -> Result<(String, Uuid, Vec<Reply>), Refusal> {
     let Some(known) = tx.definitions.get(name).cloned() else {
         return Err(nothing_to_delete(
             tx,
@@ -52,11 +57,17 @@ fn mark(tx: &mut Transaction<'_>, name: &ResourceName) -> Result<(String, Uuid),
         .into());
     };
     resource::check_unused(tx, name)?;
+    let mut done = Vec::new();
+    for row in tx.resources_of(name) {
+        done.extend(resource::volume_entries(tx, row, code::DELETED, "deleted"));
+        let message = format!("Resource '{name}' on '{}' marked for deletion", row.node);
+        done.push(Reply::new(code::MODIFIED, message));
+    }
     tx.plan(|draft, observed, seeds| {
         delete_resource_definition::begin(draft, name, seeds.now_ms);
         process::advance(draft, observed, name, seeds.now_ms)
     });
-    Ok((describe(&known.name), known.uuid))
+    Ok((describe(&known.name), known.uuid, done))
 }
 
 /// Deletes all resources of a definition but not the definition.

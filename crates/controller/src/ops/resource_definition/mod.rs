@@ -34,11 +34,7 @@ pub(super) fn describe(name: impl std::fmt::Display) -> String {
 
 pub(super) fn context(mask: i64, name: &str) -> Context {
     let object = format!("Resource definition: {name}");
-    let context = Context::new(code::MASK_RSC_DFN | mask, object);
-    match name {
-        "" => context,
-        name => context.about("RscDfn", name),
-    }
+    Context::new(code::MASK_RSC_DFN | mask, object).about("RscDfn", name)
 }
 
 /// DRBD's part of a definition as answers show it.

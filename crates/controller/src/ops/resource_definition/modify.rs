@@ -100,7 +100,6 @@ fn change_layers(
 ) -> Result<Option<Reply>, Refusal> {
     let (layers, added) = stack::complete(stack::parse(given)?);
     stack::check(&layers)?;
-    stack::check_buildable(&layers)?;
     if layers != row.layer_stack && tx.resources_of(&row.name).next().is_some() {
         return Err(Reply::new(
             code::FAIL_EXISTS_RSC,

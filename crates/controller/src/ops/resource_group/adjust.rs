@@ -5,7 +5,7 @@ use linstor_api::reply::Reply;
 use linstor_api::resource_group::ResourceGroupAdjust;
 use linstor_model::name::ResourceName;
 
-use super::super::request::{Wait, wait};
+use super::super::request::{Context, Wait, wait};
 use super::super::{autoplace, names, select_filter, storage_pool};
 use super::context;
 use crate::cluster::Cluster;
@@ -17,7 +17,10 @@ pub async fn adjust(
     group: Option<String>,
     request: ResourceGroupAdjust,
 ) -> Vec<Reply> {
-    let context = context(code::MASK_MOD, group.as_deref().unwrap_or_default());
+    let context = match &group {
+        Some(group) => context(group),
+        None => Context::new(code::MASK_RSC_GRP | code::MASK_CRT, "All resource groups"),
+    };
     let work = async {
         let group = group.map(|given| names::group(&given)).transpose()?;
         let model = cluster.model();
@@ -34,9 +37,6 @@ pub async fn adjust(
             let adjusted = adjust_one(cluster, row.name.clone(), request.clone()).await;
             // One that cannot be placed does not keep the others from it.
             replies.append(&mut adjusted.unwrap_or_else(|refusal| refusal.0));
-        }
-        if replies.is_empty() {
-            replies.push(Reply::new(code::INFO_NOOP, "There was nothing to adjust."));
         }
         Ok(replies)
     };

@@ -13,7 +13,7 @@ use linstor_api::reply::Reply;
 use linstor_api::resource_group::ResourceGroup as Json;
 use linstor_model::model::{DEFAULT_GROUP, RowKey};
 use linstor_model::name::ResourceGroupName;
-use linstor_model::{Props, ResourceGroup, SelectFilter};
+use linstor_model::{Model, Props, ResourceGroup, SelectFilter};
 
 use super::filter::{Names, PropFilter};
 use super::property::{self, Owner};
@@ -30,8 +30,10 @@ fn describe(name: impl std::fmt::Display) -> String {
     format!("resource group '{name}'")
 }
 
-pub(super) fn context(mask: i64, name: &str) -> Context {
-    Context::new(code::MASK_RSC_GRP | mask, format!("Resource group: {name}")).about("RscGrp", name)
+/// LINSTOR marks every change of a group as a creation.
+pub(super) fn context(name: &str) -> Context {
+    let mask = code::MASK_RSC_GRP | code::MASK_CRT;
+    Context::new(mask, format!("Resource group: {name}")).about("RscGrp", name)
 }
 
 /// A group as answers show it.
@@ -61,24 +63,44 @@ pub fn one(cluster: &Cluster, name: &str) -> Result<Json, Refusal> {
     Ok(show(names::known_group(&model, &name)?))
 }
 
-/// How many peers a new resource's metadata is to have room for.
+/// How many peers a new resource's metadata is to have room for; 0 is no number of its own.
 pub(super) fn peer_slots(given: Option<i32>) -> Result<Option<u32>, Refusal> {
     match given {
-        None => Ok(None),
+        None | Some(0) => Ok(None),
         Some(slots) if (1..=31).contains(&slots) => Ok(u32::try_from(slots).ok()),
         Some(slots) => Err(Reply::new(
-            code::FAIL_INVLD_PROP,
+            code::FAIL_UNKNOWN_ERROR,
             format!("The number of peer slots {slots} is not valid."),
         )
         .cause("DRBD's metadata has room for 1 to 31 peers.")
-        .correction("Use a number from 1 to 31.")
+        .correction("Use a number from 1 to 31, or leave it out.")
+        .plain()
         .into()),
     }
 }
 
+/// The warning for pools that a filter names and no node has.
+pub(super) fn unknown_pools(model: &Model, filter: &SelectFilter) -> Option<Reply> {
+    let named = filter.pools.iter().flatten();
+    let unknown: Vec<&str> = named
+        .filter(|name| !model.pools.keys().any(|(_, pool)| pool == *name))
+        .map(|name| name.as_str())
+        .collect();
+    if unknown.is_empty() {
+        return None;
+    }
+    let message = format!(
+        "The following configured storage pools do not exist on any node:\n\t{}",
+        unknown.join("\n\t")
+    );
+    let reply = Reply::new(code::WARN_NOT_FOUND, message)
+        .correction("Create them, or name other storage pools.");
+    Some(reply.plain())
+}
+
 /// Creates a group.
 pub async fn create(cluster: &Cluster, request: Json) -> Vec<Reply> {
-    let context = context(code::MASK_CRT, &request.name);
+    let context = context(&request.name);
     let parse = || {
         let name = names::group(&request.name)?;
         let mut filter = default_filter();
@@ -99,12 +121,14 @@ pub async fn create(cluster: &Cluster, request: Json) -> Vec<Reply> {
         if tx.groups.contains_key(&group.name) {
             return Err(exists(code::FAIL_EXISTS_RSC_GRP, &what).into());
         }
+        tx.replies(unknown_pools(tx, &group.filter));
+        // The entry of the group is the only one that clients expect about its properties.
+        let warnings = property::set(Owner::ResourceGroup, &mut group.props, props)?;
+        let warnings = warnings
+            .into_iter()
+            .filter(|reply| !code::is_success(reply.ret_code));
+        tx.replies(warnings);
         tx.reply(created(&what, group.uuid));
-        tx.replies(property::set(
-            Owner::ResourceGroup,
-            &mut group.props,
-            props,
-        )?);
         tx.put_resource_group(group);
         Ok(Wait::Nothing)
     });
@@ -138,7 +162,7 @@ pub(super) fn default_group(tx: &mut Transaction<'_>) -> ResourceGroupName {
 
 /// Deletes a group that no definition belongs to.
 pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
-    context(code::MASK_DEL, &name)
+    context(&name)
         .change(
             cluster,
             || names::group(&name),

@@ -3,33 +3,48 @@
 use linstor_api::code;
 use linstor_api::reply::Reply;
 use linstor_api::resource_group::ResourceGroupModify;
-use linstor_model::ResourceGroup;
-use linstor_model::name::ResourceGroupName;
+use linstor_model::name::{NodeName, ResourceGroupName};
+use linstor_model::{Model, ResourceGroup};
 
 use super::super::property::{self, Owner};
 use super::super::reply::modified;
-use super::super::request::Wait;
-use super::super::{names, select_filter};
-use super::{context, describe, peer_slots};
+use super::super::{names, resource, select_filter};
+use super::{context, describe, peer_slots, unknown_pools};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
-/// Changes a group. Definitions that have fewer resources than its new place count get more.
+/// Changes a group. Definitions that have fewer resources than its new place count get more; where that is not possible,
+/// the group is changed all the same, and the definition's entry has the reason.
 pub async fn modify(cluster: &Cluster, name: String, request: ResourceGroupModify) -> Vec<Reply> {
-    let parse = || Ok((names::group(&name)?, request));
-    context(code::MASK_MOD, &name)
-        .change(cluster, parse, edit)
-        .await
+    let context = context(&name);
+    let work = async {
+        let name = names::group(&name)?;
+        let before = cluster.model();
+        let target = name.clone();
+        let edited = cluster.commit(move |tx| edit(tx, &target, request)).await?;
+        let mut replies = edited.replies;
+        if edited.changed && edited.value {
+            let mut followed = follow(cluster, &before, &name, edited.generation).await;
+            replies.append(&mut followed);
+        }
+        Ok(replies)
+    };
+    context.run(work).await
 }
 
+/// Returns whether resources have to follow.
 fn edit(
     tx: &mut Transaction<'_>,
-    (name, request): (ResourceGroupName, ResourceGroupModify),
-) -> Result<Wait, Refusal> {
-    let known = names::known_group(tx, &name)?.clone();
+    name: &ResourceGroupName,
+    request: ResourceGroupModify,
+) -> Result<bool, Refusal> {
+    let known = names::known_group(tx, name)?.clone();
     let mut group = ResourceGroup::clone(&known);
     if let Some(filter) = &request.select_filter {
         select_filter::merge(&mut group.filter, filter)?;
+        if group.filter.pools != known.filter.pools {
+            tx.replies(unknown_pools(tx, &group.filter));
+        }
     }
     if let Some(text) = request.description {
         group.description = Some(text).filter(|text| !text.is_empty());
@@ -51,8 +66,44 @@ fn edit(
     let concerns_resources =
         known.props != group.props || known.filter.place_count != group.filter.place_count;
     tx.put_resource_group(group);
-    Ok(match concerns_resources {
-        true => Wait::Applied(tx.definitions_of(&name).cloned().collect()),
-        false => Wait::Nothing,
-    })
+    Ok(concerns_resources)
+}
+
+/// Waits until the nodes of a group's definitions have followed a change, those of new resources too.
+async fn follow(
+    cluster: &Cluster,
+    before: &Model,
+    group: &ResourceGroupName,
+    generation: u64,
+) -> Vec<Reply> {
+    let model = cluster.model();
+    let mut replies: Vec<Reply> = Vec::new();
+    let mut updated = Vec::new();
+    for name in model.definitions_of(group) {
+        let existed = |node: &NodeName| before.resource(name, node).is_some();
+        let nodes = resource::nodes_of(&model, name);
+        let new: Vec<NodeName> = nodes.into_iter().filter(|node| !existed(node)).collect();
+        let applied = resource::applied(cluster, name, generation).await;
+        let mask = code::MASK_RSC | code::MASK_CRT;
+        let deployed = match &new[..] {
+            [] => applied.replies.clone(),
+            new => resource::deployed(cluster, name, new, generation).await,
+        };
+        for reply in deployed {
+            let reply = match &new[..] {
+                [] => reply,
+                _ => reply.with_mask(mask).about("RscDfn", name.as_str()),
+            };
+            // The same warning about the same node is given once, however many definitions it is about.
+            if !replies.contains(&reply) {
+                replies.push(reply);
+            }
+        }
+        updated.extend(applied.nodes.iter().map(|node| {
+            let message = format!("Updated Resource definition '{name}' on '{node}'");
+            Reply::new(code::MODIFIED, message)
+        }));
+    }
+    replies.append(&mut updated);
+    replies
 }

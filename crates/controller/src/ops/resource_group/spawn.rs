@@ -18,36 +18,52 @@ use crate::transaction::{Refusal, Transaction};
 
 /// Creates a definition, its volume definitions and its resources: all of it, or nothing.
 pub async fn spawn(cluster: &Cluster, group: String, request: ResourceGroupSpawn) -> Vec<Reply> {
-    let context = context(code::MASK_CRT, &group);
+    let mut context = context(&group);
+    if let Some(name) = request
+        .resource_definition_name
+        .as_ref()
+        .filter(|name| !name.is_empty())
+    {
+        context = context.about("RscDfn", name);
+    }
     let work = async {
         let group = names::group(&group)?;
-        let sizes = request.volume_sizes.iter();
-        let sizes = sizes.map(|size| volume_definition::create::size(*size));
-        let sizes: Vec<u64> = sizes.collect::<Result<_, _>>()?;
+        check_named(&request)?;
         check_passphrases(&request)?;
         let slots = peer_slots(request.peer_slots)?;
         let deploys = !request.definitions_only;
         if deploys {
             storage_pool::refresh_thin(cluster).await;
         }
-        let committed = cluster.commit(move |tx| add(tx, &group, request, &sizes, slots));
+        let committed = cluster.commit(move |tx| add(tx, &group, request, slots));
         let committed = committed.await?;
         let (name, nodes) = committed.value;
         let mut replies = committed.replies;
-        if deploys {
-            for reply in &mut replies {
-                reply
-                    .obj_refs
-                    .get_or_insert_with("RscDfn".to_owned(), || name.to_string());
-            }
-        }
         if !nodes.is_empty() {
-            let deployed = Wait::Deployed(name, nodes);
+            let deployed = Wait::Deployed(name.clone(), nodes);
             replies.append(&mut wait(cluster, deployed, committed.generation).await);
+        }
+        for reply in &mut replies {
+            reply
+                .obj_refs
+                .get_or_insert_with("RscDfn".to_owned(), || name.to_string());
         }
         Ok(replies)
     };
     context.run(work).await
+}
+
+fn check_named(request: &ResourceGroupSpawn) -> Result<(), Refusal> {
+    let given = |name: &Option<String>| name.as_ref().is_some_and(|name| !name.is_empty());
+    if given(&request.resource_definition_name) || given(&request.resource_definition_external_name)
+    {
+        return Ok(());
+    }
+    let message = "The new resource definition has neither a name nor an external name.";
+    Err(Reply::new(code::FAIL_UNKNOWN_ERROR, message)
+        .cause("A name can only be left out where an external name is given.")
+        .correction("Give 'resource_definition_name' or 'resource_definition_external_name'.")
+        .into())
 }
 
 fn check_passphrases(request: &ResourceGroupSpawn) -> Result<(), Refusal> {
@@ -74,12 +90,12 @@ fn add(
     tx: &mut Transaction<'_>,
     group: &ResourceGroupName,
     request: ResourceGroupSpawn,
-    sizes: &[u64],
     slots: Option<u32>,
 ) -> Result<(ResourceName, Vec<NodeName>), Refusal> {
     let group = names::known_group(tx, group)?.clone();
     let filter = select_filter::effective(&group.filter, request.select_filter.as_ref())?;
-    let note = check_count(&group, sizes.len(), request.partial)?;
+    let count = request.volume_sizes.len();
+    let note = check_count(&group, count, request.partial)?;
     tx.replies(note);
     let external_name = request.resource_definition_external_name;
     let new = NewDefinition {
@@ -93,19 +109,22 @@ fn add(
     };
     let name = resource_definition::create::add(tx, new)?;
     let mut patterns = group.volume_groups.iter();
-    for size_kib in sizes {
+    for size_kib in request.volume_sizes {
         let pattern = patterns.next();
         let new = NewVolumeDefinition {
             number: pattern.map(|(number, _)| *number),
-            size_kib: *size_kib,
+            size_kib,
             gross_size: pattern.is_some_and(|(_, pattern)| pattern.gross_size),
             ..NewVolumeDefinition::default()
         };
         volume_definition::create::add(tx, &name, new)?;
     }
     if request.definitions_only {
-        let message = format!("No resources of '{name}' were created, as asked for.");
-        tx.reply(Reply::new(code::INFO_NO_RSC_SPAWNED, message));
+        let message = format!(
+            "Resource definition '{name}' and {count} volume definitions were created, but no resources."
+        );
+        let reply = Reply::new(code::INFO_NO_RSC_SPAWNED, message);
+        tx.reply(reply.cause("The request asks for the definitions only."));
         return Ok((name, Vec::new()));
     }
     let nodes = autoplace::place(tx, &name, &filter)?;
@@ -119,9 +138,9 @@ fn check_count(
     partial: bool,
 ) -> Result<Option<Reply>, Refusal> {
     let groups = group.volume_groups.len();
-    if groups == 0 && sizes > 0 && !partial {
+    if groups == 0 && !partial {
         let message = format!(
-            "Resource group '{}' has no volume groups, assume partial.",
+            "Resource group '{}' has no volume groups: any number of volumes is accepted.",
             group.name
         );
         let ret_code = code::MASK_INFO | code::MASK_RSC_GRP;

@@ -1,55 +1,63 @@
 //! Creating a volume definition, and its volumes where resources exist already.
 
 use linstor_api::flag::volume_definition as flag;
+use linstor_api::kind::LayerKind;
 use linstor_api::properties::Properties;
 use linstor_api::reply::Reply;
 use linstor_api::volume_definition::VolumeDefinitionCreate;
 use linstor_api::{code, prop};
 use linstor_model::name::ResourceName;
 use linstor_model::resource::add_volume;
-use linstor_model::{Props, VolumeDefinition, numbers};
+use linstor_model::{Props, ResourceDefinition, VolumeDefinition, layer, numbers};
 use uuid::Uuid;
 
 use super::super::property::{self, Owner};
 use super::super::reply::exists;
-use super::super::request::Wait;
-use super::super::{names, resource_definition};
+use super::super::{names, resource, resource_definition};
 use super::{context, describe};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
-
-/// The largest volume: 1 PiB, DRBD's limit.
-const SIZE_KIB_MAX: u64 = 1 << 40;
 
 /// A volume definition that is to be created.
 #[derive(Debug, Clone, Default)]
 pub(in super::super) struct NewVolumeDefinition {
     pub(in super::super) number: Option<u32>,
-    pub(in super::super) size_kib: u64,
+    pub(in super::super) size_kib: i64,
     pub(in super::super) gross_size: bool,
+    pub(in super::super) encrypted: bool,
     pub(in super::super) minor: Option<i64>,
     pub(in super::super) props: Properties,
 }
 
-/// A size that a volume can have.
-pub(in super::super) fn size(given: i64) -> Result<u64, Refusal> {
-    let invalid = |cause: &str| {
-        Reply::new(
-            code::FAIL_INVLD_VLM_SIZE,
-            format!("The volume size of {given} KiB is not valid."),
-        )
-        .cause(cause)
-        .correction(format!(
-            "Use a size from 4 KiB to {SIZE_KIB_MAX} KiB (1 PiB)."
-        ))
-        .into()
+/// A size that a volume of a definition can have. DRBD's limits count where the layers are known to include it; elsewhere
+/// they are checked when the first resource with DRBD is created.
+pub(super) fn size(definition: &ResourceDefinition, given: i64) -> Result<u64, Refusal> {
+    let replicated = definition.layer_stack.contains(&LayerKind::Drbd);
+    let limits = match replicated {
+        true => layer::drbd::SIZE_KIB_MIN..=layer::drbd::SIZE_KIB_MAX,
+        false => 1..=u64::MAX,
     };
-    match u64::try_from(given) {
-        Ok(0) | Err(_) => Err(invalid("A volume must have a size.")),
-        Ok(size) if size > SIZE_KIB_MAX => Err(invalid("It is larger than a volume can be.")),
-        Ok(size) if size < 4 => Err(invalid("It is smaller than the block size.")),
-        Ok(size) => Ok(size),
+    if let Some(size) = u64::try_from(given)
+        .ok()
+        .filter(|size| limits.contains(size))
+    {
+        return Ok(size);
     }
+    let cause = match replicated {
+        true => "It is outside of the limits of DRBD.",
+        false => "A volume must have a size.",
+    };
+    Err(Reply::new(
+        code::FAIL_INVLD_VLM_SIZE,
+        format!("The volume size of {given} KiB is not valid."),
+    )
+    .cause(cause)
+    .correction(format!(
+        "Use a size from {} KiB to {} KiB (1 PiB).",
+        layer::drbd::SIZE_KIB_MIN,
+        layer::drbd::SIZE_KIB_MAX
+    ))
+    .into())
 }
 
 pub(in super::super) fn encrypted_refused() -> Refusal {
@@ -68,35 +76,48 @@ pub async fn create(
     name: String,
     request: VolumeDefinitionCreate,
 ) -> Vec<Reply> {
-    let parse = || Ok((names::resource(&name)?, parse(request)?));
-    context(code::MASK_CRT, &name, None)
-        .change(cluster, parse, |tx, (name, new)| {
-            let number = add(tx, &name, new)?;
-            if tx.resources_of(&name).next().is_some() {
-                tx.plan(|draft, observed, seeds| {
-                    add_volume(draft, observed, seeds, &name, number)
-                })?;
+    let context = context(code::MASK_CRT, &name, None);
+    let work = async {
+        let (name, new) = (names::resource(&name)?, parse(request)?);
+        let target = name.clone();
+        let committed = cluster.commit(move |tx| {
+            let number = add(tx, &target, new)?;
+            tx.plan(|draft, observed, seeds| add_volume(draft, observed, seeds, &target, number))?;
+            Ok(number)
+        });
+        let committed = committed.await?;
+        let number = committed.value;
+        let mut replies = committed.replies;
+        let applied = resource::applied(cluster, &name, committed.generation).await;
+        replies.extend(applied.replies);
+        let model = cluster.model();
+        for node in applied.nodes {
+            if let Some(row) = model.resource(&name, &node) {
+                let entry = resource::volume_entry(&model, row, number, code::CREATED, "created");
+                replies.extend(entry);
             }
-            Ok(Wait::Applied(vec![name]))
-        })
-        .await
+            let message = format!("Created volume for resource '{name}' on '{node}'");
+            replies.push(Reply::new(code::MODIFIED, message));
+        }
+        Ok(replies)
+    };
+    context.run(work).await
 }
 
 fn parse(request: VolumeDefinitionCreate) -> Result<NewVolumeDefinition, Refusal> {
     let json = request.volume_definition;
+    names::known_flags(&flag::ALL, &json.flags)?;
     let bits = flag::ALL.bits_of(&json.flags);
     let passphrase = request
         .passphrase
         .as_deref()
         .is_some_and(|text| !text.is_empty());
-    if bits & flag::ENCRYPTED != 0 || passphrase {
-        return Err(encrypted_refused());
-    }
     let number = json.volume_number.map(i64::from);
     Ok(NewVolumeDefinition {
         number: number.map(names::volume_number).transpose()?,
-        size_kib: size(json.size_kib)?,
+        size_kib: json.size_kib,
         gross_size: bits & flag::GROSS_SIZE != 0,
+        encrypted: bits & flag::ENCRYPTED != 0 || passphrase,
         minor: request.drbd_minor_number.map(i64::from),
         props: json.props,
     })
@@ -114,10 +135,41 @@ pub(in super::super) fn add(
         Some(number) => number,
         None => numbers::allocate_volume_number(&definition)?,
     };
-    let what = describe(&definition.name, number);
+    let refused = |Refusal(replies): Refusal| {
+        let details = format!("Resource definition: {name}, Volume number: {number}");
+        let marked = replies.into_iter().map(|reply| {
+            reply
+                .with_mask(code::MASK_VLM_DFN | code::MASK_CRT)
+                .details(details.clone())
+                .about("RscDfn", name.as_str())
+                .about("VlmNr", number.to_string())
+        });
+        Refusal(marked.collect())
+    };
+    let (row, replies) = row(tx, &definition, number, new).map_err(refused)?;
+    tx.replies(replies);
+    tx.reply(added(&definition.name, number, row.uuid));
+    tx.edit_resource_definition(name, |definition| {
+        definition.volumes.insert(number, row);
+    });
+    Ok(number)
+}
+
+/// The row of a new volume definition, and replies about its properties.
+fn row(
+    tx: &Transaction<'_>,
+    definition: &ResourceDefinition,
+    number: u32,
+    new: NewVolumeDefinition,
+) -> Result<(VolumeDefinition, Vec<Reply>), Refusal> {
     if definition.volumes.contains_key(&number) {
+        let what = describe(&definition.name, number);
         return Err(exists(code::FAIL_EXISTS_VLM_DFN, &what).into());
     }
+    if new.encrypted {
+        return Err(encrypted_refused());
+    }
+    let size_kib = size(definition, new.size_kib)?;
     let minor = match (new.minor, &definition.drbd) {
         (Some(minor), Some(_)) => Some(numbers::check_minor(tx, minor)?),
         (None, Some(_)) => Some(numbers::allocate_minor(tx)?),
@@ -128,25 +180,19 @@ pub(in super::super) fn add(
     if minor.is_some() {
         props.get_or_insert_with(prop::DRBD_CURRENT_GI.to_owned(), || day0(tx));
     }
-    let uuid = tx.uuid();
-    tx.reply(added(&definition.name, number, uuid));
-    tx.replies(replies);
-    tx.edit_resource_definition(name, |row| {
-        let volume = VolumeDefinition {
-            uuid,
-            size_kib: new.size_kib,
-            gross_size: new.gross_size,
-            encrypted: false,
-            props,
-            minor,
-            first_copy_on: None,
-            initialized: false,
-            file_system_on: Default::default(),
-            granularity_kib: 0,
-        };
-        row.volumes.insert(number, volume);
-    });
-    Ok(number)
+    let row = VolumeDefinition {
+        uuid: tx.uuid(),
+        size_kib,
+        gross_size: new.gross_size,
+        encrypted: false,
+        props,
+        minor,
+        first_copy_on: None,
+        initialized: false,
+        file_system_on: Default::default(),
+        granularity_kib: 0,
+    };
+    Ok((row, replies))
 }
 
 fn added(name: &ResourceName, number: u32, uuid: Uuid) -> Reply {

@@ -22,19 +22,17 @@ pub async fn delete(cluster: &Cluster, name: String, number: String) -> Vec<Repl
         let (name, number) = (names::resource(&name)?, names::volume_number_text(&number)?);
         let target = name.clone();
         let committed = cluster.commit(move |tx| mark(tx, &target, number)).await?;
-        let uuid = committed.value;
+        let (uuid, done) = committed.value;
         let what = describe(&name, number);
         let gone = |model: &Model| {
             let definition = model.definitions.get(&name);
             let volume = definition.and_then(|definition| definition.volumes.get(&number));
             volume.is_none_or(|volume| volume.uuid != uuid)
         };
-        if gone(&cluster.model()) {
-            return Ok(vec![deleted(&what, uuid)]);
-        }
         let mut replies = vec![marked(&what, uuid)];
         let mut reasons = wait_done(cluster, &name, &what, gone).await;
         if gone(&cluster.model()) {
+            replies.extend(done);
             replies.push(deleted(&what, uuid));
         } else {
             replies.append(&mut reasons);
@@ -44,9 +42,17 @@ pub async fn delete(cluster: &Cluster, name: String, number: String) -> Vec<Repl
     context.run(work).await
 }
 
-fn mark(tx: &mut Transaction<'_>, name: &ResourceName, number: u32) -> Result<Uuid, Refusal> {
-    let definition = names::known_definition(tx, name)?.clone();
-    let Some(row) = definition.volumes.get(&number) else {
+/// Returns its identity, and what each node's entries are once its volume is deleted.
+fn mark(
+    tx: &mut Transaction<'_>,
+    name: &ResourceName,
+    number: u32,
+) -> Result<(Uuid, Vec<Reply>), Refusal> {
+    let definition = tx.definitions.get(name).cloned();
+    let row = definition
+        .as_ref()
+        .and_then(|definition| definition.volumes.get(&number));
+    let Some(row) = row else {
         return Err(nothing_to_delete(
             tx,
             &RowKey::ResourceDefinition(name.clone()),
@@ -57,9 +63,16 @@ fn mark(tx: &mut Transaction<'_>, name: &ResourceName, number: u32) -> Result<Uu
     resource::check_unused(tx, name)?;
     if tx.resources_of(name).next().is_none() {
         delete_volume_definition::remove_volume(tx, name, number);
-        return Ok(row.uuid);
+        return Ok((row.uuid, Vec::new()));
+    }
+    let mut done = Vec::new();
+    for resource in tx.resources_of(name) {
+        let entry = resource::volume_entry(tx, resource, number, code::DELETED, "deleted");
+        done.extend(entry);
+        let message = format!("Deleted volume {number} of '{name}' on '{}'", resource.node);
+        done.push(Reply::new(code::MODIFIED, message));
     }
     let now_ms = tx.now_ms;
     delete_volume_definition::begin(tx, name, number, now_ms);
-    Ok(row.uuid)
+    Ok((row.uuid, done))
 }

@@ -6,7 +6,7 @@ pub mod modify;
 
 pub use create::create;
 pub use delete::delete;
-pub use modify::modify;
+pub use modify::{modify, set_passphrase};
 
 use linstor_api::code;
 use linstor_api::flag::volume_definition as flag;

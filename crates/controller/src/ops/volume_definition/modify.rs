@@ -2,7 +2,7 @@
 
 use linstor_api::flag::volume_definition as flag;
 use linstor_api::reply::Reply;
-use linstor_api::volume_definition::VolumeDefinitionModify;
+use linstor_api::volume_definition::{VolumeDefinitionModify, VolumeDefinitionPassphrase};
 use linstor_api::{code, prop};
 use linstor_model::layer::{self, drbd84};
 use linstor_model::name::ResourceName;
@@ -12,7 +12,7 @@ use linstor_model::{Model, ResourceDefinition, VolumeDefinition, space};
 use super::super::property::{self, Owner};
 use super::super::reply::modified;
 use super::super::request::{Wait, wait, wait_done};
-use super::super::{names, resource_definition};
+use super::super::{names, resource, resource_definition};
 use super::create::{encrypted_refused, size};
 use super::{context, describe, flags};
 use crate::cluster::Cluster;
@@ -28,10 +28,9 @@ pub async fn modify(
     let context = context(code::MASK_MOD, &name, Some(&number));
     let work = async {
         let (name, number) = (names::resource(&name)?, names::volume_number_text(&number)?);
-        let wanted = request.size_kib.map(size).transpose()?;
         let target = name.clone();
         let committed = cluster
-            .commit(move |tx| edit(tx, &target, number, wanted, request))
+            .commit(move |tx| edit(tx, &target, number, request))
             .await?;
         let resizing = committed.value;
         let mut replies = committed.replies;
@@ -42,11 +41,52 @@ pub async fn modify(
         if resizing && !replies.iter().any(Reply::is_error) {
             let done = |model: &Model| model.resize_of(&name, number).is_none();
             let what = describe(&name, number);
-            replies.append(&mut wait_done(cluster, &name, &what, done).await);
+            let mut reasons = wait_done(cluster, &name, &what, done).await;
+            if done(&cluster.model()) {
+                replies.append(&mut resized(&cluster.model(), &name, number));
+            }
+            replies.append(&mut reasons);
         }
         Ok(replies)
     };
     context.run(work).await
+}
+
+/// Changes the passphrase of an encrypted volume; there are none.
+pub async fn set_passphrase(
+    cluster: &Cluster,
+    name: String,
+    number: String,
+    request: VolumeDefinitionPassphrase,
+) -> Vec<Reply> {
+    let context = context(code::MASK_MOD, &name, Some(&number));
+    let work = async {
+        let (name, number) = (names::resource(&name)?, names::volume_number_text(&number)?);
+        names::known_volume_definition(&cluster.model(), &name, number)?;
+        if request.new_passphrase.is_none() {
+            let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, "The request has no passphrase.");
+            return Err(reply.correction("Give 'new_passphrase'.").into());
+        }
+        Err(encrypted_refused())
+    };
+    context.run(work).await
+}
+
+/// The entries of each node about a volume with a new size: its storage, DRBD, and that both are done.
+fn resized(model: &Model, name: &ResourceName, number: u32) -> Vec<Reply> {
+    let mut replies = Vec::new();
+    for row in model.resources_of(name) {
+        let node = &row.node;
+        let entry = resource::volume_entry(model, row, number, code::MODIFIED, "resized");
+        replies.extend(entry);
+        let messages = [
+            format!("Resized volume {number} of '{name}' on '{node}'"),
+            format!("Resized resource '{name}' on '{node}'"),
+            format!("Updated volume {number} of '{name}' on '{node}'"),
+        ];
+        replies.extend(messages.map(|message| Reply::new(code::MODIFIED, message)));
+    }
+    replies
 }
 
 /// Returns whether resources have to follow a new size.
@@ -54,10 +94,15 @@ fn edit(
     tx: &mut Transaction<'_>,
     name: &ResourceName,
     number: u32,
-    wanted: Option<u64>,
     request: VolumeDefinitionModify,
 ) -> Result<bool, Refusal> {
     let known = names::known_volume_definition(tx, name, number)?.clone();
+    let definition = names::known_definition(tx, name)?;
+    let wanted = request
+        .size_kib
+        .map(|given| size(definition, given))
+        .transpose()?;
+    names::known_flags(&flag::ALL, &request.flags)?;
     let mut row = known.clone();
     let change = property::change(
         request.override_props,

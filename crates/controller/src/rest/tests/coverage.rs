@@ -7,6 +7,18 @@ use super::World;
 #[rustfmt::skip]
 const IMPLEMENTED: &[(&str, &str)] = &[
     ("GET", "/health"),
+    ("GET", "/v1/resource-definitions/xx/clone/xx"),
+    ("POST", "/v1/resource-definitions/xx/snapshot-restore-resource/xx"),
+    ("POST", "/v1/resource-definitions/xx/snapshot-restore-volume-definition/xx"),
+    ("POST", "/v1/resource-definitions/xx/snapshot-rollback/xx"),
+    ("GET", "/v1/resource-definitions/xx/snapshots"),
+    ("POST", "/v1/resource-definitions/xx/snapshots"),
+    ("GET", "/v1/resource-definitions/xx/snapshots/xx"),
+    ("PUT", "/v1/resource-definitions/xx/snapshots/xx"),
+    ("DELETE", "/v1/resource-definitions/xx/snapshots/xx"),
+    ("POST", "/v1/actions/snapshot/multi"),
+    ("GET", "/v1/view/snapshots"),
+    ("PUT", "/v1/resource-definitions/xx/volume-definitions/0/encryption-passphrase"),
     ("GET", "/metrics"),
     ("GET", "/v1/controller/properties"),
     ("POST", "/v1/controller/properties"),

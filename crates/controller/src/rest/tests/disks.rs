@@ -60,7 +60,7 @@ async fn toggle_disk() {
             &format!("{}/toggle-disk", one(&without)),
             body,
             200,
-            &["INFO_NOOP"],
+            &["WARN_RSC_ALREADY_HAS_DISK"],
         )
         .await;
     let answer = world
@@ -185,7 +185,7 @@ async fn make_available() {
             &format!("{path}/make-available"),
             "{}",
             200,
-            &["INFO_NOOP"],
+            &["0x1340000"],
         )
         .await;
     let answer = world

@@ -66,6 +66,29 @@ async fn cross_origin() {
         .call("OPTIONS", "/v1/query-max-volume-size", "{}")
         .await;
     assert_eq!(answer.names()[0], "FAIL_NOT_ENOUGH_NODES");
+    let answer = world.call("OPTIONS", "/v1/nodes", "").await;
+    assert_eq!((answer.status.as_u16(), answer.body.len()), (200, 0));
+    assert_eq!(answer.headers["allow"], "GET,HEAD,OPTIONS,POST");
+}
+
+/// What a list is limited to has to make sense: names, nodes that exist, numbers.
+#[tokio::test(start_paused = true)]
+async fn parameters() {
+    let world = World::with_nodes(1).await;
+    for (query, status, name) in [
+        ("nodes=", 500, "FAIL_INVLD_NODE_NAME"),
+        ("nodes=n1,n2", 500, "FAIL_INVLD_NODE_NAME"),
+        ("nodes=n1&nodes=none", 404, "FAIL_NOT_FOUND_NODE"),
+        ("resources=", 500, "FAIL_INVLD_RSC_NAME"),
+        ("storage_pools=a/b", 500, "FAIL_INVLD_STOR_POOL_NAME"),
+        ("limit=many", 500, "FAIL_UNKNOWN_ERROR"),
+        ("limit=99999999999", 500, "FAIL_UNKNOWN_ERROR"),
+    ] {
+        let path = format!("/v1/view/resources?{query}");
+        world.check("GET", &path, "", status, &[name]).await;
+    }
+    let path = "/v1/view/resources?resources=none&storage_pools=none";
+    assert_eq!(world.get(path).await, serde_json::json!([]));
 }
 
 /// Answers are compressed for those who ask.

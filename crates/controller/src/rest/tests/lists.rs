@@ -51,10 +51,10 @@ async fn filters_and_pages() {
         ("offset=2&limit=3", "bb/n1 bb/n2 cc/n1"),
         ("nodes=N2", "aa/n2 bb/n2 cc/n2"),
         (
-            "resources=cc&resources=AA&resources=..",
+            "resources=cc&resources=AA&resources=none",
             "aa/n1 aa/n2 cc/n1 cc/n2",
         ),
-        ("resources=bb&nodes=n1&nodes=nope", "bb/n1"),
+        ("resources=bb&nodes=n1&nodes=N1", "bb/n1"),
         ("storage_pools=thin&limit=1", "aa/n1"),
         ("storage_pools=other", ""),
         ("props=DiskfulBy=auto-placer&resources=aa", "aa/n1 aa/n2"),

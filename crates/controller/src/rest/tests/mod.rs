@@ -6,6 +6,7 @@ mod coverage;
 mod disks;
 mod edge;
 mod encryption;
+mod entries;
 mod files;
 mod http;
 mod job;

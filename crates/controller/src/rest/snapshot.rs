@@ -1,0 +1,119 @@
+//! `/v1/resource-definitions/{name}/snapshots`, and what is made of snapshots
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::{get, post};
+use linstor_api::properties::PropertiesModify;
+use linstor_api::snapshot::{Snapshot, SnapshotCreateMulti, SnapshotRestore, SnapshotRollback};
+
+use super::answer::{Answer, json, value};
+use super::request::{Body, NeededBody, Params};
+use crate::cluster::Cluster;
+use crate::ops::filter::Names;
+use crate::ops::names;
+use crate::ops::snapshot::{self, Restored};
+
+type OfDefinition = Path<(String, String)>;
+
+/// The routes of this noun.
+pub fn routes() -> Router<Cluster> {
+    const ALL: &str = "/v1/resource-definitions/{name}/snapshots";
+    const DEFINITION: &str = "/v1/resource-definitions/{name}";
+    Router::new()
+        .route(ALL, get(list).post(create))
+        .route(
+            &format!("{ALL}/{{snapshot}}"),
+            get(one).put(modify).delete(remove),
+        )
+        .route("/v1/view/snapshots", get(view))
+        .route("/v1/actions/snapshot/multi", post(create_multi))
+        .route(
+            &format!("{DEFINITION}/snapshot-rollback/{{snapshot}}"),
+            post(rollback),
+        )
+        .route(
+            &format!("{DEFINITION}/snapshot-restore-resource/{{snapshot}}"),
+            post(restore_resources),
+        )
+        .route(
+            &format!("{DEFINITION}/snapshot-restore-volume-definition/{{snapshot}}"),
+            post(restore_volume_definitions),
+        )
+        .route(&format!("{DEFINITION}/clone/{{clone}}"), get(clone_status))
+}
+
+async fn list(State(cluster): State<Cluster>, Path(name): Path<String>) -> Response {
+    value(snapshot::list(&cluster, &name))
+}
+
+async fn view(params: Params) -> Response {
+    let nodes = Names::parse(params.all("nodes"), names::node);
+    let resources = Names::parse(params.all("resources"), names::resource);
+    let none: [(); 0] = [];
+    match nodes.and(resources) {
+        Ok(_) => json(&none),
+        Err(refusal) => value(Err::<(), _>(refusal)),
+    }
+}
+
+async fn one(Path((name, snapshot)): OfDefinition) -> Response {
+    value(snapshot::one(&name, &snapshot))
+}
+
+async fn create(
+    State(cluster): State<Cluster>,
+    Path(name): Path<String>,
+    NeededBody(request): NeededBody<Snapshot, false>,
+) -> Answer {
+    Answer::created(snapshot::create(&cluster, name, request).await)
+}
+
+async fn create_multi(
+    State(cluster): State<Cluster>,
+    NeededBody(request): NeededBody<SnapshotCreateMulti, false>,
+) -> Answer {
+    Answer::created(snapshot::create_multi(&cluster, request.snapshots).await)
+}
+
+async fn modify(
+    State(cluster): State<Cluster>,
+    Path((name, snapshot)): OfDefinition,
+    NeededBody(_): NeededBody<PropertiesModify, false>,
+) -> Answer {
+    Answer::ok(snapshot::modify(&cluster, name, snapshot).await)
+}
+
+async fn remove(Path((name, snapshot)): OfDefinition) -> Answer {
+    Answer::ok(snapshot::delete(name, snapshot).await)
+}
+
+async fn rollback(
+    State(cluster): State<Cluster>,
+    Path((name, snapshot)): OfDefinition,
+    Body(_): Body<SnapshotRollback>,
+) -> Answer {
+    Answer::ok(snapshot::rollback(&cluster, name, snapshot).await)
+}
+
+async fn restore_resources(
+    State(cluster): State<Cluster>,
+    Path((name, snapshot)): OfDefinition,
+    NeededBody(request): NeededBody<SnapshotRestore, false>,
+) -> Answer {
+    let to = Restored::Resources;
+    Answer::ok(snapshot::restore(&cluster, name, snapshot, request, to).await)
+}
+
+async fn restore_volume_definitions(
+    State(cluster): State<Cluster>,
+    Path((name, snapshot)): OfDefinition,
+    NeededBody(request): NeededBody<SnapshotRestore, false>,
+) -> Answer {
+    let to = Restored::VolumeDefinitions;
+    Answer::ok(snapshot::restore(&cluster, name, snapshot, request, to).await)
+}
+
+async fn clone_status(Path((name, clone)): OfDefinition) -> Response {
+    value(snapshot::clone_status(&name, &clone))
+}
