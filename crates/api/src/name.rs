@@ -91,6 +91,14 @@ macro_rules! names {
             }
         }
 
+        impl std::str::FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(given: &str) -> Result<Self, NameError> {
+                $name::parse(given)
+            }
+        }
+
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.pad(&self.0)
@@ -284,6 +292,8 @@ mod tests {
             "",
             "x",
             "ä1",
+            "a/b",
+            "a;b",
             "all",
             "PROXY",
             "1a",
@@ -291,6 +301,9 @@ mod tests {
         ] {
             let error = ResourceName::parse(bad).unwrap_err().to_string();
             assert!(!error.contains('\n') && error.len() < 300, "{error}");
+        }
+        for good in ["ab", "_a", "pvc-0001", "SharedData"] {
+            assert!(ResourceName::parse(good).is_ok(), "{good}");
         }
         for bad in ["-a", "a-", "a..b", ".a", "a_b", "a/b", "x"] {
             assert!(NodeName::parse(bad).is_err(), "{bad}");

@@ -134,7 +134,10 @@ async fn apply(link: &mut SatelliteSide, generation: u64, specs: &[Spec]) -> any
     });
     let (up, down): (Vec<_>, Vec<_>) = resources.partition(|spec| spec.target == Target::Up);
     let there = up.into_iter().map(status).collect();
-    let gone = down.iter().map(|spec| Key::resource(&spec.name)).collect();
+    let gone = down
+        .iter()
+        .map(|spec| Key::Resource(spec.name.clone()))
+        .collect();
     link.send(&ToController::Status {
         resources: there,
         gone,
@@ -160,7 +163,7 @@ async fn apply(link: &mut SatelliteSide, generation: u64, specs: &[Spec]) -> any
 
 fn space(node: &NodeSpec, refresh: Option<u64>) -> ToController {
     let pools = node.pools.iter().map(|pool| PoolStatus {
-        name: pool.name.clone(),
+        name: pool.name.to_string(),
         free_kib: Some(POOL_KIB),
         total_kib: Some(POOL_KIB),
         granularity_kib: Some(64),
@@ -177,7 +180,7 @@ fn status(spec: &ResourceSpec) -> ResourceStatus {
         .drbd()
         .iter()
         .flat_map(|drbd| &drbd.peers)
-        .map(|peer| peer.node.clone())
+        .map(|peer| peer.node.to_string())
         .collect();
     let diskless = spec.drbd().is_some_and(|drbd| drbd.diskless);
     let replication = |peer: &String| {
@@ -203,7 +206,7 @@ fn status(spec: &ResourceSpec) -> ResourceStatus {
         replication: peers.iter().map(replication).collect(),
     });
     ResourceStatus {
-        name: spec.name.clone(),
+        name: spec.name.to_string(),
         uuid: spec.uuid,
         drbd: Some(DrbdStatus {
             in_use: false,

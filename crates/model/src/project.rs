@@ -28,13 +28,13 @@ pub fn node_spec(model: &Model, name: &NodeName) -> Option<NodeSpec> {
     let node = model.node(name)?;
     Some(NodeSpec {
         cluster_id: model.controller.cluster_id,
-        name: node.name.to_string(),
+        name: node.name.clone(),
         uuid: node.uuid,
         props: props::satellite_props(model, node),
         pools: model
             .pools_of(name)
             .map(|pool| PoolSpec {
-                name: pool.name.to_string(),
+                name: pool.name.clone(),
                 uuid: pool.uuid,
                 kind: pool.kind,
                 props: props::pool_props(model, pool),
@@ -65,12 +65,12 @@ pub fn resource_spec(model: &Model, name: &ResourceName, node: &NodeName) -> Opt
             all.map(|(suffix, pool)| StorageRef {
                 number: *number,
                 suffix,
-                pool: pool.to_string(),
+                pool: pool.clone(),
             })
         })
         .collect();
     Some(ResourceSpec {
-        name: definition.name.to_string(),
+        name: definition.name.clone(),
         uuid: replica.uuid,
         target,
         allow_last_copy: model.is_deleting_definition(definition)
@@ -162,7 +162,7 @@ fn volume_spec(
         let pool = replica.volumes.get(&number)?.pool_of(suffix)?;
         let row = model.pool(&replica.node, pool).map(|row| &**row);
         let spec = StorageSpec {
-            pool: pool.to_string(),
+            pool: pool.clone(),
             size_kib,
             props: props::volume_storage_props(model, definition, number, replica, row),
         };
@@ -290,7 +290,7 @@ fn peer_spec(
     let host = model.node(&peer.node)?;
     let options = props::connection_options(model, definition, &local.node, &peer.node);
     Some(PeerSpec {
-        node: host.name.to_string(),
+        node: host.name.clone(),
         uname: uname(host),
         node_id: drbd.node_id,
         address: props::address_of(model, peer)?,

@@ -197,8 +197,7 @@ fn judge(caller: &Caller, known: Option<&Identity>, has_resources: bool) -> Resu
     let Some(known) = known else { return Ok(()) };
     let called = &caller.identity;
     let same_cluster = known.cluster_id == called.cluster_id;
-    let same_node = known.node_uuid == called.node_uuid
-        || known.node_name.eq_ignore_ascii_case(&called.node_name);
+    let same_node = known.node_uuid == called.node_uuid || known.node_name == called.node_name;
     // A node that was deleted and registered again has a new identity, but is the same machine.
     if has_resources && !(same_cluster && same_node) {
         let message = format!(
@@ -619,7 +618,7 @@ mod tests {
             version: "test".into(),
             identity: Identity {
                 cluster_id: Uuid::from_u128(cluster),
-                node_name: name.into(),
+                node_name: name.parse().unwrap(),
                 node_uuid: Uuid::from_u128(node),
                 epoch,
                 start: Uuid::from_u128(u128::from(epoch)),

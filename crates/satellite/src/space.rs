@@ -31,13 +31,13 @@ async fn pool_status(shared: &Shared, pool: &PoolSpec) -> PoolStatus {
         providers::space(shared.storage(), &place, &pool.props).await
     };
     let mut status = PoolStatus {
-        name: pool.name.clone(),
+        name: pool.name.to_string(),
         ..PoolStatus::default()
     };
     match tokio::time::timeout(POOL_LIMIT, look).await {
         Ok(Ok(space)) => set(&mut status, &space),
         Ok(Err(failure)) => {
-            let failure = failure.about("StorPoolDfn", pool.name.clone());
+            let failure = failure.about("StorPoolDfn", pool.name.as_str());
             status.problem = Some(failure.reply());
         }
         Err(_) => {
@@ -48,7 +48,7 @@ async fn pool_status(shared: &Shared, pool: &PoolSpec) -> PoolStatus {
             );
             let ret_code = linstor_api::code::FAIL_STOR_POOL_CONFIGURATION_ERROR;
             let problem = linstor_api::reply::Reply::new(ret_code, text);
-            status.problem = Some(problem.about("StorPoolDfn", &pool.name));
+            status.problem = Some(problem.about("StorPoolDfn", pool.name.as_str()));
         }
     }
     status

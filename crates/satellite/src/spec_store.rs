@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use linstor_api::name::NodeName;
 use linstor_host::Host;
 use linstor_wire::spec::Spec;
 use linstor_wire::{Key, Secret, Wanted};
@@ -32,7 +33,7 @@ pub struct Identity {
     /// The cluster.
     pub cluster_id: Uuid,
     /// The node's name in it.
-    pub node_name: String,
+    pub node_name: NodeName,
     /// The node's identity.
     pub node_uuid: Uuid,
     /// The epoch of the newest controller that was obeyed.

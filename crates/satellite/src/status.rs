@@ -24,7 +24,7 @@ pub fn of(spec: &ResourceSpec, tracked: &Tracked, picture: &Picture) -> Resource
         .filter_map(|v| volume(spec, tracked, v, seen.as_ref()))
         .collect();
     ResourceStatus {
-        name: spec.name.clone(),
+        name: spec.name.to_string(),
         uuid: spec.uuid,
         drbd: drbd
             .zip(seen.as_ref())

@@ -300,7 +300,7 @@ impl Attempt<'_> {
         )
         .cause("A resource is not changed while its I/O is suspended.")
         .correction("It is changed by itself once its I/O goes on.")
-        .about("RscDfn", name.clone())
+        .about("RscDfn", name.as_str())
         .into())
     }
 }

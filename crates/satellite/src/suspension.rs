@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use linstor_api::code;
 use linstor_api::kind::StorageSuffix;
+use linstor_api::name::ResourceName;
 use linstor_host::{Cmd, Deadline};
 use linstor_wire::Key;
 use linstor_wire::message::{SUSPENSION_MAX, SuspensionEnd, SuspensionState};
@@ -48,7 +49,7 @@ pub enum Device {
     /// A DRBD volume.
     Drbd {
         /// Name of the DRBD resource.
-        resource: String,
+        resource: ResourceName,
         /// Its minor.
         minor: u32,
     },
@@ -82,7 +83,7 @@ enum Term {
 struct Asked {
     connection: u64,
     lease: Uuid,
-    resources: Vec<String>,
+    resources: Vec<ResourceName>,
     until: Instant,
 }
 
@@ -113,7 +114,7 @@ impl Suspensions {
         &self,
         connection: u64,
         lease: Uuid,
-        resources: Vec<String>,
+        resources: Vec<ResourceName>,
         duration: Duration,
     ) {
         let until = Instant::now() + duration.min(SUSPENSION_MAX);
@@ -211,11 +212,7 @@ fn begin(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
         let (term, ends) = watch::channel(Term::Until(asked.until));
         let lease = Lease {
             connection: asked.connection,
-            keys: asked
-                .resources
-                .iter()
-                .map(|name| Key::resource(name))
-                .collect(),
+            keys: asked.resources.iter().cloned().map(Key::Resource).collect(),
             term,
         };
         table.leases.insert(asked.lease, lease);
@@ -317,11 +314,11 @@ fn report(shared: &Shared, connection: u64, lease: Uuid, state: SuspensionState)
 }
 
 /// What has to be suspended so that these resources have no I/O.
-fn devices_of(shared: &Shared, resources: &[String]) -> Result<Vec<Device>> {
+fn devices_of(shared: &Shared, resources: &[ResourceName]) -> Result<Vec<Device>> {
     let state = shared.state();
     let mut devices = Vec::new();
     for name in resources {
-        let found = state.objects.get(&Key::resource(name));
+        let found = state.objects.get(&Key::Resource(name.clone()));
         let spec = found.and_then(|tracked| tracked.resource());
         let (Some(spec), Some(node)) = (spec, state.node()) else {
             return Err(refused(
@@ -368,7 +365,7 @@ fn devices_of_resource(spec: &ResourceSpec, node: &NodeSpec) -> Result<Vec<Devic
 fn logical_volume(spec: &ResourceSpec, node: &NodeSpec, volume: &VolumeSpec) -> Option<Device> {
     let storage = volume.data()?;
     let mut pools = node.pools.iter();
-    let pool = pools.find(|pool| pool.name.eq_ignore_ascii_case(&storage.pool))?;
+    let pool = pools.find(|pool| pool.name == storage.pool)?;
     let vg = match pool_place(pool).ok()? {
         PoolPlace::Lvm { vg } | PoolPlace::LvmThin { vg, .. } => vg,
         _ => return None,
@@ -379,11 +376,11 @@ fn logical_volume(spec: &ResourceSpec, node: &NodeSpec, volume: &VolumeSpec) -> 
     })
 }
 
-fn refused(resource: &str, ret_code: i64, cause: &str) -> Failure {
+fn refused(resource: &ResourceName, ret_code: i64, cause: &str) -> Failure {
     let message = format!("I/O of resource '{resource}' is not suspended.");
     Failure::new(ret_code, message)
         .cause(cause)
-        .about("RscDfn", resource)
+        .about("RscDfn", resource.as_str())
 }
 
 /// The device mapper's name of a logical volume: dashes in names are doubled, one joins the two.
@@ -477,7 +474,7 @@ async fn is_suspended(machine: &Machine, device: &Device) -> Result<bool> {
             for line in output.stdout.lines() {
                 state.apply(parse(line));
             }
-            let found = state.resources.get(resource);
+            let found = state.resources.get(resource.as_str());
             Ok(found.is_some_and(|resource| resource.suspended.is_by_user()))
         }
         Device::DeviceMapper { name } => {

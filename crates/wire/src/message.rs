@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use linstor_api::name::{NodeName, ResourceName};
 use linstor_api::reply::Reply;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -53,7 +54,7 @@ pub enum ToSatellite {
         #[serde(default)]
         start: Uuid,
         /// The node's name in the cluster.
-        node_name: String,
+        node_name: NodeName,
         /// The node's identity.
         node_uuid: Uuid,
     },
@@ -93,7 +94,7 @@ pub enum ToSatellite {
         /// Names the suspension; one that has ended is not begun again under the same id.
         lease: Uuid,
         /// Names of the resources; of no meaning when the suspension is held already.
-        resources: Vec<String>,
+        resources: Vec<ResourceName>,
         /// How long from now, in milliseconds.
         duration_ms: u64,
     },

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
+use linstor_api::name::{NodeName, ResourceName, StoragePoolName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -31,7 +32,7 @@ impl Spec {
     pub fn key(&self) -> Key {
         match self {
             Spec::Node(_) => Key::Node,
-            Spec::Resource(resource) => Key::resource(&resource.name),
+            Spec::Resource(resource) => Key::Resource(resource.name.clone()),
         }
     }
 
@@ -70,7 +71,7 @@ pub struct NodeSpec {
     /// Identity of the cluster; part of every ownership tag.
     pub cluster_id: Uuid,
     /// The node's name in the cluster.
-    pub name: String,
+    pub name: NodeName,
     /// The node's identity.
     pub uuid: Uuid,
     /// Properties that the satellite itself heeds (controller's satellite properties, then the node's).
@@ -85,7 +86,7 @@ pub struct NodeSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PoolSpec {
     /// Name of the pool's definition.
-    pub name: String,
+    pub name: StoragePoolName,
     /// Identity of the pool on this node.
     pub uuid: Uuid,
     /// What it is made of.
@@ -113,8 +114,8 @@ pub enum Target {
 /// Everything a node must have of one resource.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ResourceSpec {
-    /// Display name; devices, DRBD resource and files carry it as written.
-    pub name: String,
+    /// Devices, the DRBD resource and files have it as written.
+    pub name: ResourceName,
     /// Identity of the resource on this node; part of the ownership tag of its volumes.
     pub uuid: Uuid,
     /// What should become of it.
@@ -227,7 +228,7 @@ pub struct StorageRef {
     /// What it holds.
     pub suffix: StorageSuffix,
     /// Name of the storage pool that it is in.
-    pub pool: String,
+    pub pool: StoragePoolName,
 }
 
 /// One volume of a resource.
@@ -255,7 +256,7 @@ impl VolumeSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct StorageSpec {
     /// Name of the storage pool.
-    pub pool: String,
+    pub pool: StoragePoolName,
     /// Its size in KiB, rounded for all replicas alike.
     pub size_kib: u64,
     /// Effective properties of the storage driver (`StorDriver/*`, `sys/fs/*`).
@@ -363,7 +364,7 @@ impl DrbdSpec {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PeerSpec {
     /// The node's name in the cluster.
-    pub node: String,
+    pub node: NodeName,
     /// Its host name.
     pub uname: String,
     /// Its DRBD node id.

@@ -113,7 +113,7 @@ mod tests {
 
     fn wanted() -> serde_json::Value {
         let spec = ResourceSpec {
-            name: "web".into(),
+            name: "web".parse().unwrap(),
             uuid: Uuid::from_u128(7),
             target: Target::Up,
             allow_last_copy: false,

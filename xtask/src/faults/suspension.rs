@@ -207,7 +207,7 @@ impl Controller {
             cluster_id: identity.cluster_id,
             epoch: identity.epoch,
             start: identity.start,
-            node_name: identity.node_name,
+            node_name: identity.node_name.parse()?,
             node_uuid: identity.node_uuid,
         })?;
         match controller.hear()? {
@@ -220,7 +220,7 @@ impl Controller {
         let id = Uuid::new_v4();
         self.send(&ToSatellite::Suspend {
             lease: id,
-            resources: vec![resource.to_owned()],
+            resources: vec![resource.parse()?],
             duration_ms: u64::try_from(lease.as_millis())?,
         })?;
         loop {

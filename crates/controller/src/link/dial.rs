@@ -206,7 +206,7 @@ impl Link {
             cluster_id: model.controller.cluster_id,
             epoch: model.epoch.number,
             start: model.epoch.start,
-            node_name: self.node.to_string(),
+            node_name: self.node.clone(),
             node_uuid: self.uuid,
         };
         let sent = connection.send(&hello).await;

@@ -340,7 +340,7 @@ async fn a_commit_concerns_only_its_nodes() {
         .await;
     let (mut bravo, _) = bravo.online("bravo").await;
     fixture.change(|draft| grow(draft, "two")).await;
-    assert_eq!(bravo.apply().await.1[0].name, "two");
+    assert_eq!(bravo.apply().await.1[0].name.as_str(), "two");
     alpha
         .while_idle(tokio::time::sleep(Duration::from_millis(500)))
         .await;

@@ -216,7 +216,7 @@ impl Satellite {
     ) {
         self.send(ToController::Applied {
             generation,
-            key: Key::resource(&spec.name),
+            key: Key::Resource(spec.name.clone()),
             uuid: spec.uuid,
             outcome: Outcome::Failed {
                 replies: vec![reply],
@@ -228,7 +228,7 @@ impl Satellite {
     }
 
     async fn outcome(&mut self, spec: &ResourceSpec, generation: u64, outcome: Outcome) {
-        self.applied(&spec.name, spec.uuid, generation, outcome)
+        self.applied(spec.name.as_str(), spec.uuid, generation, outcome)
             .await;
     }
 

@@ -73,7 +73,7 @@ impl<'a> Plan<'a> {
         let file = resfile::generate(attempt.spec, drbd, disks, dialect);
         if !file.dropped.is_empty() {
             tracing::debug!(
-                resource = attempt.spec.name,
+                resource = %attempt.spec.name,
                 dropped = ?file.dropped,
                 "options that this DRBD does not know"
             );
@@ -133,7 +133,7 @@ pub async fn adjust(
     }
     if !same || deviation != Deviation::None {
         tracing::info!(
-            resource = attempt.spec.name,
+            resource = %attempt.spec.name,
             ?deviation,
             text_changed = !same,
             "adjust"

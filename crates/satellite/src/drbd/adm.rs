@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use linstor_api::kind::DrbdKind;
+use linstor_api::name::ResourceName;
 use linstor_host::{Cmd, Deadline};
 
 use super::v84;
@@ -16,21 +17,26 @@ use crate::machine::Machine;
 const ADJUST_STALL: Duration = Duration::from_secs(45);
 
 /// Makes the kernel have what the file says.
-pub async fn adjust(machine: &Machine, file: &Path, resource: &str) -> Result<()> {
+pub async fn adjust(machine: &Machine, file: &Path, resource: &ResourceName) -> Result<()> {
     let cmd = drbdadm(file)
-        .args(["adjust", resource])
+        .args(["adjust", resource.as_str()])
         .deadline(Deadline::stall(ADJUST_STALL));
     machine.run(cmd).await.map(drop)
 }
 
 /// Takes a resource down. One that is not up is left alone.
-pub async fn down(machine: &Machine, resource: &str) -> Result<()> {
-    let cmd = Cmd::new("drbdsetup").args(["down", resource]);
+pub async fn down(machine: &Machine, resource: &ResourceName) -> Result<()> {
+    let cmd = Cmd::new("drbdsetup").args(["down", resource.as_str()]);
     machine.run(cmd).await.map(drop)
 }
 
 /// Makes a resource primary.
-pub async fn primary(machine: &Machine, kind: DrbdKind, resource: &str, minor: u32) -> Result<()> {
+pub async fn primary(
+    machine: &Machine,
+    kind: DrbdKind,
+    resource: &ResourceName,
+    minor: u32,
+) -> Result<()> {
     let cmd = Cmd::new("drbdsetup").arg("primary");
     machine
         .run(cmd.arg(v84::role_object(kind, resource, minor)))
@@ -42,7 +48,7 @@ pub async fn primary(machine: &Machine, kind: DrbdKind, resource: &str, minor: u
 pub async fn secondary(
     machine: &Machine,
     kind: DrbdKind,
-    resource: &str,
+    resource: &ResourceName,
     minor: u32,
 ) -> Result<()> {
     let cmd = Cmd::new("drbdsetup").arg("secondary");
@@ -60,10 +66,10 @@ pub async fn detach(machine: &Machine, minor: u32) -> Result<()> {
 }
 
 /// Ends the connection to a peer that is no longer one; true if there was one.
-pub async fn del_peer(machine: &Machine, resource: &str, node_id: u32) -> Result<()> {
+pub async fn del_peer(machine: &Machine, resource: &ResourceName, node_id: u32) -> Result<()> {
     let cmd = Cmd::new("drbdsetup").args([
         "del-peer".to_owned(),
-        resource.to_owned(),
+        resource.to_string(),
         node_id.to_string(),
     ]);
     machine.run(cmd).await.map(drop)
@@ -71,10 +77,10 @@ pub async fn del_peer(machine: &Machine, resource: &str, node_id: u32) -> Result
 
 /// Frees the bitmap slot of a peer that is no longer one. A peer without a slot is no error, and DRBD's answer for
 /// that differs between versions, so that the exit code tells nothing that matters.
-pub async fn forget_peer(machine: &Machine, resource: &str, node_id: u32) -> Result<()> {
+pub async fn forget_peer(machine: &Machine, resource: &ResourceName, node_id: u32) -> Result<()> {
     let cmd = Cmd::new("drbdsetup").args([
         "forget-peer".to_owned(),
-        resource.to_owned(),
+        resource.to_string(),
         node_id.to_string(),
     ]);
     let output = machine.try_run(cmd).await?;
@@ -105,7 +111,7 @@ pub enum Size {
 pub async fn resize(
     machine: &Machine,
     file: &Path,
-    resource: &str,
+    resource: &ResourceName,
     volume: u32,
     size: Size,
 ) -> Result<()> {
@@ -137,8 +143,8 @@ pub fn events() -> Cmd {
 
 /// The command that prints a resource's state once, in the words of the events. The size of a volume changes without
 /// an event.
-pub fn now(resource: &str) -> Cmd {
-    Cmd::new("drbdsetup").args(["events2", "--now", "--statistics", resource])
+pub fn now(resource: &ResourceName) -> Cmd {
+    Cmd::new("drbdsetup").args(["events2", "--now", "--statistics", resource.as_str()])
 }
 
 /// The command that prints a resource's state once, with the progress of a resync that 8.4's events do not tell.

@@ -383,7 +383,7 @@ async fn now(attempt: &Attempt<'_>) -> Option<DrbdResource> {
     for line in output.stdout.lines() {
         state.apply(parse(line));
     }
-    state.resources.remove(&attempt.spec.name)
+    state.resources.remove(attempt.spec.name.as_str())
 }
 
 fn has_external_metadata(attempt: &Attempt<'_>, number: u32) -> bool {

@@ -214,7 +214,7 @@ fn refused(attempt: &Attempt<'_>, cause: &str) -> Failure {
     .correction(
         "Wait until another replica is up to date, or delete the whole resource definition.",
     )
-    .about("RscDfn", name.clone())
+    .about("RscDfn", name.as_str())
 }
 
 /// Refuses to destroy the disk that a replica without disk had, unless a connected peer has the volume up to date.

@@ -3,6 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
+use linstor_api::name::ResourceName;
 use tokio::sync::watch;
 
 use super::events::{Event, Object, parse};
@@ -91,9 +92,9 @@ impl Picture {
     }
 
     /// What is known of a resource.
-    pub fn get(&self, name: &str) -> Seen {
+    pub fn get(&self, name: &ResourceName) -> Seen {
         let inner = self.lock();
-        match inner.state.resources.get(name) {
+        match inner.state.resources.get(name.as_str()) {
             _ if !inner.known => Seen::Unknown,
             Some(resource) => Seen::Present(resource.clone()),
             None => Seen::Absent,
@@ -127,9 +128,9 @@ impl Picture {
     }
 
     /// Enters the sizes of volumes from a state that was asked for; tells whether any is different.
-    pub fn sizes(&self, name: &str, lines: &str) -> bool {
+    pub fn sizes(&self, name: &ResourceName, lines: &str) -> bool {
         let mut inner = self.lock();
-        let Some(resource) = inner.state.resources.get_mut(name) else {
+        let Some(resource) = inner.state.resources.get_mut(name.as_str()) else {
             return false;
         };
         let mut changed = false;
@@ -143,7 +144,10 @@ impl Picture {
                 continue;
             };
             let size = fields.get("size").and_then(|size| size.parse::<u64>().ok());
-            let device = resource.devices.get_mut(&volume).filter(|_| of == name);
+            let device = resource
+                .devices
+                .get_mut(&volume)
+                .filter(|_| of == name.as_str());
             if let (Some(size), Some(device)) = (size, device) {
                 changed |= device.size_kib != Some(size);
                 device.size_kib = Some(size);
@@ -157,7 +161,12 @@ impl Picture {
     }
 
     /// Waits until a condition holds for a resource; tells whether it did in time.
-    pub async fn wait(&self, name: &str, limit: Duration, holds: impl Fn(&Seen) -> bool) -> bool {
+    pub async fn wait(
+        &self,
+        name: &ResourceName,
+        limit: Duration,
+        holds: impl Fn(&Seen) -> bool,
+    ) -> bool {
         let mut changes = self.changes.subscribe();
         let waiting = async {
             while !holds(&self.get(name)) {

@@ -52,7 +52,7 @@ pub async fn end_writing(attempt: &Attempt<'_>, drbd: &DrbdSpec, number: u32) ->
 async fn closed(attempt: &Attempt<'_>, minor: u32, failure: &Failure) -> stop::Result<()> {
     let never = |_: &Shared| Check::NotYet(None);
     if !attempt.wait(Awaited::Closed, never).await? {
-        tracing::info!(resource = attempt.spec.name, minor, %failure, "the volume remains primary");
+        tracing::info!(resource = %attempt.spec.name, minor, %failure, "the volume remains primary");
     }
     Ok(())
 }
@@ -86,7 +86,7 @@ pub async fn end_left_over(
             match attempt.has_begun(Awaited::Closed) {
                 true => closed(attempt, minor, &failure).await?,
                 false => {
-                    tracing::info!(resource = attempt.spec.name, minor, %failure, "the volume remains primary");
+                    tracing::info!(resource = %attempt.spec.name, minor, %failure, "the volume remains primary");
                 }
             }
         }

@@ -106,7 +106,7 @@ async fn create_metadata(
     let day0 = u64::from_str_radix(&volume.day0_gi, 16).unwrap_or(0);
     let file = format!(
         "{}_{}.metadata",
-        attempt.spec.name.to_ascii_uppercase(),
+        attempt.spec.name.as_str().to_ascii_uppercase(),
         volume.number
     );
     let file = attempt.shared.options.state_directory.join(file);

@@ -7,6 +7,7 @@ use std::path::Path;
 use linstor_api::code;
 use linstor_api::drbd_option::{self, Section};
 use linstor_api::kind::DrbdKind;
+use linstor_api::name::ResourceName;
 use linstor_wire::spec::{DrbdSpec, Props, ResourceSpec};
 
 use super::grow::decided;
@@ -50,7 +51,7 @@ pub fn check(kind: DrbdKind, spec: &ResourceSpec, drbd: &DrbdSpec) -> Result<()>
     )
     .cause(cause)
     .correction("Install DRBD 9 on the nodes, or place the resource on two nodes with disks.")
-    .about("RscDfn", name.clone()))
+    .about("RscDfn", name.as_str()))
 }
 
 /// Whether peers have node ids, connections of their own, and a choice of slots in the metadata.
@@ -97,9 +98,9 @@ pub fn absent_peer(kind: DrbdKind, drbd: &DrbdSpec) -> Option<String> {
 }
 
 /// What drbdsetup calls a resource whose role is changed: 8.4 does that per volume.
-pub fn role_object(kind: DrbdKind, resource: &str, minor: u32) -> String {
+pub fn role_object(kind: DrbdKind, resource: &ResourceName, minor: u32) -> String {
     match kind {
-        DrbdKind::Drbd9 => resource.to_owned(),
+        DrbdKind::Drbd9 => resource.to_string(),
         DrbdKind::Drbd84 => minor.to_string(),
     }
 }
@@ -178,7 +179,7 @@ pub async fn adjust(
     let mut adjusted = Err(failure);
     for (done, minor) in minors.iter().enumerate() {
         if let Err(failure) = promotion::begin(attempt, kind, *minor).await {
-            tracing::debug!(resource = name, minor, %failure, "not made primary");
+            tracing::debug!(resource = %name, minor, %failure, "not made primary");
             for minor in &minors[..done] {
                 promotion::end(attempt, kind, *minor).await?;
             }

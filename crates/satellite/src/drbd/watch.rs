@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use linstor_api::drbd_state::{ConnectionState, DiskState};
 use linstor_api::kind::DrbdKind;
+use linstor_api::name::ResourceName;
 use linstor_host::StreamEvent;
 use linstor_wire::Key;
 
@@ -91,13 +92,17 @@ fn take(shared: &Shared, event: StreamEvent) -> bool {
 }
 
 fn changed(shared: &Shared, name: &str) {
-    let key = Key::resource(name);
+    // A name that is none of LINSTOR's is that of a resource of somebody else.
+    let Ok(name) = ResourceName::parse(name) else {
+        return;
+    };
+    let key = Key::Resource(name.clone());
     let mut state = shared.state();
     let Some(tracked) = state.objects.get(&key) else {
         return;
     };
     let at_rest = tracked.running.is_none() && tracked.waiting.is_none();
-    let wrong = at_rest && needs_a_look(&shared.picture.get(name));
+    let wrong = at_rest && needs_a_look(&shared.picture.get(&name));
     state.outbox.status(&key);
     drop(state);
     shared.outgoing.notify_one();

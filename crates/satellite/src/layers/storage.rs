@@ -2,6 +2,7 @@
 
 use linstor_api::code;
 use linstor_api::kind::{LayerKind, StorageSuffix};
+use linstor_api::name::{ResourceName, StoragePoolName};
 use linstor_wire::spec::{ResourceSpec, StorageRef, StorageSpec, VolumeSpec};
 
 use super::{Attempt, Devices, is_replicated};
@@ -13,7 +14,7 @@ use crate::spec_store::{Notes, Stage};
 use crate::stop;
 
 /// The name of a backing volume in its pool.
-pub fn volume_name(resource: &str, suffix: StorageSuffix, number: u32) -> String {
+pub fn volume_name(resource: &ResourceName, suffix: StorageSuffix, number: u32) -> String {
     format!("{resource}{suffix}_{number:05}")
 }
 
@@ -26,20 +27,13 @@ fn owner(attempt: &Attempt<'_>) -> Owner {
 }
 
 /// Where a pool of the node is.
-fn place(attempt: &Attempt<'_>, pool: &str) -> Result<PoolPlace> {
-    let found = attempt
-        .node
-        .pools
-        .iter()
-        .find(|p| p.name.eq_ignore_ascii_case(pool));
+fn place(attempt: &Attempt<'_>, pool: &StoragePoolName) -> Result<PoolPlace> {
+    let found = attempt.node.pools.iter().find(|p| p.name == *pool);
     match found {
         Some(spec) => pool_place(spec),
         None => Err(Failure::new(
             code::FAIL_NOT_FOUND_STOR_POOL,
-            format!(
-                "Storage pool '{}' is not known to this node.",
-                pool.escape_debug()
-            ),
+            format!("Storage pool '{pool}' is not known to this node."),
         )),
     }
 }
@@ -210,8 +204,8 @@ fn in_use(attempt: &Attempt<'_>, failure: Failure) -> Failure {
         .context(code::FAIL_IN_USE, message)
         .details("Resource is mounted/in use.")
         .correction(format!("Un-mount resource '{name}' on the node '{node}'."))
-        .about("RscDfn", name.clone())
-        .about("Node", node.clone())
+        .about("RscDfn", name.as_str())
+        .about("Node", node.as_str())
 }
 
 /// Takes over what is known of a backing volume; the controller gets it when it is new.

@@ -75,7 +75,7 @@ pub(crate) fn wanted(spec: &ResourceSpec) -> Wanted {
 
 pub(crate) fn pool(name: &str, kind: ProviderKind, place: &str) -> PoolSpec {
     PoolSpec {
-        name: name.into(),
+        name: name.parse().unwrap(),
         uuid: Uuid::from_u128(0xb0),
         kind,
         props: Props::from([("StorDriver/StorPoolName".to_owned(), place.to_owned())]),
@@ -101,7 +101,7 @@ impl Bench {
         self.cluster.add_mount(name, "/srv/pool", 4 << 20);
         let spec = NodeSpec {
             cluster_id: CLUSTER,
-            name: name.into(),
+            name: name.parse().unwrap(),
             uuid: Uuid::from_u128(0xa0 + self.nodes.len() as u128),
             props: Props::new(),
             pools: vec![
@@ -219,13 +219,13 @@ impl Bench {
     /// Sends a spec and waits for what comes of it, but not for what it waits for.
     pub(crate) async fn apply(&mut self, name: &str, spec: &ResourceSpec) -> Outcome {
         let generation = self.push(name, spec).await;
-        let is_told = |h: &Heard| match h.outcomes.get(&spec.name) {
+        let is_told = |h: &Heard| match h.outcomes.get(spec.name.as_str()) {
             Some((of, outcome)) => *of >= generation && !matches!(outcome, Outcome::Waiting { .. }),
             None => false,
         };
         self.until(name, &format!("the outcome of {}", spec.name), is_told)
             .await;
-        self.nodes[name].heard.lock().unwrap().outcomes[&spec.name]
+        self.nodes[name].heard.lock().unwrap().outcomes[spec.name.as_str()]
             .1
             .clone()
     }

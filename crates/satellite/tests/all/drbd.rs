@@ -43,7 +43,7 @@ pub(crate) fn spec(me: &str, layout: Layout<'_>) -> ResourceSpec {
         .enumerate()
         .filter(|(_, (name, _))| *name != me)
         .map(|(id, (name, diskless))| PeerSpec {
-            node: (*name).into(),
+            node: name.parse().unwrap(),
             uname: (*name).into(),
             node_id: id as u32,
             address: address(name),
@@ -62,7 +62,7 @@ pub(crate) fn spec(me: &str, layout: Layout<'_>) -> ResourceSpec {
     };
     let disk = (StorageSuffix::Data, storage("thin", SIZE_KIB));
     ResourceSpec {
-        name: "Data".into(),
+        name: "Data".parse().unwrap(),
         uuid: Uuid::from_u128(0xd0 + my_id as u128),
         target: Target::Up,
         allow_last_copy: false,
@@ -383,7 +383,7 @@ async fn a_secret_is_in_drbds_files_only() {
 /// Another resource beside that of [`spec`].
 fn second(me: &str, layout: Layout<'_>) -> ResourceSpec {
     let mut spec = spec(me, layout);
-    spec.name = "Other".into();
+    spec.name = "Other".parse().unwrap();
     spec.uuid = Uuid::from_u128(0xe0);
     let drbd = layer(&mut spec);
     drbd.port = 7001;
@@ -469,7 +469,7 @@ async fn a_disk_goes_and_comes_back() {
     beta.destroy_storage.push(StorageRef {
         number: 0,
         suffix: StorageSuffix::Data,
-        pool: "thin".into(),
+        pool: "thin".parse().unwrap(),
     });
     bench.done("beta", &beta).await;
     expect![[r#"
@@ -627,7 +627,7 @@ async fn a_sick_resource_delays_nobody() {
     bench.push("alpha", &spec("alpha", TWO)).await;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let mut other = spec("alpha", TWO);
-    other.name = "Other".into();
+    other.name = "Other".parse().unwrap();
     other.uuid = Uuid::from_u128(0xee);
     layer(&mut other).port = 7001;
     layer(&mut other).volumes[0].minor = 1001;
@@ -683,7 +683,7 @@ async fn many_at_once() {
     let specs: Vec<ResourceSpec> = (0..COUNT)
         .map(|n| {
             let mut one = spec("alpha", TWO);
-            one.name = format!("r{n:04}");
+            one.name = format!("r{n:04}").parse().unwrap();
             one.uuid = Uuid::from_u128(0x1000 + u128::from(n));
             layer(&mut one).port = 7000 + n as u16;
             layer(&mut one).volumes[0].minor = 1000 + n;
@@ -692,7 +692,7 @@ async fn many_at_once() {
         .collect();
     bench.sync("alpha", &specs).await;
     for one in &specs {
-        bench.converges("alpha", &one.name).await;
+        bench.converges("alpha", one.name.as_str()).await;
     }
     let journal = bench.cluster.take_journal();
     let count = |text: &str| journal.iter().filter(|e| e.text.starts_with(text)).count();

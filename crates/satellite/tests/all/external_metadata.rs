@@ -44,7 +44,7 @@ fn leftovers() -> Vec<StorageRef> {
     let of = |suffix, pool: &str| StorageRef {
         number: 0,
         suffix,
-        pool: pool.into(),
+        pool: pool.parse().unwrap(),
     };
     vec![
         of(StorageSuffix::Data, "thin"),

@@ -30,7 +30,7 @@ pub(crate) fn without_disk() -> ResourceSpec {
     beta.destroy_storage.push(StorageRef {
         number: 0,
         suffix: linstor_api::kind::StorageSuffix::Data,
-        pool: "thin".into(),
+        pool: "thin".parse().unwrap(),
     });
     beta
 }

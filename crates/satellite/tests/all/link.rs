@@ -56,7 +56,7 @@ async fn space_is_told() {
     assert!(of(&bench, "zfs").granularity_kib.is_some());
     assert!(of(&bench, "zfs").free_kib <= Some(4 << 20));
     let mut thick = spec("alpha", ALONE);
-    data(&mut thick).pool = "lvm".into();
+    data(&mut thick).pool = "lvm".parse().unwrap();
     let free = of(&bench, "lvm").free_kib;
     bench.done("alpha", &thick).await;
     tokio::time::sleep(Duration::from_secs(15)).await;
@@ -292,7 +292,7 @@ async fn what_is_not_understood_fails_by_itself() {
     let old = spec("alpha", ALONE);
     bench.done("alpha", &old).await;
     let mut plain = spec("alpha", ALONE);
-    plain.name = "Plain".into();
+    plain.name = "Plain".parse().unwrap();
     plain.uuid = Uuid::from_u128(77);
     plain.layers = vec![LayerSpec::Storage];
     let changed = |spec: &ResourceSpec, change: &dyn Fn(&mut serde_json::Value)| {
@@ -314,6 +314,15 @@ async fn what_is_not_understood_fails_by_itself() {
             }),
             changed(&old, &|json| json["key"] = "snapshot/Data/s1".into()),
             changed(&old, &|json| json["key"] = "resource/../Data".into()),
+            changed(&plain, &|json| {
+                json["key"] = "resource/-f".into();
+                json["spec"]["name"] = "-f".into();
+            }),
+            changed(&plain, &|json| {
+                json["key"] = "resource/Pool".into();
+                json["spec"]["name"] = "Pool".into();
+                json["spec"]["volumes"][0]["storage"][""]["pool"] = "a; b".into();
+            }),
             wanted(&plain),
         ],
         forget: Vec::new(),
@@ -327,6 +336,8 @@ async fn what_is_not_understood_fails_by_itself() {
         ("Secret", "luks"),
         ("snapshot/Data/s1", "not an object that it knows"),
         ("../Data", "not an object that it knows"),
+        ("-f", "not an object that it knows"),
+        ("Pool", "'a; b' is not a valid storage pool name"),
     ] {
         let (of, outcome) = &heard.outcomes[object];
         assert_eq!(*of, generation, "{object}");

@@ -30,7 +30,7 @@ fn plain(pool: &str) -> ResourceSpec {
 async fn suspend(bench: &mut Bench, duration_ms: u64) {
     let message = ToSatellite::Suspend {
         lease: LEASE,
-        resources: vec!["Data".into()],
+        resources: vec!["Data".parse().unwrap()],
         duration_ms,
     };
     bench.send("alpha", message).await;
@@ -215,7 +215,7 @@ async fn suspensions_of_one_device_follow_each_other() {
     let next = Uuid::from_u128(2);
     let message = ToSatellite::Suspend {
         lease: next,
-        resources: vec!["Data".into()],
+        resources: vec!["Data".parse().unwrap()],
         duration_ms: 20_000,
     };
     bench.send("alpha", message).await;
@@ -275,7 +275,7 @@ async fn all_or_nothing() {
     bench.cluster.open("alpha", "Data", 0).unwrap();
     let message = ToSatellite::Suspend {
         lease: LEASE,
-        resources: vec!["Data".into(), "Other".into()],
+        resources: vec!["Data".parse().unwrap(), "Other".parse().unwrap()],
         duration_ms: 9_000,
     };
     bench.send("alpha", message).await;

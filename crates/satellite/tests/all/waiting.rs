@@ -230,7 +230,7 @@ async fn a_suspended_resource_is_changed_afterwards() {
     let lease = Uuid::from_u128(1);
     let suspend = ToSatellite::Suspend {
         lease,
-        resources: vec!["data".into()],
+        resources: vec!["data".parse().unwrap()],
         duration_ms: 20_000,
     };
     bench.send("alpha", suspend).await;

@@ -209,14 +209,14 @@ impl Satellite {
         let pools = pools
             .filter(|pool| pool.kind != ProviderKind::Diskless)
             .map(|pool| {
-                let broken = pool.name.contains("broken");
+                let broken = pool.name.as_str().contains("broken");
                 let problem = Reply::new(
                     code::FAIL_STOR_POOL_CONFIGURATION_ERROR,
                     "no such volume group",
                 )
-                .about("StorPoolDfn", &pool.name);
+                .about("StorPoolDfn", pool.name.as_str());
                 PoolStatus {
-                    name: pool.name.clone(),
+                    name: pool.name.to_string(),
                     free_kib: Some(100 << 20).filter(|_| !broken),
                     total_kib: Some(100 << 20).filter(|_| !broken),
                     granularity_kib: Some(64),
@@ -230,7 +230,7 @@ impl Satellite {
         let settings = self.all.0.lock().expect("no test panics here");
         let applied = |outcome| ToController::Applied {
             generation,
-            key: Key::resource(&spec.name),
+            key: Key::Resource(spec.name.clone()),
             uuid: spec.uuid,
             outcome,
             done: spec.once.iter().map(|instruction| instruction.id).collect(),
@@ -244,11 +244,11 @@ impl Satellite {
         }
         let in_use = settings
             .in_use
-            .contains(&(self.node.clone(), spec.name.clone()));
+            .contains(&(self.node.clone(), spec.name.to_string()));
         let status = match spec.target {
             Wanted::Destroyed => ToController::Status {
                 resources: vec![],
-                gone: vec![Key::resource(&spec.name)],
+                gone: vec![Key::Resource(spec.name.clone())],
             },
             Wanted::Up | Wanted::Down | Wanted::Leaving => ToController::Status {
                 resources: vec![status(spec, in_use)],
@@ -276,7 +276,7 @@ fn replication(drbd: Option<&DrbdSpec>) -> SortedMap<String, ReplicationStatus> 
             peer_disk: Some(disk.into()),
             done_percent: None,
         };
-        (peer.node.clone(), status)
+        (peer.node.to_string(), status)
     });
     all.collect()
 }
@@ -307,7 +307,7 @@ fn status(spec: &ResourceSpec, in_use: bool) -> ResourceStatus {
         replication: replication(drbd),
     });
     ResourceStatus {
-        name: spec.name.clone(),
+        name: spec.name.to_string(),
         uuid: spec.uuid,
         drbd: drbd.map(|drbd| DrbdStatus {
             in_use,
@@ -318,7 +318,7 @@ fn status(spec: &ResourceSpec, in_use: bool) -> ResourceStatus {
                 .peers
                 .iter()
                 .filter(|peer| !(peer.diskless && drbd.diskless))
-                .map(|peer| (peer.node.clone(), "Connected".into()))
+                .map(|peer| (peer.node.to_string(), "Connected".into()))
                 .collect(),
         }),
         volumes: volumes.collect(),
