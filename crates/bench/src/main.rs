@@ -47,12 +47,12 @@ fn main() -> anyhow::Result<()> {
         .worker_threads(2)
         .enable_all()
         .build()?;
-    let plan = scenario::Plan {
+    let settings = scenario::Settings {
         only: args.only,
         satellites: args.satellites,
         resources: args.resources,
     };
-    let figures = runtime.block_on(scenario::run(&args.controller, &args.satellite, &plan))?;
+    let figures = runtime.block_on(scenario::run(&args.controller, &args.satellite, &settings))?;
     figure::print_table(&figures);
     if let Some(path) = args.json {
         std::fs::write(&path, serde_json::to_vec_pretty(&figures)?)?;

@@ -43,7 +43,7 @@ pub enum Part {
 
 /// What is measured, and how large the cluster is.
 #[derive(Debug, Clone)]
-pub struct Plan {
+pub struct Settings {
     /// What to measure; all when empty.
     pub only: Vec<Part>,
     /// Simulated satellites.
@@ -52,7 +52,7 @@ pub struct Plan {
     pub resources: usize,
 }
 
-impl Plan {
+impl Settings {
     fn has(&self, part: Part) -> bool {
         self.only.is_empty() || self.only.contains(&part)
     }
@@ -76,7 +76,11 @@ pub fn ms(duration: Duration) -> f64 {
 }
 
 /// Runs the scenarios on a fresh controller.
-pub async fn run(controller: &Path, satellite: &Path, plan: &Plan) -> anyhow::Result<Vec<Figure>> {
+pub async fn run(
+    controller: &Path,
+    satellite: &Path,
+    settings: &Settings,
+) -> anyhow::Result<Vec<Figure>> {
     let directory = tempfile::tempdir()?;
     let mut figures = Vec::new();
     let fdatasync = reference::fdatasync_ms(directory.path())?;
@@ -89,7 +93,7 @@ pub async fn run(controller: &Path, satellite: &Path, plan: &Plan) -> anyhow::Re
         Goal::None,
         about,
     ));
-    if plan.has(Part::Idle) {
+    if settings.has(Part::Idle) {
         idle_figures(
             &mut figures,
             controller,
@@ -99,19 +103,26 @@ pub async fn run(controller: &Path, satellite: &Path, plan: &Plan) -> anyhow::Re
         )
         .await?;
     }
-    if plan.needs_cluster() {
-        cluster_figures(&mut figures, controller, directory.path(), plan, sync_ms).await?;
+    if settings.needs_cluster() {
+        cluster_figures(
+            &mut figures,
+            controller,
+            directory.path(),
+            settings,
+            sync_ms,
+        )
+        .await?;
     }
-    if plan.has(Part::Placement) {
+    if settings.has(Part::Placement) {
         figures.push(placement::figure()?);
     }
-    if plan.has(Part::Unchanged) {
+    if settings.has(Part::Unchanged) {
         restart::unchanged_figures(&mut figures, controller, directory.path()).await?;
     }
-    if plan.has(Part::Files) {
+    if settings.has(Part::Files) {
         restart::file_figures(&mut figures, controller, satellite, directory.path()).await?;
     }
-    if plan.has(Part::Scale) {
+    if settings.has(Part::Scale) {
         scale_figures(&mut figures, controller, directory.path()).await?;
     }
     Ok(figures)
@@ -159,7 +170,7 @@ async fn cluster_figures(
     figures: &mut Vec<Figure>,
     controller: &Path,
     directory: &Path,
-    plan: &Plan,
+    settings: &Settings,
     sync_ms: f64,
 ) -> anyhow::Result<()> {
     let (mut running, _) = Controller::start(controller, &directory.join("main"), 23_370).await?;
@@ -171,9 +182,9 @@ async fn cluster_figures(
         Goal::AtMost(25.0),
         "RSS".into(),
     ));
-    let satellites = join_satellites(running.port, plan.satellites).await?;
+    let satellites = join_satellites(running.port, settings.satellites).await?;
     let empty_mib = running.rss_mib()?;
-    let about = format!("RSS with {} nodes", plan.satellites);
+    let about = format!("RSS with {} nodes", settings.satellites);
     figures.push(Figure::new(
         "controller: memory with nodes",
         empty_mib,
@@ -182,15 +193,15 @@ async fn cluster_figures(
         about,
     ));
 
-    if plan.has(Part::Spawn) {
+    if settings.has(Part::Spawn) {
         spawn_figures(figures, &running, sync_ms).await?;
     }
-    if plan.has(Part::View) {
+    if settings.has(Part::View) {
         fill(running.port, VIEW_ROWS / 2).await?;
         memory_figure(figures, &running, empty_mib, VIEW_ROWS)?;
         view_figures(figures, &running, &satellites[0]).await?;
     }
-    if plan.has(Part::Restart) && plan.resources >= RESTART_RESOURCES {
+    if settings.has(Part::Restart) && settings.resources >= RESTART_RESOURCES {
         fill(running.port, RESTART_RESOURCES / 2).await?;
         let time = running.restart("/v1/view/resources?limit=1").await?;
         let about = format!(
@@ -204,11 +215,11 @@ async fn cluster_figures(
             Goal::AtMost(250.0),
             about,
         ));
-        wait_online(running.port, plan.satellites).await?;
+        wait_online(running.port, settings.satellites).await?;
     }
-    if plan.has(Part::Memory) && plan.resources > VIEW_ROWS {
-        fill(running.port, plan.resources / 2).await?;
-        memory_figure(figures, &running, empty_mib, plan.resources)?;
+    if settings.has(Part::Memory) && settings.resources > VIEW_ROWS {
+        fill(running.port, settings.resources / 2).await?;
+        memory_figure(figures, &running, empty_mib, settings.resources)?;
     }
     Ok(())
 }

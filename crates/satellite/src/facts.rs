@@ -34,7 +34,7 @@ enum Need {
 }
 
 /// Probes the node and takes over what was found. One at a time; a second caller sees at least what the first one did.
-pub async fn look(shared: &Shared) {
+pub async fn refresh(shared: &Shared) {
     let _turn = shared.machine.lock("probe").await;
     let found = probe::probe(&shared.machine).await;
     let module = probe::module_version(&shared.machine).await;
@@ -105,7 +105,7 @@ pub async fn run(shared: Arc<Shared>) {
         }
         let old = looked.elapsed() >= THOROUGH_INTERVAL;
         if old || !needs.is_empty() || module_changed(&shared).await {
-            look(&shared).await;
+            refresh(&shared).await;
             looked = Instant::now();
             tries += 1;
         }

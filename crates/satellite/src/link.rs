@@ -94,7 +94,7 @@ where
         return refuse(&shared, connection, refusal).await;
     }
     // A tool that hangs must not make the node look dead: what was known before is reported then, and later what is new.
-    let _in_time = timeout(PROBE_LIMIT, facts::look(&shared)).await;
+    let _in_time = timeout(PROBE_LIMIT, facts::refresh(&shared)).await;
     let (number, info) = match take_over(&shared, &caller).await? {
         Ok(taken) => taken,
         Err(refusal) => return refuse(&shared, connection, refusal).await,
@@ -395,7 +395,7 @@ async fn refresh(shared: &Shared, refreshes: &Refreshes) {
             continue;
         }
         shared.observations.all_unknown().await;
-        let pools = space::look(shared).await;
+        let pools = space::query(shared).await;
         shared.report(|outbox| {
             for id in ids {
                 outbox.space(pools.clone(), Some(id));
@@ -515,7 +515,7 @@ async fn end_sync(shared: &Arc<Shared>, order: Order, mut named: BTreeSet<Key>, 
     }
     shared.observations.all_unknown().await;
     shared.mark_all_due();
-    let pools = space::look(shared).await;
+    let pools = space::query(shared).await;
     let mut state = shared.state();
     state.report_all();
     state.outbox.space(pools, None);
@@ -583,7 +583,7 @@ fn collect(shared: &Shared, reported: &mut Reported) -> Vec<ToController> {
         let Some((tracked, spec)) = tracked.and_then(|t| Some((t, t.resource()?))) else {
             continue;
         };
-        let status = status::of(spec, tracked, &shared.picture);
+        let status = status::of(spec, tracked, &shared.observed_drbd);
         if reported.status.get(&key) != Some(&status) {
             reported.status.insert(key, status.clone());
             changed.push(status);

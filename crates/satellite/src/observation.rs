@@ -33,14 +33,14 @@ impl<T: Clone> Slot<T> {
     async fn get(
         &self,
         age_max: Duration,
-        look: impl Future<Output = Result<T>>,
+        query: impl Future<Output = Result<T>>,
     ) -> Result<Arc<T>> {
         let mut slot = self.0.lock().await;
         if let Some((_, value)) = slot.as_ref().filter(|(seen, _)| seen.elapsed() < age_max) {
             return Ok(Arc::clone(value));
         }
         *slot = None;
-        let value = Arc::new(look.await?);
+        let value = Arc::new(query.await?);
         *slot = Some((Instant::now(), Arc::clone(&value)));
         Ok(value)
     }
@@ -124,12 +124,12 @@ impl Observations {
     ) -> Result<Arc<Option<VolumeGroup>>> {
         let slot = self.group(vg);
         let known = self.known_devices(vg);
-        let look = async {
+        let query = async {
             let group = lvm::observe(machine, vg, known).await?;
             self.remember_devices(vg, group.as_ref());
             Ok(group)
         };
-        slot.get(age_max, look).await
+        slot.get(age_max, query).await
     }
 
     /// Enters an own change of a volume group.

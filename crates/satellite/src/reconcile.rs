@@ -308,7 +308,7 @@ async fn bring_node_to_spec(shared: &Shared) -> std::result::Result<(), Vec<Fail
         .save(&Key::Node)
         .await
         .map_err(|failure| vec![failure])?;
-    let pools = space::look(shared).await;
+    let pools = space::query(shared).await;
     let problems = pools.iter().filter_map(|pool| pool.problem.clone());
     let failures: Vec<Failure> = problems.map(Failure::from).collect();
     let owed = |state: &State| state.objects.get(&Key::Node)?.owed;

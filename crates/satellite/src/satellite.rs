@@ -39,7 +39,7 @@ impl Satellite {
     pub async fn run(&self) -> Result<()> {
         let shared = &self.shared;
         let suspended = self.load().await?;
-        facts::look(shared).await;
+        facts::refresh(shared).await;
         self.prepare_directories().await?;
         shared.mark_all_due();
         tokio::select! {

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::drbd::layer::MEND_INTERVAL;
-use crate::drbd::picture::Picture;
+use crate::drbd::observed::ObservedDrbd;
 use crate::failure::{Failure, Result};
 use crate::machine::Machine;
 use crate::observation::Observations;
@@ -203,7 +203,7 @@ pub struct Shared {
     /// What was seen of storage.
     pub observations: Observations,
     /// What was seen of DRBD.
-    pub picture: Picture,
+    pub observed_drbd: ObservedDrbd,
     /// Suspensions of I/O.
     pub suspensions: Suspensions,
     /// Resources are due.
@@ -227,7 +227,7 @@ impl Shared {
             store: SpecStore::new(options.state_directory.clone()),
             observations: Observations::new(options.observation_age),
             options,
-            picture: Picture::default(),
+            observed_drbd: ObservedDrbd::default(),
             suspensions: Suspensions::default(),
             wake: Notify::new(),
             outgoing: Notify::new(),

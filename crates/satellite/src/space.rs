@@ -16,17 +16,17 @@ const PAUSE: Duration = Duration::from_secs(2);
 const POOL_LIMIT: Duration = Duration::from_secs(20);
 
 /// Looks at all pools.
-pub async fn look(shared: &Shared) -> Vec<PoolStatus> {
+pub async fn query(shared: &Shared) -> Vec<PoolStatus> {
     let Some(node) = shared.state().node().cloned() else {
         return Vec::new();
     };
     // A pool on a sick disk must not delay the numbers of the others.
-    let looks = node.pools.iter().map(|pool| pool_status(shared, pool));
-    futures::future::join_all(looks).await
+    let reports = node.pools.iter().map(|pool| pool_status(shared, pool));
+    futures::future::join_all(reports).await
 }
 
 async fn pool_status(shared: &Shared, pool: &PoolSpec) -> PoolStatus {
-    let look = async {
+    let space = async {
         let place = pool_place(pool)?;
         providers::space(shared.storage(), &place, &pool.props).await
     };
@@ -34,7 +34,7 @@ async fn pool_status(shared: &Shared, pool: &PoolSpec) -> PoolStatus {
         name: pool.name.to_string(),
         ..PoolStatus::default()
     };
-    match tokio::time::timeout(POOL_LIMIT, look).await {
+    match tokio::time::timeout(POOL_LIMIT, space).await {
         Ok(Ok(space)) => set(&mut status, &space),
         Ok(Err(failure)) => {
             let failure = failure.about("StorPoolDfn", pool.name.as_str());
@@ -75,7 +75,7 @@ pub async fn run(shared: Arc<Shared>) {
         if node.is_none() {
             continue;
         }
-        let seen = (node, look(&shared).await);
+        let seen = (node, query(&shared).await);
         if told.as_ref() != Some(&seen) {
             let pools = seen.1.clone();
             shared.report(|outbox| outbox.space(pools, None));

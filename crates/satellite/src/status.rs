@@ -7,16 +7,16 @@ use linstor_wire::status::{
     DrbdStatus, ReplicationStatus, ResourceStatus, StorageStatus, VolumeStatus,
 };
 
-use crate::drbd::picture::{Picture, Seen};
+use crate::drbd::observed::{Observed, ObservedDrbd};
 use crate::drbd::status::{DrbdConnection, DrbdResource};
 use crate::shared::Tracked;
 
 /// The status of a resource.
-pub fn of(spec: &ResourceSpec, tracked: &Tracked, picture: &Picture) -> ResourceStatus {
+pub fn of(spec: &ResourceSpec, tracked: &Tracked, observed: &ObservedDrbd) -> ResourceStatus {
     let drbd = spec.drbd();
-    let seen = drbd.and_then(|_| match picture.get(&spec.name) {
-        Seen::Present(resource) => Some(resource),
-        Seen::Absent | Seen::Unknown => None,
+    let seen = drbd.and_then(|_| match observed.get(&spec.name) {
+        Observed::Present(resource) => Some(resource),
+        Observed::Absent | Observed::Unknown => None,
     });
     let volumes = spec
         .volumes

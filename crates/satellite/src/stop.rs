@@ -11,7 +11,7 @@ use std::time::Duration;
 use linstor_wire::message::SUSPENSION_MAX;
 use tokio::time::Instant;
 
-use crate::drbd::picture::Seen;
+use crate::drbd::observed::Observed;
 use crate::failure::Failure;
 use crate::layers::Attempt;
 use crate::shared::Shared;
@@ -209,9 +209,11 @@ impl Attempt<'_> {
     ) -> Result<bool> {
         let mut check = condition(self.shared);
         if check != Check::Holds && what.follows_a_command() {
-            let holds = |_: &Seen| condition(self.shared) == Check::Holds;
-            let picture = &self.shared.picture;
-            picture.wait(&self.spec.name, SHOWN_WITHIN, holds).await;
+            let holds = |_: &Observed| condition(self.shared) == Check::Holds;
+            let observed_drbd = &self.shared.observed_drbd;
+            observed_drbd
+                .wait(&self.spec.name, SHOWN_WITHIN, holds)
+                .await;
             check = condition(self.shared);
         }
         let Check::NotYet(done) = check else {
@@ -247,10 +249,10 @@ impl Attempt<'_> {
     pub async fn wait_for_drbd(
         &self,
         what: Awaited,
-        holds: impl Fn(&Seen) -> bool + Send + Sync + 'static,
+        holds: impl Fn(&Observed) -> bool + Send + Sync + 'static,
     ) -> Result<bool> {
         let name = self.spec.name.clone();
-        let condition = move |shared: &Shared| Check::of(holds(&shared.picture.get(&name)));
+        let condition = move |shared: &Shared| Check::of(holds(&shared.observed_drbd.get(&name)));
         self.wait(what, condition).await
     }
 

@@ -12,7 +12,7 @@ use linstor_wire::spec::DrbdSpec;
 use tokio::time::Instant;
 
 use super::layer::{self, Disks};
-use super::picture::Seen;
+use super::observed::Observed;
 use super::resfile::{self, Dialect};
 use super::status::{DrbdResource, connection_key};
 use super::{adm, steps, v84};
@@ -53,7 +53,7 @@ impl Files {
 }
 
 /// What DRBD is to become.
-pub struct Plan<'a> {
+pub struct Configuration<'a> {
     drbd: &'a DrbdSpec,
     disks: &'a Disks,
     /// The kind of the loaded module.
@@ -62,7 +62,7 @@ pub struct Plan<'a> {
     text: String,
 }
 
-impl<'a> Plan<'a> {
+impl<'a> Configuration<'a> {
     /// For a resource on these disks.
     pub fn of(attempt: &Attempt<'_>, drbd: &'a DrbdSpec, disks: &'a Disks) -> Result<Self> {
         let kind = layer::kind(attempt)?;
@@ -78,7 +78,7 @@ impl<'a> Plan<'a> {
                 "options that this DRBD does not know"
             );
         }
-        Ok(Plan {
+        Ok(Configuration {
             drbd,
             disks,
             kind,
@@ -104,18 +104,18 @@ fn knows_tiebreaker(attempt: &Attempt<'_>) -> bool {
 /// Writes the file and has drbdadm adjust the kernel to it, if anything differs from what DRBD has.
 pub async fn adjust(
     attempt: &Attempt<'_>,
-    plan: &Plan<'_>,
+    config: &Configuration<'_>,
     before: Option<&DrbdResource>,
 ) -> stop::Result<()> {
     let host = attempt.shared.machine.host();
-    let wanted = resfile::body(&plan.text);
-    let deviation = match deviation(attempt, plan, before) {
+    let wanted = resfile::body(&config.text);
+    let deviation = match deviation(attempt, config, before) {
         Deviation::Reconnect if !may_mend(attempt) => Deviation::None,
         Deviation::Detaching => return Err(lost_disk(attempt).into()),
         Deviation::Reattach if !may_mend(attempt) => return Err(lost_disk(attempt).into()),
         deviation => deviation,
     };
-    let forgets = deviation == Deviation::Reconnect && may_forget(plan, before);
+    let forgets = deviation == Deviation::Reconnect && may_forget(config, before);
     if forgets {
         take_down(attempt).await?;
     }
@@ -124,11 +124,11 @@ pub async fn adjust(
     if deviation == Deviation::None && files_are_right(attempt, digest) {
         return Ok(());
     }
-    let old = steps::read_text(host, &plan.files.adjusted).await?;
+    let old = steps::read_text(host, &config.files.adjusted).await?;
     let same = old.as_deref().map(resfile::body) == Some(wanted);
-    let written = steps::read_text(host, &plan.files.res).await?;
+    let written = steps::read_text(host, &config.files.res).await?;
     if written.as_deref().map(resfile::body) != Some(wanted) {
-        host.write_atomic(&plan.files.res, plan.text.as_bytes(), 0o600)
+        host.write_atomic(&config.files.res, config.text.as_bytes(), 0o600)
             .await?;
     }
     if !same || deviation != Deviation::None {
@@ -138,7 +138,7 @@ pub async fn adjust(
             text_changed = !same,
             "adjust"
         );
-        run_adjust(attempt, plan, old.as_deref(), before).await?;
+        run_adjust(attempt, config, old.as_deref(), before).await?;
     }
     if let Some(tracked) = attempt.shared.state().objects.get_mut(attempt.key) {
         tracked.files_checked = Some((Instant::now(), digest));
@@ -148,30 +148,30 @@ pub async fn adjust(
 
 async fn run_adjust(
     attempt: &Attempt<'_>,
-    plan: &Plan<'_>,
+    config: &Configuration<'_>,
     old: Option<&str>,
     before: Option<&DrbdResource>,
 ) -> Result<()> {
     let machine = &attempt.shared.machine;
     let host = machine.host();
     let name = &attempt.spec.name;
-    let removed = steps::removed_peers(plan.kind, plan.drbd, old, before);
+    let removed = steps::removed_peers(config.kind, config.drbd, old, before);
     for id in &removed.connected {
         adm::del_peer(machine, name, *id).await?;
     }
-    if let Err(failure) = v84::adjust(attempt, plan.kind, plan.drbd, &plan.files.res).await {
-        steps::put_back(host, &plan.files.res, old, &failure).await;
+    if let Err(failure) = v84::adjust(attempt, config.kind, config.drbd, &config.files.res).await {
+        steps::put_back(host, &config.files.res, old, &failure).await;
         return Err(failure.context(
             code::FAIL_UNKNOWN_ERROR,
             format!("DRBD does not accept the configuration of '{name}'."),
         ));
     }
-    if !plan.drbd.diskless {
+    if !config.drbd.diskless {
         for id in &removed.known {
             adm::forget_peer(machine, name, *id).await?;
         }
     }
-    host.write_atomic(&plan.files.adjusted, plan.text.as_bytes(), 0o600)
+    host.write_atomic(&config.files.adjusted, config.text.as_bytes(), 0o600)
         .await?;
     Ok(())
 }
@@ -204,13 +204,17 @@ enum Deviation {
     Structure,
 }
 
-fn deviation(attempt: &Attempt<'_>, plan: &Plan<'_>, before: Option<&DrbdResource>) -> Deviation {
+fn deviation(
+    attempt: &Attempt<'_>,
+    config: &Configuration<'_>,
+    before: Option<&DrbdResource>,
+) -> Deviation {
     let Some(resource) = before else {
         return Deviation::Structure;
     };
     let wanted: BTreeMap<u32, Option<u32>> = attempt
         .live_volumes()
-        .map(|v| (v.number, plan.drbd.volume(v.number).map(|d| d.minor)))
+        .map(|v| (v.number, config.drbd.volume(v.number).map(|d| d.minor)))
         .collect();
     if resource
         .devices
@@ -225,11 +229,11 @@ fn deviation(attempt: &Attempt<'_>, plan: &Plan<'_>, before: Option<&DrbdResourc
             Some(device) if Some(device.minor) == *minor => device,
             Some(_) | None => return Deviation::Structure,
         };
-        if plan.disks.contains_key(number) {
+        if config.disks.contains_key(number) {
             worst = worst.max(disk_deviation(&found.disk, attempt.stage(*number)));
         }
     }
-    worst.max(connections_deviation(plan, resource))
+    worst.max(connections_deviation(config, resource))
 }
 
 /// Of a disk that should be attached.
@@ -244,13 +248,13 @@ fn disk_deviation(state: &DiskState, stage: Option<Stage>) -> Deviation {
     }
 }
 
-fn connections_deviation(plan: &Plan<'_>, resource: &DrbdResource) -> Deviation {
+fn connections_deviation(config: &Configuration<'_>, resource: &DrbdResource) -> Deviation {
     let connections = &resource.connections;
-    let dropped = v84::connection_dropped(plan.kind, plan.drbd, connections);
+    let dropped = v84::connection_dropped(config.kind, config.drbd, connections);
     if dropped.is_none() {
-        let peers = plan.drbd.peers.iter();
+        let peers = config.drbd.peers.iter();
         let wanted: Vec<String> = peers
-            .filter(|p| !(p.diskless && plan.drbd.diskless))
+            .filter(|p| !(p.diskless && config.drbd.diskless))
             .map(|p| connection_key(&p.uname, p.node_id))
             .collect();
         let missing = wanted.iter().any(|key| !connections.contains_key(key));
@@ -284,8 +288,8 @@ fn may_mend(attempt: &Attempt<'_>) -> bool {
 /// Whether DRBD may be taken down to make it forget which data it has shown. A node without a disk refuses peers whose data
 /// does not descend from that, for as long as it is up; nothing else is lost with it while nobody uses it, and no peer in
 /// use may need its vote.
-fn may_forget(plan: &Plan<'_>, before: Option<&DrbdResource>) -> bool {
-    plan.drbd.diskless && before.is_some_and(|resource| !resource.has_primary())
+fn may_forget(config: &Configuration<'_>, before: Option<&DrbdResource>) -> bool {
+    config.drbd.diskless && before.is_some_and(|resource| !resource.has_primary())
 }
 
 fn lost_disk(attempt: &Attempt<'_>) -> Failure {
@@ -302,8 +306,8 @@ fn lost_disk(attempt: &Attempt<'_>) -> Failure {
 pub async fn settle(attempt: &Attempt<'_>, disks: &Disks) -> stop::Result<()> {
     let volumes = attempt.live_volumes().map(|volume| volume.number);
     let volumes: Vec<(u32, bool)> = volumes.map(|n| (n, disks.contains_key(&n))).collect();
-    let done = move |seen: &Seen| {
-        let Seen::Present(resource) = seen else {
+    let done = move |seen: &Observed| {
+        let Observed::Present(resource) = seen else {
             return false;
         };
         volumes.iter().all(|(number, has_disk)| {
@@ -334,7 +338,7 @@ pub async fn take_down(attempt: &Attempt<'_>) -> stop::Result<()> {
                 )
             })?;
     }
-    let is_gone = |seen: &Seen| *seen == Seen::Absent;
+    let is_gone = |seen: &Observed| *seen == Observed::Absent;
     if attempt.wait_for_drbd(Awaited::Down, is_gone).await? {
         return Ok(());
     }

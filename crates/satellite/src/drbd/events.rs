@@ -13,7 +13,7 @@ use super::status::{
 /// A line, understood.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
-    /// The picture that DRBD starts with is complete.
+    /// All that DRBD had when the stream began has been reported.
     DumpDone,
     /// Something is there, new, or different.
     Update {

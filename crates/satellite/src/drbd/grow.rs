@@ -19,7 +19,7 @@ use tokio::time::{Instant, sleep};
 use super::{promotion, v84};
 use crate::drbd::adm::{self, Size};
 use crate::drbd::events::parse;
-use crate::drbd::picture::Seen;
+use crate::drbd::observed::Observed;
 use crate::drbd::status::{DrbdDevice, DrbdPeerVolume, DrbdResource, DrbdState};
 use crate::failure::{Failure, Result};
 use crate::layers::Attempt;
@@ -39,7 +39,7 @@ const BLOCK_KIB: u64 = 4;
 /// Asks for the size of volumes that are smaller than they should be, as far as is known.
 pub async fn ask_sizes(attempt: &Attempt<'_>) {
     let name = &attempt.spec.name;
-    let picture = &attempt.shared.picture;
+    let observed_drbd = &attempt.shared.observed_drbd;
     let small = attempt
         .live_volumes()
         .any(|volume| size_kib(attempt, volume.number).is_some_and(|kib| kib < volume.usable_kib));
@@ -48,7 +48,7 @@ pub async fn ask_sizes(attempt: &Attempt<'_>) {
     }
     // Without an answer the size stays what it was.
     if let Ok(output) = attempt.shared.machine.try_run(adm::now(name)).await
-        && picture.sizes(name, &output.stdout)
+        && observed_drbd.sizes(name, &output.stdout)
     {
         attempt.shared.report(|outbox| outbox.status(attempt.key));
     }
@@ -56,12 +56,12 @@ pub async fn ask_sizes(attempt: &Attempt<'_>) {
 
 /// Size of a volume in DRBD as far as is known; 0 if it is there without one.
 fn size_kib(attempt: &Attempt<'_>, volume: u32) -> Option<u64> {
-    match attempt.shared.picture.get(&attempt.spec.name) {
-        Seen::Present(resource) => {
+    match attempt.shared.observed_drbd.get(&attempt.spec.name) {
+        Observed::Present(resource) => {
             let device = resource.devices.get(&volume)?;
             Some(device.size_kib.unwrap_or(0))
         }
-        Seen::Unknown | Seen::Absent => None,
+        Observed::Unknown | Observed::Absent => None,
     }
 }
 
@@ -209,12 +209,12 @@ impl Growth<'_> {
             self.order(size, expected_kib).await?;
         }
         ask_sizes(attempt).await;
-        let large = move |seen: &Seen| match seen {
-            Seen::Present(resource) => resource
+        let large = move |seen: &Observed| match seen {
+            Observed::Present(resource) => resource
                 .devices
                 .get(&number)
                 .is_some_and(|d| d.size_kib.unwrap_or(0) >= expected_kib),
-            Seen::Unknown | Seen::Absent => false,
+            Observed::Unknown | Observed::Absent => false,
         };
         if attempt.wait_for_drbd(shown, large).await? {
             return Ok(());
@@ -233,9 +233,9 @@ impl Growth<'_> {
     async fn order(&self, size: Size, expected_kib: u64) -> Result<()> {
         let (attempt, number) = (self.attempt, self.volume.number);
         let (machine, name) = (&attempt.shared.machine, &attempt.spec.name);
-        let now = match attempt.shared.picture.get(name) {
-            Seen::Present(resource) => Some(resource),
-            Seen::Unknown | Seen::Absent => None,
+        let now = match attempt.shared.observed_drbd.get(name) {
+            Observed::Present(resource) => Some(resource),
+            Observed::Unknown | Observed::Absent => None,
         };
         if v84::resizes_only_primary(self.kind, now.as_ref()) {
             promotion::begin(attempt, self.kind, self.layer.minor).await?;
@@ -262,7 +262,7 @@ impl Growth<'_> {
         let connected = Awaited::Connected(number);
         loop {
             // What differs is told by no event, so it is asked for; what comes after that is.
-            let before = attempt.shared.picture.get(&attempt.spec.name);
+            let before = attempt.shared.observed_drbd.get(&attempt.spec.name);
             let copies = match now(attempt).await {
                 Some(now) => self.copies(&now),
                 None => Copies::Away,
@@ -302,14 +302,14 @@ impl Growth<'_> {
     fn changes(
         &self,
         awaited: Awaited,
-        before: Seen,
+        before: Observed,
     ) -> impl Fn(&Shared) -> Check + Send + Sync + use<> {
         let (name, number) = (self.attempt.spec.name.clone(), self.volume.number);
         let for_end = awaited == Awaited::Resync(number);
         let has_begun = AtomicBool::new(false);
         move |shared| {
-            let seen = shared.picture.get(&name);
-            if let Seen::Present(resource) = &seen
+            let seen = shared.observed_drbd.get(&name);
+            if let Observed::Present(resource) = &seen
                 && for_end
                 && resource.is_syncing()
             {
@@ -396,7 +396,7 @@ fn has_external_metadata(attempt: &Attempt<'_>, number: u32) -> bool {
 /// grows, and attaching does, too. Never for a device that has grown while DRBD on it has not: its metadata is still where
 /// the device ended before.
 pub async fn remember_sizes(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
-    let Seen::Present(seen) = attempt.shared.picture.get(&attempt.spec.name) else {
+    let Observed::Present(seen) = attempt.shared.observed_drbd.get(&attempt.spec.name) else {
         return Ok(());
     };
     for volume in &drbd.volumes {

@@ -8,7 +8,7 @@ use linstor_wire::spec::{ResourceSpec, StorageRef, StorageSpec, Target};
 
 use super::layer::{self, Disk, Disks};
 use super::metadata;
-use super::picture::Seen;
+use super::observed::Observed;
 use super::status::DrbdResource;
 use crate::failure::{Failure, Result};
 use crate::layers::{self, Attempt, storage};
@@ -54,20 +54,22 @@ pub async fn guard_disks(attempt: &Attempt<'_>) -> stop::Result<()> {
         return Ok(());
     }
     match layer::known(attempt).await? {
-        Seen::Present(_) if !attempt.has_begun(Awaited::Peer) => Ok(()),
-        Seen::Present(_) | Seen::Absent | Seen::Unknown => guard_storage(attempt, disks).await,
+        Observed::Present(_) if !attempt.has_begun(Awaited::Peer) => Ok(()),
+        Observed::Present(_) | Observed::Absent | Observed::Unknown => {
+            guard_storage(attempt, disks).await
+        }
     }
 }
 
 /// Before a disk is detached from DRBD that is up.
 pub fn guard_attached(attempt: &Attempt<'_>) -> Result<()> {
-    match attempt.shared.picture.get(&attempt.spec.name) {
-        Seen::Present(resource)
+    match attempt.shared.observed_drbd.get(&attempt.spec.name) {
+        Observed::Present(resource)
             if !attempt.spec.allow_last_copy && verdict(&resource) == LastCopy::Here =>
         {
             Err(refused(attempt, NOT_ELSEWHERE))
         }
-        Seen::Present(_) | Seen::Absent | Seen::Unknown => Ok(()),
+        Observed::Present(_) | Observed::Absent | Observed::Unknown => Ok(()),
     }
 }
 
@@ -80,16 +82,18 @@ async fn guard_storage(attempt: &Attempt<'_>, storage: &[StorageRef]) -> stop::R
         return Ok(());
     }
     if attempt.drbd.is_some() {
-        let is_known = |seen: &Seen| *seen != Seen::Unknown;
+        let is_known = |seen: &Observed| *seen != Observed::Unknown;
         attempt.wait_for_drbd(Awaited::DrbdState, is_known).await?;
     }
-    match attempt.shared.picture.get(&attempt.spec.name) {
-        Seen::Present(_) if attempt.has_begun(Awaited::Peer) => return ask_peers(attempt).await,
-        Seen::Present(resource) => match verdict(&resource) {
+    match attempt.shared.observed_drbd.get(&attempt.spec.name) {
+        Observed::Present(_) if attempt.has_begun(Awaited::Peer) => {
+            return ask_peers(attempt).await;
+        }
+        Observed::Present(resource) => match verdict(&resource) {
             LastCopy::Elsewhere => return Ok(()),
             LastCopy::Here => return Err(refused(attempt, NOT_ELSEWHERE).into()),
         },
-        Seen::Unknown | Seen::Absent => {}
+        Observed::Unknown | Observed::Absent => {}
     }
     // DRBD is down, after a reboot in the middle of a deletion for example: only the notes and the metadata can tell.
     let ask = match attempt.notes().last_copy {
@@ -119,9 +123,9 @@ async fn guard_storage(attempt: &Attempt<'_>, storage: &[StorageRef]) -> stop::R
 
 /// Waits until a peer of DRBD, which is up for that, has the data.
 async fn ask_peers(attempt: &Attempt<'_>) -> stop::Result<()> {
-    let elsewhere = |seen: &Seen| match seen {
-        Seen::Present(resource) => verdict(resource) == LastCopy::Elsewhere,
-        Seen::Unknown | Seen::Absent => false,
+    let elsewhere = |seen: &Observed| match seen {
+        Observed::Present(resource) => verdict(resource) == LastCopy::Elsewhere,
+        Observed::Unknown | Observed::Absent => false,
     };
     match attempt.wait_for_drbd(Awaited::Peer, elsewhere).await? {
         true => Ok(()),
@@ -134,13 +138,13 @@ async fn present(attempt: &Attempt<'_>, storage: &[StorageRef]) -> Result<Disks>
     let mut disks = Disks::new();
     let of = |suffix| storage.iter().filter(move |v| v.suffix == suffix);
     for volume in of(StorageSuffix::Data) {
-        if let Some(data) = storage::look(attempt, volume).await? {
+        if let Some(data) = storage::find(attempt, volume).await? {
             disks.insert(volume.number, Disk { data, meta: None });
         }
     }
     for volume in of(StorageSuffix::DrbdMeta) {
         if let Some(disk) = disks.get_mut(&volume.number) {
-            disk.meta = storage::look(attempt, volume).await?;
+            disk.meta = storage::find(attempt, volume).await?;
         }
     }
     Ok(disks)
@@ -163,7 +167,7 @@ async fn holds_data(attempt: &Attempt<'_>, number: u32, disk: &Disk) -> Result<b
     let kind = attempt.drbd.as_ref().map_or(DrbdKind::Drbd9, |d| d.kind);
     let place = disk.metadata(kind, volume.minor);
     let day0 = u64::from_str_radix(&volume.day0_gi, 16).unwrap_or(0);
-    let ids = metadata::look(&attempt.shared.machine, &place).await?;
+    let ids = metadata::read(&attempt.shared.machine, &place).await?;
     Ok(ids.is_some_and(|ids| {
         ids.up_to_date && !ids.is_just_created() && ids.current & !1 != day0 & !1
     }))
@@ -222,9 +226,9 @@ pub fn guard_diskless(attempt: &Attempt<'_>, number: u32) -> Result<()> {
     if attempt.spec.allow_last_copy {
         return Ok(());
     }
-    match attempt.shared.picture.get(&attempt.spec.name) {
-        Seen::Present(resource) if resource.has_up_to_date_peer(number) => Ok(()),
-        Seen::Present(_) | Seen::Absent | Seen::Unknown => Err(refused(
+    match attempt.shared.observed_drbd.get(&attempt.spec.name) {
+        Observed::Present(resource) if resource.has_up_to_date_peer(number) => Ok(()),
+        Observed::Present(_) | Observed::Absent | Observed::Unknown => Err(refused(
             attempt,
             "No other connected node has this volume up to date.",
         )),

@@ -8,9 +8,9 @@ use linstor_api::drbd_state::DiskState;
 use linstor_api::kind::{DrbdKind, LayerKind, StorageSuffix};
 use linstor_wire::spec::{DrbdSpec, StorageRef, Target};
 
-use super::adjust::{self, Files, Plan, take_down};
+use super::adjust::{self, Configuration, Files, take_down};
 use super::metadata::Place;
-use super::picture::Seen;
+use super::observed::Observed;
 use super::status::DrbdResource;
 use super::{adm, grow, last_copy, promotion, steps, v84};
 use crate::failure::{Failure, Result};
@@ -87,11 +87,11 @@ fn check_node(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
 /// Brings the resource up on the devices below.
 pub async fn up(attempt: &Attempt<'_>, drbd: &DrbdSpec, below: &Devices) -> stop::Result<Devices> {
     let disks = Disk::all(below);
-    let plan = Plan::of(attempt, drbd, &disks)?;
+    let config = Configuration::of(attempt, drbd, &disks)?;
     let seen = known(attempt).await?;
     let before = match &seen {
-        Seen::Present(resource) => Some(resource),
-        Seen::Absent | Seen::Unknown => None,
+        Observed::Present(resource) => Some(resource),
+        Observed::Absent | Observed::Unknown => None,
     };
     if before.is_none() {
         steps::check_port(attempt, drbd).await?;
@@ -99,13 +99,13 @@ pub async fn up(attempt: &Attempt<'_>, drbd: &DrbdSpec, below: &Devices) -> stop
         let change = |notes: &mut Notes| notes.last_copy = None;
         attempt.note(change).await?;
     }
-    promotion::end_left_over(attempt, plan.kind, before).await?;
-    steps::prepare_metadata(attempt, plan.kind, drbd, &disks, before).await?;
+    promotion::end_left_over(attempt, config.kind, before).await?;
+    steps::prepare_metadata(attempt, config.kind, drbd, &disks, before).await?;
     if let Some(resource) = before {
         detach_disks(attempt, &disks, resource).await?;
     }
     attempt.go_on()?;
-    adjust::adjust(attempt, &plan, before).await?;
+    adjust::adjust(attempt, &config, before).await?;
     adjust::settle(attempt, &disks).await?;
     let devices = attempt.live_volumes().filter_map(|volume| {
         let device = Backing {
@@ -135,7 +135,7 @@ pub async fn guard(attempt: &Attempt<'_>) -> stop::Result<()> {
 pub async fn remove(attempt: &Attempt<'_>, volume: &StorageRef) -> Result<()> {
     let is_disk = volume.suffix == StorageSuffix::Data && attempt.spec.target == Target::Up;
     let stays = attempt.live_volumes().any(|v| v.number == volume.number);
-    if !is_disk || !stays || storage::look(attempt, volume).await?.is_none() {
+    if !is_disk || !stays || storage::find(attempt, volume).await?.is_none() {
         return Ok(());
     }
     last_copy::guard_diskless(attempt, volume.number)
@@ -148,7 +148,7 @@ pub async fn down(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> stop::Result<()> {
         || probe::module_version(&attempt.shared.machine)
             .await
             .is_some();
-    if may_be_up && let Seen::Present(resource) = known(attempt).await? {
+    if may_be_up && let Observed::Present(resource) = known(attempt).await? {
         // Half of it is gone already where an earlier attempt has taken it down.
         let is_whole = !attempt.has_begun(Awaited::Down);
         if is_whole {
@@ -192,12 +192,12 @@ fn why_missing(attempt: &Attempt<'_>) -> String {
 }
 
 /// What DRBD has, once that is known at all.
-pub async fn known(attempt: &Attempt<'_>) -> stop::Result<Seen> {
+pub async fn known(attempt: &Attempt<'_>) -> stop::Result<Observed> {
     let name = &attempt.spec.name;
-    let is_known = |seen: &Seen| *seen != Seen::Unknown;
+    let is_known = |seen: &Observed| *seen != Observed::Unknown;
     if attempt.wait_for_drbd(Awaited::DrbdState, is_known).await? {
-        let seen = attempt.shared.picture.get(name);
-        if seen == Seen::Absent {
+        let seen = attempt.shared.observed_drbd.get(name);
+        if seen == Observed::Absent {
             attempt.end_wait(Awaited::Down);
         }
         return Ok(seen);

@@ -74,7 +74,7 @@ impl std::str::FromStr for GenerationIds {
 
 /// Looks for metadata. `None` only when the tool says so: any other trouble is a failure, as taking it for "none"
 /// would destroy data.
-pub async fn look(machine: &Machine, place: &Place<'_>) -> Result<Option<GenerationIds>> {
+pub async fn read(machine: &Machine, place: &Place<'_>) -> Result<Option<GenerationIds>> {
     let mut cmd = Cmd::new("drbdmeta").arg("--force");
     if v84::has_node_ids(place.kind) {
         cmd = cmd.args(["--node-id", "0"]);

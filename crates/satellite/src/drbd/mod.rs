@@ -7,7 +7,7 @@ pub mod grow;
 pub mod last_copy;
 pub mod layer;
 pub mod metadata;
-pub mod picture;
+pub mod observed;
 pub mod promotion;
 pub mod resfile;
 pub mod status;

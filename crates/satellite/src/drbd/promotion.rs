@@ -8,7 +8,7 @@ use linstor_api::kind::DrbdKind;
 use linstor_wire::spec::DrbdSpec;
 
 use super::layer;
-use super::picture::Seen;
+use super::observed::Observed;
 use crate::drbd::adm;
 use crate::drbd::status::DrbdResource;
 use crate::failure::{Failure, Result};
@@ -26,9 +26,9 @@ pub async fn begin_writing(
     let Some(volume) = drbd.volume(number) else {
         return Ok(());
     };
-    let promotable = move |seen: &Seen| match seen {
-        Seen::Present(r) => r.is_up_to_date(number) && r.may_promote.unwrap_or(true),
-        Seen::Unknown | Seen::Absent => false,
+    let promotable = move |seen: &Observed| match seen {
+        Observed::Present(r) => r.is_up_to_date(number) && r.may_promote.unwrap_or(true),
+        Observed::Unknown | Observed::Absent => false,
     };
     // If it is not in time, DRBD says why.
     let what = Awaited::Promotable(number);

@@ -122,9 +122,9 @@ async fn find_metadata(
     stage: Option<Stage>,
 ) -> Result<()> {
     let machine = &attempt.shared.machine;
-    if metadata::look(machine, place).await?.is_none() {
+    if metadata::read(machine, place).await?.is_none() {
         metadata::follow_growth(machine, place).await?;
-        if metadata::look(machine, place).await?.is_none() {
+        if metadata::read(machine, place).await?.is_none() {
             return Err(Failure::new(
                 code::FAIL_INVLD_RSC_STATE,
                 format!(

@@ -9,7 +9,7 @@ use linstor_api::name::ResourceName;
 use linstor_host::StreamEvent;
 use linstor_wire::Key;
 
-use super::picture::Seen;
+use super::observed::Observed;
 use super::{adm, v84};
 use crate::shared::Shared;
 
@@ -38,7 +38,7 @@ async fn until_there_is_one(shared: &Shared) {
 /// Follows until dropped.
 pub async fn run(shared: Arc<Shared>) {
     loop {
-        shared.picture.reset();
+        shared.observed_drbd.reset();
         until_there_is_one(&shared).await;
         match shared.machine.host().stream(adm::events()).await {
             Ok(mut stream) => {
@@ -56,7 +56,7 @@ pub async fn run(shared: Arc<Shared>) {
             Err(error) => tracing::warn!(%error, "cannot follow DRBD"),
         }
         // What was seen is out of date: nobody may act on it.
-        shared.picture.reset();
+        shared.observed_drbd.reset();
         report_all(&shared);
         tokio::time::sleep(RESTART_PAUSE).await;
     }
@@ -66,11 +66,11 @@ pub async fn run(shared: Arc<Shared>) {
 fn take(shared: &Shared, event: StreamEvent) -> bool {
     match event {
         StreamEvent::Line(line) => {
-            let was_known = shared.picture.is_known();
-            for name in shared.picture.feed(&line) {
+            let was_known = shared.observed_drbd.is_known();
+            for name in shared.observed_drbd.feed(&line) {
                 changed(shared, &name);
             }
-            if !was_known && shared.picture.is_known() {
+            if !was_known && shared.observed_drbd.is_known() {
                 // Resources that DRBD does not have are known now, too.
                 shared.recheck_all();
             }
@@ -102,7 +102,7 @@ fn changed(shared: &Shared, name: &str) {
         return;
     };
     let at_rest = tracked.running.is_none() && tracked.waiting.is_none();
-    let wrong = at_rest && needs_a_look(&shared.picture.get(&name));
+    let wrong = at_rest && needs_a_look(&shared.observed_drbd.get(&name));
     state.outbox.status(&key);
     drop(state);
     shared.outgoing.notify_one();
@@ -113,11 +113,11 @@ fn changed(shared: &Shared, name: &str) {
 }
 
 /// Whether DRBD shows something that the reconciler may have to mend.
-fn needs_a_look(seen: &Seen) -> bool {
+fn needs_a_look(seen: &Observed) -> bool {
     match seen {
-        Seen::Unknown => false,
-        Seen::Absent => true,
-        Seen::Present(resource) => {
+        Observed::Unknown => false,
+        Observed::Absent => true,
+        Observed::Present(resource) => {
             let disks = resource.devices.values();
             let lost = |disk: &DiskState| matches!(disk, DiskState::Failed | DiskState::Diskless);
             disks
@@ -143,11 +143,11 @@ pub async fn run_progress(shared: Arc<Shared>) {
         if kind(&shared).is_none_or(v84::events_have_progress) {
             continue;
         }
-        for name in shared.picture.syncing() {
+        for name in shared.observed_drbd.syncing() {
             let Ok(output) = shared.machine.try_run(adm::status(&name)).await else {
                 continue;
             };
-            if shared.picture.progress(&name, &output.stdout) {
+            if shared.observed_drbd.progress(&name, &output.stdout) {
                 let key = Key::resource(&name);
                 shared.report(|outbox| outbox.status(&key));
                 shared.recheck(&key);

@@ -9,7 +9,7 @@ use crate::failure::{Failure, Result};
 use crate::spec_store::{FileSystemMade, Notes, VolumeNotes};
 use crate::stop;
 use crate::tools::filesystem::{self, FileSystem};
-use crate::tools::words;
+use crate::tools::option_line;
 
 /// mkfs options that would make it look elsewhere.
 const MKFS_RESERVED: &[&str] = &["-V", "-n"];
@@ -76,7 +76,7 @@ impl Wanted {
             kind: kind
                 .parse()
                 .map_err(|why| invalid("FileSystem/Type", why))?,
-            parameters: words::options(parameters, MKFS_RESERVED)
+            parameters: option_line::parse(parameters, MKFS_RESERVED)
                 .map_err(|why| invalid("FileSystem/MkfsParams", why))?,
         })
     }

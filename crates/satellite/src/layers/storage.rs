@@ -100,7 +100,7 @@ async fn begin(
         return Ok(stage);
     }
     let storage = attempt.shared.storage();
-    match providers::look(storage, place, name, owner(attempt)).await? {
+    match providers::find(storage, place, name, owner(attempt)).await? {
         // Without its pool nobody knows whether the volume is gone; the provider says what is missing.
         Presence::Present(_) | Presence::PoolAbsent => return Ok(Stage::Ready),
         Presence::Absent => {}
@@ -141,11 +141,11 @@ fn may_replace(
 }
 
 /// A backing volume, if it is there.
-pub async fn look(attempt: &Attempt<'_>, volume: &StorageRef) -> Result<Option<Backing>> {
+pub async fn find(attempt: &Attempt<'_>, volume: &StorageRef) -> Result<Option<Backing>> {
     let name = volume_name(&attempt.spec.name, volume.suffix, volume.number);
     let place = place(attempt, &volume.pool)?;
     let storage = attempt.shared.storage();
-    match providers::look(storage, &place, &name, owner(attempt)).await? {
+    match providers::find(storage, &place, &name, owner(attempt)).await? {
         Presence::Absent | Presence::PoolAbsent => Ok(None),
         Presence::Present(backing) => Ok(Some(backing)),
     }
@@ -154,7 +154,7 @@ pub async fn look(attempt: &Attempt<'_>, volume: &StorageRef) -> Result<Option<B
 /// Looks whether the backing volumes of a resource that is down are still there, for its status only.
 pub async fn observe(attempt: &Attempt<'_>) -> Result<()> {
     for volume in own_volumes(attempt.spec) {
-        let found = look(attempt, &volume).await?;
+        let found = find(attempt, &volume).await?;
         note_facts(attempt, volume.number, volume.suffix, found.as_ref());
     }
     Ok(())

@@ -33,8 +33,8 @@ fn owner_path(file: &str) -> PathBuf {
     PathBuf::from(format!("{file}{OWNER_SUFFIX}"))
 }
 
-/// See [`super::look`].
-pub async fn look(
+/// See [`super::find`].
+pub async fn find(
     storage: Storage<'_>,
     directory: &str,
     name: &str,
@@ -70,7 +70,7 @@ pub async fn ensure(
     wanted: &Wanted<'_>,
 ) -> Result<Backing> {
     let file = file_path(directory, wanted.name);
-    let mut found = match look(storage, directory, wanted.name, wanted.owner).await? {
+    let mut found = match find(storage, directory, wanted.name, wanted.owner).await? {
         Presence::Present(found) if found.size_kib >= wanted.size_kib => found,
         Presence::Present(_) => grow(storage, &file, sparse, wanted).await?,
         Presence::Absent | Presence::PoolAbsent => {

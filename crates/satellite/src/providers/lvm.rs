@@ -18,8 +18,8 @@ const SPACE_AGE_MAX: Duration = Duration::from_millis(200);
 /// What our tags begin with.
 const TAG_PREFIX: &str = "linstor-rs.";
 
-/// See [`super::look`].
-pub async fn look(storage: Storage<'_>, vg: &str, name: &str, owner: Owner) -> Result<Presence> {
+/// See [`super::find`].
+pub async fn find(storage: Storage<'_>, vg: &str, name: &str, owner: Owner) -> Result<Presence> {
     let group = storage.observations.lvm(storage.machine, vg).await?;
     let Some(group) = group.as_ref() else {
         return Ok(Presence::PoolAbsent);
@@ -184,7 +184,7 @@ fn check_segment_type(word: &str) -> Result<()> {
 /// See [`super::destroy`].
 pub async fn destroy(storage: Storage<'_>, vg: &str, name: &str, owner: Owner) -> Result<()> {
     let machine = storage.machine;
-    if !matches!(look(storage, vg, name, owner).await?, Presence::Present(_)) {
+    if !matches!(find(storage, vg, name, owner).await?, Presence::Present(_)) {
         return Ok(());
     }
     let _turn = machine.lock(&format!("lvm/{vg}")).await;

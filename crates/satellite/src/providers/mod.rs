@@ -18,7 +18,7 @@ use crate::failure::{Failure, Result};
 use crate::machine::Machine;
 use crate::observation::Observations;
 use crate::tools::error::ErrorKind;
-use crate::tools::words;
+use crate::tools::option_line;
 
 /// How long a new device may take to appear, in milliseconds.
 const WAIT_MS_DEFAULT: u64 = 5000;
@@ -104,7 +104,7 @@ pub struct Space {
 }
 
 /// Looks for a volume. One that is not ours is a failure.
-pub async fn look(
+pub async fn find(
     storage: Storage<'_>,
     place: &PoolPlace,
     name: &str,
@@ -112,10 +112,10 @@ pub async fn look(
 ) -> Result<Presence> {
     match place {
         PoolPlace::Diskless => Ok(Presence::Absent),
-        PoolPlace::Lvm { vg } => lvm::look(storage, vg, name, owner).await,
-        PoolPlace::LvmThin { vg, .. } => lvm::look(storage, vg, name, owner).await,
-        PoolPlace::Zfs { dataset, .. } => zfs::look(storage, dataset, name, owner).await,
-        PoolPlace::File { directory, .. } => file::look(storage, directory, name, owner).await,
+        PoolPlace::Lvm { vg } => lvm::find(storage, vg, name, owner).await,
+        PoolPlace::LvmThin { vg, .. } => lvm::find(storage, vg, name, owner).await,
+        PoolPlace::Zfs { dataset, .. } => zfs::find(storage, dataset, name, owner).await,
+        PoolPlace::File { directory, .. } => file::find(storage, directory, name, owner).await,
     }
 }
 
@@ -205,7 +205,7 @@ fn extra_options(props: &Props, key: &str, reserved: &[&str]) -> Result<Vec<Stri
     let Some(line) = props.get(key) else {
         return Ok(Vec::new());
     };
-    words::options(line, reserved).map_err(|why| {
+    option_line::parse(line, reserved).map_err(|why| {
         Failure::new(
             code::FAIL_INVLD_PROP,
             format!("Property '{key}' cannot be used."),

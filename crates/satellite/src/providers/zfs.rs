@@ -16,8 +16,8 @@ use crate::tools::zfs::{self, Entry};
 /// Which property has further options of `zfs create`.
 const OPTIONS_KEY: &str = "StorDriver/ZfscreateOptions";
 
-/// See [`super::look`].
-pub async fn look(
+/// See [`super::find`].
+pub async fn find(
     storage: Storage<'_>,
     dataset: &str,
     name: &str,
@@ -42,7 +42,7 @@ pub async fn ensure(
     sparse: bool,
     wanted: &Wanted<'_>,
 ) -> Result<Backing> {
-    match look(storage, dataset, wanted.name, wanted.owner).await? {
+    match find(storage, dataset, wanted.name, wanted.owner).await? {
         Presence::Present(found) if found.size_kib >= wanted.size_kib => return Ok(found),
         Presence::Present(_) | Presence::Absent | Presence::PoolAbsent => {}
     }
@@ -109,7 +109,7 @@ async fn bring_about(
 /// See [`super::destroy`].
 pub async fn destroy(storage: Storage<'_>, dataset: &str, name: &str, owner: Owner) -> Result<()> {
     if !matches!(
-        look(storage, dataset, name, owner).await?,
+        find(storage, dataset, name, owner).await?,
         Presence::Present(_)
     ) {
         return Ok(());

@@ -5,5 +5,5 @@ pub mod files;
 pub mod filesystem;
 pub mod losetup;
 pub mod lvm;
-pub mod words;
+pub mod option_line;
 pub mod zfs;

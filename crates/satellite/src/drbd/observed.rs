@@ -14,7 +14,7 @@ const QUEUED_MAX: usize = 100_000;
 
 /// What is known of a resource.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Seen {
+pub enum Observed {
     /// Nothing: the event stream is not there.
     Unknown,
     /// DRBD does not have it.
@@ -32,21 +32,21 @@ struct Inner {
 }
 
 /// The state and its changes.
-pub struct Picture {
+pub struct ObservedDrbd {
     inner: Mutex<Inner>,
     changes: watch::Sender<u64>,
 }
 
-impl Default for Picture {
+impl Default for ObservedDrbd {
     fn default() -> Self {
-        Picture {
+        ObservedDrbd {
             inner: Mutex::default(),
             changes: watch::Sender::new(0),
         }
     }
 }
 
-impl Picture {
+impl ObservedDrbd {
     /// Forgets everything: the stream ended, or a new one begins.
     pub fn reset(&self) {
         *self.lock() = Inner::default();
@@ -92,12 +92,12 @@ impl Picture {
     }
 
     /// What is known of a resource.
-    pub fn get(&self, name: &ResourceName) -> Seen {
+    pub fn get(&self, name: &ResourceName) -> Observed {
         let inner = self.lock();
         match inner.state.resources.get(name.as_str()) {
-            _ if !inner.known => Seen::Unknown,
-            Some(resource) => Seen::Present(resource.clone()),
-            None => Seen::Absent,
+            _ if !inner.known => Observed::Unknown,
+            Some(resource) => Observed::Present(resource.clone()),
+            None => Observed::Absent,
         }
     }
 
@@ -165,7 +165,7 @@ impl Picture {
         &self,
         name: &ResourceName,
         limit: Duration,
-        holds: impl Fn(&Seen) -> bool,
+        holds: impl Fn(&Observed) -> bool,
     ) -> bool {
         let mut changes = self.changes.subscribe();
         let waiting = async {

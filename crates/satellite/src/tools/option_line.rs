@@ -1,10 +1,10 @@
-//! Splits the options that a person writes into properties, as a shell would, without a shell.
+//! Options of programs as properties have them, on one line: split as a shell would, without a shell.
 
 /// Longest accepted line of options, in bytes.
 const LINE_BYTES_MAX: usize = 4096;
 
 /// Splits a line into words: blanks separate, quotes and backslashes keep together. Nothing is expanded.
-pub fn split(line: &str) -> Result<Vec<String>, String> {
+fn split(line: &str) -> Result<Vec<String>, String> {
     if line.len() > LINE_BYTES_MAX {
         return Err(format!("it is longer than {LINE_BYTES_MAX} bytes"));
     }
@@ -56,7 +56,7 @@ fn double_quoted(chars: &mut std::str::Chars<'_>, word: &mut String) -> Result<(
 
 /// Splits a line of options for a program and refuses those that the satellite itself sets: they decide what is
 /// created, and where.
-pub fn options(line: &str, reserved: &[&str]) -> Result<Vec<String>, String> {
+pub fn parse(line: &str, reserved: &[&str]) -> Result<Vec<String>, String> {
     let words = split(line)?;
     for word in &words {
         let name = word.split('=').next().unwrap_or_default();
@@ -99,17 +99,17 @@ mod tests {
     #[test]
     fn reserved_options_are_refused() {
         let reserved = ["-n", "--name"];
-        assert!(options("--name other", &reserved).is_err());
-        assert!(options("--name=other", &reserved).is_err());
-        assert!(options("-nother", &reserved).is_err());
-        assert!(options("--type raid1 -m1 --nosync", &reserved).is_ok());
+        assert!(parse("--name other", &reserved).is_err());
+        assert!(parse("--name=other", &reserved).is_err());
+        assert!(parse("-nother", &reserved).is_err());
+        assert!(parse("--type raid1 -m1 --nosync", &reserved).is_ok());
     }
 
     proptest::proptest! {
         /// No line panics.
         #[test]
         fn never_panics(line in ".{0,80}") {
-            let _ = options(&line, &["-n", "--name"]);
+            let _ = parse(&line, &["-n", "--name"]);
         }
     }
 }
