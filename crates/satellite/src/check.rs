@@ -27,7 +27,7 @@ const MINOR_MAX: u32 = (1 << 20) - 1;
 const NODE_ID_MAX: u32 = 31;
 /// Largest volume, in KiB (1 PiB).
 const SIZE_KIB_MAX: u64 = 1 << 40;
-/// Which property says where a pool is.
+/// The property with the volume group, thin pool, dataset or directory of a storage pool.
 pub const POOL_NAME_KEY: &str = "StorDriver/StorPoolName";
 
 /// Whether a text may be the name of a host, as the kernel has it: more than [`NodeName`](linstor_api::name::NodeName)
@@ -54,14 +54,14 @@ pub fn resource(spec: &ResourceSpec) -> Result<()> {
             return Err(refuse(
                 code::FAIL_INVLD_VLM_NR,
                 &format!("Volume number {} of '{}'", volume.number, spec.name),
-                "Volumes do not come in ascending order.",
+                "The volumes are not in ascending order.",
             ));
         }
         before = Some(volume.number);
         volume_spec(spec, volume)?;
     }
-    for gone in &spec.destroy_storage {
-        number(gone.number, &spec.name)?;
+    for removed in &spec.destroy_storage {
+        number(removed.number, &spec.name)?;
     }
     layers(spec)?;
     match spec.drbd() {
@@ -78,7 +78,7 @@ fn layers(spec: &ResourceSpec) -> Result<()> {
         _ => Err(refuse(
             code::FAIL_INVLD_LAYER_STACK,
             &format!("The layer stack of '{}'", spec.name),
-            "Its layers cannot stand on each other.",
+            "The satellite supports the stacks DRBD,STORAGE and STORAGE.",
         )),
     }
 }
@@ -130,7 +130,7 @@ fn drbd_volume(volume: Option<&DrbdVolumeSpec>, what: &str) -> Result<()> {
         return Err(refuse(
             code::FAIL_INVLD_LAYER_STACK,
             what,
-            "Resource and volume do not agree on whether DRBD replicates them.",
+            "The resource has a DRBD layer, and the volume has no DRBD configuration.",
         ));
     };
     if drbd.minor > MINOR_MAX {
@@ -158,7 +158,7 @@ fn drbd_spec(spec: &ResourceSpec, drbd: &DrbdSpec) -> Result<()> {
     for name in names {
         if !is_host_name(name) || !seen.insert(name) {
             let shown = name.escape_debug();
-            let why = format!("'{shown}' is not a host name of its own.");
+            let why = format!("'{shown}' is not a host name, or two nodes have it.");
             return bad(code::FAIL_INVLD_NODE_NAME, &why);
         }
     }
@@ -243,7 +243,7 @@ fn options(options: &Props, what: &str) -> Result<()> {
     Ok(())
 }
 
-/// Handlers are shell lines of an administrator's choice, which must only stay within their quotes.
+/// Handlers are shell lines of an administrator's choice, which must not end their quotes.
 fn handlers(options: &Props, what: &str) -> Result<()> {
     for (key, value) in options {
         if !is_option_key(key) || value.is_empty() || !is_quotable(value) {
@@ -393,7 +393,7 @@ mod tests {
         }
     }
 
-    /// A pool is what its kind says, or nothing.
+    /// A name that cannot be one of the pool's kind is refused.
     #[test]
     fn hostile_pools_are_refused() {
         use ProviderKind::{File, Lvm, LvmThin, Zfs};

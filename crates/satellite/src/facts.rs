@@ -1,8 +1,9 @@
-//! Keeps what is known of the node true while the satellite runs: a probe fails, tools and modules come, go and change
-//! their version, hosts are renamed.
+//! Keeps the node's capabilities up to date while the satellite runs: a probe can fail, tools and modules are
+//! installed, removed and upgraded, hosts are renamed.
 //!
 //! Programs are started only for a reason: something that a spec needs is missing, the kernel's module is another one
-//! than before, or a long time has passed. What is new is told to the controller, and tried again what failed before.
+//! than before, or a long time has passed. Changes are reported to the controller, and failed attempts are
+//! repeated.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,7 +28,7 @@ enum Need {
     Drbd,
     /// A pool is of this kind, whose tools were not found.
     Provider(ProviderKind),
-    /// The host is called otherwise than it was.
+    /// The host was renamed.
     Name,
     /// Something was not found that was there before; once is not enough to believe it.
     Confirmation,
@@ -46,7 +47,7 @@ pub async fn refresh(shared: &Shared) {
     }
 }
 
-/// Takes over what a probe found; tells whether it is news.
+/// Takes over what a probe found; true if the node's capabilities changed.
 fn take(state: &mut State, mut found: NodeInfo, module: Option<String>) -> bool {
     state.module = module;
     let lost = loses(&state.info, &found);
@@ -70,7 +71,7 @@ fn take(state: &mut State, mut found: NodeInfo, module: Option<String>) -> bool 
     true
 }
 
-/// Whether something that was there is not there any more.
+/// Whether a layer or provider that was found before is missing.
 fn loses(before: &NodeInfo, found: &NodeInfo) -> bool {
     let provider = |kind: &ProviderKind| !found.providers.contains(kind);
     let layer = |kind: &LayerKind| !found.layers.contains(kind);
@@ -86,7 +87,7 @@ pub async fn run(shared: Arc<Shared>) {
     loop {
         let now_needed = needs_of(&shared);
         if now_needed != needs {
-            // What is new is looked for at once, unless that was done a moment ago.
+            // A new need is probed for at once, unless the last probe was within the first pause.
             let first = looked + Duration::from_secs(BACKOFF_S[0]);
             next = if now_needed.is_empty() {
                 Instant::now() + shared.options.pass_interval
@@ -98,9 +99,9 @@ pub async fn run(shared: Arc<Shared>) {
         }
         tokio::select! {
             biased;
-            // Somebody missed something. Cancel-safe: a missed notice is stored.
+            // An attempt or a pool needs what was not found. Cancel-safe: a missed notice is stored.
             () = shared.doubts.notified() => continue,
-            // It is time to look.
+            // The next probe is due.
             () = tokio::time::sleep_until(next) => {}
         }
         let old = looked.elapsed() >= THOROUGH_INTERVAL;
@@ -124,7 +125,7 @@ async fn module_changed(shared: &Shared) -> bool {
     shared.state().module != module
 }
 
-/// What a probe could change for the better, as far as can be told without one.
+/// What is missing and could be found by a probe.
 fn needs_of(shared: &Shared) -> BTreeSet<Need> {
     let uname = shared.machine.host().uname().node;
     let state = shared.state();

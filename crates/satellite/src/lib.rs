@@ -1,14 +1,14 @@
-//! The satellite: makes a node have what its specs say, and says what the node has.
+//! The satellite: brings a node to its specs, and reports the node's state.
 //!
 //! In reading order: [`satellite`] is the whole thing as one object; [`link`] talks with the controller and puts
 //! specs into [`shared`], by way of [`spec_store`]; [`reconcile`] brings each resource to its spec through the
 //! [`layers`] (storage below, DRBD above), which use [`providers`] (one per kind of pool), [`drbd`] and [`tools`];
 //! [`suspension`] holds suspensions of I/O, apart from all of that;
-//! [`watch`] follows DRBD's events; [`facts`] keeps what the node is able to do true by way of [`probe`]; these,
-//! [`status`] and [`space`] say what there is, through [`outbox`].
+//! [`watch`] follows DRBD's events; [`facts`] keeps the node's capabilities up to date with [`probe`]; these,
+//! [`status`] and [`space`] report through [`outbox`].
 //!
 //! Three rules hold everywhere. Applying a spec twice runs no changing command the second time. Applying it after a
-//! failure or crash at any point gets there. And what cannot be proven to be ours is never changed or destroyed.
+//! failure or crash at any point reaches it. And what cannot be proven to be ours is never changed or destroyed.
 
 pub mod check;
 pub mod drbd;

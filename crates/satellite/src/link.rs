@@ -26,7 +26,7 @@ use crate::shared::{Order, Shared, State};
 use crate::spec_store::{Identity, Revision};
 use crate::{facts, space, status};
 
-/// How long a caller may take to say who it is.
+/// How long a caller may take to send `Hello`.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
 /// How long a caller waits at most until the specs on disk have been read.
 const LOAD_LIMIT: Duration = Duration::from_secs(30);
@@ -51,7 +51,7 @@ pub enum LinkError {
     /// The link itself.
     #[error(transparent)]
     Net(#[from] NetError),
-    /// The caller did not say who it is.
+    /// The caller did not send `Hello` first, or not in time.
     #[error("the caller did not introduce itself")]
     NoHello,
     /// The caller was refused.
@@ -60,7 +60,7 @@ pub enum LinkError {
     /// Another controller, or a newer connection of the same one, took over.
     #[error("a newer connection took over")]
     Replaced,
-    /// The caller said something that cannot be done.
+    /// The caller sent something that cannot be done.
     #[error("{0}")]
     Unusable(String),
     /// The satellite's own disk failed.
@@ -93,7 +93,7 @@ where
     if let Err(refusal) = judged {
         return refuse(&shared, connection, refusal).await;
     }
-    // A tool that hangs must not make the node look dead: what was known before is reported then, and later what is new.
+    // A tool that hangs must not delay the answer: the capabilities known so far are reported, and changes later.
     let _in_time = timeout(PROBE_LIMIT, facts::refresh(&shared)).await;
     let (number, info) = match take_over(&shared, &caller).await? {
         Ok(taken) => taken,
@@ -185,7 +185,7 @@ fn judge_now(state: &State, caller: &Caller) -> Result<(), Refusal> {
     judge(caller, state.identity.as_ref(), has_resources)
 }
 
-/// Whether a caller may give orders.
+/// Whether a caller is accepted.
 fn judge(caller: &Caller, known: Option<&Identity>, has_resources: bool) -> Result<(), Refusal> {
     if caller.protocol_min > PROTOCOL || caller.protocol_max < PROTOCOL_MIN {
         let message = format!(
@@ -250,8 +250,8 @@ fn newer_controller(shared: &Shared) -> Option<NewerController> {
 /// Makes this the connection that is served, and ends the one before; its number, and what the node is able to do.
 ///
 /// Another controller may have called since the caller was first judged, so it is judged again, in the same step that
-/// ends the authority of the connection before. The identity is on disk before the caller is welcome: an older controller
-/// must be refused after a restart, too.
+/// ends the authority of the connection before. The identity is on disk before the caller is welcome: an older
+/// controller must be refused after a restart, too.
 async fn take_over(
     shared: &Shared,
     caller: &Caller,
@@ -266,7 +266,7 @@ async fn take_over(
         }
         let before = state.identity.replace(caller.identity.clone());
         if before.as_ref().map(|b| b.cluster_id) != Some(caller.identity.cluster_id) {
-            // What another cluster ordered, and when, is of no use any more.
+            // A spec of another cluster is of no use any more.
             state.objects.remove(&Key::Node);
         }
         state.connection += 1;
@@ -285,7 +285,7 @@ async fn take_over(
             return Err(failure.into());
         }
     }
-    // A loss that this probe was the first to see is looked at again.
+    // A loss that this probe was the first to find is probed for again.
     shared.doubts.notify_one();
     Ok(Ok((number, info)))
 }
@@ -299,18 +299,18 @@ async fn converse(
     let (sender, receiver) = connection.split();
     let (queue, queued) = mpsc::channel(INTAKE_MAX);
     let refreshes = Refreshes::default();
-    // Dropping any of these loses only what the next connection says again.
+    // Dropping any of these loses only what the next connection sends again.
     tokio::select! {
         biased;
         // A newer connection is served instead.
         () = replaced(shared, number) => Err(LinkError::Replaced),
-        // The controller is gone, or says something unusable.
+        // The controller closed the connection, or sent something that cannot be done.
         ended = read(shared, number, receiver, queue, &refreshes) => ended,
         // What was received cannot be written down.
         ended = take_in(shared, number, identity, queued) => ended,
         // Never ends by itself.
         () = refresh(shared, &refreshes) => Ok(()),
-        // The controller does not listen any more.
+        // The connection cannot be written to any more.
         ended = write(shared, sender) => ended,
     }
 }
@@ -372,7 +372,7 @@ async fn read(
             }
             Ok(Some(message)) => {
                 if queue.try_send(message).is_err() {
-                    let why = "the controller talks faster than this node's disk can follow";
+                    let why = "the controller sends more than this node's disk can store";
                     return Err(LinkError::Unusable(why.into()));
                 }
             }
@@ -434,8 +434,8 @@ async fn take_in(
                 for wanted in specs {
                     take_wanted(shared, &identity, order(generation), &wanted)?;
                 }
-                for gone in forget {
-                    shared.take_forget(order(generation), &gone.key, Some(gone.uuid));
+                for removed in forget {
+                    shared.take_forget(order(generation), &removed.key, Some(removed.uuid));
                 }
             }
             ToSatellite::SyncEnd { generation, held } => {
@@ -633,7 +633,7 @@ mod tests {
             .map(|(kind, _)| kind)
     }
 
-    /// Who may give orders to a satellite that belongs to somebody.
+    /// Which callers a satellite accepts that belongs to a cluster.
     #[test]
     fn strangers_and_the_dethroned_are_refused() {
         assert_eq!(refusal(&caller(1, 1, "alpha", 5), true), None);

@@ -10,7 +10,7 @@ use crate::failure::Result;
 
 /// Commands that run at the same time. Each is bounded by its own deadline, so a stuck tool holds one place only.
 const COMMANDS_MAX: usize = 32;
-/// Locks that are kept although nobody holds them.
+/// Locks in the table that no task holds.
 const IDLE_LOCKS_MAX: usize = 1024;
 
 /// The host and what orders the access to it.
@@ -42,7 +42,7 @@ impl Machine {
         Ok(self.try_run(cmd).await?.ok()?)
     }
 
-    /// Runs a command whose exit code the caller looks at.
+    /// Runs a command whose exit code the caller evaluates.
     pub async fn try_run(&self, cmd: Cmd) -> Result<Output> {
         // The semaphore is never closed, so an error cannot happen; without a permit the command runs all the same.
         let _permit = self.running.acquire().await.ok();

@@ -1,4 +1,4 @@
-//! `linstor-satellite`: reads its configuration, listens for controllers, and runs until told to stop.
+//! `linstor-satellite`: reads its configuration, listens for controllers, and runs until SIGTERM or SIGINT.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -152,7 +152,7 @@ async fn run(arguments: Arguments, configuration: Configuration) -> ExitCode {
     ) {
         (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
         (Err(error), _) | (_, Err(error)) => {
-            tracing::error!(%error, "cannot listen for signals");
+            tracing::error!(%error, "SIGTERM and SIGINT cannot be received");
             return ExitCode::from(exit::CRITICAL);
         }
     };
@@ -162,15 +162,15 @@ async fn run(arguments: Arguments, configuration: Configuration) -> ExitCode {
         ..Options::default()
     };
     let satellite = Satellite::new(Arc::new(RealHost), options);
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), "started");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "the satellite is up");
     tokio::select! {
         biased;
-        // DRBD and all devices stay as they are: only their keeper goes.
+        // The satellite ends; DRBD and all devices remain as they are.
         _ = terminate.recv() => ExitCode::SUCCESS,
         _ = interrupt.recv() => ExitCode::SUCCESS,
         ended = satellite.run() => {
             if let Err(failure) = ended {
-                tracing::error!(%failure, "cannot run");
+                tracing::error!(%failure, "the satellite cannot run");
             }
             ExitCode::from(exit::CRITICAL)
         }
@@ -185,18 +185,18 @@ async fn serve(satellite: &Satellite, listener: &TcpListener) {
             biased;
             // A connection ended. Cancel-safe.
             Some(_) = connections.join_next(), if !connections.is_empty() => {}
-            // Somebody calls. Cancel-safe.
+            // A controller connects. Cancel-safe.
             accepted = tcp::accept(listener), if connections.len() < CONNECTIONS_MAX => match accepted {
                 Ok((stream, peer)) => {
                     let satellite = satellite.clone();
                     connections.spawn(async move {
                         if let Err(error) = satellite.serve_connection(stream).await {
-                            tracing::info!(%peer, %error, "connection ended");
+                            tracing::info!(%peer, %error, "connection of a controller ended");
                         }
                     });
                 }
                 Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection");
+                    tracing::warn!(%error, "a connection cannot be accepted");
                     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
                 }
             },

@@ -1,7 +1,7 @@
-//! What was last seen of storage: one look per volume group, dataset or tool serves everybody for a while.
+//! The state of storage as last queried: one query per volume group, dataset or tool serves all attempts for a while.
 //!
-//! Own changes are entered when they succeeded, so that a hundred creations need no hundred looks. When a change
-//! failed nobody knows what is there, so that the next one looks again.
+//! Own changes are entered when they succeeded, so that a hundred creations need no hundred queries. When a change
+//! failed, the state is unknown and is queried again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex};
@@ -20,7 +20,7 @@ pub type Dataset = BTreeMap<String, zfs::Entry>;
 /// Loop devices.
 pub type Loops = Vec<LoopDevice>;
 
-/// One observation. Its lock is held during the look, so that many who ask at once look once.
+/// One observation. Its lock is held during the query, so that concurrent callers cause one query.
 struct Slot<T>(tokio::sync::Mutex<Option<(Instant, Arc<T>)>>);
 
 impl<T> Default for Slot<T> {
@@ -115,7 +115,7 @@ impl Observations {
         self.lvm_within(machine, vg, self.age_max).await
     }
 
-    /// A volume group as it was at most this long ago: numbers of space are for people, who want them fresh.
+    /// A volume group as it was at most this long ago: free space is reported to people and must be recent.
     pub async fn lvm_within(
         &self,
         machine: &Machine,
@@ -142,7 +142,7 @@ impl Observations {
         self.group(vg).change(changed).await;
     }
 
-    /// Nobody knows what the volume group is like now.
+    /// The state of a volume group is unknown from now on.
     pub async fn lvm_unknown(&self, vg: &str) {
         self.group(vg).forget().await;
     }
@@ -163,7 +163,7 @@ impl Observations {
         self.dataset(dataset).change(changed).await;
     }
 
-    /// Nobody knows what the dataset is like now.
+    /// The state of a dataset is unknown from now on.
     pub async fn zfs_unknown(&self, dataset: &str) {
         self.dataset(dataset).forget().await;
     }
@@ -178,12 +178,12 @@ impl Observations {
         self.loops.change(change).await;
     }
 
-    /// Nobody knows what the loop devices are like now.
+    /// The state of the loop devices is unknown from now on.
     pub async fn loops_unknown(&self) {
         self.loops.forget().await;
     }
 
-    /// Everything is looked at again.
+    /// Everything is queried again.
     pub async fn all_unknown(&self) {
         let groups: Vec<_> = {
             let groups = self.groups.lock().expect("no code panics while holding it");

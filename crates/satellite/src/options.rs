@@ -1,4 +1,4 @@
-//! Where the satellite keeps its files, and how patient it is.
+//! Directories and intervals of the satellite.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,11 +12,11 @@ pub struct Options {
     pub res_directory: PathBuf,
     /// drbd-utils' own configuration directory; when it exists, it gets an include of our files, for people.
     pub drbd_directory: PathBuf,
-    /// How often a resource that is as it should be is looked at again.
+    /// How often a resource that matches its spec is checked again.
     pub pass_interval: Duration,
     /// How old an observation of a volume group, dataset or loop device may be to be used.
     pub observation_age: Duration,
-    /// How often the space of the pools is looked at without a reason.
+    /// How often the space of the pools is queried without a reason.
     pub space_interval: Duration,
 }
 

@@ -1,5 +1,5 @@
-//! What is to be reported to the controller. Newer reports replace older ones, so that it never grows beyond the cluster,
-//! however slow the link is.
+//! What is to be reported to the controller. Newer reports replace older ones, so that it never grows beyond the
+//! cluster, however slow the link is.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -26,7 +26,7 @@ pub struct AppliedEntry {
     pub retry_in_ms: Option<u64>,
 }
 
-/// Everything that waits.
+/// All reports that have not been sent.
 #[derive(Debug, Default)]
 pub struct Outbox {
     pongs: VecDeque<u64>,
@@ -65,13 +65,13 @@ impl Outbox {
         self.status.insert(key.clone());
     }
 
-    /// A resource is no longer there.
+    /// A resource was forgotten.
     pub fn gone(&mut self, key: &Key) {
         self.status.remove(key);
         self.gone.insert(key.clone());
     }
 
-    /// The pools were looked at; `refresh` if that was asked for.
+    /// The space of the pools was queried; `refresh` is the id of the request, if there was one.
     pub fn space(&mut self, pools: Vec<PoolStatus>, refresh: Option<u64>) {
         self.space = Some(pools);
         if let Some(id) = refresh {
@@ -87,23 +87,23 @@ impl Outbox {
         self.synced = Some(generation);
     }
 
-    /// Something has become of a suspension of I/O. There are few, and each says little.
+    /// The state of a suspension of I/O changed. Nothing is replaced: there are few, and each is small.
     pub fn suspension(&mut self, lease: Uuid, state: SuspensionState) {
         self.suspensions.push((lease, state));
     }
 
-    /// What has become of suspensions of I/O, in order.
+    /// Changes of suspensions of I/O, in order.
     pub fn take_suspensions(&mut self) -> Vec<ToController> {
         let message = |(lease, state)| ToController::Suspension { lease, state };
         self.suspensions.drain(..).map(message).collect()
     }
 
-    /// The node is able to do something else than before.
+    /// The node's capabilities changed.
     pub fn info(&mut self) {
         self.info = true;
     }
 
-    /// Whether what the node is able to do is to be reported.
+    /// Whether the node's capabilities are to be reported.
     pub fn take_info(&mut self) -> bool {
         std::mem::take(&mut self.info)
     }
@@ -114,8 +114,8 @@ impl Outbox {
         self.pongs.drain(..).map(pong).collect()
     }
 
-    /// Objects whose status is to be reported, and objects that are gone. Without `all`, only those whose outcome waits
-    /// to be reported: their status goes before it.
+    /// Objects whose status is to be reported, and objects that were forgotten. Without `all`, only those whose outcome
+    /// is to be reported: their status is sent before it.
     pub fn take_status(&mut self, all: bool) -> (Vec<Key>, Vec<Key>) {
         let taken: Vec<Key> = if all {
             std::mem::take(&mut self.status).into_iter().collect()

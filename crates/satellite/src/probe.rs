@@ -9,7 +9,7 @@ use linstor_wire::status::{DrbdInfo, NodeInfo};
 use crate::machine::Machine;
 use crate::tools::{losetup, lvm};
 
-/// Where the module tells its version.
+/// Has the version of the loaded module.
 const PROC_DRBD: &str = "/proc/drbd";
 
 /// What needs no tool, and so no probe.
@@ -44,7 +44,7 @@ pub async fn probe(machine: &Machine) -> NodeInfo {
         LayerKind::Cache,
         LayerKind::Bcache,
     ] {
-        let why = "This version of the satellite does not have this layer.".to_owned();
+        let why = "This version of the satellite does not support this layer.".to_owned();
         info.unsupported_layers.insert(layer, vec![why]);
     }
     info
@@ -57,12 +57,14 @@ async fn probe_drbd(machine: &Machine) -> Result<DrbdInfo, String> {
         None => {
             let loaded = machine.try_run(Cmd::new("modprobe").arg("drbd")).await;
             let why = match loaded {
-                Ok(output) if output.success() => "It was loaded, but does not show itself.".into(),
+                Ok(output) if output.success() => {
+                    "'modprobe drbd' succeeded, but /proc/drbd does not exist.".into()
+                }
                 Ok(output) => crate::failure::printed(&output),
                 Err(failure) => failure.to_string(),
             };
             let version = module_version(machine).await;
-            version.ok_or(format!("Kernel module 'drbd' is not there. {why}"))?
+            version.ok_or(format!("Kernel module 'drbd' is not loaded. {why}"))?
         }
     };
     Ok(DrbdInfo {
@@ -80,7 +82,8 @@ async fn probe_drbd(machine: &Machine) -> Result<DrbdInfo, String> {
 async fn utils_version(machine: &Machine) -> Result<String, String> {
     let cmd = Cmd::new("drbdadm").arg("--version");
     let output = machine.try_run(cmd).await.map_err(|f| f.to_string())?;
-    parse_utils(&output.stdout).ok_or_else(|| "drbd-utils do not tell their version.".to_owned())
+    parse_utils(&output.stdout)
+        .ok_or_else(|| "'drbdadm --version' printed no version of drbd-utils.".to_owned())
 }
 
 fn parse_utils(text: &str) -> Option<String> {
@@ -140,7 +143,7 @@ async fn probe_providers(machine: &Machine, info: &mut NodeInfo) {
     }
     for kind in ProviderKind::ALL {
         if !info.providers.contains(kind) && !info.unsupported_providers.contains_key(kind) {
-            let why = "This version of the satellite does not have this provider.".to_owned();
+            let why = "This version of the satellite does not support this provider.".to_owned();
             info.unsupported_providers.insert(*kind, vec![why]);
         }
     }

@@ -1,7 +1,7 @@
-//! The reconciler: looks at each resource when there is a reason to, or time has passed, and brings it to its spec.
+//! The reconciler: makes an attempt to bring each object to its spec when something changed, and after an interval.
 //!
 //! It takes no input but the table of resources. Each resource is worked on by one task at a time; tasks of different
-//! resources share nothing but the turn at a volume group, so that a sick one delays no other.
+//! resources share nothing but the lock of a volume group, so that one that hangs delays no other.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -41,12 +41,13 @@ pub async fn run(shared: Arc<Shared>) {
             // A task ended: its place is free. Cancel-safe.
             Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
                 if let Err(error) = ended {
-                    tracing::error!(%error, "a task of the reconciler ended by itself");
+                    tracing::error!(%error, "a task of the reconciler panicked");
                 }
             }
-            // A spec changed, or something has happened that an object waits for. Cancel-safe: a missed wake-up is stored.
+            // A spec changed, or something has happened that an object waits for. Cancel-safe: a missed wake-up is
+            // stored.
             () = shared.wake.notified() => {}
-            // Somebody's time has come. A full house waits for a task to end.
+            // The next attempt is due. When all tasks are in use, it waits for one to end.
             () = tokio::time::sleep_until(next), if tasks.len() < TASKS_MAX => {}
         }
     }
@@ -66,15 +67,15 @@ fn start_due(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
         return;
     }
     let due = |t: &Tracked| t.running.is_none() && t.due <= now;
-    // What is to come up goes before what is to go.
+    // Resources that come up are served before those that are taken down or destroyed.
     let mut keys: Vec<(bool, Instant, Key)> = state
         .objects
         .iter()
         .filter(|(_, t)| due(t))
         .map(|(key, t)| {
-            let goes = |spec: &ResourceSpec| t.forgotten || spec.target != Target::Up;
+            let goes_down = |spec: &ResourceSpec| t.forgotten || spec.target != Target::Up;
             (
-                t.resource().is_some_and(|spec| goes(spec)),
+                t.resource().is_some_and(|spec| goes_down(spec)),
                 t.due,
                 key.clone(),
             )
@@ -144,17 +145,17 @@ async fn attempt(shared: Arc<Shared>, key: Key, number: u64) {
     };
     let tried = (&record, version);
     finish(&shared, &key, number, tried, ended, started.elapsed());
-    // It may have happened since the attempt looked.
+    // The condition may have become true since the attempt checked it.
     shared.recheck(&key);
 }
 
 /// How an attempt ended.
 enum Ended {
-    /// The node has what the spec says.
+    /// The object matches its spec.
     Done,
-    /// Why it has not.
+    /// A step failed.
     Failed(Vec<Failure>),
-    /// It has not yet.
+    /// Something else has to happen first.
     Waiting(Waiting),
     /// There is a newer spec.
     Superseded,
@@ -295,14 +296,14 @@ fn failed(tracked: &mut Tracked, key: &Key, failures: Vec<Failure>, took: Durati
     let step = (tracked.failures as usize).min(BACKOFF_S.len() - 1);
     tracked.failures = tracked.failures.saturating_add(1);
     let due = Instant::now() + Duration::from_secs(BACKOFF_S[step]);
-    // What DRBD gave up is mended once a minute, which must not become two by pauses that end too early.
+    // DRBD's connections and disks are set up again once a minute: the next attempt is no later than that.
     tracked.due = tracked.mendable_at().map_or(due, |at| due.min(at));
     Outcome::Failed {
         replies: failures.iter().map(Failure::reply).collect(),
     }
 }
 
-/// The node has what its spec says when each of its storage pools can be used.
+/// The node matches its spec when each of its storage pools can be used.
 async fn bring_node_to_spec(shared: &Shared) -> std::result::Result<(), Vec<Failure>> {
     shared
         .save(&Key::Node)
@@ -314,7 +315,7 @@ async fn bring_node_to_spec(shared: &Shared) -> std::result::Result<(), Vec<Fail
     let owed = |state: &State| state.objects.get(&Key::Node)?.owed;
     let mut state = shared.state();
     if owed(&state).is_some() {
-        // Before the outcome, so that who waits for that finds it.
+        // Reported before the outcome: a caller that waits for the outcome reads it then.
         state.outbox.space(pools, None);
         shared.outgoing.notify_one();
     }
@@ -358,14 +359,14 @@ async fn bring_to_spec(attempt: &Attempt<'_>) -> stop::Result<()> {
     }
 }
 
-/// Removes the record of a resource that the controller no longer has, and what would bring the resource back at the next
-/// boot. What it has on this node stays.
+/// Removes the record of a resource that the controller no longer has, and what would bring the resource back at the
+/// next boot. Its volumes on this node are not removed.
 async fn forget(attempt: &Attempt<'_>) -> stop::Result<()> {
     layers::forget(attempt).await?;
     Ok(attempt.shared.drop_forgotten(attempt.key).await?)
 }
 
-/// Backing volumes that are destroyed while the resource stays: those of volumes that are deleted, and those of a
+/// Backing volumes that are destroyed although the resource is not: those of volumes that are deleted, and those of a
 /// resource that has become diskless.
 fn leftovers(spec: &ResourceSpec) -> Vec<StorageRef> {
     let deleted = |volume: &StorageRef| {

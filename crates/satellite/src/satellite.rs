@@ -33,9 +33,9 @@ impl Satellite {
         }
     }
 
-    /// Reads what is kept on disk, brings it up, and keeps it so. Returns only if it cannot begin.
+    /// Reads the specs on disk, brings their objects up, and keeps them up. Returns only if it cannot begin.
     ///
-    /// Dropping the future is a crash: nothing is cleaned up, and the next start goes on from there.
+    /// Dropping the future is a crash: nothing is cleaned up, and the next start continues from there.
     pub async fn run(&self) -> Result<()> {
         let shared = &self.shared;
         let suspended = self.load().await?;
@@ -71,9 +71,9 @@ impl Satellite {
                 self.find_secret(Arc::make_mut(spec)).await;
             }
         }
-        tracing::info!(objects = loaded.objects.len(), "own state read");
+        tracing::info!(objects = loaded.objects.len(), "specs on disk read");
         let mut state = shared.state();
-        // Whoever connects while the first probe hangs is told this much.
+        // A controller that connects while the first probe hangs gets this much.
         state.info = probe::basics(&shared.machine);
         let cluster = loaded.identity.as_ref().map(|identity| identity.cluster_id);
         state.identity = loaded.identity;
@@ -90,7 +90,7 @@ impl Satellite {
         Ok(loaded.suspended)
     }
 
-    /// DRBD's file is the one place on this node that has a resource's secret.
+    /// The `.res` file is the one place on this node that has a resource's secret.
     async fn find_secret(&self, spec: &mut ResourceSpec) {
         let file = self
             .shared
@@ -111,7 +111,7 @@ impl Satellite {
         let host = self.shared.machine.host();
         host.create_dir_all(&options.res_directory.join(".backup"))
             .await?;
-        // Without drbd-utils there is nobody to include our files for.
+        // Without drbd-utils no program reads an include.
         if host.list_dir(&options.drbd_directory).await.is_err() {
             return Ok(());
         }

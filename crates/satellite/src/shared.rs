@@ -1,4 +1,4 @@
-//! What the parts of a satellite share: the machine, what was seen of it, and the table of objects.
+//! What the parts of a satellite share: the machine, the observations of it, and the table of objects.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -25,16 +25,16 @@ use crate::spec_store::{Identity, Notes, Record, Revision, SpecStore};
 use crate::stop::{Awaited, Begun, Check, Waiting};
 use crate::suspension::Suspensions;
 
-/// An object and how it is doing.
+/// An object with the state of the attempts at it.
 #[derive(Debug)]
 pub struct Tracked {
     /// What is on disk.
     pub record: Record,
     /// Whether the record is on disk as it is here. It is written before it is acted upon.
     pub saved: bool,
-    /// The controller no longer has the resource: the record and DRBD's files go, what is on the node stays.
+    /// The controller no longer has the resource: its record and `.res` file are removed, its volumes are not.
     pub forgotten: bool,
-    /// When it is looked at next.
+    /// When the next attempt is due.
     pub due: Instant,
     /// The attempt that works on it, if one does.
     pub running: Option<u64>,
@@ -46,7 +46,7 @@ pub struct Tracked {
     pub owed: Option<u64>,
     /// The outcome that was reported last.
     pub reported: Option<Outcome>,
-    /// A newer spec was refused: how the one before it is doing is of no interest to the controller.
+    /// A newer spec was refused: outcomes of the one before it are not reported.
     pub refused: bool,
     /// Grows with each new spec, and when the object is forgotten or comes back.
     pub version: u64,
@@ -54,22 +54,22 @@ pub struct Tracked {
     pub waiting: Option<Waiting>,
     /// Waits that began since an attempt last came to an end.
     pub waits: BTreeMap<Awaited, Begun>,
-    /// What storage said last, by volume number and suffix.
+    /// Facts about the backing volumes, by volume number and suffix.
     pub volumes: BTreeMap<(u32, StorageSuffix), VolumeFacts>,
     /// When DRBD last had to reconnect or re-attach something that had been set up before.
     pub mended: Option<Instant>,
-    /// When DRBD's files were last found to be right, and a digest of what they should say.
+    /// When the `.res` file was last found to be correct, and a digest of its content.
     pub files_checked: Option<(Instant, u64)>,
 }
 
-/// What storage said of a volume.
+/// Facts about a backing volume.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct VolumeFacts {
     /// The backing device.
     pub backing_device: Option<String>,
     /// Size of the backing volume.
     pub backing_kib: Option<u64>,
-    /// What it takes in its pool.
+    /// Space it takes in its pool.
     pub allocated_kib: Option<u64>,
 }
 
@@ -104,7 +104,7 @@ impl Tracked {
         }
     }
 
-    /// Nothing of the attempts before counts any more.
+    /// Discards the state of earlier attempts.
     fn begin_anew(&mut self) {
         self.version += 1;
         self.failures = 0;
@@ -132,7 +132,7 @@ pub struct State {
     pub identity: Option<Identity>,
     /// What the node is able to do.
     pub info: NodeInfo,
-    /// The last probe found less than the one before, which is not believed yet.
+    /// The last probe found less than the one before, and another one has to confirm it.
     pub loss_suspected: bool,
     /// Version of the kernel's DRBD module when the node was last probed.
     pub module: Option<String>,
@@ -200,9 +200,9 @@ pub struct Shared {
     pub options: Options,
     /// The files.
     pub store: SpecStore,
-    /// What was seen of storage.
+    /// The state of storage as last queried.
     pub observations: Observations,
-    /// What was seen of DRBD.
+    /// DRBD's state as its events report it.
     pub observed_drbd: ObservedDrbd,
     /// Suspensions of I/O.
     pub suspensions: Suspensions,
@@ -212,7 +212,7 @@ pub struct Shared {
     pub outgoing: Notify,
     /// The space of the pools may have changed.
     pub space_changed: Notify,
-    /// Something that the node should be able to do was missed, or its pools are other ones.
+    /// A capability that a spec needs is missing, or the node's pools changed.
     pub doubts: Notify,
     /// Another connection took over, the specs were read, or the node was found to be able to do something else.
     pub changed: tokio::sync::watch::Sender<()>,
@@ -290,7 +290,7 @@ impl Shared {
         let Some(waiting) = waiting(&self.state()) else {
             return;
         };
-        // Conditions look into what has locks of its own.
+        // Without the lock: conditions read what has locks of its own.
         let check = (waiting.condition)(self);
         let mut state = self.state();
         let Some(tracked) = state.objects.get_mut(key) else {
@@ -372,7 +372,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Notes that a spec was not understood. The one before it stays in force.
+    /// Notes that a spec was not understood. The one before it remains in force.
     pub fn refuse(&self, key: &Key) {
         if let Some(tracked) = self.state().objects.get_mut(key) {
             tracked.refused = true;
@@ -424,7 +424,7 @@ impl Shared {
         Ok(())
     }
 
-    /// Changes the notes of a replica, on disk first. Does nothing if they stay the same, or if another replica has
+    /// Changes the notes of a replica, on disk first. Does nothing if they do not change, or if another replica has
     /// taken its name.
     pub async fn note(&self, key: &Key, uuid: Uuid, change: impl FnOnce(&mut Notes)) -> Result<()> {
         let _turn = self.machine.lock(&format!("record/{}", key.folded())).await;

@@ -1,4 +1,4 @@
-//! The space of the pools: looked at after own changes, now and then, and when asked.
+//! The space of the pools: queried after own changes, at intervals, and on request.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +10,17 @@ use crate::check::pool_place;
 use crate::providers::{self, Space};
 use crate::shared::Shared;
 
-/// Pause after a look: changes that follow each other within it are looked at together.
+/// Pause after a query: changes within it cause one query.
 const PAUSE: Duration = Duration::from_secs(2);
-/// How long a pool may take to answer before the others are told without it.
+/// How long a pool may take to answer before the others are reported without it.
 const POOL_LIMIT: Duration = Duration::from_secs(20);
 
-/// Looks at all pools.
+/// Queries the space of all pools.
 pub async fn query(shared: &Shared) -> Vec<PoolStatus> {
     let Some(node) = shared.state().node().cloned() else {
         return Vec::new();
     };
-    // A pool on a sick disk must not delay the numbers of the others.
+    // A pool on a failing disk must not delay the report of the others.
     let reports = node.pools.iter().map(|pool| pool_status(shared, pool));
     futures::future::join_all(reports).await
 }
@@ -60,9 +60,9 @@ fn set(status: &mut PoolStatus, space: &Space) {
     status.granularity_kib = space.granularity_kib;
 }
 
-/// Tells the space of the pools whenever it has changed.
+/// Reports the space of the pools whenever it has changed.
 pub async fn run(shared: Arc<Shared>) {
-    let mut told: Option<(Option<Arc<NodeSpec>>, Vec<PoolStatus>)> = None;
+    let mut reported: Option<(Option<Arc<NodeSpec>>, Vec<PoolStatus>)> = None;
     loop {
         tokio::select! {
             biased;
@@ -76,10 +76,10 @@ pub async fn run(shared: Arc<Shared>) {
             continue;
         }
         let seen = (node, query(&shared).await);
-        if told.as_ref() != Some(&seen) {
+        if reported.as_ref() != Some(&seen) {
             let pools = seen.1.clone();
             shared.report(|outbox| outbox.space(pools, None));
-            told = Some(seen);
+            reported = Some(seen);
         }
         tokio::time::sleep(PAUSE).await;
     }

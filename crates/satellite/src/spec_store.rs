@@ -1,9 +1,9 @@
-//! What the satellite keeps on its own disk, so that it can act without its controller.
+//! The satellite's files, with which it can act without its controller.
 //!
-//! What we store: who we are and the newest epoch that we obeyed (`identity.json`), and one file per object with its
-//! newest spec and the notes that make a half-done step recognisable after a crash (`node.json`,
-//! `resources/<NAME>.json`). Everything is written before it is acted upon. A file that cannot be read is put aside
-//! and reported; the others serve.
+//! `identity.json` has the node's identity and the newest epoch that was accepted. `node.json` and
+//! `resources/<NAME>.json` have an object's newest spec, and the notes by which a half-done step is recognised after a
+//! crash. Everything is written before it is acted upon. A file that cannot be read is renamed and logged; the others
+//! are used.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::failure::{Failure, Result};
 use crate::suspension::Suspended;
 
-/// Properties are nobody else's business.
+/// Properties may be confidential.
 const MODE: u32 = 0o600;
 /// What I/O is suspended of.
 const SUSPENDED_FILE: &str = "suspended.json";
@@ -72,8 +72,8 @@ pub struct Record {
     pub notes: Notes,
 }
 
-/// A record on disk. The spec says what a satellite must know to act on it, as it does on the wire: an older version must
-/// not act on what it does not understand.
+/// A record on disk. The spec has the features that a satellite must know to act on it, as it has on the wire: an older
+/// version must not act on what it does not understand.
 #[derive(Serialize, Deserialize)]
 struct Stored {
     #[serde(flatten)]
@@ -84,16 +84,16 @@ struct Stored {
     notes: Notes,
 }
 
-/// What a crash must not make us forget.
+/// What has to be known after a crash.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Notes {
     /// By volume number.
     #[serde(default)]
     pub volumes: BTreeMap<u32, VolumeNotes>,
-    /// What was known of other copies when DRBD was last taken down.
+    /// Whether another node had the data when DRBD was last taken down.
     #[serde(default)]
     pub last_copy: Option<LastCopy>,
-    /// DRBD minors that were made primary for a moment.
+    /// DRBD minors that the satellite has made primary and not yet secondary again.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub promoted: BTreeSet<u32>,
 }
@@ -127,15 +127,16 @@ pub struct FileSystemMade {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
-    /// Begun: nothing that is on it is worth keeping, every step may be done again.
+    /// Begun: it holds no data, every step may be done again.
     New,
-    /// Begun in place of one that was in use and is gone: as new, but its content can only come from a peer.
+    /// Begun in place of one that was in use and is lost: as new, but its content can only come from a peer.
     Replacement,
     /// In use: nothing on it may be initialised again.
     #[default]
     Ready,
-    /// Let go of, as another node has the data: what is on it gets older and need not be asked for.
-    LetGo,
+    /// Detached for good, as another node has the data: its content is out of date and need not be guarded.
+    #[serde(rename = "let_go")]
+    Released,
 }
 
 /// Whether another node has the data.
@@ -151,7 +152,7 @@ pub enum LastCopy {
 /// Everything that was found at start.
 #[derive(Debug, Default)]
 pub struct Loaded {
-    /// Who we are, if we ever knew.
+    /// The node's identity, if a controller has ever connected.
     pub identity: Option<Identity>,
     /// The node and its resources.
     pub objects: BTreeMap<Key, Record>,
@@ -202,12 +203,12 @@ impl SpecStore {
         Ok(loaded)
     }
 
-    /// Keeps who we are.
+    /// Writes the node's identity.
     pub async fn save_identity(&self, host: &dyn Host, identity: &Identity) -> Result<()> {
         write(host, &self.directory.join("identity.json"), identity).await
     }
 
-    /// Writes down what is suspended, or about to be.
+    /// Writes what is suspended, or about to be.
     pub async fn save_suspended(&self, host: &dyn Host, suspended: &Suspended) -> Result<()> {
         write(host, &self.directory.join(SUSPENDED_FILE), suspended).await
     }
@@ -284,7 +285,7 @@ async fn read<T: DeserializeOwned>(host: &dyn Host, path: &Path) -> Option<T> {
         Ok(bytes) => bytes,
         Err(e) if e.is_not_found() => return None,
         Err(e) => {
-            tracing::error!(path = %path.display(), error = %e.source, "cannot read own state");
+            tracing::error!(path = %path.display(), error = %e.source, "a file of the satellite cannot be read");
             return None;
         }
     };
@@ -301,8 +302,8 @@ async fn quarantine(host: &dyn Host, path: &Path, why: &str) {
     let mut aside = path.as_os_str().to_owned();
     aside.push(QUARANTINE_SUFFIX);
     let aside = PathBuf::from(aside);
-    tracing::error!(path = %path.display(), aside = %aside.display(), why, "unreadable own state moved aside");
+    tracing::error!(path = %path.display(), aside = %aside.display(), why, "a file of the satellite cannot be parsed and was renamed");
     if let Err(e) = host.rename(path, &aside).await {
-        tracing::error!(path = %path.display(), error = %e.source, "unreadable own state cannot be moved aside");
+        tracing::error!(path = %path.display(), error = %e.source, "a file of the satellite that cannot be parsed cannot be renamed");
     }
 }

@@ -1,4 +1,4 @@
-//! What is told of a resource: storage's facts and DRBD's state, put together at the moment of telling.
+//! The status of a resource that is reported: facts about its storage and DRBD's state, joined when it is sent.
 
 use linstor_api::drbd_state::{Role, Suspension};
 use linstor_api::kind::StorageSuffix;

@@ -1,8 +1,8 @@
-//! Why an attempt ends before the node has what the spec says, and what attempts wait for.
+//! Why an attempt ends before the object matches its spec, and what attempts wait for.
 //!
 //! An attempt does not sleep until something else has happened: it ends, and the reconciler makes the next one when the
-//! condition holds or the time is up. So a newer spec never waits for an older one's peers, and what an attempt has done
-//! must be recognised by the next one, as after a crash.
+//! condition holds or the time is up. So a newer spec never waits for an older one's peers, and what an attempt has
+//! done must be recognised by the next one, as after a crash.
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,7 +16,8 @@ use crate::failure::Failure;
 use crate::layers::Attempt;
 use crate::shared::Shared;
 
-/// What a command does shows in DRBD's events a moment later. That is waited for in place: to begin anew costs more.
+/// DRBD's events show the effect of a command a little later. The attempt waits for that: to make another one costs
+/// more.
 const SHOWN_WITHIN: Duration = Duration::from_millis(250);
 
 /// Why an attempt ends early.
@@ -30,7 +31,7 @@ pub enum Stop {
     Superseded,
 }
 
-/// What comes of a step that may have to wait.
+/// The result of a step that may have to wait.
 pub type Result<T> = std::result::Result<T, Stop>;
 
 impl<E: Into<Failure>> From<E> for Stop {
@@ -67,11 +68,11 @@ pub enum Awaited {
     ResyncBegins(u32),
     /// A resync ends.
     Resync(u32),
-    /// DRBD shows that the volume has so many KiB.
+    /// DRBD reports this many KiB for the volume.
     Size(u32, u64),
     /// The volume can be made primary.
     Promotable(u32),
-    /// Nobody has the volume open that the satellite has written to.
+    /// No process has the volume open that the satellite has written to.
     Closed,
     /// No suspension of I/O has the resource.
     Resumed,
@@ -96,7 +97,7 @@ impl Awaited {
         }
     }
 
-    /// How often an attempt is made to find out, where no event says so.
+    /// The interval of attempts if no event reports it.
     fn retried_every(self) -> Option<Duration> {
         (self == Awaited::Closed).then_some(Duration::from_millis(500))
     }
@@ -136,7 +137,8 @@ impl fmt::Display for Awaited {
 pub enum Check {
     /// It does.
     Holds,
-    /// It does not; how far it is in hundredths of a percent, where that is known. A percent of a large volume takes long.
+    /// It does not; how far it is in hundredths of a percent, where that is known. A percent of a large volume takes
+    /// long.
     NotYet(Option<u16>),
 }
 
@@ -160,7 +162,7 @@ pub struct Waiting {
     pub what: Awaited,
     /// How far it is, in hundredths of a percent.
     pub done: Option<u16>,
-    /// When an attempt is made whatever the condition says.
+    /// When the next attempt is made, whether or not the condition holds.
     pub until: Instant,
     /// Whether it is over.
     pub condition: Condition,
@@ -200,7 +202,7 @@ impl Begun {
 }
 
 impl Attempt<'_> {
-    /// Goes on with `true` if a condition holds. Otherwise the attempt ends here; a later one goes on with `false` once the
+    /// Returns `true` if a condition holds. Otherwise the attempt ends here; a later one gets `false` once the
     /// time for it is up.
     pub async fn wait(
         &self,
@@ -301,7 +303,7 @@ impl Attempt<'_> {
             format!("I/O of resource '{name}' is suspended on this node."),
         )
         .cause("A resource is not changed while its I/O is suspended.")
-        .correction("It is changed by itself once its I/O goes on.")
+        .correction("The satellite changes it when its I/O is resumed.")
         .about("RscDfn", name.as_str())
         .into())
     }

@@ -1,10 +1,10 @@
 //! Suspensions of I/O: leases that the satellite holds by itself.
 //!
-//! A controller suspends the I/O of resources for a moment, to have snapshots of one instant on several nodes. A
-//! suspension that outlives what asked for it stops applications for good. So each one has a deadline here, however long
-//! the controller would like it, and ends with the connection that it was asked on. Nothing of it goes through the
-//! reconciler: an attempt that hangs delays no resumption. Attempts at its resources wait for its end: to activate or grow
-//! a logical volume resumes it.
+//! A controller suspends the I/O of resources for a short time, to have snapshots of one instant on several nodes. A
+//! suspension that is never resumed stops applications for good. So each one has a deadline here, whatever the
+//! controller requests, and ends with the connection that it was requested on. Nothing of it goes through the
+//! reconciler: an attempt that hangs delays no resumption. Attempts at its resources wait for its end: to activate or
+//! grow a logical volume resumes it.
 //!
 //! What is about to be suspended is written down first; a satellite that starts resumes all that it finds there. It
 //! resumes before it writes, since its own files may be on what is suspended.
@@ -69,7 +69,7 @@ struct Lease {
     connection: u64,
     /// The resources.
     keys: BTreeSet<Key>,
-    /// When it ends; the reason, once somebody has ended it.
+    /// When it ends, or the reason once it has been ended.
     term: watch::Sender<Term>,
 }
 
@@ -108,8 +108,8 @@ impl Suspensions {
         self.table.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The controller wants I/O of resources suspended, or a suspension that is held to last longer. Nothing is suspended
-    /// for longer than [`SUSPENSION_MAX`] after the order.
+    /// The controller requests to suspend I/O of resources, or to extend a suspension that is held. Nothing is
+    /// suspended for longer than [`SUSPENSION_MAX`] after the order.
     pub fn suspend(
         &self,
         connection: u64,
@@ -142,7 +142,7 @@ impl Suspensions {
         self.asked.notify_one();
     }
 
-    /// The controller wants a suspension to end.
+    /// The controller ends a suspension.
     pub fn resume(&self, lease: Uuid) {
         let mut table = self.table();
         table.asked.retain(|asked| asked.lease != lease);
@@ -158,7 +158,7 @@ impl Suspensions {
         leases.any(|lease| lease.keys.contains(key))
     }
 
-    /// A connection ended: nobody is left who would end what was asked on it.
+    /// A connection ended, and with it the suspensions that were requested on it.
     pub fn connection_ended(&self, connection: u64) {
         let mut table = self.table();
         table.asked.retain(|asked| asked.connection != connection);
@@ -189,7 +189,7 @@ pub async fn run(shared: Arc<Shared>, left_over: Suspended) {
             // A suspension ended. Cancel-safe.
             Some(ended) = tasks.join_next(), if !tasks.is_empty() => {
                 if let Err(error) = ended {
-                    tracing::error!(%error, "a task that holds a suspension of I/O ended by itself");
+                    tracing::error!(%error, "a task that holds a suspension of I/O panicked");
                 }
             }
             // Cancel-safe: a missed notice is stored.
@@ -238,7 +238,7 @@ async fn hold(shared: Arc<Shared>, asked: Asked, mut term: watch::Receiver<Term>
             };
             let suspended = tokio::select! {
                 biased;
-                // Whatever the commands are at: what they have suspended is resumed below.
+                // At any step of the commands: what they have suspended is resumed below.
                 end = ended(&mut term) => Err(end),
                 suspended = suspend_all(&shared, lease, &devices) => Ok(suspended),
             };
@@ -262,7 +262,7 @@ async fn hold(shared: Arc<Shared>, asked: Asked, mut term: watch::Receiver<Term>
 
 fn finished(shared: &Shared, asked: &Asked, state: SuspensionState) {
     let (lease, resources) = (asked.lease, &asked.resources);
-    tracing::info!(%lease, ?resources, ?state, "I/O is not suspended");
+    tracing::info!(%lease, ?resources, ?state, "the suspension of I/O ended");
     let held = shared.suspensions.table().leases.remove(&lease);
     for key in held.iter().flat_map(|lease| &lease.keys) {
         shared.recheck(key);
@@ -324,7 +324,7 @@ fn devices_of(shared: &Shared, resources: &[ResourceName]) -> Result<Vec<Device>
             return Err(refused(
                 name,
                 code::FAIL_NOT_FOUND_RSC,
-                "It is not known to this node.",
+                "This node has no spec of it.",
             ));
         };
         if spec.target != Target::Up {
@@ -361,7 +361,7 @@ fn devices_of_resource(spec: &ResourceSpec, node: &NodeSpec) -> Result<Vec<Devic
     }
 }
 
-/// By its name, not by what was seen of it: right after a start nothing was.
+/// By its name and not by observations: right after a start there are none.
 fn logical_volume(spec: &ResourceSpec, node: &NodeSpec, volume: &VolumeSpec) -> Option<Device> {
     let storage = volume.data()?;
     let mut pools = node.pools.iter();
@@ -414,7 +414,7 @@ async fn suspend_all(shared: &Shared, lease: Uuid, devices: &[Device]) -> Result
     Ok(())
 }
 
-/// Resumes all devices, however many attempts that takes: nothing else would.
+/// Resumes all devices, in as many attempts as that takes.
 async fn resume_all(shared: &Shared, lease: Uuid, devices: &[Device]) {
     let mut left: Vec<&Device> = devices.iter().collect();
     let mut attempts = 0_u32;
@@ -440,11 +440,11 @@ async fn resume_all(shared: &Shared, lease: Uuid, devices: &[Device]) {
     }
     if let Err(failure) = note(shared, lease, None).await {
         // The next start resumes once more what is not suspended, which does nothing.
-        tracing::warn!(%lease, %failure, "the end of a suspension cannot be written down");
+        tracing::warn!(%lease, %failure, "the end of a suspension of I/O cannot be stored");
     }
 }
 
-/// Whatever the program says: the kernel is asked what came of it.
+/// Whatever the program's exit code: the kernel decides whether I/O is resumed.
 async fn resume(machine: &Machine, device: &Device) -> Result<()> {
     let cmd = match device {
         Device::Drbd { minor, .. } => Cmd::new("drbdsetup")
@@ -465,7 +465,7 @@ async fn resume(machine: &Machine, device: &Device) -> Result<()> {
     Err(Failure::new(code::FAIL_UNKNOWN_ERROR, message))
 }
 
-/// Whether a device's I/O is suspended on request, as the kernel says now. One that is not there is not.
+/// Whether a device's I/O is suspended on request, by the kernel. That of a device that does not exist is not.
 async fn is_suspended(machine: &Machine, device: &Device) -> Result<bool> {
     match device {
         Device::Drbd { resource, .. } => {

@@ -38,7 +38,7 @@ fn changes(cluster: &Cluster, node: Node) -> Result<()> {
     // The satellite may have reported the new name by then.
     let known = uname(cluster)? == "stranger";
     ensure!(
-        known || answer.contains("(node3) This host is called 'stranger'"),
+        known || answer.contains("(node3) The name of this host is 'stranger'"),
         "the answer does not contain the host name: {answer}"
     );
     others_go_on(cluster, "node2")?;

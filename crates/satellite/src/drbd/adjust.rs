@@ -1,4 +1,4 @@
-//! Making the kernel have what the spec says: the resource file, what differs from it, and `drbdadm adjust`.
+//! Configures a resource in DRBD: its `.res` file, what DRBD has otherwise, and `drbdadm adjust`.
 
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -52,7 +52,7 @@ impl Files {
     }
 }
 
-/// What DRBD is to become.
+/// What a resource is configured with in DRBD.
 pub struct Configuration<'a> {
     drbd: &'a DrbdSpec,
     disks: &'a Disks,
@@ -75,7 +75,7 @@ impl<'a> Configuration<'a> {
             tracing::debug!(
                 resource = %attempt.spec.name,
                 dropped = ?file.dropped,
-                "options that this DRBD does not know"
+                "options left out: this DRBD does not have them"
             );
         }
         Ok(Configuration {
@@ -88,7 +88,7 @@ impl<'a> Configuration<'a> {
     }
 }
 
-/// Whether module and tools know clients that do not vote.
+/// Whether module and tools know option `tiebreaker`.
 fn knows_tiebreaker(attempt: &Attempt<'_>) -> bool {
     let at_least = |version: &str, least: (u32, u32, u32)| {
         let mut numbers = version.split('.').map(|n| n.parse::<u32>().unwrap_or(0));
@@ -101,7 +101,7 @@ fn knows_tiebreaker(attempt: &Attempt<'_>) -> bool {
         .is_some_and(|info| at_least(&info.version, (9, 3, 1)) && at_least(&info.utils, (9, 34, 0)))
 }
 
-/// Writes the file and has drbdadm adjust the kernel to it, if anything differs from what DRBD has.
+/// Writes the `.res` file and runs `drbdadm adjust`, if DRBD has anything otherwise.
 pub async fn adjust(
     attempt: &Attempt<'_>,
     config: &Configuration<'_>,
@@ -136,7 +136,7 @@ pub async fn adjust(
             resource = %attempt.spec.name,
             ?deviation,
             text_changed = !same,
-            "adjust"
+            "drbdadm adjust"
         );
         run_adjust(attempt, config, old.as_deref(), before).await?;
     }
@@ -163,7 +163,7 @@ async fn run_adjust(
         steps::put_back(host, &config.files.res, old, &failure).await;
         return Err(failure.context(
             code::FAIL_UNKNOWN_ERROR,
-            format!("DRBD does not accept the configuration of '{name}'."),
+            format!("DRBD does not accept the configuration of resource '{name}'."),
         ));
     }
     if !config.drbd.diskless {
@@ -182,7 +182,8 @@ fn digest(text: &str) -> u64 {
     hasher.finish()
 }
 
-/// Whether the files were found to be right not long ago. Reading them all in every pass is work for nothing.
+/// Whether the files were read and found to be correct within [`FILES_INTERVAL`]. Reading them all in every pass is
+/// useless work.
 fn files_are_right(attempt: &Attempt<'_>, digest: u64) -> bool {
     let state = attempt.shared.state();
     let checked = state.objects.get(attempt.key).and_then(|t| t.files_checked);
@@ -198,7 +199,7 @@ enum Deviation {
     Reconnect,
     /// DRBD gave up a disk that had been set up, after an I/O error for example.
     Reattach,
-    /// DRBD is about to give up a disk: there is nothing that could be attached yet.
+    /// DRBD is detaching a failed disk: nothing can be attached yet.
     Detaching,
     /// Something is missing or too much.
     Structure,
@@ -271,8 +272,8 @@ fn connections_deviation(config: &Configuration<'_>, resource: &DrbdResource) ->
     }
 }
 
-/// Whether it is time to try again what DRBD gave up. Not at once, again and again: a failing disk would be
-/// synchronised for ever.
+/// Whether a connection or disk that DRBD gave up is set up again now. Once in [`MEND_INTERVAL`]: a failing disk would
+/// otherwise be synchronised for ever.
 fn may_mend(attempt: &Attempt<'_>) -> bool {
     let mut state = attempt.shared.state();
     let Some(tracked) = state.objects.get_mut(attempt.key) else {
@@ -285,9 +286,9 @@ fn may_mend(attempt: &Attempt<'_>) -> bool {
     true
 }
 
-/// Whether DRBD may be taken down to make it forget which data it has shown. A node without a disk refuses peers whose data
-/// does not descend from that, for as long as it is up; nothing else is lost with it while nobody uses it, and no peer in
-/// use may need its vote.
+/// Whether DRBD may be taken down to make it forget which data it has shown. A node without a disk refuses peers whose
+/// data does not descend from that, for as long as it is up. Nothing else is lost if the resource is primary nowhere:
+/// neither an application's I/O nor a vote that a primary's quorum needs.
 fn may_forget(config: &Configuration<'_>, before: Option<&DrbdResource>) -> bool {
     config.drbd.diskless && before.is_some_and(|resource| !resource.has_primary())
 }
@@ -295,14 +296,14 @@ fn may_forget(config: &Configuration<'_>, before: Option<&DrbdResource>) -> bool
 fn lost_disk(attempt: &Attempt<'_>) -> Failure {
     Failure::new(
         code::FAIL_INVLD_RSC_STATE,
-        format!("DRBD has given up a disk of '{}'.", attempt.spec.name),
+        format!("DRBD has detached a disk of resource '{}'.", attempt.spec.name),
     )
-    .cause("The disk failed; the kernel's log has the reason. The data of the peers is used.")
-    .correction("Attaching it is tried once a minute. Replace the disk if that does not help.")
+    .cause("The disk failed; the kernel's log has the reason. The data is read from and written to the peers.")
+    .correction("The satellite tries to attach it once a minute. If that fails, replace the disk.")
 }
 
-/// Waits until the events show what `adjust` did, so that what is reported next is true. A disk that takes long is reported
-/// as it is.
+/// Waits until DRBD's events show what `adjust` did, so that the next report has it. A disk that takes longer is
+/// reported in its state at that time.
 pub async fn settle(attempt: &Attempt<'_>, disks: &Disks) -> stop::Result<()> {
     let volumes = attempt.live_volumes().map(|volume| volume.number);
     let volumes: Vec<(u32, bool)> = volumes.map(|n| (n, disks.contains_key(&n))).collect();
@@ -334,7 +335,7 @@ pub async fn take_down(attempt: &Attempt<'_>) -> stop::Result<()> {
             .map_err(|f| {
                 f.context(
                     code::FAIL_IN_USE,
-                    format!("'{name}' cannot be taken down in DRBD."),
+                    format!("DRBD cannot take down resource '{name}'."),
                 )
             })?;
     }
@@ -344,7 +345,7 @@ pub async fn take_down(attempt: &Attempt<'_>) -> stop::Result<()> {
     }
     Err(Failure::new(
         code::FAIL_UNKNOWN_ERROR,
-        format!("'{name}' was taken down, but DRBD does not report it as gone."),
+        format!("Resource '{name}' was taken down, but DRBD still reports it."),
     )
     .into())
 }
@@ -353,7 +354,7 @@ pub async fn take_down(attempt: &Attempt<'_>) -> stop::Result<()> {
 mod tests {
     use super::*;
 
-    /// The one attempt in a minute to attach a disk is not spent while DRBD still gets rid of it.
+    /// The one attempt in a minute to attach a disk is not spent while DRBD still detaches it.
     #[test]
     fn a_disk_is_attached_only_after_it_was_given_up() {
         let ready = Some(Stage::Ready);

@@ -16,7 +16,7 @@ use crate::machine::Machine;
 /// The first attach reads the whole bitmap and applies the activity log, so only a standstill ends it.
 const ADJUST_STALL: Duration = Duration::from_secs(45);
 
-/// Makes the kernel have what the file says.
+/// `drbdadm adjust` with the resource's own file.
 pub async fn adjust(machine: &Machine, file: &Path, resource: &ResourceName) -> Result<()> {
     let cmd = drbdadm(file)
         .args(["adjust", resource.as_str()])
@@ -24,13 +24,12 @@ pub async fn adjust(machine: &Machine, file: &Path, resource: &ResourceName) -> 
     machine.run(cmd).await.map(drop)
 }
 
-/// Takes a resource down. One that is not up is left alone.
+/// Takes a resource down; does nothing if it is not up.
 pub async fn down(machine: &Machine, resource: &ResourceName) -> Result<()> {
     let cmd = Cmd::new("drbdsetup").args(["down", resource.as_str()]);
     machine.run(cmd).await.map(drop)
 }
 
-/// Makes a resource primary.
 pub async fn primary(
     machine: &Machine,
     kind: DrbdKind,
@@ -44,7 +43,6 @@ pub async fn primary(
         .map(drop)
 }
 
-/// Makes a resource secondary.
 pub async fn secondary(
     machine: &Machine,
     kind: DrbdKind,
@@ -65,7 +63,7 @@ pub async fn detach(machine: &Machine, minor: u32) -> Result<()> {
     machine.run(cmd).await.map(drop)
 }
 
-/// Ends the connection to a peer that is no longer one; true if there was one.
+/// Removes a node that is no longer a peer, with its connection.
 pub async fn del_peer(machine: &Machine, resource: &ResourceName, node_id: u32) -> Result<()> {
     let cmd = Cmd::new("drbdsetup").args([
         "del-peer".to_owned(),
@@ -75,8 +73,8 @@ pub async fn del_peer(machine: &Machine, resource: &ResourceName, node_id: u32) 
     machine.run(cmd).await.map(drop)
 }
 
-/// Frees the bitmap slot of a peer that is no longer one. A peer without a slot is no error, and DRBD's answer for
-/// that differs between versions, so that the exit code tells nothing that matters.
+/// Frees the bitmap slot of a node that is no longer a peer. A failure is only logged: a peer without a slot is no
+/// error, and DRBD's exit code for that differs between versions.
 pub async fn forget_peer(machine: &Machine, resource: &ResourceName, node_id: u32) -> Result<()> {
     let cmd = Cmd::new("drbdsetup").args([
         "forget-peer".to_owned(),
@@ -88,7 +86,7 @@ pub async fn forget_peer(machine: &Machine, resource: &ResourceName, node_id: u3
         tracing::debug!(
             cmd = output.cmd,
             stderr = output.stderr,
-            "nothing to forget"
+            "forget-peer failed: the peer had no bitmap slot"
         );
     }
     Ok(())
@@ -97,12 +95,12 @@ pub async fn forget_peer(machine: &Machine, resource: &ResourceName, node_id: u3
 /// What a volume is resized to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Size {
-    /// So many KiB, if all its backing devices have room for them. What is new is synchronised. It stays the limit for
-    /// all replicas until they are resized again, or taken down.
+    /// This many KiB, if all backing devices are that large. The new space is synchronised. It is the limit for
+    /// all replicas until the next resize or until they are taken down.
     UpTo(u64),
-    /// What all its backing devices have room for.
+    /// The size of the smallest backing device.
     All {
-        /// What is new is the same everywhere, and is not synchronised.
+        /// The new space is the same on all replicas, and is not synchronised.
         assume_clean: bool,
     },
 }
@@ -130,24 +128,24 @@ pub async fn resize(
     machine.run(cmd).await.map(drop)
 }
 
-/// Has drbd-utils keep in mind where the backing device of a minor ends.
+/// Has drbd-utils record where the backing device of a minor ends.
 pub async fn check_resize(machine: &Machine, minor: u32) -> Result<()> {
     let cmd = Cmd::new("drbdsetup").arg("check-resize");
     machine.run(cmd.arg(minor.to_string())).await.map(drop)
 }
 
-/// The command whose lines are DRBD's state and its changes.
+/// The command that prints DRBD's state and then each change of it.
 pub fn events() -> Cmd {
     Cmd::new("drbdsetup").args(["events2", "--statistics"])
 }
 
-/// The command that prints a resource's state once, in the words of the events. The size of a volume changes without
+/// The command that prints a resource's state once, in the form of the events. The size of a volume changes without
 /// an event.
 pub fn now(resource: &ResourceName) -> Cmd {
     Cmd::new("drbdsetup").args(["events2", "--now", "--statistics", resource.as_str()])
 }
 
-/// The command that prints a resource's state once, with the progress of a resync that 8.4's events do not tell.
+/// The command that prints a resource's state once, with the progress of a resync that events of 8.4 do not have.
 pub fn status(resource: &str) -> Cmd {
     Cmd::new("drbdsetup").args(["status", resource, "--verbose", "--statistics"])
 }

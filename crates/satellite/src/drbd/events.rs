@@ -21,10 +21,10 @@ pub enum Event {
         fresh: bool,
         /// What it is about.
         object: Object,
-        /// The other words of the line.
+        /// The line's other fields.
         fields: BTreeMap<String, String>,
     },
-    /// Something is gone.
+    /// An object was removed.
     Destroy(Object),
     /// A resource has another name.
     Rename {
@@ -314,7 +314,7 @@ exists -";
         );
     }
 
-    /// DRBD 9 tells more.
+    /// DRBD 9 has more of it.
     #[test]
     fn drbd9_tells_promotion_and_client() {
         let state = feed(

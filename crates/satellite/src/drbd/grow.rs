@@ -1,10 +1,10 @@
 //! Growing DRBD onto backing devices that have grown.
 //!
 //! The new part of thin volumes reads as zeros on all replicas, so that it needs no resync. One piece of it does: where
-//! DRBD's own metadata was, at the old end of the backing devices, each replica has something else. Such volumes grow in
-//! two steps: first over that piece, which is synchronised, and then over all the rest, which is taken for clean. How far
-//! that is shows in DRBD and in the notes, so that it goes on after a crash at any point; a piece that is synchronised
-//! once more does no harm.
+//! DRBD's metadata was, at the old end of the backing devices, the replicas differ. Such volumes grow in two steps:
+//! first over that piece, which is synchronised, and then over all the rest, which is assumed to be clean. DRBD's state
+//! and the notes show which step is done, so that growth continues after a crash at any point; a piece that is
+//! synchronised once more does no harm.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,7 +36,7 @@ const ROUNDING_KIB: u64 = 4096;
 /// DRBD's sizes are multiples of this.
 const BLOCK_KIB: u64 = 4;
 
-/// Asks for the size of volumes that are smaller than they should be, as far as is known.
+/// Asks DRBD for the sizes of volumes if one is smaller than its spec, as far as is known.
 pub async fn ask_sizes(attempt: &Attempt<'_>) {
     let name = &attempt.spec.name;
     let observed_drbd = &attempt.shared.observed_drbd;
@@ -46,7 +46,7 @@ pub async fn ask_sizes(attempt: &Attempt<'_>) {
     if !small {
         return;
     }
-    // Without an answer the size stays what it was.
+    // Without an answer the last known size remains.
     if let Ok(output) = attempt.shared.machine.try_run(adm::now(name)).await
         && observed_drbd.sizes(name, &output.stdout)
     {
@@ -88,7 +88,7 @@ pub async fn grow(
             attempt.go_on()?;
             growth.run().await.map_err(|stop| {
                 let message = format!(
-                    "Volume {} of '{}' cannot be grown in DRBD.",
+                    "DRBD cannot grow volume {} of resource '{}'.",
                     volume.number, attempt.spec.name
                 );
                 stop.map_failure(|f| f.context(code::FAIL_UNKNOWN_ERROR, message))
@@ -111,7 +111,7 @@ enum Beginning {
 }
 
 impl Beginning {
-    /// Of a volume that has `size_kib` now, when `noted` says where the last first step went to.
+    /// Of a volume that has `size_kib` now, when the last first step went to `noted`.
     fn of(volume: &VolumeSpec, layer: &DrbdVolumeSpec, size_kib: u64, noted: Option<u64>) -> Self {
         if noted == Some(size_kib) {
             return Beginning::Made;
@@ -133,7 +133,7 @@ impl Beginning {
 enum Copies {
     /// All have the same data.
     Same,
-    /// Something differs, and nothing is being done about it.
+    /// Something is out of sync, and no resync is running.
     Idle,
     /// Something is being synchronised or verified.
     Busy,
@@ -163,7 +163,7 @@ impl Growth<'_> {
             let now_kib = size_kib(self.attempt, self.volume.number).unwrap_or(0);
             match Beginning::of(self.volume, self.layer, now_kib, self.noted()) {
                 Beginning::Step(to_kib) if assume_clean => {
-                    // Noted first: a step that was made and is not known would be made again.
+                    // Noted first: a step that was made without a note would be made again.
                     self.note(Some(to_kib)).await?;
                     self.resize(Size::UpTo(to_kib), to_kib).await?;
                     if !self.synced().await? {
@@ -221,7 +221,7 @@ impl Growth<'_> {
         }
         let name = &attempt.spec.name;
         let message = format!(
-            "Volume {number} of '{name}' is still smaller than {expected_kib} KiB in DRBD."
+            "Volume {number} of resource '{name}' is still smaller than {expected_kib} KiB in DRBD."
         );
         let cause =
             "The backing device of a peer is not large enough, or the peer is not connected.";
@@ -261,7 +261,7 @@ impl Growth<'_> {
         let (begins, ends) = (Awaited::ResyncBegins(number), Awaited::Resync(number));
         let connected = Awaited::Connected(number);
         loop {
-            // What differs is told by no event, so it is asked for; what comes after that is.
+            // No event has the amount that is out of sync, so DRBD is asked for it; later changes come as events.
             let before = attempt.shared.observed_drbd.get(&attempt.spec.name);
             let copies = match now(attempt).await {
                 Some(now) => self.copies(&now),
@@ -289,9 +289,9 @@ impl Growth<'_> {
                 Copies::Same | Copies::Idle => Ok(true),
                 Copies::Away => Ok(false),
                 Copies::Busy => {
-                    let message = "A resync of it does not get on.";
+                    let message = "A resync of the volume makes no progress.";
                     let failure = Failure::new(code::FAIL_UNKNOWN_ERROR, message);
-                    let correction = "Growing goes on by itself when the replicas are the same.";
+                    let correction = "The volume is grown by itself when all replicas are in sync.";
                     Err(failure.correction(correction).into())
                 }
             };
@@ -347,18 +347,18 @@ impl Growth<'_> {
     }
 }
 
-/// DRBD 9 does not grow what it does not see all of. 8.4 would, and never synchronise what is new if nothing is written
-/// before the other replica comes back.
+/// DRBD 9 does not grow a volume while a replica is not connected. 8.4 would, and would never synchronise the new space
+/// if nothing is written before the other replica is connected again.
 fn away() -> Failure {
     Failure::new(
         code::FAIL_UNKNOWN_ERROR,
-        "Another replica of it is not connected, or not up to date.",
+        "Another replica of the volume is not connected, or not up to date.",
     )
-    .correction("It grows by itself when all replicas are connected and up to date.")
+    .correction("The volume is grown by itself when all replicas are connected and up to date.")
 }
 
-/// Waits until it has grown, and it is clear what is synchronised and from where. In place: the volume is primary for that,
-/// which must not outlast it.
+/// Waits until the volume has grown and the direction of the resync is decided. This does not end the attempt: the
+/// volume is primary during the wait, and no longer.
 pub async fn decided(attempt: &Attempt<'_>, has_grown: impl Fn(&DrbdResource) -> bool) {
     let give_up = Instant::now() + DECIDED_LIMIT;
     while Instant::now() < give_up {
@@ -375,7 +375,7 @@ pub async fn decided(attempt: &Attempt<'_>, has_grown: impl Fn(&DrbdResource) ->
     }
 }
 
-/// The resource as DRBD has it at this moment: what differs is not told by events.
+/// The resource as DRBD has it now: events do not have the amount that is out of sync.
 async fn now(attempt: &Attempt<'_>) -> Option<DrbdResource> {
     let cmd = adm::now(&attempt.spec.name);
     let output = attempt.shared.machine.run(cmd).await.ok()?;
@@ -391,10 +391,10 @@ fn has_external_metadata(attempt: &Attempt<'_>, number: u32) -> bool {
     volumes.any(|volume| volume.storage.contains_key(&StorageSuffix::DrbdMeta))
 }
 
-/// Has drbd-utils keep in mind where the devices of volumes end that DRBD has grown: internal metadata lies there, and is
-/// looked for there if the device grows once more while DRBD does not have it open. drbdadm does so on the node that
-/// grows, and attaching does, too. Never for a device that has grown while DRBD on it has not: its metadata is still where
-/// the device ended before.
+/// Has drbd-utils record where the devices of volumes end that DRBD has grown: internal metadata is there, and
+/// drbd-utils search it there if the device grows once more while DRBD does not have it open. drbdadm records it on the
+/// node that grows DRBD, and attaching does, too. Never for a device that has grown while DRBD on it has not: its
+/// metadata is still where the device ended before.
 pub async fn remember_sizes(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
     let Observed::Present(seen) = attempt.shared.observed_drbd.get(&attempt.spec.name) else {
         return Ok(());

@@ -1,4 +1,4 @@
-//! The guard of the last up-to-date copy: nothing that holds it is destroyed unless the whole definition goes.
+//! The guard of the last up-to-date copy: it is destroyed only if the whole resource definition is deleted.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::layers::{self, Attempt, storage};
 use crate::spec_store::{LastCopy, Notes, Stage};
 use crate::stop::{self, Awaited};
 
-/// Why a replica stays.
+/// Why a replica is not removed.
 const NOT_ELSEWHERE: &str = "No other connected node has all of its volumes up to date.";
 
 /// Whether every volume that is up to date here is up to date on a connected peer, too.
@@ -95,7 +95,8 @@ async fn guard_storage(attempt: &Attempt<'_>, storage: &[StorageRef]) -> stop::R
         },
         Observed::Unknown | Observed::Absent => {}
     }
-    // DRBD is down, after a reboot in the middle of a deletion for example: only the notes and the metadata can tell.
+    // DRBD is down, after a reboot in the middle of a deletion for example: only the notes and the metadata are left to
+    // decide.
     let ask = match attempt.notes().last_copy {
         Some(LastCopy::Elsewhere) => return Ok(()),
         // A peer that was not up to date then may be now, or become so from this replica.
@@ -121,7 +122,7 @@ async fn guard_storage(attempt: &Attempt<'_>, storage: &[StorageRef]) -> stop::R
     ask_peers(attempt).await
 }
 
-/// Waits until a peer of DRBD, which is up for that, has the data.
+/// Waits until a peer has the data; DRBD is up for that.
 async fn ask_peers(attempt: &Attempt<'_>) -> stop::Result<()> {
     let elsewhere = |seen: &Observed| match seen {
         Observed::Present(resource) => verdict(resource) == LastCopy::Elsewhere,
@@ -159,7 +160,7 @@ async fn any_holds_data(attempt: &Attempt<'_>, disks: &Disks) -> Result<bool> {
     Ok(false)
 }
 
-/// Whether the metadata of a volume says that data was written to it since day 0.
+/// Whether data was written to a volume since day 0, by its metadata.
 async fn holds_data(attempt: &Attempt<'_>, number: u32, disk: &Disk) -> Result<bool> {
     let Some(volume) = attempt.spec.drbd().and_then(|drbd| drbd.volume(number)) else {
         return Ok(false);
@@ -211,7 +212,7 @@ fn refused(attempt: &Attempt<'_>, cause: &str) -> Failure {
     Failure::new(
         code::FAIL_INSUFFICIENT_REPLICA_COUNT,
         format!(
-            "The replica of '{name}' on this node is not removed, as it may be the last up-to-date one."
+            "The replica of resource '{name}' on this node is not removed, as it may be the last up-to-date one."
         ),
     )
     .cause(cause)

@@ -1,4 +1,4 @@
-//! The DRBD layer: what the reconciler's calls mean for DRBD.
+//! The DRBD layer: the calls of [`crate::layers`] for DRBD.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -20,7 +20,7 @@ use crate::providers::Backing;
 use crate::spec_store::{Notes, Stage};
 use crate::stop::{self, Awaited};
 
-/// How long to leave a connection or disk alone that DRBD gave up after it had been set up.
+/// The time between two attempts to set up a connection or disk again that DRBD gave up.
 pub const MEND_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a volume's disk is made of.
@@ -74,12 +74,12 @@ fn check_node(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
         return Err(Failure::new(
             code::FAIL_INVLD_NODE_NAME,
             format!(
-                "This host is called '{uname}', but the controller calls it '{}'.",
+                "The name of this host is '{uname}', but the controller has '{}'.",
                 drbd.uname
             ),
         )
-        .cause("drbdadm finds its own part of a resource by the name of the host.")
-        .correction("The resource is configured as soon as the controller knows the name, which it learns when it connects."));
+        .cause("drbdadm finds its node's section of a resource by the name of the host.")
+        .correction("The satellite reports the name when the controller connects; the resource is configured after that."));
     }
     v84::check(kind(attempt)?, attempt.spec, drbd)
 }
@@ -95,7 +95,7 @@ pub async fn up(attempt: &Attempt<'_>, drbd: &DrbdSpec, below: &Devices) -> stop
     };
     if before.is_none() {
         steps::check_port(attempt, drbd).await?;
-        // What was known of other copies when DRBD was last down is out of date from now on.
+        // Once DRBD is up, the note on other copies from the last time it was taken down is out of date.
         let change = |notes: &mut Notes| notes.last_copy = None;
         attempt.note(change).await?;
     }
@@ -130,26 +130,26 @@ pub async fn guard(attempt: &Attempt<'_>) -> stop::Result<()> {
     last_copy::guard(attempt).await
 }
 
-/// Before a backing volume is destroyed below a resource that stays: where only its disk is given up, another node must
-/// have the data now. The metadata goes with the backing volume.
+/// Before a backing volume of a resource that is not deleted is destroyed: if the resource becomes diskless, another
+/// node must have the data now. The metadata is destroyed with the backing volume.
 pub async fn remove(attempt: &Attempt<'_>, volume: &StorageRef) -> Result<()> {
     let is_disk = volume.suffix == StorageSuffix::Data && attempt.spec.target == Target::Up;
-    let stays = attempt.live_volumes().any(|v| v.number == volume.number);
-    if !is_disk || !stays || storage::find(attempt, volume).await?.is_none() {
+    let is_live = attempt.live_volumes().any(|v| v.number == volume.number);
+    if !is_disk || !is_live || storage::find(attempt, volume).await?.is_none() {
         return Ok(());
     }
     last_copy::guard_diskless(attempt, volume.number)
 }
 
-/// Takes the resource down and removes its file. Metadata and storage stay.
+/// Takes the resource down and removes its `.res` file, but neither metadata nor storage.
 pub async fn down(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> stop::Result<()> {
-    // A module that nobody told us of can hold the resource all the same.
+    // A module that no probe has found yet can have the resource up.
     let may_be_up = attempt.drbd.is_some()
         || probe::module_version(&attempt.shared.machine)
             .await
             .is_some();
     if may_be_up && let Observed::Present(resource) = known(attempt).await? {
-        // Half of it is gone already where an earlier attempt has taken it down.
+        // If an earlier attempt has begun to take it down, DRBD no longer shows all of it.
         let is_whole = !attempt.has_begun(Awaited::Down);
         if is_whole {
             last_copy::remember(attempt, &resource).await?;
@@ -182,7 +182,7 @@ pub fn kind(attempt: &Attempt<'_>) -> Result<DrbdKind> {
     Ok(info.kind)
 }
 
-/// What the probe that found no DRBD said.
+/// Why the last probe found no DRBD.
 fn why_missing(attempt: &Attempt<'_>) -> String {
     let state = attempt.shared.state();
     let reasons = state.info.unsupported_layers.get(&LayerKind::Drbd);
@@ -191,7 +191,7 @@ fn why_missing(attempt: &Attempt<'_>) -> String {
     })
 }
 
-/// What DRBD has, once that is known at all.
+/// The resource in DRBD, once DRBD's state is known.
 pub async fn known(attempt: &Attempt<'_>) -> stop::Result<Observed> {
     let name = &attempt.spec.name;
     let is_known = |seen: &Observed| *seen != Observed::Unknown;
@@ -204,14 +204,14 @@ pub async fn known(attempt: &Attempt<'_>) -> stop::Result<Observed> {
     }
     Err(Failure::new(
         code::FAIL_UNKNOWN_ERROR,
-        format!("The state of '{name}' in DRBD is not known."),
+        format!("The state of resource '{name}' in DRBD is not known."),
     )
-    .cause("'drbdsetup events2' does not tell it; it is started again and again.")
-    .correction("Look into the satellite's log for the reason.")
+    .cause("'drbdsetup events2' does not report it; the satellite starts that program again and again.")
+    .correction("See the satellite's log for the reason.")
     .into())
 }
 
-/// Detaches the disks of volumes that are to be diskless, if the data is safe elsewhere.
+/// Detaches the disks of volumes that are to be diskless, if another node has the data.
 async fn detach_disks(attempt: &Attempt<'_>, disks: &Disks, resource: &DrbdResource) -> Result<()> {
     for volume in attempt.live_volumes() {
         let Some(device) = resource.devices.get(&volume.number) else {
@@ -222,7 +222,7 @@ async fn detach_disks(attempt: &Attempt<'_>, disks: &Disks, resource: &DrbdResou
         }
         last_copy::guard_attached(attempt)?;
         adm::detach(&attempt.shared.machine, device.minor).await?;
-        attempt.set_stage(volume.number, Stage::LetGo).await?;
+        attempt.set_stage(volume.number, Stage::Released).await?;
     }
     Ok(())
 }

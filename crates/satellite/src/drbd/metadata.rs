@@ -1,4 +1,4 @@
-//! DRBD's metadata on a backing device: looking, creating, and the generation ids it begins with.
+//! DRBD's metadata on a backing device: reading it, creating it, and the generation ids of new metadata.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use crate::machine::Machine;
 const JUST_CREATED: u64 = 4;
 /// Slots for peers in metadata of DRBD 9, used or not.
 const PEER_SLOTS_ALL: u32 = 32;
-/// The size that the metadata says the volume had. One of 0 would make the first attach mark everything as different;
+/// The last size of the volume in the metadata. One of 0 would make the first attach mark everything as different;
 /// one beyond the device is cut to it.
 const LAST_SIZE_SECTORS: u64 = 1 << 40;
 /// Metadata creation grows with the device, so only a standstill ends it.
@@ -72,7 +72,7 @@ impl std::str::FromStr for GenerationIds {
     }
 }
 
-/// Looks for metadata. `None` only when the tool says so: any other trouble is a failure, as taking it for "none"
+/// The generation ids in the metadata. `None` only if drbdmeta finds no metadata: taking any other failure for that
 /// would destroy data.
 pub async fn read(machine: &Machine, place: &Place<'_>) -> Result<Option<GenerationIds>> {
     let mut cmd = Cmd::new("drbdmeta").arg("--force");
@@ -115,7 +115,7 @@ pub struct Layout {
     pub al_stripe_kib: u32,
 }
 
-/// Creates metadata that knows of no data: what is on the device comes from a peer.
+/// Creates metadata of a volume without data: its content comes from a peer.
 pub async fn create(machine: &Machine, place: &Place<'_>, layout: &Layout) -> Result<()> {
     let mut cmd = drbdmeta(Cmd::new("drbdmeta").arg("--force"), place).arg("create-md");
     if v84::has_node_ids(place.kind) {
@@ -138,7 +138,7 @@ pub async fn create(machine: &Machine, place: &Place<'_>, layout: &Layout) -> Re
     Ok(())
 }
 
-/// What new metadata says of the data.
+/// What new metadata declares the data to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Content {
     /// It begins a new generation.
@@ -206,11 +206,11 @@ fn drbdmeta(cmd: Cmd, place: &Place<'_>) -> Cmd {
         .args([v84::metadata_format(place.kind), place.device, index])
 }
 
-/// The text that `restore-md` reads, with the current and the bitmap id. Empty bitmaps leave those of the creation, which
-/// are all zero.
+/// The text that `restore-md` reads, with the current and the bitmap id. Empty bitmaps leave those of the creation,
+/// which are all zero.
 ///
 /// A copy that equals day 0 is consistent but not up to date: it attaches as outdated, so that it can be promoted
-/// only after it has met the first copy.
+/// only after it has been connected to the replica that began the first generation.
 fn dump(
     machine: &Machine,
     place: &Place<'_>,
@@ -219,7 +219,7 @@ fn dump(
     up_to_date: bool,
 ) -> String {
     let device_uuid = machine.host().random_u64();
-    // With external metadata nobody cuts it.
+    // With external metadata DRBD does not reduce it.
     let size = place.external.map_or(LAST_SIZE_SECTORS, |kib| kib / 4 * 8);
     v84::metadata_dump(place.kind, layout, ids, up_to_date, device_uuid, size)
         .unwrap_or_else(|| dump_9(layout, ids, up_to_date, device_uuid, size))

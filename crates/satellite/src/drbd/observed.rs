@@ -1,4 +1,4 @@
-//! DRBD's state as the event stream tells it, for everybody who has to wait for a change of it.
+//! DRBD's state as `drbdsetup events2` reports it, and its changes, for attempts that wait for one.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const QUEUED_MAX: usize = 100_000;
 /// What is known of a resource.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Observed {
-    /// Nothing: the event stream is not there.
+    /// Nothing: events2 does not run, or its first dump is not complete.
     Unknown,
     /// DRBD does not have it.
     Absent,
@@ -31,7 +31,7 @@ struct Inner {
     queued: Vec<Event>,
 }
 
-/// The state and its changes.
+/// The state of all resources in DRBD, and its changes.
 pub struct ObservedDrbd {
     inner: Mutex<Inner>,
     changes: watch::Sender<u64>,
@@ -86,7 +86,7 @@ impl ObservedDrbd {
         changed
     }
 
-    /// Whether the stream is there and its first dump complete.
+    /// Whether the first dump of events2 is complete.
     pub fn is_known(&self) -> bool {
         self.lock().known
     }
@@ -108,7 +108,7 @@ impl ObservedDrbd {
         syncing.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Enters the progress of resyncs from `drbdsetup status`; tells whether anything is different.
+    /// Enters the progress of resyncs from `drbdsetup status`; true if anything is different.
     pub fn progress(&self, name: &str, status: &str) -> bool {
         let mut inner = self.lock();
         let Some(resource) = inner.state.resources.get_mut(name) else {
@@ -117,7 +117,7 @@ impl ObservedDrbd {
         let mut changed = false;
         for (volume, done) in super::status::parse_progress(status) {
             for connection in resource.connections.values_mut() {
-                // Only a 8.4 needs this, which has one connection.
+                // Only 8.4 needs this, which has one connection.
                 if let Some(seen) = connection.volumes.get_mut(&volume) {
                     changed |= seen.done != Some(done);
                     seen.done = Some(done);
@@ -127,7 +127,7 @@ impl ObservedDrbd {
         changed
     }
 
-    /// Enters the sizes of volumes from a state that was asked for; tells whether any is different.
+    /// Enters the sizes of volumes from the output of [`adm::now`](super::adm::now); true if any is different.
     pub fn sizes(&self, name: &ResourceName, lines: &str) -> bool {
         let mut inner = self.lock();
         let Some(resource) = inner.state.resources.get_mut(name.as_str()) else {
@@ -160,7 +160,7 @@ impl ObservedDrbd {
         changed
     }
 
-    /// Waits until a condition holds for a resource; tells whether it did in time.
+    /// Waits until a condition holds for a resource; true if it did within `limit`.
     pub async fn wait(
         &self,
         name: &ResourceName,

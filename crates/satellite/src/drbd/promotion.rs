@@ -1,7 +1,7 @@
-//! Being primary for a moment, for what DRBD does only then.
+//! Makes a volume primary for a short time, for what DRBD does only on a primary.
 //!
-//! It is noted first: a resource that stays primary because the attempt failed or the satellite died looks like one that
-//! an application uses, and is refused to everybody else. The next attempt ends what was left.
+//! It is noted first: a resource that is still primary because the attempt failed or the satellite crashed looks like
+//! one that an application uses, and no other node can be promoted. The next attempt makes it secondary.
 
 use linstor_api::drbd_state::Role;
 use linstor_api::kind::DrbdKind;
@@ -30,14 +30,14 @@ pub async fn begin_writing(
         Observed::Present(r) => r.is_up_to_date(number) && r.may_promote.unwrap_or(true),
         Observed::Unknown | Observed::Absent => false,
     };
-    // If it is not in time, DRBD says why.
+    // If it is not up to date in time, 'drbdsetup primary' fails with the reason.
     let what = Awaited::Promotable(number);
     attempt.wait_for_drbd(what, promotable).await?;
     attempt.go_on()?;
     Ok(begin(attempt, layer::kind(attempt)?, volume.minor).await?)
 }
 
-/// Makes it secondary again. While udev has a new file system open, [`end_left_over`] of the next attempts does.
+/// Makes it secondary again. If udev has the new file system open, [`end_left_over`] of a later attempt does.
 pub async fn end_writing(attempt: &Attempt<'_>, drbd: &DrbdSpec, number: u32) -> stop::Result<()> {
     let Some(volume) = drbd.volume(number) else {
         return Ok(());
@@ -48,7 +48,7 @@ pub async fn end_writing(attempt: &Attempt<'_>, drbd: &DrbdSpec, number: u32) ->
     }
 }
 
-/// Waits until a volume can be made secondary, as `failure` says that it cannot now.
+/// Waits until a volume can be made secondary, which has just failed with `failure`.
 async fn closed(attempt: &Attempt<'_>, minor: u32, failure: &Failure) -> stop::Result<()> {
     let never = |_: &Shared| Check::NotYet(None);
     if !attempt.wait(Awaited::Closed, never).await? {
@@ -72,8 +72,8 @@ pub async fn end(attempt: &Attempt<'_>, kind: DrbdKind, minor: u32) -> Result<()
     forget(attempt, minor).await
 }
 
-/// Ends what an earlier attempt began; `before` is what DRBD has now. Somebody may have opened the device meanwhile: then
-/// it is tried again with the next attempt.
+/// Makes volumes secondary that an earlier attempt made primary; `before` is what DRBD has now. If a process has opened
+/// the device meanwhile, the next attempt tries again.
 pub async fn end_left_over(
     attempt: &Attempt<'_>,
     kind: DrbdKind,

@@ -23,7 +23,7 @@ const PEER_DISK: &str = "/dev/drbd/this/is/not/used";
 pub struct Dialect {
     /// The module's kind.
     pub kind: DrbdKind,
-    /// The tools know the `tiebreaker` word.
+    /// The tools know option `tiebreaker`.
     pub tiebreaker: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What DRBD says of its resources, built from events and never asked for otherwise.
+//! DRBD's resources and their state, as events report them.
 
 use std::collections::BTreeMap;
 
@@ -114,7 +114,7 @@ impl DrbdResource {
     }
 }
 
-/// Under which key a connection is kept: 8.4 knows neither ids nor names, but has only one.
+/// The key of a connection. 8.4 has neither ids nor names, but only one connection.
 pub fn connection_key(name: &str, peer_node_id: u32) -> String {
     if name.is_empty() {
         format!("#{peer_node_id}")

@@ -19,7 +19,7 @@ use crate::spec_store::Stage;
 use crate::stop;
 use crate::tools::error::ErrorKind;
 
-/// Refuses to set up a resource whose port somebody else has: DRBD would wait for its peers for ever.
+/// Refuses to set up a resource whose TCP port is in use: DRBD would wait for its peers for ever.
 pub async fn check_port(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
     if drbd.peers.is_empty() {
         return Ok(());
@@ -36,7 +36,7 @@ pub async fn check_port(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
             Err(Failure::new(
                 code::FAIL_INVLD_RSC_PORT,
                 format!(
-                    "TCP port {} of '{}' is in use on this node.",
+                    "TCP port {} of resource '{}' is in use on this node.",
                     drbd.port, attempt.spec.name
                 ),
             )
@@ -74,7 +74,7 @@ pub async fn prepare_metadata(
             Some(Stage::New) if begins_generation(attempt.spec, number) => Content::NewGeneration,
             Some(Stage::New) => Content::Initial(volume.initial),
             Some(Stage::Replacement) => Content::Initial(InitialState::FullSync),
-            stage @ (None | Some(Stage::Ready | Stage::LetGo)) => {
+            stage @ (None | Some(Stage::Ready | Stage::Released)) => {
                 find_metadata(attempt, number, &place, stage).await?;
                 continue;
             }
@@ -128,7 +128,7 @@ async fn find_metadata(
             return Err(Failure::new(
                 code::FAIL_INVLD_RSC_STATE,
                 format!(
-                    "Volume {number} of '{}' has lost its DRBD metadata.",
+                    "Volume {number} of resource '{}' has no DRBD metadata any more.",
                     attempt.spec.name
                 ),
             )
@@ -196,7 +196,7 @@ pub async fn read_text(host: &dyn Host, path: &Path) -> Result<Option<String>> {
     }
 }
 
-/// After a failed `adjust`: the file says again what was last accepted. A file that cannot be parsed must not stay,
+/// After a failed `adjust`: restores the last file that DRBD accepted. A file that cannot be parsed must not remain,
 /// as drbdadm would refuse to do anything for anybody who includes it.
 pub async fn put_back(host: &dyn Host, res: &Path, old: Option<&str>, failure: &Failure) {
     let done = match old {

@@ -1,4 +1,4 @@
-//! What is special about the kernel's own DRBD 8.4: the one file that tells it from DRBD 9.
+//! DRBD 8.4 of the Linux kernel: everything in which it differs from DRBD 9 is in this file.
 //!
 //! The other files call what is here at the points where the kinds differ, for either kind.
 
@@ -35,7 +35,7 @@ pub fn check(kind: DrbdKind, spec: &ResourceSpec, drbd: &DrbdSpec) -> Result<()>
         return Ok(());
     } else if drbd.peers.len() > 1 {
         format!(
-            "DRBD 8.4 replicates between two nodes, and '{name}' is to be on {}.",
+            "DRBD 8.4 replicates between two nodes, and resource '{name}' is to be on {}.",
             drbd.peers.len() + 1
         )
     } else if drbd.diskless || drbd.peers.iter().any(|p| p.diskless) {
@@ -47,7 +47,7 @@ pub fn check(kind: DrbdKind, spec: &ResourceSpec, drbd: &DrbdSpec) -> Result<()>
     };
     Err(Failure::new(
         code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER,
-        format!("The DRBD on this node cannot do what '{name}' needs."),
+        format!("The DRBD on this node does not support resource '{name}' as it is configured."),
     )
     .cause(cause)
     .correction("Install DRBD 9 on the nodes, or place the resource on two nodes with disks.")
@@ -84,7 +84,7 @@ pub fn disk_options(kind: DrbdKind, drbd: &DrbdSpec, disk: &mut Props) {
     }
 }
 
-/// The address that 8.4 wants in the section of a host, in place of a section for the connection.
+/// The address that 8.4 requires in the section of a host, in place of a section for the connection.
 pub fn host_address(kind: DrbdKind, ip: std::net::IpAddr, port: u16) -> Option<String> {
     is_84(kind).then(|| format!("address {};", address(ip, port)))
 }
@@ -97,7 +97,7 @@ pub fn absent_peer(kind: DrbdKind, drbd: &DrbdSpec) -> Option<String> {
     wanted.then(|| format!("address ipv4 127.{high}.{low}.1:9;"))
 }
 
-/// What drbdsetup calls a resource whose role is changed: 8.4 does that per volume.
+/// The argument of `drbdsetup primary` and `secondary`: 8.4 changes the role per volume.
 pub fn role_object(kind: DrbdKind, resource: &ResourceName, minor: u32) -> String {
     match kind {
         DrbdKind::Drbd9 => resource.to_string(),
@@ -105,8 +105,8 @@ pub fn role_object(kind: DrbdKind, resource: &ResourceName, minor: u32) -> Strin
     }
 }
 
-/// Whether the one connection that 8.4 has, even if nobody answers, was dropped, as it drops what it gives up. `None`
-/// where connections have names.
+/// Whether the one connection that 8.4 has, even to a peer that is away, is missing, as 8.4 removes a connection that
+/// it gives up. `None` where connections have names.
 pub fn connection_dropped(
     kind: DrbdKind,
     drbd: &DrbdSpec,
@@ -154,13 +154,14 @@ pub fn metadata_dump(
     ))
 }
 
-/// Whether a volume must be made primary to be resized: 8.4 grows a connected volume only while it is primary somewhere.
+/// Whether a volume must be made primary to be resized: 8.4 grows a connected volume only while it is primary
+/// somewhere.
 pub fn resizes_only_primary(kind: DrbdKind, now: Option<&DrbdResource>) -> bool {
     is_84(kind) && now.is_some_and(|resource| !resource.has_primary())
 }
 
-/// `adjust`. In the middle of a growth it resizes, too, as the size of the first step is in no file; 8.4 wants a primary
-/// for that.
+/// `adjust`. In the middle of a growth it resizes, too, as the size of the first step is in no file; 8.4 requires a
+/// primary for that.
 pub async fn adjust(
     attempt: &Attempt<'_>,
     kind: DrbdKind,

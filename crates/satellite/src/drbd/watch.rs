@@ -15,7 +15,7 @@ use crate::shared::Shared;
 
 /// Pause before the stream is started again.
 const RESTART_PAUSE: Duration = Duration::from_secs(5);
-/// How often the progress of a resync is asked for where the events do not tell it.
+/// How often the progress of a resync is asked for where the events do not have it.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(3);
 /// Lines that are taken in one go before other tasks get their turn.
 const BURST_LINES: usize = 256;
@@ -53,9 +53,9 @@ pub async fn run(shared: Arc<Shared>) {
                     }
                 }
             }
-            Err(error) => tracing::warn!(%error, "cannot follow DRBD"),
+            Err(error) => tracing::warn!(%error, "drbdsetup events2 cannot be read"),
         }
-        // What was seen is out of date: nobody may act on it.
+        // The state is out of date: no attempt may act on it.
         shared.observed_drbd.reset();
         report_all(&shared);
         tokio::time::sleep(RESTART_PAUSE).await;
@@ -77,22 +77,24 @@ fn take(shared: &Shared, event: StreamEvent) -> bool {
             true
         }
         StreamEvent::ErrorLine(line) => {
-            tracing::warn!(line, "drbdsetup events2");
+            tracing::warn!(line, "drbdsetup events2 printed an error");
             true
         }
         StreamEvent::LineTooLong => {
-            tracing::error!("a line of events2 is too long");
+            tracing::error!(
+                "drbdsetup events2 printed a line that is too long; the line was ignored"
+            );
             false
         }
         StreamEvent::Ended(exit_code) => {
-            tracing::warn!(exit_code, "events2 ended, it is started again");
+            tracing::warn!(exit_code, "drbdsetup events2 ended; it is started again");
             false
         }
     }
 }
 
 fn changed(shared: &Shared, name: &str) {
-    // A name that is none of LINSTOR's is that of a resource of somebody else.
+    // A name that LINSTOR does not permit is that of a resource of somebody else.
     let Ok(name) = ResourceName::parse(name) else {
         return;
     };

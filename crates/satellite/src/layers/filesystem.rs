@@ -11,7 +11,7 @@ use crate::stop;
 use crate::tools::filesystem::{self, FileSystem};
 use crate::tools::option_line;
 
-/// mkfs options that would make it look elsewhere.
+/// mkfs options that the satellite sets itself, or that name another device.
 const MKFS_RESERVED: &[&str] = &["-V", "-n"];
 
 /// Makes the file systems that instructions ask for and that are not noted as made.
@@ -42,8 +42,9 @@ pub async fn make(attempt: &Attempt<'_>, devices: &Devices) -> stop::Result<()> 
             }
             Err(failure) => {
                 let name = &attempt.spec.name;
-                let message =
-                    format!("No file system could be made on volume {number} of '{name}'.");
+                let message = format!(
+                    "No file system could be made on volume {number} of resource '{name}'."
+                );
                 Err(failure.context(code::FAIL_UNKNOWN_ERROR, message))
             }
         };
@@ -54,7 +55,7 @@ pub async fn make(attempt: &Attempt<'_>, devices: &Devices) -> stop::Result<()> 
     Ok(())
 }
 
-/// Whether the notes say that an instruction to make a file system was carried out.
+/// Whether an instruction to make a file system was carried out, by the notes.
 pub fn is_made(notes: &Notes, instruction: &Instruction) -> bool {
     let volume = notes.volumes.get(&instruction.volume);
     let made = volume.and_then(|volume| volume.file_system.as_ref());

@@ -1,8 +1,8 @@
 //! Layers: one level of a resource's stack each.
 //!
-//! Every layer answers the same calls. [`up`] and [`grow`] go from the lowest layer to the top, each of which gets the
-//! devices of the layer below and gives its own; all others go from the top down. The reconciler calls what is here and
-//! knows no layer. `storage` is the lowest one; DRBD has a directory of its own, [`crate::drbd`].
+//! Every layer has the same calls. [`up`] and [`grow`] call the lowest layer first, and each layer gets the devices of
+//! the one below and returns its own; all others call the top layer first. The reconciler calls what is here and knows
+//! no layer. `storage` is the lowest one; DRBD has a directory of its own, [`crate::drbd`].
 
 pub mod filesystem;
 pub mod storage;
@@ -97,8 +97,8 @@ impl<'a> Attempt<'a> {
         self.note_volume(volume, |notes| notes.stage = stage).await
     }
 
-    /// Called by a layer whose device of a volume is complete: when it is the top one, the volume is in use from now on.
-    /// A layer that writes on what is below before it is the top's turn sets [`Stage::Ready`] itself.
+    /// Called by a layer whose device of a volume is complete: when it is the top one, the volume is in use from now
+    /// on. A layer that writes on what is below before it is the top's turn sets [`Stage::Ready`] itself.
     pub async fn completed(&self, layer: LayerKind, volume: u32) -> Result<()> {
         let is_top = self.spec.layers.first().map(LayerSpec::kind) == Some(layer);
         if !is_top || matches!(self.stage(volume), None | Some(Stage::Ready)) {
@@ -119,7 +119,7 @@ pub async fn check(attempt: &Attempt<'_>) -> stop::Result<()> {
     Ok(())
 }
 
-/// Brings all layers up, to the size that the spec says. Returns the devices of the top one.
+/// Brings all layers up, in the size of the spec. Returns the devices of the top one.
 pub async fn up(attempt: &Attempt<'_>) -> stop::Result<Devices> {
     up_below(attempt, None).await
 }
@@ -150,12 +150,12 @@ async fn grow(attempt: &Attempt<'_>, layer: &LayerSpec) -> stop::Result<()> {
     }
 }
 
-/// Takes all layers down. What they have on the devices below stays.
+/// Takes all layers down. What they have written on the devices below is not removed.
 pub async fn down(attempt: &Attempt<'_>) -> stop::Result<()> {
     for layer in &attempt.spec.layers {
         match layer {
             LayerSpec::Drbd(spec) => drbd::down(attempt, spec).await?,
-            // Backing volumes stay active.
+            // Backing volumes are not deactivated.
             LayerSpec::Storage => {}
         }
     }
@@ -167,7 +167,7 @@ pub async fn observe(attempt: &Attempt<'_>) -> Result<()> {
     storage::observe(attempt).await
 }
 
-/// Removes the files that would bring a resource up at the next boot although nobody has a spec of it.
+/// Removes the files that would bring a resource up at the next boot although no spec of it exists.
 pub async fn forget(attempt: &Attempt<'_>) -> Result<()> {
     for layer in &attempt.spec.layers {
         match layer {
@@ -182,7 +182,7 @@ pub async fn forget(attempt: &Attempt<'_>) -> Result<()> {
 pub fn done(spec: &ResourceSpec, notes: &Notes) -> Vec<Uuid> {
     let in_use = |number: u32| {
         let volume = notes.volumes.get(&number);
-        volume.is_some_and(|v| matches!(v.stage, Stage::Ready | Stage::LetGo))
+        volume.is_some_and(|v| matches!(v.stage, Stage::Ready | Stage::Released))
     };
     let done = spec.once.iter().filter(|i| match i.action {
         Action::NewGeneration => in_use(i.volume),
@@ -216,7 +216,7 @@ pub async fn remove(attempt: &Attempt<'_>, volumes: &[StorageRef]) -> stop::Resu
     Ok(())
 }
 
-/// Whether a volume whose backing volume was lost gets its content from somebody else.
+/// Whether a volume whose backing volume was lost gets its content from a peer.
 fn is_replicated(spec: &ResourceSpec) -> bool {
     spec.layers.iter().any(|layer| match layer {
         LayerSpec::Drbd(drbd) => !drbd.peers.is_empty(),

@@ -50,7 +50,7 @@ pub async fn up(attempt: &Attempt<'_>) -> stop::Result<Devices> {
                     note_facts(attempt, volume.number, *suffix, Some(&backing));
                     devices.insert((volume.number, *suffix), backing);
                 }
-                // The other volumes are brought up all the same.
+                // A failure of one volume does not keep the others down.
                 Err(failure) => first_failure = first_failure.or(Some(failure)),
             }
         }
@@ -86,8 +86,8 @@ async fn ensure(
     Ok(backing)
 }
 
-/// How far the creation of a volume is. It is written down before anything is made: after a crash it is known that
-/// nothing on the volume is worth keeping.
+/// How far the creation of a volume is. It is written down before anything is made: after a crash the volume is
+/// known to hold no data.
 async fn begin(
     attempt: &Attempt<'_>,
     number: u32,
@@ -101,17 +101,17 @@ async fn begin(
     }
     let storage = attempt.shared.storage();
     match providers::find(storage, place, name, owner(attempt)).await? {
-        // Without its pool nobody knows whether the volume is gone; the provider says what is missing.
+        // While its pool is missing, it is not known whether the volume is; the provider fails with what is missing.
         Presence::Present(_) | Presence::PoolAbsent => return Ok(Stage::Ready),
         Presence::Absent => {}
     }
     let next = match stage {
         None | Some(Stage::New | Stage::Replacement) => Stage::New,
-        Some(Stage::Ready | Stage::LetGo) => {
+        Some(Stage::Ready | Stage::Released) => {
             may_replace(attempt, suffix, place, name)?;
             tracing::warn!(
                 name,
-                "a volume that was in use is gone; it is made again and synchronised"
+                "a volume that was in use does not exist any more; it is created again and synchronised"
             );
             Stage::Replacement
         }
@@ -120,8 +120,8 @@ async fn begin(
     Ok(next)
 }
 
-/// A volume that was in use can be made again only where its content comes from a peer: data, not what belongs to data
-/// that is still there. A directory may just not be mounted.
+/// A volume that was in use is created again only if its content comes from a peer: that of data, not that of metadata
+/// whose data still exists. A FILE pool's file system may just not be mounted.
 fn may_replace(
     attempt: &Attempt<'_>,
     suffix: StorageSuffix,
@@ -134,10 +134,12 @@ fn may_replace(
     }
     Err(Failure::new(
         code::FAIL_INVLD_RSC_STATE,
-        format!("Volume '{name}' was in use and is gone."),
+        format!("Volume '{name}' was in use and does not exist any more."),
     )
-    .cause("It was removed behind the satellite's back, or what it is stored on is missing.")
-    .correction("Bring it back, or delete the resource on this node and create it again."))
+    .cause(
+        "It was not the satellite that removed it, or the disks of its storage pool are missing.",
+    )
+    .correction("Restore it, or delete the resource on this node and create it again."))
 }
 
 /// A backing volume, if it is there.
@@ -151,7 +153,7 @@ pub async fn find(attempt: &Attempt<'_>, volume: &StorageRef) -> Result<Option<B
     }
 }
 
-/// Looks whether the backing volumes of a resource that is down are still there, for its status only.
+/// Whether the backing volumes of a resource that is down exist, for its status only.
 pub async fn observe(attempt: &Attempt<'_>) -> Result<()> {
     for volume in own_volumes(attempt.spec) {
         let found = find(attempt, &volume).await?;
@@ -208,7 +210,7 @@ fn in_use(attempt: &Attempt<'_>, failure: Failure) -> Failure {
         .about("Node", node.as_str())
 }
 
-/// Takes over what is known of a backing volume; the controller gets it when it is new.
+/// Stores what is known of a backing volume; a change is reported to the controller.
 fn note_facts(
     attempt: &Attempt<'_>,
     number: u32,

@@ -1,4 +1,4 @@
-//! FILE and FILE_THIN: files behind loop devices, marked by a small file beside them.
+//! FILE and FILE_THIN: files behind loop devices, each with a small file that has the owner's mark.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -176,15 +176,15 @@ pub async fn destroy(
         })?;
         host.remove_file(Path::new(&file)).await?;
     }
-    // The mark goes last: a file without it would never be touched again.
+    // The mark is removed last: a file without it would never be removed.
     if mark(storage, &file).await? == Some(owner.value()) {
         host.remove_file(&owner_path(&file)).await?;
     }
     Ok(())
 }
 
-/// Removes all loop devices of a file, and believes that when none is left: the kernel removes one that is open when it is
-/// closed, and calls that a success.
+/// Removes all loop devices of a file, and believes that when none is left: the kernel removes one that is open when it
+/// is closed, and calls that a success.
 async fn detach(storage: Storage<'_>, id: FileId) -> Result<()> {
     let machine = storage.machine;
     {

@@ -1,7 +1,7 @@
 //! Whether a volume is in use, asked before it is taken away.
 //!
-//! Only the kernel's refusal to deactivate, detach or destroy a device is proof against somebody who opens it at the same
-//! time. The question before it is for the reason that people are told, and for what would be done halfway.
+//! A process can open a device after this check; only the kernel's refusal to deactivate, detach or destroy it is safe.
+//! The check gives the reason for the error message, and comes before steps that would be done halfway.
 
 use std::path::Path;
 use std::time::Duration;
@@ -28,9 +28,9 @@ pub async fn refuse(machine: &Machine, device: &str) -> Result<()> {
             }
             Ok(DeviceUse::Claimed { by: Some(by) }) => format!("It is held by {by}."),
             Ok(DeviceUse::Claimed { by: None }) => "Something holds it exclusively.".to_owned(),
-            // A dead disk must not keep its volumes alive. Whether it is in use is found out when it is taken down.
+            // Volumes of a disk that failed must be removable. The kernel refuses if the device is in use.
             Err(error) => {
-                tracing::debug!(device, %error, "cannot tell whether a device is in use");
+                tracing::debug!(device, %error, "whether a device is in use cannot be determined");
                 return Ok(());
             }
         };

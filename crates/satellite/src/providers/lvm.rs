@@ -13,7 +13,7 @@ use crate::failure::{Failure, Result};
 use crate::tools::filesystem;
 use crate::tools::lvm::{Change, LVCREATE_RESERVED, LogicalVolume, NewVolume, VolumeGroup};
 
-/// How old numbers of space may be: one look serves all pools of a group.
+/// How old a query of free space may be: one query serves all pools of a volume group.
 const SPACE_AGE_MAX: Duration = Duration::from_millis(200);
 /// What our tags begin with.
 const TAG_PREFIX: &str = "linstor-rs.";
@@ -200,7 +200,7 @@ pub async fn destroy(storage: Storage<'_>, vg: &str, name: &str, owner: Owner) -
     let removed = async {
         if volume.is_active() {
             in_use::refuse(machine, &volume.path).await?;
-            // Fails if somebody has opened it meanwhile. Its content is still untouched then.
+            // Fails if a process has opened it meanwhile. Its content is still untouched then.
             change.deactivate(name).await?;
         }
         change.remove(name).await
@@ -210,8 +210,8 @@ pub async fn destroy(storage: Storage<'_>, vg: &str, name: &str, owner: Owner) -
         return Err(failure.under(format!("Logical volume '{vg}/{name}' cannot be removed.")));
     }
     let entered = |group: &mut VolumeGroup| {
-        let gone = group.volumes.remove(name);
-        group.free_kib += gone.as_ref().map_or(0, thick_kib);
+        let removed = group.volumes.remove(name);
+        group.free_kib += removed.as_ref().map_or(0, thick_kib);
     };
     storage.observations.lvm_changed(vg, entered).await;
     Ok(())

@@ -1,7 +1,7 @@
-//! Providers: one kind of storage pool each. They know volumes by name and owner, and nothing of layers above.
+//! Providers: one kind of storage pool each. They have volumes by name and owner, and know no layers.
 //!
-//! Every provider does the same four things: look at a volume, make sure that it exists and is large enough, destroy
-//! it, and tell the space of its pool. A volume is ours if it carries our mark; a volume of the right name without it
+//! Every provider has the same four functions: find a volume, make sure that it exists and is large enough, destroy it,
+//! and query the space of its pool. A volume is ours if it carries our mark; a volume of the right name without it
 //! is never used, never changed and never destroyed.
 
 pub mod file;
@@ -30,7 +30,7 @@ const WAIT_MS_MAX: u64 = 120_000;
 pub struct Storage<'a> {
     /// The machine.
     pub machine: &'a Machine,
-    /// What was last seen of it.
+    /// The state of storage as last queried.
     pub observations: &'a Observations,
 }
 
@@ -49,7 +49,7 @@ impl Owner {
         format!("linstor-rs.{}.{}", self.cluster, self.resource)
     }
 
-    /// The mark as a value of a ZFS property or a file beside the volume.
+    /// The mark as the value of a ZFS property or the content of a FILE volume's mark file.
     pub fn value(&self) -> String {
         format!("{}/{}", self.cluster, self.resource)
     }
@@ -66,7 +66,7 @@ pub struct Wanted<'a> {
     pub owner: Owner,
     /// Properties of the storage driver.
     pub props: &'a Props,
-    /// It has been begun and holds nothing that is worth keeping.
+    /// Its creation has begun and it holds no data.
     pub is_new: bool,
 }
 
@@ -77,14 +77,14 @@ pub struct Backing {
     pub path: String,
     /// Its size.
     pub size_kib: u64,
-    /// What it takes in the pool, if that can be told.
+    /// Space it takes in the pool, if that is known.
     pub allocated_kib: Option<u64>,
 }
 
-/// What looking for a volume came to.
+/// Whether a volume exists.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Presence {
-    /// Not even its pool is there, so that nothing can be said of the volume.
+    /// Its pool does not exist, so that it is not known whether the volume does.
     PoolAbsent,
     /// There is none.
     Absent,
@@ -103,7 +103,7 @@ pub struct Space {
     pub granularity_kib: Option<u64>,
 }
 
-/// Looks for a volume. One that is not ours is a failure.
+/// A volume, if it exists. One that is not ours is a failure.
 pub async fn find(
     storage: Storage<'_>,
     place: &PoolPlace,
@@ -156,7 +156,7 @@ pub async fn destroy(
     }
 }
 
-/// Tells the space of a pool. A pool that cannot be used is a failure that says why.
+/// The space of a pool. A pool that cannot be used is a failure with the reason.
 pub async fn space(storage: Storage<'_>, place: &PoolPlace, props: &Props) -> Result<Space> {
     match place {
         PoolPlace::Diskless => Ok(Space::default()),
@@ -167,28 +167,28 @@ pub async fn space(storage: Storage<'_>, place: &PoolPlace, props: &Props) -> Re
     }
 }
 
-/// What is said when a volume of the right name is not ours.
+/// The failure for a volume of the right name that is not ours.
 fn foreign(what: &str, mark: Option<&str>, adopt: String) -> Failure {
     let cause = match mark {
-        Some(mark) => format!("It carries the mark '{mark}', which is another resource's."),
-        None => "It carries no mark of this cluster, so that it may be anybody's.".to_owned(),
+        Some(mark) => format!("It carries the mark '{mark}' of another resource."),
+        None => "It carries no mark of this cluster.".to_owned(),
     };
     Failure::new(
         code::FAIL_INVLD_STOR_DRIVER,
-        format!("{what} exists, but does not belong to this resource; it was left alone."),
+        format!("{what} exists, but does not belong to this resource; it was not changed."),
     )
     .cause(cause)
     .correction(adopt)
 }
 
-/// What is said when a pool is not there.
+/// The failure for a pool that does not exist.
 fn absent(what: &str) -> Failure {
     Failure::new(
         code::FAIL_STOR_POOL_CONFIGURATION_ERROR,
         format!("{what} does not exist on this node."),
     )
     .cause("It was removed or renamed, or the disks that it is on are missing.")
-    .correction("Bring it back, or delete the storage pool.")
+    .correction("Restore it, or delete the storage pool.")
 }
 
 /// A failure to create or grow a volume, with the code of its reason.
@@ -210,7 +210,7 @@ fn extra_options(props: &Props, key: &str, reserved: &[&str]) -> Result<Vec<Stri
             code::FAIL_INVLD_PROP,
             format!("Property '{key}' cannot be used."),
         )
-        .cause(format!("Of '{}', {why}.", line.escape_debug()))
+        .cause(format!("Its value is '{}': {why}.", line.escape_debug()))
         .correction(format!("Change property '{key}'."))
     })
 }

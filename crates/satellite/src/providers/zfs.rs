@@ -96,7 +96,7 @@ async fn bring_about(
         .host()
         .wait_for_device(Path::new(&device), limit)
         .await?;
-    // The device of a grown volume takes a moment to show its new size.
+    // The device of a grown volume shows its new size a little later.
     entry.size_kib = wanted.size_kib.max(bytes / 1024);
     let found = backing(&full, &entry);
     let entered = |entries: &mut Dataset| {

@@ -22,7 +22,7 @@ pub enum Exit {
     TimedOut,
 }
 
-/// Why a program failed, as far as somebody acts on it.
+/// Why a program failed, as far as the satellite acts on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
     /// The pool, volume group or file system is full.
@@ -39,8 +39,8 @@ pub enum ErrorKind {
     Other,
 }
 
-/// Messages of programs that run with `LC_ALL=C.UTF-8`, in lower case. LVM, ZFS, coreutils and drbdadm have one exit code for
-/// all their failures.
+/// Messages of programs that run with `LC_ALL=C.UTF-8`, in lower case. LVM, ZFS, coreutils and drbdadm have one exit
+/// code for all their failures.
 const MESSAGES: [(&[&str], &str, ErrorKind); 11] = [
     (LVM, "insufficient free space", ErrorKind::NoSpace),
     (LVM, "not enough free space", ErrorKind::NoSpace),
@@ -76,7 +76,8 @@ impl ErrorKind {
     }
 }
 
-/// The number in `Failure: (131) ...` and `State change failed: (-12) ...`, as drbdsetup prints what the kernel answered.
+/// The number in `Failure: (131) ...` and `State change failed: (-12) ...`, as drbdsetup prints what the kernel
+/// answered.
 fn drbd_error(stderr: &str) -> Option<i32> {
     let failed = ["Failure: (", "State change failed: ("];
     let mut rest = failed.iter().filter_map(|text| stderr.split_once(text));
@@ -160,7 +161,7 @@ mod tests {
                 ErrorKind::Drbd(-12),
             ),
             ("losetup", "nothing known\n", ErrorKind::Other),
-            // Another program's words are not LVM's.
+            // Another program's messages are not LVM's.
             ("mkfs.ext4", "/dev/drbd1000 is in use\n", ErrorKind::Other),
         ];
         for (cmd, stderr, kind) in cases {

@@ -52,7 +52,7 @@ pub async fn extend(machine: &Machine, file: &str, size_kib: u64) -> Result<()> 
     machine.run(cmd).await.map(drop)
 }
 
-/// Looks at a file; `None` if there is none.
+/// The size and usage of a file; `None` if there is none.
 pub async fn usage(machine: &Machine, file: &str) -> Result<Option<Usage>> {
     let cmd = Cmd::new("stat").args(["-L", "-c", "%s %b %B %i %d", file]);
     let output = machine.try_run(cmd).await?;

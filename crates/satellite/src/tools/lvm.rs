@@ -15,7 +15,7 @@ const LV_COLUMNS: &str = "lv_name,lv_path,lv_size,pool_lv,data_percent,metadata_
 const VG_COLUMNS: &str = "vg_extent_size,vg_size,vg_free,vg_missing_pv_count";
 /// How many of the columns are the group's.
 const VG_COLUMN_COUNT: usize = 4;
-/// DRBD devices may hold LVM signatures of guests; looking at them would keep them open.
+/// DRBD devices may hold LVM signatures of guests; scanning them would keep them open.
 const NO_DRBD: &str = r#"devices { filter=["r|^/dev/drbd.*|"] }"#;
 /// Options of `lvcreate` that the satellite sets itself.
 pub const LVCREATE_RESERVED: &[&str] = &[
@@ -76,8 +76,8 @@ pub struct LogicalVolume {
 }
 
 impl LogicalVolume {
-    /// Whether it has a device with a table (`lvs(8)`, the state in `lv_attr`). A suspended one has: activating it would
-    /// resume its I/O.
+    /// Whether it has a device with a table (`lvs(8)`, the state in `lv_attr`). A suspended one has: activating it
+    /// would resume its I/O.
     pub fn is_active(&self) -> bool {
         matches!(
             self.attr.as_bytes().get(4),
@@ -96,8 +96,8 @@ impl LogicalVolume {
     }
 }
 
-/// Looks at a volume group; `None` if it is not there. `known` are its physical volumes as they were last seen, which
-/// saves a look at all disks.
+/// The state of a volume group; `None` if it does not exist. `known` are its physical volumes as of the last query,
+/// which saves a scan of all disks.
 pub async fn observe(
     machine: &Machine,
     vg: &str,
@@ -106,7 +106,7 @@ pub async fn observe(
     if let Some(devices) = known.filter(|d| !d.is_empty()) {
         match with_devices(machine, vg, devices).await {
             Ok(group) if group.missing_devices == 0 => return Ok(Some(group)),
-            // Its devices are others now, or the group is gone.
+            // Its physical volumes changed, or it does not exist any more.
             Ok(_) | Err(_) => {}
         }
     }
@@ -157,8 +157,8 @@ async fn devices(machine: &Machine, vg: &str) -> Result<BTreeSet<String>> {
     let cmd = report("pvs", "pv_name", NO_DRBD)
         .arg("-S")
         .arg(format!("vg_name={vg}"));
-    let said = machine.run(cmd).await?.stdout;
-    Ok(said
+    let listed = machine.run(cmd).await?.stdout;
+    Ok(listed
         .lines()
         .map(str::trim)
         .filter(|l| !l.is_empty())
@@ -205,7 +205,7 @@ impl<'a> Change<'a> {
         }
     }
 
-    /// Creates a volume, tagged from its first moment on.
+    /// Creates a volume with its tag in one step.
     pub async fn create(&self, new: &NewVolume<'_>) -> Result<()> {
         let mut cmd = self.cmd("lvcreate").arg("-y");
         cmd = match new.thin_pool {
@@ -289,7 +289,7 @@ fn filter(devices: &BTreeSet<String>) -> String {
 fn not_understood(program: &str, text: &str) -> Failure {
     Failure::new(
         code::FAIL_UNKNOWN_ERROR,
-        format!("What '{program}' printed is not understood."),
+        format!("The output of '{program}' is not understood."),
     )
     .details(crate::failure::bounded(text, 200))
 }

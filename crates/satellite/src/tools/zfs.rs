@@ -9,7 +9,7 @@ use crate::failure::{Failure, Result, bounded};
 use crate::machine::Machine;
 use crate::tools::error::ErrorKind;
 
-/// The user property that says whose volume it is.
+/// The user property with a volume's owner.
 pub const OWNER: &str = "linstor-rs:owner";
 /// Columns that `zfs list` is asked for, in the order of [`parse`].
 const COLUMNS: &str = "name,type,used,refer,volsize,volblocksize,linstor-rs:owner";
@@ -48,7 +48,7 @@ pub async fn list(machine: &Machine, dataset: &str) -> Result<Option<BTreeMap<St
         let (name, entry) = parse(line).ok_or_else(|| {
             Failure::new(
                 code::FAIL_UNKNOWN_ERROR,
-                "What 'zfs list' printed is not understood.",
+                "The output of 'zfs list' is not understood.",
             )
             .details(bounded(line, 200))
         })?;
@@ -85,7 +85,7 @@ pub struct Space {
     pub quota_kib: u64,
 }
 
-/// Looks at the space of a dataset; `None` if it is not there.
+/// The space of a dataset; `None` if it does not exist.
 pub async fn space(machine: &Machine, dataset: &str) -> Result<Option<Space>> {
     let cmd = Cmd::new("zfs")
         .args(["get", "-H", "-p", "-o", "property,value"])
@@ -125,7 +125,7 @@ pub async fn pool_size(machine: &Machine, pool: &str) -> Result<Option<u64>> {
     Ok(bytes.map(|b| b / 1024))
 }
 
-/// Creates a volume that carries its owner's name from its first moment on.
+/// Creates a volume with its owner's property in one step.
 pub async fn create(
     machine: &Machine,
     volume: &str,
@@ -176,7 +176,7 @@ pub async fn default_block_kib(
     if let Some(kib) = parse_block_size(&machine.run(cmd).await?.stdout) {
         return Ok(Some(kib));
     }
-    // Versions before 2.2 say nothing of a default.
+    // Versions before 2.2 do not print the default.
     let output = machine.run(Cmd::new("zfs").arg("version")).await?;
     Ok(default_of_version(&output.stdout))
 }

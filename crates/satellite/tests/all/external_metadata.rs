@@ -143,7 +143,7 @@ async fn a_disk_goes_with_its_metadata() {
     bench.rests().await;
 }
 
-/// Metadata that was in use and is gone is not made anew, as that would give up data that may be the last of it. Data that
+/// Metadata that was in use and does not exist any more is not made anew, as that would give up data that may be the last of it. Data that
 /// is gone is made anew, and old metadata that calls it up to date is not believed.
 #[tokio::test(start_paused = true)]
 async fn a_lost_half_of_a_disk() {
@@ -169,7 +169,7 @@ async fn a_lost_half_of_a_disk() {
             assert!(commands.contains("create-md"), "{commands}");
         } else {
             let said = bench.fails("beta", &beta).await;
-            assert!(said.contains("was in use and is gone"), "{said}");
+            assert!(said.contains("was in use and does not exist any more"), "{said}");
             let commands = bench.changes();
             assert!(!commands.contains("lvcreate"), "{commands}");
         }
