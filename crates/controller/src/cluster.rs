@@ -117,7 +117,7 @@ impl Cluster {
         self.shared.model.load_full()
     }
 
-    /// What nodes said up to now.
+    /// What nodes have reported.
     pub fn observed(&self) -> Observed {
         self.shared.observed()
     }

@@ -14,7 +14,7 @@ pub trait Env: Send + Sync + 'static {
     /// Milliseconds since the Unix epoch.
     fn now_ms(&self) -> u64;
 
-    /// Fills a buffer with random bytes that nobody can guess.
+    /// Fills a buffer with random bytes that cannot be predicted.
     fn fill(&self, bytes: &mut [u8]);
 
     /// A random (version 4) UUID.

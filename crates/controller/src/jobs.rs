@@ -1,5 +1,5 @@
-//! Jobs: everything that has begun and is not done: processes, and resources that their nodes have not brought to what is
-//! wanted. Derived from the state: nothing is stored for them, so none can be left over.
+//! Jobs: everything that has begun and is not done: processes, and resources that their nodes have not brought to what
+//! is wanted. Derived from the state: nothing is stored for them, so none can be left over.
 
 use jiff::Timestamp;
 use linstor_api::job::{Job, WaitingFor};
@@ -15,8 +15,8 @@ use linstor_wire::status::Outcome;
 use crate::cluster::Cluster;
 
 impl Cluster {
-    /// What has begun and is not done: rows that cannot be read, processes in the order they began, then deployments in the
-    /// order of names.
+    /// What has begun and is not done: rows that cannot be read, processes in the order they began, then deployments in
+    /// the order of names.
     pub fn jobs(&self) -> Vec<Job> {
         let (model, observed) = (self.model(), self.observed());
         let jobs = Jobs {
@@ -88,7 +88,7 @@ impl Jobs<'_> {
         let reason = match &wait.reason {
             Reason::Apply(name) => match self.model.resource(name, node) {
                 Some(replica) => self.reason(replica),
-                None => "it is at work".to_owned(),
+                None => "it applies the change".to_owned(),
             },
             Reason::Activate(_, why) => (*why).to_owned(),
             Reason::State(text) => match self.connection(node) {
@@ -115,7 +115,7 @@ impl Jobs<'_> {
                 Outcome::Done if applied.generation >= asked => return None,
                 Outcome::Done | Outcome::Waiting { .. } | Outcome::Failed { .. } => applied.at,
             },
-            // Not told of any change since this controller started: it is as it was.
+            // No change was sent since this controller started.
             None if asked == 0 => return None,
             None => replica.created_at,
         };
@@ -138,8 +138,8 @@ impl Jobs<'_> {
         })
     }
 
-    /// When the first of the replicas that failed is tried again. A node that is not online tries nothing that is known,
-    /// and an attempt whose time has come is under way.
+    /// When the first of the replicas that failed is tried again. A node that is not online tries nothing that is
+    /// known, and an attempt whose time has come is under way.
     fn next_try<'r>(&self, replicas: impl IntoIterator<Item = &'r Resource>) -> Option<i64> {
         let now = self.cluster.env().now_ms();
         let of = |replica: &Resource| {
@@ -199,7 +199,9 @@ impl Jobs<'_> {
                 done_percent: Some(percent),
             }) => format!("it waits for {on} ({percent}%)"),
             Some(Outcome::Waiting { on, .. }) => format!("it waits for {on}"),
-            Some(Outcome::Done | Outcome::Failed { .. }) | None => "it is at work".to_owned(),
+            Some(Outcome::Done | Outcome::Failed { .. }) | None => {
+                "it applies the change".to_owned()
+            }
         }
     }
 }

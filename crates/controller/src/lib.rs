@@ -1,9 +1,9 @@
-//! The controller: the cluster handle, the operations behind the REST API, the links to the satellites, and what it does
-//! by itself.
+//! The controller: the cluster handle, the operations behind the REST API, the links to the satellites, and what it
+//! does by itself.
 //!
-//! Reading order: [`cluster`] (reads and commits), [`transaction`] and [`settle`] (how a change is planned), [`writer`] (how a commit becomes durable), [`observing`] (what
-//! becomes of a commit and of what nodes say), [`link`] (one task per satellite), [`wait`], [`tasks`], [`start`],
-//! [`program`].
+//! Reading order: [`cluster`] (reads and commits), [`transaction`] and [`settle`] (how a change is planned), [`writer`]
+//! (how a commit becomes durable), [`observing`] (what becomes of a commit and of what nodes report), [`link`] (one
+//! task per satellite), [`wait`], [`tasks`], [`start`], [`program`].
 
 pub mod cluster;
 pub mod commit;

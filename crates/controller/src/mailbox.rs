@@ -25,7 +25,7 @@ pub(crate) struct Mail {
 pub(crate) struct Mailbox {
     mail: Mutex<Mail>,
     arrived: Notify,
-    /// Somebody wants the connection closed and made anew.
+    /// A request asks to close the connection and to dial again.
     pub(crate) reconnect: Notify,
 }
 

@@ -1,4 +1,4 @@
-//! What becomes of the model and of what nodes say once it is known: kept, published, and told to those who wait.
+//! Publishes a stored model and takes over what nodes report, and wakes who waits for that.
 //!
 //! An update is a short critical section on a persistent map and wakes only who waits for that very definition, so that
 //! many callers and many satellites do not wake each other.
@@ -18,7 +18,7 @@ use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
 use crate::cluster::Cluster;
 
 impl Cluster {
-    /// Makes a stored model the one that everybody reads, and tells links, tasks and waits what was touched.
+    /// Makes a stored model the one that is read, and wakes links, tasks and waits for what was touched.
     pub(crate) fn publish(&self, model: Arc<Model>, touched: &BTreeSet<RowKey>) {
         let before = self.model();
         let reach = Reach::of(&before, &model, touched);
@@ -55,9 +55,9 @@ impl Cluster {
         }
     }
 
-    /// Drops what is known of rows that are gone, or that are another object under the same name.
+    /// Removes what is known of rows that were deleted, or that are another object under the same name.
     fn forget_removed(&self, model: &Model, touched: &BTreeSet<RowKey>) {
-        let gone: Vec<&RowKey> = touched
+        let removed: Vec<&RowKey> = touched
             .iter()
             .filter(|key| match key {
                 RowKey::Node(node) => model.node(node).is_none(),
@@ -77,11 +77,11 @@ impl Cluster {
                 | RowKey::Process(_) => false,
             })
             .collect();
-        if gone.is_empty() {
+        if removed.is_empty() {
             return;
         }
         self.shared.observe(|observed| {
-            for key in gone {
+            for key in removed {
                 match key {
                     RowKey::Node(node) => {
                         observed.nodes.remove(node);
@@ -117,7 +117,7 @@ impl Cluster {
     ) {
         let now = self.env().now_ms();
         self.shared.observe(|observed| {
-            // A node that was just removed must not come back as a ghost.
+            // A node that was just removed must not get an entry again.
             if self.model().node(node).is_none() {
                 return;
             }
@@ -148,7 +148,7 @@ impl Cluster {
         self.node_changed(node);
     }
 
-    /// Tells who waits, and what is pending on the node, that something about a node is new.
+    /// Wakes who waits, and what is pending on the node, after a change of a node.
     fn node_changed(&self, node: &NodeName) {
         let model = self.model();
         for name in model.pending_definitions() {
@@ -160,7 +160,7 @@ impl Cluster {
         self.shared.waiters.wake_all();
     }
 
-    /// Takes over how replicas look on a node. What the model does not have there is passed over.
+    /// Takes over the status of replicas on a node. Those that the model does not have are ignored.
     pub(crate) fn observe_status(
         &self,
         node: &NodeName,
@@ -195,7 +195,7 @@ impl Cluster {
         }
     }
 
-    /// Takes over how far an object of a node has got. What the model does not have there is passed over.
+    /// Takes over the outcome of an attempt at an object of a node. One that the model does not have is ignored.
     pub(crate) fn observe_applied(&self, node: &NodeName, key: &Key, mut applied: Applied) {
         let model = self.model();
         // The model's own names: no second copy of them, and compared by their addresses.
@@ -284,7 +284,7 @@ impl Cluster {
         self.shared.waiters.wake_nodes();
     }
 
-    /// Tells who waits that something about a definition is new.
+    /// Wakes who waits for a change of a definition.
     fn changed(&self, model: &Model, name: &ResourceName) {
         let key = RowKey::ResourceDefinition(name.clone());
         self.shared.waiters.wake(&key);
@@ -352,7 +352,7 @@ pub(crate) fn row_key(key: &Key, node: &NodeName) -> RowKey {
     }
 }
 
-/// Whether a status says that the satellite can be talked to now, synchronised or not.
+/// Whether the satellite is connected, synchronised or not.
 pub(crate) fn is_connected(status: ConnectionStatus) -> bool {
     match status {
         ConnectionStatus::Connected
@@ -386,7 +386,7 @@ impl Reach {
     fn of(before: &Model, after: &Model, touched: &BTreeSet<RowKey>) -> Reach {
         let mut reach = Reach::default();
         let (old, new) = (&before.controller, &after.controller);
-        // How far settling has got is nothing to satellites.
+        // The progress of settling is in no spec.
         if (old.cluster_id, &old.props) != (new.cluster_id, &new.props) {
             reach.nodes.extend(after.nodes.keys().cloned());
             reach.add(before, after, after.definitions.keys());

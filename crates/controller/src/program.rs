@@ -29,8 +29,8 @@ const EXIT_CONFIG: u8 = 2;
 const EXIT_NETWORK: u8 = 20;
 /// Something that a restart may cure.
 const EXIT_CRITICAL: u8 = 70;
-/// Another controller writes to the database. A code of its own, so that the service is not started again at once, which
-/// would take it back.
+/// Another controller writes to the database. A code of its own, so that the service is not started again at once,
+/// which would take it back.
 const EXIT_FENCED: u8 = 75;
 /// Satellites obey a newer controller. A code of its own, for the same reason.
 const EXIT_SUPERSEDED: u8 = 76;
@@ -42,7 +42,7 @@ const WORKERS: usize = 2;
 /// How long requests that are under way at the end may take.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
-/// Runs until told to stop, as the arguments say; the first one is the program's name.
+/// Runs until SIGTERM or SIGINT, with these arguments; the first one is the program's name.
 ///
 /// `wrap` is what stands between the controller and its database: nothing in the program that people run. Tests put a
 /// database there that kills the process at a chosen write.
@@ -103,7 +103,7 @@ fn start_log(config: &Config) {
 }
 
 async fn run(config: &Config, wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store>) -> u8 {
-    // Before the database is touched: a second controller on this machine ends here and disturbs nobody.
+    // Before the database is touched: a second controller on this machine ends here without any effect.
     let listener = match config.http.map(listen).transpose() {
         Ok(listener) => listener,
         Err(error) => {
@@ -139,7 +139,7 @@ async fn run(config: &Config, wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store
         });
         let router = rest::router(cluster.clone());
         let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
-            // An error means that the sender is gone, which is an end too.
+            // An error means that the sender was dropped, which is an end too.
             let _ = ended.wait_for(|ended| *ended).await;
         });
         tokio::spawn(serving.into_future())
@@ -192,7 +192,7 @@ async fn start(
     Controller::start(wrap(store), env, connector, Options::default()).await
 }
 
-/// Looks the database file over, beside the work.
+/// Checks the database file, in the background.
 fn check_file(config: &Config) {
     let Database::File(path) = &config.database else {
         return;
@@ -225,14 +225,15 @@ async fn asked_to_end() {
     }
 }
 
-/// Tells systemd, when it is there (`Type=notify`).
+/// Notifies systemd, if it is there (`Type=notify`).
 fn tell_service_manager(state: &str) {
     let Ok(path) = std::env::var("NOTIFY_SOCKET") else {
         return;
     };
     // A name that begins with '@' is abstract; service managers use a path in practice.
-    let told = UnixDatagram::unbound().and_then(|socket| socket.send_to(state.as_bytes(), &path));
-    if let Err(error) = told {
+    let notified =
+        UnixDatagram::unbound().and_then(|socket| socket.send_to(state.as_bytes(), &path));
+    if let Err(error) = notified {
         tracing::warn!(%error, "the service manager was not notified of '{state}'");
     }
 }

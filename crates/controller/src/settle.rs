@@ -2,9 +2,9 @@
 //! count asks for.
 //!
 //! The writer settles each change once, after its plan and before the commit, whoever made it. A resource definition is
-//! settled when its resources, its group or its own quorum policy changed. A group's or the controller's policy concerns
-//! many definitions: [`DEFINITIONS_MAX`] of them are settled in the same commit, the others in the background. Where that
-//! has got to is in the controller's row (see [`Settling`]), so that a restart goes on there.
+//! settled when its resources, its group or its own quorum policy changed. A group's or the controller's policy
+//! concerns many definitions: [`DEFINITIONS_MAX`] of them are settled in the same commit, the others in the background.
+//! The progress is in the controller's row (see [`Settling`]), so that it continues after a restart.
 
 use std::collections::BTreeSet;
 
@@ -101,7 +101,7 @@ pub(crate) fn resume(tx: &mut Transaction<'_>) -> Vec<(ResourceName, Refusal)> {
             Some(Ok(None)) => {}
             Some(Ok(Some(refusal)) | Err(refusal)) => failed.push((name.clone(), refusal)),
             None if settled == 0 => {
-                let message = "The database does not take at once what is to be changed.";
+                let message = "The change is larger than the database takes at once.";
                 let reply = Reply::new(code::FAIL_SQL, message);
                 failed.push((name.clone(), reply.into()));
                 put_settling(tx, [progress(&first, name)], &others);
@@ -210,7 +210,7 @@ fn settle_definition(
     filled.err()
 }
 
-/// What properties say of tie breakers and quorum.
+/// The properties that decide on tie breakers and quorum.
 fn policy(props: &Props) -> [Option<&String>; 3] {
     [
         prop::DRBD_AUTO_ADD_QUORUM_TIEBREAKER,
@@ -220,7 +220,7 @@ fn policy(props: &Props) -> [Option<&String>; 3] {
     .map(|key| props.get(key))
 }
 
-/// What tie breaker and quorum of a definition follow from, as far as its own rows say it.
+/// What tie breaker and quorum of a definition follow from, as far as that is in its own rows.
 #[derive(PartialEq)]
 struct Causes<'a> {
     group: &'a ResourceGroupName,

@@ -83,7 +83,7 @@ impl Controller {
             return Err(StartError::NewerRows(newer));
         }
         for row in model.held.rows() {
-            tracing::error!(%row, "a stored row cannot be read; what it describes is held");
+            tracing::error!(%row, "a stored row cannot be read; its object is held");
         }
         let (cluster, waiting) = Cluster::new(model, env, store.limits());
         let writer_shutdown = CancellationToken::new();
@@ -96,7 +96,7 @@ impl Controller {
                 return Err(StartError::Commit(refusal.0));
             }
             // Reads are served, with the epoch of the start before, and the rest once the database can be written.
-            tracing::error!("the controller starts read-only: its start cannot be stored");
+            tracing::error!("the controller starts read-only: the database cannot be written");
             tasks.spawn(take_over_later(cluster.clone(), shutdown.clone()));
         }
         tasks.spawn(tasks::advance::run(cluster.clone(), shutdown.clone()));
@@ -126,7 +126,7 @@ impl Controller {
     }
 }
 
-/// The first commit: a fresh database's defaults, and the epoch that tells satellites who came last.
+/// The first commit: a fresh database's defaults, and the epoch by which satellites recognise the newest controller.
 async fn take_over(cluster: &Cluster, fresh: bool) -> Result<(), Refusal> {
     let env = Arc::clone(cluster.env());
     let committed = cluster.commit(move |draft| {

@@ -1,4 +1,5 @@
-//! A change of the model while it is planned: the draft, and the time, the randomness and the observations that plans need.
+//! A change of the model while it is planned: the draft, and the time, the randomness and the observations that plans
+//! need.
 
 use std::ops::{Deref, DerefMut};
 
@@ -112,7 +113,7 @@ impl<'a> Transaction<'a> {
         self.env.uuid()
     }
 
-    /// Bytes that nobody can guess.
+    /// Random bytes that cannot be predicted.
     pub fn random<const N: usize>(&self) -> [u8; N] {
         let mut bytes = [0; N];
         self.env.fill(&mut bytes);

@@ -1,7 +1,7 @@
-//! Waiting for what a commit brings about. Every wait has a deadline, and says what it still waited for.
+//! Waiting for the effect of a commit. Every wait has a deadline, and reports what it still waited for.
 //!
-//! A wait looks at the state, and again whenever something about its definition is new. It never changes anything: when
-//! it gives up, the change goes on as a job (see [`crate::jobs`]).
+//! A wait checks the state, and again whenever something about its definition changed. It never changes anything: when
+//! its deadline has passed, the change continues as a job (see [`crate::jobs`]).
 
 use linstor_api::code;
 use linstor_api::drbd_state::{ConnectionState, DiskState};
@@ -24,12 +24,12 @@ use crate::waiters::look_until;
 /// What one node's part of a wait has come to.
 enum Progress {
     Done(Vec<Reply>),
-    /// What for, where the node says so.
+    /// What for, if the node has reported that.
     Waiting(Option<String>),
 }
 
 impl Cluster {
-    /// Looks at the state until the predicate gives an answer, each time something about the definition is new. None
+    /// Checks the state until the predicate gives an answer, each time something about the definition changed. None
     /// when the deadline passed without one.
     pub async fn wait_until<T>(
         &self,
@@ -45,7 +45,7 @@ impl Cluster {
 
     /// Waits until each of the nodes has tried what a commit asks of it, or is known to be away.
     ///
-    /// Returns what the nodes that failed said, a warning for each that is away, and a warning for each that had not
+    /// Returns the errors of nodes that failed, a warning for each that is away, and a warning for each that had not
     /// answered at the deadline; nothing when all went well. Nodes without a replica have nothing to do.
     pub async fn wait_applied(
         &self,
@@ -83,8 +83,8 @@ impl Cluster {
         replies
     }
 
-    /// Waits until a node has tried what a commit asks of the node itself, its storage pools for example, or is known to
-    /// be away. Returns what failed, or a warning when the node is away or had not answered at the deadline.
+    /// Waits until a node has tried what a commit asks of the node itself, its storage pools for example, or is known
+    /// to be away. Returns what failed, or a warning when the node is away or had not answered at the deadline.
     pub async fn wait_node_applied(
         &self,
         node: &NodeName,
@@ -143,8 +143,8 @@ impl Cluster {
             .collect()
     }
 
-    /// Asks nodes to look at their pools again and waits for their reports. Returns a warning for each node that is
-    /// away or did not report in time; what is known of its pools is then as old as it says.
+    /// Asks nodes to query the space of their pools and waits for their reports. Returns a warning for each node that
+    /// is away or did not report in time; what is known of its pools is then out of date.
     pub async fn refresh_space(&self, nodes: &[NodeName], deadline: Instant) -> Vec<Reply> {
         let asked: Vec<(NodeName, u64)> = nodes
             .iter()
@@ -181,7 +181,7 @@ impl Cluster {
         }
     }
 
-    /// Looks at what is known of a node's satellite until the predicate gives an answer; it sees none while nothing is
+    /// Checks what is known of a node's satellite until the predicate gives an answer; it sees none while nothing is
     /// known. None when the deadline passed without an answer.
     pub async fn wait_node<T>(
         &self,
@@ -248,7 +248,7 @@ fn may_answer(observed: &Observed, node: &NodeName) -> bool {
         .is_some_and(|status| is_connected(status.connection))
 }
 
-/// What a satellite said, marked as LINSTOR marks it.
+/// Replies of a satellite, marked with the node as LINSTOR does.
 pub(crate) fn said_by(node: &NodeName, replies: &[Reply]) -> Vec<Reply> {
     let marked = replies.iter().cloned().map(|mut reply| {
         reply.message = format!("({node}) {}", reply.message);
@@ -257,7 +257,7 @@ pub(crate) fn said_by(node: &NodeName, replies: &[Reply]) -> Vec<Reply> {
     marked.collect()
 }
 
-/// The warning for a change that a node will only learn of when it is back.
+/// The warning for a change that a node gets when it is connected again.
 pub fn not_connected(node: &NodeName) -> Reply {
     Reply::new(
         code::WARN_NOT_CONNECTED,
@@ -281,7 +281,7 @@ fn still_applying(what: &str, node: &NodeName, on: Option<String>) -> Reply {
         None => reply,
     };
     reply
-        .details("The change is stored and the node goes on with it.")
+        .details("The change is stored and the node continues to apply it.")
         .about("Node", node.as_str())
 }
 
@@ -300,7 +300,7 @@ fn no_report(node: &NodeName) -> Reply {
         code::WARN_STLT_NOT_UPDATED,
         format!("Satellite '{node}' did not report the space of its storage pools in time."),
     )
-    .details("What is known of them may be out of date.")
+    .details("The last known space may be out of date.")
     .about("Node", node.as_str())
 }
 

@@ -14,7 +14,8 @@ pub(crate) struct Waiters {
     rows: Mutex<BTreeMap<RowKey, Arc<Notify>>>,
     /// For waits on nodes and pools.
     pub(crate) nodes: Notify,
-    /// The newest generation that may have changed specs of a definition or of a node, for those touched since the start.
+    /// The newest generation that may have changed specs of a definition or of a node, for those touched since the
+    /// start.
     touched: Mutex<BTreeMap<RowKey, u64>>,
     /// The newest report of space that a node has answered.
     refreshed: Mutex<BTreeMap<NodeName, u64>>,
@@ -105,14 +106,14 @@ pub(crate) struct Subscription<'a> {
 impl Drop for Subscription<'_> {
     fn drop(&mut self) {
         let mut rows = lock(&self.waiters.rows);
-        // The map's and this one: nobody else waits.
+        // The map's and this one: no other wait has it.
         if Arc::strong_count(&self.notify) == 2 {
             rows.remove(&self.row);
         }
     }
 }
 
-/// Looks until there is an answer or the deadline has passed; looks at least once.
+/// Checks until there is an answer or the deadline has passed; at least once.
 pub(crate) async fn look_until<T>(
     notify: &Notify,
     deadline: Instant,
@@ -121,7 +122,7 @@ pub(crate) async fn look_until<T>(
     loop {
         let news = notify.notified();
         tokio::pin!(news);
-        // From here on no news is missed, so the look may come after.
+        // Enabled before the check, so that no change between the two is missed.
         news.as_mut().enable();
         if let Some(answer) = look() {
             return Some(answer);

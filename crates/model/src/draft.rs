@@ -94,7 +94,7 @@ impl Draft {
         (self.model, self.touched)
     }
 
-    /// The moment of a change that this draft makes. No two changes have the same generation.
+    /// The time and generation of a change that this draft makes. No two changes have the same generation.
     pub fn since(&self, now_ms: u64) -> Since {
         Since {
             at: now_ms,
@@ -279,8 +279,8 @@ impl Draft {
         }
     }
 
-    /// Notes how a row is stored that was just read: what in it this version does not know, and whether it is of an older
-    /// version.
+    /// Notes how a row is stored that was just read: what in it this version does not know, and whether it is of an
+    /// older version.
     pub(crate) fn note_stored(&mut self, key: RowKey, unknown: Option<Unknown>, is_older: bool) {
         if is_older {
             self.model.older_rows.insert(key.clone());
@@ -491,7 +491,7 @@ impl Draft {
     fn index_pending(&mut self, name: &ResourceName) {
         let model = &self.model;
         let definition = model.definitions.get(name);
-        // Only DRBD's state can say that a volume is initialized.
+        // Only DRBD's state shows that a volume is initialized.
         let replicated = |resource: &Arc<Resource>| {
             let drbd = resource.drbd.as_ref();
             drbd.is_some_and(|drbd| !drbd.disk.is_diskless())

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The largest epoch that is believed: larger numbers do not survive JSON readers that count in doubles, and nobody
-/// starts a controller that often.
+/// The largest epoch that is accepted: JSON readers that use doubles change larger numbers, and no controller is
+/// started that often.
 pub const EPOCH_MAX: u64 = 1 << 53;
 
 /// Which start of a controller on this database was the last. A row of its own, so that a start writes little.
@@ -12,14 +12,14 @@ pub const EPOCH_MAX: u64 = 1 << 53;
 /// A counter, not a time. Each start adds one, by a batch that compares and sets the database's generation: two
 /// controllers on one database cannot both succeed, and satellites refuse the one with the smaller number.
 ///
-/// A database restored from an older copy counts behind what satellites have seen. They refuse it and say which epoch they
-/// obey and whether that controller is connected to them. Then:
+/// A database restored from an older copy counts behind what satellites have seen. They refuse it and report which epoch
+/// they obey and whether that controller is connected to them. Then:
 ///
 /// - If it is connected, or if the satellite had obeyed the present epoch before, another controller has superseded this
 ///   one: this one ends.
-/// - Else nobody can tell a restored database from a forgotten copy of it. The controller stays, shows the refusal, and
-///   waits for a person, who knows that no other controller of the cluster runs: `linstor controller take-over` sets the
-///   epoch to one more than [`Epoch::newer`].
+/// - Else a restored database cannot be distinguished from a forgotten copy of it. The controller keeps running, shows
+///   the refusal, and waits for a person, who knows that no other controller of the cluster runs: `linstor controller
+///   take-over` sets the epoch to one more than [`Epoch::newer`].
 ///
 /// In both cases [`Epoch::newer`] is stored first; while it is there, starts add nothing, so that a controller that is
 /// started again and again does not count itself past its successor.

@@ -1,5 +1,5 @@
-//! The cluster as data: what should be (rows in a [`Model`]), what nodes said ([`observed`]), and the pure functions
-//! between them: placement, numbers, sizes, properties, processes, and the projection on one node.
+//! The cluster as data: the desired state (rows in a [`Model`]), what nodes reported ([`observed`]), and the pure
+//! functions between them: placement, numbers, sizes, properties, processes, and the projection on one node.
 //!
 //! Nothing here does I/O or knows a clock: time and randomness are passed in. Reading order: [`name`], [`row`],
 //! [`model`], [`draft`], [`observed`], [`project`], [`process`].

@@ -485,12 +485,12 @@ impl Model {
         self.ports.range(range).map(|((_, port), _)| *port)
     }
 
-    /// Whether something goes on in a definition.
+    /// Whether a definition has a process or its first deployment is not complete.
     pub fn is_pending(&self, name: &ResourceName) -> bool {
         self.pending.contains(name)
     }
 
-    /// Definitions in which something goes on: a process, or their first deployment.
+    /// Definitions with a process, or whose first deployment is not complete.
     pub fn pending_definitions(&self) -> impl Iterator<Item = &ResourceName> {
         self.pending.iter()
     }
@@ -582,7 +582,7 @@ impl Model {
     }
 }
 
-/// Takes one stored row into the draft, or says why not. Returns the processes that its migration made of it.
+/// Takes one stored row into the draft, or fails with the reason. Returns the processes that its migration made of it.
 fn take_over(
     draft: &mut crate::Draft,
     kind: RowKind,
@@ -620,7 +620,7 @@ fn take_over(
             RowKey::Controller
         }
         RowKind::Epoch => {
-            // Where it counts too little, satellites say so.
+            // If it is too small, satellites report that.
             draft.put_epoch(parse.row().or_else(|unreadable| {
                 match held::epoch_number(&row.json) {
                     Some(number) if unreadable.newer.is_none() => Ok(Epoch {

@@ -29,7 +29,7 @@ pub struct Node {
     /// The node was given up on.
     #[serde(default, skip_serializing_if = "is_default")]
     pub evicted: bool,
-    /// What the satellite said of itself when it was last connected; peers' files need the host name.
+    /// What the satellite reported of its host when it was last connected; peers' files need the host name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostFacts>,
 }
@@ -37,7 +37,7 @@ pub struct Node {
 /// Facts about a host that plans need while it is away.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostFacts {
-    /// Host name as `uname -n` says it.
+    /// Host name as `uname -n` prints it.
     pub uname: String,
     /// Kind of DRBD in its kernel.
     #[serde(default)]

@@ -1,8 +1,8 @@
-//! What nodes said: memory only, lost with the controller and told again by the satellites.
+//! What nodes reported: in memory only, and reported again after a restart of the controller.
 //!
-//! Three values: no entry means nothing is known; an entry says what was there when the node last spoke. Entries of a
-//! node that went away stay, marked stale by the node's status, because "last known" is better than nothing for people
-//! and must never be taken for the truth by plans.
+//! Without an entry nothing is known; an entry is the last report of the node. Entries of a node that is not online
+//! remain: people are better served by the last known state than by none. The node's status marks them as stale, and
+//! plans must not rely on them.
 
 use std::sync::Arc;
 
@@ -24,9 +24,9 @@ pub struct NodeStatus {
     pub since: u64,
     /// Why it is not online, for a person.
     pub reason: Option<String>,
-    /// What the satellite last said of itself.
+    /// The satellite's last report of the node's capabilities.
     pub info: Option<Arc<NodeInfo>>,
-    /// Version that the satellite said it has.
+    /// Version that the satellite reported.
     pub version: Option<String>,
 }
 
@@ -50,15 +50,15 @@ pub struct Applied {
 /// What is known of a pool.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ObservedPool {
-    /// What the satellite said.
+    /// The satellite's report.
     pub status: PoolStatus,
     /// When, in milliseconds since the Unix epoch.
     pub at: u64,
-    /// How much was reserved in the pool (model) when the satellite looked; what was reserved since is not yet taken off.
+    /// How much was reserved in the pool (model) at the time of the report; what was reserved since is not in it.
     pub reserved_kib_then: u64,
 }
 
-/// Everything that nodes said. A clone is a pointer.
+/// Everything that nodes reported. A clone is a pointer.
 #[derive(Debug, Clone, Default)]
 pub struct Observed {
     /// Satellites.
@@ -79,7 +79,7 @@ impl Observed {
             .is_some_and(|status| status.connection == ConnectionStatus::Online)
     }
 
-    /// What a replica's node last said, while it can be believed: the node is online.
+    /// The last report of a replica's node, if that is online.
     pub fn live(&self, name: &ResourceName, node: &NodeName) -> Option<&Arc<ResourceStatus>> {
         if !self.is_online(node) {
             return None;

@@ -93,8 +93,8 @@ pub fn resource_spec(model: &Model, name: &ResourceName, node: &NodeName) -> Opt
     })
 }
 
-/// The layers; none when a part of one is missing, as is the address of a node without net interfaces. A satellite refuses
-/// a spec without layers and leaves the resource as it is.
+/// The layers; none when a part of one is missing, as is the address of a node without net interfaces. A satellite
+/// refuses a spec without layers and leaves the resource as it is.
 fn layers(
     model: &Model,
     definition: &ResourceDefinition,
@@ -230,7 +230,7 @@ fn drbd_spec(
 ) -> Option<DrbdSpec> {
     let (drbd, common) = (replica.drbd.as_ref()?, definition.drbd.as_ref()?);
     let options = props::drbd_options(model, definition, replica);
-    // A deactivated replica stays a peer: its slot in the bitmap says what it misses, and a peer that forgot it would
+    // A deactivated replica is still a peer: its bitmap slot has what it misses, and a peer that forgot it would
     // take old data for current when it comes back.
     let peers = model
         .resources_of(&definition.name)
@@ -263,7 +263,7 @@ fn drbd_spec(
     })
 }
 
-/// Host name of a node; until its satellite has said so, the node's name is the best guess.
+/// Host name of a node; until its satellite has reported it, the node's name is the best guess.
 fn uname(node: &Node) -> String {
     match &node.host {
         Some(host) => host.uname.clone(),
@@ -271,8 +271,8 @@ fn uname(node: &Node) -> String {
     }
 }
 
-/// Whether peers know a resource. One that is being deleted is a peer until its devices are down and its data is known to
-/// be elsewhere: peers that forgot it earlier would leave what was written meanwhile on it alone.
+/// Whether peers know a resource. One that is being deleted is a peer until its devices are down and its data is known
+/// to be elsewhere: peers that forgot it earlier would leave what was written meanwhile on it alone.
 fn is_peer(model: &Model, replica: &Resource) -> bool {
     let forgotten = delete_resource::Step::Destroy {
         data_elsewhere: true,

@@ -1,8 +1,8 @@
 //! Rows: one per aggregate, stored as human-readable JSON under `(kind, key)`.
 //!
 //! What is stored: what users asked for, the numbers given out for it, and the step of every change that takes several
-//! ([`crate::process`]). What is not: anything a node can tell (see [`crate::observed`]) and anything that follows from
-//! other rows (the indexes of [`crate::Model`]). Times are milliseconds since the Unix epoch.
+//! ([`crate::process`]). What is not: anything that a node reports (see [`crate::observed`]) and anything that follows
+//! from other rows (the indexes of [`crate::Model`]). Times are milliseconds since the Unix epoch.
 
 use linstor_api::sorted_map::SortedMap;
 use serde::{Deserialize, Serialize};
@@ -19,7 +19,7 @@ pub struct Since {
     pub generation: u64,
 }
 
-/// For `skip_serializing_if`: a field that says nothing is not written.
+/// For `skip_serializing_if`: a member with the default is not written.
 pub(crate) fn is_default<T: Default + PartialEq>(value: &T) -> bool {
     *value == T::default()
 }

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::name::{NodeName, StoragePoolName};
 
-/// How replicas are chosen. None means "not said here": per field, the request wins over the group.
+/// How replicas are chosen. None means "not given": per field, the request has precedence over the group.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SelectFilter {

@@ -1,4 +1,4 @@
-//! Space: what a pool can still take, from what its node last said and what was promised since.
+//! Space: what a pool can still take, by its node's last report and what was reserved since.
 
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -12,13 +12,13 @@ use crate::name::StoragePoolName;
 use crate::observed::{Observed, ObservedPool};
 use crate::{Props, StoragePool};
 
-/// How often a thin pool's space may be promised, unless a property says otherwise.
+/// How often the space of a thin pool may be reserved, unless a property sets it.
 pub const DEFAULT_OVERSUBSCRIPTION_RATIO: f64 = 20.0;
 
 /// The largest amount of space, in KiB: answers carry signed numbers.
 const MOST_KIB: u64 = i64::MAX as u64;
 
-/// How often the space of a pool may be promised.
+/// How often the space of a pool may be reserved.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ratios {
     /// The base of the other two.
@@ -34,18 +34,18 @@ pub struct Ratios {
 pub struct Space {
     /// What is free, in a thick pool less what was reserved since the node's last report; none without a report.
     pub free_kib: Option<u64>,
-    /// All there is; none when the node has not said.
+    /// Total space; none without a report.
     pub total_kib: Option<u64>,
-    /// What is promised to volumes.
+    /// What is reserved for volumes.
     pub reserved_kib: u64,
     /// What was reserved in a thin pool since the node's last report. New volumes take little of what is free there, so
     /// that it counts against the total alone.
     pub unreported_kib: u64,
-    /// What may still be promised, with the pool's ratios; none when the node has not said.
+    /// What may still be reserved, with the pool's ratios; none without a report.
     pub usable_kib: Option<u64>,
 }
 
-/// The three ratios as properties give them; none where they say nothing, or nothing that is a number.
+/// The three ratios as properties give them; none where a property is missing or not a number.
 #[derive(Debug, Clone, Copy, Default)]
 struct Given {
     base: Option<f64>,
@@ -69,7 +69,7 @@ impl Given {
         }
     }
 
-    /// Where this says nothing, what is further away counts.
+    /// A ratio that is not given here is inherited from the next object.
     fn or(self, further: Given) -> Given {
         Given {
             base: self.base.or(further.base),
@@ -79,19 +79,19 @@ impl Given {
     }
 }
 
-/// Tells the space of many pools: what does not depend on the single pool is looked up once.
+/// The space of many pools: what does not depend on the single pool is computed once.
 #[derive(Debug)]
 pub struct Spaces<'a> {
     controller: Given,
-    /// Only definitions that say something.
+    /// Only definitions that have such a property.
     definitions: BTreeMap<&'a StoragePoolName, Given>,
-    /// Space that pools of several nodes share: what was promised in any of them since its node last looked, and what
-    /// is promised in all of them.
+    /// Space that pools of several nodes share: what was reserved in any of them since its node's last report, and what
+    /// is reserved in all of them.
     shared: BTreeMap<&'a str, (u64, u64)>,
 }
 
 impl<'a> Spaces<'a> {
-    /// Looks up what pools have in common.
+    /// Computes what pools have in common.
     pub fn new(model: &'a Model, observed: &Observed) -> Self {
         let definitions = model
             .pool_definitions
@@ -107,7 +107,7 @@ impl<'a> Spaces<'a> {
         }
     }
 
-    /// Looks up what one pool has in common with others.
+    /// Computes what one pool has in common with others.
     fn around(model: &'a Model, observed: &Observed, pool: &StoragePool) -> Self {
         let own = model.pool_definitions.get_key_value(&pool.name);
         let own = own.map(|(name, row)| (name, Given::of(&row.props)));
@@ -144,7 +144,7 @@ impl<'a> Spaces<'a> {
         }
     }
 
-    /// The space of a pool, from what its node said and what is promised in it.
+    /// The space of a pool, by its node's report and what is reserved in it.
     pub fn of(&self, pool: &StoragePool, seen: Option<&ObservedPool>, used: PoolUse) -> Space {
         if pool.kind == ProviderKind::Diskless {
             return Space {
@@ -184,14 +184,14 @@ impl<'a> Spaces<'a> {
         }
     }
 
-    /// The space of a pool, looked up by itself.
+    /// The space of a single pool.
     pub fn look_up(&self, model: &Model, observed: &Observed, pool: &StoragePool) -> Space {
         let seen = observed.pools.get(&(pool.node.clone(), pool.name.clone()));
         self.of(pool, seen, model.pool_use(&pool.node, &pool.name))
     }
 }
 
-/// What was promised since nodes looked, and what is promised at all, in each space that pools share.
+/// What was reserved since the nodes' last reports, and what is reserved at all, in each space that pools share.
 fn shared_space<'a>(
     model: &'a Model,
     observed: &Observed,
@@ -209,7 +209,7 @@ fn shared_space<'a>(
     shared
 }
 
-/// What was promised in a pool since its node last looked.
+/// What was reserved in a pool since its node's last report.
 fn since(used: PoolUse, seen: Option<&ObservedPool>) -> u64 {
     seen.map_or(0, |seen| {
         used.reserved_kib.saturating_sub(seen.reserved_kib_then)
@@ -232,7 +232,7 @@ pub fn of_pool(model: &Model, observed: &Observed, pool: &StoragePool) -> Space 
     Spaces::around(model, observed, pool).look_up(model, observed, pool)
 }
 
-/// Checks that a pool can take so much more. A pool whose node has not said how much is free counts as able to.
+/// Checks that a pool can take this much more. It passes if the pool's node has not reported its space.
 pub fn check(
     model: &Model,
     observed: &Observed,
@@ -258,7 +258,7 @@ pub fn check(
             .about("StorPoolDfn", pool.name.as_str());
             Err(vec![if pool.kind.is_thin() {
                 reply.details(format!(
-                    "{} is free, {} is promised to volumes already.",
+                    "{} is free, {} is reserved for volumes already.",
                     show_kib(space.free_kib.unwrap_or(0)),
                     show_kib(space.reserved_kib)
                 ))

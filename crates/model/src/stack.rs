@@ -22,7 +22,7 @@ pub fn parse<S: AsRef<str>>(words: &[S]) -> Result<Vec<LayerKind>, Vec<Reply>> {
         .collect()
 }
 
-/// Puts the storage layer below a stack that lacks it, as LINSTOR does, and says so.
+/// Puts the storage layer below a stack that lacks it, as LINSTOR does, with a warning.
 pub fn complete(mut stack: Vec<LayerKind>) -> (Vec<LayerKind>, Option<Reply>) {
     if stack.is_empty() || stack.last() == Some(&LayerKind::Storage) {
         return (stack, None);
@@ -94,8 +94,8 @@ pub fn check_buildable(stack: &[LayerKind]) -> Result<(), Vec<Reply>> {
     ])
 }
 
-/// The stack of a new resource: what the request says, else the definition, else what its replicas agree on, else
-/// DRBD on storage, with encryption between them when a volume wants it.
+/// The stack of a new resource: that of the request, else of the definition, else what its replicas agree on, else
+/// DRBD on storage, with encryption between them when a volume requires it.
 pub fn of_new_resource(
     model: &Model,
     definition: &ResourceDefinition,
@@ -117,7 +117,7 @@ pub fn of_new_resource(
     default_stack(encrypted)
 }
 
-/// The stack that is used when nothing is said.
+/// The stack that is used when none is given.
 pub fn default_stack(encrypted: bool) -> Vec<LayerKind> {
     match encrypted {
         true => vec![LayerKind::Drbd, LayerKind::Luks, LayerKind::Storage],
@@ -165,7 +165,7 @@ mod tests {
         }
     }
 
-    /// Words are read in any case; unknown ones are refused with the known ones.
+    /// Kinds are read in any case; an unknown one is refused with the known ones.
     #[test]
     fn words_are_read_in_any_case() {
         assert_eq!(parse(&["drbd", "Storage"]).unwrap(), [Drbd, Storage]);
@@ -174,7 +174,7 @@ mod tests {
         assert!(reply.cause.unwrap().contains("BCACHE"));
     }
 
-    /// A stack without storage gets it, with a warning; an empty one stays empty.
+    /// A stack without storage gets it, with a warning; an empty one remains empty.
     #[test]
     fn storage_is_added() {
         let (stack, warning) = complete(vec![Drbd]);

@@ -21,7 +21,7 @@ pub struct StoragePool {
     pub uuid: Uuid,
     /// What it is made of.
     pub kind: ProviderKind,
-    /// Its properties; `StorDriver/StorPoolName` says where it is.
+    /// Its properties; `StorDriver/StorPoolName` is its volume group, thin pool, dataset or directory.
     #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
     pub props: Props,
     /// Name of the space it shares with pools of other nodes.
@@ -30,7 +30,7 @@ pub struct StoragePool {
     /// Locking of shared space is done by somebody else.
     #[serde(default, skip_serializing_if = "is_default")]
     pub external_locking: bool,
-    /// Volumes are rounded up to multiples of this many KiB, once the satellite has said so.
+    /// Volumes are rounded up to multiples of this many KiB, once the satellite has reported it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub granularity_kib: Option<u64>,
 }

@@ -1,4 +1,5 @@
-//! Members of rows that this version does not know: a newer version wrote them, and they stay when the row is rewritten.
+//! Members of rows that this version does not know: a newer version wrote them, and they are written again with the
+//! row.
 
 use std::collections::BTreeMap;
 
@@ -45,8 +46,8 @@ pub(crate) fn version_prefix(version: u64) -> String {
     format!("{{\"version\":{version},")
 }
 
-/// Reads a row of this or an older version, with what is not known of it. Costs next to nothing where the row is of this
-/// version and everything is known.
+/// Reads a row of this or an older version, with what is not known of it. Costs next to nothing where the row is of
+/// this version and everything is known.
 pub(crate) fn read<T: DeserializeOwned + Serialize>(
     json: &str,
     kind: RowKind,
@@ -111,7 +112,7 @@ fn difference(stored: &Value, known: &Value) -> Option<Unknown> {
             let unknown = stored.iter().filter_map(|(name, value)| {
                 let unknown = match known.get(name) {
                     Some(known) => difference(value, known)?,
-                    // A known member that says nothing is not written.
+                    // A known member with the default is not written.
                     None if value.is_null() => return None,
                     None => Unknown::Whole(value.clone()),
                 };
@@ -134,7 +135,7 @@ fn difference(stored: &Value, known: &Value) -> Option<Unknown> {
     }
 }
 
-/// The JSON of a row with what is not known of it. What was in a part that is gone, goes with it.
+/// The JSON of a row with what is not known of it. What was in a removed part is removed with it.
 pub(crate) fn write(json: &str, unknown: &Unknown) -> String {
     let mut value: Value = serde_json::from_str(json).expect("it was just written");
     add(&mut value, unknown);
@@ -203,8 +204,8 @@ mod tests {
             "net_interfaces": [net_if(1), net_if(2)], "rack": {"row": 3, "at": [1, 2]}, "version": 1})
     }
 
-    /// An older controller that rewrites a row keeps what a newer one wrote, in nested objects and lists too; what belongs to
-    /// a removed part goes with it, and nothing of a removed row comes back.
+    /// An older controller that rewrites a row keeps what a newer one wrote, in nested objects and lists too; what
+    /// belongs to a removed part is removed with it, and nothing of a removed row comes back.
     #[test]
     fn unknown_members_stay_when_a_row_is_rewritten() {
         let model = load(&node());
@@ -230,7 +231,7 @@ mod tests {
         assert_eq!(written.get("rack"), None);
     }
 
-    /// A row of a newer version is held, whether or not it can be parsed, and is said to be.
+    /// A row of a newer version is held, whether or not it can be parsed, and the reason names its version.
     #[test]
     fn a_row_of_a_newer_version_is_held() {
         for (member, value) in [("rack", json!(1)), ("uuid", json!(5))] {
@@ -247,7 +248,7 @@ mod tests {
         assert_eq!(load(&node()).newer_rows(), None);
     }
 
-    /// Where everything is known nothing is held in memory beside the row.
+    /// Without unknown members nothing is held in memory in addition to the row.
     #[test]
     fn known_rows_cost_nothing() {
         let mut node = node();

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 /// One unit of desired state on a node. Written as `node` or `resource/web`.
 ///
-/// A new kind of object is one more variant, with its spec in [`crate::spec::Spec`]; the compiler then shows every place
-/// that has to know it.
+/// A new kind of object is one more variant, with its spec in [`crate::spec::Spec`]; the compiler then shows every
+/// place that has to know it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(into = "String", from = "String")]
 pub enum Key {
@@ -21,7 +21,7 @@ pub enum Key {
 }
 
 impl Key {
-    /// Of a resource's name as it came from outside.
+    /// Of a resource whose name has not been checked.
     pub fn resource(name: &str) -> Key {
         match ResourceName::parse(name) {
             Ok(name) => Key::Resource(name),
@@ -29,7 +29,7 @@ impl Key {
         }
     }
 
-    /// The text that all spellings of the key have in common: names that differ in case only are the same.
+    /// In upper case: names that differ in case only are the same.
     pub fn folded(&self) -> String {
         self.to_string().to_ascii_uppercase()
     }
@@ -65,7 +65,7 @@ impl From<String> for Key {
 mod tests {
     use super::*;
 
-    /// A key is one word for people, and comes back whatever it says.
+    /// A key is one string, and is read back unchanged whether or not it is known.
     #[test]
     fn keys_survive_the_wire() {
         for text in [

@@ -1,7 +1,7 @@
-//! What controller and satellite say to each other.
+//! The protocol between controller and satellite.
 //!
-//! Frames are length-prefixed JSON of one closed enum per direction: [`ToSatellite`] and [`ToController`]. JSON, because
-//! a capture can be read by a person and because a reader passes over fields that it does not know, which is what
+//! Frames are length-prefixed JSON of one closed enum per direction: [`ToSatellite`] and [`ToController`]. JSON,
+//! because a capture can be read by a person and because a reader ignores members that it does not know, which is what
 //! neighbouring versions need. Configuration travels as specs ([`spec`]), each of one object ([`key`]) and each read by
 //! itself ([`wanted`]); observations travel as status ([`status`]).
 //!

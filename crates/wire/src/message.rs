@@ -26,18 +26,18 @@ pub const SUSPENSION_MAX: Duration = Duration::from_secs(30);
 /// The largest frame that either side accepts, in bytes. Full syncs are chunked, so that no cluster size reaches it.
 pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 
-/// A controller that sent nothing for this long is not connected any more, whatever its connection looks like. It pings
+/// A controller that sent nothing for this long is not connected any more, even if its connection is open. It pings
 /// every second.
 pub const CONTROLLER_SILENCE_MAX: Duration = Duration::from_secs(10);
 
 /// How many specs one [`ToSatellite::Apply`] carries at most.
 pub const APPLY_SPECS_MAX: usize = 256;
 
-/// What a controller says to a satellite.
+/// Messages of a controller to a satellite.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToSatellite {
-    /// First frame: who calls, and for which node.
+    /// First frame: the controller, and the node that it connects to.
     Hello {
         /// Oldest protocol that the controller speaks.
         protocol_min: u32,
@@ -50,7 +50,7 @@ pub enum ToSatellite {
         /// Grows each time a controller starts on the database; a satellite refuses older ones.
         epoch: u64,
         /// Which start of a controller made this epoch: two databases of one cluster may count to the same number. Nil
-        /// from controllers that do not tell.
+        /// from controllers that do not send it.
         #[serde(default)]
         start: Uuid,
         /// The node's name in the cluster.
@@ -81,12 +81,12 @@ pub enum ToSatellite {
         #[serde(default)]
         forget: Vec<Forget>,
     },
-    /// Look at the space of the pools again and report it.
+    /// Query the space of the pools and report it.
     RefreshSpace {
         /// Comes back in [`ToController::Space`].
         id: u64,
     },
-    /// Suspend I/O of resources, all or none, or let a suspension that is held last longer.
+    /// Suspend I/O of resources, all or none, or extend a suspension that is held.
     ///
     /// It ends by itself after `duration_ms`, at most [`SUSPENSION_MAX`], with the connection, and when the satellite
     /// starts again.
@@ -103,7 +103,7 @@ pub enum ToSatellite {
         /// The suspension.
         lease: Uuid,
     },
-    /// Are you there?
+    /// Asks for [`ToController::Pong`].
     Ping {
         /// Comes back in [`ToController::Pong`].
         id: u64,
@@ -126,15 +126,15 @@ pub struct Held {
 pub struct Forget {
     /// Which one.
     pub key: Key,
-    /// Its identity; another one of the same name stays.
+    /// Its identity; another one of the same name is not forgotten.
     pub uuid: Uuid,
 }
 
-/// What a satellite says to its controller.
+/// Messages of a satellite to its controller.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ToController {
-    /// The call is taken.
+    /// The controller is accepted.
     Welcome {
         /// The protocol that is spoken from now on.
         protocol: u32,
@@ -143,7 +143,7 @@ pub enum ToController {
         /// What the node is able to do.
         info: NodeInfo,
     },
-    /// The call is not taken.
+    /// The controller is refused.
     Refused {
         /// Why.
         kind: RefusalKind,
@@ -153,12 +153,12 @@ pub enum ToController {
         #[serde(default)]
         newer: Option<NewerController>,
     },
-    /// The full sync of this generation has been taken over and pools have been looked at: the node is online.
+    /// The full sync of this generation has been stored and the space of the pools is known: the node is online.
     Synced {
         /// Generation of [`ToSatellite::SyncEnd`].
         generation: u64,
     },
-    /// What an attempt to bring an object to its spec has come to. Sent after each attempt that failed or whose outcome
+    /// The outcome of an attempt to bring an object to its spec. Sent after each attempt that failed or whose outcome
     /// differs from the last one sent, and always once per [`ToSatellite::Apply`].
     Applied {
         /// Generation of the newest spec that was tried.
@@ -192,12 +192,12 @@ pub enum ToController {
         /// All pools of the node.
         pools: Vec<PoolStatus>,
     },
-    /// What the node is able to do, or what its host is called, is no longer what was reported before.
+    /// The node's capabilities or its host name changed.
     Info {
         /// Replaces that of [`ToController::Welcome`].
         info: NodeInfo,
     },
-    /// What has become of a suspension of I/O: sent when all is suspended, and when nothing is any more.
+    /// The state of a suspension of I/O: sent when all is suspended, and when nothing is any more.
     Suspension {
         /// The suspension.
         lease: Uuid,
@@ -220,18 +220,18 @@ pub struct NewerController {
     pub connected: bool,
 }
 
-/// What a suspension of I/O has become.
+/// The state of a suspension of I/O.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum SuspensionState {
     /// No I/O of the resources reaches their storage.
     Suspended,
-    /// I/O goes on, after it was suspended or before all of it was.
+    /// I/O is resumed, after all of it or some of it was suspended.
     Ended {
         /// Why.
         reason: SuspensionEnd,
     },
-    /// I/O could not be suspended, and goes on.
+    /// I/O could not be suspended, and is not.
     Failed {
         /// Why; never empty.
         replies: Vec<Reply>,
@@ -250,7 +250,7 @@ pub enum SuspensionEnd {
     ControllerLost,
 }
 
-/// Why a satellite does not take a call.
+/// Why a satellite refuses a controller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RefusalKind {
@@ -258,6 +258,6 @@ pub enum RefusalKind {
     Version,
     /// The satellite belongs to another cluster or is another node.
     Identity,
-    /// A newer controller has been here.
+    /// The satellite has accepted a newer controller.
     OlderEpoch,
 }

@@ -1,7 +1,8 @@
 //! A value that must not be printed, and is not written anywhere by accident.
 //!
-//! [`Secret`] has no serialised form of its own: a member of this type does not compile without a word on where it goes,
-//! `#[serde(with = "...")]` with one of the modules here. `docs/decisions/secrets.md` says what is stored where.
+//! [`Secret`] has no serialised form of its own: a member of this type does not compile without stating how it is
+//! serialised, `#[serde(with = "...")]` with one of the modules here. `docs/decisions/secrets.md` has what is stored
+//! where.
 
 use std::fmt;
 
@@ -50,8 +51,8 @@ pub mod on_link {
     }
 }
 
-/// The form in the controller's store: an object that says how the secret is kept, so that a sealed one can stand in the
-/// same place. Today there is only `{"clear": "..."}`.
+/// The form in the controller's store: an object that names how the secret is stored, so that a sealed one can stand in
+/// the same place. Today there is only `{"clear": "..."}`.
 pub mod in_store {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -102,7 +103,7 @@ mod tests {
         secret: Secret,
     }
 
-    /// A row says how its secret is kept; one of the first versions is read, and nothing prints it.
+    /// A row names how its secret is stored; one of the first versions is read, and nothing prints it.
     #[test]
     fn a_row_says_how_a_secret_is_kept() {
         let row: Row = serde_json::from_str(r#"{"secret":"s3"}"#).unwrap();

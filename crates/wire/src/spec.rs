@@ -1,6 +1,6 @@
-//! Specs: what a node must have. Complete in themselves, so that execution is left without choices.
+//! Specs: what a node must have. Complete in themselves, so that execution has no choices left.
 //!
-//! A spec that is absent says nothing: it never means "destroy". Destruction is an explicit [`Target::Destroyed`].
+//! A spec that is absent requests nothing: it never means "destroy". Destruction is an explicit [`Target::Destroyed`].
 
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
@@ -91,23 +91,23 @@ pub struct PoolSpec {
     pub uuid: Uuid,
     /// What it is made of.
     pub kind: ProviderKind,
-    /// Effective properties; `StorDriver/StorPoolName` says where it is (VG, VG/thin pool, zpool, directory).
+    /// Effective properties; `StorDriver/StorPoolName` is its VG, VG/thin pool, zpool or directory.
     #[serde(default)]
     pub props: Props,
 }
 
-/// What should become of a resource on the node.
+/// The state that a resource must reach on the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Target {
     /// Up and usable.
     Up,
-    /// Storage kept, devices taken down (deactivated resources).
+    /// Devices taken down, storage not removed (deactivated resources).
     Down,
     /// The same as the first step of a delete: only once another node has the data, so that nothing is written to this
     /// replica alone.
     Leaving,
-    /// Gone: devices down, metadata and storage removed.
+    /// Devices down, metadata and storage removed.
     Destroyed,
 }
 
@@ -118,9 +118,9 @@ pub struct ResourceSpec {
     pub name: ResourceName,
     /// Identity of the resource on this node; part of the ownership tag of its volumes.
     pub uuid: Uuid,
-    /// What should become of it.
+    /// The state that it must reach.
     pub target: Target,
-    /// Whether the last up-to-date copy may go, because the whole resource definition is being deleted.
+    /// Whether the last up-to-date copy may be destroyed, because the whole resource definition is being deleted.
     #[serde(default)]
     pub allow_last_copy: bool,
     /// Layers, top first; the last one is [`LayerSpec::Storage`].
@@ -154,8 +154,8 @@ impl ResourceSpec {
     }
 }
 
-/// Of what a node must have as long as it is not told otherwise: instructions and the generation ids of new metadata are
-/// left out, as a node that has carried them out need not be told that they are done.
+/// Of what a node must have for as long as the spec is in force: instructions and the generation ids of new metadata
+/// are left out, so that a node that has carried them out gets no new spec.
 impl Hash for ResourceSpec {
     fn hash<H: Hasher>(&self, state: &mut H) {
         let ResourceSpec {
@@ -236,7 +236,7 @@ pub struct StorageRef {
 pub struct VolumeSpec {
     /// Volume number.
     pub number: u32,
-    /// What should become of it; [`Target::Destroyed`] while the volume definition is being deleted.
+    /// The state that it must reach; [`Target::Destroyed`] while the volume definition is being deleted.
     pub target: Target,
     /// Size that the user of the volume sees, in KiB.
     pub usable_kib: u64,
@@ -293,7 +293,7 @@ pub struct DrbdVolumeSpec {
     pub disk_options: Props,
 }
 
-/// What the generation ids of new metadata say, unless a new generation begins with it.
+/// The generation ids of new metadata, unless a new generation begins with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum InitialState {
@@ -320,7 +320,7 @@ pub struct DrbdSpec {
     pub secret: Secret,
     /// This node's DRBD node id.
     pub node_id: u32,
-    /// Name of this host as `uname -n` says it; drbdadm finds its own section by it.
+    /// Name of this host as `uname -n` prints it; drbdadm finds its own section by it.
     pub uname: String,
     /// Address that peers reach this node by.
     pub address: IpAddr,

@@ -1,4 +1,4 @@
-//! Status: what a node sees of its resources, pools and tools.
+//! Status: the state of a node's resources, pools and tools.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use crate::newer;
 /// What a node is able to do, probed when a controller connects and whenever there is a reason to.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeInfo {
-    /// Host name as `uname -n` says it.
+    /// Host name as `uname -n` prints it.
     pub uname: String,
     /// Kernel release.
     #[serde(default)]
@@ -51,9 +51,9 @@ pub struct DrbdInfo {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "result")]
 pub enum Outcome {
-    /// The node has what the spec says.
+    /// The object matches its spec.
     Done,
-    /// It has not yet, and goes on by itself as soon as something else has happened.
+    /// Something else has to happen first; the node tries again when it has.
     Waiting {
         /// What for, as the end of a sentence that begins with "waiting for".
         on: String,
@@ -61,9 +61,9 @@ pub enum Outcome {
         #[serde(default)]
         done_percent: Option<u8>,
     },
-    /// It has not, and this is why; the node tries again by itself.
+    /// A step failed; the node tries again by itself.
     Failed {
-        /// Errors in the words that the caller is shown; never empty.
+        /// Errors as the caller is shown them; never empty.
         replies: Vec<Reply>,
     },
 }
@@ -132,7 +132,7 @@ pub struct VolumeStatus {
     /// State of its disk in DRBD.
     #[serde(default)]
     pub disk_state: Option<DiskState>,
-    /// Peer node name to what DRBD says of the replication with it.
+    /// Peer node name to the state of the replication with it.
     #[serde(default)]
     pub replication: SortedMap<String, ReplicationStatus>,
 }
@@ -154,7 +154,7 @@ pub struct StorageStatus {
 /// Replication of one volume with one peer.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct ReplicationStatus {
-    /// What goes on between this node and the peer.
+    /// The replication state.
     pub state: ReplicationState,
     /// The peer's disk state as seen from here.
     #[serde(default)]
@@ -169,10 +169,10 @@ pub struct ReplicationStatus {
 pub struct PoolStatus {
     /// Name of the pool's definition.
     pub name: String,
-    /// Free space in KiB; none when it cannot be told.
+    /// Free space in KiB; none when it is not known.
     #[serde(default)]
     pub free_kib: Option<u64>,
-    /// Total space in KiB; none when it cannot be told.
+    /// Total space in KiB; none when it is not known.
     #[serde(default)]
     pub total_kib: Option<u64>,
     /// Volumes are rounded up to multiples of this many KiB (VG extent, volblocksize, 4 for files).

@@ -1,5 +1,5 @@
-//! A spec on its way: read by itself, so that what one object needs and this version does not know fails for that object
-//! alone.
+//! A spec on its way: read by itself, so that what one object needs and this version does not know fails for that
+//! object alone.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -13,8 +13,8 @@ use crate::spec::Spec;
 
 /// What specs of this version may require of a satellite.
 ///
-/// A reader passes over members that it does not know. A member that must not be passed over, because something else would
-/// be built without it, comes with a feature of its own.
+/// A reader ignores members that it does not know. A member that must not be ignored, because something else would be
+/// built without it, has a feature of its own.
 pub const FEATURES: &[&str] = &[DRBD];
 
 /// The resource has a DRBD layer.
@@ -27,7 +27,7 @@ pub struct Wanted {
     pub key: Key,
     /// Its identity on this node.
     pub uuid: Uuid,
-    /// What a satellite must know to be able to do what the spec says.
+    /// Features that a satellite must know to act on the spec.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub requires: BTreeSet<String>,
     /// The spec as JSON.
@@ -74,7 +74,7 @@ impl Wanted {
         self.spec.get()
     }
 
-    /// The spec, or in words why this version cannot tell what it asks for.
+    /// The spec, or as a text why this version does not understand it.
     pub fn read(&self) -> Result<Spec, String> {
         if let Key::Other(text) = &self.key {
             return Err(format!("'{text}' is not an object that it knows."));
@@ -131,7 +131,7 @@ mod tests {
             .read()
     }
 
-    /// What is not understood says so and keeps the name of its object; what may be passed over is.
+    /// What is not understood fails for its object with the reason; a member that may be ignored is.
     #[test]
     fn what_is_not_understood_is_refused() {
         assert!(read(&wanted()).is_ok());

@@ -99,7 +99,7 @@ fn is_taken(cluster: &Cluster, node: Node) -> Result<()> {
         "pool",
     ];
     cluster.try_linstor(&second)?;
-    let texts = ["its host calls itself 'node2', as the host of node 'node2' does"];
+    let texts = ["the name of its host is 'node2', as is that of the host of node 'node2'"];
     wait_for_job(cluster, "latecomer", "node3", &texts)?;
     others_go_on(cluster, "node2")
 }

@@ -1,8 +1,7 @@
-//! Where the controller's settings come from: command line, then `linstor.toml`, then the environment, then defaults
-//! (spec infrastructure E.1).
+//! The controller's settings: from the command line, then `linstor.toml`, then the environment, then defaults.
 //!
-//! The file is LINSTOR's. Keys that this version does not use are told and passed over: a file that serves LINSTOR must
-//! not keep this controller from starting.
+//! The file is LINSTOR's. Keys that this version does not use are ignored with a warning: a file that serves LINSTOR
+//! must not keep this controller from starting.
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -16,7 +15,7 @@ const HTTP_PORT: u16 = 3370;
 const FILE_NAME: &str = "linstor.toml";
 /// Name of the database file in its directory.
 const DATABASE_NAME: &str = "linstor.db";
-/// Where LINSTOR says its H2 database is when nothing else is said.
+/// How LINSTOR's default database URL begins.
 const H2_PREFIX: &str = "jdbc:h2:";
 
 /// The controller of a LINSTOR cluster.
@@ -67,7 +66,7 @@ pub struct Config {
     pub database: Database,
     /// How much to log.
     pub log_level: String,
-    /// What a person should be told about the settings.
+    /// Warnings about the settings, for the log.
     pub warnings: Vec<String>,
 }
 
@@ -250,7 +249,8 @@ fn database(arguments: &Arguments, url: Option<String>) -> Result<Database, Conf
     })
 }
 
-/// LINSTOR's own default names an H2 database. A file beside it is used, unless that would hide a cluster that is in it.
+/// LINSTOR's own default names an H2 database. A file in its directory is used, unless that would hide a cluster that
+/// is in it.
 fn instead_of_h2(url: &str, h2: &Path) -> Result<Database, ConfigError> {
     let file = h2.with_file_name(DATABASE_NAME);
     let mut data = h2.as_os_str().to_owned();

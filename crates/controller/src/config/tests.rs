@@ -64,15 +64,15 @@ fn nearer_sources_win() {
     assert_eq!((config.http, config.log_level.as_str()), (at(1), "warn"));
 }
 
-/// Keys of LINSTOR's that have no effect here are told, and do not keep the controller from starting.
+/// LINSTOR's keys that have no effect here cause a warning, and do not keep the controller from starting.
 #[test]
 fn unknown_keys_are_told() {
     let text = "[http]\nenabled = false\n[https]\nport = 3371\n[db]\nuser = \"x\"\n[db.k8s]\nrequest_retries = 3";
     let config = load(text, &[], &[]).unwrap();
     assert_eq!(config.http, None);
-    let told = config.warnings.join("\n");
+    let warnings = config.warnings.join("\n");
     for key in ["https", "db.user", "db.k8s"] {
-        assert!(told.contains(&format!("'{key}'")), "{told}");
+        assert!(warnings.contains(&format!("'{key}'")), "{warnings}");
     }
     let error = load("[http]\nport = \"many\"", &[], &[]).unwrap_err();
     assert!(error.to_string().contains("linstor.toml"), "{error}");

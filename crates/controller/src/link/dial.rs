@@ -50,8 +50,8 @@ pub(super) struct Ended {
 enum End {
     /// By itself.
     Ended(Ended),
-    /// Somebody wants a new one.
-    Wished,
+    /// A request asks for a new one.
+    Reconnect,
 }
 
 impl Ended {
@@ -86,7 +86,7 @@ impl Link {
             };
             let was_online = self.cluster.observed().is_online(&self.node);
             match ended {
-                Ok(End::Wished) => {
+                Ok(End::Reconnect) => {
                     failures = 0;
                     self.set_status(ConnectionStatus::Offline, None);
                     continue;
@@ -113,7 +113,7 @@ impl Link {
                 biased;
                 // Cancel-safe: a flag.
                 () = stop.cancelled() => return,
-                // Cancel-safe: the wish is consumed only when this arm wins.
+                // Cancel-safe: the notice is consumed only when this arm wins.
                 () = self.mailbox.reconnect.notified() => failures = 0,
                 // Cancel-safe: a timer.
                 () = tokio::time::sleep(self.backoff(failures)) => {}
@@ -134,9 +134,9 @@ impl Link {
 
     fn note(&self, was_online: bool, ended: Ended) {
         if was_online {
-            tracing::warn!(node = %self.node, reason = ended.reason, "the satellite is lost");
+            tracing::warn!(node = %self.node, reason = ended.reason, "the connection to the satellite was lost");
         } else {
-            tracing::debug!(node = %self.node, reason = ended.reason, "the satellite was not reached");
+            tracing::debug!(node = %self.node, reason = ended.reason, "the satellite could not be reached");
         }
         self.set_status(ended.status, Some(ended.reason));
     }
@@ -150,13 +150,13 @@ impl Link {
             }
             Err(ended) => return End::Ended(ended),
         };
-        // A wish for a new connection that came up to now has got one. To dial again at once would only make the
+        // A request for a new connection up to now has got one. To dial again at once would only make the
         // satellite choose between two connections.
         let _ = self.mailbox.reconnect.notified().now_or_never();
         tokio::select! {
             biased;
-            // Cancel-safe: the wish is consumed only when this arm wins. Dropping the session closes its connection.
-            () = self.mailbox.reconnect.notified() => End::Wished,
+            // Cancel-safe: the notice is consumed only when this arm wins. Dropping the session closes its connection.
+            () = self.mailbox.reconnect.notified() => End::Reconnect,
             // Never dropped for another arm except to end the connection.
             ended = Session::new(self).run(connection) => End::Ended(ended),
         }
@@ -193,7 +193,7 @@ impl Link {
         Ok((connection, model.epoch.number))
     }
 
-    /// Says who calls and takes the answer.
+    /// Sends `Hello` and receives the answer.
     async fn greet(
         &self,
         model: &Model,
@@ -246,19 +246,19 @@ impl Link {
         }
     }
 
-    /// Keeps what plans need to know of the host while it is away, and refuses a host that is another node already.
+    /// Stores what plans need to know of the host while it is away, and refuses a host that is another node already.
     ///
-    /// `target` is what a new connection goes to. Tells whether the facts are kept: without, the satellite is more useful
-    /// connected than not.
+    /// `target` is the address of a new connection. Returns whether the facts were stored: if not, the satellite is
+    /// still more useful connected than not.
     pub(super) async fn learn_host(
         &self,
         target: Option<&Target>,
         info: &NodeInfo,
     ) -> Result<bool, Ended> {
         let (name, uuid) = (self.node.clone(), self.uuid);
-        let (told, net_if) = (info.clone(), target.map(|target| target.net_if.to_string()));
+        let (reported, net_if) = (info.clone(), target.map(|target| target.net_if.to_string()));
         let committed = self.cluster.commit(move |draft| {
-            if let Some(other) = twin(draft.nodes.values(), uuid, &told.uname) {
+            if let Some(other) = twin(draft.nodes.values(), uuid, &reported.uname) {
                 return Ok(Some(other));
             }
             if draft.node(&name).is_some_and(|node| node.uuid == uuid) {
@@ -266,9 +266,9 @@ impl Link {
                     if let Some(net_if) = net_if {
                         node.props.insert(prop::CUR_STLT_CONN_NAME.into(), net_if);
                     }
-                    let uname = told.uname.clone();
+                    let uname = reported.uname.clone();
                     node.props.insert(prop::NODE_UNAME.into(), uname);
-                    node.host = Some(host_facts(&told, node.host.as_ref()));
+                    node.host = Some(host_facts(&reported, node.host.as_ref()));
                 });
             }
             Ok(None)
@@ -280,7 +280,7 @@ impl Link {
                     newer: None,
                     status: ConnectionStatus::DuplicateUname,
                     reason: format!(
-                        "its host calls itself '{}', as the host of node '{other}' does",
+                        "the name of its host is '{}', as is that of the host of node '{other}'",
                         info.uname
                     ),
                 }),
@@ -307,7 +307,7 @@ impl Link {
     }
 }
 
-/// A node without a link is offline, and nobody tries to change that.
+/// A node without a link is offline, and no connection is attempted.
 pub(super) fn set_unlinked(cluster: &Cluster, node: &NodeName) {
     cluster.observe_node(node, ConnectionStatus::Offline, |status| {
         status.reason = Some("the controller does not connect to this node".into());
@@ -316,7 +316,7 @@ pub(super) fn set_unlinked(cluster: &Cluster, node: &NodeName) {
 
 impl Cluster {
     /// Closes the connection to a node's satellite, if there is one, and dials again at once; an attempt that is under
-    /// way goes on. A wait that begins afterwards ([`Cluster::wait_connected`]) waits for the outcome.
+    /// way continues. A wait that begins afterwards ([`Cluster::wait_connected`]) waits for the outcome.
     pub fn reconnect(&self, node: &NodeName) {
         // What was known of the connection no longer counts: the next attempt decides.
         self.observe_node(node, ConnectionStatus::Offline, |status| {
@@ -342,7 +342,7 @@ pub(super) fn refused(kind: RefusalKind, message: String, newer: Option<NewerCon
     }
 }
 
-/// What is kept of what a satellite said. A node whose DRBD was not found keeps the kind that it had: replicas with
+/// What is stored of a satellite's report. A node whose DRBD was not found keeps the kind that it had: replicas with
 /// metadata of that kind are on it, and it is what the node will have again.
 fn host_facts(info: &NodeInfo, before: Option<&HostFacts>) -> HostFacts {
     let uname = info.uname.clone();

@@ -54,7 +54,7 @@ impl Connector for TcpConnector {
             Encryption::Plain => {}
             Encryption::Ssl => {
                 return Err(format!(
-                    "{} wants TLS, which this version does not speak to satellites",
+                    "{} requires TLS, which this version does not support for satellites",
                     target.address
                 ));
             }
@@ -126,7 +126,7 @@ fn targets(node: &Node) -> Vec<Target> {
         Some((!net_if.active, target))
     });
     let mut usable: Vec<(bool, Target)> = usable.collect();
-    // Stable: the others stay in the order they were created.
+    // Stable: the others remain in the order they were created.
     usable.sort_by_key(|(inactive, _)| *inactive);
     usable.into_iter().map(|(_, target)| target).collect()
 }
@@ -179,7 +179,7 @@ pub(crate) async fn run(
             if wanted.get(&node) == Some(&running.identity) {
                 links.insert(node, running);
             } else {
-                // The old link is gone before a new one says anything about the node.
+                // The old link has ended before a new one reports anything about the node.
                 running.stop().await;
                 cluster.shared.mailboxes.close(&node);
                 dial::set_unlinked(&cluster, &node);

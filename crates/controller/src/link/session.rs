@@ -1,7 +1,8 @@
 //! One connection after the welcome: a full sync, then what commits change, pings, and what the satellite reports.
 //!
 //! Four loops side by side in one task: reading, writing, noting what was learned, and watching for silence. None waits
-//! for another, so that a long send does not delay reading and a slow store does not make the satellite look dead.
+//! for another, so that neither a long send nor a slow store delays reading, which would make the satellite appear
+//! offline.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -36,7 +37,7 @@ const COMMIT_PAUSE: std::time::Duration = std::time::Duration::from_secs(1);
 /// The spec of an object that the satellite has got.
 #[derive(Debug, Clone, Copy)]
 struct Sent {
-    /// Of what the node must have as long as it is not told otherwise.
+    /// Of what the node must have while the spec is in force.
     hash: u64,
     /// Of what the node has to do once.
     once: u64,
@@ -53,7 +54,7 @@ struct State {
     sync_generation: Option<u64>,
     /// Granularities that the pools' rows do not have yet.
     granularities: BTreeMap<StoragePoolName, u64>,
-    /// What the node is able to do, where the node's row does not say so yet.
+    /// The node's capabilities, if the node's row does not have them yet.
     info: Option<NodeInfo>,
 }
 
@@ -237,7 +238,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Commits what the satellite taught, beside the reading, which must not wait for the store.
+    /// Commits what the satellite reported, in a loop of its own: reading must not wait for the store.
     async fn note_learned(&self) -> Ended {
         loop {
             self.learned.notified().await;
@@ -260,12 +261,13 @@ impl<'a> Session<'a> {
                 }
                 Ok(())
             });
-            // The writer has logged why; the next report of space says it again.
+            // The writer has logged why; the next report of space has it again.
             let _ = committed.await;
         }
     }
 
-    /// Commits what the node is able to do, however often that takes: it is not said again on this connection.
+    /// Commits the node's capabilities, in as many attempts as that takes: they are not reported again on this
+    /// connection.
     async fn note_info(&self) -> Result<(), Ended> {
         loop {
             let Some(info) = self.state().info.take() else {
@@ -296,7 +298,7 @@ impl<'a> Session<'a> {
                 biased;
                 // Cancel-safe: a tick is consumed only when this arm wins. First, so that no amount of work delays it.
                 _ = pinged.timer.tick() => pinged.send(sender).await?,
-                // Cancel-safe: the mail stays in the mailbox until it is taken below.
+                // Cancel-safe: the mail is in the mailbox until it is taken below.
                 () = self.link.mailbox.arrived() => {
                     let mail = self.link.mailbox.take();
                     self.deliver(sender, &mut pinged, mail).await?;
@@ -305,7 +307,7 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Tells the satellite everything. What commits change meanwhile is in the mailbox afterwards.
+    /// Sends the satellite all specs. What commits change meanwhile is in the mailbox afterwards.
     async fn sync(
         &self,
         sender: &mut Sender<ToSatellite>,
@@ -337,7 +339,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Tells the satellite what commits have changed for it.
+    /// Sends the satellite what commits have changed for it.
     async fn deliver(
         &self,
         sender: &mut Sender<ToSatellite>,
@@ -393,7 +395,7 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Adds an object to the parcel if the satellite has to be told something about it.
+    /// Adds an object to the parcel if its spec has changed.
     fn pack(&self, model: &Model, key: &Key, parcel: &mut Parcel, unchanged: &mut Vec<Key>) {
         if is_held(model, &self.link.node, key) {
             return;
@@ -416,7 +418,7 @@ impl<'a> Session<'a> {
             return;
         };
         let (hash, once) = (hash_of(&spec), hash_of(spec.once()));
-        // A node that has carried out its instructions need not be told that they are gone.
+        // Instructions that a node has carried out are removed without a new spec.
         if let Some(sent) = state.sent.get_mut(key)
             && sent.hash == hash
             && (sent.once == once || spec.once().is_empty())
@@ -484,7 +486,8 @@ impl Pings {
     }
 }
 
-/// Whether the controller cannot read a row that the spec of an object is made of: the satellite keeps the spec that it has.
+/// Whether the controller cannot read a row that the spec of an object is made of: the satellite keeps the spec that it
+/// has.
 fn is_held(model: &Model, node: &NodeName, key: &Key) -> bool {
     match key {
         Key::Node => model.held.holds_node_spec(node),
@@ -504,7 +507,7 @@ fn held_resources(model: &Model) -> Held {
     }
 }
 
-/// Tells whether a spec is the one last sent. Not for storing: the function may differ in another build.
+/// By which a spec is compared with the one last sent. Not for storing: the function may differ in another build.
 fn hash_of<T: Hash + ?Sized>(value: &T) -> u64 {
     let mut hasher = DefaultHasher::new();
     value.hash(&mut hasher);

@@ -1,8 +1,8 @@
 //! Takes the steps of processes, and notes when a first deployment is over.
 //!
-//! Level-triggered: the processes of a definition or a node are advanced when anything that concerns them changed (rows,
-//! or what nodes report), when the controller starts, and at their deadline; each time it is the same pure function on
-//! the state as it is then. Nothing is done on a timer otherwise.
+//! Level-triggered: the processes of a definition or a node are advanced when anything that concerns them changed
+//! (rows, or what nodes report), when the controller starts, and at their deadline; each time it is the same pure
+//! function on the state as it is then. Nothing is done on a timer otherwise.
 
 use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
@@ -115,7 +115,7 @@ fn mark_expired(cluster: &Cluster) {
     }
 }
 
-/// Takes the steps that can be taken; says whether all of them were stored.
+/// Takes the steps that can be taken; returns whether all of them were stored.
 async fn advance_marked(cluster: &Cluster) -> bool {
     loop {
         let (pending, more) = cluster.shared.pending.take_some();

@@ -26,7 +26,7 @@ pub(crate) async fn run(cluster: Cluster, shutdown: CancellationToken) {
             biased;
             // Cancel-safe: a flag.
             () = shutdown.cancelled() => return,
-            // Cancel-safe: nothing depends on how often it is told; the model says what is left.
+            // Cancel-safe: nothing depends on the number of notices; the model has what is left.
             () = cluster.shared.settling.notified(), if !left => {}
             // Cancel-safe: a timer that begins anew is only later.
             () = tokio::time::sleep(pause), if left => {}
@@ -34,7 +34,7 @@ pub(crate) async fn run(cluster: Cluster, shutdown: CancellationToken) {
     }
 }
 
-/// One commit; says whether it was made.
+/// One commit; returns whether it was made.
 async fn step(cluster: &Cluster) -> bool {
     let Ok(committed) = cluster.commit(|tx| Ok(settle::resume(tx))).await else {
         // The writer has logged why.
@@ -42,7 +42,7 @@ async fn step(cluster: &Cluster) -> bool {
     };
     for (resource, refusal) in committed.value {
         let reason: Vec<&str> = refusal.0.iter().map(|r| r.message.as_str()).collect();
-        tracing::warn!(%resource, reason = reason.join(" "), "resources up to the place count could not be placed");
+        tracing::warn!(%resource, reason = reason.join(" "), "the missing resources up to the place count could not be placed");
     }
     for reply in committed
         .replies

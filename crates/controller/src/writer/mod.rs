@@ -1,8 +1,8 @@
 //! The one writer: takes what waits, runs it on a draft, stores it as one batch, publishes, answers.
 //!
 //! Group commit: while a batch is being made durable the next one gathers, so that many callers share one fsync. Each
-//! change has a draft of its own on top of the changes before it and is settled on it; one that fails, or panics, leaves no
-//! trace. A batch is as large as the store takes it; a change is never divided.
+//! change has a draft of its own on top of the changes before it and is settled on it; one that fails, or panics,
+//! leaves no trace. A batch is as large as the store takes it; a change is never divided.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,7 +26,7 @@ mod upgrade;
 
 /// How many commits share a batch at most.
 const BATCH_COMMITS_MAX: usize = 256;
-/// How often the store is asked what became of a batch before callers are told that it is not known.
+/// How often the store is asked what became of a batch before callers get the answer that it is not known.
 const SETTLE_TRIES: u32 = 3;
 /// How long to wait between two such questions.
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
@@ -311,7 +311,7 @@ impl Writer {
             match self.store.generation().await {
                 Ok(found) if found == expected => return Stored::No(error),
                 Ok(found) if found == next => {
-                    tracing::warn!(%error, "the store reported a failure, but the batch is in it");
+                    tracing::warn!(%error, "the database reported a failure, but the batch is in it");
                     return Stored::Yes;
                 }
                 Ok(found) => {
@@ -355,7 +355,7 @@ impl Writer {
     }
 
     fn fence(&self, error: &StoreError) {
-        tracing::error!(%error, "this controller stops writing");
+        tracing::error!(%error, "the controller stops writing to its database");
         let by = Some(Superseded::InDatabase);
         self.cluster.shared.superseded.send_replace(by);
     }
@@ -465,7 +465,7 @@ fn not_known(error: &StoreError) -> Reply {
     )
     .cause(error.to_string())
     .correction(
-        "Check the controller's database; once it works again, look whether the change is there.",
+        "Check the controller's database; once it works again, check whether the change was made.",
     )
 }
 

@@ -1,8 +1,9 @@
 //! Rows that are of an older version in the database are written before the first change.
 //!
-//! First the database is copied. Then the versions of the rows are stored, with the place of the copy, for older controllers
-//! to read; then the rows, in batches. A controller that ends in between goes on when it starts again: rows say their version
-//! themselves, and the copy of before is made no second time. Until all is done every change is refused with the reason.
+//! First the database is copied. Then the versions of the rows are stored, with the place of the copy, for older
+//! controllers to read; then the rows, in batches. A controller that ends in between continues when it starts again:
+//! rows have their version themselves, and the copy of before is made no second time. Until all is done every change is
+//! refused with the reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,8 +75,8 @@ impl Writer {
         model.generation += 1;
         let limits = self.cluster.shared.limits;
         let mut writes: BTreeMap<RowKey, Write> = BTreeMap::new();
-        // Processes come last in the order of kinds and are written first: one that was made of a row of an older version is
-        // made no second time once it is stored, and is made again as long as it is not.
+        // Processes come last in the order of kinds and are written first: one that was made of a row of an older
+        // version is made no second time once it is stored, and is made again as long as it is not.
         while let Some(key) = model.older_rows.get_max().cloned()
             && writes.len() < ROWS_MAX
         {
@@ -92,7 +93,7 @@ impl Writer {
             model.older_rows.remove(&key);
             writes.insert(key, write);
         }
-        // What satellites are told was made of the migrated rows already.
+        // Specs were made of the migrated rows already.
         self.write(model, writes, BTreeSet::new()).await.map(drop)
     }
 }

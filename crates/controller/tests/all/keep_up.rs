@@ -202,7 +202,7 @@ async fn waits_end_with_a_reason() {
     assert_eq!(replies[0].ret_code, code::MASK_WARN | code::MASK_RSC);
     assert_eq!(
         fixture.cluster.jobs()[0].waiting_for[0].reason,
-        "it is at work"
+        "it applies the change"
     );
 
     let (replies, ()) = tokio::join!(fixture.wait_applied(generation), async {

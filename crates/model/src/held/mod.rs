@@ -1,14 +1,14 @@
-//! Rows that cannot be read. What they describe is held: it stays as the satellites have it.
+//! Rows that cannot be read. Their objects are held: satellites leave them as they are.
 //!
-//! A row that cannot be read is not absent. Were it taken for absent, peers would drop a node, satellites would forget a
-//! resource, and its numbers would be given out again. So
+//! A row that cannot be read is not absent. Were it taken for absent, peers would drop a node, satellites would forget
+//! a resource, and its numbers would be given out again. So
 //!
 //! - a resource definition is held on every node when its row, or the row of one of its resources, cannot be read, or
-//!   refers to a row that cannot be read: no spec of it is sent, and satellites are told to leave it alone;
+//!   refers to a row that cannot be read: no spec of it is sent, and satellites are asked to leave it as it is;
 //! - the spec of a node is held when the row of one of its storage pools cannot be read;
 //! - everything is held when the controller's row cannot be read, because its properties are part of every spec;
 //! - rows of what is held, and rows that they refer to, are not changed or removed; the rows themselves are not written;
-//! - a process whose row cannot be read holds what it works on, as it cannot be told how far it is; a process takes no step
+//! - a process whose row cannot be read holds what it works on, as its step is not known; a process takes no step
 //!   while anything that it works on is held;
 //! - minors, ports and names that a held row has, as far as they can be read, are taken. Where they cannot be read, none
 //!   of that kind is given out, as it might be one of them.
@@ -37,7 +37,7 @@ use crate::{Controller, Process, Props};
 pub const REPAIR: &str = "GET /v1/jobs lists the rows that cannot be read. Stop the controller, repair them in its \
      database (table 'rows') or restore the database, and start the controller again.";
 
-const DETAILS: &str = "What a row describes that cannot be read, and what refers to it, stays as the satellites have it.";
+const DETAILS: &str = "The objects of rows that cannot be read, and all objects that refer to them, remain as the satellites have them.";
 
 /// A stored row that cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -108,7 +108,7 @@ pub struct Held {
     all_ports_unknown: bool,
 }
 
-/// A key in words.
+/// A key as messages have it.
 fn object(key: &RowKey) -> String {
     match key {
         RowKey::RowVersions => "the versions of the rows".to_owned(),
@@ -186,7 +186,8 @@ impl Held {
         Some(reply.correction(REPAIR))
     }
 
-    /// Why a process takes no step, is not begun and not cancelled: something that it works on is held. None when nothing is.
+    /// Why a process takes no step, is not begun and not cancelled: something that it works on is held. None when
+    /// nothing is.
     pub fn refuses_process(&self, process: &Process) -> Option<Reply> {
         if self.is_empty() {
             return None;
@@ -206,8 +207,8 @@ impl Held {
             return None;
         }
         let frozen = match key {
-            // Rows say their versions themselves. The epoch is a count, which satellites correct. Of a process what it works on
-            // is asked for.
+            // Each row has its version itself. The epoch is a count, which satellites correct. Of a process what it
+            // works on is asked for.
             RowKey::RowVersions | RowKey::Epoch | RowKey::Process(_) => false,
             RowKey::KeyValueStore(_)
             | RowKey::MasterKey
@@ -339,14 +340,15 @@ impl Held {
                 }
             }
             Some(RowKind::Process) => self.hold_objects_of(&row.json),
-            // A count, versions that the rows say too, or a kind of a newer version: nothing depends on it.
+            // A count, versions that the rows have too, or a kind of a newer version: nothing depends on it.
             Some(RowKind::RowVersions | RowKind::Epoch) | None => {}
         }
         let Unreadable { reason, newer } = unreadable;
         self.rows.push(HeldRow { row, reason, newer });
     }
 
-    /// Holds what a process works on that cannot be read, as far as its text names it; everything when it names nothing.
+    /// Holds what a process works on that cannot be read, as far as its text names it; everything when it names
+    /// nothing.
     fn hold_objects_of(&mut self, json: &str) {
         let definitions = texts(json, "resource");
         let mut definitions = definitions
@@ -369,8 +371,8 @@ impl Held {
     }
 }
 
-/// Gives what the held rows describe its place in a model that was just loaded: numbers are taken, and nothing that is held
-/// is moved on.
+/// Gives what the held rows describe its place in a model that was just loaded: numbers are taken, and nothing that is
+/// held is moved on.
 pub(crate) fn hold(model: &mut Model, mut held: Held) {
     for HeldRow { row, .. } in &held.rows {
         let parts: Vec<&str> = row.key.split('/').collect();
@@ -492,7 +494,7 @@ fn collect(value: &Value, path: &[&str], numbers: &mut Numbers) {
                 .iter()
                 .for_each(|element| collect(element, rest, numbers));
         }
-        // A member that is not there says nothing: volumes without DRBD have no minor.
+        // A missing member is no number: volumes without DRBD have no minor.
         Value::Object(members) if *step != "*" => {
             if let Some(member) = members.get(*step) {
                 collect(member, rest, numbers);

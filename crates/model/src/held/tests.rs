@@ -60,7 +60,7 @@ fn a_damaged_row_freezes_what_touches_it() {
                     .collect();
                 (all.clone(), all)
             }
-            // A count, which satellites correct, and versions, which the rows say too.
+            // A count, which satellites correct, and versions, which the rows have too.
             Epoch | RowVersions => (vec![], vec![]),
             Node => (vec![Node], vec![Node]),
             StoragePoolDefinition => (vec![StoragePoolDefinition], vec![StoragePoolDefinition]),
@@ -105,8 +105,8 @@ fn a_damaged_row_freezes_what_touches_it() {
     }
 }
 
-/// A process whose row cannot be read holds the node that it is about, or everything when it does not say what; one that
-/// can be read takes no step while what it works on is held.
+/// A process whose row cannot be read holds the node that it is about, or everything when its row does not name it; one
+/// that can be read takes no step while what it works on is held.
 #[test]
 fn processes_are_held() {
     let damaged = |json| loaded(&[row("process", "41", json)]).held;

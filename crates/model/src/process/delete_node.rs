@@ -18,7 +18,7 @@ pub struct DeleteNode {
     pub resources: u32,
 }
 
-/// Begins the deletion of a node and of all its resources; one that is being deleted already goes on.
+/// Begins the deletion of a node and of all its resources; does nothing if it is being deleted already.
 pub fn begin(draft: &mut Draft, name: &NodeName, now_ms: u64) {
     let resources = draft.resources_on(name).map(|row| row.name.clone());
     let names: Vec<ResourceName> = resources.collect();

@@ -31,7 +31,8 @@ pub struct DeleteResource {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Step {
-    /// Its devices go down as soon as another resource has the data. It stays a peer of the others; its storage is kept.
+    /// Its devices are taken down as soon as another resource has the data. It is still a peer of the others, and its
+    /// storage is not removed.
     TakeDown,
     /// Metadata and storage are destroyed.
     Destroy {
@@ -42,8 +43,8 @@ pub enum Step {
     },
 }
 
-/// Begins the deletion of a resource, in place of what else is being done with it. One that is being deleted already goes
-/// on from where it is.
+/// Begins the deletion of a resource, in place of what else is being done with it. One that is being deleted already
+/// goes on from where it is.
 ///
 /// One that is losing its disk still has it: it is deleted as if it had not begun to, so that its storage is destroyed.
 pub fn begin(draft: &mut Draft, name: &ResourceName, node: &NodeName, now_ms: u64) {

@@ -17,7 +17,7 @@ pub struct DeleteResourceDefinition {
     pub resources: u32,
 }
 
-/// Begins the deletion of a resource definition and of all its resources; one that is being deleted already goes on.
+/// Begins the deletion of a resource definition and of all its resources; does nothing if it is being deleted already.
 pub fn begin(draft: &mut Draft, name: &ResourceName, now_ms: u64) {
     let Some(definition) = draft.definitions.get(name).cloned() else {
         return;

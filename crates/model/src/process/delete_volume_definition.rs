@@ -17,7 +17,7 @@ pub struct DeleteVolumeDefinition {
     pub volume: u32,
 }
 
-/// Begins the deletion of a volume definition, in place of its growth; one that is being deleted already goes on.
+/// Begins the deletion of a volume definition, in place of its growth; does nothing if it is being deleted already.
 pub fn begin(draft: &mut Draft, name: &ResourceName, number: u32, now_ms: u64) {
     let Some(definition) = draft.definitions.get(name).cloned() else {
         return;

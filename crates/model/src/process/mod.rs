@@ -129,9 +129,9 @@ pub struct Wait {
 pub enum Reason {
     /// The node has not yet applied the spec of this resource.
     Apply(ResourceName),
-    /// The resource is deactivated, and the step needs its devices. The text says why.
+    /// The resource is deactivated, and the step needs its devices. The text has the reason.
     Activate(ResourceName, &'static str),
-    /// A state that comes about by itself or by what users do; the text says which.
+    /// A state that is reached by itself or by what users do; the text names it.
     State(String),
 }
 
@@ -179,7 +179,7 @@ pub struct Context<'a> {
 /// How far a process is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Progress {
-    /// The step, in a word or two joined by `-`.
+    /// The step's name, in lower case with `-` between words.
     pub step: &'static str,
     /// Its number, from 1.
     pub number: u32,
@@ -231,7 +231,7 @@ pub trait Steps {
     /// Takes the next step when that is possible. Changes the draft unless the answer is to wait.
     fn step(&self, process: &Process, now: &mut Context<'_>) -> Next;
 
-    /// Takes back what was done; says why that is not possible otherwise, and changes nothing then.
+    /// Takes back what was done. If that is not possible, fails with the reason and changes nothing.
     fn undo(&self, process: &Process, now: &mut Context<'_>) -> Result<Undone, String>;
 }
 
@@ -333,7 +333,7 @@ impl Process {
         let mut now = Context {
             draft: &mut scratch,
             observed,
-            // Nothing of it is kept.
+            // Nothing of it is stored.
             now_ms: 0,
         };
         match self.kind.steps().step(self, &mut now) {
@@ -405,8 +405,8 @@ impl Wait {
     }
 }
 
-/// Takes every step that can be taken now of a definition's first deployment and its processes. Returns whether there was
-/// any.
+/// Takes every step that can be taken now of a definition's first deployment and its processes. Returns whether there
+/// was any.
 pub fn advance(draft: &mut Draft, observed: &Observed, name: &ResourceName, now_ms: u64) -> bool {
     let mut changed = false;
     while advance_definition(draft, observed, name, now_ms) {
@@ -460,7 +460,7 @@ fn advance_process(draft: &mut Draft, observed: &Observed, process: &Process, no
     };
     if process.has_expired(now_ms) {
         if now.cancel(process).is_err() {
-            // It is past the point of return and goes on.
+            // It cannot be taken back any more and continues.
             let mut process = process.clone();
             process.deadline = None;
             now.draft.put_process(process);
@@ -489,8 +489,8 @@ impl Context<'_> {
     }
 }
 
-/// Cancels a process: takes back what it did, at once or in further steps. The error says why that is not possible;
-/// nothing is changed then.
+/// Cancels a process: takes back what it did, at once or in further steps. The error is the reason why that is not
+/// possible; nothing is changed then.
 pub fn cancel(
     draft: &mut Draft,
     observed: &Observed,
@@ -535,7 +535,7 @@ impl Draft {
     }
 }
 
-/// What goes on, by object.
+/// Processes by object.
 impl Model {
     /// The processes that work on a definition, its volume definitions or its resources.
     pub fn processes_of(&self, name: &ResourceName) -> impl Iterator<Item = &Arc<Process>> {
@@ -614,8 +614,8 @@ impl Model {
         process.is_some_and(|process| process.kind.name() == KindName::DeleteVolumeDefinition)
     }
 
-    /// When the first process is cancelled for having taken too long, in milliseconds since the Unix epoch. A process whose
-    /// objects are held takes no step, its cancellation included.
+    /// When the first process is cancelled for having taken too long, in milliseconds since the Unix epoch. A process
+    /// whose objects are held takes no step, its cancellation included.
     pub fn first_deadline(&self) -> Option<(u64, &Arc<Process>)> {
         let deadlines = self.deadlines.iter();
         let mut processes = deadlines.filter_map(|(at, id)| Some((*at, self.processes.get(id)?)));

@@ -44,8 +44,8 @@ pub fn begin(draft: &mut Draft, name: &ResourceName, node: &NodeName, to: DiskKi
     draft.begin_process(remove, now_ms);
 }
 
-/// Uses what is left of a disk that is being removed again; what is gone is made anew, and the peers' data counts. Returns
-/// whether one was being removed.
+/// Uses what is left of a disk that is being removed again; lost volumes are created again and synchronised from a
+/// peer. Returns whether one was being removed.
 pub fn withdraw(draft: &mut Draft, replica: &Resource, now_ms: u64) -> bool {
     let Some(process) = draft.process_of(replica).cloned() else {
         return false;

@@ -1,15 +1,16 @@
 //! Versions of rows, and how rows of an older version become rows of today's.
 //!
-//! Each kind of row has a version of its own. A row says it in its member `version`; without it, the row is of version 1.
-//! Members may be added without a new version: whoever does not know them leaves them in the row ([`crate::unknown`]). What
-//! changes the meaning of a member, or moves it, needs a new version with a [`Migration`], and golden files of both versions
-//! in `tests/rows`.
+//! Each kind of row has a version of its own. It is in the row's member `version`; without it, the row is of version 1.
+//! Members may be added without a new version: a version that does not know them leaves them in the row
+//! ([`crate::unknown`]). What changes the meaning of a member, or moves it, needs a new version with a [`Migration`],
+//! and golden files of both versions in `tests/rows`.
 //!
 //! What a row of an older version had and what is in a row of its own today, a process, is made by the migration too.
 //!
 //! Rows of an older version are migrated in memory when they are read, so that a start needs no write. They are written
-//! before the first change, after the database was copied. The row [`RowVersions`] is written before the first of them: it
-//! says to an older controller who wrote the rows that it does not read, and where the copy is that it does.
+//! before the first change, after the database was copied. The row [`RowVersions`] is written before the first of them:
+//! an older controller reads there which version wrote the rows that it does not read, and where the copy is that it
+//! does.
 
 mod processes;
 
@@ -24,14 +25,14 @@ use crate::model::{Model, RowKind};
 /// The members of a row.
 pub type Members = Map<String, Value>;
 
-/// What makes rows of the next version of a kind. Pure; an error leaves the row unread, and says what is wrong with it.
+/// What makes rows of the next version of a kind. Pure; an error leaves the row unread and has the reason.
 pub struct Migration {
     /// The kind.
     pub kind: RowKind,
     /// The version of the rows that it takes.
     pub from: u64,
-    /// Changes a row. Returns the processes that are made of what it had, without ids; a process is made again each time
-    /// until the row is written, and is dropped when one with the same subject is stored.
+    /// Changes a row. Returns the processes that are made of what it had, without ids; a process is made again each
+    /// time until the row is written, and is dropped when one with the same subject is stored.
     pub step: fn(&mut Members) -> Result<Vec<Members>, String>,
 }
 
@@ -125,7 +126,7 @@ impl Migrations {
     }
 }
 
-/// The version that a row says it has; the largest number when it does not say one that is a version.
+/// The version of a row; the largest number if its member `version` is not one.
 pub(crate) fn version_of(row: &Value) -> u64 {
     let version = row.get("version");
     version.map_or(1, |version| version.as_u64().unwrap_or(u64::MAX))
@@ -148,7 +149,7 @@ pub struct RowVersions {
 pub struct DatabaseCopy {
     /// Version of each kind in it; kinds that are not named have version 1.
     pub versions: BTreeMap<String, u64>,
-    /// Where it is, as the store says it.
+    /// Where it is, as the store reports it.
     pub place: String,
 }
 
@@ -196,11 +197,11 @@ impl Model {
         let known = self.migrations.versions();
         let mut found: BTreeMap<String, u64> = BTreeMap::new();
         // A kind that is not known is held: nothing that this version reads depends on it.
-        let said = self.row_versions.versions.iter();
-        let said = said.map(|(kind, version)| (kind.clone(), *version));
+        let stored = self.row_versions.versions.iter();
+        let stored = stored.map(|(kind, version)| (kind.clone(), *version));
         let rows = self.held.rows().iter();
         let rows = rows.filter_map(|held| Some((held.row.kind.clone(), held.newer?)));
-        for (kind, version) in said.chain(rows) {
+        for (kind, version) in stored.chain(rows) {
             if known.get(&kind).is_some_and(|known| *known < version) {
                 let newest = found.entry(kind).or_default();
                 *newest = version.max(*newest);
@@ -209,23 +210,23 @@ impl Model {
         if found.is_empty() {
             return None;
         }
-        let said = &self.row_versions;
+        let stored = &self.row_versions;
         let readable = |copy: &&DatabaseCopy| {
             let mut versions = copy.versions.iter();
             versions.all(|(kind, version)| known.get(kind).is_none_or(|known| version <= known))
         };
-        let copy = said.copies.iter().rev().find(readable);
+        let copy = stored.copies.iter().rev().find(readable);
         let kinds = found.into_iter();
         Some(NewerRows {
             kinds: kinds
                 .map(|(kind, version)| (kind.clone(), version, known[&kind]))
                 .collect(),
-            written_by: Some(said.written_by.clone()).filter(|by| !by.is_empty()),
+            written_by: Some(stored.written_by.clone()).filter(|by| !by.is_empty()),
             copy: copy.map(|copy| copy.place.clone()),
         })
     }
 
-    /// The versions of rows as they are to be said once all rows are of the versions that this build writes. Those of kinds
+    /// The versions of rows to be stored once all rows are of the versions that this build writes. Those of kinds
     /// that it does not know are as they were.
     pub fn row_versions_now(&self, controller: &str) -> RowVersions {
         let mut now = RowVersions::clone(&self.row_versions);

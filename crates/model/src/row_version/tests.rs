@@ -97,7 +97,7 @@ fn wrong(directory: &Path, migrations: Migrations) -> Vec<String> {
             let text = std::fs::read_to_string(path).expect("it is listed");
             let row: Value = serde_json::from_str(&text).expect("a golden file is JSON");
             if version_of(&row) != *version {
-                wrong.push(format!("{about}: it says version {}", version_of(&row)));
+                wrong.push(format!("{about}: it has version {}", version_of(&row)));
                 continue;
             }
             let mut expected = row.clone();
@@ -149,7 +149,7 @@ fn golden_rows_are_read_and_written_again() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// The word of version 1 moves to another member, then the members get a common place.
+/// The value of version 1 moves to another member, then the members get a common one.
 static TABLE: [Migration; 2] = [
     Migration {
         kind: RowKind::KeyValueStore,
@@ -231,8 +231,8 @@ fn a_version_needs_a_golden_file() {
     assert!(!wrong(directory.path(), Migrations::default()).is_empty());
 }
 
-/// Rows of all versions side by side are read as rows of today's, with what is not known of them; those of older versions
-/// are to be written, with their version.
+/// Rows of all versions side by side are read as rows of today's, with what is not known of them; those of older
+/// versions are to be written, with their version.
 #[test]
 fn rows_of_all_versions_are_read() {
     let model = load(vec![
@@ -295,7 +295,7 @@ fn rows_of_all_versions_are_read() {
     );
 }
 
-/// An older controller says who wrote what it does not read, and which copy it does read.
+/// An older controller names the version that wrote what it does not read, and the copy that it does read.
 #[test]
 fn newer_rows_are_explained() {
     let copy = |version: u64, place: &str| DatabaseCopy {
@@ -316,7 +316,7 @@ fn newer_rows_are_explained() {
          /b.db, in the place of the database; what was changed since then is not in it"
     );
     let now = draft.row_versions_now("1.0.0");
-    assert_eq!(now.versions["later"], 9, "kinds that are not known stay");
+    assert_eq!(now.versions["later"], 9, "kinds that are not known remain");
     assert_eq!(now.copies.len(), 3);
 }
 
@@ -327,8 +327,8 @@ fn a_gap_between_migrations_is_found() {
     Migrations::new(&TABLE[1..]);
 }
 
-/// Steps in rows of version 1 become processes in the same steps. They are made again as long as they are not stored, and
-/// only then, whichever of the rows were written when the controller ended.
+/// Steps in rows of version 1 become processes in the same steps. They are made again as long as they are not stored,
+/// and only then, whichever of the rows were written when the controller ended.
 #[test]
 fn steps_in_rows_become_processes() {
     let rows: Vec<StoredRow> = include_str!("steps.rows")

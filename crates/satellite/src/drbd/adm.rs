@@ -30,6 +30,7 @@ pub async fn down(machine: &Machine, resource: &ResourceName) -> Result<()> {
     machine.run(cmd).await.map(drop)
 }
 
+/// `drbdsetup primary`.
 pub async fn primary(
     machine: &Machine,
     kind: DrbdKind,
@@ -43,6 +44,7 @@ pub async fn primary(
         .map(drop)
 }
 
+/// `drbdsetup secondary`.
 pub async fn secondary(
     machine: &Machine,
     kind: DrbdKind,

@@ -169,7 +169,10 @@ async fn a_lost_half_of_a_disk() {
             assert!(commands.contains("create-md"), "{commands}");
         } else {
             let said = bench.fails("beta", &beta).await;
-            assert!(said.contains("was in use and does not exist any more"), "{said}");
+            assert!(
+                said.contains("was in use and does not exist any more"),
+                "{said}"
+            );
             let commands = bench.changes();
             assert!(!commands.contains("lvcreate"), "{commands}");
         }

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Whatever goes on is cancelled as long as nothing is lost by that, and the reason is given otherwise.
+/// A process is cancelled as long as nothing is lost by that; otherwise the error has the reason.
 #[test]
 fn cancelling_takes_back_what_can_be_taken_back() {
     let seen = |states: [&str; 3]| {
@@ -89,7 +89,8 @@ fn cancelling_takes_back_what_can_be_taken_back() {
     assert!(why(&mut draft, &good).contains("is being destroyed"));
 }
 
-/// A process that has a deadline is cancelled at that time, or goes on without one when it cannot be cancelled any more.
+/// A process that has a deadline is cancelled at that time, or continues without one when it cannot be cancelled any
+/// more.
 #[test]
 fn a_deadline_cancels() {
     let observed = Observed::default();

@@ -216,7 +216,8 @@ fn target(draft: &Draft, index: usize) -> Target {
     resource_spec(draft, &r1(), &node(index)).unwrap().target
 }
 
-/// A delete goes down first, destroys then, and the row goes last; an older report moves nothing.
+/// A resource is taken down first, then its storage is destroyed, and its row is removed last; an older report changes
+/// nothing.
 #[test]
 fn a_delete_takes_one_step_per_report() {
     let mut draft = cluster();
@@ -253,7 +254,7 @@ fn a_delete_takes_one_step_per_report() {
     );
 }
 
-/// Deleting a definition ends when its last replica is gone; a node that is away keeps only its own part waiting.
+/// Deleting a definition ends when its last replica is deleted; a node that is away delays only its own part.
 #[test]
 fn a_definition_waits_only_for_who_is_away() {
     let mut draft = cluster();
@@ -285,8 +286,8 @@ fn begins_generation(draft: &Draft, index: usize) -> bool {
     instructions.any(|instruction| instruction.action == Action::NewGeneration)
 }
 
-/// One replica begins the first generation, and none does once it was reported, or a replica was up to date: one that fails
-/// for good does not make a reinstalled node begin another generation, empty, next to the data.
+/// One replica begins the first generation, and none does once it was reported, or a replica was up to date: one that
+/// fails for good does not make a reinstalled node begin another generation, empty, next to the data.
 #[test]
 fn one_generation_begins() {
     let reported = |observed: &mut Observed| {
@@ -321,8 +322,8 @@ fn one_generation_begins() {
     }
 }
 
-/// When the node where the first generation begins goes, another one begins it only if nothing was ever written: a replica
-/// that is still being made must not begin a second one.
+/// When the node where the first generation begins goes, another one begins it only if nothing was ever written: a
+/// replica that is still being made must not begin a second one.
 #[test]
 fn the_first_generation_is_passed_on_only_before_it_began() {
     for (seen, then) in [
@@ -343,8 +344,8 @@ fn the_first_generation_is_passed_on_only_before_it_began() {
     }
 }
 
-/// A file system is asked for until it is reported as made, whatever becomes of the generation, and by another replica when
-/// the one that was to make it goes.
+/// A file system is asked for until it is reported as made, whatever becomes of the generation, and by another replica
+/// when the one that was to make it is deleted.
 #[test]
 fn a_file_system_is_asked_for_until_it_is_made() {
     let mut draft = cluster();
@@ -379,7 +380,8 @@ fn a_file_system_is_asked_for_until_it_is_made() {
     assert!(asked(&draft, 1).is_empty());
 }
 
-/// A replica that goes stays a peer until another one is known to have the data, so that nothing is written to it alone.
+/// A replica that is deleted is a peer until another one is known to have the data, so that nothing is written to it
+/// alone.
 #[test]
 fn a_replica_that_goes_is_a_peer_until_its_data_is_elsewhere() {
     let mut draft = cluster();
@@ -401,7 +403,7 @@ fn a_replica_that_goes_is_a_peer_until_its_data_is_elsewhere() {
     assert_eq!(peers(&draft), 0);
 }
 
-/// The last copy may go when nobody is to have the data afterwards.
+/// The last copy may be destroyed when no replica is to have the data afterwards.
 #[test]
 fn the_last_replica_of_all_asks_nobody() {
     let mut draft = cluster();
@@ -415,7 +417,7 @@ fn the_last_replica_of_all_asks_nobody() {
     assert!(allowed(&draft, 0) && allowed(&draft, 1));
 }
 
-/// For its peers a replica has its disk until its node has let go of it.
+/// For its peers a replica has its disk until its node has detached it.
 #[test]
 fn peers_learn_of_a_removed_disk_last() {
     let mut draft = cluster();
@@ -434,7 +436,7 @@ fn peers_learn_of_a_removed_disk_last() {
     assert_eq!(diskless(&draft, 0), (false, true));
 }
 
-/// A replica that is down was not asked to let go of its disk: that is done once it has been activated.
+/// A replica that is deactivated has not detached its disk: that is done once it has been activated.
 #[test]
 fn removing_a_disk_waits_for_a_deactivated_replica() {
     let mut draft = cluster();
@@ -542,7 +544,7 @@ fn migrate() -> migrate::Migrate {
     }
 }
 
-/// A replaced replica goes only when the new one is up to date and nobody uses the old one.
+/// A replica is replaced only when the new one is up to date and the old one is not in use.
 #[test]
 fn migration_never_drops_the_last_good_copy() {
     let mut draft = cluster();
@@ -568,7 +570,7 @@ fn migration_never_drops_the_last_good_copy() {
     assert_eq!(kind(&draft, 2), None);
 }
 
-/// A node goes when its last replica has gone, and takes its pools with it.
+/// A node is removed, with its pools, when its last replica is deleted.
 #[test]
 fn a_node_goes_last() {
     let mut draft = cluster();
@@ -665,7 +667,7 @@ fn the_controller_tells_that_the_data_is_elsewhere() {
     assert!(allowed(&draft));
 }
 
-/// A deactivated replica stays a peer of the others, so that they note what it misses.
+/// A deactivated replica is still a peer of the others, so that their bitmaps have what it misses.
 #[test]
 fn a_deactivated_replica_is_not_forgotten() {
     let mut draft = cluster();
