@@ -2,7 +2,8 @@
 
 use crate::layer::DrbdResourceDefinition;
 use crate::lenient::{Word, object};
-use crate::properties::{Overrides, Properties};
+use crate::properties::Properties;
+use crate::reply::Reply;
 use crate::volume_definition::VolumeDefinition;
 
 object! {
@@ -51,7 +52,7 @@ object! {
     /// `PUT /v1/resource-definitions/{definition}`.
     pub struct ResourceDefinitionModify {
         /// Properties to set.
-        pub override_props: Overrides,
+        pub override_props: Properties,
         /// Properties to remove.
         pub delete_props: Vec<String>,
         /// Namespaces of properties to remove.
@@ -64,6 +65,40 @@ object! {
         pub layer_stack: Vec<String>,
         /// The resource group it shall belong to.
         pub resource_group: Option<String>,
+    }
+
+    /// `POST /v1/resource-definitions/{definition}/clone`.
+    pub struct ResourceDefinitionClone {
+        /// Name of the clone.
+        pub name: Option<String>,
+        /// Name of the clone in other systems.
+        pub external_name: Option<String>,
+        /// Whether a ZFS clone that depends on the source is good enough.
+        pub use_zfs_clone: bool,
+        /// Layers of the clone, top first.
+        pub layer_list: Vec<String>,
+        /// Passphrases of its volumes.
+        pub volume_passphrases: Vec<String>,
+        /// Its resource group.
+        pub resource_group: Option<String>,
+        /// Properties to set.
+        pub override_props: Properties,
+        /// Properties of the source that it does not get.
+        pub delete_props: Vec<String>,
+        /// Namespaces of such properties.
+        pub delete_namespaces: Vec<String>,
+    }
+
+    /// The answer to a request for a clone.
+    pub struct ResourceDefinitionCloneStarted {
+        /// Path of the clone's status.
+        pub location: String,
+        /// The definition that is cloned.
+        pub source_name: String,
+        /// The clone.
+        pub clone_name: String,
+        /// What happened.
+        pub messages: Vec<Reply>,
     }
 
     /// `GET /v1/resource-definitions/{definition}/sync-status`.

@@ -506,9 +506,7 @@ fn controller_and_jobs() {
         }"#]],
     );
     let modify = PropertiesModify {
-        override_props: [("Aux/x".to_owned(), Some("1".to_owned()))]
-            .into_iter()
-            .collect(),
+        override_props: props(&[("Aux/x", "1")]),
         delete_props: strings(&["Aux/y"]),
         delete_namespaces: strings(&["Aux/z"]),
     };

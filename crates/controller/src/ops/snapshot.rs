@@ -47,13 +47,6 @@ pub fn one(name: &str, snapshot: &str) -> Result<(), Refusal> {
     Err(not_found(code::FAIL_NOT_FOUND_SNAPSHOT, &what).into())
 }
 
-/// The status of a clone of a definition; there are none.
-pub fn clone_status(name: &str, clone: &str) -> Result<(), Refusal> {
-    let (name, clone) = (names::resource(name)?, names::resource(clone)?);
-    let what = format!("clone '{clone}' of resource definition '{name}'");
-    Err(not_found(code::FAIL_NOT_FOUND_RSC_DFN, &what).into())
-}
-
 /// Takes a snapshot.
 pub async fn create(cluster: &Cluster, name: String, request: Snapshot) -> Vec<Reply> {
     let snapshot = request.name.unwrap_or_default();

@@ -96,6 +96,15 @@ pub fn json<T: Serialize>(value: &T) -> Response {
     json_with(StatusCode::OK, value)
 }
 
+/// A value that has replies in it: an error among them is one of the server, whatever its code.
+pub fn with_status_of<T: Serialize>(replies: &[Reply], value: &T) -> Response {
+    let status = match replies.iter().any(Reply::is_error) {
+        true => StatusCode::INTERNAL_SERVER_ERROR,
+        false => StatusCode::CREATED,
+    };
+    json_with(status, value)
+}
+
 fn json_with<T: Serialize>(status: StatusCode, value: &T) -> Response {
     let text = serde_json::to_vec(value).expect("answers are made of strings, numbers and lists");
     json_text(status, text)

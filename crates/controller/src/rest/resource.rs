@@ -11,7 +11,7 @@ use linstor_api::resource::{
 use super::answer::{Answer, text};
 use super::request::{Body, NeededBody, Params};
 use crate::cluster::Cluster;
-use crate::ops::resource::{self, Toggle, view};
+use crate::ops::resource::{self, Toggle, read};
 
 const ONE: &str = "/v1/resource-definitions/{name}/resources/{node}";
 
@@ -53,7 +53,7 @@ async fn list(
     params: Params,
 ) -> Response {
     let page = params.page();
-    text(view::of_definition(
+    text(read::of_definition(
         &cluster,
         &name,
         (page.offset, page.limit),
@@ -61,7 +61,7 @@ async fn list(
 }
 
 async fn one(State(cluster): State<Cluster>, Path((name, node)): Replica) -> Response {
-    text(view::one(&cluster, &name, &node))
+    text(read::one(&cluster, &name, &node))
 }
 
 async fn create(

@@ -3,10 +3,12 @@
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
-use axum::routing::{delete, get};
-use linstor_api::resource_definition::{ResourceDefinitionCreate, ResourceDefinitionModify};
+use axum::routing::{delete, get, post};
+use linstor_api::resource_definition::{
+    ResourceDefinitionClone, ResourceDefinitionCreate, ResourceDefinitionModify,
+};
 
-use super::answer::{Answer, in_pieces, value};
+use super::answer::{Answer, in_pieces, value, with_status_of};
 use super::request::{NeededBody, Params};
 use crate::cluster::Cluster;
 use crate::ops::filter::{Names, PropFilter};
@@ -19,6 +21,11 @@ pub fn routes() -> Router<Cluster> {
         .route(
             "/v1/resource-definitions/{name}",
             get(one).put(modify).delete(remove),
+        )
+        .route("/v1/resource-definitions/{name}/clone", post(clone))
+        .route(
+            "/v1/resource-definitions/{name}/clone/{clone}",
+            get(clone_status),
         )
         .route(
             "/v1/resource-definitions/{name}/sync-status",
@@ -42,6 +49,21 @@ async fn list(State(cluster): State<Cluster>, params: Params) -> Response {
 
 async fn one(State(cluster): State<Cluster>, Path(name): Path<String>) -> Response {
     value(resource_definition::one(&cluster, &name))
+}
+
+async fn clone(
+    State(cluster): State<Cluster>,
+    Path(name): Path<String>,
+    NeededBody(request): NeededBody<ResourceDefinitionClone, false>,
+) -> Response {
+    match resource_definition::clone(&cluster, name, request).await {
+        Ok(started) => with_status_of(&started.messages, &started),
+        Err(refusal) => value(Err::<(), _>(refusal)),
+    }
+}
+
+async fn clone_status(Path((name, clone)): Path<(String, String)>) -> Response {
+    value(resource_definition::clone_status(&name, &clone))
 }
 
 async fn sync_status(State(cluster): State<Cluster>, Path(name): Path<String>) -> Response {

@@ -30,11 +30,9 @@ pub fn routes() -> Router<Cluster> {
 async fn list(State(cluster): State<Cluster>, params: Params) -> Response {
     let names = Names::new(params.all("resource_groups"));
     let props = PropFilter::new(params.all("props"));
-    json(
-        &params
-            .page()
-            .of(resource_group::list(&cluster, &names, &props)),
-    )
+    let page = params.page();
+    let page = (page.offset, page.limit);
+    json(&resource_group::list(&cluster, &names, &props, page))
 }
 
 async fn one(State(cluster): State<Cluster>, Path(name): Path<String>) -> Response {

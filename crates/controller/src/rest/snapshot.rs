@@ -40,7 +40,6 @@ pub fn routes() -> Router<Cluster> {
             &format!("{DEFINITION}/snapshot-restore-volume-definition/{{snapshot}}"),
             post(restore_volume_definitions),
         )
-        .route(&format!("{DEFINITION}/clone/{{clone}}"), get(clone_status))
 }
 
 async fn list(State(cluster): State<Cluster>, Path(name): Path<String>) -> Response {
@@ -112,8 +111,4 @@ async fn restore_volume_definitions(
 ) -> Answer {
     let to = Restored::VolumeDefinitions;
     Answer::ok(snapshot::restore(&cluster, name, snapshot, request, to).await)
-}
-
-async fn clone_status(Path((name, clone)): OfDefinition) -> Response {
-    value(snapshot::clone_status(&name, &clone))
 }

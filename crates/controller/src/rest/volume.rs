@@ -9,7 +9,7 @@ use linstor_api::properties::PropertiesModify;
 use super::answer::{Answer, text};
 use super::request::NeededBody;
 use crate::cluster::Cluster;
-use crate::ops::resource::view;
+use crate::ops::resource::read;
 use crate::ops::volume;
 
 /// The routes of this noun.
@@ -24,14 +24,14 @@ async fn list(
     State(cluster): State<Cluster>,
     Path((name, node)): Path<(String, String)>,
 ) -> Response {
-    text(view::volumes(&cluster, &name, &node))
+    text(read::volumes(&cluster, &name, &node))
 }
 
 async fn one(
     State(cluster): State<Cluster>,
     Path((name, node, number)): Path<(String, String, String)>,
 ) -> Response {
-    text(view::volume(&cluster, &name, &node, &number))
+    text(read::volume(&cluster, &name, &node, &number))
 }
 
 async fn modify(

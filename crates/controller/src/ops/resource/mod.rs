@@ -6,8 +6,9 @@ pub mod delete;
 pub mod list;
 pub mod make_available;
 pub mod modify;
+pub mod read;
 pub mod toggle_disk;
-pub mod view;
+mod view;
 
 pub use activate::set_active;
 pub use create::create;

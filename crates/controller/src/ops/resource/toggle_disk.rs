@@ -147,15 +147,13 @@ fn begin(tx: &mut Transaction<'_>, parsed: Parsed) -> Result<Vec<NodeName>, Refu
             "Wait until it is gone, then create it again.",
         ));
     }
-    if parsed.to == DiskKind::Diskful && !row.is_diskless() && tx.process_of(&row).is_none() {
-        let message = format!("The {} has a disk already.", describe(name, node));
-        tx.reply(Reply::new(code::WARN_RSC_ALREADY_HAS_DISK, message));
-        return Ok(Vec::new());
-    }
-    if parsed.to != DiskKind::Diskful && !row.is_diskless() && tx.removed_storage(&row).is_none() {
-        check_data_elsewhere(tx, &row)?;
-    }
     if row.drbd.is_none() {
+        if parsed.to == DiskKind::Diskful {
+            tx.reply(has_disk(&row));
+            return Ok(Vec::new());
+        }
+        // The last copy is the stronger reason.
+        check_data_elsewhere(tx, &row)?;
         let cause = "Without the DRBD layer there are no diskless resources.";
         return Err(refuse(
             code::FAIL_INVLD_LAYER_STACK,
@@ -175,6 +173,11 @@ fn begin(tx: &mut Transaction<'_>, parsed: Parsed) -> Result<Vec<NodeName>, Refu
     }
 }
 
+fn has_disk(row: &Resource) -> Reply {
+    let message = format!("The {} has a disk already.", describe(&row.name, &row.node));
+    Reply::new(code::WARN_RSC_ALREADY_HAS_DISK, message)
+}
+
 fn noop(row: &Resource, what: &str) -> Reply {
     let message = format!("The {} {what} already.", describe(&row.name, &row.node));
     Reply::new(code::INFO_NOOP, message)
@@ -192,6 +195,10 @@ fn add(tx: &mut Transaction<'_>, row: &Resource, parsed: Parsed) -> Result<Vec<N
         let message = format!("Removal of the disk of {} withdrawn", describe(name, node));
         tx.reply(Reply::new(code::MODIFIED, message));
         return Ok(vec![node.clone()]);
+    }
+    if !row.is_diskless() {
+        tx.reply(has_disk(row));
+        return Ok(Vec::new());
     }
     if let Some(source) = &parsed.migrate_from {
         check_source(tx, name, source)?;

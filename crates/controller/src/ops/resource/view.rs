@@ -1,7 +1,6 @@
 //! Resources as answers show them. Borrowed from a snapshot and written straight into the answer, because a cluster has
 //! tens of thousands of them and clients ask for all; [`linstor_api::resource::Resource`] reads what is written here.
 
-use linstor_api::code;
 use linstor_api::drbd_state::{ConnectionState, DiskState, ReplicationState};
 use linstor_api::flag::{drbd_resource, resource as flag, volume as volume_flag};
 use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
@@ -18,72 +17,6 @@ use serde::Serialize as Derive;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
 use super::super::filter::Names;
-use super::super::names;
-use super::super::reply::not_found;
-use crate::cluster::Cluster;
-use crate::transaction::Refusal;
-
-/// The resources of one definition, without volumes.
-pub fn of_definition(
-    cluster: &Cluster,
-    name: &str,
-    (offset, limit): (usize, usize),
-) -> Result<Vec<u8>, Refusal> {
-    let name = names::resource(name)?;
-    let (model, observed) = (cluster.model(), cluster.observed());
-    names::known_definition(&model, &name)?;
-    let mut sources = Sources::new(&model, &observed);
-    let rows = model.resources_of(&name).skip(offset).take(limit);
-    let shown = rows.filter_map(|row| sources.row(row, None));
-    Ok(linstor_api::list::to_vec(shown))
-}
-
-/// One resource, without volumes.
-pub fn one(cluster: &Cluster, name: &str, node: &str) -> Result<Vec<u8>, Refusal> {
-    let (name, node) = (names::resource(name)?, names::node(node)?);
-    let (model, observed) = (cluster.model(), cluster.observed());
-    names::known_definition(&model, &name)?;
-    // A node that does not exist has no resources either.
-    let row = model
-        .resource(&name, &node)
-        .ok_or_else(|| not_found(code::FAIL_NOT_FOUND_RSC, &super::describe(&name, &node)))?;
-    let shown = Sources::new(&model, &observed).row(row, None);
-    Ok(serde_json::to_vec(&shown).expect("resources are made of strings and numbers"))
-}
-
-/// The volumes of a resource.
-pub fn volumes(cluster: &Cluster, name: &str, node: &str) -> Result<Vec<u8>, Refusal> {
-    let (name, node) = (names::resource(name)?, names::node(node)?);
-    let (model, observed) = (cluster.model(), cluster.observed());
-    let row = names::known_resource(&model, &name, &node)?;
-    let all = Names::default();
-    let shown = Sources::new(&model, &observed).row(row, Some(&all));
-    let volumes = shown.as_ref().map(Volumes);
-    Ok(serde_json::to_vec(&volumes).expect("volumes are made of strings and numbers"))
-}
-
-/// One volume of a resource.
-pub fn volume(cluster: &Cluster, name: &str, node: &str, number: &str) -> Result<Vec<u8>, Refusal> {
-    let (name, node) = (names::resource(name)?, names::node(node)?);
-    let number = names::volume_number_text(number)?;
-    let (model, observed) = (cluster.model(), cluster.observed());
-    let row = names::known_resource(&model, &name, &node)?;
-    let shown = Sources::new(&model, &observed).row(row, None);
-    let volume = shown
-        .as_ref()
-        .and_then(|row| row.volumes().find(|volume| volume.number == number));
-    match volume {
-        Some(volume) => {
-            Ok(serde_json::to_vec(&volume).expect("volumes are made of strings and numbers"))
-        }
-        None => {
-            let what = format!(
-                "volume with volume number '{number}' on resource '{name}' on node '{node}'"
-            );
-            Err(not_found(code::FAIL_NOT_FOUND_VLM, &what).into())
-        }
-    }
-}
 
 /// What rows are shown from.
 pub(super) struct Sources<'a> {
@@ -275,7 +208,7 @@ impl<'a> Row<'a> {
             .or_else(|| other().map(|pool| &**pool))
     }
 
-    fn volumes(&self) -> impl Iterator<Item = VolumeRow<'a, '_>> {
+    pub(super) fn volumes(&self) -> impl Iterator<Item = VolumeRow<'a, '_>> {
         self.row.volumes.iter().filter_map(|(number, row)| {
             let wanted = self
                 .pools
@@ -368,7 +301,7 @@ impl Serialize for Row<'_> {
     }
 }
 
-struct Volumes<'a, 'r>(&'r Row<'a>);
+pub(super) struct Volumes<'a, 'r>(pub(super) &'r Row<'a>);
 
 impl Serialize for Volumes<'_, '_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -548,9 +481,9 @@ impl Serialize for DrbdVolumes<'_, '_> {
 }
 
 /// A volume with all that its answer is made of.
-struct VolumeRow<'a, 'r> {
+pub(super) struct VolumeRow<'a, 'r> {
     resource: &'r Row<'a>,
-    number: u32,
+    pub(super) number: u32,
     row: &'a Volume,
     definition: &'a VolumeDefinition,
     status: Option<&'a VolumeStatus>,

@@ -1,10 +1,12 @@
 //! Resource definitions: what is the same for all resources of a name.
 
+pub mod clone;
 pub mod create;
 pub mod delete;
 pub mod external_name;
 pub mod modify;
 
+pub use clone::{clone, clone_status};
 pub use create::create;
 pub use delete::{delete, truncate};
 pub use modify::modify;

@@ -48,12 +48,18 @@ pub fn show(group: &ResourceGroup) -> Json {
     }
 }
 
-/// The groups that the filters leave.
-pub fn list(cluster: &Cluster, names: &Names, props: &PropFilter) -> Vec<Json> {
+/// The groups that the filters leave, without the first `offset` ones and at most `limit`.
+pub fn list(
+    cluster: &Cluster,
+    names: &Names,
+    props: &PropFilter,
+    (offset, limit): (usize, usize),
+) -> Vec<Json> {
     let model = cluster.model();
     let groups = model.groups.values();
     let wanted = groups.filter(|row| names.wants(row.name.as_str()) && props.meets(&row.props));
-    wanted.map(|row| show(row)).collect()
+    let page = wanted.skip(offset).take(limit);
+    page.map(|row| show(row)).collect()
 }
 
 /// One group.

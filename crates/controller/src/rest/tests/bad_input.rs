@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::Request;
+use linstor_api::code;
 
 use super::World;
 
@@ -127,6 +128,8 @@ const BODIES: &[(&str, &str, &str, u16, &str)] = &[
     ("POST", "/v1/resource-definitions/res/snapshot-rollback/snap", "", 404, "FAIL_NOT_FOUND_SNAPSHOT_DFN"),
     ("POST", "/v1/resource-definitions/res/snapshot-restore-resource/snap",
         r#"{"to_resource":"res"}"#, 404, "FAIL_NOT_FOUND_SNAPSHOT_DFN"),
+    ("POST", "/v1/resource-definitions/none/clone", r#"{"name":"copy"}"#, 404, "FAIL_NOT_FOUND_RSC_DFN"),
+    ("GET", "/v1/resource-definitions/res/clone/copy", "", 404, "FAIL_NOT_FOUND_RSC_DFN"),
     // An empty name is not the collection.
     ("DELETE", "/v1/resource-definitions/res/resources/", "", 404, "FAIL_UNKNOWN_ERROR"),
     ("DELETE", "/v1/resource-definitions/res/volume-definitions/", "", 404, "FAIL_UNKNOWN_ERROR"),
@@ -202,6 +205,53 @@ async fn bodies() {
             .len(),
         1
     );
+}
+
+/// A clone is refused with its reason beside the place where its status would be, and nothing is made.
+#[tokio::test(start_paused = true)]
+async fn clones() {
+    let world = World::with_nodes(1).await;
+    let body = r#"{"resource_definition":{"name":"res"}}"#;
+    world.call("POST", "/v1/resource-definitions", body).await;
+    for (body, name, code) in [
+        ("{}", "__invalid_name__", code::FAIL_INVLD_RSC_NAME),
+        (r#"{"name":"a b"}"#, "a b", code::FAIL_INVLD_RSC_NAME),
+        (r#"{"name":"res"}"#, "res", code::FAIL_EXISTS_RSC_DFN),
+        (r#"{"name":"copy"}"#, "copy", code::FAIL_NOT_ENOUGH_NODES),
+        (
+            r#"{"name":"copy","resource_group":"none"}"#,
+            "copy",
+            code::FAIL_NOT_FOUND_RSC_GRP,
+        ),
+        (
+            r#"{"name":"copy","layer_list":["PIE"]}"#,
+            "copy",
+            code::FAIL_INVLD_LAYER_KIND,
+        ),
+    ] {
+        let answer = world
+            .call("POST", "/v1/resource-definitions/res/clone", body)
+            .await;
+        assert_eq!(answer.status, 500, "{body}");
+        let started = answer.json();
+        assert_eq!(started["clone_name"], name);
+        let location = format!(
+            "/v1/resource-definitions/res/clone/{}",
+            name.replace(' ', "%20")
+        );
+        assert_eq!(started["location"], location);
+        let mask = code::MASK_RSC_DFN | code::MASK_CRT;
+        assert_eq!(started["messages"][0]["ret_code"], code | mask, "{body}");
+    }
+    world
+        .check(
+            "GET",
+            "/v1/resource-definitions/copy",
+            "",
+            404,
+            &["FAIL_NOT_FOUND_RSC_DFN"],
+        )
+        .await;
 }
 
 /// Deleting what is not there is a warning nearly everywhere.

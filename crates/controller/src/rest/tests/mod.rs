@@ -12,7 +12,6 @@ mod http;
 mod job;
 mod lists;
 mod nodes;
-mod property;
 mod satellite;
 mod settle;
 mod speed;
