@@ -77,7 +77,7 @@ object! {
         pub download_only: bool,
         /// Whether the target is restored although it has resources.
         pub force_restore: bool,
-        /// Whether only what changed may be shipped; it may unless this says otherwise.
+        /// Whether only what changed may be shipped; true by default.
         pub allow_incremental: Option<bool>,
         /// The resource group of the target.
         pub dst_rsc_grp: Option<String>,

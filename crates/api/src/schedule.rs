@@ -4,7 +4,7 @@ use crate::lenient::object;
 use crate::sorted_map::SortedMap;
 
 object! {
-    /// A schedule; in a change, what is not given stays as it is.
+    /// A schedule; in a change, what is not given is left unchanged.
     pub struct Schedule {
         /// Its name.
         pub schedule_name: Option<String>,
@@ -12,9 +12,9 @@ object! {
         pub full_cron: Option<String>,
         /// When incremental backups are made; the empty text for never.
         pub inc_cron: Option<String>,
-        /// How many snapshots of full backups stay on the nodes.
+        /// How many snapshots of full backups are retained on the nodes.
         pub keep_local: Option<i32>,
-        /// How many full backups stay on the remote.
+        /// How many full backups are retained on the remote.
         pub keep_remote: Option<i32>,
         /// `SKIP` or `RETRY`.
         pub on_failure: Option<String>,
@@ -28,9 +28,9 @@ object! {
         pub full_cron: Option<String>,
         /// When incremental backups are made; the empty text for never.
         pub inc_cron: Option<String>,
-        /// How many snapshots of full backups stay on the nodes.
+        /// How many snapshots of full backups are retained on the nodes.
         pub keep_local: Option<i32>,
-        /// How many full backups stay on the remote.
+        /// How many full backups are retained on the remote.
         pub keep_remote: Option<i32>,
         /// `SKIP` or `RETRY`.
         pub on_failure: Option<String>,

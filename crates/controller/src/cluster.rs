@@ -18,6 +18,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 use crate::commit::{Change, Committed, Typed};
 use crate::env::Env;
 use crate::mailbox::Mailboxes;
+use crate::ops::metrics::Requests;
 use crate::tasks::advance::Pending;
 use crate::transaction::{Refusal, Transaction};
 use crate::waiters::Waiters;
@@ -43,6 +44,9 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) waiters: Waiters,
     pub(crate) mailboxes: Mailboxes,
+    /// Marked when the model or what nodes said is new, for streams of events.
+    news: watch::Sender<()>,
+    pub(crate) requests: Requests,
     /// The master key, once its passphrase was set or entered.
     master_key: watch::Sender<Option<Arc<Key>>>,
     pub(crate) pending: Pending,
@@ -61,6 +65,13 @@ impl Shared {
         Observed::clone(&self.observed.load())
     }
 
+    /// Wakes streams of events.
+    pub(crate) fn announce(&self) {
+        if self.news.receiver_count() > 0 {
+            self.news.send_replace(());
+        }
+    }
+
     /// Changes what is observed. The closure is short and does not come back here.
     ///
     /// A closure that checks its news against the model reads the model itself: what a commit removed is dropped from
@@ -73,6 +84,7 @@ impl Shared {
         let mut observed = self.observed();
         let result = update(&mut observed);
         self.observed.store(Arc::new(observed));
+        self.announce();
         result
     }
 }
@@ -102,6 +114,8 @@ impl Cluster {
             env,
             limits,
             mailboxes: Mailboxes::default(),
+            news: watch::Sender::new(()),
+            requests: Requests::default(),
             master_key: watch::Sender::new(None),
             pending: Pending::default(),
             thin_space_checked: AtomicU64::new(0),
@@ -125,6 +139,11 @@ impl Cluster {
     /// Time and randomness.
     pub fn env(&self) -> &Arc<dyn Env> {
         &self.shared.env
+    }
+
+    /// Changes each time that the model or what nodes said is new.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.shared.news.subscribe()
     }
 
     /// The key that seals secrets; none while it is not set, or its passphrase was not entered.

@@ -24,6 +24,7 @@ impl Cluster {
         let reach = Reach::of(&before, &model, touched);
         self.shared.model.store(Arc::clone(&model));
         self.forget_removed(&model, touched);
+        self.shared.announce();
         for (name, nodes) in &reach.definitions {
             let key = RowKey::ResourceDefinition(name.clone());
             let exists = model.definitions.contains_key(name);

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::serve::ListenerExt;
 use clap::Parser;
 use linstor_store::{MemoryStore, SqliteStore, Store, StoreError, sqlite};
 use tokio::net::TcpListener;
@@ -18,6 +17,7 @@ use crate::cluster::Superseded;
 use crate::config::{Arguments, Config, Database, Listen};
 use crate::env::RealEnv;
 use crate::link::TcpConnector;
+use crate::ops::encryption;
 use crate::start::StartError;
 use crate::{Controller, Options, rest};
 
@@ -129,20 +129,25 @@ async fn run(config: &Config, wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store
         }
     };
     let cluster = controller.cluster.clone();
+    if let Some(passphrase) = &config.passphrase
+        && let Err(reason) = encryption::at_start(&cluster, passphrase).await
+    {
+        tracing::error!("{reason}");
+        controller.stop().await;
+        return EXIT_CONFIG;
+    }
     let (end, ended) = tokio::sync::watch::channel(false);
     let server = listener.map(|listener| {
         let mut ended = ended.clone();
-        let listener = listener.tap_io(|stream| {
-            // The end of an answer must not wait until the caller has confirmed what came before it; without this it
-            // is only later.
-            let _ = stream.set_nodelay(true);
-        });
-        let router = rest::router(cluster.clone());
-        let serving = axum::serve(listener, router).with_graceful_shutdown(async move {
-            // An error means that the sender was dropped, which is an end too.
-            let _ = ended.wait_for(|ended| *ended).await;
-        });
-        tokio::spawn(serving.into_future())
+        let limits = config.limits.clone();
+        let router = rest::router(cluster.clone(), &limits);
+        tokio::spawn(async move {
+            let ended = async {
+                // An error means that the sender was dropped, which is an end too.
+                let _ = ended.wait_for(|ended| *ended).await;
+            };
+            rest::serve(listener, router, &limits, ended).await;
+        })
     });
     tell_service_manager("READY=1");
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "the controller is up");

@@ -206,7 +206,7 @@ mod tests {
         assert!(!format!("{key:?} {sealed:?}").contains("sesame"));
     }
 
-    /// The passphrase opens the master key, another one does not, and the key stays when the passphrase changes.
+    /// The passphrase opens the master key, another one does not, and the key is the same after the passphrase changes.
     #[test]
     fn the_passphrase_opens_the_master_key() {
         let key = Key::new([3; KEY_BYTES]);

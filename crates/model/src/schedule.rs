@@ -1,4 +1,4 @@
-//! Schedules of backups. Which remote and resource definition one is used for is said by properties below `Schedule/`.
+//! Schedules of backups. Properties below `Schedule/` enable one for a remote and a resource definition.
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::cron::Cron;
 use crate::name::ScheduleName;
 
-/// When backups are made, and how many are kept.
+/// When backups are made, and how many are retained.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
     /// Its name.
@@ -18,10 +18,10 @@ pub struct Schedule {
     /// When incremental backups are made between them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inc_cron: Option<Cron>,
-    /// How many snapshots of full backups stay on the nodes; all when none, as for a negative number.
+    /// How many snapshots of full backups are retained on the nodes; all when none, as for a negative number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_local: Option<i32>,
-    /// How many full backups stay on the remote; all when none, as for a negative number.
+    /// How many full backups are retained on the remote; all when none, as for a negative number.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub keep_remote: Option<i32>,
     /// What happens when a backup fails.

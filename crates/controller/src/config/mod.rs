@@ -4,10 +4,15 @@
 //! must not keep this controller from starting.
 
 use std::net::{IpAddr, SocketAddr};
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Parser;
+use linstor_wire::secret::Secret;
 use serde::Deserialize;
+
+use crate::rest::Limits;
 
 /// Port of the REST API.
 const HTTP_PORT: u16 = 3370;
@@ -15,6 +20,8 @@ const HTTP_PORT: u16 = 3370;
 const FILE_NAME: &str = "linstor.toml";
 /// Name of the database file in its directory.
 const DATABASE_NAME: &str = "linstor.db";
+/// Name of the master passphrase among systemd's credentials.
+const CREDENTIAL: &str = "linstor-masterpassphrase";
 /// How LINSTOR's default database URL begins.
 const H2_PREFIX: &str = "jdbc:h2:";
 
@@ -64,6 +71,10 @@ pub struct Config {
     pub http: Option<Listen>,
     /// Where the database is.
     pub database: Database,
+    /// What callers of the REST API may take.
+    pub limits: Limits,
+    /// The master passphrase, which is entered at the start, and set when none is set.
+    pub passphrase: Option<Secret>,
     /// How much to log.
     pub log_level: String,
     /// Warnings about the settings, for the log.
@@ -105,6 +116,14 @@ struct File {
     http: Http,
     db: Db,
     logging: Logging,
+    encrypt: Encrypt,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Encrypt {
+    #[serde(with = "linstor_wire::secret::on_link")]
+    passphrase: Secret,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -113,6 +132,15 @@ struct Http {
     enabled: Option<bool>,
     listen_addr: Option<IpAddr>,
     port: Option<u16>,
+    // What follows is not LINSTOR's.
+    connections_max: Option<NonZeroUsize>,
+    requests_max: Option<NonZeroUsize>,
+    body_bytes_max: Option<NonZeroUsize>,
+    header_bytes_max: Option<NonZeroUsize>,
+    header_seconds_max: Option<NonZeroU32>,
+    body_seconds_max: Option<NonZeroU32>,
+    request_seconds_max: Option<NonZeroU32>,
+    allowed_origins: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -151,6 +179,8 @@ impl Config {
             .unwrap_or_else(|| "info".to_owned());
         Ok(Config {
             http: http(arguments, &file.http, environment, &mut warnings),
+            limits: limits(&file.http),
+            passphrase: passphrase(file.encrypt.passphrase, environment)?,
             database: database(arguments, file.db.connection_url)?,
             log_level: log_level.to_ascii_lowercase(),
             warnings,
@@ -178,6 +208,50 @@ fn read(path: &Path, warnings: &mut Vec<String>) -> Result<File, ConfigError> {
         warnings.push(format!("{}: '{key}' has no effect", path.display()));
     };
     serde_ignored::deserialize(deserializer, unused).map_err(|error| invalid(&error))
+}
+
+/// The buffer of a connection has at least so many bytes.
+const HEADER_BYTES_MIN: usize = 8 * 1024;
+
+fn limits(file: &Http) -> Limits {
+    let default = Limits::default();
+    let count = |given: Option<NonZeroUsize>, default| given.map_or(default, NonZeroUsize::get);
+    let time = |given: Option<NonZeroU32>, default| {
+        given.map_or(default, |seconds| Duration::from_secs(seconds.get().into()))
+    };
+    Limits {
+        connections_max: count(file.connections_max, default.connections_max),
+        requests_max: count(file.requests_max, default.requests_max),
+        body_bytes_max: count(file.body_bytes_max, default.body_bytes_max),
+        header_bytes_max: count(file.header_bytes_max, default.header_bytes_max)
+            .max(HEADER_BYTES_MIN),
+        header_time_max: time(file.header_seconds_max, default.header_time_max),
+        body_time_max: time(file.body_seconds_max, default.body_time_max),
+        request_time_max: time(file.request_seconds_max, default.request_time_max),
+        allowed_origins: file.allowed_origins.clone(),
+    }
+}
+
+/// The master passphrase of the file, else of the environment, else of systemd's credentials.
+fn passphrase(file: Secret, environment: Environment) -> Result<Option<Secret>, ConfigError> {
+    if !file.is_empty() {
+        return Ok(Some(file));
+    }
+    if let Some(given) = environment("MASTER_PASSPHRASE").filter(|text| !text.is_empty()) {
+        return Ok(Some(Secret::new(given)));
+    }
+    let Some(directory) = environment("CREDENTIALS_DIRECTORY") else {
+        return Ok(None);
+    };
+    let path = Path::new(&directory).join(CREDENTIAL);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => {
+            let text = text.trim_end_matches('\n');
+            Ok((!text.is_empty()).then(|| Secret::new(text)))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(source) => Err(ConfigError::Unreadable { path, source }),
+    }
 }
 
 fn http(

@@ -35,6 +35,8 @@ fn defaults_hold() {
                 port: 3370
             }),
             database: Database::File("/var/lib/linstor/linstor.db".into()),
+            limits: Limits::default(),
+            passphrase: None,
             log_level: "info".into(),
             warnings: vec![],
         }
@@ -105,4 +107,39 @@ fn a_cluster_in_h2_is_not_hidden() {
     assert!(error.contains("linstordb.mv.db"), "{error}");
     std::fs::write(dir.path().join("linstor.db"), "").unwrap();
     assert!(load(&text, &[], &[]).is_ok());
+}
+
+/// Limits come from the file; zero is no limit that anybody could mean.
+#[test]
+fn limits_are_configured() {
+    let file = "[http]\nconnections_max = 7\nheader_bytes_max = 1\nbody_seconds_max = 3\nallowed_origins = [\"http://gui\"]";
+    let limits = load(file, &[], &[]).unwrap().limits;
+    let expected = Limits {
+        connections_max: 7,
+        header_bytes_max: HEADER_BYTES_MIN,
+        body_time_max: Duration::from_secs(3),
+        allowed_origins: vec!["http://gui".to_owned()],
+        ..Limits::default()
+    };
+    assert_eq!(limits, expected);
+    assert!(load("[http]\nrequests_max = 0", &[], &[]).is_err());
+}
+
+/// The file's passphrase goes before the environment's, that before systemd's credential; none of them is ever shown.
+#[test]
+fn the_passphrase_has_three_sources() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join(CREDENTIAL), "third\n").unwrap();
+    let credentials = ("CREDENTIALS_DIRECTORY", dir.path().to_str().unwrap());
+    let environment = [("MASTER_PASSPHRASE", "second"), credentials];
+    let file = "[encrypt]\npassphrase = \"first\"";
+    for (file, environment, expected) in [
+        (file, &environment[..], "first"),
+        ("", &environment[..], "second"),
+        ("", &environment[1..], "third"),
+    ] {
+        let config = load(file, &[], environment).unwrap();
+        assert_eq!(config.passphrase, Some(Secret::new(expected)));
+        assert!(!format!("{config:?}").contains(expected));
+    }
 }

@@ -93,7 +93,7 @@ fn unnamed() -> Refusal {
     let message =
         "One of backup ID, resource name or snapshot name is required, but none was given";
     Reply::new(code::FAIL_INVLD_REQUEST, message)
-        .cause("Nothing in the request says which backup is meant.")
+        .cause("The request does not identify a backup.")
         .correction("Give 'last_backup', 'src_rsc_name' or 'src_snap_name'.")
         .into()
 }
@@ -223,14 +223,14 @@ pub async fn delete(cluster: &Cluster, on: String, selection: Selection) -> Vec<
         match given.into_iter().filter(|given| *given).count() {
             1 => {}
             0 => {
-                let message = "The request does not say which backups are to be deleted.";
+                let message = "The request does not select the backups to be deleted.";
                 return Err(Reply::new(code::FAIL_INVLD_REQUEST, message)
                     .cause("No id, filter or key is given.")
                     .correction("Use 'all' to delete all backups of the remote.")
                     .into());
             }
             _ => {
-                let message = "The request says in several ways which backups are to be deleted.";
+                let message = "The request selects the backups to be deleted in several ways.";
                 return Err(Reply::new(code::FAIL_INVLD_REQUEST, message)
                     .cause("Ids, filters, 'all' and keys exclude each other.")
                     .correction("Use one of them.")

@@ -133,6 +133,33 @@ pub async fn enter(cluster: &Cluster, given: SecretText) -> Vec<Reply> {
     context(code::MASK_MOD).run(work).await
 }
 
+/// Enters the passphrase of the settings when the controller starts, or sets it when none is set.
+///
+/// # Errors
+///
+/// Why the controller must not start: it would run without the secrets that the settings are to unlock.
+pub async fn at_start(cluster: &Cluster, passphrase: &Secret) -> Result<(), String> {
+    let given = SecretText::new(passphrase.reveal());
+    let replies = match &cluster.model().master_key {
+        Some(_) => enter(cluster, given).await,
+        None => {
+            let request = PassphraseCreate {
+                new_passphrase: Some(given),
+                old_passphrase: None,
+            };
+            create(cluster, request).await
+        }
+    };
+    match replies.into_iter().find(Reply::is_error) {
+        None => Ok(()),
+        Some(reply) => Err(format!(
+            "the master passphrase of the settings cannot be used: {} {}",
+            reply.message,
+            reply.cause.unwrap_or_default()
+        )),
+    }
+}
+
 fn passphrase(given: Option<SecretText>) -> Result<Secret, Refusal> {
     let Some(given) = given else {
         let message = "The new passphrase is missing.";

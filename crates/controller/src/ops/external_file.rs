@@ -1,7 +1,7 @@
-//! External files: content that LINSTOR keeps and writes on the nodes of the resource definitions that need it.
+//! External files: content that LINSTOR stores and writes on the nodes of the resource definitions that need it.
 //!
 //! A resource definition needs a file when it has the property `files<path>`. Satellites of this version write no files:
-//! they allow no path, and who asks for a deployment is told so.
+//! they allow no path, and a deployment is answered with a warning.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -65,7 +65,7 @@ pub async fn put(cluster: &Cluster, path: String, request: Json) -> Vec<Reply> {
         if content.is_empty() {
             let message = "The content must not be empty.";
             return Err(Reply::new(code::FAIL_INVLD_EXT_FILE, message)
-                .cause("An external file without content cannot be told from none.")
+                .cause("An external file without content is the same as none.")
                 .correction("Delete the external file instead.")
                 .into());
         }

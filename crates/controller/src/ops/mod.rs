@@ -9,6 +9,7 @@ pub mod autoplace;
 pub mod backup;
 pub mod controller;
 pub mod encryption;
+pub mod event;
 pub mod external_file;
 pub mod filter;
 pub mod job;

@@ -111,7 +111,7 @@ fn exists(name: &RemoteName) -> Reply {
 fn other_kind(name: &RemoteName, kind: &str) -> Refusal {
     let message = format!("The remote with the name '{name}' is not a {kind} remote.");
     Reply::new(code::FAIL_EXISTS_REMOTE, message)
-        .cause("A remote keeps its kind.")
+        .cause("The kind of a remote cannot be changed.")
         .correction("Delete the remote and create it again.")
         .into()
 }
@@ -172,7 +172,7 @@ fn untried(reply: Reply) -> Reply {
     reply.details("The endpoint accepts connections. Bucket and keys were not tried.")
 }
 
-/// Changes an S3 remote; what is not given or empty stays as it is.
+/// Changes an S3 remote; what is not given or empty is left unchanged.
 pub async fn modify_s3(cluster: &Cluster, name: String, request: S3Remote) -> Vec<Reply> {
     let work = async {
         let name = names::remote(&name)?;
@@ -258,7 +258,7 @@ pub async fn create_linstor(cluster: &Cluster, request: LinstorRemote) -> Vec<Re
     context(request.remote_name.as_deref()).run(work).await
 }
 
-/// Changes a remote that is another LINSTOR cluster; what is not given or empty stays as it is.
+/// Changes a remote that is another LINSTOR cluster; what is not given or empty is left unchanged.
 pub async fn modify_linstor(cluster: &Cluster, name: String, request: LinstorRemote) -> Vec<Reply> {
     let work = async {
         let name = names::remote(&name)?;
@@ -346,7 +346,7 @@ pub async fn create_ebs(cluster: &Cluster, request: EbsRemote) -> Vec<Reply> {
 
 const NO_EBS_VOLUMES: &str = "The node has no volumes of the EBS remote";
 
-/// Changes an EBS remote; what is not given or empty stays as it is.
+/// Changes an EBS remote; what is not given or empty is left unchanged.
 pub async fn modify_ebs(cluster: &Cluster, name: String, request: EbsRemote) -> Vec<Reply> {
     let work = async {
         let name = names::remote(&name)?;

@@ -1,8 +1,8 @@
 //! Schedules of backups, and what they are enabled for.
 //!
 //! A schedule is enabled for a remote by properties below `Schedule/<remote>/<schedule>/` of a resource definition, its
-//! group or the controller. The nearest one that says anything decides, so that a disabled schedule is disabled by a
-//! property too. Nothing ships backups yet: the schedules are kept, and views show when it would be time.
+//! group or the controller. The nearest one with such a property decides, so that a disabled schedule has a property
+//! too. Nothing ships backups yet: schedules are stored, and views show when it would be time.
 
 use std::collections::BTreeSet;
 
@@ -31,7 +31,7 @@ const NAMESPACE: &str = "Schedule/";
 const ENABLED: &str = "Enabled";
 const PREFERRED_NODE: &str = "PrefNode";
 const NOT_SHIPPED: &str =
-    "This version does not ship backups yet: the schedule is kept and has no effect.";
+    "This version does not ship backups yet: the schedule is stored and has no effect.";
 
 fn context(mask: i64, name: Option<&str>) -> Context {
     let shown = name.unwrap_or("null");
@@ -111,7 +111,7 @@ pub async fn create(cluster: &Cluster, request: Json) -> Vec<Reply> {
         .await
 }
 
-/// Changes a schedule; what is not given stays as it is.
+/// Changes a schedule; what is not given is left unchanged.
 pub async fn modify(cluster: &Cluster, name: String, request: ScheduleModify) -> Vec<Reply> {
     let parse = || names::schedule(&name);
     context(code::MASK_MOD, Some(&name))
@@ -195,7 +195,7 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
             tx.remove(&key);
             let what = format!("schedule: {}", row.name);
             tx.reply(without_uuid(marked(&what, row.uuid)));
-            // LINSTOR says so as part of a change.
+            // LINSTOR has the bits of a change here.
             let gone = deleted(&what, row.uuid).with_mask(code::MASK_MOD);
             tx.reply(without_uuid(gone));
             Ok(Wait::Nothing)
@@ -421,7 +421,7 @@ fn pair(key: &str) -> Option<(&str, &str, &str)> {
     Some((parts.next()?, parts.next()?, parts.next()?))
 }
 
-/// The remotes and schedules that a level says anything about.
+/// The remotes and schedules that a level enables or disables.
 fn pairs_of(model: &Model, props: &Props) -> BTreeSet<(RemoteName, ScheduleName)> {
     let pairs = props.keys().filter_map(|key| pair(key));
     let pairs = pairs.filter(|(.., member)| *member == ENABLED);
@@ -438,10 +438,10 @@ fn enabled_at(props: &Props, remote: &RemoteName, schedule: &ScheduleName) -> Op
     Some(value.eq_ignore_ascii_case("true"))
 }
 
-/// A resource definition's schedules with what definition, group and controller say, in this order.
-type Said = [Option<bool>; 3];
+/// Whether definition, group and controller enable a schedule, in this order.
+type Setting = [Option<bool>; 3];
 
-fn said(model: &Model, row: &ResourceDefinition) -> Vec<(RemoteName, ScheduleName, Said)> {
+fn settings(model: &Model, row: &ResourceDefinition) -> Vec<(RemoteName, ScheduleName, Setting)> {
     let none = Props::new();
     let group = model.groups.get(&row.group);
     let group = group.map_or(&none, |group| &group.props);
@@ -451,8 +451,8 @@ fn said(model: &Model, row: &ResourceDefinition) -> Vec<(RemoteName, ScheduleNam
         .flat_map(|props| pairs_of(model, props))
         .collect();
     let each = pairs.into_iter().map(|(remote, schedule)| {
-        let said = levels.map(|props| enabled_at(props, &remote, &schedule));
-        (remote, schedule, said)
+        let setting = levels.map(|props| enabled_at(props, &remote, &schedule));
+        (remote, schedule, setting)
     });
     each.collect()
 }
@@ -482,8 +482,8 @@ pub fn by_resource(cluster: &Cluster, filter: &Filter) -> ScheduledRscsList {
     let mut data = Vec::new();
     let definitions = model.definitions.values();
     for row in definitions.filter(|row| wanted(&filter.definition, row.name.as_str())) {
-        for (remote, schedule, said) in said(&model, row) {
-            let active = said.into_iter().flatten().next() == Some(true);
+        for (remote, schedule, setting) in settings(&model, row) {
+            let active = setting.into_iter().flatten().next() == Some(true);
             if !wanted(&filter.remote, remote.as_str())
                 || !wanted(&filter.schedule, schedule.as_str())
                 || filter.active_only && !active
@@ -494,7 +494,7 @@ pub fn by_resource(cluster: &Cluster, filter: &Filter) -> ScheduledRscsList {
             let next = |cron: Option<&Cron>| cron.and_then(|cron| next_ms(cron, now, &zone));
             let full = next(known.map(|row| &row.full_cron));
             let inc = next(known.and_then(|row| row.inc_cron.as_ref()));
-            // A full backup goes before an incremental one at the same time.
+            // At the same time a full backup is made instead of an incremental one.
             let is_inc = full.is_none_or(|full| inc.is_some_and(|inc| inc < full));
             data.push(ScheduledRscs {
                 rsc_name: row.name.to_string(),
@@ -547,7 +547,7 @@ pub fn details(cluster: &Cluster, name: &str) -> Result<ScheduleDetailsList, Ref
     let name = names::resource(name)?;
     let model = cluster.model();
     let row = names::known_definition(&model, &name)?;
-    let each = said(&model, row).into_iter();
+    let each = settings(&model, row).into_iter();
     let each = each.map(
         |(remote, schedule, [rsc_dfn, rsc_grp, ctrl])| ScheduleDetails {
             remote_name: remote.to_string(),

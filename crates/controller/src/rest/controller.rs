@@ -2,13 +2,15 @@
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use linstor_api::properties::PropertiesModify;
 
 use super::answer::{Answer, json};
-use super::request::Body;
+use super::request::{Body, Params};
 use crate::cluster::Cluster;
+use crate::ops::metrics::Wanted;
 use crate::ops::{controller, metrics};
 
 /// The routes of this noun.
@@ -16,6 +18,7 @@ pub fn routes() -> Router<Cluster> {
     Router::new()
         .route("/health", get(health))
         .route("/metrics", get(exposition))
+        .route("/metrics/scrape-target", get(scrape_target))
         .route("/v1/controller/version", get(version))
         .route("/v1/controller/take-over", post(take_over))
         .route("/v1/controller/properties", get(properties).post(modify))
@@ -28,8 +31,22 @@ async fn health(State(cluster): State<Cluster>) -> String {
     controller::health(&cluster)
 }
 
-async fn exposition(State(cluster): State<Cluster>) -> String {
-    metrics::text(&cluster)
+async fn exposition(State(cluster): State<Cluster>, params: Params) -> impl IntoResponse {
+    let is_off = |name| {
+        let value = params.first(name);
+        value.is_some_and(|value| value.eq_ignore_ascii_case("false"))
+    };
+    let wanted = Wanted {
+        resources: !is_off("resource"),
+        storage_pools: !is_off("storage_pools"),
+    };
+    let kind = [(header::CONTENT_TYPE, "text/plain;version=0.0.4")];
+    (kind, metrics::text(&cluster, wanted))
+}
+
+/// As Prometheus' discovery over HTTP has it.
+async fn scrape_target(State(cluster): State<Cluster>) -> Response {
+    json(&serde_json::json!([{ "targets": metrics::scrape_targets(&cluster) }]))
 }
 
 async fn version() -> Response {

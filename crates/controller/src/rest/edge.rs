@@ -1,14 +1,21 @@
 //! What happens around every request.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use axum::body::Body;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use linstor_api::code;
 use linstor_api::reply::Reply;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use super::answer::{self, Answer};
+use super::request::BodyLimits;
+use super::server::Limits;
 use crate::cluster::Cluster;
 
 /// Brings a path into the form that the routes have. Clients write `/v1/physical-storage/` and `/v1/physical-storage`
@@ -37,21 +44,53 @@ pub fn plain_path(mut request: Request) -> Request {
     request
 }
 
-/// Runs the request in a task of its own: a caller who hangs up does not cancel it, and a panic becomes an answer.
-pub async fn guard(State(cluster): State<Cluster>, request: Request, next: Next) -> Response {
-    if let Some(refusal) = undecodable(request.uri()).or_else(|| media_refusal(&request)) {
-        return answer::finish(refusal, cluster.env().now_ms());
+/// What stands around every request.
+#[derive(Clone)]
+pub struct Edge {
+    cluster: Cluster,
+    limits: Arc<Limits>,
+    free: Arc<Semaphore>,
+}
+
+impl Edge {
+    /// For requests within limits.
+    pub fn new(cluster: Cluster, limits: &Limits) -> Self {
+        Edge {
+            cluster,
+            free: Arc::new(Semaphore::new(limits.requests_max)),
+            limits: Arc::new(limits.clone()),
+        }
     }
+}
+
+/// Runs the request in a task of its own: a caller who hangs up does not cancel it, and a panic becomes an answer.
+pub async fn guard(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
+    let now = || edge.cluster.env().now_ms();
+    if let Some(refusal) = undecodable(request.uri()).or_else(|| media_refusal(&request)) {
+        return answer::finish(refusal, now());
+    }
+    let Ok(permit) = Arc::clone(&edge.free).try_acquire_owned() else {
+        return answer::finish(too_many(&edge.limits), now());
+    };
+    request.extensions_mut().insert(BodyLimits {
+        bytes_max: edge.limits.body_bytes_max,
+        time_max: edge.limits.body_time_max,
+    });
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-    let response = match tokio::spawn(next.run(request)).await {
-        Ok(response) => response,
-        Err(error) => {
+    let work = tokio::spawn(async move {
+        let _until_it_is_done = permit;
+        next.run(request).await
+    });
+    let response = match timeout(edge.limits.request_time_max, work).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => {
             tracing::error!(%method, path, %error, "a request ended in a panic");
             panicked(&method, &path)
         }
+        Err(_) => too_long(&method, &path, &edge.limits),
     };
     let allowed = response.headers().get(header::ALLOW).cloned();
-    let response = answer::finish(response, cluster.env().now_ms());
+    let response = answer::finish(response, now());
     match allowed {
         Some(allowed) if method == Method::OPTIONS => allowed_methods(&allowed),
         Some(_) | None => response,
@@ -113,6 +152,45 @@ fn media_refusal(request: &Request) -> Option<Response> {
     None
 }
 
+/// Notes how long requests of each route take.
+pub async fn timed(
+    State(cluster): State<Cluster>,
+    matched: MatchedPath,
+    request: Request,
+    next: Next,
+) -> Response {
+    let begun = Instant::now();
+    let route = format!("{} {}", request.method(), matched.as_str());
+    let response = next.run(request).await;
+    // Callers may invent any number of methods.
+    if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        cluster.shared.requests.took(&route, begun.elapsed());
+    }
+    response
+}
+
+fn too_many(limits: &Limits) -> Response {
+    let message = "The controller is serving as many requests as it may.";
+    let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, message)
+        .cause(format!(
+            "At most {} requests run at a time.",
+            limits.requests_max
+        ))
+        .correction("Send the request again later, or raise 'requests_max' in linstor.toml.");
+    Answer::fixed(StatusCode::SERVICE_UNAVAILABLE, reply)
+}
+
+fn too_long(method: &Method, path: &str, limits: &Limits) -> Response {
+    let path = path.escape_debug();
+    let seconds = limits.request_time_max.as_secs();
+    let message = format!("The request {method} {path} takes longer than {seconds} s.");
+    let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, message)
+        .cause("The controller answers within this time.")
+        .details("What it has begun continues.")
+        .correction("See /v1/jobs for its progress and what it waits for.");
+    Answer::fixed(StatusCode::SERVICE_UNAVAILABLE, reply)
+}
+
 fn panicked(method: &Method, path: &str) -> Response {
     let message = format!(
         "The request {method} {} failed in the controller.",
@@ -158,36 +236,67 @@ fn bad_path(path: &str) -> Response {
     Answer::fixed(StatusCode::BAD_REQUEST, reply)
 }
 
-/// Lets web pages of any origin call. Only a real preflight is answered here: `OPTIONS` is also a method
-/// of the API.
-pub async fn cross_origin(request: Request, next: Next) -> Response {
-    let asked = |name: HeaderName, headers: &HeaderMap| headers.get(name).cloned();
+/// Refuses requests of web pages that neither the controller itself nor an allowed origin has sent: without authentication
+/// any page that an administrator visits could otherwise change the cluster. Programs say no origin. Only a real preflight
+/// is answered here: `OPTIONS` is also a method of the API.
+pub async fn cross_origin(State(edge): State<Edge>, request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let Some(origin) = headers.get(header::ORIGIN).cloned() else {
+        return next.run(request).await;
+    };
+    let allowed = edge.limits.allowed_origins.iter();
+    let allowed =
+        allowed.filter(|allowed| *allowed == "*" || allowed.as_bytes() == origin.as_bytes());
+    if allowed.count() == 0 {
+        if is_own(&origin, headers) {
+            return next.run(request).await;
+        }
+        return answer::finish(other_origin(&origin), edge.cluster.env().now_ms());
+    }
     let preflight = request.method() == Method::OPTIONS
-        && request
-            .headers()
-            .contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
-    let wanted = asked(header::ACCESS_CONTROL_REQUEST_HEADERS, request.headers());
+        && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);
+    let wanted = headers.get(header::ACCESS_CONTROL_REQUEST_HEADERS).cloned();
     let mut response = if preflight {
         Response::new(Body::empty())
     } else {
         next.run(request).await
     };
     let headers = response.headers_mut();
-    headers.insert(
-        header::ACCESS_CONTROL_ALLOW_ORIGIN,
-        HeaderValue::from_static("*"),
-    );
+    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(header::VARY, HeaderValue::from_static("origin"));
+    let methods = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE, OPTIONS, HEAD");
+    headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
     if preflight {
-        let methods = HeaderValue::from_static("GET, POST, PUT, PATCH, DELETE, OPTIONS, HEAD");
-        headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
         let wanted = wanted.unwrap_or(HeaderValue::from_static("*"));
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, wanted);
-        headers.insert(
-            header::ACCESS_CONTROL_MAX_AGE,
-            HeaderValue::from_static("3600"),
-        );
+        let age = HeaderValue::from_static("3600");
+        headers.insert(header::ACCESS_CONTROL_MAX_AGE, age);
     }
     response
+}
+
+/// Whether a page of this controller sent the request.
+fn is_own(origin: &HeaderValue, headers: &HeaderMap) -> bool {
+    let (Ok(origin), Some(host)) = (origin.to_str(), headers.get(header::HOST)) else {
+        return false;
+    };
+    let schemes = ["http://", "https://"];
+    let authority = schemes
+        .iter()
+        .find_map(|scheme| origin.strip_prefix(scheme));
+    authority.is_some_and(|authority| authority.as_bytes().eq_ignore_ascii_case(host.as_bytes()))
+}
+
+fn other_origin(origin: &HeaderValue) -> Response {
+    let shown = String::from_utf8_lossy(origin.as_bytes());
+    let message = format!(
+        "Web pages of '{}' may not use this controller.",
+        shown.escape_debug()
+    );
+    let reply = Reply::new(code::FAIL_ACC_DENIED_COMMAND, message)
+        .cause("The request comes from a web page of another origin, and the settings do not allow it.")
+        .correction("Add the origin to 'allowed_origins' in the section [http] of linstor.toml.");
+    Answer::fixed(StatusCode::FORBIDDEN, reply)
 }
 
 #[cfg(test)]

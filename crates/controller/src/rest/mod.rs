@@ -2,17 +2,19 @@
 //!
 //! [`router`] lists every route by noun. Around all of them: a request runs in a task of its own, so that a caller who
 //! hangs up does not stop half-way what was begun, and a panic becomes an answer; replies get their time; answers are
-//! compressed on demand; any web page may call.
+//! compressed on demand; web pages of other origins may call when the settings say so.
 
 mod answer;
 mod edge;
 mod request;
+mod server;
 
 mod autoplace;
 mod backup;
 mod connection;
 mod controller;
 mod encryption;
+mod event;
 mod external_file;
 mod job;
 mod key_value_store;
@@ -45,17 +47,20 @@ use tower_http::compression::CompressionLayer;
 
 use crate::cluster::Cluster;
 use answer::Answer;
+use edge::Edge;
 
-pub use request::BODY_BYTES_MAX;
+pub use server::{Limits, Peer, serve};
 
-/// The whole API on a cluster.
-pub fn router(cluster: Cluster) -> Router {
+/// The whole API on a cluster, for callers within limits.
+pub fn router(cluster: Cluster, limits: &Limits) -> Router {
+    let edge = Edge::new(cluster.clone(), limits);
     let routes = Router::new()
         .merge(autoplace::routes())
         .merge(backup::routes())
         .merge(connection::routes())
         .merge(controller::routes())
         .merge(encryption::routes())
+        .merge(event::routes())
         .merge(external_file::routes())
         .merge(job::routes())
         .merge(key_value_store::routes())
@@ -75,16 +80,17 @@ pub fn router(cluster: Cluster) -> Router {
         .merge(volume_definition::routes())
         .merge(volume_group::routes())
         .merge(not_implemented::routes())
+        .route_layer(middleware::from_fn_with_state(cluster.clone(), edge::timed))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .with_state(cluster.clone());
+        .with_state(cluster);
     // What changes the path has to stand before the routing, hence a router around the router.
     let inner = routes.map_request(edge::plain_path);
     Router::new()
         .fallback_service(inner)
-        .layer(middleware::from_fn_with_state(cluster, edge::guard))
+        .layer(middleware::from_fn_with_state(edge.clone(), edge::guard))
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
-        .layer(middleware::from_fn(edge::cross_origin))
+        .layer(middleware::from_fn_with_state(edge, edge::cross_origin))
 }
 
 async fn unknown_path(uri: Uri) -> Response {

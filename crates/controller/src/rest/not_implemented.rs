@@ -29,8 +29,6 @@ pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("PATCH", "/v1/error-reports", "Error reports"),
     ("GET", "/v1/error-reports/{report}", "Error reports"),
     ("DELETE", "/v1/error-reports/{report}", "Error reports"),
-    ("GET", "/v1/events/drbd/promotion", "The stream of promotion events"),
-    ("GET", "/v1/events/nodes", "The stream of node events"),
     ("PUT", "/v1/node-connections/{first}/{second}", "Properties of node connections"),
     ("POST", "/v1/nodes/exec/drbd-reactorctl/disable", "Control of drbd-reactor"),
     ("POST", "/v1/nodes/exec/drbd-reactorctl/enable", "Control of drbd-reactor"),

@@ -1,5 +1,8 @@
 //! What requests carry: bodies read leniently, and query parameters that may be repeated.
 
+use std::time::Duration;
+
+use axum::body::Bytes;
 use axum::extract::{FromRequest, FromRequestParts, Query, Request};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
@@ -11,8 +14,14 @@ use linstor_api::request::BodyError;
 
 use super::answer::Answer;
 
-/// The largest body that is read, in bytes.
-pub const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How large a body may be, and how long it may take; part of each request.
+#[derive(Debug, Clone, Copy)]
+pub struct BodyLimits {
+    /// Bytes.
+    pub bytes_max: usize,
+    /// Time.
+    pub time_max: Duration,
+}
 
 /// The body of a call that LINSTOR processes asynchronously: nonsense is answered with 500.
 #[derive(Debug)]
@@ -85,22 +94,37 @@ fn unparsable(status: StatusCode, details: &str) -> Response {
     Answer::fixed(status, reply.details(details))
 }
 
-async fn bytes(request: Request) -> Result<axum::body::Bytes, Response> {
+async fn bytes(request: Request) -> Result<Bytes, Response> {
+    let limits = request.extensions().get::<BodyLimits>().copied();
+    let limits = limits.expect("the edge adds it to each request");
     let announced = request.headers().get("content-length");
     let announced = announced.and_then(|text| text.to_str().ok()?.parse::<usize>().ok());
-    if announced.is_some_and(|bytes| bytes > BODY_BYTES_MAX) {
-        return Err(too_large());
+    if announced.is_some_and(|bytes| bytes > limits.bytes_max) {
+        return Err(too_large(limits));
     }
     // Without an announced length the limit is found while reading.
-    let body = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX).await;
-    body.map_err(|_| too_large())
+    let read = axum::body::to_bytes(request.into_body(), limits.bytes_max);
+    match tokio::time::timeout(limits.time_max, read).await {
+        Ok(Ok(body)) => Ok(body),
+        Ok(Err(_)) => Err(too_large(limits)),
+        Err(_) => Err(too_slow(limits)),
+    }
 }
 
-fn too_large() -> Response {
+fn too_large(limits: BodyLimits) -> Response {
     let reply = Reply::new(code::API_CALL_PARSE_ERROR, "The request body is too large.")
-        .cause(format!("A body has at most {BODY_BYTES_MAX} bytes."))
-        .correction("Split the request into several.");
+        .cause(format!("A body has at most {} bytes.", limits.bytes_max))
+        .correction("Split the request into several, or raise 'body_bytes_max' in linstor.toml.");
     Answer::fixed(StatusCode::PAYLOAD_TOO_LARGE, reply)
+}
+
+fn too_slow(limits: BodyLimits) -> Response {
+    let seconds = limits.time_max.as_secs();
+    let message = "The request body did not arrive in time.";
+    let reply = Reply::new(code::API_CALL_PARSE_ERROR, message)
+        .cause(format!("A body has to be there within {seconds} s."))
+        .correction("Send the request again, or raise 'body_seconds_max' in linstor.toml.");
+    Answer::fixed(StatusCode::REQUEST_TIMEOUT, reply)
 }
 
 /// Query parameters in their order.

@@ -361,7 +361,7 @@ async fn schedules_are_inherited() {
     assert_eq!(world.get(view).await, json!({}));
 }
 
-/// What a request about backups names has to be there; then the ability is missing, and said to be.
+/// What a request about backups names has to be there; then the answer names the ability that is missing.
 #[tokio::test(start_paused = true)]
 async fn absent_backups() {
     let world = World::new().await;

@@ -20,7 +20,7 @@ const IMPLEMENTED: &[(&str, &str)] = &[
     ("POST", "/v1/actions/snapshot/multi"),
     ("GET", "/v1/view/snapshots"),
     ("PUT", "/v1/resource-definitions/xx/volume-definitions/0/encryption-passphrase"),
-    ("GET", "/metrics"),
+    ("GET", "/metrics/scrape-target"),
     ("GET", "/v1/controller/properties"),
     ("POST", "/v1/controller/properties"),
     ("DELETE", "/v1/controller/properties/x/y"),

@@ -1,8 +1,12 @@
 //! What holds for every request.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::http::Request;
+use tower::ServiceExt as _;
 
+use super::super::Limits;
 use super::World;
 
 /// Unknown paths, wrong methods and broken escapes are answered with replies, trailing slashes do not count.
@@ -41,27 +45,53 @@ async fn paths_and_methods() {
     );
 }
 
-/// Web pages of any origin may call, and ask first; `OPTIONS` as a method of the API still works.
+/// Web pages of other origins are refused, preflights too, unless the settings allow their origin; pages of the controller
+/// and programs are not.
 #[tokio::test(start_paused = true)]
 async fn cross_origin() {
     let world = World::new().await;
-    let request = Request::builder()
-        .method("OPTIONS")
-        .uri("/v1/nodes")
-        .header("origin", "http://gui")
-        .header("access-control-request-method", "POST")
-        .header("access-control-request-headers", "content-type")
-        .body(Body::empty())
-        .unwrap();
-    let answer = world.send(request).await;
-    assert_eq!(answer.status, 200);
-    assert_eq!(answer.headers["access-control-allow-origin"], "*");
+    let ask = async |app: &axum::Router, method: &str, origin: &str| {
+        let request = Request::builder()
+            .method(method)
+            .uri("/v1/nodes")
+            .header("host", "controller:3370")
+            .header("origin", origin)
+            .header("access-control-request-method", "POST")
+            .header("access-control-request-headers", "content-type")
+            .body(Body::empty())
+            .unwrap();
+        app.clone().oneshot(request).await.unwrap()
+    };
+    for origin in ["http://evil", "http://controller:3370.evil", "null"] {
+        for method in ["OPTIONS", "GET", "POST"] {
+            let answer = ask(&world.app, method, origin).await;
+            assert_eq!(answer.status(), 403, "{method} {origin}");
+            assert_eq!(answer.headers().get("access-control-allow-origin"), None);
+        }
+    }
     assert_eq!(
-        answer.headers["access-control-allow-headers"],
-        "content-type"
+        ask(&world.app, "GET", "http://Controller:3370")
+            .await
+            .status(),
+        200
     );
-    let answer = world.call("GET", "/v1/nodes", "").await;
-    assert_eq!(answer.headers["access-control-allow-origin"], "*");
+    let allowed = |origin: &str| Limits {
+        allowed_origins: vec![origin.to_owned()],
+        ..Limits::default()
+    };
+    for configured in ["http://gui", "*"] {
+        let app = super::super::router(world.cluster.clone(), &allowed(configured));
+        let answer = ask(&app, "OPTIONS", "http://gui").await;
+        assert_eq!(answer.status(), 200);
+        let headers = answer.headers();
+        assert_eq!(headers["access-control-allow-origin"], "http://gui");
+        assert_eq!(headers["access-control-allow-headers"], "content-type");
+        let answer = ask(&app, "GET", "http://gui").await;
+        assert_eq!(
+            answer.headers()["access-control-allow-origin"],
+            "http://gui"
+        );
+    }
     let answer = world
         .call("OPTIONS", "/v1/query-max-volume-size", "{}")
         .await;
@@ -91,6 +121,37 @@ async fn parameters() {
     assert_eq!(world.get(path).await, serde_json::json!([]));
 }
 
+/// One request more than the limit is refused at once; the others are not affected.
+#[tokio::test(start_paused = true)]
+async fn requests_are_counted() {
+    let world = World::new().await;
+    let limits = Limits {
+        requests_max: 1,
+        body_time_max: Duration::from_secs(5),
+        ..Limits::default()
+    };
+    let app = super::super::router(world.cluster.clone(), &limits);
+    let slow = Request::builder()
+        .method("POST")
+        .uri("/v1/nodes")
+        .body(Body::from_stream(futures::stream::pending::<
+            Result<Vec<u8>, std::io::Error>,
+        >()))
+        .unwrap();
+    let slow = tokio::spawn(app.clone().oneshot(slow));
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let get = || {
+        Request::builder()
+            .uri("/v1/nodes")
+            .body(Body::empty())
+            .unwrap()
+    };
+    assert_eq!(app.clone().oneshot(get()).await.unwrap().status(), 503);
+    // A body that does not come ends its request, and makes room.
+    assert_eq!(slow.await.unwrap().unwrap().status(), 408);
+    assert_eq!(app.clone().oneshot(get()).await.unwrap().status(), 200);
+}
+
 /// Answers are compressed for those who ask.
 #[tokio::test(start_paused = true)]
 async fn compression() {
@@ -113,8 +174,6 @@ async fn compression() {
 /// A caller who hangs up does not stop what was begun.
 #[tokio::test(start_paused = true)]
 async fn hanging_up_stops_nothing() {
-    use tower::ServiceExt as _;
-
     let world = World::new().await;
     let request = Request::builder()
         .method("POST")
@@ -138,7 +197,7 @@ async fn panics_are_answers() {
     use tower::ServiceExt as _;
 
     let world = World::new().await;
-    let state = world.cluster.clone();
+    let state = crate::rest::edge::Edge::new(world.cluster.clone(), &Limits::default());
     let broken: fn() -> std::future::Ready<()> = || panic!("for the test");
     let app = axum::Router::new()
         .route("/", axum::routing::get(broken))

@@ -7,6 +7,7 @@ mod disks;
 mod edge;
 mod encryption;
 mod entries;
+mod events;
 mod files;
 mod http;
 mod job;
@@ -97,7 +98,7 @@ impl World {
         )
         .await
         .expect("an empty store is readable");
-        let app = super::router(controller.cluster.clone());
+        let app = super::router(controller.cluster.clone(), &super::Limits::default());
         World {
             server: Server::start(app.clone()),
             app,

@@ -1,0 +1,256 @@
+//! Serves the API over HTTP/1.1 within limits: how many connections and requests there may be, how large they may be, and
+//! how long a caller may take.
+//!
+//! Connections are tasks, and nothing of a slow caller's holds a thread. One more connection than the limit waits until
+//! another is closed; one more request is refused.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::http::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tower::ServiceExt as _;
+
+/// Pause after a connection could not be accepted because the machine lacks something.
+const ACCEPT_RETRY: Duration = Duration::from_millis(100);
+
+/// What callers may take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Connections at a time.
+    pub connections_max: usize,
+    /// Requests at a time. Streams of events do not count.
+    pub requests_max: usize,
+    /// Bytes of a body.
+    pub body_bytes_max: usize,
+    /// Bytes of a request's line and headers.
+    pub header_bytes_max: usize,
+    /// Time for a request's line and headers, from when the connection is ready for it: an idle connection is closed then.
+    pub header_time_max: Duration,
+    /// Time for a body.
+    pub body_time_max: Duration,
+    /// Time for an answer. What the request has begun continues after it.
+    pub request_time_max: Duration,
+    /// Origins whose web pages may call besides the controller's own; `*` is any.
+    pub allowed_origins: Vec<String>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            connections_max: 16 * 1024,
+            requests_max: 4096,
+            body_bytes_max: 8 * 1024 * 1024,
+            header_bytes_max: 64 * 1024,
+            header_time_max: Duration::from_secs(120),
+            body_time_max: Duration::from_secs(60),
+            request_time_max: Duration::from_secs(600),
+            allowed_origins: Vec::new(),
+        }
+    }
+}
+
+/// Who sent a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Peer(pub SocketAddr);
+
+/// Serves until `ended` is done; then accepts nothing more and returns when all requests are answered.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: &Limits,
+    ended: impl Future<Output = ()>,
+) {
+    let free = Arc::new(Semaphore::new(limits.connections_max));
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new())
+        .header_read_timeout(limits.header_time_max)
+        .max_buf_size(limits.header_bytes_max);
+    let graceful = GracefulShutdown::new();
+    let mut ended = pin!(ended);
+    loop {
+        let accepted = async {
+            let permit = Arc::clone(&free).acquire_owned().await;
+            let permit = permit.expect("nothing closes it");
+            (listener.accept().await, permit)
+        };
+        let (accepted, permit) = tokio::select! {
+            biased;
+            // Cancel-safe: the end is asked for once.
+            () = &mut ended => break,
+            // Cancel-safe: a connection that is not taken is offered again.
+            accepted = accepted => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                if !is_of_connection(&error) {
+                    tracing::warn!(%error, "a connection to the REST API cannot be accepted");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                }
+                continue;
+            }
+        };
+        let connection = connection(stream, peer, router.clone(), &http);
+        let connection = graceful.watch(connection);
+        tokio::spawn(async move {
+            // That a caller hangs up, or sends what is not HTTP, ends the connection and nothing else.
+            if let Err(error) = connection.await {
+                tracing::debug!(%peer, %error, "a connection to the REST API ended");
+            }
+            drop(permit);
+        });
+    }
+    drop(listener);
+    graceful.shutdown().await;
+}
+
+/// Whether only the connection that was about to be accepted is concerned.
+fn is_of_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+    )
+}
+
+fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: Router,
+    http: &http1::Builder,
+) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send + use<> {
+    // The end of an answer must not wait until the caller has confirmed what came before it; without this it is only
+    // later.
+    let _ = stream.set_nodelay(true);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(Peer(peer));
+        router.clone().oneshot(request)
+    });
+    http.serve_connection(TokioIo::new(stream), service)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::sync::oneshot;
+    use tokio::time::timeout;
+
+    use super::*;
+
+    const SOON: Duration = Duration::from_secs(10);
+    const GET: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+
+    struct Served {
+        address: SocketAddr,
+        end: oneshot::Sender<()>,
+        serving: tokio::task::JoinHandle<()>,
+    }
+
+    async fn served(limits: Limits) -> Served {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let router = Router::new().fallback(async || "answer");
+        let (end, ended) = oneshot::channel();
+        let serving = tokio::spawn(async move {
+            serve(listener, router, &limits, async { drop(ended.await) }).await;
+        });
+        Served {
+            address,
+            end,
+            serving,
+        }
+    }
+
+    /// What comes back within the time, until the connection is closed or the answer is complete.
+    async fn answer(stream: &mut TcpStream) -> Option<String> {
+        let mut text = Vec::new();
+        let mut buffer = [0; 1024];
+        let read = async {
+            while !text.ends_with(b"answer") {
+                match stream.read(&mut buffer).await {
+                    Ok(0) | Err(_) => break,
+                    Ok(count) => text.extend_from_slice(&buffer[..count]),
+                }
+            }
+        };
+        timeout(SOON, read).await.ok()?;
+        Some(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// A caller who does not finish a request loses the connection; one that never begins too.
+    #[tokio::test]
+    async fn slow_callers_are_cut_off() {
+        let limits = Limits {
+            header_time_max: Duration::from_millis(100),
+            ..Limits::default()
+        };
+        let served = served(limits).await;
+        for begun in [&b"GET / HTTP/1.1\r\nHo"[..], b""] {
+            let mut slow = TcpStream::connect(served.address).await.unwrap();
+            slow.write_all(begun).await.unwrap();
+            let text = answer(&mut slow).await.expect("the connection is closed");
+            assert!(!text.contains("answer"), "{text}");
+        }
+    }
+
+    /// One connection more than the limit waits for another to end, and is served then.
+    #[tokio::test]
+    async fn connections_are_counted() {
+        let limits = Limits {
+            connections_max: 1,
+            ..Limits::default()
+        };
+        let served = served(limits).await;
+        let mut first = TcpStream::connect(served.address).await.unwrap();
+        first.write_all(GET).await.unwrap();
+        assert!(answer(&mut first).await.unwrap().contains("200 OK"));
+        let mut second = TcpStream::connect(served.address).await.unwrap();
+        second.write_all(GET).await.unwrap();
+        let early = timeout(Duration::from_millis(200), second.readable()).await;
+        assert!(early.is_err(), "it is not served yet");
+        drop(first);
+        assert!(answer(&mut second).await.unwrap().contains("200 OK"));
+    }
+
+    /// Headers beyond the limit are refused.
+    #[tokio::test]
+    async fn headers_are_bounded() {
+        let limits = Limits {
+            header_bytes_max: 8 * 1024,
+            ..Limits::default()
+        };
+        let served = served(limits).await;
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        let long = format!("GET / HTTP/1.1\r\nHost: {}\r\n\r\n", "a".repeat(16 * 1024));
+        // The rest may be refused while it is written.
+        let _ = stream.write_all(long.as_bytes()).await;
+        let text = answer(&mut stream).await.expect("the connection is closed");
+        assert!(!text.contains("200 OK"), "{text}");
+    }
+
+    /// The end waits for nobody who is idle.
+    #[tokio::test]
+    async fn idle_connections_do_not_delay_the_end() {
+        let served = served(Limits::default()).await;
+        let mut idle = TcpStream::connect(served.address).await.unwrap();
+        idle.write_all(GET).await.unwrap();
+        answer(&mut idle).await.unwrap();
+        served.end.send(()).unwrap();
+        timeout(SOON, served.serving).await.unwrap().unwrap();
+    }
+}
