@@ -3,10 +3,18 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
+use linstor_host::{FileId, FileUsage};
+
 use super::content::Blocks;
 
 /// Prefixes of paths whose content is lost on reboot.
 const VOLATILE: &[&str] = &["/run/", "/sys/", "/proc/", "/dev/"];
+
+/// The one file system of the machine is on this device.
+pub(crate) const FS_MAJOR: u64 = 8;
+pub(crate) const FS_MINOR: u64 = 0;
+/// Unit of allocation.
+const FS_BLOCK_BYTES: u64 = 4096;
 
 /// The files of a machine. Files written through [`linstor_host::Host`] are durable immediately; those of the kernel
 /// are lost in a crash.
@@ -44,7 +52,7 @@ impl Image {
         if self.allocated {
             self.size_bytes
         } else {
-            self.blocks.len() as u64 * 4096
+            self.blocks.len() as u64 * FS_BLOCK_BYTES
         }
     }
 }
@@ -79,6 +87,25 @@ impl Files {
             None if self.is_dir(path) => Err(io::Error::from(io::ErrorKind::IsADirectory)),
             None => Err(io::Error::from(io::ErrorKind::NotFound)),
         }
+    }
+
+    pub(crate) fn usage(&self, path: &str) -> Option<FileUsage> {
+        let (inode, size_bytes, allocated_bytes) = match self.files.get(&self.real(path))? {
+            File::Image(image) => (image.inode, image.size_bytes, image.used_bytes()),
+            File::Text { content, .. } => {
+                let size = content.len() as u64;
+                (0, size, size.next_multiple_of(FS_BLOCK_BYTES))
+            }
+        };
+        Some(FileUsage {
+            id: FileId {
+                major: FS_MAJOR,
+                minor: FS_MINOR,
+                inode,
+            },
+            size_bytes,
+            allocated_bytes,
+        })
     }
 
     pub(crate) fn write(&mut self, path: &str, content: &[u8], mode: u32) -> io::Result<()> {

@@ -9,8 +9,8 @@ use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use linstor_host::{
-    Cmd, DeviceUse, FileError, Host, LineStream, Output, PROGRAM_DIRS, Pipe, PipeError, PipeInput,
-    PipeOutput, Place, PortState, ProgramEnd, RunError, StreamEvent, Uname,
+    Cmd, DeviceUse, FileError, FileUsage, Host, LineStream, Output, PROGRAM_DIRS, Pipe, PipeError,
+    PipeInput, PipeOutput, Place, PortState, ProgramEnd, RunError, StreamEvent, Uname,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep};
@@ -456,6 +456,11 @@ impl Host for FakeHost {
     async fn list_dir(&self, path: &Path) -> Result<Vec<String>, FileError> {
         let work = |world: &mut World, path: &str| self.machine(world)?.files.list(path);
         self.file("list directory", path, None, work).await
+    }
+
+    async fn file_usage(&self, path: &Path) -> Result<Option<FileUsage>, FileError> {
+        let work = |world: &mut World, path: &str| Ok(self.machine(world)?.files.usage(path));
+        self.file("find", path, None, work).await
     }
 
     async fn block_device_size(&self, path: &Path) -> Result<Option<u64>, FileError> {

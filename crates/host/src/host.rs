@@ -62,6 +62,9 @@ pub trait Host: Send + Sync + 'static {
     /// Names of the entries of a directory, sorted.
     async fn list_dir(&self, path: &Path) -> Result<Vec<String>, FileError>;
 
+    /// Identity and size of a file, with symbolic links followed; `None` if there is none at this path.
+    async fn file_usage(&self, path: &Path) -> Result<Option<FileUsage>, FileError>;
+
     /// Size of a block device in bytes; `None` if there is none at this path.
     async fn block_device_size(&self, path: &Path) -> Result<Option<u64>, FileError>;
 
@@ -89,6 +92,28 @@ pub trait Host: Send + Sync + 'static {
 
     /// A random number, for DRBD's generation identifiers and other identifiers.
     fn random_u64(&self) -> u64;
+}
+
+/// The identity of a file, whatever path leads to it: directories are symbolic links, or mounted twice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FileId {
+    /// Major number of its file system's device.
+    pub major: u64,
+    /// Minor number of its file system's device.
+    pub minor: u64,
+    /// Its inode.
+    pub inode: u64,
+}
+
+/// Size of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileUsage {
+    /// Which file it is.
+    pub id: FileId,
+    /// Its length in bytes.
+    pub size_bytes: u64,
+    /// Bytes that are allocated for it on its file system.
+    pub allocated_bytes: u64,
 }
 
 /// A position in a file or device.

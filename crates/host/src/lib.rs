@@ -15,7 +15,9 @@ mod real;
 
 pub use cmd::{Cmd, CommandFailed, Deadline, Output, Stdin, Watch};
 pub use error::{FileError, RunError};
-pub use host::{DeviceUse, Host, LineStream, Place, PortState, StreamEvent, Uname};
+pub use host::{
+    DeviceUse, FileId, FileUsage, Host, LineStream, Place, PortState, StreamEvent, Uname,
+};
 pub use pipe::{
     Moved, Pipe, PipeCause, PipeError, PipeInput, PipeOutput, ProgramEnd, ProgramStatus,
     first_failure,

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use linstor_fake_host::{DrbdKind, FakeCluster, FakeHost};
-use linstor_host::{Cmd, Host, Place};
+use linstor_host::{Host, Place};
 
 use crate::lab::cmd;
 
@@ -186,10 +186,11 @@ async fn file_volumes() {
         "/dev/loop0\n"
     );
     run(&host, "fallocate -x -l 204800KiB /srv/pool/b.img").await;
-    let stat = Cmd::new("stat").args(["-L", "-c", "%s %b %B", "/srv/pool/b.img"]);
+    let usage = host.file_usage(Path::new("/srv/pool/b.img")).await;
+    let usage = usage.unwrap().expect("it is there");
     assert_eq!(
-        host.run(stat).await.unwrap().stdout,
-        "209715200 409600 512\n"
+        (usage.size_bytes, usage.allocated_bytes),
+        (209_715_200, 209_715_200)
     );
     let list = run(&host, "losetup -l -n --raw -O NAME,BACK-FILE").await;
     assert_eq!(list, "/dev/loop0 /srv/pool/a.img\n");

@@ -2,11 +2,18 @@
 
 use std::fs;
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use nix::sys::stat::{major, minor};
 
 use crate::error::FileError;
+use crate::host::{FileId, FileUsage};
+
+/// Unit of `st_blocks`, whatever the file system's own block size is.
+const STAT_BLOCK_BYTES: u64 = 512;
 
 /// Makes the names of temporary files unique within this process.
 static TEMPORARY: AtomicU64 = AtomicU64::new(0);
@@ -17,9 +24,12 @@ pub(super) async fn blocking<T: Send + 'static>(
     path: &Path,
     work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> Result<T, FileError> {
+    let started = Instant::now();
     let path = path.to_owned();
     let for_error = path.clone();
     let done = tokio::task::spawn_blocking(move || work(&path)).await;
+    let took_ms = started.elapsed().as_secs_f64() * 1e3;
+    tracing::debug!(action, path = %for_error.display(), took_ms, "file accessed");
     done.unwrap_or_else(|died| Err(io::Error::other(died)))
         .map_err(|source| FileError {
             action,
@@ -30,6 +40,26 @@ pub(super) async fn blocking<T: Send + 'static>(
 
 pub(super) async fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     blocking("read", path, |path| fs::read(path)).await
+}
+
+pub(super) async fn file_usage(path: &Path) -> Result<Option<FileUsage>, FileError> {
+    blocking("find", path, |path| {
+        let found = match fs::metadata(path) {
+            Ok(found) => found,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        Ok(Some(FileUsage {
+            id: FileId {
+                major: major(found.dev()),
+                minor: minor(found.dev()),
+                inode: found.ino(),
+            },
+            size_bytes: found.len(),
+            allocated_bytes: found.blocks() * STAT_BLOCK_BYTES,
+        }))
+    })
+    .await
 }
 
 pub(super) async fn write_atomic(path: &Path, content: &[u8], mode: u32) -> Result<(), FileError> {

@@ -16,7 +16,7 @@ use rand::rngs::OsRng;
 
 use crate::cmd::{Cmd, Output};
 use crate::error::{FileError, RunError};
-use crate::host::{DeviceUse, Host, LineStream, Place, PortState, Uname};
+use crate::host::{DeviceUse, FileUsage, Host, LineStream, Place, PortState, Uname};
 use crate::pipe::{Pipe, PipeError, PipeInput, PipeOutput, ProgramEnd};
 
 /// The directories that are searched for programs, in this order. `PATH` is ignored: what a satellite runs as root must
@@ -79,6 +79,10 @@ impl Host for RealHost {
 
     async fn list_dir(&self, path: &Path) -> Result<Vec<String>, FileError> {
         files::list_dir(path).await
+    }
+
+    async fn file_usage(&self, path: &Path) -> Result<Option<FileUsage>, FileError> {
+        files::file_usage(path).await
     }
 
     async fn block_device_size(&self, path: &Path) -> Result<Option<u64>, FileError> {

@@ -281,7 +281,7 @@ async fn end_group(child: &mut Child, group: &mut Group, deadline: Deadline) -> 
 }
 
 fn log(cmd: &Cmd, took: Duration, result: &Result<Output, RunError>) {
-    let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    let took_ms = took.as_secs_f64() * 1e3;
     match result {
         Ok(output) => tracing::debug!(cmd = %cmd, code = output.code, took_ms, "command ended"),
         Err(error) => tracing::debug!(cmd = %cmd, %error, took_ms, "command failed"),

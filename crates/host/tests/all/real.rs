@@ -197,6 +197,23 @@ async fn killed_by_somebody_else() {
     );
 }
 
+/// A file is the same one through a symbolic link, and a hole in it is not allocated.
+#[tokio::test]
+async fn usage_of_a_file() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, link) = (dir.path().join("file"), dir.path().join("link"));
+    std::fs::File::create(&file)
+        .and_then(|sparse| sparse.set_len(1 << 20))
+        .unwrap();
+    std::os::unix::fs::symlink(&file, &link).unwrap();
+    let usage = RealHost.file_usage(&link).await.unwrap().unwrap();
+    assert_eq!(Some(usage), RealHost.file_usage(&file).await.unwrap());
+    assert_eq!(usage.size_bytes, 1 << 20);
+    assert!(usage.allocated_bytes < 1 << 20, "{usage:?}");
+    let absent = RealHost.file_usage(&dir.path().join("absent")).await;
+    assert_eq!(absent.unwrap(), None);
+}
+
 async fn all(stream: &mut LineStream) -> Vec<StreamEvent> {
     let mut found = Vec::new();
     while let Some(event) = stream.next().await {

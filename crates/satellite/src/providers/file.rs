@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use linstor_host::{FileId, FileUsage};
 use tokio::time::{Instant, sleep};
 
 use super::{
@@ -12,7 +13,7 @@ use super::{
 use crate::failure::Result;
 use crate::machine::Machine;
 use crate::observation::Loops;
-use crate::tools::files::{self, FileId, Usage};
+use crate::tools::files;
 use crate::tools::losetup::{self, LoopDevice};
 
 /// Files are multiples of this, as pages are.
@@ -33,6 +34,11 @@ fn owner_path(file: &str) -> PathBuf {
     PathBuf::from(format!("{file}{OWNER_SUFFIX}"))
 }
 
+/// Every volume is looked at whenever the satellite or the controller starts: a system call, not a program.
+async fn usage(storage: Storage<'_>, file: &str) -> Result<Option<FileUsage>> {
+    Ok(storage.machine.host().file_usage(Path::new(file)).await?)
+}
+
 /// See [`super::find`].
 pub async fn find(
     storage: Storage<'_>,
@@ -41,7 +47,7 @@ pub async fn find(
     owner: Owner,
 ) -> Result<Presence> {
     let file = file_path(directory, name);
-    let Some(usage) = files::usage(storage.machine, &file).await? else {
+    let Some(usage) = usage(storage, &file).await? else {
         return Ok(match files::space(storage.machine, directory).await? {
             Some(_) => Presence::Absent,
             None => Presence::PoolAbsent,
@@ -52,13 +58,13 @@ pub async fn find(
 }
 
 /// A file with its loop device; the path is empty if there is none.
-async fn backing(storage: Storage<'_>, usage: &Usage) -> Result<Backing> {
+async fn backing(storage: Storage<'_>, usage: &FileUsage) -> Result<Backing> {
     let loops = storage.observations.loops(storage.machine).await?;
     let mut found = loops.iter().filter(|l| l.is_whole && l.file == usage.id);
     Ok(Backing {
         path: found.next().map(|l| l.path.clone()).unwrap_or_default(),
-        size_kib: usage.size_kib,
-        allocated_kib: Some(usage.allocated_kib),
+        size_kib: usage.size_bytes / 1024,
+        allocated_kib: Some(usage.allocated_bytes / 1024),
     })
 }
 
@@ -93,7 +99,7 @@ pub async fn ensure(
 async fn attach(storage: Storage<'_>, file: &str) -> Result<String> {
     let _turn = storage.machine.lock("losetup").await;
     let attached = losetup::attach(storage.machine, file).await;
-    let usage = files::usage(storage.machine, file).await;
+    let usage = usage(storage, file).await;
     let (Ok(path), Ok(Some(usage))) = (&attached, &usage) else {
         storage.observations.loops_unknown().await;
         return attached;
@@ -154,7 +160,7 @@ async fn set_size(
 }
 
 async fn after_change(storage: Storage<'_>, file: &str) -> Result<Backing> {
-    let usage = files::usage(storage.machine, file).await?;
+    let usage = usage(storage, file).await?;
     let usage = usage.ok_or_else(|| absent(&format!("File '{file}'")))?;
     backing(storage, &usage).await
 }
@@ -168,7 +174,7 @@ pub async fn destroy(
 ) -> Result<()> {
     let file = file_path(directory, name);
     let host = storage.machine.host();
-    if let Some(usage) = files::usage(storage.machine, &file).await? {
+    if let Some(usage) = usage(storage, &file).await? {
         check_owner(storage, &file, owner).await?;
         detach(storage, usage.id).await.map_err(|f| {
             let what = format!("The loop device of file '{file}' cannot be removed.");

@@ -50,7 +50,7 @@ const MESSAGES: [(&[&str], &str, ErrorKind); 11] = [
     (&["zfs"], "dataset is busy", ErrorKind::InUse),
     (&["zfs"], "dataset does not exist", ErrorKind::NotFound),
     (&["zfs", "zpool"], "no such pool", ErrorKind::NotFound),
-    (&["stat", "df"], "no such file", ErrorKind::NotFound),
+    (&["df"], "no such file", ErrorKind::NotFound),
     (&["drbdadm"], "parse error", ErrorKind::Syntax),
     // errno(3), whichever program prints it.
     (&[], "no space left", ErrorKind::NoSpace),
@@ -141,8 +141,8 @@ mod tests {
                 ErrorKind::NoSpace,
             ),
             (
-                "stat f",
-                "stat: cannot statx 'f': No such file or directory\n",
+                "df f",
+                "df: f: No such file or directory\n",
                 ErrorKind::NotFound,
             ),
             (

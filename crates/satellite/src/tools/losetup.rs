@@ -1,8 +1,7 @@
 //! Loop devices.
 
-use linstor_host::Cmd;
+use linstor_host::{Cmd, FileId};
 
-use super::files::FileId;
 use crate::failure::Result;
 use crate::machine::Machine;
 
