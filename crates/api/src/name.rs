@@ -44,29 +44,43 @@ fn shown(given: &str) -> String {
 
 /// Compares names in upper case, eight bytes at a time: names in one map often begin alike, and maps are searched often.
 fn compare(a: &str, b: &str) -> Ordering {
-    let (a_eights, a_rest) = a.as_bytes().as_chunks::<8>();
-    let (b_eights, b_rest) = b.as_bytes().as_chunks::<8>();
-    let eights = a_eights.iter().zip(b_eights).map(|(a, b)| (*a, *b));
-    let nth = a_eights.len().min(b_eights.len());
-    // Names have no zero bytes: one that ends earlier is less.
-    let last = |eights: &[[u8; 8]], rest: &[u8]| {
-        eights.get(nth).copied().unwrap_or_else(|| {
-            let mut padded = [0; 8];
-            padded[..rest.len()].copy_from_slice(rest);
-            padded
-        })
-    };
-    let ends = (last(a_eights, a_rest), last(b_eights, b_rest));
-    for (mut a, mut b) in eights.chain([ends]) {
-        if a != b {
-            a.make_ascii_uppercase();
-            b.make_ascii_uppercase();
-            if a != b {
-                return a.cmp(&b);
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let common = a.len().min(b.len());
+    let mut place = 0;
+    while place < common {
+        // The last eight bytes overlap those before, which are equal.
+        let from = place.min(common.saturating_sub(8));
+        let (one, other) = (eight(&a[from..common]), eight(&b[from..common]));
+        if one != other {
+            let (one, other) = (upper_case(one), upper_case(other));
+            if one != other {
+                return one.cmp(&other);
             }
         }
+        place = from + 8;
     }
     a.len().cmp(&b.len())
+}
+
+/// The first eight bytes as a number that compares as they do; fewer are filled up with zeros.
+fn eight(bytes: &[u8]) -> u64 {
+    match bytes.first_chunk::<8>() {
+        Some(bytes) => u64::from_be_bytes(*bytes),
+        None => {
+            let number = bytes.iter().fold(0, |n, byte| n << 8 | u64::from(*byte));
+            number << (64 - 8 * bytes.len() as u32)
+        }
+    }
+}
+
+/// Eight ASCII characters in upper case.
+fn upper_case(eight: u64) -> u64 {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    // The highest bit of each byte says whether the character is at least `a`, or greater than `z`.
+    let from_a = eight + ONES * u64::from(0x80 - b'a');
+    let after_z = eight + ONES * u64::from(0x7f - b'z');
+    let lower = (from_a ^ after_z) & (ONES << 7);
+    eight - (lower >> 2)
 }
 
 macro_rules! names {
