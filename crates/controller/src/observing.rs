@@ -225,7 +225,7 @@ impl Cluster {
                 // Reported again, for the time of the next attempt or its progress: it is so since the first time.
                 applied.at = before.at;
             }
-            observed.applied.insert(row, applied)
+            observed.applied.insert(row, Arc::new(applied))
         });
         self.applied_changed(&model, key);
     }
@@ -238,6 +238,7 @@ impl Cluster {
         self.shared.observe(|observed| {
             for key in keys {
                 if let Some(applied) = observed.applied.get_mut(&row_key(key, node)) {
+                    let applied = Arc::make_mut(applied);
                     applied.generation = applied.generation.max(generation);
                 }
             }

@@ -60,6 +60,10 @@ fn share<K: Ord + Clone, V>(rows: &OrdMap<K, V>, name: &mut K) {
     }
 }
 
+fn minors(row: &ResourceDefinition) -> impl Iterator<Item = u32> {
+    row.volumes.values().filter_map(|volume| volume.minor)
+}
+
 impl Draft {
     /// A draft on top of a snapshot.
     pub fn new(model: Model) -> Self {
@@ -193,16 +197,23 @@ impl Draft {
     pub fn put_resource_definition(&mut self, mut row: ResourceDefinition) {
         share(&self.model.groups, &mut row.group);
         let name = row.name.clone();
-        self.unindex_definition(&name);
+        let old = self.model.definitions.get(&name).cloned();
         self.touched
             .insert(RowKey::ResourceDefinition(name.clone()));
-        add(&mut self.model.definitions_by_group, &row.group, &name);
-        for (number, volume) in &row.volumes {
-            if let Some(minor) = volume.minor {
-                self.model.minors.insert(minor, (name.clone(), *number));
-                self.model.used_minors.insert(minor);
+        // Most changes are of neither.
+        if old.as_ref().map(|old| &old.group) != Some(&row.group) {
+            if let Some(old) = &old {
+                take(&mut self.model.definitions_by_group, &old.group, &name);
             }
+            add(&mut self.model.definitions_by_group, &row.group, &name);
         }
+        if !old.as_ref().is_some_and(|old| minors(old).eq(minors(&row))) {
+            old.iter().flat_map(|old| minors(old)).for_each(|minor| {
+                self.model.used_minors.remove(minor);
+            });
+            minors(&row).for_each(|minor| self.model.used_minors.insert(minor));
+        }
+        self.reserve(&name, false);
         self.model.definitions.insert(name.clone(), Arc::new(row));
         // Sizes are the definition's, so what its replicas reserve may have changed.
         self.reserve(&name, true);
@@ -225,15 +236,15 @@ impl Draft {
         self.touched
             .insert(RowKey::Resource(name.clone(), node.clone()));
         add(&mut self.model.resources_by_node, &node, &name);
-        add(&mut self.model.replicas, &name, &node);
         for port in row.drbd.iter().flat_map(|drbd| &drbd.ports) {
-            self.model.ports.insert((node.clone(), *port), name.clone());
             let used = self.model.used_ports.entry(node.clone()).or_default();
             used.insert(u32::from(*port));
         }
+        let row = Arc::new(row);
+        self.index_replica(&name, &node, Some(Arc::clone(&row)));
         self.model
             .resources
-            .insert((name.clone(), node.clone()), Arc::new(row));
+            .insert((name.clone(), node.clone()), row);
         self.reserve_replica(&name, &node, true);
         self.index_pending(&name);
     }
@@ -282,6 +293,7 @@ impl Draft {
     /// Notes how a row is stored that was just read: what in it this version does not know, and whether it is of an
     /// older version.
     pub(crate) fn note_stored(&mut self, key: RowKey, unknown: Option<Unknown>, is_older: bool) {
+        self.touched.remove(&key);
         if is_older {
             self.model.older_rows.insert(key.clone());
         }
@@ -319,6 +331,7 @@ impl Draft {
                 self.end_processes(&Object::Resource(name.clone(), node.clone()));
                 self.unindex_resource(name, node);
                 self.model.resources.remove(&(name.clone(), node.clone()));
+                self.index_replica(name, node, None);
                 self.index_pending(name);
             }
         }
@@ -409,11 +422,23 @@ impl Draft {
             return;
         };
         take(&mut self.model.definitions_by_group, &old.group, name);
-        for minor in old.volumes.values().filter_map(|volume| volume.minor) {
-            self.model.minors.remove(&minor);
+        for minor in minors(&old) {
             self.model.used_minors.remove(minor);
         }
         self.reserve(name, false);
+    }
+
+    fn index_replica(&mut self, name: &ResourceName, node: &NodeName, row: Option<Arc<Resource>>) {
+        let others = self
+            .model
+            .resources_of(name)
+            .filter(|row| row.node != *node);
+        let mut rows: Vec<Arc<Resource>> = others.chain(&row).cloned().collect();
+        rows.sort_by(|a, b| a.node.cmp(&b.node));
+        match rows.is_empty() {
+            true => drop(self.model.replicas.remove(name)),
+            false => drop(self.model.replicas.insert(name.clone(), rows.into())),
+        }
     }
 
     fn unindex_resource(&mut self, name: &ResourceName, node: &NodeName) {
@@ -422,9 +447,7 @@ impl Draft {
         };
         self.reserve_replica(name, node, false);
         take(&mut self.model.resources_by_node, node, name);
-        take(&mut self.model.replicas, name, node);
         for port in old.drbd.iter().flat_map(|drbd| &drbd.ports) {
-            self.model.ports.remove(&(node.clone(), *port));
             if let Some(used) = self.model.used_ports.get_mut(node) {
                 used.remove(u32::from(*port));
             }
@@ -433,14 +456,8 @@ impl Draft {
 
     /// Adds to, or takes from, the pools what the replicas of a definition reserve.
     fn reserve(&mut self, name: &ResourceName, put: bool) {
-        let nodes: Vec<NodeName> = self
-            .model
-            .replicas
-            .get(name)
-            .into_iter()
-            .flatten()
-            .cloned()
-            .collect();
+        let resources = self.model.resources_of(name);
+        let nodes: Vec<NodeName> = resources.map(|row| row.node.clone()).collect();
         for node in nodes {
             self.reserve_replica(name, &node, put);
         }

@@ -12,6 +12,7 @@ pub mod external_file;
 pub mod held;
 pub mod key_value_store;
 pub mod layer;
+mod load;
 pub mod master_key;
 pub mod model;
 pub mod net_interface;

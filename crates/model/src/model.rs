@@ -3,27 +3,23 @@
 //! Persistent maps: a clone is a pointer, so that readers keep the snapshot they started with while the one writer goes
 //! on. Rows are shared by [`Arc`]; only [`crate::Draft`] replaces them.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Bound;
 use std::sync::Arc;
 
 use imbl::{OrdMap, OrdSet};
 use linstor_api::kind::NodeType;
-use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 use uuid::Uuid;
 
 use crate::external_file::FilePath;
-use crate::held::{self, Unreadable};
 use crate::name::{
     KeyValueStoreName, NodeName, RemoteName, ResourceGroupName, ResourceName, ScheduleName,
     StoragePoolName,
 };
 use crate::numbers::Used;
 use crate::process::ProcessId;
-use crate::row_version::{Members, Migrations, RowVersions};
+use crate::row_version::{Migrations, RowVersions};
 use crate::unknown::{self, Unknown};
 use crate::{
     Controller, Epoch, ExternalFile, Held, KeyValueStore, MasterKey, Node, Process, Props, Remote,
@@ -252,10 +248,9 @@ pub struct Model {
 
     // Indexes, maintained by `Draft`.
     pub(crate) resources_by_node: OrdMap<NodeName, OrdSet<ResourceName>>,
-    pub(crate) replicas: OrdMap<ResourceName, OrdSet<NodeName>>,
+    /// Resources of each definition, in the order of their nodes.
+    pub(crate) replicas: OrdMap<ResourceName, Arc<[Arc<Resource>]>>,
     pub(crate) definitions_by_group: OrdMap<ResourceGroupName, OrdSet<ResourceName>>,
-    pub(crate) minors: OrdMap<u32, (ResourceName, u32)>,
-    pub(crate) ports: OrdMap<(NodeName, u16), ResourceName>,
     pub(crate) used_minors: Used,
     pub(crate) used_ports: OrdMap<NodeName, Used>,
     pub(crate) pool_use: OrdMap<(NodeName, StoragePoolName), PoolUse>,
@@ -297,8 +292,6 @@ impl Model {
             resources_by_node: OrdMap::new(),
             replicas: OrdMap::new(),
             definitions_by_group: OrdMap::new(),
-            minors: OrdMap::new(),
-            ports: OrdMap::new(),
             used_minors: Used::default(),
             used_ports: OrdMap::new(),
             pool_use: OrdMap::new(),
@@ -307,67 +300,6 @@ impl Model {
             processes_by_node: OrdMap::new(),
             deadlines: OrdSet::new(),
         }
-    }
-
-    /// Builds the model from stored rows. Never fails: what cannot be read, or refers to what cannot be read, is held
-    /// ([`crate::held`]) and the rest serves.
-    pub fn load(generation: u64, rows: Vec<StoredRow>, fresh_cluster_id: Uuid) -> Model {
-        let migrations = Migrations::default();
-        Model::load_with(migrations, generation, rows, fresh_cluster_id)
-    }
-
-    /// See [`Model::load`]; with other migrations than those of this build.
-    pub fn load_with(
-        migrations: Migrations,
-        generation: u64,
-        rows: Vec<StoredRow>,
-        fresh_cluster_id: Uuid,
-    ) -> Model {
-        let mut held = Held::default();
-        let empty = Model {
-            migrations,
-            ..Model::empty(fresh_cluster_id)
-        };
-        let mut draft = crate::Draft::new(empty);
-        let incomplete = !rows.is_empty() && !rows.iter().any(|row| row.kind == "controller");
-        if incomplete {
-            let row = StoredRow {
-                kind: "controller".to_owned(),
-                key: String::new(),
-                json: String::new(),
-            };
-            held.add(row, "it is not there".to_owned().into());
-        }
-        let mut by_kind: BTreeMap<RowKind, Vec<StoredRow>> = BTreeMap::new();
-        for row in rows {
-            match RowKind::parse(&row.kind) {
-                Some(kind) => by_kind.entry(kind).or_default().push(row),
-                None => {
-                    let reason = "this version knows no such kind of row".to_owned();
-                    held.add(row, reason.into());
-                }
-            }
-        }
-        let mut made = Vec::new();
-        for (kind, rows) in by_kind {
-            for row in rows {
-                match take_over(&mut draft, kind, &row) {
-                    Ok(processes) => made.extend(processes),
-                    Err(unreadable) => held.add(row, unreadable),
-                }
-            }
-        }
-        for process in made {
-            if let Err((row, reason)) = put_made(&mut draft, generation, process) {
-                held.add(row, reason.into());
-            }
-        }
-        let mut model = draft.into_model();
-        model.generation = generation;
-        if !held.is_empty() {
-            held::hold(&mut model, held);
-        }
-        model
     }
 
     /// A node by what a caller wrote; names compare without case.
@@ -392,19 +324,16 @@ impl Model {
 
     /// A replica.
     pub fn resource(&self, name: &ResourceName, node: &NodeName) -> Option<&Arc<Resource>> {
-        self.resources.get(&(name.clone(), node.clone()))
+        self.resources_of(name).find(|row| row.node == *node)
     }
 
     /// All replicas of a definition, in node order.
     pub fn resources_of<'a>(
         &'a self,
-        name: &'a ResourceName,
-    ) -> impl Iterator<Item = &'a Arc<Resource>> {
-        self.replicas
-            .get(name)
-            .into_iter()
-            .flat_map(|nodes| nodes.iter())
-            .filter_map(move |node| self.resources.get(&(name.clone(), node.clone())))
+        name: &ResourceName,
+    ) -> impl Iterator<Item = &'a Arc<Resource>> + use<'a> {
+        let rows = self.replicas.get(name).into_iter();
+        rows.flat_map(|rows| rows.iter())
     }
 
     /// All replicas on a node, in name order.
@@ -416,7 +345,7 @@ impl Model {
             .get(node)
             .into_iter()
             .flat_map(|names| names.iter())
-            .filter_map(move |name| self.resources.get(&(name.clone(), node.clone())))
+            .filter_map(move |name| self.resource(name, node))
     }
 
     /// How many replicas a node has.
@@ -464,25 +393,35 @@ impl Model {
             .unwrap_or_default()
     }
 
-    /// Which volume has a minor.
-    pub fn minor_owner(&self, minor: u32) -> Option<&(ResourceName, u32)> {
-        self.minors.get(&minor)
+    /// Whether a volume has a minor; it may be one of a row that cannot be read.
+    pub fn uses_minor(&self, minor: u32) -> bool {
+        self.used_minors.contains(minor)
     }
 
-    /// Which resource has a port on a node.
+    /// Whether a resource has a port on a node; it may be one of a row that cannot be read.
+    pub fn uses_port(&self, node: &NodeName, port: u16) -> bool {
+        let used = self.used_ports.get(node);
+        used.is_some_and(|used| used.contains(port.into()))
+    }
+
+    /// Which volume has a minor. Searches all: for messages.
+    pub fn minor_owner(&self, minor: u32) -> Option<(&ResourceName, u32)> {
+        self.definitions.iter().find_map(|(name, row)| {
+            let mut volumes = row.volumes.iter();
+            let found = volumes.find(|(_, volume)| volume.minor == Some(minor))?;
+            Some((name, *found.0))
+        })
+    }
+
+    /// Which resource has a port on a node. Searches all of the node: for messages.
     pub fn port_owner(&self, node: &NodeName, port: u16) -> Option<&ResourceName> {
-        self.ports.get(&(node.clone(), port))
-    }
-
-    /// All minors given out, ascending.
-    pub fn minors_in_use(&self) -> impl Iterator<Item = u32> + '_ {
-        self.minors.keys().copied()
-    }
-
-    /// All ports given out on a node, ascending.
-    pub fn ports_in_use<'a>(&'a self, node: &NodeName) -> impl Iterator<Item = u16> + use<'a> {
-        let range = (node.clone(), 0)..=(node.clone(), u16::MAX);
-        self.ports.range(range).map(|((_, port), _)| *port)
+        let has_port = |row: &&Arc<Resource>| {
+            let drbd = row.drbd.as_ref();
+            drbd.is_some_and(|drbd| drbd.ports.contains(&port))
+        };
+        let names = self.resources_by_node.get(node)?;
+        let mut rows = names.iter().filter_map(|name| self.resource(name, node));
+        rows.find(has_port).map(|owner| &owner.name)
     }
 
     /// Whether a definition has a process or its first deployment is not complete.
@@ -579,214 +518,5 @@ impl Model {
             // First, so that a row of today's version is known by its beginning.
             version => format!("{}{}", unknown::version_prefix(version), &json[1..]),
         })
-    }
-}
-
-/// Takes one stored row into the draft, or fails with the reason. Returns the processes that its migration made of it.
-fn take_over(
-    draft: &mut crate::Draft,
-    kind: RowKind,
-    row: &StoredRow,
-) -> Result<Vec<Members>, Unreadable> {
-    let mut parse = Parse {
-        kind,
-        json: &row.json,
-        migrations: draft.migrations,
-        unknown: None,
-        is_older: false,
-        processes: Vec::new(),
-    };
-    fn known(condition: bool, what: &str, name: &dyn fmt::Display) -> Result<(), String> {
-        if condition {
-            Ok(())
-        } else {
-            Err(format!(
-                "it refers to {what} '{name}', which is not there or cannot be read"
-            ))
-        }
-    }
-    let key = match kind {
-        RowKind::RowVersions => {
-            draft.put_row_versions(parse.row()?);
-            RowKey::RowVersions
-        }
-        RowKind::Controller => {
-            let controller: Controller = parse.row()?;
-            draft.put_epoch(Epoch {
-                number: controller.epoch,
-                ..Epoch::default()
-            });
-            draft.put_controller(controller);
-            RowKey::Controller
-        }
-        RowKind::Epoch => {
-            // If it is too small, satellites report that.
-            draft.put_epoch(parse.row().or_else(|unreadable| {
-                match held::epoch_number(&row.json) {
-                    Some(number) if unreadable.newer.is_none() => Ok(Epoch {
-                        number,
-                        ..Epoch::default()
-                    }),
-                    _ => Err(unreadable),
-                }
-            })?);
-            RowKey::Epoch
-        }
-        RowKind::Node => {
-            let node: Node = parse.row()?;
-            let key = RowKey::Node(node.name.clone());
-            draft.put_node(node);
-            key
-        }
-        RowKind::StoragePoolDefinition => {
-            let definition: StoragePoolDefinition = parse.row()?;
-            let key = RowKey::StoragePoolDefinition(definition.name.clone());
-            draft.put_storage_pool_definition(definition);
-            key
-        }
-        RowKind::StoragePool => {
-            let pool: StoragePool = parse.row()?;
-            known(draft.nodes.contains_key(&pool.node), "node", &pool.node)?;
-            known(
-                draft.pool_definitions.contains_key(&pool.name),
-                "storage pool definition",
-                &pool.name,
-            )?;
-            let key = RowKey::StoragePool(pool.node.clone(), pool.name.clone());
-            draft.put_storage_pool(pool);
-            key
-        }
-        RowKind::ResourceGroup => {
-            let group: ResourceGroup = parse.row()?;
-            let key = RowKey::ResourceGroup(group.name.clone());
-            draft.put_resource_group(group);
-            key
-        }
-        RowKind::ResourceDefinition => {
-            let definition: ResourceDefinition = parse.row()?;
-            known(
-                draft.groups.contains_key(&definition.group),
-                "resource group",
-                &definition.group,
-            )?;
-            let key = RowKey::ResourceDefinition(definition.name.clone());
-            draft.put_resource_definition(definition);
-            key
-        }
-        RowKind::Resource => {
-            let resource: Resource = parse.row()?;
-            known(
-                draft.definitions.contains_key(&resource.name),
-                "resource definition",
-                &resource.name,
-            )?;
-            known(
-                draft.nodes.contains_key(&resource.node),
-                "node",
-                &resource.node,
-            )?;
-            for volume in resource.volumes.values() {
-                for pool in volume.pools() {
-                    let found = draft.pool(&resource.node, pool).is_some();
-                    known(found, "storage pool", pool)?;
-                }
-            }
-            let key = RowKey::Resource(resource.name.clone(), resource.node.clone());
-            draft.put_resource(resource);
-            key
-        }
-        RowKind::KeyValueStore => {
-            let store: KeyValueStore = parse.row()?;
-            let key = RowKey::KeyValueStore(store.name.clone());
-            draft.put_key_value_store(store);
-            key
-        }
-        RowKind::MasterKey => {
-            draft.put_master_key(parse.row()?);
-            RowKey::MasterKey
-        }
-        RowKind::Remote => {
-            let remote: Remote = parse.row()?;
-            let key = RowKey::Remote(remote.name.clone());
-            draft.put_remote(remote);
-            key
-        }
-        RowKind::Schedule => {
-            let schedule: Schedule = parse.row()?;
-            let key = RowKey::Schedule(schedule.name.clone());
-            draft.put_schedule(schedule);
-            key
-        }
-        RowKind::ExternalFile => {
-            let file: ExternalFile = parse.row()?;
-            let key = RowKey::ExternalFile(file.path.clone());
-            draft.put_external_file(file);
-            key
-        }
-        RowKind::Process => {
-            let process: Process = parse.row()?;
-            if let Some(missing) = process.missing(draft) {
-                let reason = format!("it works on {missing}, which is not there or cannot be read");
-                return Err(reason.into());
-            }
-            let key = RowKey::Process(process.id);
-            draft.put_process(process);
-            key
-        }
-    };
-    if key.key() != row.key {
-        draft.remove(&key);
-        let own = key.key();
-        return Err(format!("it is stored under a key that is not its own ({own})").into());
-    }
-    draft.note_stored(key, parse.unknown, parse.is_older);
-    Ok(parse.processes)
-}
-
-/// Puts a process that was made of a row of an older version, unless it is stored already: processes are written before
-/// the rows that they were made of.
-fn put_made(
-    draft: &mut crate::Draft,
-    generation: u64,
-    mut row: Members,
-) -> Result<(), (StoredRow, String)> {
-    let id = ProcessId::next(draft, generation);
-    row.insert("id".to_owned(), id.to_string().into());
-    let made = Value::Object(row);
-    let process = Process::deserialize(&made).map_err(|error| {
-        let row = StoredRow {
-            kind: RowKind::Process.as_str().to_owned(),
-            key: id.to_string(),
-            json: made.to_string(),
-        };
-        (
-            row,
-            format!("it cannot be made of a row of an older version: {error}"),
-        )
-    })?;
-    let mut stored = draft.processes.values();
-    if !stored.any(|stored| stored.subject() == process.subject()) {
-        draft.put_process(process);
-        draft.note_stored(RowKey::Process(id), None, true);
-    }
-    Ok(())
-}
-
-/// Reads one row.
-struct Parse<'a> {
-    kind: RowKind,
-    json: &'a str,
-    migrations: Migrations,
-    unknown: Option<Unknown>,
-    is_older: bool,
-    processes: Vec<Members>,
-}
-
-impl Parse<'_> {
-    fn row<T: DeserializeOwned + Serialize>(&mut self) -> Result<T, Unreadable> {
-        let read = unknown::read(self.json, self.kind, self.migrations)?;
-        (self.unknown, self.is_older) = (read.unknown, read.is_older);
-        self.processes = read.processes;
-        Ok(read.row)
     }
 }

@@ -68,7 +68,7 @@ pub struct Observed {
     /// Replicas, as their nodes see them.
     pub resources: OrdMap<(ResourceName, NodeName), Arc<ResourceStatus>>,
     /// How far nodes and resources have got, by [`RowKey::Node`] and [`RowKey::Resource`].
-    pub applied: OrdMap<RowKey, Applied>,
+    pub applied: OrdMap<RowKey, Arc<Applied>>,
 }
 
 impl Observed {
@@ -130,6 +130,7 @@ impl Observed {
 
     /// How far the object with this identity has got, if anything is known of it.
     pub fn applied_of(&self, key: &RowKey, uuid: Uuid) -> Option<&Applied> {
-        self.applied.get(key).filter(|applied| applied.uuid == uuid)
+        let applied = self.applied.get(key).map(|applied| &**applied);
+        applied.filter(|applied| applied.uuid == uuid)
     }
 }

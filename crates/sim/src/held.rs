@@ -233,7 +233,7 @@ async fn new_numbers_are_free(run: &mut Run, before: &Model) {
         .filter(|row| row.name.as_str() == "r9")
     {
         for port in replica.drbd.iter().flat_map(|drbd| &drbd.ports) {
-            if before.port_owner(&replica.node, *port).is_some() {
+            if before.uses_port(&replica.node, *port) {
                 run.sim
                     .failures
                     .push(format!("port {port} is given out again"));
@@ -250,7 +250,7 @@ async fn new_numbers_are_free(run: &mut Run, before: &Model) {
             .values()
             .filter_map(|volume| volume.minor)
         {
-            if before.minor_owner(minor).is_some() {
+            if before.uses_minor(minor) {
                 run.sim
                     .failures
                     .push(format!("minor {minor} is given out again"));

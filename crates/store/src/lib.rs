@@ -20,7 +20,7 @@ pub use sqlite::SqliteStore;
 pub struct Loaded {
     /// The generation that the last batch brought; 0 when nothing was ever written.
     pub generation: u64,
-    /// All rows, ordered by kind and key.
+    /// All rows, in any order.
     pub rows: Vec<StoredRow>,
 }
 

@@ -378,15 +378,14 @@ pub(crate) fn hold(model: &mut Model, mut held: Held) {
         let parts: Vec<&str> = row.key.split('/').collect();
         let name = ResourceName::parse(parts[0]);
         match (row.kind.as_str(), name) {
-            ("resource_definition", Ok(name)) => {
+            ("resource_definition", Ok(_)) => {
                 let minors = numbers(&row.json, &["volumes", "*", "minor"]);
                 held.minors_unknown |= minors.more;
                 for minor in minors.taken {
-                    model.minors.entry(minor).or_insert((name.clone(), 0));
                     model.used_minors.insert(minor);
                 }
             }
-            ("resource", Ok(name)) => {
+            ("resource", Ok(_)) => {
                 let ports = numbers(&row.json, &["drbd", "ports", "*"]);
                 let Some(node) = parts.get(1).and_then(|part| NodeName::parse(part).ok()) else {
                     held.all_ports_unknown = true;
@@ -398,10 +397,6 @@ pub(crate) fn hold(model: &mut Model, mut held: Held) {
                         .entry(node.clone())
                         .or_default()
                         .insert(port);
-                    if let Ok(port) = u16::try_from(port) {
-                        let owner = model.ports.entry((node.clone(), port));
-                        owner.or_insert(name.clone());
-                    }
                 }
                 if ports.more {
                     held.ports_unknown.insert(node);

@@ -35,6 +35,9 @@ pub const DEFAULT_MINORS: &str = "1000-49999";
 /// Range of assigned TCP ports, unless a property has another one.
 pub const DEFAULT_TCP_PORTS: &str = "7000-7999";
 
+/// Cause of a refusal of a number that is in use where no row that can be read has it.
+const HELD_HAS_IT: &str = "A stored row that cannot be read has it.";
+
 /// Ranges of numbers: sorted, disjoint, both ends included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ranges(Vec<(u32, u32)>);
@@ -271,19 +274,21 @@ pub fn check_minor(model: &Model, asked: i64) -> Result<u32, Vec<Reply>> {
     let minor = within(asked, &MINORS)
         .ok_or_else(|| out_of_bounds(code::FAIL_INVLD_MINOR_NR, "minor number", asked, &MINORS))?;
     unless_unknown(model.held.are_minors_unknown(), "minor number")?;
-    match model.minor_owner(minor) {
-        None => Ok(minor),
-        Some((name, number)) => Err(vec![
-            Reply::new(
-                code::FAIL_INVLD_MINOR_NR,
-                format!("The minor number {minor} is already in use."),
-            )
-            .cause(format!(
-                "Volume {number} of resource definition '{name}' has it."
-            ))
-            .correction("Choose another minor number, or leave it out to get the lowest free one."),
-        ]),
+    if !model.uses_minor(minor) {
+        return Ok(minor);
     }
+    let cause = match model.minor_owner(minor) {
+        Some((name, number)) => format!("Volume {number} of resource definition '{name}' has it."),
+        None => HELD_HAS_IT.to_owned(),
+    };
+    Err(vec![
+        Reply::new(
+            code::FAIL_INVLD_MINOR_NR,
+            format!("The minor number {minor} is already in use."),
+        )
+        .cause(cause)
+        .correction("Choose another minor number, or leave it out to get the lowest free one."),
+    ])
 }
 
 /// Assigns a port on a node to a resource of a definition: the definition's preferred port, else one that
@@ -303,7 +308,7 @@ pub fn allocate_port(
     let preferred = preferred_port
         .into_iter()
         .chain(of_peers)
-        .find(|port| model.port_owner(node, *port).is_none() && !blocked.contains((*port).into()));
+        .find(|port| !model.uses_port(node, *port) && !blocked.contains((*port).into()));
     if let Some(port) = preferred {
         return Ok(port);
     }
@@ -355,10 +360,14 @@ pub fn check_port(
             .correction("Choose another port, or leave it out to get a free one."),
         ]
     };
-    if let Some(owner) = model.port_owner(node, port)
-        && owner != name
-    {
-        return Err(refuse(format!("Resource '{owner}' uses it on this node.")));
+    if model.uses_port(node, port) {
+        match model.port_owner(node, port) {
+            Some(owner) if owner == name => {}
+            Some(owner) => {
+                return Err(refuse(format!("Resource '{owner}' uses it on this node.")));
+            }
+            None => return Err(refuse(HELD_HAS_IT.to_owned())),
+        }
     }
     let blocked = blocked_ports(model, node);
     if blocked.contains(port.into()) {

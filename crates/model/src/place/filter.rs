@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use imbl::OrdSet;
 use linstor_api::code;
 use linstor_api::kind::{ConnectionStatus, DrbdKind, LayerKind, ProviderKind};
 use linstor_api::prop;
@@ -583,25 +582,18 @@ fn not_with(
     }
     let own = request.definition.map(|definition| &definition.name);
     let mut nodes = BTreeSet::new();
-    let mut add = |name: &ResourceName, replicas: &OrdSet<NodeName>| {
-        let present = replicas.iter().filter(|node| {
-            model
-                .resource(name, node)
-                .is_some_and(|replica| own != Some(name) && !model.is_deleting(replica))
-        });
-        nodes.extend(present.cloned());
+    let mut add = |name: &ResourceName| {
+        let resources = model.resources_of(name);
+        let others = resources.filter(|row| own != Some(name) && !model.is_deleting(row));
+        nodes.extend(others.map(|row| row.node.clone()));
     };
-    for name in &listed {
-        if let Some(replicas) = model.replicas.get(name) {
-            add(name, replicas);
-        }
-    }
+    listed.iter().for_each(&mut add);
     if let Some(pattern) = pattern {
         // Each definition is checked once, not each of its replicas.
-        let found = model.replicas.iter();
-        for (name, replicas) in found.filter(|(name, _)| pattern.is_in(name.as_str())) {
-            add(name, replicas);
-        }
+        let names = model.definitions.keys();
+        names
+            .filter(|name| pattern.is_in(name.as_str()))
+            .for_each(add);
     }
     Ok(Some(nodes))
 }

@@ -466,11 +466,9 @@ impl<'a> Deployed<'a> {
         let Some(definition) = definition else {
             return deployed;
         };
-        let replicas = model.replicas.get(&definition.name);
-        for name in replicas.into_iter().flatten() {
-            let key = (definition.name.clone(), name.clone());
-            let (Some(replica), Some(node)) = (model.resources.get(&key), model.nodes.get(name))
-            else {
+        for replica in model.resources_of(&definition.name) {
+            let name = &replica.node;
+            let Some(node) = model.nodes.get(name) else {
                 continue;
             };
             if model.is_deleting(replica) || node.evacuate || node.evicted {

@@ -159,9 +159,10 @@ impl Database {
     }
 
     fn rows(&self) -> Result<Vec<StoredRow>, rusqlite::Error> {
+        // In the order in which they are in the file: by the primary key each row would be looked up by itself.
         let mut statement = self
             .connection
-            .prepare("SELECT kind, key, json FROM rows ORDER BY kind, key")?;
+            .prepare("SELECT kind, key, json FROM rows NOT INDEXED")?;
         let rows = statement.query_map([], |row| {
             Ok(StoredRow {
                 kind: text(row.get_ref(0)?),
