@@ -4,6 +4,7 @@
 //! ([`Cluster::commit`]) that one writer runs, stores and publishes (see [`crate::writer`]). Waiting for what a commit
 //! brings about is in [`crate::wait`].
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -11,6 +12,7 @@ use arc_swap::ArcSwap;
 use linstor_api::code;
 use linstor_api::reply::Reply;
 use linstor_model::master_key::Key;
+use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::{Model, Observed};
 use linstor_store::Limits;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -50,6 +52,11 @@ pub(crate) struct Shared {
     /// The master key, once its passphrase was set or entered.
     master_key: watch::Sender<Option<Arc<Key>>>,
     pub(crate) pending: Pending,
+    /// Held by the link that makes the specs of a full sync: after a start all links have one to send, and requests are to
+    /// be answered meanwhile.
+    pub(crate) syncing: tokio::sync::Mutex<()>,
+    /// Resources that were created or changed and were not made yet when their node last reported space, if it did.
+    pub(crate) unmade: Mutex<BTreeMap<NodeName, BTreeSet<ResourceName>>>,
     /// When the age of all reports of thin pools was last checked, in milliseconds since the Unix epoch.
     pub(crate) thin_space_checked: AtomicU64,
     /// Definitions are left to be settled in the background.
@@ -118,6 +125,8 @@ impl Cluster {
             requests: Requests::default(),
             master_key: watch::Sender::new(None),
             pending: Pending::default(),
+            syncing: tokio::sync::Mutex::default(),
+            unmade: Mutex::default(),
             thin_space_checked: AtomicU64::new(0),
             settling: Notify::new(),
             unwritable: watch::Sender::new(None),

@@ -4,7 +4,7 @@
 //! many callers and many satellites do not wake each other.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use linstor_api::kind::ConnectionStatus;
 use linstor_model::model::RowKey;
@@ -23,6 +23,7 @@ impl Cluster {
         let before = self.model();
         let reach = Reach::of(&before, &model, touched);
         self.shared.model.store(Arc::clone(&model));
+        self.note_unmade(touched);
         self.forget_removed(&model, touched);
         self.shared.announce();
         for (name, nodes) in &reach.definitions {
@@ -33,7 +34,7 @@ impl Cluster {
             self.shared.mailboxes.touch(&spec, nodes);
             self.shared.waiters.wake(&key);
             if model.is_pending(name) {
-                self.shared.pending.mark(key);
+                self.shared.pending.mark(&model, key);
             }
         }
         for node in &reach.nodes {
@@ -48,11 +49,29 @@ impl Cluster {
         }
         for node in &reach.changed_nodes {
             if model.processes_on(node).next().is_some() {
-                self.shared.pending.mark(RowKey::Node(node.clone()));
+                self.shared.pending.mark(&model, RowKey::Node(node.clone()));
             }
         }
         if !model.controller.settling.is_empty() {
             self.shared.settling.notify_one();
+        }
+    }
+
+    fn note_unmade(&self, touched: &BTreeSet<RowKey>) {
+        let model = self.model();
+        let mut unmade = lock(&self.shared.unmade);
+        for key in touched {
+            let RowKey::Resource(name, node) = key else {
+                continue;
+            };
+            let names = unmade.entry(node.clone()).or_default();
+            match model.resource(name, node) {
+                Some(_) => names.insert(name.clone()),
+                None => names.remove(name),
+            };
+            if names.is_empty() {
+                unmade.remove(node);
+            }
         }
     }
 
@@ -155,7 +174,7 @@ impl Cluster {
         for name in model.pending_definitions() {
             if model.resource(name, node).is_some() {
                 let key = RowKey::ResourceDefinition(name.clone());
-                self.shared.pending.mark(key);
+                self.shared.pending.mark(&model, key);
             }
         }
         self.shared.waiters.wake_all();
@@ -265,7 +284,7 @@ impl Cluster {
         let at = self.env().now_ms();
         self.shared.observe(|observed| {
             let model = self.model();
-            let unmade_kib = unmade_kib(&model, observed, node, connected_at);
+            let unmade_kib = self.unmade_kib(&model, observed, node, connected_at);
             for status in pools {
                 let Ok(pool) = StoragePoolName::parse(&status.name) else {
                     continue;
@@ -286,44 +305,56 @@ impl Cluster {
         self.shared.waiters.wake_nodes();
     }
 
+    /// How much of each pool is reserved for resources that the node has not made yet.
+    fn unmade_kib(
+        &self,
+        model: &Model,
+        observed: &Observed,
+        node: &NodeName,
+        connected_at: u64,
+    ) -> BTreeMap<StoragePoolName, u64> {
+        let mut kib_of = BTreeMap::new();
+        let mut unmade = lock(&self.shared.unmade);
+        let Some(names) = unmade.get_mut(node) else {
+            return kib_of;
+        };
+        names.retain(|name| {
+            let row = model.resource(name, node);
+            row.is_some_and(|row| {
+                let applied = observed.applied_since(name, node, row.uuid, 0);
+                let done = applied.is_some_and(|applied| applied.outcome == Outcome::Done);
+                row.created_at >= connected_at && !done
+            })
+        });
+        for name in names.iter() {
+            let rows = (model.resource(name, node), model.definitions.get(name));
+            let (Some(row), Some(definition)) = rows else {
+                continue;
+            };
+            for (number, volume) in &row.volumes {
+                for (suffix, kib) in layer::backing(definition, *number, row) {
+                    if let Some(pool) = volume.pool_of(suffix) {
+                        *kib_of.entry(pool.clone()).or_default() += kib;
+                    }
+                }
+            }
+        }
+        kib_of
+    }
+
     /// Wakes who waits for a change of a definition.
     fn changed(&self, model: &Model, name: &ResourceName) {
         let key = RowKey::ResourceDefinition(name.clone());
         self.shared.waiters.wake(&key);
         if model.is_pending(name) {
-            self.shared.pending.mark(key);
+            self.shared.pending.mark(model, key);
         }
     }
 }
 
-/// How much of each pool is reserved for replicas that the node has not made yet.
-fn unmade_kib(
-    model: &Model,
-    observed: &Observed,
-    node: &NodeName,
-    connected_at: u64,
-) -> BTreeMap<StoragePoolName, u64> {
-    let mut unmade = BTreeMap::new();
-    for replica in model.resources_on(node) {
-        let made = replica.created_at < connected_at
-            || observed
-                .applied_since(&replica.name, node, replica.uuid, 0)
-                .is_some_and(|applied| applied.outcome == Outcome::Done);
-        let Some(definition) = model.definitions.get(&replica.name) else {
-            continue;
-        };
-        if made {
-            continue;
-        }
-        for (number, volume) in &replica.volumes {
-            for (suffix, kib) in layer::backing(definition, *number, replica) {
-                if let Some(pool) = volume.pool_of(suffix) {
-                    *unmade.entry(pool.clone()).or_default() += kib;
-                }
-            }
-        }
-    }
-    unmade
+/// No code panics while it holds the lock; if some did, the data is still whole.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn forget_replica(observed: &mut Observed, model: &Model, name: &ResourceName, node: &NodeName) {

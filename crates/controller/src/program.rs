@@ -39,6 +39,8 @@ const EXIT_NEWER_DATABASE: u8 = 77;
 
 /// Threads that serve requests and links; the store has one of its own.
 const WORKERS: usize = 2;
+/// When the database file is checked: the check reads all of it, and the satellites are synchronised first.
+const CHECK_AFTER: Duration = Duration::from_secs(10);
 /// How long requests that are under way at the end may take.
 const DRAIN_MAX: Duration = Duration::from_secs(5);
 
@@ -203,13 +205,19 @@ fn check_file(config: &Config) {
         return;
     };
     let path = path.clone();
-    tokio::task::spawn_blocking(move || match sqlite::check(&path) {
-        Ok(problems) => {
-            for problem in problems {
-                tracing::error!(file = %path.display(), problem, "the database is damaged");
+    tokio::spawn(async move {
+        tokio::time::sleep(CHECK_AFTER).await;
+        let checked = path.clone();
+        let check = tokio::task::spawn_blocking(move || sqlite::check(&checked));
+        match check.await {
+            Ok(Ok(problems)) => {
+                for problem in problems {
+                    tracing::error!(file = %path.display(), problem, "the database is damaged");
+                }
             }
+            Ok(Err(error)) => tracing::error!(%error, "the database could not be checked"),
+            Err(error) => tracing::error!(%error, "the check of the database ended by itself"),
         }
-        Err(error) => tracing::error!(%error, "the database could not be checked"),
     });
 }
 

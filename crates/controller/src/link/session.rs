@@ -29,6 +29,8 @@ use crate::observing::row_key;
 
 /// How much one frame of specs carries before the next one begins, in bytes.
 const APPLY_BYTES: usize = 1024 * 1024;
+/// How many specs of a full sync are made until others get their turn.
+const SPECS_AT_ONCE: usize = 16;
 /// How many held resources are named; if there are more, everything is. At 50 bytes each they fit into one frame.
 const HELD_NAMES_MAX: usize = 50_000;
 /// Pause before what could not be committed is tried again.
@@ -67,11 +69,22 @@ pub(super) struct Session<'a> {
     learned: Notify,
 }
 
+/// When specs are made.
+#[derive(Debug, Clone, Copy)]
+enum Order {
+    /// Somebody may wait for what was changed.
+    AtOnce,
+    /// One link after the other.
+    InTurn,
+}
+
 /// Specs on their way into a frame.
 #[derive(Default)]
 struct Parcel {
     specs: Vec<Wanted>,
     forget: Vec<Forget>,
+    /// Objects of which nothing new is asked, and which were tried already.
+    unchanged: Vec<Key>,
     bytes: usize,
 }
 
@@ -80,10 +93,6 @@ impl Parcel {
         self.bytes >= APPLY_BYTES
             || self.specs.len() >= APPLY_SPECS_MAX
             || self.forget.len() >= APPLY_SPECS_MAX
-    }
-
-    fn is_empty(&self) -> bool {
-        self.specs.is_empty() && self.forget.is_empty()
     }
 }
 
@@ -328,7 +337,8 @@ impl<'a> Session<'a> {
             .map(|resource| Key::Resource(resource.name.clone()))
             .chain([Key::Node])
             .collect();
-        self.send_specs(sender, pinged, &model, &keys).await?;
+        self.send_specs(sender, pinged, &model, &keys, Order::InTurn)
+            .await?;
         let held = held_resources(&model);
         sender
             .send(&ToSatellite::SyncEnd { generation, held })
@@ -347,7 +357,8 @@ impl<'a> Session<'a> {
         mail: Mail,
     ) -> Result<(), NetError> {
         let model = self.link.cluster.model();
-        self.send_specs(sender, pinged, &model, &mail.keys).await?;
+        self.send_specs(sender, pinged, &model, &mail.keys, Order::AtOnce)
+            .await?;
         if let Some(id) = mail.refresh {
             // After the specs, so that the report knows the newest pools.
             sender.send(&ToSatellite::RefreshSpace { id }).await?;
@@ -361,20 +372,18 @@ impl<'a> Session<'a> {
         pinged: &mut Pings,
         model: &Model,
         keys: &BTreeSet<Key>,
+        order: Order,
     ) -> Result<(), NetError> {
         let generation = model.generation;
-        let mut unchanged = Vec::new();
-        let mut keys = keys.iter();
-        loop {
-            let mut parcel = Parcel::default();
-            let mut more = true;
-            while more && !parcel.is_full() {
-                match keys.next() {
-                    Some(key) => self.pack(model, key, &mut parcel, &mut unchanged),
-                    None => more = false,
-                }
-            }
-            if !parcel.is_empty() {
+        let mut keys = keys.iter().peekable();
+        while keys.peek().is_some() {
+            let turn = match order {
+                Order::AtOnce => None,
+                Order::InTurn => Some(self.turn(sender, pinged).await?),
+            };
+            let parcel = self.pack_all(model, &mut keys).await;
+            drop(turn);
+            if !parcel.specs.is_empty() || !parcel.forget.is_empty() {
                 let apply = ToSatellite::Apply {
                     generation,
                     specs: parcel.specs,
@@ -382,21 +391,55 @@ impl<'a> Session<'a> {
                 };
                 sender.send(&apply).await?;
             }
-            if !more {
-                break;
-            }
-            // A long sync must let pings through, and other links.
+            let cluster = &self.link.cluster;
+            cluster.observe_unchanged(&self.link.node, &parcel.unchanged, generation);
+            // A long sync must let pings through.
             pinged.send_if_due(sender).await?;
-            tokio::task::yield_now().await;
         }
-        self.link
-            .cluster
-            .observe_unchanged(&self.link.node, &unchanged, generation);
         Ok(())
     }
 
+    /// Waits until no other link makes the specs of a full sync.
+    async fn turn(
+        &self,
+        sender: &mut Sender<ToSatellite>,
+        pinged: &mut Pings,
+    ) -> Result<tokio::sync::MutexGuard<'_, ()>, NetError> {
+        let turn = self.link.cluster.shared.syncing.lock();
+        tokio::pin!(turn);
+        loop {
+            tokio::select! {
+                biased;
+                // Cancel-safe: a tick is consumed only when this arm wins.
+                _ = pinged.timer.tick() => pinged.send(sender).await?,
+                // Keeps its place in the queue.
+                turn = &mut turn => return Ok(turn),
+            }
+        }
+    }
+
+    /// As many of the objects as one frame takes.
+    async fn pack_all<'k>(
+        &self,
+        model: &Model,
+        keys: &mut impl Iterator<Item = &'k Key>,
+    ) -> Parcel {
+        let mut parcel = Parcel::default();
+        let mut packed = 0;
+        while !parcel.is_full()
+            && let Some(key) = keys.next()
+        {
+            self.pack(model, key, &mut parcel);
+            packed += 1;
+            if packed % SPECS_AT_ONCE == 0 {
+                tokio::task::yield_now().await;
+            }
+        }
+        parcel
+    }
+
     /// Adds an object to the parcel if its spec has changed.
-    fn pack(&self, model: &Model, key: &Key, parcel: &mut Parcel, unchanged: &mut Vec<Key>) {
+    fn pack(&self, model: &Model, key: &Key, parcel: &mut Parcel) {
         if is_held(model, &self.link.node, key) {
             return;
         }
@@ -429,7 +472,7 @@ impl<'a> Session<'a> {
             let observed = self.link.cluster.observed();
             let applied = observed.applied_of(&row_key(key, &self.link.node), sent.uuid);
             if applied.is_some_and(|applied| applied.generation >= sent.generation) {
-                unchanged.push(key.clone());
+                parcel.unchanged.push(key.clone());
             }
             return;
         }

@@ -20,6 +20,8 @@ use crate::transaction::Transaction;
 
 /// How long after a commit that was not stored it is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
+/// How long the end of a first deployment waits to be noted together with others: nobody waits for that.
+const NOTE_AFTER: Duration = Duration::from_millis(20);
 /// The longest sleep until a deadline; a longer one begins anew.
 const SLEEP_MAX: Duration = Duration::from_secs(3600);
 /// How many objects one commit advances at most, so that requests get their turn in between.
@@ -30,13 +32,23 @@ const OBJECTS_PER_COMMIT_MAX: usize = 64;
 pub(crate) struct Pending {
     keys: Mutex<BTreeSet<RowKey>>,
     marked: Notify,
+    /// Something with a process is among them.
+    process_marked: Notify,
 }
 
 impl Pending {
-    /// Something that concerns the processes of a resource definition, or of a node itself, has changed.
-    pub(crate) fn mark(&self, key: RowKey) {
+    /// Something that concerns the processes or the first deployment of a resource definition, or the processes of a node
+    /// itself, has changed.
+    pub(crate) fn mark(&self, model: &Model, key: RowKey) {
+        let has_process = match &key {
+            RowKey::ResourceDefinition(name) => model.processes_of(name).next().is_some(),
+            _ => true,
+        };
         self.lock().insert(key);
         self.marked.notify_one();
+        if has_process {
+            self.process_marked.notify_one();
+        }
     }
 
     /// As much as one commit takes, and whether more is left.
@@ -77,7 +89,11 @@ pub(crate) async fn run(cluster: Cluster, shutdown: CancellationToken) {
             // otherwise have tried again at once.
             () = sleep_until(wake_at.unwrap_or_else(Instant::now)), if wake_at.is_some() => {}
             // Cancel-safe: the notice is consumed only when this arm wins; all marks are taken afterwards.
-            () = cluster.shared.pending.marked.notified(), if stored => {}
+            () = cluster.shared.pending.marked.notified(), if stored => {
+                // Cancel-safe, and late at worst.
+                let process = cluster.shared.pending.process_marked.notified();
+                let _ = tokio::time::timeout(NOTE_AFTER, process).await;
+            }
         }
         mark_expired(&cluster);
     }
@@ -87,7 +103,7 @@ fn mark_everything(cluster: &Cluster) {
     let model = cluster.model();
     for name in model.pending_definitions() {
         let key = RowKey::ResourceDefinition(name.clone());
-        cluster.shared.pending.mark(key);
+        cluster.shared.pending.mark(&model, key);
     }
     for process in model.processes.values() {
         mark_objects(cluster, &process.objects());
@@ -95,8 +111,9 @@ fn mark_everything(cluster: &Cluster) {
 }
 
 fn mark_objects(cluster: &Cluster, objects: &[Object]) {
+    let model = cluster.model();
     for object in objects {
-        cluster.shared.pending.mark(object.row());
+        cluster.shared.pending.mark(&model, object.row());
     }
 }
 

@@ -15,6 +15,7 @@ use linstor_model::model::RowKey;
 use linstor_model::{Draft, Model};
 use linstor_store::{Limits, Store, StoreError, Write};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, Superseded};
@@ -197,8 +198,12 @@ impl Writer {
         touched: BTreeSet<RowKey>,
     ) -> Result<u64, Refusal> {
         let (before, generation) = (self.cluster.model().generation, model.generation);
-        let batch = writes.into_values().collect();
-        match self.store(before, generation, batch).await {
+        let batch: Vec<Write> = writes.into_values().collect();
+        let (rows, started) = (batch.len(), Instant::now());
+        let stored = self.store(before, generation, batch).await;
+        let took_ms = started.elapsed().as_secs_f64() * 1e3;
+        tracing::debug!(rows, took_ms, "batch stored");
+        match stored {
             Stored::Yes => {
                 self.set_writable();
                 self.cluster.publish(Arc::new(model), &touched);
