@@ -5,6 +5,10 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::cluster::Binaries;
+use crate::lab::LabConfig;
+use crate::{overhead, packages};
+
 /// Measures controller and satellite with simulated satellites over the real protocol.
 #[derive(clap::Args)]
 pub struct Args {
@@ -20,10 +24,28 @@ pub struct Args {
     /// Measure only these parts, for example `view`; an unknown one prints the list of parts.
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
+    /// Instead, measure in the lab, on real kernels, which part of a spawn is neither a tool nor the kernel.
+    #[arg(long)]
+    lab: bool,
+    /// For the lab: a User Mode Linux kernel instead of the package's.
+    #[arg(long, requires = "lab")]
+    kernel: Option<PathBuf>,
+    /// For the lab: folder of modules for the kernel, for example one with DRBD 9; can be repeated.
+    #[arg(long, requires = "lab")]
+    modules: Vec<PathBuf>,
+    /// For the lab: folder with the three programs, instead of building them.
+    #[arg(long, requires = "lab")]
+    binaries: Option<PathBuf>,
+    /// For the lab: install missing Debian packages without asking.
+    #[arg(long, requires = "lab")]
+    yes: bool,
 }
 
 /// Runs it.
-pub fn run(args: &Args) -> Result<()> {
+pub fn run(args: Args) -> Result<()> {
+    if args.lab {
+        return run_in_lab(args);
+    }
     let mut build = Command::new(env!("CARGO"));
     build.args(["build", "--release", "--quiet"]);
     for package in ["linstor-controller", "linstor-satellite", "linstor-bench"] {
@@ -51,5 +73,23 @@ pub fn run(args: &Args) -> Result<()> {
     }
     let status = bench.status().context("start the benchmark")?;
     ensure!(status.success(), "the benchmark ended with {status}");
+    Ok(())
+}
+
+fn run_in_lab(args: Args) -> Result<()> {
+    packages::ensure(&crate::lab::packages(), args.yes)?;
+    let binaries = Binaries::get(args.binaries.as_deref())?;
+    let config = LabConfig {
+        name: "bench".into(),
+        kernel: args.kernel,
+        modules: args.modules,
+        replace: true,
+        owned: true,
+        ..LabConfig::default()
+    };
+    let figures = overhead::measure(config, binaries)?;
+    if let Some(path) = &args.json {
+        std::fs::write(path, serde_json::to_vec_pretty(&figures)?)?;
+    }
     Ok(())
 }

@@ -55,6 +55,7 @@ pub struct Cluster {
     /// The lab with the guests.
     pub lab: Lab,
     binaries: Binaries,
+    log_filter: &'static str,
     controller: Option<Background>,
     satellites: Mutex<BTreeMap<Node, Background>>,
 }
@@ -71,9 +72,19 @@ pub struct Answer {
 impl Cluster {
     /// Starts a satellite on every node and the controller on the first one.
     pub fn start(lab: Lab, binaries: Binaries) -> Result<Cluster> {
+        Cluster::start_logging(lab, binaries, "info")
+    }
+
+    /// See [`Cluster::start`]; the programs log what the filter says.
+    pub fn start_logging(
+        lab: Lab,
+        binaries: Binaries,
+        log_filter: &'static str,
+    ) -> Result<Cluster> {
         let mut cluster = Cluster {
             lab,
             binaries,
+            log_filter,
             controller: None,
             satellites: Mutex::default(),
         };
@@ -84,13 +95,18 @@ impl Cluster {
         Ok(cluster)
     }
 
+    /// Path of a program, which is the same on every node.
+    pub fn program(&self, name: &str) -> String {
+        self.binaries.path(name)
+    }
+
     /// Starts the satellite of a node.
     pub fn start_satellite(&self, node: Node) -> Result<()> {
         let program = self.binaries.path("linstor-satellite");
         let started = self.lab.spawn(
             node,
             "satellite",
-            Exec::new(&[program]).env("RUST_LOG", "info"),
+            Exec::new(&[program]).env("RUST_LOG", self.log_filter),
         )?;
         self.running().insert(node, started);
         Ok(())
@@ -118,7 +134,7 @@ impl Cluster {
         let started = self.lab.spawn(
             node,
             "controller",
-            Exec::new(&[program]).env("RUST_LOG", "info"),
+            Exec::new(&[program]).env("RUST_LOG", self.log_filter),
         )?;
         self.controller = Some(started);
         self.wait_until("the controller to answer", Duration::from_secs(20), || {

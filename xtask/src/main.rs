@@ -9,6 +9,7 @@ mod faults;
 mod growth;
 mod lab;
 mod metadata;
+mod overhead;
 mod packages;
 mod providers;
 mod python;
@@ -57,7 +58,7 @@ fn main() -> ExitCode {
     let result = match Task::parse() {
         Task::Demo(args) => demo::run(args).map(|()| ExitCode::SUCCESS),
         Task::Test(args) => test::run(args),
-        Task::Bench(args) => bench::run(&args).map(|()| ExitCode::SUCCESS),
+        Task::Bench(args) => bench::run(args).map(|()| ExitCode::SUCCESS),
         Task::Tidy => tidy::check().map(|()| ExitCode::SUCCESS),
         Task::Lab(args) => lab::cli::run(args),
         Task::LabPower { tied, command } => lab::guest::power(tied, &command),

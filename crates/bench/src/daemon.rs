@@ -95,7 +95,12 @@ impl Controller {
 
     /// Resident memory in MiB.
     pub fn rss_mib(&self) -> anyhow::Result<f64> {
-        rss_mib(self.child.id())
+        memory_mib(self.child.id(), "VmRSS:")
+    }
+
+    /// Resident memory that is no part of a file, in MiB.
+    pub fn anonymous_mib(&self) -> anyhow::Result<f64> {
+        memory_mib(self.child.id(), "RssAnon:")
     }
 }
 
@@ -120,12 +125,12 @@ fn spawn(binary: &Path, config: &Path, log: &Path) -> anyhow::Result<Child> {
         .with_context(|| format!("start {}", binary.display()))
 }
 
-/// Resident memory of a process in MiB, from `/proc/PID/status`.
-fn rss_mib(pid: u32) -> anyhow::Result<f64> {
+/// An amount of memory of a process in MiB, from `/proc/PID/status`.
+fn memory_mib(pid: u32, field: &str) -> anyhow::Result<f64> {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status
         .lines()
-        .find(|line| line.starts_with("VmRSS:"))
+        .find(|line| line.starts_with(field))
         .context("the process has no memory")?;
     let kib: f64 = line
         .split_whitespace()
@@ -158,12 +163,17 @@ pub fn spawn_satellite(binary: &Path, directory: &Path, port: u16) -> anyhow::Re
         .with_context(|| format!("start {}", binary.display()))
 }
 
-/// Resident memory of an idle satellite in MiB: started, settled, nobody connected.
-pub async fn idle_satellite_mib(binary: &Path, directory: &Path, port: u16) -> anyhow::Result<f64> {
+/// Resident memory of an idle satellite in MiB, and how much of it is no part of a file: started, settled, nobody connected.
+pub async fn idle_satellite_mib(
+    binary: &Path,
+    directory: &Path,
+    port: u16,
+) -> anyhow::Result<(f64, f64)> {
     let mut child = spawn_satellite(binary, directory, port)?;
     tokio::time::sleep(Duration::from_secs(2)).await;
     let ended = child.try_wait()?;
-    let rss = rss_mib(child.id());
+    let rss = memory_mib(child.id(), "VmRSS:");
+    let anonymous = memory_mib(child.id(), "RssAnon:");
     let _ = child.kill();
     child.wait()?;
     if let Some(status) = ended {
@@ -172,5 +182,5 @@ pub async fn idle_satellite_mib(binary: &Path, directory: &Path, port: u16) -> a
             std::fs::read_to_string(directory.join("satellite.log"))?
         );
     }
-    rss
+    Ok((rss?, anonymous?))
 }

@@ -154,13 +154,13 @@ async fn idle_figures(
         Goal::AtMost(150.0),
         about,
     ));
-    let rss = daemon::idle_satellite_mib(satellite, directory, 23_366).await?;
+    let (rss, anonymous) = daemon::idle_satellite_mib(satellite, directory, 23_366).await?;
     figures.push(Figure::new(
         "satellite: memory idle",
         rss,
         "MiB",
         Goal::AtMost(15.0),
-        "RSS".into(),
+        format!("RSS, {anonymous:.1} MiB of it anonymous"),
     ));
     Ok(())
 }
@@ -175,12 +175,13 @@ async fn cluster_figures(
 ) -> anyhow::Result<()> {
     let (mut running, _) = Controller::start(controller, &directory.join("main"), 23_370).await?;
     tokio::time::sleep(Duration::from_secs(1)).await;
+    let about = format!("RSS, {:.1} MiB of it anonymous", running.anonymous_mib()?);
     figures.push(Figure::new(
         "controller: memory idle",
         running.rss_mib()?,
         "MiB",
         Goal::AtMost(25.0),
-        "RSS".into(),
+        about,
     ));
     let satellites = join_satellites(running.port, settings.satellites).await?;
     let empty_mib = running.rss_mib()?;
@@ -203,18 +204,7 @@ async fn cluster_figures(
     }
     if settings.has(Part::Restart) && settings.resources >= RESTART_RESOURCES {
         fill(running.port, RESTART_RESOURCES / 2).await?;
-        let time = running.restart("/v1/view/resources?limit=1").await?;
-        let about = format!(
-            "{RESTART_RESOURCES} resources, killed before; {:.0} fdatasyncs",
-            ms(time) / sync_ms
-        );
-        figures.push(Figure::new(
-            "controller: restart to first answer",
-            ms(time),
-            "ms",
-            Goal::AtMost(250.0),
-            about,
-        ));
+        restart_figure(figures, &mut running, RESTART_RESOURCES, 250.0).await?;
         wait_online(running.port, settings.satellites).await?;
     }
     if settings.has(Part::Memory) && settings.resources > VIEW_ROWS {
@@ -530,16 +520,25 @@ async fn scale_figures(
     let name = format!("commit at {SCALE_RESOURCES} resources against {SCALE_RESOURCES_BEFORE}");
     let ratio = after.cpu_ms / before.cpu_ms;
     figures.push(Figure::new(&name, ratio, "times", Goal::AtMost(1.5), about));
-    let time = running.restart("/v1/view/resources?limit=1").await?;
-    let name = format!("controller: restart with {SCALE_RESOURCES} resources");
-    let about = "killed before, to the first answer".to_owned();
-    figures.push(Figure::new(
-        &name,
-        ms(time),
-        "ms",
-        Goal::AtMost(1000.0),
-        about,
-    ));
+    restart_figure(figures, &mut running, SCALE_RESOURCES, 1000.0).await
+}
+
+/// How long a controller that was killed takes until it answers a question about resources again.
+async fn restart_figure(
+    figures: &mut Vec<Figure>,
+    controller: &mut Controller,
+    resources: usize,
+    goal_ms: f64,
+) -> anyhow::Result<()> {
+    let time = controller.restart("/v1/view/resources?limit=1").await?;
+    let cpu_ms = controller.cpu_ms()?;
+    let about = format!(
+        "killed before, to the first answer; {cpu_ms:.0} ms of its CPU, {:.1} µs for each resource",
+        cpu_ms * 1e3 / resources as f64
+    );
+    let name = format!("controller: restart with {resources} resources");
+    let goal = Goal::AtMost(goal_ms);
+    figures.push(Figure::new(&name, ms(time), "ms", goal, about));
     Ok(())
 }
 
