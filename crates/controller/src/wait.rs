@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use crate::cluster::Cluster;
 use crate::observing::is_connected;
-use crate::waiters::look_until;
+use crate::waiters::poll_until;
 
 /// What one node's part of a wait has come to.
 enum Progress {
@@ -39,8 +39,8 @@ impl Cluster {
     ) -> Option<T> {
         let row = RowKey::ResourceDefinition(name.clone());
         let subscription = self.shared.waiters.subscribe(row);
-        let look = || predicate(&self.model(), &self.observed());
-        look_until(&subscription.notify, deadline, look).await
+        let poll = || predicate(&self.model(), &self.observed());
+        poll_until(&subscription.notify, deadline, poll).await
     }
 
     /// Waits until each of the nodes has tried what a commit asks of it, or is known to be away.
@@ -56,24 +56,24 @@ impl Cluster {
     ) -> Vec<Reply> {
         let definition = RowKey::ResourceDefinition(name.clone());
         let generation = self.shared.waiters.effective(&definition, generation);
-        let look = |model: &Model, observed: &Observed| {
+        let poll = |model: &Model, observed: &Observed| {
             let mut replies = Vec::new();
             for node in nodes {
                 match applied(model, observed, name, node, generation) {
-                    Progress::Done(said) => replies.extend(said),
+                    Progress::Done(of_node) => replies.extend(of_node),
                     Progress::Waiting(_) => return None,
                 }
             }
             Some(replies)
         };
-        if let Some(replies) = self.wait_until(name, deadline, look).await {
+        if let Some(replies) = self.wait_until(name, deadline, poll).await {
             return replies;
         }
         let (model, observed) = (self.model(), self.observed());
         let mut replies = Vec::new();
         for node in nodes {
             match applied(&model, &observed, name, node, generation) {
-                Progress::Done(said) => replies.extend(said),
+                Progress::Done(of_node) => replies.extend(of_node),
                 Progress::Waiting(on) => {
                     let what = format!("resource '{name}'");
                     replies.push(still_applying(&what, node, on).about("RscDfn", name.as_str()));
@@ -100,11 +100,11 @@ impl Cluster {
                 Some(known) => progress(&observed, node, &row, known.uuid, generation),
             }
         };
-        let look = || match tried() {
+        let poll = || match tried() {
             Progress::Done(replies) => Some(replies),
             Progress::Waiting(_) => None,
         };
-        if let Some(replies) = look_until(&self.shared.waiters.nodes, deadline, look).await {
+        if let Some(replies) = poll_until(&self.shared.waiters.nodes, deadline, poll).await {
             return replies;
         }
         match tried() {
@@ -132,9 +132,9 @@ impl Cluster {
                 .filter(|node| !is_ready(model, observed, name, node));
             not_ready.cloned().collect()
         };
-        let look =
+        let poll =
             |model: &Model, observed: &Observed| unready(model, observed).is_empty().then_some(());
-        if self.wait_until(name, deadline, look).await.is_some() {
+        if self.wait_until(name, deadline, poll).await.is_some() {
             return Vec::new();
         }
         unready(&self.model(), &self.observed())
@@ -168,14 +168,14 @@ impl Cluster {
             });
             replies.collect()
         };
-        let look = || {
+        let poll = || {
             let observed = self.observed();
             let all = asked.iter().all(|(node, id)| {
                 self.shared.waiters.has_refreshed(node, *id) || !may_answer(&observed, node)
             });
             all.then(&missing)
         };
-        match look_until(&self.shared.waiters.nodes, deadline, look).await {
+        match poll_until(&self.shared.waiters.nodes, deadline, poll).await {
             Some(replies) => replies,
             None => missing(),
         }
@@ -189,8 +189,8 @@ impl Cluster {
         deadline: Instant,
         mut predicate: impl FnMut(Option<&NodeStatus>) -> Option<T>,
     ) -> Option<T> {
-        let look = || predicate(self.observed().nodes.get(node));
-        look_until(&self.shared.waiters.nodes, deadline, look).await
+        let poll = || predicate(self.observed().nodes.get(node));
+        poll_until(&self.shared.waiters.nodes, deadline, poll).await
     }
 
     /// Waits until a node is online or an attempt to connect to it has failed. Returns the node's status, none when
@@ -231,7 +231,7 @@ fn progress(
     let tried = applied.filter(|applied| applied.generation >= generation);
     match tried.map(|applied| &applied.outcome) {
         Some(Outcome::Done) => Progress::Done(Vec::new()),
-        Some(Outcome::Failed { replies }) => Progress::Done(said_by(node, replies)),
+        Some(Outcome::Failed { replies }) => Progress::Done(of_satellite(node, replies)),
         Some(Outcome::Waiting { .. }) | None if !may_answer(observed, node) => {
             Progress::Done(vec![not_connected(node)])
         }
@@ -249,7 +249,7 @@ fn may_answer(observed: &Observed, node: &NodeName) -> bool {
 }
 
 /// Replies of a satellite, marked with the node as LINSTOR does.
-pub(crate) fn said_by(node: &NodeName, replies: &[Reply]) -> Vec<Reply> {
+pub(crate) fn of_satellite(node: &NodeName, replies: &[Reply]) -> Vec<Reply> {
     let marked = replies.iter().cloned().map(|mut reply| {
         reply.message = format!("({node}) {}", reply.message);
         reply

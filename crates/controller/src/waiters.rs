@@ -114,21 +114,21 @@ impl Drop for Subscription<'_> {
 }
 
 /// Checks until there is an answer or the deadline has passed; at least once.
-pub(crate) async fn look_until<T>(
+pub(crate) async fn poll_until<T>(
     notify: &Notify,
     deadline: Instant,
-    mut look: impl FnMut() -> Option<T>,
+    mut poll: impl FnMut() -> Option<T>,
 ) -> Option<T> {
     loop {
         let news = notify.notified();
         tokio::pin!(news);
         // Enabled before the check, so that no change between the two is missed.
         news.as_mut().enable();
-        if let Some(answer) = look() {
+        if let Some(answer) = poll() {
             return Some(answer);
         }
         if timeout_at(deadline, news).await.is_err() {
-            return look();
+            return poll();
         }
     }
 }

@@ -218,7 +218,7 @@ impl<'a> Session<'a> {
     /// How far an object has got that was tried with the spec of this generation.
     fn reached(&self, key: &Key, uuid: Uuid, generation: u64) -> u64 {
         let sent = self.state().sent.get(key).copied();
-        // Nobody has tried what is not there yet.
+        // A generation that does not exist yet has not been tried.
         let model = self.link.cluster.model();
         let generation = generation.min(model.generation);
         // Newer models asked nothing else of it, so it has got as far as they ask.

@@ -48,7 +48,7 @@ pub fn show(pool: &StoragePool, observed: &Observed) -> Json {
     };
     let mut reports = Vec::new();
     if let Some(problem) = seen.and_then(|seen| seen.status.problem.clone()) {
-        reports.append(&mut crate::wait::said_by(&pool.node, &[problem]));
+        reports.append(&mut crate::wait::of_satellite(&pool.node, &[problem]));
     }
     if !observed.is_online(&pool.node) {
         reports.push(crate::wait::not_connected(&pool.node));

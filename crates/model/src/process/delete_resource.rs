@@ -44,7 +44,7 @@ pub enum Step {
 }
 
 /// Begins the deletion of a resource, in place of what else is being done with it. One that is being deleted already
-/// goes on from where it is.
+/// continues in its present step.
 ///
 /// One that is losing its disk still has it: it is deleted as if it had not begun to, so that its storage is destroyed.
 pub fn begin(draft: &mut Draft, name: &ResourceName, node: &NodeName, now_ms: u64) {

@@ -2,7 +2,7 @@
 //!
 //! A process is a row of its own: what it does and in which step it is ([`Kind`]), since when, until when. There is one
 //! file for each kind, with one pure function ([`Steps::step`]) that is given the model, what nodes report and the
-//! time, and says what comes next: wait, change, done. [`crate::project`] turns rows and processes into specs. The same
+//! time, and returns what comes next: wait, change, done. [`crate::project`] turns rows and processes into specs. The same
 //! code runs in the happy case and after a restart of either side. Nothing here waits: a step that cannot be taken yet
 //! is taken by a later call.
 //!

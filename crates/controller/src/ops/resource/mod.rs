@@ -84,7 +84,9 @@ pub(super) fn stuck(model: &Model, observed: &Observed, name: &ResourceName) -> 
                 Reason::Apply(name) => {
                     let tried = tried(model, observed, process, name, node);
                     match tried.map(|applied| &applied.outcome) {
-                        Some(Outcome::Failed { replies }) => crate::wait::said_by(node, replies),
+                        Some(Outcome::Failed { replies }) => {
+                            crate::wait::of_satellite(node, replies)
+                        }
                         // It has done its part and waits for others.
                         Some(Outcome::Done) => Vec::new(),
                         Some(Outcome::Waiting { .. }) | None if observed.is_online(node) => {

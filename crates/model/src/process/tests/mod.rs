@@ -322,8 +322,8 @@ fn one_generation_begins() {
     }
 }
 
-/// When the node where the first generation begins goes, another one begins it only if nothing was ever written: a
-/// replica that is still being made must not begin a second one.
+/// When the node where the first generation begins is deleted, another one begins it only if nothing was ever written:
+/// a replica that is still being made must not begin a second one.
 #[test]
 fn the_first_generation_is_passed_on_only_before_it_began() {
     for (seen, then) in [
