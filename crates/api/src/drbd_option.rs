@@ -61,6 +61,10 @@ pub struct DrbdOption {
     pub section: Section,
     /// Its values.
     pub domain: Domain,
+    /// What DRBD uses while it is not set; empty when that depends.
+    pub default: &'static str,
+    /// The unit of its values, as drbdsetup names it; empty when it has none.
+    pub unit: &'static str,
     /// DRBD 8.4 has it, too, and in a section of the same name.
     pub drbd84: bool,
 }
@@ -172,6 +176,13 @@ fn in_range(given: &str, number: Option<u64>, min: u64, max: u64) -> Result<Stri
     }
 }
 
+/// The option of a property's key.
+pub fn by_key(key: &str) -> Option<&'static DrbdOption> {
+    let (namespace, name) = key.rsplit_once('/')?;
+    ALL.iter()
+        .find(|option| option.name == name && option.section.namespace() == namespace)
+}
+
 /// Whether a section of a file for DRBD 8.4 may have this option: one that it does not know would make it refuse the whole
 /// file. There, options of peer devices are options of disks.
 pub fn is_in_drbd84(section: Section, name: &str) -> bool {
@@ -184,7 +195,7 @@ pub fn is_in_drbd84(section: Section, name: &str) -> bool {
 }
 
 macro_rules! options {
-    ($($name:literal => $section:ident, $domain:expr $(, in $old:tt)?;)+) => {
+    ($($name:literal => $section:ident, $domain:expr $(, $default:literal $($unit:literal)?)? $(, in $old:tt)?;)+) => {
         /// Every option, by section and name. Those of 8.4 are what `drbdsetup-84 xml-help` lists, handlers what
         /// drbd.conf-8.4(5) does; 8.4 has `fencing` in another section, where LINSTOR's property does not put it.
         pub const ALL: &[DrbdOption] = &[
@@ -192,6 +203,8 @@ macro_rules! options {
                 name: $name,
                 section: Section::$section,
                 domain: $domain,
+                default: concat!($($default)?),
+                unit: concat!($($($unit)?)?),
                 drbd84: !stringify!($($old)?).is_empty(),
             },)+
         ];
@@ -201,84 +214,84 @@ macro_rules! options {
 use Domain::{Boolean, Number, NumberOr, OneOf, Size, Text};
 
 options! {
-    "auto-promote" => Resource, Boolean;
-    "auto-promote-timeout" => Resource, Number(0, 600);
+    "auto-promote" => Resource, Boolean, "yes";
+    "auto-promote-timeout" => Resource, Number(0, 600), "20" "1/10 seconds";
     "cpu-mask" => Resource, Text, in 84;
-    "drbd8-api-compatibility" => Resource, Boolean;
-    "max-io-depth" => Resource, Size(4, 4294967295, Unit::Byte);
+    "drbd8-api-compatibility" => Resource, Boolean, "no";
+    "max-io-depth" => Resource, Size(4, 4294967295, Unit::Byte), "8000";
     "on-no-data-accessible" => Resource, OneOf(&["io-error", "suspend-io"]), in 84;
     "on-no-quorum" => Resource, OneOf(&["io-error", "suspend-io"]);
     "on-suspended-primary-outdated" => Resource, OneOf(&["disconnect", "force-secondary"]);
-    "peer-ack-delay" => Resource, Number(1, 10000);
-    "peer-ack-window" => Resource, Size(2048, 204800, Unit::Sector);
-    "quorum" => Resource, NumberOr(1, 32, &["off", "majority", "all"]);
-    "quorum-minimum-redundancy" => Resource, NumberOr(1, 32, &["off", "majority", "all"]);
-    "twopc-retry-timeout" => Resource, Number(1, 50);
-    "twopc-timeout" => Resource, Number(50, 600);
+    "peer-ack-delay" => Resource, Number(1, 10000), "100" "milliseconds";
+    "peer-ack-window" => Resource, Size(2048, 204800, Unit::Sector), "4096" "bytes";
+    "quorum" => Resource, NumberOr(1, 32, &["off", "majority", "all"]), "off";
+    "quorum-minimum-redundancy" => Resource, NumberOr(1, 32, &["off", "majority", "all"]), "off";
+    "twopc-retry-timeout" => Resource, Number(1, 50), "1" "1/10 seconds";
+    "twopc-timeout" => Resource, Number(50, 600), "300" "1/10 seconds";
     "after-sb-0pri" => Net, OneOf(&["disconnect", "discard-younger-primary", "discard-older-primary", "discard-zero-changes", "discard-least-changes", "discard-local", "discard-remote"]), in 84;
     "after-sb-1pri" => Net, OneOf(&["disconnect", "consensus", "discard-secondary", "call-pri-lost-after-sb", "violently-as0p"]), in 84;
     "after-sb-2pri" => Net, OneOf(&["disconnect", "call-pri-lost-after-sb", "violently-as0p"]), in 84;
-    "allow-remote-read" => Net, Boolean;
-    "allow-two-primaries" => Net, Boolean, in 84;
-    "always-asbp" => Net, Boolean, in 84;
-    "congestion-extents" => Net, Size(67, 65534, Unit::Byte), in 84;
-    "congestion-fill" => Net, Size(0, 20971520, Unit::Sector), in 84;
-    "connect-int" => Net, Number(1, 120), in 84;
+    "allow-remote-read" => Net, Boolean, "yes";
+    "allow-two-primaries" => Net, Boolean, "no", in 84;
+    "always-asbp" => Net, Boolean, "no", in 84;
+    "congestion-extents" => Net, Size(67, 65534, Unit::Byte), "1237", in 84;
+    "congestion-fill" => Net, Size(0, 20971520, Unit::Sector), "0" "bytes", in 84;
+    "connect-int" => Net, Number(1, 120), "10" "seconds", in 84;
     "cram-hmac-alg" => Net, Text, in 84;
-    "csums-after-crash-only" => Net, Boolean, in 84;
+    "csums-after-crash-only" => Net, Boolean, "no", in 84;
     "csums-alg" => Net, Text, in 84;
     "data-integrity-alg" => Net, Text, in 84;
     "fencing" => Net, OneOf(&["dont-care", "resource-only", "resource-and-stonith"]);
-    "ko-count" => Net, Number(0, 200), in 84;
-    "load-balance-paths" => Net, Boolean;
-    "max-buffers" => Net, Size(32, 131072, Unit::Byte), in 84;
-    "max-epoch-size" => Net, Number(1, 20000), in 84;
+    "ko-count" => Net, Number(0, 200), "7", in 84;
+    "load-balance-paths" => Net, Boolean, "no";
+    "max-buffers" => Net, Size(32, 131072, Unit::Byte), "2048", in 84;
+    "max-epoch-size" => Net, Number(1, 20000), "2048", in 84;
     "on-congestion" => Net, OneOf(&["block", "pull-ahead", "disconnect"]), in 84;
-    "ping-int" => Net, Number(1, 120), in 84;
-    "ping-timeout" => Net, Number(1, 300), in 84;
+    "ping-int" => Net, Number(1, 120), "10" "seconds", in 84;
+    "ping-timeout" => Net, Number(1, 300), "5" "1/10 seconds", in 84;
     "protocol" => Net, OneOf(&["A", "B", "C"]), in 84;
-    "rcvbuf-size" => Net, Size(0, 134217728, Unit::Byte), in 84;
-    "rdma-ctrl-rcvbuf-size" => Net, Number(0, 10485760);
-    "rdma-ctrl-sndbuf-size" => Net, Number(0, 10485760);
+    "rcvbuf-size" => Net, Size(0, 134217728, Unit::Byte), "0" "bytes", in 84;
+    "rdma-ctrl-rcvbuf-size" => Net, Number(0, 10485760), "0";
+    "rdma-ctrl-sndbuf-size" => Net, Number(0, 10485760), "0";
     "rr-conflict" => Net, OneOf(&["disconnect", "call-pri-lost", "violently", "retry-connect", "auto-discard"]), in 84;
     "shared-secret" => Net, Text, in 84;
-    "sndbuf-size" => Net, Size(0, 134217728, Unit::Byte), in 84;
-    "socket-check-timeout" => Net, Number(0, 300), in 84;
-    "tcp-cork" => Net, Boolean, in 84;
-    "timeout" => Net, Number(1, 600), in 84;
-    "tls" => Net, Boolean;
+    "sndbuf-size" => Net, Size(0, 134217728, Unit::Byte), "0" "bytes", in 84;
+    "socket-check-timeout" => Net, Number(0, 300), "0", in 84;
+    "tcp-cork" => Net, Boolean, "yes", in 84;
+    "timeout" => Net, Number(1, 600), "60" "1/10 seconds", in 84;
+    "tls" => Net, Boolean, "no";
     "tls-certificate" => Net, Text;
     "tls-keyring" => Net, Text;
     "tls-privkey" => Net, Text;
     "transport" => Net, Text;
-    "use-rle" => Net, Boolean, in 84;
+    "use-rle" => Net, Boolean, "yes", in 84;
     "verify-alg" => Net, Text, in 84;
-    "al-extents" => Disk, Size(67, 65534, Unit::Byte), in 84;
-    "al-updates" => Disk, Boolean, in 84;
-    "block-size" => Disk, Number(512, 4096);
-    "disable-write-same" => Disk, Boolean, in 84;
-    "discard-granularity" => Disk, Number(0, 134217728);
-    "discard-zeroes-if-aligned" => Disk, Boolean, in 84;
-    "disk-barrier" => Disk, Boolean, in 84;
-    "disk-drain" => Disk, Boolean, in 84;
-    "disk-flushes" => Disk, Boolean, in 84;
-    "disk-timeout" => Disk, Number(0, 6000), in 84;
-    "diskless" => Disk, Boolean;
-    "max-bio-size" => Disk, Number(512, 1048576);
-    "md-flushes" => Disk, Boolean, in 84;
+    "al-extents" => Disk, Size(67, 65534, Unit::Byte), "1237", in 84;
+    "al-updates" => Disk, Boolean, "yes", in 84;
+    "block-size" => Disk, Number(512, 4096), "512";
+    "disable-write-same" => Disk, Boolean, "no", in 84;
+    "discard-granularity" => Disk, Number(0, 134217728), "4294967295";
+    "discard-zeroes-if-aligned" => Disk, Boolean, "yes", in 84;
+    "disk-barrier" => Disk, Boolean, "no", in 84;
+    "disk-drain" => Disk, Boolean, "yes", in 84;
+    "disk-flushes" => Disk, Boolean, "yes", in 84;
+    "disk-timeout" => Disk, Number(0, 6000), "0" "1/10 seconds", in 84;
+    "diskless" => Disk, Boolean, "no";
+    "max-bio-size" => Disk, Number(512, 1048576), "1048576";
+    "md-flushes" => Disk, Boolean, "yes", in 84;
     "on-io-error" => Disk, OneOf(&["pass_on", "call-local-io-error", "detach"]), in 84;
     "read-balancing" => Disk, OneOf(&["prefer-local", "prefer-remote", "round-robin", "least-pending", "when-congested-remote", "32K-striping", "64K-striping", "128K-striping", "256K-striping", "512K-striping", "1M-striping"]), in 84;
-    "resync-after" => Disk, Text, in 84;
-    "rs-discard-granularity" => Disk, Size(0, 1048576, Unit::Byte), in 84;
-    "bitmap" => PeerDevice, Boolean;
-    "c-delay-target" => PeerDevice, Number(1, 100), in 84;
-    "c-fill-target" => PeerDevice, Size(0, 1048576, Unit::Sector), in 84;
-    "c-max-rate" => PeerDevice, Size(0, 4194304, Unit::KiB), in 84;
-    "c-min-rate" => PeerDevice, Size(0, 4194304, Unit::KiB), in 84;
-    "c-plan-ahead" => PeerDevice, Number(0, 300), in 84;
-    "peer-tiebreaker" => PeerDevice, Boolean;
-    "resync-rate" => PeerDevice, Size(1, 8388608, Unit::KiB), in 84;
-    "resync-without-replication" => PeerDevice, Boolean;
+    "resync-after" => Disk, Text, "-1", in 84;
+    "rs-discard-granularity" => Disk, Size(0, 1048576, Unit::Byte), "0" "bytes", in 84;
+    "bitmap" => PeerDevice, Boolean, "yes";
+    "c-delay-target" => PeerDevice, Number(1, 100), "10" "1/10 seconds", in 84;
+    "c-fill-target" => PeerDevice, Size(0, 1048576, Unit::Sector), "100" "bytes", in 84;
+    "c-max-rate" => PeerDevice, Size(0, 4194304, Unit::KiB), "102400" "bytes/second", in 84;
+    "c-min-rate" => PeerDevice, Size(0, 4194304, Unit::KiB), "250" "bytes/second", in 84;
+    "c-plan-ahead" => PeerDevice, Number(0, 300), "20" "1/10 seconds", in 84;
+    "peer-tiebreaker" => PeerDevice, Boolean, "yes";
+    "resync-rate" => PeerDevice, Size(1, 8388608, Unit::KiB), "250" "bytes/second", in 84;
+    "resync-without-replication" => PeerDevice, Boolean, "yes";
     "after-resync-target" => Handlers, Text, in 84;
     "before-resync-source" => Handlers, Text, in 84;
     "before-resync-target" => Handlers, Text, in 84;

@@ -2,7 +2,7 @@
 
 use crate::lenient::{Word, object};
 use crate::net_interface::NetInterface;
-use crate::properties::Properties;
+use crate::properties::{Overrides, Properties};
 use crate::sorted_map::SortedMap;
 
 object! {
@@ -43,7 +43,7 @@ object! {
         /// Its new type.
         pub node_type: Option<String>,
         /// Properties to set.
-        pub override_props: Properties,
+        pub override_props: Overrides,
         /// Properties to remove.
         pub delete_props: Vec<String>,
         /// Namespaces of properties to remove.

@@ -4,8 +4,8 @@ macro_rules! keys {
     ($($(#[$doc:meta])* $name:ident = $key:literal;)+) => {
         $($(#[$doc])* pub const $name: &str = $key;)+
 
-        /// Every key of this module.
-        pub const ALL: &[&str] = &[$($key,)+];
+        /// Every key of this module, with the name of its constant.
+        pub const NAMES: &[(&str, &str)] = &[$((stringify!($name), $key),)+];
     };
 }
 
@@ -214,7 +214,7 @@ mod tests {
     #[test]
     fn keys_are_unique_paths() {
         let mut seen = std::collections::BTreeSet::new();
-        for key in ALL {
+        for (_, key) in NAMES {
             assert!(seen.insert(key), "{key} stands twice");
             assert!(!key.starts_with('/') && !key.ends_with('/') && key.len() <= 256);
         }

@@ -6,12 +6,15 @@ use crate::sorted_map::SortedMap;
 /// The properties of one object, by key (see [`crate::prop`] for the keys).
 pub type Properties = SortedMap<String, String>;
 
+/// Properties to set, by key. A value that is `null` is none, which a request is refused for.
+pub type Overrides = SortedMap<String, Option<String>>;
+
 object! {
     /// A change of a property map; the whole body of several `PUT` and `POST` calls (controller, node connection,
     /// key-value store, volume, storage pool, ...).
     pub struct PropertiesModify {
         /// Keys to set.
-        pub override_props: Properties,
+        pub override_props: Overrides,
         /// Keys to remove.
         pub delete_props: Vec<String>,
         /// Namespaces to remove with everything below them.
@@ -28,6 +31,20 @@ object! {
         pub descr: Option<String>,
         /// The values it hides.
         pub other: Vec<HiddenProperty>,
+    }
+
+    /// What is known of a property key.
+    pub struct PropertyInfo {
+        /// What it is for.
+        pub info: Option<String>,
+        /// The kind of its values, for example `range` or `regex`.
+        pub prop_type: String,
+        /// The pattern or the limits of its values.
+        pub value: Option<String>,
+        /// What counts while it is not set.
+        pub dflt: Option<String>,
+        /// The unit of its values.
+        pub unit: Option<String>,
     }
 
     /// A property that is set, but hidden by a nearer one.

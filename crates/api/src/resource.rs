@@ -3,7 +3,7 @@
 use crate::auto_select_filter::AutoSelectFilter;
 use crate::layer::ResourceLayer;
 use crate::lenient::{Word, object};
-use crate::properties::{EffectiveProperty, Properties};
+use crate::properties::{EffectiveProperty, Overrides, Properties};
 use crate::sorted_map::SortedMap;
 use crate::volume::Volume;
 
@@ -65,7 +65,7 @@ object! {
     /// `PUT /v1/resource-definitions/{definition}/resources/{node}`.
     pub struct ResourceModify {
         /// Properties to set.
-        pub override_props: Properties,
+        pub override_props: Overrides,
         /// Properties to remove.
         pub delete_props: Vec<String>,
         /// Namespaces of properties to remove.

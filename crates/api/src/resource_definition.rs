@@ -2,7 +2,7 @@
 
 use crate::layer::DrbdResourceDefinition;
 use crate::lenient::{Word, object};
-use crate::properties::Properties;
+use crate::properties::{Overrides, Properties};
 use crate::reply::Reply;
 use crate::volume_definition::VolumeDefinition;
 
@@ -52,7 +52,7 @@ object! {
     /// `PUT /v1/resource-definitions/{definition}`.
     pub struct ResourceDefinitionModify {
         /// Properties to set.
-        pub override_props: Properties,
+        pub override_props: Overrides,
         /// Properties to remove.
         pub delete_props: Vec<String>,
         /// Namespaces of properties to remove.

@@ -2,7 +2,7 @@
 
 use crate::auto_select_filter::AutoSelectFilter;
 use crate::lenient::object;
-use crate::properties::Properties;
+use crate::properties::{Overrides, Properties};
 
 object! {
     /// A resource group, in answers and as the body that creates one.
@@ -26,7 +26,7 @@ object! {
         /// New free text.
         pub description: Option<String>,
         /// Properties to set.
-        pub override_props: Properties,
+        pub override_props: Overrides,
         /// Properties to remove.
         pub delete_props: Vec<String>,
         /// Namespaces of properties to remove.

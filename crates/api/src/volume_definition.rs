@@ -2,7 +2,7 @@
 
 use crate::layer::DrbdVolumeDefinition;
 use crate::lenient::{Word, object};
-use crate::properties::Properties;
+use crate::properties::{Overrides, Properties};
 
 object! {
     /// A volume definition, in answers and inside the body that creates one.
@@ -50,7 +50,7 @@ object! {
         /// Its new size in KiB.
         pub size_kib: Option<i64>,
         /// Properties to set.
-        pub override_props: Properties,
+        pub override_props: Overrides,
         /// Properties to remove.
         pub delete_props: Vec<String>,
         /// Namespaces of properties to remove.

@@ -1,7 +1,7 @@
 //! A volume group: what a resource group says about one volume of its resource definitions.
 
 use crate::lenient::{Word, object};
-use crate::properties::Properties;
+use crate::properties::{Overrides, Properties};
 
 object! {
     /// A volume group, in answers and as the body that creates one.
@@ -19,7 +19,7 @@ object! {
     /// `PUT /v1/resource-groups/{group}/volume-groups/{number}`.
     pub struct VolumeGroupModify {
         /// Properties to set.
-        pub override_props: Properties,
+        pub override_props: Overrides,
         /// Flags to set or, with a leading `-`, to unset.
         pub flags: Vec<String>,
         /// Properties to remove.

@@ -204,5 +204,37 @@ fn create_defaults(draft: &mut Draft, env: &dyn Env) {
     ] {
         row.props.insert(key.to_owned(), value.to_owned());
     }
+    row.props.extend(net_com());
     draft.put_controller(row);
+}
+
+/// Settings of LINSTOR's former network services, which every cluster has. This controller has none of the services: they
+/// are off.
+fn net_com() -> impl Iterator<Item = (String, String)> {
+    let plain = ["BindAddress", "Enabled", "Port", "Type"];
+    let ssl = [
+        "KeyPasswd",
+        "KeyStore",
+        "KeyStorePasswd",
+        "SslProtocol",
+        "TrustStore",
+        "TrustStorePasswd",
+    ];
+    let connectors = [
+        ("PlainConnector", "defaultPlainConSvc", false),
+        ("SslConnector", "defaultSslConSvc", true),
+        ("DebugSslConnector", "defaultDebugSslConnector", true),
+    ];
+    connectors
+        .into_iter()
+        .flat_map(move |(connector, default, secure)| {
+            let keys = plain
+                .into_iter()
+                .chain(ssl.into_iter().filter(move |_| secure));
+            let settings = keys.map(move |key| {
+                let value = if key == "Enabled" { prop::FALSE } else { "" };
+                (format!("NetCom/{connector}/{key}"), value.to_owned())
+            });
+            settings.chain([(default.to_owned(), connector.to_owned())])
+        })
 }

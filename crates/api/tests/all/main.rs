@@ -506,7 +506,9 @@ fn controller_and_jobs() {
         }"#]],
     );
     let modify = PropertiesModify {
-        override_props: props(&[("Aux/x", "1")]),
+        override_props: [("Aux/x".to_owned(), Some("1".to_owned()))]
+            .into_iter()
+            .collect(),
         delete_props: strings(&["Aux/y"]),
         delete_namespaces: strings(&["Aux/z"]),
     };

@@ -115,7 +115,7 @@ impl<const SCOPE: u8> DrbdOptions<SCOPE> {
             let value = option
                 .parse(given)
                 .map_err(|error| Failure::usage(format!("--{}: {error}", long_name(option))))?;
-            change.override_props.insert(option.key(), value);
+            change.override_props.insert(option.key(), Some(value));
         }
         change.delete_props = self.unset.iter().map(|option| option.key()).collect();
         Ok(change)

@@ -35,7 +35,7 @@ impl SetProperty {
         if self.value.is_empty() {
             change.delete_props.push(key);
         } else {
-            change.override_props.insert(key, self.value);
+            change.override_props.insert(key, Some(self.value));
         }
         change
     }

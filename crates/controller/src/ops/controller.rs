@@ -3,13 +3,14 @@
 use linstor_api::code;
 use linstor_api::controller::{ControllerVersion, REST_API_VERSION};
 use linstor_api::kind::ConnectionStatus;
-use linstor_api::properties::{Properties, PropertiesModify};
+use linstor_api::properties::{Overrides, Properties, PropertiesModify};
 use linstor_api::reply::Reply;
 use linstor_model::{Controller, Epoch};
 
-use super::property::{self, Owner};
+use super::property;
 use super::request::{Context, Wait};
 use crate::cluster::Cluster;
+use crate::transaction::{Refusal, Transaction};
 
 /// What this program is.
 pub fn version() -> ControllerVersion {
@@ -53,22 +54,31 @@ fn context(mask: i64) -> Context {
 
 /// Changes properties.
 pub async fn modify(cluster: &Cluster, change: PropertiesModify) -> Vec<Reply> {
-    context(code::MASK_MOD)
-        .change(
-            cluster,
-            || Ok(change),
-            |tx, change| {
-                let mut row = Controller::clone(&tx.controller);
-                let replies = property::apply(Owner::Controller, &mut row.props, &change)?;
-                if replies.is_empty() {
-                    tx.reply(Reply::new(code::MODIFIED, "Nothing was to be changed."));
-                }
-                tx.replies(replies);
-                tx.put_controller(row);
-                Ok(Wait::Nothing)
-            },
-        )
-        .await
+    let plan = context(code::MASK_MOD).change(
+        cluster,
+        || Ok(change),
+        |tx, change| {
+            let for_satellites = apply(tx, &change)?;
+            let online = tx.nodes.keys().filter(|node| tx.observed.is_online(node));
+            Ok(match for_satellites {
+                true => Wait::Nodes(
+                    online.cloned().collect(),
+                    Reply::new(code::MASK_INFO, "Controller properties applied"),
+                ),
+                false => Wait::Nothing,
+            })
+        },
+    );
+    plan.await
+}
+
+/// Changes properties in a plan. Returns whether satellites hear of it.
+fn apply(tx: &mut Transaction<'_>, change: &PropertiesModify) -> Result<bool, Refusal> {
+    let mut row = Controller::clone(&tx.controller);
+    let (replies, for_satellites) = property::apply_to_controller(&mut row.props, change)?;
+    tx.replies(replies);
+    tx.put_controller(row);
+    Ok(for_satellites)
 }
 
 /// Makes satellites obey this controller that obey a newer one, after its database was restored from an older copy.
@@ -110,24 +120,12 @@ pub async fn take_over(cluster: &Cluster) -> Vec<Reply> {
     context(code::MASK_MOD).run(work).await
 }
 
-/// Removes one property.
+/// Removes one property. Satellites hear of it afterwards.
 pub async fn delete_property(cluster: &Cluster, key: String) -> Vec<Reply> {
-    let parse = || Ok(key.trim_matches('/').to_owned());
-    context(code::MASK_DEL)
-        .change(cluster, parse, |tx, key| {
-            let mut row = Controller::clone(&tx.controller);
-            if !row.props.contains_key(&key) {
-                let shown = key.escape_debug();
-                return Err(Reply::new(
-                    code::WARN_DEL_UNSET_PROP,
-                    format!("The property '{shown}' is not set, nothing was deleted."),
-                )
-                .into());
-            }
-            let change = property::change(Properties::new(), vec![key], vec![]);
-            tx.replies(property::apply(Owner::Controller, &mut row.props, &change)?);
-            tx.put_controller(row);
-            Ok(Wait::Nothing)
-        })
-        .await
+    let parse = || Ok(property::change(Overrides::new(), vec![key], vec![]));
+    let plan = context(code::MASK_DEL).change(cluster, parse, |tx, change| {
+        apply(tx, &change)?;
+        Ok(Wait::Nothing)
+    });
+    plan.await
 }

@@ -33,6 +33,8 @@ pub enum Wait {
     Nothing,
     /// The nodes of these definitions have applied the change.
     Applied(Vec<ResourceName>),
+    /// These nodes have applied what concerns themselves; the reply is given for each that did.
+    Nodes(Vec<NodeName>, Reply),
     /// The nodes of a definition have applied the change, and its new resources on these nodes can be used.
     Deployed(ResourceName, Vec<NodeName>),
 }
@@ -121,8 +123,29 @@ pub(super) async fn wait(cluster: &Cluster, wait: Wait, generation: u64) -> Vec<
     match wait {
         Wait::Nothing => Vec::new(),
         Wait::Applied(names) => applied(cluster, &names, generation).await,
+        Wait::Nodes(nodes, done) => nodes_applied(cluster, &nodes, &done, generation).await,
         Wait::Deployed(name, nodes) => resource::deployed(cluster, &name, &nodes, generation).await,
     }
+}
+
+/// Waits until nodes have followed a commit as far as they themselves are concerned.
+async fn nodes_applied(
+    cluster: &Cluster,
+    nodes: &[NodeName],
+    done: &Reply,
+    generation: u64,
+) -> Vec<Reply> {
+    let deadline = Instant::now() + WAIT;
+    let answers = nodes.iter().map(|node| async move {
+        let replies = cluster.wait_node_applied(node, generation, deadline).await;
+        if !replies.is_empty() {
+            return replies;
+        }
+        let mut done = done.clone();
+        done.message = format!("({node}) {}", done.message);
+        vec![done]
+    });
+    futures::future::join_all(answers).await.concat()
 }
 
 /// Waits until all nodes of these definitions have followed a commit.

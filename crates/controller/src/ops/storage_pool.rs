@@ -111,7 +111,8 @@ pub fn one(cluster: &Cluster, node: &str, pool: &str) -> Result<Json, Refusal> {
 }
 
 /// Tells the cluster of a pool that a node has, and asks the node how large it is.
-pub async fn create(cluster: &Cluster, node: String, request: Json) -> Vec<Reply> {
+pub async fn create(cluster: &Cluster, node: String, mut request: Json) -> Vec<Reply> {
+    property::name_place_of_pool(&mut request.props);
     let context = context(code::MASK_CRT, &node, &request.storage_pool_name);
     let work = async {
         let pool = parse(&node, &request, cluster.env().uuid())?;

@@ -21,6 +21,7 @@ mod key_value_store;
 mod net_interface;
 mod node;
 mod not_implemented;
+mod property;
 mod query_size;
 mod remote;
 mod resource;
@@ -66,6 +67,7 @@ pub fn router(cluster: Cluster, limits: &Limits) -> Router {
         .merge(key_value_store::routes())
         .merge(net_interface::routes())
         .merge(node::routes())
+        .merge(property::routes())
         .merge(query_size::routes())
         .merge(remote::routes())
         .merge(resource::routes())

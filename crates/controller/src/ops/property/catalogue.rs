@@ -1,5 +1,7 @@
-//! Which property may stand at which object, and what its value may be: facts of LINSTOR's property catalogue
-//! and of `drbdsetup`'s options, one line each, sorted by key.
+//! The catalogue of properties: at which objects a key may be set, what its value may be, its default and unit, and who
+//! reads it. Facts of LINSTOR's catalogue, one entry each, sorted by key; DRBD's options come from [`drbd_option`].
+
+use linstor_api::drbd_option::{self, DrbdOption, Section};
 
 /// At the controller.
 pub const C: u16 = 1;
@@ -17,20 +19,33 @@ pub const R: u16 = 1 << 5;
 pub const VD: u16 = 1 << 6;
 /// At a volume.
 pub const V: u16 = 1 << 7;
-/// At a connection of two nodes.
-pub const NC: u16 = 1 << 8;
-/// At a connection of two resources.
-pub const RC: u16 = 1 << 9;
+/// At a connection of two nodes or of two resources.
+pub const CONN: u16 = 1 << 8;
+/// At the DRBD Proxy of a resource definition.
+pub const PROXY: u16 = 1 << 9;
+/// At the DRBD Proxy of a resource definition, with LZMA.
+pub const LZMA: u16 = 1 << 10;
+/// At the DRBD Proxy of a resource definition, with zlib.
+pub const ZLIB: u16 = 1 << 11;
+/// At the DRBD Proxy of a resource definition, with Zstandard.
+pub const ZSTD: u16 = 1 << 12;
+/// LINSTOR's list of properties does not have it, at nodes or anywhere: accepted, and not listed.
+const UNLISTED_AT_NODE: u16 = 1 << 13;
+const UNLISTED: u16 = 1 << 14;
 
 /// What a value may be.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Shape {
     /// Anything.
     Text,
+    /// One line of text, which may be empty.
+    Line,
     /// Anything but nothing.
     NonEmpty,
     /// A whole number.
     Integer,
+    /// A whole number from 0 on.
+    NotNegative,
     /// Digits only.
     Digits,
     /// Digits, and perhaps a fraction.
@@ -43,14 +58,14 @@ pub enum Shape {
     NumberRange(u32, u32),
     /// `yes` or `no`.
     YesNo,
-    /// `true`, `false`, `yes` or `no`; kept as the first two.
+    /// `true`, `false`, `yes` or `no`; stored as the first two.
     TrueFalse,
     /// One of some words.
     OneOf(&'static [&'static str]),
     /// A whole number within limits or one of some words.
     RangeOrOneOf(i64, i64, &'static [&'static str]),
-    /// Name of a storage pool.
-    StoragePoolName,
+    /// Name of a storage pool or of a network interface.
+    Name,
     /// Name of a storage pool, `.internal`, or nothing.
     PoolNameOrInternal,
     /// Letters, digits, `-` and `_`.
@@ -67,273 +82,395 @@ pub enum Shape {
     SizeWithUnit,
 }
 
-/// Key, objects it may stand at, what its value may be.
+/// What is known of a key.
+#[derive(Debug, Clone, Copy)]
+pub struct Rule {
+    /// Where it may be set.
+    pub at: u16,
+    /// What its value may be.
+    pub shape: Shape,
+    /// What counts while it is not set; empty when nothing does.
+    pub default: &'static str,
+    /// The unit of its value; empty when it has none.
+    pub unit: &'static str,
+    /// The file or folder below `crates` whose code uses the key; none while it has no effect.
+    pub reader: Option<&'static str>,
+    /// What it is for.
+    pub info: &'static str,
+}
+
+impl Rule {
+    /// Whether it may be set at one of these places.
+    pub const fn is_at(&self, place: u16) -> bool {
+        self.at & place != 0
+    }
+
+    /// Whether LINSTOR's own list for these places has it.
+    pub const fn is_listed(&self, place: u16) -> bool {
+        self.is_at(place)
+            && self.at & UNLISTED == 0
+            && !(place == N && self.at & UNLISTED_AT_NODE != 0)
+    }
+}
+
+/// The rules of a key: several where objects of one kind take other values than those of another.
+pub fn rules(key: &str) -> impl Iterator<Item = Rule> {
+    let from = RULES.partition_point(|(known, _)| *known < key);
+    let own = RULES[from..]
+        .iter()
+        .take_while(move |(known, _)| *known == key);
+    let drbd = drbd_option::by_key(key).map(of_drbd_option);
+    own.map(|(_, rule)| *rule).chain(drbd)
+}
+
+/// Every key with its rule.
+pub fn all() -> impl Iterator<Item = (String, Rule)> {
+    let own = RULES.iter().map(|(key, rule)| ((*key).to_owned(), *rule));
+    let drbd = drbd_option::ALL.iter();
+    own.chain(drbd.map(|option| (option.key(), of_drbd_option(option))))
+}
+
+fn of_drbd_option(option: &DrbdOption) -> Rule {
+    use linstor_api::drbd_option::Domain;
+    // Whether there is a bitmap at all belongs to the volume, although DRBD has it per peer.
+    let volumes = option.section == Section::Disk || option.name == "bitmap";
+    let connections = matches!(option.section, Section::Net | Section::PeerDevice);
+    let limit = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+    Rule {
+        at: C | RD | if volumes { VD | V } else { 0 } | if connections { CONN } else { 0 },
+        shape: match option.domain {
+            Domain::Boolean => YesNo,
+            Domain::Text => Text,
+            Domain::OneOf(words) => OneOf(words),
+            Domain::Number(min, max) | Domain::Size(min, max, _) => Range(limit(min), limit(max)),
+            Domain::NumberOr(min, max, words) => RangeOrOneOf(limit(min), limit(max), words),
+        },
+        default: match option.default {
+            "yes" => "True",
+            "no" => "False",
+            other => other,
+        },
+        unit: option.unit,
+        // drbdadm reads one resource's file, and knows no other resource to wait for.
+        reader: PROJECT.filter(|_| option.name != "resync-after"),
+        info: "",
+    }
+}
+
+const fn rule(
+    at: u16,
+    shape: Shape,
+    default: &'static str,
+    reader: Option<&'static str>,
+    info: &'static str,
+) -> Rule {
+    Rule {
+        at,
+        shape,
+        default,
+        unit: "",
+        reader,
+        info,
+    }
+}
+
+const fn measured(unit: &'static str, rule: Rule) -> Rule {
+    Rule { unit, ..rule }
+}
+
+use Shape::{
+    BlockSize, Decimal, Digits, Float, Hex16, Integer, Line, Name, NonEmpty, NotNegative,
+    NumberRange, OneOf, Place, PoolNameOrInternal, Range, RangeOrOneOf, SizeOrPercent,
+    SizeWithUnit, Text, TrueFalse, Word, YesNo,
+};
+
+/// Nothing uses the key: whoever makes something use it names the place here.
+const NOBODY: Option<&str> = None;
+const FILTER: Option<&str> = Some("model/src/place/filter.rs");
+const LVM: Option<&str> = Some("satellite/src/providers/lvm.rs");
+const MKFS: Option<&str> = Some("satellite/src/layers/filesystem.rs");
+const NUMBERS: Option<&str> = Some("model/src/numbers");
+const POOLS: Option<&str> = Some("model/src/resource");
+const PROJECT: Option<&str> = Some("model/src/props/drbd.rs");
+const PROPERTY: Option<&str> = Some("controller/src/ops/property");
+const PROVIDERS: Option<&str> = Some("satellite/src/providers");
+const QUORUM: Option<&str> = Some("model/src/quorum");
+const SCORE: Option<&str> = Some("model/src/place/score.rs");
+const SPACE: Option<&str> = Some("model/src/space.rs");
+const VOLUME_DEFINITION: Option<&str> = Some("controller/src/ops/volume_definition");
+
+/// Sets of places that many keys have.
+const CACHE: u16 = C | N | RD | VD;
+const LUKS: u16 = C | N | SP | RD | R | VD;
+const DRIVER: u16 = C | N | SP | RD | VD;
+const THROTTLE: u16 = C | N | SPD | SP | RD | R | VD | V;
+
+const GROUP_OF_FILES: &str =
+    "If neither user nor group is given, use the current user of the Linstor process. If only \
+        User @@
+    is given, use the user's group";
+const USER_OF_FILES: &str =
+    "If neither user nor group is given, use the current user of the Linstor process. If only \
+        Group @@
+    is given, use 'nobody' as user";
+
+/// Keys in order.
 #[rustfmt::skip]
-pub const RULES: &[(&str, u16, Shape)] = &[
-    ("AllowMixingStoragePoolDriver", C | RD, Shape::TrueFalse),
-    ("Auth/TokenAuthenticationEnabled", C, Shape::TrueFalse),
-    ("AutoSnapshot/Keep", C | RD, Shape::Integer),
-    ("AutoSnapshot/NextAutoId", C | RD, Shape::Integer),
-    ("AutoSnapshot/RunEvery", C | RD, Shape::Integer),
-    ("AutoplaceTarget", C | N, Shape::TrueFalse),
-    ("Autoplacer/MaxThroughput", C | N | SP, Shape::Integer),
-    ("Autoplacer/MinThinFreeSpace", C | N | SP | RD, Shape::SizeWithUnit),
-    ("Autoplacer/PreSelectScript", C, Shape::Text),
-    ("Autoplacer/PreSelectScriptTimeout", C, Shape::Integer),
-    ("Autoplacer/Weights/MaxFreeSpace", C, Shape::Decimal),
-    ("Autoplacer/Weights/MaxThroughput", C, Shape::Decimal),
-    ("Autoplacer/Weights/MinReservedSpace", C, Shape::Decimal),
-    ("Autoplacer/Weights/MinRscCount", C, Shape::Decimal),
-    ("BCache/Blocksize", C | N | RD | VD, Shape::Integer),
-    ("BCache/Bucketsize", C | N | RD | VD, Shape::Integer),
-    ("BCache/CacheReplacementPolicy", C | N | RD | VD, Shape::OneOf(&["lru", "fifo"])),
-    ("BCache/DataOffset", C | N | RD | VD, Shape::Integer),
-    ("BCache/Discard", C | N | RD | VD, Shape::TrueFalse),
-    ("BCache/PoolName", C | N | RD | VD, Shape::StoragePoolName),
-    ("BCache/Size", C | N | RD | VD, Shape::SizeOrPercent),
-    ("BCache/Writeback", C | N | RD | VD, Shape::TrueFalse),
-    ("BackupShipping/AllowForceRestore", C | RD, Shape::Text),
-    ("BackupShipping/BackupTimeout", C, Shape::Integer),
-    ("BackupShipping/L2LReceiveStartedTimeout", C | N | RD, Shape::Integer),
-    ("BackupShipping/L2LSkipWaitForStart", C | N | RD, Shape::TrueFalse),
-    ("BackupShipping/MaxConcurrentBackupsPerNode", C | N, Shape::Integer),
-    ("BackupShipping/S3KeySuffix", C, Shape::Text),
-    ("BalanceResourcesEnabled", C | RD, Shape::TrueFalse),
-    ("BalanceResourcesGracePeriod", C, Shape::Integer),
-    ("BalanceResourcesInterval", C, Shape::Integer),
-    ("BalanceResourcesSkipDiskLimit", C | RD, Shape::Integer),
-    ("Cache/Blocksize", C | N | RD | VD, Shape::Integer),
-    ("Cache/CachePool", C | N | RD | VD, Shape::StoragePoolName),
-    ("Cache/Cachesize", C | N | RD | VD, Shape::SizeOrPercent),
-    ("Cache/FlushTimeout", C | N | RD | VD, Shape::Integer),
-    ("Cache/MetaPool", C | N | RD | VD, Shape::StoragePoolName),
-    ("Cache/Metasize", C | N | RD | VD, Shape::SizeOrPercent),
-    ("Cache/OpMode", C | N | RD | VD, Shape::OneOf(&["writeback", "writethrough", "passthrough"])),
-    ("Cache/Policy", C | N | RD | VD, Shape::OneOf(&["mq", "smq", "cleaner"])),
-    ("Clone/BalanceAfterClone", C | RD, Shape::TrueFalse),
-    ("Clone/DdBlocksize", C | SPD | RD, Shape::BlockSize),
-    ("CopyAllSnaps", C | RD, Shape::TrueFalse),
-    ("CopyAllSnapsOnEvacuate", C | N, Shape::TrueFalse),
-    ("DrbdCurrentGi", VD, Shape::Hex16),
-    ("DrbdOptions/AutoEvictAfterTime", C | N, Shape::Integer),
-    ("DrbdOptions/AutoEvictAllowEviction", C | N, Shape::TrueFalse),
-    ("DrbdOptions/AutoEvictMaxDisconnectedNodes", C, Shape::Range(0, 100)),
-    ("DrbdOptions/AutoEvictMinReplicaCount", C | RD, Shape::Integer),
-    ("DrbdOptions/Disk/al-extents", C | RD | VD | V, Shape::Range(67, 65534)),
-    ("DrbdOptions/Disk/al-updates", C | RD | VD | V, Shape::YesNo),
-    ("DrbdOptions/Disk/block-size", C | RD | VD | V, Shape::Range(512, 4096)),
-    ("DrbdOptions/Disk/disable-write-same", C | RD | VD | V, Shape::YesNo),
-    ("DrbdOptions/Disk/discard-granularity", C | RD | VD | V, Shape::Range(0, 134217728)),
-    ("DrbdOptions/Disk/discard-zeroes-if-aligned", C | RD | VD | V, Shape::YesNo),
-    ("DrbdOptions/Disk/disk-barrier", C | RD | VD | V, Shape::YesNo),
-    ("DrbdOptions/Disk/disk-drain", C | RD | VD | V, Shape::YesNo),
-    ("DrbdOptions/Disk/disk-flushes", C | RD | VD | V, Shape::YesNo),
-    ("DrbdOptions/Disk/disk-timeout", C | RD | VD | V, Shape::Range(0, 6000)),
-    ("DrbdOptions/Disk/diskless", C | RD | VD | V, Shape::YesNo),
-    ("DrbdOptions/Disk/max-bio-size", C | RD | VD | V, Shape::Range(512, 1048576)),
-    ("DrbdOptions/Disk/md-flushes", C | RD | VD | V, Shape::YesNo),
-    ("DrbdOptions/Disk/on-io-error", C | RD | VD | V, Shape::OneOf(&[
-        "pass_on", "call-local-io-error", "detach"
-    ])),
-    ("DrbdOptions/Disk/read-balancing", C | RD | VD | V, Shape::OneOf(&[
-        "prefer-local", "prefer-remote", "round-robin", "least-pending",
-        "when-congested-remote", "32K-striping", "64K-striping", "128K-striping",
-        "256K-striping", "512K-striping", "1M-striping"
-    ])),
-    ("DrbdOptions/Disk/resync-after", C | RD | VD | V, Shape::Text),
-    ("DrbdOptions/Disk/rs-discard-granularity", C | RD | VD | V, Shape::Range(0, 1048576)),
-    ("DrbdOptions/ExactSize", RD, Shape::TrueFalse),
-    ("DrbdOptions/ForceInitialSync", C | RD, Shape::TrueFalse),
-    ("DrbdOptions/Handlers/after-resync-target", C | RD, Shape::Text),
-    ("DrbdOptions/Handlers/before-resync-source", C | RD, Shape::Text),
-    ("DrbdOptions/Handlers/before-resync-target", C | RD, Shape::Text),
-    ("DrbdOptions/Handlers/fence-peer", C | RD, Shape::Text),
-    ("DrbdOptions/Handlers/initial-split-brain", C | RD, Shape::Text),
-    ("DrbdOptions/Handlers/local-io-error", C | RD, Shape::Text),
-    ("DrbdOptions/Handlers/out-of-sync", C | RD, Shape::Text),
-    ("DrbdOptions/Handlers/pri-lost", C | RD, Shape::Text),
-    ("DrbdOptions/Handlers/pri-lost-after-sb", C | RD, Shape::Text),
-    ("DrbdOptions/Handlers/pri-on-incon-degr", C | RD, Shape::Text),
-    ("DrbdOptions/Handlers/quorum-lost", C | RD, Shape::Text),
-    ("DrbdOptions/Handlers/split-brain", C | RD, Shape::Text),
-    ("DrbdOptions/Handlers/unfence-peer", C | RD, Shape::Text),
-    ("DrbdOptions/Net/after-sb-0pri", C | RD | NC | RC, Shape::OneOf(&[
-        "disconnect", "discard-younger-primary", "discard-older-primary",
-        "discard-zero-changes", "discard-least-changes", "discard-local",
-        "discard-remote"
-    ])),
-    ("DrbdOptions/Net/after-sb-1pri", C | RD | NC | RC, Shape::OneOf(&[
-        "disconnect", "consensus", "discard-secondary", "call-pri-lost-after-sb",
-        "violently-as0p"
-    ])),
-    ("DrbdOptions/Net/after-sb-2pri", C | RD | NC | RC, Shape::OneOf(&[
-        "disconnect", "call-pri-lost-after-sb", "violently-as0p"
-    ])),
-    ("DrbdOptions/Net/allow-remote-read", C | RD | NC | RC, Shape::YesNo),
-    ("DrbdOptions/Net/allow-two-primaries", C | RD | NC | RC, Shape::YesNo),
-    ("DrbdOptions/Net/always-asbp", C | RD | NC | RC, Shape::YesNo),
-    ("DrbdOptions/Net/congestion-extents", C | RD | NC | RC, Shape::Range(67, 65534)),
-    ("DrbdOptions/Net/congestion-fill", C | RD | NC | RC, Shape::Range(0, 20971520)),
-    ("DrbdOptions/Net/connect-int", C | RD | NC | RC, Shape::Range(1, 120)),
-    ("DrbdOptions/Net/cram-hmac-alg", C | RD | NC | RC, Shape::Text),
-    ("DrbdOptions/Net/csums-after-crash-only", C | RD | NC | RC, Shape::YesNo),
-    ("DrbdOptions/Net/csums-alg", C | RD | NC | RC, Shape::Text),
-    ("DrbdOptions/Net/data-integrity-alg", C | RD | NC | RC, Shape::Text),
-    ("DrbdOptions/Net/fencing", C | RD | NC | RC, Shape::OneOf(&[
-        "dont-care", "resource-only", "resource-and-stonith"
-    ])),
-    ("DrbdOptions/Net/ko-count", C | RD | NC | RC, Shape::Range(0, 200)),
-    ("DrbdOptions/Net/load-balance-paths", C | RD | NC | RC, Shape::YesNo),
-    ("DrbdOptions/Net/max-buffers", C | RD | NC | RC, Shape::Range(32, 131072)),
-    ("DrbdOptions/Net/max-epoch-size", C | RD | NC | RC, Shape::Range(1, 20000)),
-    ("DrbdOptions/Net/on-congestion", C | RD | NC | RC, Shape::OneOf(&[
-        "block", "pull-ahead", "disconnect"
-    ])),
-    ("DrbdOptions/Net/ping-int", C | RD | NC | RC, Shape::Range(1, 120)),
-    ("DrbdOptions/Net/ping-timeout", C | RD | NC | RC, Shape::Range(1, 300)),
-    ("DrbdOptions/Net/protocol", C | RD | NC | RC, Shape::OneOf(&["A", "B", "C"])),
-    ("DrbdOptions/Net/rcvbuf-size", C | RD | NC | RC, Shape::Range(0, 134217728)),
-    ("DrbdOptions/Net/rdma-ctrl-rcvbuf-size", C | RD | NC | RC, Shape::Range(0, 10485760)),
-    ("DrbdOptions/Net/rdma-ctrl-sndbuf-size", C | RD | NC | RC, Shape::Range(0, 10485760)),
-    ("DrbdOptions/Net/rr-conflict", C | RD | NC | RC, Shape::OneOf(&[
-        "disconnect", "call-pri-lost", "violently", "retry-connect", "auto-discard"
-    ])),
-    ("DrbdOptions/Net/shared-secret", C | RD | NC | RC, Shape::Text),
-    ("DrbdOptions/Net/sndbuf-size", C | RD | NC | RC, Shape::Range(0, 134217728)),
-    ("DrbdOptions/Net/socket-check-timeout", C | RD | NC | RC, Shape::Range(0, 300)),
-    ("DrbdOptions/Net/tcp-cork", C | RD | NC | RC, Shape::YesNo),
-    ("DrbdOptions/Net/timeout", C | RD | NC | RC, Shape::Range(1, 600)),
-    ("DrbdOptions/Net/tls", C | RD | NC | RC, Shape::YesNo),
-    ("DrbdOptions/Net/tls-certificate", C | RD | NC | RC, Shape::Text),
-    ("DrbdOptions/Net/tls-keyring", C | RD | NC | RC, Shape::Text),
-    ("DrbdOptions/Net/tls-privkey", C | RD | NC | RC, Shape::Text),
-    ("DrbdOptions/Net/transport", C | RD | NC | RC, Shape::Text),
-    ("DrbdOptions/Net/use-rle", C | RD | NC | RC, Shape::YesNo),
-    ("DrbdOptions/Net/verify-alg", C | RD | NC | RC, Shape::Text),
-    ("DrbdOptions/PeerDevice/bitmap", C | RD | VD | V | NC | RC, Shape::YesNo),
-    ("DrbdOptions/PeerDevice/c-delay-target", C | RD | NC | RC, Shape::Range(1, 100)),
-    ("DrbdOptions/PeerDevice/c-fill-target", C | RD | NC | RC, Shape::Range(0, 1048576)),
-    ("DrbdOptions/PeerDevice/c-max-rate", C | RD | NC | RC, Shape::Range(0, 4194304)),
-    ("DrbdOptions/PeerDevice/c-min-rate", C | RD | NC | RC, Shape::Range(0, 4194304)),
-    ("DrbdOptions/PeerDevice/c-plan-ahead", C | RD | NC | RC, Shape::Range(0, 300)),
-    ("DrbdOptions/PeerDevice/peer-tiebreaker", C | RD | NC | RC, Shape::YesNo),
-    ("DrbdOptions/PeerDevice/resync-rate", C | RD | NC | RC, Shape::Range(1, 8388608)),
-    ("DrbdOptions/PeerDevice/resync-without-replication", C | RD | NC | RC, Shape::YesNo),
-    ("DrbdOptions/Resource/auto-promote", C | RD, Shape::YesNo),
-    ("DrbdOptions/Resource/auto-promote-timeout", C | RD, Shape::Range(0, 600)),
-    ("DrbdOptions/Resource/cpu-mask", C | RD, Shape::Text),
-    ("DrbdOptions/Resource/drbd8-api-compatibility", C | RD, Shape::YesNo),
-    ("DrbdOptions/Resource/max-io-depth", C | RD, Shape::Range(4, 4294967295)),
-    ("DrbdOptions/Resource/on-no-data-accessible", C | RD, Shape::OneOf(&[
-        "io-error", "suspend-io"
-    ])),
-    ("DrbdOptions/Resource/on-no-quorum", C | RD, Shape::OneOf(&["io-error", "suspend-io"])),
-    ("DrbdOptions/Resource/on-suspended-primary-outdated", C | RD, Shape::OneOf(&[
-        "disconnect", "force-secondary"
-    ])),
-    ("DrbdOptions/Resource/peer-ack-delay", C | RD, Shape::Range(1, 10000)),
-    ("DrbdOptions/Resource/peer-ack-window", C | RD, Shape::Range(2048, 204800)),
-    ("DrbdOptions/Resource/quorum", C | RD, Shape::RangeOrOneOf(1, 32, &[
-        "off", "majority", "all"
-    ])),
-    ("DrbdOptions/Resource/quorum-minimum-redundancy", C | RD, Shape::RangeOrOneOf(1, 32, &[
-        "off", "majority", "all"
-    ])),
-    ("DrbdOptions/Resource/twopc-retry-timeout", C | RD, Shape::Range(1, 50)),
-    ("DrbdOptions/Resource/twopc-timeout", C | RD, Shape::Range(50, 600)),
-    ("DrbdOptions/SkipDisk", C | N | SP | RD | R, Shape::OneOf(&["True"])),
-    ("DrbdOptions/auto-add-quorum-tiebreaker", C | RD, Shape::TrueFalse),
-    ("DrbdOptions/auto-diskful", C | RD, Shape::Integer),
-    ("DrbdOptions/auto-diskful-allow-cleanup", C | N | RD | R, Shape::TrueFalse),
-    ("DrbdOptions/auto-quorum", C | RD, Shape::OneOf(&["io-error", "suspend-io", "disabled"])),
-    ("DrbdOptions/auto-resync-after-disable", C, Shape::TrueFalse),
-    ("DrbdOptions/auto-rs-discard-granularity", C | RD | VD, Shape::Text),
-    ("DrbdOptions/auto-verify-algo-allowed-user-list", C, Shape::Text),
-    ("DrbdOptions/auto-verify-algo-disable", C | RD, Shape::TrueFalse),
-    ("DrbdProxy/AutoEnable", C | N, Shape::TrueFalse),
-    ("DrbdProxy/CompressionType", RD, Shape::OneOf(&["zlib", "lzma", "lz4", "zstd"])),
-    ("EBS/VolumeType", C | N | SP | RD | VD, Shape::Text),
-    ("Encryption/Passphrase", VD, Shape::Text),
-    ("ExtCmd/IoPollInterval", C | N, Shape::Integer),
-    ("ExtCmd/IoStallTimeout", C | N, Shape::Integer),
-    ("ExtCmd/KillTimeout", C | N, Shape::Integer),
-    ("ExtCmd/TermTimeout", C | N, Shape::Integer),
-    ("ExtCmd/WaitTimeout", C | N, Shape::Integer),
-    ("ExtCmdWaitTimeout", C, Shape::Integer),
-    ("FileSystem/Group", RD | R | VD, Shape::Text),
-    ("FileSystem/MkfsParams", RD | R | VD, Shape::Text),
-    ("FileSystem/Type", RD | R | VD, Shape::OneOf(&["ext4", "xfs"])),
-    ("FileSystem/User", RD | R | VD, Shape::Text),
-    ("Linstor/Drbd/InitialUptoDateOn", VD, Shape::Text),
-    ("Linstor/Drbd/OutsideAddress", C | N | SP | RD | R, Shape::StoragePoolName),
-    ("Linstor/Drbd/auto-block-size", C | RD | VD, Shape::Text),
-    ("Linstor/Drbd/auto-discard-granularity", C | RD | VD, Shape::Text),
-    ("Linstor/Drbd/freeze-block-size", VD, Shape::Text),
-    ("Luks/AllowDiscards", C | N | SP | RD | R | VD, Shape::TrueFalse),
-    ("MaxFreeCapacityOversubscriptionRatio", C | SPD | SP, Shape::Float(0.0, 1000.0)),
-    ("MaxOversubscriptionRatio", C | SPD | SP, Shape::Float(0.0, 1000.0)),
-    ("MaxTotalCapacityOversubscriptionRatio", C | SPD | SP, Shape::Float(0.0, 1000.0)),
-    ("MinorNrAutoRange", C, Shape::NumberRange(0, 1_048_575)),
-    ("NVMe/Port", C | RD, Shape::Range(1, 65535)),
-    ("NVMe/PrefNic", C | SP | R, Shape::StoragePoolName),
-    ("NVMe/TRType", C | RD, Shape::OneOf(&["rdma", "tcp"])),
-    ("OverrideVlmId", VD, Shape::Text),
-    ("PeerSlots", R, Shape::Range(1, 31)),
-    ("PeerSlotsNewResource", C | RD, Shape::Range(1, 31)),
-    ("PrefNic", N | SP | RD | R, Shape::StoragePoolName),
-    ("REST/AutoHTTPS", C, Shape::TrueFalse),
-    ("REST/disable-http-metrics", C, Shape::TrueFalse),
-    ("SearchDomain", C, Shape::Text),
-    ("Site", C | N, Shape::Text),
-    ("Snapshot/BalanceAfterRestore", C | RD, Shape::TrueFalse),
-    ("SpecStltPortAutoRange", C, Shape::NumberRange(1, 65_535)),
-    ("StorDriver/DMStats", C, Shape::TrueFalse),
-    ("StorDriver/EBS/Remote", SP, Shape::StoragePoolName),
-    ("StorDriver/FileDir", SP, Shape::Text),
-    ("StorDriver/LuksFormatOptions", C | N | SP | RD | R | VD, Shape::Text),
-    ("StorDriver/LuksOpenOptions", C | N | SP | RD | R | VD, Shape::Text),
-    ("StorDriver/LvcreateOptions", C | N | SP | RD | VD, Shape::Text),
-    ("StorDriver/LvcreatePvSelection", C | N | SP | RD | VD, Shape::Text),
-    ("StorDriver/LvcreateSnapshotOptions", C | N | SP | RD | VD, Shape::Text),
-    ("StorDriver/LvcreateType", SP | RD | VD, Shape::OneOf(&[
-        "linear", "striped", "mirror", "raid0", "raid1", "raid4", "raid5", "raid6",
-        "raid10", "lzma", "lz4"
-    ])),
-    ("StorDriver/LvmVg", SP, Shape::Word),
-    ("StorDriver/RemoteSpdk/ApiHost", C | N | SP, Shape::NonEmpty),
-    ("StorDriver/RemoteSpdk/ApiPort", C | N | SP, Shape::Digits),
-    ("StorDriver/RemoteSpdk/UserName", C | N | SP, Shape::NonEmpty),
-    ("StorDriver/RemoteSpdk/UserNameEnv", C | N | SP, Shape::NonEmpty),
-    ("StorDriver/RemoteSpdk/UserPassword", C | N | SP, Shape::NonEmpty),
-    ("StorDriver/RemoteSpdk/UserPasswordEnv", C | N | SP, Shape::NonEmpty),
-    ("StorDriver/SizesCacheTime", C | N, Shape::Integer),
-    ("StorDriver/StorPoolName", SP, Shape::Place),
-    ("StorDriver/ThinPool", SP, Shape::Word),
-    ("StorDriver/WaitTimeoutAfterCreate", C | SP, Shape::Digits),
-    ("StorDriver/ZPool", SP, Shape::Place),
-    ("StorDriver/ZPoolThin", SP, Shape::Place),
-    ("StorDriver/Zfs/DeleteStrategy", C | RD, Shape::OneOf(&["Delete", "Rename", "Dynamic"])),
-    ("StorDriver/Zfs/RollbackStrategy", C | RD, Shape::OneOf(&["Rollback", "Clone", "Dynamic"])),
-    ("StorDriver/ZfsSnapshotOptions", C | N | SP | RD | VD, Shape::Text),
-    ("StorDriver/ZfscreateOptions", C | N | SP | RD | VD, Shape::Text),
-    ("StorPoolName", N | RD | R | VD | V, Shape::StoragePoolName),
-    ("StorPoolNameDrbdMeta", N | RD | R | VD | V, Shape::PoolNameOrInternal),
-    ("TcpPortAutoRange", C | N, Shape::NumberRange(1, 65_535)),
-    ("TcpPortsBlocked", C | N, Shape::NumberRange(1, 65_535)),
-    ("UpdateCacheInterval", C, Shape::Integer),
-    ("UseZFSClone", C | RD, Shape::TrueFalse),
-    ("Writecache/Options/Additional", C | N | RD | VD, Shape::Text),
-    ("Writecache/Options/AutocommitBlocks", C | N | RD | VD, Shape::Integer),
-    ("Writecache/Options/AutocommitTime", C | N | RD | VD, Shape::Integer),
-    ("Writecache/Options/Fua", C | N | RD | VD, Shape::OneOf(&["On", "Off"])),
-    ("Writecache/Options/HighWatermark", C | N | RD | VD, Shape::Integer),
-    ("Writecache/Options/LowWatermark", C | N | RD | VD, Shape::Integer),
-    ("Writecache/Options/StartSector", C | N | RD | VD, Shape::Integer),
-    ("Writecache/Options/WritebackJobs", C | N | RD | VD, Shape::Integer),
-    ("Writecache/PoolName", C | N | RD | VD, Shape::StoragePoolName),
-    ("Writecache/Size", C | N | RD | VD, Shape::SizeOrPercent),
-    ("sys/fs/blkio_throttle_read", C | N | SPD | SP | RD | R | VD | V, Shape::Integer),
-    ("sys/fs/blkio_throttle_read_iops", C | N | SPD | SP | RD | R | VD | V, Shape::Integer),
-    ("sys/fs/blkio_throttle_write", C | N | SPD | SP | RD | R | VD | V, Shape::Integer),
-    ("sys/fs/blkio_throttle_write_iops", C | N | SPD | SP | RD | R | VD | V, Shape::Integer),
+const RULES: &[(&str, Rule)] = &[
+    ("AllowMixingStoragePoolDriver", rule(C | RD, TrueFalse, "false", FILTER,
+        "Whether replicas may be in pools of different drivers, to migrate from one to the other")),
+    ("Auth/TokenAuthenticationEnabled", rule(C, TrueFalse, "", NOBODY, "Whether callers need a token")),
+    ("AutoSnapshot/Keep", rule(C | RD, Integer, "10", NOBODY,
+        "How many automatic snapshots are kept; the oldest are deleted first. Unset, 0 and less keep all")),
+    ("AutoSnapshot/NextAutoId", rule(C | RD, Integer, "", NOBODY, "Number of the next automatic snapshot")),
+    ("AutoSnapshot/RunEvery", rule(C | RD, Integer, "", NOBODY,
+        "Minutes between automatic snapshots. Unset, 0 and less take none")),
+    ("AutoplaceTarget", rule(C | N, TrueFalse, "", FILTER, "Whether the pools of a node are chosen automatically")),
+    ("Autoplacer/MaxThroughput", rule(C | N | SP, Integer, "", NOBODY, "The throughput a pool is capable of")),
+    ("Autoplacer/MinThinFreeSpace", rule(C | N | SP | RD, SizeWithUnit, "10%", FILTER,
+        "How much of a thin pool has to be free for new volumes: a size (KiB without a unit) or a percentage")),
+    ("Autoplacer/PreSelectScript", rule(C, Text, "", NOBODY,
+        "Script that chooses among pools, a file in /etc/linstor/selector/")),
+    ("Autoplacer/PreSelectScriptTimeout", rule(C, Integer, "5000", NOBODY, "How long the script may run, in ms")),
+    ("Autoplacer/Weights/MaxFreeSpace", rule(C, Decimal, "1.0", SCORE, "Weight of much free space in placement")),
+    ("Autoplacer/Weights/MaxThroughput", rule(C, Decimal, "0.0", NOBODY, "Weight of throughput in placement")),
+    ("Autoplacer/Weights/MinReservedSpace", rule(C, Decimal, "0.0", SCORE,
+        "Weight of little reserved space in placement")),
+    ("Autoplacer/Weights/MinRscCount", rule(C, Decimal, "0.0", SCORE, "Weight of few resources in placement")),
+    ("BCache/Blocksize", rule(CACHE, Integer, "", NOBODY, "Block size of bcache")),
+    ("BCache/Bucketsize", rule(CACHE, Integer, "", NOBODY, "Bucket size of bcache")),
+    ("BCache/CacheReplacementPolicy", rule(CACHE, OneOf(&["lru", "fifo"]), "", NOBODY,
+        "Which cached data is replaced (default: lru)")),
+    ("BCache/DataOffset", rule(CACHE, Integer, "", NOBODY, "Offset of the data on the backing device")),
+    ("BCache/Discard", rule(CACHE, TrueFalse, "", NOBODY, "Whether bcache discards")),
+    ("BCache/PoolName", rule(CACHE, Name, "", NOBODY, "Pool of the cache device of bcache")),
+    ("BCache/Size", rule(CACHE, SizeOrPercent, "5%", NOBODY,
+        "Size of the cache device: percent of the volume, or KiB, at least 524288")),
+    ("BCache/Writeback", rule(CACHE, TrueFalse, "", NOBODY, "Whether bcache writes back")),
+    ("BackupShipping/AllowForceRestore", rule(C | RD, Text, "false", NOBODY,
+        "Whether an existing resource may be deleted to restore a received backup")),
+    ("BackupShipping/BackupTimeout", measured("seconds", rule(C, Integer, "5", NOBODY,
+        "Time limit in seconds for requests that list or delete backups"))),
+    ("BackupShipping/L2LReceiveStartedTimeout", rule(C | N | RD, Integer, "300000", NOBODY,
+        "How long the receiving cluster waits for the connection, in ms; -1 without an end")),
+    ("BackupShipping/L2LSkipWaitForStart", rule(C | N | RD, TrueFalse, "false", NOBODY,
+        "Whether a request to ship ends once the snapshot is taken")),
+    ("BackupShipping/MaxConcurrentBackupsPerNode", rule(C | N, Integer, "-1", NOBODY,
+        "How many backups a node ships at once; less than 0: any number")),
+    ("BackupShipping/S3KeySuffix", rule(C, Text, "", NOBODY,
+        "Suffix of backup names, to tell clusters apart in one bucket")),
+    ("BalanceResourcesEnabled", rule(C | RD, TrueFalse, "true", NOBODY,
+        "Whether surplus replicas are removed from the fullest nodes")),
+    ("BalanceResourcesGracePeriod", rule(C, Integer, "3600", NOBODY,
+        "Seconds a resource has to exist before balancing may delete it")),
+    ("BalanceResourcesInterval", rule(C, Integer, "3600", NOBODY, "Seconds between two runs of balancing")),
+    ("BalanceResourcesSkipDiskLimit", rule(C | RD, Integer, "1", NOBODY,
+        "How many replicas of a definition may have SkipDisk before it is not balanced")),
+    ("Cache/Blocksize", rule(CACHE, Integer, "4096", NOBODY, "Block size of dm-cache")),
+    ("Cache/CachePool", rule(CACHE, Name, "", NOBODY, "Pool of the cache device of dm-cache")),
+    ("Cache/Cachesize", rule(CACHE, SizeOrPercent, "5%", NOBODY,
+        "Size of the cache device: percent of the volume, or KiB")),
+    ("Cache/FlushTimeout", rule(CACHE, Integer, "180000", NOBODY,
+        "How long a suspension waits for dirty blocks to be written to the origin device")),
+    ("Cache/MetaPool", rule(CACHE, Name, "", NOBODY,
+        "Pool of the metadata device of dm-cache; that of CachePool if unset")),
+    ("Cache/Metasize", rule(CACHE, SizeOrPercent, "12288", NOBODY,
+        "Size of the metadata device: percent of the volume, or KiB")),
+    ("Cache/OpMode", rule(CACHE, OneOf(&["writeback", "writethrough", "passthrough"]), "writethrough", NOBODY,
+        "Operation mode of dm-cache")),
+    ("Cache/Policy", rule(CACHE, OneOf(&["mq", "smq", "cleaner"]), "smq", NOBODY, "Replacement policy of dm-cache")),
+    ("Clone/BalanceAfterClone", rule(C | RD, TrueFalse, "", NOBODY,
+        "Whether a clone gets one more replica, so that balancing can remove the one on the fullest node")),
+    ("Clone/DdBlocksize", rule(C | SPD | RD, BlockSize, "64k", NOBODY,
+        "Block size of dd when it copies a volume, for example 64k, 1M or 16M")),
+    ("CopyAllSnaps", rule(C | RD, TrueFalse, "", NOBODY, "Whether a new replica gets all snapshots of its resource")),
+    ("CopyAllSnapsOnEvacuate", rule(C | N, TrueFalse, "true", NOBODY,
+        "Whether the snapshots of an evacuated resource are moved, too")),
+    ("DrbdCurrentGi", rule(VD, Hex16, "", VOLUME_DEFINITION,
+        "DRBD generation that all replicas begin with when the initial sync is skipped")),
+    ("DrbdOptions/AutoEvictAfterTime", rule(C | N, Integer, "60", NOBODY,
+        "After how many minutes offline a node is evicted")),
+    ("DrbdOptions/AutoEvictAllowEviction", rule(C | N, TrueFalse, "true", NOBODY, "Whether a node may be evicted")),
+    ("DrbdOptions/AutoEvictMaxDisconnectedNodes", rule(C, Range(0, 100), "34", NOBODY,
+        "If more than this percentage of the nodes is offline at once, none is evicted")),
+    ("DrbdOptions/AutoEvictMinReplicaCount", rule(C | RD, Integer, "The place count set for the resource group", NOBODY,
+        "How many replicas a resource has to have after an eviction")),
+    ("DrbdOptions/ExactSize", rule(RD, TrueFalse, "", VOLUME_DEFINITION,
+        "Whether DRBD's device has exactly the size of the volume definition: the 'size' option of its configuration")),
+    ("DrbdOptions/ForceInitialSync", rule(C | RD, TrueFalse, "false", POOLS,
+        "Whether thin volumes are synced in full at first; resources made while it is set are so for good")),
+    ("DrbdOptions/Proxy/memlimit", measured("bytes", rule(PROXY, Range(16_777_216, i64::MAX), "16777216", NOBODY, ""))),
+    ("DrbdOptions/Proxy/ping-timeout", measured("1/10 seconds", rule(PROXY, Range(1, 300), "200", NOBODY, ""))),
+    ("DrbdOptions/Proxy/rcvbuf-size", measured("bytes", rule(PROXY, Range(0, 10_485_760), "0", NOBODY, ""))),
+    ("DrbdOptions/Proxy/read-loops", rule(PROXY, Range(0, 2_147_483_647), "0", NOBODY, "")),
+    ("DrbdOptions/Proxy/sndbuf-size", measured("bytes", rule(PROXY, Range(0, 10_485_760), "0", NOBODY, ""))),
+    ("DrbdOptions/ProxyCompression/contexts", rule(LZMA, Range(1, 253), "thread count", NOBODY, "")),
+    ("DrbdOptions/ProxyCompression/depth", rule(LZMA, Range(0, 1000), "0", NOBODY, "")),
+    ("DrbdOptions/ProxyCompression/dict-size", rule(LZMA, Range(4096, 1_610_612_736), "32768", NOBODY, "")),
+    ("DrbdOptions/ProxyCompression/fallback-to-zlib", rule(LZMA, OneOf(&["off", "on"]), "off", NOBODY, "")),
+    ("DrbdOptions/ProxyCompression/lc", rule(LZMA, Range(0, 4), "3", NOBODY, "")),
+    ("DrbdOptions/ProxyCompression/level", rule(LZMA, Range(1, 9), "4", NOBODY, "")),
+    ("DrbdOptions/ProxyCompression/level", rule(ZLIB, Range(1, 9), "2", NOBODY, "")),
+    ("DrbdOptions/ProxyCompression/level", rule(ZSTD, Range(1, 22), "3", NOBODY, "")),
+    ("DrbdOptions/ProxyCompression/lp", rule(LZMA, Range(0, 4), "0", NOBODY, "")),
+    ("DrbdOptions/ProxyCompression/mf", rule(LZMA, OneOf(&["hc4", "hc3", "bt2", "bt3", "bt4"]), "hc3", NOBODY, "")),
+    ("DrbdOptions/ProxyCompression/mode", rule(LZMA, OneOf(&["fast", "normal"]), "fast", NOBODY, "")),
+    ("DrbdOptions/ProxyCompression/nice-len", rule(LZMA, Range(0, 273), "273", NOBODY, "")),
+    ("DrbdOptions/ProxyCompression/numa-threshold", rule(LZMA, Range(0, 253), "0", NOBODY, "")),
+    ("DrbdOptions/ProxyCompression/pb", rule(LZMA, Range(0, 4), "2", NOBODY, "")),
+    ("DrbdOptions/SkipDisk", rule(C | N | SP | RD | R, OneOf(&["True"]), "", Some("model/src/place"),
+        "Whether DRBD is brought up without its disks (adjust --skip-disk). Set by itself when a disk fails; delete it to \
+        end that")),
+    ("DrbdOptions/auto-add-quorum-tiebreaker", rule(C | RD, TrueFalse, "", QUORUM,
+        "Whether tie breakers are made and deleted automatically")),
+    ("DrbdOptions/auto-diskful", rule(C | RD, Integer, "", NOBODY,
+        "After how many minutes as a diskless primary a resource gets a disk")),
+    ("DrbdOptions/auto-diskful-allow-cleanup", rule(C | N | RD | R, TrueFalse, "", NOBODY,
+        "Whether a replica that became one too many by auto-diskful is removed once the new one is in sync")),
+    ("DrbdOptions/auto-quorum", rule(C | RD, OneOf(&["io-error", "suspend-io", "disabled"]), "", PROPERTY,
+        "Deprecated, without effect: use DrbdOptions/Resource/quorum")),
+    ("DrbdOptions/auto-resync-after-disable", rule(C, TrueFalse, "", NOBODY,
+        "Whether resyncs in one pool are not put in a row by DRBD's resync-after")),
+    ("DrbdOptions/auto-rs-discard-granularity", rule(C | RD | VD, Text, "", PROJECT,
+        "If false, DRBD's rs-discard-granularity is not set automatically. Unset or true, it is, and replaces what was \
+        set at the volume definition")),
+    ("DrbdOptions/auto-verify-algo-allowed-user-list", rule(C, Text, "", NOBODY,
+        "More verify algorithms to choose from, separated by semicolons")),
+    ("DrbdOptions/auto-verify-algo-disable", rule(C | RD, TrueFalse, "", PROJECT,
+        "Whether no verify algorithm is chosen automatically")),
+    ("DrbdProxy/AutoEnable", rule(C | N, TrueFalse, "false", NOBODY, "")),
+    ("DrbdProxy/CompressionType", rule(RD, OneOf(&["zlib", "lzma", "lz4", "zstd"]), "", NOBODY, "")),
+    ("EBS/VolumeType", rule(DRIVER, Text, "gp2", NOBODY, "Type of an EBS volume, for example gp2 or gp3")),
+    ("Encryption/Passphrase", rule(VD, Text, "", NOBODY, "Passphrase of an encrypted volume, chosen by the user")),
+    ("ExtCmd/IoPollInterval", rule(C | N, NotNegative, "", NOBODY,
+        "How often the I/O of a command is looked up in /proc/<pid>/io, in ms")),
+    ("ExtCmd/IoStallTimeout", rule(C | N, NotNegative, "", NOBODY,
+        "How long a command that is expected to do I/O may do none, in ms")),
+    ("ExtCmd/KillTimeout", rule(C | N, NotNegative, "", NOBODY,
+        "How long a command may take to end after SIGKILL, in ms")),
+    ("ExtCmd/TermTimeout", rule(C | N, NotNegative, "", NOBODY,
+        "How long a command may take to end after SIGTERM, in ms")),
+    ("ExtCmd/WaitTimeout", rule(C | N, NotNegative, "", NOBODY, "How long a command may run, in ms")),
+    ("ExtCmdWaitTimeout", rule(C, NotNegative, "", PROPERTY, "Deprecated: use ExtCmd/WaitTimeout")),
+    ("FileSystem/Group", rule(RD | R | VD, Text, GROUP_OF_FILES, NOBODY,
+        "Group of the root directory of a new file system, as a name or a number")),
+    ("FileSystem/MkfsParams", rule(RD | R | VD, Text, "", MKFS, "More parameters of mkfs")),
+    ("FileSystem/Type", rule(RD | R | VD, OneOf(&["ext4", "xfs"]), "", MKFS,
+        "The file system to make on a new volume")),
+    ("FileSystem/User", rule(RD | R | VD, Text, USER_OF_FILES, NOBODY,
+        "Owner of the root directory of a new file system, as a name or a number")),
+    ("Linstor/Drbd/InitialUptoDateOn", rule(VD, Text, "", NOBODY, "The node whose replica is UpToDate at first")),
+    ("Linstor/Drbd/OutsideAddress", rule(C | N | SP | RD | R, Name, "", NOBODY,
+        "Network interface with the address by which peers outside connect")),
+    ("Linstor/Drbd/auto-block-size", rule(C | RD | VD, Text, "", NOBODY,
+        "Whether DRBD's block-size is set automatically")),
+    ("Linstor/Drbd/auto-discard-granularity", rule(C | RD | VD, Text, "", PROJECT,
+        "If false, DRBD's discard-granularity is not set automatically. Unset or true, it is, and replaces what was set \
+        at the volume definition")),
+    ("Linstor/Drbd/freeze-block-size", rule(VD, Text, "", NOBODY,
+        "Whether DRBD's block-size stays as it is; set by itself when a resource becomes primary")),
+    ("Luks/AllowDiscards", rule(LUKS, TrueFalse, "false", NOBODY,
+        "Whether encrypted devices pass discards on (--allow-discards). Below DRBD, rs-discard-granularity then follows \
+        the storage")),
+    ("MaxFreeCapacityOversubscriptionRatio", rule(C | SPD | SP, Float(0.0, 1000.0), "", SPACE,
+        "How many times the free space of a pool may be promised (default 20)")),
+    ("MaxOversubscriptionRatio", rule(C | SPD | SP, Float(0.0, 1000.0), "", SPACE,
+        "What counts for both MaxFreeCapacityOversubscriptionRatio and MaxTotalCapacityOversubscriptionRatio while they \
+        are not set (default 20)")),
+    ("MaxTotalCapacityOversubscriptionRatio", rule(C | SPD | SP, Float(0.0, 1000.0), "", SPACE,
+        "How many times the capacity of a pool may be promised (default 20)")),
+    ("MinorNrAutoRange", rule(C, NumberRange(0, 1_048_575), "", NUMBERS, "Minor numbers for volumes of DRBD")),
+    ("NVMe/Port", rule(C | RD, Range(1, 65_535), "", NOBODY, "Port of NVMe targets")),
+    ("NVMe/PrefNic", rule(C | SP | R, Name, "", NOBODY, "Network interface for NVMe")),
+    ("NVMe/TRType", rule(C | RD, OneOf(&["rdma", "tcp"]), "rdma", NOBODY, "Transport of NVMe")),
+    ("OverrideVlmId", rule(VD, Line, "", NOBODY,
+        "Name of the backing volume instead of '<resource>_<volume number>', for migrations")),
+    ("PeerSlots", rule(R, Range(1, 31), "", NOBODY, "How many peers the metadata of a resource has room for")),
+    ("PeerSlotsNewResource", rule(C | RD, Range(1, 31), "", NUMBERS,
+        "How many peers the metadata of new resources has room for (default 7). It cannot be changed later: leave room \
+        for more replicas")),
+    ("PrefNic", rule(N | SP | RD | R, Name, "", PROJECT, "Network interface that peers connect to")),
+    ("REST/AutoHTTPS", rule(C, TrueFalse, "", NOBODY,
+        "Whether HTTPS is served with a self-signed certificate when none is configured")),
+    ("REST/disable-http-metrics", rule(C, TrueFalse, "", NOBODY,
+        "Whether /metrics is not served over HTTP when HTTPS is enabled")),
+    ("SearchDomain", rule(C, Text, "", NOBODY, "Domain of node names that have none")),
+    ("Site", rule(C | N, Text, "", NOBODY, "")),
+    ("Snapshot/BalanceAfterRestore", rule(C | RD, TrueFalse, "", NOBODY,
+        "Whether a restored resource gets one more replica, so that balancing can remove the one on the fullest node")),
+    ("SpecStltPortAutoRange", rule(C, NumberRange(1, 65_535), "", NOBODY,
+        "TCP ports for satellites inside the controller")),
+    ("StorDriver/DMStats", rule(C, TrueFalse, "", NOBODY, "Whether dmstats counts for new logical volumes")),
+    ("StorDriver/EBS/Remote", rule(SP, Name, "", NOBODY, "")),
+    ("StorDriver/FileDir", rule(SP, Line, "", PROPERTY, "")),
+    ("StorDriver/LuksFormatOptions", rule(LUKS, Text, "", NOBODY, "More options of cryptsetup luksFormat")),
+    ("StorDriver/LuksOpenOptions", rule(LUKS, Text, "", NOBODY, "More options of cryptsetup luksOpen")),
+    ("StorDriver/LvcreateOptions", rule(DRIVER, Line, "", LVM, "More options of every lvcreate")),
+    ("StorDriver/LvcreatePvSelection", rule(UNLISTED | DRIVER, Text, "--sort pv_used", NOBODY,
+        "Parameters of the command that lists physical volumes for lvcreate")),
+    ("StorDriver/LvcreateSnapshotOptions", rule(DRIVER, Line, "", NOBODY, "More options of every lvcreate --snapshot")),
+    ("StorDriver/LvcreateType", rule(SP | RD | VD, OneOf(&[
+        "linear", "striped", "mirror", "raid0", "raid1", "raid4", "raid5", "raid6", "raid10", "lzma", "lz4",
+        ]), "linear", LVM, "")),
+    ("StorDriver/LvmVg", rule(SP, Word, "", PROPERTY, "")),
+    ("StorDriver/RemoteSpdk/ApiHost", rule(C | N | SP, NonEmpty, "", NOBODY, "Host of a remote SPDK's API")),
+    ("StorDriver/RemoteSpdk/ApiPort", rule(C | N | SP, Digits, "", NOBODY, "Port of a remote SPDK's API")),
+    ("StorDriver/RemoteSpdk/UserName", rule(C | N | SP, NonEmpty, "", NOBODY, "User of a remote SPDK's API")),
+    ("StorDriver/RemoteSpdk/UserNameEnv", rule(C | N | SP, NonEmpty, "", NOBODY,
+        "Environment variable with the user of a remote SPDK's API")),
+    ("StorDriver/RemoteSpdk/UserPassword", rule(C | N | SP, NonEmpty, "", NOBODY, "Password of a remote SPDK's API")),
+    ("StorDriver/RemoteSpdk/UserPasswordEnv", rule(C | N | SP, NonEmpty, "", NOBODY,
+        "Environment variable with the password of a remote SPDK's API")),
+    ("StorDriver/SizesCacheTime", rule(C | N, Integer, "", NOBODY,
+        "How long the output of lvs and vgs is good, in ms")),
+    ("StorDriver/StorPoolName", rule(SP, Place, "", Some("satellite/src/check.rs"), "")),
+    ("StorDriver/ThinPool", rule(SP, Word, "", PROPERTY, "")),
+    ("StorDriver/WaitTimeoutAfterCreate", rule(C | SP, Digits, "", PROVIDERS, "")),
+    ("StorDriver/ZPool", rule(SP, Place, "", PROPERTY, "")),
+    ("StorDriver/ZPoolThin", rule(SP, Place, "", PROPERTY, "")),
+    ("StorDriver/Zfs/DeleteStrategy", rule(C | RD, OneOf(&["Delete", "Rename", "Dynamic"]), "Dynamic", NOBODY,
+        "How a ZFS volume with snapshots is deleted: Delete refuses, Rename renames it, Dynamic deletes if that is \
+        possible and else renames")),
+    ("StorDriver/Zfs/RollbackStrategy", rule(C | RD, OneOf(&["Rollback", "Clone", "Dynamic"]), "Dynamic", NOBODY,
+        "How a ZFS volume is rolled back: Rollback uses 'zfs rollback', Clone renames it and uses 'zfs clone', Dynamic \
+        rolls back if that is possible and else clones")),
+    ("StorDriver/ZfsSnapshotOptions", rule(DRIVER, Line, "", NOBODY, "More options of every zfs snapshot")),
+    ("StorDriver/ZfscreateOptions", rule(DRIVER, Line, "", Some("satellite/src/providers/zfs.rs"),
+        "More options of every zfs create")),
+    ("StorPoolName", rule(N | RD | R | VD | V, Name, "", POOLS, "Pool of the volumes")),
+    ("StorPoolNameDrbdMeta", rule(N | RD | R | VD | V, PoolNameOrInternal, "", POOLS,
+        "Pool of DRBD's external metadata")),
+    ("TcpPortAutoRange", rule(C | N | UNLISTED_AT_NODE, NumberRange(1, 65_535), "", NUMBERS,
+        "TCP ports for resources (default: 7000-7999)")),
+    ("TcpPortsBlocked", rule(C | N | UNLISTED, NumberRange(1, 65_535), "", NUMBERS,
+        "TCP ports that resources do not get")),
+    ("UpdateCacheInterval", rule(C, Integer, "180", NOBODY, "Seconds between two looks at the free space of pools")),
+    ("UseZFSClone", rule(C | RD, TrueFalse, "false", NOBODY,
+        "Whether clones in ZFS pools depend on their snapshot instead of being copied")),
+    ("Writecache/Options/Additional", rule(CACHE, Text, "", NOBODY, "More arguments of dm-writecache")),
+    ("Writecache/Options/AutocommitBlocks", rule(CACHE, Integer, "64 for pmem, 65536 for ssd", NOBODY,
+        "After how many blocks that were written without a FLUSH they are committed")),
+    ("Writecache/Options/AutocommitTime", rule(CACHE, Integer, "1000", NOBODY,
+        "After how many milliseconds without a FLUSH what was written is committed")),
+    ("Writecache/Options/Fua", rule(CACHE, OneOf(&["On", "Off"]), "On", NOBODY,
+        "Whether data is written back with FUA: argument fua or nofua")),
+    ("Writecache/Options/HighWatermark", rule(CACHE, Integer, "50", NOBODY,
+        "Used percentage at which writing back begins")),
+    ("Writecache/Options/LowWatermark", rule(CACHE, Integer, "45", NOBODY,
+        "Used percentage at which writing back ends")),
+    ("Writecache/Options/StartSector", rule(CACHE, Integer, "0", NOBODY,
+        "Offset on the cache device, in sectors of 512 bytes")),
+    ("Writecache/Options/WritebackJobs", rule(CACHE, Integer, "unlimited", NOBODY,
+        "How many blocks are written back at once: fewer take longer in all, and let reads pass sooner")),
+    ("Writecache/PoolName", rule(CACHE, Name, "", NOBODY, "Pool of the cache device of dm-writecache")),
+    ("Writecache/Size", rule(CACHE, SizeOrPercent, "", NOBODY,
+        "Size of the cache device: percent of the volume, or KiB")),
+    ("sys/fs/blkio_throttle_read", rule(THROTTLE, Integer, "", NOBODY,
+        "Bytes read per second: /sys/fs/cgroup/blkio/blkio.throttle.read_bps_device")),
+    ("sys/fs/blkio_throttle_read_iops", rule(THROTTLE, Integer, "", NOBODY,
+        "Reads per second: /sys/fs/cgroup/blkio/blkio.throttle.read_iops_device")),
+    ("sys/fs/blkio_throttle_write", rule(THROTTLE, Integer, "", NOBODY,
+        "Bytes written per second: /sys/fs/cgroup/blkio/blkio.throttle.write_bps_device")),
+    ("sys/fs/blkio_throttle_write_iops", rule(THROTTLE, Integer, "", NOBODY,
+        "Writes per second: /sys/fs/cgroup/blkio/blkio.throttle.write_iops_device")),
 ];

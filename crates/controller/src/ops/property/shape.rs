@@ -16,8 +16,10 @@ pub fn canonical(shape: Shape, value: &str) -> Result<String, String> {
     };
     match shape {
         Shape::Text => Ok(given),
+        Shape::Line => kept(!value.contains(['\n', '\r']), "one line"),
         Shape::NonEmpty => kept(!value.is_empty(), "not empty"),
         Shape::Integer => kept(value.parse::<i64>().is_ok(), "a whole number"),
+        Shape::NotNegative => kept(value.parse::<u32>().is_ok(), "a whole number from 0 on"),
         Shape::Digits => kept(all(value, |c| c.is_ascii_digit()), "a whole number"),
         Shape::Decimal => kept(is_decimal(value), "a number, like 1.5"),
         Shape::Range(min, max) => kept(within(value, min, max), &between(min, max)),
@@ -44,9 +46,12 @@ pub fn canonical(shape: Shape, value: &str) -> Result<String, String> {
                 &format!("{} or one of: {}", between(min, max), words.join(", ")),
             ),
         },
-        Shape::StoragePoolName => kept(is_pool(value), "the name of a storage pool"),
+        Shape::Name => kept(
+            is_name(value),
+            "a name of 3 to 48 letters, digits, '-' and '_'",
+        ),
         Shape::PoolNameOrInternal => kept(
-            value.is_empty() || value == linstor_api::prop::META_INTERNAL || is_pool(value),
+            value.is_empty() || value == linstor_api::prop::META_INTERNAL || is_name(value),
             "the name of a storage pool, '.internal', or nothing",
         ),
         Shape::Word => kept(
@@ -73,6 +78,48 @@ pub fn canonical(shape: Shape, value: &str) -> Result<String, String> {
     }
 }
 
+/// The kind of values as LINSTOR names it, and their pattern or limits.
+pub fn info(shape: Shape) -> (&'static str, Option<String>) {
+    let regex = |pattern: &str| ("regex", Some(pattern.to_owned()));
+    match shape {
+        Shape::Text => ("string", None),
+        Shape::Integer | Shape::NotNegative => ("long", None),
+        Shape::Range(min, max) => ("range", Some(format!("({min} - {max})"))),
+        Shape::Float(min, max) => ("range_float", Some(format!("({min:?} - {max:?})"))),
+        Shape::YesNo => ("boolean", Some("(?i)(?:yes|no)".to_owned())),
+        Shape::TrueFalse => (
+            "boolean_true_false",
+            Some("(?i)(?:true|false|yes|no)".to_owned()),
+        ),
+        Shape::OneOf(words) => ("regex", Some(alternatives(words))),
+        Shape::RangeOrOneOf(min, max, words) => (
+            "numeric_or_symbol",
+            Some(format!("({min} - {max}) or {}", alternatives(words))),
+        ),
+        Shape::Line => regex(".*"),
+        Shape::NonEmpty => regex(".+"),
+        Shape::Digits => regex("[0-9]+"),
+        Shape::Decimal => regex("^[0-9]+([.][0-9]+)?"),
+        Shape::NumberRange(..) => regex("[0-9]+-[0-9]+"),
+        Shape::Name => regex("^[a-zA-Z0-9_][a-zA-Z0-9_-]{2,47}$"),
+        Shape::PoolNameOrInternal => regex("^|.internal|[a-zA-Z0-9_][a-zA-Z0-9_-]{2,47}$"),
+        Shape::Word => regex("[a-zA-Z0-9_-]+"),
+        Shape::Place => regex("[a-zA-Z0-9_/-]+"),
+        Shape::Hex16 => regex("[a-fA-F0-9]{16}"),
+        Shape::BlockSize => regex("[1-9][0-9]*(k|K|M|G)?"),
+        Shape::SizeOrPercent => regex("^100%|[0-9]{1,2}([.][0-9]*)?%|[1-9][0-9]{2,}$"),
+        Shape::SizeWithUnit => {
+            regex(r"(\d+(?:[.]\d+)?)\s*([kKmMgGtT](?:i[bB]|[bB])?|[bB]|[sS]|%|)")
+        }
+    }
+}
+
+fn alternatives(words: &[&str]) -> String {
+    let mut words = words.to_vec();
+    words.sort_unstable();
+    format!("(?:{})", words.join("|"))
+}
+
 fn ranges(value: &str, min: u32, max: u32) -> Result<String, String> {
     let parsed = Ranges::parse(value, &(min..=max));
     parsed.map(|ranges| ranges.to_string()).map_err(|why| {
@@ -93,8 +140,7 @@ fn within(value: &str, min: i64, max: i64) -> bool {
 }
 
 fn one_of(value: &str, words: &[&str]) -> Option<String> {
-    let word = words.iter().find(|word| word.eq_ignore_ascii_case(value))?;
-    Some((*word).to_owned())
+    words.contains(&value).then(|| value.to_owned())
 }
 
 fn is_decimal(value: &str) -> bool {
@@ -109,7 +155,7 @@ fn is_positive(value: &str) -> bool {
     all(value, |c| c.is_ascii_digit()) && !value.starts_with('0')
 }
 
-fn is_pool(value: &str) -> bool {
+fn is_name(value: &str) -> bool {
     linstor_model::name::StoragePoolName::parse(value).is_ok()
 }
 
@@ -150,6 +196,8 @@ mod tests {
     const TABLE: &[Line] = &[
         (Shape::NonEmpty, &[("x", "x")], &[""]),
         (Shape::Integer, &[("-5", "-5")], &["", "5.0", "x"]),
+        (Shape::NotNegative, &[("0", "0")], &["", "-1"]),
+        (Shape::Line, &[("", ""), ("-a b", "-a b")], &["a\nb"]),
         (Shape::Digits, &[("05", "05")], &["", "-5"]),
         (
             Shape::Decimal,
@@ -179,15 +227,15 @@ mod tests {
         ),
         (
             Shape::OneOf(&["tcp", "rdma"]),
-            &[("TCP", "tcp")],
-            &["", "ib"],
+            &[("tcp", "tcp")],
+            &["", "ib", "TCP"],
         ),
         (
             Shape::RangeOrOneOf(1, 32, &["off", "majority"]),
             &[("2", "2"), ("off", "off")],
             &["33"],
         ),
-        (Shape::StoragePoolName, &[("pool", "pool")], &["ab", "a b"]),
+        (Shape::Name, &[("pool", "pool")], &["ab", "a b"]),
         (
             Shape::PoolNameOrInternal,
             &[("", ""), (".internal", ".internal")],

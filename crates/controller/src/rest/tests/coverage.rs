@@ -141,6 +141,19 @@ const IMPLEMENTED: &[(&str, &str)] = &[
     ("GET", "/v1/view/schedules-by-resource"),
     ("GET", "/v1/view/schedules-by-resource/xx"),
     ("GET", "/v1/view/storage-pools"),
+    ("GET", "/v1/controller/properties/info"),
+    ("GET", "/v1/controller/properties/info/all"),
+    ("GET", "/v1/nodes/properties/info"),
+    ("GET", "/v1/nodes/xx/storage-pools/properties/info"),
+    ("GET", "/v1/storage-pool-definitions/properties/info"),
+    ("GET", "/v1/resource-groups/properties/info"),
+    ("GET", "/v1/resource-groups/xx/volume-groups/properties/info"),
+    ("GET", "/v1/resource-definitions/properties/info"),
+    ("GET", "/v1/resource-definitions/xx/resources/properties/info"),
+    ("GET", "/v1/resource-definitions/xx/volume-definitions/properties/info"),
+    ("GET", "/v1/resource-definitions/xx/resources/xx/volumes/properties/info"),
+    ("GET", "/v1/resource-definitions/xx/resource-connections/properties/info"),
+    ("GET", "/v1/resource-definitions/xx/drbd-proxy/properties/info"),
 ];
 
 /// What is listed is routed to code of its own: it never says that the path, the method or the ability is missing.

@@ -13,6 +13,7 @@ mod http;
 mod job;
 mod lists;
 mod nodes;
+mod property;
 mod satellite;
 mod settle;
 mod speed;

@@ -260,7 +260,13 @@ async fn controller_properties() {
     let world = World::new().await;
     let set = r#"{"override_props":{"TcpPortAutoRange":"7000-7010,8000","Aux/a/b":"1"}}"#;
     world
-        .check("POST", "/v1/controller/properties", set, 201, &["CREATED"])
+        .check(
+            "POST",
+            "/v1/controller/properties",
+            set,
+            201,
+            &["CREATED", "MODIFIED", "CREATED"],
+        )
         .await;
     let props = world.get("/v1/controller/properties").await;
     assert_eq!(props["TcpPortAutoRange"], "7000-7010,8000");
@@ -279,7 +285,7 @@ async fn controller_properties() {
             "/v1/controller/properties/Aux%2Fa%2Fb",
             "",
             200,
-            &["WARN_DEL_UNSET_PROP"],
+            &["DELETED"],
         )
         .await;
     let bad = r#"{"override_props":{"NoSuchKey":"1"}}"#;

@@ -1,0 +1,196 @@
+//! Properties: what may be set where, what is answered, and what is known of keys.
+
+use linstor_api::code;
+use serde_json::{Value, json};
+
+use super::World;
+
+const PATH: &str = "/v1/controller/properties";
+const SET: i64 = code::MASK_CTRL_CONF | code::MASK_CRT | code::CREATED;
+const DELETED: i64 = code::MASK_CTRL_CONF | code::MASK_DEL | code::DELETED;
+const APPLIED: i64 = code::MASK_CTRL_CONF | code::MASK_MOD | code::MASK_INFO;
+
+impl World {
+    /// Changes the controller's properties; returns status, codes and messages.
+    async fn controller(&self, change: Value) -> (u16, Vec<i64>, Vec<String>) {
+        let answer = self.call("POST", PATH, &change.to_string()).await;
+        let entries = answer.json();
+        let entries = entries.as_array().expect("replies are a list");
+        let message = |entry: &Value| entry["message"].as_str().expect("a text").to_owned();
+        let messages = entries.iter().map(message).collect();
+        (answer.status.as_u16(), answer.codes(), messages)
+    }
+}
+
+/// Each key has an entry; each node that is online says that it follows, unless nothing is new for it.
+#[tokio::test(start_paused = true)]
+async fn the_controllers_properties_are_answered_key_by_key() {
+    let world = World::with_nodes(2).await;
+    let set = json!({"override_props": {"Aux/site": "here"}});
+    let (status, codes, messages) = world.controller(set.clone()).await;
+    assert_eq!((status, codes), (201, vec![SET, APPLIED, APPLIED]));
+    assert_eq!(messages[1], "(n1) Controller properties applied");
+    assert_eq!(world.controller(set).await.1, [SET]);
+    // What only the controller uses is no news for nodes, its removal is.
+    let ratio = json!({"override_props": {"MaxOversubscriptionRatio": "5"}});
+    assert_eq!(world.controller(ratio).await.1, [SET]);
+    let delete = json!({"delete_props": ["MaxOversubscriptionRatio", "Aux/none"]});
+    assert_eq!(
+        world.controller(delete).await.1,
+        [DELETED, DELETED, APPLIED, APPLIED]
+    );
+    for _ in 0..2 {
+        let answer = world
+            .call("DELETE", "/v1/controller/properties/Aux/site", "")
+            .await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.codes()),
+            (200, vec![DELETED])
+        );
+    }
+    assert_eq!(world.controller(json!({})).await, (201, vec![], vec![]));
+}
+
+/// A key or value that is wrong changes nothing, whatever else the request has.
+#[tokio::test(start_paused = true)]
+async fn what_the_controller_does_not_know_is_refused() {
+    let world = World::new().await;
+    let before = world.get(PATH).await;
+    let invalid = code::MASK_CTRL_CONF | code::FAIL_INVLD_PROP;
+    for (key, value, operation) in [
+        ("Nonsense", json!("x"), code::MASK_CRT),
+        ("/Aux/lead", json!("x"), code::MASK_CRT),
+        ("Cluster/LocalID", json!("x"), code::MASK_CRT),
+        ("Cluster/Remote/none", json!("x"), code::MASK_CRT),
+        ("StorPoolName", json!("pool"), code::MASK_CRT),
+        ("Aux/null", Value::Null, code::MASK_CRT),
+        ("DrbdOptions/Net/protocol", json!("c"), code::MASK_CRT),
+        ("ExtCmd/WaitTimeout", json!("-1"), code::MASK_CRT),
+        ("TcpPortAutoRange", json!("abc"), code::MASK_CRT),
+    ] {
+        let change = json!({"override_props": {"Aux/good": "1", key: value}});
+        let (status, codes, _) = world.controller(change).await;
+        assert_eq!((status, codes), (500, vec![invalid | operation]), "{key}");
+    }
+    for (key, value, number) in [
+        ("TcpPortAutoRange", "7000-70000", code::FAIL_INVLD_TCP_PORT),
+        ("TcpPortAutoRange", "7200-7100", code::FAIL_INVLD_TCP_PORT),
+        ("MinorNrAutoRange", "0-1048576", code::FAIL_INVLD_MINOR_NR),
+    ] {
+        let change = json!({"override_props": {key: value}});
+        let expected = code::MASK_CTRL_CONF | code::MASK_MOD | number;
+        assert_eq!(world.controller(change).await.1, [expected], "{value}");
+    }
+    for change in [
+        json!({"delete_props": ["Nonsense"]}),
+        json!({"delete_namespaces": ["Cluster"]}),
+    ] {
+        let (status, codes, _) = world.controller(change).await;
+        assert_eq!((status, codes), (500, vec![invalid | code::MASK_DEL]));
+    }
+    assert_eq!(world.get(PATH).await, before);
+}
+
+/// A namespace is removed with all that is in it, and with nothing else.
+#[tokio::test(start_paused = true)]
+async fn namespaces_are_removed() {
+    let world = World::new().await;
+    let keys = ["Aux/a", "Aux/b/c", "Aux/bc", "Autoplacer/MaxThroughput"];
+    let set: serde_json::Map<String, Value> = keys
+        .iter()
+        .map(|key| ((*key).to_owned(), json!("1")))
+        .collect();
+    assert_eq!(
+        world.controller(json!({"override_props": set})).await.0,
+        201
+    );
+    let delete = json!({"delete_namespaces": ["Aux/b", "Autoplacer", "Nothing"]});
+    assert_eq!(world.controller(delete).await.0, 201);
+    let left = world.get(PATH).await;
+    let left: Vec<&str> = keys
+        .into_iter()
+        .filter(|key| left.get(key).is_some())
+        .collect();
+    assert_eq!(left, ["Aux/a", "Aux/bc"]);
+}
+
+/// Numbers that are given out follow a new range; an older name is stored under the newer one.
+#[tokio::test(start_paused = true)]
+async fn keys_with_consequences() {
+    let world = World::new().await;
+    let (_, codes, messages) = world
+        .controller(json!({"override_props": {"TcpPortAutoRange": "7100-7199"}}))
+        .await;
+    assert_eq!(
+        codes,
+        [code::MASK_CTRL_CONF | code::MASK_MOD | code::MODIFIED, SET]
+    );
+    assert_eq!(
+        messages[0],
+        "The TCP port range was successfully updated to: 7100-7199"
+    );
+    let (_, codes, _) = world
+        .controller(json!({"override_props": {"ExtCmdWaitTimeout": "1000"}}))
+        .await;
+    let deprecated = code::MASK_CTRL_CONF | code::MASK_MOD | code::WARN_DEPRECATED;
+    assert_eq!(codes, [deprecated, SET]);
+    let props = world.get(PATH).await;
+    assert_eq!(props["ExtCmd/WaitTimeout"], "1000");
+    assert_eq!(props.get("ExtCmdWaitTimeout"), None);
+}
+
+/// What is stored and not acted on yet says so, at the controller and elsewhere.
+#[tokio::test(start_paused = true)]
+async fn a_property_without_effect_says_so() {
+    let world = World::new().await;
+    let details = |answer: &super::Answered| answer.json()[0]["details"].clone();
+    let change = json!({"override_props": {"AutoSnapshot/Keep": "5", "Aux/a": "1"}}).to_string();
+    let said = "Stored without effect: nothing in this version acts on AutoSnapshot/Keep.";
+    let answer = world
+        .call("PUT", "/v1/resource-groups/DfltRscGrp", &change)
+        .await;
+    assert_eq!(details(&answer), said);
+    let answer = world.call("POST", PATH, &change).await;
+    assert_eq!(details(&answer), said);
+    let change = json!({"override_props": {"AllowMixingStoragePoolDriver": "true"}}).to_string();
+    let answer = world
+        .call("PUT", "/v1/resource-groups/DfltRscGrp", &change)
+        .await;
+    assert_eq!(details(&answer), Value::Null);
+}
+
+/// Each kind of object has a list of its keys: with the kind of values, their limits, defaults and units.
+#[tokio::test(start_paused = true)]
+async fn keys_are_explained() {
+    let world = World::new().await;
+    let info = async |path: &str| world.get(&format!("{path}/properties/info")).await;
+    let has = |keys: &Value, key: &str| keys.get(key).is_some();
+    let node = info("/v1/nodes").await;
+    assert!(has(&node, "PrefNic") && !has(&node, "TcpPortAutoRange") && !has(&node, "PeerSlots"));
+    assert!(has(
+        &info("/v1/nodes/any/storage-pools").await,
+        "StorDriver/StorPoolName"
+    ));
+    let volume = info("/v1/resource-definitions/any/volume-definitions").await;
+    assert_eq!(
+        volume["DrbdOptions/Disk/disk-timeout"],
+        json!({"prop_type": "range", "value": "(0 - 6000)", "dflt": "0", "unit": "1/10 seconds"})
+    );
+    assert_eq!(
+        volume["Cache/OpMode"]["value"],
+        "(?:passthrough|writeback|writethrough)"
+    );
+    assert_eq!(volume, info("/v1/resource-groups/any/volume-groups").await);
+    let connection = info("/v1/resource-definitions/any/resource-connections").await;
+    assert_eq!(connection.as_object().map(serde_json::Map::len), Some(47));
+    let all = world.get("/v1/controller/properties/info/all").await;
+    assert_eq!(all["RSC_CONN"], connection);
+    assert_eq!(all["VLM_GRP"], volume);
+    assert_eq!(all["KVS"], json!({}));
+    assert_eq!(all["CTRL"], info("/v1/controller").await);
+    let proxy = info("/v1/resource-definitions/any/drbd-proxy").await;
+    assert_eq!(
+        proxy["DRBD_PROXY_ZSTD"]["DrbdOptions/ProxyCompression/level"]["dflt"],
+        "3"
+    );
+}
