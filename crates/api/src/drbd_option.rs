@@ -184,8 +184,11 @@ pub fn by_key(key: &str) -> Option<&'static DrbdOption> {
 }
 
 /// Whether a section of a file for DRBD 8.4 may have this option: one that it does not know would make it refuse the whole
-/// file. There, options of peer devices are options of disks.
+/// file. There, options of peer devices are options of disks. `size` is no option of LINSTOR's, which writes it by itself.
 pub fn is_in_drbd84(section: Section, name: &str) -> bool {
+    if section == Section::Disk && name == "size" {
+        return true;
+    }
     let held = |option: &DrbdOption| {
         option.section == section
             || (section == Section::Disk && option.section == Section::PeerDevice)

@@ -20,6 +20,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::{Cluster, Superseded};
 use crate::commit::Change;
+use crate::ops::property::check_combinations;
 use crate::settle::settle;
 use crate::transaction::{Refusal, Transaction};
 
@@ -45,6 +46,7 @@ fn run(cluster: &Cluster, before: &Model, change: &mut dyn Change) -> Option<Dra
         let limits = cluster.shared.limits;
         let mut tx = Transaction::new(draft, cluster.observed(), &**cluster.env(), limits);
         change.plan(&mut tx)?;
+        check_combinations(before, &tx, tx.touched())?;
         settle(before, &mut tx);
         tx.check_held()?;
         Ok(tx.into_parts())

@@ -6,7 +6,7 @@ use linstor_api::drbd_option::Section;
 use linstor_api::kind::DrbdKind;
 use linstor_api::prop::{
     DRBD_AUTO_DISCARD_GRANULARITY, DRBD_AUTO_RS_DISCARD_GRANULARITY, DRBD_AUTO_VERIFY_ALGO,
-    DRBD_CURRENT_GI, DRBD_DISABLE_AUTO_VERIFY_ALGO, DRBD_DISK_OPTIONS,
+    DRBD_CURRENT_GI, DRBD_DISABLE_AUTO_VERIFY_ALGO, DRBD_DISK_OPTIONS, DRBD_EXACT_SIZE,
     DRBD_FORCE_INITIAL_SYNC_PERMANENT, DRBD_HANDLER_OPTIONS, DRBD_NET_OPTIONS,
     DRBD_PEER_DEVICE_OPTIONS, DRBD_RESOURCE_OPTIONS, PREF_NIC, is_true,
 };
@@ -54,10 +54,7 @@ pub fn drbd_options(
         disk: levels.namespace(DRBD_PEER_DEVICE_OPTIONS),
         handlers: levels.namespace(DRBD_HANDLER_OPTIONS),
     };
-    sections
-        .disk
-        .append(&mut levels.namespace(DRBD_DISK_OPTIONS));
-    drop_managed(&mut sections.disk, &levels);
+    sections.disk.append(&mut disk_section(&levels));
     choose_verify_algorithm(model, definition, &levels, &mut sections.net);
     drbd84::retain_options(kind_of(model, resource), &mut sections);
     sections
@@ -72,14 +69,27 @@ pub fn volume_disk_options(
 ) -> Props {
     let scope = Scope::volume(model, definition, resource, number);
     let levels = chain(model, Purpose::DrbdVolume, &scope);
-    let mut disk = levels.namespace(DRBD_DISK_OPTIONS);
-    drop_managed(&mut disk, &levels);
+    let mut disk = disk_section(&levels);
+    if let Some(bitmap) = levels.get(BITMAP) {
+        disk.insert("bitmap".to_owned(), bitmap.to_owned());
+    }
     // If the controller manages a granularity, only its value on the volume definition counts.
     if let Some(volume) = definition.volumes.get(&number) {
         for (option, _) in MANAGED {
             if let Some(value) = volume.props.get(&format!("{DRBD_DISK_OPTIONS}/{option}")) {
                 disk.insert((*option).to_owned(), value.clone());
             }
+        }
+        let exact = definition.props.get(DRBD_EXACT_SIZE);
+        let exact = exact.or_else(|| {
+            model
+                .groups
+                .get(&definition.group)?
+                .props
+                .get(DRBD_EXACT_SIZE)
+        });
+        if exact.is_some_and(|value| is_true(value)) && !volume.gross_size {
+            disk.insert("size".to_owned(), format!("{}k", volume.size_kib));
         }
     }
     drbd84::retain(kind_of(model, resource), Section::Disk, &mut disk);
@@ -156,18 +166,28 @@ pub fn force_initial_sync(definition: &ResourceDefinition) -> bool {
         .is_some_and(|value| is_true(value))
 }
 
+/// The one option of peer devices that volumes have.
+const BITMAP: &str = "DrbdOptions/PeerDevice/bitmap";
+
 /// Disk options that the controller manages, and the properties that disable that.
 const MANAGED: &[(&str, &str)] = &[
     ("rs-discard-granularity", DRBD_AUTO_RS_DISCARD_GRANULARITY),
     ("discard-granularity", DRBD_AUTO_DISCARD_GRANULARITY),
 ];
 
-fn drop_managed(disk: &mut Props, levels: &Chain<'_>) {
+/// Options of disks without those that the controller manages, and without those that no file has: whether a replica has a
+/// disk belongs to its resource, and drbdadm, which reads the file of one resource, knows no other one to wait for.
+fn disk_section(levels: &Chain<'_>) -> Props {
+    let mut disk = levels.namespace(DRBD_DISK_OPTIONS);
+    for option in ["diskless", "resync-after"] {
+        disk.remove(option);
+    }
     for (option, switch) in MANAGED {
         if levels.get(switch).is_none_or(is_true) {
             disk.remove(*option);
         }
     }
+    disk
 }
 
 /// The automatically chosen verify algorithm is used unless a user has set one.

@@ -267,6 +267,13 @@ impl<'a> Chain<'a> {
             .find_map(|(level, props)| props.get(key).map(|value| (value.as_str(), *level)))
     }
 
+    /// All values of a key, the one that counts first.
+    pub fn all(&self, key: &str) -> impl Iterator<Item = (&'a str, Level)> {
+        self.containers
+            .iter()
+            .filter_map(move |(level, props)| Some((props.get(key)?.as_str(), *level)))
+    }
+
     /// All values below a namespace (given without a trailing slash); keys are without the namespace.
     pub fn namespace(&self, namespace: &str) -> BTreeMap<String, String> {
         let mut values = BTreeMap::new();

@@ -2,6 +2,7 @@
 //!
 //! [`inherit`] defines whose value counts for which purpose; [`drbd`] and [`storage`] turn values into parts of specs.
 
+pub mod conflict;
 pub mod drbd;
 pub mod inherit;
 pub mod storage;

@@ -20,13 +20,22 @@ const PLACE_OF_POOL: &[&str] = &[
 ];
 
 /// Namespaces that only the controller uses.
-const CONTROLLER_NAMESPACES: &[&str] = &["Autoplacer/", "REST/", "Internal/", "encrypted/"];
+const CONTROLLER_NAMESPACES: &[&str] = &[
+    "Autoplacer/",
+    "Cluster/Remote/",
+    "Internal/",
+    "NetCom/",
+    "REST/",
+    "encrypted/",
+];
 
 /// Keys, or prefixes of keys, that only the controller uses.
 const CONTROLLER_KEYS: &[&str] = &[
     "AllowMixingStoragePoolDriver",
     "AutoplaceTarget",
     "BalanceResources",
+    "BackupShipping/AllowForceRestore",
+    "BackupShipping/MaxConcurrentBackupsPerNode",
     "BackupShipping/TcpPortRange",
     "Clone/BalanceAfterClone",
     "DrbdOptions/",
@@ -39,9 +48,13 @@ const CONTROLLER_KEYS: &[&str] = &[
     "SearchDomain",
     "Snapshot/BalanceAfterRestore",
     "SnapshotShipping/TcpPortRange",
+    "StorDriver/Zfs/",
     "TcpPortAutoRange",
     "TcpPortsBlocked",
     "UpdateCacheInterval",
+    "defaultDebugSslConnector",
+    "defaultPlainConSvc",
+    "defaultSslConSvc",
 ];
 
 /// Whether a satellite uses a property of the controller or of its node directly. DRBD's options are not among them:

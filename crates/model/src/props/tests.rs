@@ -436,3 +436,147 @@ fn first_generations() {
     );
     assert!(forced(&cluster));
 }
+
+/// Every option in the table reaches the section of its kind from every level that may have it, and from the nearest one
+/// its value.
+#[test]
+fn every_option_reaches_its_section() {
+    use linstor_api::drbd_option::{self, Domain, Section};
+    for option in drbd_option::ALL {
+        let [near, far] = match option.domain {
+            Domain::Boolean => ["yes".to_owned(), "no".to_owned()],
+            Domain::Text => ["near".to_owned(), "far".to_owned()],
+            Domain::OneOf(words) | Domain::NumberOr(_, _, words) => {
+                [words[0].to_owned(), words[1].to_owned()]
+            }
+            Domain::Number(min, max) | Domain::Size(min, max, _) => {
+                [max.to_string(), min.to_string()]
+            }
+        };
+        let in_no_file = ["diskless", "resync-after"].contains(&option.name);
+        let mut levels = vec![
+            Level::Controller,
+            Level::ResourceGroup,
+            Level::ResourceDefinition,
+        ];
+        let of_volumes = option.section == Section::Disk || option.name == "bitmap";
+        if of_volumes {
+            levels.extend([Level::VolumeGroup, Level::VolumeDefinition, Level::Volume]);
+        }
+        for level in levels {
+            let mut cluster = deployed();
+            for switch in [
+                prop::DRBD_AUTO_RS_DISCARD_GRANULARITY,
+                prop::DRBD_AUTO_DISCARD_GRANULARITY,
+            ] {
+                set(&mut cluster.draft, Level::Controller, switch, "false");
+            }
+            if level != Level::Controller {
+                set(&mut cluster.draft, Level::Controller, &option.key(), &far);
+            }
+            set(&mut cluster.draft, level, &option.key(), &near);
+            let all = options(&cluster, "n1");
+            let (name, on) = (resource("res"), node("n1"));
+            let definition = &cluster.draft.definitions[&name];
+            let row = cluster.draft.resource(&name, &on).unwrap();
+            let of_volume = volume_disk_options(&cluster.draft, definition, 0, row);
+            let section = match option.section {
+                Section::Resource => &all.options,
+                Section::Net => &all.net,
+                Section::Disk | Section::PeerDevice if of_volumes => &of_volume,
+                Section::Disk | Section::PeerDevice => &all.disk,
+                Section::Handlers => &all.handlers,
+            };
+            let expected = (!in_no_file).then_some(&near);
+            assert_eq!(
+                section.get(option.name),
+                expected,
+                "{} at {level:?}",
+                option.key()
+            );
+        }
+    }
+}
+
+/// With an exact size DRBD gets the size of the volume definition.
+#[test]
+fn an_exact_size_is_written() {
+    let mut cluster = deployed();
+    set(
+        &mut cluster.draft,
+        Level::ResourceDefinition,
+        prop::DRBD_EXACT_SIZE,
+        "true",
+    );
+    let definition = &cluster.draft.definitions[&resource("res")];
+    for on in ["n1", "n3"] {
+        let row = cluster.draft.resource(&resource("res"), &node(on)).unwrap();
+        let disk = volume_disk_options(&cluster.draft, definition, 0, row);
+        assert_eq!(
+            disk["size"],
+            format!("{}k", definition.volumes[&0].size_kib)
+        );
+    }
+}
+
+/// What DRBD's kernel refuses is found, and where each side of it comes from.
+#[test]
+fn options_that_exclude_each_other_are_found() {
+    let two_primaries = "DrbdOptions/Net/allow-two-primaries";
+    let found = |cluster: &Cluster| {
+        let definition = &cluster.draft.definitions[&resource("res")];
+        let scope = Scope::definition(definition);
+        let levels = chain(&cluster.draft, Purpose::DrbdConnection, &scope);
+        conflict::conflict(&levels).map(|found| (found.key, found.protocol_level))
+    };
+    let mut cluster = deployed();
+    set(
+        &mut cluster.draft,
+        Level::ResourceGroup,
+        two_primaries,
+        "yes",
+    );
+    assert_eq!(found(&cluster), None);
+    set(
+        &mut cluster.draft,
+        Level::Controller,
+        conflict::PROTOCOL,
+        "A",
+    );
+    assert_eq!(
+        found(&cluster),
+        Some((two_primaries, Some(Level::Controller)))
+    );
+    set(
+        &mut cluster.draft,
+        Level::ResourceDefinition,
+        conflict::PROTOCOL,
+        "C",
+    );
+    assert_eq!(found(&cluster), None);
+    let congestion = "DrbdOptions/Net/on-congestion";
+    set(
+        &mut cluster.draft,
+        Level::ResourceDefinition,
+        congestion,
+        "pull-ahead",
+    );
+    assert_eq!(
+        found(&cluster),
+        Some((congestion, Some(Level::ResourceDefinition)))
+    );
+    let fencing = "DrbdOptions/Net/fencing";
+    set(
+        &mut cluster.draft,
+        Level::ResourceDefinition,
+        congestion,
+        "block",
+    );
+    set(
+        &mut cluster.draft,
+        Level::ResourceDefinition,
+        fencing,
+        "resource-and-stonith",
+    );
+    assert_eq!(found(&cluster), None);
+}

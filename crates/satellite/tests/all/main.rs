@@ -9,6 +9,7 @@ mod growth;
 mod last_copy;
 mod link;
 mod real;
+mod resfile;
 mod storage;
 mod suspension;
 mod waiting;

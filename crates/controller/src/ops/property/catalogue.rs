@@ -40,6 +40,10 @@ pub enum Shape {
     Text,
     /// One line of text, which may be empty.
     Line,
+    /// The value of an option in DRBD's configuration.
+    DrbdText,
+    /// A command line in DRBD's configuration.
+    DrbdHandler,
     /// Anything but nothing.
     NonEmpty,
     /// A whole number.
@@ -140,7 +144,8 @@ fn of_drbd_option(option: &DrbdOption) -> Rule {
         at: C | RD | if volumes { VD | V } else { 0 } | if connections { CONN } else { 0 },
         shape: match option.domain {
             Domain::Boolean => YesNo,
-            Domain::Text => Text,
+            Domain::Text if option.section == Section::Handlers => DrbdHandler,
+            Domain::Text => DrbdText,
             Domain::OneOf(words) => OneOf(words),
             Domain::Number(min, max) | Domain::Size(min, max, _) => Range(limit(min), limit(max)),
             Domain::NumberOr(min, max, words) => RangeOrOneOf(limit(min), limit(max), words),
@@ -151,8 +156,12 @@ fn of_drbd_option(option: &DrbdOption) -> Rule {
             other => other,
         },
         unit: option.unit,
-        // drbdadm reads one resource's file, and knows no other resource to wait for.
-        reader: PROJECT.filter(|_| option.name != "resync-after"),
+        // drbdadm reads one resource's file, and knows no other resource to wait for; whether a replica is diskless is
+        // a matter of its resource.
+        reader: match option.name {
+            "resync-after" | "diskless" => NOBODY,
+            _ => PROJECT,
+        },
         info: "",
     }
 }
@@ -179,8 +188,8 @@ const fn measured(unit: &'static str, rule: Rule) -> Rule {
 }
 
 use Shape::{
-    BlockSize, Decimal, Digits, Float, Hex16, Integer, Line, Name, NonEmpty, NotNegative,
-    NumberRange, OneOf, Place, PoolNameOrInternal, Range, RangeOrOneOf, SizeOrPercent,
+    BlockSize, Decimal, Digits, DrbdHandler, DrbdText, Float, Hex16, Integer, Line, Name, NonEmpty,
+    NotNegative, NumberRange, OneOf, Place, PoolNameOrInternal, Range, RangeOrOneOf, SizeOrPercent,
     SizeWithUnit, Text, TrueFalse, Word, YesNo,
 };
 

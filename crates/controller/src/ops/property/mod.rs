@@ -1,6 +1,7 @@
 //! Changes of properties: checked against the catalogue, brought into their canonical form.
 
 mod catalogue;
+mod combination;
 mod controller;
 pub mod info;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use linstor_model::Props;
 use crate::transaction::Refusal;
 use catalogue::{Rule, Shape};
 
+pub use combination::check as check_combinations;
 pub use controller::apply as apply_to_controller;
 
 /// The longest key.
@@ -65,8 +67,6 @@ pub enum Owner {
     DrbdProxy,
     /// A snapshot: only free keys.
     Snapshot,
-    /// A key-value store: no rules.
-    KeyValueStore,
 }
 
 impl Owner {
@@ -84,7 +84,6 @@ impl Owner {
             Owner::DrbdProxy => catalogue::PROXY,
             // Only free keys, which are so at every place.
             Owner::Snapshot => 1 << 15,
-            Owner::KeyValueStore => 0,
         }
     }
 
@@ -103,7 +102,6 @@ impl Owner {
             Owner::ResourceConnection => code::MASK_RSC_CONN,
             Owner::DrbdProxy => 0,
             Owner::Snapshot => code::MASK_SNAPSHOT,
-            Owner::KeyValueStore => code::MASK_KVS,
         }
     }
 }
@@ -147,18 +145,17 @@ pub fn apply(
     let mut replies = Vec::new();
     // There may be any number of them: not one by one into the map of the row.
     let mut changed: BTreeMap<String, String> = props.clone().into_iter().collect();
-    let speaks = owner != Owner::KeyValueStore;
     for (key, value) in &change.override_props {
         let value = checked(owner, key, value.as_deref())?;
-        if speaks && key == prop::DRBD_AUTO_QUORUM {
+        if key == prop::DRBD_AUTO_QUORUM {
             replies.push(deprecated(key, prop::DRBD_QUORUM));
         }
-        if speaks && key == prop::DRBD_QUORUM {
+        if key == prop::DRBD_QUORUM {
             changed.insert(prop::DRBD_QUORUM_SET_BY.to_owned(), "user".to_owned());
         }
-        changed.insert(trimmed(owner, key).to_owned(), value);
+        changed.insert(key.clone(), value);
     }
-    if !change.override_props.is_empty() && speaks {
+    if !change.override_props.is_empty() {
         let keys: Vec<&str> = change.override_props.keys().map(String::as_str).collect();
         let mut reply = Reply::new(
             owner.mask() | code::MASK_CRT | code::CREATED,
@@ -169,7 +166,7 @@ pub fn apply(
     }
     for key in &change.delete_props {
         checked_key(owner, key)?;
-        changed.remove(trimmed(owner, key));
+        changed.remove(key);
         if key == prop::DRBD_QUORUM {
             changed.remove(prop::DRBD_QUORUM_SET_BY);
         }
@@ -177,7 +174,7 @@ pub fn apply(
     remove_namespaces(&mut changed, &change.delete_namespaces, |key| {
         checked_key(owner, key)
     })?;
-    if !change.delete_props.is_empty() && speaks {
+    if !change.delete_props.is_empty() {
         replies.push(Reply::new(
             owner.mask() | code::MASK_DEL | code::DELETED,
             format!(
@@ -254,14 +251,6 @@ fn no_effect<'a>(owner: Owner, keys: impl IntoIterator<Item = &'a str>) -> Optio
     })
 }
 
-/// A key-value store's keys are paths, with or without a slash at their beginning.
-fn trimmed(owner: Owner, key: &str) -> &str {
-    match owner {
-        Owner::KeyValueStore => key.trim_start_matches('/'),
-        _ => key,
-    }
-}
-
 fn rule(owner: Owner, key: &str) -> Option<Rule> {
     catalogue::rules(key).find(|rule| rule.is_at(owner.place()))
 }
@@ -277,13 +266,11 @@ enum Fault {
 
 /// The rule of a key; none if any value will do.
 fn known(owner: Owner, key: &str) -> Result<Option<Rule>, Fault> {
-    let empty = key.is_empty() && owner != Owner::KeyValueStore;
-    let sound = !empty && key.len() <= KEY_BYTES_MAX && !key.contains(char::is_control);
+    let sound = !key.is_empty() && key.len() <= KEY_BYTES_MAX && !key.contains(char::is_control);
     let rule = rule(owner, key);
     let free =
         |(namespace, place): &(&str, u16)| key.starts_with(namespace) && place & owner.place() != 0;
-    let free = owner == Owner::KeyValueStore || FREE.iter().any(free);
-    match sound && (free || rule.is_some()) {
+    match sound && (FREE.iter().any(free) || rule.is_some()) {
         true => Ok(rule),
         false => Err(Fault::Key),
     }
@@ -388,7 +375,6 @@ mod tests {
             assert_eq!(replies[0].ret_code, code::FAIL_INVLD_PROP);
             assert!(replies[0].message.contains(part), "{}", replies[0].message);
         }
-        assert!(check(Owner::KeyValueStore, &setting("NoSuchKey", "1")).is_ok());
         assert!(check(Owner::Node, &setting("TcpPortAutoRange", "7000-7999")).is_ok());
     }
 

@@ -17,6 +17,16 @@ pub fn canonical(shape: Shape, value: &str) -> Result<String, String> {
     match shape {
         Shape::Text => Ok(given),
         Shape::Line => kept(!value.contains(['\n', '\r']), "one line"),
+        Shape::DrbdText => kept(
+            all(value, |c| {
+                c.is_ascii_alphanumeric() || "._:/+-, @%".contains(c)
+            }),
+            "made of letters, digits and . _ : / + - , @ % and blanks, as DRBD's configuration has no way to quote others",
+        ),
+        Shape::DrbdHandler => kept(
+            all(value, |c| !c.is_control() && !"\"\\".contains(c)),
+            "a command line without double quotes and backslashes, which DRBD's configuration cannot hold",
+        ),
         Shape::NonEmpty => kept(!value.is_empty(), "not empty"),
         Shape::Integer => kept(value.parse::<i64>().is_ok(), "a whole number"),
         Shape::NotNegative => kept(value.parse::<u32>().is_ok(), "a whole number from 0 on"),
@@ -82,7 +92,7 @@ pub fn canonical(shape: Shape, value: &str) -> Result<String, String> {
 pub fn info(shape: Shape) -> (&'static str, Option<String>) {
     let regex = |pattern: &str| ("regex", Some(pattern.to_owned()));
     match shape {
-        Shape::Text => ("string", None),
+        Shape::Text | Shape::DrbdText | Shape::DrbdHandler => ("string", None),
         Shape::Integer | Shape::NotNegative => ("long", None),
         Shape::Range(min, max) => ("range", Some(format!("({min} - {max})"))),
         Shape::Float(min, max) => ("range_float", Some(format!("({min:?} - {max:?})"))),
@@ -195,6 +205,16 @@ mod tests {
 
     const TABLE: &[Line] = &[
         (Shape::NonEmpty, &[("x", "x")], &[""]),
+        (
+            Shape::DrbdText,
+            &[("crc32c", "crc32c")],
+            &["", "a;b", "a\"b", "a}"],
+        ),
+        (
+            Shape::DrbdHandler,
+            &[("/bin/x; echo {}", "/bin/x; echo {}")],
+            &["", "a\"b", "a\\b", "a\nb"],
+        ),
         (Shape::Integer, &[("-5", "-5")], &["", "5.0", "x"]),
         (Shape::NotNegative, &[("0", "0")], &["", "-1"]),
         (Shape::Line, &[("", ""), ("-a b", "-a b")], &["a\nb"]),
