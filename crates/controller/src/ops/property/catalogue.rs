@@ -214,14 +214,10 @@ const LUKS: u16 = C | N | SP | RD | R | VD;
 const DRIVER: u16 = C | N | SP | RD | VD;
 const THROTTLE: u16 = C | N | SPD | SP | RD | R | VD | V;
 
-const GROUP_OF_FILES: &str =
-    "If neither user nor group is given, use the current user of the Linstor process. If only \
-        User @@
-    is given, use the user's group";
-const USER_OF_FILES: &str =
-    "If neither user nor group is given, use the current user of the Linstor process. If only \
-        Group @@
-    is given, use 'nobody' as user";
+const GROUP_OF_FILES: &str = "If neither user nor group is given, use the current user of the Linstor process. \
+    If only User is given, use the user's group";
+const USER_OF_FILES: &str = "If neither user nor group is given, use the current user of the Linstor process. \
+    If only Group is given, use 'nobody' as user";
 
 /// Keys in order.
 #[rustfmt::skip]

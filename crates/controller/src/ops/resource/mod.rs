@@ -3,6 +3,7 @@
 pub mod activate;
 pub mod create;
 pub mod delete;
+mod effective;
 pub mod list;
 pub mod make_available;
 pub mod modify;

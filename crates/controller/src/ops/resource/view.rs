@@ -4,6 +4,7 @@
 use linstor_api::drbd_state::{ConnectionState, DiskState, ReplicationState};
 use linstor_api::flag::{drbd_resource, resource as flag, volume as volume_flag};
 use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
+use linstor_api::properties::EffectiveProperty;
 use linstor_api::sorted_map::SortedMap;
 use linstor_model::process::migrate::{Migrate, Step::AddDisk};
 use linstor_model::process::{Kind, delete_resource, resize};
@@ -15,8 +16,10 @@ use linstor_model::{Model, Observed};
 use linstor_wire::status::{DrbdStatus, Outcome, ReplicationStatus, ResourceStatus, VolumeStatus};
 use serde::Serialize as Derive;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
+use std::collections::BTreeMap;
 
 use super::super::filter::Names;
+use super::effective;
 
 /// What rows are shown from.
 pub(super) struct Sources<'a> {
@@ -269,6 +272,8 @@ struct ResourceJson<'a, 'r> {
     #[serde(skip_serializing_if = "Option::is_none")]
     state: Option<State>,
     uuid: uuid::Uuid,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    effective_props: Option<BTreeMap<&'static str, EffectiveProperty>>,
     create_timestamp: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     volumes: Option<Volumes<'a, 'r>>,
@@ -293,6 +298,13 @@ impl Serialize for Row<'_> {
                 in_use: status.drbd.as_ref().map(|drbd| drbd.in_use),
             }),
             uuid: self.row.uuid,
+            effective_props: effective::properties(
+                self.model,
+                self.definition,
+                self.row,
+                self.node,
+                self.first_pool,
+            ),
             create_timestamp: self.row.created_at,
             volumes: self.pools.map(|_| Volumes(self)),
             shared_name: self.first_pool.and_then(|pool| pool.shared_name.as_deref()),

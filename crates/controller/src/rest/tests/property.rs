@@ -194,3 +194,91 @@ async fn keys_are_explained() {
         "3"
     );
 }
+
+/// Options that DRBD refuses together cannot be set together, at whatever objects they are; and nothing is changed.
+#[tokio::test(start_paused = true)]
+async fn options_that_drbd_refuses_together_are_refused() {
+    let world = World::with_nodes(2).await;
+    let group = "/v1/resource-groups/DfltRscGrp";
+    let definition = "/v1/resource-definitions/res";
+    let set = |key: &str, value: &str| json!({"override_props": {key: value}}).to_string();
+    let two_primaries = set("DrbdOptions/Net/allow-two-primaries", "yes");
+    let create = r#"{"resource_definition":{"name":"res"}}"#;
+    assert_eq!(
+        world
+            .call("POST", "/v1/resource-definitions", create)
+            .await
+            .status,
+        201
+    );
+    assert_eq!(
+        world.call("PUT", definition, &two_primaries).await.status,
+        200
+    );
+    let before = world.get(PATH).await;
+    let answer = world
+        .call("POST", PATH, &set("DrbdOptions/Net/protocol", "A"))
+        .await;
+    assert_eq!(answer.status, 500);
+    assert_eq!(answer.names(), ["FAIL_INVLD_PROP"]);
+    let reply = &answer.json()[0];
+    let details = reply["details"].as_str().expect("a text");
+    assert!(
+        details.contains("at the resource definition 'res'"),
+        "{details}"
+    );
+    assert!(details.contains("at the controller"), "{details}");
+    assert_eq!(world.get(PATH).await, before);
+    // A nearer value makes it fit.
+    let protocol = set("DrbdOptions/Net/protocol", "C");
+    assert_eq!(world.call("PUT", definition, &protocol).await.status, 200);
+    let answer = world
+        .call("POST", PATH, &set("DrbdOptions/Net/protocol", "A"))
+        .await;
+    assert_eq!(answer.status, 201);
+    // Without it, it does not.
+    let delete = r#"{"delete_props":["DrbdOptions/Net/protocol"]}"#;
+    assert_eq!(world.call("PUT", definition, delete).await.status, 500);
+    let pull_ahead = set("DrbdOptions/Net/on-congestion", "pull-ahead");
+    assert_eq!(
+        world.call("PUT", group, &pull_ahead).await.status,
+        500,
+        "the definition has protocol C"
+    );
+}
+
+/// Where a disk is not used, a resource shows which objects say so, the nearest first.
+#[tokio::test(start_paused = true)]
+async fn a_disk_that_is_not_used_shows_why() {
+    let world = World::with_nodes(1).await;
+    let calls = [
+        (
+            "POST",
+            "/v1/resource-definitions",
+            r#"{"resource_definition":{"name":"res","layer_data":[{"type":"STORAGE"}]}}"#,
+        ),
+        (
+            "POST",
+            "/v1/resource-definitions/res/volume-definitions",
+            r#"{"volume_definition":{"size_kib":4096}}"#,
+        ),
+        (
+            "POST",
+            "/v1/resource-definitions/res/resources/n1",
+            r#"{"resource":{"props":{"StorPoolName":"thin"}}}"#,
+        ),
+    ];
+    for (method, path, body) in calls {
+        let answer = world.call(method, path, body).await;
+        assert!(answer.status.is_success(), "{path}: {:?}", answer.names());
+    }
+    let resource = "/v1/resource-definitions/res/resources/n1";
+    assert_eq!(world.get(resource).await.get("effective_props"), None);
+    let skip = r#"{"override_props":{"DrbdOptions/SkipDisk":"True"}}"#;
+    for path in ["/v1/nodes/n1/storage-pools/thin", "/v1/nodes/n1"] {
+        assert_eq!(world.call("PUT", path, skip).await.status, 200);
+    }
+    let shown = &world.get(resource).await["effective_props"]["DrbdOptions/SkipDisk"];
+    let expected = json!({"type": "STORAGEPOOL", "value": "True", "other": [{"type": "NODE", "value": "True"}]});
+    assert_eq!(*shown, expected);
+}
