@@ -10,6 +10,7 @@
 pub mod code;
 pub mod drbd_option;
 pub mod drbd_state;
+pub mod error_report;
 pub mod flag;
 pub mod kind;
 pub mod lenient;
@@ -25,6 +26,8 @@ pub mod sorted_map;
 
 pub mod auto_select_filter;
 pub mod backup;
+pub mod config;
+pub mod connection;
 pub mod controller;
 pub mod encryption;
 pub mod external_file;

@@ -45,6 +45,8 @@ keys! {
     STOR_POOL_NAME_DRBD_META = "StorPoolNameDrbdMeta";
     /// Storage pool: volume group, volume group and thin pool, dataset or directory.
     STOR_DRIVER_STOR_POOL_NAME = "StorDriver/StorPoolName";
+    /// What volumes of a pool are multiples of, in KiB; shown, never set.
+    STOR_DRIVER_ALLOCATION_GRANULARITY = "StorDriver/internal/AllocationGranularity";
     /// How long a new device may take to appear, in milliseconds.
     STOR_DRIVER_WAIT_TIMEOUT_AFTER_CREATE = "StorDriver/WaitTimeoutAfterCreate";
     /// How long answers of LVM are good, in seconds.

@@ -102,6 +102,7 @@ fn cluster() -> anyhow::Result<(Model, Observed)> {
             node_type: NodeType::Satellite,
             net_interfaces: Vec::new(),
             props: Props::new(),
+            connections: Vec::new(),
             evacuate: false,
             evicted: false,
             host: None,

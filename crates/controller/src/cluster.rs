@@ -18,7 +18,9 @@ use linstor_store::Limits;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::commit::{Change, Committed, Typed};
+use crate::config::Config;
 use crate::env::Env;
+use crate::error_report::ErrorReports;
 use crate::mailbox::Mailboxes;
 use crate::ops::metrics::Requests;
 use crate::tasks::advance::Pending;
@@ -44,6 +46,9 @@ pub(crate) struct Shared {
     pub(crate) env: Arc<dyn Env>,
     /// How much the store takes at once.
     pub(crate) limits: Limits,
+    pub(crate) error_reports: ErrorReports,
+    /// The program's settings; none where it is a part of another program.
+    pub(crate) config: Option<Config>,
     pub(crate) waiters: Waiters,
     pub(crate) mailboxes: Mailboxes,
     /// Marked when the model or what nodes said is new, for streams of events.
@@ -111,6 +116,8 @@ impl Cluster {
         model: Model,
         env: Arc<dyn Env>,
         limits: Limits,
+        error_reports: ErrorReports,
+        config: Option<Config>,
     ) -> (Cluster, mpsc::Receiver<Box<dyn Change>>) {
         let (commits, waiting) = mpsc::channel(COMMITS_WAITING_MAX);
         let shared = Arc::new(Shared {
@@ -120,6 +127,8 @@ impl Cluster {
             observing: Mutex::new(()),
             env,
             limits,
+            error_reports,
+            config,
             mailboxes: Mailboxes::default(),
             news: watch::Sender::new(()),
             requests: Requests::default(),

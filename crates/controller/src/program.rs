@@ -11,7 +11,6 @@ use clap::Parser;
 use linstor_store::{MemoryStore, SqliteStore, Store, StoreError, sqlite};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
 
 use crate::cluster::Superseded;
 use crate::config::{Arguments, Config, Database, Listen};
@@ -19,7 +18,7 @@ use crate::env::RealEnv;
 use crate::link::TcpConnector;
 use crate::ops::encryption;
 use crate::start::StartError;
-use crate::{Controller, Options, rest};
+use crate::{Controller, Options, error_report, log, rest};
 
 /// Bad command line.
 const EXIT_COMMAND_LINE: u8 = 1;
@@ -72,7 +71,10 @@ pub fn main(
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    start_log(&config);
+    log::start(&config.log_level);
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(WORKERS)
         .enable_all()
@@ -88,19 +90,6 @@ pub fn main(
             tracing::error!(%error, "the runtime did not start");
             ExitCode::from(EXIT_CRITICAL)
         }
-    }
-}
-
-fn start_log(config: &Config) {
-    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| config.log_level.clone());
-    let filter = EnvFilter::try_new(&filter).unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
-    for warning in &config.warnings {
-        tracing::warn!("{warning}");
     }
 }
 
@@ -196,7 +185,19 @@ async fn start(
     };
     let env = Arc::new(RealEnv);
     let connector = Arc::new(TcpConnector);
-    Controller::start(wrap(store), env, connector, Options::default()).await
+    let options = Options {
+        error_reports: match &config.database {
+            Database::File(path) => Some(path.with_file_name(error_report::FILE_NAME)),
+            Database::Memory => None,
+        },
+        // The passphrase is for the start alone.
+        config: Some(Config {
+            passphrase: None,
+            ..config.clone()
+        }),
+        ..Options::default()
+    };
+    Controller::start(wrap(store), env, connector, options).await
 }
 
 /// Checks the database file, in the background.

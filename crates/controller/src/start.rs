@@ -1,5 +1,6 @@
 //! Start: rows become the model, a fresh database gets its defaults, the epoch grows, the tasks begin.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,7 +18,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Cluster;
+use crate::config::Config;
 use crate::env::Env;
+use crate::error_report::{self, ErrorReports};
 use crate::link::{self, Connector};
 use crate::tasks;
 use crate::transaction::Refusal;
@@ -39,6 +42,10 @@ pub struct Options {
     pub link: link::Timing,
     /// The versions that rows are written with.
     pub migrations: Migrations,
+    /// The file of the error reports; none where they are kept in memory only.
+    pub error_reports: Option<PathBuf>,
+    /// The program's settings, which are shown.
+    pub config: Option<Config>,
 }
 
 /// Why a controller did not start.
@@ -85,7 +92,10 @@ impl Controller {
         for row in model.held.rows() {
             tracing::error!(%row, "a stored row cannot be read; its object is held");
         }
-        let (cluster, waiting) = Cluster::new(model, env, store.limits());
+        let file = options.error_reports;
+        let reports = file.as_deref().map(ErrorReports::load);
+        let reports = reports.unwrap_or_default();
+        let (cluster, waiting) = Cluster::new(model, env, store.limits(), reports, options.config);
         let writer_shutdown = CancellationToken::new();
         let writer = Writer::new(cluster.clone(), store, waiting);
         let writer = tokio::spawn(writer.run(writer_shutdown.clone()));
@@ -100,6 +110,10 @@ impl Controller {
             tasks.spawn(take_over_later(cluster.clone(), shutdown.clone()));
         }
         tasks.spawn(tasks::advance::run(cluster.clone(), shutdown.clone()));
+        if let Some(file) = file {
+            let handle = cluster.clone();
+            tasks.spawn(error_report::run(handle, file, shutdown.clone()));
+        }
         tasks.spawn(tasks::settle::run(cluster.clone(), shutdown.clone()));
         tasks.spawn(link::run(
             cluster.clone(),

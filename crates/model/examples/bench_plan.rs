@@ -55,6 +55,7 @@ fn definition(index: usize, minor: u32) -> ResourceDefinition {
         granularity_kib: 4096,
     };
     ResourceDefinition {
+        connections: Vec::new(),
         name: resource_name(index),
         external_name: None,
         uuid: Uuid::from_u128(index as u128),
@@ -109,6 +110,7 @@ fn add_node(draft: &mut Draft, observed: &mut Observed, index: usize) {
         node_type: NodeType::Satellite,
         net_interfaces: Vec::new(),
         props: props.into_iter().collect(),
+        connections: Vec::new(),
         evacuate: false,
         evicted: false,
         host: None,

@@ -5,6 +5,7 @@ use linstor_api::sorted_map::SortedMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::connection::Connection;
 use crate::name::NodeName;
 use crate::net_interface::NetInterface;
 use crate::row::{Props, is_default};
@@ -23,6 +24,9 @@ pub struct Node {
     /// Its properties.
     #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
     pub props: Props,
+    /// What is set for it and nodes whose names come after its own, in the order of those names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<Connection>,
     /// The node is to be emptied.
     #[serde(default, skip_serializing_if = "is_default")]
     pub evacuate: bool,

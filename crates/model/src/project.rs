@@ -7,6 +7,7 @@ use linstor_wire::spec::{
     ResourceSpec, Spec, StorageRef, StorageSpec, Target, VolumeSpec,
 };
 
+use crate::connection;
 use crate::layer;
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
@@ -296,6 +297,7 @@ fn peer_spec(
         address: props::address_of(model, peer)?,
         port: *drbd.ports.first()?,
         local_address: None,
+        paths: connection::paths(model, definition, &local.node, &peer.node),
         // While its node may still refuse to detach the disk, it has one.
         diskless: peer.is_diskless() && model.removed_storage(peer).is_none(),
         tiebreaker: drbd.disk != crate::DiskKind::Client,

@@ -6,6 +6,7 @@ use linstor_wire::Secret;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::connection::Connection;
 use crate::name::{ResourceGroupName, ResourceName};
 use crate::row::Props;
 use crate::volume_definition::VolumeDefinition;
@@ -34,6 +35,9 @@ pub struct ResourceDefinition {
     /// Volume definitions by number.
     #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
     pub volumes: SortedMap<u32, VolumeDefinition>,
+    /// What is set for pairs of its resources, in the order of their nodes' names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub connections: Vec<Connection>,
 }
 
 /// The DRBD part of a resource definition.

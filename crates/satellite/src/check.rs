@@ -294,9 +294,14 @@ pub enum PoolPlace {
 /// Finds out where a pool is.
 pub fn pool_place(pool: &PoolSpec) -> Result<PoolPlace> {
     let name = pool.props.get(POOL_NAME_KEY).map_or("", String::as_str);
+    let thin_without_pool = pool.kind == ProviderKind::LvmThin && !name.contains('/');
+    let ret_code = match name.is_empty() || thin_without_pool {
+        true => code::FAIL_UNKNOWN_ERROR,
+        false => code::FAIL_STOR_POOL_CONFIGURATION_ERROR,
+    };
     let bad = |why: &str| {
         refuse(
-            code::FAIL_STOR_POOL_CONFIGURATION_ERROR,
+            ret_code,
             &format!("Storage pool '{}'", pool.name),
             &format!(
                 "Property {POOL_NAME_KEY} is '{}': {why}",

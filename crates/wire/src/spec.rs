@@ -360,6 +360,15 @@ impl DrbdSpec {
     }
 }
 
+/// One path of a connection, from address to address; the ports are those of the hosts.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PathSpec {
+    /// This node's address.
+    pub local: IpAddr,
+    /// The peer's address.
+    pub peer: IpAddr,
+}
+
 /// Another node of the same DRBD resource.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct PeerSpec {
@@ -376,6 +385,9 @@ pub struct PeerSpec {
     /// Address that the peer reaches this node by, where it differs from [`DrbdSpec::address`].
     #[serde(default)]
     pub local_address: Option<IpAddr>,
+    /// The paths of this connection; none where it has one, between the hosts' own addresses.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub paths: Vec<PathSpec>,
     /// The peer has no disk.
     pub diskless: bool,
     /// The peer votes for quorum; false for a pure client.

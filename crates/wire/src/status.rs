@@ -175,7 +175,7 @@ pub struct PoolStatus {
     /// Total space in KiB; none when it is not known.
     #[serde(default)]
     pub total_kib: Option<u64>,
-    /// Volumes are rounded up to multiples of this many KiB (VG extent, volblocksize, 4 for files).
+    /// Volumes are rounded up to multiples of this many KiB (VG extent, volblocksize, 1 for files).
     #[serde(default)]
     pub granularity_kib: Option<u64>,
     /// Why the pool cannot be used, when it cannot.

@@ -15,10 +15,12 @@ use crate::spec::Spec;
 ///
 /// A reader ignores members that it does not know. A member that must not be ignored, because something else would be
 /// built without it, has a feature of its own.
-pub const FEATURES: &[&str] = &[DRBD];
+pub const FEATURES: &[&str] = &[DRBD, DRBD_PATHS];
 
 /// The resource has a DRBD layer.
 const DRBD: &str = "drbd";
+/// A connection of the DRBD layer has paths of its own: without them DRBD would use another network.
+const DRBD_PATHS: &str = "drbd-paths";
 
 /// What a node must have of one object. Its debug form leaves the spec out, which may have secrets.
 #[derive(Clone, Serialize, Deserialize)]
@@ -54,17 +56,23 @@ impl fmt::Debug for Wanted {
 impl Wanted {
     /// Of a spec.
     pub fn new(spec: &Spec) -> Wanted {
-        let (json, requires) = match spec {
-            Spec::Node(node) => (serde_json::value::to_raw_value(node), None),
-            Spec::Resource(resource) => (
-                serde_json::value::to_raw_value(resource),
-                resource.drbd().map(|_| DRBD.to_owned()),
-            ),
+        let mut requires = BTreeSet::new();
+        let json = match spec {
+            Spec::Node(node) => serde_json::value::to_raw_value(node),
+            Spec::Resource(resource) => {
+                if let Some(drbd) = resource.drbd() {
+                    requires.insert(DRBD.to_owned());
+                    if drbd.peers.iter().any(|peer| !peer.paths.is_empty()) {
+                        requires.insert(DRBD_PATHS.to_owned());
+                    }
+                }
+                serde_json::value::to_raw_value(resource)
+            }
         };
         Wanted {
             key: spec.key(),
             uuid: spec.uuid(),
-            requires: requires.into_iter().collect(),
+            requires,
             spec: json.expect("specs have string keys only"),
         }
     }

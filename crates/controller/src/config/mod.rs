@@ -75,6 +75,8 @@ pub struct Config {
     pub limits: Limits,
     /// The master passphrase, which is entered at the start, and set when none is set.
     pub passphrase: Option<Secret>,
+    /// The directory of the settings file.
+    pub directory: PathBuf,
     /// How much to log.
     pub log_level: String,
     /// Warnings about the settings, for the log.
@@ -182,6 +184,7 @@ impl Config {
             limits: limits(&file.http),
             passphrase: passphrase(file.encrypt.passphrase, environment)?,
             database: database(arguments, file.db.connection_url)?,
+            directory,
             log_level: log_level.to_ascii_lowercase(),
             warnings,
         })

@@ -7,8 +7,11 @@
 
 pub mod autoplace;
 pub mod backup;
+pub mod config;
+pub mod connection;
 pub mod controller;
 pub mod encryption;
+pub mod error_report;
 pub mod event;
 pub mod external_file;
 pub mod filter;
@@ -29,6 +32,7 @@ pub mod resource_group;
 pub mod schedule;
 pub mod select_filter;
 pub mod snapshot;
+pub mod statistics;
 pub mod storage_pool;
 pub mod storage_pool_definition;
 pub mod volume;

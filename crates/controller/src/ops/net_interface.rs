@@ -109,7 +109,7 @@ fn encryption(given: Option<&str>) -> Result<Option<Encryption>, Refusal> {
     word.parse()
         .map(Some)
         .map_err(|error: linstor_api::kind::UnknownKind| {
-            Reply::new(code::FAIL_INVLD_ENCRYPT_TYPE, format!("{error}."))
+            Reply::new(code::FAIL_INVLD_NET_TYPE, format!("{error}."))
                 .cause("The encryption type is not known.")
                 .correction("Use PLAIN or SSL.")
                 .into()

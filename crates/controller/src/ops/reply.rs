@@ -59,10 +59,18 @@ pub fn marked(what: &str, uuid: Uuid) -> Reply {
 /// Something that a call needs is not there.
 pub fn not_found(ret_code: i64, what: &str) -> Reply {
     let what = capital(what);
-    Reply::new(ret_code, format!("{what} not found.")).cause(format!(
-        "The specified {} could not be found.",
-        lower(&what)
-    ))
+    let named = lower(&what);
+    Reply::new(ret_code, format!("{what} not found."))
+        .cause(format!("The specified {named} could not be found."))
+        .correction(format!("Create the {named} first."))
+}
+
+/// What ends the answer of a change that is stored, but that satellites could not carry out.
+pub fn not_carried_out(what: &str) -> Reply {
+    let message = format!("The change of {what} is stored, but was not carried out.");
+    Reply::new(code::FAIL_UNKNOWN_ERROR, message)
+        .cause("The entries before this one say which satellite it failed on, and why.")
+        .correction("Correct the reason; the satellite then carries it out by itself. Or delete the object.")
 }
 
 fn lower(text: &str) -> String {

@@ -137,7 +137,9 @@ async fn nodes_applied(
 ) -> Vec<Reply> {
     let deadline = Instant::now() + WAIT;
     let answers = nodes.iter().map(|node| async move {
-        let replies = cluster.wait_node_applied(node, generation, deadline).await;
+        let mut replies = cluster.wait_node_applied(node, generation, deadline).await;
+        // Its storage pools are no matter of this change.
+        replies.retain(|reply| !reply.obj_refs.contains_key("StorPoolDfn"));
         if !replies.is_empty() {
             return replies;
         }

@@ -18,10 +18,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::filter::{Names, PropFilter};
-use super::names;
 use super::property::{self, Owner};
-use super::reply::{deleted, exists, modified, nothing_to_delete, registered};
+use super::reply::{deleted, exists, modified, not_carried_out, nothing_to_delete, registered};
 use super::request::{Context, Wait};
+use super::{names, storage_pool_definition};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -53,22 +53,27 @@ pub fn show(pool: &StoragePool, observed: &Observed) -> Json {
     if !observed.is_online(&pool.node) {
         reports.push(crate::wait::not_connected(&pool.node));
     }
-    let provisioning = if pool.kind.is_thin() { "Thin" } else { "Fat" };
     let snapshots = pool.kind.supports_snapshots();
     let own = format!("{};{}", pool.node, pool.name);
+    let mut traits = Properties::from([(
+        prop::TRAIT_SUPPORTS_SNAPSHOTS.to_owned(),
+        snapshots.to_string(),
+    )]);
+    if pool.kind.has_backing_device() {
+        let provisioning = if pool.kind.is_thin() { "Thin" } else { "Fat" };
+        traits.insert(prop::TRAIT_PROVISIONING.to_owned(), provisioning.to_owned());
+    }
+    let mut props = pool.props.clone();
+    if let Some(kib) = granularity_kib(pool) {
+        let key = prop::STOR_DRIVER_ALLOCATION_GRANULARITY.to_owned();
+        props.insert(key, kib.to_string());
+    }
     Json {
         storage_pool_name: pool.name.to_string(),
         node_name: Some(pool.node.to_string()),
         provider_kind: pool.kind.into(),
-        props: pool.props.clone(),
-        static_traits: [
-            (prop::TRAIT_PROVISIONING.to_owned(), provisioning.to_owned()),
-            (
-                prop::TRAIT_SUPPORTS_SNAPSHOTS.to_owned(),
-                snapshots.to_string(),
-            ),
-        ]
-        .into(),
+        props,
+        static_traits: traits,
         free_capacity: capacity(seen.and_then(|seen| seen.status.free_kib)),
         total_capacity: capacity(seen.and_then(|seen| seen.status.total_kib)),
         free_space_mgr_name: Some(pool.shared_name.clone().unwrap_or(own)),
@@ -78,6 +83,15 @@ pub fn show(pool: &StoragePool, observed: &Observed) -> Json {
         shared_space: None,
         external_locking: pool.external_locking,
     }
+}
+
+/// What volumes of a pool are multiples of, in KiB: as the satellite said, else what is usual for its kind.
+fn granularity_kib(pool: &StoragePool) -> Option<u64> {
+    pool.granularity_kib.or(match pool.kind {
+        ProviderKind::Lvm | ProviderKind::LvmThin => Some(4096),
+        ProviderKind::File | ProviderKind::FileThin => Some(1),
+        _ => None,
+    })
 }
 
 /// The pools that the filters leave.
@@ -127,6 +141,21 @@ pub async fn create(cluster: &Cluster, node: String, mut request: Json) -> Vec<R
     context.run(work).await
 }
 
+/// The kind of pool that a request names; refused without the call's bits, as the contract has it.
+pub fn kind(given: &str) -> Result<ProviderKind, Reply> {
+    given.parse().map_err(|error| {
+        let reply = match given {
+            "" => Reply::new(code::FAIL_INVLD_LAYER_KIND, "No provider kind is given."),
+            _ => Reply::new(code::FAIL_INVLD_LAYER_KIND, format!("{error}.")),
+        };
+        let known = ProviderKind::WORDS.join(", ");
+        reply
+            .cause("The provider kind is not known.")
+            .correction(format!("Use one of {known}."))
+            .plain()
+    })
+}
+
 /// Reports of space that are not older than this are as good as new ones, in milliseconds: what was reserved since is
 /// known here, and only what is written into thin volumes meanwhile is not.
 const FRESH_MS: u64 = 5_000;
@@ -164,7 +193,7 @@ pub(super) async fn refresh_thin(cluster: &Cluster) {
     checked.store(now, Ordering::Relaxed);
 }
 
-/// What the node reports of a pool that is new or was changed. Its space is known then.
+/// What the node reports of a pool that is new or was changed, as entries of an answer. Its space is known then.
 async fn applied(
     cluster: &Cluster,
     node: &NodeName,
@@ -178,30 +207,22 @@ async fn applied(
         let about = reply.obj_refs.get("StorPoolDfn");
         about.is_none_or(|about| about.eq_ignore_ascii_case(pool.as_str()))
     });
+    let what = describe(node, pool);
+    if replies.is_empty() {
+        let applied = Reply::new(code::MODIFIED, format!("Changes applied to {what}"));
+        replies = crate::wait::of_satellite(node, &[applied]);
+        let updated = format!("Storage pool updated on '{node}'");
+        replies.push(Reply::new(code::MODIFIED, updated));
+    } else {
+        replies.push(not_carried_out(&what));
+    }
     replies
 }
 
 fn parse(node: &str, request: &Json, uuid: Uuid) -> Result<StoragePool, Refusal> {
     let node = names::node(node)?;
     let name = names::pool(&request.storage_pool_name)?;
-    let kind: ProviderKind = request.provider_kind.parse().map_err(|error| {
-        Reply::new(code::FAIL_INVLD_STOR_DRIVER, format!("{error}."))
-            .cause("The provider kind is not known.")
-            .correction(format!("Use one of {}.", ProviderKind::WORDS.join(", ")))
-    })?;
-    let place = request.props.get(prop::STOR_DRIVER_STOR_POOL_NAME);
-    if kind.has_backing_device() && place.is_none_or(|place| place.is_empty()) {
-        return Err(Reply::new(
-            code::FAIL_MISSING_PROPS,
-            format!("The storage pool '{name}' lacks the place it is in."),
-        )
-        .cause(format!(
-            "The property {} is not given.",
-            prop::STOR_DRIVER_STOR_POOL_NAME
-        ))
-        .correction("Give the volume group, the thin pool, the data set or the directory.")
-        .into());
-    }
+    let kind = kind(&request.provider_kind)?;
     let shared_name = request
         .shared_space
         .clone()
@@ -240,10 +261,14 @@ fn check_shared(kind: ProviderKind, shared: &str) -> Result<(), Refusal> {
         return refuse(cause, "Use up to 48 letters, digits, '-', '_' and '.'.");
     }
     match kind {
-        ProviderKind::Lvm | ProviderKind::Diskless | ProviderKind::RemoteSpdk => Ok(()),
+        ProviderKind::Lvm
+        | ProviderKind::File
+        | ProviderKind::FileThin
+        | ProviderKind::Diskless
+        | ProviderKind::RemoteSpdk => Ok(()),
         _ => refuse(
             format!("Pools of kind {kind} cannot share their space with other nodes."),
-            "Use a volume group on a shared device (LVM).",
+            "Use a volume group on a shared device (LVM), or a shared file system (FILE).",
         ),
     }
 }
@@ -284,24 +309,65 @@ fn add(tx: &mut Transaction<'_>, mut pool: StoragePool, props: Properties) -> Re
             });
         }
     }
+    let props = with_place(pool.kind, props);
     tx.replies(property::set(Owner::StoragePool, &mut pool.props, props)?);
     tx.reply(registered(&describe(&pool.node, &pool.name), pool.uuid));
     tx.put_storage_pool(pool);
     Ok(())
 }
 
-fn check_supported(observed: &Observed, pool: &StoragePool) -> Result<(), Refusal> {
-    let info = observed
-        .nodes
-        .get(&pool.node)
-        .and_then(|status| status.info.as_deref());
-    let Some(info) = info else {
-        return Ok(());
+/// Properties in which the place of the pool has its present name: each kind had one of its own before.
+fn with_place(kind: ProviderKind, mut props: Properties) -> Properties {
+    let old: &[&str] = match kind {
+        ProviderKind::Lvm => &["StorDriver/LvmVg"],
+        ProviderKind::LvmThin => &["StorDriver/LvmVg", "StorDriver/ThinPool"],
+        ProviderKind::Zfs => &["StorDriver/ZPool"],
+        ProviderKind::ZfsThin => &["StorDriver/ZPoolThin"],
+        ProviderKind::File | ProviderKind::FileThin => &["StorDriver/FileDir"],
+        _ => &[],
     };
-    if !pool.kind.has_backing_device() || info.providers.contains(&pool.kind) {
-        return Ok(());
+    let parts: Vec<String> = old.iter().filter_map(|key| props.remove(*key)).collect();
+    if !parts.is_empty() {
+        let place = prop::STOR_DRIVER_STOR_POOL_NAME.to_owned();
+        props.get_or_insert_with(place, || parts.join("/"));
     }
-    let why = info.unsupported_providers.get(&pool.kind);
+    props
+}
+
+/// Kinds of pools that need no program on the node, so that every satellite offers them.
+pub const WITHOUT_TOOLS: [ProviderKind; 4] = [
+    ProviderKind::Diskless,
+    ProviderKind::RemoteSpdk,
+    ProviderKind::EbsInit,
+    ProviderKind::EbsTarget,
+];
+
+fn check_supported(observed: &Observed, pool: &StoragePool) -> Result<(), Refusal> {
+    let status = observed.nodes.get(&pool.node);
+    let info = status.and_then(|status| status.info.as_deref());
+    match pool.kind {
+        ProviderKind::Diskless => return Ok(()),
+        ProviderKind::EbsInit | ProviderKind::EbsTarget => {
+            let message = format!("The storage pool '{}' names no EBS remote.", pool.name);
+            return Err(Reply::new(code::FAIL_INVLD_PROP, message)
+                .cause("A pool of this kind is on an EBS remote, which this version cannot use.")
+                .correction("Use another kind of storage pool.")
+                .into());
+        }
+        kind if info.is_some_and(|info| info.providers.contains(&kind)) => return Ok(()),
+        _ => {}
+    }
+    let why = match info {
+        Some(info) => info.unsupported_providers.get(&pool.kind),
+        None => None,
+    };
+    let cause = match (info, why) {
+        (_, Some(why)) => why.join("\n"),
+        (Some(_), None) => "It has no driver for it.".to_owned(),
+        (None, None) => {
+            "It was never connected, so that it is not known what it can do.".to_owned()
+        }
+    };
     Err(Reply::new(
         code::FAIL_STLT_DOES_NOT_SUPPORT_PROVIDER,
         format!(
@@ -309,10 +375,7 @@ fn check_supported(observed: &Observed, pool: &StoragePool) -> Result<(), Refusa
             pool.node, pool.kind
         ),
     )
-    .cause(why.map_or_else(
-        || "It has no driver for it.".to_owned(),
-        |why| why.join("\n"),
-    ))
+    .cause(cause)
     .correction("Install what is missing on the node and reconnect it, or use another kind.")
     .into())
 }
@@ -329,6 +392,8 @@ pub async fn modify(
         let (node, pool) = (names::node(&node)?, names::pool(&pool)?);
         let target = (node.clone(), pool.clone());
         let committed = cluster.commit(move |tx| {
+            names::known_node(tx, &target.0)?;
+            storage_pool_definition::known(tx, &target.1)?;
             let mut row = StoragePool::clone(names::known_pool(tx, &target.0, &target.1)?);
             tx.replies(property::apply(
                 Owner::StoragePool,
@@ -362,7 +427,6 @@ fn remove(
     (node, pool): (NodeName, StoragePoolName),
 ) -> Result<Wait, Refusal> {
     let (node, pool) = (&node, &pool);
-    names::known_node(tx, node)?;
     if pool.as_str().eq_ignore_ascii_case(DEFAULT_DISKLESS_POOL) {
         return Err(Reply::new(
             code::FAIL_INVLD_STOR_POOL_NAME,

@@ -5,7 +5,7 @@ use linstor_api::properties::PropertiesModify;
 use linstor_api::reply::Reply;
 use linstor_api::storage_pool_definition::StoragePoolDefinition as Json;
 use linstor_model::Model;
-use linstor_model::model::{DEFAULT_DISKLESS_POOL, DEFAULT_POOL, RowKey};
+use linstor_model::model::{DEFAULT_DISKLESS_POOL, RowKey};
 use linstor_model::name::StoragePoolName;
 use linstor_model::{Props, StoragePoolDefinition};
 
@@ -32,14 +32,16 @@ fn show(row: &StoragePoolDefinition) -> Json {
     }
 }
 
-/// All definitions.
+/// All definitions but that of the pool of diskless resources, which every node has.
 pub fn list(cluster: &Cluster) -> Vec<Json> {
     let model = cluster.model();
-    model
-        .pool_definitions
-        .values()
-        .map(|row| show(row))
-        .collect()
+    let rows = model.pool_definitions.values();
+    let shown = rows.filter(|row| !is_diskless_default(&row.name));
+    shown.map(|row| show(row)).collect()
+}
+
+fn is_diskless_default(name: &StoragePoolName) -> bool {
+    name.as_str().eq_ignore_ascii_case(DEFAULT_DISKLESS_POOL)
 }
 
 /// One definition.
@@ -48,7 +50,8 @@ pub fn one(cluster: &Cluster, name: &str) -> Result<Json, Refusal> {
     known(&cluster.model(), &name).map(show)
 }
 
-fn known<'a>(
+/// A definition that has to be there.
+pub fn known<'a>(
     model: &'a Model,
     name: &StoragePoolName,
 ) -> Result<&'a StoragePoolDefinition, Refusal> {
@@ -108,30 +111,18 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
 fn remove(tx: &mut Transaction<'_>, name: StoragePoolName) -> Result<Wait, Refusal> {
     let row = known(tx, &name)?.clone();
     let what = describe(&row.name);
-    let is_default = [DEFAULT_POOL, DEFAULT_DISKLESS_POOL]
-        .iter()
-        .any(|default| name.as_str().eq_ignore_ascii_case(default));
-    if is_default {
-        return Err(Reply::new(
-            code::FAIL_INVLD_STOR_POOL_NAME,
-            format!("The default {what} cannot be deleted."),
-        )
-        .cause("It exists in every cluster.")
-        .correction("Leave it; it takes no space.")
-        .into());
-    }
     let nodes: Vec<String> = tx
         .nodes
         .keys()
         .filter(|node| tx.pool(node, &name).is_some())
         .map(ToString::to_string)
         .collect();
-    if !nodes.is_empty() {
+    if !nodes.is_empty() || is_diskless_default(&name) {
         return Err(Reply::new(
             code::FAIL_IN_USE,
             format!("{} cannot be deleted.", capital(&what)),
         )
-        .cause("There are storage pools of this name.")
+        .cause("There are storage pools of this name, or nodes will have one.")
         .details(format!("Nodes: {}", nodes.join(", ")))
         .correction("Delete the storage pools first.")
         .into());

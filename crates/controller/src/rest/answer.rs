@@ -10,6 +10,7 @@ use linstor_api::code;
 use linstor_api::reply::Reply;
 use serde::Serialize;
 
+use crate::cluster::Cluster;
 use crate::transaction::Refusal;
 
 /// Replies and the status that they have when none of them is an error.
@@ -45,10 +46,27 @@ impl Answer {
     }
 
     /// The answer's text and status at a moment.
-    fn finish(mut self, fixed: Option<Fixed>, now: &str) -> Response {
+    fn finish(
+        mut self,
+        fixed: Option<Fixed>,
+        cluster: &Cluster,
+        request: &str,
+        now_ms: u64,
+    ) -> Response {
         let status = fixed.map_or_else(|| status_of(self.status, &self.replies), |Fixed(s)| s);
+        // A path or a method that does not exist is no error of a request.
+        if !matches!(
+            status,
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+        ) {
+            let reports = &cluster.shared.error_reports;
+            reports.add(&mut self.replies, request, now_ms);
+        }
+        let now = i64::try_from(now_ms).unwrap_or(i64::MAX);
+        let now = jiff::Timestamp::from_millisecond(now).unwrap_or(jiff::Timestamp::MAX);
+        let now = now.to_string();
         for reply in &mut self.replies {
-            reply.created_at.get_or_insert_with(|| now.to_owned());
+            reply.created_at.get_or_insert_with(|| now.clone());
         }
         json_with(status, &self.replies)
     }
@@ -66,15 +84,11 @@ impl IntoResponse for Answer {
     }
 }
 
-/// Writes the replies that a handler left beside an empty body.
-pub fn finish(mut response: Response, now_ms: u64) -> Response {
+/// Writes the replies that a handler left beside an empty body; `request` is its method and path.
+pub fn finish(mut response: Response, cluster: &Cluster, request: &str) -> Response {
     let fixed = response.extensions_mut().remove::<Fixed>();
     match response.extensions_mut().remove::<Answer>() {
-        Some(answer) => {
-            let now = i64::try_from(now_ms).unwrap_or(i64::MAX);
-            let now = jiff::Timestamp::from_millisecond(now).unwrap_or(jiff::Timestamp::MAX);
-            answer.finish(fixed, &now.to_string())
-        }
+        Some(answer) => answer.finish(fixed, cluster, request, cluster.env().now_ms()),
         None => response,
     }
 }

@@ -5,13 +5,14 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use linstor_api::config::ControllerConfig;
 use linstor_api::properties::PropertiesModify;
 
 use super::answer::{Answer, json};
 use super::request::{Body, Params};
 use crate::cluster::Cluster;
 use crate::ops::metrics::Wanted;
-use crate::ops::{controller, metrics};
+use crate::ops::{config, controller, metrics};
 
 /// The routes of this noun.
 pub fn routes() -> Router<Cluster> {
@@ -20,6 +21,7 @@ pub fn routes() -> Router<Cluster> {
         .route("/metrics", get(exposition))
         .route("/metrics/scrape-target", get(scrape_target))
         .route("/v1/controller/version", get(version))
+        .route("/v1/controller/config", get(show_config).put(modify_config))
         .route("/v1/controller/take-over", post(take_over))
         .route("/v1/controller/properties", get(properties).post(modify))
         .route("/v1/controller/properties/{*key}", delete(remove))
@@ -67,4 +69,12 @@ async fn take_over(State(cluster): State<Cluster>) -> Answer {
 
 async fn remove(State(cluster): State<Cluster>, Path(key): Path<String>) -> Answer {
     Answer::ok(controller::delete_property(&cluster, key).await)
+}
+
+async fn show_config(State(cluster): State<Cluster>) -> Response {
+    json(&config::show(&cluster))
+}
+
+async fn modify_config(Body(request): Body<ControllerConfig>) -> Answer {
+    Answer::ok(config::modify(request).await)
 }

@@ -65,18 +65,19 @@ impl Edge {
 
 /// Runs the request in a task of its own: a caller who hangs up does not cancel it, and a panic becomes an answer.
 pub async fn guard(State(edge): State<Edge>, mut request: Request, next: Next) -> Response {
-    let now = || edge.cluster.env().now_ms();
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let name = reported_as(&method, &path);
+    let finish = |response| answer::finish(response, &edge.cluster, &name);
     if let Some(refusal) = undecodable(request.uri()).or_else(|| media_refusal(&request)) {
-        return answer::finish(refusal, now());
+        return finish(refusal);
     }
     let Ok(permit) = Arc::clone(&edge.free).try_acquire_owned() else {
-        return answer::finish(too_many(&edge.limits), now());
+        return finish(too_many(&edge.limits));
     };
     request.extensions_mut().insert(BodyLimits {
         bytes_max: edge.limits.body_bytes_max,
         time_max: edge.limits.body_time_max,
     });
-    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let work = tokio::spawn(async move {
         let _until_it_is_done = permit;
         next.run(request).await
@@ -90,11 +91,21 @@ pub async fn guard(State(edge): State<Edge>, mut request: Request, next: Next) -
         Err(_) => too_long(&method, &path, &edge.limits),
     };
     let allowed = response.headers().get(header::ALLOW).cloned();
-    let response = answer::finish(response, now());
+    let response = finish(response);
     match allowed {
         Some(allowed) if method == Method::OPTIONS => allowed_methods(&allowed),
         Some(_) | None => response,
     }
+}
+
+/// A request as error reports name it. What stands behind this path is a secret.
+fn reported_as(method: &Method, path: &str) -> String {
+    const TOKENS: &str = "/v1/controller/auth/token/";
+    let path = match path.starts_with(TOKENS) {
+        true => TOKENS,
+        false => path,
+    };
+    format!("{method} {}", path.escape_debug())
 }
 
 /// The answer to `OPTIONS` of a path that has no operation of this method.
@@ -251,7 +262,11 @@ pub async fn cross_origin(State(edge): State<Edge>, request: Request, next: Next
         if is_own(&origin, headers) {
             return next.run(request).await;
         }
-        return answer::finish(other_origin(&origin), edge.cluster.env().now_ms());
+        return answer::finish(
+            other_origin(&origin),
+            &edge.cluster,
+            "a request of another origin",
+        );
     }
     let preflight = request.method() == Method::OPTIONS
         && headers.contains_key(header::ACCESS_CONTROL_REQUEST_METHOD);

@@ -14,6 +14,7 @@ mod backup;
 mod connection;
 mod controller;
 mod encryption;
+mod error_report;
 mod event;
 mod external_file;
 mod job;
@@ -29,6 +30,7 @@ mod resource_definition;
 mod resource_group;
 mod schedule;
 mod snapshot;
+mod statistics;
 mod storage_pool;
 mod storage_pool_definition;
 mod view;
@@ -63,6 +65,7 @@ pub fn router(cluster: Cluster, limits: &Limits) -> Router {
         .merge(encryption::routes())
         .merge(event::routes())
         .merge(external_file::routes())
+        .merge(error_report::routes())
         .merge(job::routes())
         .merge(key_value_store::routes())
         .merge(net_interface::routes())
@@ -75,6 +78,7 @@ pub fn router(cluster: Cluster, limits: &Limits) -> Router {
         .merge(resource_group::routes())
         .merge(schedule::routes())
         .merge(snapshot::routes())
+        .merge(statistics::routes())
         .merge(storage_pool::routes())
         .merge(storage_pool_definition::routes())
         .merge(view::routes())

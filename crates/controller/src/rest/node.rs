@@ -4,7 +4,7 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::{delete, get, put};
-use linstor_api::node::{Node, NodeModify};
+use linstor_api::node::{Node, NodeEvacuate, NodeModify, NodeRestore};
 
 use super::answer::{Answer, json, value};
 use super::request::{Body, Params};
@@ -19,6 +19,9 @@ pub fn routes() -> Router<Cluster> {
         .route("/v1/nodes/{node}", get(one).put(modify).delete(remove))
         .route("/v1/nodes/{node}/lost", delete(lost))
         .route("/v1/nodes/{node}/reconnect", put(reconnect))
+        .route("/v1/nodes/{node}/evacuate", put(evacuate))
+        .route("/v1/nodes/{node}/evict", put(evict))
+        .route("/v1/nodes/{node}/restore", put(restore))
 }
 
 async fn list(State(cluster): State<Cluster>, params: Params) -> Response {
@@ -53,4 +56,24 @@ async fn lost(State(cluster): State<Cluster>, Path(name): Path<String>) -> Answe
 
 async fn reconnect(State(cluster): State<Cluster>, Path(name): Path<String>) -> Answer {
     Answer::ok(node::reconnect(&cluster, name).await)
+}
+
+async fn evacuate(
+    State(cluster): State<Cluster>,
+    Path(name): Path<String>,
+    Body(request): Body<NodeEvacuate>,
+) -> Answer {
+    Answer::ok(node::evacuate(&cluster, name, request).await)
+}
+
+async fn evict(State(cluster): State<Cluster>, Path(name): Path<String>) -> Answer {
+    Answer::ok(node::evict(&cluster, name).await)
+}
+
+async fn restore(
+    State(cluster): State<Cluster>,
+    Path(name): Path<String>,
+    Body(request): Body<NodeRestore>,
+) -> Answer {
+    Answer::ok(node::restore(&cluster, name, request).await)
 }

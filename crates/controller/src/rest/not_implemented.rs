@@ -21,13 +21,7 @@ pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("PUT", "/v1/controller/auth/token/{token}", "Authentication by token"),
     ("DELETE", "/v1/controller/auth/token/{token}", "Authentication by token"),
     ("POST", "/v1/controller/backup/db", "Backing up the database"),
-    ("GET", "/v1/controller/config", "Showing the controller's configuration"),
-    ("PUT", "/v1/controller/config", "Changing the controller's configuration"),
     ("POST", "/v1/controller/database/export", "Exporting the database"),
-    ("PATCH", "/v1/error-reports", "Error reports"),
-    ("GET", "/v1/error-reports/{report}", "Error reports"),
-    ("DELETE", "/v1/error-reports/{report}", "Error reports"),
-    ("PUT", "/v1/node-connections/{first}/{second}", "Properties of node connections"),
     ("POST", "/v1/nodes/exec/drbd-reactorctl/disable", "Control of drbd-reactor"),
     ("POST", "/v1/nodes/exec/drbd-reactorctl/enable", "Control of drbd-reactor"),
     ("POST", "/v1/nodes/exec/drbd-reactorctl/evict", "Control of drbd-reactor"),
@@ -35,34 +29,16 @@ pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("POST", "/v1/nodes/exec/drbd-reactorctl/status", "Control of drbd-reactor"),
     ("GET", "/v1/nodes/{node}/config", "Showing a satellite's configuration"),
     ("PUT", "/v1/nodes/{node}/config", "Changing a satellite's configuration"),
-    ("PUT", "/v1/nodes/{node}/evacuate", "Evacuating a node"),
-    ("PUT", "/v1/nodes/{node}/evict", "Evicting a node"),
-    ("PUT", "/v1/nodes/{node}/restore", "Restoring a node"),
     ("GET", "/v1/physical-storage", "Finding unused devices"),
     ("GET", "/v1/physical-storage/{node}", "Finding unused devices"),
     ("POST", "/v1/physical-storage/{node}", "Making storage of unused devices"),
-    ("PUT", "/v1/resource-definitions/{name}/drbd-proxy", "DRBD Proxy"),
-    ("POST", "/v1/resource-definitions/{name}/drbd-proxy/disable/{first}/{second}", "DRBD Proxy"),
-    ("POST", "/v1/resource-definitions/{name}/drbd-proxy/enable/{first}/{second}", "DRBD Proxy"),
-    ("GET", "/v1/resource-definitions/{name}/resource-connections/{first}/{second}",
-        "Properties of resource connections"),
-    ("PUT", "/v1/resource-definitions/{name}/resource-connections/{first}/{second}",
-        "Properties of resource connections"),
     ("GET", "/v1/sos-report", "Collecting a report for support"),
     ("GET", "/v1/sos-report/download", "Collecting a report for support"),
-    ("GET", "/v1/space-report", "Reporting used space"),
-    ("GET", "/v1/stats/error-reports", "Counting error reports"),
-    ("GET", "/v1/stats/nodes", "Counting nodes"),
-    ("GET", "/v1/stats/resource-definitions", "Counting resource definitions"),
-    ("GET", "/v1/stats/resource-groups", "Counting resource groups"),
-    ("GET", "/v1/stats/resources", "Counting resources"),
-    ("GET", "/v1/stats/storage-pools", "Counting storage pools"),
 ];
 
 /// Lists of what cannot exist here yet, and their texts.
 #[rustfmt::skip]
 pub const EMPTY: &[(&str, &str)] = &[
-    ("/v1/error-reports", "[]"),
 ];
 
 /// The routes of what is not there.

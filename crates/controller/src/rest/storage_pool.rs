@@ -2,13 +2,14 @@
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::response::Response;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use linstor_api::properties::PropertiesModify;
 use linstor_api::storage_pool::StoragePool;
 
 use super::answer::{Answer, json, value};
-use super::request::{Body, Params};
+use super::request::{Body, NeededBody, Params};
 use crate::cluster::Cluster;
 use crate::ops::filter::{Names, PropFilter};
 use crate::ops::storage_pool;
@@ -53,9 +54,14 @@ async fn one(
 async fn create(
     State(cluster): State<Cluster>,
     Path(node): Path<String>,
-    Body(request): Body<StoragePool>,
-) -> Answer {
-    Answer::created(storage_pool::create(&cluster, node, request).await)
+    NeededBody(request): NeededBody<StoragePool, false>,
+) -> Response {
+    match storage_pool::kind(&request.provider_kind) {
+        Err(reply) => Answer::fixed(StatusCode::BAD_REQUEST, reply),
+        Ok(_) => {
+            Answer::created(storage_pool::create(&cluster, node, request).await).into_response()
+        }
+    }
 }
 
 async fn modify(

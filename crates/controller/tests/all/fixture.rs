@@ -125,6 +125,7 @@ pub fn put_node(draft: &mut Draft, env: &dyn Env, name: &str) {
             active: true,
         }],
         props: Default::default(),
+        connections: Vec::new(),
         evacuate: false,
         evicted: false,
         host: None,
@@ -155,6 +156,7 @@ pub fn put_resource_definition(draft: &mut Draft, env: &dyn Env, name: &str) {
         granularity_kib: 0,
     };
     draft.put_resource_definition(ResourceDefinition {
+        connections: Vec::new(),
         name: resource(name),
         external_name: None,
         uuid: env.uuid(),

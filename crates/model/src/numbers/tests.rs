@@ -124,6 +124,7 @@ fn definition(name: &str, minor: Option<u32>) -> ResourceDefinition {
         granularity_kib: 0,
     };
     ResourceDefinition {
+        connections: Vec::new(),
         name: ResourceName::parse(name).unwrap(),
         external_name: None,
         uuid: Uuid::nil(),
@@ -175,6 +176,7 @@ fn add_node(draft: &mut Draft, name: &str, props: &[(&str, &str)]) {
             .iter()
             .map(|(k, v)| ((*k).into(), (*v).into()))
             .collect(),
+        connections: Vec::new(),
         evacuate: false,
         evicted: false,
         host: None,

@@ -140,6 +140,7 @@ impl Cluster {
                 active: true,
             }],
             props,
+            connections: Vec::new(),
             evacuate: false,
             evicted: false,
             host: Some(HostFacts {
@@ -230,6 +231,7 @@ impl Cluster {
             (number as u32, volume)
         });
         let row = ResourceDefinition {
+            connections: Vec::new(),
             name: resource(name),
             external_name: None,
             uuid: Uuid::nil(),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Next, Object, Process, Progress, Steps, Undone, Wait, delete_resource};
+use crate::connection;
 use crate::draft::Draft;
 use crate::model::{Model, RowKey};
 use crate::name::{NodeName, ResourceName, StoragePoolName};
@@ -85,4 +86,5 @@ pub fn remove_node(draft: &mut Draft, name: &NodeName) {
         storage_pool::remove(draft, name, &pool);
     }
     draft.remove(&RowKey::Node(name.clone()));
+    connection::remove_node(draft, name);
 }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Context, Kind, Next, Object, Process, Progress, Steps, Undone, Wait};
 use crate::Resource;
+use crate::connection;
 use crate::draft::Draft;
 use crate::model::{Model, RowKey};
 use crate::name::{NodeName, ResourceName};
@@ -167,6 +168,7 @@ pub(super) fn undo_all(draft: &mut Draft, replicas: &[Arc<Resource>]) -> Result<
 pub fn remove_resource(draft: &mut Draft, name: &ResourceName, node: &NodeName) {
     draft.remove(&RowKey::Resource(name.clone(), node.clone()));
     once::pass_on(draft, name, node);
+    connection::remove_resource(draft, name, node);
 }
 
 /// Whether the data is kept when a resource is destroyed: it has no disk, or another one is up to date and is not being

@@ -6,10 +6,12 @@ use serde::{Deserialize, Serialize};
 use linstor_api::prop;
 
 use super::{
-    Context, Next, Object, Process, Progress, Steps, Undone, Wait, add_disk, delete_resource,
+    Context, Kind, Next, Object, Process, ProcessId, Progress, Steps, Undone, Wait, add_disk,
+    delete_resource,
 };
 use crate::DiskKind;
-use crate::model::Model;
+use crate::draft::Draft;
+use crate::model::{Model, RowKey};
 use crate::name::{NodeName, ResourceName};
 use crate::observed::Observed;
 
@@ -36,6 +38,41 @@ pub enum Step {
     AddDisk,
     /// DRBD synchronises it.
     Sync,
+}
+
+/// Begins the replacement of the resource on `from` by one that was just made, with a disk, on `node`.
+pub fn begin(
+    draft: &mut Draft,
+    resource: &ResourceName,
+    node: &NodeName,
+    from: &NodeName,
+    now_ms: u64,
+) {
+    let migrate = Migrate {
+        resource: resource.clone(),
+        node: node.clone(),
+        from: from.clone(),
+        was: DiskKind::Diskless,
+        step: Step::AddDisk,
+    };
+    draft.begin_process(migrate, now_ms);
+}
+
+/// Ends the replacement of the resource on `from`; the one that was made instead stays, and so does this one.
+pub fn end(draft: &mut Draft, resource: &ResourceName, from: &NodeName) {
+    let ended: Vec<(ProcessId, NodeName)> = draft
+        .processes_of(resource)
+        .filter_map(|process| match &process.kind {
+            Kind::Migrate(row) if row.from == *from => Some((process.id, row.node.clone())),
+            _ => None,
+        })
+        .collect();
+    for (id, node) in ended {
+        draft.remove(&RowKey::Process(id));
+        draft.edit_resource(resource, &node, |replica| {
+            replica.props.remove(prop::MIGRATE_FROM);
+        });
+    }
 }
 
 impl Steps for Migrate {

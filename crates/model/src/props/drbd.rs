@@ -12,6 +12,7 @@ use linstor_api::prop::{
 };
 
 use super::inherit::{Chain, Purpose, Scope, below, chain, effective};
+use crate::connection;
 use crate::layer::drbd84;
 use crate::model::Model;
 use crate::name::NodeName;
@@ -101,29 +102,40 @@ pub fn connection_options(
     model: &Model,
     definition: &ResourceDefinition,
     local: &NodeName,
-    _peer: &NodeName,
+    peer: &NodeName,
 ) -> ConnectionOptions {
     let Some(resource) = model.resource(&definition.name, local) else {
         return ConnectionOptions::default();
     };
-    let scope = Scope::resource(model, definition, resource);
-    // Only the levels resource and node count for all connections of a resource but not for a single one, so there
-    // is a difference only if one of them has a value.
+    let scope = Scope {
+        connection: connection::of_resources(definition, local, peer),
+        node_connection: connection::of_nodes(model, local, peer),
+        ..Scope::resource(model, definition, resource)
+    };
+    let connections = [scope.connection, scope.node_connection];
+    // The levels resource and node count for all connections of a resource but not for a single one, those of connections
+    // the other way round, so there is a difference only if one of them has a value.
     let differs = [Some(&resource.props), scope.node.map(|node| &node.props)]
         .into_iter()
+        .chain(connections.map(|row| row.map(|row| &row.props)))
         .flatten()
-        .any(|props| below(props, DRBD_NET_OPTIONS).next().is_some());
+        .any(|props| {
+            let net = below(props, DRBD_NET_OPTIONS).next();
+            net.or_else(|| below(props, DRBD_PEER_DEVICE_OPTIONS).next())
+                .is_some()
+        });
     if !differs {
         return ConnectionOptions::default();
     }
     let common = drbd_options(model, definition, resource);
-    let mut net = chain(model, Purpose::DrbdConnection, &scope).namespace(DRBD_NET_OPTIONS);
+    let levels = chain(model, Purpose::DrbdConnection, &scope);
+    let mut net = levels.namespace(DRBD_NET_OPTIONS);
     net.retain(|key, value| common.net.get(key) != Some(value));
     drbd84::retain(kind_of(model, resource), Section::Net, &mut net);
-    ConnectionOptions {
-        net,
-        disk: Props::new(),
-    }
+    let mut disk = levels.namespace(DRBD_PEER_DEVICE_OPTIONS);
+    disk.retain(|key, value| common.disk.get(key) != Some(value));
+    drbd84::retain(kind_of(model, resource), Section::Disk, &mut disk);
+    ConnectionOptions { net, disk }
 }
 
 /// The address by which peers connect to a replica: that of the preferred net interface, else of `default`, else of the

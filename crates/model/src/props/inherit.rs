@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::model::Model;
-use crate::{Node, Props, Resource, ResourceDefinition, ResourceGroup, StoragePool};
+use crate::{Connection, Node, Props, Resource, ResourceDefinition, ResourceGroup, StoragePool};
 
 /// A kind of row that a value may come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,6 +26,10 @@ pub enum Level {
     ResourceDefinition,
     /// The resource group.
     ResourceGroup,
+    /// The connection of two resources.
+    ResourceConnection,
+    /// The connection of two nodes.
+    NodeConnection,
     /// The controller.
     Controller,
 }
@@ -37,7 +41,7 @@ pub enum Purpose {
     DrbdResource,
     /// DRBD's `disk` of one volume.
     DrbdVolume,
-    /// DRBD's `net` of one connection.
+    /// DRBD's `net`, and its `disk` for the peer's devices, of one connection.
     DrbdConnection,
     /// The net interface that peers connect to.
     Address,
@@ -92,7 +96,13 @@ impl Purpose {
                 Node,
                 Controller,
             ],
-            Purpose::DrbdConnection => &[ResourceDefinition, ResourceGroup, Controller],
+            Purpose::DrbdConnection => &[
+                ResourceConnection,
+                ResourceDefinition,
+                NodeConnection,
+                ResourceGroup,
+                Controller,
+            ],
             Purpose::Address => &[
                 StoragePool,
                 Resource,
@@ -186,6 +196,10 @@ pub struct Scope<'a> {
     pub node: Option<&'a Node>,
     /// The storage pool.
     pub pool: Option<&'a StoragePool>,
+    /// The connection of two resources.
+    pub connection: Option<&'a Connection>,
+    /// The connection of their nodes.
+    pub node_connection: Option<&'a Connection>,
     /// The group, if there is no definition.
     pub group: Option<&'a ResourceGroup>,
 }
@@ -336,6 +350,8 @@ pub fn chain<'a>(model: &'a Model, purpose: Purpose, scope: &Scope<'a>) -> Chain
                 .map(|volume| &volume.props),
             Level::ResourceDefinition => scope.definition.map(|definition| &definition.props),
             Level::ResourceGroup => group.map(|group| &group.props),
+            Level::ResourceConnection => scope.connection.map(|row| &row.props),
+            Level::NodeConnection => scope.node_connection.map(|row| &row.props),
             Level::Controller => Some(&model.controller.props),
         };
         containers.extend(props.map(|props| (*level, props)));

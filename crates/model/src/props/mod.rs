@@ -11,7 +11,7 @@ pub use drbd::{
     ConnectionOptions, DrbdOptions, address_of, connection_options, day0_gi, drbd_options,
     force_initial_sync, volume_disk_options,
 };
-pub use inherit::{Chain, Level, Purpose, Scope, chain, effective};
+pub use inherit::{Chain, Level, Purpose, Scope, below, chain, effective};
 pub use storage::{file_system, pool_props, satellite_props, volume_storage_props};
 
 pub use linstor_api::prop::is_true;

@@ -2,6 +2,7 @@ use linstor_api::prop;
 
 use super::*;
 use crate::Draft;
+use crate::connection::{self, Connection};
 use crate::name::NetInterfaceName;
 use crate::place::fixture::{Cluster, cluster, node, pool, resource};
 use crate::{NetInterface, Props, ResourceGroup, StoragePool, VolumeGroup};
@@ -64,6 +65,10 @@ fn set(draft: &mut Draft, level: Level, key: &str, value: &str) {
         Level::ResourceDefinition => {
             draft.edit_resource_definition(&name, |row| insert(&mut row.props))
         }
+        Level::NodeConnection => draft.edit_node(&on, |row| connect(&mut row.connections, insert)),
+        Level::ResourceConnection => draft.edit_resource_definition(&name, |row| {
+            connect(&mut row.connections, insert);
+        }),
         Level::Controller => {
             let mut row = crate::Controller::clone(&draft.controller);
             insert(&mut row.props);
@@ -72,13 +77,22 @@ fn set(draft: &mut Draft, level: Level, key: &str, value: &str) {
     }
 }
 
+/// Writes a value at the connection of n1 and n2.
+fn connect(connections: &mut Vec<Connection>, insert: impl Fn(&mut Props)) {
+    let known = connections.first().cloned();
+    let new = || Connection::new(uuid::Uuid::nil(), &node("n2"), &node("n1"));
+    let mut row = known.unwrap_or_else(new);
+    insert(&mut row.props);
+    connection::put(connections, row);
+}
+
 /// For every purpose the nearest level takes precedence, level by level, in the order of `docs/facts.md`.
 #[test]
 fn the_nearest_level_wins() {
     for (purpose, order) in [
         (Purpose::DrbdResource, "R RD RG N C"),
         (Purpose::DrbdVolume, "V R VD VG RD RG N C"),
-        (Purpose::DrbdConnection, "RD RG C"),
+        (Purpose::DrbdConnection, "RC RD NC RG C"),
         (Purpose::Address, "SP R RD RG N C"),
         (Purpose::StoragePool, "R VD RD RG N"),
         (Purpose::MetadataPool, "VD VG R RD RG N"),
@@ -103,7 +117,11 @@ fn the_nearest_level_wins() {
             let model = &cluster.draft;
             let definition = &model.definitions[&resource("res")];
             let row = model.resource(&resource("res"), &node("n1")).unwrap();
-            let scope = Scope::volume(model, definition, row, 0);
+            let scope = Scope {
+                connection: connection::of_resources(definition, &node("n1"), &node("n2")),
+                node_connection: connection::of_nodes(model, &node("n2"), &node("n1")),
+                ..Scope::volume(model, definition, row, 0)
+            };
             let found = chain(model, purpose, &scope).find("key");
             assert_eq!(
                 found,
@@ -125,6 +143,8 @@ fn level(name: &str) -> Level {
         "VG" => Level::VolumeGroup,
         "RD" => Level::ResourceDefinition,
         "RG" => Level::ResourceGroup,
+        "RC" => Level::ResourceConnection,
+        "NC" => Level::NodeConnection,
         "C" => Level::Controller,
         name => panic!("{name}"),
     }
@@ -295,6 +315,73 @@ fn connections() {
         "9",
     );
     assert_eq!(connection(&cluster), "ping-int=7");
+    let rate = "DrbdOptions/PeerDevice/c-max-rate";
+    set(&mut cluster.draft, Level::ResourceConnection, rate, "500");
+    let definition = &cluster.draft.definitions[&resource("res")];
+    let options = |peer: &str| {
+        let (local, peer) = (node("n1"), node(peer));
+        connection_options(&cluster.draft, definition, &local, &peer)
+    };
+    assert_eq!(shown(&options("n2").disk), "c-max-rate=500");
+    assert_eq!(shown(&options("n3").disk), "", "another connection");
+}
+
+/// A path needs a net interface of both nodes; those of the connection of resources take precedence.
+#[test]
+fn paths_have_two_ends() {
+    let mut cluster = deployed();
+    let paths = |cluster: &Cluster| {
+        let definition = &cluster.draft.definitions[&resource("res")];
+        let paths = connection::paths(&cluster.draft, definition, &node("n2"), &node("n1"));
+        let shown = paths
+            .iter()
+            .map(|path| format!("{}-{}", path.local, path.peer));
+        shown.collect::<Vec<_>>().join(" ")
+    };
+    let first = cluster.draft.node(&node("n1")).unwrap().net_interfaces[0].clone();
+    for (at, last) in [("n1", 1), ("n2", 2)] {
+        let second = NetInterface {
+            name: NetInterfaceName::parse("second").unwrap(),
+            address: [10, 9, 9, last].into(),
+            ..first.clone()
+        };
+        cluster
+            .draft
+            .edit_node(&node(at), |row| row.net_interfaces.push(second));
+    }
+    let draft = &mut cluster.draft;
+    set(draft, Level::NodeConnection, "Paths/p/n1", "second");
+    assert_eq!(paths(&cluster), "", "one end");
+    set(
+        &mut cluster.draft,
+        Level::NodeConnection,
+        "Paths/p/N2",
+        "SECOND",
+    );
+    assert_eq!(paths(&cluster), "10.9.9.2-10.9.9.1");
+    for (key, value) in [("Paths/a/n1", "second"), ("Paths/a/n2", "second")] {
+        set(&mut cluster.draft, Level::ResourceConnection, key, value);
+    }
+    set(
+        &mut cluster.draft,
+        Level::ResourceConnection,
+        "Paths/b/n1",
+        "nosuch",
+    );
+    set(
+        &mut cluster.draft,
+        Level::ResourceConnection,
+        "Paths/b/n2",
+        "second",
+    );
+    assert_eq!(paths(&cluster), "10.9.9.2-10.9.9.1");
+    connection::remove_resource(&mut cluster.draft, &resource("res"), &node("n1"));
+    connection::remove_node(&mut cluster.draft, &node("n2"));
+    assert_eq!(
+        paths(&cluster),
+        "",
+        "connections end with their nodes and resources"
+    );
 }
 
 /// The preferred interface, else the one named default, else the first.

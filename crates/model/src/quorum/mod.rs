@@ -405,6 +405,8 @@ fn users_quorum(draft: &mut Draft, definition: &ResourceDefinition) -> Option<Re
         | Level::StoragePool
         | Level::StoragePoolDefinition
         | Level::Node
+        | Level::ResourceConnection
+        | Level::NodeConnection
         | Level::VolumeDefinition
         | Level::VolumeGroup => &draft.controller.props,
     };

@@ -193,16 +193,25 @@ fn connection(w: &mut Writer, drbd: &DrbdSpec, peer: &PeerSpec) {
     w.open("connection");
     w.options("net", &peer.net_options, None);
     w.options("disk", &peer.disk_options, None);
-    w.line(&format!(
-        "host \"{}\" address {};",
-        drbd.uname,
-        address(local, drbd.port)
-    ));
-    w.line(&format!(
-        "host \"{}\" address {};",
-        peer.uname,
-        address(peer.address, peer.port)
-    ));
+    if peer.paths.is_empty() {
+        hosts(w, drbd, peer, local, peer.address);
+    }
+    for path in &peer.paths {
+        w.open("path");
+        hosts(w, drbd, peer, path.local, path.peer);
+        w.close();
+    }
+    w.close();
+}
+
+/// Both ends of a connection or of one of its paths.
+fn hosts(w: &mut Writer, drbd: &DrbdSpec, peer: &PeerSpec, local: IpAddr, remote: IpAddr) {
+    for (uname, ip, port) in [
+        (&drbd.uname, local, drbd.port),
+        (&peer.uname, remote, peer.port),
+    ] {
+        w.line(&format!("host \"{uname}\" address {};", address(ip, port)));
+    }
     w.close();
 }
 

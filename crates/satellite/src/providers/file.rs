@@ -16,8 +16,8 @@ use crate::observation::Loops;
 use crate::tools::files;
 use crate::tools::losetup::{self, LoopDevice};
 
-/// Files are multiples of this, as pages are.
-const GRANULARITY_KIB: u64 = 4;
+/// Files may have any size.
+const GRANULARITY_KIB: u64 = 1;
 /// udev opens devices for some moments when anything about them changes.
 const DETACH_LIMIT: Duration = Duration::from_secs(2);
 const DETACH_POLL: Duration = Duration::from_millis(50);

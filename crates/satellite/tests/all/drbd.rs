@@ -49,6 +49,7 @@ pub(crate) fn spec(me: &str, layout: Layout<'_>) -> ResourceSpec {
             address: address(name),
             port: 7000,
             local_address: None,
+            paths: Vec::new(),
             diskless: *diskless,
             tiebreaker: true,
             net_options: Props::new(),

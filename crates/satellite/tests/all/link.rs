@@ -52,7 +52,7 @@ async fn space_is_told() {
     let before = of(&bench, "thin");
     assert_eq!(before.total_kib, Some(2 << 20));
     assert_eq!(before.granularity_kib, Some(4096));
-    assert_eq!(of(&bench, "filethin").granularity_kib, Some(4));
+    assert_eq!(of(&bench, "filethin").granularity_kib, Some(1));
     assert!(of(&bench, "zfs").granularity_kib.is_some());
     assert!(of(&bench, "zfs").free_kib <= Some(4 << 20));
     let mut thick = spec("alpha", ALONE);

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use linstor_api::code;
-use linstor_api::kind::{ConnectionStatus, ProviderKind};
+use linstor_api::controller::SATELLITE_PORT;
+use linstor_api::kind::{ConnectionStatus, Encryption, ProviderKind};
+use linstor_api::net_interface::NetInterface;
 use linstor_api::node::Node as Json;
 use linstor_api::properties::Properties;
 use linstor_api::reply::Reply;
@@ -14,7 +16,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::super::property::{self, Owner};
-use super::super::reply::{created, exists};
+use super::super::reply::{exists, registered};
 use super::super::{names, net_interface};
 use super::modify::node_type;
 use super::{context, describe};
@@ -32,11 +34,19 @@ pub async fn create(cluster: &Cluster, request: Json) -> Vec<Reply> {
         let env = cluster.env().clone();
         let node = parse(&request, env.uuid(), || env.uuid())?;
         let (name, satellite) = (node.name.clone(), node.node_type.has_satellite());
+        let active = node.net_interfaces.iter().find(|row| row.active);
+        let encrypted = active.is_some_and(|row| row.encryption == Some(Encryption::Ssl));
         let committed = cluster
             .commit(move |tx| add(tx, node, request.props))
             .await?;
         let mut replies = committed.replies;
-        if satellite {
+        if encrypted {
+            let message = format!("The controller cannot connect to node '{name}'.");
+            let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, message)
+                .cause("Connections to satellites over SSL are not implemented yet.")
+                .correction("Change the encryption type of the net interface to PLAIN.");
+            replies.push(reply);
+        } else if satellite {
             cluster.reconnect(&name);
             let deadline = Instant::now() + FIRST_CONNECT;
             let status = cluster.wait_connected(&name, deadline).await;
@@ -67,13 +77,23 @@ fn parse(request: &Json, uuid: Uuid, new_uuid: impl Fn() -> Uuid) -> Result<Node
         node_type,
         net_interfaces: Vec::new(),
         props: Props::new(),
+        connections: Vec::new(),
         evacuate: false,
         evicted: false,
         host: None,
     };
     let mut wanted = None;
-    for given in &request.net_interfaces {
-        let row = net_interface::parse(given, new_uuid())?;
+    let bare = |given: &NetInterface| {
+        given.satellite_port.is_none() && given.satellite_encryption_type.is_none()
+    };
+    // The contract's defaults, where no interface says how the satellite is reached.
+    let defaults = node.node_type.has_satellite() && request.net_interfaces.iter().all(bare);
+    for (index, given) in request.net_interfaces.iter().enumerate() {
+        let mut row = net_interface::parse(given, new_uuid())?;
+        if defaults && index == 0 {
+            row.satellite_port = Some(SATELLITE_PORT);
+            row.encryption = Some(Encryption::Plain);
+        }
         if node
             .net_interfaces
             .iter()
@@ -106,7 +126,7 @@ fn add(tx: &mut Transaction<'_>, mut node: Node, props: Properties) -> Result<()
     if tx.node(&node.name).is_some() {
         return Err(exists(code::FAIL_EXISTS_NODE, &describe(&node.name)).into());
     }
-    tx.reply(created(&describe(&node.name), node.uuid));
+    tx.reply(registered(&describe(&node.name), node.uuid));
     tx.replies(property::set(Owner::Node, &mut node.props, props)?);
     if node.node_type.has_satellite() {
         add_diskless_pool(tx, &node.name);

@@ -120,7 +120,10 @@ pub async fn lost(cluster: &Cluster, name: String) -> Vec<Reply> {
     let context = context(code::MASK_DEL, &name);
     let parse = || names::node(&name);
     let plan = context.change(cluster, parse, |tx, name| {
-        let node = names::known_node(tx, &name)?.clone();
+        let Some(node) = tx.node(&name).cloned() else {
+            let key = RowKey::Node(name.clone());
+            return Err(nothing_to_delete(tx, &key, &describe(&name)).into());
+        };
         if is_connected(&tx.observed, &name) {
             return Err(Reply::new(
                 code::FAIL_EXISTS_NODE_CONN,

@@ -2,24 +2,36 @@
 
 pub mod create;
 pub mod delete;
+pub mod evacuate;
 pub mod modify;
 
 pub use create::create;
 pub use delete::{delete, lost};
+pub use evacuate::{evacuate, evict, restore};
 pub use modify::modify;
 
+use std::time::Duration;
+
 use linstor_api::flag::node as flag;
-use linstor_api::kind::ConnectionStatus;
+use linstor_api::kind::{ConnectionStatus, LayerKind, ProviderKind};
 use linstor_api::node::Node as Json;
 use linstor_api::reply::Reply;
+use linstor_api::sorted_map::SortedMap;
 use linstor_api::{code, prop};
 use linstor_model::{Model, Node, Observed};
+use linstor_wire::status::NodeInfo;
+use tokio::time::Instant;
 
 use super::filter::{Names, PropFilter};
 use super::request::Context;
-use super::{names, net_interface};
+use super::{names, net_interface, storage_pool};
 use crate::cluster::Cluster;
 use crate::transaction::Refusal;
+
+/// The code of the entry for a satellite that is connected to again: the number of that connection status.
+const AUTHENTICATED: i64 = 9;
+/// How long a call waits for a satellite that is connected to again.
+const RECONNECT: Duration = Duration::from_secs(5);
 
 fn describe(name: impl std::fmt::Display) -> String {
     format!("node '{name}'")
@@ -38,7 +50,7 @@ pub fn show(model: &Model, node: &Node, observed: &Observed) -> Json {
         None => ConnectionStatus::Unknown,
     };
     let info = status.and_then(|status| status.info.as_deref());
-    let reasons = |reasons: &Vec<String>| reasons.clone();
+    let abilities = abilities(node, info);
     let mut props = node.props.clone();
     if let Some(host) = &node.host {
         props.get_or_insert_with(prop::NODE_UNAME.to_owned(), || host.uname.clone());
@@ -55,25 +67,61 @@ pub fn show(model: &Model, node: &Node, observed: &Observed) -> Json {
             .collect(),
         connection_status: Some(connection.into()),
         uuid: Some(node.uuid.to_string()),
-        storage_providers: info.map_or_else(Vec::new, |info| {
-            info.providers.iter().map(|kind| (*kind).into()).collect()
-        }),
-        resource_layers: info.map_or_else(Vec::new, |info| {
-            info.layers.iter().map(|kind| (*kind).into()).collect()
-        }),
-        unsupported_providers: info.map_or_else(Default::default, |info| {
-            let all = info.unsupported_providers.iter();
-            all.map(|(kind, why)| (kind.to_string(), reasons(why)))
-                .collect()
-        }),
-        unsupported_layers: info.map_or_else(Default::default, |info| {
-            let all = info.unsupported_layers.iter();
-            all.map(|(kind, why)| (kind.to_string(), reasons(why)))
-                .collect()
-        }),
+        storage_providers: abilities.providers.into_iter().map(Into::into).collect(),
+        resource_layers: abilities.layers.into_iter().map(Into::into).collect(),
+        unsupported_providers: abilities.unsupported_providers,
+        unsupported_layers: abilities.unsupported_layers,
         eviction_timestamp: None,
         platform: info.map(|_| "LINUX".into()),
         os_variant: None,
+    }
+}
+
+/// What a node can do, and why it cannot do the rest.
+#[derive(Default)]
+struct Abilities {
+    providers: Vec<ProviderKind>,
+    layers: Vec<LayerKind>,
+    unsupported_providers: SortedMap<String, Vec<String>>,
+    unsupported_layers: SortedMap<String, Vec<String>>,
+}
+
+/// Kinds of pools and layers that need no program are there on every satellite, also on one that was never connected.
+fn abilities(node: &Node, info: Option<&NodeInfo>) -> Abilities {
+    if !node.node_type.has_satellite() {
+        return Abilities::default();
+    }
+    let always = storage_pool::WITHOUT_TOOLS;
+    let mut providers = Vec::from(always);
+    let Some(info) = info else {
+        let why = || vec!["The satellite was never connected.".to_owned()];
+        let others = ProviderKind::ALL
+            .iter()
+            .filter(|kind| !always.contains(kind));
+        let layers = LayerKind::ALL
+            .iter()
+            .filter(|kind| **kind != LayerKind::Storage);
+        return Abilities {
+            providers,
+            layers: vec![LayerKind::Storage],
+            unsupported_providers: others.map(|kind| (kind.to_string(), why())).collect(),
+            unsupported_layers: layers.map(|kind| (kind.to_string(), why())).collect(),
+        };
+    };
+    providers.extend(info.providers.iter().filter(|kind| !always.contains(kind)));
+    let unsupported = info.unsupported_providers.iter();
+    let unsupported = unsupported.filter(|(kind, _)| !always.contains(kind));
+    Abilities {
+        providers,
+        layers: info.layers.clone(),
+        unsupported_providers: unsupported
+            .map(|(k, why)| (k.to_string(), why.clone()))
+            .collect(),
+        unsupported_layers: info
+            .unsupported_layers
+            .iter()
+            .map(|(kind, why)| (kind.to_string(), why.clone()))
+            .collect(),
     }
 }
 
@@ -107,6 +155,17 @@ pub fn one(cluster: &Cluster, name: &str) -> Result<Json, Refusal> {
     Ok(show(&model, node, &cluster.observed()))
 }
 
+fn authenticated(node: &Node, abilities: &Abilities) -> Reply {
+    let words = |kinds: Vec<String>| kinds.join(", ");
+    let (providers, layers) = (abilities.providers.iter(), abilities.layers.iter());
+    let message = format!("Node '{}' authenticated", node.name);
+    Reply::new(AUTHENTICATED, message).details(format!(
+        "Supported storage providers: [{}]\nSupported resource layers: [{}]",
+        words(providers.map(ToString::to_string).collect()),
+        words(layers.map(ToString::to_string).collect()),
+    ))
+}
+
 /// Closes the connection to a node and dials again.
 pub async fn reconnect(cluster: &Cluster, name: String) -> Vec<Reply> {
     let work = async {
@@ -119,7 +178,15 @@ pub async fn reconnect(cluster: &Cluster, name: String) -> Vec<Reply> {
         }
         cluster.reconnect(&name);
         let message = format!("Nodes [{}] will be reconnected.", node.name);
-        Ok(vec![Reply::new(code::MODIFIED, message)])
+        let mut replies = vec![Reply::new(code::MASK_SUCCESS, message)];
+        let deadline = Instant::now() + RECONNECT;
+        let status = cluster.wait_connected(&name, deadline).await;
+        let online = status.filter(|status| status.connection == ConnectionStatus::Online);
+        replies.push(match online {
+            Some(status) => authenticated(node, &abilities(node, status.info.as_deref())),
+            None => crate::wait::not_connected(&name),
+        });
+        Ok(replies)
     };
     context(code::MASK_MOD, &name).run(work).await
 }

@@ -1,9 +1,10 @@
 //! Changing a node's type and properties.
 
-use linstor_api::code;
-use linstor_api::kind::NodeType;
+use linstor_api::kind::{DrbdKind, NodeType};
 use linstor_api::node::NodeModify;
+use linstor_api::properties::PropertiesModify;
 use linstor_api::reply::Reply;
+use linstor_api::{code, prop};
 use linstor_model::{Model, Node};
 
 use super::super::names;
@@ -12,7 +13,7 @@ use super::super::reply::modified;
 use super::super::request::Wait;
 use super::{context, describe};
 use crate::cluster::Cluster;
-use crate::transaction::Refusal;
+use crate::transaction::{Refusal, Transaction};
 
 /// Changes a node's type and properties.
 pub async fn modify(cluster: &Cluster, name: String, request: NodeModify) -> Vec<Reply> {
@@ -30,27 +31,75 @@ pub async fn modify(cluster: &Cluster, name: String, request: NodeModify) -> Vec
         Ok((names::node(&name)?, wanted, change))
     };
     let plan = context.change(cluster, parse, |tx, (name, wanted, change)| {
-        let mut node = Node::clone(names::known_node(tx, &name)?);
+        let before = names::known_node(tx, &name)?.clone();
+        let mut node = Node::clone(&before);
+        check_interface(&node, &change)?;
         if let Some(wanted) = wanted {
             change_type(tx, &mut node, wanted)?;
         }
         tx.replies(property::apply(Owner::Node, &mut node.props, &change)?);
+        tx.replies(without_effect(tx, &node, &change));
         tx.reply(modified(&describe(&node.name), node.uuid));
+        // A node that is away takes it over when it is back.
+        let changed = node != *before && tx.observed.is_online(&node.name);
+        let name = node.name.clone();
         tx.put_node(node);
-        Ok(Wait::Nothing)
+        let applied = Reply::new(code::MODIFIED, "Node changes applied.");
+        Ok(match changed {
+            true => Wait::Nodes(vec![name], applied),
+            false => Wait::Nothing,
+        })
     });
     plan.await
 }
 
+/// The preferred net interface has to be there.
+fn check_interface(node: &Node, change: &PropertiesModify) -> Result<(), Refusal> {
+    let Some(Some(wanted)) = change.override_props.get(prop::PREF_NIC) else {
+        return Ok(());
+    };
+    let mut known = node.net_interfaces.iter().map(|row| row.name.as_str());
+    if known.any(|name| name.eq_ignore_ascii_case(wanted)) {
+        return Ok(());
+    }
+    let (shown, name) = (wanted.escape_debug(), &node.name);
+    let message = format!("The network interface '{shown}' of node '{name}' does not exist.");
+    Err(Reply::new(code::FAIL_INVLD_PROP, message)
+        .cause(format!("The property {} names it.", prop::PREF_NIC))
+        .correction("Create the network interface first, or name another one.")
+        .into())
+}
+
+/// Whether a node may be evicted matters for the replicas of DRBD 9 only.
+fn without_effect(tx: &Transaction<'_>, node: &Node, change: &PropertiesModify) -> Option<Reply> {
+    let key = prop::DRBD_AUTO_EVICT_ALLOW_EVICTION;
+    let status = tx.observed.nodes.get(&node.name)?;
+    let drbd = status.info.as_deref()?.drbd.as_ref();
+    let is_9 = drbd.is_some_and(|drbd| drbd.kind == DrbdKind::Drbd9);
+    if is_9 || !change.override_props.contains_key(key) {
+        return None;
+    }
+    let (name, cause) = (&node.name, "The node has no DRBD 9.");
+    let message = format!("The property '{key}' has no effect on node '{name}'.");
+    Some(Reply::new(code::WARN_UNEFFECTIVE_PROP, message).cause(cause))
+}
+
 fn change_type(model: &Model, node: &mut Node, wanted: NodeType) -> Result<(), Refusal> {
-    let keeps_satellite = node.node_type.has_satellite() == wanted.has_satellite();
-    if !keeps_satellite && model.resource_count_on(&node.name) > 0 {
+    let loses_satellite = node.node_type.has_satellite() && !wanted.has_satellite();
+    let pools: Vec<&str> = model
+        .pools_of(&node.name)
+        .map(|p| p.name.as_str())
+        .collect();
+    if loses_satellite && !pools.is_empty() {
         return Err(Reply::new(
-            code::FAIL_INVLD_NODE_TYPE,
+            code::FAIL_INVLD_STOR_DRIVER,
             format!("The type of node '{}' cannot become {wanted}.", node.name),
         )
-        .cause("The node has resources, which need a satellite.")
-        .correction("Delete its resources first.")
+        .cause(format!(
+            "The node has storage pools, which need a satellite: {}.",
+            pools.join(", ")
+        ))
+        .correction("Delete the node, and create it with the other type.")
         .into());
     }
     node.node_type = wanted;

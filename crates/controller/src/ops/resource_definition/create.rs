@@ -142,6 +142,7 @@ pub(in super::super) fn add(
     let mut props = Props::new();
     let replies = property::set(Owner::ResourceDefinition, &mut props, new.props)?;
     let mut definition = ResourceDefinition {
+        connections: Vec::new(),
         name: name.clone(),
         external_name: new.external_name.filter(|name| !name.is_empty()),
         uuid: tx.uuid(),

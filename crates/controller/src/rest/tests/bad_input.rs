@@ -67,7 +67,7 @@ const BODIES: &[(&str, &str, &str, u16, &str)] = &[
     ("POST", "/v1/nodes",
         r#"{"name":"beta","type":"satellite","net_interfaces":[]}"#, 500, "FAIL_MISSING_NETCOM"),
     ("POST", "/v1/nodes",
-        r#"{"name":"beta","type":"satellite","net_interfaces":[{"name":"default","address":"10.0.0.9"}]}"#,
+        r#"{"name":"beta","type":"satellite","net_interfaces":[{"name":"default","address":"10.0.0.9","satellite_port":3366}]}"#,
         500, "FAIL_NO_STLT_CONN_DEFINED"),
     ("POST", "/v1/nodes",
         r#"{"name":"beta","type":"satellite","net_interfaces":[{"name":"default","address":"node.example.com"}]}"#,

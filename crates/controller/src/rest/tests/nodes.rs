@@ -33,7 +33,31 @@ async fn a_nodes_life() {
         .await;
     let set = r#"{"override_props":{"Aux/site":"a"}}"#;
     world
-        .check("PUT", "/v1/nodes/alpha", set, 200, &["CREATED", "MODIFIED"])
+        .check(
+            "PUT",
+            "/v1/nodes/alpha",
+            set,
+            200,
+            &["CREATED", "MODIFIED", "MODIFIED"],
+        )
+        .await;
+    let again = ["CREATED", "MODIFIED"];
+    world
+        .check("PUT", "/v1/nodes/alpha", set, 200, &again)
+        .await;
+    let nic = r#"{"override_props":{"PrefNic":"nosuch"}}"#;
+    world
+        .check("PUT", "/v1/nodes/alpha", nic, 500, &["FAIL_INVLD_PROP"])
+        .await;
+    let kind = r#"{"node_type":"Controller"}"#;
+    world
+        .check(
+            "PUT",
+            "/v1/nodes/alpha",
+            kind,
+            500,
+            &["FAIL_INVLD_STOR_DRIVER"],
+        )
         .await;
     assert_eq!(
         world
@@ -54,7 +78,13 @@ async fn a_nodes_life() {
         0
     );
     world
-        .check("PUT", "/v1/nodes/alpha/reconnect", "", 200, &["MODIFIED"])
+        .check(
+            "PUT",
+            "/v1/nodes/alpha/reconnect",
+            "",
+            200,
+            &["0x23c0000", "0x23c0009"],
+        )
         .await;
     world
         .check("DELETE", "/v1/nodes/alpha", "", 200, &["DELETED"])
@@ -103,8 +133,8 @@ async fn a_node_that_is_away() {
             "DELETE",
             "/v1/nodes/alpha/lost",
             "",
-            404,
-            &["FAIL_NOT_FOUND_NODE"],
+            200,
+            &["WARN_NOT_FOUND"],
         )
         .await;
 }
@@ -184,11 +214,30 @@ async fn pools() {
         .await;
     let nowhere = r#"{"storage_pool_name":"lvm","provider_kind":"LVM"}"#;
     world
-        .check("POST", all, nowhere, 500, &["FAIL_MISSING_PROPS"])
+        .check(
+            "POST",
+            all,
+            nowhere,
+            201,
+            &["CREATED", "MODIFIED", "MODIFIED"],
+        )
         .await;
     let unknown = r#"{"storage_pool_name":"lvm","provider_kind":"FLOPPY"}"#;
     world
-        .check("POST", all, unknown, 500, &["FAIL_INVLD_STOR_DRIVER"])
+        .check("POST", all, unknown, 400, &["FAIL_INVLD_LAYER_KIND"])
+        .await;
+    world
+        .check("POST", all, "", 500, &["API_CALL_PARSE_ERROR"])
+        .await;
+    let old = r#"{"storage_pool_name":"old","provider_kind":"LVM_THIN","props":{"StorDriver/LvmVg":"vg","StorDriver/ThinPool":"tp"}}"#;
+    let names = ["CREATED", "CREATED", "MODIFIED", "MODIFIED"];
+    world.check("POST", all, old, 201, &names).await;
+    let props = world.get(&format!("{all}/old")).await["props"].clone();
+    assert_eq!(props["StorDriver/StorPoolName"], "vg/tp");
+    assert_eq!(props["StorDriver/internal/AllocationGranularity"], "64");
+    let page = format!("{all}?limit=x");
+    world
+        .check("GET", &page, "", 500, &["FAIL_UNKNOWN_ERROR"])
         .await;
     let answer = world
         .call("POST", "/v1/nodes/none/storage-pools", zfs)
@@ -203,7 +252,12 @@ async fn pools_come_and_go() {
     let world = World::with_nodes(1).await;
     let all = "/v1/nodes/n1/storage-pools";
     let broken = r#"{"storage_pool_name":"broken","provider_kind":"LVM","props":{"StorDriver/StorPoolName":"vg"}}"#;
-    let names = ["CREATED", "CREATED", "FAIL_STOR_POOL_CONFIGURATION_ERROR"];
+    let names = [
+        "CREATED",
+        "CREATED",
+        "FAIL_STOR_POOL_CONFIGURATION_ERROR",
+        "FAIL_UNKNOWN_ERROR",
+    ];
     world.check("POST", all, broken, 500, &names).await;
     let shown = world
         .get("/v1/view/storage-pools?storage_pools=broken&nodes=N1")
@@ -247,6 +301,13 @@ async fn pools_come_and_go() {
             404,
             &["FAIL_NOT_FOUND_STOR_POOL_DFN"],
         )
+        .await;
+    let definitions = world.get("/v1/storage-pool-definitions").await;
+    let names: Vec<_> = definitions.as_array().unwrap().iter().collect();
+    assert_eq!(names.len(), 2, "not the diskless one: {names:?}");
+    let nowhere = "/v1/nodes/none/storage-pools/thin";
+    world
+        .check("DELETE", nowhere, "", 200, &["WARN_NOT_FOUND"])
         .await;
     let diskless = format!("{all}/DfltDisklessStorPool");
     world
@@ -324,4 +385,203 @@ async fn key_value_stores() {
     world
         .check("DELETE", path, "", 200, &["WARN_NOT_FOUND"])
         .await;
+}
+
+/// A node with a bare interface is reached where satellites listen; one that says something says all of it.
+#[tokio::test(start_paused = true)]
+async fn bare_interfaces_have_defaults() {
+    let world = World::new().await;
+    let node = |interface: &str, kind: &str| {
+        let address = r#""name":"default","address":"10.0.0.9""#;
+        format!(r#"{{"name":"bare","type":"{kind}","net_interfaces":[{{{address}{interface}}}]}}"#)
+    };
+    for (interface, kind) in [
+        (r#","satellite_port":3366"#, "Satellite"),
+        (r#","satellite_encryption_type":"PLAIN""#, "Satellite"),
+        ("", "Auxiliary"),
+    ] {
+        let body = node(interface, kind);
+        let refused = ["FAIL_NO_STLT_CONN_DEFINED"];
+        world.check("POST", "/v1/nodes", &body, 500, &refused).await;
+    }
+    let body = node("", "Satellite");
+    world
+        .check("POST", "/v1/nodes", &body, 201, &["CREATED"])
+        .await;
+    let interface = &world.get("/v1/nodes/bare").await["net_interfaces"][0];
+    assert_eq!(interface["satellite_port"], 3366);
+    assert_eq!(interface["satellite_encryption_type"], "PLAIN");
+}
+
+/// A replica of a node that is evacuated moves, and restoring the node keeps both; a node that is online is not evicted.
+#[tokio::test(start_paused = true)]
+async fn nodes_are_emptied_and_restored() {
+    let world = World::with_nodes(3).await;
+    world
+        .call(
+            "POST",
+            "/v1/resource-groups",
+            r#"{"name":"g","select_filter":{"place_count":1}}"#,
+        )
+        .await;
+    world
+        .call("POST", "/v1/resource-groups/g/volume-groups", "{}")
+        .await;
+    let spawn = r#"{"resource_definition_name":"data","volume_sizes":[102400]}"#;
+    world
+        .call("POST", "/v1/resource-groups/g/spawn", spawn)
+        .await;
+    let on = |rows: serde_json::Value| -> Vec<String> {
+        let rows = rows.as_array().unwrap().clone();
+        rows.iter()
+            .map(|row| row["node_name"].as_str().unwrap().to_owned())
+            .collect()
+    };
+    let path = "/v1/resource-definitions/data/resources";
+    let first = on(world.get(path).await)[0].clone();
+    let node = format!("/v1/nodes/{first}");
+    let none: [&str; 0] = [];
+    world
+        .check("PUT", &format!("{node}/evacuate"), "", 200, &none)
+        .await;
+    assert_eq!(world.get(&node).await["flags"][0], "EVACUATE");
+    let now = on(world.get(path).await);
+    assert!(now.iter().any(|other| *other != first), "{now:?}");
+    let restore = format!("{node}/restore");
+    let answer = world.call("PUT", &restore, "{}").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(world.get(&node).await.get("flags"), None);
+    let answer = world.call("PUT", &restore, "{}").await;
+    assert_eq!(
+        (answer.status.as_u16(), answer.codes()),
+        (500, vec![code::MASK_ERROR])
+    );
+    world
+        .check("PUT", &format!("{node}/evict"), "", 500, &["FAIL_IN_USE"])
+        .await;
+    for verb in ["evacuate", "evict", "restore"] {
+        let path = format!("/v1/nodes/nosuch/{verb}");
+        let answer = world.call("PUT", &path, "").await;
+        assert_eq!(answer.codes(), [code::FAIL_NOT_FOUND_NODE], "{verb}");
+    }
+}
+
+/// Connections of nodes and of resources are shown in one order however they are named, and are checked.
+#[tokio::test(start_paused = true)]
+async fn connections() {
+    let world = World::with_nodes(3).await;
+    let path = "/v1/node-connections/n2/n1";
+    let set = r#"{"override_props":{"Paths/p/n1":"default","Paths/p/n2":"default","Aux/a":"1"}}"#;
+    let names = ["CREATED", "MODIFIED", "MODIFIED", "MODIFIED"];
+    world.check("PUT", path, set, 200, &names).await;
+    let shown = world.get("/v1/node-connections?node_a=n2").await;
+    assert_eq!(shown[0]["node_a"], "n1");
+    assert_eq!(shown[0]["props"]["Paths/p/n1"], "default");
+    for (path, body, refused) in [
+        (
+            path,
+            r#"{"override_props":{"Paths/q/n1":"nosuch"}}"#,
+            "FAIL_INVLD_PROP",
+        ),
+        (
+            path,
+            r#"{"override_props":{"Paths/q/n3":"default"}}"#,
+            "FAIL_INVLD_PROP",
+        ),
+        (
+            path,
+            r#"{"override_props":{"Nonsense":"1"}}"#,
+            "FAIL_INVLD_PROP",
+        ),
+        ("/v1/node-connections/n1/n1", "{}", "FAIL_IMPL_ERROR"),
+        ("/v1/node-connections/n1/nx", "{}", "FAIL_UNKNOWN_ERROR"),
+    ] {
+        world.check("PUT", path, body, 500, &[refused]).await;
+    }
+    let of = "/v1/resource-definitions/data";
+    let definition = r#"{"resource_definition":{"name":"data"}}"#;
+    world
+        .call("POST", "/v1/resource-definitions", definition)
+        .await;
+    let volume = r#"{"volume_definition":{"size_kib":102400}}"#;
+    world
+        .call("POST", &format!("{of}/volume-definitions"), volume)
+        .await;
+    let place = r#"{"select_filter":{"place_count":2,"node_name_list":["n1","n2"]}}"#;
+    world.call("POST", &format!("{of}/autoplace"), place).await;
+    let connections = format!("{of}/resource-connections");
+    let one = format!("{connections}/n2/n1");
+    let set = r#"{"override_props":{"DrbdOptions/Net/protocol":"A","Paths/p/n1":"default"}}"#;
+    let names = ["CREATED", "WARN_UNEFFECTIVE_PROP", "MODIFIED"];
+    world.check("PUT", &one, set, 200, &names).await;
+    assert_eq!(
+        world.get(&connections).await[0]["props"]["DrbdOptions/Net/protocol"],
+        "A"
+    );
+    assert_eq!(world.get(&one).await["node_b"], "n2");
+    let none = format!("{connections}/n1/n3");
+    world
+        .check("GET", &none, "", 404, &["FAIL_NOT_FOUND_RSC_CONN"])
+        .await;
+    let proxy = format!("{of}/drbd-proxy/enable/n1/n3");
+    world
+        .check("POST", &proxy, "{}", 500, &["FAIL_UNKNOWN_ERROR"])
+        .await;
+    world
+        .call("DELETE", &format!("{of}/resources/n1"), "")
+        .await;
+    world
+        .check("GET", &one, "", 404, &["FAIL_NOT_FOUND_RSC_CONN"])
+        .await;
+}
+
+/// An error of a request becomes a report, once; it can be read by its id and deleted.
+#[tokio::test(start_paused = true)]
+async fn error_reports() {
+    let world = World::new().await;
+    let bad = NODE.replace("alpha", "-x");
+    let first = world.call("POST", "/v1/nodes", &bad).await.json();
+    let id = first[0]["error_report_ids"][0].as_str().unwrap().to_owned();
+    let again = world.call("POST", "/v1/nodes", &bad).await.json();
+    assert_eq!(again[0]["error_report_ids"][0], id.as_str());
+    let absent = world.call("PUT", "/v1/nodes/nosuch", "{}").await.json();
+    assert_eq!(
+        absent[0].get("error_report_ids"),
+        None,
+        "nothing went wrong"
+    );
+    let one = format!("/v1/error-reports/{id}");
+    let report = &world.get(&one).await[0];
+    assert_eq!(report["exception"], "FAIL_INVLD_NODE_NAME");
+    assert!(report["text"].as_str().unwrap().contains("How often: 2"));
+    let list = world.get("/v1/error-reports?limit=5").await;
+    assert_eq!(
+        (list.as_array().unwrap().len(), list[0].get("text")),
+        (1, None)
+    );
+    assert_eq!(world.get("/v1/stats/error-reports").await["count"], 1);
+    for path in ["?to=1", "?since=9999999999999", "?node=n1"] {
+        let path = format!("/v1/error-reports{path}");
+        assert_eq!(world.get(&path).await, serde_json::json!([]), "{path}");
+    }
+    let all = "/v1/error-reports";
+    world.check("PATCH", all, "{}", 200, &["INFO_NOOP"]).await;
+    world.check("DELETE", &one, "", 200, &["DELETED"]).await;
+    world.check("DELETE", &one, "", 200, &["INFO_NOOP"]).await;
+}
+
+/// The level of the log is checked; nothing else can be changed while the controller runs.
+#[tokio::test(start_paused = true)]
+async fn the_configuration() {
+    let world = World::new().await;
+    let path = "/v1/controller/config";
+    assert_eq!(world.get(path).await["https"]["enabled"], false);
+    for (body, status, name) in [
+        (r#"{"log":{"level":"debug"}}"#, 200, "MODIFIED"),
+        (r#"{"log":{"level":"LOUD"}}"#, 500, "FAIL_INVLD_CONF"),
+        ("{}", 500, "FAIL_UNKNOWN_ERROR"),
+        (r#"{"nonsense":1}"#, 500, "API_CALL_PARSE_ERROR"),
+    ] {
+        world.check("PUT", path, body, status, &[name]).await;
+    }
 }

@@ -70,6 +70,7 @@ fn cluster() -> Draft {
                 active: true,
             }],
             props: Default::default(),
+            connections: Vec::new(),
             evacuate: false,
             evicted: false,
             host: None,
@@ -98,6 +99,7 @@ fn cluster() -> Draft {
         granularity_kib: 64,
     };
     draft.put_resource_definition(ResourceDefinition {
+        connections: Vec::new(),
         name: r1(),
         external_name: None,
         uuid: uuid(4),
