@@ -81,7 +81,8 @@ pub fn apply(props: &mut Props, change: &PropertiesModify) -> Result<(Vec<Reply>
             format!("Successfully deleted property '{key}'"),
         ));
     }
-    for_satellites |= remove_namespaces(&mut changed, &change.delete_namespaces, |key| {
+    // As with LINSTOR, a namespace has no entry of its own, nor have the nodes that follow.
+    remove_namespaces(&mut changed, &change.delete_namespaces, |key| {
         if is_net_com(key) {
             return Ok(());
         }

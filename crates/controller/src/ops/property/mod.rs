@@ -211,13 +211,12 @@ pub fn name_place_of_pool(props: &mut Properties) {
     }
 }
 
-/// Removes what is below these namespaces, if all of it can be changed by users. Returns whether there was anything.
+/// Removes what is below these namespaces, if all of it can be changed by users.
 fn remove_namespaces(
     props: &mut BTreeMap<String, String>,
     namespaces: &[String],
     may_remove: impl Fn(&str) -> Result<(), Refusal>,
-) -> Result<bool, Refusal> {
-    let before = props.len();
+) -> Result<(), Refusal> {
     for namespace in namespaces {
         let inside = format!("{}/", namespace.trim_matches('/'));
         let removed = |key: &str| inside == "/" || key.starts_with(&inside);
@@ -227,7 +226,7 @@ fn remove_namespaces(
             .try_for_each(|key| may_remove(key))?;
         props.retain(|key, _| !removed(key));
     }
-    Ok(props.len() < before)
+    Ok(())
 }
 
 fn deprecated(key: &str, instead: &str) -> Reply {
