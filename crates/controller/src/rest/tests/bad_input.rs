@@ -80,7 +80,7 @@ const BODIES: &[(&str, &str, &str, u16, &str)] = &[
         500, "FAIL_INVLD_NET_PORT"),
     ("POST", "/v1/nodes",
         r#"{"name":"beta","type":"satellite","net_interfaces":[{"name":"default","address":"10.0.0.9","satellite_encryption_type":"rot13"}]}"#,
-        500, "FAIL_INVLD_ENCRYPT_TYPE"),
+        500, "FAIL_INVLD_NET_TYPE"),
     ("POST", "/v1/nodes", r#"{"name":"beta","type":"toaster"}"#, 500, "FAIL_INVLD_NODE_TYPE"),
     // Processed at once by the original, so that nonsense is 400.
     ("POST", "/v1/resource-groups", "{", 400, "API_CALL_PARSE_ERROR"),
