@@ -212,7 +212,6 @@ fn hosts(w: &mut Writer, drbd: &DrbdSpec, peer: &PeerSpec, local: IpAddr, remote
     ] {
         w.line(&format!("host \"{uname}\" address {};", address(ip, port)));
     }
-    w.close();
 }
 
 /// An address as drbdadm reads it.
