@@ -1,20 +1,23 @@
 //! Operations of LINSTOR's API that this program does not have yet.
 //!
 //! Each answers with an error that says so, status 500, as an array of replies: a client that depends on one must see
-//! that, and nothing is ever pretended. A list of what cannot exist here yet is truthfully empty; see [`EMPTY`].
+//! that, and nothing is ever pretended.
 
 use axum::Router;
-use axum::http::StatusCode;
-use axum::response::IntoResponse;
-use axum::routing::{MethodFilter, get, on};
+use axum::routing::{MethodFilter, on};
 
-use super::answer::{Answer, json_text};
+use super::answer::Answer;
 use crate::cluster::Cluster;
 use crate::ops::reply::not_implemented;
 
 /// Method, path, and what it would do.
 #[rustfmt::skip]
 pub const OPERATIONS: &[(&str, &str, &str)] = &[
+    ("POST", "/v1/internal/backups/requestPrepareAbort", "Shipping snapshots"),
+    ("POST", "/v1/internal/backups/requestPrevSnap", "Shipping snapshots"),
+    ("POST", "/v1/internal/backups/requestReceive", "Shipping snapshots"),
+    ("POST", "/v1/internal/backups/requestReceiveDone", "Shipping snapshots"),
+    ("POST", "/v1/internal/backups/requestShip", "Shipping snapshots"),
     ("POST", "/v1/controller/auth/initialize-token-auth", "Authentication by token"),
     ("GET", "/v1/controller/auth/token", "Authentication by token"),
     ("POST", "/v1/controller/auth/token", "Authentication by token"),
@@ -36,11 +39,6 @@ pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("GET", "/v1/sos-report/download", "Collecting a report for support"),
 ];
 
-/// Lists of what cannot exist here yet, and their texts.
-#[rustfmt::skip]
-pub const EMPTY: &[(&str, &str)] = &[
-];
-
 /// The routes of what is not there.
 pub fn routes() -> Router<Cluster> {
     let mut router = Router::new();
@@ -54,11 +52,6 @@ pub fn routes() -> Router<Cluster> {
         };
         let answer = move || async move { Answer::ok(vec![not_implemented(what)]) };
         router = router.route(path, on(method, answer));
-    }
-    for (path, text) in EMPTY {
-        let empty =
-            || async { json_text(StatusCode::OK, text.as_bytes().to_vec()).into_response() };
-        router = router.route(path, get(empty));
     }
     router
 }

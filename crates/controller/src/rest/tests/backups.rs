@@ -483,3 +483,35 @@ async fn absent_backups() {
         .await;
     assert_eq!(world.get("/v1/view/backup/queue").await, json!({}));
 }
+
+/// The endpoint of an EBS remote follows its region, unless one is given.
+#[tokio::test(start_paused = true)]
+async fn ebs_remotes() {
+    let world = World::new().await;
+    let pass = r#"{"new_passphrase":"pass"}"#;
+    assert!(
+        world
+            .call("POST", "/v1/encryption/passphrase", pass)
+            .await
+            .status
+            .is_success()
+    );
+    let ebs = r#"{"remote_name":"e1","endpoint":"http://a:1","region":"r","availability_zone":"z","access_key":"a",
+        "secret_key":"s"}"#;
+    assert!(
+        world
+            .call("POST", "/v1/remotes/ebs", ebs)
+            .await
+            .status
+            .is_success()
+    );
+    let change = r#"{"region":"q"}"#;
+    let path = "/v1/remotes/ebs/e1";
+    world
+        .check("PUT", path, change, 200, &["MODIFIED", "MODIFIED"])
+        .await;
+    let change = r#"{"region":"p","endpoint":"https://b"}"#;
+    world.check("PUT", path, change, 200, &["MODIFIED"]).await;
+    let expected = json!([{"remote_name": "e1", "endpoint": "https://b", "region": "p", "availability_zone": "z"}]);
+    assert_eq!(world.get("/v1/remotes/ebs").await, expected);
+}

@@ -43,10 +43,17 @@ async fn files_are_kept() {
     assert_eq!(missing.status, 404);
     let check = world.get(&format!("{FILE}/check/n1")).await;
     assert_eq!(check, json!({"allowed": false}));
+    let status = format!("{FILE}/status/n1");
+    world
+        .check("GET", &status, "", 500, &["FAIL_UNKNOWN_ERROR"])
+        .await;
     let codes = ["DELETED", "MODIFIED", "DELETED"];
     world.check("DELETE", FILE, "", 200, &codes).await;
     world
         .check("DELETE", FILE, "", 200, &["WARN_NOT_FOUND"])
+        .await;
+    world
+        .check("GET", &status, "", 404, &["FAIL_NOT_FOUND_EXT_FILE"])
         .await;
 }
 
@@ -97,4 +104,31 @@ async fn resource_definitions_need_files() {
     world.call("DELETE", FILE, "").await;
     let props = &world.get("/v1/resource-definitions/res").await["props"];
     assert_eq!(props.get("files/etc/a.conf"), None);
+}
+
+/// A resource definition that no longer needs an external file loses its property.
+#[tokio::test(start_paused = true)]
+async fn files_are_undeployed() {
+    let world = World::new().await;
+    let hello = r#"{"content":"aGVsbG8="}"#;
+    assert!(
+        world
+            .call("PUT", "/v1/files/%2Fetc%2Fa", hello)
+            .await
+            .status
+            .is_success()
+    );
+    let res = r#"{"resource_definition":{"name":"res"}}"#;
+    assert!(
+        world
+            .call("POST", "/v1/resource-definitions", res)
+            .await
+            .status
+            .is_success()
+    );
+    let path = "/v1/resource-definitions/res/files/%2Fetc%2Fa";
+    assert!(world.call("POST", path, "").await.status.is_success());
+    assert!(world.call("DELETE", path, "").await.status.is_success());
+    let props = world.get("/v1/resource-definitions/res").await;
+    assert_eq!(props["props"].get("files/etc/a"), None);
 }

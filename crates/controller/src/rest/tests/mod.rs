@@ -2,6 +2,8 @@
 
 mod backups;
 mod bad_input;
+mod changes;
+mod contract;
 mod coverage;
 mod disks;
 mod edge;
@@ -31,6 +33,7 @@ use serde_json::Value;
 
 use crate::env::SeededEnv;
 use crate::{Cluster, Controller, Options};
+use contract::Contract;
 use http::Server;
 use satellite::Satellites;
 
@@ -150,7 +153,18 @@ impl World {
     }
 
     /// Sends a request as clients do. What is read is read twice, as it is and compressed, and must be the same.
-    async fn send(&self, mut request: Request<Body>) -> Answered {
+    async fn send(&self, request: Request<Body>) -> Answered {
+        let (method, path) = (request.method().to_string(), request.uri().to_string());
+        let answer = self.exchange(request).await;
+        if let Some(contract) = Contract::get() {
+            let status = answer.status.as_u16();
+            let wrong = contract.wrong(&method, &path, status, &answer.body);
+            assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+        }
+        answer
+    }
+
+    async fn exchange(&self, mut request: Request<Body>) -> Answered {
         let gzip = HeaderValue::from_static("gzip");
         if request.method() == Method::GET {
             let mut again = Request::new(Body::empty());
