@@ -213,7 +213,7 @@ async fn applied(
         replies = crate::wait::of_satellite(node, &[applied]);
         let updated = format!("Storage pool updated on '{node}'");
         replies.push(Reply::new(code::MODIFIED, updated));
-    } else {
+    } else if replies.iter().any(Reply::is_error) {
         replies.push(not_carried_out(&what));
     }
     replies

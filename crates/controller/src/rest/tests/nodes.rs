@@ -116,6 +116,26 @@ async fn a_node_that_is_away() {
     let node = world.get("/v1/nodes/alpha").await;
     assert_eq!(node["connection_status"], "OFFLINE");
     assert_eq!(node["props"].as_object().unwrap().len(), 1);
+    let pool = r#"{"storage_pool_name":"away","provider_kind":"DISKLESS"}"#;
+    let registered = ["CREATED", "WARN_NOT_CONNECTED"];
+    world
+        .check(
+            "POST",
+            "/v1/nodes/alpha/storage-pools",
+            pool,
+            201,
+            &registered,
+        )
+        .await;
+    world
+        .check(
+            "DELETE",
+            "/v1/nodes/alpha/storage-pools/away",
+            "",
+            200,
+            &["DELETED"],
+        )
+        .await;
     world
         .check(
             "DELETE",
