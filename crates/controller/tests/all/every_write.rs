@@ -48,7 +48,7 @@ const STORY: &[Step] = &[
     (
         "POST",
         "/v1/nodes/alpha/storage-pools",
-        r#"{"storage_pool_name":"pool","provider_kind":"LVM_THIN","props":{"StorDriver/StorPoolName":"vg/thin"}}"#,
+        r#"{"storage_pool_name":"pool","provider_kind":"DISKLESS"}"#,
         201,
     ),
     (

@@ -18,7 +18,7 @@ async fn limited(rows: usize, bytes: usize) -> Fixture {
 /// has a generation of its own.
 #[tokio::test(start_paused = true)]
 async fn commits_are_divided_into_batches() {
-    for (rows, bytes) in [(8, usize::MAX), (usize::MAX, 2000)] {
+    for (rows, bytes) in [(8, usize::MAX), (usize::MAX, 2400)] {
         let fixture = limited(rows, bytes).await;
         fixture.store.set_latency(Duration::from_millis(5));
         let before = fixture.store.attempts();
@@ -28,7 +28,7 @@ async fn commits_are_divided_into_batches() {
             callers.spawn(async move {
                 let committed = cluster.commit(move |draft| {
                     for part in ["a", "b", "c"] {
-                        set(draft, &format!("kvs{n}{part}"), &"v".repeat(100))?;
+                        set(draft, &format!("kvs{n}{part}"), &"v".repeat(150))?;
                     }
                     Ok(draft.since(0).generation)
                 });
@@ -57,7 +57,7 @@ async fn commits_are_divided_into_batches() {
         }
         let contents = fixture.store.contents();
         assert_eq!(contents.generation, fixture.cluster.model().generation);
-        assert_eq!(get(&fixture.cluster, "kvs29c"), Some("v".repeat(100)));
+        assert_eq!(get(&fixture.cluster, "kvs29c"), Some("v".repeat(150)));
     }
 }
 
