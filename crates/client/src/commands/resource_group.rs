@@ -301,7 +301,7 @@ fn spawn(args: Spawn) -> Result<Action, Failure> {
 }
 
 /// The auto-place settings of a group, one per line; lists are written as in LINSTOR's table.
-fn describe(filter: &AutoSelectFilter) -> String {
+fn filter_text(filter: &AutoSelectFilter) -> String {
     let list = |items: &Option<Vec<String>>| {
         let items = items.as_ref().filter(|items| !items.is_empty())?;
         let quoted: Vec<String> = items.iter().map(|item| format!("'{item}'")).collect();

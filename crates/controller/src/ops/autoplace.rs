@@ -11,7 +11,7 @@ use linstor_model::{DiskKind, SelectFilter, stack};
 
 use super::request::{Context, Wait};
 use super::resource::create::{add_disk, add_placed};
-use super::{names, resource_definition, select_filter};
+use super::{name, resource_definition, select_filter};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -23,10 +23,10 @@ pub async fn autoplace(cluster: &Cluster, name: String, request: AutoPlaceReques
         .fresh_space(true)
         .change(
             cluster,
-            || names::resource(&name),
+            || name::resource(&name),
             move |tx, name| {
-                let definition = names::known_definition(tx, &name)?;
-                let group = names::known_group(tx, &definition.group)?;
+                let definition = name::known_definition(tx, &name)?;
+                let group = name::known_group(tx, &definition.group)?;
                 let filter = filter_of(&group.filter, &request)?;
                 let nodes = place(tx, &name, &filter)?;
                 Ok(Wait::Deployed(name, nodes))
@@ -56,7 +56,7 @@ pub(crate) fn place(
     name: &ResourceName,
     filter: &SelectFilter,
 ) -> Result<Vec<NodeName>, Refusal> {
-    let definition = names::known_definition(tx, name)?.clone();
+    let definition = name::known_definition(tx, name)?.clone();
     resource_definition::check_not_deleting(tx, &definition)?;
     // The layers that a definition has count before those that are asked for.
     let filter = &SelectFilter {
@@ -142,11 +142,11 @@ pub(super) fn add_chosen(
 /// Creates as many resources as a definition's group asks for; surplus ones are left alone. Replies only when resources
 /// were created or could not be.
 pub(crate) fn fill_up(tx: &mut Transaction<'_>, name: &ResourceName) -> Result<(), Refusal> {
-    let definition = names::known_definition(tx, name)?;
+    let definition = name::known_definition(tx, name)?;
     if tx.is_deleting_definition(definition) {
         return Ok(());
     }
-    let filter = names::known_group(tx, &definition.group)?.filter.clone();
+    let filter = name::known_group(tx, &definition.group)?.filter.clone();
     let replies = tx.reply_count();
     let of_definition = |reply: Reply| {
         let reply = reply.with_mask(code::MASK_RSC | code::MASK_CRT);

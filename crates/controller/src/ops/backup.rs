@@ -9,7 +9,7 @@ use linstor_api::reply::Reply;
 use linstor_model::remote::Target;
 use linstor_model::{Model, Remote};
 
-use super::names;
+use super::name;
 use super::reply::not_implemented;
 use super::request::Context;
 use crate::cluster::Cluster;
@@ -34,8 +34,8 @@ fn remote<'a>(model: &'a Model, given: &str) -> Result<&'a Remote, Refusal> {
             .map(|reply| reply.with_mask(code::MASK_BACKUP));
         Refusal(about.collect())
     };
-    let name = names::remote(given).map_err(about)?;
-    Ok(names::known_remote(model, &name).map_err(about)?)
+    let name = name::remote(given).map_err(about)?;
+    Ok(name::known_remote(model, &name).map_err(about)?)
 }
 
 /// An S3 remote that has to be there.
@@ -66,11 +66,11 @@ pub async fn list(cluster: &Cluster, on: String) -> Vec<Reply> {
 pub async fn create(cluster: &Cluster, on: String, request: BackupCreate) -> Vec<Reply> {
     run(|| {
         let model = cluster.model();
-        let name = names::resource(&request.rsc_name.unwrap_or_default())?;
-        names::known_definition(&model, &name)?;
+        let name = name::resource(&request.rsc_name.unwrap_or_default())?;
+        name::known_definition(&model, &name)?;
         if let Some(snapshot) = request.snap_name.filter(|text| !text.is_empty()) {
             // Snapshots have names as resource groups have.
-            names::group(&snapshot).map_err(|_| bad_snapshot(&snapshot))?;
+            name::group(&snapshot).map_err(|_| bad_snapshot(&snapshot))?;
         }
         remote(&model, &on)?;
         missing("Backups")
@@ -123,9 +123,9 @@ pub async fn restore(
     }
     let work = || {
         let model = cluster.model();
-        let node = names::node(&request.node_name.unwrap_or_default())?;
-        names::known_node(&model, &node)?;
-        names::resource(&request.target_rsc_name.unwrap_or_default())?;
+        let node = name::node(&request.node_name.unwrap_or_default())?;
+        name::known_node(&model, &node)?;
+        name::resource(&request.target_rsc_name.unwrap_or_default())?;
         s3_remote(&model, &on)?;
         missing("Restoring backups")
     };
@@ -161,8 +161,8 @@ pub async fn info(
 pub async fn ship(cluster: &Cluster, on: String, request: BackupShip) -> Vec<Reply> {
     run(|| {
         let model = cluster.model();
-        let name = names::remote(&on)?;
-        let remote = names::known_remote(&model, &name)?;
+        let name = name::remote(&on)?;
+        let remote = name::known_remote(&model, &name)?;
         let Target::Linstor(_) = &remote.target else {
             let message = format!("The remote {name} is not a linstor remote.");
             return Err(Reply::new(code::FAIL_INVLD_REMOTE_NAME, message)
@@ -170,9 +170,9 @@ pub async fn ship(cluster: &Cluster, on: String, request: BackupShip) -> Vec<Rep
                 .correction("Use a linstor remote.")
                 .into());
         };
-        let source = names::resource(&request.src_rsc_name.unwrap_or_default())?;
-        names::known_definition(&model, &source)?;
-        names::resource(&request.dst_rsc_name.unwrap_or_default())?;
+        let source = name::resource(&request.src_rsc_name.unwrap_or_default())?;
+        name::known_definition(&model, &source)?;
+        name::resource(&request.dst_rsc_name.unwrap_or_default())?;
         missing("Shipping snapshots")
     })
     .await
@@ -182,10 +182,10 @@ pub async fn ship(cluster: &Cluster, on: String, request: BackupShip) -> Vec<Rep
 pub async fn abort(cluster: &Cluster, on: String, request: BackupAbort) -> Vec<Reply> {
     run(|| {
         let model = cluster.model();
-        let name = names::remote(&on)?;
-        names::known_remote(&model, &name)?;
-        let definition = names::resource(&request.rsc_name.unwrap_or_default())?;
-        names::known_definition(&model, &definition)?;
+        let name = name::remote(&on)?;
+        name::known_remote(&model, &name)?;
+        let definition = name::resource(&request.rsc_name.unwrap_or_default())?;
+        name::known_definition(&model, &definition)?;
         Ok(Vec::new())
     })
     .await
@@ -248,9 +248,9 @@ pub async fn create_ebs_node(cluster: &Cluster, request: NodeCreateEbs) -> Vec<R
     let name = request.name.clone();
     let work = async {
         let model = cluster.model();
-        names::node(&request.name)?;
-        let remote = names::remote(&request.ebs_remote_name)?;
-        let remote = names::known_remote(&model, &remote)?;
+        name::node(&request.name)?;
+        let remote = name::remote(&request.ebs_remote_name)?;
+        let remote = name::known_remote(&model, &remote)?;
         let Target::Ebs(_) = &remote.target else {
             let message = format!("The remote {} is not an ebs remote.", remote.name);
             return Err(Reply::new(code::FAIL_INVLD_REMOTE_NAME, message)

@@ -8,7 +8,7 @@ use linstor_model::connection::{self, Connection, pair};
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::{Model, Node, Props, ResourceDefinition};
 
-use super::names;
+use super::name;
 use super::property::{self, Owner};
 use super::reply::{modified, not_found};
 use super::request::{Context, Wait, wait};
@@ -43,7 +43,7 @@ pub fn list(
     let model = cluster.model();
     let mut named = Vec::new();
     for name in [first, second].into_iter().flatten() {
-        named.push(names::known_node(&model, &names::node(name)?)?.name.clone());
+        named.push(name::known_node(&model, &name::node(name)?)?.name.clone());
     }
     let rows = model.nodes.values().flat_map(|node| &node.connections);
     let wanted = |row: &&Connection| {
@@ -68,7 +68,7 @@ pub async fn modify(
     .about("FirstNode", &first)
     .about("SecondNode", &second);
     let work = async {
-        let nodes = (names::node(&first)?, names::node(&second)?);
+        let nodes = (name::node(&first)?, name::node(&second)?);
         let committed = cluster.commit(move |tx| {
             let rows = known_pair(tx, &nodes, &what)?;
             let known = connection::of_nodes(tx, &nodes.0, &nodes.1).cloned();
@@ -213,7 +213,7 @@ fn show_resource(definition: &ResourceDefinition, a: &NodeName, b: &NodeName) ->
 /// The connections of all pairs of resources of a definition.
 pub fn list_of(cluster: &Cluster, name: &str) -> Result<Vec<Json>, Refusal> {
     let model = cluster.model();
-    let definition = names::known_definition(&model, &names::resource(name)?)?;
+    let definition = name::known_definition(&model, &name::resource(name)?)?;
     let nodes: Vec<&NodeName> = model
         .resources_of(&definition.name)
         .map(|row| &row.node)
@@ -230,8 +230,8 @@ pub fn list_of(cluster: &Cluster, name: &str) -> Result<Vec<Json>, Refusal> {
 /// The connection of the resources of a definition on two nodes.
 pub fn one(cluster: &Cluster, name: &str, first: &str, second: &str) -> Result<Json, Refusal> {
     let model = cluster.model();
-    let definition = names::known_definition(&model, &names::resource(name)?)?;
-    let (first, second) = (names::node(first)?, names::node(second)?);
+    let definition = name::known_definition(&model, &name::resource(name)?)?;
+    let (first, second) = (name::node(first)?, name::node(second)?);
     let has = |node: &NodeName| {
         model
             .resource(&definition.name, node)
@@ -267,14 +267,14 @@ pub async fn modify_resource(
     let context = resource_context(&name, &first, &second, super::reply::capital(&what));
     let parse = || {
         Ok((
-            names::resource(&name)?,
-            names::node(&first)?,
-            names::node(&second)?,
+            name::resource(&name)?,
+            name::node(&first)?,
+            name::node(&second)?,
         ))
     };
     let plan = context.change(cluster, parse, move |tx, (name, first, second)| {
         let nodes = known_resources(tx, &name, &first, &second, &what)?;
-        let definition = names::known_definition(tx, &name)?;
+        let definition = name::known_definition(tx, &name)?;
         let known = connection::of_resources(definition, &first, &second).cloned();
         let mut row =
             known.unwrap_or_else(|| Connection::new(tx.uuid(), &nodes.0.name, &nodes.1.name));
@@ -302,9 +302,9 @@ fn known_resources(
     second: &NodeName,
     what: &str,
 ) -> Result<(Node, Node), Refusal> {
-    names::known_definition(model, name)?;
-    names::known_node(model, first)?;
-    names::known_node(model, second)?;
+    name::known_definition(model, name)?;
+    name::known_node(model, first)?;
+    name::known_node(model, second)?;
     let nodes = known_pair(model, &(first.clone(), second.clone()), what)?;
     for node in [first, second] {
         if model.resource(name, node).is_none() {
@@ -330,9 +330,9 @@ pub async fn proxy(
     let object = format!("DRBD Proxy on {what}");
     let parse = || {
         Ok((
-            names::resource(&name)?,
-            names::node(&first)?,
-            names::node(&second)?,
+            name::resource(&name)?,
+            name::node(&first)?,
+            name::node(&second)?,
         ))
     };
     let plan = move |tx: &mut Transaction<'_>, (name, first, second)| {
@@ -362,11 +362,11 @@ pub async fn modify_proxy(cluster: &Cluster, name: String, request: DrbdProxyMod
         let compression = request.compression_props.into_iter();
         set.extend(compression.map(|(key, value)| (key, Some(value))));
         let change = property::change(set, request.delete_props, request.delete_namespaces);
-        Ok((names::resource(&name)?, change))
+        Ok((name::resource(&name)?, change))
     };
     let context = Context::new(code::MASK_RSC_DFN | code::MASK_MOD, object).about("RscDfn", &name);
     let plan = |tx: &mut Transaction<'_>, (name, change): (ResourceName, PropertiesModify)| {
-        let mut row = ResourceDefinition::clone(names::known_definition(tx, &name)?);
+        let mut row = ResourceDefinition::clone(name::known_definition(tx, &name)?);
         let replies = property::apply(Owner::DrbdProxy, &mut row.props, &change)?;
         tx.replies(replies.into_iter().map(Reply::plain));
         let what = format!("proxy options for resource definition '{}'", row.name);

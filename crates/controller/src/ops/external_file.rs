@@ -15,7 +15,7 @@ use linstor_model::{ExternalFile, ResourceDefinition};
 
 use super::reply::{deleted, marked, not_found, not_implemented};
 use super::request::{Context, Wait};
-use super::{names, node};
+use super::{name, node};
 use crate::cluster::Cluster;
 use crate::transaction::Refusal;
 
@@ -61,7 +61,7 @@ pub async fn put(cluster: &Cluster, path: String, request: Json) -> Vec<Reply> {
         Err(refusal) => return refusal.0,
     };
     let work = async {
-        let path = names::file(&path)?;
+        let path = name::file(&path)?;
         if content.is_empty() {
             let message = "The content must not be empty.";
             return Err(Reply::new(code::FAIL_INVLD_EXT_FILE, message)
@@ -131,7 +131,7 @@ fn alt_suffixes(given: Vec<String>) -> Result<Vec<String>, Refusal> {
 /// Deletes a file. Resource definitions that need it no longer do.
 pub async fn delete(cluster: &Cluster, path: String) -> Vec<Reply> {
     let work = async {
-        let path = names::file(&path)?;
+        let path = name::file(&path)?;
         let committed = cluster.commit(move |tx| {
             let key = RowKey::ExternalFile(path.clone());
             let Some(row) = tx.external_files.get(&path).cloned() else {
@@ -178,12 +178,12 @@ pub fn check(_: &Cluster, _: &str, _: &str) -> ExternalFileCheck {
 pub fn status(cluster: &Cluster, path: &str, node: &str) -> Refusal {
     let model = cluster.model();
     let known = || {
-        let (path, node) = (names::file(path)?, names::node(node)?);
+        let (path, node) = (name::file(path)?, name::node(node)?);
         if !model.external_files.contains_key(&path) {
             let what = format!("external file '{path}'");
             return Err(not_found(code::FAIL_NOT_FOUND_EXT_FILE, &what).into());
         }
-        names::known_node(&model, &node).map(|_| ())
+        name::known_node(&model, &node).map(|_| ())
     };
     let not_there = || not_implemented("The state of external files on nodes").into();
     known().map_or_else(|refusal| refusal, |()| not_there())
@@ -200,13 +200,13 @@ pub async fn undeploy(cluster: &Cluster, name: String, path: String) -> Vec<Repl
 }
 
 async fn change_need(cluster: &Cluster, name: String, path: String, needed: bool) -> Vec<Reply> {
-    let parse = || Ok((names::resource(&name)?, names::file(&path)?));
+    let parse = || Ok((name::resource(&name)?, name::file(&path)?));
     let mask = code::MASK_RSC_DFN | code::MASK_MOD;
     Context::new(mask, format!("Resource definition: {name}"))
         .about("RscDfn", &name)
         .change(cluster, parse, move |tx, (name, path)| {
-            let mut row = ResourceDefinition::clone(names::known_definition(tx, &name)?);
-            names::known_file(tx, &path)?;
+            let mut row = ResourceDefinition::clone(name::known_definition(tx, &name)?);
+            name::known_file(tx, &path)?;
             if needed && path.as_str().split('/').any(|part| part == "..") {
                 let message = format!("The external file '{path}' cannot be deployed.");
                 return Err(Reply::new(code::FAIL_INVLD_EXT_FILE_NAME, message)

@@ -58,7 +58,7 @@ pub async fn cancel(cluster: &Cluster, id: String, request: JobCancel) -> Vec<Re
     context(&id).change(cluster, parse, plan).await
 }
 
-fn describe(process: &Process) -> String {
+fn label(process: &Process) -> String {
     let kind = process.kind.name().as_str();
     format!("Job {} ({kind}, {})", process.id, process.subject())
 }
@@ -67,7 +67,7 @@ fn undo(tx: &mut Transaction<'_>, process: &Process) -> Result<Undone, Refusal> 
     let undone =
         tx.plan(|draft, observed, seeds| process::cancel(draft, observed, process, seeds.now_ms));
     undone.map_err(|why| {
-        let message = format!("{} cannot be cancelled.", describe(process));
+        let message = format!("{} cannot be cancelled.", label(process));
         Reply::new(code::FAIL_IN_USE, message)
             .cause(why)
             .details("Nothing was changed; the job goes on.")
@@ -82,7 +82,7 @@ fn undo(tx: &mut Transaction<'_>, process: &Process) -> Result<Undone, Refusal> 
 fn cancel_now(tx: &mut Transaction<'_>, process: &Process) -> Result<Wait, Refusal> {
     let names = concerned(tx, process);
     let undone = undo(tx, process)?;
-    let message = format!("{} was cancelled.", describe(process));
+    let message = format!("{} was cancelled.", label(process));
     let mut reply = Reply::new(code::MODIFIED, message);
     let goes_on = tx.processes.contains_key(&process.id);
     let details = [
@@ -127,7 +127,7 @@ fn cancel_later(
     });
     let message = format!(
         "{} will be cancelled if it is not finished in {after_s} s.",
-        describe(process)
+        label(process)
     );
     tx.reply(Reply::new(code::MODIFIED, message));
     Ok(Wait::Nothing)

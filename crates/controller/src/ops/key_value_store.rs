@@ -8,7 +8,7 @@ use linstor_api::reply::Reply;
 use linstor_model::model::RowKey;
 use linstor_model::{KeyValueStore, Props};
 
-use super::names;
+use super::name;
 use super::reply::{not_found, nothing_to_delete};
 use super::request::{Context, Wait};
 use crate::cluster::Cluster;
@@ -18,7 +18,7 @@ use crate::transaction::Refusal;
 const KEY_CHARS_MAX: usize = 255;
 const VALUE_CHARS_MAX: usize = 4096;
 
-fn describe(name: impl std::fmt::Display) -> String {
+fn label(name: impl std::fmt::Display) -> String {
     format!("kvs '{name}'")
 }
 
@@ -47,17 +47,17 @@ pub fn list(cluster: &Cluster) -> Vec<Json> {
 
 /// One store; the original answers a list of one.
 pub fn one(cluster: &Cluster, name: &str) -> Result<Vec<Json>, Refusal> {
-    let name = names::key_value_store(name)?;
+    let name = name::key_value_store(name)?;
     let model = cluster.model();
     match model.key_value_stores.get(&name) {
         Some(row) => Ok(vec![show(row)]),
-        None => Err(not_found(code::FAIL_NOT_FOUND_KVS, &describe(name)).into()),
+        None => Err(not_found(code::FAIL_NOT_FOUND_KVS, &label(name)).into()),
     }
 }
 
 /// Changes a store; makes it with its first key and removes it with its last.
 pub async fn modify(cluster: &Cluster, name: String, change: KeyValueStoreModify) -> Vec<Reply> {
-    let parse = || names::key_value_store(&name);
+    let parse = || name::key_value_store(&name);
     context()
         .change(cluster, parse, move |tx, name| {
             let known = tx.key_value_stores.get(&name);
@@ -66,7 +66,7 @@ pub async fn modify(cluster: &Cluster, name: String, change: KeyValueStoreModify
             let props = changed(before, change)?;
             tx.reply(Reply::new(
                 code::MASK_CTRL_CONF | code::MASK_MOD | code::MODIFIED,
-                format!("Successfully updated properties of {}.", describe(&name)),
+                format!("Successfully updated properties of {}.", label(&name)),
             ));
             if props.is_empty() {
                 tx.remove(&RowKey::KeyValueStore(name));
@@ -129,15 +129,15 @@ fn invalid(what: &str, given: &str, rule: String) -> Refusal {
 
 /// Removes a store.
 pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
-    let parse = || names::key_value_store(&name);
+    let parse = || name::key_value_store(&name);
     context()
         .change(cluster, parse, |tx, name| {
             let key = RowKey::KeyValueStore(name.clone());
             if !tx.key_value_stores.contains_key(&name) {
-                return Err(nothing_to_delete(tx, &key, &describe(&name)).into());
+                return Err(nothing_to_delete(tx, &key, &label(&name)).into());
             }
             tx.remove(&key);
-            let text = format!("{} deleted.", super::reply::capital(&describe(&name)));
+            let text = format!("{} deleted.", super::reply::capital(&label(&name)));
             tx.reply(Reply::new(code::DELETED, text));
             Ok(Wait::Nothing)
         })

@@ -18,7 +18,7 @@ pub mod filter;
 pub mod job;
 pub mod key_value_store;
 pub mod metrics;
-pub mod names;
+pub mod name;
 pub mod net_interface;
 pub mod node;
 pub mod property;

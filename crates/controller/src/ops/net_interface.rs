@@ -9,13 +9,13 @@ use linstor_model::name::{NetInterfaceName, NodeName};
 use linstor_model::{NetInterface, Node};
 use uuid::Uuid;
 
-use super::names;
+use super::name;
 use super::reply::{capital, deleted, exists, modified, not_found, nothing_to_delete, registered};
 use super::request::Context;
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
-fn describe(node: &NodeName, name: impl std::fmt::Display) -> String {
+fn label(node: &NodeName, name: impl std::fmt::Display) -> String {
     format!("netInterface '{name}' on node '{node}'")
 }
 
@@ -38,29 +38,29 @@ pub fn show(row: &NetInterface) -> Json {
 
 /// All interfaces of a node, the one through which the controller connects being marked.
 pub fn list(cluster: &Cluster, node: &str) -> Result<Vec<Json>, Refusal> {
-    let node = names::node(node)?;
+    let node = name::node(node)?;
     let model = cluster.model();
-    let row = names::known_node(&model, &node)?;
+    let row = name::known_node(&model, &node)?;
     Ok(row.net_interfaces.iter().map(show).collect())
 }
 
 /// One interface of a node.
 pub fn one(cluster: &Cluster, node: &str, name: &str) -> Result<Json, Refusal> {
-    let (node, name) = (names::node(node)?, names::net_interface(name)?);
+    let (node, name) = (name::node(node)?, name::net_interface(name)?);
     let model = cluster.model();
-    let row = names::known_node(&model, &node)?;
+    let row = name::known_node(&model, &node)?;
     let found = row.net_interfaces.iter().find(|row| row.name == name);
     found.map(show).ok_or_else(|| missing(&node, &name))
 }
 
 fn missing(node: &NodeName, name: &NetInterfaceName) -> Refusal {
-    not_found(code::FAIL_NOT_FOUND_NET_IF, &describe(node, name)).into()
+    not_found(code::FAIL_NOT_FOUND_NET_IF, &label(node, name)).into()
 }
 
 /// Reads an interface of a request.
 pub fn parse(given: &Json, uuid: Uuid) -> Result<NetInterface, Refusal> {
     Ok(NetInterface {
-        name: names::net_interface(&given.name)?,
+        name: name::net_interface(&given.name)?,
         uuid,
         address: address(&given.address)?,
         satellite_port: port(given.satellite_port)?,
@@ -196,9 +196,9 @@ fn edit_node(
     edit: impl FnOnce(&mut Node),
 ) -> Result<bool, Refusal> {
     let active = |node: &Node| node.net_interfaces.iter().find(|row| row.active).cloned();
-    let before = active(names::known_node(tx, name)?);
+    let before = active(name::known_node(tx, name)?);
     tx.edit_node(name, edit);
-    let after = active(names::known_node(tx, name)?);
+    let after = active(name::known_node(tx, name)?);
     if after.is_none() {
         tx.reply(no_connection(format!(
             "No active satellite-connection configured on node '{name}'!"
@@ -211,15 +211,15 @@ fn edit_node(
 pub async fn create(cluster: &Cluster, node: String, request: Json) -> Vec<Reply> {
     let context = context(code::MASK_CRT, &node, &request.name);
     let parse = || {
-        let node = names::node(&node)?;
+        let node = name::node(&node)?;
         let row = parse(&request, cluster.env().uuid())?;
         check_active(request.is_active, &row)?;
         let wanted = (request.is_active == Some(true)).then(|| row.name.clone());
         Ok((node, (row, wanted)))
     };
     change(cluster, context, parse(), |tx, node, (row, wanted)| {
-        let what = describe(node, &row.name);
-        let mut known = names::known_node(tx, node)?.net_interfaces.iter();
+        let what = label(node, &row.name);
+        let mut known = name::known_node(tx, node)?.net_interfaces.iter();
         if known.any(|other| other.name == row.name) {
             return Err(exists(code::FAIL_EXISTS_NET_IF, &what).into());
         }
@@ -240,7 +240,7 @@ fn place(node: &Node, name: &NetInterfaceName) -> Option<usize> {
 pub async fn modify(cluster: &Cluster, node: String, name: String, request: Json) -> Vec<Reply> {
     let context = context(code::MASK_MOD, &node, &name);
     let parse = || {
-        let (node, name) = (names::node(&node)?, names::net_interface(&name)?);
+        let (node, name) = (name::node(&node)?, name::net_interface(&name)?);
         let address = match request.address.as_str() {
             "" => None,
             given => Some(address(given)?),
@@ -252,7 +252,7 @@ pub async fn modify(cluster: &Cluster, node: String, name: String, request: Json
     let parsed = parse();
     change(cluster, context, parsed, move |tx, node, parsed| {
         let (name, address, port, encryption) = parsed;
-        let known = names::known_node(tx, node)?.clone();
+        let known = name::known_node(tx, node)?.clone();
         let Some(place) = place(&known, &name) else {
             return Err(missing(node, &name));
         };
@@ -261,7 +261,7 @@ pub async fn modify(cluster: &Cluster, node: String, name: String, request: Json
         row.satellite_port = port.or(row.satellite_port);
         row.encryption = encryption.or(row.encryption);
         check_active(request.is_active, &row)?;
-        tx.reply(modified(&describe(node, &row.name), row.uuid));
+        tx.reply(modified(&label(node, &row.name), row.uuid));
         let wanted = (request.is_active == Some(true)).then_some(&name);
         edit_node(tx, node, |node| {
             node.net_interfaces[place] = row;
@@ -274,22 +274,22 @@ pub async fn modify(cluster: &Cluster, node: String, name: String, request: Json
 /// Removes an interface.
 pub async fn delete(cluster: &Cluster, node: String, name: String) -> Vec<Reply> {
     let context = context(code::MASK_DEL, &node, &name);
-    let parse = || Ok((names::node(&node)?, names::net_interface(&name)?));
+    let parse = || Ok((name::node(&node)?, name::net_interface(&name)?));
     change(cluster, context, parse(), |tx, node, name| {
-        let known = names::known_node(tx, node)?.clone();
+        let known = name::known_node(tx, node)?.clone();
         let Some(place) = place(&known, &name) else {
             return Err(
-                nothing_to_delete(tx, &RowKey::Node(node.clone()), &describe(node, &name)).into(),
+                nothing_to_delete(tx, &RowKey::Node(node.clone()), &label(node, &name)).into(),
             );
         };
         let row = &known.net_interfaces[place];
-        let what = describe(node, &row.name);
+        let what = label(node, &row.name);
         tx.reply(deleted(&what, row.uuid));
         tx.edit_node(node, |node| {
             node.net_interfaces.remove(place);
             activate(node, None);
         });
-        let left = names::known_node(tx, node)?
+        let left = name::known_node(tx, node)?
             .net_interfaces
             .iter()
             .any(|row| row.active);

@@ -14,7 +14,7 @@ use linstor_model::{Model, Observed};
 use linstor_model::{Props, ResourceGroup, SelectFilter};
 use tokio::time::Instant;
 
-use super::{names, select_filter};
+use super::{name, select_filter};
 use crate::cluster::Cluster;
 use crate::transaction::Refusal;
 
@@ -36,11 +36,11 @@ async fn refresh(cluster: &Cluster) {
 
 /// The largest volume that a group could have in each pool.
 pub async fn max_volume_size(cluster: &Cluster, group: &str) -> Result<MaxVolumeSizes, Refusal> {
-    let group = names::group(group)?;
-    names::known_group(&cluster.model(), &group)?;
+    let group = name::group(group)?;
+    name::known_group(&cluster.model(), &group)?;
     refresh(cluster).await;
     let model = cluster.model();
-    let group = names::known_group(&model, &group)?;
+    let group = name::known_group(&model, &group)?;
     max_sizes(&model, &cluster.observed(), group, &group.filter)
 }
 
@@ -90,8 +90,8 @@ pub async fn size_info(
     group: &str,
     request: &QuerySizeInfoRequest,
 ) -> Result<QuerySizeInfoResponse, Refusal> {
-    let group = names::group(group)?;
-    if let Err(Refusal(reports)) = names::known_group(&cluster.model(), &group) {
+    let group = name::group(group)?;
+    if let Err(Refusal(reports)) = name::known_group(&cluster.model(), &group) {
         // A report, not an error: so that a query of many groups by one caller goes on.
         return Ok(QuerySizeInfoResponse {
             space_info: None,
@@ -102,7 +102,7 @@ pub async fn size_info(
         refresh(cluster).await;
     }
     let model = cluster.model();
-    let group = names::known_group(&model, &group)?;
+    let group = name::known_group(&model, &group)?;
     let filter = select_filter::effective(&group.filter, request.select_filter.as_ref())?;
     Ok(one(&model, &cluster.observed(), group, &filter))
 }

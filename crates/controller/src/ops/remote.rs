@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::request::Context;
-use super::{encryption, names, node, schedule};
+use super::{encryption, name, node, schedule};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -91,7 +91,7 @@ fn secret(given: &Option<SecretText>) -> bool {
 
 /// A name that is not taken.
 fn free(model: &Model, given: Option<&str>) -> Result<RemoteName, Refusal> {
-    let name = names::remote(given.unwrap_or_default())?;
+    let name = name::remote(given.unwrap_or_default())?;
     if let Some(held) = model.held.refuses(&RowKey::Remote(name.clone()), false) {
         return Err(held.into());
     }
@@ -175,8 +175,8 @@ fn untried(reply: Reply) -> Reply {
 /// Changes an S3 remote; what is not given or empty is left unchanged.
 pub async fn modify_s3(cluster: &Cluster, name: String, request: S3Remote) -> Vec<Reply> {
     let work = async {
-        let name = names::remote(&name)?;
-        let known = names::known_remote(&cluster.model(), &name)?.clone();
+        let name = name::remote(&name)?;
+        let known = name::known_remote(&cluster.model(), &name)?.clone();
         let Target::S3(before) = &known.target else {
             return Err(other_kind(&name, "s3"));
         };
@@ -186,7 +186,7 @@ pub async fn modify_s3(cluster: &Cluster, name: String, request: S3Remote) -> Ve
         let endpoint = request.endpoint.clone().filter(|text| !text.is_empty());
         reach(endpoint.as_deref().unwrap_or(&before.endpoint)).await?;
         let committed = cluster.commit(move |tx| {
-            let known = names::known_remote(tx, &name)?;
+            let known = name::known_remote(tx, &name)?;
             let mut row = Remote::clone(known);
             let Target::S3(s3) = &mut row.target else {
                 return Err(other_kind(&name, "s3"));
@@ -261,11 +261,11 @@ pub async fn create_linstor(cluster: &Cluster, request: LinstorRemote) -> Vec<Re
 /// Changes a remote that is another LINSTOR cluster; what is not given or empty is left unchanged.
 pub async fn modify_linstor(cluster: &Cluster, name: String, request: LinstorRemote) -> Vec<Reply> {
     let work = async {
-        let name = names::remote(&name)?;
+        let name = name::remote(&name)?;
         let url = request.url.filter(|text| !text.is_empty());
         let passphrase = request.passphrase.filter(|text| !text.reveal().is_empty());
         let cluster_id = request.cluster_id.filter(|text| !text.is_empty());
-        names::known_remote(&cluster.model(), &name)?;
+        name::known_remote(&cluster.model(), &name)?;
         let url = url.as_deref().map(linstor_url).transpose()?;
         let cluster_id = cluster_id.as_deref().map(cluster_id_of).transpose()?;
         let passphrase = match passphrase {
@@ -273,7 +273,7 @@ pub async fn modify_linstor(cluster: &Cluster, name: String, request: LinstorRem
             None => None,
         };
         let committed = cluster.commit(move |tx| {
-            let mut row = Remote::clone(names::known_remote(tx, &name)?);
+            let mut row = Remote::clone(name::known_remote(tx, &name)?);
             let Target::Linstor(linstor) = &mut row.target else {
                 return Err(other_kind(&name, "linstor"));
             };
@@ -349,15 +349,15 @@ const NO_EBS_VOLUMES: &str = "The node has no volumes of the EBS remote";
 /// Changes an EBS remote; what is not given or empty is left unchanged.
 pub async fn modify_ebs(cluster: &Cluster, name: String, request: EbsRemote) -> Vec<Reply> {
     let work = async {
-        let name = names::remote(&name)?;
-        names::known_remote(&cluster.model(), &name)?;
+        let name = name::remote(&name)?;
+        name::known_remote(&cluster.model(), &name)?;
         let endpoint = request.endpoint.filter(|text| !text.is_empty());
         endpoint.as_deref().map(authority).transpose()?;
         let changes_keys = secret(&request.access_key) || secret(&request.secret_key);
         let key = changes_keys.then(|| encryption::unlocked(cluster));
         let key = key.transpose()?;
         let committed = cluster.commit(move |tx| {
-            let mut row = Remote::clone(names::known_remote(tx, &name)?);
+            let mut row = Remote::clone(name::known_remote(tx, &name)?);
             let Target::Ebs(ebs) = &mut row.target else {
                 return Err(other_kind(&name, "ebs"));
             };
@@ -417,7 +417,7 @@ fn ebs_endpoint(region: &str) -> String {
 pub async fn delete(cluster: &Cluster, name: Option<String>) -> Vec<Reply> {
     let context = context(name.as_deref());
     let work = async {
-        let name = names::remote(&name.unwrap_or_default())?;
+        let name = name::remote(&name.unwrap_or_default())?;
         let committed = cluster.commit(move |tx| {
             let key = RowKey::Remote(name.clone());
             let Some(row) = tx.remotes.get(&name).cloned() else {

@@ -21,7 +21,7 @@ use linstor_model::name::{RemoteName, ResourceGroupName, ResourceName, ScheduleN
 use linstor_model::schedule::OnFailure;
 use linstor_model::{Controller, Draft, Model, Props, ResourceDefinition, ResourceGroup, Schedule};
 
-use super::names;
+use super::name;
 use super::reply::{deleted, marked};
 use super::request::{Context, Wait};
 use crate::cluster::Cluster;
@@ -40,7 +40,7 @@ fn context(mask: i64, name: Option<&str>) -> Context {
         .about("Remote", name.unwrap_or(UNNAMED))
 }
 
-fn describe(row: &Schedule) -> String {
+fn label(row: &Schedule) -> String {
     let mut text = format!("schedule: {}, full cron: {}", row.name, row.full_cron);
     if let Some(cron) = &row.inc_cron {
         text.push_str(&format!(", incremental cron: {cron}"));
@@ -74,7 +74,7 @@ pub fn list(cluster: &Cluster) -> ScheduleList {
 /// Creates a schedule.
 pub async fn create(cluster: &Cluster, request: Json) -> Vec<Reply> {
     let given = request.schedule_name.clone();
-    let parse = || names::schedule(given.as_deref().unwrap_or_default());
+    let parse = || name::schedule(given.as_deref().unwrap_or_default());
     context(code::MASK_CRT, given.as_deref())
         .change(cluster, parse, move |tx, name| {
             if tx.schedules.contains_key(&name) {
@@ -101,10 +101,7 @@ pub async fn create(cluster: &Cluster, request: Json) -> Vec<Reply> {
                 max_retries: request.max_retries,
                 name,
             };
-            tx.reply(without_uuid(super::reply::created(
-                &describe(&row),
-                row.uuid,
-            )));
+            tx.reply(without_uuid(super::reply::created(&label(&row), row.uuid)));
             tx.put_schedule(row);
             Ok(Wait::Nothing)
         })
@@ -113,10 +110,10 @@ pub async fn create(cluster: &Cluster, request: Json) -> Vec<Reply> {
 
 /// Changes a schedule; what is not given is left unchanged.
 pub async fn modify(cluster: &Cluster, name: String, request: ScheduleModify) -> Vec<Reply> {
-    let parse = || names::schedule(&name);
+    let parse = || name::schedule(&name);
     context(code::MASK_MOD, Some(&name))
         .change(cluster, parse, move |tx, name| {
-            let mut row = Schedule::clone(names::known_schedule(tx, &name)?);
+            let mut row = Schedule::clone(name::known_schedule(tx, &name)?);
             let ret_code = code::FAIL_UNKNOWN_ERROR;
             if let Some(given) = &request.full_cron {
                 row.full_cron = cron(given, ret_code)?;
@@ -135,10 +132,7 @@ pub async fn modify(cluster: &Cluster, name: String, request: ScheduleModify) ->
             }
             let given = on_failure(request.on_failure.as_deref())?;
             row.on_failure = given.unwrap_or(row.on_failure);
-            tx.reply(without_uuid(super::reply::modified(
-                &describe(&row),
-                row.uuid,
-            )));
+            tx.reply(without_uuid(super::reply::modified(&label(&row), row.uuid)));
             tx.put_schedule(row);
             Ok(Wait::Nothing)
         })
@@ -178,7 +172,7 @@ fn on_failure(given: Option<&str>) -> Result<Option<OnFailure>, Refusal> {
 
 /// Deletes a schedule, wherever it is enabled.
 pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
-    let parse = || names::schedule(&name);
+    let parse = || name::schedule(&name);
     context(code::MASK_DEL, Some(&name))
         .change(cluster, parse, |tx, name| {
             let key = RowKey::Schedule(name.clone());
@@ -215,13 +209,13 @@ impl Level {
         let definition = definition.filter(|text| !text.is_empty());
         let group = group.filter(|text| !text.is_empty());
         if let Some(given) = definition {
-            let name: ResourceName = names::resource(given)?;
-            let row = names::known_definition(model, &name)?;
+            let name: ResourceName = name::resource(given)?;
+            let row = name::known_definition(model, &name)?;
             return Ok(Level::ResourceDefinition(ResourceDefinition::clone(row)));
         }
         if let Some(given) = group {
-            let name: ResourceGroupName = names::group(given)?;
-            let row = names::known_group(model, &name)?;
+            let name: ResourceGroupName = name::group(given)?;
+            let row = name::known_group(model, &name)?;
             return Ok(Level::ResourceGroup(ResourceGroup::clone(row)));
         }
         Ok(Level::Controller(Controller::clone(&model.controller)))
@@ -303,8 +297,8 @@ async fn change_use(
     r#use: Use,
 ) -> Vec<Reply> {
     let parse = move || {
-        let remote: RemoteName = names::remote(&pair.remote)?;
-        let schedule: ScheduleName = names::schedule(&pair.schedule)?;
+        let remote: RemoteName = name::remote(&pair.remote)?;
+        let schedule: ScheduleName = name::schedule(&pair.schedule)?;
         if let Use::Enable(request) = &r#use {
             check(request)?;
         }
@@ -313,8 +307,8 @@ async fn change_use(
     // LINSTOR's replies have neither operation and object bits nor references here.
     Context::new(0, "")
         .change(cluster, parse, move |tx, (remote, schedule, r#use)| {
-            let remote = names::known_remote(tx, &remote)?.name.clone();
-            let schedule = names::known_schedule(tx, &schedule)?.name.clone();
+            let remote = name::known_remote(tx, &remote)?.name.clone();
+            let schedule = name::known_schedule(tx, &schedule)?.name.clone();
             let mut level = Level::of(tx, definition.as_deref(), group.as_deref())?;
             let prefix = format!("{NAMESPACE}{remote}/{schedule}/");
             let (ret_code, verb) = match r#use {
@@ -348,18 +342,18 @@ async fn change_use(
 fn check(request: &BackupSchedule) -> Result<(), Refusal> {
     let given = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
     if let Some(node) = given(&request.node_name) {
-        names::node(&node)?;
+        name::node(&node)?;
     }
     if let Some(name) = given(&request.dst_rsc_name) {
-        names::resource(&name)?;
+        name::resource(&name)?;
     }
     if let Some(group) = given(&request.dst_rsc_grp) {
-        names::group(&group)?;
+        name::group(&group)?;
     }
     let renamed = request.stor_pool_rename.iter();
     let renamed = renamed.flat_map(|(from, to)| [from, to]);
     for pool in renamed.chain(&given(&request.dst_stor_pool)) {
-        names::pool(pool)?;
+        name::pool(pool)?;
     }
     Ok(())
 }
@@ -544,9 +538,9 @@ fn next_ms(cron: &Cron, now_ms: i64, zone: &TimeZone) -> Option<i64> {
 
 /// Where the schedules of a resource definition are enabled or disabled.
 pub fn details(cluster: &Cluster, name: &str) -> Result<ScheduleDetailsList, Refusal> {
-    let name = names::resource(name)?;
+    let name = name::resource(name)?;
     let model = cluster.model();
-    let row = names::known_definition(&model, &name)?;
+    let row = name::known_definition(&model, &name)?;
     let each = settings(&model, row).into_iter();
     let each = each.map(
         |(remote, schedule, [rsc_dfn, rsc_grp, ctrl])| ScheduleDetails {

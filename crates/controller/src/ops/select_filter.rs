@@ -7,7 +7,7 @@ use linstor_api::reply::Reply;
 use linstor_model::SelectFilter;
 use linstor_model::stack;
 
-use super::names;
+use super::name;
 use crate::transaction::Refusal;
 
 /// Replica counts up to DRBD's limit of nodes are possible at all.
@@ -38,14 +38,14 @@ pub fn merge(filter: &mut SelectFilter, given: &Json) -> Result<(), Refusal> {
         filter.additional_place_count = Some(additional);
     }
     list(&mut filter.nodes, given.node_name_list.as_deref(), |name| {
-        names::node(name)
+        name::node(name)
     })?;
     list(&mut filter.pools, given.pools().as_deref(), |name| {
-        names::pool(name)
+        name::pool(name)
     })?;
     let diskless = given.storage_pool_diskless_list.as_deref();
     list(&mut filter.diskless_pools, diskless, |name| {
-        names::pool(name)
+        name::pool(name)
     })?;
     let text = |text: &str| Ok(text.to_owned());
     list(

@@ -7,7 +7,7 @@ use linstor_api::snapshot::{Snapshot, SnapshotRestore};
 use linstor_model::Model;
 use linstor_model::name::{ResourceName, SnapshotName};
 
-use super::names;
+use super::name;
 use super::reply::{not_found, not_implemented};
 use super::request::Context;
 use crate::cluster::Cluster;
@@ -27,10 +27,10 @@ fn missing(name: &ResourceName, snapshot: &SnapshotName) -> Refusal {
 
 /// Checks that a definition and the nodes of a snapshot of it exist.
 fn known(model: &Model, name: &str, nodes: &[String]) -> Result<ResourceName, Refusal> {
-    let name = names::resource(name)?;
-    names::known_definition(model, &name)?;
+    let name = name::resource(name)?;
+    name::known_definition(model, &name)?;
     for node in nodes {
-        names::known_resource(model, &name, &names::node(node)?)?;
+        name::known_resource(model, &name, &name::node(node)?)?;
     }
     Ok(name)
 }
@@ -42,7 +42,7 @@ pub fn list(cluster: &Cluster, name: &str) -> Result<[(); 0], Refusal> {
 
 /// One snapshot, whether its definition exists or not.
 pub fn one(name: &str, snapshot: &str) -> Result<(), Refusal> {
-    let (name, snapshot) = (names::resource(name)?, names::snapshot(snapshot)?);
+    let (name, snapshot) = (name::resource(name)?, name::snapshot(snapshot)?);
     let what = format!("snapshot '{snapshot}' of resource '{name}'");
     Err(not_found(code::FAIL_NOT_FOUND_SNAPSHOT, &what).into())
 }
@@ -51,7 +51,7 @@ pub fn one(name: &str, snapshot: &str) -> Result<(), Refusal> {
 pub async fn create(cluster: &Cluster, name: String, request: Snapshot) -> Vec<Reply> {
     let snapshot = request.name.unwrap_or_default();
     let work = async {
-        names::snapshot(&snapshot)?;
+        name::snapshot(&snapshot)?;
         known(&cluster.model(), &name, &request.nodes)?;
         Ok(vec![not_implemented("Taking snapshots")])
     };
@@ -68,7 +68,7 @@ pub async fn create_multi(cluster: &Cluster, requests: Vec<Snapshot>) -> Vec<Rep
     let object = named.collect::<Vec<_>>().join("; ");
     let work = async {
         for request in &requests {
-            names::snapshot(request.name.as_deref().unwrap_or_default())?;
+            name::snapshot(request.name.as_deref().unwrap_or_default())?;
             let name = request.resource_name.as_deref().unwrap_or_default();
             known(&cluster.model(), name, &request.nodes)?;
         }
@@ -84,7 +84,7 @@ pub async fn create_multi(cluster: &Cluster, requests: Vec<Snapshot>) -> Vec<Rep
 /// Changes a snapshot's properties.
 pub async fn modify(cluster: &Cluster, name: String, snapshot: String) -> Vec<Reply> {
     let work = async {
-        let wanted = names::snapshot(&snapshot)?;
+        let wanted = name::snapshot(&snapshot)?;
         Err(missing(&known(&cluster.model(), &name, &[])?, &wanted))
     };
     context(code::MASK_MOD, &name, &snapshot).run(work).await
@@ -93,8 +93,8 @@ pub async fn modify(cluster: &Cluster, name: String, snapshot: String) -> Vec<Re
 /// Deletes a snapshot. One that does not exist is no error, whether its definition does or not.
 pub async fn delete(name: String, snapshot: String) -> Vec<Reply> {
     let work = async {
-        names::snapshot(&snapshot).map_err(Refusal::plain)?;
-        names::resource(&name)?;
+        name::snapshot(&snapshot).map_err(Refusal::plain)?;
+        name::resource(&name)?;
         let message = format!("Snapshot '{snapshot}' of resource '{name}' not found.");
         let reply = Reply::new(code::WARN_NOT_FOUND, message);
         Ok(vec![
@@ -107,7 +107,7 @@ pub async fn delete(name: String, snapshot: String) -> Vec<Reply> {
 /// Returns a resource to one of its snapshots.
 pub async fn rollback(cluster: &Cluster, name: String, snapshot: String) -> Vec<Reply> {
     let work = async {
-        let wanted = names::snapshot(&snapshot)?;
+        let wanted = name::snapshot(&snapshot)?;
         Err(missing(&known(&cluster.model(), &name, &[])?, &wanted))
     };
     context(code::MASK_MOD, &name, &snapshot).run(work).await
@@ -142,14 +142,14 @@ pub async fn restore(
         }
     };
     let work = async {
-        let target = names::resource(&to).map_err(|refusal| match restored {
+        let target = name::resource(&to).map_err(|refusal| match restored {
             Restored::VolumeDefinitions => refusal,
             Restored::Resources => refusal.plain(),
         })?;
-        let wanted = names::snapshot(&snapshot)?;
+        let wanted = name::snapshot(&snapshot)?;
         let model = cluster.model();
         let name = known(&model, &name, &[])?;
-        names::known_definition(&model, &target)?;
+        name::known_definition(&model, &target)?;
         Err(missing(&name, &wanted))
     };
     context.run(work).await

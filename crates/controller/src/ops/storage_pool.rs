@@ -21,14 +21,14 @@ use super::filter::{Names, PropFilter};
 use super::property::{self, Owner};
 use super::reply::{deleted, exists, modified, not_carried_out, nothing_to_delete, registered};
 use super::request::{Context, Wait};
-use super::{names, storage_pool_definition};
+use super::{name, storage_pool_definition};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
 /// How long a call waits for reports of space.
 pub(super) const WAIT_SPACE: Duration = Duration::from_secs(15);
 
-fn describe(node: &NodeName, pool: &StoragePoolName) -> String {
+fn label(node: &NodeName, pool: &StoragePoolName) -> String {
     format!("storage pool '{pool}' on node '{node}'")
 }
 
@@ -107,9 +107,9 @@ pub fn list(cluster: &Cluster, nodes: &Names, pools: &Names, props: &PropFilter)
 
 /// All pools of a node.
 pub fn list_of(cluster: &Cluster, node: &str) -> Result<Vec<Json>, Refusal> {
-    let node = names::node(node)?;
+    let node = name::node(node)?;
     let (model, observed) = (cluster.model(), cluster.observed());
-    names::known_node(&model, &node)?;
+    name::known_node(&model, &node)?;
     Ok(model
         .pools_of(&node)
         .map(|pool| show(pool, &observed))
@@ -118,9 +118,9 @@ pub fn list_of(cluster: &Cluster, node: &str) -> Result<Vec<Json>, Refusal> {
 
 /// One pool of a node.
 pub fn one(cluster: &Cluster, node: &str, pool: &str) -> Result<Json, Refusal> {
-    let (node, pool) = (names::node(node)?, names::pool(pool)?);
+    let (node, pool) = (name::node(node)?, name::pool(pool)?);
     let model = cluster.model();
-    let row = names::known_pool(&model, &node, &pool)?;
+    let row = name::known_pool(&model, &node, &pool)?;
     Ok(show(row, &cluster.observed()))
 }
 
@@ -207,7 +207,7 @@ async fn applied(
         let about = reply.obj_refs.get("StorPoolDfn");
         about.is_none_or(|about| about.eq_ignore_ascii_case(pool.as_str()))
     });
-    let what = describe(node, pool);
+    let what = label(node, pool);
     if replies.is_empty() {
         let applied = Reply::new(code::MODIFIED, format!("Changes applied to {what}"));
         replies = crate::wait::of_satellite(node, &[applied]);
@@ -220,8 +220,8 @@ async fn applied(
 }
 
 fn parse(node: &str, request: &Json, uuid: Uuid) -> Result<StoragePool, Refusal> {
-    let node = names::node(node)?;
-    let name = names::pool(&request.storage_pool_name)?;
+    let node = name::node(node)?;
+    let name = name::pool(&request.storage_pool_name)?;
     let kind = kind(&request.provider_kind)?;
     let shared_name = request
         .shared_space
@@ -274,7 +274,7 @@ fn check_shared(kind: ProviderKind, shared: &str) -> Result<(), Refusal> {
 }
 
 fn add(tx: &mut Transaction<'_>, mut pool: StoragePool, props: Properties) -> Result<(), Refusal> {
-    let node = names::known_node(tx, &pool.node)?;
+    let node = name::known_node(tx, &pool.node)?;
     if !node.node_type.has_satellite() {
         return Err(Reply::new(
             code::FAIL_INVLD_STOR_DRIVER,
@@ -288,7 +288,7 @@ fn add(tx: &mut Transaction<'_>, mut pool: StoragePool, props: Properties) -> Re
         .into());
     }
     if tx.pool(&pool.node, &pool.name).is_some() {
-        let what = describe(&pool.node, &pool.name);
+        let what = label(&pool.node, &pool.name);
         return Err(exists(code::FAIL_EXISTS_STOR_POOL, &what).into());
     }
     check_supported(&tx.observed, &pool)?;
@@ -311,7 +311,7 @@ fn add(tx: &mut Transaction<'_>, mut pool: StoragePool, props: Properties) -> Re
     }
     let props = with_place(pool.kind, props);
     tx.replies(property::set(Owner::StoragePool, &mut pool.props, props)?);
-    tx.reply(registered(&describe(&pool.node, &pool.name), pool.uuid));
+    tx.reply(registered(&label(&pool.node, &pool.name), pool.uuid));
     tx.put_storage_pool(pool);
     Ok(())
 }
@@ -389,18 +389,18 @@ pub async fn modify(
 ) -> Vec<Reply> {
     let context = context(code::MASK_MOD, &node, &pool);
     let work = async {
-        let (node, pool) = (names::node(&node)?, names::pool(&pool)?);
+        let (node, pool) = (name::node(&node)?, name::pool(&pool)?);
         let target = (node.clone(), pool.clone());
         let committed = cluster.commit(move |tx| {
-            names::known_node(tx, &target.0)?;
+            name::known_node(tx, &target.0)?;
             storage_pool_definition::known(tx, &target.1)?;
-            let mut row = StoragePool::clone(names::known_pool(tx, &target.0, &target.1)?);
+            let mut row = StoragePool::clone(name::known_pool(tx, &target.0, &target.1)?);
             tx.replies(property::apply(
                 Owner::StoragePool,
                 &mut row.props,
                 &change,
             )?);
-            tx.reply(modified(&describe(&row.node, &row.name), row.uuid));
+            tx.reply(modified(&label(&row.node, &row.name), row.uuid));
             tx.put_storage_pool(row);
             Ok(())
         });
@@ -416,7 +416,7 @@ pub async fn modify(
 
 /// Forgets a pool that nothing is in.
 pub async fn delete(cluster: &Cluster, node: String, pool: String) -> Vec<Reply> {
-    let parse = || Ok((names::node(&node)?, names::pool(&pool)?));
+    let parse = || Ok((name::node(&node)?, name::pool(&pool)?));
     context(code::MASK_DEL, &node, &pool)
         .change(cluster, parse, remove)
         .await
@@ -430,7 +430,7 @@ fn remove(
     if pool.as_str().eq_ignore_ascii_case(DEFAULT_DISKLESS_POOL) {
         return Err(Reply::new(
             code::FAIL_INVLD_STOR_POOL_NAME,
-            format!("The default {} cannot be deleted.", describe(node, pool)),
+            format!("The default {} cannot be deleted.", label(node, pool)),
         )
         .cause("Diskless resources need it.")
         .correction("Leave it; it takes no space.")
@@ -440,7 +440,7 @@ fn remove(
         return Err(nothing_to_delete(
             tx,
             &RowKey::StoragePool(node.clone(), pool.clone()),
-            &describe(node, pool),
+            &label(node, pool),
         )
         .into());
     };
@@ -450,7 +450,7 @@ fn remove(
             code::FAIL_IN_USE,
             format!(
                 "The specified {} cannot be deleted as volumes are in it.",
-                describe(node, &row.name)
+                label(node, &row.name)
             ),
         )
         .cause("Their data would be lost.")
@@ -462,7 +462,7 @@ fn remove(
         .into());
     }
     storage_pool::remove(tx, node, pool);
-    tx.reply(deleted(&describe(&row.node, &row.name), row.uuid));
+    tx.reply(deleted(&label(&row.node, &row.name), row.uuid));
     Ok(Wait::Nothing)
 }
 

@@ -9,14 +9,14 @@ use linstor_model::model::{DEFAULT_DISKLESS_POOL, RowKey};
 use linstor_model::name::StoragePoolName;
 use linstor_model::{Props, StoragePoolDefinition};
 
-use super::names;
+use super::name;
 use super::property::{self, Owner};
 use super::reply::{capital, created, deleted, exists, modified, not_found};
 use super::request::{Context, Wait};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
-fn describe(name: impl std::fmt::Display) -> String {
+fn label(name: impl std::fmt::Display) -> String {
     format!("storage pool definition '{name}'")
 }
 
@@ -46,7 +46,7 @@ fn is_diskless_default(name: &StoragePoolName) -> bool {
 
 /// One definition.
 pub fn one(cluster: &Cluster, name: &str) -> Result<Json, Refusal> {
-    let name = names::pool(name)?;
+    let name = name::pool(name)?;
     known(&cluster.model(), &name).map(show)
 }
 
@@ -56,7 +56,7 @@ pub fn known<'a>(
     name: &StoragePoolName,
 ) -> Result<&'a StoragePoolDefinition, Refusal> {
     let row = model.pool_definitions.get(name).map(|row| &**row);
-    row.ok_or_else(|| not_found(code::FAIL_NOT_FOUND_STOR_POOL_DFN, &describe(name)).into())
+    row.ok_or_else(|| not_found(code::FAIL_NOT_FOUND_STOR_POOL_DFN, &label(name)).into())
 }
 
 /// Adds a definition.
@@ -65,14 +65,14 @@ pub async fn create(cluster: &Cluster, request: Json) -> Vec<Reply> {
     context(code::MASK_CRT, &name)
         .change(
             cluster,
-            || names::pool(&name),
+            || name::pool(&name),
             move |tx, name| {
                 if tx.pool_definitions.contains_key(&name) {
-                    let what = describe(&name);
+                    let what = label(&name);
                     return Err(exists(code::FAIL_EXISTS_STOR_POOL_DFN, &what).into());
                 }
                 let uuid = tx.uuid();
-                tx.reply(created(&describe(&name), uuid));
+                tx.reply(created(&label(&name), uuid));
                 let mut props = Props::new();
                 let owner = Owner::StoragePoolDefinition;
                 tx.replies(property::set(owner, &mut props, request.props)?);
@@ -88,12 +88,12 @@ pub async fn modify(cluster: &Cluster, name: String, change: PropertiesModify) -
     context(code::MASK_MOD, &name)
         .change(
             cluster,
-            || names::pool(&name),
+            || name::pool(&name),
             move |tx, name| {
                 let mut row = StoragePoolDefinition::clone(known(tx, &name)?);
                 let owner = Owner::StoragePoolDefinition;
                 tx.replies(property::apply(owner, &mut row.props, &change)?);
-                tx.reply(modified(&describe(&row.name), row.uuid));
+                tx.reply(modified(&label(&row.name), row.uuid));
                 tx.put_storage_pool_definition(row);
                 Ok(Wait::Nothing)
             },
@@ -104,13 +104,13 @@ pub async fn modify(cluster: &Cluster, name: String, change: PropertiesModify) -
 /// Removes a definition that no pool has.
 pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
     context(code::MASK_DEL, &name)
-        .change(cluster, || names::pool(&name), remove)
+        .change(cluster, || name::pool(&name), remove)
         .await
 }
 
 fn remove(tx: &mut Transaction<'_>, name: StoragePoolName) -> Result<Wait, Refusal> {
     let row = known(tx, &name)?.clone();
-    let what = describe(&row.name);
+    let what = label(&row.name);
     let nodes: Vec<String> = tx
         .nodes
         .keys()

@@ -5,7 +5,7 @@ use linstor_api::properties::PropertiesModify;
 use linstor_api::reply::Reply;
 use linstor_model::Resource;
 
-use super::names;
+use super::name;
 use super::property::{self, Owner};
 use super::reply::{modified, not_found};
 use super::request::{Context, Wait};
@@ -25,16 +25,12 @@ pub async fn modify(
         .about("RscDfn", &name)
         .about("VlmNr", &number);
     let parse = || {
-        let name = names::resource(&name)?;
-        Ok((
-            name,
-            names::node(&node)?,
-            names::volume_number_text(&number)?,
-        ))
+        let name = name::resource(&name)?;
+        Ok((name, name::node(&node)?, name::volume_number_text(&number)?))
     };
     context
         .change(cluster, parse, move |tx, (name, node, number)| {
-            let mut row = Resource::clone(names::known_resource(tx, &name, &node)?);
+            let mut row = Resource::clone(name::known_resource(tx, &name, &node)?);
             let what = format!(
                 "volume with volume number '{number}' on resource '{}' on node '{}'",
                 row.name, row.node

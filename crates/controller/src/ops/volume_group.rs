@@ -7,14 +7,14 @@ use linstor_api::volume_group::{VolumeGroup as Json, VolumeGroupModify};
 use linstor_model::name::ResourceGroupName;
 use linstor_model::{Props, ResourceGroup, VolumeGroup};
 
-use super::names;
+use super::name;
 use super::property::{self, Owner};
 use super::reply::{created, deleted, exists, modified, not_found};
 use super::request::{Context, Wait};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
-fn describe(group: &ResourceGroupName, number: u32) -> String {
+fn label(group: &ResourceGroupName, number: u32) -> String {
     format!("volume group with number '{number}' of resource group '{group}'")
 }
 
@@ -37,9 +37,9 @@ fn show(number: u32, row: &VolumeGroup) -> Json {
 
 /// All volume groups of a group.
 pub fn list(cluster: &Cluster, group: &str) -> Result<Vec<Json>, Refusal> {
-    let group = names::group(group)?;
+    let group = name::group(group)?;
     let model = cluster.model();
-    let rows = &names::known_group(&model, &group)?.volume_groups;
+    let rows = &name::known_group(&model, &group)?.volume_groups;
     Ok(rows
         .iter()
         .map(|(number, row)| show(*number, row))
@@ -47,14 +47,14 @@ pub fn list(cluster: &Cluster, group: &str) -> Result<Vec<Json>, Refusal> {
 }
 
 fn missing(group: &ResourceGroupName, number: u32) -> Refusal {
-    not_found(code::FAIL_NOT_FOUND_VLM_GRP, &describe(group, number)).into()
+    not_found(code::FAIL_NOT_FOUND_VLM_GRP, &label(group, number)).into()
 }
 
 /// One volume group.
 pub fn one(cluster: &Cluster, group: &str, number: &str) -> Result<Json, Refusal> {
-    let (group, number) = (names::group(group)?, names::volume_number_text(number)?);
+    let (group, number) = (name::group(group)?, name::volume_number_text(number)?);
     let model = cluster.model();
-    let rows = &names::known_group(&model, &group)?.volume_groups;
+    let rows = &name::known_group(&model, &group)?.volume_groups;
     let row = rows.get(&number).ok_or_else(|| missing(&group, number))?;
     Ok(show(number, row))
 }
@@ -63,14 +63,10 @@ pub fn one(cluster: &Cluster, group: &str, number: &str) -> Result<Json, Refusal
 pub async fn create(cluster: &Cluster, group: String, request: Json) -> Vec<Reply> {
     let context = context(&group);
     let parse = || {
-        names::known_flags(&flag::ALL, &request.flags).map_err(Refusal::plain)?;
-        let group = names::group(&group)?;
+        name::known_flags(&flag::ALL, &request.flags).map_err(Refusal::plain)?;
+        let group = name::group(&group)?;
         let number = request.volume_number.map(i64::from);
-        Ok((
-            group,
-            number.map(names::volume_number).transpose()?,
-            request,
-        ))
+        Ok((group, number.map(name::volume_number).transpose()?, request))
     };
     context.change(cluster, parse, add).await
 }
@@ -79,7 +75,7 @@ fn add(
     tx: &mut Transaction<'_>,
     (name, number, request): (ResourceGroupName, Option<u32>, Json),
 ) -> Result<Wait, Refusal> {
-    let mut group = ResourceGroup::clone(names::known_group(tx, &name)?);
+    let mut group = ResourceGroup::clone(name::known_group(tx, &name)?);
     if tx.definitions_of(&name).next().is_some() {
         return Err(Reply::new(
             code::FAIL_EXISTS_RSC_DFN,
@@ -91,14 +87,14 @@ fn add(
     }
     let number = match number {
         Some(number) => number,
-        None => (0..=names::VOLUME_NUMBER_MAX)
+        None => (0..=name::VOLUME_NUMBER_MAX)
             .find(|number| !group.volume_groups.contains_key(number))
             .ok_or_else(|| {
                 let message = "No volume number is free.";
                 Reply::new(code::FAIL_POOL_EXHAUSTED_VLM_NR, message)
             })?,
     };
-    let what = describe(&group.name, number);
+    let what = label(&group.name, number);
     // Once it has a number, LINSTOR treats it as a volume definition.
     let refused = |Refusal(replies): Refusal| {
         let marked = replies.into_iter().map(|reply| {
@@ -131,16 +127,16 @@ pub async fn modify(
     number: String,
     request: VolumeGroupModify,
 ) -> Vec<Reply> {
-    let parse = || Ok((names::group(&group)?, names::volume_number_text(&number)?));
+    let parse = || Ok((name::group(&group)?, name::volume_number_text(&number)?));
     context(&group)
         .about("VlmNr", &number)
         .change(cluster, parse, move |tx, (name, number)| {
-            let mut group = ResourceGroup::clone(names::known_group(tx, &name)?);
-            let what = describe(&group.name, number);
+            let mut group = ResourceGroup::clone(name::known_group(tx, &name)?);
+            let what = label(&group.name, number);
             let Some(row) = group.volume_groups.get_mut(&number) else {
                 return Err(missing(&name, number));
             };
-            names::known_flags(&flag::ALL, &request.flags)?;
+            name::known_flags(&flag::ALL, &request.flags)?;
             let bits = if row.gross_size { flag::GROSS_SIZE } else { 0 };
             row.gross_size = flag::ALL.modified(bits, &request.flags) & flag::GROSS_SIZE != 0;
             let change = property::change(
@@ -162,15 +158,15 @@ pub async fn modify(
 
 /// Removes a volume group.
 pub async fn delete(cluster: &Cluster, group: String, number: String) -> Vec<Reply> {
-    let parse = || Ok((names::group(&group)?, names::volume_number_text(&number)?));
+    let parse = || Ok((name::group(&group)?, name::volume_number_text(&number)?));
     context(&group)
         .about("VlmNr", &number)
         .change(cluster, parse, |tx, (name, number)| {
-            let mut group = ResourceGroup::clone(names::known_group(tx, &name)?);
+            let mut group = ResourceGroup::clone(name::known_group(tx, &name)?);
             // LINSTOR answers this deletion alone with an error.
             let row = group.volume_groups.remove(&number);
             let row = row.ok_or_else(|| missing(&name, number))?;
-            tx.reply(deleted(&describe(&group.name, number), row.uuid));
+            tx.reply(deleted(&label(&group.name, number), row.uuid));
             tx.put_resource_group(group);
             Ok(Wait::Nothing)
         })

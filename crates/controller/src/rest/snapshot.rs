@@ -11,7 +11,7 @@ use super::answer::{Answer, json, value};
 use super::request::{Body, NeededBody, Params};
 use crate::cluster::Cluster;
 use crate::ops::filter::Names;
-use crate::ops::names;
+use crate::ops::name;
 use crate::ops::snapshot::{self, Restored};
 
 type OfDefinition = Path<(String, String)>;
@@ -47,8 +47,8 @@ async fn list(State(cluster): State<Cluster>, Path(name): Path<String>) -> Respo
 }
 
 async fn view(params: Params) -> Response {
-    let nodes = Names::parse(params.all("nodes"), names::node);
-    let resources = Names::parse(params.all("resources"), names::resource);
+    let nodes = Names::parse(params.all("nodes"), name::node);
+    let resources = Names::parse(params.all("resources"), name::resource);
     let none: [(); 0] = [];
     match nodes.and(resources) {
         Ok(_) => json(&none),

@@ -17,9 +17,9 @@ use uuid::Uuid;
 
 use super::super::property::{self, Owner};
 use super::super::reply::{exists, registered};
-use super::super::{names, net_interface};
+use super::super::{name, net_interface};
 use super::modify::node_type;
-use super::{context, describe};
+use super::{context, label};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -60,7 +60,7 @@ pub async fn create(cluster: &Cluster, request: Json) -> Vec<Reply> {
 }
 
 fn parse(request: &Json, uuid: Uuid, new_uuid: impl Fn() -> Uuid) -> Result<Node, Refusal> {
-    let name = names::node(&request.name)?;
+    let name = name::node(&request.name)?;
     let node_type = node_type(&request.r#type)?;
     if request.net_interfaces.is_empty() {
         return Err(Reply::new(
@@ -124,9 +124,9 @@ fn parse(request: &Json, uuid: Uuid, new_uuid: impl Fn() -> Uuid) -> Result<Node
 
 fn add(tx: &mut Transaction<'_>, mut node: Node, props: Properties) -> Result<(), Refusal> {
     if tx.node(&node.name).is_some() {
-        return Err(exists(code::FAIL_EXISTS_NODE, &describe(&node.name)).into());
+        return Err(exists(code::FAIL_EXISTS_NODE, &label(&node.name)).into());
     }
-    tx.reply(registered(&describe(&node.name), node.uuid));
+    tx.reply(registered(&label(&node.name), node.uuid));
     tx.replies(property::set(Owner::Node, &mut node.props, props)?);
     if node.node_type.has_satellite() {
         add_diskless_pool(tx, &node.name);

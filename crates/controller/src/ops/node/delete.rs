@@ -14,8 +14,8 @@ use uuid::Uuid;
 
 use super::super::reply::{deleted, marked, nothing_to_delete};
 use super::super::request::{WAIT, Wait, still_working};
-use super::super::{names, resource};
-use super::{context, describe};
+use super::super::{name, resource};
+use super::{context, label};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -26,7 +26,7 @@ const NODE_ROW_GONE: Duration = Duration::from_secs(5);
 pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
     let context = context(code::MASK_DEL, &name);
     let work = async {
-        let name = names::node(&name)?;
+        let name = name::node(&name)?;
         let target = name.clone();
         let committed = cluster.commit(move |tx| mark(tx, &target)).await?;
         let Marked {
@@ -80,7 +80,7 @@ struct Marked {
 
 fn mark(tx: &mut Transaction<'_>, name: &NodeName) -> Result<Marked, Refusal> {
     let Some(node) = tx.node(name).cloned() else {
-        return Err(nothing_to_delete(tx, &RowKey::Node(name.clone()), &describe(name)).into());
+        return Err(nothing_to_delete(tx, &RowKey::Node(name.clone()), &label(name)).into());
     };
     if node.evicted {
         return Err(Reply::new(
@@ -110,7 +110,7 @@ fn mark(tx: &mut Transaction<'_>, name: &NodeName) -> Result<Marked, Refusal> {
     });
     Ok(Marked {
         uuid: node.uuid,
-        what: describe(&node.name),
+        what: label(&node.name),
         resources,
     })
 }
@@ -118,11 +118,11 @@ fn mark(tx: &mut Transaction<'_>, name: &NodeName) -> Result<Marked, Refusal> {
 /// Drops a node that will not come back, with everything on it, at once.
 pub async fn lost(cluster: &Cluster, name: String) -> Vec<Reply> {
     let context = context(code::MASK_DEL, &name);
-    let parse = || names::node(&name);
+    let parse = || name::node(&name);
     let plan = context.change(cluster, parse, |tx, name| {
         let Some(node) = tx.node(&name).cloned() else {
             let key = RowKey::Node(name.clone());
-            return Err(nothing_to_delete(tx, &key, &describe(&name)).into());
+            return Err(nothing_to_delete(tx, &key, &label(&name)).into());
         };
         if is_connected(&tx.observed, &name) {
             return Err(Reply::new(
@@ -144,7 +144,7 @@ pub async fn lost(cluster: &Cluster, name: String) -> Vec<Reply> {
                 process::advance(draft, observed, resource, seeds.now_ms);
             }
         });
-        tx.reply(deleted(&describe(&node.name), node.uuid));
+        tx.reply(deleted(&label(&node.name), node.uuid));
         Ok(Wait::Nothing)
     });
     plan.await

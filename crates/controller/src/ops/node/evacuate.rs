@@ -10,7 +10,7 @@ use linstor_model::resource::{GiveDisk, NewResource};
 use linstor_model::{DiskKind, Node, Resource, SelectFilter};
 
 use super::super::request::{Context, Wait};
-use super::super::{autoplace, names, resource};
+use super::super::{autoplace, name, resource};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -23,13 +23,13 @@ fn context() -> Context {
 pub async fn evacuate(cluster: &Cluster, name: String, request: NodeEvacuate) -> Vec<Reply> {
     let parse = || {
         let nodes = |given: &[String]| -> Result<Vec<NodeName>, Refusal> {
-            given.iter().map(|name| names::node(name)).collect()
+            given.iter().map(|name| name::node(name)).collect()
         };
         let targets = nodes(&request.target)?;
-        Ok((names::node(&name)?, targets, nodes(&request.do_not_target)?))
+        Ok((name::node(&name)?, targets, nodes(&request.do_not_target)?))
     };
     let plan = |tx: &mut Transaction<'_>, (name, targets, others): (NodeName, Vec<_>, Vec<_>)| {
-        let node = names::known_node(tx, &name)?.name.clone();
+        let node = name::known_node(tx, &name)?.name.clone();
         // Placement leaves such a node out.
         tx.edit_node(&node, |row| row.evacuate = true);
         let allowed = |other: &NodeName| {
@@ -96,8 +96,8 @@ fn is_moving(tx: &Transaction<'_>, name: &ResourceName, from: &NodeName) -> bool
 
 fn replace(tx: &mut Transaction<'_>, row: &Resource, nodes: &[NodeName]) -> Result<(), Refusal> {
     let name = &row.name;
-    let definition = names::known_definition(tx, name)?.clone();
-    let group = names::known_group(tx, &definition.group)?;
+    let definition = name::known_definition(tx, name)?.clone();
+    let group = name::known_group(tx, &definition.group)?;
     let filter = SelectFilter {
         place_count: None,
         additional_place_count: Some(1),
@@ -131,9 +131,9 @@ fn replace(tx: &mut Transaction<'_>, row: &Resource, nodes: &[NodeName]) -> Resu
 
 /// Gives a node up that is away: it is not connected to any more, and its replicas no longer count.
 pub async fn evict(cluster: &Cluster, name: String) -> Vec<Reply> {
-    let parse = || names::node(&name);
+    let parse = || name::node(&name);
     let plan = |tx: &mut Transaction<'_>, name: NodeName| {
-        let node = names::known_node(tx, &name)?.name.clone();
+        let node = name::known_node(tx, &name)?.name.clone();
         if tx.observed.is_online(&node) {
             let message = format!("Node '{node}' is online and cannot be evicted.");
             return Err(Reply::new(code::FAIL_IN_USE | code::MASK_NODE, message)
@@ -167,10 +167,10 @@ pub async fn evict(cluster: &Cluster, name: String) -> Vec<Reply> {
 
 /// Takes an evacuation or an eviction back. Moves of replicas end; what they made so far is kept.
 pub async fn restore(cluster: &Cluster, name: String, request: NodeRestore) -> Vec<Reply> {
-    let parse = || names::node(&name);
+    let parse = || name::node(&name);
     let deletes = request.delete_resources == Some(true);
     let plan = move |tx: &mut Transaction<'_>, name: NodeName| {
-        let node = Node::clone(names::known_node(tx, &name)?);
+        let node = Node::clone(name::known_node(tx, &name)?);
         let name = node.name.clone();
         if !node.evicted && !node.evacuate {
             let message = format!("Node '{name}' is neither evicted nor evacuated.");
@@ -201,7 +201,7 @@ pub async fn restore(cluster: &Cluster, name: String, request: NodeRestore) -> V
         Ok(Wait::Applied(changed))
     };
     let replies = context().change(cluster, parse, plan).await;
-    if let Ok(name) = names::node(&name)
+    if let Ok(name) = name::node(&name)
         && !replies.iter().any(Reply::is_error)
         && !cluster.observed().is_online(&name)
     {

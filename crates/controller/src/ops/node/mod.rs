@@ -24,7 +24,7 @@ use tokio::time::Instant;
 
 use super::filter::{Names, PropFilter};
 use super::request::Context;
-use super::{names, net_interface, storage_pool};
+use super::{name, net_interface, storage_pool};
 use crate::cluster::Cluster;
 use crate::transaction::Refusal;
 
@@ -33,7 +33,7 @@ const AUTHENTICATED: i64 = 9;
 /// How long a call waits for a satellite that is connected to again.
 const RECONNECT: Duration = Duration::from_secs(5);
 
-fn describe(name: impl std::fmt::Display) -> String {
+fn label(name: impl std::fmt::Display) -> String {
     format!("node '{name}'")
 }
 
@@ -149,9 +149,9 @@ pub fn list(cluster: &Cluster, names: &Names, props: &PropFilter) -> Vec<Json> {
 
 /// One node.
 pub fn one(cluster: &Cluster, name: &str) -> Result<Json, Refusal> {
-    let name = names::node(name)?;
+    let name = name::node(name)?;
     let model = cluster.model();
-    let node = names::known_node(&model, &name)?;
+    let node = name::known_node(&model, &name)?;
     Ok(show(&model, node, &cluster.observed()))
 }
 
@@ -169,9 +169,9 @@ fn authenticated(node: &Node, abilities: &Abilities) -> Reply {
 /// Closes the connection to a node and dials again.
 pub async fn reconnect(cluster: &Cluster, name: String) -> Vec<Reply> {
     let work = async {
-        let name = names::node(&name)?;
+        let name = name::node(&name)?;
         let model = cluster.model();
-        let node = names::known_node(&model, &name)?;
+        let node = name::known_node(&model, &name)?;
         if node.evicted {
             let message = format!("The node '{name}' is evicted and is not connected to.");
             return Ok(vec![Reply::new(code::WARN_NODE_EVICTED, message)]);

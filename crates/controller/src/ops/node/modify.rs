@@ -7,11 +7,11 @@ use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
 use linstor_model::{Model, Node};
 
-use super::super::names;
+use super::super::name;
 use super::super::property::{self, Owner};
 use super::super::reply::modified;
 use super::super::request::Wait;
-use super::{context, describe};
+use super::{context, label};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -28,10 +28,10 @@ pub async fn modify(cluster: &Cluster, name: String, request: NodeModify) -> Vec
             request.delete_props,
             request.delete_namespaces,
         );
-        Ok((names::node(&name)?, wanted, change))
+        Ok((name::node(&name)?, wanted, change))
     };
     let plan = context.change(cluster, parse, |tx, (name, wanted, change)| {
-        let before = names::known_node(tx, &name)?.clone();
+        let before = name::known_node(tx, &name)?.clone();
         let mut node = Node::clone(&before);
         check_interface(&node, &change)?;
         if let Some(wanted) = wanted {
@@ -39,7 +39,7 @@ pub async fn modify(cluster: &Cluster, name: String, request: NodeModify) -> Vec
         }
         tx.replies(property::apply(Owner::Node, &mut node.props, &change)?);
         tx.replies(without_effect(tx, &node, &change));
-        tx.reply(modified(&describe(&node.name), node.uuid));
+        tx.reply(modified(&label(&node.name), node.uuid));
         // A node that is away takes it over when it is back.
         let changed = node != *before && tx.observed.is_online(&node.name);
         let name = node.name.clone();

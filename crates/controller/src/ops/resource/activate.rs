@@ -5,8 +5,8 @@ use linstor_api::reply::Reply;
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::resource;
 
-use super::super::names;
-use super::{context, describe, in_use, volume_entries};
+use super::super::name;
+use super::{context, in_use, label, volume_entries};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -14,7 +14,7 @@ use crate::transaction::{Refusal, Transaction};
 pub async fn set_active(cluster: &Cluster, name: String, node: String, active: bool) -> Vec<Reply> {
     let context = context(code::MASK_MOD, &name, &node);
     let work = async {
-        let (name, node) = (names::resource(&name)?, names::node(&node)?);
+        let (name, node) = (name::resource(&name)?, name::node(&node)?);
         let target = (name.clone(), node.clone());
         let committed = cluster
             .commit(move |tx| set(tx, &target.0, &target.1, active))
@@ -55,11 +55,11 @@ fn set(
     node: &NodeName,
     active: bool,
 ) -> Result<bool, Refusal> {
-    names::known_definition(tx, name)?;
-    let row = names::known_resource(tx, name, node)?.clone();
+    name::known_definition(tx, name)?;
+    let row = name::known_resource(tx, name, node)?.clone();
     if row.inactive != active {
         let verb = if active { "activated" } else { "deactivated" };
-        let message = format!("The {} is {verb} already.", describe(&row.name, &row.node));
+        let message = format!("The {} is {verb} already.", label(&row.name, &row.node));
         tx.reply(Reply::new(code::INFO_NOOP, message));
         return Ok(false);
     }

@@ -15,8 +15,8 @@ use linstor_model::{DiskKind, Props, Resource, ResourceDefinition};
 use super::super::property::{self, Owner};
 use super::super::reply::{not_found, not_implemented, registered};
 use super::super::request::{Context, Wait};
-use super::super::{names, resource_definition};
-use super::describe;
+use super::super::{name, resource_definition};
+use super::label;
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -65,7 +65,7 @@ pub(super) fn registered_entries(row: &Resource) -> Vec<Reply> {
             .about("Node", row.node.as_str())
             .about("RscDfn", row.name.as_str())
     };
-    let what = describe(&row.name, &row.node);
+    let what = label(&row.name, &row.node);
     let mut reply = refs(registered(&what, row.uuid));
     reply.ret_code |= code::MASK_RSC | code::MASK_CRT;
     let mut replies = vec![reply];
@@ -90,7 +90,7 @@ pub(in super::super) fn add_disk(
     tx.plan(|draft, observed, seeds| give_disk(draft, observed, seeds, name, node, disk))?;
     tx.reply(Reply::new(
         code::MASK_RSC | code::MASK_MOD | code::MODIFIED,
-        format!("Addition of disk to {} registered", describe(name, node)),
+        format!("Addition of disk to {} registered", label(name, node)),
     ));
     Ok(())
 }
@@ -98,7 +98,7 @@ pub(in super::super) fn add_disk(
 /// The pool that a request names.
 pub(super) fn named_pool(given: Option<&String>) -> Result<Option<StoragePoolName>, Refusal> {
     let named = given.filter(|name| !name.is_empty());
-    named.map(|name| names::pool(name)).transpose()
+    named.map(|name| name::pool(name)).transpose()
 }
 
 /// A resource that a request asks for.
@@ -121,7 +121,7 @@ struct Requested {
 /// Creates all resources of a request or none of them.
 pub async fn create(cluster: &Cluster, name: String, requests: Vec<ResourceCreate>) -> Vec<Reply> {
     let parse = || {
-        let name = names::resource(&name)?;
+        let name = name::resource(&name)?;
         let requested: Vec<Requested> = requests.iter().map(parse).collect::<Result<_, _>>()?;
         if requested.is_empty() {
             return Err(nothing_named("The request names no resource."));
@@ -145,7 +145,7 @@ fn parse(request: &ResourceCreate) -> Result<Requested, Refusal> {
     let Some(node) = &json.node_name else {
         return Err(nothing_named("A resource of the request names no node."));
     };
-    names::known_flags(&flag::ALL, &json.flags).map_err(Refusal::plain)?;
+    name::known_flags(&flag::ALL, &json.flags).map_err(Refusal::plain)?;
     let bits = flag::ALL.bits_of(&json.flags);
     let has = |bit: u64| bits & bit == bit;
     if has(flag::NVME_INITIATOR) || has(flag::EBS_INITIATOR) {
@@ -165,7 +165,7 @@ fn parse(request: &ResourceCreate) -> Result<Requested, Refusal> {
         () => None,
     };
     Ok(Requested {
-        node: names::node(node)?,
+        node: name::node(node)?,
         diskless: match (diskless, request.drbd_client) {
             (Some(DiskKind::Diskless), Some(true)) => Some(DiskKind::Client),
             (diskless, _) => diskless,
@@ -189,11 +189,11 @@ fn add_all(
     tx: &mut Transaction<'_>,
     (name, requested): (ResourceName, Vec<Requested>),
 ) -> Result<Wait, Refusal> {
-    let definition = names::known_definition(tx, &name)?.clone();
+    let definition = name::known_definition(tx, &name)?.clone();
     resource_definition::check_not_deleting(tx, &definition)?;
     let mut nodes = Vec::new();
     for wanted in requested {
-        let node = names::known_node(tx, &wanted.node).map_err(Refusal::plain)?;
+        let node = name::known_node(tx, &wanted.node).map_err(Refusal::plain)?;
         let node = node.name.clone();
         check_pool(tx, &definition, &node, &wanted)?;
         match tx.resource(&name, &node).cloned() {
@@ -265,7 +265,7 @@ fn change_existing(
     let (name, node) = (&row.name, &row.node);
     let withdrawn = withdraw_deletion(tx, row)?;
     if withdrawn {
-        let message = format!("Deletion of {} withdrawn", describe(name, node));
+        let message = format!("Deletion of {} withdrawn", label(name, node));
         tx.reply(Reply::new(code::MODIFIED, message).about("Node", node.as_str()));
         nodes.push(node.clone());
     }
@@ -305,7 +305,7 @@ pub(super) fn withdraw_deletion(tx: &mut Transaction<'_>, row: &Resource) -> Res
     if withdrawn || !tx.is_deleting(row) {
         return Ok(withdrawn);
     }
-    let message = format!("The {} is being deleted.", describe(&row.name, &row.node));
+    let message = format!("The {} is being deleted.", label(&row.name, &row.node));
     Err(Reply::new(code::FAIL_RSC_BUSY, message)
         .cause("Its storage is being removed, so that the deletion cannot be withdrawn any more.")
         .correction("Wait until it is gone, then create it again.")

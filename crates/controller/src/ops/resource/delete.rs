@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::super::reply::{deleted, marked, nothing_to_delete};
 use super::super::request::{Wait, wait, wait_done};
-use super::super::{names, resource_definition};
-use super::{context, describe, in_use, volume_entries};
+use super::super::{name, resource_definition};
+use super::{context, in_use, label, volume_entries};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -72,7 +72,7 @@ pub(in super::super) async fn wait_gone(
             row.is_some_and(|row| row.uuid == *uuid && model.is_deleting(row))
         })
     };
-    wait_done(cluster, name, &resource_definition::describe(name), done).await
+    wait_done(cluster, name, &resource_definition::label(name), done).await
 }
 
 /// Deletes a resource.
@@ -84,7 +84,7 @@ pub async fn delete(
 ) -> Vec<Reply> {
     let context = context(code::MASK_DEL, &name, &node);
     let work = async {
-        let (name, node) = (names::resource(&name)?, names::node(&node)?);
+        let (name, node) = (name::resource(&name)?, name::node(&node)?);
         let target = (name.clone(), node.clone());
         let committed = cluster
             .commit(move |tx| mark(tx, &target.0, &target.1, keep_tiebreaker))
@@ -105,7 +105,7 @@ pub async fn delete(
         let row = model.resource(&name, &node).filter(|row| row.uuid == uuid);
         if row.is_none() {
             replies.extend(done);
-            replies.push(deleted(&describe(&name, &node), uuid));
+            replies.push(deleted(&label(&name, &node), uuid));
         }
         Ok(replies)
     };
@@ -130,7 +130,7 @@ fn mark(
         return Err(nothing_to_delete(
             tx,
             &RowKey::Resource(name.clone(), node.clone()),
-            &describe(name, node),
+            &label(name, node),
         )
         .into());
     };
@@ -154,7 +154,7 @@ fn mark(
     done.push(Reply::new(code::MODIFIED, message));
     take_down(tx, name, node);
     Ok(Marked {
-        what: describe(&resource.name, &resource.node),
+        what: label(&resource.name, &resource.node),
         uuid: resource.uuid,
         done,
     })

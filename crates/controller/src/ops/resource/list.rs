@@ -9,7 +9,7 @@ use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::{Model, Observed};
 
 use super::super::filter::{Names, PropFilter};
-use super::super::names;
+use super::super::name;
 use super::view::{Row, Sources};
 use crate::cluster::Cluster;
 use crate::transaction::Refusal;
@@ -39,10 +39,10 @@ impl Filter {
         let model = cluster.model();
         Ok(Filter {
             nodes: Names::parse(nodes, |node| {
-                names::known_node(&model, &names::node(node)?).map(|_| ())
+                name::known_node(&model, &name::node(node)?).map(|_| ())
             })?,
-            resources: Names::parse(resources, names::resource)?,
-            pools: Names::parse(pools, names::pool)?,
+            resources: Names::parse(resources, name::resource)?,
+            pools: Names::parse(pools, name::pool)?,
             props: PropFilter::new(props),
         })
     }

@@ -14,9 +14,9 @@ use linstor_model::{DiskKind, SelectFilter};
 
 use super::super::reply::capital;
 use super::super::request::Wait;
-use super::super::{autoplace, names, resource_definition};
+use super::super::{autoplace, name, resource_definition};
 use super::create::{add, registered_entries, withdraw_deletion};
-use super::{context, delete, describe};
+use super::{context, delete, label};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -30,7 +30,7 @@ pub async fn make_available(
     request: ResourceMakeAvailable,
 ) -> Vec<Reply> {
     let parse = || {
-        let (name, node) = (names::resource(&name)?, names::node(&node)?);
+        let (name, node) = (name::resource(&name)?, name::node(&node)?);
         let layers = match &request.layer_list[..] {
             [] => None,
             given => {
@@ -74,8 +74,8 @@ fn provide(
     node: &NodeName,
     wanted: Wanted,
 ) -> Result<Vec<NodeName>, Refusal> {
-    let definition = names::known_definition(tx, name)?.clone();
-    names::known_node(tx, node)?;
+    let definition = name::known_definition(tx, name)?.clone();
+    name::known_node(tx, node)?;
     resource_definition::check_not_deleting(tx, &definition)?;
     let Some(row) = tx.resource(name, node).cloned() else {
         let has_data = tx
@@ -92,7 +92,7 @@ fn provide(
         return Ok(vec![add(tx, new)?]);
     };
     let mut nodes = Vec::new();
-    let what = describe(name, node);
+    let what = label(name, node);
     if withdraw_deletion(tx, &row)? || row.inactive {
         tx.edit_resource(name, node, |row| row.inactive = false);
         let message = format!("{} is made available again", capital(&what));
@@ -121,8 +121,8 @@ fn place_here(
     node: &NodeName,
     layers: Option<Vec<LayerKind>>,
 ) -> Result<Vec<NodeName>, Refusal> {
-    let definition = names::known_definition(tx, name)?.clone();
-    let group = names::known_group(tx, &definition.group)?;
+    let definition = name::known_definition(tx, name)?.clone();
+    let group = name::known_group(tx, &definition.group)?;
     // Who asks for this node means it, whatever the rules for the choice of nodes are.
     let filter = SelectFilter {
         place_count: None,
@@ -153,11 +153,11 @@ fn place_here(
 pub async fn unmake_available(cluster: &Cluster, name: String, node: String) -> Vec<Reply> {
     let context = context(code::MASK_DEL, &name, &node);
     let work = async {
-        let (parsed, host) = (names::resource(&name)?, names::node(&node)?);
+        let (parsed, host) = (name::resource(&name)?, name::node(&node)?);
         let model = cluster.model();
-        names::known_definition(&model, &parsed)?;
-        names::known_node(&model, &host)?;
-        let what = describe(&parsed, &host);
+        name::known_definition(&model, &parsed)?;
+        name::known_node(&model, &host)?;
+        let what = label(&parsed, &host);
         let row = model.resource(&parsed, &host);
         let disk = row.and_then(|row| row.drbd.as_ref()).map(|drbd| drbd.disk);
         match disk {

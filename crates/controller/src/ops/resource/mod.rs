@@ -36,7 +36,7 @@ use crate::transaction::{Refusal, Transaction};
 /// How long a call waits for new resources to be usable.
 const WAIT_READY: Duration = Duration::from_secs(15);
 
-pub(super) fn describe(name: &ResourceName, node: &NodeName) -> String {
+pub(super) fn label(name: &ResourceName, node: &NodeName) -> String {
     format!("resource '{name}' on node '{node}'")
 }
 
@@ -125,7 +125,7 @@ fn tried<'a>(
 }
 
 fn needs_activation(kind: &Kind, name: &ResourceName, node: &NodeName) -> Reply {
-    let what = describe(name, node);
+    let what = label(name, node);
     let (message, cause) = match kind {
         Kind::Resize(_) => (
             format!("The larger size shows once {what} is activated."),

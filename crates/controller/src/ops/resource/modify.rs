@@ -6,11 +6,11 @@ use linstor_api::resource::ResourceModify;
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::{DiskKind, Resource};
 
-use super::super::names;
+use super::super::name;
 use super::super::property::{self, Owner};
 use super::super::reply::modified;
 use super::super::request::Wait;
-use super::{context, describe};
+use super::{context, label};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -21,7 +21,7 @@ pub async fn modify(
     node: String,
     request: ResourceModify,
 ) -> Vec<Reply> {
-    let parse = || Ok((names::resource(&name)?, names::node(&node)?, request));
+    let parse = || Ok((name::resource(&name)?, name::node(&node)?, request));
     context(code::MASK_MOD, &name, &node)
         .change(cluster, parse, edit)
         .await
@@ -31,7 +31,7 @@ fn edit(
     tx: &mut Transaction<'_>,
     (name, node, request): (ResourceName, NodeName, ResourceModify),
 ) -> Result<Wait, Refusal> {
-    let mut row = Resource::clone(names::known_resource(tx, &name, &node)?);
+    let mut row = Resource::clone(name::known_resource(tx, &name, &node)?);
     let change = property::change(
         request.override_props,
         request.delete_props,
@@ -50,7 +50,7 @@ fn edit(
             _ => {
                 return Err(Reply::new(
                     code::FAIL_INVLD_RSC_STATE,
-                    format!("The {} is not diskless.", describe(&name, &node)),
+                    format!("The {} is not diskless.", label(&name, &node)),
                 )
                 .cause("Only a diskless resource can be a tie breaker or a client.")
                 .correction("Use toggle-disk first.")
@@ -58,7 +58,7 @@ fn edit(
             }
         }
     }
-    tx.reply(modified(&describe(&row.name, &row.node), row.uuid));
+    tx.reply(modified(&label(&row.name, &row.node), row.uuid));
     tx.put_resource(row);
     Ok(Wait::Applied(vec![name]))
 }

@@ -10,12 +10,12 @@ use linstor_model::process::{Kind, remove_disk};
 use linstor_model::resource::GiveDisk;
 use linstor_model::{DiskKind, Model, Resource, stack};
 
-use super::super::names;
+use super::super::name;
 use super::super::reply::not_implemented;
 use super::super::request::{Wait, wait, wait_done};
 use super::super::storage_pool;
 use super::create::{add_disk, named_pool};
-use super::{context, describe, in_use};
+use super::{context, in_use, label};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -94,14 +94,14 @@ struct Parsed {
 pub async fn toggle(cluster: &Cluster, name: String, node: String, toggle: Toggle) -> Vec<Reply> {
     let context = context(code::MASK_MOD, &name, &node);
     let work = async {
-        let (name, node) = (names::resource(&name)?, names::node(&node)?);
+        let (name, node) = (name::resource(&name)?, name::node(&node)?);
         let migrate_from = toggle.migrate_from.as_ref();
         let parsed = Parsed {
             name: name.clone(),
             node: node.clone(),
             to: toggle.to,
             pool: named_pool(toggle.pool.as_ref())?,
-            migrate_from: migrate_from.map(|from| names::node(from)).transpose()?,
+            migrate_from: migrate_from.map(|from| name::node(from)).transpose()?,
             layers: stack::complete(stack::parse(&toggle.layers)?).0,
         };
         if parsed.to == DiskKind::Diskful {
@@ -117,7 +117,7 @@ pub async fn toggle(cluster: &Cluster, name: String, node: String, toggle: Toggl
                     let row = model.resource(&name, &node);
                     row.is_none_or(|row| model.removed_storage(row).is_none())
                 };
-                let what = describe(&name, &node);
+                let what = label(&name, &node);
                 replies.append(&mut wait_done(cluster, &name, &what, removed).await);
             }
         }
@@ -129,11 +129,11 @@ pub async fn toggle(cluster: &Cluster, name: String, node: String, toggle: Toggl
 fn begin(tx: &mut Transaction<'_>, parsed: Parsed) -> Result<Vec<NodeName>, Refusal> {
     let (name, node) = (&parsed.name, &parsed.node);
     // LINSTOR looks for the node before it knows the call's object.
-    names::known_definition(tx, name)?;
-    names::known_node(tx, node).map_err(Refusal::plain)?;
-    let row = names::known_resource(tx, name, node)?.clone();
+    name::known_definition(tx, name)?;
+    name::known_node(tx, node).map_err(Refusal::plain)?;
+    let row = name::known_resource(tx, name, node)?.clone();
     let refuse = |ret_code: i64, cause: &str, correction: &str| -> Refusal {
-        let message = format!("The disk of {} cannot be toggled.", describe(name, node));
+        let message = format!("The disk of {} cannot be toggled.", label(name, node));
         Reply::new(ret_code, message)
             .cause(cause)
             .correction(correction)
@@ -174,12 +174,12 @@ fn begin(tx: &mut Transaction<'_>, parsed: Parsed) -> Result<Vec<NodeName>, Refu
 }
 
 fn has_disk(row: &Resource) -> Reply {
-    let message = format!("The {} has a disk already.", describe(&row.name, &row.node));
+    let message = format!("The {} has a disk already.", label(&row.name, &row.node));
     Reply::new(code::WARN_RSC_ALREADY_HAS_DISK, message)
 }
 
 fn noop(row: &Resource, what: &str) -> Reply {
-    let message = format!("The {} {what} already.", describe(&row.name, &row.node));
+    let message = format!("The {} {what} already.", label(&row.name, &row.node));
     Reply::new(code::INFO_NOOP, message)
 }
 
@@ -192,7 +192,7 @@ fn add(tx: &mut Transaction<'_>, row: &Resource, parsed: Parsed) -> Result<Vec<N
     }
     let now_ms = tx.now_ms;
     if remove_disk::withdraw(tx, row, now_ms) {
-        let message = format!("Removal of the disk of {} withdrawn", describe(name, node));
+        let message = format!("Removal of the disk of {} withdrawn", label(name, node));
         tx.reply(Reply::new(code::MODIFIED, message));
         return Ok(vec![node.clone()]);
     }
@@ -218,14 +218,14 @@ fn check_source(
     name: &ResourceName,
     source: &NodeName,
 ) -> Result<(), Refusal> {
-    let row = names::known_resource(tx, name, source)?;
+    let row = name::known_resource(tx, name, source)?;
     if tx.observed.in_use(name, source) == Some(true) {
         return Err(in_use(name, source));
     }
     if row.is_diskless() || tx.is_deleting(row) {
         return Err(Reply::new(
             code::FAIL_INVLD_RSC_STATE,
-            format!("The {} cannot be migrated from.", describe(name, source)),
+            format!("The {} cannot be migrated from.", label(name, source)),
         )
         .cause("It has no disk, or is being deleted.")
         .correction("Name a resource with a disk.")
@@ -234,7 +234,7 @@ fn check_source(
     if !tx.observed.is_up_to_date(name, source) {
         return Err(Reply::new(
             code::FAIL_NOT_ALL_UPTODATE,
-            format!("The {} cannot be migrated from.", describe(name, source)),
+            format!("The {} cannot be migrated from.", label(name, source)),
         )
         .cause("It is not UpToDate, or its node is away.")
         .correction("Wait until it is UpToDate.")
@@ -251,7 +251,7 @@ fn remove(tx: &mut Transaction<'_>, row: &Resource, to: DiskKind) -> Result<(), 
     }
     if row.is_diskless() {
         if row.drbd.as_ref().is_some_and(|drbd| drbd.disk == to) {
-            let message = format!("The {} is diskless already.", describe(name, node));
+            let message = format!("The {} is diskless already.", label(name, node));
             tx.reply(Reply::new(code::WARN_RSC_ALREADY_DISKLESS, message));
             return Ok(());
         }
@@ -260,14 +260,14 @@ fn remove(tx: &mut Transaction<'_>, row: &Resource, to: DiskKind) -> Result<(), 
                 drbd.disk = to;
             }
         });
-        let message = format!("The vote of {} in the quorum changed", describe(name, node));
+        let message = format!("The vote of {} in the quorum changed", label(name, node));
         tx.reply(Reply::new(code::MODIFIED, message));
         return Ok(());
     }
     check_removable(tx, row)?;
     let now_ms = tx.now_ms;
     remove_disk::begin(tx, name, node, to, now_ms);
-    let message = format!("Removal of disk from {} registered", describe(name, node));
+    let message = format!("Removal of disk from {} registered", label(name, node));
     tx.reply(Reply::new(code::MODIFIED, message));
     Ok(())
 }
@@ -277,7 +277,7 @@ fn check_removable(tx: &Transaction<'_>, row: &Resource) -> Result<(), Refusal> 
     if drbd84::cannot_be_diskless(tx, row) {
         return Err(Reply::new(
             code::FAIL_STLT_DOES_NOT_SUPPORT_LAYER,
-            format!("The {} cannot become diskless.", describe(name, node)),
+            format!("The {} cannot become diskless.", label(name, node)),
         )
         .cause("Its node has DRBD 8.4, which knows no diskless resources.")
         .correction("Install DRBD 9 on all nodes of the resource, or delete it here.")
@@ -304,7 +304,7 @@ fn check_data_elsewhere(tx: &Transaction<'_>, row: &Resource) -> Result<(), Refu
     }
     Err(Reply::new(
         code::FAIL_INSUFFICIENT_REPLICA_COUNT,
-        format!("Cannot remove the disk from {}.", describe(name, node)),
+        format!("Cannot remove the disk from {}.", label(name, node)),
     )
     .cause("No other resource with a disk is online and UpToDate.")
     .correction("Give another node a disk first, and wait until it is UpToDate.")

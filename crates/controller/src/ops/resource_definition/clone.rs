@@ -11,8 +11,8 @@ use linstor_model::name::ResourceName;
 use linstor_model::stack;
 
 use super::super::reply::{exists, not_found};
-use super::super::{names, volume_definition};
-use super::{context, describe};
+use super::super::{name, volume_definition};
+use super::{context, label};
 use crate::cluster::Cluster;
 use crate::transaction::Refusal;
 
@@ -25,9 +25,9 @@ pub async fn clone(
     name: String,
     request: ResourceDefinitionClone,
 ) -> Result<Started, Refusal> {
-    let source = names::resource(&name)?;
+    let source = name::resource(&name)?;
     let model = cluster.model();
-    let source = names::known_definition(&model, &source)?.name.clone();
+    let source = name::known_definition(&model, &source)?.name.clone();
     let given = request.name.clone().unwrap_or_default();
     let context = context(code::MASK_CRT, &given);
     let refused = async { Err(refusal(&model, &source, &request)) };
@@ -46,7 +46,7 @@ pub async fn clone(
 
 /// The status of a clone; there are none.
 pub fn clone_status(name: &str, clone: &str) -> Result<(), Refusal> {
-    let (name, clone) = (names::resource(name)?, names::resource(clone)?);
+    let (name, clone) = (name::resource(name)?, name::resource(clone)?);
     let what = format!("clone '{clone}' of resource definition '{name}'");
     Err(not_found(code::FAIL_NOT_FOUND_RSC_DFN, &what).into())
 }
@@ -82,9 +82,9 @@ fn check(
             .correction("Give 'name'.")
             .into());
     };
-    let clone = names::resource(given)?;
+    let clone = name::resource(given)?;
     if model.definitions.contains_key(&clone) {
-        return Err(exists(code::FAIL_EXISTS_RSC_DFN, &describe(&clone)).into());
+        return Err(exists(code::FAIL_EXISTS_RSC_DFN, &label(&clone)).into());
     }
     stack::check(&stack::complete(stack::parse(&request.layer_list)?).0).or_else(|replies| {
         match request.layer_list.is_empty() {
@@ -97,7 +97,7 @@ fn check(
         .as_ref()
         .filter(|group| !group.is_empty())
     {
-        names::known_group(model, &names::group(group)?)?;
+        name::known_group(model, &name::group(group)?)?;
     }
     if !request.volume_passphrases.is_empty() {
         return Err(volume_definition::create::encrypted_refused());
@@ -106,10 +106,7 @@ fn check(
     if !with_data.any(|row| !row.is_diskless() && !row.volumes.is_empty()) {
         let message = "No suitable storage pools were found for the clone.";
         return Err(Reply::new(code::FAIL_NOT_ENOUGH_NODES, message)
-            .cause(format!(
-                "The {} has no volumes with data.",
-                describe(source)
-            ))
+            .cause(format!("The {} has no volumes with data.", label(source)))
             .into());
     }
     Ok(())

@@ -13,8 +13,8 @@ use linstor_wire::Secret;
 use super::super::property::{self, Owner};
 use super::super::reply::{created, exists};
 use super::super::request::Wait;
-use super::super::{names, resource_group};
-use super::{context, describe, external_name};
+use super::super::{name, resource_group};
+use super::{context, external_name, label};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -127,7 +127,7 @@ pub(in super::super) fn add(
     let external = new.external_name.as_deref();
     let name = external_name::choose(tx, &new.name, external, tx.uuid())?;
     if tx.definitions.contains_key(&name) {
-        return Err(exists(code::FAIL_EXISTS_RSC_DFN, &describe(&name)).into());
+        return Err(exists(code::FAIL_EXISTS_RSC_DFN, &label(&name)).into());
     }
     if let Some(external) = external.filter(|name| !name.is_empty())
         && tx
@@ -163,7 +163,7 @@ pub(in super::super) fn add(
         });
     }
     tx.replies(replies);
-    let mut reply = created(&describe(&name), definition.uuid).about("RscDfn", name.to_string());
+    let mut reply = created(&label(&name), definition.uuid).about("RscDfn", name.to_string());
     if let Some(missing) = stack::not_buildable(&definition.layer_stack) {
         let details = reply.details.take().unwrap_or_default();
         reply = reply.details(format!("{details}\n{missing}"));
@@ -202,10 +202,10 @@ pub(super) fn group(
 ) -> Result<ResourceGroupName, Refusal> {
     let name = match given {
         None => return Ok(resource_group::default_group(tx)),
-        Some(given) => names::group(given)?,
+        Some(given) => name::group(given)?,
     };
     if name.as_str().eq_ignore_ascii_case(DEFAULT_GROUP) {
         return Ok(resource_group::default_group(tx));
     }
-    Ok(names::known_group(tx, &name)?.name.clone())
+    Ok(name::known_group(tx, &name)?.name.clone())
 }

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::super::reply::{deleted, marked, nothing_to_delete};
 use super::super::request::wait_done;
-use super::super::{names, resource};
-use super::{context, describe};
+use super::super::{name, resource};
+use super::{context, label};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -19,7 +19,7 @@ use crate::transaction::{Refusal, Transaction};
 pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
     let context = context(code::MASK_DEL, &name);
     let work = async {
-        let name = names::resource(&name)?;
+        let name = name::resource(&name)?;
         let target = name.clone();
         let committed = cluster.commit(move |tx| mark(tx, &target)).await?;
         let (what, uuid, done) = committed.value;
@@ -49,12 +49,9 @@ fn mark(
     name: &ResourceName,
 ) -> Result<(String, Uuid, Vec<Reply>), Refusal> {
     let Some(known) = tx.definitions.get(name).cloned() else {
-        return Err(nothing_to_delete(
-            tx,
-            &RowKey::ResourceDefinition(name.clone()),
-            &describe(name),
-        )
-        .into());
+        return Err(
+            nothing_to_delete(tx, &RowKey::ResourceDefinition(name.clone()), &label(name)).into(),
+        );
     };
     resource::check_unused(tx, name)?;
     let mut done = Vec::new();
@@ -67,17 +64,17 @@ fn mark(
         delete_resource_definition::begin(draft, name, seeds.now_ms);
         process::advance(draft, observed, name, seeds.now_ms)
     });
-    Ok((describe(&known.name), known.uuid, done))
+    Ok((label(&known.name), known.uuid, done))
 }
 
 /// Deletes all resources of a definition but not the definition.
 pub async fn truncate(cluster: &Cluster, name: String) -> Vec<Reply> {
     let context = context(code::MASK_DEL, &name);
     let work = async {
-        let name = names::resource(&name)?;
+        let name = name::resource(&name)?;
         let target = name.clone();
         let committed = cluster.commit(move |tx| {
-            names::known_definition(tx, &target)?;
+            name::known_definition(tx, &target)?;
             resource::check_unused(tx, &target)?;
             let nodes = resource::nodes_of(tx, &target);
             for node in &nodes {
@@ -88,12 +85,12 @@ pub async fn truncate(cluster: &Cluster, name: String) -> Vec<Reply> {
         let committed = committed.await?;
         let nodes = committed.value;
         if nodes.is_empty() {
-            let message = format!("The {} has no resources.", describe(&name));
+            let message = format!("The {} has no resources.", label(&name));
             return Ok(vec![Reply::new(code::WARN_NOT_FOUND, message)]);
         }
         let mut replies = vec![Reply::new(
             code::DELETED,
-            format!("All resources of {} marked for deletion.", describe(&name)),
+            format!("All resources of {} marked for deletion.", label(&name)),
         )];
         replies.extend(committed.replies);
         replies.append(&mut resource::delete::wait_gone(cluster, &name, &nodes).await);

@@ -6,7 +6,7 @@ use linstor_model::Model;
 use linstor_model::name::ResourceName;
 use uuid::Uuid;
 
-use super::super::names;
+use super::super::name;
 use crate::transaction::Refusal;
 
 /// The longest external name, in bytes.
@@ -22,7 +22,7 @@ pub fn choose(
     random: Uuid,
 ) -> Result<ResourceName, Refusal> {
     if !name.is_empty() {
-        return names::resource(name);
+        return name::resource(name);
     }
     let Some(external) = external else {
         return Err(Reply::new(

@@ -26,11 +26,11 @@ use linstor_model::{DrbdDefinition, Model, ResourceDefinition};
 
 use super::filter::{Names, PropFilter};
 use super::request::Context;
-use super::{names, volume_definition};
+use super::{name, volume_definition};
 use crate::cluster::Cluster;
 use crate::transaction::Refusal;
 
-pub(super) fn describe(name: impl std::fmt::Display) -> String {
+pub(super) fn label(name: impl std::fmt::Display) -> String {
     format!("resource definition '{name}'")
 }
 
@@ -121,17 +121,17 @@ pub fn list(
 
 /// One definition.
 pub fn one(cluster: &Cluster, name: &str) -> Result<Json, Refusal> {
-    let name = names::resource(name)?;
+    let name = name::resource(name)?;
     let model = cluster.model();
-    let row = names::known_definition(&model, &name)?;
+    let row = name::known_definition(&model, &name)?;
     Ok(show(&model, row, false))
 }
 
 /// Whether all replicas with a disk are up to date.
 pub fn sync_status(cluster: &Cluster, name: &str) -> Result<ResourceDefinitionSyncStatus, Refusal> {
-    let name = names::resource(name)?;
+    let name = name::resource(name)?;
     let (model, observed) = (cluster.model(), cluster.observed());
-    names::known_definition(&model, &name)?;
+    name::known_definition(&model, &name)?;
     let synced_on_all = model
         .resources_of(&name)
         .filter(|replica| {
@@ -154,7 +154,7 @@ pub(super) fn check_not_deleting(
     }
     Err(Reply::new(
         code::FAIL_IN_USE,
-        format!("The {} is being deleted.", describe(&definition.name)),
+        format!("The {} is being deleted.", label(&definition.name)),
     )
     .cause("Nothing can be added to it any more.")
     .correction("Wait until it is gone, then create it again.")

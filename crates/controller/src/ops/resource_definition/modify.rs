@@ -10,9 +10,9 @@ use linstor_model::{Draft, DrbdDefinition, Model, ResourceDefinition, numbers, s
 use super::super::property::{self, Owner};
 use super::super::reply::modified;
 use super::super::request::Wait;
-use super::super::{names, resource_group};
+use super::super::{name, resource_group};
 use super::create::{drbd, group, port};
-use super::{context, describe};
+use super::{context, label};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -22,7 +22,7 @@ pub async fn modify(
     name: String,
     request: ResourceDefinitionModify,
 ) -> Vec<Reply> {
-    let parse = || Ok((names::resource(&name)?, request));
+    let parse = || Ok((name::resource(&name)?, request));
     context(code::MASK_MOD, &name)
         .change(cluster, parse, edit)
         .await
@@ -32,7 +32,7 @@ fn edit(
     tx: &mut Transaction<'_>,
     (name, request): (ResourceName, ResourceDefinitionModify),
 ) -> Result<Wait, Refusal> {
-    let known = names::known_definition(tx, &name)?.clone();
+    let known = name::known_definition(tx, &name)?.clone();
     let mut row = ResourceDefinition::clone(&known);
     let change = property::change(
         request.override_props,
@@ -60,7 +60,7 @@ fn edit(
     if let Some(given) = request.resource_group.filter(|given| !given.is_empty()) {
         row.group = group(tx, Some(&given))?;
     }
-    tx.reply(modified(&describe(&row.name), row.uuid));
+    tx.reply(modified(&label(&row.name), row.uuid));
     tx.put_resource_definition(row);
     Ok(Wait::Applied(vec![name]))
 }
@@ -83,10 +83,7 @@ fn check_exact_size(
                 prop::DRBD_EXACT_SIZE
             ),
         )
-        .cause(format!(
-            "The {} has resources already.",
-            describe(&after.name)
-        ))
+        .cause(format!("The {} has resources already.", label(&after.name)))
         .correction("Set it before the first resource is made.")
         .into());
     }
@@ -103,10 +100,7 @@ fn change_layers(
     if layers != row.layer_stack && tx.resources_of(&row.name).next().is_some() {
         return Err(Reply::new(
             code::FAIL_EXISTS_RSC,
-            format!(
-                "The layer stack of {} cannot be changed.",
-                describe(&row.name)
-            ),
+            format!("The layer stack of {} cannot be changed.", label(&row.name)),
         )
         .cause("It has resources, which were built with the layers it had.")
         .correction("Delete the resources first.")

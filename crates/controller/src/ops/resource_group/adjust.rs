@@ -6,7 +6,7 @@ use linstor_api::resource_group::ResourceGroupAdjust;
 use linstor_model::name::ResourceName;
 
 use super::super::request::{Context, Wait, wait};
-use super::super::{autoplace, names, select_filter, storage_pool};
+use super::super::{autoplace, name, select_filter, storage_pool};
 use super::context;
 use crate::cluster::Cluster;
 use crate::transaction::Refusal;
@@ -22,10 +22,10 @@ pub async fn adjust(
         None => Context::new(code::MASK_RSC_GRP | code::MASK_CRT, "All resource groups"),
     };
     let work = async {
-        let group = group.map(|given| names::group(&given)).transpose()?;
+        let group = group.map(|given| name::group(&given)).transpose()?;
         let model = cluster.model();
         if let Some(group) = &group {
-            names::known_group(&model, group)?;
+            name::known_group(&model, group)?;
         }
         storage_pool::refresh_thin(cluster).await;
         let wanted = model.definitions.values().filter(|row| {
@@ -49,8 +49,8 @@ async fn adjust_one(
     request: ResourceGroupAdjust,
 ) -> Result<Vec<Reply>, Refusal> {
     let committed = cluster.commit(move |tx| {
-        let definition = names::known_definition(tx, &name)?;
-        let group = names::known_group(tx, &definition.group)?;
+        let definition = name::known_definition(tx, &name)?;
+        let group = name::known_group(tx, &definition.group)?;
         let filter = select_filter::effective(&group.filter, request.select_filter.as_ref())?;
         let nodes = autoplace::place(tx, &name, &filter)?;
         Ok(Wait::Deployed(name, nodes))

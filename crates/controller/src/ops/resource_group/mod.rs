@@ -19,14 +19,14 @@ use super::filter::{Names, PropFilter};
 use super::property::{self, Owner};
 use super::reply::{created, deleted, exists, nothing_to_delete};
 use super::request::{Context, Wait};
-use super::{names, select_filter};
+use super::{name, select_filter};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
 /// Place count of a group that says nothing about it.
 const DEFAULT_PLACE_COUNT: u32 = 2;
 
-fn describe(name: impl std::fmt::Display) -> String {
+fn label(name: impl std::fmt::Display) -> String {
     format!("resource group '{name}'")
 }
 
@@ -64,9 +64,9 @@ pub fn list(
 
 /// One group.
 pub fn one(cluster: &Cluster, name: &str) -> Result<Json, Refusal> {
-    let name = names::group(name)?;
+    let name = name::group(name)?;
     let model = cluster.model();
-    Ok(show(names::known_group(&model, &name)?))
+    Ok(show(name::known_group(&model, &name)?))
 }
 
 /// How many peers a new resource's metadata is to have room for; 0 is no number of its own.
@@ -108,7 +108,7 @@ pub(super) fn unknown_pools(model: &Model, filter: &SelectFilter) -> Option<Repl
 pub async fn create(cluster: &Cluster, request: Json) -> Vec<Reply> {
     let context = context(&request.name);
     let parse = || {
-        let name = names::group(&request.name)?;
+        let name = name::group(&request.name)?;
         let mut filter = default_filter();
         select_filter::merge(&mut filter, &request.select_filter.unwrap_or_default())?;
         let group = ResourceGroup {
@@ -123,7 +123,7 @@ pub async fn create(cluster: &Cluster, request: Json) -> Vec<Reply> {
         Ok((group, request.props))
     };
     let work = context.change(cluster, parse, |tx, (mut group, props)| {
-        let what = describe(&group.name);
+        let what = label(&group.name);
         if tx.groups.contains_key(&group.name) {
             return Err(exists(code::FAIL_EXISTS_RSC_GRP, &what).into());
         }
@@ -171,17 +171,17 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
     context(&name)
         .change(
             cluster,
-            || names::group(&name),
+            || name::group(&name),
             |tx, name| {
                 let Some(group) = tx.groups.get(&name).cloned() else {
                     return Err(nothing_to_delete(
                         tx,
                         &RowKey::ResourceGroup(name.clone()),
-                        &describe(&name),
+                        &label(&name),
                     )
                     .into());
                 };
-                let what = describe(&group.name);
+                let what = label(&group.name);
                 if tx.definitions_of(&name).next().is_some() {
                     return Err(Reply::new(
                         code::FAIL_EXISTS_RSC_DFN,

@@ -8,8 +8,8 @@ use linstor_model::{Model, ResourceGroup};
 
 use super::super::property::{self, Owner};
 use super::super::reply::modified;
-use super::super::{names, resource, select_filter};
-use super::{context, describe, peer_slots, unknown_pools};
+use super::super::{name, resource, select_filter};
+use super::{context, label, peer_slots, unknown_pools};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -18,7 +18,7 @@ use crate::transaction::{Refusal, Transaction};
 pub async fn modify(cluster: &Cluster, name: String, request: ResourceGroupModify) -> Vec<Reply> {
     let context = context(&name);
     let work = async {
-        let name = names::group(&name)?;
+        let name = name::group(&name)?;
         let before = cluster.model();
         let target = name.clone();
         let edited = cluster.commit(move |tx| edit(tx, &target, request)).await?;
@@ -38,7 +38,7 @@ fn edit(
     name: &ResourceGroupName,
     request: ResourceGroupModify,
 ) -> Result<bool, Refusal> {
-    let known = names::known_group(tx, name)?.clone();
+    let known = name::known_group(tx, name)?.clone();
     let mut group = ResourceGroup::clone(&known);
     if let Some(filter) = &request.select_filter {
         select_filter::merge(&mut group.filter, filter)?;
@@ -62,7 +62,7 @@ fn edit(
         &mut group.props,
         &change,
     )?);
-    tx.reply(modified(&describe(&group.name), group.uuid));
+    tx.reply(modified(&label(&group.name), group.uuid));
     let concerns_resources =
         known.props != group.props || known.filter.place_count != group.filter.place_count;
     tx.put_resource_group(group);

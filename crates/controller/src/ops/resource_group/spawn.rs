@@ -10,7 +10,7 @@ use super::super::request::{Wait, wait};
 use super::super::resource_definition::create::NewDefinition;
 use super::super::volume_definition::create::NewVolumeDefinition;
 use super::super::{
-    autoplace, names, resource_definition, select_filter, storage_pool, volume_definition,
+    autoplace, name, resource_definition, select_filter, storage_pool, volume_definition,
 };
 use super::{context, peer_slots};
 use crate::cluster::Cluster;
@@ -27,7 +27,7 @@ pub async fn spawn(cluster: &Cluster, group: String, request: ResourceGroupSpawn
         context = context.about("RscDfn", name);
     }
     let work = async {
-        let group = names::group(&group)?;
+        let group = name::group(&group)?;
         check_named(&request)?;
         check_passphrases(&request)?;
         let slots = peer_slots(request.peer_slots)?;
@@ -92,7 +92,7 @@ fn add(
     request: ResourceGroupSpawn,
     slots: Option<u32>,
 ) -> Result<(ResourceName, Vec<NodeName>), Refusal> {
-    let group = names::known_group(tx, group)?.clone();
+    let group = name::known_group(tx, group)?.clone();
     let filter = select_filter::effective(&group.filter, request.select_filter.as_ref())?;
     let count = request.volume_sizes.len();
     let note = check_count(&group, count, request.partial)?;

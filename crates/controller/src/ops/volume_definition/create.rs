@@ -13,8 +13,8 @@ use uuid::Uuid;
 
 use super::super::property::{self, Owner};
 use super::super::reply::exists;
-use super::super::{names, resource, resource_definition};
-use super::{context, describe};
+use super::super::{name, resource, resource_definition};
+use super::{context, label};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -78,7 +78,7 @@ pub async fn create(
 ) -> Vec<Reply> {
     let context = context(code::MASK_CRT, &name, None);
     let work = async {
-        let (name, new) = (names::resource(&name)?, parse(request)?);
+        let (name, new) = (name::resource(&name)?, parse(request)?);
         let target = name.clone();
         let committed = cluster.commit(move |tx| {
             let number = add(tx, &target, new)?;
@@ -106,7 +106,7 @@ pub async fn create(
 
 fn parse(request: VolumeDefinitionCreate) -> Result<NewVolumeDefinition, Refusal> {
     let json = request.volume_definition;
-    names::known_flags(&flag::ALL, &json.flags)?;
+    name::known_flags(&flag::ALL, &json.flags)?;
     let bits = flag::ALL.bits_of(&json.flags);
     let passphrase = request
         .passphrase
@@ -114,7 +114,7 @@ fn parse(request: VolumeDefinitionCreate) -> Result<NewVolumeDefinition, Refusal
         .is_some_and(|text| !text.is_empty());
     let number = json.volume_number.map(i64::from);
     Ok(NewVolumeDefinition {
-        number: number.map(names::volume_number).transpose()?,
+        number: number.map(name::volume_number).transpose()?,
         size_kib: json.size_kib,
         gross_size: bits & flag::GROSS_SIZE != 0,
         encrypted: bits & flag::ENCRYPTED != 0 || passphrase,
@@ -129,7 +129,7 @@ pub(in super::super) fn add(
     name: &ResourceName,
     new: NewVolumeDefinition,
 ) -> Result<u32, Refusal> {
-    let definition = names::known_definition(tx, name)?.clone();
+    let definition = name::known_definition(tx, name)?.clone();
     resource_definition::check_not_deleting(tx, &definition)?;
     let number = match new.number {
         Some(number) => number,
@@ -163,7 +163,7 @@ fn row(
     new: NewVolumeDefinition,
 ) -> Result<(VolumeDefinition, Vec<Reply>), Refusal> {
     if definition.volumes.contains_key(&number) {
-        let what = describe(&definition.name, number);
+        let what = label(&definition.name, number);
         return Err(exists(code::FAIL_EXISTS_VLM_DFN, &what).into());
     }
     if new.encrypted {

@@ -10,8 +10,8 @@ use uuid::Uuid;
 
 use super::super::reply::{deleted, marked, nothing_to_delete};
 use super::super::request::wait_done;
-use super::super::{names, resource};
-use super::{context, describe};
+use super::super::{name, resource};
+use super::{context, label};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -19,11 +19,11 @@ use crate::transaction::{Refusal, Transaction};
 pub async fn delete(cluster: &Cluster, name: String, number: String) -> Vec<Reply> {
     let context = context(code::MASK_DEL, &name, Some(&number));
     let work = async {
-        let (name, number) = (names::resource(&name)?, names::volume_number_text(&number)?);
+        let (name, number) = (name::resource(&name)?, name::volume_number_text(&number)?);
         let target = name.clone();
         let committed = cluster.commit(move |tx| mark(tx, &target, number)).await?;
         let (uuid, done) = committed.value;
-        let what = describe(&name, number);
+        let what = label(&name, number);
         let gone = |model: &Model| {
             let definition = model.definitions.get(&name);
             let volume = definition.and_then(|definition| definition.volumes.get(&number));
@@ -56,7 +56,7 @@ fn mark(
         return Err(nothing_to_delete(
             tx,
             &RowKey::ResourceDefinition(name.clone()),
-            &describe(name, number),
+            &label(name, number),
         )
         .into());
     };

@@ -18,11 +18,11 @@ use linstor_model::process::KindName;
 use linstor_model::{Model, ResourceDefinition, VolumeDefinition};
 
 use super::request::Context;
-use super::{names, resource_definition};
+use super::{name, resource_definition};
 use crate::cluster::Cluster;
 use crate::transaction::Refusal;
 
-fn describe(name: &ResourceName, number: u32) -> String {
+fn label(name: &ResourceName, number: u32) -> String {
     format!("volume definition with number '{number}' of resource definition '{name}'")
 }
 
@@ -88,9 +88,9 @@ pub(super) fn flags(
 
 /// All volume definitions of a definition.
 pub fn list(cluster: &Cluster, name: &str) -> Result<Vec<Json>, Refusal> {
-    let name = names::resource(name)?;
+    let name = name::resource(name)?;
     let model = cluster.model();
-    let definition = names::known_definition(&model, &name)?;
+    let definition = name::known_definition(&model, &name)?;
     let rows = definition.volumes.iter();
     Ok(rows
         .map(|(number, row)| show(&model, definition, *number, row))
@@ -99,9 +99,9 @@ pub fn list(cluster: &Cluster, name: &str) -> Result<Vec<Json>, Refusal> {
 
 /// One volume definition.
 pub fn one(cluster: &Cluster, name: &str, number: &str) -> Result<Json, Refusal> {
-    let (name, number) = (names::resource(name)?, names::volume_number_text(number)?);
+    let (name, number) = (name::resource(name)?, name::volume_number_text(number)?);
     let model = cluster.model();
-    let row = names::known_volume_definition(&model, &name, number)?;
-    let definition = names::known_definition(&model, &name)?;
+    let row = name::known_volume_definition(&model, &name, number)?;
+    let definition = name::known_definition(&model, &name)?;
     Ok(show(&model, definition, number, row))
 }

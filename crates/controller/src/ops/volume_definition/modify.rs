@@ -12,9 +12,9 @@ use linstor_model::{Model, ResourceDefinition, VolumeDefinition, space};
 use super::super::property::{self, Owner};
 use super::super::reply::modified;
 use super::super::request::{Wait, wait, wait_done};
-use super::super::{names, resource, resource_definition};
+use super::super::{name, resource, resource_definition};
 use super::create::{encrypted_refused, size};
-use super::{context, describe, flags};
+use super::{context, flags, label};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -27,7 +27,7 @@ pub async fn modify(
 ) -> Vec<Reply> {
     let context = context(code::MASK_MOD, &name, Some(&number));
     let work = async {
-        let (name, number) = (names::resource(&name)?, names::volume_number_text(&number)?);
+        let (name, number) = (name::resource(&name)?, name::volume_number_text(&number)?);
         let target = name.clone();
         let committed = cluster
             .commit(move |tx| edit(tx, &target, number, request))
@@ -40,7 +40,7 @@ pub async fn modify(
         }
         if resizing && !replies.iter().any(Reply::is_error) {
             let done = |model: &Model| model.resize_of(&name, number).is_none();
-            let what = describe(&name, number);
+            let what = label(&name, number);
             let mut reasons = wait_done(cluster, &name, &what, done).await;
             if done(&cluster.model()) {
                 replies.append(&mut resized(&cluster.model(), &name, number));
@@ -61,8 +61,8 @@ pub async fn set_passphrase(
 ) -> Vec<Reply> {
     let context = context(code::MASK_MOD, &name, Some(&number));
     let work = async {
-        let (name, number) = (names::resource(&name)?, names::volume_number_text(&number)?);
-        names::known_volume_definition(&cluster.model(), &name, number)?;
+        let (name, number) = (name::resource(&name)?, name::volume_number_text(&number)?);
+        name::known_volume_definition(&cluster.model(), &name, number)?;
         if request.new_passphrase.is_none() {
             let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, "The request has no passphrase.");
             return Err(reply.correction("Give 'new_passphrase'.").into());
@@ -96,13 +96,13 @@ fn edit(
     number: u32,
     request: VolumeDefinitionModify,
 ) -> Result<bool, Refusal> {
-    let known = names::known_volume_definition(tx, name, number)?.clone();
-    let definition = names::known_definition(tx, name)?;
+    let known = name::known_volume_definition(tx, name, number)?.clone();
+    let definition = name::known_definition(tx, name)?;
     let wanted = request
         .size_kib
         .map(|given| size(definition, given))
         .transpose()?;
-    names::known_flags(&flag::ALL, &request.flags)?;
+    name::known_flags(&flag::ALL, &request.flags)?;
     let mut row = known.clone();
     let change = property::change(
         request.override_props,
@@ -126,7 +126,7 @@ fn edit(
     if wanted == Some(known.size_kib) && gross_size == known.gross_size {
         tx.reply(Reply::new(
             code::WARN_VLMDFN_RESIZE_SAME_SIZE,
-            format!("The {} has this size already.", describe(name, number)),
+            format!("The {} has this size already.", label(name, number)),
         ));
     }
     let mut resizing = false;
@@ -135,7 +135,7 @@ fn edit(
         row.gross_size = gross_size;
         resizing = check_resize(tx, name, number, &row)?;
     }
-    tx.reply(modified(&describe(name, number), row.uuid));
+    tx.reply(modified(&label(name, number), row.uuid));
     tx.edit_resource_definition(name, |definition| {
         definition.volumes.insert(number, row);
     });
@@ -153,15 +153,12 @@ fn check_resize(
     number: u32,
     after: &VolumeDefinition,
 ) -> Result<bool, Refusal> {
-    let definition = names::known_definition(tx, name)?;
+    let definition = name::known_definition(tx, name)?;
     if tx.resources_of(name).next().is_none() {
         return Ok(false);
     }
     let refuse = |ret_code: i64, cause: String, correction: &str| {
-        let message = format!(
-            "The size of the {} cannot be changed.",
-            describe(name, number)
-        );
+        let message = format!("The size of the {} cannot be changed.", label(name, number));
         Err(Reply::new(ret_code, message)
             .cause(cause)
             .correction(correction)
@@ -247,7 +244,7 @@ fn check_up_to_date(tx: &Transaction<'_>, name: &ResourceName) -> Result<(), Ref
         code::FAIL_NOT_ALL_UPTODATE,
         format!(
             "The {} cannot be resized.",
-            resource_definition::describe(name)
+            resource_definition::label(name)
         ),
     )
     .cause(format!("It is not UpToDate on: {}", behind.join(", ")))
