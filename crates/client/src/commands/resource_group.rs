@@ -370,7 +370,7 @@ fn show_list(
             group
                 .select_filter
                 .as_ref()
-                .map(describe)
+                .map(filter_text)
                 .unwrap_or_default()
                 .into(),
             numbers.join(",").into(),

@@ -2,7 +2,7 @@
 //!
 //! A changing verb goes one way (see [`request`]): it parses, plans on a draft, makes one atomic commit, waits within
 //! limits for the satellites, and answers with replies. What follows from the change without being asked for is settled by
-//! the writer (see [`crate::settle`]). A reading verb takes a snapshot and never waits. [`names`] turns text into names and
+//! the writer (see [`crate::settle`]). A reading verb takes a snapshot and never waits. [`name`] turns text into names and
 //! rows, [`property`] checks properties, [`reply`] holds replies that many verbs give.
 
 pub mod autoplace;
