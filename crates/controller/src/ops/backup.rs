@@ -88,19 +88,17 @@ fn bad_snapshot(given: &str) -> Reply {
         )
 }
 
-/// The request that names no backup at all.
-fn unnamed() -> Refusal {
+/// Refuses a request that names no backup at all.
+fn identified(given: [&Option<String>; 3]) -> Result<(), Refusal> {
+    if given.into_iter().flatten().any(|text| !text.is_empty()) {
+        return Ok(());
+    }
     let message =
         "One of backup ID, resource name or snapshot name is required, but none was given";
-    Reply::new(code::FAIL_INVLD_REQUEST, message)
+    Err(Reply::new(code::FAIL_INVLD_REQUEST, message)
         .cause("The request does not identify a backup.")
         .correction("Give 'last_backup', 'src_rsc_name' or 'src_snap_name'.")
-        .into()
-}
-
-fn names_any(given: [&Option<String>; 3]) -> bool {
-    let mut given = given.into_iter().flatten();
-    given.any(|text| !text.is_empty())
+        .into())
 }
 
 /// Restores a backup. The first refusal is of a request that names none.
@@ -113,14 +111,11 @@ pub async fn restore(
     on: String,
     request: BackupRestore,
 ) -> Result<Vec<Reply>, Refusal> {
-    let named = [
+    identified([
         &request.last_backup,
         &request.src_rsc_name,
         &request.src_snap_name,
-    ];
-    if !names_any(named) {
-        return Err(unnamed());
-    }
+    ])?;
     let work = || {
         let model = cluster.model();
         let node = name::node(&request.node_name.unwrap_or_default())?;
@@ -142,14 +137,11 @@ pub async fn info(
     on: String,
     request: BackupInfoRequest,
 ) -> Result<Vec<Reply>, Refusal> {
-    let named = [
+    identified([
         &request.last_backup,
         &request.src_rsc_name,
         &request.src_snap_name,
-    ];
-    if !names_any(named) {
-        return Err(unnamed());
-    }
+    ])?;
     let work = || {
         s3_remote(&cluster.model(), &on)?;
         missing("Reading backups")
