@@ -2,6 +2,8 @@
 //! database.
 
 use std::collections::VecDeque;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -161,7 +163,10 @@ impl ErrorReports {
     fn write(&self, file: &Path) -> std::io::Result<()> {
         let text = serde_json::to_vec(&*self.reports()).map_err(std::io::Error::other)?;
         let new = file.with_extension("new");
-        std::fs::write(&new, text)?;
+        // Messages quote what callers sent.
+        let mut options = std::fs::OpenOptions::new();
+        options.write(true).create(true).truncate(true).mode(0o600);
+        options.open(&new)?.write_all(&text)?;
         std::fs::rename(&new, file)
     }
 }
@@ -223,6 +228,8 @@ pub async fn run(cluster: Cluster, file: PathBuf, shutdown: CancellationToken) {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
 
     fn refused(reports: &ErrorReports, message: &str, at: u64) -> String {
@@ -273,6 +280,8 @@ mod tests {
         let reports = ErrorReports::load(&file);
         let id = refused(&reports, "one", 1000);
         reports.write(&file).unwrap();
+        let mode = std::fs::metadata(&file).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600, "only its owner reads it");
         let again = ErrorReports::load(&file);
         assert_eq!(again.matching(|report| report.id == id).len(), 1);
         std::fs::write(&file, "nonsense").unwrap();
