@@ -72,7 +72,7 @@ flags! {
     node, "node flag" {
         /// The node is being deleted.
         DELETE = 1,
-        /// The node was given up after being away for too long.
+        /// The node was evicted after it was offline for too long.
         EVICTED = DELETE | 2,
         /// The node's resources are being moved elsewhere.
         EVACUATE = 4,

@@ -30,7 +30,7 @@ object! {
         pub unsupported_providers: SortedMap<String, Vec<String>>,
         /// Layers that cannot be used there, with the reasons.
         pub unsupported_layers: SortedMap<String, Vec<String>>,
-        /// When it will be given up if it stays away, in milliseconds since 1970.
+        /// When it is evicted unless it comes online, in milliseconds since 1970.
         pub eviction_timestamp: Option<i64>,
         /// `LINUX` or `WINDOWS`.
         pub platform: Option<Word>,

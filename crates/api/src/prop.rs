@@ -67,9 +67,9 @@ keys! {
     STOR_DRIVER_ZFS_DELETE_STRATEGY = "StorDriver/Zfs/DeleteStrategy";
     /// The base of the two ratios below.
     MAX_OVERSUBSCRIPTION_RATIO = "MaxOversubscriptionRatio";
-    /// How many times a thin pool's free space may be promised.
+    /// How many times a thin pool's free space may be allocated to volumes.
     MAX_FREE_CAPACITY_OVERSUBSCRIPTION_RATIO = "MaxFreeCapacityOversubscriptionRatio";
-    /// How many times a thin pool's total space may be promised.
+    /// How many times a thin pool's total space may be allocated to volumes.
     MAX_TOTAL_CAPACITY_OVERSUBSCRIPTION_RATIO = "MaxTotalCapacityOversubscriptionRatio";
     /// Whether a node or pool is a target of placement.
     AUTOPLACE_TARGET = "AutoplaceTarget";
@@ -107,7 +107,7 @@ keys! {
     DRBD_AUTO_DISKFUL = "DrbdOptions/auto-diskful";
     /// Whether the replica that became one too many is removed afterwards.
     DRBD_AUTO_DISKFUL_ALLOW_CLEANUP = "DrbdOptions/auto-diskful-allow-cleanup";
-    /// Whether nodes are given up after being away too long.
+    /// Whether nodes are evicted after they were offline for too long.
     DRBD_AUTO_EVICT_ALLOW_EVICTION = "DrbdOptions/AutoEvictAllowEviction";
     /// How long is too long, in minutes.
     DRBD_AUTO_EVICT_AFTER_TIME = "DrbdOptions/AutoEvictAfterTime";

@@ -110,7 +110,7 @@ object! {
         pub operation: Option<String>,
         /// The pool of the new disk.
         pub storage_pool: Option<String>,
-        /// The node whose disk is given up once the new one is up to date.
+        /// The node whose replica is removed once the new one is UpToDate.
         pub migrate_from: Option<String>,
         /// The layers of the new disk, top first.
         pub layer_list: Vec<String>,

@@ -1,4 +1,4 @@
-//! Error reports: what went wrong and is worth a look later. The newest ones are kept, in memory and in a file beside the
+//! Error reports: errors of requests. The newest ones are retained, in memory and in a file in the directory of the
 //! database.
 
 use std::collections::VecDeque;
@@ -238,7 +238,7 @@ mod tests {
         replies[0].error_report_ids[0].clone()
     }
 
-    /// The same error is one report; ids stay unique; the oldest ones make room, and none is kept longer than promised.
+    /// The same error is one report; ids are unique; the oldest ones are dropped, and those past their retention.
     #[test]
     fn reports_are_counted_and_bounded() {
         let reports = ErrorReports::default();
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(reports.matching(|_| true).len(), 1);
     }
 
-    /// What is absent or exists already is no error of anybody.
+    /// Refusals because an object is absent or exists already have no report.
     #[test]
     fn normal_refusals_have_no_report() {
         let reports = ErrorReports::default();

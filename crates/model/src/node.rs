@@ -30,7 +30,7 @@ pub struct Node {
     /// The node is to be emptied.
     #[serde(default, skip_serializing_if = "is_default")]
     pub evacuate: bool,
-    /// The node was given up on.
+    /// The node was evicted.
     #[serde(default, skip_serializing_if = "is_default")]
     pub evicted: bool,
     /// What the satellite reported of its host when it was last connected; peers' files need the host name.

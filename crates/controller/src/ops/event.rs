@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use super::node;
 use crate::cluster::Cluster;
 
-/// A comment is sent after so long without an event: writing finds out that nobody reads.
+/// A comment is sent after so long without an event: only a write shows that the client has closed the connection.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 const COMMENT: &[u8] = b":\n\n";
 /// So many events are sent at once at most.

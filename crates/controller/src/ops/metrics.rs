@@ -20,7 +20,7 @@ const BUCKETS: [f64; 19] = [
     7.5, 10.0, 25.0, 50.0,
 ];
 
-/// How long requests took, by route, and how often somebody asked for the figures.
+/// How long requests took, by route, and how often the metrics were read.
 #[derive(Debug, Default)]
 pub struct Requests {
     durations: Mutex<BTreeMap<String, Histogram>>,

@@ -44,13 +44,13 @@ pub fn modified(what: &str, uuid: Uuid) -> Reply {
     done(code::MODIFIED, message, what, "is", uuid)
 }
 
-/// Something is gone.
+/// An object was deleted.
 pub fn deleted(what: &str, uuid: Uuid) -> Reply {
     let message = format!("{} deleted.", capital(what));
     done(code::DELETED, message, what, "was", uuid)
 }
 
-/// Something will be gone when the satellites have done their part.
+/// An object is deleted as soon as the satellites have removed its parts.
 pub fn marked(what: &str, uuid: Uuid) -> Reply {
     let message = format!("{} marked for deletion.", capital(what));
     done(code::DELETED, message, what, "is", uuid)

@@ -93,7 +93,7 @@ impl Context {
     }
 
     fn entry(&self, reply: Reply) -> Reply {
-        // These numbers use the bits that otherwise tell operation and object.
+        // These codes use the bits that otherwise have operation and object.
         let whole = [
             code::API_CALL_PARSE_ERROR,
             code::UNKNOWN_API_CALL,

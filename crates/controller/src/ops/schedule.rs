@@ -88,7 +88,7 @@ pub async fn create(cluster: &Cluster, request: Json) -> Vec<Reply> {
                 let message = format!("The schedule '{name}' has no time.");
                 return Err(Reply::new(code::FAIL_UNKNOWN_ERROR, message)
                     .cause("The request has no 'full_cron'.")
-                    .correction("Say when full backups are made, for example '0 3 * * *'.")
+                    .correction("Give the time of full backups, for example '0 3 * * *'.")
                     .into());
             };
             let row = Schedule {

@@ -21,13 +21,13 @@ fn count(given: Option<i32>, what: &str) -> Result<Option<u32>, Refusal> {
             code::FAIL_INVLD_PLACE_COUNT,
             format!("The {what} {count} is not valid: it must be positive."),
         )
-        .cause("It says how many replicas there shall be.")
+        .cause("It is the number of replicas to place.")
         .correction(format!("Use a number from 1 to {PLACE_COUNT_MAX}."))
         .into()),
     }
 }
 
-/// Changes a filter: what is given counts, an empty list removes the rule, the rest stays.
+/// Changes a filter: members that are given replace those of the filter, and an empty list removes the member.
 pub fn merge(filter: &mut SelectFilter, given: &Json) -> Result<(), Refusal> {
     if let Some(place_count) = count(given.place_count, "place count")? {
         filter.place_count = Some(place_count);
@@ -194,7 +194,7 @@ mod tests {
         show(filter)
     }
 
-    /// What is not given stays, an empty list removes, one pool shows twice and several once.
+    /// Members that are not given are unchanged, an empty list removes one; one pool is shown twice, several once.
     #[test]
     fn empty_lists_remove_and_silence_keeps() {
         let mut filter = SelectFilter::default();

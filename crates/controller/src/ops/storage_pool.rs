@@ -85,7 +85,7 @@ pub fn show(pool: &StoragePool, observed: &Observed) -> Json {
     }
 }
 
-/// What volumes of a pool are multiples of, in KiB: as the satellite said, else what is usual for its kind.
+/// What volumes of a pool are multiples of, in KiB: as the satellite reports it, else the usual one of its provider.
 fn granularity_kib(pool: &StoragePool) -> Option<u64> {
     pool.granularity_kib.or(match pool.kind {
         ProviderKind::Lvm | ProviderKind::LvmThin => Some(4096),
@@ -124,7 +124,7 @@ pub fn one(cluster: &Cluster, node: &str, pool: &str) -> Result<Json, Refusal> {
     Ok(show(row, &cluster.observed()))
 }
 
-/// Tells the cluster of a pool that a node has, and asks the node how large it is.
+/// Registers a storage pool of a node, and queries its space from the node.
 pub async fn create(cluster: &Cluster, node: String, mut request: Json) -> Vec<Reply> {
     property::name_place_of_pool(&mut request.props);
     let context = context(code::MASK_CRT, &node, &request.storage_pool_name);

@@ -1,4 +1,4 @@
-//! Volume groups: what a resource group says about one volume of its definitions.
+//! Volume groups: the settings of a resource group for one volume of its definitions.
 
 use linstor_api::code;
 use linstor_api::flag::volume_group as flag;
@@ -120,7 +120,7 @@ fn add(
     Ok(Wait::Nothing)
 }
 
-/// Changes a volume group; what was spawned before stays as it is.
+/// Changes a volume group; definitions that were spawned before are not changed.
 pub async fn modify(
     cluster: &Cluster,
     group: String,

@@ -76,7 +76,7 @@ impl Answer {
 struct Fixed(StatusCode);
 
 impl IntoResponse for Answer {
-    /// The replies travel beside an empty body until [`finish`] knows the time.
+    /// The replies are an extension of an empty body until [`finish`] knows the time.
     fn into_response(self) -> Response {
         let mut response = self.status.into_response();
         response.extensions_mut().insert(self);
@@ -84,7 +84,7 @@ impl IntoResponse for Answer {
     }
 }
 
-/// Writes the replies that a handler left beside an empty body; `request` is its method and path.
+/// Writes the replies that a handler left as an extension; `request` is its method and path.
 pub fn finish(mut response: Response, cluster: &Cluster, request: &str) -> Response {
     let fixed = response.extensions_mut().remove::<Fixed>();
     match response.extensions_mut().remove::<Answer>() {

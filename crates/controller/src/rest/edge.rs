@@ -209,8 +209,8 @@ fn panicked(method: &Method, path: &str) -> Response {
     );
     let reply = Reply::new(code::FAIL_IMPL_ERROR, message)
         .cause("This is an error of the program.")
-        .details("Whatever it had committed before stays; the rest was not done.")
-        .correction("Look at the objects concerned, and report the log of the controller.");
+        .details("What it had committed before is not undone; the rest was not done.")
+        .correction("Check the objects concerned, and report the log of the controller.");
     Answer::ok(vec![reply]).into_response()
 }
 
@@ -248,7 +248,7 @@ fn bad_path(path: &str) -> Response {
 }
 
 /// Refuses requests of web pages that neither the controller itself nor an allowed origin has sent: without authentication
-/// any page that an administrator visits could otherwise change the cluster. Programs say no origin. Only a real preflight
+/// any page that an administrator visits could otherwise change the cluster. Programs send no origin. Only a real preflight
 /// is answered here: `OPTIONS` is also a method of the API.
 pub async fn cross_origin(State(edge): State<Edge>, request: Request, next: Next) -> Response {
     let headers = request.headers();
@@ -318,7 +318,7 @@ fn other_origin(origin: &HeaderValue) -> Response {
 mod tests {
     use super::*;
 
-    /// Slashes at the end go, the query stays.
+    /// Slashes at the end are removed, the query is not.
     #[test]
     fn trailing_slashes_are_cut() {
         for (given, expected) in [

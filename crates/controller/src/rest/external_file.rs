@@ -35,7 +35,7 @@ async fn list(State(cluster): State<Cluster>, params: Params) -> Response {
 async fn one(State(cluster): State<Cluster>, Path(path): Path<String>) -> Response {
     match external_file::one(&cluster, &path) {
         Some(file) => json(&file),
-        // LINSTOR's code for it is not one of those that say "not found".
+        // LINSTOR's code for it is not one of the "not found" codes.
         None => {
             let message = format!("External file '{}' not found.", path.escape_debug());
             let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, message);

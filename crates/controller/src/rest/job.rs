@@ -1,4 +1,4 @@
-//! `/v1/jobs`: what goes on; not part of LINSTOR's API.
+//! `/v1/jobs`: operations in progress; not part of LINSTOR's API.
 
 use axum::Router;
 use axum::extract::{Path, State};

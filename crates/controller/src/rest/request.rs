@@ -183,7 +183,7 @@ impl Params {
             .is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
-    /// The part of a list that is wanted: `offset` counts only beside a positive `limit`.
+    /// The part of a list that is wanted: `offset` has an effect only with a positive `limit`.
     pub fn page(&self) -> Page {
         let number = |name| self.first(name).and_then(|text| text.parse::<i64>().ok());
         let positive = |name| number(name).and_then(|n| usize::try_from(n).ok());

@@ -243,7 +243,7 @@ mod tests {
         assert!(!text.contains("200 OK"), "{text}");
     }
 
-    /// The end waits for nobody who is idle.
+    /// The end does not wait for idle connections.
     #[tokio::test]
     async fn idle_connections_do_not_delay_the_end() {
         let served = served(Limits::default()).await;

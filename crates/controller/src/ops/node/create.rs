@@ -27,7 +27,7 @@ use crate::transaction::{Refusal, Transaction};
 /// leads nowhere must not hold up its creator; the attempts go on.
 const FIRST_CONNECT: Duration = Duration::from_secs(3);
 
-/// Adds a node, connects to its satellite, and tells how the first attempt went.
+/// Adds a node and connects to its satellite; the answer has the outcome of the first attempt.
 pub async fn create(cluster: &Cluster, request: Json) -> Vec<Reply> {
     let context = context(code::MASK_CRT, &request.name);
     let work = async {
@@ -86,7 +86,7 @@ fn parse(request: &Json, uuid: Uuid, new_uuid: impl Fn() -> Uuid) -> Result<Node
     let bare = |given: &NetInterface| {
         given.satellite_port.is_none() && given.satellite_encryption_type.is_none()
     };
-    // The contract's defaults, where no interface says how the satellite is reached.
+    // The contract's defaults, where no interface has a satellite port.
     let defaults = node.node_type.has_satellite() && request.net_interfaces.iter().all(bare);
     for (index, given) in request.net_interfaces.iter().enumerate() {
         let mut row = net_interface::parse(given, new_uuid())?;

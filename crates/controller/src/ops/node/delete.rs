@@ -19,7 +19,7 @@ use super::{context, label};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
-/// How long a node's row may outlive its last resource before the answer says that it does.
+/// How long a node's row may exist after its last resource before the answer has a warning.
 const NODE_ROW_GONE: Duration = Duration::from_secs(5);
 
 /// Deletes a node with everything on it.

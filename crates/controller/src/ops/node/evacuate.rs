@@ -1,4 +1,4 @@
-//! Emptying a node, giving one up that is away, and taking both back.
+//! Evacuation and eviction of nodes, and their restoration.
 
 use linstor_api::code;
 use linstor_api::node::{NodeEvacuate, NodeRestore};
@@ -70,7 +70,7 @@ fn move_away(tx: &mut Transaction<'_>, row: &Resource, nodes: &[NodeName]) -> bo
         return false;
     }
     let moved = tx.attempt(|tx| {
-        // Its replies name nodes and pools; this call says only what does not move.
+        // Its replies name nodes and pools; this call reports only replicas that do not move.
         let replies = tx.reply_count();
         replace(tx, row, nodes)?;
         tx.truncate_replies(replies);
@@ -83,7 +83,7 @@ fn move_away(tx: &mut Transaction<'_>, row: &Resource, nodes: &[NodeName]) -> bo
     let cause = why.into_iter().next();
     let reply = Reply::new(code::WARN_NOT_EVACUATING, message)
         .cause(cause.map_or_else(String::new, |reply| reply.message))
-        .details("The replica stays where it is.")
+        .details("The replica is not moved.")
         .correction("Make room on another node, and evacuate again.");
     tx.reply(reply.plain());
     false
@@ -129,7 +129,7 @@ fn replace(tx: &mut Transaction<'_>, row: &Resource, nodes: &[NodeName]) -> Resu
     Ok(())
 }
 
-/// Gives a node up that is away: it is not connected to any more, and its replicas no longer count.
+/// Evicts a node that is offline: the controller does not connect to it any more, and its replicas do not count.
 pub async fn evict(cluster: &Cluster, name: String) -> Vec<Reply> {
     let parse = || name::node(&name);
     let plan = |tx: &mut Transaction<'_>, name: NodeName| {
@@ -137,7 +137,7 @@ pub async fn evict(cluster: &Cluster, name: String) -> Vec<Reply> {
         if tx.observed.is_online(&node) {
             let message = format!("Node '{node}' is online and cannot be evicted.");
             return Err(Reply::new(code::FAIL_IN_USE | code::MASK_NODE, message)
-                .cause("Only a node that is away is given up.")
+                .cause("Only an offline node can be evicted.")
                 .correction("Evacuate it, or stop its satellite first.")
                 .into());
         }
@@ -165,7 +165,7 @@ pub async fn evict(cluster: &Cluster, name: String) -> Vec<Reply> {
         .await
 }
 
-/// Takes an evacuation or an eviction back. Moves of replicas end; what they made so far is kept.
+/// Cancels an evacuation or an eviction. Migrations of replicas end; the new replicas are not deleted.
 pub async fn restore(cluster: &Cluster, name: String, request: NodeRestore) -> Vec<Reply> {
     let parse = || name::node(&name);
     let deletes = request.delete_resources == Some(true);

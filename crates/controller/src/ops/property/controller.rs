@@ -1,4 +1,5 @@
-//! Changes of the controller's own properties. They are answered key by key, and tell which of them satellites hear of.
+//! Changes of the controller's own properties. The answer has an entry for each key, and one for each satellite that
+//! it was sent to.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +16,7 @@ use crate::transaction::Refusal;
 /// The longest name of a remote cluster.
 const REMOTE_NAME_CHARS_MAX: usize = 48;
 
-/// Prefixes of keys whose new values no satellite is told.
+/// Prefixes of keys whose values are not sent to satellites.
 const QUIET: &[&str] = &[
     "AllowMixingStoragePoolDriver",
     "AutoplaceTarget",
@@ -135,7 +136,7 @@ fn checked(
         },
         Err(fault) => fault,
     };
-    // Numbers that are none of the kind are told apart from what is no range at all.
+    // Numbers outside of the permitted range have another code than text that is no range.
     let range = given.split([',', '-']);
     let numbers = range.into_iter().all(|part| {
         let part = part.trim();

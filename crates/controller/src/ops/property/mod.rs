@@ -23,7 +23,7 @@ pub use controller::apply as apply_to_controller;
 
 /// The longest key.
 const KEY_BYTES_MAX: usize = 256;
-/// The longest value; LINSTOR has no limit, but nobody reads a property of a megabyte.
+/// The longest value in bytes. LINSTOR has no limit; rows with larger ones would exceed the limits of stores.
 const VALUE_BYTES_MAX: usize = 64 * 1024;
 /// What may follow any key of a namespace, at any object or at some.
 const FREE: &[(&str, u16)] = &[
@@ -354,7 +354,7 @@ mod tests {
         );
     }
 
-    /// Unknown keys and bad values are refused in the words of the original, and nothing is changed.
+    /// Unknown keys and bad values are refused with LINSTOR's messages, and nothing is changed.
     #[test]
     fn what_is_not_in_the_catalogue_is_refused() {
         for (key, value, part) in [
@@ -401,7 +401,7 @@ mod tests {
         }
     }
 
-    /// A quorum set by hand is marked as such, and the mark goes with it; namespaces go with all that is in them.
+    /// A quorum set by hand is marked as such, and the mark is removed with it; a namespace with all its keys.
     #[test]
     fn quorum_by_hand_is_marked() {
         let mut props = Props::new();

@@ -169,7 +169,7 @@ fn is_name(value: &str) -> bool {
     linstor_model::name::StoragePoolName::parse(value).is_ok()
 }
 
-/// The satellite checks again what it makes of it; here is kept out what could never be meant.
+/// The satellite validates it again; what is never valid is refused here.
 fn is_place(value: &str) -> bool {
     all(value, |c| c.is_ascii_alphanumeric() || "_-./+".contains(c))
         && !value.starts_with('-')

@@ -308,6 +308,6 @@ pub(super) fn withdraw_deletion(tx: &mut Transaction<'_>, row: &Resource) -> Res
     let message = format!("The {} is being deleted.", label(&row.name, &row.node));
     Err(Reply::new(code::FAIL_RSC_BUSY, message)
         .cause("Its storage is being removed, so that the deletion cannot be withdrawn any more.")
-        .correction("Wait until it is gone, then create it again.")
+        .correction("Wait until it is deleted, then create it again.")
         .into())
 }

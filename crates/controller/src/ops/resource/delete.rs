@@ -57,7 +57,7 @@ pub(crate) fn take_down(tx: &mut Transaction<'_>, name: &ResourceName, node: &No
     tx.plan(|draft, _, seeds| delete_resource::begin(draft, name, node, seeds.now_ms));
 }
 
-/// Waits until resources are gone, or why they are not.
+/// Waits until resources are deleted. Returns the reason when they are not.
 pub(in super::super) async fn wait_gone(
     cluster: &Cluster,
     name: &ResourceName,
@@ -160,7 +160,7 @@ fn mark(
     })
 }
 
-/// Whoever deletes a tie breaker does not want one.
+/// Deleting a tie breaker turns automatic tie breakers of the definition off.
 fn disable_tie_breaker(tx: &mut Transaction<'_>, name: &ResourceName) {
     let key = prop::DRBD_AUTO_ADD_QUORUM_TIEBREAKER;
     tx.edit_resource_definition(name, |row| {

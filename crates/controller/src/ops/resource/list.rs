@@ -59,7 +59,7 @@ impl Filter {
     }
 }
 
-/// The resources of all definitions, with volumes, as the text of a list in pieces. All pieces show the same moment.
+/// The resources of all definitions, with volumes, as the text of a list in pieces. All pieces are of one snapshot.
 pub fn all(
     cluster: &Cluster,
     filter: Filter,

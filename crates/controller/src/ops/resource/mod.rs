@@ -75,7 +75,7 @@ pub(super) fn check_unused(tx: &Transaction<'_>, name: &ResourceName) -> Result<
 }
 
 /// Why work on a definition does not go on by itself now: every node that has something to do is away or failed at it.
-/// None while somebody may still make progress.
+/// None while a node may still make progress.
 pub(super) fn stuck(model: &Model, observed: &Observed, name: &ResourceName) -> Option<Vec<Reply>> {
     let mut replies: Vec<Reply> = Vec::new();
     for process in model.processes_of(name) {
@@ -99,7 +99,7 @@ pub(super) fn stuck(model: &Model, observed: &Observed, name: &ResourceName) -> 
                     }
                 }
                 Reason::Activate(name, _) => vec![needs_activation(&process.kind, name, node)],
-                // It comes about by itself or by what users do; other waits say whether nodes can do their part.
+                // It becomes true by itself or by a user's action; other waits have the state of the nodes.
                 Reason::State(_) => Vec::new(),
             };
             for reason in reasons {

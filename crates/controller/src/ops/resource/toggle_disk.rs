@@ -128,7 +128,7 @@ pub async fn toggle(cluster: &Cluster, name: String, node: String, toggle: Toggl
 
 fn begin(tx: &mut Transaction<'_>, parsed: Parsed) -> Result<Vec<NodeName>, Refusal> {
     let (name, node) = (&parsed.name, &parsed.node);
-    // LINSTOR looks for the node before it knows the call's object.
+    // LINSTOR checks that the node exists before it sets the object bits of the code.
     name::known_definition(tx, name)?;
     name::known_node(tx, node).map_err(Refusal::plain)?;
     let row = name::known_resource(tx, name, node)?.clone();
@@ -144,7 +144,7 @@ fn begin(tx: &mut Transaction<'_>, parsed: Parsed) -> Result<Vec<NodeName>, Refu
         return Err(refuse(
             code::FAIL_IN_USE,
             cause,
-            "Wait until it is gone, then create it again.",
+            "Wait until it is deleted, then create it again.",
         ));
     }
     if row.drbd.is_none() {

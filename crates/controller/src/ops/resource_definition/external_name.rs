@@ -95,7 +95,7 @@ mod tests {
             .to_string()
     }
 
-    /// Valid names stay, UUIDs get a prefix, the rest is translated, and what cannot be gets a random name.
+    /// Valid names are unchanged, UUIDs get a prefix, other names are translated or replaced by a random one.
     #[test]
     fn names_are_made_of_anything() {
         assert_eq!(made("pvc_1"), "pvc_1");

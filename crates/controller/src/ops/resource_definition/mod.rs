@@ -157,6 +157,6 @@ pub(super) fn check_not_deleting(
         format!("The {} is being deleted.", label(&definition.name)),
     )
     .cause("Nothing can be added to it any more.")
-    .correction("Wait until it is gone, then create it again.")
+    .correction("Wait until it is deleted, then create it again.")
     .into())
 }

@@ -23,7 +23,7 @@ use super::{name, select_filter};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
-/// Place count of a group that says nothing about it.
+/// Place count of a group that has none.
 const DEFAULT_PLACE_COUNT: u32 = 2;
 
 fn label(name: impl std::fmt::Display) -> String {
@@ -148,7 +148,7 @@ fn default_filter() -> SelectFilter {
     }
 }
 
-/// The group of definitions that name none; created again when somebody deleted it.
+/// The group of definitions that name none; created again when it was deleted.
 pub(super) fn default_group(tx: &mut Transaction<'_>) -> ResourceGroupName {
     let name = ResourceGroupName::parse(DEFAULT_GROUP).expect("the constant is a valid name");
     if !tx.groups.contains_key(&name) {

@@ -146,7 +146,7 @@ fn edit(
     Ok(resizing)
 }
 
-/// Checks a change of size. Says whether resources have to follow.
+/// Checks a change of size. Returns whether resources have to be resized.
 fn check_resize(
     tx: &Transaction<'_>,
     name: &ResourceName,
