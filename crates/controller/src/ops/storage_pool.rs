@@ -309,29 +309,10 @@ fn add(tx: &mut Transaction<'_>, mut pool: StoragePool, props: Properties) -> Re
             });
         }
     }
-    let props = with_place(pool.kind, props);
     tx.replies(property::set(Owner::StoragePool, &mut pool.props, props)?);
     tx.reply(registered(&label(&pool.node, &pool.name), pool.uuid));
     tx.put_storage_pool(pool);
     Ok(())
-}
-
-/// Properties in which the place of the pool has its present name: each kind had one of its own before.
-fn with_place(kind: ProviderKind, mut props: Properties) -> Properties {
-    let old: &[&str] = match kind {
-        ProviderKind::Lvm => &["StorDriver/LvmVg"],
-        ProviderKind::LvmThin => &["StorDriver/LvmVg", "StorDriver/ThinPool"],
-        ProviderKind::Zfs => &["StorDriver/ZPool"],
-        ProviderKind::ZfsThin => &["StorDriver/ZPoolThin"],
-        ProviderKind::File | ProviderKind::FileThin => &["StorDriver/FileDir"],
-        _ => &[],
-    };
-    let parts: Vec<String> = old.iter().filter_map(|key| props.remove(*key)).collect();
-    if !parts.is_empty() {
-        let place = prop::STOR_DRIVER_STOR_POOL_NAME.to_owned();
-        props.get_or_insert_with(place, || parts.join("/"));
-    }
-    props
 }
 
 /// Kinds of pools that need no program on the node, so that every satellite offers them.
