@@ -25,8 +25,9 @@ object! {
         pub exception_message: Option<String>,
     }
 
-    /// `PATCH /v1/error-reports`: which ones to delete.
-    pub struct ErrorReportDelete {
+    /// Which reports are wanted: the body of `PATCH /v1/error-reports` (which ones to delete), and the parameters of a list.
+    /// What is not given is no condition.
+    pub struct ErrorReportFilter {
         /// Not older, in milliseconds since the Unix epoch.
         pub since: Option<i64>,
         /// Not newer, likewise.

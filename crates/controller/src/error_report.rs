@@ -147,6 +147,11 @@ impl ErrorReports {
             .collect()
     }
 
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.reports().len()
+    }
+
     /// Deletes the reports that meet a condition. Returns how many.
     pub fn delete(&self, unwanted: impl Fn(&Report) -> bool) -> usize {
         let mut reports = self.reports();

@@ -36,7 +36,7 @@ pub fn count(cluster: &Cluster, kind: Kind) -> Count {
         Kind::ResourceGroups => model.groups.len(),
         Kind::ResourceDefinitions => model.definitions.len(),
         Kind::Resources => model.resources.len(),
-        Kind::ErrorReports => cluster.shared.error_reports.matching(|_| true).len(),
+        Kind::ErrorReports => cluster.shared.error_reports.count(),
     };
     Count { count }
 }

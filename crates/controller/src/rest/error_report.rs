@@ -4,12 +4,12 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::response::Response;
 use axum::routing::get;
-use linstor_api::error_report::ErrorReportDelete;
+use linstor_api::error_report::ErrorReportFilter as Filter;
 
 use super::answer::{Answer, json};
 use super::request::{Body, Params};
 use crate::cluster::Cluster;
-use crate::ops::error_report::{self, Filter};
+use crate::ops::error_report;
 
 /// The routes of this noun.
 pub fn routes() -> Router<Cluster> {
@@ -46,6 +46,6 @@ async fn remove(State(cluster): State<Cluster>, Path(id): Path<String>) -> Answe
     Answer::ok(error_report::delete(&cluster, &of_id(id)))
 }
 
-async fn delete(State(cluster): State<Cluster>, Body(request): Body<ErrorReportDelete>) -> Answer {
-    Answer::ok(error_report::delete(&cluster, &Filter::of(request)))
+async fn delete(State(cluster): State<Cluster>, Body(filter): Body<Filter>) -> Answer {
+    Answer::ok(error_report::delete(&cluster, &filter))
 }

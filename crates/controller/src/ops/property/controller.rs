@@ -16,7 +16,8 @@ use crate::transaction::Refusal;
 /// The longest name of a remote cluster.
 const REMOTE_NAME_CHARS_MAX: usize = 48;
 
-/// Prefixes of keys whose values are not sent to satellites.
+/// Prefixes of keys for which the answer has no entries of satellites when they are set, as with LINSTOR. Which values
+/// satellites get is decided by `props::storage`.
 const QUIET: &[&str] = &[
     "AllowMixingStoragePoolDriver",
     "AutoplaceTarget",
