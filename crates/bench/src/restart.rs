@@ -33,17 +33,25 @@ const FILE_KIB: u64 = 1_024;
 /// How many spawns are measured before the restart.
 const SPAWNS: usize = 20;
 
-/// Registers one satellite with one pool, and the group whose resources have one replica in it.
-async fn join(rest: &mut Rest, port: u16, kind: &str, place: &str) -> anyhow::Result<()> {
+/// Registers the satellite on port `satellite` with one pool at the controller on port `controller`, and the group whose
+/// resources have one replica in it.
+async fn join(
+    rest: &mut Rest,
+    controller: u16,
+    satellite: u16,
+    kind: &str,
+    place: &str,
+) -> anyhow::Result<()> {
     let node = json!({
         "name": NODE, "type": "SATELLITE",
         "net_interfaces": [{
             "name": "default", "address": "127.0.0.1",
-            "satellite_port": port, "satellite_encryption_type": "PLAIN",
+            "satellite_port": satellite, "satellite_encryption_type": "PLAIN",
         }],
         "props": {"TcpPortAutoRange": "7000-9999"},
     });
     rest.expect(Method::POST, "/v1/nodes", Some(&node)).await?;
+    wait_online(controller, 1).await?;
     let pool = json!({
         "storage_pool_name": "pool", "provider_kind": kind,
         "props": {"StorDriver/StorPoolName": place},
@@ -109,7 +117,14 @@ pub async fn unchanged_figures(
     machines.add_thin_pool(NODE, "vg0", "thin", 1 << 29);
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let (mut satellite, address) = serve(machines.host(NODE), any_port)?;
-    join(&mut rest, address.port(), "LVM_THIN", "vg0/thin").await?;
+    join(
+        &mut rest,
+        running.port,
+        address.port(),
+        "LVM_THIN",
+        "vg0/thin",
+    )
+    .await?;
     spawn_many(running.port, 0..UNCHANGED, THIN_KIB).await?;
 
     machines.configure(|config| *config = Config::default());
@@ -218,8 +233,7 @@ pub async fn file_figures(
     let (running, _) = Controller::start(controller, &directory.join("files"), 23_374).await?;
     let mut rest = Rest::connect(running.port).await?;
     let mut files = Files::start(satellite, &directory.join("files-satellite"))?;
-    join(&mut rest, Files::PORT, "FILE", &files.pool()).await?;
-    wait_online(running.port, 1).await?;
+    join(&mut rest, running.port, Files::PORT, "FILE", &files.pool()).await?;
     spawn_many(running.port, 0..FILES - SPAWNS, FILE_KIB).await?;
     let mut before = Vec::new();
     for index in FILES - SPAWNS..FILES {
