@@ -15,7 +15,7 @@ object! {
         pub additional_place_count: Option<i32>,
         /// Only these nodes.
         pub node_name_list: Option<Vec<String>>,
-        /// Only this pool; older than the list and answered beside it when there is one.
+        /// Only this pool; older than the list, and answered with it when there is one.
         pub storage_pool: Option<String>,
         /// Only these pools.
         pub storage_pool_list: Option<Vec<String>>,

@@ -117,7 +117,7 @@ object! {
     }
 }
 
-/// What a layer has on a resource, its volumes, and what it shows of each beside what all layers show.
+/// What a layer has on a resource, its volumes, and what it shows of each in addition to what all layers show.
 macro_rules! layer {
     (
         $what:literal, $resource:ident: $volumes:ident, $volume:ident {

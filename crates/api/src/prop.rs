@@ -21,7 +21,7 @@ pub const DRBD_DISK_OPTIONS: &str = "DrbdOptions/Disk";
 pub const DRBD_PEER_DEVICE_OPTIONS: &str = "DrbdOptions/PeerDevice";
 /// The namespace of DRBD's handlers.
 pub const DRBD_HANDLER_OPTIONS: &str = "DrbdOptions/Handlers";
-/// A value that keeps DRBD's metadata on the data device, whatever is said further away.
+/// A value that keeps DRBD's metadata on the data device, whatever an object of lower priority sets.
 pub const META_INTERNAL: &str = ".internal";
 /// How a boolean is written by the controller itself.
 pub const TRUE: &str = "True";
@@ -61,7 +61,7 @@ keys! {
     STOR_DRIVER_ZFSCREATE_OPTIONS = "StorDriver/ZfscreateOptions";
     /// More options of `zfs snapshot`.
     STOR_DRIVER_ZFS_SNAPSHOT_OPTIONS = "StorDriver/ZfsSnapshotOptions";
-    /// How a ZFS volume goes back to a snapshot.
+    /// How a ZFS volume is rolled back to a snapshot.
     STOR_DRIVER_ZFS_ROLLBACK_STRATEGY = "StorDriver/Zfs/RollbackStrategy";
     /// How a ZFS volume with snapshots is deleted.
     STOR_DRIVER_ZFS_DELETE_STRATEGY = "StorDriver/Zfs/DeleteStrategy";
@@ -153,7 +153,7 @@ keys! {
     DRBD_DISK_RESYNC_AFTER = "DrbdOptions/Disk/resync-after";
     /// Resource: who made it diskful.
     DISKFUL_BY = "DiskfulBy";
-    /// Resource: the node whose replica goes when this one is up to date.
+    /// Resource: the node whose replica is deleted once this one is UpToDate.
     MIGRATE_FROM = "MigrateFrom";
     /// Whether replicas are moved to where the rules want them.
     BALANCE_RESOURCES_ENABLED = "BalanceResourcesEnabled";

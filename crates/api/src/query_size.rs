@@ -39,7 +39,7 @@ object! {
     pub struct QuerySizeInfoResponse {
         /// The numbers; missing when placement is not possible.
         pub space_info: Option<QuerySizeInfoSpaceInfo>,
-        /// What is to be said about them.
+        /// Errors and warnings of the query.
         pub reports: Vec<Reply>,
     }
 
@@ -47,7 +47,7 @@ object! {
     pub struct QueryAllSizeInfoResponse {
         /// By group.
         pub result: SortedMap<String, QuerySizeInfoResponse>,
-        /// What is to be said about them.
+        /// Errors and warnings of the query.
         pub reports: Vec<Reply>,
     }
 

@@ -1,4 +1,4 @@
-//! The reply: what a caller is told, one entry per thing that happened.
+//! The reply of a call: one entry per thing that happened.
 
 use serde::{Deserialize, Serialize};
 

@@ -24,7 +24,7 @@ object! {
         pub flags: Vec<Word>,
         /// Its layers.
         pub layer_object: Option<ResourceLayer>,
-        /// What its satellite last said of it; missing when it said nothing.
+        /// What its satellite last reported of it; missing when it reported nothing.
         pub state: Option<ResourceState>,
         /// Unique id.
         pub uuid: Option<String>,

@@ -31,7 +31,7 @@ object! {
         pub delete_props: Vec<String>,
         /// Namespaces of properties to remove.
         pub delete_namespaces: Vec<String>,
-        /// New placement rules; what is missing stays.
+        /// New placement rules; a missing member changes nothing.
         pub select_filter: Option<AutoSelectFilter>,
         /// New number of peer slots.
         pub peer_slots: Option<i32>,

@@ -25,7 +25,7 @@ object! {
         pub props: Properties,
         /// Flags (see [`crate::flag::volume`]).
         pub flags: Vec<Word>,
-        /// What its satellite last said of it; missing when it said nothing.
+        /// What its satellite last reported of it; missing when it reported nothing.
         pub state: Option<VolumeState>,
         /// Its layers, top first.
         pub layer_data_list: Vec<VolumeLayer>,

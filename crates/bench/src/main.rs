@@ -1,6 +1,6 @@
 //! Figures of the real programs: the controller binary with simulated satellites over the real protocol.
 //!
-//! `cargo xtask bench` builds everything in release mode and runs this. Every figure stands beside its goal and beside what
+//! `cargo xtask bench` builds everything in release mode and runs this. Every figure is printed with its goal and with what
 //! it is relative to, measured in the same run: an fdatasync of this disk, a memory copy of the same bytes.
 //!
 //! Reading order: [`scenario`] (what is measured), [`satellites`], [`restart`], [`daemon`], [`rest`], [`figure`].

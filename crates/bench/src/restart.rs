@@ -212,7 +212,7 @@ impl Drop for Files {
             if let Some((device, file)) = line.split_once(char::is_whitespace)
                 && file.trim().starts_with(&self.pool())
             {
-                // Nothing more can be done about a device that stays.
+                // Nothing more can be done about a device that is not detached.
                 let _ = Command::new("losetup").args(["--detach", device]).status();
             }
         }

@@ -51,7 +51,7 @@ pub(crate) struct Shared {
     pub(crate) config: Option<Config>,
     pub(crate) waiters: Waiters,
     pub(crate) mailboxes: Mailboxes,
-    /// Marked when the model or what nodes said is new, for streams of events.
+    /// Marked when the model or an observation of a node changes, for streams of events.
     news: watch::Sender<()>,
     pub(crate) requests: Requests,
     /// The master key, once its passphrase was set or entered.
@@ -159,7 +159,7 @@ impl Cluster {
         &self.shared.env
     }
 
-    /// Changes each time that the model or what nodes said is new.
+    /// Changes each time that the model or an observation of a node changes.
     pub fn news(&self) -> watch::Receiver<()> {
         self.shared.news.subscribe()
     }

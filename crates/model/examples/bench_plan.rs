@@ -314,11 +314,11 @@ fn main() {
             uuid: &mut uuid,
         };
         for chosen in placement.chosen {
-            let wish = NewResource {
+            let new = NewResource {
                 pool: Some(chosen.pool),
                 ..NewResource::new(next.name.clone(), chosen.node, DiskKind::Diskful)
             };
-            new_resource(&mut draft, &observed, &mut seeds, wish).expect("it was placed");
+            new_resource(&mut draft, &observed, &mut seeds, new).expect("it was placed");
         }
         black_box(quorum::settle(
             &mut draft, &observed, &next.name, &mut seeds,

@@ -93,7 +93,7 @@ pub enum StoreError {
         /// The store's generation.
         found: u64,
     },
-    /// The store failed; whether the batch got in is told by [`Store::generation`].
+    /// The store failed; [`Store::generation`] shows whether the batch was written.
     #[error("the store failed while {doing}: {reason}")]
     Failed {
         /// What it was doing.

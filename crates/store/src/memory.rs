@@ -12,9 +12,9 @@ use crate::{Limits, Loaded, Store, StoreError, Write};
 /// What goes wrong with a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing is written, and the caller is told of a failure.
+    /// Nothing is written, and the caller gets an error.
     BeforeWrite,
-    /// Everything is written, and the caller is told of a failure.
+    /// Everything is written, and the caller gets an error.
     AfterWrite,
     /// Like [`Fault::BeforeWrite`], and from then on every call fails, until [`MemoryStore::revive`].
     DeadBeforeWrite,

@@ -126,7 +126,8 @@ fn limits_are_configured() {
     assert!(load("[http]\nrequests_max = 0", &[], &[]).is_err());
 }
 
-/// The file's passphrase goes before the environment's, that before systemd's credential; none of them is ever shown.
+/// The file's passphrase takes precedence over the environment's, and that over systemd's credential; none is
+/// ever shown.
 #[test]
 fn the_passphrase_has_three_sources() {
     let dir = tempfile::tempdir().unwrap();

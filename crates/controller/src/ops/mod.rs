@@ -1,6 +1,6 @@
 //! What callers can ask for: one file or directory per noun, verbs over the functions of the model, no HTTP.
 //!
-//! A changing verb goes one way (see [`request`]): it parses, plans on a draft, makes one atomic commit, waits within
+//! Every changing verb runs the same way (see [`request`]): it parses, plans on a draft, makes one atomic commit, waits within
 //! limits for the satellites, and answers with replies. What follows from the change without being asked for is settled by
 //! the writer (see [`crate::settle`]). A reading verb takes a snapshot and never waits. [`name`] turns text into names and
 //! rows, [`property`] checks properties, [`reply`] holds replies that many verbs give.

@@ -92,7 +92,7 @@ pub async fn size_info(
 ) -> Result<QuerySizeInfoResponse, Refusal> {
     let group = name::group(group)?;
     if let Err(Refusal(reports)) = name::known_group(&cluster.model(), &group) {
-        // A report, not an error: so that a query of many groups by one caller goes on.
+        // A report, not an error: so that a query of many groups answers for the others.
         return Ok(QuerySizeInfoResponse {
             space_info: None,
             reports,

@@ -58,7 +58,7 @@ pub fn begin(
     draft.begin_process(migrate, now_ms);
 }
 
-/// Ends the replacement of the resource on `from`; the one that was made instead stays, and so does this one.
+/// Ends the replacement of the resource on `from`; both replicas remain.
 pub fn end(draft: &mut Draft, resource: &ResourceName, from: &NodeName) {
     let ended: Vec<(ProcessId, NodeName)> = draft
         .processes_of(resource)

@@ -34,7 +34,7 @@ fn owner_path(file: &str) -> PathBuf {
     PathBuf::from(format!("{file}{OWNER_SUFFIX}"))
 }
 
-/// Every volume is looked at whenever the satellite or the controller starts: a system call, not a program.
+/// Every volume is checked whenever the satellite or the controller starts: a system call, not a program.
 async fn usage(storage: Storage<'_>, file: &str) -> Result<Option<FileUsage>> {
     Ok(storage.machine.host().file_usage(Path::new(file)).await?)
 }

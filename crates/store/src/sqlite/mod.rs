@@ -125,7 +125,7 @@ impl Store for SqliteStore {
     }
 }
 
-/// Looks the whole file over, beside the store's own work, and returns what is wrong with it. Blocks; takes as long as
+/// Checks the whole file while the store works, and returns its faults. Blocks; takes as long as
 /// reading the file does.
 pub fn check(path: &Path) -> Result<Vec<String>, StoreError> {
     database::check(path)

@@ -1,4 +1,4 @@
-//! Taking a resource's devices down while its data stays, and bringing them up again.
+//! Deactivation takes a resource's devices down and keeps its data; activation brings them up again.
 
 use linstor_api::code;
 use linstor_api::reply::Reply;

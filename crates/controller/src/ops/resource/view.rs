@@ -283,7 +283,7 @@ struct ResourceJson<'a, 'r> {
 
 impl Serialize for Row<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let told = self.status.filter(|_| self.live);
+        let reported = self.status.filter(|_| self.live);
         ResourceJson {
             name: self.definition.name.as_str(),
             node_name: self.node.name.as_str(),
@@ -294,7 +294,7 @@ impl Serialize for Row<'_> {
                 level: 0,
                 suffix: StorageSuffix::Data,
             },
-            state: told.map(|status| State {
+            state: reported.map(|status| State {
                 in_use: status.drbd.as_ref().map(|drbd| drbd.in_use),
             }),
             uuid: self.row.uuid,
