@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`kind`], [`name`] and [`reply`] first, then [`lenient`] (how every JSON type is read and written) and
 //! [`request`] (how a server reads a body), then one module per noun. [`flag`], [`prop`] and [`drbd_option`] hold the
-//! words that appear inside flags and property maps, [`drbd_state`] DRBD's states, [`size`] turns `10G` into numbers and back.
+//! words that appear inside flags and property maps, [`drbd_state`] DRBD's states, [`tool_option`] what may be given to programs, [`size`] turns `10G` into numbers and back.
 
 pub mod code;
 pub mod drbd_option;
@@ -23,6 +23,7 @@ pub mod secret_text;
 pub mod size;
 pub mod snapshot;
 pub mod sorted_map;
+pub mod tool_option;
 
 pub mod auto_select_filter;
 pub mod backup;
@@ -36,6 +37,7 @@ pub mod key_value_store;
 pub mod layer;
 pub mod net_interface;
 pub mod node;
+pub mod physical_storage;
 pub mod properties;
 pub mod query_size;
 pub mod remote;

@@ -120,7 +120,8 @@ async fn serve(
                 }
                 apply(&mut link, generation, &specs).await?;
             }
-            ToSatellite::Suspend { .. } | ToSatellite::Resume { .. } => {}
+            // No scenario asks anything.
+            ToSatellite::Suspend { .. } | ToSatellite::Resume { .. } | ToSatellite::Ask { .. } => {}
             ToSatellite::Ping { id } => link.send(&ToController::Pong { id }).await?,
         }
     }

@@ -80,6 +80,9 @@ pub enum Command {
     /// Storage pools on nodes
     #[command(subcommand, visible_alias = "sp")]
     StoragePool(commands::storage_pool::Command),
+    /// Physical storage: block devices of nodes, and pools that are made of them
+    #[command(subcommand, visible_alias = "ps")]
+    PhysicalStorage(commands::physical_storage::Command),
     /// Storage pool definitions: properties that all storage pools of one name share
     #[command(subcommand, visible_alias = "spd")]
     StoragePoolDefinition(commands::storage_pool_definition::Command),
@@ -129,6 +132,7 @@ impl Command {
         match self {
             Command::Node(command) => command.action(),
             Command::StoragePool(command) => command.action(),
+            Command::PhysicalStorage(command) => command.action(),
             Command::StoragePoolDefinition(command) => command.action(),
             Command::ResourceGroup(command) => command.action(),
             Command::VolumeGroup(command) => command.action(),

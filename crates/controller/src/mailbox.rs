@@ -9,7 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use linstor_model::name::NodeName;
 use linstor_wire::Key;
-use tokio::sync::Notify;
+use linstor_wire::question::{Answer, Question};
+use tokio::sync::{Notify, oneshot};
 
 /// What to send.
 #[derive(Debug, Default)]
@@ -18,6 +19,15 @@ pub(crate) struct Mail {
     pub(crate) keys: BTreeSet<Key>,
     /// Newest request for a report of the pools' space.
     pub(crate) refresh: Option<u64>,
+    /// Questions; one whose caller waits no longer is not sent.
+    pub(crate) questions: Vec<Asked>,
+}
+
+/// A question with its caller, who finds this dropped when the connection ends before the answer.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) question: Question,
+    pub(crate) answer: oneshot::Sender<Answer>,
 }
 
 /// The mailbox of one link.
@@ -88,6 +98,15 @@ impl Mailboxes {
             mailbox.put(|mail| mail.refresh = Some(id));
         }
         id
+    }
+
+    /// Asks a node something; the answer is dropped without a link, and when its connection ends.
+    pub(crate) fn ask(&self, node: &NodeName, question: Question) -> oneshot::Receiver<Answer> {
+        let (answer, answered) = oneshot::channel();
+        if let Some(mailbox) = self.of(node) {
+            mailbox.put(|mail| mail.questions.push(Asked { question, answer }));
+        }
+        answered
     }
 
     /// Closes the node's connection and dials anew.

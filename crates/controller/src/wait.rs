@@ -13,6 +13,7 @@ use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::observed::NodeStatus;
 use linstor_model::{Model, Observed};
+use linstor_wire::question::{Answer, Question};
 use linstor_wire::status::{Outcome, ResourceStatus};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -141,6 +142,36 @@ impl Cluster {
             .iter()
             .map(|node| not_ready(name, node))
             .collect()
+    }
+
+    /// Asks a node something and waits for its answer. Fails when the node is away, ends the connection, or does not
+    /// answer in time: what became of the question is then not known.
+    pub async fn ask(
+        &self,
+        node: &NodeName,
+        question: Question,
+        deadline: Instant,
+    ) -> Result<Answer, Reply> {
+        if !self.observed().is_online(node) {
+            let message = format!("No active connection to satellite '{node}'");
+            return Err(Reply::new(code::FAIL_NOT_CONNECTED, message)
+                .cause("The node is not online, so that it cannot be asked.")
+                .correction("Start the satellite on the node, or wait until it is online.")
+                .about("Node", node.as_str()));
+        }
+        let answered = self.shared.mailboxes.ask(node, question);
+        let why = match tokio::time::timeout_at(deadline, answered).await {
+            Ok(Ok(answer)) => return Ok(answer),
+            Ok(Err(_)) => "The connection to it was lost.",
+            Err(_) => "It did not answer in time.",
+        };
+        let message = format!("Satellite '{node}' gave no answer.");
+        Err(Reply::new(code::FAIL_NOT_CONNECTED, message)
+            .cause(why)
+            .correction(
+                "What was asked for may have been done: look at the node, then repeat the request.",
+            )
+            .about("Node", node.as_str()))
     }
 
     /// Asks nodes to query the space of their pools and waits for their reports. Returns a warning for each node that

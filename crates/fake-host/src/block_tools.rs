@@ -261,9 +261,10 @@ pub(crate) fn lsblk(machine: &mut Machine, _: &mut Rng, args: &[String]) -> Tool
                 "TYPE" => "disk".to_owned(),
                 "FSTYPE" => kind.first().map_or("", |found| found.kind).to_owned(),
                 "ROTA" | "RM" | "RO" => "0".to_owned(),
+                "LOG-SEC" => "512".to_owned(),
                 "MODEL" => "FAKE_DISK".to_owned(),
                 "MAJ:MIN" => "8:0".to_owned(),
-                "PKNAME" | "MOUNTPOINT" | "SERIAL" | "WWN" | "TRAN" => String::new(),
+                "PKNAME" | "PTTYPE" | "MOUNTPOINT" | "SERIAL" | "WWN" | "TRAN" => String::new(),
                 other => return missing(format!("lsblk -o {other}")),
             };
             cells.push(format!("{column}=\"{value}\""));

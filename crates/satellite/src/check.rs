@@ -5,6 +5,8 @@
 use linstor_api::code;
 use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
 use linstor_api::name::ResourceName;
+use linstor_api::tool_option::{self, LVCREATE_THIN_POOL, PVCREATE, VGCREATE, ZPOOL_CREATE};
+use linstor_wire::question::{DevicePool, RaidLevel};
 use linstor_wire::spec::{
     DrbdSpec, DrbdVolumeSpec, LayerSpec, PoolSpec, Props, ResourceSpec, Target, VolumeSpec,
 };
@@ -349,6 +351,106 @@ pub fn pool_place(pool: &PoolSpec) -> Result<PoolPlace> {
     }
 }
 
+/// Where a pool of devices is made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DevicePlace {
+    /// A volume group, and a thin pool in it.
+    Lvm {
+        /// Its name.
+        vg: String,
+        /// The thin pool's name.
+        thin_pool: Option<String>,
+    },
+    /// A zpool.
+    Zpool {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// Checks what is asked for in a pool of devices, and finds out where it is to be.
+pub fn device_pool(pool: &DevicePool) -> Result<DevicePlace> {
+    let name = pool.place.as_str();
+    let what = format!("The pool '{}'", name.escape_debug());
+    let bad = |ret_code, why: &str| Err(refuse(ret_code, &what, why));
+    let arguments = [
+        (&PVCREATE, &pool.pv_arguments),
+        (&VGCREATE, &pool.vg_arguments),
+        (&LVCREATE_THIN_POOL, &pool.lv_arguments),
+        (&ZPOOL_CREATE, &pool.zpool_arguments),
+    ];
+    for (tool, words) in arguments {
+        if let Err(why) = tool_option::check(tool, words) {
+            return bad(code::FAIL_INVLD_PROP, &format!("Option {why}."));
+        }
+    }
+    if let Some(path) = pool.devices.iter().find(|path| !is_device_path(path)) {
+        let why = format!("'{}' is no path of a device.", path.escape_debug());
+        return bad(code::FAIL_UNKNOWN_ERROR, &why);
+    }
+    if pool.devices.len() < pool.raid.devices_min() {
+        return bad(
+            code::FAIL_UNKNOWN_ERROR,
+            "It has fewer devices than it needs.",
+        );
+    }
+    if pool.raid == RaidLevel::Raid10 && !pool.devices.len().is_multiple_of(2) {
+        return bad(code::FAIL_UNKNOWN_ERROR, "The devices of RAID10 are pairs.");
+    }
+    let is_lvm = matches!(pool.kind, ProviderKind::Lvm | ProviderKind::LvmThin);
+    if is_lvm && pool.raid != RaidLevel::Jbod {
+        return bad(
+            code::FAIL_UNKNOWN_ERROR,
+            "Volume groups have no RAID level: logical volumes have one each.",
+        );
+    }
+    let no_name = || bad(code::FAIL_INVLD_STOR_POOL_NAME, "Its name cannot be used.");
+    match pool.kind {
+        ProviderKind::Lvm if is_lvm_name(name) => Ok(DevicePlace::Lvm {
+            vg: name.to_owned(),
+            thin_pool: None,
+        }),
+        ProviderKind::LvmThin => match name.split_once('/') {
+            Some((vg, thin)) if is_lvm_name(vg) && is_lvm_name(thin) => Ok(DevicePlace::Lvm {
+                vg: vg.to_owned(),
+                thin_pool: Some(thin.to_owned()),
+            }),
+            _ => no_name(),
+        },
+        ProviderKind::Zfs | ProviderKind::ZfsThin if is_zpool_name(name) => {
+            Ok(DevicePlace::Zpool {
+                name: name.to_owned(),
+            })
+        }
+        ProviderKind::Lvm | ProviderKind::Zfs | ProviderKind::ZfsThin => no_name(),
+        kind => bad(
+            code::FAIL_INVLD_PROVIDER,
+            &format!("Pools of kind {kind} are not made of devices."),
+        ),
+    }
+}
+
+/// Whether a text is a path of a device below `/dev`, without a way out of it.
+pub fn is_device_path(path: &str) -> bool {
+    let part = |part: &str| {
+        !matches!(part, "" | "." | "..")
+            && part
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || "_.-+:@=,".contains(c))
+    };
+    let below = path.strip_prefix("/dev/");
+    path.len() <= 255 && below.is_some_and(|rest| rest.split('/').all(part))
+}
+
+/// ZFS reserves the words that combine devices, and what begins with them.
+fn is_zpool_name(name: &str) -> bool {
+    let reserved = ["mirror", "raidz", "draid", "spare"];
+    is_dataset(name)
+        && !name.contains('/')
+        && name != "log"
+        && !reserved.iter().any(|word| name.starts_with(word))
+}
+
 fn is_lvm_name(name: &str) -> bool {
     let inner = |c: char| c.is_ascii_alphanumeric() || "+_.-".contains(c);
     !name.is_empty()
@@ -421,6 +523,53 @@ mod tests {
         }
         assert!(pool_place(&pool(File, "/srv/pool/")).is_ok());
         assert!(pool_place(&pool(LvmThin, "vg0/thin")).is_ok());
+    }
+
+    fn device_pool_of(kind: ProviderKind, place: &str, device: &str) -> Result<DevicePlace> {
+        device_pool(&DevicePool {
+            kind,
+            place: place.into(),
+            devices: vec![device.into()],
+            raid: RaidLevel::Jbod,
+            wipe: false,
+            pv_arguments: Vec::new(),
+            vg_arguments: Vec::new(),
+            lv_arguments: Vec::new(),
+            zpool_arguments: Vec::new(),
+        })
+    }
+
+    /// A pool of devices has a name of its kind, and devices.
+    #[test]
+    fn hostile_pools_of_devices_are_refused() {
+        use ProviderKind::{FileThin, Lvm, LvmThin, Spdk, Zfs};
+        for (kind, place, device) in [
+            (Lvm, "vg1", "sdb"),
+            (Lvm, "vg1", "/dev/../etc/passwd"),
+            (Lvm, "vg1", "/dev/"),
+            (Lvm, "vg1", "/dev//sdb"),
+            (Lvm, "vg1", "/dev/sdb;reboot"),
+            (Lvm, "vg1", "--force"),
+            (Lvm, "vg1/x", "/dev/sdb"),
+            (Lvm, "-y", "/dev/sdb"),
+            (LvmThin, "thin", "/dev/sdb"),
+            (Zfs, "mirror1", "/dev/sdb"),
+            (Zfs, "tank/x", "/dev/sdb"),
+            (Zfs, "log", "/dev/sdb"),
+            (Spdk, "x1", "/dev/sdb"),
+            (FileThin, "x1", "/dev/sdb"),
+        ] {
+            let checked = device_pool_of(kind, place, device);
+            assert!(checked.is_err(), "{kind} {place} {device}");
+        }
+        for (kind, place, device) in [
+            (Lvm, "vg1", "/dev/sdb"),
+            (LvmThin, "vg1/thin", "/dev/disk/by-id/wwn-0x5000:1"),
+            (Zfs, "tank", "/dev/disk/by-path/pci-0000:00:1f.2-ata-1"),
+        ] {
+            let checked = device_pool_of(kind, place, device);
+            assert!(checked.is_ok(), "{kind} {place} {device}");
+        }
     }
 
     /// Nothing can leave its statement in a `.res` file.

@@ -10,7 +10,9 @@
 //! Three rules hold everywhere. Applying a spec twice runs no changing command the second time. Applying it after a
 //! failure or crash at any point reaches it. And what cannot be proven to be ours is never changed or destroyed.
 
+pub mod block_devices;
 pub mod check;
+pub mod device_pool;
 pub mod drbd;
 pub mod facts;
 pub mod failure;
@@ -22,6 +24,7 @@ pub mod options;
 pub mod outbox;
 pub mod probe;
 pub mod providers;
+pub mod questions;
 pub mod reconcile;
 pub mod satellite;
 pub mod shared;

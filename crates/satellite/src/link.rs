@@ -24,7 +24,7 @@ use crate::failure::{Failure, bounded};
 use crate::outbox::AppliedEntry;
 use crate::shared::{Order, Shared, State};
 use crate::spec_store::{Identity, Revision};
-use crate::{facts, space, status};
+use crate::{facts, questions, space, status};
 
 /// How long a caller may take to send `Hello`.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
@@ -332,7 +332,7 @@ struct Refreshes {
 }
 
 async fn read(
-    shared: &Shared,
+    shared: &Arc<Shared>,
     number: u64,
     mut receiver: Receiver<ToSatellite>,
     queue: mpsc::Sender<ToSatellite>,
@@ -360,6 +360,9 @@ async fn read(
                     .suspend(number, lease, resources, duration);
             }
             Ok(Some(ToSatellite::Resume { lease })) => shared.suspensions.resume(lease),
+            Ok(Some(ToSatellite::Ask { id, question })) => {
+                questions::answer(shared, number, id, question);
+            }
             Ok(Some(ToSatellite::RefreshSpace { id })) => {
                 let mut ids = refreshes
                     .ids
@@ -446,6 +449,7 @@ async fn take_in(
             ToSatellite::Ping { .. }
             | ToSatellite::Suspend { .. }
             | ToSatellite::Resume { .. }
+            | ToSatellite::Ask { .. }
             | ToSatellite::RefreshSpace { .. }
             | ToSatellite::Hello { .. } => {}
         }
@@ -570,6 +574,7 @@ fn collect(shared: &Shared, reported: &mut Reported) -> Vec<ToController> {
     let mut messages = state.outbox.take_pongs();
     let synced = state.outbox.take_synced();
     messages.extend(state.outbox.take_suspensions());
+    messages.extend(state.outbox.take_answers());
     messages.extend(state.outbox.take_space());
     let now = Instant::now();
     let round = synced.is_some() || reported.next_round.is_none_or(|at| at <= now);

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use linstor_wire::message::SuspensionState;
+use linstor_wire::question::Answer;
 use linstor_wire::status::{Outcome, PoolStatus};
 use linstor_wire::{Key, ToController};
 use uuid::Uuid;
@@ -37,6 +38,7 @@ pub struct Outbox {
     refreshed: VecDeque<u64>,
     synced: Option<u64>,
     suspensions: Vec<(Uuid, SuspensionState)>,
+    answers: Vec<(u64, Answer)>,
     info: bool,
 }
 
@@ -96,6 +98,17 @@ impl Outbox {
     pub fn take_suspensions(&mut self) -> Vec<ToController> {
         let message = |(lease, state)| ToController::Suspension { lease, state };
         self.suspensions.drain(..).map(message).collect()
+    }
+
+    /// A question was answered. At most as many wait as questions are answered at the same time.
+    pub fn answer(&mut self, id: u64, answer: Answer) {
+        self.answers.push((id, answer));
+    }
+
+    /// Answers to questions.
+    pub fn take_answers(&mut self) -> Vec<ToController> {
+        let message = |(id, answer)| ToController::Answer { id, answer };
+        self.answers.drain(..).map(message).collect()
     }
 
     /// The node's capabilities changed.

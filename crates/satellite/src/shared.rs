@@ -9,7 +9,7 @@ use linstor_host::Host;
 use linstor_wire::Key;
 use linstor_wire::spec::{NodeSpec, ResourceSpec, Spec};
 use linstor_wire::status::{NodeInfo, Outcome};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -21,6 +21,7 @@ use crate::observation::Observations;
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::providers::Storage;
+use crate::questions::QUESTIONS_MAX;
 use crate::spec_store::{Identity, Notes, Record, Revision, SpecStore};
 use crate::stop::{Awaited, Begun, Check, Waiting};
 use crate::suspension::Suspensions;
@@ -206,6 +207,8 @@ pub struct Shared {
     pub observed_drbd: ObservedDrbd,
     /// Suspensions of I/O.
     pub suspensions: Suspensions,
+    /// Questions of the controller that may be answered at the same time.
+    pub questions: Arc<Semaphore>,
     /// Resources are due.
     pub wake: Notify,
     /// There is something to report.
@@ -229,6 +232,7 @@ impl Shared {
             options,
             observed_drbd: ObservedDrbd::default(),
             suspensions: Suspensions::default(),
+            questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
             wake: Notify::new(),
             outgoing: Notify::new(),
             space_changed: Notify::new(),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::key::Key;
+use crate::question::{Answer, Question};
 use crate::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
 use crate::wanted::Wanted;
 
@@ -102,6 +103,13 @@ pub enum ToSatellite {
     Resume {
         /// The suspension.
         lease: Uuid,
+    },
+    /// Asks for [`ToController::Answer`].
+    Ask {
+        /// Comes back in [`ToController::Answer`].
+        id: u64,
+        /// What is asked.
+        question: Question,
     },
     /// Asks for [`ToController::Pong`].
     Ping {
@@ -203,6 +211,13 @@ pub enum ToController {
         lease: Uuid,
         /// What it is now.
         state: SuspensionState,
+    },
+    /// Answer to a question.
+    Answer {
+        /// Id of the [`ToSatellite::Ask`] that this answers.
+        id: u64,
+        /// The answer.
+        answer: Answer,
     },
     /// Answer to a ping.
     Pong {

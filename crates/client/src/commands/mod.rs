@@ -10,6 +10,7 @@ pub mod controller;
 pub mod job;
 pub mod node;
 pub mod node_describe;
+pub mod physical_storage;
 pub mod resource;
 pub mod resource_definition;
 pub mod resource_group;

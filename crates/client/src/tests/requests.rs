@@ -97,6 +97,31 @@ fn node() {
 }
 
 #[test]
+fn physical_storage() {
+    check(
+        &[
+            "ps l",
+            "ps l --all",
+            "ps cdp lvm a /dev/sdb --pool-name vg",
+            "ps cdp zfs a /dev/sdb /dev/sdc --pool-name tank --raid-level RAID1 --storage-pool z --wipe-signatures",
+            "ps cdp LVMTHIN a /dev/sdb --pool-name vg/thin --lv-create-arguments -c --lv-create-arguments 128k",
+        ],
+        expect![[r#"
+            $ ps l
+            GET /v1/physical-storage
+            $ ps l --all
+            GET /v1/physical-storage?all=true
+            $ ps cdp lvm a /dev/sdb --pool-name vg
+            POST /v1/physical-storage/a {"provider_kind":"LVM","device_paths":["/dev/sdb"],"pool_name":"vg","vdo_enable":false,"vdo_slab_size_kib":0,"vdo_logical_size_kib":0,"sed":false}
+            $ ps cdp zfs a /dev/sdb /dev/sdc --pool-name tank --raid-level RAID1 --storage-pool z --wipe-signatures
+            POST /v1/physical-storage/a {"provider_kind":"ZFS","device_paths":["/dev/sdb","/dev/sdc"],"raid_level":"RAID1","pool_name":"tank","vdo_enable":false,"vdo_slab_size_kib":0,"vdo_logical_size_kib":0,"with_storage_pool":{"name":"z","external_locking":false},"sed":false,"wipe_signatures":true}
+            $ ps cdp LVMTHIN a /dev/sdb --pool-name vg/thin --lv-create-arguments -c --lv-create-arguments 128k
+            POST /v1/physical-storage/a {"provider_kind":"LVM_THIN","device_paths":["/dev/sdb"],"pool_name":"vg/thin","vdo_enable":false,"vdo_slab_size_kib":0,"vdo_logical_size_kib":0,"sed":false,"lv_create_arguments":["-c","128k"]}
+        "#]],
+    );
+}
+
+#[test]
 fn storage_pool() {
     check(
         &[

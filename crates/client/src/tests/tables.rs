@@ -64,7 +64,13 @@ const GROUPS: &str = r#"[{"name":"DfltRscGrp","select_filter":{"place_count":2}}
      "storage_pool_list":["thin"],"diskless_on_remaining":true,"not_place_with_rsc_regex":"db.*",
      "replicas_on_same":["Aux/site"],"x_replicas_on_different_map":{"Aux/dc":2},"layer_stack":["DRBD","STORAGE"]}}]"#;
 
+const DEVICES: &str = r#"[
+    {"size":10737418240,"rotational":true,"nodes":{"node1":[{"device":"/dev/sdb","serial":"S1","wwn":"0x5000"},
+        {"device":"/dev/sdc"}],"node2":[{"device":"/dev/sdb","links":["/dev/disk/by-id/ata-1"],"reason":"It has partitions."}]}},
+    {"size":1099511627776,"rotational":false,"nodes":{"node2":[{"device":"/dev/nvme0n1"}]}}]"#;
+
 pub const ANSWERS: &[(&str, u16, &str)] = &[
+    ("/v1/physical-storage", 200, DEVICES),
     ("/v1/nodes", 200, NODES),
     ("/v1/view/storage-pools", 200, POOLS),
     ("/v1/resource-definitions", 200, DEFINITIONS),

@@ -16,15 +16,16 @@ use linstor_model::observed::Applied;
 use linstor_model::project;
 use linstor_net::{ControllerSide, NetError, Receiver, Sender};
 use linstor_wire::message::{APPLY_SPECS_MAX, FRAME_BYTES_MAX, Forget, Held};
+use linstor_wire::question::Answer;
 use linstor_wire::spec::Spec;
 use linstor_wire::status::{NodeInfo, PoolStatus};
 use linstor_wire::{Key, ToController, ToSatellite, Wanted};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
 
 use super::dial::{Ended, Link, refused};
-use crate::mailbox::Mail;
+use crate::mailbox::{Asked, Mail};
 use crate::observing::row_key;
 
 /// How much one frame of specs carries before the next one begins, in bytes.
@@ -58,6 +59,9 @@ struct State {
     granularities: BTreeMap<StoragePoolName, u64>,
     /// The node's capabilities, if the node's row does not have them yet.
     info: Option<NodeInfo>,
+    /// Who waits for the answer to which question.
+    asked: BTreeMap<u64, oneshot::Sender<Answer>>,
+    questions: u64,
 }
 
 /// A connection in use.
@@ -204,6 +208,12 @@ impl<'a> Session<'a> {
                 self.state().info = Some(info);
                 self.learned.notify_one();
             }
+            ToController::Answer { id, answer } => {
+                if let Some(caller) = self.state().asked.remove(&id) {
+                    // It may have stopped waiting.
+                    let _ = caller.send(answer);
+                }
+            }
             ToController::Space { refresh, pools } => {
                 self.learn_granularities(&pools);
                 cluster.observe_space(node, pools, self.connected_at);
@@ -346,6 +356,29 @@ impl<'a> Session<'a> {
         if let Some(id) = mail.refresh {
             sender.send(&ToSatellite::RefreshSpace { id }).await?;
         }
+        self.ask(sender, mail.questions).await
+    }
+
+    /// Sends questions whose callers still wait.
+    async fn ask(
+        &self,
+        sender: &mut Sender<ToSatellite>,
+        questions: Vec<Asked>,
+    ) -> Result<(), NetError> {
+        for Asked { question, answer } in questions {
+            if answer.is_closed() {
+                continue;
+            }
+            let id = {
+                let mut state = self.state();
+                state.asked.retain(|_, caller| !caller.is_closed());
+                state.questions += 1;
+                let id = state.questions;
+                state.asked.insert(id, answer);
+                id
+            };
+            sender.send(&ToSatellite::Ask { id, question }).await?;
+        }
         Ok(())
     }
 
@@ -363,7 +396,7 @@ impl<'a> Session<'a> {
             // After the specs, so that the report knows the newest pools.
             sender.send(&ToSatellite::RefreshSpace { id }).await?;
         }
-        Ok(())
+        self.ask(sender, mail.questions).await
     }
 
     async fn send_specs(

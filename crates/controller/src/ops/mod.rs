@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod name;
 pub mod net_interface;
 pub mod node;
+pub mod physical_storage;
 pub mod property;
 pub mod query_size;
 pub mod remote;

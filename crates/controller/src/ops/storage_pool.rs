@@ -28,7 +28,7 @@ use crate::transaction::{Refusal, Transaction};
 /// How long a call waits for reports of space.
 pub(super) const WAIT_SPACE: Duration = Duration::from_secs(15);
 
-fn label(node: &NodeName, pool: &StoragePoolName) -> String {
+pub(super) fn label(node: &NodeName, pool: &StoragePoolName) -> String {
     format!("storage pool '{pool}' on node '{node}'")
 }
 
@@ -219,7 +219,7 @@ async fn applied(
     replies
 }
 
-fn parse(node: &str, request: &Json, uuid: Uuid) -> Result<StoragePool, Refusal> {
+pub(super) fn parse(node: &str, request: &Json, uuid: Uuid) -> Result<StoragePool, Refusal> {
     let node = name::node(node)?;
     let name = name::pool(&request.storage_pool_name)?;
     let kind = kind(&request.provider_kind)?;

@@ -22,6 +22,7 @@ mod key_value_store;
 mod net_interface;
 mod node;
 mod not_implemented;
+mod physical_storage;
 mod property;
 mod query_size;
 mod remote;
@@ -70,6 +71,7 @@ pub fn router(cluster: Cluster, limits: &Limits) -> Router {
         .merge(key_value_store::routes())
         .merge(net_interface::routes())
         .merge(node::routes())
+        .merge(physical_storage::routes())
         .merge(property::routes())
         .merge(query_size::routes())
         .merge(remote::routes())

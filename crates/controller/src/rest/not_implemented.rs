@@ -32,9 +32,6 @@ pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("POST", "/v1/nodes/exec/drbd-reactorctl/status", "Control of drbd-reactor"),
     ("GET", "/v1/nodes/{node}/config", "Showing a satellite's configuration"),
     ("PUT", "/v1/nodes/{node}/config", "Changing a satellite's configuration"),
-    ("GET", "/v1/physical-storage", "Finding unused devices"),
-    ("GET", "/v1/physical-storage/{node}", "Finding unused devices"),
-    ("POST", "/v1/physical-storage/{node}", "Making storage of unused devices"),
     ("GET", "/v1/sos-report", "Collecting a report for support"),
     ("GET", "/v1/sos-report/download", "Collecting a report for support"),
 ];

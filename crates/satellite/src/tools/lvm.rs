@@ -16,7 +16,7 @@ const VG_COLUMNS: &str = "vg_extent_size,vg_size,vg_free,vg_missing_pv_count";
 /// How many of the columns are the group's.
 const VG_COLUMN_COUNT: usize = 4;
 /// DRBD devices may hold LVM signatures of guests; scanning them would keep them open.
-const NO_DRBD: &str = r#"devices { filter=["r|^/dev/drbd.*|"] }"#;
+pub(super) const NO_DRBD: &str = r#"devices { filter=["r|^/dev/drbd.*|"] }"#;
 /// Options of `lvcreate` that the satellite sets itself.
 pub const LVCREATE_RESERVED: &[&str] = &[
     "-n",
@@ -122,7 +122,7 @@ async fn with_devices(
     vg: &str,
     devices: BTreeSet<String>,
 ) -> Result<VolumeGroup> {
-    let filter = filter(&devices);
+    let filter = filter(devices.iter().map(String::as_str));
     let cmd = report("lvs", LV_COLUMNS, &filter).arg(vg);
     let lvs = machine.run(cmd).await?.stdout;
     let mut group = None;
@@ -161,7 +161,8 @@ async fn devices(machine: &Machine, vg: &str) -> Result<BTreeSet<String>> {
     Ok(listed
         .lines()
         .map(str::trim)
-        .filter(|l| !l.is_empty())
+        // A missing one is printed as `[unknown]`.
+        .filter(|l| l.starts_with('/'))
         .map(str::to_owned)
         .collect())
 }
@@ -201,7 +202,7 @@ impl<'a> Change<'a> {
         Change {
             machine,
             vg,
-            filter: filter(&group.devices),
+            filter: filter(group.devices.iter().map(String::as_str)),
         }
     }
 
@@ -270,20 +271,37 @@ impl<'a> Change<'a> {
     }
 }
 
-fn report(program: &'static str, columns: &str, config: &str) -> Cmd {
+pub(super) fn report(program: &'static str, columns: &str, config: &str) -> Cmd {
     Cmd::new(program)
         .args(["--config", config])
         .args(["-o", columns, "--separator", ";"])
         .args(["--noheadings", "--units", "k", "--nosuffix"])
 }
 
-fn filter(devices: &BTreeSet<String>) -> String {
+/// LVM's configuration in which it sees these devices and no other.
+pub(super) fn filter<'a>(devices: impl IntoIterator<Item = &'a str>) -> String {
     let mut accepted: String = devices
-        .iter()
-        .map(|device| format!(r#""a|^{device}$|", "#))
+        .into_iter()
+        .map(|device| format!(r#""a|^{}$|", "#, pattern(device)))
         .collect();
     accepted.push_str(r#""r|.*|""#);
     format!("devices {{ filter=[{accepted}] }}")
+}
+
+/// A path as a regular expression: names as `a+b` have characters that mean something in one.
+fn pattern(path: &str) -> String {
+    let mut pattern = String::with_capacity(path.len());
+    for c in path.chars() {
+        match c {
+            '.' | '+' | '*' | '?' | '(' | ')' | '{' | '}' | '$' => {
+                pattern.extend(['[', c, ']']);
+            }
+            c if c.is_ascii_alphanumeric() || "/_-:,=@#%~".contains(c) => pattern.push(c),
+            // A character that the configuration or the expression would read as something else.
+            _ => pattern.push('.'),
+        }
+    }
+    pattern
 }
 
 fn not_understood(program: &str, text: &str) -> Failure {
@@ -380,11 +398,11 @@ mod tests {
     /// LVM sees the group's own devices and nothing else.
     #[test]
     fn the_filter_ends_with_reject_all() {
-        let devices = BTreeSet::from(["/dev/sda".to_owned(), "/dev/sdb".to_owned()]);
         assert_eq!(
-            filter(&devices),
-            r#"devices { filter=["a|^/dev/sda$|", "a|^/dev/sdb$|", "r|.*|"] }"#
+            filter(["/dev/sda", "/dev/mapper/a+b.c"]),
+            r#"devices { filter=["a|^/dev/sda$|", "a|^/dev/mapper/a[+]b[.]c$|", "r|.*|"] }"#
         );
+        assert_eq!(pattern(r#"/dev/a"]\|b"#), "/dev/a....b");
     }
 
     proptest::proptest! {

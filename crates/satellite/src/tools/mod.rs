@@ -4,6 +4,8 @@ pub mod error;
 pub mod files;
 pub mod filesystem;
 pub mod losetup;
+pub mod lsblk;
 pub mod lvm;
 pub mod option_line;
+pub mod volume_group;
 pub mod zfs;

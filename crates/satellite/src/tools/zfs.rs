@@ -125,6 +125,24 @@ pub async fn pool_size(machine: &Machine, pool: &str) -> Result<Option<u64>> {
     Ok(bytes.map(|b| b / 1024))
 }
 
+/// Makes a zpool of devices and the words that combine them; `force` has it taken although there is something on them.
+pub async fn create_pool(
+    machine: &Machine,
+    name: &str,
+    vdevs: &[String],
+    force: bool,
+    arguments: &[String],
+) -> Result<()> {
+    let cmd = Cmd::new("zpool").args(["create", "-m", "none"]);
+    let cmd = cmd
+        .args(force.then_some("-f"))
+        .args(arguments.iter().cloned());
+    machine
+        .run(cmd.arg(name).args(vdevs.iter().cloned()))
+        .await
+        .map(drop)
+}
+
 /// Creates a volume with its owner's property in one step.
 pub async fn create(
     machine: &Machine,

@@ -9,6 +9,7 @@ use linstor_fake_host::{self as fake, Entry, FakeCluster};
 use linstor_net::{ControllerSide, Sender};
 use linstor_satellite::{Options, Satellite};
 use linstor_wire::message::{Held, NewerController, PROTOCOL, PROTOCOL_MIN, SuspensionState};
+use linstor_wire::question::Answer;
 use linstor_wire::spec::{NodeSpec, PoolSpec, Props, ResourceSpec, Spec};
 use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
 use linstor_wire::{Key, ToController, ToSatellite, Wanted};
@@ -39,6 +40,7 @@ pub(crate) struct Heard {
     pub(crate) refreshed: Vec<u64>,
     pub(crate) pongs: Vec<u64>,
     pub(crate) suspensions: Vec<(Uuid, SuspensionState)>,
+    pub(crate) answers: BTreeMap<u64, Answer>,
     pub(crate) synced: Option<u64>,
     pub(crate) messages: usize,
 }
@@ -341,6 +343,9 @@ fn hear(heard: &mut Heard, message: ToController) {
             heard.newer = newer;
         }
         ToController::Synced { generation } => heard.synced = Some(generation),
+        ToController::Answer { id, answer } => {
+            heard.answers.insert(id, answer);
+        }
         ToController::Applied {
             generation,
             key,

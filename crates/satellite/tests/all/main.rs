@@ -1,6 +1,7 @@
 //! The satellite on fake machines, driven over its own wire.
 
 mod bench;
+mod device_pool;
 mod drbd;
 mod external_metadata;
 mod facts;

@@ -15,6 +15,7 @@ mod http;
 mod job;
 mod lists;
 mod nodes;
+mod physical_storage;
 mod property;
 mod satellite;
 mod settle;

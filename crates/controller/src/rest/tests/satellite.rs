@@ -9,6 +9,7 @@ use linstor_api::kind::{DrbdKind, LayerKind, ProviderKind};
 use linstor_api::reply::Reply;
 use linstor_api::sorted_map::SortedMap;
 use linstor_net::{ControllerSide, SatelliteSide};
+use linstor_wire::question::{Answer, BlockDevice, Question};
 use linstor_wire::spec::{DrbdSpec, NodeSpec, ResourceSpec, Spec, Target as Wanted};
 use linstor_wire::status::{
     DrbdInfo, DrbdStatus, NodeInfo, Outcome, PoolStatus, ReplicationStatus, ResourceStatus,
@@ -142,6 +143,10 @@ impl Satellite {
             }
             ToSatellite::RefreshSpace { id } => vec![self.space(Some(id))],
             ToSatellite::Suspend { .. } | ToSatellite::Resume { .. } => vec![],
+            ToSatellite::Ask { id, question } => vec![ToController::Answer {
+                id,
+                answer: answer(question),
+            }],
             ToSatellite::Ping { id } => vec![ToController::Pong { id }],
         }
     }
@@ -256,6 +261,40 @@ impl Satellite {
             },
         };
         vec![status, applied(Outcome::Done)]
+    }
+}
+
+/// A node with a free disk and one in use. Pools can be made of `/dev/sdb` alone.
+fn answer(question: Question) -> Answer {
+    let disk = |path: &str, unusable: Option<&str>| BlockDevice {
+        path: path.into(),
+        size_bytes: 10 << 30,
+        rotational: true,
+        model: "DISK".into(),
+        serial: "S1".into(),
+        links: vec![format!("/dev/disk/by-id/ata-{}", &path[5..])],
+        unusable: unusable.map(str::to_owned),
+        ..BlockDevice::default()
+    };
+    match question {
+        Question::BlockDevices => Answer::BlockDevices(vec![
+            disk(
+                "/dev/sda",
+                Some("It has partitions, '/dev/sda1' for example."),
+            ),
+            disk("/dev/sdb", None),
+        ]),
+        Question::CreateDevicePool(pool) if pool.devices == ["/dev/sdb"] => {
+            let message = format!("Pool '{}' created.", pool.place);
+            Answer::Done(vec![Reply::new(
+                code::CREATED | code::MASK_CRT | code::MASK_PHYSICAL_DEVICE,
+                message,
+            )])
+        }
+        Question::CreateDevicePool(_) => Answer::Failed(Reply::new(
+            code::FAIL_UNKNOWN_ERROR,
+            "Device '/dev/nosuch' does not exist on this node.",
+        )),
     }
 }
 
