@@ -25,6 +25,7 @@ pub mod snapshot;
 pub mod sorted_map;
 pub mod tool_option;
 
+pub mod auth_token;
 pub mod auto_select_filter;
 pub mod backup;
 pub mod config;

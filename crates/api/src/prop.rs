@@ -33,6 +33,8 @@ keys! {
     CUR_STLT_CONN_NAME = "CurStltConnName";
     /// Node: the host name its satellite reported.
     NODE_UNAME = "NodeUname";
+    /// Controller: whether callers of the REST API authenticate with a token.
+    TOKEN_AUTHENTICATION = "Auth/TokenAuthenticationEnabled";
     /// The net interface that DRBD uses.
     PREF_NIC = "PrefNic";
     /// The net interface that NVMe uses.

@@ -121,7 +121,10 @@ async fn serve(
                 apply(&mut link, generation, &specs).await?;
             }
             // No scenario asks anything.
-            ToSatellite::Suspend { .. } | ToSatellite::Resume { .. } | ToSatellite::Ask { .. } => {}
+            ToSatellite::Suspend { .. }
+            | ToSatellite::Resume { .. }
+            | ToSatellite::AuthToken { .. }
+            | ToSatellite::Ask { .. } => {}
             ToSatellite::Ping { id } => link.send(&ToController::Pong { id }).await?,
         }
     }

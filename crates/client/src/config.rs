@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use linstor_api::controller::{HTTP_PORT, HTTPS_PORT};
+use linstor_api::secret_text::SecretText;
 
 use crate::failure::Failure;
 
@@ -12,6 +13,10 @@ use crate::failure::Failure;
 pub const ENV_CONTROLLERS: &str = "LS_CONTROLLERS";
 /// Names the machine-readable format, used unless the command line has `--output-version`.
 pub const ENV_OUTPUT_VERSION: &str = "LS_OUTPUT_VERSION";
+/// Names a file with the token of the REST API.
+pub const ENV_TOKEN_FILE: &str = "LS_BEARER_TOKEN_FILE";
+/// Where a satellite writes the token of its node.
+const TOKEN_FILE: &str = "/var/lib/linstor.d/auth.json";
 /// `LS_CLIENT_NO_COLOR=` stands for `--no-color`, `LS_CLIENT_TIMEOUT=5` for `--timeout 5`.
 const ENV_OPTION_PREFIX: &str = "LS_CLIENT_";
 /// The option that disables configuration files.
@@ -19,6 +24,20 @@ const DISABLE: &str = "--disable-config";
 
 /// The controller that is used if neither the command line nor the environment names one.
 pub const DEFAULT_CONTROLLER: &str = "localhost:3370";
+
+/// The token of the REST API: of a file that has it or `{"token": "..."}`; that of the node unless another file is named.
+/// None where the file cannot be read.
+pub fn auth_token(file: Option<&str>) -> Option<SecretText> {
+    #[derive(serde::Deserialize)]
+    struct File {
+        token: SecretText,
+    }
+    let text = fs::read_to_string(file.unwrap_or(TOKEN_FILE)).ok()?;
+    match serde_json::from_str::<File>(&text) {
+        Ok(file) => Some(file.token),
+        Err(_) => Some(SecretText::new(text.trim())),
+    }
+}
 
 /// Sections of a configuration file and their entries, in file order.
 type Sections = BTreeMap<String, Vec<(String, String)>>;

@@ -101,6 +101,7 @@ fn session(global: &Global) -> Result<Session, Failure> {
         controllers: config::controllers(global.controllers.as_deref(), from_env.as_deref())?,
         timeout_s: global.timeout,
         login,
+        token: config::auth_token(env::var(config::ENV_TOKEN_FILE).ok().as_deref()),
         allow_insecure_auth: global.allow_insecure_auth,
     }))
 }

@@ -4,6 +4,7 @@ use std::io::Read;
 use std::time::Duration;
 
 use linstor_api::reply::Reply;
+use linstor_api::secret_text::SecretText;
 use ureq::http;
 
 use crate::failure::{Failure, exit};
@@ -54,7 +55,9 @@ pub struct Options {
     pub timeout_s: u64,
     /// User and password for HTTP basic authentication.
     pub login: Option<(String, String)>,
-    /// Send the password even without TLS.
+    /// Token of the REST API, sent if there is no password.
+    pub token: Option<SecretText>,
+    /// Send password and token even without TLS.
     pub allow_insecure_auth: bool,
 }
 
@@ -101,6 +104,16 @@ impl Session {
         if let Some((user, password)) = &self.options.login {
             let value = basic_authorization(user, password);
             builder = builder.header(http::header::AUTHORIZATION, value);
+        } else if let Some(token) = &self.options.token {
+            if self.options.allow_insecure_auth || is_private(base) {
+                let value = format!("Bearer {}", token.reveal());
+                builder = builder.header(http::header::AUTHORIZATION, value);
+            } else {
+                eprintln!(
+                    "Warning: the token of the REST API is not sent, because the connection to {base} is not encrypted; \
+                     --allow-insecure-auth sends it"
+                );
+            }
         }
         let response = match &request.body {
             Some(body) => {
@@ -193,6 +206,19 @@ impl Transport for Session {
     }
 }
 
+/// Whether nobody else reads what is sent: it is encrypted, or does not leave this machine.
+fn is_private(base: &str) -> bool {
+    let Some(plain) = base.strip_prefix("http://") else {
+        return base.starts_with("https://");
+    };
+    let host = match plain.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or(rest),
+        None => plain.split([':', '/']).next().unwrap_or(plain),
+    };
+    let address = host.parse::<std::net::IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
 /// Whether the error occurred before anything was sent.
 fn never_connected(error: &ureq::Error) -> bool {
     use std::io::ErrorKind;
@@ -236,6 +262,27 @@ fn basic_authorization(user: &str, password: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A token is sent unencrypted to this machine alone.
+    #[test]
+    fn tokens_stay_private() {
+        for base in [
+            "https://a:3371",
+            "http://localhost:3370",
+            "http://127.0.0.9:3370",
+            "http://[::1]:3370",
+        ] {
+            assert!(is_private(base), "{base}");
+        }
+        for base in [
+            "http://a:3370",
+            "http://10.0.0.1:3370",
+            "http://127.0.0.1.example:1",
+            "http://localhost.a",
+        ] {
+            assert!(!is_private(base), "{base}");
+        }
+    }
 
     /// Test vectors of RFC 4648.
     #[test]

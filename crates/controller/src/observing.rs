@@ -91,6 +91,7 @@ impl Cluster {
                 | RowKey::ResourceDefinition(_)
                 | RowKey::KeyValueStore(_)
                 | RowKey::MasterKey
+                | RowKey::AuthTokens
                 | RowKey::Remote(_)
                 | RowKey::Schedule(_)
                 | RowKey::ExternalFile(_)
@@ -119,6 +120,7 @@ impl Cluster {
                     | RowKey::ResourceDefinition(_)
                     | RowKey::KeyValueStore(_)
                     | RowKey::MasterKey
+                    | RowKey::AuthTokens
                     | RowKey::Remote(_)
                     | RowKey::Schedule(_)
                     | RowKey::ExternalFile(_)
@@ -434,6 +436,13 @@ impl Reach {
                 | RowKey::Remote(_)
                 | RowKey::Schedule(_)
                 | RowKey::ExternalFile(_) => {}
+                // The link then checks whether its satellite has its token.
+                RowKey::AuthTokens => {
+                    let (old, new) = (&before.auth_tokens.tokens, &after.auth_tokens.tokens);
+                    let changed = new.iter().filter(|(id, token)| old.get(id) != Some(token));
+                    let nodes = changed.filter_map(|(_, token)| token.node.as_ref());
+                    reach.nodes.extend(nodes.map(|node| node.name.clone()));
+                }
                 RowKey::ResourceDefinition(name) => reach.add(before, after, [name].into_iter()),
                 RowKey::Resource(name, node) => {
                     reach.add(before, after, [name].into_iter());

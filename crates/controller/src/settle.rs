@@ -55,6 +55,7 @@ pub(crate) fn settle(before: &Model, tx: &mut Transaction<'_>) {
             | RowKey::StoragePool(..)
             | RowKey::KeyValueStore(_)
             | RowKey::MasterKey
+            | RowKey::AuthTokens
             | RowKey::Remote(_)
             | RowKey::Schedule(_)
             | RowKey::ExternalFile(_) => {}

@@ -17,8 +17,9 @@ use crate::process::{Object, ProcessId};
 use crate::row_version::RowVersions;
 use crate::unknown::Unknown;
 use crate::{
-    Controller, Epoch, ExternalFile, KeyValueStore, MasterKey, Node, Process, Remote, Resource,
-    ResourceDefinition, ResourceGroup, Schedule, Since, StoragePool, StoragePoolDefinition,
+    AuthTokens, Controller, Epoch, ExternalFile, KeyValueStore, MasterKey, Node, Process, Remote,
+    Resource, ResourceDefinition, ResourceGroup, Schedule, Since, StoragePool,
+    StoragePoolDefinition,
 };
 
 /// A model that is being changed.
@@ -173,6 +174,12 @@ impl Draft {
         self.model.master_key = Some(Arc::new(row));
     }
 
+    /// Replaces the tokens of the REST API.
+    pub fn put_auth_tokens(&mut self, row: AuthTokens) {
+        self.touched.insert(RowKey::AuthTokens);
+        self.model.auth_tokens = Arc::new(row);
+    }
+
     /// Adds or replaces a remote.
     pub fn put_remote(&mut self, row: Remote) {
         self.touched.insert(RowKey::Remote(row.name.clone()));
@@ -317,6 +324,7 @@ impl Draft {
             RowKey::ResourceGroup(group) => drop(self.model.groups.remove(group)),
             RowKey::KeyValueStore(name) => drop(self.model.key_value_stores.remove(name)),
             RowKey::MasterKey => self.model.master_key = None,
+            RowKey::AuthTokens => self.model.auth_tokens = Arc::default(),
             RowKey::Remote(name) => drop(self.model.remotes.remove(name)),
             RowKey::Schedule(name) => drop(self.model.schedules.remove(name)),
             RowKey::ExternalFile(path) => drop(self.model.external_files.remove(path)),

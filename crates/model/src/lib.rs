@@ -4,6 +4,7 @@
 //! Nothing here does I/O or knows a clock: time and randomness are passed in. Reading order: [`name`], [`row`],
 //! [`model`], [`draft`], [`observed`], [`project`], [`process`].
 
+pub mod auth_token;
 pub mod connection;
 pub mod controller;
 pub mod cron;
@@ -42,6 +43,7 @@ pub mod unknown;
 pub mod volume_definition;
 pub mod volume_group;
 
+pub use auth_token::{AuthToken, AuthTokens};
 pub use connection::Connection;
 pub use controller::{Controller, Settling};
 pub use draft::Draft;

@@ -18,8 +18,9 @@ use crate::process::ProcessId;
 use crate::row_version::{Members, Migrations, RowVersions};
 use crate::unknown::{self, Read, Unknown};
 use crate::{
-    Controller, Draft, Epoch, ExternalFile, Held, KeyValueStore, MasterKey, Node, Process, Remote,
-    Resource, ResourceDefinition, ResourceGroup, Schedule, StoragePool, StoragePoolDefinition,
+    AuthTokens, Controller, Draft, Epoch, ExternalFile, Held, KeyValueStore, MasterKey, Node,
+    Process, Remote, Resource, ResourceDefinition, ResourceGroup, Schedule, StoragePool,
+    StoragePoolDefinition,
 };
 
 /// Fewer rows than this are parsed sooner than another thread is started.
@@ -109,6 +110,7 @@ enum Row {
     Resource(Resource),
     KeyValueStore(KeyValueStore),
     MasterKey(MasterKey),
+    AuthTokens(AuthTokens),
     Remote(Remote),
     Schedule(Schedule),
     ExternalFile(ExternalFile),
@@ -200,6 +202,7 @@ fn parse(kind: RowKind, stored: &StoredRow, migrations: Migrations) -> Result<Pa
         RowKind::KeyValueStore => read!(KeyValueStore, row =>
             RowKey::KeyValueStore(row.name.clone())),
         RowKind::MasterKey => read!(MasterKey, row => RowKey::MasterKey),
+        RowKind::AuthTokens => read!(AuthTokens, row => RowKey::AuthTokens),
         RowKind::Remote => read!(Remote, row => RowKey::Remote(row.name.clone())),
         RowKind::Schedule => read!(Schedule, row => RowKey::Schedule(row.name.clone())),
         RowKind::ExternalFile => read!(ExternalFile, row => RowKey::ExternalFile(row.path.clone())),
@@ -255,6 +258,7 @@ fn take_over(draft: &mut Draft, parsed: Parsed) -> Result<Vec<Members>, Unreadab
         }
         Row::KeyValueStore(row) => draft.put_key_value_store(row),
         Row::MasterKey(row) => draft.put_master_key(row),
+        Row::AuthTokens(row) => draft.put_auth_tokens(row),
         Row::Remote(row) => draft.put_remote(row),
         Row::Schedule(row) => draft.put_schedule(row),
         Row::ExternalFile(row) => draft.put_external_file(row),

@@ -22,8 +22,9 @@ use crate::process::ProcessId;
 use crate::row_version::{Migrations, RowVersions};
 use crate::unknown::{self, Unknown};
 use crate::{
-    Controller, Epoch, ExternalFile, Held, KeyValueStore, MasterKey, Node, Process, Props, Remote,
-    Resource, ResourceDefinition, ResourceGroup, Schedule, StoragePool, StoragePoolDefinition,
+    AuthTokens, Controller, Epoch, ExternalFile, Held, KeyValueStore, MasterKey, Node, Process,
+    Props, Remote, Resource, ResourceDefinition, ResourceGroup, Schedule, StoragePool,
+    StoragePoolDefinition,
 };
 
 /// Name of the group that definitions without a group belong to.
@@ -78,6 +79,8 @@ row_kinds! {
     KeyValueStore = "key_value_store",
     /// The master key.
     MasterKey = "master_key",
+    /// Tokens of the REST API.
+    AuthTokens = "auth_tokens",
     /// Remotes of backups.
     Remote = "remote",
     /// Schedules of backups.
@@ -121,6 +124,8 @@ pub enum RowKey {
     KeyValueStore(KeyValueStoreName),
     /// The master key.
     MasterKey,
+    /// Tokens of the REST API.
+    AuthTokens,
     /// A remote.
     Remote(RemoteName),
     /// A schedule.
@@ -146,6 +151,7 @@ impl RowKey {
             RowKey::Resource(..) => RowKind::Resource,
             RowKey::KeyValueStore(_) => RowKind::KeyValueStore,
             RowKey::MasterKey => RowKind::MasterKey,
+            RowKey::AuthTokens => RowKind::AuthTokens,
             RowKey::Remote(_) => RowKind::Remote,
             RowKey::Schedule(_) => RowKind::Schedule,
             RowKey::ExternalFile(_) => RowKind::ExternalFile,
@@ -156,9 +162,11 @@ impl RowKey {
     /// The key as stored: upper-case, parts joined by `/`, which no name contains. A path is stored as it is.
     pub fn key(&self) -> String {
         let text = match self {
-            RowKey::RowVersions | RowKey::Controller | RowKey::Epoch | RowKey::MasterKey => {
-                String::new()
-            }
+            RowKey::RowVersions
+            | RowKey::Controller
+            | RowKey::Epoch
+            | RowKey::MasterKey
+            | RowKey::AuthTokens => String::new(),
             RowKey::Node(node) => node.to_string(),
             RowKey::StoragePoolDefinition(pool) => pool.to_string(),
             RowKey::StoragePool(node, pool) => format!("{node}/{pool}"),
@@ -234,6 +242,8 @@ pub struct Model {
     pub key_value_stores: OrdMap<KeyValueStoreName, Arc<KeyValueStore>>,
     /// The master key, once a passphrase was set.
     pub master_key: Option<Arc<MasterKey>>,
+    /// Tokens of the REST API.
+    pub auth_tokens: Arc<AuthTokens>,
     /// Remotes of backups.
     pub remotes: OrdMap<RemoteName, Arc<Remote>>,
     /// Schedules of backups.
@@ -284,6 +294,7 @@ impl Model {
             resources: OrdMap::new(),
             key_value_stores: OrdMap::new(),
             master_key: None,
+            auth_tokens: Arc::default(),
             remotes: OrdMap::new(),
             schedules: OrdMap::new(),
             external_files: OrdMap::new(),
@@ -476,6 +487,7 @@ impl Model {
                 other.key_value_stores.get(name),
             ),
             RowKey::MasterKey => same(self.master_key.as_ref(), other.master_key.as_ref()),
+            RowKey::AuthTokens => self.auth_tokens == other.auth_tokens,
             RowKey::Remote(name) => same(self.remotes.get(name), other.remotes.get(name)),
             RowKey::Schedule(name) => same(self.schedules.get(name), other.schedules.get(name)),
             RowKey::ExternalFile(path) => same(
@@ -504,6 +516,9 @@ impl Model {
             RowKey::Resource(name, node) => json(self.resource(name, node)),
             RowKey::KeyValueStore(name) => json(self.key_value_stores.get(name)),
             RowKey::MasterKey => json(self.master_key.as_ref()),
+            RowKey::AuthTokens => {
+                json((*self.auth_tokens != AuthTokens::default()).then_some(&self.auth_tokens))
+            }
             RowKey::Remote(name) => json(self.remotes.get(name)),
             RowKey::Schedule(name) => json(self.schedules.get(name)),
             RowKey::ExternalFile(path) => json(self.external_files.get(path)),

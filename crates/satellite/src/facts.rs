@@ -13,8 +13,8 @@ use linstor_api::kind::{LayerKind, ProviderKind};
 use linstor_wire::status::NodeInfo;
 use tokio::time::Instant;
 
-use crate::probe;
 use crate::shared::{Shared, State};
+use crate::{auth_token, probe};
 
 /// Pauses before the first, second... probe for something that is missing; the last one repeats.
 const BACKOFF_S: [u64; 7] = [1, 2, 5, 10, 20, 40, 60];
@@ -37,7 +37,8 @@ enum Need {
 /// Probes the node and takes over what was found. One at a time; a second caller sees at least what the first one did.
 pub async fn refresh(shared: &Shared) {
     let _turn = shared.machine.lock("probe").await;
-    let found = probe::probe(&shared.machine).await;
+    let mut found = probe::probe(&shared.machine).await;
+    found.auth_token = Some(auth_token::hash_on_node(shared).await);
     let module = probe::module_version(&shared.machine).await;
     if take(&mut shared.state(), found, module) {
         shared.outgoing.notify_one();
@@ -57,6 +58,8 @@ fn take(state: &mut State, mut found: NodeInfo, module: Option<String>) -> bool 
         found = NodeInfo {
             uname: found.uname,
             kernel: found.kernel,
+            os: found.os,
+            auth_token: found.auth_token,
             ..state.info.clone()
         };
     } else {

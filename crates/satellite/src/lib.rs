@@ -10,6 +10,7 @@
 //! Three rules hold everywhere. Applying a spec twice runs no changing command the second time. Applying it after a
 //! failure or crash at any point reaches it. And what cannot be proven to be ours is never changed or destroyed.
 
+pub mod auth_token;
 pub mod block_devices;
 pub mod check;
 pub mod device_pool;

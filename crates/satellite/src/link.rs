@@ -24,7 +24,7 @@ use crate::failure::{Failure, bounded};
 use crate::outbox::AppliedEntry;
 use crate::shared::{Order, Shared, State};
 use crate::spec_store::{Identity, Revision};
-use crate::{facts, questions, space, status};
+use crate::{auth_token, facts, questions, space, status};
 
 /// How long a caller may take to send `Hello`.
 const HELLO_LIMIT: Duration = Duration::from_secs(10);
@@ -445,6 +445,7 @@ async fn take_in(
                 let named = sync.take().unwrap_or_default();
                 end_sync(shared, order(generation), named, held).await;
             }
+            ToSatellite::AuthToken { token } => auth_token::take(shared, token).await,
             // These are answered where they are read; a second hello means nothing.
             ToSatellite::Ping { .. }
             | ToSatellite::Suspend { .. }

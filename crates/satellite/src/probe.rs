@@ -11,6 +11,10 @@ use crate::tools::{losetup, lvm};
 
 /// Has the version of the loaded module.
 const PROC_DRBD: &str = "/proc/drbd";
+/// Has the names of the distribution.
+const OS_RELEASE: &str = "/etc/os-release";
+/// Longest name of a distribution that is reported, in characters.
+const OS_CHARS_MAX: usize = 200;
 
 /// What needs no tool, and so no probe.
 pub fn basics(machine: &Machine) -> NodeInfo {
@@ -27,6 +31,10 @@ pub fn basics(machine: &Machine) -> NodeInfo {
 /// Probes everything.
 pub async fn probe(machine: &Machine) -> NodeInfo {
     let mut info = basics(machine);
+    let os = machine.host().read(Path::new(OS_RELEASE)).await;
+    info.os = os
+        .map(|text| os_name(&String::from_utf8_lossy(&text)))
+        .unwrap_or_default();
     let (drbd, ()) = tokio::join!(probe_drbd(machine), probe_providers(machine, &mut info));
     match drbd {
         Ok(drbd) => {
@@ -48,6 +56,17 @@ pub async fn probe(machine: &Machine) -> NodeInfo {
         info.unsupported_layers.insert(layer, vec![why]);
     }
     info
+}
+
+/// The distribution's name for people.
+fn os_name(release: &str) -> String {
+    let mut lines = release.lines();
+    let name = lines.find_map(|line| line.trim().strip_prefix("PRETTY_NAME="));
+    let name = name.unwrap_or_default().trim_matches(['"', '\'']);
+    name.chars()
+        .filter(|c| !c.is_control())
+        .take(OS_CHARS_MAX)
+        .collect()
 }
 
 async fn probe_drbd(machine: &Machine) -> Result<DrbdInfo, String> {

@@ -56,7 +56,7 @@ fn rows_of(model: &Model) -> BTreeMap<(String, String), String> {
             .cloned()
             .map(RowKey::KeyValueStore),
     );
-    keys.push(RowKey::MasterKey);
+    keys.extend([RowKey::MasterKey, RowKey::AuthTokens]);
     keys.extend(model.remotes.keys().cloned().map(RowKey::Remote));
     keys.extend(model.schedules.keys().cloned().map(RowKey::Schedule));
     keys.extend(

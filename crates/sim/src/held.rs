@@ -7,11 +7,13 @@ use linstor_model::cron::Cron;
 use linstor_model::external_file::FilePath;
 use linstor_model::master_key::Key;
 use linstor_model::model::{RowKey, RowKind, StoredRow};
-use linstor_model::name::{KeyValueStoreName, RemoteName, ScheduleName};
+use linstor_model::name::{KeyValueStoreName, NodeName, RemoteName, ScheduleName};
 use linstor_model::process::delete_resource;
 use linstor_model::remote::{Linstor, Target};
 use linstor_model::schedule::OnFailure;
-use linstor_model::{Draft, ExternalFile, KeyValueStore, MasterKey, Model, Remote, Schedule};
+use linstor_model::{
+    AuthToken, AuthTokens, Draft, ExternalFile, KeyValueStore, MasterKey, Model, Remote, Schedule,
+};
 use linstor_wire::secret::Secret;
 use tokio::time::sleep;
 use uuid::Uuid;
@@ -119,6 +121,13 @@ fn put_alone(draft: &mut Draft) {
     let key = Key::new([1; 32]);
     let passphrase = Secret::new("pass");
     draft.put_master_key(MasterKey::seal(&key, &passphrase, [2; 16], [3; 24]));
+    let mut tokens = AuthTokens::default();
+    tokens.add(AuthToken {
+        hash: Some("0".repeat(64)),
+        node: None,
+        ..AuthToken::for_satellite(NodeName::parse("n1").expect("a name"), Uuid::nil(), 0)
+    });
+    draft.put_auth_tokens(tokens);
     draft.put_remote(Remote {
         name: RemoteName::parse("peer").expect("a name"),
         uuid: Uuid::nil(),

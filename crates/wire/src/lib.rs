@@ -21,6 +21,7 @@
 //!                           <-                  Answer{id,answer}
 //! ```
 
+pub mod auth_token;
 pub mod key;
 pub mod message;
 mod newer;

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::key::Key;
 use crate::question::{Answer, Question};
+use crate::secret::{self, Secret};
 use crate::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
 use crate::wanted::Wanted;
 
@@ -110,6 +111,13 @@ pub enum ToSatellite {
         id: u64,
         /// What is asked.
         question: Question,
+    },
+    /// The node's token of the REST API, which replaces the one that it has. The satellite puts it into the file
+    /// [`crate::auth_token::FILE_NAME`] and reports its hash with [`ToController::Info`].
+    AuthToken {
+        /// The token.
+        #[serde(with = "secret::on_link")]
+        token: Secret,
     },
     /// Asks for [`ToController::Pong`].
     Ping {

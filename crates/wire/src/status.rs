@@ -19,6 +19,9 @@ pub struct NodeInfo {
     /// Kernel release.
     #[serde(default)]
     pub kernel: String,
+    /// Distribution and its version, as `/etc/os-release` names it; empty when it does not.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub os: String,
     /// The DRBD in the kernel, when there is one of a known kind.
     #[serde(default, deserialize_with = "newer::if_known")]
     pub drbd: Option<DrbdInfo>,
@@ -34,6 +37,10 @@ pub struct NodeInfo {
     /// Why the other providers cannot be used.
     #[serde(default, deserialize_with = "newer::with_known_keys")]
     pub unsupported_providers: BTreeMap<ProviderKind, Vec<String>>,
+    /// Hash of the token of the REST API that is on the node; empty when there is none, and absent from a satellite that
+    /// takes no token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth_token: Option<String>,
 }
 
 /// The DRBD of a node.

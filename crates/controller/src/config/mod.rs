@@ -75,6 +75,8 @@ pub struct Config {
     pub limits: Limits,
     /// The master passphrase, which is entered at the start, and set when none is set.
     pub passphrase: Option<Secret>,
+    /// Whether callers of the REST API have to authenticate where that is switched on in the cluster.
+    pub token_authentication: bool,
     /// The directory of the settings file.
     pub directory: PathBuf,
     /// How much to log.
@@ -143,6 +145,7 @@ struct Http {
     body_seconds_max: Option<NonZeroU32>,
     request_seconds_max: Option<NonZeroU32>,
     allowed_origins: Vec<String>,
+    token_authentication: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -179,7 +182,13 @@ impl Config {
             .or_else(|| environment("LS_LOG_LEVEL_LINSTOR"))
             .or_else(|| environment("LS_LOG_LEVEL"))
             .unwrap_or_else(|| "info".to_owned());
+        let token_authentication = file.http.token_authentication != Some(false);
+        if !token_authentication {
+            warnings
+                .push("[http] token_authentication = false: nobody has to authenticate".to_owned());
+        }
         Ok(Config {
+            token_authentication,
             http: http(arguments, &file.http, environment, &mut warnings),
             limits: limits(&file.http),
             passphrase: passphrase(file.encrypt.passphrase, environment)?,

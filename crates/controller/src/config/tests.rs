@@ -37,6 +37,7 @@ fn defaults_hold() {
             database: Database::File("/var/lib/linstor/linstor.db".into()),
             limits: Limits::default(),
             passphrase: None,
+            token_authentication: true,
             directory: "/nonexistent".into(),
             log_level: "info".into(),
             warnings: vec![],

@@ -9,17 +9,18 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use linstor_api::kind::ConnectionStatus;
-use linstor_model::Model;
 use linstor_model::StoragePool;
 use linstor_model::name::{NodeName, StoragePoolName};
 use linstor_model::observed::Applied;
 use linstor_model::project;
+use linstor_model::{AuthToken, AuthTokens, Model};
 use linstor_net::{ControllerSide, NetError, Receiver, Sender};
+use linstor_wire::auth_token::{from_random, hash};
 use linstor_wire::message::{APPLY_SPECS_MAX, FRAME_BYTES_MAX, Forget, Held};
 use linstor_wire::question::Answer;
 use linstor_wire::spec::Spec;
 use linstor_wire::status::{NodeInfo, PoolStatus};
-use linstor_wire::{Key, ToController, ToSatellite, Wanted};
+use linstor_wire::{Key, Secret, ToController, ToSatellite, Wanted};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
 use uuid::Uuid;
@@ -62,6 +63,10 @@ struct State {
     /// Who waits for the answer to which question.
     asked: BTreeMap<u64, oneshot::Sender<Answer>>,
     questions: u64,
+    /// Hash of the token of the REST API that the satellite has or was given; none if it takes none.
+    auth_token: Option<String>,
+    /// The token to give it.
+    new_auth_token: Option<Secret>,
 }
 
 /// A connection in use.
@@ -71,6 +76,7 @@ pub(super) struct Session<'a> {
     state: Mutex<State>,
     heard: Mutex<Instant>,
     learned: Notify,
+    auth_token_made: Notify,
 }
 
 /// When specs are made.
@@ -102,12 +108,22 @@ impl Parcel {
 
 impl<'a> Session<'a> {
     pub(super) fn new(link: &'a Link) -> Self {
+        let observed = link.cluster.observed();
+        let status = observed.nodes.get(&link.node);
+        let info = status.and_then(|status| status.info.as_ref());
+        let learned = Notify::new();
+        // The satellite may need a token.
+        learned.notify_one();
         Session {
             link,
             connected_at: link.cluster.env().now_ms(),
-            state: Mutex::default(),
+            state: Mutex::new(State {
+                auth_token: info.and_then(|info| info.auth_token.clone()),
+                ..State::default()
+            }),
             heard: Mutex::new(Instant::now()),
-            learned: Notify::new(),
+            learned,
+            auth_token_made: Notify::new(),
         }
     }
 
@@ -205,7 +221,10 @@ impl<'a> Session<'a> {
             ToController::Info { info } => {
                 tracing::info!(%node, uname = info.uname, drbd = ?info.drbd, "node capabilities changed");
                 cluster.observe_info(node, info.clone());
-                self.state().info = Some(info);
+                let mut state = self.state();
+                state.auth_token = info.auth_token.clone();
+                state.info = Some(info);
+                drop(state);
                 self.learned.notify_one();
             }
             ToController::Answer { id, answer } => {
@@ -264,6 +283,7 @@ impl<'a> Session<'a> {
             if let Err(ended) = self.note_info().await {
                 return ended;
             }
+            self.renew_auth_token().await;
             let news = std::mem::take(&mut self.state().granularities);
             if news.is_empty() {
                 continue;
@@ -299,6 +319,48 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Makes the satellite's token of the REST API if it does not have it: the token itself is on the node alone.
+    async fn renew_auth_token(&self) {
+        let Some(has) = self.state().auth_token.clone() else {
+            return;
+        };
+        let (node, uuid) = (self.link.node.clone(), self.link.uuid);
+        let lacks_it = move |model: &Model| match model.auth_tokens.of_node(uuid) {
+            Some((_, token)) => !token.revoked && token.hash.as_deref() != Some(has.as_str()),
+            None => {
+                model.needs_auth_token() && model.node(&node).is_some_and(|row| row.uuid == uuid)
+            }
+        };
+        if !lacks_it(&self.link.cluster.model()) {
+            return;
+        }
+        let node = self.link.node.clone();
+        let committed = self.link.cluster.commit(move |tx| {
+            if !lacks_it(tx) {
+                return Ok(None);
+            }
+            let secret = from_random(tx.random());
+            let mut row = AuthTokens::clone(&tx.auth_tokens);
+            let id = match row.of_node(uuid) {
+                Some((id, _)) => id,
+                None => row.add(AuthToken::for_satellite(node, uuid, tx.now_ms)),
+            };
+            if let Some(token) = row.tokens.get_mut(&id) {
+                token.hash = Some(hash(secret.reveal()));
+            }
+            tx.put_auth_tokens(row);
+            Ok(Some(secret))
+        });
+        // If it fails, the writer has logged why, and the next connection tries again.
+        if let Some(secret) = committed.await.ok().and_then(|committed| committed.value) {
+            let mut state = self.state();
+            state.auth_token = Some(hash(secret.reveal()));
+            state.new_auth_token = Some(secret);
+            drop(state);
+            self.auth_token_made.notify_one();
+        }
+    }
+
     async fn write(&self, mut sender: Sender<ToSatellite>) -> Ended {
         match self.send_all(&mut sender).await {
             Ok(never) => match never {},
@@ -320,7 +382,17 @@ impl<'a> Session<'a> {
                 // Cancel-safe: the mail is in the mailbox until it is taken below.
                 () = self.link.mailbox.arrived() => {
                     let mail = self.link.mailbox.take();
+                    if mail.keys.contains(&Key::Node) {
+                        self.learned.notify_one();
+                    }
                     self.deliver(sender, &mut pinged, mail).await?;
+                }
+                // Cancel-safe: the token is in the state until it is taken.
+                () = self.auth_token_made.notified() => {
+                    let token = self.state().new_auth_token.take();
+                    if let Some(token) = token {
+                        sender.send(&ToSatellite::AuthToken { token }).await?;
+                    }
                 }
             }
         }

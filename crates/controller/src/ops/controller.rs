@@ -30,10 +30,10 @@ pub fn version() -> ControllerVersion {
     }
 }
 
-/// Whether the controller works: `Running`, then one line for each thing that does not.
+/// What of the controller does not work, a line for each thing; empty when all does.
 pub fn health(cluster: &Cluster) -> String {
     let model = cluster.model();
-    let mut text = "Running\n".to_owned();
+    let mut text = String::new();
     if let Some(reason) = &*cluster.shared.unwritable.borrow() {
         text.push_str(&format!("read-only: {reason}\n"));
     }

@@ -5,6 +5,7 @@
 //! the writer (see [`crate::settle`]). A reading verb takes a snapshot and never waits. [`name`] turns text into names and
 //! rows, [`property`] checks properties, [`reply`] holds replies that many verbs give.
 
+pub mod auth_token;
 pub mod autoplace;
 pub mod backup;
 pub mod config;

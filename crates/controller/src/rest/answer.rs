@@ -54,10 +54,10 @@ impl Answer {
         now_ms: u64,
     ) -> Response {
         let status = fixed.map_or_else(|| status_of(self.status, &self.replies), |Fixed(s)| s);
-        // A path or a method that does not exist is no error of a request.
+        // A path or a method that does not exist is no error of a request, and whoever is not known makes no reports.
         if !matches!(
             status,
-            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED
+            StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED | StatusCode::UNAUTHORIZED
         ) {
             let reports = &cluster.shared.error_reports;
             reports.add(&mut self.replies, request, now_ms);
@@ -87,10 +87,15 @@ impl IntoResponse for Answer {
 /// Writes the replies that a handler left as an extension; `request` is its method and path.
 pub fn finish(mut response: Response, cluster: &Cluster, request: &str) -> Response {
     let fixed = response.extensions_mut().remove::<Fixed>();
-    match response.extensions_mut().remove::<Answer>() {
-        Some(answer) => answer.finish(fixed, cluster, request, cluster.env().now_ms()),
-        None => response,
-    }
+    let Some(answer) = response.extensions_mut().remove::<Answer>() else {
+        return response;
+    };
+    let mut finished = answer.finish(fixed, cluster, request, cluster.env().now_ms());
+    let mut given = std::mem::take(response.headers_mut());
+    // That of the empty body that the answer had until now.
+    given.remove(header::CONTENT_LENGTH);
+    finished.headers_mut().extend(given);
+    finished
 }
 
 /// The first error decides.

@@ -27,10 +27,13 @@ pub fn routes() -> Router<Cluster> {
         .route("/v1/controller/properties/{*key}", delete(remove))
 }
 
-/// Says that requests are served, and what keeps some of them from being served; a superseded controller ends instead of
-/// answering.
-async fn health(State(cluster): State<Cluster>) -> String {
-    controller::health(&cluster)
+/// Answers that requests are served: with nothing, as LINSTOR does, or with what keeps some of them from being served. A
+/// superseded controller ends instead of answering.
+async fn health(State(cluster): State<Cluster>) -> Response {
+    match controller::health(&cluster) {
+        text if text.is_empty() => ().into_response(),
+        text => text.into_response(),
+    }
 }
 
 async fn exposition(State(cluster): State<Cluster>, params: Params) -> impl IntoResponse {

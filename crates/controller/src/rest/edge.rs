@@ -15,8 +15,9 @@ use tokio::time::timeout;
 
 use super::answer::{self, Answer};
 use super::request::BodyLimits;
-use super::server::Limits;
+use super::server::{Limits, Peer};
 use crate::cluster::Cluster;
+use crate::ops::auth_token;
 
 /// Brings a path into the form that the routes have. Clients write `/v1/physical-storage/` and `/v1/physical-storage`
 /// alike; but what is to be deleted is named in full, because an empty name would otherwise be its whole collection.
@@ -119,11 +120,16 @@ fn allowed_methods(allowed: &HeaderValue) -> Response {
     ([kind, (header::ALLOW, methods.join(","))], ()).into_response()
 }
 
-/// Refuses what is sent or wanted in another form than JSON. Streams, metrics and downloads have forms of their own.
+/// Refuses what is sent or wanted in another form than JSON; metrics are text. Streams and downloads have forms of their own.
 fn media_refusal(request: &Request) -> Option<Response> {
     let path = request.uri().path();
     let own = ["/v1/events", "/v1/sos-report", "/v1/error-reports"];
-    if !path.starts_with("/v1/") || own.iter().any(|own| path.starts_with(own)) {
+    let answers: [&str; 3] = match path {
+        "/metrics" => ["text/plain", "text/*", "*/*"],
+        _ if path.starts_with("/v1/") => ["application/json", "application/*", "*/*"],
+        _ => return None,
+    };
+    if own.iter().any(|own| path.starts_with(own)) {
         return None;
     }
     let header = |name: HeaderName| {
@@ -143,7 +149,7 @@ fn media_refusal(request: &Request) -> Option<Response> {
     let refuse = |message: &str, given: &str| {
         let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, message)
             .cause(format!("The header is '{}'.", given.escape_debug()))
-            .correction("Use application/json.");
+            .correction(format!("Use {}.", answers[0]));
         Some(Answer::fixed(StatusCode::INTERNAL_SERVER_ERROR, reply))
     };
     let sends = matches!(
@@ -156,7 +162,7 @@ fn media_refusal(request: &Request) -> Option<Response> {
         return refuse("The type of the request's body is not supported.", &given);
     }
     if let Some(given) = header(header::ACCEPT)
-        && !kinds(&given, &["application/json", "application/*", "*/*"])
+        && !kinds(&given, &answers)
     {
         return refuse("Answers of the accepted types are not available.", &given);
     }
@@ -178,6 +184,38 @@ pub async fn timed(
         cluster.shared.requests.took(&route, begun.elapsed());
     }
     response
+}
+
+/// Lets only callers in who authenticated with a token, where that is switched on. Whether the controller lives may be asked
+/// by everybody.
+pub async fn authenticated(
+    State(cluster): State<Cluster>,
+    matched: MatchedPath,
+    request: Request,
+    next: Next,
+) -> Response {
+    if ["/", "/health"].contains(&matched.as_str()) {
+        return next.run(request).await;
+    }
+    let peer = request.extensions().get::<Peer>();
+    let from = peer.map(|peer| peer.0.ip().to_canonical());
+    let given = request.headers().get(header::AUTHORIZATION);
+    let token = given.and_then(|given| bearer(given.to_str().ok()?));
+    let Err(reply) = auth_token::check(&cluster, token, from) else {
+        return next.run(request).await;
+    };
+    let mut response = Answer::fixed(StatusCode::UNAUTHORIZED, reply);
+    let realm = HeaderValue::from_static("Bearer realm=\"linstor-controller\"");
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, realm);
+    response
+}
+
+/// The token of an `Authorization` header.
+fn bearer(given: &str) -> Option<&str> {
+    let (scheme, token) = given.trim().split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
 fn too_many(limits: &Limits) -> Response {

@@ -1,14 +1,15 @@
 //! The REST API: extract, call [`crate::ops`], reply. Nothing here decides anything.
 //!
 //! [`router`] lists every route by noun. Around all of them: a request runs in a task of its own, so that a caller who
-//! hangs up does not stop half-way what was begun, and a panic becomes an answer; replies get their time; answers are
-//! compressed on demand; web pages of other origins may call when the settings say so.
+//! hangs up does not stop half-way what was begun, and a panic becomes an answer; callers authenticate where that is switched
+//! on; replies get their time; answers are compressed on demand; web pages of other origins may call when the settings say so.
 
 mod answer;
 mod edge;
 mod request;
 mod server;
 
+mod auth_token;
 mod autoplace;
 mod backup;
 mod connection;
@@ -59,6 +60,7 @@ pub use server::{Limits, Peer, serve};
 pub fn router(cluster: Cluster, limits: &Limits) -> Router {
     let edge = Edge::new(cluster.clone(), limits);
     let routes = Router::new()
+        .merge(auth_token::routes())
         .merge(autoplace::routes())
         .merge(backup::routes())
         .merge(connection::routes())
@@ -89,6 +91,10 @@ pub fn router(cluster: Cluster, limits: &Limits) -> Router {
         .merge(volume_group::routes())
         .merge(not_implemented::routes())
         .route_layer(middleware::from_fn_with_state(cluster.clone(), edge::timed))
+        .route_layer(middleware::from_fn_with_state(
+            cluster.clone(),
+            edge::authenticated,
+        ))
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
         .with_state(cluster);

@@ -121,6 +121,7 @@ fn object(key: &RowKey) -> String {
         RowKey::Resource(name, node) => format!("resource '{name}' on node '{node}'"),
         RowKey::KeyValueStore(name) => format!("key-value store '{name}'"),
         RowKey::MasterKey => "the master passphrase".to_owned(),
+        RowKey::AuthTokens => "the tokens of the REST API".to_owned(),
         RowKey::Remote(name) => format!("remote '{name}'"),
         RowKey::Schedule(name) => format!("schedule '{name}'"),
         RowKey::ExternalFile(path) => format!("external file '{path}'"),
@@ -212,6 +213,7 @@ impl Held {
             RowKey::RowVersions | RowKey::Epoch | RowKey::Process(_) => false,
             RowKey::KeyValueStore(_)
             | RowKey::MasterKey
+            | RowKey::AuthTokens
             | RowKey::Remote(_)
             | RowKey::Schedule(_)
             | RowKey::ExternalFile(_) => self.frozen.contains(key),
@@ -324,6 +326,7 @@ impl Held {
                 }
             }
             Some(RowKind::MasterKey) => self.freeze(RowKey::MasterKey),
+            Some(RowKind::AuthTokens) => self.freeze(RowKey::AuthTokens),
             Some(RowKind::Remote) => {
                 if let Ok(name) = RemoteName::parse(parts[0]) {
                     self.freeze(RowKey::Remote(name));

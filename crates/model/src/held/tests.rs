@@ -33,6 +33,7 @@ fn key(kind: RowKind) -> RowKey {
         RowKind::Resource => RowKey::Resource(name, node),
         RowKind::KeyValueStore => RowKey::KeyValueStore(KeyValueStoreName::parse("kv").unwrap()),
         RowKind::MasterKey => RowKey::MasterKey,
+        RowKind::AuthTokens => RowKey::AuthTokens,
         RowKind::Remote => RowKey::Remote(RemoteName::parse("s3").unwrap()),
         RowKind::Schedule => RowKey::Schedule(ScheduleName::parse("daily").unwrap()),
         RowKind::ExternalFile => RowKey::ExternalFile(FilePath::parse("/etc/a.conf").unwrap()),
@@ -45,7 +46,14 @@ fn key(kind: RowKind) -> RowKey {
 fn a_damaged_row_freezes_what_touches_it() {
     use RowKind::*;
     // No satellite depends on them.
-    let alone = [KeyValueStore, MasterKey, Remote, Schedule, ExternalFile];
+    let alone = [
+        KeyValueStore,
+        MasterKey,
+        AuthTokens,
+        Remote,
+        Schedule,
+        ExternalFile,
+    ];
     for damaged in RowKind::ALL.iter().copied() {
         let process = r#"{"id":"41","kind":{"delete_resource":{"resource":"r1","node":"n1","st"#;
         let json = if damaged == Process { process } else { "{" };
@@ -77,7 +85,7 @@ fn a_damaged_row_freezes_what_touches_it() {
                 vec![ResourceDefinition, Resource],
                 vec![Node, StoragePool, ResourceDefinition, Resource],
             ),
-            KeyValueStore | MasterKey | Remote | Schedule | ExternalFile => {
+            KeyValueStore | MasterKey | AuthTokens | Remote | Schedule | ExternalFile => {
                 (vec![damaged], vec![damaged])
             }
             Process => (

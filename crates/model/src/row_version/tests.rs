@@ -14,8 +14,9 @@ use crate::model::{RowKey, StoredRow};
 use crate::name::KeyValueStoreName;
 use crate::unknown::{self, Unknown};
 use crate::{
-    Controller, Draft, Epoch, ExternalFile, KeyValueStore, MasterKey, Node, Process, Remote,
-    Resource, ResourceDefinition, ResourceGroup, Schedule, StoragePool, StoragePoolDefinition,
+    AuthTokens, Controller, Draft, Epoch, ExternalFile, KeyValueStore, MasterKey, Node, Process,
+    Remote, Resource, ResourceDefinition, ResourceGroup, Schedule, StoragePool,
+    StoragePoolDefinition,
 };
 
 fn read<T: DeserializeOwned + Serialize>(
@@ -46,6 +47,7 @@ fn reread(
         RowKind::Resource => read::<Resource>(kind, json, migrations),
         RowKind::KeyValueStore => read::<KeyValueStore>(kind, json, migrations),
         RowKind::MasterKey => read::<MasterKey>(kind, json, migrations),
+        RowKind::AuthTokens => read::<AuthTokens>(kind, json, migrations),
         RowKind::Remote => read::<Remote>(kind, json, migrations),
         RowKind::Schedule => read::<Schedule>(kind, json, migrations),
         RowKind::ExternalFile => read::<ExternalFile>(kind, json, migrations),

@@ -6,10 +6,11 @@ use std::time::Duration;
 use linstor_api::kind::ProviderKind;
 use linstor_fake_host::{Effect, Fault};
 use linstor_net::ControllerSide;
+use linstor_wire::auth_token::hash;
 use linstor_wire::message::{Forget, Held, NewerController, PROTOCOL, PROTOCOL_MIN, RefusalKind};
 use linstor_wire::spec::{LayerSpec, ResourceSpec, Target};
 use linstor_wire::status::Outcome;
-use linstor_wire::{Key, ToController, ToSatellite, Wanted};
+use linstor_wire::{Key, Secret, ToController, ToSatellite, Wanted};
 use uuid::Uuid;
 
 use crate::bench::{Bench, DrbdKind, Heard, pool, wanted};
@@ -66,6 +67,33 @@ async fn space_is_told() {
         .await;
     bench
         .until("alpha", "space", |h: &Heard| h.refreshed == [9])
+        .await;
+}
+
+/// The node's token of the REST API is written down where LINSTOR's clients look for it, and its hash is reported, also after
+/// a restart.
+#[tokio::test(start_paused = true)]
+async fn the_nodes_token_is_written_down() {
+    let mut bench = Bench::new();
+    bench.add_node("alpha", DrbdKind::V9).await;
+    let reported = |heard: &Heard| heard.info.as_ref().and_then(|info| info.auth_token.clone());
+    assert_eq!(
+        reported(&bench.nodes["alpha"].heard.lock().unwrap()),
+        Some(String::new())
+    );
+    let token = Secret::new("Zm9vYmFyMDEyMzQ1Njc4OWFiY2RlZjAx");
+    let expected = Some(hash(token.reveal()));
+    bench.send("alpha", ToSatellite::AuthToken { token }).await;
+    bench
+        .until("alpha", "the hash", |h: &Heard| reported(h) == expected)
+        .await;
+    let file = bench.cluster.file("alpha", "/var/lib/linstor.d/auth.json");
+    let file = file.expect("it is written");
+    assert_eq!(file, r#"{"token":"Zm9vYmFyMDEyMzQ1Njc4OWFiY2RlZjAx"}"#);
+    bench.restart("alpha");
+    bench.connect("alpha").await;
+    bench
+        .until("alpha", "the hash", |h: &Heard| reported(h) == expected)
         .await;
 }
 

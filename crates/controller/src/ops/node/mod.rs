@@ -73,7 +73,7 @@ pub fn show(model: &Model, node: &Node, observed: &Observed) -> Json {
         unsupported_layers: abilities.unsupported_layers,
         eviction_timestamp: None,
         platform: info.map(|_| "LINUX".into()),
-        os_variant: None,
+        os_variant: info.map(|info| info.os.clone()).filter(|os| !os.is_empty()),
     }
 }
 

@@ -197,6 +197,7 @@ use Shape::{
 const NOBODY: Option<&str> = None;
 const FILTER: Option<&str> = Some("model/src/place/filter.rs");
 const LVM: Option<&str> = Some("satellite/src/providers/lvm.rs");
+const AUTH_TOKEN: Option<&str> = Some("model/src/auth_token.rs");
 const MKFS: Option<&str> = Some("satellite/src/layers/filesystem.rs");
 const NUMBERS: Option<&str> = Some("model/src/numbers");
 const POOLS: Option<&str> = Some("model/src/resource");
@@ -224,7 +225,8 @@ const USER_OF_FILES: &str = "If neither user nor group is given, use the current
 const RULES: &[(&str, Rule)] = &[
     ("AllowMixingStoragePoolDriver", rule(C | RD, TrueFalse, "false", FILTER,
         "Whether replicas may be in pools of different drivers, to migrate from one to the other")),
-    ("Auth/TokenAuthenticationEnabled", rule(C, TrueFalse, "", NOBODY, "Whether callers need a token")),
+    ("Auth/TokenAuthenticationEnabled", rule(C, TrueFalse, "", AUTH_TOKEN,
+        "Whether callers need a token. Has an effect once there is a token of a user")),
     ("AutoSnapshot/Keep", rule(C | RD, Integer, "10", NOBODY,
         "How many automatic snapshots are retained; the oldest are deleted first. Unset, 0 and less retain all")),
     ("AutoSnapshot/NextAutoId", rule(C | RD, Integer, "", NOBODY, "Number of the next automatic snapshot")),

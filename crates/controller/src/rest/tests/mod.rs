@@ -1,5 +1,6 @@
 //! The API against a controller on a memory store, with satellites that do at once what they are told.
 
+mod auth;
 mod backups;
 mod bad_input;
 mod changes;

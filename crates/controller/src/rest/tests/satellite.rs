@@ -9,13 +9,14 @@ use linstor_api::kind::{DrbdKind, LayerKind, ProviderKind};
 use linstor_api::reply::Reply;
 use linstor_api::sorted_map::SortedMap;
 use linstor_net::{ControllerSide, SatelliteSide};
+use linstor_wire::auth_token::hash;
 use linstor_wire::question::{Answer, BlockDevice, Question};
 use linstor_wire::spec::{DrbdSpec, NodeSpec, ResourceSpec, Spec, Target as Wanted};
 use linstor_wire::status::{
     DrbdInfo, DrbdStatus, NodeInfo, Outcome, PoolStatus, ReplicationStatus, ResourceStatus,
     VolumeStatus,
 };
-use linstor_wire::{Key, ToController, ToSatellite};
+use linstor_wire::{Key, Secret, ToController, ToSatellite};
 
 use crate::link::{Connector, Target};
 
@@ -29,6 +30,7 @@ struct Settings {
     in_use: BTreeSet<(String, String)>,
     failing: BTreeSet<String>,
     drbd84: bool,
+    tokens: BTreeMap<String, Secret>,
 }
 
 impl Satellites {
@@ -67,6 +69,17 @@ impl Satellites {
     /// Nodes that connect from now on have the kernel's DRBD 8.4.
     pub(super) fn drbd84(&self) {
         self.set(|settings| settings.drbd84 = true);
+    }
+
+    /// Has no token of the REST API any more.
+    pub(super) fn token_lost(&self, node: &str) {
+        self.set(|settings| drop(settings.tokens.remove(node)));
+    }
+
+    /// The token of the REST API that a node was given.
+    pub(super) fn token(&self, node: &str) -> Option<Secret> {
+        let settings = self.0.lock().expect("no test panics here");
+        settings.tokens.get(node).cloned()
     }
 
     fn is_away(&self, node: &str) -> bool {
@@ -147,15 +160,23 @@ impl Satellite {
                 id,
                 answer: answer(question),
             }],
+            ToSatellite::AuthToken { token } => {
+                self.all.set(|settings| {
+                    settings.tokens.insert(self.node.clone(), token);
+                });
+                vec![ToController::Info { info: self.info() }]
+            }
             ToSatellite::Ping { id } => vec![ToController::Pong { id }],
         }
     }
 
     fn info(&self) -> NodeInfo {
         let old = self.all.0.lock().expect("no test panics here").drbd84;
+        let token = self.all.token(&self.node);
         NodeInfo {
             uname: self.node.clone(),
             kernel: "6.1.0".into(),
+            os: "Debian GNU/Linux 12 (bookworm)".into(),
             drbd: Some(DrbdInfo {
                 kind: if old {
                     DrbdKind::Drbd84
@@ -177,6 +198,7 @@ impl Satellite {
             ],
             unsupported_layers: BTreeMap::new(),
             unsupported_providers: [(ProviderKind::Zfs, vec!["no zfs".to_owned()])].into(),
+            auth_token: Some(token.map_or_else(String::new, |token| hash(token.reveal()))),
         }
     }
 
