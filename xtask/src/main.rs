@@ -13,6 +13,7 @@ mod overhead;
 mod packages;
 mod providers;
 mod python;
+mod python_calls;
 mod report;
 mod story;
 mod test;

@@ -9,7 +9,9 @@ use crate::cluster::{Binaries, Cluster};
 use crate::demo::Times;
 use crate::lab::{Lab, LabConfig, selftest};
 use crate::report::Report;
-use crate::{fake_vs_lab, faults, metadata, packages, providers, python, story, tidy};
+use crate::{
+    fake_vs_lab, faults, metadata, packages, providers, python, python_calls, story, tidy,
+};
 
 /// Names a folder with a kernel (`linux`) and its modules (`modules`) that include DRBD 9.
 const DRBD9_VARIABLE: &str = "LINSTOR_LAB_DRBD9";
@@ -84,6 +86,11 @@ pub fn run(args: Args) -> Result<ExitCode> {
     }
     let debug = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/debug");
     let binaries = Binaries::get(Some(&debug))?;
+    if wanted("python calls") {
+        report.check("python calls: each call of the Python client", || {
+            python_calls::run(&binaries)
+        });
+    }
     if wanted("lab itself") {
         selftest::run("selftest", None, Vec::new(), &mut report)?;
     }
