@@ -62,7 +62,9 @@ pub(crate) fn mutates(program: &str, args: &[String]) -> bool {
         "losetup" => !(has("-l") || has("--list") || has("-a") || has("-j")),
         "dmsetup" => !(has("ls") || has("info") || has("table") || has("status") || has("version")),
         "blockdev" => !has("--getsize64"),
-        "cryptsetup" => !(has("isLuks") || has("luksDump") || has("status") || has("--version")),
+        "cryptsetup" => {
+            !(has("isLuks") || has("luksDump") || has("status") || has("--test-passphrase"))
+        }
         "drbdmeta" => !(has("get-gi") || has("show-gi") || has("dump-md")),
         "drbdsetup" => {
             let verb = args

@@ -39,7 +39,7 @@ pub(crate) struct Machine {
     pub(crate) mounted: BTreeMap<Dev, String>,
     /// Linear mappings by name, with the device below.
     pub(crate) linear: BTreeMap<String, Dev>,
-    /// Logical volumes whose I/O is suspended, by their names in the device mapper.
+    /// Logical volumes and crypt mappings whose I/O is suspended, by their names in the device mapper.
     pub(crate) suspended: BTreeSet<String>,
     pub(crate) modules: BTreeSet<String>,
     pub(crate) drbd: Kernel,
@@ -177,10 +177,7 @@ impl Machine {
             Dev::Lv(vg, lv) => self.lvm.lv(vg, lv).map_or(0, |lv| lv.size_kib * 1024),
             Dev::Zvol(name) => self.zfs.volume_size_bytes(name).unwrap_or(0),
             Dev::Loop(number) => self.loops.get(number).map_or(0, |l| l.size_bytes),
-            Dev::Crypt(name) => self.crypts.get(name).map_or(0, |mapping| {
-                self.size_bytes(&mapping.backing)
-                    .saturating_sub(mapping.offset_blocks * BLOCK_BYTES)
-            }),
+            Dev::Crypt(name) => self.crypts.get(name).map_or(0, |m| m.size_bytes),
             Dev::Drbd(minor) => self.drbd.size_kib(*minor) * 1024,
         }
     }

@@ -25,7 +25,7 @@ pub(crate) fn dmsetup(machine: &mut Machine, _: &mut Rng, args: &[String]) -> To
             }
         },
         ["suspend" | "resume", name] => {
-            if !volumes(machine).any(|known| known == *name) {
+            if !suspendable(machine, name) {
                 return fail(1, format!("Device {name} not found\nCommand failed.\n"));
             }
             if args[0] == "suspend" {
@@ -36,7 +36,7 @@ pub(crate) fn dmsetup(machine: &mut Machine, _: &mut Rng, args: &[String]) -> To
             Ok(ToolOutput::nothing())
         }
         ["info", "-c", "--noheadings", "-o", "suspended", name] => {
-            if !volumes(machine).any(|known| known == *name) {
+            if !suspendable(machine, name) {
                 return fail(1, "Device does not exist.\nCommand failed.\n");
             }
             let suspended = machine.suspended.contains(*name);
@@ -65,6 +65,10 @@ fn create(machine: &mut Machine, name: &str, table: &str) -> ToolResult {
     };
     machine.linear.insert(name.to_owned(), dev);
     Ok(ToolOutput::nothing())
+}
+
+fn suspendable(machine: &Machine, name: &str) -> bool {
+    machine.crypts.contains_key(name) || volumes(machine).any(|known| known == name)
 }
 
 fn volumes(machine: &Machine) -> impl Iterator<Item = String> {
