@@ -1,16 +1,17 @@
 //! The master key, which seals the secrets in the database, and the passphrase that opens it.
 //!
 //! The key is random. The database has it sealed with a key that Argon2id derives from the passphrase, so that the
-//! passphrase can be changed without sealing anything else again. Secrets are sealed with XChaCha20-Poly1305: one that was
+//! passphrase can be changed without sealing anything else again. Secrets are sealed with AES-256-GCM: one that was
 //! changed, or is read for another purpose than it was sealed for, does not open.
 
 use std::fmt;
 
+use aes_gcm::Aes256Gcm;
+use aes_gcm::aead::{Aead, KeyInit, Payload};
 use argon2::{Algorithm, Argon2, Params, Version};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use chacha20poly1305::aead::{Aead, KeyInit, Payload};
-use chacha20poly1305::{Key as AeadKey, XChaCha20Poly1305, XNonce};
+use chacha20poly1305::XChaCha20Poly1305;
 use linstor_wire::secret::Secret;
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +19,10 @@ use serde::{Deserialize, Serialize};
 pub const KEY_BYTES: usize = 32;
 /// Bytes of a salt.
 pub const SALT_BYTES: usize = 16;
-/// Bytes of a nonce. They are random: there are enough of them that none comes twice.
-pub const NONCE_BYTES: usize = 24;
+/// Bytes of a nonce. They are random: a key would have to seal billions of secrets before one comes twice.
+pub const NONCE_BYTES: usize = 12;
+/// Bytes of a nonce of XChaCha20-Poly1305.
+const XCHACHA_NONCE_BYTES: usize = 24;
 
 const MASTER_KEY: &str = "master key";
 /// OWASP's first choice for Argon2id: 19 MiB, two passes.
@@ -40,10 +43,23 @@ impl fmt::Debug for Key {
     }
 }
 
-/// A secret that only its key opens: a nonce, then what was sealed.
+/// A secret that only its key opens: in base64 a nonce, then what was sealed, then its tag.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Sealed {
-    sealed: String,
+pub enum Sealed {
+    /// With AES-256-GCM.
+    #[serde(rename = "aes-256-gcm")]
+    Aes256Gcm(String),
+    /// With XChaCha20-Poly1305, as the first builds did.
+    #[serde(rename = "sealed")]
+    XChaCha20Poly1305(String),
+}
+
+impl Sealed {
+    /// The text, which is of no use without the key.
+    pub fn text(&self) -> &str {
+        let (Sealed::Aes256Gcm(text) | Sealed::XChaCha20Poly1305(text)) = self;
+        text
+    }
 }
 
 impl fmt::Debug for Sealed {
@@ -74,25 +90,27 @@ impl Key {
             msg: secret,
             aad: purpose.as_bytes(),
         };
-        let sealed = self
-            .cipher()
-            .encrypt(&XNonce::from(nonce), payload)
-            .expect("a secret has less than 256 GiB");
-        Sealed {
-            sealed: BASE64.encode([&nonce[..], &sealed].concat()),
-        }
+        let sealed = Aes256Gcm::new(&self.0.into())
+            .encrypt(&nonce.into(), payload)
+            .expect("a secret has less than 64 GiB");
+        Sealed::Aes256Gcm(BASE64.encode([&nonce[..], &sealed].concat()))
     }
 
     fn open_bytes(&self, purpose: &str, sealed: &Sealed) -> Option<Vec<u8>> {
-        let bytes = BASE64.decode(&sealed.sealed).ok()?;
-        let (nonce, msg) = bytes.split_first_chunk::<NONCE_BYTES>()?;
+        let bytes = BASE64.decode(sealed.text()).ok()?;
         let aad = purpose.as_bytes();
-        let payload = Payload { msg, aad };
-        self.cipher().decrypt(&XNonce::from(*nonce), payload).ok()
-    }
-
-    fn cipher(&self) -> XChaCha20Poly1305 {
-        XChaCha20Poly1305::new(&AeadKey::from(self.0))
+        match sealed {
+            Sealed::Aes256Gcm(_) => {
+                let (nonce, msg) = bytes.split_first_chunk::<NONCE_BYTES>()?;
+                let cipher = Aes256Gcm::new(&self.0.into());
+                cipher.decrypt(&(*nonce).into(), Payload { msg, aad }).ok()
+            }
+            Sealed::XChaCha20Poly1305(_) => {
+                let (nonce, msg) = bytes.split_first_chunk::<XCHACHA_NONCE_BYTES>()?;
+                let cipher = XChaCha20Poly1305::new(&self.0.into());
+                cipher.decrypt(&(*nonce).into(), Payload { msg, aad }).ok()
+            }
+        }
     }
 }
 
@@ -195,12 +213,20 @@ mod tests {
         assert_eq!(key.open("remote a", &sealed), Some(secret));
         assert_eq!(key.open("remote b", &sealed), None);
         assert_eq!(other.open("remote a", &sealed), None);
-        let mut changed = sealed.clone();
-        changed.sealed.replace_range(40..41, "!");
-        assert_eq!(key.open("remote a", &changed), None);
+        let last = sealed.text().len() - 5;
+        let other = if sealed.text().as_bytes()[last] == b'A' {
+            "B"
+        } else {
+            "A"
+        };
+        let mut changed = sealed.text().to_owned();
+        changed.replace_range(last..=last, other);
+        for changed in [Sealed::Aes256Gcm(changed), Sealed::Aes256Gcm("AAAA".into())] {
+            assert_eq!(key.open("remote a", &changed), None);
+        }
         let json = serde_json::to_string(&sealed).unwrap();
         assert!(
-            json.starts_with(r#"{"sealed":""#) && !json.contains("sesame"),
+            json.starts_with(r#"{"aes-256-gcm":""#) && !json.contains("sesame"),
             "{json}"
         );
         assert!(!format!("{key:?} {sealed:?}").contains("sesame"));
@@ -217,6 +243,24 @@ mod tests {
         let changed = MasterKey::seal(&key, &second, [6; SALT_BYTES], [7; NONCE_BYTES]);
         assert_eq!(changed.open(&second), Ok(key));
         assert_eq!(changed.open(&first), Err(NotOpened::WrongPassphrase));
+    }
+
+    /// What the first builds sealed is still opened.
+    #[test]
+    fn the_former_cipher_is_read() {
+        let nonce = [7; XCHACHA_NONCE_BYTES];
+        let payload = Payload {
+            msg: b"sesame",
+            aad: b"remote a",
+        };
+        let cipher = XChaCha20Poly1305::new(&[1; KEY_BYTES].into());
+        let sealed = cipher.encrypt(&nonce.into(), payload).unwrap();
+        let text = BASE64.encode([&nonce[..], &sealed].concat());
+        let row = format!(r#"{{"sealed":"{text}"}}"#);
+        let sealed: Sealed = serde_json::from_str(&row).unwrap();
+        let key = Key::new([1; KEY_BYTES]);
+        assert_eq!(key.open("remote a", &sealed), Some(Secret::new("sesame")));
+        assert_eq!(serde_json::to_string(&sealed).unwrap(), row);
     }
 
     /// A damaged row does not make the controller derive for hours.

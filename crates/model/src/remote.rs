@@ -76,6 +76,14 @@ pub struct Ebs {
 }
 
 impl Remote {
+    /// Whether it has a secret that is sealed with the master key.
+    pub fn has_secrets(&self) -> bool {
+        match &self.target {
+            Target::S3(_) | Target::Ebs(_) => true,
+            Target::Linstor(linstor) => linstor.passphrase.is_some(),
+        }
+    }
+
     /// What a secret of a remote is sealed for: another row or member cannot be opened with it.
     pub fn purpose(uuid: Uuid, member: &str) -> String {
         format!("remote {uuid} {member}")

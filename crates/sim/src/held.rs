@@ -120,7 +120,7 @@ async fn play(run: &mut Run, kind: RowKind, damage: Damage) {
 fn put_alone(draft: &mut Draft) {
     let key = Key::new([1; 32]);
     let passphrase = Secret::new("pass");
-    draft.put_master_key(MasterKey::seal(&key, &passphrase, [2; 16], [3; 24]));
+    draft.put_master_key(MasterKey::seal(&key, &passphrase, [2; 16], [3; 12]));
     let mut tokens = AuthTokens::default();
     tokens.add(AuthToken {
         hash: Some("0".repeat(64)),
