@@ -193,6 +193,12 @@ keys! {
     SNAPSHOT_SHIPPING_TCP_PORT_RANGE = "SnapshotShipping/TcpPortRange";
     /// Whether all snapshots move with an evacuated resource.
     COPY_ALL_SNAPS_ON_EVACUATE = "CopyAllSnapsOnEvacuate";
+    /// Options of `cryptsetup luksFormat`.
+    LUKS_FORMAT_OPTIONS = "StorDriver/LuksFormatOptions";
+    /// Options of `cryptsetup open`.
+    LUKS_OPEN_OPTIONS = "StorDriver/LuksOpenOptions";
+    /// Whether encrypted devices pass discards on.
+    LUKS_ALLOW_DISCARDS = "Luks/AllowDiscards";
     /// Volume definition: the passphrase of the user.
     ENCRYPTION_PASSPHRASE = "Encryption/Passphrase";
     /// Volume definition: the encrypted key.

@@ -4,6 +4,7 @@ use crate::layer::DrbdResourceDefinition;
 use crate::lenient::{Word, object};
 use crate::properties::{Overrides, Properties};
 use crate::reply::Reply;
+use crate::secret_text::SecretText;
 use crate::volume_definition::VolumeDefinition;
 
 object! {
@@ -78,7 +79,7 @@ object! {
         /// Layers of the clone, top first.
         pub layer_list: Vec<String>,
         /// Passphrases of its volumes.
-        pub volume_passphrases: Vec<String>,
+        pub volume_passphrases: Vec<SecretText>,
         /// Its resource group.
         pub resource_group: Option<String>,
         /// Properties to set.

@@ -3,6 +3,7 @@
 use crate::auto_select_filter::AutoSelectFilter;
 use crate::lenient::object;
 use crate::properties::{Overrides, Properties};
+use crate::secret_text::SecretText;
 
 object! {
     /// A resource group, in answers and as the body that creates one.
@@ -58,7 +59,7 @@ object! {
         /// How many peers a replica's metadata has room for.
         pub peer_slots: Option<i32>,
         /// One passphrase per volume.
-        pub volume_passphrases: Vec<String>,
+        pub volume_passphrases: Vec<SecretText>,
         /// Properties of the new resource definition.
         pub resource_definition_props: Properties,
     }

@@ -3,6 +3,7 @@
 use crate::layer::DrbdVolumeDefinition;
 use crate::lenient::{Word, object};
 use crate::properties::{Overrides, Properties};
+use crate::secret_text::SecretText;
 
 object! {
     /// A volume definition, in answers and inside the body that creates one.
@@ -36,13 +37,13 @@ object! {
         /// The minor number of its DRBD device.
         pub drbd_minor_number: Option<i32>,
         /// The passphrase of an encrypted volume.
-        pub passphrase: Option<String>,
+        pub passphrase: Option<SecretText>,
     }
 
     /// `PUT .../volume-definitions/{number}/encryption-passphrase`.
     pub struct VolumeDefinitionPassphrase {
         /// The passphrase that its volumes are encrypted with from now on.
-        pub new_passphrase: Option<String>,
+        pub new_passphrase: Option<SecretText>,
     }
 
     /// `PUT /v1/resource-definitions/{definition}/volume-definitions/{number}`.
@@ -57,11 +58,5 @@ object! {
         pub delete_namespaces: Vec<String>,
         /// Flags to set or, with a leading `-`, to unset.
         pub flags: Vec<String>,
-    }
-
-    /// `PUT .../volume-definitions/{number}/encryption-passphrase`.
-    pub struct VolumeDefinitionModifyPassphrase {
-        /// The new passphrase.
-        pub new_passphrase: String,
     }
 }

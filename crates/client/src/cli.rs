@@ -104,6 +104,9 @@ pub enum Command {
     /// Volumes of resources
     #[command(subcommand, visible_alias = "v")]
     Volume(commands::volume::Command),
+    /// Encryption: the master passphrase, which unlocks the keys of encrypted volumes
+    #[command(subcommand, visible_alias = "e")]
+    Encryption(commands::encryption::Command),
     /// The controller
     #[command(subcommand, visible_alias = "c")]
     Controller(commands::controller::Command),
@@ -140,6 +143,7 @@ impl Command {
             Command::VolumeDefinition(command) => command.action(),
             Command::Resource(command) => command.action(),
             Command::Volume(command) => command.action(),
+            Command::Encryption(command) => command.action(),
             Command::Controller(command) => command.action(),
             Command::Job(command) => command.action(),
             Command::ListCommands { tree } => Ok(Action::Print(commands::help::list(tree))),

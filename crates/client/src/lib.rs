@@ -10,6 +10,7 @@ mod commands;
 mod config;
 mod failure;
 mod output;
+mod passphrase;
 mod request;
 mod session;
 

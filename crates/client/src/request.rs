@@ -13,6 +13,8 @@ pub enum Method {
     Post,
     /// Modify.
     Put,
+    /// Enter a passphrase.
+    Patch,
     /// Delete.
     Delete,
     /// Query with a body; `query-max-volume-size` uses it.
@@ -26,6 +28,7 @@ impl Method {
             Method::Get => "GET",
             Method::Post => "POST",
             Method::Put => "PUT",
+            Method::Patch => "PATCH",
             Method::Delete => "DELETE",
             Method::Options => "OPTIONS",
         }

@@ -7,6 +7,7 @@ pub mod property;
 pub mod select;
 
 pub mod controller;
+pub mod encryption;
 pub mod job;
 pub mod node;
 pub mod node_describe;

@@ -5,6 +5,7 @@ use linstor_api::auto_select_filter::AutoSelectFilter;
 use linstor_api::prop;
 use linstor_api::query_size::{MaxVolumeSizes, QuerySizeInfoRequest, QuerySizeInfoResponse};
 use linstor_api::resource_group::{ResourceGroup, ResourceGroupModify, ResourceGroupSpawn};
+use linstor_api::secret_text::SecretText;
 use linstor_api::size::format_kib;
 use linstor_api::sorted_map::SortedMap;
 use linstor_api::storage_pool_definition::StoragePoolDefinition;
@@ -294,7 +295,10 @@ fn spawn(args: Spawn) -> Result<Action, Failure> {
         partial: args.partial,
         definitions_only: args.definition_only,
         peer_slots: args.peer_slots,
-        volume_passphrases,
+        volume_passphrases: volume_passphrases
+            .into_iter()
+            .map(SecretText::new)
+            .collect(),
         ..ResourceGroupSpawn::default()
     };
     Action::modify(Request::post(&[PATH, &args.group, "spawn"], &body))

@@ -243,6 +243,10 @@ pub fn volume_state(
     } else {
         ""
     };
+    let mut layers = volume.layer_data_list.iter();
+    if layers.any(|layer| matches!(layer, VolumeLayer::Luks(luks) if luks.opened == Some(false))) {
+        return (format!("{prefix}LUKS not opened"), Some(Color::Yellow));
+    }
     if !matches!(volume.layer_data_list.first(), Some(VolumeLayer::Drbd(_))) {
         return (format!("{prefix}Created"), None);
     }

@@ -6,8 +6,7 @@ use linstor_api::prop;
 use linstor_api::resource_definition::ResourceDefinition;
 use linstor_api::size::{self, Rounding, Unit, format_kib};
 use linstor_api::volume_definition::{
-    VolumeDefinition, VolumeDefinitionCreate, VolumeDefinitionModify,
-    VolumeDefinitionModifyPassphrase,
+    VolumeDefinition, VolumeDefinitionCreate, VolumeDefinitionModify, VolumeDefinitionPassphrase,
 };
 
 use super::drbd_options::{self, DrbdOptions};
@@ -19,6 +18,7 @@ use crate::failure::Failure;
 use crate::output::color::Color;
 use crate::output::table::Cell;
 use crate::output::v0;
+use crate::passphrase;
 use crate::request::{Method, Request};
 
 /// Subcommands of `volume-definition`.
@@ -55,8 +55,8 @@ pub enum Command {
     ModifyPassphrase {
         #[command(flatten)]
         number: Number,
-        /// New passphrase
-        new_passphrase: String,
+        /// New passphrase; without it, it is read from the terminal or standard input
+        new_passphrase: Option<String>,
     },
     /// Set or remove a property
     #[command(visible_alias = "sp")]
@@ -120,9 +120,9 @@ pub struct Create {
     /// The size includes the metadata of DRBD
     #[arg(long)]
     gross: bool,
-    /// Passphrase of the encrypted volume
-    #[arg(long)]
-    passphrase: Option<String>,
+    /// Passphrase of the encrypted volume; without a value it is read from the terminal or standard input
+    #[arg(long, num_args = 0..=1, value_name = "PASSPHRASE")]
+    passphrase: Option<Option<String>>,
     /// Name of the resource definition
     resource: String,
     /// Size, such as 10G; GiB without a unit
@@ -185,7 +185,9 @@ impl Command {
                 number,
                 new_passphrase,
             } => {
-                let body = VolumeDefinitionModifyPassphrase { new_passphrase };
+                let body = VolumeDefinitionPassphrase {
+                    new_passphrase: Some(passphrase::new(new_passphrase, "New passphrase")?),
+                };
                 let request = number.request(Method::Put, Some("encryption-passphrase"));
                 Action::modify(request.body(&body))
             }
@@ -220,6 +222,9 @@ fn create(args: Create) -> Result<Action, Failure> {
     let pool = args
         .storage_pool
         .map(|pool| (prop::STOR_POOL_NAME.to_owned(), pool));
+    let passphrase = args
+        .passphrase
+        .map(|given| passphrase::new(given, "Passphrase of the volume"));
     let body = VolumeDefinitionCreate {
         volume_definition: VolumeDefinition {
             volume_number: args.vlmnr,
@@ -233,7 +238,7 @@ fn create(args: Create) -> Result<Action, Failure> {
             ..VolumeDefinition::default()
         },
         drbd_minor_number: args.minor,
-        passphrase: args.passphrase,
+        passphrase: passphrase.transpose()?,
     };
     Action::modify(Request::post(
         &[PATH, &args.resource, "volume-definitions"],

@@ -305,6 +305,28 @@ fn resource_definition() {
 }
 
 #[test]
+fn encryption() {
+    check(
+        &[
+            "encryption create-passphrase -p a",
+            "e ep --passphrase a",
+            "e mp --old-passphrase a --new-passphrase b",
+            "e status",
+        ],
+        expect![[r#"
+            $ encryption create-passphrase -p a
+            POST /v1/encryption/passphrase {"new_passphrase":"a"}
+            $ e ep --passphrase a
+            PATCH /v1/encryption/passphrase "a"
+            $ e mp --old-passphrase a --new-passphrase b
+            PUT /v1/encryption/passphrase {"new_passphrase":"b","old_passphrase":"a"}
+            $ e status
+            GET /v1/encryption/passphrase
+        "#]],
+    );
+}
+
+#[test]
 fn volume_definition() {
     check(
         &[
