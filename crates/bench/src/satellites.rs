@@ -205,6 +205,7 @@ fn status(spec: &ResourceSpec) -> ResourceStatus {
         allocated_kib: Some(volume.data().map_or(0, |data| data.size_kib)),
         usable_kib: Some(volume.usable_kib),
         backing_kib: Some(volume.data().map_or(0, |data| data.size_kib)),
+        luks: None,
         extra_storage: Default::default(),
         disk_state: Some(if diskless { "Diskless" } else { "UpToDate" }.into()),
         replication: peers.iter().map(replication).collect(),

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use arc_swap::ArcSwap;
 use linstor_api::code;
 use linstor_api::reply::Reply;
+use linstor_model::layer::luks;
 use linstor_model::master_key::Key;
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::{Model, Observed};
@@ -56,6 +57,8 @@ pub(crate) struct Shared {
     pub(crate) requests: Requests,
     /// The master key, once its passphrase was set or entered.
     master_key: watch::Sender<Option<Arc<Key>>>,
+    /// Held while a passphrase is checked: one at a time, and a while longer after a wrong one.
+    pub(crate) passphrase_check: tokio::sync::Mutex<()>,
     pub(crate) pending: Pending,
     /// Held by the link that makes the specs of a full sync: after a start all links have one to send, and requests are to
     /// be answered meanwhile.
@@ -133,6 +136,7 @@ impl Cluster {
             news: watch::Sender::new(()),
             requests: Requests::default(),
             master_key: watch::Sender::new(None),
+            passphrase_check: tokio::sync::Mutex::default(),
             pending: Pending::default(),
             syncing: tokio::sync::Mutex::default(),
             unmade: Mutex::default(),
@@ -169,9 +173,18 @@ impl Cluster {
         self.shared.master_key.borrow().clone()
     }
 
-    /// Keeps the master key for this controller's life.
+    /// Keeps the master key for this controller's life, and has the keys of encrypted volumes sent.
     pub(crate) fn unlock(&self, key: Arc<Key>) {
-        self.shared.master_key.send_replace(Some(key));
+        if self.shared.master_key.send_replace(Some(key)).is_some() {
+            return;
+        }
+        let model = self.model();
+        for row in model.resources.values() {
+            if luks::has_headers(row) {
+                let key = linstor_wire::Key::Resource(row.name.clone());
+                self.shared.mailboxes.touch(&key, [&row.node]);
+            }
+        }
     }
 
     /// Changes the model: all of the closure's changes, durably, or none of them.

@@ -123,9 +123,8 @@ async fn run(config: &Config, wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store
     if let Some(passphrase) = &config.passphrase
         && let Err(reason) = encryption::at_start(&cluster, passphrase).await
     {
-        tracing::error!("{reason}");
-        controller.stop().await;
-        return EXIT_CONFIG;
+        // Everything that needs no secret is served; a person can enter the right one.
+        tracing::error!("{reason} Secrets are locked until it is entered.");
     }
     let (end, ended) = tokio::sync::watch::channel(false);
     let server = listener.map(|listener| {

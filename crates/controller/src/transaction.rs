@@ -2,8 +2,10 @@
 //! need.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 
 use linstor_api::reply::Reply;
+use linstor_model::master_key::Key;
 use linstor_model::model::RowKey;
 use linstor_model::resource::Seeds;
 use linstor_model::{Draft, Model, Observed};
@@ -45,6 +47,7 @@ pub struct Transaction<'a> {
     pub now_ms: u64,
     env: &'a dyn Env,
     limits: Limits,
+    unlocked: Option<Arc<Key>>,
     replies: Vec<Reply>,
 }
 
@@ -71,8 +74,20 @@ impl<'a> Transaction<'a> {
             now_ms: env.now_ms(),
             env,
             limits,
+            unlocked: None,
             replies: Vec::new(),
         }
+    }
+
+    /// With the master key, if it is there.
+    pub fn with_master_key(mut self, key: Option<Arc<Key>>) -> Self {
+        self.unlocked = key;
+        self
+    }
+
+    /// Whether the master key is there.
+    pub fn is_unlocked(&self) -> bool {
+        self.unlocked.is_some()
     }
 
     /// Adds a reply for the caller, given once the change is durable.
@@ -126,6 +141,8 @@ impl<'a> Transaction<'a> {
         let mut seeds = Seeds {
             now_ms: self.now_ms,
             uuid: &mut || env.uuid(),
+            fill: &mut |bytes| env.fill(bytes),
+            master_key: self.unlocked.as_deref(),
         };
         plan(&mut self.draft, &self.observed, &mut seeds)
     }

@@ -51,6 +51,7 @@ fn definition(index: usize, minor: u32) -> ResourceDefinition {
         minor: Some(minor),
         first_copy_on: None,
         initialized: true,
+        luks: None,
         file_system_on: Default::default(),
         granularity_kib: 4096,
     };
@@ -312,6 +313,8 @@ fn main() {
         let mut seeds = Seeds {
             now_ms: 0,
             uuid: &mut uuid,
+            fill: &mut |bytes| bytes.fill(7),
+            master_key: None,
         };
         for chosen in placement.chosen {
             let new = NewResource {

@@ -523,7 +523,7 @@ impl Draft {
         };
         let deploying = definition.is_some_and(|definition| {
             let volumes = || definition.volumes.values();
-            volumes().any(|volume| !volume.file_system_on.is_empty())
+            volumes().any(|volume| !volume.file_system_on.is_empty() || volume.changes_key())
                 || volumes().any(|volume| !volume.initialized)
                     && model.resources_of(name).any(replicated)
         });

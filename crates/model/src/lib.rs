@@ -68,5 +68,5 @@ pub use schedule::Schedule;
 pub use select_filter::SelectFilter;
 pub use storage_pool::StoragePool;
 pub use storage_pool_definition::StoragePoolDefinition;
-pub use volume_definition::VolumeDefinition;
+pub use volume_definition::{LuksKey, LuksKeyChange, VolumeDefinition};
 pub use volume_group::VolumeGroup;

@@ -16,7 +16,8 @@ pub(crate) fn note_done(draft: &mut Draft, observed: &Observed, name: &ResourceN
     let Some(definition) = draft.definitions.get(name).cloned() else {
         return false;
     };
-    let is_settled = |v: &VolumeDefinition| v.initialized && v.file_system_on.is_empty();
+    let is_settled =
+        |v: &VolumeDefinition| v.initialized && v.file_system_on.is_empty() && !v.changes_key();
     if definition.volumes.values().all(is_settled) {
         return false;
     }
@@ -32,6 +33,7 @@ pub(crate) fn note_done(draft: &mut Draft, observed: &Observed, name: &ResourceN
             if own.is_some_and(|own| done.contains(&own.uuid)) {
                 volume.file_system_on.remove(&replica.node);
             }
+            volume.key_changed(&replica.node, |id| done.contains(&id));
         }
     }
     let changed = noted != *definition;
@@ -70,6 +72,7 @@ pub(crate) fn pass_on(draft: &mut Draft, name: &ResourceName, node: &NodeName) {
         .any(|replica| replica.drbd.is_some());
     let mut passed = ResourceDefinition::clone(definition);
     for volume in passed.volumes.values_mut() {
+        volume.key_changed(node, |_| true);
         if !left {
             volume.initialized = false;
             volume.first_copy_on = None;

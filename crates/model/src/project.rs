@@ -9,6 +9,7 @@ use linstor_wire::spec::{
 
 use crate::connection;
 use crate::layer;
+use crate::layer::luks::{self, Keys};
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
 use crate::process::{delete_resource, resize};
@@ -16,10 +17,10 @@ use crate::props;
 use crate::{Node, Resource, ResourceDefinition, StoragePool, VolumeDefinition};
 
 /// What a node must have of an object; none when there is no such object on it.
-pub fn spec(model: &Model, node: &NodeName, key: &Key) -> Option<Spec> {
+pub fn spec(model: &Model, node: &NodeName, key: &Key, keys: Keys<'_>) -> Option<Spec> {
     match key {
         Key::Node => node_spec(model, node).map(Spec::from),
-        Key::Resource(name) => resource_spec(model, name, node).map(Spec::from),
+        Key::Resource(name) => resource_spec(model, name, node, keys).map(Spec::from),
         Key::Other(_) => None,
     }
 }
@@ -45,7 +46,12 @@ pub fn node_spec(model: &Model, name: &NodeName) -> Option<NodeSpec> {
 }
 
 /// What a node must have of a definition; none when it has no replica of it.
-pub fn resource_spec(model: &Model, name: &ResourceName, node: &NodeName) -> Option<ResourceSpec> {
+pub fn resource_spec(
+    model: &Model,
+    name: &ResourceName,
+    node: &NodeName,
+    keys: Keys<'_>,
+) -> Option<ResourceSpec> {
     let definition = model.definitions.get(name)?;
     let replica = model.resource(name, node)?;
     let host = model.node(node)?;
@@ -79,7 +85,7 @@ pub fn resource_spec(model: &Model, name: &ResourceName, node: &NodeName) -> Opt
                 delete_resource::Step::TakeDown => delete_resource::is_last_diskful(model, replica),
                 delete_resource::Step::Destroy { data_elsewhere } => *data_elsewhere,
             }),
-        layers: layers(model, definition, replica, host).unwrap_or_default(),
+        layers: layers(model, definition, replica, host, keys).unwrap_or_default(),
         volumes: replica
             .volumes
             .keys()
@@ -88,7 +94,7 @@ pub fn resource_spec(model: &Model, name: &ResourceName, node: &NodeName) -> Opt
             .collect(),
         destroy_storage,
         once: match target {
-            Target::Up | Target::Down => once(model, definition, replica),
+            Target::Up | Target::Down => once(model, definition, replica, keys),
             Target::Leaving | Target::Destroyed => Vec::new(),
         },
     })
@@ -101,6 +107,7 @@ fn layers(
     definition: &ResourceDefinition,
     replica: &Resource,
     host: &Node,
+    keys: Keys<'_>,
 ) -> Option<Vec<LayerSpec>> {
     let mut layers = Vec::new();
     for kind in &replica.layer_stack {
@@ -109,20 +116,24 @@ fn layers(
                 let drbd = drbd_spec(model, definition, replica, host)?;
                 LayerSpec::Drbd(Box::new(drbd))
             }
+            LayerKind::Luks => LayerSpec::Luks(luks::spec(model, definition, replica, keys)),
             LayerKind::Storage => LayerSpec::Storage,
             // Refused when the resource is made.
-            LayerKind::Luks
-            | LayerKind::Nvme
-            | LayerKind::Writecache
-            | LayerKind::Cache
-            | LayerKind::Bcache => return None,
+            LayerKind::Nvme | LayerKind::Writecache | LayerKind::Cache | LayerKind::Bcache => {
+                return None;
+            }
         });
     }
     Some(layers)
 }
 
 /// What the node has to do once, and has not reported as done.
-fn once(model: &Model, definition: &ResourceDefinition, replica: &Resource) -> Vec<Instruction> {
+fn once(
+    model: &Model,
+    definition: &ResourceDefinition,
+    replica: &Resource,
+    keys: Keys<'_>,
+) -> Vec<Instruction> {
     let mut once = Vec::new();
     let disks = replica.volumes.iter().filter(|_| !replica.is_diskless());
     for (number, own) in disks {
@@ -136,6 +147,19 @@ fn once(model: &Model, definition: &ResourceDefinition, replica: &Resource) -> V
                 id: volume.uuid,
                 volume: *number,
                 action: Action::NewGeneration,
+            });
+        }
+        let luks = volume.luks.as_ref();
+        if let Some(change) = luks.and_then(|luks| luks.change.as_ref())
+            && change.on.contains(&replica.node)
+        {
+            let former = keys.of(volume).map(|(_, former)| former);
+            once.push(Instruction {
+                id: change.id,
+                volume: *number,
+                action: Action::ChangeLuksKey {
+                    former: former.unwrap_or_default(),
+                },
             });
         }
         if volume.file_system_on.contains(&replica.node)

@@ -6,6 +6,7 @@ use linstor_api::sorted_map::SortedMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::master_key::Sealed;
 use crate::name::NodeName;
 use crate::row::{Props, is_default};
 
@@ -28,6 +29,9 @@ pub struct VolumeDefinition {
     /// DRBD minor, the same on all nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minor: Option<u32>,
+    /// The key of its LUKS headers; none before one was supplied or the first resource with the LUKS layer was created.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub luks: Option<LuksKey>,
     /// Node where the first generation of the data begins; none before the first diskful replica.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub first_copy_on: Option<NodeName>,
@@ -40,4 +44,59 @@ pub struct VolumeDefinition {
     /// Backing volumes are rounded up to multiples of this many KiB; only grows.
     #[serde(default, skip_serializing_if = "is_default")]
     pub granularity_kib: u64,
+}
+
+impl VolumeDefinition {
+    /// Whether some of its LUKS headers still have a former key.
+    pub fn changes_key(&self) -> bool {
+        self.luks.as_ref().is_some_and(|luks| luks.change.is_some())
+    }
+
+    /// Notes that the LUKS header on a node has the new key, or is not there any more, if that is so for this change. The
+    /// former key is dropped with the last header that has it.
+    pub fn key_changed(&mut self, node: &NodeName, is_done: impl Fn(Uuid) -> bool) {
+        let Some(luks) = &mut self.luks else { return };
+        if let Some(change) = &mut luks.change
+            && is_done(change.id)
+        {
+            change.on.remove(node);
+            if change.on.is_empty() {
+                luks.change = None;
+            }
+        }
+    }
+}
+
+/// The key of the LUKS headers of a volume, the same on all nodes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LuksKey {
+    /// The key, sealed with the master key for [`LuksKey::purpose`].
+    pub key: Sealed,
+    /// A user chose it. Otherwise it has 256 random bits.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub supplied: bool,
+    /// Options of `cryptsetup luksFormat` for all headers of the volume: the size of the header depends on them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub format_options: String,
+    /// Headers that still have another key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<LuksKeyChange>,
+}
+
+/// A key that is being replaced.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LuksKeyChange {
+    /// Names the change in the reports of the nodes.
+    pub id: Uuid,
+    /// The key before, sealed as the new one.
+    pub former: Sealed,
+    /// Nodes that have not reported it as done.
+    pub on: BTreeSet<NodeName>,
+}
+
+impl LuksKey {
+    /// What the key of a volume definition is sealed for.
+    pub fn purpose(volume_definition: Uuid) -> String {
+        format!("LUKS key of volume definition {volume_definition}")
+    }
 }

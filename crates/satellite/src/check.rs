@@ -8,7 +8,8 @@ use linstor_api::name::ResourceName;
 use linstor_api::tool_option::{self, LVCREATE_THIN_POOL, PVCREATE, VGCREATE, ZPOOL_CREATE};
 use linstor_wire::question::{DevicePool, RaidLevel};
 use linstor_wire::spec::{
-    DrbdSpec, DrbdVolumeSpec, LayerSpec, PoolSpec, Props, ResourceSpec, Target, VolumeSpec,
+    DrbdSpec, DrbdVolumeSpec, LayerSpec, LuksSpec, PoolSpec, Props, ResourceSpec, Target,
+    VolumeSpec,
 };
 
 use crate::failure::{Failure, Result};
@@ -21,6 +22,10 @@ const HOST_BYTES_MAX: usize = 255;
 const VALUE_BYTES_MAX: usize = 1024;
 /// Longest secret that DRBD takes, in bytes.
 const SECRET_BYTES_MAX: usize = 64;
+/// Longest key that cryptsetup takes from a line, in bytes.
+const LUKS_KEY_BYTES_MAX: usize = 512;
+/// Largest LUKS header, in KiB.
+const LUKS_HEADER_KIB_MAX: u64 = 1 << 20;
 /// Largest volume number.
 const VOLUME_MAX: u32 = 65_534;
 /// Largest device minor.
@@ -66,6 +71,9 @@ pub fn resource(spec: &ResourceSpec) -> Result<()> {
         number(removed.number, &spec.name)?;
     }
     layers(spec)?;
+    if let Some(luks) = spec.luks() {
+        luks_spec(spec, luks)?;
+    }
     match spec.drbd() {
         Some(drbd) => drbd_spec(spec, drbd),
         None => Ok(()),
@@ -76,13 +84,36 @@ pub fn resource(spec: &ResourceSpec) -> Result<()> {
 fn layers(spec: &ResourceSpec) -> Result<()> {
     let kinds: Vec<LayerKind> = spec.layers.iter().map(LayerSpec::kind).collect();
     match kinds[..] {
-        [LayerKind::Storage] | [LayerKind::Drbd, LayerKind::Storage] => Ok(()),
+        [LayerKind::Storage]
+        | [LayerKind::Luks, LayerKind::Storage]
+        | [LayerKind::Drbd, LayerKind::Storage]
+        | [LayerKind::Drbd, LayerKind::Luks, LayerKind::Storage] => Ok(()),
         _ => Err(refuse(
             code::FAIL_INVLD_LAYER_STACK,
             &format!("The layer stack of '{}'", spec.name),
-            "The satellite supports the stacks DRBD,STORAGE and STORAGE.",
+            "The satellite supports STORAGE, and DRBD, LUKS or both above it.",
         )),
     }
+}
+
+/// A key is read as a line of standard input; the data begins within the volume.
+fn luks_spec(spec: &ResourceSpec, luks: &LuksSpec) -> Result<()> {
+    for volume in &luks.volumes {
+        let what = format!(
+            "The encryption of volume {} of '{}'",
+            volume.number, spec.name
+        );
+        let key = volume.key.reveal();
+        if key.len() > LUKS_KEY_BYTES_MAX || key.contains(|c: char| c.is_control()) {
+            let why = "Its key is too long, or has characters that cannot be in a line.";
+            return Err(refuse(code::FAIL_INVLD_CRYPT_PASSPHRASE, &what, why));
+        }
+        if !(1024..=LUKS_HEADER_KIB_MAX).contains(&volume.header_kib) {
+            let why = "The size of its header is out of range.";
+            return Err(refuse(code::FAIL_INVLD_VLM_SIZE, &what, why));
+        }
+    }
+    Ok(())
 }
 
 fn number(number: u32, name: &ResourceName) -> Result<()> {
@@ -119,6 +150,14 @@ fn volume_spec(spec: &ResourceSpec, volume: &VolumeSpec) -> Result<()> {
             code::FAIL_INVLD_LAYER_STACK,
             &what,
             "It does not have the backing volumes that its layers need.",
+        ));
+    }
+    let unencrypted = |luks: &LuksSpec| has_data && luks.volume(volume.number).is_none();
+    if spec.luks().is_some_and(unencrypted) {
+        return Err(refuse(
+            code::FAIL_INVLD_LAYER_STACK,
+            &what,
+            "The resource has a LUKS layer, and the volume has no LUKS configuration.",
         ));
     }
     match spec.drbd() {

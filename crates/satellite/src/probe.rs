@@ -7,7 +7,7 @@ use linstor_host::Cmd;
 use linstor_wire::status::{DrbdInfo, NodeInfo};
 
 use crate::machine::Machine;
-use crate::tools::{losetup, lvm};
+use crate::tools::{cryptsetup, losetup, lvm};
 
 /// Has the version of the loaded module.
 const PROC_DRBD: &str = "/proc/drbd";
@@ -36,6 +36,12 @@ pub async fn probe(machine: &Machine) -> NodeInfo {
         .map(|text| os_name(&String::from_utf8_lossy(&text)))
         .unwrap_or_default();
     let (drbd, ()) = tokio::join!(probe_drbd(machine), probe_providers(machine, &mut info));
+    match why_missing(machine, cryptsetup::version()).await {
+        None => info.layers.insert(0, LayerKind::Luks),
+        Some(why) => {
+            info.unsupported_layers.insert(LayerKind::Luks, vec![why]);
+        }
+    }
     match drbd {
         Ok(drbd) => {
             info.layers.insert(0, LayerKind::Drbd);
@@ -46,7 +52,6 @@ pub async fn probe(machine: &Machine) -> NodeInfo {
         }
     }
     for layer in [
-        LayerKind::Luks,
         LayerKind::Nvme,
         LayerKind::Writecache,
         LayerKind::Cache,

@@ -8,7 +8,7 @@ use linstor_api::kind::StorageSuffix;
 use linstor_host::Host;
 use linstor_wire::Key;
 use linstor_wire::spec::{NodeSpec, ResourceSpec, Spec};
-use linstor_wire::status::{NodeInfo, Outcome};
+use linstor_wire::status::{LuksStatus, NodeInfo, Outcome};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -57,6 +57,8 @@ pub struct Tracked {
     pub waits: BTreeMap<Awaited, Begun>,
     /// Facts about the backing volumes, by volume number and suffix.
     pub volumes: BTreeMap<(u32, StorageSuffix), VolumeFacts>,
+    /// Open LUKS devices on the volumes with the data, by volume number.
+    pub luks: BTreeMap<u32, LuksStatus>,
     /// When DRBD last had to reconnect or re-attach something that had been set up before.
     pub mended: Option<Instant>,
     /// When the `.res` file was last found to be correct, and a digest of its content.
@@ -92,6 +94,7 @@ impl Tracked {
             waiting: None,
             waits: BTreeMap::new(),
             volumes: BTreeMap::new(),
+            luks: BTreeMap::new(),
             mended: None,
             files_checked: None,
         }
@@ -357,6 +360,7 @@ impl Shared {
             if tracked.record.spec.uuid() != spec.uuid() {
                 tracked.record.notes = Notes::default();
                 tracked.volumes.clear();
+                tracked.luks.clear();
                 tracked.mended = None;
                 tracked.files_checked = None;
             }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use linstor_api::name::NodeName;
 use linstor_host::Host;
 use linstor_wire::spec::Spec;
-use linstor_wire::{Key, Secret, Wanted};
+use linstor_wire::{Key, Wanted};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -109,6 +109,9 @@ pub struct VolumeNotes {
     /// DRBD is being grown in two steps, and this is the size of the first one, in KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub growing_kib: Option<u64>,
+    /// The instruction by which its LUKS headers got the key that they have.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_changed: Option<Uuid>,
     /// The size in DRBD for which drbd-utils know where its device ends, in KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remembered_kib: Option<u64>,
@@ -213,7 +216,7 @@ impl SpecStore {
         write(host, &self.directory.join(SUSPENDED_FILE), suspended).await
     }
 
-    /// Writes a record, without its secret.
+    /// Writes a record, without its secrets.
     pub async fn save(&self, host: &dyn Host, record: &Record) -> Result<()> {
         let path = self.file(&record.spec.key());
         let stored = Stored::of(record).map_err(|error| not_json(&path, &error))?;
@@ -245,10 +248,8 @@ impl SpecStore {
 impl Stored {
     fn of(record: &Record) -> serde_json::Result<Stored> {
         let mut spec = record.spec.clone();
-        if let Spec::Resource(resource) = &mut spec
-            && let Some(drbd) = Arc::make_mut(resource).drbd_mut()
-        {
-            drbd.secret = Secret::default();
+        if let Spec::Resource(resource) = &mut spec {
+            Arc::make_mut(resource).remove_secrets();
         }
         Ok(Stored {
             revision: record.revision,

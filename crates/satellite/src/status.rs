@@ -92,6 +92,13 @@ fn volume(
                 .or(Some(volume.usable_kib)),
         ),
         (Some(_), None) => (None, None),
+        (None, _) if spec.luks().is_some() => {
+            let open = tracked.luks.get(&volume.number);
+            (
+                open.map(|luks| luks.device.clone()),
+                open.map(|luks| luks.size_kib),
+            )
+        }
         (None, _) => (backing_device.clone(), backing_kib),
     };
     let mut status = VolumeStatus {
@@ -102,6 +109,7 @@ fn volume(
         usable_kib,
         backing_kib,
         extra_storage: extra,
+        luks: tracked.luks.get(&volume.number).cloned(),
         disk_state: device.map(|d| d.disk.clone()),
         ..VolumeStatus::default()
     };

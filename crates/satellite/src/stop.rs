@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linstor_wire::message::SUSPENSION_MAX;
+use linstor_wire::spec::Withheld;
 use tokio::time::Instant;
 
 use crate::drbd::observed::Observed;
@@ -76,6 +77,8 @@ pub enum Awaited {
     Closed,
     /// No suspension of I/O has the resource.
     Resumed,
+    /// The controller sends the key of an encrypted volume; why it has not, if it said so.
+    Key(Option<Withheld>),
 }
 
 impl Awaited {
@@ -94,6 +97,8 @@ impl Awaited {
             Awaited::Resync(_) => Duration::from_secs(60),
             // Ending it takes commands.
             Awaited::Resumed => SUSPENSION_MAX + Duration::from_secs(10),
+            // A person's decision.
+            Awaited::Key(_) => Duration::from_secs(365 * 24 * 3600),
         }
     }
 
@@ -128,6 +133,16 @@ impl fmt::Display for Awaited {
             Awaited::Promotable(n) => write!(f, "volume {n} to be up to date"),
             Awaited::Closed => f.write_str("its device to be closed"),
             Awaited::Resumed => f.write_str("the end of a suspension of its I/O"),
+            Awaited::Key(why) => f.write_str(match why {
+                Some(Withheld::Locked) => "the master passphrase to be entered",
+                Some(Withheld::PlainLink) => {
+                    "an encrypted link to the controller, which is set to send no keys over a plain one"
+                }
+                Some(Withheld::Corrupt) => {
+                    "its key, which the controller cannot open with the master key"
+                }
+                None => "the controller, which has its key",
+            }),
         }
     }
 }

@@ -31,6 +31,7 @@ use crate::drbd::adm;
 use crate::drbd::events::parse;
 use crate::drbd::status::DrbdState;
 use crate::failure::{Failure, Result};
+use crate::layers::luks;
 use crate::layers::storage::volume_name;
 use crate::machine::Machine;
 use crate::shared::Shared;
@@ -349,6 +350,15 @@ fn devices_of_resource(spec: &ResourceSpec, node: &NodeSpec) -> Result<Vec<Devic
                 })
                 .collect())
         }
+        Some(LayerSpec::Luks(_)) => Ok(volumes
+            .map(|volume| Device::DeviceMapper {
+                name: luks::device_name(&volume_name(
+                    &spec.name,
+                    StorageSuffix::Data,
+                    volume.number,
+                )),
+            })
+            .collect()),
         Some(LayerSpec::Storage) | None => volumes
             .map(|volume| {
                 logical_volume(spec, node, volume).ok_or_else(|| {

@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use linstor_controller::Cluster;
 use linstor_fake_host::DrbdKind;
 use linstor_model::Resource;
+use linstor_model::layer::luks::Keys;
 use linstor_model::model::RowKey;
 use linstor_model::{Model, project};
 use linstor_store::Loaded;
+use linstor_wire::spec::Withheld;
 
 use crate::cluster::{Sim, VOLUME_GROUP};
 
@@ -211,7 +213,8 @@ fn replica_at_rest(sim: &Sim, cluster: &Cluster, model: &Model, replica: &Resour
     if let Some(process) = model.process_of(replica) {
         return vec![format!("{name} on {node} is still in {:?}", process.kind)];
     }
-    let Some(spec) = project::resource_spec(model, &replica.name, &replica.node) else {
+    let keys = Keys::Withheld(Withheld::Locked);
+    let Some(spec) = project::resource_spec(model, &replica.name, &replica.node, keys) else {
         return vec![format!("{name} on {node} has no spec")];
     };
     let mut wrong = Vec::new();

@@ -141,7 +141,7 @@ impl ResourceSpec {
     pub fn drbd(&self) -> Option<&DrbdSpec> {
         self.layers.iter().find_map(|layer| match layer {
             LayerSpec::Drbd(drbd) => Some(&**drbd),
-            LayerSpec::Storage => None,
+            LayerSpec::Luks(_) | LayerSpec::Storage => None,
         })
     }
 
@@ -149,8 +149,38 @@ impl ResourceSpec {
     pub fn drbd_mut(&mut self) -> Option<&mut DrbdSpec> {
         self.layers.iter_mut().find_map(|layer| match layer {
             LayerSpec::Drbd(drbd) => Some(&mut **drbd),
-            LayerSpec::Storage => None,
+            LayerSpec::Luks(_) | LayerSpec::Storage => None,
         })
+    }
+
+    /// The LUKS layer, when the stack has one.
+    pub fn luks(&self) -> Option<&LuksSpec> {
+        self.layers.iter().find_map(|layer| match layer {
+            LayerSpec::Luks(luks) => Some(luks),
+            LayerSpec::Drbd(_) | LayerSpec::Storage => None,
+        })
+    }
+
+    /// Removes all secrets: they are not written to a disk of the node.
+    pub fn remove_secrets(&mut self) {
+        for layer in &mut self.layers {
+            match layer {
+                LayerSpec::Drbd(drbd) => drbd.secret = Secret::default(),
+                LayerSpec::Luks(luks) => {
+                    luks.withheld = None;
+                    for volume in &mut luks.volumes {
+                        volume.key = Secret::default();
+                    }
+                }
+                LayerSpec::Storage => {}
+            }
+        }
+        for instruction in &mut self.once {
+            match &mut instruction.action {
+                Action::ChangeLuksKey { former } => *former = Secret::default(),
+                Action::NewGeneration | Action::MakeFileSystem { .. } => {}
+            }
+        }
     }
 }
 
@@ -179,6 +209,8 @@ impl Hash for ResourceSpec {
 pub enum LayerSpec {
     /// Replication.
     Drbd(Box<DrbdSpec>),
+    /// Encryption.
+    Luks(LuksSpec),
     /// Volumes in storage pools.
     Storage,
 }
@@ -188,6 +220,7 @@ impl LayerSpec {
     pub const fn kind(&self) -> LayerKind {
         match self {
             LayerSpec::Drbd(_) => LayerKind::Drbd,
+            LayerSpec::Luks(_) => LayerKind::Luks,
             LayerSpec::Storage => LayerKind::Storage,
         }
     }
@@ -217,6 +250,16 @@ pub enum Action {
         /// As `FileSystem/MkfsParams` has it.
         #[serde(default)]
         parameters: String,
+    },
+    /// Replace the key of the LUKS headers of the volume by the one in the spec.
+    ChangeLuksKey {
+        /// The key that they have so far. Empty where it is not known.
+        #[serde(
+            with = "crate::secret::on_link",
+            default,
+            skip_serializing_if = "Secret::is_empty"
+        )]
+        former: Secret,
     },
 }
 
@@ -358,6 +401,63 @@ impl DrbdSpec {
     pub fn volume(&self, number: u32) -> Option<&DrbdVolumeSpec> {
         self.volumes.iter().find(|volume| volume.number == number)
     }
+}
+
+/// The LUKS layer of a resource.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LuksSpec {
+    /// Why the spec has no keys, if it has none: devices that are open remain open, no other one can be opened.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<Withheld>,
+    /// LUKS's part of the volumes, in number order.
+    pub volumes: Vec<LuksVolumeSpec>,
+}
+
+impl LuksSpec {
+    /// Its part of a volume.
+    pub fn volume(&self, number: u32) -> Option<&LuksVolumeSpec> {
+        self.volumes.iter().find(|volume| volume.number == number)
+    }
+}
+
+/// Why the controller does not send keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Withheld {
+    /// The master passphrase was not entered since the controller started.
+    Locked,
+    /// The link to the satellite is not encrypted, and the controller is set to send no keys over such links.
+    PlainLink,
+    /// A key in the database cannot be opened with the master key.
+    Corrupt,
+}
+
+/// LUKS's part of one volume.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct LuksVolumeSpec {
+    /// Volume number.
+    pub number: u32,
+    /// Key or passphrase of its headers. Empty where it is not known: the satellite's own files do not have it.
+    #[serde(
+        with = "crate::secret::on_link",
+        default,
+        skip_serializing_if = "Secret::is_empty"
+    )]
+    pub key: Secret,
+    /// The key has 256 random bits: deriving it slowly would protect nothing.
+    #[serde(default)]
+    pub generated: bool,
+    /// Where the data begins on the device below, in KiB.
+    pub header_kib: u64,
+    /// Open devices pass discards on.
+    #[serde(default)]
+    pub allow_discards: bool,
+    /// Further options of `cryptsetup luksFormat`, on one line.
+    #[serde(default)]
+    pub format_options: String,
+    /// Further options of `cryptsetup open`, on one line.
+    #[serde(default)]
+    pub open_options: String,
 }
 
 /// One path of a connection, from address to address; the ports are those of the hosts.

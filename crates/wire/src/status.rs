@@ -136,12 +136,24 @@ pub struct VolumeStatus {
         deserialize_with = "newer::with_known_keys"
     )]
     pub extra_storage: BTreeMap<StorageSuffix, StorageStatus>,
+    /// The open LUKS device on the volume with the data.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub luks: Option<LuksStatus>,
     /// State of its disk in DRBD.
     #[serde(default)]
     pub disk_state: Option<DiskState>,
     /// Peer node name to the state of the replication with it.
     #[serde(default)]
     pub replication: SortedMap<String, ReplicationStatus>,
+}
+
+/// An open LUKS device.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LuksStatus {
+    /// Its path.
+    pub device: String,
+    /// Its size in KiB.
+    pub size_kib: u64,
 }
 
 /// A backing volume as the node sees it.

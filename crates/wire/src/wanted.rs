@@ -15,12 +15,14 @@ use crate::spec::Spec;
 ///
 /// A reader ignores members that it does not know. A member that must not be ignored, because something else would be
 /// built without it, has a feature of its own.
-pub const FEATURES: &[&str] = &[DRBD, DRBD_PATHS];
+pub const FEATURES: &[&str] = &[DRBD, DRBD_PATHS, LUKS];
 
 /// The resource has a DRBD layer.
 const DRBD: &str = "drbd";
 /// A connection of the DRBD layer has paths of its own: without them DRBD would use another network.
 const DRBD_PATHS: &str = "drbd-paths";
+/// The resource has a LUKS layer.
+const LUKS: &str = "luks";
 
 /// What a node must have of one object. Its debug form leaves the spec out, which may have secrets.
 #[derive(Clone, Serialize, Deserialize)]
@@ -65,6 +67,9 @@ impl Wanted {
                     if drbd.peers.iter().any(|peer| !peer.paths.is_empty()) {
                         requires.insert(DRBD_PATHS.to_owned());
                     }
+                }
+                if resource.luks().is_some() {
+                    requires.insert(LUKS.to_owned());
                 }
                 serde_json::value::to_raw_value(resource)
             }
@@ -147,8 +152,8 @@ mod tests {
             ("/spec/target", "sideways".into(), Some("sideways")),
             (
                 "/requires",
-                serde_json::json!(["drbd", "luks"]),
-                Some("know: luks."),
+                serde_json::json!(["drbd", "nvme"]),
+                Some("know: nvme."),
             ),
             ("/key", "snapshot/web/s1".into(), Some("snapshot/web/s1")),
             ("/key", "node".into(), Some("not understood")),

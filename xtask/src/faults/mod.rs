@@ -3,6 +3,7 @@
 
 mod away;
 mod disk;
+mod encryption;
 mod host_name;
 mod leaving;
 mod refused;
@@ -78,6 +79,10 @@ const ALL: &[Fault] = &[
     (
         "suspended I/O is resumed, whichever process is killed",
         suspension::ends,
+    ),
+    (
+        "encrypted volumes are opened once the passphrase is entered",
+        encryption::locked,
     ),
 ];
 

@@ -77,6 +77,8 @@ pub struct Config {
     pub passphrase: Option<Secret>,
     /// Whether callers of the REST API have to authenticate where that is switched on in the cluster.
     pub token_authentication: bool,
+    /// Whether keys of encrypted volumes are sent to satellites over links without TLS, as LINSTOR does.
+    pub keys_on_plain_links: bool,
     /// The directory of the settings file.
     pub directory: PathBuf,
     /// How much to log.
@@ -128,6 +130,8 @@ struct File {
 struct Encrypt {
     #[serde(with = "linstor_wire::secret::on_link")]
     passphrase: Secret,
+    // Not LINSTOR's.
+    keys_on_plain_links: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -191,6 +195,7 @@ impl Config {
             token_authentication,
             http: http(arguments, &file.http, environment, &mut warnings),
             limits: limits(&file.http),
+            keys_on_plain_links: file.encrypt.keys_on_plain_links.unwrap_or(true),
             passphrase: passphrase(file.encrypt.passphrase, environment)?,
             database: database(arguments, file.db.connection_url)?,
             directory,

@@ -38,6 +38,7 @@ fn defaults_hold() {
             limits: Limits::default(),
             passphrase: None,
             token_authentication: true,
+            keys_on_plain_links: true,
             directory: "/nonexistent".into(),
             log_level: "info".into(),
             warnings: vec![],

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
-use linstor_api::kind::ConnectionStatus;
+use linstor_api::kind::{ConnectionStatus, Encryption};
 use linstor_api::prop;
 use linstor_model::name::NodeName;
 use linstor_model::observed::NodeStatus;
@@ -143,10 +143,10 @@ impl Link {
 
     /// One connection from its first byte to its last.
     async fn attempt(&self, failures: u32, obeyed: &mut Option<u64>) -> End {
-        let connection = match self.connect(failures).await {
-            Ok((connection, epoch)) => {
+        let (connection, encryption) = match self.connect(failures).await {
+            Ok((connection, encryption, epoch)) => {
                 *obeyed = Some(epoch);
-                connection
+                (connection, encryption)
             }
             Err(ended) => return End::Ended(ended),
         };
@@ -158,12 +158,12 @@ impl Link {
             // Cancel-safe: the notice is consumed only when this arm wins. Dropping the session closes its connection.
             () = self.mailbox.reconnect.notified() => End::Reconnect,
             // Never dropped for another arm except to end the connection.
-            ended = Session::new(self).run(connection) => End::Ended(ended),
+            ended = Session::new(self, encryption).run(connection) => End::Ended(ended),
         }
     }
 
     /// Dials, and is welcomed. Net interfaces take turns, the active one first.
-    async fn connect(&self, failures: u32) -> Result<(ControllerSide, u64), Ended> {
+    async fn connect(&self, failures: u32) -> Result<(ControllerSide, Encryption, u64), Ended> {
         let model = self.cluster.model();
         let targets = model
             .node(&self.node)
@@ -190,7 +190,7 @@ impl Link {
             .map_err(|_| Ended::offline("the satellite did not answer the first frame"))??;
         self.learn_host(Some(target), &info).await?;
         self.set_connected(version, info);
-        Ok((connection, model.epoch.number))
+        Ok((connection, target.encryption, model.epoch.number))
     }
 
     /// Sends `Hello` and receives the answer.

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use linstor_api::kind::ConnectionStatus;
+use linstor_api::kind::{ConnectionStatus, Encryption};
 use linstor_model::StoragePool;
+use linstor_model::layer::luks::Keys;
 use linstor_model::name::{NodeName, StoragePoolName};
 use linstor_model::observed::Applied;
 use linstor_model::project;
@@ -18,7 +19,7 @@ use linstor_net::{ControllerSide, NetError, Receiver, Sender};
 use linstor_wire::auth_token::{from_random, hash};
 use linstor_wire::message::{APPLY_SPECS_MAX, FRAME_BYTES_MAX, Forget, Held};
 use linstor_wire::question::Answer;
-use linstor_wire::spec::Spec;
+use linstor_wire::spec::{Spec, Withheld};
 use linstor_wire::status::{NodeInfo, PoolStatus};
 use linstor_wire::{Key, Secret, ToController, ToSatellite, Wanted};
 use tokio::sync::{Notify, oneshot};
@@ -72,6 +73,8 @@ struct State {
 /// A connection in use.
 pub(super) struct Session<'a> {
     link: &'a Link,
+    /// Keys of encrypted volumes may be sent over the connection.
+    may_have_keys: bool,
     connected_at: u64,
     state: Mutex<State>,
     heard: Mutex<Instant>,
@@ -107,15 +110,18 @@ impl Parcel {
 }
 
 impl<'a> Session<'a> {
-    pub(super) fn new(link: &'a Link) -> Self {
+    pub(super) fn new(link: &'a Link, encryption: Encryption) -> Self {
         let observed = link.cluster.observed();
         let status = observed.nodes.get(&link.node);
         let info = status.and_then(|status| status.info.as_ref());
         let learned = Notify::new();
         // The satellite may need a token.
         learned.notify_one();
+        let config = link.cluster.shared.config.as_ref();
+        let on_plain = config.is_none_or(|config| config.keys_on_plain_links);
         Session {
             link,
+            may_have_keys: on_plain || encryption == Encryption::Ssl,
             connected_at: link.cluster.env().now_ms(),
             state: Mutex::new(State {
                 auth_token: info.and_then(|info| info.auth_token.clone()),
@@ -551,7 +557,13 @@ impl<'a> Session<'a> {
         let generation = model.generation;
         let mut state = self.state();
         let before = state.sent.get(key).copied();
-        let spec = project::spec(model, &self.link.node, key);
+        let master_key = self.link.cluster.master_key();
+        let keys = match &master_key {
+            _ if !self.may_have_keys => Keys::Withheld(Withheld::PlainLink),
+            Some(master_key) => Keys::Master(master_key),
+            None => Keys::Withheld(Withheld::Locked),
+        };
+        let spec = project::spec(model, &self.link.node, key, keys);
         let uuid = spec.as_ref().map(Spec::uuid);
         if let Some(sent) = before
             && Some(sent.uuid) != uuid

@@ -3,14 +3,16 @@
 //! The key is in the memory of the controller alone, from when the passphrase is set or entered until the controller ends.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use linstor_api::code;
 use linstor_api::encryption::{PassphraseCreate, PassphraseStatus};
 use linstor_api::reply::Reply;
 use linstor_api::secret_text::SecretText;
-use linstor_model::MasterKey;
 use linstor_model::master_key::{Key, NotOpened};
+use linstor_model::{MasterKey, Model};
 use linstor_wire::secret::Secret;
+use tokio::time::timeout;
 
 use super::request::Context;
 use crate::cluster::Cluster;
@@ -18,6 +20,10 @@ use crate::transaction::Refusal;
 
 /// The longest passphrase, in bytes.
 const PASSPHRASE_BYTES_MAX: usize = 1024;
+/// How long the next check of a passphrase waits after a wrong one.
+const PAUSE_AFTER_WRONG: Duration = Duration::from_secs(1);
+/// How long a caller waits for its turn.
+const TURN_LIMIT: Duration = Duration::from_secs(30);
 
 fn context(mask: i64) -> Context {
     Context::new(code::MASK_CTRL_CONF | mask, "")
@@ -54,19 +60,16 @@ pub fn unlocked(cluster: &Cluster) -> Result<Arc<Key>, Refusal> {
     })
 }
 
-/// Sets the passphrase, or changes it when the old one is given.
+/// Sets the passphrase: the first one, or, where it was lost or mistyped and the controller started again since, another
+/// one with a new master key, as long as nothing is sealed with the one before.
 pub async fn create(cluster: &Cluster, request: PassphraseCreate) -> Vec<Reply> {
     let work = async {
         let new = passphrase(request.new_passphrase)?;
-        if cluster.model().master_key.is_some() {
-            return Err(exists().into());
-        }
+        may_create(&cluster.model(), cluster.master_key().is_some())?;
         let key = Arc::new(Key::new(random(cluster)));
         let row = sealed(cluster, Arc::clone(&key), new).await;
         let committed = cluster.commit(move |tx| {
-            if tx.master_key.is_some() {
-                return Err(exists().into());
-            }
+            may_create(tx, tx.is_unlocked())?;
             tx.put_master_key(row);
             Ok(())
         });
@@ -95,7 +98,7 @@ pub async fn modify(cluster: &Cluster, request: PassphraseCreate) -> Vec<Reply> 
                 .correction("Create the master passphrase.")
                 .into());
         };
-        let key = open(&row, Secret::new(old.reveal())).await?;
+        let key = open(cluster, &row, Secret::new(old.reveal())).await?;
         let changed = sealed(cluster, Arc::clone(&key), new).await;
         let committed = cluster.commit(move |tx| {
             // Another change of it may have been made since.
@@ -123,7 +126,7 @@ pub async fn enter(cluster: &Cluster, given: SecretText) -> Vec<Reply> {
                 .correction("Create the master passphrase.")
                 .into());
         };
-        let key = open(&row, Secret::new(given.reveal())).await?;
+        let key = open(cluster, &row, Secret::new(given.reveal())).await?;
         cluster.unlock(key);
         Ok(vec![Reply::new(
             code::PASSPHRASE_ACCEPTED,
@@ -137,7 +140,7 @@ pub async fn enter(cluster: &Cluster, given: SecretText) -> Vec<Reply> {
 ///
 /// # Errors
 ///
-/// Why the controller must not start: it would run without the secrets that the settings are to unlock.
+/// Why secrets remain locked.
 pub async fn at_start(cluster: &Cluster, passphrase: &Secret) -> Result<(), String> {
     let given = SecretText::new(passphrase.reveal());
     let replies = match &cluster.model().master_key {
@@ -192,12 +195,29 @@ async fn sealed(cluster: &Cluster, key: Arc<Key>, passphrase: Secret) -> MasterK
     sealed.expect("it does not panic and is not aborted")
 }
 
-async fn open(row: &Arc<MasterKey>, passphrase: Secret) -> Result<Arc<Key>, Refusal> {
+/// The master key. One passphrase is tried at a time, a second one after a wrong one: each try takes memory and CPU, and
+/// nobody guesses faster by asking from many places.
+async fn open(
+    cluster: &Cluster,
+    row: &Arc<MasterKey>,
+    passphrase: Secret,
+) -> Result<Arc<Key>, Refusal> {
+    let turn = timeout(TURN_LIMIT, cluster.shared.passphrase_check.lock());
+    let Ok(_turn) = turn.await else {
+        let message = "The passphrase was not checked.";
+        return Err(Reply::new(code::FAIL_UNKNOWN_ERROR, message)
+            .cause("Others are being checked, one at a time.")
+            .correction("Try again.")
+            .into());
+    };
     let row = Arc::clone(row);
     let opened = tokio::task::spawn_blocking(move || row.open(&passphrase)).await;
     match opened.expect("it does not panic and is not aborted") {
         Ok(key) => Ok(Arc::new(key)),
-        Err(NotOpened::WrongPassphrase) => Err(wrong().into()),
+        Err(NotOpened::WrongPassphrase) => {
+            tokio::time::sleep(PAUSE_AFTER_WRONG).await;
+            Err(wrong().into())
+        }
         Err(NotOpened::Damaged(reason)) => Err(Reply::new(
             code::FAIL_CRYPT_INIT,
             "The master key cannot be opened with any passphrase.",
@@ -215,9 +235,31 @@ fn wrong() -> Reply {
         .correction("Enter the correct passphrase.")
 }
 
-fn exists() -> Reply {
+/// Refuses to replace a master key that is there, or with which something is sealed.
+fn may_create(model: &Model, unlocked: bool) -> Result<(), Refusal> {
+    if model.master_key.is_none() {
+        return Ok(());
+    }
+    let mut definitions = model.definitions.values();
+    // What cannot be read may have some, too.
+    let in_use = !model.held.is_empty()
+        || definitions.any(|row| row.volumes.values().any(|v| v.luks.is_some()))
+        || model.remotes.values().any(|remote| remote.has_secrets());
+    if !unlocked && !in_use {
+        return Ok(());
+    }
     let message = "The master passphrase cannot be created: one is set already.";
-    Reply::new(code::FAIL_EXISTS_CRYPT_PASSPHRASE, message)
-        .cause("There is a master key already, and secrets that are sealed with it.")
-        .correction("Change the passphrase by sending the old one too.")
+    let reply = Reply::new(code::FAIL_EXISTS_CRYPT_PASSPHRASE, message);
+    Err(match in_use {
+        true => reply
+            .cause("There is a master key already, and secrets that are sealed with it.")
+            .correction("Change the passphrase by sending the old one too."),
+        false => reply
+            .cause("There is a master key already.")
+            .correction(
+                "Change the passphrase by sending the old one too. If it is not known: nothing is sealed with the key \
+                 yet, so that another passphrase can be created once the controller was started again.",
+            ),
+    }
+    .into())
 }

@@ -44,7 +44,8 @@ fn run(cluster: &Cluster, before: &Model, change: &mut dyn Change) -> Option<Dra
     let plan = || {
         let draft = Draft::new(before.clone());
         let limits = cluster.shared.limits;
-        let mut tx = Transaction::new(draft, cluster.observed(), &**cluster.env(), limits);
+        let mut tx = Transaction::new(draft, cluster.observed(), &**cluster.env(), limits)
+            .with_master_key(cluster.master_key());
         change.plan(&mut tx)?;
         check_combinations(before, &tx, tx.touched())?;
         settle(before, &mut tx);

@@ -152,6 +152,7 @@ pub fn put_resource_definition(draft: &mut Draft, env: &dyn Env, name: &str) {
         minor: None,
         first_copy_on: None,
         initialized: true,
+        luks: None,
         file_system_on: Default::default(),
         granularity_kib: 0,
     };

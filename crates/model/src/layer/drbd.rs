@@ -133,7 +133,9 @@ pub fn internal_metadata_kib(model: &Model, definition: &ResourceDefinition, num
 }
 
 /// How new metadata is initialised if the replica does not start the data. The day-0 generation is used only if the new
-/// backing volume reads as zeros, as those of all replicas did on day 0, and no full sync is requested.
+/// backing volume reads as zeros, as those of all replicas did on day 0, and no full sync is requested. With LUKS in
+/// between, unwritten blocks are other noise on each node: as in LINSTOR that counts as equal, since a full sync would
+/// allocate all of a thin volume.
 pub fn initial_state(
     model: &Model,
     definition: &ResourceDefinition,

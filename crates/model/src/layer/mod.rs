@@ -3,6 +3,7 @@
 
 pub mod drbd;
 pub mod drbd84;
+pub mod luks;
 
 use linstor_api::kind::{LayerKind, StorageSuffix};
 
@@ -20,13 +21,13 @@ pub const fn below(layer: LayerKind) -> &'static [LayerKind] {
         Writecache => &[Nvme, Luks, Storage, Cache, Bcache],
         Cache => &[Nvme, Luks, Storage, Writecache, Bcache],
         Bcache => &[Nvme, Luks, Storage, Writecache],
-        Luks => &[Storage],
+        Luks => luks::BELOW,
         Storage => &[],
     }
 }
 
 /// The layers that this version implements.
-pub const BUILDABLE: &[LayerKind] = &[LayerKind::Drbd, LayerKind::Storage];
+pub const BUILDABLE: &[LayerKind] = &[LayerKind::Drbd, LayerKind::Luks, LayerKind::Storage];
 
 /// Rounds up; sizes near the end of the number range are not changed, as no volume is that large.
 pub(crate) fn align_up(value: u64, to: u64) -> u64 {
@@ -42,9 +43,9 @@ pub fn usable_kib(definition: &ResourceDefinition, number: u32, resource: &Resou
     let layers = layers.filter(|_| volume.gross_size);
     layers.fold(volume.size_kib, |kib, layer| match layer {
         LayerKind::Drbd => drbd::net_kib(definition, number, resource, kib),
+        LayerKind::Luks => luks::net_kib(volume, kib),
         // Layers that are not implemented yet add nothing.
         LayerKind::Storage
-        | LayerKind::Luks
         | LayerKind::Nvme
         | LayerKind::Writecache
         | LayerKind::Cache
@@ -65,8 +66,8 @@ pub fn backing(definition: &ResourceDefinition, number: u32, resource: &Resource
     for layer in &resource.layer_stack {
         match layer {
             LayerKind::Drbd => drbd::add_metadata(definition, number, resource, &mut backing),
+            LayerKind::Luks => luks::add_headers(volume, &mut backing),
             LayerKind::Storage
-            | LayerKind::Luks
             | LayerKind::Nvme
             | LayerKind::Writecache
             | LayerKind::Cache

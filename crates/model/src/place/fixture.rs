@@ -225,6 +225,7 @@ impl Cluster {
                 minor: Some(1000 + self.draft.definitions.len() as u32 * 10 + number as u32),
                 first_copy_on: None,
                 initialized: false,
+                luks: None,
                 file_system_on: Default::default(),
                 granularity_kib: 0,
             };

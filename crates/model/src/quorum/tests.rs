@@ -28,6 +28,8 @@ fn run(cluster: &mut Cluster) -> Vec<i64> {
     let mut seeds = Seeds {
         now_ms: 1,
         uuid: &mut uuid,
+        fill: &mut |bytes| bytes.fill(7),
+        master_key: None,
     };
     let replies = settle(&mut cluster.draft, &observed, &resource("res"), &mut seeds);
     let rows = |cluster: &Cluster| -> Vec<Arc<Resource>> {

@@ -103,13 +103,18 @@ pub(super) fn absent(
     })
 }
 
-/// Checks that the node supports every layer, if it has reported its layers.
-pub(super) fn layers(observed: &Observed, node: &Node, row: &Resource) -> Result<(), Vec<Reply>> {
+/// Checks that the node supports every layer, if it has reported its layers. A diskless resource has nothing to encrypt.
+pub(super) fn layers(
+    observed: &Observed,
+    node: &Node,
+    row: &Resource,
+    disk: DiskKind,
+) -> Result<(), Vec<Reply>> {
     let Some(info) = info_of(observed, &node.name) else {
         return Ok(());
     };
     for layer in &row.layer_stack {
-        if info.layers.contains(layer) {
+        if info.layers.contains(layer) || (disk.is_diskless() && *layer == LayerKind::Luks) {
             continue;
         }
         let text = format!(

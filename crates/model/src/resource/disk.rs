@@ -5,6 +5,7 @@ use linstor_api::prop;
 use linstor_api::reply::Reply;
 
 use crate::draft::Draft;
+use crate::layer::luks;
 use crate::name::{NodeName, ResourceName, StoragePoolName};
 use crate::observed::Observed;
 use crate::process::add_disk::AddDisk;
@@ -28,7 +29,7 @@ pub struct GiveDisk {
 pub fn give_disk(
     draft: &mut Draft,
     observed: &Observed,
-    seeds: &Seeds<'_>,
+    seeds: &mut Seeds<'_>,
     name: &ResourceName,
     node: &NodeName,
     disk: GiveDisk,
@@ -66,10 +67,11 @@ pub fn give_disk(
     if let Some(drbd) = &mut row.drbd {
         was = std::mem::replace(&mut drbd.disk, DiskKind::Diskful);
     }
-    checks::layers(observed, &host, &row)?;
+    checks::layers(observed, &host, &row, DiskKind::Diskful)?;
     checks::drbd(draft, observed, &definition, &host, &row, DiskKind::Diskful)?;
     checks::pools(draft, observed, &definition, &host, &row)?;
     checks::peer_slots(draft, &definition, &row)?;
+    luks::generate_keys(draft, seeds, &row)?;
     if let Some(by) = disk.diskful_by {
         row.props.insert(prop::DISKFUL_BY.to_owned(), by.to_owned());
     }

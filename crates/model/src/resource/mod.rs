@@ -22,6 +22,8 @@ pub use row::{DiskKind, DrbdResource, Resource, Volume};
 pub use volumes::add_volume;
 
 use crate::draft::Draft;
+use crate::layer::luks;
+use crate::master_key::Key;
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName, StoragePoolName};
 use crate::observed::Observed;
@@ -34,6 +36,10 @@ pub struct Seeds<'a> {
     pub now_ms: u64,
     /// Returns a new identity with each call.
     pub uuid: &'a mut dyn FnMut() -> Uuid,
+    /// Fills bytes with random ones that cannot be predicted.
+    pub fill: &'a mut dyn FnMut(&mut [u8]),
+    /// The master key, while it is there.
+    pub master_key: Option<&'a Key>,
 }
 
 /// A resource to create.
@@ -115,7 +121,7 @@ pub fn new_resource(
         };
         row.volumes.insert(number, volume);
     }
-    checks::layers(observed, &node, &row)?;
+    checks::layers(observed, &node, &row, disk)?;
     checks::drbd(draft, observed, &definition, &node, &row, disk)?;
     if !disk.is_diskless() {
         checks::pools(draft, observed, &definition, &node, &row)?;
@@ -132,6 +138,7 @@ pub fn new_resource(
         row.inactive = true;
         replies.push(deactivated(&row));
     }
+    luks::generate_keys(draft, seeds, &row)?;
     draft.put_resource(row.clone());
     volumes::note_replica(draft, observed, &row);
     replies.extend(warnings(draft, &definition));

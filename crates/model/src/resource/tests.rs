@@ -21,6 +21,8 @@ fn make(cluster: &mut Cluster, new: NewResource) -> Result<(Resource, Vec<Reply>
     let mut seeds = Seeds {
         now_ms: 7,
         uuid: &mut uuid,
+        fill: &mut |bytes| bytes.fill(7),
+        master_key: None,
     };
     new_resource(&mut cluster.draft, &observed, &mut seeds, new)
 }
@@ -291,6 +293,8 @@ fn volumes_come_later() {
         let mut seeds = Seeds {
             now_ms: 7,
             uuid: &mut uuid,
+            fill: &mut |bytes| bytes.fill(7),
+            master_key: None,
         };
         add_volume(
             &mut cluster.draft,
@@ -329,15 +333,17 @@ fn disks_come_and_go() {
         .unwrap();
     let observed = cluster.observed.clone();
     let mut uuid = Uuid::nil;
-    let seeds = Seeds {
+    let mut seeds = Seeds {
         now_ms: 7,
         uuid: &mut uuid,
+        fill: &mut |bytes| bytes.fill(7),
+        master_key: None,
     };
     let (name, on) = (resource("res"), node("n2"));
     give_disk(
         &mut cluster.draft,
         &observed,
-        &seeds,
+        &mut seeds,
         &name,
         &on,
         GiveDisk::default(),
@@ -353,7 +359,7 @@ fn disks_come_and_go() {
     let again = give_disk(
         &mut cluster.draft,
         &observed,
-        &seeds,
+        &mut seeds,
         &name,
         &on,
         GiveDisk::default(),

@@ -5,6 +5,7 @@ use linstor_api::prop;
 use linstor_api::reply::Reply;
 
 use crate::draft::Draft;
+use crate::layer::luks;
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
 use crate::observed::Observed;
@@ -55,6 +56,7 @@ pub fn add_volume(
         changed.push(replica);
     }
     for replica in &changed {
+        luks::generate_keys(draft, seeds, replica)?;
         draft.put_resource(replica.clone());
     }
     // Online nodes first: the node of the initial replica must be online for the volume to become usable.

@@ -5,6 +5,7 @@
 //! no layer. `storage` is the lowest one; DRBD has a directory of its own, [`crate::drbd`].
 
 pub mod filesystem;
+pub mod luks;
 pub mod storage;
 
 use std::collections::BTreeMap;
@@ -113,7 +114,7 @@ pub async fn check(attempt: &Attempt<'_>) -> stop::Result<()> {
     for layer in &attempt.spec.layers {
         match layer {
             LayerSpec::Drbd(spec) => drbd::check(attempt, spec).await?,
-            LayerSpec::Storage => {}
+            LayerSpec::Luks(_) | LayerSpec::Storage => {}
         }
     }
     Ok(())
@@ -133,6 +134,7 @@ pub async fn up_below(attempt: &Attempt<'_>, above: Option<LayerKind>) -> stop::
         }
         let made = match layer {
             LayerSpec::Drbd(spec) => drbd::up(attempt, spec, &devices).await?,
+            LayerSpec::Luks(spec) => luks::up(attempt, spec, &devices).await?,
             LayerSpec::Storage => storage::up(attempt).await?,
         };
         grow(attempt, layer).await?;
@@ -145,8 +147,8 @@ pub async fn up_below(attempt: &Attempt<'_>, above: Option<LayerKind>) -> stop::
 async fn grow(attempt: &Attempt<'_>, layer: &LayerSpec) -> stop::Result<()> {
     match layer {
         LayerSpec::Drbd(spec) => drbd::grow(attempt, spec).await,
-        // Backing volumes are made in the size that they should have.
-        LayerSpec::Storage => Ok(()),
+        // They are brought up in the size that they should have.
+        LayerSpec::Luks(_) | LayerSpec::Storage => Ok(()),
     }
 }
 
@@ -155,6 +157,7 @@ pub async fn down(attempt: &Attempt<'_>) -> stop::Result<()> {
     for layer in &attempt.spec.layers {
         match layer {
             LayerSpec::Drbd(spec) => drbd::down(attempt, spec).await?,
+            LayerSpec::Luks(_) => luks::down(attempt).await?,
             // Backing volumes are not deactivated.
             LayerSpec::Storage => {}
         }
@@ -172,7 +175,7 @@ pub async fn forget(attempt: &Attempt<'_>) -> Result<()> {
     for layer in &attempt.spec.layers {
         match layer {
             LayerSpec::Drbd(_) => Files::of(attempt).remove(attempt).await?,
-            LayerSpec::Storage => {}
+            LayerSpec::Luks(_) | LayerSpec::Storage => {}
         }
     }
     Ok(())
@@ -187,6 +190,10 @@ pub fn done(spec: &ResourceSpec, notes: &Notes) -> Vec<Uuid> {
     let done = spec.once.iter().filter(|i| match i.action {
         Action::NewGeneration => in_use(i.volume),
         Action::MakeFileSystem { .. } => filesystem::is_made(notes, i),
+        Action::ChangeLuksKey { .. } => {
+            let volume = notes.volumes.get(&i.volume);
+            volume.is_some_and(|volume| volume.key_changed == Some(i.id))
+        }
     });
     done.map(|instruction| instruction.id).collect()
 }
@@ -196,7 +203,7 @@ pub async fn guard(attempt: &Attempt<'_>) -> stop::Result<()> {
     for layer in &attempt.spec.layers {
         match layer {
             LayerSpec::Drbd(_) => drbd::guard(attempt).await?,
-            LayerSpec::Storage => {}
+            LayerSpec::Luks(_) | LayerSpec::Storage => {}
         }
     }
     Ok(())
@@ -209,6 +216,7 @@ pub async fn remove(attempt: &Attempt<'_>, volumes: &[StorageRef]) -> stop::Resu
         for layer in &attempt.spec.layers {
             match layer {
                 LayerSpec::Drbd(_) => drbd::remove(attempt, volume).await?,
+                LayerSpec::Luks(_) => luks::remove(attempt, volume).await?,
                 LayerSpec::Storage => storage::remove(attempt, volume).await?,
             }
         }
@@ -220,7 +228,7 @@ pub async fn remove(attempt: &Attempt<'_>, volumes: &[StorageRef]) -> stop::Resu
 fn is_replicated(spec: &ResourceSpec) -> bool {
     spec.layers.iter().any(|layer| match layer {
         LayerSpec::Drbd(drbd) => !drbd.peers.is_empty(),
-        LayerSpec::Storage => false,
+        LayerSpec::Luks(_) | LayerSpec::Storage => false,
     })
 }
 
@@ -228,13 +236,13 @@ fn is_replicated(spec: &ResourceSpec) -> bool {
 async fn begin_writing(attempt: &Attempt<'_>, volume: u32) -> stop::Result<()> {
     match attempt.spec.layers.first() {
         Some(LayerSpec::Drbd(drbd)) => promotion::begin_writing(attempt, drbd, volume).await,
-        Some(LayerSpec::Storage) | None => Ok(()),
+        Some(LayerSpec::Luks(_) | LayerSpec::Storage) | None => Ok(()),
     }
 }
 
 async fn end_writing(attempt: &Attempt<'_>, volume: u32) -> stop::Result<()> {
     match attempt.spec.layers.first() {
         Some(LayerSpec::Drbd(drbd)) => promotion::end_writing(attempt, drbd, volume).await,
-        Some(LayerSpec::Storage) | None => Ok(()),
+        Some(LayerSpec::Luks(_) | LayerSpec::Storage) | None => Ok(()),
     }
 }

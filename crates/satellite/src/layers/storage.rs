@@ -199,7 +199,7 @@ pub async fn remove(attempt: &Attempt<'_>, volume: &StorageRef) -> Result<()> {
 }
 
 /// As the controller refuses what it knows to be in use.
-fn in_use(attempt: &Attempt<'_>, failure: Failure) -> Failure {
+pub fn in_use(attempt: &Attempt<'_>, failure: Failure) -> Failure {
     let (name, node) = (&attempt.spec.name, &attempt.node.name);
     let message = format!("Resource '{name}' is still in use on node '{node}'.");
     failure

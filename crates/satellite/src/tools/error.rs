@@ -41,7 +41,7 @@ pub enum ErrorKind {
 
 /// Messages of programs that run with `LC_ALL=C.UTF-8`, in lower case. LVM, ZFS, coreutils and drbdadm have one exit
 /// code for all their failures.
-const MESSAGES: [(&[&str], &str, ErrorKind); 11] = [
+const MESSAGES: [(&[&str], &str, ErrorKind); 12] = [
     (LVM, "insufficient free space", ErrorKind::NoSpace),
     (LVM, "not enough free space", ErrorKind::NoSpace),
     (LVM, "in use", ErrorKind::InUse),
@@ -52,6 +52,7 @@ const MESSAGES: [(&[&str], &str, ErrorKind); 11] = [
     (&["zfs", "zpool"], "no such pool", ErrorKind::NotFound),
     (&["df"], "no such file", ErrorKind::NotFound),
     (&["drbdadm"], "parse error", ErrorKind::Syntax),
+    (&["cryptsetup"], "in use", ErrorKind::InUse),
     // errno(3), whichever program prints it.
     (&[], "no space left", ErrorKind::NoSpace),
 ];
@@ -159,6 +160,11 @@ mod tests {
                 "drbdsetup down r",
                 "r: State change failed: (-12) Device is held open by someone\n",
                 ErrorKind::Drbd(-12),
+            ),
+            (
+                "cryptsetup close Linstor-Crypt-r_00000",
+                "Device Linstor-Crypt-r_00000 is still in use.\n",
+                ErrorKind::InUse,
             ),
             ("losetup", "nothing known\n", ErrorKind::Other),
             // Another program's messages are not LVM's.

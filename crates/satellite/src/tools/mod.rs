@@ -1,5 +1,6 @@
 //! Programs, one file each: typed arguments in, typed results out. No policy here.
 
+pub mod cryptsetup;
 pub mod error;
 pub mod files;
 pub mod filesystem;

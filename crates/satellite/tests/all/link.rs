@@ -337,8 +337,8 @@ async fn what_is_not_understood_fails_by_itself() {
             changed(&plain, &|json| {
                 json["key"] = "resource/Secret".into();
                 json["spec"]["name"] = "Secret".into();
-                json["requires"] = serde_json::json!(["luks"]);
-                json["spec"]["luks"] = serde_json::json!({"cipher": "aes"});
+                json["requires"] = serde_json::json!(["nvme"]);
+                json["spec"]["nvme"] = serde_json::json!({"port": 4420});
             }),
             changed(&old, &|json| json["key"] = "snapshot/Data/s1".into()),
             changed(&old, &|json| json["key"] = "resource/../Data".into()),
@@ -361,7 +361,7 @@ async fn what_is_not_understood_fails_by_itself() {
     let heard = bench.nodes["alpha"].heard.lock().unwrap();
     for (object, why) in [
         ("Data", "sideways"),
-        ("Secret", "luks"),
+        ("Secret", "nvme"),
         ("snapshot/Data/s1", "not an object that it knows"),
         ("../Data", "not an object that it knows"),
         ("-f", "not an object that it knows"),

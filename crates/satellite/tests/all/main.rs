@@ -9,6 +9,7 @@ mod failing_disk;
 mod growth;
 mod last_copy;
 mod link;
+mod luks;
 mod real;
 mod resfile;
 mod storage;

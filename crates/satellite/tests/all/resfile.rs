@@ -81,7 +81,7 @@ fn check(option: &DrbdOption, place: Place) {
     }
     let drbd = match &spec.layers[0] {
         LayerSpec::Drbd(drbd) => drbd.clone(),
-        LayerSpec::Storage => unreachable!("the first layer is DRBD's"),
+        LayerSpec::Luks(_) | LayerSpec::Storage => unreachable!("the first layer is DRBD's"),
     };
     let dialect = Dialect {
         kind: DrbdKind::Drbd9,

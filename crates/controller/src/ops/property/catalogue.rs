@@ -196,6 +196,7 @@ use Shape::{
 /// Nothing uses the key: whoever makes something use it names the place here.
 const NOBODY: Option<&str> = None;
 const FILTER: Option<&str> = Some("model/src/place/filter.rs");
+const ENCRYPTION: Option<&str> = Some("model/src/layer/luks.rs");
 const LVM: Option<&str> = Some("satellite/src/providers/lvm.rs");
 const AUTH_TOKEN: Option<&str> = Some("model/src/auth_token.rs");
 const MKFS: Option<&str> = Some("satellite/src/layers/filesystem.rs");
@@ -376,9 +377,8 @@ const RULES: &[(&str, Rule)] = &[
         at the volume definition")),
     ("Linstor/Drbd/freeze-block-size", rule(VD, Text, "", NOBODY,
         "Whether DRBD's block-size stays as it is; set by itself when a resource becomes primary")),
-    ("Luks/AllowDiscards", rule(LUKS, TrueFalse, "false", NOBODY,
-        "Whether encrypted devices pass discards on (--allow-discards). Below DRBD, rs-discard-granularity then follows \
-        the storage")),
+    ("Luks/AllowDiscards", rule(LUKS, TrueFalse, "false", ENCRYPTION,
+        "Whether encrypted devices pass discards on (--allow-discards), from when they are opened the next time")),
     ("MaxFreeCapacityOversubscriptionRatio", rule(C | SPD | SP, Float(0.0, 1000.0), "", SPACE,
         "How many times the free space of a pool may be allocated to thin volumes (default 20)")),
     ("MaxOversubscriptionRatio", rule(C | SPD | SP, Float(0.0, 1000.0), "", SPACE,
@@ -410,8 +410,10 @@ const RULES: &[(&str, Rule)] = &[
     ("StorDriver/DMStats", rule(C, TrueFalse, "", NOBODY, "Whether dmstats counts for new logical volumes")),
     ("StorDriver/EBS/Remote", rule(SP, Name, "", NOBODY, "")),
     ("StorDriver/FileDir", rule(SP, Line, "", PROPERTY, "")),
-    ("StorDriver/LuksFormatOptions", rule(LUKS, Text, "", NOBODY, "More options of cryptsetup luksFormat")),
-    ("StorDriver/LuksOpenOptions", rule(LUKS, Text, "", NOBODY, "More options of cryptsetup luksOpen")),
+    ("StorDriver/LuksFormatOptions", rule(LUKS, Text, "", ENCRYPTION,
+        "More options of cryptsetup luksFormat. They are the same for all replicas of a volume: what the volume definition \
+        and the objects above it have when its first encrypted replica is created")),
+    ("StorDriver/LuksOpenOptions", rule(LUKS, Text, "", ENCRYPTION, "More options of cryptsetup open")),
     ("StorDriver/LvcreateOptions", rule(DRIVER, Line, "", LVM, "More options of every lvcreate")),
     ("StorDriver/LvcreatePvSelection", rule(UNLISTED | DRIVER, Text, "--sort pv_used", NOBODY,
         "Parameters of the command that lists physical volumes for lvcreate")),

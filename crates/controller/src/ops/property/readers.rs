@@ -66,6 +66,8 @@ const MENTIONED: &[&str] = &[
     "controller/src/start.rs",
     // It warns that the key has no effect there.
     "controller/src/ops/node/modify.rs",
+    // It shows the sealed key of a volume under it.
+    "controller/src/ops/volume_definition/mod.rs",
     "model/src/props/storage.rs",
     "controller/src/ops/property",
 ];

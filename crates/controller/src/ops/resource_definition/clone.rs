@@ -7,11 +7,12 @@ use linstor_api::resource_definition::{
     ResourceDefinitionClone, ResourceDefinitionCloneStarted as Started,
 };
 use linstor_model::Model;
+use linstor_model::layer::luks;
 use linstor_model::name::ResourceName;
 use linstor_model::stack;
 
+use super::super::name;
 use super::super::reply::{exists, not_found};
-use super::super::{name, volume_definition};
 use super::{context, label};
 use crate::cluster::Cluster;
 use crate::transaction::Refusal;
@@ -30,7 +31,8 @@ pub async fn clone(
     let source = name::known_definition(&model, &source)?.name.clone();
     let given = request.name.clone().unwrap_or_default();
     let context = context(code::MASK_CRT, &given);
-    let refused = async { Err(refusal(&model, &source, &request)) };
+    let unlocked = cluster.master_key().is_some();
+    let refused = async { Err(refusal(&model, &source, &request, unlocked)) };
     let messages = context.run(refused).await;
     let clone = match given.as_str() {
         "" => NO_NAME,
@@ -51,20 +53,28 @@ pub fn clone_status(name: &str, clone: &str) -> Result<(), Refusal> {
     Err(not_found(code::FAIL_NOT_FOUND_RSC_DFN, &what).into())
 }
 
-fn refusal(model: &Model, source: &ResourceName, request: &ResourceDefinitionClone) -> Refusal {
-    check(model, source, request).err().unwrap_or_else(|| {
-        let message = "The storage pools of the source do not support clones.";
-        Reply::new(code::FAIL_INVLD_PROVIDER, message)
-            .cause("Cloning is not implemented yet by this controller.")
-            .correction("Nothing was changed. Copy the data, or use a later version.")
-            .into()
-    })
+fn refusal(
+    model: &Model,
+    source: &ResourceName,
+    request: &ResourceDefinitionClone,
+    unlocked: bool,
+) -> Refusal {
+    check(model, source, request, unlocked)
+        .err()
+        .unwrap_or_else(|| {
+            let message = "The storage pools of the source do not support clones.";
+            Reply::new(code::FAIL_INVLD_PROVIDER, message)
+                .cause("Cloning is not implemented yet by this controller.")
+                .correction("Nothing was changed. Copy the data, or use a later version.")
+                .into()
+        })
 }
 
 fn check(
     model: &Model,
     source: &ResourceName,
     request: &ResourceDefinitionClone,
+    unlocked: bool,
 ) -> Result<(), Refusal> {
     let given = request.name.as_deref().filter(|name| !name.is_empty());
     let Some(given) = given else {
@@ -99,8 +109,8 @@ fn check(
     {
         name::known_group(model, &name::group(group)?)?;
     }
-    if !request.volume_passphrases.is_empty() {
-        return Err(volume_definition::create::encrypted_refused());
+    if !request.volume_passphrases.is_empty() && !unlocked {
+        return Err(luks::locked().into());
     }
     let mut with_data = model.resources_of(source);
     if !with_data.any(|row| !row.is_diskless() && !row.volumes.is_empty()) {

@@ -40,7 +40,7 @@ pub async fn create(cluster: &Cluster, request: ResourceDefinitionCreate) -> Vec
             || parse(request),
             |tx, (new, added)| {
                 tx.replies(added.map(Reply::plain));
-                if new.layers.contains(&LayerKind::Luks) && tx.master_key.is_none() {
+                if new.layers.contains(&LayerKind::Luks) && !tx.is_unlocked() {
                     tx.reply(no_master_key().plain());
                 }
                 add(tx, new)?;

@@ -4,6 +4,7 @@ use linstor_api::code;
 use linstor_api::reply::Reply;
 use linstor_api::resource_group::ResourceGroupSpawn;
 use linstor_model::ResourceGroup;
+use linstor_model::layer::luks;
 use linstor_model::name::{NodeName, ResourceGroupName, ResourceName};
 
 use super::super::request::{Wait, wait};
@@ -29,7 +30,7 @@ pub async fn spawn(cluster: &Cluster, group: String, request: ResourceGroupSpawn
     let work = async {
         let group = name::group(&group)?;
         check_named(&request)?;
-        check_passphrases(&request)?;
+        check_passphrases(&request, cluster.master_key().is_some())?;
         let slots = peer_slots(request.peer_slots)?;
         let deploys = !request.definitions_only;
         if deploys {
@@ -66,7 +67,7 @@ fn check_named(request: &ResourceGroupSpawn) -> Result<(), Refusal> {
         .into())
 }
 
-fn check_passphrases(request: &ResourceGroupSpawn) -> Result<(), Refusal> {
+fn check_passphrases(request: &ResourceGroupSpawn, unlocked: bool) -> Result<(), Refusal> {
     let given = request.volume_passphrases.len();
     if given == 0 {
         return Ok(());
@@ -83,7 +84,10 @@ fn check_passphrases(request: &ResourceGroupSpawn) -> Result<(), Refusal> {
         .correction("Give one passphrase per size.")
         .into());
     }
-    Err(volume_definition::create::encrypted_refused())
+    if !unlocked {
+        return Err(luks::locked().into());
+    }
+    Ok(())
 }
 
 fn add(
@@ -109,12 +113,18 @@ fn add(
     };
     let name = resource_definition::create::add(tx, new)?;
     let mut patterns = group.volume_groups.iter();
+    let mut passphrases = request.volume_passphrases.iter();
     for size_kib in request.volume_sizes {
         let pattern = patterns.next();
+        let given = passphrases.next().filter(|text| !text.reveal().is_empty());
+        let passphrase = given
+            .map(volume_definition::create::passphrase)
+            .transpose()?;
         let new = NewVolumeDefinition {
             number: pattern.map(|(number, _)| *number),
             size_kib,
             gross_size: pattern.is_some_and(|(_, pattern)| pattern.gross_size),
+            passphrase,
             ..NewVolumeDefinition::default()
         };
         volume_definition::create::add(tx, &name, new)?;

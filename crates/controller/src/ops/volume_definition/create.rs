@@ -4,11 +4,14 @@ use linstor_api::flag::volume_definition as flag;
 use linstor_api::kind::LayerKind;
 use linstor_api::properties::Properties;
 use linstor_api::reply::Reply;
+use linstor_api::secret_text::SecretText;
 use linstor_api::volume_definition::VolumeDefinitionCreate;
 use linstor_api::{code, prop};
+use linstor_model::layer::luks;
 use linstor_model::name::ResourceName;
 use linstor_model::resource::add_volume;
-use linstor_model::{Props, ResourceDefinition, VolumeDefinition, layer, numbers};
+use linstor_model::{LuksKey, Props, ResourceDefinition, VolumeDefinition, layer, numbers};
+use linstor_wire::Secret;
 use uuid::Uuid;
 
 use super::super::property::{self, Owner};
@@ -25,6 +28,7 @@ pub(in super::super) struct NewVolumeDefinition {
     pub(in super::super) size_kib: i64,
     pub(in super::super) gross_size: bool,
     pub(in super::super) encrypted: bool,
+    pub(in super::super) passphrase: Option<Secret>,
     pub(in super::super) minor: Option<i64>,
     pub(in super::super) props: Properties,
 }
@@ -60,14 +64,29 @@ pub(super) fn size(definition: &ResourceDefinition, given: i64) -> Result<u64, R
     .into())
 }
 
-pub(in super::super) fn encrypted_refused() -> Refusal {
-    Reply::new(
-        code::FAIL_NOT_FOUND_CRYPT_KEY,
-        "Encrypted volumes are not implemented yet by this controller",
-    )
-    .cause("There is no master key, and no layer that encrypts.")
-    .correction("Leave the flag 'ENCRYPTED' and the passphrase out.")
-    .into()
+/// Refuses while there is no master key to seal the key of an encrypted volume with.
+pub(in super::super) fn check_unlocked(tx: &Transaction<'_>) -> Result<(), Refusal> {
+    match tx.is_unlocked() {
+        true => Ok(()),
+        false => Err(luks::locked().into()),
+    }
+}
+
+/// A passphrase of a user for a volume.
+pub(in super::super) fn passphrase(given: &SecretText) -> Result<Secret, Refusal> {
+    let text = given.reveal();
+    let plain = !text.contains(|c: char| c.is_control());
+    if plain && (1..=luks::PASSPHRASE_BYTES_MAX).contains(&text.len()) {
+        return Ok(Secret::new(text));
+    }
+    let message = "The passphrase of the volume is not valid.";
+    Err(Reply::new(code::FAIL_INVLD_CRYPT_PASSPHRASE, message)
+        .cause("It is empty or too long, or has a line break or another control character.")
+        .correction(format!(
+            "Use 1 to {} bytes in one line.",
+            luks::PASSPHRASE_BYTES_MAX
+        ))
+        .into())
 }
 
 /// Creates a volume definition, and a volume of every resource there is.
@@ -108,16 +127,14 @@ fn parse(request: VolumeDefinitionCreate) -> Result<NewVolumeDefinition, Refusal
     let json = request.volume_definition;
     name::known_flags(&flag::ALL, &json.flags)?;
     let bits = flag::ALL.bits_of(&json.flags);
-    let passphrase = request
-        .passphrase
-        .as_deref()
-        .is_some_and(|text| !text.is_empty());
+    let given = request.passphrase.filter(|text| !text.reveal().is_empty());
     let number = json.volume_number.map(i64::from);
     Ok(NewVolumeDefinition {
         number: number.map(name::volume_number).transpose()?,
         size_kib: json.size_kib,
         gross_size: bits & flag::GROSS_SIZE != 0,
-        encrypted: bits & flag::ENCRYPTED != 0 || passphrase,
+        encrypted: bits & flag::ENCRYPTED != 0,
+        passphrase: given.as_ref().map(passphrase).transpose()?,
         minor: request.drbd_minor_number.map(i64::from),
         props: json.props,
     })
@@ -157,7 +174,7 @@ pub(in super::super) fn add(
 
 /// The row of a new volume definition, and replies about its properties.
 fn row(
-    tx: &Transaction<'_>,
+    tx: &mut Transaction<'_>,
     definition: &ResourceDefinition,
     number: u32,
     new: NewVolumeDefinition,
@@ -166,8 +183,8 @@ fn row(
         let what = label(&definition.name, number);
         return Err(exists(code::FAIL_EXISTS_VLM_DFN, &what).into());
     }
-    if new.encrypted {
-        return Err(encrypted_refused());
+    if new.encrypted || new.passphrase.is_some() {
+        check_unlocked(tx)?;
     }
     let size_kib = size(definition, new.size_kib)?;
     let minor = match (new.minor, &definition.drbd) {
@@ -177,22 +194,41 @@ fn row(
     };
     let mut props = Props::new();
     let replies = property::set(Owner::VolumeDefinition, &mut props, new.props)?;
-    if minor.is_some() {
-        props.get_or_insert_with(prop::DRBD_CURRENT_GI.to_owned(), || day0(tx));
-    }
-    let row = VolumeDefinition {
+    props.get_or_insert_with(prop::DRBD_CURRENT_GI.to_owned(), || day0(tx));
+    let mut row = VolumeDefinition {
         uuid: tx.uuid(),
         size_kib,
         gross_size: new.gross_size,
-        encrypted: false,
+        // Where the layers are not chosen yet, a passphrase chooses them.
+        encrypted: new.encrypted || (new.passphrase.is_some() && definition.layer_stack.is_empty()),
         props,
         minor,
         first_copy_on: None,
         initialized: false,
+        luks: None,
         file_system_on: Default::default(),
         granularity_kib: 0,
     };
+    if let Some(passphrase) = new.passphrase {
+        row.luks = Some(supplied_key(tx, definition, number, &row, &passphrase)?);
+    }
     Ok((row, replies))
+}
+
+/// The key of a volume that a user supplies, sealed.
+pub(super) fn supplied_key(
+    tx: &mut Transaction<'_>,
+    definition: &ResourceDefinition,
+    number: u32,
+    row: &VolumeDefinition,
+    passphrase: &Secret,
+) -> Result<LuksKey, Refusal> {
+    let options = match &row.luks {
+        Some(luks) => luks.format_options.clone(),
+        None => luks::format_options(tx, definition, number),
+    };
+    let key = tx.plan(|_, _, seeds| luks::seal(seeds, row, passphrase, true, options))?;
+    Ok(key)
 }
 
 fn added(name: &ResourceName, number: u32, uuid: Uuid) -> Reply {

@@ -8,14 +8,14 @@ pub use create::create;
 pub use delete::delete;
 pub use modify::{modify, set_passphrase};
 
-use linstor_api::code;
 use linstor_api::flag::volume_definition as flag;
 use linstor_api::kind::LayerKind;
 use linstor_api::layer::DrbdVolumeDefinition;
 use linstor_api::volume_definition::{VolumeDefinition as Json, VolumeDefinitionLayer};
+use linstor_api::{code, prop};
 use linstor_model::name::ResourceName;
 use linstor_model::process::KindName;
-use linstor_model::{Model, ResourceDefinition, VolumeDefinition};
+use linstor_model::{Model, Props, ResourceDefinition, VolumeDefinition};
 
 use super::request::Context;
 use super::{name, resource_definition};
@@ -61,11 +61,21 @@ pub fn show(
     Json {
         volume_number: signed,
         size_kib: i64::try_from(row.size_kib).unwrap_or(i64::MAX),
-        props: row.props.clone(),
+        props: shown_props(row),
         flags: flag::ALL.names(flags(model, &definition.name, number, row)),
         layer_data: layers.into_iter().map(layer).collect(),
         uuid: Some(row.uuid.to_string()),
     }
+}
+
+/// Its properties, and the sealed passphrase of its user, of which only the controller can make anything.
+fn shown_props(row: &VolumeDefinition) -> Props {
+    let mut props = row.props.clone();
+    if let Some(luks) = row.luks.as_ref().filter(|luks| luks.supplied) {
+        let key = prop::ENCRYPTION_PASSPHRASE.to_owned();
+        props.insert(key, luks.key.text().to_owned());
+    }
+    props
 }
 
 /// The flags that follow from a volume definition's state.

@@ -1,19 +1,22 @@
 //! Changing a volume definition: its properties, its flags, its size.
 
+use std::collections::BTreeSet;
+
 use linstor_api::flag::volume_definition as flag;
 use linstor_api::reply::Reply;
 use linstor_api::volume_definition::{VolumeDefinitionModify, VolumeDefinitionPassphrase};
 use linstor_api::{code, prop};
-use linstor_model::layer::{self, drbd84};
-use linstor_model::name::ResourceName;
+use linstor_model::layer::{self, drbd84, luks};
+use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::process::resize;
-use linstor_model::{Model, ResourceDefinition, VolumeDefinition, space};
+use linstor_model::{LuksKey, LuksKeyChange, Model, ResourceDefinition, VolumeDefinition, space};
+use linstor_wire::Secret;
 
 use super::super::property::{self, Owner};
 use super::super::reply::modified;
 use super::super::request::{Wait, wait, wait_done};
 use super::super::{name, resource, resource_definition};
-use super::create::{encrypted_refused, size};
+use super::create::{check_unlocked, passphrase, size, supplied_key};
 use super::{context, flags, label};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
@@ -52,24 +55,79 @@ pub async fn modify(
     context.run(work).await
 }
 
-/// Changes the passphrase of an encrypted volume; there are none.
+/// Changes the key of the LUKS headers of a volume. Each node changes that of its own header, a node that is away once it
+/// is back.
 pub async fn set_passphrase(
     cluster: &Cluster,
     name: String,
     number: String,
     request: VolumeDefinitionPassphrase,
 ) -> Vec<Reply> {
-    let context = context(code::MASK_MOD, &name, Some(&number));
-    let work = async {
-        let (name, number) = (name::resource(&name)?, name::volume_number_text(&number)?);
-        name::known_volume_definition(&cluster.model(), &name, number)?;
-        if request.new_passphrase.is_none() {
-            let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, "The request has no passphrase.");
-            return Err(reply.correction("Give 'new_passphrase'.").into());
-        }
-        Err(encrypted_refused())
+    context(code::MASK_MOD, &name, Some(&number))
+        .change(
+            cluster,
+            || {
+                let (name, number) = (name::resource(&name)?, name::volume_number_text(&number)?);
+                name::known_volume_definition(&cluster.model(), &name, number)?;
+                let Some(given) = request.new_passphrase else {
+                    let reply =
+                        Reply::new(code::FAIL_UNKNOWN_ERROR, "The request has no passphrase.");
+                    return Err(reply.correction("Give 'new_passphrase'.").into());
+                };
+                Ok((name, number, given))
+            },
+            |tx, (name, number, given)| {
+                check_unlocked(tx)?;
+                change_key(tx, &name, number, &passphrase(&given)?)?;
+                Ok(Wait::Applied(vec![name]))
+            },
+        )
+        .await
+}
+
+fn change_key(
+    tx: &mut Transaction<'_>,
+    name: &ResourceName,
+    number: u32,
+    passphrase: &Secret,
+) -> Result<(), Refusal> {
+    let definition = name::known_definition(tx, name)?.clone();
+    let mut row = name::known_volume_definition(tx, name, number)?.clone();
+    let encrypted = tx.resources_of(name).filter(|row| luks::has_headers(row));
+    let on: BTreeSet<NodeName> = encrypted.map(|row| row.node.clone()).collect();
+    let what = label(name, number);
+    let Some(former) = row.luks.as_ref().filter(|_| !on.is_empty()) else {
+        let message = "No resources have any luks layer, no passphrase has been changed.";
+        tx.reply(Reply::new(code::WARN_NOT_FOUND, message));
+        tx.reply(modified(&what, row.uuid));
+        return Ok(());
     };
-    context.run(work).await
+    if let Some(change) = &former.change {
+        let nodes: Vec<&str> = change.on.iter().map(NodeName::as_str).collect();
+        let message = format!("The passphrase of the {what} cannot be changed.");
+        return Err(Reply::new(code::FAIL_RSC_BUSY, message)
+            .cause(format!(
+                "The last change is not finished on: {}.",
+                nodes.join(", ")
+            ))
+            .correction("Wait until these nodes have finished it, or delete the resource there.")
+            .into());
+    }
+    let change = LuksKeyChange {
+        id: tx.uuid(),
+        former: former.key.clone(),
+        on,
+    };
+    let key = supplied_key(tx, &definition, number, &row, passphrase)?;
+    row.luks = Some(LuksKey {
+        change: Some(change),
+        ..key
+    });
+    tx.reply(modified(&what, row.uuid));
+    tx.edit_resource_definition(name, |definition| {
+        definition.volumes.insert(number, row);
+    });
+    Ok(())
 }
 
 /// The entries of each node about a volume with a new size: its storage, DRBD, and that both are done.
@@ -119,7 +177,8 @@ fn edit(
         &request.flags,
     );
     if bits & flag::ENCRYPTED != 0 && !row.encrypted {
-        return Err(encrypted_refused());
+        check_unlocked(tx)?;
+        row.encrypted = true;
     }
     let gross_size = bits & flag::GROSS_SIZE != 0;
     let size_kib = wanted.unwrap_or(row.size_kib);
@@ -182,6 +241,10 @@ fn check_resize(
             cause,
             "Activate it, or delete it.",
         );
+    }
+    if tx.resources_of(name).any(|row| luks::has_headers(row)) {
+        // Open devices grow with their key only.
+        check_unlocked(tx)?;
     }
     let exact = definition.props.get(prop::DRBD_EXACT_SIZE);
     if exact.is_some_and(|value| prop::is_true(value)) {

@@ -33,6 +33,7 @@ use linstor_api::code;
 use linstor_store::MemoryStore;
 use serde_json::Value;
 
+use crate::config::{Arguments, Config};
 use crate::env::SeededEnv;
 use crate::{Cluster, Controller, Options};
 use contract::Contract;
@@ -47,7 +48,8 @@ struct World {
     satellites: Satellites,
     /// Whether the next request that is no GET accepts gzip: every other one does.
     accept_gzip: Cell<bool>,
-    _controller: Controller,
+    store: MemoryStore,
+    controller: Controller,
 }
 
 /// What came back.
@@ -95,15 +97,40 @@ fn name(ret_code: i64) -> String {
 impl World {
     /// An empty cluster.
     async fn new() -> Self {
-        let satellites = Satellites::default();
+        World::start(MemoryStore::new(), Satellites::default(), None).await
+    }
+
+    /// An empty cluster whose controller has a settings file with this text.
+    async fn with_settings(text: &str) -> Self {
+        let directory = tempfile::tempdir().expect("a directory");
+        std::fs::write(directory.path().join("linstor.toml"), text).expect("a file");
+        let arguments = Arguments {
+            config_directory: Some(directory.path().to_owned()),
+            ..Arguments::default()
+        };
+        let config = Config::load(&arguments, &|_| None).expect("settings");
+        World::start(MemoryStore::new(), Satellites::default(), Some(config)).await
+    }
+
+    /// The controller ends, and another one starts on its store.
+    async fn restart(&mut self) {
+        let next = World::start(self.store.clone(), self.satellites.clone(), None).await;
+        std::mem::replace(self, next).controller.stop().await;
+    }
+
+    async fn start(store: MemoryStore, satellites: Satellites, config: Option<Config>) -> Self {
+        let options = Options {
+            config,
+            ..Options::default()
+        };
         let controller = Controller::start(
-            Box::new(MemoryStore::new()),
+            Box::new(store.clone()),
             Arc::new(SeededEnv::new(1)),
             Arc::new(satellites.clone()),
-            Options::default(),
+            options,
         )
         .await
-        .expect("an empty store is readable");
+        .expect("the store is readable");
         let app = super::router(controller.cluster.clone(), &super::Limits::default());
         World {
             server: Server::start(app.clone()),
@@ -111,7 +138,8 @@ impl World {
             cluster: controller.cluster.clone(),
             satellites,
             accept_gzip: Cell::new(true),
-            _controller: controller,
+            store,
+            controller,
         }
     }
 

@@ -13,8 +13,8 @@ use linstor_wire::auth_token::hash;
 use linstor_wire::question::{Answer, BlockDevice, Question};
 use linstor_wire::spec::{DrbdSpec, NodeSpec, ResourceSpec, Spec, Target as Wanted};
 use linstor_wire::status::{
-    DrbdInfo, DrbdStatus, NodeInfo, Outcome, PoolStatus, ReplicationStatus, ResourceStatus,
-    VolumeStatus,
+    DrbdInfo, DrbdStatus, LuksStatus, NodeInfo, Outcome, PoolStatus, ReplicationStatus,
+    ResourceStatus, VolumeStatus,
 };
 use linstor_wire::{Key, Secret, ToController, ToSatellite};
 
@@ -31,6 +31,7 @@ struct Settings {
     failing: BTreeSet<String>,
     drbd84: bool,
     tokens: BTreeMap<String, Secret>,
+    keys: Vec<(String, String)>,
 }
 
 impl Satellites {
@@ -80,6 +81,11 @@ impl Satellites {
     pub(super) fn token(&self, node: &str) -> Option<Secret> {
         let settings = self.0.lock().expect("no test panics here");
         settings.tokens.get(node).cloned()
+    }
+
+    /// Every key of an encrypted volume that was sent, with its node, in order; empty while keys are withheld.
+    pub(super) fn keys(&self) -> Vec<(String, String)> {
+        self.0.lock().expect("no test panics here").keys.clone()
     }
 
     fn is_away(&self, node: &str) -> bool {
@@ -190,7 +196,7 @@ impl Satellite {
                 },
                 utils: "9.34.0".into(),
             }),
-            layers: vec![LayerKind::Drbd, LayerKind::Storage],
+            layers: vec![LayerKind::Drbd, LayerKind::Luks, LayerKind::Storage],
             providers: vec![
                 ProviderKind::Diskless,
                 ProviderKind::Lvm,
@@ -254,7 +260,11 @@ impl Satellite {
     }
 
     fn apply(&self, generation: u64, spec: &ResourceSpec) -> Vec<ToController> {
-        let settings = self.all.0.lock().expect("no test panics here");
+        let mut settings = self.all.0.lock().expect("no test panics here");
+        for luks in spec.luks().iter().flat_map(|luks| &luks.volumes) {
+            let key = (self.node.clone(), luks.key.reveal().to_owned());
+            settings.keys.push(key);
+        }
         let applied = |outcome| ToController::Applied {
             generation,
             key: Key::Resource(spec.name.clone()),
@@ -282,7 +292,14 @@ impl Satellite {
                 gone: vec![],
             },
         };
-        vec![status, applied(Outcome::Done)]
+        let outcome = match spec.luks().and_then(|luks| luks.withheld) {
+            Some(why) if spec.target == Wanted::Up => Outcome::Waiting {
+                on: format!("{why:?}"),
+                done_percent: None,
+            },
+            _ => Outcome::Done,
+        };
+        vec![status, applied(outcome)]
     }
 }
 
@@ -342,6 +359,15 @@ fn replication(drbd: Option<&DrbdSpec>) -> SortedMap<String, ReplicationStatus> 
     all.collect()
 }
 
+/// Open only while the spec has the key.
+fn open_luks(spec: &ResourceSpec, number: u32) -> Option<LuksStatus> {
+    let key = &spec.luks()?.volume(number)?.key;
+    (!key.is_empty()).then(|| LuksStatus {
+        device: format!("/dev/mapper/Linstor-Crypt-{}_{number:05}", spec.name),
+        size_kib: 4096,
+    })
+}
+
 fn status(spec: &ResourceSpec, in_use: bool) -> ResourceStatus {
     let up = spec.target == Wanted::Up;
     let drbd = spec.drbd().filter(|_| up);
@@ -364,6 +390,7 @@ fn status(spec: &ResourceSpec, in_use: bool) -> ResourceStatus {
         usable_kib: Some(volume.usable_kib),
         backing_kib: Some(volume.data().map_or(0, |data| data.size_kib)),
         extra_storage: Default::default(),
+        luks: open_luks(spec, volume.number),
         disk_state: disk_state.clone(),
         replication: replication(drbd),
     });

@@ -7,16 +7,16 @@ use std::sync::Arc;
 use linstor_api::kind::{ConnectionStatus, LayerKind, NodeType, ProviderKind};
 use linstor_api::reply::Reply;
 use linstor_wire::Secret;
-use linstor_wire::spec::{Action, Target};
+use linstor_wire::spec::{Action, ResourceSpec, Target, Withheld};
 use linstor_wire::status::{DrbdStatus, ResourceStatus, VolumeStatus};
 use uuid::Uuid;
 
 use super::*;
 use crate::Model;
+use crate::layer::luks::Keys;
 use crate::model::RowKey;
 use crate::name::{NetInterfaceName, ResourceGroupName, StoragePoolName};
 use crate::observed::{Applied, NodeStatus};
-use crate::project::resource_spec;
 use crate::{
     DiskKind, DrbdDefinition, DrbdResource, NetInterface, Node, ResourceDefinition, ResourceGroup,
     SelectFilter, StoragePool, StoragePoolDefinition, Volume, VolumeDefinition,
@@ -24,6 +24,11 @@ use crate::{
 
 const NAMES: [&str; 3] = ["alpha", "beta", "gamma"];
 const SIZE_KIB: u64 = 100 * 1024;
+
+fn resource_spec(model: &Model, name: &ResourceName, node: &NodeName) -> Option<ResourceSpec> {
+    let keys = Keys::Withheld(Withheld::Locked);
+    crate::project::resource_spec(model, name, node, keys)
+}
 
 fn node(index: usize) -> NodeName {
     NodeName::parse(NAMES[index]).unwrap()
@@ -95,6 +100,7 @@ fn cluster() -> Draft {
         minor: Some(1000),
         first_copy_on: Some(node(0)),
         initialized: false,
+        luks: None,
         file_system_on: Default::default(),
         granularity_kib: 64,
     };

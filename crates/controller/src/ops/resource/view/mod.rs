@@ -18,8 +18,12 @@ use serde::Serialize as Derive;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 use std::collections::BTreeMap;
 
-use super::super::filter::Names;
 use super::effective;
+use crate::ops::filter::Names;
+
+mod luks;
+
+use luks::{LuksJson, LuksVolumes};
 
 /// What rows are shown from.
 pub(super) struct Sources<'a> {
@@ -198,6 +202,11 @@ impl<'a> Row<'a> {
         disk | changing | inactive | set(self.node.evacuate, flag::EVACUATE)
     }
 
+    /// Whether the resource has a layer of its stack: nothing of a diskless one is encrypted.
+    fn has_layer(&self, kind: Option<&LayerKind>) -> bool {
+        kind != Some(&LayerKind::Luks) || !self.row.is_diskless()
+    }
+
     fn has_external_metadata(&self) -> bool {
         let mut volumes = self.row.volumes.values();
         volumes.any(|volume| volume.extra_storage.contains_key(&StorageSuffix::DrbdMeta))
@@ -333,10 +342,14 @@ impl Serialize for Layer<'_, '_> {
         let stack = &self.resource.row.layer_stack;
         let kind = stack.get(self.level).copied().unwrap_or(LayerKind::Storage);
         let mut map = serializer.serialize_map(None)?;
-        if self.level + 1 < stack.len() {
+        let mut next = self.level + 1;
+        if !self.resource.has_layer(stack.get(next)) {
+            next += 1;
+        }
+        if next < stack.len() {
             let below = |suffix| Layer {
                 resource: self.resource,
-                level: self.level + 1,
+                level: next,
                 suffix,
             };
             let children: &[Layer<'_, '_>] = match kind {
@@ -362,6 +375,12 @@ impl Serialize for Layer<'_, '_> {
                         storage_volumes: StorageVolumes(self.resource, self.suffix),
                     },
                 )?;
+            }
+            (LayerKind::Luks, _) => {
+                let luks = LuksJson {
+                    luks_volumes: LuksVolumes(self.resource, self.suffix),
+                };
+                map.serialize_entry("luks", &luks)?;
             }
             // What other layers have is for those who bring them.
             (_, _) => {}
@@ -652,14 +671,21 @@ impl<'a> VolumeRow<'a, '_> {
 
     fn drbd(&self) -> DrbdVolumeJson<'a> {
         let status = self.status;
+        let luks = status.and_then(|status| status.luks.as_ref());
         DrbdVolumeJson {
             drbd_volume_definition: DrbdVolumeDefinitionJson {
                 volume_number: self.number,
                 minor_number: self.definition.minor,
             },
             device_path: status.and_then(|status| status.device_path.as_deref()),
-            backing_device: status.and_then(|status| status.backing_device.as_deref()),
-            allocated_size_kib: status.and_then(|status| status.backing_kib),
+            backing_device: match luks {
+                Some(luks) => Some(luks.device.as_str()),
+                None => status.and_then(|status| status.backing_device.as_deref()),
+            },
+            allocated_size_kib: match luks {
+                Some(luks) => Some(luks.size_kib),
+                None => status.and_then(|status| status.backing_kib),
+            },
             usable_size_kib: status.and_then(|status| status.usable_kib),
             ext_meta_stor_pool: self
                 .row
@@ -725,8 +751,9 @@ impl Serialize for VolumeLayers<'_, '_> {
             data: T,
         }
         let stack = &self.0.resource.row.layer_stack;
-        let mut seq = serializer.serialize_seq(Some(stack.len()))?;
-        for kind in stack {
+        let mut seq = serializer.serialize_seq(None)?;
+        let resource = self.0.resource;
+        for kind in stack.iter().filter(|kind| resource.has_layer(Some(kind))) {
             match kind {
                 LayerKind::Drbd => {
                     seq.serialize_element(&Level {
@@ -734,9 +761,14 @@ impl Serialize for VolumeLayers<'_, '_> {
                         data: self.0.drbd(),
                     })?;
                 }
+                LayerKind::Luks => {
+                    seq.serialize_element(&Level {
+                        r#type: *kind,
+                        data: self.0.luks(StorageSuffix::Data),
+                    })?;
+                }
                 LayerKind::Storage
                 | LayerKind::Nvme
-                | LayerKind::Luks
                 | LayerKind::Writecache
                 | LayerKind::Cache
                 | LayerKind::Bcache => {
