@@ -53,6 +53,38 @@ object! {
         pub rest_access_mode: Option<String>,
     }
 
+    /// `/v1/nodes/{node}/config`.
+    pub struct SatelliteConfig {
+        /// Where the settings come from.
+        pub config: Option<Directory>,
+        /// The debug console.
+        pub debug: Option<Debug>,
+        /// The log.
+        pub log: Option<Log>,
+        /// The node name that is used instead of the host's.
+        pub stlt_override_node_name: Option<String>,
+        /// Whether it is for a remote SPDK.
+        pub remote_spdk: Option<bool>,
+        /// Whether it is for EBS.
+        pub ebs: Option<bool>,
+        /// Whether it runs on the controller's machine for another one.
+        pub special_satellite: Option<bool>,
+        /// Which resource files are left alone.
+        pub drbd_keep_res_pattern: Option<String>,
+        /// Where it listens.
+        pub net: Option<Net>,
+    }
+
+    /// Where a satellite listens.
+    pub struct Net {
+        /// Address.
+        pub bind_address: Option<String>,
+        /// Port.
+        pub port: Option<i32>,
+        /// Kind of the connection.
+        pub com_type: Option<String>,
+    }
+
     /// The database.
     pub struct Db {
         /// Where it is.

@@ -15,6 +15,12 @@ pub const SATELLITE_PORT: u16 = 3366;
 pub const SATELLITE_TLS_PORT: u16 = 3367;
 
 object! {
+    /// Body of `POST /v1/controller/backup/db` and `.../database/export`.
+    pub struct DatabaseBackupRequest {
+        /// Name of the copy; made of the time when it is not given.
+        pub backup_name: Option<String>,
+    }
+
     /// `GET /v1/controller/version`.
     pub struct ControllerVersion {
         /// The program's version.

@@ -41,6 +41,7 @@ pub mod node;
 pub mod physical_storage;
 pub mod properties;
 pub mod query_size;
+pub mod reactor;
 pub mod remote;
 pub mod resource;
 pub mod resource_definition;

@@ -191,6 +191,8 @@ names! {
     ScheduleName, "schedule name", host_name;
     /// Name of a snapshot.
     SnapshotName, "snapshot name", |given| generic(given, 2, 48, "_", "_-");
+    /// Name of a file in a directory that is given otherwise.
+    FileName, "file name", |given| generic(given, 1, 128, "_", "_-.");
 }
 
 /// The generic rule: length, first and inner characters, at least one letter.
@@ -322,6 +324,10 @@ mod tests {
         for bad in ["-a", "a-", "a..b", ".a", "a_b", "a/b", "x"] {
             assert!(NodeName::parse(bad).is_err(), "{bad}");
         }
+        for bad in ["../x", ".x", "-x", "a/b", "", "a b"] {
+            assert!(FileName::parse(bad).is_err(), "{bad}");
+        }
+        assert!(FileName::parse("linstor_db.toml").is_ok());
         assert!(NodeName::parse("node-1.example.com").is_ok());
         assert!(StoragePoolName::parse("ab").is_err() && StoragePoolName::parse("abc").is_ok());
         assert!(ResourceName::parse("__").is_err(), "no letter");

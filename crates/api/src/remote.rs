@@ -63,7 +63,7 @@ object! {
     /// `POST /v1/nodes/ebs`: the node that serves an EBS remote.
     pub struct NodeCreateEbs {
         /// Its name.
-        pub name: String,
+        pub name: Option<String>,
         /// The remote.
         pub ebs_remote_name: String,
     }

@@ -24,6 +24,7 @@ use crate::env::Env;
 use crate::error_report::ErrorReports;
 use crate::mailbox::Mailboxes;
 use crate::ops::metrics::Requests;
+use crate::store_request::StoreRequests;
 use crate::tasks::advance::Pending;
 use crate::transaction::{Refusal, Transaction};
 use crate::waiters::Waiters;
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) env: Arc<dyn Env>,
     /// How much the store takes at once.
     pub(crate) limits: Limits,
+    pub(crate) store_requests: StoreRequests,
     pub(crate) error_reports: ErrorReports,
     /// The program's settings; none where it is a part of another program.
     pub(crate) config: Option<Config>,
@@ -130,6 +132,7 @@ impl Cluster {
             observing: Mutex::new(()),
             env,
             limits,
+            store_requests: StoreRequests::default(),
             error_reports,
             config,
             mailboxes: Mailboxes::default(),

@@ -5,6 +5,7 @@
 //! (how a commit becomes durable), [`observing`] (what becomes of a commit and of what nodes report), [`link`] (one
 //! task per satellite), [`wait`], [`tasks`], [`start`], [`program`].
 
+mod archive;
 pub mod cluster;
 pub mod commit;
 pub mod config;
@@ -13,7 +14,6 @@ mod epoch;
 pub mod error_report;
 pub mod jobs;
 pub mod link;
-mod log;
 mod mailbox;
 pub mod observing;
 pub mod ops;
@@ -21,6 +21,7 @@ pub mod program;
 pub mod rest;
 mod settle;
 pub mod start;
+mod store_request;
 pub mod tasks;
 pub mod transaction;
 pub mod wait;

@@ -101,6 +101,11 @@ impl Cluster {
         if removed.is_empty() {
             return;
         }
+        for key in &removed {
+            if let RowKey::Node(node) = key {
+                self.shared.requests.forget(node);
+            }
+        }
         self.shared.observe(|observed| {
             for key in removed {
                 match key {

@@ -18,7 +18,7 @@ use crate::env::RealEnv;
 use crate::link::TcpConnector;
 use crate::ops::encryption;
 use crate::start::StartError;
-use crate::{Controller, Options, error_report, log, rest};
+use crate::{Controller, Options, error_report, rest};
 
 /// Bad command line.
 const EXIT_COMMAND_LINE: u8 = 1;
@@ -71,7 +71,7 @@ pub fn main(
             return ExitCode::from(EXIT_CONFIG);
         }
     };
-    log::start(&config.log_level);
+    linstor_log::start(&config.log_level);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }

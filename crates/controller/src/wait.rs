@@ -288,6 +288,18 @@ pub(crate) fn of_satellite(node: &NodeName, replies: &[Reply]) -> Vec<Reply> {
     marked.collect()
 }
 
+/// The failure that a node answered a question with, or that it answered something else.
+pub(crate) fn not_answered(node: &NodeName, answer: Answer) -> Reply {
+    let reply = match answer {
+        Answer::Failed(reply) => reply,
+        _ => Reply::new(
+            code::FAIL_UNKNOWN_ERROR,
+            "The answer is not one to the question.",
+        ),
+    };
+    of_satellite(node, &[reply]).remove(0)
+}
+
 /// The warning for a change that a node gets when it is connected again.
 pub fn not_connected(node: &NodeName) -> Reply {
     Reply::new(

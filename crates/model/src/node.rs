@@ -1,6 +1,6 @@
 //! Nodes.
 
-use linstor_api::kind::{DrbdKind, NodeType};
+use linstor_api::kind::{DrbdKind, LayerKind, NodeType, ProviderKind};
 use linstor_api::sorted_map::SortedMap;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -43,6 +43,12 @@ pub struct Node {
 pub struct HostFacts {
     /// Host name as `uname -n` prints it.
     pub uname: String,
+    /// Kinds of storage pools that its satellite offered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub providers: Vec<ProviderKind>,
+    /// Layers that its satellite offered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<LayerKind>,
     /// Kind of DRBD in its kernel.
     #[serde(default)]
     pub drbd: Option<DrbdKind>,

@@ -3,6 +3,7 @@
 //! In reading order: [`satellite`] is the whole thing as one object; [`link`] talks with the controller and puts
 //! specs into [`shared`], by way of [`spec_store`]; [`reconcile`] brings each resource to its spec through the
 //! [`layers`] (storage below, DRBD above), which use [`providers`] (one per kind of pool), [`drbd`] and [`tools`];
+//! [`questions`] answers what the controller asks apart from specs;
 //! [`suspension`] holds suspensions of I/O, apart from all of that;
 //! [`watch`] follows DRBD's events; [`facts`] keeps the node's capabilities up to date with [`probe`]; these,
 //! [`status`] and [`space`] report through [`outbox`].
@@ -33,6 +34,7 @@ pub mod space;
 pub mod spec_store;
 pub mod status;
 pub mod stop;
+pub mod support;
 pub mod suspension;
 pub mod tools;
 

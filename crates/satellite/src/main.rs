@@ -13,7 +13,6 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
-use tracing_subscriber::EnvFilter;
 
 /// Port that controllers call.
 const PORT_DEFAULT: u16 = 3366;
@@ -93,7 +92,8 @@ fn main() -> ExitCode {
             return ExitCode::from(exit::CONFIGURATION);
         }
     };
-    start_log(configuration.logging.level.as_deref());
+    let level = configuration.logging.level.as_deref().unwrap_or("info");
+    linstor_log::start(&level.to_ascii_lowercase());
     // One thread is enough: programs do the work, and a small satellite leaves the node to others.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -118,27 +118,18 @@ fn configuration(directory: &Path) -> Result<Configuration, String> {
     toml::from_str(&text).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-fn start_log(level: Option<&str>) {
-    // RUST_LOG is for developers and wins.
-    let filter = EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| EnvFilter::new(level.unwrap_or("info").to_ascii_lowercase()));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .init();
-}
-
-fn listen(arguments: &Arguments, netcom: &Netcom) -> Result<TcpListener, linstor_net::NetError> {
-    let port = arguments.port.or(netcom.port).unwrap_or(PORT_DEFAULT);
-    match arguments.bind_address.or(netcom.bind_address) {
+fn listen(address: Option<IpAddr>, port: u16) -> Result<TcpListener, linstor_net::NetError> {
+    match address {
         Some(address) => tcp::listen(SocketAddr::new(address, port)),
         None => tcp::listen_everywhere(port),
     }
 }
 
 async fn run(arguments: Arguments, configuration: Configuration) -> ExitCode {
-    let listener = match listen(&arguments, &configuration.netcom) {
+    let netcom = &configuration.netcom;
+    let port = arguments.port.or(netcom.port).unwrap_or(PORT_DEFAULT);
+    let address = arguments.bind_address.or(netcom.bind_address);
+    let listener = match listen(address, port) {
         Ok(listener) => listener,
         Err(error) => {
             let reason = std::error::Error::source(&error).map(ToString::to_string);
@@ -159,6 +150,9 @@ async fn run(arguments: Arguments, configuration: Configuration) -> ExitCode {
     let options = Options {
         state_directory: arguments.state_directory,
         res_directory: arguments.res_directory,
+        config_directory: arguments.config_directory,
+        address,
+        port,
         ..Options::default()
     };
     let satellite = Satellite::new(Arc::new(RealHost), options);

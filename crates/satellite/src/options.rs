@@ -1,5 +1,6 @@
 //! Directories and intervals of the satellite.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,6 +13,12 @@ pub struct Options {
     pub res_directory: PathBuf,
     /// drbd-utils' own configuration directory; when it exists, it gets an include of our files, for people.
     pub drbd_directory: PathBuf,
+    /// Where `linstor_satellite.toml` is; shown only.
+    pub config_directory: PathBuf,
+    /// The address that controllers call, none for all; shown only.
+    pub address: Option<IpAddr>,
+    /// The port that controllers call; shown only.
+    pub port: u16,
     /// How often a resource that matches its spec is checked again.
     pub pass_interval: Duration,
     /// How old an observation of a volume group, dataset or loop device may be to be used.
@@ -26,6 +33,9 @@ impl Default for Options {
             state_directory: "/var/lib/linstor/satellite".into(),
             res_directory: "/var/lib/linstor.d".into(),
             drbd_directory: "/etc/drbd.d".into(),
+            config_directory: "/etc/linstor".into(),
+            address: None,
+            port: 3366,
             pass_interval: Duration::from_secs(30),
             observation_age: Duration::from_secs(10),
             space_interval: Duration::from_secs(60),

@@ -84,6 +84,9 @@ impl Satellite {
                 state.objects.insert(key, Tracked::new(record, true));
             }
         }
+        if let Some(node) = state.node() {
+            shared.machine.set_limits(&node.props);
+        }
         state.loaded = true;
         drop(state);
         shared.changed.send_modify(|()| {});

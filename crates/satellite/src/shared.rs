@@ -370,6 +370,9 @@ impl Shared {
         }
         tracked.mark_due();
         if key == Key::Node && (is_new || changed) {
+            if let Some(node) = state.node() {
+                self.machine.set_limits(&node.props);
+            }
             // It may have a pool of a kind that was not found, and resources may have been waiting for it.
             state.objects.values_mut().for_each(Tracked::mark_due);
             self.doubts.notify_one();

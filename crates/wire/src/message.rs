@@ -234,6 +234,24 @@ pub enum ToController {
     },
 }
 
+impl ToController {
+    /// The kind of message, as it is written.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            ToController::Welcome { .. } => "welcome",
+            ToController::Refused { .. } => "refused",
+            ToController::Synced { .. } => "synced",
+            ToController::Applied { .. } => "applied",
+            ToController::Status { .. } => "status",
+            ToController::Space { .. } => "space",
+            ToController::Info { .. } => "info",
+            ToController::Suspension { .. } => "suspension",
+            ToController::Answer { .. } => "answer",
+            ToController::Pong { .. } => "pong",
+        }
+    }
+}
+
 /// The controller that a satellite obeys instead of the caller.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewerController {

@@ -4,8 +4,12 @@
 //! not know the outcome. So a question must be safe to ask again: what was made already is a refusal that names it.
 
 use linstor_api::kind::ProviderKind;
+use linstor_api::name::FileName;
 use linstor_api::reply::Reply;
 use serde::{Deserialize, Serialize};
+
+/// How much the files of an [`Answer::Files`] have together, in bytes: escaped as JSON they still fit into a frame.
+pub const FILES_BYTES_MAX: usize = 1024 * 1024;
 
 /// What a controller asks.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +19,55 @@ pub enum Question {
     BlockDevices,
     /// Make a volume group, a thin pool or a zpool of block devices.
     CreateDevicePool(Box<DevicePool>),
+    /// The satellite's settings.
+    Settings,
+    /// Log at this level until the satellite ends.
+    LogLevel {
+        /// One of the levels that LINSTOR has.
+        level: String,
+    },
+    /// Run `drbd-reactorctl`. Its configurations are files, hence their names.
+    Reactor(ReactorOrder),
+    /// The state of the machine, for a person who looks for an error.
+    Support {
+        /// Messages of the log from this time on, in seconds since the Unix epoch.
+        since: u64,
+    },
+}
+
+/// Orders to drbd-reactor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReactorOrder {
+    /// Report the state of one of its configurations, or of all.
+    Status {
+        /// Name of the resource.
+        resource: Option<FileName>,
+    },
+    /// Move a resource to another node.
+    Evict {
+        /// Name of the resource.
+        resource: FileName,
+        /// Whether to wait until another node has taken it over.
+        wait: bool,
+    },
+    /// Stop using a configuration.
+    Disable {
+        /// Name of the configuration.
+        config: FileName,
+        /// Whether what it started is stopped too.
+        now: bool,
+    },
+    /// Use a configuration.
+    Enable {
+        /// Name of the configuration.
+        config: FileName,
+    },
+    /// Stop and start a configuration.
+    Restart {
+        /// Name of the configuration.
+        config: FileName,
+    },
 }
 
 /// What a node answers.
@@ -23,6 +76,12 @@ pub enum Question {
 pub enum Answer {
     /// To [`Question::BlockDevices`].
     BlockDevices(Vec<BlockDevice>),
+    /// To [`Question::Settings`].
+    Settings(Settings),
+    /// To [`Question::Reactor`]: the program was run, or could not be.
+    Program(ProgramEnd),
+    /// To [`Question::Support`], in the order in which they were made.
+    Files(Vec<File>),
     /// What was done.
     Done(Vec<Reply>),
     /// Nothing was done, or all of it was taken back.
@@ -125,4 +184,41 @@ impl RaidLevel {
             RaidLevel::Raid6 | RaidLevel::Raid10 => 4,
         }
     }
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProgramEnd {
+    /// Exit code; -1 where the program could not be run.
+    pub code: i32,
+    /// Standard output.
+    #[serde(default)]
+    pub stdout: String,
+    /// Standard error, or why the program could not be run.
+    #[serde(default)]
+    pub stderr: String,
+}
+
+/// Settings of a satellite.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Settings {
+    /// Directory of `linstor_satellite.toml`.
+    pub directory: String,
+    /// Address that it listens on; none for all.
+    #[serde(default)]
+    pub address: Option<String>,
+    /// Port that it listens on.
+    pub port: u16,
+    /// Level of the log, or a filter of levels; none where no log was started.
+    #[serde(default)]
+    pub log_level: Option<String>,
+}
+
+/// A text about the machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct File {
+    /// Name, without a directory.
+    pub name: String,
+    /// Content.
+    pub text: String,
 }

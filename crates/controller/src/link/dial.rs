@@ -75,7 +75,11 @@ impl Link {
         let mut failures: u32 = 0;
         // The epoch that the satellite obeyed last.
         let mut obeyed = None;
+        let mut first = true;
         loop {
+            if !std::mem::take(&mut first) {
+                self.cluster.shared.requests.reconnect(&self.node);
+            }
             let attempt = AssertUnwindSafe(self.attempt(failures, &mut obeyed)).catch_unwind();
             let ended = tokio::select! {
                 biased;
@@ -346,18 +350,25 @@ pub(super) fn refused(kind: RefusalKind, message: String, newer: Option<NewerCon
 /// metadata of that kind are on it, and it is what the node will have again.
 fn host_facts(info: &NodeInfo, before: Option<&HostFacts>) -> HostFacts {
     let uname = info.uname.clone();
+    let (providers, layers) = (info.providers.clone(), info.layers.clone());
     match (&info.drbd, before) {
         (Some(drbd), _) => HostFacts {
             uname,
+            providers,
+            layers,
             drbd: Some(drbd.kind),
             drbd_version: Some(drbd.version.clone()),
         },
         (None, Some(before)) => HostFacts {
             uname,
+            providers,
+            layers,
             ..before.clone()
         },
         (None, None) => HostFacts {
             uname,
+            providers,
+            layers,
             drbd: None,
             drbd_version: None,
         },

@@ -172,7 +172,13 @@ impl<'a> Session<'a> {
             }
             match frame {
                 Ok(Some(message)) => {
-                    if let Err(ended) = self.take(message) {
+                    let (kind, begun) = (message.kind(), std::time::Instant::now());
+                    let taken = self.take(message);
+                    let cluster = &self.link.cluster;
+                    let now_ms = cluster.env().now_ms();
+                    let requests = &cluster.shared.requests;
+                    requests.message(&self.link.node, kind, begun.elapsed(), now_ms);
+                    if let Err(ended) = taken {
                         return ended;
                     }
                 }

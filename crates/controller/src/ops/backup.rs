@@ -5,7 +5,7 @@ use linstor_api::backup::{
 };
 use linstor_api::code;
 use linstor_api::remote::NodeCreateEbs;
-use linstor_api::reply::Reply;
+use linstor_api::reply::{Reply, UNNAMED};
 use linstor_model::remote::Target;
 use linstor_model::{Model, Remote};
 
@@ -237,12 +237,13 @@ pub async fn delete(cluster: &Cluster, on: String, selection: Selection) -> Vec<
 
 /// Creates the node that serves an EBS remote.
 pub async fn create_ebs_node(cluster: &Cluster, request: NodeCreateEbs) -> Vec<Reply> {
-    let name = request.name.clone();
+    let name = request.name.as_deref().unwrap_or(UNNAMED);
+    let object = format!("Node: {}", request.name.as_deref().unwrap_or_default());
     let work = async {
         let model = cluster.model();
-        name::node(&request.name)?;
         let remote = name::remote(&request.ebs_remote_name)?;
         let remote = name::known_remote(&model, &remote)?;
+        name::node(request.name.as_deref().unwrap_or_default())?;
         let Target::Ebs(_) = &remote.target else {
             let message = format!("The remote {} is not an ebs remote.", remote.name);
             return Err(Reply::new(code::FAIL_INVLD_REMOTE_NAME, message)
@@ -252,8 +253,8 @@ pub async fn create_ebs_node(cluster: &Cluster, request: NodeCreateEbs) -> Vec<R
         };
         missing("A node of type EBS_TARGET")
     };
-    Context::new(code::MASK_NODE | code::MASK_CRT, format!("Node: {name}"))
-        .about("Node", &name)
+    Context::new(code::MASK_NODE | code::MASK_CRT, object)
+        .about("Node", name)
         .run(work)
         .await
 }

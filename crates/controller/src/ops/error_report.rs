@@ -8,7 +8,7 @@ use crate::cluster::Cluster;
 use crate::error_report::Report;
 
 /// The name under which the controller's reports are listed.
-const NODE: &str = "Controller";
+pub const NODE: &str = "Controller";
 
 /// Whether a filter leaves a report; what it does not name is no condition. The controller is the node `Controller`.
 fn meets(filter: &Filter, report: &Report) -> bool {

@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 use std::fmt::{Display, Write as _};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use linstor_api::drbd_state::DiskState;
 use linstor_api::kind::ProviderKind;
+use linstor_api::name::NodeName;
 use linstor_api::prop;
 use linstor_model::{Model, Node, Observed, StoragePool};
 
-use super::controller;
+use super::{controller, error_report};
 use crate::cluster::Cluster;
 
 /// Upper bounds of the histograms' buckets, in seconds.
@@ -20,37 +21,89 @@ const BUCKETS: [f64; 19] = [
     7.5, 10.0, 25.0, 50.0,
 ];
 
-/// How long requests took, by route, and how often the metrics were read.
+/// The same of messages of satellites, of which each node has its own histograms.
+const MESSAGE_BUCKETS: [f64; 5] = [0.0001, 0.001, 0.01, 0.1, 1.0];
+
+/// How long requests took, by route, how long messages of satellites took, by their kind and node, and how often what was
+/// done.
 #[derive(Debug, Default)]
 pub struct Requests {
     durations: Mutex<BTreeMap<String, Histogram>>,
+    messages: Mutex<BTreeMap<(NodeName, &'static str), Histogram>>,
+    reconnects: Mutex<BTreeMap<NodeName, u64>>,
     scrapes: AtomicU64,
 }
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 struct Histogram {
-    buckets: [u64; BUCKETS.len()],
+    bounds: &'static [f64],
+    buckets: Vec<u64>,
     count: u64,
     seconds: f64,
+    /// When it was begun, in milliseconds since the Unix epoch.
+    created: u64,
+}
+
+impl Histogram {
+    fn new(bounds: &'static [f64], now_ms: u64) -> Self {
+        Histogram {
+            bounds,
+            buckets: vec![0; bounds.len()],
+            count: 0,
+            seconds: 0.0,
+            created: now_ms,
+        }
+    }
+
+    fn count(&mut self, duration: Duration) {
+        let seconds = duration.as_secs_f64();
+        self.count += 1;
+        self.seconds += seconds;
+        for (bucket, bound) in self.buckets.iter_mut().zip(self.bounds) {
+            *bucket += u64::from(seconds <= *bound);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Requests {
     /// Counts a request of a route, which has to be one of the router's: each takes memory.
-    pub(crate) fn took(&self, route: &str, duration: Duration) {
-        let seconds = duration.as_secs_f64();
-        let mut durations = self
-            .durations
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+    pub(crate) fn took(&self, route: &str, duration: Duration, now_ms: u64) {
+        let mut durations = lock(&self.durations);
         if !durations.contains_key(route) {
-            durations.insert(route.to_owned(), Histogram::default());
+            let histogram = Histogram::new(&BUCKETS, now_ms);
+            durations.insert(route.to_owned(), histogram);
         }
         let histogram = durations.get_mut(route).expect("it was just put there");
-        histogram.count += 1;
-        histogram.seconds += seconds;
-        for (bucket, bound) in histogram.buckets.iter_mut().zip(BUCKETS) {
-            *bucket += u64::from(seconds <= bound);
-        }
+        histogram.count(duration);
+    }
+
+    /// Counts a message of a node's satellite.
+    pub(crate) fn message(
+        &self,
+        node: &NodeName,
+        kind: &'static str,
+        duration: Duration,
+        now_ms: u64,
+    ) {
+        let mut messages = lock(&self.messages);
+        let histogram = messages.entry((node.clone(), kind));
+        let histogram = histogram.or_insert_with(|| Histogram::new(&MESSAGE_BUCKETS, now_ms));
+        histogram.count(duration);
+    }
+
+    /// Counts an attempt to connect to a node again.
+    pub(crate) fn reconnect(&self, node: &NodeName) {
+        *lock(&self.reconnects).entry(node.clone()).or_default() += 1;
+    }
+
+    /// Nothing more is counted of a node.
+    pub(crate) fn forget(&self, node: &NodeName) {
+        lock(&self.reconnects).remove(node);
+        lock(&self.messages).retain(|(of, _), _| of != node);
     }
 }
 
@@ -61,6 +114,18 @@ pub struct Wanted {
     pub resources: bool,
     /// Those of storage pools.
     pub storage_pools: bool,
+    /// The number of error reports.
+    pub error_reports: bool,
+}
+
+/// The controller's property that turns the figures off.
+const DISABLE: &str = "REST/disable-http-metrics";
+
+/// Whether a property turns the figures off.
+pub fn is_disabled(cluster: &Cluster) -> bool {
+    let model = cluster.model();
+    let value = model.controller.props.get(DISABLE);
+    value.is_some_and(|value| prop::is_true(value))
 }
 
 /// All figures in Prometheus' text format.
@@ -71,6 +136,10 @@ pub fn text(cluster: &Cluster, wanted: Wanted) -> String {
     let scrapes = requests.scrapes.fetch_add(1, Ordering::Relaxed) + 1;
     let mut text = Text(String::new());
     general(&mut text, &model, &observed);
+    reconnects(&mut text, &model, requests);
+    if wanted.error_reports {
+        error_reports(&mut text, cluster);
+    }
     if wanted.resources {
         resources(&mut text, &model, &observed);
     }
@@ -78,6 +147,7 @@ pub fn text(cluster: &Cluster, wanted: Wanted) -> String {
         storage_pools(&mut text, &model, &observed);
     }
     durations(&mut text, requests);
+    messages(&mut text, requests);
     text.process();
     text.kind(
         "linstor_scrape_requests_count",
@@ -113,21 +183,11 @@ fn general(text: &mut Text, model: &Model, observed: &Observed) {
     for node in model.nodes.values() {
         let status = observed.nodes.get(&node.name);
         let state = status.map_or(0, |status| status.connection as u64);
-        let [address, port, encryption] = connection(node);
-        let labels = [
-            ("node", node.name.as_str()),
-            ("nodetype", node.node_type.as_str()),
-            ("address", &address),
-            ("port", &port),
-            ("encryption", &encryption),
-        ];
-        text.line("linstor_node_state", &labels, state);
+        node_line(text, "linstor_node_state", node, state);
     }
     let name = "linstor_resource_definition_count";
     text.gauge(name, "Number of resource definitions");
     text.line(name, &[], model.definitions.len());
-    text.gauge("linstor_resource_count", "Number of resources");
-    text.line("linstor_resource_count", &[], model.resources.len());
     let name = "linstor_volume_definition_size_bytes";
     text.gauge(name, "Size of a volume definition");
     for definition in model.definitions.values() {
@@ -141,6 +201,36 @@ fn general(text: &mut Text, model: &Model, observed: &Observed) {
             text.line(name, &labels, volume.size_kib.saturating_mul(1024));
         }
     }
+}
+
+fn node_line(text: &mut Text, name: &str, node: &Node, value: impl Display) {
+    let [address, port, encryption] = connection(node);
+    let labels = [
+        ("node", node.name.as_str()),
+        ("nodetype", node.node_type.as_str()),
+        ("address", &address),
+        ("port", &port),
+        ("encryption", &encryption),
+    ];
+    text.line(name, &labels, value);
+}
+
+fn reconnects(text: &mut Text, model: &Model, requests: &Requests) {
+    let name = "linstor_node_reconnect_attempt_count";
+    text.gauge(name, "Attempts to connect to a node again");
+    let counts = lock(&requests.reconnects).clone();
+    for node in model.nodes.values() {
+        node_line(text, name, node, counts.get(&node.name).unwrap_or(&0));
+    }
+}
+
+fn error_reports(text: &mut Text, cluster: &Cluster) {
+    let name = "linstor_error_reports_count";
+    text.gauge(name, "Number of error reports");
+    let count = cluster.shared.error_reports.count();
+    let labels = [("module", "CONTROLLER"), ("hostname", error_report::NODE)];
+    text.line(name, &labels, count);
+    text.line(name, &[], count);
 }
 
 /// Address, port and encryption of the connection to a node's satellite.
@@ -297,24 +387,23 @@ fn pool_labels(pool: &StoragePool) -> [(&str, &str); 4] {
 }
 
 fn durations(text: &mut Text, requests: &Requests) {
-    let durations = requests
-        .durations
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner);
-    let durations = durations.clone();
+    let durations = lock(&requests.durations).clone();
     let name = "linstor_restapi_request_duration_seconds";
-    text.kind(name, "histogram", "Time that requests of the REST API took");
-    for (route, histogram) in &durations {
-        for (bound, count) in BUCKETS.iter().zip(histogram.buckets) {
-            let labels = [("apicall", route.as_str()), ("le", &bound.to_string())];
-            text.line(&format!("{name}_bucket"), &labels, count);
-        }
-        let labels = [("apicall", route.as_str()), ("le", "+Inf")];
-        text.line(&format!("{name}_bucket"), &labels, histogram.count);
-        let labels = [("apicall", route.as_str())];
-        text.line(&format!("{name}_sum"), &labels, histogram.seconds);
-        text.line(&format!("{name}_count"), &labels, histogram.count);
-    }
+    let help = "Time that requests of the REST API took";
+    let rows = durations.iter();
+    let rows = rows.map(|(route, histogram)| (vec![("apicall", route.as_str())], histogram));
+    text.histograms(name, help, rows.collect());
+}
+
+fn messages(text: &mut Text, requests: &Requests) {
+    let messages = lock(&requests.messages).clone();
+    let name = "linstor_apicall_duration_seconds";
+    let help = "Time that messages of satellites took";
+    let rows = messages.iter().map(|((node, kind), histogram)| {
+        let labels = vec![("apicall", *kind), ("peer", node.as_str())];
+        (labels, histogram)
+    });
+    text.histograms(name, help, rows.collect());
 }
 
 /// Figures as they are written. Writing into a string cannot fail.
@@ -327,6 +416,34 @@ impl Text {
 
     fn kind(&mut self, name: &str, kind: &str, help: &str) {
         let _ = writeln!(self.0, "# HELP {name} {help}\n# TYPE {name} {kind}");
+    }
+
+    /// Histograms, and when each was begun.
+    fn histograms(&mut self, name: &str, help: &str, rows: Vec<(Vec<(&str, &str)>, &Histogram)>) {
+        self.kind(name, "histogram", help);
+        for (labels, histogram) in &rows {
+            let mut with_bound = labels.clone();
+            let place = with_bound.len();
+            with_bound.push(("le", ""));
+            let bounds = histogram.bounds.iter().map(ToString::to_string);
+            let counts = histogram.buckets.iter().chain([&histogram.count]);
+            for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(counts) {
+                let mut labels = with_bound.clone();
+                labels[place].1 = &bound;
+                self.line(&format!("{name}_bucket"), &labels, count);
+            }
+            self.line(&format!("{name}_sum"), labels, histogram.seconds);
+            self.line(&format!("{name}_count"), labels, histogram.count);
+        }
+        let name = format!("{name}_created");
+        self.gauge(
+            &name,
+            "When counting began, in seconds since the Unix epoch",
+        );
+        for (labels, histogram) in &rows {
+            let created = Duration::from_millis(histogram.created);
+            self.line(&name, labels, created.as_secs_f64());
+        }
     }
 
     fn line(&mut self, name: &str, labels: &Labels<'_>, value: impl Display) {
@@ -349,34 +466,48 @@ impl Text {
 
     /// The kernel's figures of this process, as far as it has them.
     fn process(&mut self) {
-        let pages = |index: usize| {
-            let statm = std::fs::read_to_string("/proc/self/statm").ok()?;
-            let pages: u64 = statm.split_whitespace().nth(index)?.parse().ok()?;
-            Some(pages.saturating_mul(PAGE_BYTES))
+        let read = |path: &str| std::fs::read_to_string(path).ok();
+        let word = |path: &str, index: usize| -> Option<u64> {
+            read(path)?.split_whitespace().nth(index)?.parse().ok()
         };
+        let pages = |index| Some((word("/proc/self/statm", index)? * PAGE_BYTES) as f64);
+        // The second word, the name of the program in brackets, may have spaces.
+        let stat = read("/proc/self/stat");
+        let stat = stat.as_deref().and_then(|text| text.rsplit_once(')'));
+        let ticks = |index: usize| -> Option<f64> {
+            let ticks: f64 = stat?.1.split_whitespace().nth(index)?.parse().ok()?;
+            Some(ticks / TICKS_PER_SECOND)
+        };
+        let value_of = |path: &str, key: &str| -> Option<f64> {
+            let text = read(path)?;
+            let line = text.lines().find_map(|line| line.strip_prefix(key))?;
+            line.split_whitespace().next()?.parse().ok()
+        };
+        let sum = |a: Option<f64>, b: Option<f64>| Some(a? + b?);
         let open = std::fs::read_dir("/proc/self/fd").ok();
-        let open = open.map(|entries| entries.count() as u64);
-        for (name, help, value) in [
-            (
-                "process_virtual_memory_bytes",
-                "Virtual memory of the controller",
-                pages(0),
-            ),
-            (
-                "process_resident_memory_bytes",
-                "Memory of the controller",
-                pages(1),
-            ),
-            ("process_open_fds", "Open files of the controller", open),
-        ] {
+        let open = open.map(|entries| entries.count() as f64);
+        #[rustfmt::skip]
+        let figures = [
+            ("process_cpu_seconds_total", "counter", "Time on processors", sum(ticks(11), ticks(12))),
+            ("process_start_time_seconds", "gauge", "Start, in seconds since the Unix epoch",
+                sum(value_of("/proc/stat", "btime"), ticks(19))),
+            ("process_virtual_memory_bytes", "gauge", "Virtual memory of the controller", pages(0)),
+            ("process_resident_memory_bytes", "gauge", "Memory of the controller", pages(1)),
+            ("process_open_fds", "gauge", "Open files of the controller", open),
+            ("process_max_fds", "gauge", "Files that the controller may have open",
+                value_of("/proc/self/limits", "Max open files")),
+        ];
+        for (name, kind, help, value) in figures {
             if let Some(value) = value {
-                self.gauge(name, help);
+                self.kind(name, kind, help);
                 self.line(name, &[], value);
             }
         }
     }
 }
 
+/// In which Linux counts time for programs, on all machines.
+const TICKS_PER_SECOND: f64 = 100.0;
 /// Linux' on all machines that satellites and controllers of LINSTOR run on.
 const PAGE_BYTES: u64 = 4096;
 
@@ -412,7 +543,7 @@ mod tests {
     fn requests_are_counted_by_time() {
         let requests = Requests::default();
         for ms in [1, 30, 60_000] {
-            requests.took("GET /v1/nodes", Duration::from_millis(ms));
+            requests.took("GET /v1/nodes", Duration::from_millis(ms), 1500);
         }
         let mut text = Text(String::new());
         durations(&mut text, &requests);
@@ -422,6 +553,7 @@ mod tests {
             format!("{name}_bucket{{apicall=\"GET /v1/nodes\",le=\"50\"}} 2"),
             format!("{name}_bucket{{apicall=\"GET /v1/nodes\",le=\"+Inf\"}} 3"),
             format!("{name}_count{{apicall=\"GET /v1/nodes\"}} 3"),
+            format!("{name}_created{{apicall=\"GET /v1/nodes\"}} 1.5"),
         ] {
             assert!(
                 text.0.lines().any(|found| found == line),

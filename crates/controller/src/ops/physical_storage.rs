@@ -23,6 +23,7 @@ use super::request::WAIT;
 use super::storage_pool::{self, WAIT_SPACE};
 use crate::cluster::Cluster;
 use crate::transaction::Refusal;
+use crate::wait::not_answered;
 
 /// The devices of all nodes that are online, those of one size and kind together; with `all` also those of which no
 /// pool can be made.
@@ -104,20 +105,8 @@ async fn devices(cluster: &Cluster, node: &NodeName, all: bool) -> Result<Vec<Bl
                 .filter(|device| all || device.unusable.is_none())
                 .collect())
         }
-        answer => Err(unexpected(node, answer)),
+        answer => Err(not_answered(node, answer)),
     }
-}
-
-/// The failure that a node answered with, or that it answered something else.
-fn unexpected(node: &NodeName, answer: Answer) -> Reply {
-    let reply = match answer {
-        Answer::Failed(reply) => reply,
-        Answer::BlockDevices(_) | Answer::Done(_) => Reply::new(
-            code::FAIL_UNKNOWN_ERROR,
-            "The answer is not one to the question.",
-        ),
-    };
-    crate::wait::of_satellite(node, &[reply]).remove(0)
 }
 
 /// Makes a pool of devices, and a storage pool on it if one is asked for.
@@ -151,7 +140,7 @@ async fn make(
     let answer = cluster.ask(&node, question, Instant::now() + WAIT).await?;
     let mut replies = match answer {
         Answer::Done(replies) => crate::wait::of_satellite(&node, &replies),
-        answer => return Err(unexpected(&node, answer).into()),
+        answer => return Err(not_answered(&node, answer).into()),
     };
     if let Some(wanted) = storage_pool {
         let created = storage_pool::create(cluster, node.to_string(), wanted).await;

@@ -94,8 +94,25 @@ fn granularity_kib(pool: &StoragePool) -> Option<u64> {
     })
 }
 
+/// The pools that the filters leave, by name, then node. Nodes have to exist; other names that do not exist match nothing.
+pub fn view(
+    cluster: &Cluster,
+    nodes: Vec<String>,
+    pools: Vec<String>,
+    props: Vec<String>,
+) -> Result<Vec<Json>, Refusal> {
+    let model = cluster.model();
+    let nodes = Names::parse(nodes, |node| {
+        name::known_node(&model, &name::node(node)?).map(|_| ())
+    })?;
+    let pools = Names::parse(pools, name::pool)?;
+    let mut rows = list(cluster, &nodes, &pools, &PropFilter::new(props));
+    rows.sort_by_cached_key(|row| row.storage_pool_name.to_ascii_uppercase());
+    Ok(rows)
+}
+
 /// The pools that the filters leave.
-pub fn list(cluster: &Cluster, nodes: &Names, pools: &Names, props: &PropFilter) -> Vec<Json> {
+fn list(cluster: &Cluster, nodes: &Names, pools: &Names, props: &PropFilter) -> Vec<Json> {
     let (model, observed) = (cluster.model(), cluster.observed());
     let wanted = model.pools.values().filter(|pool| {
         nodes.wants(pool.node.as_str())
@@ -291,7 +308,7 @@ fn add(tx: &mut Transaction<'_>, mut pool: StoragePool, props: Properties) -> Re
         let what = label(&pool.node, &pool.name);
         return Err(exists(code::FAIL_EXISTS_STOR_POOL, &what).into());
     }
-    check_supported(&tx.observed, &pool)?;
+    check_supported(tx, &tx.observed, &pool)?;
     pool.node = node.name.clone();
     let known = tx
         .pool_definitions
@@ -323,7 +340,12 @@ pub const WITHOUT_TOOLS: [ProviderKind; 4] = [
     ProviderKind::EbsTarget,
 ];
 
-fn check_supported(observed: &Observed, pool: &StoragePool) -> Result<(), Refusal> {
+fn offered<'a>(model: &'a Model, pool: &StoragePool) -> &'a [ProviderKind] {
+    let host = model.node(&pool.node).and_then(|node| node.host.as_ref());
+    host.map_or(&[], |host| &host.providers)
+}
+
+fn check_supported(model: &Model, observed: &Observed, pool: &StoragePool) -> Result<(), Refusal> {
     let status = observed.nodes.get(&pool.node);
     let info = status.and_then(|status| status.info.as_deref());
     match pool.kind {
@@ -336,6 +358,8 @@ fn check_supported(observed: &Observed, pool: &StoragePool) -> Result<(), Refusa
                 .into());
         }
         kind if info.is_some_and(|info| info.providers.contains(&kind)) => return Ok(()),
+        // Since the controller started the node was not connected: what it offered before counts.
+        kind if info.is_none() && offered(model, pool).contains(&kind) => return Ok(()),
         _ => {}
     }
     let why = match info {

@@ -165,11 +165,14 @@ fn json_body(status: StatusCode, body: Body) -> Response {
     response
 }
 
-/// A value that was asked for, or why there is none.
+/// A value that was asked for, or why there is none: a mere warning means that it cannot be had now.
 pub fn value<T: Serialize>(result: Result<T, Refusal>) -> Response {
     match result {
         Ok(value) => json(&value),
-        Err(Refusal(replies)) => Answer::ok(replies).into_response(),
+        Err(Refusal(replies)) => {
+            let status = StatusCode::SERVICE_UNAVAILABLE;
+            Answer { status, replies }.into_response()
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use linstor_api::connection::DrbdProxyModify;
 use linstor_api::properties::PropertiesModify;
 
 use super::answer::{Answer, value};
-use super::request::{Body, Params};
+use super::request::{NeededBody, Params};
 use crate::cluster::Cluster;
 use crate::ops::connection;
 
@@ -47,7 +47,7 @@ async fn list(State(cluster): State<Cluster>, params: Params) -> Response {
 async fn modify(
     State(cluster): State<Cluster>,
     Path((first, second)): Path<(String, String)>,
-    Body(change): Body<PropertiesModify>,
+    NeededBody(change): NeededBody<PropertiesModify, false>,
 ) -> Answer {
     Answer::ok(connection::modify(&cluster, first, second, change).await)
 }
@@ -66,7 +66,7 @@ async fn one(
 async fn modify_resource(
     State(cluster): State<Cluster>,
     Path((name, first, second)): Path<(String, String, String)>,
-    Body(change): Body<PropertiesModify>,
+    NeededBody(change): NeededBody<PropertiesModify, false>,
 ) -> Answer {
     Answer::ok(connection::modify_resource(&cluster, name, first, second, change).await)
 }
@@ -74,7 +74,7 @@ async fn modify_resource(
 async fn modify_proxy(
     State(cluster): State<Cluster>,
     Path(name): Path<String>,
-    Body(request): Body<DrbdProxyModify>,
+    NeededBody(request): NeededBody<DrbdProxyModify, false>,
 ) -> Answer {
     Answer::ok(connection::modify_proxy(&cluster, name, request).await)
 }

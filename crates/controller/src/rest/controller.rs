@@ -2,29 +2,45 @@
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{delete, get, post};
+use linstor_api::code;
 use linstor_api::config::ControllerConfig;
+use linstor_api::controller::DatabaseBackupRequest;
 use linstor_api::properties::PropertiesModify;
+use linstor_api::reply::Reply;
 
 use super::answer::{Answer, json};
-use super::request::{Body, Params};
+use super::request::{NeededBody, Params};
 use crate::cluster::Cluster;
 use crate::ops::metrics::Wanted;
-use crate::ops::{config, controller, metrics};
+use crate::ops::{config, controller, database, metrics};
 
 /// The routes of this noun.
 pub fn routes() -> Router<Cluster> {
     Router::new()
+        .route("/", get(root))
         .route("/health", get(health))
         .route("/metrics", get(exposition))
         .route("/metrics/scrape-target", get(scrape_target))
         .route("/v1/controller/version", get(version))
         .route("/v1/controller/config", get(show_config).put(modify_config))
         .route("/v1/controller/take-over", post(take_over))
+        .route("/v1/controller/backup/db", post(backup))
+        .route("/v1/controller/database/export", post(export))
         .route("/v1/controller/properties", get(properties).post(modify))
         .route("/v1/controller/properties/{*key}", delete(remove))
+}
+
+/// For people who open the controller's address in a browser.
+async fn root() -> Html<&'static str> {
+    Html(
+        "<!DOCTYPE html><html><head><title>LINSTOR controller</title></head><body>\
+         <p>This is the REST API of a LINSTOR controller; its documentation is at \
+         <a href=\"https://app.swaggerhub.com/apis-docs/Linstor/Linstor/\">swaggerhub.com</a>.</p>\
+         <p>It has no web page of its own: use the command line <code>linstor</code>.</p></body></html>",
+    )
 }
 
 /// Answers that requests are served: with nothing, as LINSTOR does, or with what keeps some of them from being served. A
@@ -36,7 +52,14 @@ async fn health(State(cluster): State<Cluster>) -> Response {
     }
 }
 
-async fn exposition(State(cluster): State<Cluster>, params: Params) -> impl IntoResponse {
+async fn exposition(State(cluster): State<Cluster>, params: Params) -> Response {
+    if metrics::is_disabled(&cluster) {
+        let message = "The figures are turned off.";
+        let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, message)
+            .cause("The controller's property REST/disable-http-metrics is true.")
+            .correction("Delete the property.");
+        return Answer::fixed(StatusCode::NOT_FOUND, reply);
+    }
     let is_off = |name| {
         let value = params.first(name);
         value.is_some_and(|value| value.eq_ignore_ascii_case("false"))
@@ -44,9 +67,10 @@ async fn exposition(State(cluster): State<Cluster>, params: Params) -> impl Into
     let wanted = Wanted {
         resources: !is_off("resource"),
         storage_pools: !is_off("storage_pools"),
+        error_reports: !is_off("error_reports"),
     };
     let kind = [(header::CONTENT_TYPE, "text/plain;version=0.0.4")];
-    (kind, metrics::text(&cluster, wanted))
+    (kind, metrics::text(&cluster, wanted)).into_response()
 }
 
 /// As Prometheus' discovery over HTTP has it.
@@ -62,12 +86,29 @@ async fn properties(State(cluster): State<Cluster>) -> Response {
     json(&controller::properties(&cluster))
 }
 
-async fn modify(State(cluster): State<Cluster>, Body(change): Body<PropertiesModify>) -> Answer {
+async fn modify(
+    State(cluster): State<Cluster>,
+    NeededBody(change): NeededBody<PropertiesModify, false>,
+) -> Answer {
     Answer::created(controller::modify(&cluster, change).await)
 }
 
 async fn take_over(State(cluster): State<Cluster>) -> Answer {
     Answer::ok(controller::take_over(&cluster).await)
+}
+
+async fn backup(
+    State(cluster): State<Cluster>,
+    NeededBody(request): NeededBody<DatabaseBackupRequest, true>,
+) -> Answer {
+    Answer::created(database::backup(&cluster, request).await)
+}
+
+async fn export(
+    State(cluster): State<Cluster>,
+    NeededBody(request): NeededBody<DatabaseBackupRequest, true>,
+) -> Answer {
+    Answer::created(database::export(&cluster, request).await)
 }
 
 async fn remove(State(cluster): State<Cluster>, Path(key): Path<String>) -> Answer {
@@ -78,6 +119,9 @@ async fn show_config(State(cluster): State<Cluster>) -> Response {
     json(&config::show(&cluster))
 }
 
-async fn modify_config(Body(request): Body<ControllerConfig>) -> Answer {
-    Answer::ok(config::modify(request).await)
+async fn modify_config(
+    State(cluster): State<Cluster>,
+    NeededBody(request): NeededBody<ControllerConfig, false>,
+) -> Answer {
+    Answer::ok(config::modify(&cluster, request).await)
 }

@@ -181,7 +181,11 @@ pub async fn timed(
     let response = next.run(request).await;
     // Callers may invent any number of methods.
     if response.status() != StatusCode::METHOD_NOT_ALLOWED {
-        cluster.shared.requests.took(&route, begun.elapsed());
+        let now_ms = cluster.env().now_ms();
+        cluster
+            .shared
+            .requests
+            .took(&route, begun.elapsed(), now_ms);
     }
     response
 }

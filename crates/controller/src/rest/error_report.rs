@@ -7,7 +7,7 @@ use axum::routing::get;
 use linstor_api::error_report::ErrorReportFilter as Filter;
 
 use super::answer::{Answer, json};
-use super::request::{Body, Params};
+use super::request::{NeededBody, Params};
 use crate::cluster::Cluster;
 use crate::ops::error_report;
 
@@ -46,6 +46,9 @@ async fn remove(State(cluster): State<Cluster>, Path(id): Path<String>) -> Answe
     Answer::ok(error_report::delete(&cluster, &of_id(id)))
 }
 
-async fn delete(State(cluster): State<Cluster>, Body(filter): Body<Filter>) -> Answer {
+async fn delete(
+    State(cluster): State<Cluster>,
+    NeededBody(filter): NeededBody<Filter, false>,
+) -> Answer {
     Answer::ok(error_report::delete(&cluster, &filter))
 }

@@ -26,12 +26,14 @@ mod not_implemented;
 mod physical_storage;
 mod property;
 mod query_size;
+mod reactor;
 mod remote;
 mod resource;
 mod resource_definition;
 mod resource_group;
 mod schedule;
 mod snapshot;
+mod sos_report;
 mod statistics;
 mod storage_pool;
 mod storage_pool_definition;
@@ -76,12 +78,14 @@ pub fn router(cluster: Cluster, limits: &Limits) -> Router {
         .merge(physical_storage::routes())
         .merge(property::routes())
         .merge(query_size::routes())
+        .merge(reactor::routes())
         .merge(remote::routes())
         .merge(resource::routes())
         .merge(resource_definition::routes())
         .merge(resource_group::routes())
         .merge(schedule::routes())
         .merge(snapshot::routes())
+        .merge(sos_report::routes())
         .merge(statistics::routes())
         .merge(storage_pool::routes())
         .merge(storage_pool_definition::routes())

@@ -7,7 +7,7 @@ use axum::routing::get;
 use linstor_api::net_interface::NetInterface;
 
 use super::answer::{Answer, value};
-use super::request::SyncBody;
+use super::request::NeededBody;
 use crate::cluster::Cluster;
 use crate::ops::net_interface;
 
@@ -35,7 +35,7 @@ async fn one(
 async fn create(
     State(cluster): State<Cluster>,
     Path(node): Path<String>,
-    SyncBody(request): SyncBody<NetInterface>,
+    NeededBody(request): NeededBody<NetInterface, true>,
 ) -> Answer {
     Answer::created(net_interface::create(&cluster, node, request).await)
 }
@@ -43,7 +43,7 @@ async fn create(
 async fn modify(
     State(cluster): State<Cluster>,
     Path((node, name)): Path<(String, String)>,
-    SyncBody(request): SyncBody<NetInterface>,
+    NeededBody(request): NeededBody<NetInterface, true>,
 ) -> Answer {
     Answer::ok(net_interface::modify(&cluster, node, name, request).await)
 }

@@ -18,17 +18,6 @@ pub const OPERATIONS: &[(&str, &str, &str)] = &[
     ("POST", "/v1/internal/backups/requestReceive", "Shipping snapshots"),
     ("POST", "/v1/internal/backups/requestReceiveDone", "Shipping snapshots"),
     ("POST", "/v1/internal/backups/requestShip", "Shipping snapshots"),
-    ("POST", "/v1/controller/backup/db", "Backing up the database"),
-    ("POST", "/v1/controller/database/export", "Exporting the database"),
-    ("POST", "/v1/nodes/exec/drbd-reactorctl/disable", "Control of drbd-reactor"),
-    ("POST", "/v1/nodes/exec/drbd-reactorctl/enable", "Control of drbd-reactor"),
-    ("POST", "/v1/nodes/exec/drbd-reactorctl/evict", "Control of drbd-reactor"),
-    ("POST", "/v1/nodes/exec/drbd-reactorctl/restart", "Control of drbd-reactor"),
-    ("POST", "/v1/nodes/exec/drbd-reactorctl/status", "Control of drbd-reactor"),
-    ("GET", "/v1/nodes/{node}/config", "Showing a satellite's configuration"),
-    ("PUT", "/v1/nodes/{node}/config", "Changing a satellite's configuration"),
-    ("GET", "/v1/sos-report", "Collecting a report for support"),
-    ("GET", "/v1/sos-report/download", "Collecting a report for support"),
 ];
 
 /// The routes of what is not there.

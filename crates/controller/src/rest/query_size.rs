@@ -8,7 +8,7 @@ use linstor_api::auto_select_filter::AutoSelectFilter;
 use linstor_api::query_size::QuerySizeInfoRequest;
 
 use super::answer::{json, value};
-use super::request::Body;
+use super::request::{Body, NeededBody};
 use crate::cluster::Cluster;
 use crate::ops::query_size;
 
@@ -39,7 +39,7 @@ async fn max_volume_size(State(cluster): State<Cluster>, Path(group): Path<Strin
 
 async fn max_volume_size_of_filter(
     State(cluster): State<Cluster>,
-    Body(filter): Body<AutoSelectFilter>,
+    NeededBody(filter): NeededBody<AutoSelectFilter, false>,
 ) -> Response {
     value(query_size::max_volume_size_of_filter(&cluster, &filter).await)
 }

@@ -8,10 +8,9 @@ use axum::routing::get;
 use linstor_api::properties::PropertiesModify;
 use linstor_api::storage_pool::StoragePool;
 
-use super::answer::{Answer, json, value};
-use super::request::{Body, NeededBody, Params};
+use super::answer::{Answer, value};
+use super::request::{NeededBody, Params};
 use crate::cluster::Cluster;
-use crate::ops::filter::{Names, PropFilter};
 use crate::ops::storage_pool;
 
 /// The routes of this noun.
@@ -26,14 +25,9 @@ pub fn routes() -> Router<Cluster> {
 }
 
 async fn view(State(cluster): State<Cluster>, params: Params) -> Response {
-    let nodes = Names::new(params.all("nodes"));
-    let pools = Names::new(params.all("storage_pools"));
-    let props = PropFilter::new(params.all("props"));
-    json(
-        &params
-            .page()
-            .of(storage_pool::list(&cluster, &nodes, &pools, &props)),
-    )
+    let [nodes, pools, props] = ["nodes", "storage_pools", "props"].map(|name| params.all(name));
+    let rows = storage_pool::view(&cluster, nodes, pools, props);
+    value(rows.map(|rows| params.page().of(rows)))
 }
 
 async fn list(
@@ -67,7 +61,7 @@ async fn create(
 async fn modify(
     State(cluster): State<Cluster>,
     Path((node, pool)): Path<(String, String)>,
-    Body(change): Body<PropertiesModify>,
+    NeededBody(change): NeededBody<PropertiesModify, false>,
 ) -> Answer {
     Answer::ok(storage_pool::modify(&cluster, node, pool, change).await)
 }

@@ -8,7 +8,7 @@ use linstor_api::properties::PropertiesModify;
 use linstor_api::storage_pool_definition::StoragePoolDefinition;
 
 use super::answer::{Answer, json, value};
-use super::request::{Body, NeededBody, Params};
+use super::request::{NeededBody, Params};
 use crate::cluster::Cluster;
 use crate::ops::storage_pool_definition;
 
@@ -40,7 +40,7 @@ async fn create(
 async fn modify(
     State(cluster): State<Cluster>,
     Path(name): Path<String>,
-    Body(change): Body<PropertiesModify>,
+    NeededBody(change): NeededBody<PropertiesModify, false>,
 ) -> Answer {
     Answer::ok(storage_pool_definition::modify(&cluster, name, change).await)
 }

@@ -22,6 +22,7 @@ use crate::cluster::{Cluster, Superseded};
 use crate::commit::Change;
 use crate::ops::property::check_combinations;
 use crate::settle::settle;
+use crate::store_request::StoreRequest;
 use crate::transaction::{Refusal, Transaction};
 
 mod upgrade;
@@ -149,6 +150,8 @@ impl Writer {
                 biased;
                 // Cancel-safe: a flag. First, so that a busy queue cannot keep the writer alive.
                 () = shutdown.cancelled(), if !self.waiting.is_closed() => self.waiting.close(),
+                // Cancel-safe: the notice is consumed only when this arm wins. Before commits, which may never pause.
+                () = self.cluster.shared.store_requests.arrived.notified() => self.answer_requests().await,
                 // Cancel-safe: nothing is taken unless this arm wins.
                 taken = self.waiting.recv_many(&mut batch, BATCH_COMMITS_MAX) => {
                     if taken == 0 {
@@ -162,6 +165,20 @@ impl Writer {
                 () = tokio::time::sleep(UNCERTAIN_RETRY), if self.uncertain.is_some() => {
                     // Still no answer: asked again with the next round.
                     let _ = self.settle_uncertain().await;
+                }
+            }
+        }
+    }
+
+    async fn answer_requests(&mut self) {
+        for request in self.cluster.shared.store_requests.take() {
+            // Who asked may have given up.
+            match request {
+                StoreRequest::Copy(name, answer) => {
+                    let _ = answer.send(self.store.copy(&name).await);
+                }
+                StoreRequest::Rows(answer) => {
+                    let _ = answer.send(self.store.load().await);
                 }
             }
         }

@@ -145,6 +145,8 @@ impl Cluster {
             evicted: false,
             host: Some(HostFacts {
                 uname: name.to_owned(),
+                providers: Vec::new(),
+                layers: Vec::new(),
                 drbd: drbd.map(|drbd| drbd.0),
                 drbd_version: drbd.map(|drbd| drbd.1.to_owned()),
             }),

@@ -229,6 +229,8 @@ fn facts_of_nodes_that_are_away() {
     cluster.draft.edit_node(&node("n1"), |row| {
         row.host = Some(HostFacts {
             uname: "n1".into(),
+            providers: Vec::new(),
+            layers: Vec::new(),
             drbd: None,
             drbd_version: None,
         });

@@ -88,7 +88,16 @@ fn parse(request: &Json, uuid: Uuid, new_uuid: impl Fn() -> Uuid) -> Result<Node
     };
     // The contract's defaults, where no interface has a satellite port.
     let defaults = node.node_type.has_satellite() && request.net_interfaces.iter().all(bare);
+    let connects = |given: &NetInterface| {
+        given.satellite_port.is_some() && given.satellite_encryption_type.is_some()
+    };
+    let connects = request.net_interfaces.iter().any(connects);
     for (index, given) in request.net_interfaces.iter().enumerate() {
+        let given = &NetInterface {
+            // That none is complete outranks what is wrong with a port.
+            satellite_port: given.satellite_port.filter(|_| connects),
+            ..given.clone()
+        };
         let mut row = net_interface::parse(given, new_uuid())?;
         if defaults && index == 0 {
             row.satellite_port = Some(SATELLITE_PORT);

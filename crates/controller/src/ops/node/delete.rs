@@ -33,6 +33,7 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
             uuid,
             what,
             resources,
+            done,
         } = committed.value;
         if resources.is_empty() && is_gone(&cluster.model(), &name, uuid) {
             return Ok(vec![deleted(&what, uuid)]);
@@ -40,12 +41,15 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
         let mut replies = vec![marked(&what, uuid)];
         replies.extend(committed.replies);
         let deadline = Instant::now() + WAIT;
-        for resource in &resources {
+        for (resource, done) in resources.iter().zip(done) {
             let left = |model: &Model, observed: &Observed| {
                 let gone = model.resource(resource, &name).is_none();
                 (gone || !observed.is_online(&name)).then_some(())
             };
             cluster.wait_until(resource, deadline, left).await;
+            if cluster.model().resource(resource, &name).is_none() {
+                replies.extend(done);
+            }
         }
         // The node itself is removed in a commit of its own, right after its last resource.
         let model = cluster.model();
@@ -76,6 +80,8 @@ struct Marked {
     uuid: Uuid,
     what: String,
     resources: Vec<ResourceName>,
+    /// The entries about each of them once it is deleted.
+    done: Vec<Vec<Reply>>,
 }
 
 fn mark(tx: &mut Transaction<'_>, name: &NodeName) -> Result<Marked, Refusal> {
@@ -104,6 +110,19 @@ fn mark(tx: &mut Transaction<'_>, name: &NodeName) -> Result<Marked, Refusal> {
             .correction("Take the resource out of use, or give another node a replica first.")
         })?;
     }
+    let done = tx.resources_on(name).map(|row| {
+        let mut done = resource::volume_entries(tx, row, code::DELETED, "deleted");
+        // References of the node's resources are those of their volumes only.
+        for reply in &mut done {
+            reply
+                .obj_refs
+                .insert("RscDfn".to_owned(), row.name.to_string());
+        }
+        let message = format!("Deleted resource '{}' on '{name}'", row.name);
+        done.push(Reply::new(code::MODIFIED, message));
+        done
+    });
+    let done = done.collect();
     tx.plan(|draft, observed, seeds| {
         delete_node::begin(draft, name, seeds.now_ms);
         process::advance_node(draft, observed, name, seeds.now_ms)
@@ -112,6 +131,7 @@ fn mark(tx: &mut Transaction<'_>, name: &NodeName) -> Result<Marked, Refusal> {
         uuid: node.uuid,
         what: label(&node.name),
         resources,
+        done,
     })
 }
 

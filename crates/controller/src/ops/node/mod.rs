@@ -18,6 +18,7 @@ use linstor_api::node::Node as Json;
 use linstor_api::reply::Reply;
 use linstor_api::sorted_map::SortedMap;
 use linstor_api::{code, prop};
+use linstor_model::observed::NodeStatus;
 use linstor_model::{Model, Node, Observed};
 use linstor_wire::status::NodeInfo;
 use tokio::time::Instant;
@@ -26,6 +27,7 @@ use super::filter::{Names, PropFilter};
 use super::request::Context;
 use super::{name, net_interface, storage_pool};
 use crate::cluster::Cluster;
+use crate::observing::is_connected;
 use crate::transaction::Refusal;
 
 /// The code of the entry for a satellite that is connected to again: the number of that connection status.
@@ -71,10 +73,28 @@ pub fn show(model: &Model, node: &Node, observed: &Observed) -> Json {
         resource_layers: abilities.layers.into_iter().map(Into::into).collect(),
         unsupported_providers: abilities.unsupported_providers,
         unsupported_layers: abilities.unsupported_layers,
-        eviction_timestamp: None,
+        eviction_timestamp: status.and_then(|status| evicted_at(model, node, status)),
         platform: info.map(|_| "LINUX".into()),
         os_variant: info.map(|info| info.os.clone()).filter(|os| !os.is_empty()),
     }
+}
+
+/// Minutes after which a node that is away is evicted.
+const EVICT_AFTER_DEFAULT: u64 = 60;
+
+/// When a node that is away is evicted, in milliseconds since the Unix epoch; none where evictions are not allowed.
+fn evicted_at(model: &Model, node: &Node, status: &NodeStatus) -> Option<i64> {
+    let value = |key| node.props.get(key).or(model.controller.props.get(key));
+    let allowed = value(prop::DRBD_AUTO_EVICT_ALLOW_EVICTION);
+    let forbidden = allowed.is_some_and(|allowed| allowed.eq_ignore_ascii_case(prop::FALSE));
+    if forbidden || !node.node_type.has_satellite() || is_connected(status.connection) {
+        return None;
+    }
+    let minutes = value(prop::DRBD_AUTO_EVICT_AFTER_TIME).and_then(|text| text.parse().ok());
+    let wait = minutes
+        .unwrap_or(EVICT_AFTER_DEFAULT)
+        .saturating_mul(60_000);
+    i64::try_from(status.since.saturating_add(wait)).ok()
 }
 
 /// What a node can do, and why it cannot do the rest.
@@ -93,7 +113,20 @@ fn abilities(node: &Node, info: Option<&NodeInfo>) -> Abilities {
     }
     let always = storage_pool::WITHOUT_TOOLS;
     let mut providers = Vec::from(always);
-    let Some(info) = info else {
+    let offered = NodeInfo {
+        providers: node
+            .host
+            .as_ref()
+            .map_or(Vec::new(), |host| host.providers.clone()),
+        layers: node
+            .host
+            .as_ref()
+            .map_or(Vec::new(), |host| host.layers.clone()),
+        ..NodeInfo::default()
+    };
+    // Since the controller started the node was not connected: what it offered before counts.
+    let offered = Some(&offered).filter(|offered| !offered.layers.is_empty());
+    let Some(info) = info.or(offered) else {
         let why = || vec!["The satellite was never connected.".to_owned()];
         let others = ProviderKind::ALL
             .iter()

@@ -195,6 +195,9 @@ use Shape::{
 
 /// Nothing uses the key: whoever makes something use it names the place here.
 const NOBODY: Option<&str> = None;
+const NODES: Option<&str> = Some("controller/src/ops/node");
+const MACHINE: Option<&str> = Some("satellite/src/machine.rs");
+const METRICS: Option<&str> = Some("controller/src/ops/metrics.rs");
 const FILTER: Option<&str> = Some("model/src/place/filter.rs");
 const ENCRYPTION: Option<&str> = Some("model/src/layer/luks.rs");
 const LVM: Option<&str> = Some("satellite/src/providers/lvm.rs");
@@ -296,9 +299,9 @@ const RULES: &[(&str, Rule)] = &[
         "Whether the snapshots of an evacuated resource are moved, too")),
     ("DrbdCurrentGi", rule(VD, Hex16, "", VOLUME_DEFINITION,
         "DRBD generation that all replicas begin with when the initial sync is skipped")),
-    ("DrbdOptions/AutoEvictAfterTime", rule(C | N, Integer, "60", NOBODY,
+    ("DrbdOptions/AutoEvictAfterTime", rule(C | N, Integer, "60", NODES,
         "After how many minutes offline a node is evicted")),
-    ("DrbdOptions/AutoEvictAllowEviction", rule(C | N, TrueFalse, "true", NOBODY, "Whether a node may be evicted")),
+    ("DrbdOptions/AutoEvictAllowEviction", rule(C | N, TrueFalse, "true", NODES, "Whether a node may be evicted")),
     ("DrbdOptions/AutoEvictMaxDisconnectedNodes", rule(C, Range(0, 100), "34", NOBODY,
         "If more than this percentage of the nodes is offline at once, none is evicted")),
     ("DrbdOptions/AutoEvictMinReplicaCount", rule(C | RD, Integer, "The place count set for the resource group", NOBODY,
@@ -350,15 +353,15 @@ const RULES: &[(&str, Rule)] = &[
     ("DrbdProxy/CompressionType", rule(RD, OneOf(&["zlib", "lzma", "lz4", "zstd"]), "", NOBODY, "")),
     ("EBS/VolumeType", rule(DRIVER, Text, "gp2", NOBODY, "Type of an EBS volume, for example gp2 or gp3")),
     ("Encryption/Passphrase", rule(VD, Text, "", NOBODY, "Passphrase of an encrypted volume, chosen by the user")),
-    ("ExtCmd/IoPollInterval", rule(C | N, NotNegative, "", NOBODY,
+    ("ExtCmd/IoPollInterval", rule(C | N, NotNegative, "", MACHINE,
         "How often the I/O of a command is looked up in /proc/<pid>/io, in ms")),
-    ("ExtCmd/IoStallTimeout", rule(C | N, NotNegative, "", NOBODY,
+    ("ExtCmd/IoStallTimeout", rule(C | N, NotNegative, "", MACHINE,
         "How long a command that is expected to do I/O may do none, in ms")),
-    ("ExtCmd/KillTimeout", rule(C | N, NotNegative, "", NOBODY,
+    ("ExtCmd/KillTimeout", rule(C | N, NotNegative, "", MACHINE,
         "How long a command may take to end after SIGKILL, in ms")),
-    ("ExtCmd/TermTimeout", rule(C | N, NotNegative, "", NOBODY,
+    ("ExtCmd/TermTimeout", rule(C | N, NotNegative, "", MACHINE,
         "How long a command may take to end after SIGTERM, in ms")),
-    ("ExtCmd/WaitTimeout", rule(C | N, NotNegative, "", NOBODY, "How long a command may run, in ms")),
+    ("ExtCmd/WaitTimeout", rule(C | N, NotNegative, "", MACHINE, "How long a command may run, in ms")),
     ("ExtCmdWaitTimeout", rule(C, NotNegative, "", PROPERTY, "Deprecated: use ExtCmd/WaitTimeout")),
     ("FileSystem/Group", rule(RD | R | VD, Text, GROUP_OF_FILES, NOBODY,
         "Group of the root directory of a new file system, as a name or a number")),
@@ -399,7 +402,7 @@ const RULES: &[(&str, Rule)] = &[
     ("PrefNic", rule(N | SP | RD | R, Name, "", PROJECT, "Network interface that peers connect to")),
     ("REST/AutoHTTPS", rule(C, TrueFalse, "", NOBODY,
         "Whether HTTPS is served with a self-signed certificate when none is configured")),
-    ("REST/disable-http-metrics", rule(C, TrueFalse, "", NOBODY,
+    ("REST/disable-http-metrics", rule(C, TrueFalse, "", METRICS,
         "Whether /metrics is not served over HTTP when HTTPS is enabled")),
     ("SearchDomain", rule(C, Text, "", NOBODY, "Domain of node names that have none")),
     ("Site", rule(C | N, Text, "", NOBODY, "")),

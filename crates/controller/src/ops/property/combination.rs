@@ -1,33 +1,27 @@
 //! Options of DRBD that are fine by themselves and that DRBD refuses together, wherever each of them comes from.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use linstor_api::code;
 use linstor_api::prop::DRBD_NET_OPTIONS;
 use linstor_api::reply::Reply;
 use linstor_model::model::RowKey;
-use linstor_model::name::{ResourceGroupName, ResourceName};
+use linstor_model::name::{NodeName, ResourceGroupName, ResourceName};
 use linstor_model::props::conflict::{self, Conflict};
 use linstor_model::props::inherit::below;
 use linstor_model::props::{Level, Purpose, Scope, chain};
-use linstor_model::{Model, Props};
+use linstor_model::{Connection, Model, Props, ResourceDefinition, connection};
 
 use crate::transaction::Refusal;
 
 /// Refuses a change after which connections would have options that DRBD refuses together, and had not before.
 pub fn check(before: &Model, after: &Model, touched: &BTreeSet<RowKey>) -> Result<(), Refusal> {
-    let differ = |a: Option<&Props>, b: Option<&Props>| {
-        let net = |props: Option<&Props>| {
-            let of = props
-                .into_iter()
-                .flat_map(|props| below(props, DRBD_NET_OPTIONS));
-            of.map(|(key, value)| (key.to_owned(), value.to_owned()))
-                .collect::<Vec<_>>()
-        };
-        net(a) != net(b)
-    };
+    let differ = |a: Option<&Props>, b: Option<&Props>| net(a) != net(b);
     let mut groups: BTreeSet<&ResourceGroupName> = BTreeSet::new();
     let mut definitions: BTreeSet<&ResourceName> = BTreeSet::new();
+    // Those with resources on nodes whose connections changed.
+    let mut of_nodes: BTreeSet<ResourceName> = BTreeSet::new();
     for key in touched {
         match key {
             RowKey::Controller
@@ -48,8 +42,17 @@ pub fn check(before: &Model, after: &Model, touched: &BTreeSet<RowKey>) -> Resul
                 let rows = (before.definitions.get(name), after.definitions.get(name));
                 let moved = rows.0.map(|row| &row.group) != rows.1.map(|row| &row.group);
                 let own = differ(rows.0.map(|row| &row.props), rows.1.map(|row| &row.props));
-                if own || (moved && rows.0.is_some()) {
+                let [old, new] =
+                    [rows.0, rows.1].map(|row| row.map(|row| connected(&row.connections)));
+                if own || old != new || (moved && rows.0.is_some()) {
                     definitions.insert(name);
+                }
+            }
+            RowKey::Node(name) => {
+                let rows = [before.node(name), after.node(name)];
+                let [old, new] = rows.map(|row| row.map(|row| connected(&row.connections)));
+                if old != new {
+                    of_nodes.extend(after.resources_on(name).map(|row| row.name.clone()));
                 }
             }
             _ => {}
@@ -68,20 +71,87 @@ pub fn check(before: &Model, after: &Model, touched: &BTreeSet<RowKey>) -> Resul
         // The others have what their group has.
         let with_own = after.definitions_of(name).filter(|name| {
             let row = after.definitions.get(*name);
-            row.is_some_and(|row| below(&row.props, DRBD_NET_OPTIONS).next().is_some())
+            row.is_some_and(|row| has_net(&row.props) || !pairs(after, row).is_empty())
         });
         definitions.extend(with_own);
     }
-    for name in definitions {
+    for name in &definitions {
         if let Some(conflict) = of_definition(after, name)
             && of_definition(before, name).is_none()
         {
-            let group = after.definitions.get(name).map(|row| &row.group);
+            let row = after.definitions.get(*name);
             let what = format!("resource definition '{name}'");
-            return Err(refused(&conflict, &what, group));
+            return Err(refused(&conflict, &what, row));
+        }
+    }
+    for name in definitions.into_iter().chain(&of_nodes) {
+        let Some(row) = after.definitions.get(name) else {
+            continue;
+        };
+        for (a, b) in pairs(after, row) {
+            if let Some(conflict) = of_connection(after, name, a, b)
+                && of_connection(before, name, a, b).is_none()
+            {
+                let what = format!("connection of resource '{name}' between '{a}' and '{b}'");
+                return Err(refused(&conflict, &what, Some(row)));
+            }
         }
     }
     Ok(())
+}
+
+/// Keys and values.
+type Options = Vec<(String, String)>;
+
+fn net(props: Option<&Props>) -> Options {
+    let of = props
+        .into_iter()
+        .flat_map(|props| below(props, DRBD_NET_OPTIONS));
+    of.map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
+fn has_net(props: &Props) -> bool {
+    below(props, DRBD_NET_OPTIONS).next().is_some()
+}
+
+/// The connections that have options of their own, with these.
+fn connected(connections: &[Connection]) -> Vec<(&NodeName, &NodeName, Options)> {
+    let own = connections.iter().filter(|row| has_net(&row.props));
+    own.map(|row| (&row.first, &row.second, net(Some(&row.props))))
+        .collect()
+}
+
+/// The pairs of nodes whose connection of a definition has options of its own.
+fn pairs<'a>(
+    model: &'a Model,
+    definition: &'a ResourceDefinition,
+) -> BTreeSet<(&'a NodeName, &'a NodeName)> {
+    let own = definition.connections.iter();
+    let of_nodes = model
+        .resources_of(&definition.name)
+        .filter_map(|resource| model.node(&resource.node))
+        .flat_map(|node| &node.connections)
+        .filter(|row| model.resource(&definition.name, &row.second).is_some());
+    own.chain(of_nodes)
+        .filter(|row| has_net(&row.props))
+        .map(|row| (&row.first, &row.second))
+        .collect()
+}
+
+fn of_connection<'a>(
+    model: &'a Model,
+    name: &ResourceName,
+    a: &NodeName,
+    b: &NodeName,
+) -> Option<Conflict<'a>> {
+    let definition = model.definitions.get(name)?;
+    let scope = Scope {
+        connection: connection::of_resources(definition, a, b),
+        node_connection: connection::of_nodes(model, a, b),
+        ..Scope::definition(definition)
+    };
+    conflict::conflict(&chain(model, Purpose::DrbdConnection, &scope))
 }
 
 fn of_group<'a>(model: &'a Model, name: &ResourceGroupName) -> Option<Conflict<'a>> {
@@ -97,7 +167,11 @@ fn of_definition<'a>(model: &'a Model, name: &ResourceName) -> Option<Conflict<'
     conflict::conflict(&chain(model, Purpose::DrbdConnection, &scope))
 }
 
-fn refused(conflict: &Conflict<'_>, what: &str, group: Option<&ResourceGroupName>) -> Refusal {
+fn refused(
+    conflict: &Conflict<'_>,
+    what: &str,
+    definition: Option<&Arc<ResourceDefinition>>,
+) -> Refusal {
     let Conflict {
         key,
         value,
@@ -109,10 +183,15 @@ fn refused(conflict: &Conflict<'_>, what: &str, group: Option<&ResourceGroupName
     let place = |level: Option<Level>| match level {
         None => "by default".to_owned(),
         Some(Level::Controller) => "at the controller".to_owned(),
-        Some(Level::ResourceGroup) => match group {
-            Some(group) => format!("at the resource group '{group}'"),
+        Some(Level::ResourceGroup) => match definition {
+            Some(row) => format!("at the resource group '{}'", row.group),
             None => format!("at the {what}"),
         },
+        Some(Level::ResourceDefinition) => match definition {
+            Some(row) => format!("at the resource definition '{}'", row.name),
+            None => format!("at the {what}"),
+        },
+        Some(Level::NodeConnection) => "at the connection of the two nodes".to_owned(),
         Some(_) => format!("at the {what}"),
     };
     Reply::new(

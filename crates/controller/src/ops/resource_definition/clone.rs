@@ -2,7 +2,7 @@
 //! the same.
 
 use linstor_api::code;
-use linstor_api::reply::Reply;
+use linstor_api::reply::{Reply, UNNAMED};
 use linstor_api::resource_definition::{
     ResourceDefinitionClone, ResourceDefinitionCloneStarted as Started,
 };
@@ -13,6 +13,7 @@ use linstor_model::stack;
 
 use super::super::name;
 use super::super::reply::{exists, not_found};
+use super::super::request::Context;
 use super::{context, label};
 use crate::cluster::Cluster;
 use crate::transaction::Refusal;
@@ -30,7 +31,10 @@ pub async fn clone(
     let model = cluster.model();
     let source = name::known_definition(&model, &source)?.name.clone();
     let given = request.name.clone().unwrap_or_default();
-    let context = context(code::MASK_CRT, &given);
+    let context = match &request.name {
+        Some(name) => context(code::MASK_CRT, name),
+        None => unnamed_context(),
+    };
     let unlocked = cluster.master_key().is_some();
     let refused = async { Err(refusal(&model, &source, &request, unlocked)) };
     let messages = context.run(refused).await;
@@ -44,6 +48,11 @@ pub async fn clone(
         clone_name: clone.to_owned(),
         messages,
     })
+}
+
+fn unnamed_context() -> Context {
+    Context::new(code::MASK_RSC_DFN | code::MASK_CRT, "Resource definition")
+        .about("RscDfn", UNNAMED)
 }
 
 /// The status of a clone; there are none.

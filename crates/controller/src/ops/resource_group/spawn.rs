@@ -1,7 +1,7 @@
 //! Spawning: a resource definition made after the pattern of a group, with its resources.
 
 use linstor_api::code;
-use linstor_api::reply::Reply;
+use linstor_api::reply::{Reply, UNNAMED};
 use linstor_api::resource_group::ResourceGroupSpawn;
 use linstor_model::ResourceGroup;
 use linstor_model::layer::luks;
@@ -20,12 +20,11 @@ use crate::transaction::{Refusal, Transaction};
 /// Creates a definition, its volume definitions and its resources: all of it, or nothing.
 pub async fn spawn(cluster: &Cluster, group: String, request: ResourceGroupSpawn) -> Vec<Reply> {
     let mut context = context(&group);
-    if let Some(name) = request
-        .resource_definition_name
-        .as_ref()
-        .filter(|name| !name.is_empty())
-    {
+    let given = request.resource_definition_name.as_deref();
+    if let Some(name) = given.filter(|name| !name.is_empty()) {
         context = context.about("RscDfn", name);
+    } else if check_named(&request).is_err() {
+        context = context.about("RscDfn", given.unwrap_or(UNNAMED));
     }
     let work = async {
         let group = name::group(&group)?;

@@ -76,7 +76,7 @@ const BODIES: &[(&str, &str, &str, u16, &str)] = &[
         r#"{"name":"beta","type":"satellite","net_interfaces":[{"name":"a b","address":"10.0.0.9"}]}"#,
         500, "FAIL_INVLD_NET_NAME"),
     ("POST", "/v1/nodes",
-        r#"{"name":"beta","type":"satellite","net_interfaces":[{"name":"default","address":"10.0.0.9","satellite_port":99999}]}"#,
+        r#"{"name":"beta","type":"satellite","net_interfaces":[{"name":"default","address":"10.0.0.9","satellite_port":99999,"satellite_encryption_type":"plain"}]}"#,
         500, "FAIL_INVLD_NET_PORT"),
     ("POST", "/v1/nodes",
         r#"{"name":"beta","type":"satellite","net_interfaces":[{"name":"default","address":"10.0.0.9","satellite_encryption_type":"rot13"}]}"#,

@@ -45,6 +45,25 @@ async fn paths_and_methods() {
     );
 }
 
+/// The address of the controller has a page for people, its health has no type, and figures come as text only.
+#[tokio::test(start_paused = true)]
+async fn the_page_of_the_root() {
+    let world = World::new().await;
+    let root = world.call("GET", "/", "").await;
+    assert_eq!(root.status, 200);
+    assert_eq!(root.headers["content-type"], "text/html; charset=utf-8");
+    let health = world.call("GET", "/health", "").await;
+    assert_eq!((health.status.as_u16(), &health.body[..]), (200, &b""[..]));
+    assert!(!health.headers.contains_key("content-type"));
+    let figures = async |accept: &str| {
+        let request = Request::builder().uri("/metrics").header("accept", accept);
+        let request = request.body(Body::empty()).unwrap();
+        world.app.clone().oneshot(request).await.unwrap().status()
+    };
+    assert_eq!(figures("text/plain;version=0.0.4, */*;q=0.1").await, 200);
+    assert_eq!(figures("application/json").await, 500);
+}
+
 /// Web pages of other origins are refused, preflights too, unless the settings allow their origin; pages of the controller
 /// and programs are not.
 #[tokio::test(start_paused = true)]

@@ -29,6 +29,7 @@ fn entries(answer: &Answered) -> Vec<String> {
                 code::MASK_VLM => "VLM",
                 code::MASK_VLM_DFN => "VLM_DFN",
                 code::MASK_VLM_GRP => "VLM_GRP",
+                code::MASK_NODE => "NODE",
                 _ => "-",
             };
             let refs = reply["obj_refs"].as_object().cloned().unwrap_or_default();
@@ -249,4 +250,48 @@ async fn sizes_without_the_layers() {
         ),
         "FAIL_NOT_FOUND_RSC_GRP"
     );
+}
+
+/// The deletion of a node has entries for each of its resources once they are deleted.
+#[tokio::test(start_paused = true)]
+async fn entries_of_a_deleted_node() {
+    let world = spawned().await;
+    let path = "/v1/resource-groups/rg/spawn";
+    assert_eq!(world.call("POST", path, SPAWN).await.status, 201);
+    let answer = world.call("DELETE", "/v1/nodes/n1", "").await;
+    assert_eq!(
+        entries(&answer),
+        [
+            "DELETED DEL NODE Node=n1",
+            "DELETED DEL NODE Node=n1",
+            "DELETED DEL VLM Node=n1,RscDfn=res,VlmNr=0",
+            "MODIFIED DEL NODE Node=n1",
+        ]
+    );
+}
+
+/// What a request did not name is a reference without a value.
+#[tokio::test(start_paused = true)]
+async fn entries_about_nothing_named() {
+    let world = spawned().await;
+    let refs = async |path: &str, body: &str| {
+        let answer = world.call("POST", path, body).await.json();
+        let reply = match &answer["messages"] {
+            serde_json::Value::Null => answer[0].clone(),
+            messages => messages[0].clone(),
+        };
+        reply["obj_refs"].clone()
+    };
+    let spawn = "/v1/resource-groups/rg/spawn";
+    let expected = json!({"RscDfn": null, "RscGrp": "rg"});
+    assert_eq!(refs(spawn, "{}").await, expected);
+    let expected = json!({"RscDfn": "", "RscGrp": "rg"});
+    assert_eq!(
+        refs(spawn, r#"{"resource_definition_name":""}"#).await,
+        expected
+    );
+    world.call("POST", spawn, SPAWN).await;
+    let clone = "/v1/resource-definitions/res/clone";
+    assert_eq!(refs(clone, "{}").await, json!({"RscDfn": null}));
+    assert_eq!(refs("/v1/nodes/ebs", "{}").await, json!({"Node": null}));
 }

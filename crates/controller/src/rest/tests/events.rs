@@ -162,6 +162,47 @@ async fn figures() {
     let some = text("/metrics?resource=false&storage_pools=false").await;
     assert!(!some.contains("linstor_resource_state") && !some.contains("linstor_storage_pool"));
     assert!(some.contains("linstor_node_state"));
+    let without = text("/metrics?error_reports=false").await;
+    for (name, there) in [
+        (
+            "linstor_error_reports_count{module=\"CONTROLLER\",hostname=\"Controller\"}",
+            true,
+        ),
+        (
+            "linstor_apicall_duration_seconds_count{apicall=\"applied\",peer=\"n1\"}",
+            true,
+        ),
+        (
+            "linstor_apicall_duration_seconds_created{apicall=\"synced\",peer=\"n2\"}",
+            true,
+        ),
+        (
+            "linstor_restapi_request_duration_seconds_created{apicall=\"POST /v1/nodes\"}",
+            true,
+        ),
+        ("linstor_node_reconnect_attempt_count{node=\"n1\"", true),
+        ("process_cpu_seconds_total", true),
+        ("process_start_time_seconds", true),
+        ("process_max_fds", true),
+        ("linstor_resource_count", false),
+    ] {
+        assert_eq!(
+            all.lines().any(|line| line.starts_with(name)),
+            there,
+            "{name}\n{all}"
+        );
+    }
+    assert!(!without.contains("linstor_error_reports_count"));
+    let turn = async |value: &str| {
+        let body = format!(r#"{{"override_props":{{"REST/disable-http-metrics":"{value}"}}}}"#);
+        let answer = world.call("POST", "/v1/controller/properties", &body).await;
+        assert_eq!(answer.status, 201);
+    };
+    turn("true").await;
+    world
+        .check("GET", "/metrics", "", 404, &["FAIL_UNKNOWN_ERROR"])
+        .await;
+    turn("false").await;
     let targets = world.get("/metrics/scrape-target").await;
     assert_eq!(
         targets,

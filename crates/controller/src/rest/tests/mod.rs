@@ -18,6 +18,7 @@ mod lists;
 mod nodes;
 mod physical_storage;
 mod property;
+mod questions;
 mod satellite;
 mod settle;
 mod speed;

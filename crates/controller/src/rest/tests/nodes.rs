@@ -2,6 +2,8 @@
 
 use linstor_api::code;
 
+use serde_json::{Value, json};
+
 use super::{NODE, World};
 
 /// A node is made once, shows what it is, changes and goes.
@@ -598,4 +600,105 @@ async fn the_configuration() {
     ] {
         world.check("PUT", path, body, status, &[name]).await;
     }
+}
+
+/// A node that is away shows when it is evicted, unless that is not allowed.
+#[tokio::test(start_paused = true)]
+async fn the_time_of_an_eviction() {
+    let world = World::with_nodes(1).await;
+    world.satellites.away("alpha");
+    world.call("POST", "/v1/nodes", NODE).await;
+    let at = async || world.get("/v1/nodes/alpha").await["eviction_timestamp"].as_i64();
+    assert_eq!(
+        world.get("/v1/nodes/n1").await.get("eviction_timestamp"),
+        None
+    );
+    let of_default = at().await.expect("the node is away");
+    let set = async |path: &str, method: &str, key: &str, value: &str| {
+        let body = format!(r#"{{"override_props":{{"DrbdOptions/{key}":"{value}"}}}}"#);
+        let answer = world.call(method, path, &body).await;
+        assert!(answer.status.is_success(), "{:?}", answer.names());
+    };
+    let controller = "/v1/controller/properties";
+    set(controller, "POST", "AutoEvictAfterTime", "10").await;
+    assert_eq!(at().await, Some(of_default - 50 * 60_000));
+    set("/v1/nodes/alpha", "PUT", "AutoEvictAfterTime", "70").await;
+    assert_eq!(at().await, Some(of_default + 10 * 60_000));
+    set("/v1/nodes/alpha", "PUT", "AutoEvictAllowEviction", "false").await;
+    assert_eq!(at().await, None);
+}
+
+/// That no interface can carry the connection to the satellite outranks what is wrong with a port.
+#[tokio::test(start_paused = true)]
+async fn no_interface_for_the_satellite() {
+    let world = World::new().await;
+    for port in [0, 70_000, 3366] {
+        let interface =
+            format!(r#"{{"name":"default","address":"10.0.0.1","satellite_port":{port}}}"#);
+        let body = format!(r#"{{"name":"n1","type":"satellite","net_interfaces":[{interface}]}}"#);
+        let names = ["FAIL_NO_STLT_CONN_DEFINED"];
+        world.check("POST", "/v1/nodes", &body, 500, &names).await;
+    }
+}
+
+/// The view of pools is by name, then node; its nodes have to exist.
+#[tokio::test(start_paused = true)]
+async fn pools_are_viewed_by_name() {
+    let world = World::with_nodes(2).await;
+    let shown = world.get("/v1/view/storage-pools?limit=3").await;
+    let row = |row: &Value| format!("{} {}", row["storage_pool_name"], row["node_name"]);
+    let rows: Vec<String> = shown.as_array().unwrap().iter().map(row).collect();
+    let diskless = |node: &str| format!(r#""DfltDisklessStorPool" "{node}""#);
+    assert_eq!(
+        rows,
+        [diskless("n1"), diskless("n2"), r#""thin" "n1""#.to_owned()]
+    );
+    for (query, status, name) in [
+        ("nodes=nobody", 404, "FAIL_NOT_FOUND_NODE"),
+        ("nodes=a%20b", 500, "FAIL_INVLD_NODE_NAME"),
+        ("storage_pools=%00", 500, "FAIL_INVLD_STOR_POOL_NAME"),
+    ] {
+        let path = format!("/v1/view/storage-pools?{query}");
+        world.check("GET", &path, "", status, &[name]).await;
+    }
+    assert_eq!(
+        world
+            .get("/v1/view/storage-pools?storage_pools=other")
+            .await,
+        json!([])
+    );
+    let bad = ["FAIL_INVLD_NODE_NAME"];
+    world
+        .check("GET", "/v1/nodes?nodes=%00", "", 500, &bad)
+        .await;
+    assert_eq!(world.get("/v1/nodes?nodes=nobody").await, json!([]));
+}
+
+/// What a node offered when it was last connected counts as long as it is away, after a start of the controller too.
+#[tokio::test(start_paused = true)]
+async fn what_a_node_offered_is_known() {
+    let world = World::with_nodes(1).await;
+    let before = world.get("/v1/nodes/n1").await;
+    world.satellites.away("n1");
+    world.call("PUT", "/v1/nodes/n1/reconnect", "").await;
+    // As after a start.
+    world.cluster.shared.observe(|observed| {
+        let node = "n1".parse().expect("a name");
+        observed.nodes.get_mut(&node).expect("it is known").info = None;
+    });
+    let shown = world.get("/v1/nodes/n1").await;
+    assert_eq!(shown["connection_status"], "OFFLINE");
+    assert_eq!(shown["storage_providers"], before["storage_providers"]);
+    assert_eq!(shown["resource_layers"], before["resource_layers"]);
+    let pool = async |kind: &str| {
+        let body = format!(
+            r#"{{"storage_pool_name":"{kind}","provider_kind":"{kind}","props":{{"StorDriver/StorPoolName":"vg"}}}}"#
+        );
+        world
+            .call("POST", "/v1/nodes/n1/storage-pools", &body)
+            .await
+            .names()
+    };
+    assert!(pool("LVM").await.contains(&"CREATED".to_owned()));
+    assert_eq!(pool("ZFS").await, ["FAIL_STLT_DOES_NOT_SUPPORT_PROVIDER"]);
 }

@@ -247,6 +247,51 @@ async fn options_that_drbd_refuses_together_are_refused() {
     );
 }
 
+/// So are those of the connections of two nodes, and of two resources.
+#[tokio::test(start_paused = true)]
+async fn connections_that_drbd_refuses_are_refused() {
+    let world = World::with_nodes(2).await;
+    let spawn = r#"{"resource_definition_name":"res","volume_sizes":[8192]}"#;
+    let path = "/v1/resource-groups/DfltRscGrp/spawn";
+    assert_eq!(world.call("POST", path, spawn).await.status, 201);
+    let set = |key: &str, value: &str| json!({"override_props": {key: value}}).to_string();
+    let protocol = set("DrbdOptions/Net/protocol", "A");
+    let two_primaries = set("DrbdOptions/Net/allow-two-primaries", "yes");
+    let definition = "/v1/resource-definitions/res";
+    let nodes = "/v1/node-connections/n1/n2";
+    let resources = "/v1/resource-definitions/res/resource-connections/n1/n2";
+    let put = async |path: &str, body: &str| world.call("PUT", path, body).await;
+    assert_eq!(put(definition, &two_primaries).await.status, 200);
+    for (path, place) in [
+        (nodes, "at the connection of the two nodes"),
+        (
+            resources,
+            "at the connection of resource 'res' between 'n1' and 'n2'",
+        ),
+    ] {
+        let answer = put(path, &protocol).await;
+        assert_eq!(
+            (answer.status.as_u16(), answer.names()),
+            (500, vec!["FAIL_INVLD_PROP".to_owned()])
+        );
+        let details = answer.json()[0]["details"].as_str().unwrap().to_owned();
+        assert!(details.contains(place), "{details}");
+        assert!(
+            details.contains("at the resource definition 'res'"),
+            "{details}"
+        );
+    }
+    // The other way round.
+    let delete = r#"{"delete_props":["DrbdOptions/Net/allow-two-primaries"]}"#;
+    for path in [nodes, resources] {
+        assert_eq!(put(definition, delete).await.status, 200);
+        assert_eq!(put(path, &protocol).await.status, 200);
+        assert_eq!(put(definition, &two_primaries).await.status, 500, "{path}");
+        let delete = r#"{"delete_props":["DrbdOptions/Net/protocol"]}"#;
+        assert_eq!(put(path, delete).await.status, 200);
+    }
+}
+
 /// Where a disk is not used, a resource shows which objects say so, the nearest first.
 #[tokio::test(start_paused = true)]
 async fn a_disk_that_is_not_used_shows_why() {

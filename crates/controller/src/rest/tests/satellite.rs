@@ -10,7 +10,7 @@ use linstor_api::reply::Reply;
 use linstor_api::sorted_map::SortedMap;
 use linstor_net::{ControllerSide, SatelliteSide};
 use linstor_wire::auth_token::hash;
-use linstor_wire::question::{Answer, BlockDevice, Question};
+use linstor_wire::question::{self, Answer, BlockDevice, File, ProgramEnd, Question, ReactorOrder};
 use linstor_wire::spec::{DrbdSpec, NodeSpec, ResourceSpec, Spec, Target as Wanted};
 use linstor_wire::status::{
     DrbdInfo, DrbdStatus, LuksStatus, NodeInfo, Outcome, PoolStatus, ReplicationStatus,
@@ -303,7 +303,8 @@ impl Satellite {
     }
 }
 
-/// A node with a free disk and one in use. Pools can be made of `/dev/sdb` alone.
+/// A node with a free disk and one in use, of which pools can be made of `/dev/sdb` alone, and whose drbd-reactor has one
+/// configuration, `web`.
 fn answer(question: Question) -> Answer {
     let disk = |path: &str, unusable: Option<&str>| BlockDevice {
         path: path.into(),
@@ -334,6 +335,28 @@ fn answer(question: Question) -> Answer {
             code::FAIL_UNKNOWN_ERROR,
             "Device '/dev/nosuch' does not exist on this node.",
         )),
+        Question::Settings => Answer::Settings(question::Settings {
+            directory: "/etc/linstor".into(),
+            address: None,
+            port: 3366,
+            log_level: Some("info".into()),
+        }),
+        Question::LogLevel { .. } => Answer::Done(vec![]),
+        Question::Reactor(ReactorOrder::Evict { resource, .. }) if resource.as_str() == "web" => {
+            Answer::Program(ProgramEnd {
+                stdout: "Node 'n2' took over".into(),
+                ..ProgramEnd::default()
+            })
+        }
+        Question::Reactor(_) => Answer::Program(ProgramEnd {
+            code: 1,
+            stderr: "no such configuration".into(),
+            ..ProgramEnd::default()
+        }),
+        Question::Support { .. } => Answer::Files(vec![File {
+            name: "../lvs".into(),
+            text: "LV VG".into(),
+        }]),
     }
 }
 

@@ -522,6 +522,8 @@ async fn a_node_goes_with_its_resources() {
             "DELETED",
             "INFO_TIE_BREAKER_DELETING",
             "INFO_PROP_REMOVED",
+            "DELETED",
+            "MODIFIED",
             "DELETED"
         ]
     );
