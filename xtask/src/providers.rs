@@ -53,14 +53,20 @@ pub const LINUX: &[Kind] = &[
         pool: "files",
         location: "/var/lib/linstor-pools/files",
         setup: &[&["mkdir", "-p", "/var/lib/linstor-pools/files"]],
-        list: (&["ls", "-A", "/var/lib/linstor-pools/files"], &[]),
+        list: (
+            &["ls", "-A", "/var/lib/linstor-pools/files"],
+            &[".linstor-directory"],
+        ),
     },
     Kind {
         subcommand: "filethin",
         pool: "sparse",
         location: "/var/lib/linstor-pools/sparse",
         setup: &[&["mkdir", "-p", "/var/lib/linstor-pools/sparse"]],
-        list: (&["ls", "-A", "/var/lib/linstor-pools/sparse"], &[]),
+        list: (
+            &["ls", "-A", "/var/lib/linstor-pools/sparse"],
+            &[".linstor-directory"],
+        ),
     },
 ];
 

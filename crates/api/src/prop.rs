@@ -85,6 +85,12 @@ keys! {
     AUTOPLACER_WEIGHT_MAX_THROUGHPUT = "Autoplacer/Weights/MaxThroughput";
     /// How much of a thin pool must stay free, as size or percentage.
     AUTOPLACER_MIN_THIN_FREE_SPACE = "Autoplacer/MinThinFreeSpace";
+    /// How full a pool may be, in percent, until it is warned about.
+    WATERMARK_WARN = "Watermark/Warn";
+    /// How full a pool may be, in percent, for volumes to be placed in it.
+    WATERMARK_PLACE = "Watermark/Place";
+    /// How full a pool may be, in percent, for volumes to be created or grown in it.
+    WATERMARK_PROTECT = "Watermark/Protect";
     /// Whether replicas may be on pools of different kinds.
     ALLOW_MIXING_STOR_POOL_DRIVER = "AllowMixingStoragePoolDriver";
     /// TCP ports that are given to resources.

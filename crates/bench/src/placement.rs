@@ -134,7 +134,7 @@ fn cluster() -> anyhow::Result<(Model, Observed)> {
                 free_kib: Some(free),
                 total_kib: Some(2 << 30),
                 granularity_kib: Some(64),
-                problem: None,
+                ..PoolStatus::default()
             };
             let seen = ObservedPool {
                 status,

@@ -171,7 +171,7 @@ fn space(node: &NodeSpec, refresh: Option<u64>) -> ToController {
         free_kib: Some(POOL_KIB),
         total_kib: Some(POOL_KIB),
         granularity_kib: Some(64),
-        problem: None,
+        ..PoolStatus::default()
     });
     ToController::Space {
         refresh,

@@ -11,11 +11,15 @@ use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, ResourceName, StoragePoolName};
 use linstor_model::observed::{Applied, NodeStatus, ObservedPool};
 use linstor_model::process::Object;
+use linstor_model::watermark::Trend;
 use linstor_model::{Model, Observed, layer};
 use linstor_wire::Key;
 use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
 
 use crate::cluster::Cluster;
+
+/// A pool that will be full within this time is logged, in seconds.
+const FORECAST_SECONDS: f64 = 86_400.0;
 
 impl Cluster {
     /// Makes a stored model the one that is read, and wakes links, tasks and waits for what was touched.
@@ -114,7 +118,9 @@ impl Cluster {
                         observed.applied.remove(key);
                     }
                     RowKey::StoragePool(node, pool) => {
-                        drop(observed.pools.remove(&(node.clone(), pool.clone())));
+                        let key = (node.clone(), pool.clone());
+                        observed.trends.remove(&key);
+                        drop(observed.pools.remove(&key));
                     }
                     RowKey::Resource(name, node) => forget_replica(observed, model, name, node),
                     RowKey::RowVersions
@@ -301,6 +307,13 @@ impl Cluster {
                 }
                 let reserved = model.pool_use(node, &pool).reserved_kib;
                 let unmade = unmade_kib.get(&pool).copied().unwrap_or(0);
+                let key = (node.clone(), pool.clone());
+                let trend = Trend::with(observed.trends.get(&key).copied(), &status, at);
+                self.log_forecast(&key, observed.trends.get(&key).copied(), trend, at);
+                match trend {
+                    Some(trend) => observed.trends.insert(key, trend),
+                    None => observed.trends.remove(&key),
+                };
                 let seen = ObservedPool {
                     status,
                     at,
@@ -310,6 +323,24 @@ impl Cluster {
             }
         });
         self.shared.waiters.wake_nodes();
+    }
+
+    /// Logs once that a pool will be full within a day, if it goes on filling as it does.
+    fn log_forecast(
+        &self,
+        (node, pool): &(NodeName, StoragePoolName),
+        before: Option<Trend>,
+        now: Option<Trend>,
+        at: u64,
+    ) {
+        let soon = |trend: Option<Trend>| {
+            let seconds = trend?.full_in_seconds(at)?;
+            (seconds < FORECAST_SECONDS).then_some(seconds)
+        };
+        if let (None, Some(seconds)) = (soon(before), soon(now)) {
+            let hours = (seconds / 3600.0).ceil();
+            tracing::warn!(%node, %pool, hours, "storage pool will be full soon at the rate at which it fills");
+        }
     }
 
     /// How much of each pool is reserved for resources that the node has not made yet.

@@ -254,6 +254,20 @@ impl FakeCluster {
         self.machine(node, |machine| machine.zfs.add_pool(pool, size_kib * 1024));
     }
 
+    /// Sets the state of a zpool, as `zpool list` prints it, and whether it was imported read-only.
+    pub fn set_zpool_state(&self, node: &str, pool: &str, health: &'static str, read_only: bool) {
+        self.machine(node, |machine| {
+            if let Some(pool) = machine.zfs.pools.get_mut(pool) {
+                (pool.health, pool.read_only) = (health, read_only);
+            }
+        });
+    }
+
+    /// Removes a disk, as if it was pulled: volume groups miss it.
+    pub fn remove_disk(&self, node: &str, path: &str) {
+        self.machine(node, |machine| machine.disks.remove(path));
+    }
+
     /// Adds a directory on a file system with this much space.
     pub fn add_mount(&self, node: &str, directory: &str, size_kib: u64) {
         self.machine(node, |machine| {

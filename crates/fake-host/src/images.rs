@@ -213,6 +213,9 @@ const DF: Options = Options {
 pub(crate) fn df(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &DF)?;
     let path = args.only()?;
+    if machine.files.usage(path.trim_end_matches("/.")).is_some() && path.ends_with("/.") {
+        return fail(1, format!("df: {path}: Not a directory\n"));
+    }
     let Some((_, size_kib, used_kib)) = machine.files.mount_of(path) else {
         return fail(1, format!("df: {path}: No such file or directory\n"));
     };

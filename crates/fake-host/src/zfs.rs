@@ -26,6 +26,9 @@ pub(crate) struct Zfs {
 #[derive(Debug)]
 pub(crate) struct Pool {
     pub(crate) size_bytes: u64,
+    /// `ONLINE`, `DEGRADED`, ...
+    pub(crate) health: &'static str,
+    pub(crate) read_only: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -76,7 +79,12 @@ impl Dataset {
 impl Zfs {
     /// Creates a zpool with its root file system.
     pub(crate) fn add_pool(&mut self, name: &str, size_bytes: u64) {
-        self.pools.insert(name.to_owned(), Pool { size_bytes });
+        let pool = Pool {
+            size_bytes,
+            health: "ONLINE",
+            read_only: false,
+        };
+        self.pools.insert(name.to_owned(), pool);
         self.datasets.insert(name.to_owned(), filesystem());
     }
 
@@ -385,6 +393,10 @@ fn create(zfs: &mut Zfs, args: &[String]) -> ToolResult {
             if !zfs.is_2_1 {
                 text.push_str(&format!("property\tvolblocksize\t{}\n", dataset.block_size));
             }
+            if dataset.thick {
+                let size = dataset.size_bytes;
+                text.push_str(&format!("property\trefreservation\t{size}\n"));
+            }
         }
         return if args.has("-P") {
             Ok(ToolOutput::out(text))
@@ -691,7 +703,8 @@ fn zpool_list(zfs: &Zfs, args: &Args, names: &[String]) -> ToolResult {
                 "size" => pool.size_bytes.to_string(),
                 "free" => pool.size_bytes.saturating_sub(used).to_string(),
                 "alloc" | "allocated" => used.to_string(),
-                "health" => "ONLINE".to_owned(),
+                "health" => pool.health.to_owned(),
+                "readonly" => if pool.read_only { "on" } else { "off" }.to_owned(),
                 other => return missing(format!("zpool property {other}")),
             });
         }

@@ -203,7 +203,7 @@ fn cluster(resources: usize) -> (Draft, Observed) {
                 free_kib: Some(total - reserved / 2 - (index * 37 + pool) as u64),
                 total_kib: Some(total),
                 granularity_kib: Some(4096),
-                problem: None,
+                ..PoolStatus::default()
             };
             let seen = ObservedPool {
                 status,

@@ -42,6 +42,7 @@ pub mod storage_pool_definition;
 pub mod unknown;
 pub mod volume_definition;
 pub mod volume_group;
+pub mod watermark;
 
 pub use auth_token::{AuthToken, AuthTokens};
 pub use connection::Connection;

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::model::RowKey;
 use crate::name::{NodeName, ResourceName, StoragePoolName};
+use crate::watermark::Trend;
 
 /// What is known of a node's satellite.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,6 +66,8 @@ pub struct Observed {
     pub nodes: OrdMap<NodeName, NodeStatus>,
     /// Pools.
     pub pools: OrdMap<(NodeName, StoragePoolName), ObservedPool>,
+    /// How fast pools fill.
+    pub trends: OrdMap<(NodeName, StoragePoolName), Trend>,
     /// Replicas, as their nodes see them.
     pub resources: OrdMap<(ResourceName, NodeName), Arc<ResourceStatus>>,
     /// How far nodes and resources have got, by [`RowKey::Node`] and [`RowKey::Resource`].

@@ -10,6 +10,7 @@ use linstor_api::reply::Reply;
 use crate::model::{Model, PoolUse};
 use crate::name::StoragePoolName;
 use crate::observed::{Observed, ObservedPool};
+use crate::watermark;
 use crate::{Props, StoragePool};
 
 /// How often the space of a thin pool may be reserved, unless a property sets it.
@@ -164,16 +165,21 @@ impl<'a> Spaces<'a> {
             false => (pending, 0),
         };
         let status = seen.map(|seen| &seen.status);
+        // A volume with a reservation takes more than its size.
+        let overhead = status.and_then(|status| status.overhead_permille);
+        let overhead = u128::from(overhead.unwrap_or(0));
+        let taken = |kib: u64| narrow(u128::from(kib) * (1000 + overhead) / 1000);
+        let fits = |kib: u64| narrow(u128::from(kib) * 1000 / (1000 + overhead));
         let free_kib = status
             .and_then(|status| status.free_kib)
-            .map(|free| free.saturating_sub(pending));
+            .map(|free| free.saturating_sub(taken(pending)));
         let total_kib = status.and_then(|status| status.total_kib);
         let ratios = self.ratios(pool);
         let usable_kib = free_kib.map(|free| {
             let by_free = times(free, ratios.free);
-            let by_total =
-                total_kib.map(|total| times(total, ratios.total).saturating_sub(reserved_kib));
-            by_total.map_or(by_free, |by_total| by_free.min(by_total))
+            let by_total = total_kib
+                .map(|total| times(total, ratios.total).saturating_sub(taken(reserved_kib)));
+            fits(by_total.map_or(by_free, |by_total| by_free.min(by_total)))
         });
         Space {
             free_kib,
@@ -216,6 +222,10 @@ fn since(used: PoolUse, seen: Option<&ObservedPool>) -> u64 {
     })
 }
 
+fn narrow(kib: u128) -> u64 {
+    u64::try_from(kib).unwrap_or(u64::MAX)
+}
+
 fn times(kib: u64, ratio: f64) -> u64 {
     let product = kib as f64 * ratio;
     if ratio == 1.0 {
@@ -239,6 +249,9 @@ pub fn check(
     pool: &StoragePool,
     needed_kib: u64,
 ) -> Result<(), Vec<Reply>> {
+    let key = (pool.node.clone(), pool.name.clone());
+    let status = observed.pools.get(&key).map(|seen| &seen.status);
+    watermark::protect(model, pool, status).map_err(|reply| vec![reply])?;
     let space = of_pool(model, observed, pool);
     match space.usable_kib {
         Some(usable) if usable < needed_kib => {
@@ -366,6 +379,11 @@ mod tests {
         };
         let thick = spaces.of(&pool, Some(&seen), used);
         assert_eq!((thick.free_kib, thick.usable_kib), (Some(60), Some(60)));
+        // On raidz each volume may take half as much again.
+        let mut raidz = seen;
+        raidz.status.overhead_permille = Some(500);
+        let thick = spaces.of(&pool, Some(&raidz), used);
+        assert_eq!((thick.free_kib, thick.usable_kib), (Some(45), Some(26)));
     }
 
     /// Free space of several pools for volumes of several replicas.

@@ -25,8 +25,8 @@ pub async fn create(shared: &Shared, pool: &DevicePool) -> Result<Vec<Reply>> {
     let place = check::device_pool(pool)?;
     let machine = &shared.machine;
     let _turn = machine.lock("device-pool").await;
-    refuse_existing(machine, &place).await?;
     check_devices(machine, pool).await?;
+    refuse_existing(machine, &place).await?;
     if pool.wipe {
         for device in &pool.devices {
             filesystem::wipe(machine, device).await?;
@@ -60,6 +60,7 @@ async fn refuse_existing(machine: &Machine, place: &DevicePlace) -> Result<()> {
 /// Refuses devices that do not exist, are in use, or have something on them.
 async fn check_devices(machine: &Machine, pool: &DevicePool) -> Result<()> {
     let mut seen = BTreeSet::new();
+    let mut sector_bytes = BTreeSet::new();
     for device in &pool.devices {
         let path = Path::new(device);
         if machine.host().block_device_size(path).await?.is_none() {
@@ -80,6 +81,14 @@ async fn check_devices(machine: &Machine, pool: &DevicePool) -> Result<()> {
         };
         if !seen.insert(row.path.clone()) {
             return refuse("It is given twice, under two names.".to_owned());
+        }
+        sector_bytes.insert(row.sector_bytes);
+        if sector_bytes.len() > 1 {
+            let sizes: Vec<String> = sector_bytes.iter().map(u64::to_string).collect();
+            let sizes = sizes.join(" and ");
+            return refuse(format!(
+                "The devices have different logical sectors: {sizes} bytes."
+            ));
         }
         if let Some(cause) = occupied(row, &rows) {
             return refuse(cause)

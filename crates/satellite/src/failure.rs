@@ -96,6 +96,11 @@ impl Failure {
         self.0.ret_code
     }
 
+    /// Whether it is an error, not only a warning.
+    pub fn is_error(&self) -> bool {
+        linstor_api::code::is_error(self.0.ret_code)
+    }
+
     /// The sentence without its cause.
     pub fn message(&self) -> &str {
         &self.0.message

@@ -311,6 +311,7 @@ async fn bring_node_to_spec(shared: &Shared) -> std::result::Result<(), Vec<Fail
         .map_err(|failure| vec![failure])?;
     let pools = space::query(shared).await;
     let problems = pools.iter().filter_map(|pool| pool.problem.clone());
+    let problems = problems.filter(linstor_api::reply::Reply::is_error);
     let failures: Vec<Failure> = problems.map(Failure::from).collect();
     let owed = |state: &State| state.objects.get(&Key::Node)?.owed;
     let mut state = shared.state();

@@ -1,19 +1,28 @@
 //! The space of the pools: queried after own changes, at intervals, and on request.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use linstor_wire::Key;
 use linstor_wire::spec::{NodeSpec, PoolSpec};
 use linstor_wire::status::PoolStatus;
+use uuid::Uuid;
 
-use crate::check::pool_place;
-use crate::providers::{self, Space};
+use crate::check::{PoolPlace, pool_place};
+use crate::failure::{Failure, Result};
+use crate::providers::{self, Space, lvm, trouble};
 use crate::shared::Shared;
+use crate::spec_store::Notes;
 
 /// Pause after a query: changes within it cause one query.
 const PAUSE: Duration = Duration::from_secs(2);
 /// How long a pool may take to answer before the others are reported without it.
 const POOL_LIMIT: Duration = Duration::from_secs(20);
+
+/// The file that identifies the directory of a FILE pool.
+const DIRECTORY_ID_FILE: &str = ".linstor-directory";
 
 /// Queries the space of all pools.
 pub async fn query(shared: &Shared) -> Vec<PoolStatus> {
@@ -28,14 +37,20 @@ pub async fn query(shared: &Shared) -> Vec<PoolStatus> {
 async fn pool_status(shared: &Shared, pool: &PoolSpec) -> PoolStatus {
     let space = async {
         let place = pool_place(pool)?;
-        providers::space(shared.storage(), &place, &pool.props).await
+        let mut space = providers::space(shared.storage(), &place, &pool.props).await?;
+        if let PoolPlace::File { directory, .. } = &place
+            && space.trouble.is_none()
+        {
+            space.trouble = other_file_system(shared, pool, directory).await?;
+        }
+        Ok::<Space, Failure>(space)
     };
     let mut status = PoolStatus {
         name: pool.name.to_string(),
         ..PoolStatus::default()
     };
     match tokio::time::timeout(POOL_LIMIT, space).await {
-        Ok(Ok(space)) => set(&mut status, &space),
+        Ok(Ok(space)) => set(&mut status, space),
         Ok(Err(failure)) => {
             let failure = failure.about("StorPoolDfn", pool.name.as_str());
             status.problem = Some(failure.reply());
@@ -54,15 +69,71 @@ async fn pool_status(shared: &Shared, pool: &PoolSpec) -> PoolStatus {
     status
 }
 
-fn set(status: &mut PoolStatus, space: &Space) {
+fn set(status: &mut PoolStatus, space: Space) {
     status.free_kib = space.free_kib;
     status.total_kib = space.total_kib;
     status.granularity_kib = space.granularity_kib;
+    status.metadata_permille = space.metadata_permille;
+    status.overhead_permille = space.overhead_permille;
+    let trouble = space.trouble;
+    status.problem = trouble.map(|failure| failure.about("StorPoolDfn", &*status.name).reply());
+}
+
+/// Whether a FILE pool's directory is another one than it was: when its file system is not mounted, the empty directory
+/// below is there all the same, and volumes made in it would be lost from sight. A file in the directory, and the notes
+/// of the node, have what identifies it.
+async fn other_file_system(
+    shared: &Shared,
+    pool: &PoolSpec,
+    directory: &str,
+) -> Result<Option<Failure>> {
+    let host = shared.machine.host();
+    let file = format!("{directory}/{DIRECTORY_ID_FILE}");
+    let _turn = shared.machine.lock(&format!("directory/{directory}")).await;
+    let found = match host.read(Path::new(&file)).await {
+        Ok(bytes) => Some(String::from_utf8_lossy(&bytes).trim().to_owned()),
+        Err(error) if error.is_not_found() => None,
+        Err(error) => return Err(error.into()),
+    };
+    let Some(node) = shared.state().node().cloned() else {
+        return Ok(None);
+    };
+    let known = shared
+        .notes(&Key::Node)
+        .directories
+        .get(&pool.uuid)
+        .cloned();
+    if let Some(known) = known {
+        let is_other = found.as_ref() != Some(&known);
+        return Ok(is_other.then(|| trouble::of_other_file_system(directory, &file)));
+    }
+    let id = match found.filter(|id| !id.is_empty()) {
+        Some(id) => id,
+        None => {
+            let id = format!("{:016x}", host.random_u64());
+            let written = host.write_atomic(Path::new(&file), id.as_bytes(), 0o644);
+            if let Err(error) = written.await {
+                tracing::debug!(file, %error, "the directory is not identified");
+                return Ok(None);
+            }
+            id
+        }
+    };
+    let pools = node.pools.iter().map(|pool| pool.uuid);
+    let pools: BTreeSet<Uuid> = pools.collect();
+    let note = |notes: &mut Notes| {
+        notes.directories.retain(|pool, _| pools.contains(pool));
+        notes.directories.insert(pool.uuid, id);
+    };
+    shared.note(&Key::Node, node.uuid, note).await?;
+    Ok(None)
 }
 
 /// Reports the space of the pools whenever it has changed.
 pub async fn run(shared: Arc<Shared>) {
     let mut reported: Option<(Option<Arc<NodeSpec>>, Vec<PoolStatus>)> = None;
+    let mut logged = BTreeMap::new();
+    activate_thin_pools(&shared).await;
     loop {
         tokio::select! {
             biased;
@@ -76,11 +147,48 @@ pub async fn run(shared: Arc<Shared>) {
             continue;
         }
         let seen = (node, query(&shared).await);
+        log_changes(&mut logged, &seen.1);
         if reported.as_ref() != Some(&seen) {
             let pools = seen.1.clone();
             shared.report(|outbox| outbox.space(pools, None));
             reported = Some(seen);
         }
         tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Activates the thin pools of the node's spec, once when the satellite starts: at boot nothing else may do it where
+/// LVM's activation by itself is limited, and a pool without active volumes shows no space.
+async fn activate_thin_pools(shared: &Shared) {
+    let Some(node) = shared.state().node().cloned() else {
+        return;
+    };
+    for pool in &node.pools {
+        if let Ok(PoolPlace::LvmThin { vg, pool }) = pool_place(pool)
+            && let Err(failure) = lvm::activate_pool(shared.storage(), &vg, &pool).await
+        {
+            tracing::warn!(vg, pool, %failure, "thin pool not activated");
+        }
+    }
+}
+
+/// Logs once that a pool is in trouble, and once that it is not any more.
+fn log_changes(logged: &mut BTreeMap<String, String>, pools: &[PoolStatus]) {
+    for pool in pools {
+        let now = pool.problem.as_ref().map(|problem| problem.message.clone());
+        if logged.get(&pool.name) == now.as_ref() {
+            continue;
+        }
+        match (&pool.problem, now) {
+            (Some(problem), Some(message)) => {
+                let cause = problem.cause.as_deref().unwrap_or_default();
+                tracing::warn!(pool = pool.name, message, cause, "storage pool in trouble");
+                logged.insert(pool.name.clone(), message);
+            }
+            _ => {
+                tracing::info!(pool = pool.name, "storage pool can be used again");
+                logged.remove(&pool.name);
+            }
+        }
     }
 }

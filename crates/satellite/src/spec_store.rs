@@ -96,6 +96,9 @@ pub struct Notes {
     /// DRBD minors that the satellite has made primary and not yet secondary again.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub promoted: BTreeSet<u32>,
+    /// The directories that FILE pools were in, by the pools' identities: what was written into each.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub directories: BTreeMap<Uuid, String>,
 }
 
 /// Notes on one volume.

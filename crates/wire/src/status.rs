@@ -197,7 +197,13 @@ pub struct PoolStatus {
     /// Volumes are rounded up to multiples of this many KiB (VG extent, volblocksize, 1 for files).
     #[serde(default)]
     pub granularity_kib: Option<u64>,
-    /// Why the pool cannot be used, when it cannot.
+    /// How full the metadata of a thin pool is, in thousandths.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metadata_permille: Option<u32>,
+    /// What a volume reserves beyond its size, in thousandths of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overhead_permille: Option<u32>,
+    /// Why the pool cannot be used, or, as a warning, not be relied upon; none when all is well.
     #[serde(default)]
     pub problem: Option<Reply>,
 }

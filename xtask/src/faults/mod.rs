@@ -6,6 +6,7 @@ mod disk;
 mod encryption;
 mod host_name;
 mod leaving;
+mod pools;
 mod refused;
 mod suspension;
 mod tools;
@@ -63,6 +64,10 @@ const ALL: &[Fault] = &[
     (
         "a disk missing after a reboot is reported, and used once it is back",
         |cluster| disk::missing(cluster),
+    ),
+    (
+        "a pool made of free disks is reported when it is in trouble",
+        |cluster| pools::in_trouble(cluster),
     ),
     (
         "tools that are removed are reported, and used once they are back",

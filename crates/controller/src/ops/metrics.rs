@@ -10,7 +10,7 @@ use linstor_api::drbd_state::DiskState;
 use linstor_api::kind::ProviderKind;
 use linstor_api::name::NodeName;
 use linstor_api::prop;
-use linstor_model::{Model, Node, Observed, StoragePool};
+use linstor_model::{Model, Node, Observed, StoragePool, watermark};
 
 use super::{controller, error_report};
 use crate::cluster::Cluster;
@@ -144,7 +144,7 @@ pub fn text(cluster: &Cluster, wanted: Wanted) -> String {
         resources(&mut text, &model, &observed);
     }
     if wanted.storage_pools {
-        storage_pools(&mut text, &model, &observed);
+        storage_pools(&mut text, &model, &observed, cluster.env().now_ms());
     }
     durations(&mut text, requests);
     messages(&mut text, requests);
@@ -334,7 +334,7 @@ fn volumes(
     }
 }
 
-fn storage_pools(text: &mut Text, model: &Model, observed: &Observed) {
+fn storage_pools(text: &mut Text, model: &Model, observed: &Observed, now: u64) {
     let diskful = || {
         let pools = model.pools.iter();
         pools.filter(|(_, pool)| pool.kind != ProviderKind::Diskless)
@@ -363,6 +363,24 @@ fn storage_pools(text: &mut Text, model: &Model, observed: &Observed) {
                 None => text.line(name, &pool_labels(pool), "NaN"),
             }
         }
+    }
+    let name = "linstor_storage_pool_filled_ratio";
+    text.gauge(name, "How full a storage pool is: its data or its metadata");
+    for (key, pool) in diskful() {
+        let seen = observed.pools.get(key);
+        let percent = seen.and_then(|seen| watermark::filled_percent(&seen.status));
+        let ratio = percent.map_or(f64::NAN, |percent| percent / 100.0);
+        text.line(name, &pool_labels(pool), ratio);
+    }
+    let name = "linstor_storage_pool_full_in_seconds";
+    text.gauge(
+        name,
+        "When a storage pool will be full at the rate at which it fills; NaN if it does not",
+    );
+    for (key, pool) in diskful() {
+        let trend = observed.trends.get(key);
+        let seconds = trend.and_then(|trend| trend.full_in_seconds(now));
+        text.line(name, &pool_labels(pool), seconds.unwrap_or(f64::NAN));
     }
     let name = "linstor_storage_pool_error_count";
     text.gauge(

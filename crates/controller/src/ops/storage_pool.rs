@@ -12,7 +12,7 @@ use linstor_api::storage_pool::StoragePool as Json;
 use linstor_api::{code, prop};
 use linstor_model::model::{DEFAULT_DISKLESS_POOL, RowKey};
 use linstor_model::name::{NodeName, StoragePoolName};
-use linstor_model::{Model, Observed, storage_pool};
+use linstor_model::{Model, Observed, storage_pool, watermark};
 use linstor_model::{Props, StoragePool, StoragePoolDefinition};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -40,7 +40,7 @@ fn context(mask: i64, node: &str, pool: &str) -> Context {
 }
 
 /// A pool as answers show it.
-pub fn show(pool: &StoragePool, observed: &Observed) -> Json {
+pub fn show(model: &Model, pool: &StoragePool, observed: &Observed) -> Json {
     let seen = observed.pools.get(&(pool.node.clone(), pool.name.clone()));
     let capacity = |kib: Option<u64>| match pool.kind {
         ProviderKind::Diskless => Some(i64::MAX),
@@ -50,6 +50,7 @@ pub fn show(pool: &StoragePool, observed: &Observed) -> Json {
     if let Some(problem) = seen.and_then(|seen| seen.status.problem.clone()) {
         reports.append(&mut crate::wait::of_satellite(&pool.node, &[problem]));
     }
+    reports.extend(seen.and_then(|seen| watermark::warning(model, pool, &seen.status)));
     if !observed.is_online(&pool.node) {
         reports.push(crate::wait::not_connected(&pool.node));
     }
@@ -119,7 +120,7 @@ fn list(cluster: &Cluster, nodes: &Names, pools: &Names, props: &PropFilter) -> 
             && pools.wants(pool.name.as_str())
             && props.meets(&pool.props)
     });
-    wanted.map(|pool| show(pool, &observed)).collect()
+    wanted.map(|pool| show(&model, pool, &observed)).collect()
 }
 
 /// All pools of a node.
@@ -129,7 +130,7 @@ pub fn list_of(cluster: &Cluster, node: &str) -> Result<Vec<Json>, Refusal> {
     name::known_node(&model, &node)?;
     Ok(model
         .pools_of(&node)
-        .map(|pool| show(pool, &observed))
+        .map(|pool| show(&model, pool, &observed))
         .collect())
 }
 
@@ -138,7 +139,7 @@ pub fn one(cluster: &Cluster, node: &str, pool: &str) -> Result<Json, Refusal> {
     let (node, pool) = (name::node(node)?, name::pool(pool)?);
     let model = cluster.model();
     let row = name::known_pool(&model, &node, &pool)?;
-    Ok(show(row, &cluster.observed()))
+    Ok(show(&model, row, &cluster.observed()))
 }
 
 /// Registers a storage pool of a node, and queries its space from the node.
@@ -327,7 +328,15 @@ fn add(tx: &mut Transaction<'_>, mut pool: StoragePool, props: Properties) -> Re
         }
     }
     tx.replies(property::set(Owner::StoragePool, &mut pool.props, props)?);
-    tx.reply(registered(&label(&pool.node, &pool.name), pool.uuid));
+    let mut done = registered(&label(&pool.node, &pool.name), pool.uuid);
+    if pool.kind == ProviderKind::Lvm && pool.shared_name.is_some() && !pool.external_locking {
+        let details = done.details.get_or_insert_default();
+        details.push_str(
+            "\nThis version does not order the changes that several nodes make to a shared volume group: \
+             use a lock manager (lvmlockd), and create the pool with external locking.",
+        );
+    }
+    tx.reply(done);
     tx.put_storage_pool(pool);
     Ok(())
 }

@@ -252,7 +252,7 @@ impl Satellite {
                 free_kib: Some(free_kib),
                 total_kib: Some(1_000_000),
                 granularity_kib: Some(64),
-                problem: None,
+                ..PoolStatus::default()
             }],
         })
         .await;

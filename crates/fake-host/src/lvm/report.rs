@@ -22,6 +22,7 @@ const REPORT: Options = Options {
         "--units",
         "--config",
         "-S|--select",
+        "-O|--sort",
         "--reportformat",
     ],
 };
@@ -81,6 +82,9 @@ impl Units {
 impl<Row> Report<'_, Row> {
     fn print(self) -> ToolResult {
         let units = Units::of(self.args)?;
+        if let Some(sort) = self.args.value("--sort").filter(|key| *key != "pv_name") {
+            return missing(format!("--sort {sort}"));
+        }
         let options = self.args.value("--options").unwrap_or(self.defaults);
         let options = options
             .strip_prefix('+')
@@ -262,7 +266,9 @@ fn lv_field(
         ("pool_lv", LvKind::Thin { pool, .. }) => pool.clone(),
         ("origin", LvKind::Thin { origin, .. }) => origin.clone().unwrap_or_default(),
         ("origin", LvKind::CowSnapshot { origin, .. }) => origin.clone(),
-        ("data_percent", LvKind::ThinPool(pool)) => percent(pool.used_kib(), lv.size_kib),
+        ("data_percent", LvKind::ThinPool(pool)) if lv.active => {
+            percent(pool.used_kib(), lv.size_kib)
+        }
         ("data_percent", LvKind::Thin { pool, chunks, .. }) if lv.active => {
             let chunk_kib = vg.pool(pool).map_or(64, |pool| pool.chunk_kib);
             percent(
@@ -273,7 +279,7 @@ fn lv_field(
         ("data_percent", LvKind::CowSnapshot { .. }) => "0.00".to_owned(),
         // A new pool uses 111 metadata blocks, and a volume's first mapping uses one; 64 bytes per mapped chunk is
         // close to the real usage.
-        ("metadata_percent", LvKind::ThinPool(pool)) => {
+        ("metadata_percent", LvKind::ThinPool(pool)) if lv.active => {
             let volumes = vg.thin_volumes(name);
             let blocks = 111 + volumes.min(1) as u64;
             percent(
@@ -291,7 +297,7 @@ fn lv_field(
         ("segtype", LvKind::Thin { .. }) => "thin".to_owned(),
         ("pool_lv" | "origin" | "data_percent" | "metadata_percent", _) => nothing,
         ("lv_metadata_size" | "zero", _) => nothing,
-        (vg_field_name, _) => vg_field(vg_name, vg, vg_field_name, units)?,
+        (vg_field_name, _) => vg_field(machine, (vg_name, vg), vg_field_name, units)?,
     })
 }
 
@@ -358,7 +364,7 @@ pub(crate) fn vgs(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolRe
     let args = Args::parse(args, &REPORT)?;
     let rows = wanted(machine, args.positional())?;
     let field = |(name, vg, _): &(&str, &Vg, Option<String>), field: &str, units: &Units| {
-        vg_field(name, vg, field, units)
+        vg_field(machine, (name, vg), field, units)
     };
     let defaults = "vg_name,pv_count,lv_count,vg_attr,vg_size,vg_free";
     Report {
@@ -371,7 +377,14 @@ pub(crate) fn vgs(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolRe
     .print()
 }
 
-fn vg_field(name: &str, vg: &Vg, field: &str, units: &Units) -> Result<String, Missing> {
+fn vg_field(
+    machine: &Machine,
+    (name, vg): (&str, &Vg),
+    field: &str,
+    units: &Units,
+) -> Result<String, Missing> {
+    let missing = vg.pvs.keys().filter(|pv| !machine.disks.contains_key(*pv));
+    let missing = missing.count();
     Ok(match field {
         "vg_name" | "vg" => name.to_owned(),
         "vg_uuid" => vg.uuid.clone(),
@@ -382,11 +395,9 @@ fn vg_field(name: &str, vg: &Vg, field: &str, units: &Units) -> Result<String, M
         "vg_free_count" => vg.free.len().to_string(),
         "pv_count" => vg.pvs.len().to_string(),
         "lv_count" => vg.lvs.len().to_string(),
-        "vg_attr" => "wz--n-".to_owned(),
+        "vg_attr" => if missing > 0 { "wz-pn-" } else { "wz--n-" }.to_owned(),
         "vg_tags" => vg.tags.iter().cloned().collect::<Vec<_>>().join(","),
-        "vg_lock_type" | "lock_type" | "vg_missing_pv_count" if field == "vg_missing_pv_count" => {
-            "0".to_owned()
-        }
+        "vg_missing_pv_count" => missing.to_string(),
         "vg_lock_type" | "lock_type" => String::new(),
         other => return Err(Missing::new(format!("report field {other}"))),
     })
@@ -420,7 +431,8 @@ pub(crate) fn pvs(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolRe
             vg.pvs.get(*pv).copied().unwrap_or(0) * vg.extent_kib
         });
         Ok(match (field, vg) {
-            ("pv_name" | "pv", _) => (*pv).to_owned(),
+            ("pv_name" | "pv", _) if machine.disks.contains_key(*pv) => (*pv).to_owned(),
+            ("pv_name" | "pv", _) => "[unknown]".to_owned(),
             ("vg_name" | "vg", _) => (*vg_name).to_owned(),
             ("dev_size", _) => units.kib(disk_kib),
             ("pv_size", Some(_)) => units.kib(extents),
@@ -428,7 +440,7 @@ pub(crate) fn pvs(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolRe
             ("pv_attr", Some(_)) => "a--".to_owned(),
             ("pv_attr", None) => "---".to_owned(),
             ("pv_missing", _) => String::new(),
-            (other, Some(vg)) => vg_field(vg_name, vg, other, units)?,
+            (other, Some(vg)) => vg_field(machine, (vg_name, vg), other, units)?,
             (other, None) => return Err(Missing::new(format!("report field {other}"))),
         })
     };

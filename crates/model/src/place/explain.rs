@@ -417,7 +417,9 @@ impl Miss<'_> {
         let short = |has: u64, needed: u64| 1.0 - has as f64 / needed.max(1) as f64;
         match self {
             Miss::Space(has, needed) | Miss::ThinSpace(has, needed) => short(*has, *needed),
-            Miss::SpaceUnknown | Miss::PoolProblem(_) | Miss::Offline(_) => 2.0,
+            Miss::SpaceUnknown | Miss::PoolProblem(_) | Miss::Watermark(..) | Miss::Offline(_) => {
+                2.0
+            }
             Miss::PlacedWith | Miss::NodeNotTarget | Miss::PoolNotTarget => 3.0,
             Miss::SameMissing(_)
             | Miss::SameDiffers(..)
@@ -495,6 +497,12 @@ impl fmt::Display for Miss<'_> {
             Miss::NoPool => f.write_str("has no storage pool for it"),
             Miss::PoolKind(kind) => write!(f, "is of provider {kind}"),
             Miss::PoolProblem(problem) => write!(f, "has a problem: {problem}"),
+            Miss::Watermark(filled, mark) => {
+                write!(
+                    f,
+                    "is {filled:.1} % full; new volumes are placed up to {mark} %"
+                )
+            }
             Miss::SpaceUnknown => f.write_str("has not reported its free space"),
             Miss::Space(has, needed) => {
                 let (has, needed) = (show_kib(*has), show_kib(*needed));

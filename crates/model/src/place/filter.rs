@@ -19,7 +19,8 @@ use crate::name::{NodeName, ResourceName};
 use crate::observed::{NodeStatus, Observed, ObservedPool};
 use crate::props::{Purpose, Scope, effective};
 use crate::space::{Space, Spaces};
-use crate::{Node, StoragePool};
+use crate::watermark;
+use crate::{Node, Props, StoragePool};
 
 use super::{Deployed, PlaceRequest, Sharing, Want, is_default_diskless, version_numbers};
 
@@ -85,6 +86,8 @@ pub enum Miss<'a> {
     Space(u64, u64),
     /// A thin pool is too full: the space that can be allocated, and that which must remain, in KiB.
     ThinSpace(u64, u64),
+    /// The pool is fuller than `Watermark/Place`: how full it is, and the mark, in percent.
+    Watermark(f64, f64),
     /// The provider cannot be mixed with that of other replicas.
     Mixing(ProviderKind, ProviderKind),
     /// The shared space has a replica already.
@@ -157,6 +160,8 @@ pub(crate) struct Rules<'a> {
     replicas_then: usize,
     controller_target: bool,
     min_thin_free: MinThinFree,
+    /// The controller or a definition has a watermark; pools may have their own.
+    watermarks: bool,
 }
 
 /// Share of a thin pool that must remain free.
@@ -197,6 +202,9 @@ impl<'a> Rules<'a> {
             replicas_then: deployed.diskful_nodes.len() + leaving + wanted,
             controller_target: target.is_none_or(|value| !is_false(value)),
             min_thin_free: min_thin_free(model, request),
+            watermarks: std::iter::once(&model.controller.props)
+                .chain(model.pool_definitions.values().map(|row| &row.props))
+                .any(has_watermark),
         })
     }
 
@@ -262,6 +270,7 @@ impl<'a> Rules<'a> {
             }
             Want::Diskful => {
                 let _ = misses.go_on(seen.and_then(problem))
+                    && misses.go_on(self.watermark(pool, seen))
                     && misses.go_on(self.mixing(node, pool))
                     && misses.go_on(self.shared(pool))
                     && misses.go_on(self.space(node, pool, space));
@@ -371,6 +380,17 @@ impl<'a> Rules<'a> {
             .then_some(Miss::PoolNotTarget)
     }
 
+    fn watermark(&self, pool: &StoragePool, seen: Option<&ObservedPool>) -> Option<Miss<'a>> {
+        if !self.watermarks && !has_watermark(&pool.props) {
+            return None;
+        }
+        let status = seen.map(|seen| &seen.status);
+        let above = |key| watermark::above(self.model, pool, status, key);
+        let (filled, mark) =
+            above(prop::WATERMARK_PLACE).or_else(|| above(prop::WATERMARK_PROTECT))?;
+        Some(Miss::Watermark(filled, mark))
+    }
+
     fn mixing(&self, node: &Node, pool: &StoragePool) -> Option<Miss<'a>> {
         if self.deployed.kinds.is_empty() {
             return None;
@@ -457,6 +477,11 @@ impl<'a> DifferentRule<'a> {
 
 fn is_false(value: &str) -> bool {
     value.eq_ignore_ascii_case("false") || value.eq_ignore_ascii_case("no")
+}
+
+fn has_watermark(props: &Props) -> bool {
+    let keys = [prop::WATERMARK_PLACE, prop::WATERMARK_PROTECT];
+    keys.iter().any(|key| props.contains_key(*key))
 }
 
 fn problem(seen: &ObservedPool) -> Option<Miss<'_>> {

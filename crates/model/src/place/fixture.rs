@@ -207,7 +207,7 @@ impl Cluster {
                     free_kib: Some(free_kib),
                     total_kib: Some(total_kib),
                     granularity_kib: None,
-                    problem: None,
+                    ..PoolStatus::default()
                 },
                 at: 0,
                 reserved_kib_then: 0,

@@ -84,7 +84,11 @@ fn sizes_of_pools(
         };
         let free = |chosen: &Chosen| {
             let row = model.pool(&chosen.node, &chosen.pool)?;
-            spaces.look_up(model, observed, row).free_kib
+            let space = spaces.look_up(model, observed, row);
+            match chosen.kind.is_thin() {
+                true => space.free_kib,
+                false => space.usable_kib,
+            }
         };
         let Some(max_kib) = placement.chosen.iter().map(|c| free(c).unwrap_or(0)).min() else {
             continue;

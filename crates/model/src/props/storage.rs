@@ -26,6 +26,7 @@ const CONTROLLER_NAMESPACES: &[&str] = &[
     "Internal/",
     "NetCom/",
     "REST/",
+    "Watermark/",
     "encrypted/",
 ];
 

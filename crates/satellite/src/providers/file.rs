@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Backing, Owner, Presence, Space, Storage, Wanted, absent, appearance_limit, foreign, in_use,
-    no_room,
+    no_room, trouble,
 };
 use crate::failure::Result;
 use crate::machine::Machine;
@@ -228,6 +228,10 @@ pub async fn space(storage: Storage<'_>, directory: &str) -> Result<Space> {
         free_kib: Some(free),
         total_kib: Some(total),
         granularity_kib: Some(GRANULARITY_KIB),
+        trouble: files::is_read_only(storage.machine, directory)
+            .await
+            .then(|| trouble::of_read_only(directory)),
+        ..Space::default()
     })
 }
 

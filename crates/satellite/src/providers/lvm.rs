@@ -7,11 +7,11 @@ use linstor_api::code;
 
 use super::{
     Backing, Owner, Presence, Space, Storage, Wanted, absent, appearance_limit, extra_options,
-    foreign, in_use, no_room,
+    foreign, in_use, no_room, trouble,
 };
 use crate::failure::{Failure, Result};
 use crate::tools::filesystem;
-use crate::tools::lvm::{Change, LVCREATE_RESERVED, LogicalVolume, NewVolume, VolumeGroup};
+use crate::tools::lvm::{Change, LogicalVolume, NewVolume, VolumeGroup};
 
 /// How old a query of free space may be: one query serves all pools of a volume group.
 const SPACE_AGE_MAX: Duration = Duration::from_millis(200);
@@ -141,9 +141,24 @@ async fn create(
     group: &VolumeGroup,
     change: &Change<'_>,
 ) -> Result<()> {
+    if let Some(failure) = trouble::of_group(vg, group) {
+        return Err(failure);
+    }
+    // A mirror needs more, which LVM finds.
+    if thin_pool.is_none() && group.free_kib < wanted.size_kib {
+        let (needed, free) = (wanted.size_kib, group.free_kib);
+        let message =
+            format!("Volume group '{vg}' has {free} KiB free, and {needed} KiB are needed.");
+        return Err(Failure::new(code::FAIL_NOT_ENOUGH_FREE_SPACE, message));
+    }
     if let Some(pool) = thin_pool {
         let found = group.volumes.get(pool).filter(|v| v.is_thin_pool());
         let found = found.ok_or_else(|| absent(&format!("Thin pool '{vg}/{pool}'")))?;
+        // LVM activates a pool that is not active.
+        let trouble = trouble::of_thin_pool(vg, pool, found).filter(|_| found.is_active());
+        if let Some(failure) = trouble {
+            return Err(failure);
+        }
         if !found.zeroes() {
             // Replicas that were never synchronised must read the same where only one of them was written.
             change.zero_new_chunks(pool).await?;
@@ -160,13 +175,30 @@ async fn create(
         thin_pool,
         tag: &tag,
         segment_type: segment_type.map(String::as_str),
-        options: extra_options(
-            wanted.props,
-            "StorDriver/LvcreateOptions",
-            LVCREATE_RESERVED,
-        )?,
+        options: extra_options(wanted.props, "StorDriver/LvcreateOptions")?,
+        devices: match thin_pool {
+            Some(_) => Vec::new(),
+            None => select_devices(vg, wanted, change).await?,
+        },
     };
     change.create(&new).await
+}
+
+/// The physical volumes that a new volume may be on; none where it may be on all.
+async fn select_devices(vg: &str, wanted: &Wanted<'_>, change: &Change<'_>) -> Result<Vec<String>> {
+    const KEY: &str = "StorDriver/LvcreatePvSelection";
+    let options = extra_options(wanted.props, KEY)?;
+    if options.is_empty() {
+        return Ok(Vec::new());
+    }
+    let devices = change.select_devices(options).await?;
+    if devices.is_empty() {
+        let message = format!("Property '{KEY}' selects no physical volume of '{vg}'.");
+        return Err(Failure::new(code::FAIL_INVLD_PROP, message)
+            .cause("A new volume is made on the physical volumes that it selects.")
+            .correction(format!("Change property '{KEY}'.")));
+    }
+    Ok(devices)
 }
 
 fn check_segment_type(word: &str) -> Result<()> {
@@ -217,6 +249,23 @@ pub async fn destroy(storage: Storage<'_>, vg: &str, name: &str, owner: Owner) -
     Ok(())
 }
 
+/// Activates a thin pool that is not active.
+pub async fn activate_pool(storage: Storage<'_>, vg: &str, pool: &str) -> Result<()> {
+    let _turn = storage.machine.lock(&format!("lvm/{vg}")).await;
+    let group = storage.observations.lvm(storage.machine, vg).await?;
+    let Some(group) = group.as_ref() else {
+        return Ok(());
+    };
+    let found = group.volumes.get(pool).filter(|v| v.is_thin_pool());
+    if found.is_none_or(LogicalVolume::is_active) {
+        return Ok(());
+    }
+    tracing::info!(vg, pool, "thin pool is not active, it is activated");
+    let activated = Change::of(storage.machine, vg, group).activate(pool).await;
+    storage.observations.lvm_unknown(vg).await;
+    activated
+}
+
 /// See [`super::space`].
 pub async fn space(storage: Storage<'_>, vg: &str, thin_pool: Option<&str>) -> Result<Space> {
     let observations = storage.observations;
@@ -232,17 +281,24 @@ pub async fn space(storage: Storage<'_>, vg: &str, thin_pool: Option<&str>) -> R
             free_kib: Some(group.free_kib),
             total_kib: Some(group.size_kib),
             granularity_kib: Some(group.extent_kib),
+            trouble: trouble::of_group(vg, group),
+            ..Space::default()
         });
     };
     let volume = group.volumes.get(pool).filter(|v| v.is_thin_pool());
     let volume = volume.ok_or_else(|| absent(&format!("Thin pool '{vg}/{pool}'")))?;
-    let used = volume.data_percent.unwrap_or(0.0).clamp(0.0, 100.0);
-    let free = volume.size_kib as f64 * (100.0 - used) / 100.0;
+    // Not known of a pool that is not active.
+    let free = |used: f64| volume.size_kib as f64 * (100.0 - used.clamp(0.0, 100.0)) / 100.0;
     Ok(Space {
-        free_kib: Some(free as u64),
+        free_kib: volume.data_percent.map(|used| free(used) as u64),
         total_kib: Some(volume.size_kib),
         // Volumes of a thin pool, too, are whole extents.
         granularity_kib: Some(group.extent_kib),
+        trouble: trouble::of_group(vg, group).or_else(|| trouble::of_thin_pool(vg, pool, volume)),
+        metadata_permille: volume
+            .metadata_percent
+            .map(|percent| (percent.clamp(0.0, 100.0) * 10.0) as u32),
+        ..Space::default()
     })
 }
 

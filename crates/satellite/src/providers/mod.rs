@@ -7,9 +7,10 @@
 pub mod file;
 pub mod in_use;
 pub mod lvm;
+pub mod trouble;
 pub mod zfs;
 
-use linstor_api::code;
+use linstor_api::{code, tool_option};
 use linstor_wire::spec::Props;
 use uuid::Uuid;
 
@@ -18,7 +19,6 @@ use crate::failure::{Failure, Result};
 use crate::machine::Machine;
 use crate::observation::Observations;
 use crate::tools::error::ErrorKind;
-use crate::tools::option_line;
 
 /// How long a new device may take to appear, in milliseconds.
 const WAIT_MS_DEFAULT: u64 = 5000;
@@ -101,6 +101,12 @@ pub struct Space {
     pub total_kib: Option<u64>,
     /// Volumes are multiples of this many KiB.
     pub granularity_kib: Option<u64>,
+    /// How full the metadata of a thin pool is, in thousandths.
+    pub metadata_permille: Option<u32>,
+    /// What a volume reserves beyond its size, in thousandths of it.
+    pub overhead_permille: Option<u32>,
+    /// Why it cannot be used as it should, when it cannot.
+    pub trouble: Option<Failure>,
 }
 
 /// A volume, if it exists. One that is not ours is a failure.
@@ -162,7 +168,7 @@ pub async fn space(storage: Storage<'_>, place: &PoolPlace, props: &Props) -> Re
         PoolPlace::Diskless => Ok(Space::default()),
         PoolPlace::Lvm { vg } => lvm::space(storage, vg, None).await,
         PoolPlace::LvmThin { vg, pool } => lvm::space(storage, vg, Some(pool)).await,
-        PoolPlace::Zfs { dataset, .. } => zfs::space(storage, dataset, props).await,
+        PoolPlace::Zfs { dataset, sparse } => zfs::space(storage, dataset, *sparse, props).await,
         PoolPlace::File { directory, .. } => file::space(storage, directory).await,
     }
 }
@@ -195,17 +201,18 @@ fn absent(what: &str) -> Failure {
 fn no_room(failure: Failure, what: &str) -> Failure {
     let ret_code = match failure.kind() {
         ErrorKind::NoSpace => code::FAIL_NOT_ENOUGH_FREE_SPACE,
+        _ if failure.code() == code::FAIL_NOT_ENOUGH_FREE_SPACE => failure.code(),
         _ => code::FAIL_UNKNOWN_ERROR,
     };
     failure.context(ret_code, what)
 }
 
-/// Options of a property for a program.
-fn extra_options(props: &Props, key: &str, reserved: &[&str]) -> Result<Vec<String>> {
-    let Some(line) = props.get(key) else {
+/// Options that a property has for its program.
+fn extra_options(props: &Props, key: &str) -> Result<Vec<String>> {
+    let (Some(line), Some(tool)) = (props.get(key), tool_option::of_property(key)) else {
         return Ok(Vec::new());
     };
-    option_line::parse(line, reserved).map_err(|why| {
+    tool_option::parse_line(tool, line).map_err(|why| {
         Failure::new(
             code::FAIL_INVLD_PROP,
             format!("Property '{key}' cannot be used."),

@@ -7,7 +7,7 @@ use linstor_wire::spec::Props;
 
 use super::{
     Backing, Owner, Presence, Space, Storage, Wanted, absent, appearance_limit, extra_options,
-    foreign, in_use, no_room,
+    foreign, in_use, no_room, trouble,
 };
 use crate::failure::{Failure, Result};
 use crate::observation::Dataset;
@@ -69,7 +69,7 @@ async fn bring_about(
     let full = format!("{dataset}/{}", wanted.name);
     let mut entry = match entries.get(&full) {
         None => {
-            let options = extra_options(wanted.props, OPTIONS_KEY, zfs::CREATE_RESERVED)?;
+            let options = extra_options(wanted.props, OPTIONS_KEY)?;
             let owner = wanted.owner.value();
             zfs::create(machine, &full, wanted.size_kib, sparse, &owner, &options)
                 .await
@@ -149,22 +149,41 @@ pub async fn destroy(storage: Storage<'_>, dataset: &str, name: &str, owner: Own
 }
 
 /// See [`super::space`].
-pub async fn space(storage: Storage<'_>, dataset: &str, props: &Props) -> Result<Space> {
+pub async fn space(
+    storage: Storage<'_>,
+    dataset: &str,
+    sparse: bool,
+    props: &Props,
+) -> Result<Space> {
     let machine = storage.machine;
     let absent = || absent(&format!("ZFS dataset '{dataset}'"));
+    let pool = dataset.split('/').next().unwrap_or(dataset);
+    let state = zfs::pool_state(machine, pool).await?.ok_or_else(absent)?;
+    let trouble = trouble::of_zpool(pool, &state);
+    if trouble.as_ref().is_some_and(Failure::is_error) {
+        // Queries of a pool without devices wait for them.
+        return Ok(Space {
+            trouble,
+            ..Space::default()
+        });
+    }
     let seen = zfs::space(machine, dataset).await?.ok_or_else(absent)?;
-    let total_kib = if seen.quota_kib > 0 {
-        seen.quota_kib
-    } else {
-        let pool = dataset.split('/').next().unwrap_or(dataset);
-        zfs::pool_size(machine, pool).await?.ok_or_else(absent)?
-    };
-    let options = extra_options(props, OPTIONS_KEY, zfs::CREATE_RESERVED)?;
+    let options = extra_options(props, OPTIONS_KEY)?;
     let granularity_kib = zfs::default_block_kib(machine, dataset, &options).await;
+    let overhead_permille = match sparse {
+        true => None,
+        false => zfs::overhead_permille(machine, dataset, &options)
+            .await
+            .unwrap_or_default(),
+    };
     Ok(Space {
         free_kib: Some(seen.available_kib),
-        total_kib: Some(total_kib),
+        // What the zpool has is more than a dataset gets: parity, quotas, and reservations of others are in it.
+        total_kib: Some(seen.available_kib.saturating_add(seen.used_kib)),
         granularity_kib: granularity_kib.unwrap_or_default(),
+        overhead_permille,
+        trouble,
+        ..Space::default()
     })
 }
 

@@ -31,6 +31,8 @@ pub enum ErrorKind {
     InUse,
     /// The object of the command does not exist.
     NotFound,
+    /// What should be a directory is a file.
+    NoDirectory,
     /// A configuration file cannot be parsed.
     Syntax,
     /// DRBD's kernel module refused; its number for the reason (`drbd.h`: positive are `ERR_*`, negative `SS_*`).
@@ -41,7 +43,7 @@ pub enum ErrorKind {
 
 /// Messages of programs that run with `LC_ALL=C.UTF-8`, in lower case. LVM, ZFS, coreutils and drbdadm have one exit
 /// code for all their failures.
-const MESSAGES: [(&[&str], &str, ErrorKind); 12] = [
+const MESSAGES: [(&[&str], &str, ErrorKind); 13] = [
     (LVM, "insufficient free space", ErrorKind::NoSpace),
     (LVM, "not enough free space", ErrorKind::NoSpace),
     (LVM, "in use", ErrorKind::InUse),
@@ -51,6 +53,7 @@ const MESSAGES: [(&[&str], &str, ErrorKind); 12] = [
     (&["zfs"], "dataset does not exist", ErrorKind::NotFound),
     (&["zfs", "zpool"], "no such pool", ErrorKind::NotFound),
     (&["df"], "no such file", ErrorKind::NotFound),
+    (&["df"], "not a directory", ErrorKind::NoDirectory),
     (&["drbdadm"], "parse error", ErrorKind::Syntax),
     (&["cryptsetup"], "in use", ErrorKind::InUse),
     // errno(3), whichever program prints it.

@@ -1,10 +1,12 @@
 //! Files as volumes: `fallocate`, `truncate`, `df`.
 
+use std::path::Path;
 use std::time::Duration;
 
+use linstor_api::code;
 use linstor_host::{Cmd, Deadline};
 
-use crate::failure::Result;
+use crate::failure::{Failure, Result};
 use crate::machine::Machine;
 use crate::tools::error::ErrorKind;
 
@@ -32,12 +34,53 @@ pub async fn extend(machine: &Machine, file: &str, size_kib: u64) -> Result<()> 
 
 /// Total and free KiB of the file system that a directory is on; `None` if there is no such directory.
 pub async fn space(machine: &Machine, directory: &str) -> Result<Option<(u64, u64)>> {
-    let cmd = Cmd::new("df").args(["-B", "1", "--output=size,avail", directory]);
+    // The dot: what is asked about has to be a directory.
+    let path = format!("{directory}/.");
+    let cmd = Cmd::new("df").args(["-B", "1", "--output=size,avail", &path]);
     let output = machine.try_run(cmd).await?;
-    if ErrorKind::of(&output) == Some(ErrorKind::NotFound) {
-        return Ok(None);
+    // It also fails when it cannot look into another mount, and prints what it was asked for all the same.
+    if let Some(space) = parse_space(&output.stdout) {
+        return Ok(Some(space));
     }
-    Ok(parse_space(&output.ok()?.stdout))
+    match ErrorKind::of(&output) {
+        Some(ErrorKind::NotFound) => Ok(None),
+        Some(ErrorKind::NoDirectory) => Err(Failure::new(
+            code::FAIL_STOR_POOL_CONFIGURATION_ERROR,
+            format!("'{directory}' is a file, not a directory."),
+        )
+        .cause("Volumes of a storage pool of this kind are files in a directory.")
+        .correction("Remove the file and create the directory, or create the storage pool with another one.")),
+        _ => output.ok().map(|_| None).map_err(Failure::from),
+    }
+}
+
+/// Whether the file system that a directory is on is known to be read-only.
+pub async fn is_read_only(machine: &Machine, directory: &str) -> bool {
+    let host = machine.host();
+    let usage = host.file_usage(Path::new(directory)).await;
+    let mounts = host.read(Path::new("/proc/self/mountinfo")).await;
+    match (usage, mounts) {
+        (Ok(Some(usage)), Ok(mounts)) => {
+            let device = format!("{}:{}", usage.id.major, usage.id.minor);
+            parse_read_only(&String::from_utf8_lossy(&mounts), &device)
+        }
+        _ => false,
+    }
+}
+
+/// Whether all mounts of a file system are read-only (`proc(5)`); one that is mounted for writing can be written.
+fn parse_read_only(mounts: &str, device: &str) -> bool {
+    let options = mounts.lines().filter_map(|line| {
+        let mut words = line.split(' ');
+        let of = words.nth(2)?;
+        let own = words.nth(2)?;
+        let of_file_system = line.rsplit(' ').next()?;
+        (of == device).then(|| [own, of_file_system].join(","))
+    });
+    let read_only: Vec<bool> = options
+        .map(|options| options.split(',').any(|option| option == "ro"))
+        .collect();
+    !read_only.is_empty() && read_only.iter().all(|read_only| *read_only)
 }
 
 fn parse_space(text: &str) -> Option<(u64, u64)> {
@@ -56,5 +99,18 @@ mod tests {
         let text = "   1B-blocks       Avail\n 25210912768 24119009280\n";
         assert_eq!(parse_space(text), Some((24_620_032, 23_553_720)));
         assert_eq!(parse_space("x\n"), None);
+    }
+
+    /// What Linux prints: the mount's own options, and those of the file system.
+    #[test]
+    fn read_only_file_systems() {
+        let mounts = "24 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw,errors=remount-ro\n\
+                      90 24 8:17 / /srv/pool rw,relatime shared:9 - ext4 /dev/sdb1 ro,errors=remount-ro\n\
+                      91 24 8:33 / /srv/a ro,relatime - xfs /dev/sdc1 rw\n\
+                      92 24 8:33 / /srv/b rw,relatime - xfs /dev/sdc1 rw\n";
+        assert!(!parse_read_only(mounts, "8:1"));
+        assert!(parse_read_only(mounts, "8:17"), "after an error");
+        assert!(!parse_read_only(mounts, "8:33"), "one of two mounts");
+        assert!(!parse_read_only(mounts, "9:9") && !parse_read_only("", "8:1"));
     }
 }

@@ -10,33 +10,13 @@ use crate::machine::Machine;
 
 /// Columns that `lvs` is asked for, in the order of [`parse_lv`]; the group's own follow each.
 const LV_COLUMNS: &str = "lv_name,lv_path,lv_size,pool_lv,data_percent,metadata_percent,lv_attr,\
-                          chunk_size,lv_tags,vg_extent_size,vg_size,vg_free,vg_missing_pv_count";
+                          chunk_size,lv_tags,vg_extent_size,vg_size,vg_free,vg_missing_pv_count,vg_attr";
 /// Columns that `vgs` is asked for, in the order of [`parse_vg`].
-const VG_COLUMNS: &str = "vg_extent_size,vg_size,vg_free,vg_missing_pv_count";
+const VG_COLUMNS: &str = "vg_extent_size,vg_size,vg_free,vg_missing_pv_count,vg_attr";
 /// How many of the columns are the group's.
-const VG_COLUMN_COUNT: usize = 4;
+const VG_COLUMN_COUNT: usize = 5;
 /// DRBD devices may hold LVM signatures of guests; scanning them would keep them open.
 pub(super) const NO_DRBD: &str = r#"devices { filter=["r|^/dev/drbd.*|"] }"#;
-/// Options of `lvcreate` that the satellite sets itself.
-pub const LVCREATE_RESERVED: &[&str] = &[
-    "-n",
-    "--name",
-    "-L",
-    "--size",
-    "-l",
-    "--extents",
-    "-V",
-    "--virtualsize",
-    "-T",
-    "--thin",
-    "--thinpool",
-    "-s",
-    "--snapshot",
-    "-an",
-    "--addtag",
-    "--config",
-];
-
 /// A volume group.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct VolumeGroup {
@@ -52,6 +32,8 @@ pub struct VolumeGroup {
     pub devices: BTreeSet<String>,
     /// Physical volumes that were not found.
     pub missing_devices: u32,
+    /// The letters of `vg_attr`.
+    pub attr: String,
 }
 
 /// A logical volume.
@@ -153,6 +135,13 @@ fn split_columns(line: &str) -> Option<(&str, &str)> {
     Some((&line[..at], &line[at + 1..]))
 }
 
+/// A line as a pool and its group.
+#[cfg(test)]
+pub(crate) fn parse_line(line: &str) -> Option<(LogicalVolume, VolumeGroup)> {
+    let (own, of_group) = split_columns(line)?;
+    Some((parse_lv(own)?.1, parse_vg(of_group)?))
+}
+
 async fn devices(machine: &Machine, vg: &str) -> Result<BTreeSet<String>> {
     let cmd = report("pvs", "pv_name", NO_DRBD)
         .arg("-S")
@@ -194,6 +183,8 @@ pub struct NewVolume<'a> {
     pub segment_type: Option<&'a str>,
     /// Further options, split and checked.
     pub options: Vec<String>,
+    /// Only on these physical volumes; on any if there is none.
+    pub devices: Vec<String>,
 }
 
 impl<'a> Change<'a> {
@@ -224,7 +215,19 @@ impl<'a> Change<'a> {
         if let Some(segment_type) = new.segment_type {
             cmd = cmd.args(["--type", segment_type]);
         }
-        self.run(cmd.args(new.options.iter().cloned())).await
+        let cmd = cmd.args(new.options.iter().cloned());
+        self.run(cmd.args(new.devices.iter().cloned())).await
+    }
+
+    /// The physical volumes of the group that options of `pvs` select, in their order.
+    pub async fn select_devices(&self, options: Vec<String>) -> Result<Vec<String>> {
+        let cmd = report("pvs", "pv_name", &self.filter).args(options);
+        let listed = self.machine.run(cmd).await?.stdout;
+        let paths = listed.lines().map(str::trim);
+        Ok(paths
+            .filter(|l| l.starts_with('/'))
+            .map(str::to_owned)
+            .collect())
     }
 
     /// Grows a volume.
@@ -315,7 +318,7 @@ fn not_understood(program: &str, text: &str) -> Failure {
 fn parse_vg(text: &str) -> Option<VolumeGroup> {
     let line = text.lines().find(|l| !l.trim().is_empty())?;
     let cells: Vec<&str> = line.trim().split(';').collect();
-    let [extent, size, free, missing] = cells[..] else {
+    let [extent, size, free, missing, attr] = cells[..] else {
         return None;
     };
     Some(VolumeGroup {
@@ -323,6 +326,7 @@ fn parse_vg(text: &str) -> Option<VolumeGroup> {
         size_kib: kib(size)?,
         free_kib: kib(free)?,
         missing_devices: missing.trim().parse().ok()?,
+        attr: attr.trim().to_owned(),
         ..VolumeGroup::default()
     })
 }
@@ -383,13 +387,13 @@ mod tests {
     /// A volume group's numbers.
     #[test]
     fn a_group_is_read() {
-        let group = parse_vg("  4096.00;1044480.00;0;0\n").unwrap();
+        let group = parse_vg("  4096.00;1044480.00;0;0;wz--n-\n").unwrap();
         assert_eq!(
             (group.extent_kib, group.size_kib, group.free_kib),
             (4096, 1_044_480, 0)
         );
         assert!(parse_vg("  4096.00;x\n").is_none());
-        let line = "  thin;;307200.00;;7.31;11.13;twi-aotz--;64.00;;4096.00;1044480.00;0;1";
+        let line = "  thin;;307200.00;;7.31;11.13;twi-aotz--;64.00;;4096.00;1044480.00;0;1;wz-pn-";
         let (own, of_group) = split_columns(line).unwrap();
         assert!(parse_lv(own).is_some());
         assert_eq!(parse_vg(of_group).unwrap().missing_devices, 1);

@@ -13,8 +13,6 @@ use crate::tools::error::ErrorKind;
 pub const OWNER: &str = "linstor-rs:owner";
 /// Columns that `zfs list` is asked for, in the order of [`parse`].
 const COLUMNS: &str = "name,type,used,refer,volsize,volblocksize,linstor-rs:owner";
-/// Options of `zfs create` that the satellite sets itself.
-pub const CREATE_RESERVED: &[&str] = &["-V", "-s", "-n", "-P", "-v"];
 
 /// A volume or snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -79,17 +77,15 @@ fn parse(line: &str) -> Option<(String, Entry)> {
 pub struct Space {
     /// What can still be written.
     pub available_kib: u64,
-    /// What is taken.
+    /// What is taken, and what is reserved.
     pub used_kib: u64,
-    /// The dataset's limit; 0 for none.
-    pub quota_kib: u64,
 }
 
 /// The space of a dataset; `None` if it does not exist.
 pub async fn space(machine: &Machine, dataset: &str) -> Result<Option<Space>> {
     let cmd = Cmd::new("zfs")
         .args(["get", "-H", "-p", "-o", "property,value"])
-        .args(["available,used,quota", dataset]);
+        .args(["available,used", dataset]);
     let output = machine.try_run(cmd).await?;
     if ErrorKind::of(&output) == Some(ErrorKind::NotFound) {
         return Ok(None);
@@ -110,19 +106,35 @@ fn parse_space(text: &str) -> Space {
     Space {
         available_kib: kib("available"),
         used_kib: kib("used"),
-        quota_kib: kib("quota"),
     }
 }
 
-/// Total KiB of a pool.
-pub async fn pool_size(machine: &Machine, pool: &str) -> Result<Option<u64>> {
-    let cmd = Cmd::new("zpool").args(["list", "-H", "-p", "-o", "size", pool]);
+/// The state of a zpool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PoolState {
+    /// `ONLINE` when all is well.
+    pub health: String,
+    /// It is imported read-only.
+    pub read_only: bool,
+}
+
+/// The state of a zpool; `None` if it is not imported.
+pub async fn pool_state(machine: &Machine, pool: &str) -> Result<Option<PoolState>> {
+    let cmd = Cmd::new("zpool").args(["list", "-H", "-p", "-o", "health,readonly", pool]);
     let output = machine.try_run(cmd).await?;
     if ErrorKind::of(&output) == Some(ErrorKind::NotFound) {
         return Ok(None);
     }
-    let bytes: Option<u64> = output.ok()?.stdout.trim().parse().ok();
-    Ok(bytes.map(|b| b / 1024))
+    Ok(parse_pool_state(&output.ok()?.stdout))
+}
+
+/// Reads a line of `zpool list`.
+pub(crate) fn parse_pool_state(text: &str) -> Option<PoolState> {
+    let mut words = text.split_whitespace();
+    Some(PoolState {
+        health: words.next()?.to_owned(),
+        read_only: words.next() == Some("on"),
+    })
 }
 
 /// Makes a zpool of devices and the words that combine them; `force` has it taken although there is something on them.
@@ -209,6 +221,34 @@ fn parse_block_size(text: &str) -> Option<u64> {
     })
 }
 
+/// What a new volume with a reservation reserves beyond its size, in thousandths of its size: the volume's own metadata,
+/// and the parity of raidz, which for small blocks is as large as the data.
+pub async fn overhead_permille(
+    machine: &Machine,
+    dataset: &str,
+    options: &[String],
+) -> Result<Option<u32>> {
+    let cmd = Cmd::new("zfs")
+        .args(["create", "-n", "-P", "-V", "1048576KB"])
+        .args(options.iter().cloned())
+        .arg(format!("{dataset}/linstor_dry_run"));
+    Ok(parse_overhead(&machine.run(cmd).await?.stdout))
+}
+
+fn parse_overhead(text: &str) -> Option<u32> {
+    let bytes = |key: &str| {
+        text.lines().find_map(|line| {
+            let mut words = line.split_whitespace();
+            let found = words.next() == Some("property") && words.next() == Some(key);
+            found.then(|| words.next()?.parse::<u64>().ok()).flatten()
+        })
+    };
+    let (size, reserved) = (bytes("volsize")?, bytes("refreservation")?);
+    let beyond = reserved.checked_sub(size)?;
+    let permille = u128::from(beyond) * 1000 / u128::from(size.max(1));
+    u32::try_from(permille).ok()
+}
+
 /// OpenZFS 2.2 doubled the default.
 fn default_of_version(text: &str) -> Option<u64> {
     let version = text.lines().next()?.trim().strip_prefix("zfs-")?;
@@ -236,10 +276,14 @@ mod tests {
     /// Space properties and the dry run's block size.
     #[test]
     fn numbers_are_read() {
-        let space = parse_space("available\t1024000\nused\t2048\nquota\t0\n");
+        let space = parse_space("available\t1024000\nused\t2048\n");
+        assert_eq!((space.available_kib, space.used_kib), (1000, 2));
+        // On raidz a volume reserves more than its size.
+        let thick = "create\ttank/x\nproperty\tvolblocksize\t8192\nproperty\trefreservation\t1610612736\nproperty\tvolsize\t1073741824\n";
+        assert_eq!(parse_overhead(thick), Some(500));
         assert_eq!(
-            (space.available_kib, space.used_kib, space.quota_kib),
-            (1000, 2, 0)
+            parse_overhead("create\ttank/x\nproperty\tvolsize\t1073741824\n"),
+            None
         );
         let dry = "create\ttank/linstor_dry_run\nproperty\tvolsize\t1073741824\nproperty\tvolblocksize\t16384\n";
         assert_eq!(parse_block_size(dry), Some(16));
@@ -253,6 +297,7 @@ mod tests {
         #[test]
         fn never_panics(line in ".{0,100}") {
             let _ = (parse(&line), parse_space(&line), parse_block_size(&line));
+            let _ = (parse_overhead(&line), parse_pool_state(&line));
         }
     }
 }

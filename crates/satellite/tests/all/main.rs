@@ -14,4 +14,5 @@ mod real;
 mod resfile;
 mod storage;
 mod suspension;
+mod trouble;
 mod waiting;

@@ -291,6 +291,8 @@ async fn an_absent_pool_is_no_obstacle_to_destruction() {
 async fn a_full_pool_says_so() {
     let mut bench = one_node().await;
     let said = bench.fails("alpha", &plain("lvm", 64 << 20)).await;
+    assert_eq!(bench.changes(), "", "refused before a command ran");
+    assert!(said.contains("67108864 KiB are needed"), "{said}");
     let ret_code = linstor_api::code::FAIL_NOT_ENOUGH_FREE_SPACE.to_string();
     assert!(said.contains(&ret_code), "{said}");
 }
@@ -456,4 +458,59 @@ async fn a_file_system_is_made_once() {
         alpha: mkfs.ext4 -q -F -E nodiscard -N 100 -L 'a b' /dev/vg0/Data_00000
     "#]].assert_eq(&bench.changes());
     bench.rests().await;
+}
+
+/// Ten volumes at once: one `lvcreate` each, and a number of queries that does not depend on their number.
+#[tokio::test(start_paused = true)]
+async fn many_volumes_need_few_queries() {
+    let mut queries = Vec::new();
+    for count in [1_u128, 10] {
+        let mut bench = one_node().await;
+        bench.cluster.take_journal();
+        let specs: Vec<ResourceSpec> = (0..count)
+            .map(|number| ResourceSpec {
+                name: format!("many{number}").parse().unwrap(),
+                uuid: Uuid::from_u128(0xe0 + number),
+                ..plain("lvm", 102_400)
+            })
+            .collect();
+        for spec in &specs {
+            bench.push("alpha", spec).await;
+        }
+        for spec in &specs {
+            bench.converges("alpha", spec.name.as_str()).await;
+        }
+        let journal = bench.cluster.take_journal();
+        let runs = |program: &str| {
+            let begin = format!("{program} ");
+            let lines = journal.iter().map(|entry| entry.to_string());
+            lines.filter(|line| line.contains(&begin)).count()
+        };
+        assert_eq!(runs("lvcreate") as u128, count);
+        queries.push(["lvs", "vgs", "pvs"].map(runs));
+    }
+    assert_eq!(queries[0], queries[1]);
+}
+
+/// A new volume is made on the physical volumes that the property selects.
+#[tokio::test(start_paused = true)]
+async fn physical_volumes_are_selected() {
+    let mut bench = one_node().await;
+    let mut spec = plain("lvm", 102_400);
+    let key = "StorDriver/LvcreatePvSelection".to_owned();
+    data(&mut spec)
+        .props
+        .insert(key.clone(), "--sort pv_name".into());
+    bench.done("alpha", &spec).await;
+    let made = bench.changes();
+    let line = made.lines().next().expect("lvcreate");
+    assert!(line.ends_with(" /dev/disk-vg0"), "{line}");
+    let mut other = plain("lvm", 102_400);
+    other.name = "other".parse().unwrap();
+    other.uuid = Uuid::from_u128(0xd2);
+    data(&mut other)
+        .props
+        .insert(key, "-S vg_name=nosuch".into());
+    let why = bench.fails("alpha", &other).await;
+    assert!(why.contains("selects no physical volume"), "{why}");
 }

@@ -2,6 +2,7 @@
 //! reads it. Facts of LINSTOR's catalogue, one entry each, sorted by key; DRBD's options come from [`drbd_option`].
 
 use linstor_api::drbd_option::{self, DrbdOption, Section};
+use linstor_api::tool_option::{self, Tool};
 
 /// At the controller.
 pub const C: u16 = 1;
@@ -40,6 +41,8 @@ pub enum Shape {
     Text,
     /// One line of text, which may be empty.
     Line,
+    /// Options of a program.
+    Options(&'static Tool),
     /// The value of an option in DRBD's configuration.
     DrbdText,
     /// A command line in DRBD's configuration.
@@ -189,8 +192,8 @@ const fn measured(unit: &'static str, rule: Rule) -> Rule {
 
 use Shape::{
     BlockSize, Decimal, Digits, DrbdHandler, DrbdText, Float, Hex16, Integer, Line, Name, NonEmpty,
-    NotNegative, NumberRange, OneOf, Place, PoolNameOrInternal, Range, RangeOrOneOf, SizeOrPercent,
-    SizeWithUnit, Text, TrueFalse, Word, YesNo,
+    NotNegative, NumberRange, OneOf, Options, Place, PoolNameOrInternal, Range, RangeOrOneOf,
+    SizeOrPercent, SizeWithUnit, Text, TrueFalse, Word, YesNo,
 };
 
 /// Nothing uses the key: whoever makes something use it names the place here.
@@ -211,6 +214,7 @@ const PROVIDERS: Option<&str> = Some("satellite/src/providers");
 const QUORUM: Option<&str> = Some("model/src/quorum");
 const SCORE: Option<&str> = Some("model/src/place/score.rs");
 const SPACE: Option<&str> = Some("model/src/space.rs");
+const WATERMARK: Option<&str> = Some("model/src/watermark.rs");
 const VOLUME_DEFINITION: Option<&str> = Some("controller/src/ops/volume_definition");
 
 /// Sets of places that many keys have.
@@ -417,10 +421,11 @@ const RULES: &[(&str, Rule)] = &[
         "More options of cryptsetup luksFormat. They are the same for all replicas of a volume: what the volume definition \
         and the objects above it have when its first encrypted replica is created")),
     ("StorDriver/LuksOpenOptions", rule(LUKS, Text, "", ENCRYPTION, "More options of cryptsetup open")),
-    ("StorDriver/LvcreateOptions", rule(DRIVER, Line, "", LVM, "More options of every lvcreate")),
-    ("StorDriver/LvcreatePvSelection", rule(UNLISTED | DRIVER, Text, "--sort pv_used", NOBODY,
+    ("StorDriver/LvcreateOptions", rule(DRIVER, Options(&tool_option::LVCREATE), "", LVM, "More options of every lvcreate")),
+    ("StorDriver/LvcreatePvSelection", rule(UNLISTED | DRIVER, Options(&tool_option::PV_SELECTION), "", LVM,
         "Parameters of the command that lists physical volumes for lvcreate")),
-    ("StorDriver/LvcreateSnapshotOptions", rule(DRIVER, Line, "", NOBODY, "More options of every lvcreate --snapshot")),
+    ("StorDriver/LvcreateSnapshotOptions", rule(DRIVER, Options(&tool_option::LVCREATE_SNAPSHOT), "", NOBODY,
+        "More options of every lvcreate --snapshot")),
     ("StorDriver/LvcreateType", rule(SP | RD | VD, OneOf(&[
         "linear", "striped", "mirror", "raid0", "raid1", "raid4", "raid5", "raid6", "raid10", "lzma", "lz4",
         ]), "linear", LVM, "")),
@@ -446,8 +451,9 @@ const RULES: &[(&str, Rule)] = &[
     ("StorDriver/Zfs/RollbackStrategy", rule(C | RD, OneOf(&["Rollback", "Clone", "Dynamic"]), "Dynamic", NOBODY,
         "How a ZFS volume is rolled back: Rollback uses 'zfs rollback', Clone renames it and uses 'zfs clone', Dynamic \
         rolls back if that is possible and else clones")),
-    ("StorDriver/ZfsSnapshotOptions", rule(DRIVER, Line, "", NOBODY, "More options of every zfs snapshot")),
-    ("StorDriver/ZfscreateOptions", rule(DRIVER, Line, "", Some("satellite/src/providers/zfs.rs"),
+    ("StorDriver/ZfsSnapshotOptions", rule(DRIVER, Options(&tool_option::ZFS_SNAPSHOT), "", NOBODY,
+        "More options of every zfs snapshot")),
+    ("StorDriver/ZfscreateOptions", rule(DRIVER, Options(&tool_option::ZFS_CREATE), "", Some("satellite/src/providers/zfs.rs"),
         "More options of every zfs create")),
     ("StorPoolName", rule(N | RD | R | VD | V, Name, "", POOLS, "Pool of the volumes")),
     ("StorPoolNameDrbdMeta", rule(N | RD | R | VD | V, PoolNameOrInternal, "", POOLS,
@@ -459,6 +465,14 @@ const RULES: &[(&str, Rule)] = &[
     ("UpdateCacheInterval", rule(C, Integer, "180", NOBODY, "Seconds between two queries of the free space of pools")),
     ("UseZFSClone", rule(C | RD, TrueFalse, "false", NOBODY,
         "Whether clones in ZFS pools depend on their snapshot instead of being copied")),
+    ("Watermark/Place", rule(UNLISTED | C | SPD | SP, Float(0.0, 100.0), "", FILTER,
+        "How full a pool may be, in percent, for new volumes to be placed in it by itself")),
+    ("Watermark/Protect", rule(UNLISTED | C | SPD | SP, Float(0.0, 100.0), "", WATERMARK,
+        "How full a pool may be, in percent, for volumes to be created or grown in it at all")),
+    ("Watermark/Snapshot", rule(UNLISTED | C | SPD | SP, Float(0.0, 100.0), "", NOBODY,
+        "How full a pool may be, in percent, for snapshots to be made in it")),
+    ("Watermark/Warn", rule(UNLISTED | C | SPD | SP, Float(0.0, 100.0), "", WATERMARK,
+        "How full a pool may be, in percent, until a warning is shown with it")),
     ("Writecache/Options/Additional", rule(CACHE, Text, "", NOBODY, "More arguments of dm-writecache")),
     ("Writecache/Options/AutocommitBlocks", rule(CACHE, Integer, "64 for pmem, 65536 for ssd", NOBODY,
         "After how many blocks that were written without a FLUSH they are committed")),

@@ -15,6 +15,7 @@ fn sources(path: &Path, found: &mut Vec<PathBuf>) {
         "info.rs",
         "tests.rs",
         "readers.rs",
+        "tool_option.rs",
     ];
     let Ok(entries) = fs::read_dir(path) else {
         found.push(path.to_owned());

@@ -1,5 +1,6 @@
 //! What a property's value may be, and the form it is stored in.
 
+use linstor_api::tool_option;
 use linstor_model::numbers::Ranges;
 
 use super::catalogue::Shape;
@@ -17,6 +18,10 @@ pub fn canonical(shape: Shape, value: &str) -> Result<String, String> {
     match shape {
         Shape::Text => Ok(given),
         Shape::Line => kept(!value.contains(['\n', '\r']), "one line"),
+        Shape::Options(tool) => match tool_option::parse_line(tool, value) {
+            Ok(_) => Ok(given),
+            Err(why) => Err(format!("Options of {} cannot be used: {why}.", tool.name)),
+        },
         Shape::DrbdText => kept(
             all(value, |c| {
                 c.is_ascii_alphanumeric() || "._:/+-, @%".contains(c)
@@ -106,7 +111,7 @@ pub fn info(shape: Shape) -> (&'static str, Option<String>) {
             "numeric_or_symbol",
             Some(format!("({min} - {max}) or {}", alternatives(words))),
         ),
-        Shape::Line => regex(".*"),
+        Shape::Line | Shape::Options(_) => regex(".*"),
         Shape::NonEmpty => regex(".+"),
         Shape::Digits => regex("[0-9]+"),
         Shape::Decimal => regex("^[0-9]+([.][0-9]+)?"),

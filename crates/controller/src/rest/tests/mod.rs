@@ -23,6 +23,7 @@ mod satellite;
 mod settle;
 mod speed;
 mod story;
+mod watermark;
 
 use std::cell::Cell;
 use std::sync::Arc;

@@ -32,6 +32,8 @@ struct Settings {
     drbd84: bool,
     tokens: BTreeMap<String, Secret>,
     keys: Vec<(String, String)>,
+    /// How full pools are, in percent.
+    filled: BTreeMap<String, u64>,
 }
 
 impl Satellites {
@@ -64,6 +66,13 @@ impl Satellites {
     pub(super) fn failing(&self, node: &str) {
         self.set(|settings| {
             settings.failing.insert(node.to_owned());
+        });
+    }
+
+    /// Reports its pools as full up to this many percent, from its next report on.
+    pub(super) fn filled(&self, node: &str, percent: u64) {
+        self.set(|settings| {
+            settings.filled.insert(node.to_owned(), percent);
         });
     }
 
@@ -238,6 +247,9 @@ impl Satellite {
     }
 
     fn pools(&self) -> Vec<PoolStatus> {
+        let settings = self.all.0.lock().expect("no test panics here");
+        let filled = settings.filled.get(&self.node).copied().unwrap_or(0);
+        drop(settings);
         let pools = self.spec.iter().flat_map(|spec| &spec.pools);
         let pools = pools
             .filter(|pool| pool.kind != ProviderKind::Diskless)
@@ -250,10 +262,11 @@ impl Satellite {
                 .about("StorPoolDfn", pool.name.as_str());
                 PoolStatus {
                     name: pool.name.to_string(),
-                    free_kib: Some(100 << 20).filter(|_| !broken),
+                    free_kib: Some((100 - filled) << 20).filter(|_| !broken),
                     total_kib: Some(100 << 20).filter(|_| !broken),
                     granularity_kib: Some(64),
                     problem: Some(problem).filter(|_| broken),
+                    ..PoolStatus::default()
                 }
             });
         pools.collect()
