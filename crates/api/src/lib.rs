@@ -24,6 +24,7 @@ pub mod size;
 pub mod snapshot;
 pub mod sorted_map;
 pub mod tool_option;
+pub mod unit;
 
 pub mod auth_token;
 pub mod auto_select_filter;

@@ -407,6 +407,11 @@ impl FakeCluster {
         self.machine(node, |machine| machine.missing_tools.remove(program));
     }
 
+    /// Installs a util-linux before 2.39: its `fallocate -x` succeeds on a full file system.
+    pub fn install_old_util_linux(&self, node: &str) {
+        self.machine(node, |machine| machine.old_util_linux = true);
+    }
+
     /// Makes a process listen on a port.
     pub fn occupy_port(&self, node: &str, port: u16, holder: &str) {
         self.machine(node, |machine| {
@@ -474,6 +479,14 @@ impl FakeCluster {
     /// Whether a block device exists.
     pub fn has_device(&self, node: &str, path: &str) -> bool {
         self.machine(node, |machine| machine.device(path).is_some())
+    }
+
+    /// Size of a block device in KiB.
+    pub fn device_kib(&self, node: &str, path: &str) -> Option<u64> {
+        self.machine(node, |machine| {
+            let device = machine.device(path)?;
+            Some(machine.size_bytes(&device) / 1024)
+        })
     }
 
     /// Names of the logical volumes of a group.

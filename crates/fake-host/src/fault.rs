@@ -35,6 +35,8 @@ pub enum Effect {
     FailsBefore(i32),
     /// It does its work, and fails with this exit code nevertheless.
     FailsAfter(i32),
+    /// It does nothing, prints nothing, and its exit code is 0 nevertheless.
+    Lies,
     /// It does nothing until its deadline.
     Hangs,
     /// It takes longer by this time.

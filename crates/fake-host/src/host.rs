@@ -122,6 +122,10 @@ impl FakeHost {
                     "injected failure, nothing was changed\n",
                 ));
             }
+            Some(Effect::Lies) => {
+                sleep(request.time).await;
+                return End::Ended(ToolOutput::nothing());
+            }
             Some(Effect::CrashBefore) => {
                 sleep(request.time).await;
                 self.shared.crash(&self.node);
@@ -261,7 +265,8 @@ impl FakeHost {
             // File operations have no deadline: a hanging one is a slow one.
             Some(Effect::Hangs) => sleep(Duration::from_secs(45)).await,
             Some(Effect::Slow(more)) => sleep(more).await,
-            Some(Effect::FailsAfter(_) | Effect::CrashAfter) | None => {}
+            // Requests to the kernel do not lie.
+            Some(Effect::FailsAfter(_) | Effect::Lies | Effect::CrashAfter) | None => {}
         }
         let result = self.shared.with(|world| {
             if !self.is_alive(world) {

@@ -26,6 +26,11 @@ pub(crate) fn fallocate(machine: &mut Machine, _: &mut Rng, args: &[String]) -> 
     if let Some((_, size_kib, used_kib)) = machine.files.mount_of(path) {
         let more = kib.saturating_sub(old.used_bytes() / 1024);
         if used_kib + more > size_kib {
+            // Before 2.39 it ignores that `posix_fallocate` failed, and leaves the file that it has opened.
+            if machine.old_util_linux {
+                machine.files.put_image(path, old);
+                return Ok(ToolOutput::nothing());
+            }
             return fail(
                 1,
                 format!("fallocate: {path}: fallocate failed: No space left on device\n"),

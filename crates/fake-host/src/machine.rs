@@ -21,6 +21,8 @@ pub(crate) struct Machine {
     pub(crate) boot: u64,
     /// Programs that are not installed.
     pub(crate) missing_tools: BTreeSet<String>,
+    /// util-linux before 2.39.
+    pub(crate) old_util_linux: bool,
     /// Ports on which a process listens, and the process.
     pub(crate) busy_ports: BTreeMap<u16, String>,
     /// Devices whose every access fails with an I/O error, by path.
@@ -88,6 +90,7 @@ impl Machine {
             up: true,
             boot: 1,
             missing_tools: BTreeSet::new(),
+            old_util_linux: false,
             busy_ports: BTreeMap::new(),
             broken: BTreeSet::new(),
             disks: BTreeMap::new(),

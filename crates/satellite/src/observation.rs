@@ -40,8 +40,10 @@ impl<T: Clone> Slot<T> {
             return Ok(Arc::clone(value));
         }
         *slot = None;
+        // What was changed during the query may not be in it.
+        let begun = Instant::now();
         let value = Arc::new(query.await?);
-        *slot = Some((Instant::now(), Arc::clone(&value)));
+        *slot = Some((begun, Arc::clone(&value)));
         Ok(value)
     }
 
@@ -149,8 +151,18 @@ impl Observations {
 
     /// A dataset; `None` in it if it is not there.
     pub async fn zfs(&self, machine: &Machine, dataset: &str) -> Result<Arc<Option<Dataset>>> {
+        self.zfs_within(machine, dataset, self.age_max).await
+    }
+
+    /// A dataset as it was at most this long ago.
+    pub async fn zfs_within(
+        &self,
+        machine: &Machine,
+        dataset: &str,
+        age_max: Duration,
+    ) -> Result<Arc<Option<Dataset>>> {
         let slot = self.dataset(dataset);
-        slot.get(self.age_max, zfs::list(machine, dataset)).await
+        slot.get(age_max, zfs::list(machine, dataset)).await
     }
 
     /// Enters an own change of a dataset.

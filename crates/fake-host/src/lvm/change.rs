@@ -90,6 +90,7 @@ fn create_thick(machine: &mut Machine, rng: &mut Rng, args: &Args) -> ToolResult
     let rounded = rounded(vg, args.value("--size"))?;
     let lv = thick(vg, rng, &vg_name, extents)?;
     let mut lv = with_options(lv, args)?;
+    lv.stripes = stripes(args)?;
     if args.value("--zero") != Some("n") {
         lv.blocks.remove(&0);
     }
@@ -278,7 +279,7 @@ pub(crate) fn lvresize(machine: &mut Machine, _: &mut Rng, args: &[String]) -> T
         None if size.is_empty() => return missing("lvresize without --size"),
         None => size_kib(size, 'm')?,
     }
-    .next_multiple_of(per);
+    .next_multiple_of(per * lv.stripes);
     let (old, new) = (old_kib / per, new_kib / per);
     if old == new {
         let text = format!("  New size ({new} extents) matches existing size ({old} extents).\n");
@@ -594,6 +595,7 @@ fn new_lv(rng: &mut Rng, kind: LvKind, size_kib: u64, blocks: Blocks) -> Lv {
         uuid: rng.lvm_uuid(),
         kind,
         size_kib,
+        stripes: 1,
         blocks,
         tags: BTreeSet::new(),
         active: true,
@@ -602,9 +604,20 @@ fn new_lv(rng: &mut Rng, kind: LvKind, size_kib: u64, blocks: Blocks) -> Lv {
     }
 }
 
+/// LVM rounds the extents of a striped volume up to a multiple of its stripes, when it is made and when it grows.
+fn stripes(args: &Args) -> Result<u64, Stop> {
+    match args.value("--stripes") {
+        None => Ok(1),
+        Some(text) => text
+            .parse()
+            .or_else(|_| missing(format!("--stripes {text}"))),
+    }
+}
+
 fn wanted_extents(vg: &Vg, args: &Args) -> Result<u64, Stop> {
     if let Some(size) = args.value("--size") {
-        return Ok(vg.extents_for(size_kib(size, 'm')?));
+        let extents = vg.extents_for(size_kib(size, 'm')?);
+        return Ok(extents.next_multiple_of(stripes(args)?));
     }
     let Some(extents) = args.value("--extents") else {
         return missing("lvcreate without a size");

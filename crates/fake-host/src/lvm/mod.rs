@@ -44,6 +44,7 @@ pub(crate) struct Lv {
     pub(crate) uuid: String,
     pub(crate) kind: LvKind,
     pub(crate) size_kib: u64,
+    pub(crate) stripes: u64,
     pub(crate) blocks: Blocks,
     pub(crate) tags: BTreeSet<String>,
     pub(crate) active: bool,

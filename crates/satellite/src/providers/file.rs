@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Backing, Owner, Presence, Space, Storage, Wanted, absent, appearance_limit, foreign, in_use,
-    no_room, trouble,
+    measure, no_room, trouble,
 };
 use crate::failure::Result;
 use crate::machine::Machine;
@@ -83,17 +83,17 @@ pub async fn ensure(
             create(storage, directory, &file, sparse, wanted).await?
         }
     };
-    let host = storage.machine.host();
+    let limit = appearance_limit(wanted.props);
     if found.path.is_empty() {
         found.path = attach(storage, &file).await?;
-        let limit = appearance_limit(wanted.props);
-        host.wait_for_device(Path::new(&found.path), limit).await?;
-    }
-    let bytes = host.block_device_size(Path::new(&found.path)).await?;
-    if bytes.is_some_and(|bytes| bytes / 1024 < wanted.size_kib) {
+    } else if measure::now(storage, &found.path).await? < wanted.size_kib {
         losetup::refresh(storage.machine, &found.path).await?;
     }
-    Ok(found)
+    let measured = measure::device(storage, &found.path, wanted.size_kib, limit).await;
+    if measured.is_err() {
+        storage.observations.loops_unknown().await;
+    }
+    measured.map(|_| found)
 }
 
 async fn attach(storage: Storage<'_>, file: &str) -> Result<String> {
@@ -131,7 +131,7 @@ async fn create(
     set_size(storage, file, sparse, wanted)
         .await
         .map_err(|f| no_room(f, &format!("File '{file}' cannot be created.")))?;
-    after_change(storage, file).await
+    after_change(storage, file, wanted.size_kib).await
 }
 
 async fn grow(
@@ -143,7 +143,7 @@ async fn grow(
     set_size(storage, file, sparse, wanted)
         .await
         .map_err(|f| no_room(f, &format!("File '{file}' cannot be grown.")))?;
-    after_change(storage, file).await
+    after_change(storage, file, wanted.size_kib).await
 }
 
 async fn set_size(
@@ -159,9 +159,13 @@ async fn set_size(
     }
 }
 
-async fn after_change(storage: Storage<'_>, file: &str) -> Result<Backing> {
+/// A file as it is now. `fallocate -x` of older versions of util-linux reports success on a full file system.
+async fn after_change(storage: Storage<'_>, file: &str, least_kib: u64) -> Result<Backing> {
     let usage = usage(storage, file).await?;
-    let usage = usage.ok_or_else(|| absent(&format!("File '{file}'")))?;
+    let size_kib = usage.as_ref().map_or(0, |usage| usage.size_bytes / 1024);
+    let usage = usage.filter(|_| size_kib >= least_kib);
+    let usage =
+        usage.ok_or_else(|| measure::too_small(&format!("File '{file}'"), size_kib, least_kib))?;
     backing(storage, &usage).await
 }
 

@@ -1,13 +1,13 @@
 //! LVM and LVM_THIN: logical volumes, marked with a tag.
 
-use std::path::Path;
 use std::time::Duration;
 
 use linstor_api::code;
+use tokio::time::Instant;
 
 use super::{
     Backing, Owner, Presence, Space, Storage, Wanted, absent, appearance_limit, extra_options,
-    foreign, in_use, no_room, trouble,
+    foreign, in_use, measure, no_room, trouble,
 };
 use crate::failure::{Failure, Result};
 use crate::tools::filesystem;
@@ -86,7 +86,8 @@ async fn bring_about(
             .map_err(|f| no_room(f, &format!("{what} cannot be created.")))?,
         Some(volume) => {
             check_owner(vg, wanted.name, volume, wanted.owner)?;
-            if volume.size_kib < wanted.size_kib {
+            let is_small = volume.size_kib < wanted.size_kib;
+            if is_small && measure::now(storage, &path).await? < wanted.size_kib {
                 let resized = change.resize(wanted.name, wanted.size_kib).await;
                 resized.map_err(|f| no_room(f, &format!("{what} cannot be grown.")))?;
             }
@@ -96,11 +97,7 @@ async fn bring_about(
         }
     }
     let limit = appearance_limit(wanted.props);
-    let bytes = storage
-        .machine
-        .host()
-        .wait_for_device(Path::new(&path), limit)
-        .await?;
+    let size_kib = measure::device(storage, &path, wanted.size_kib, limit).await?;
     if wanted.is_new && thin_pool.is_none() {
         // Whatever was on these extents before must not be taken for a file system or for DRBD's metadata. A volume in
         // use was wiped by an attempt that did not come to its end.
@@ -111,7 +108,7 @@ async fn bring_about(
     }
     let seen = LogicalVolume {
         path,
-        size_kib: bytes / 1024,
+        size_kib,
         pool: thin_pool.map(str::to_owned),
         data_percent: thin_pool.map(|_| 0.0),
         metadata_percent: None,
@@ -219,7 +216,7 @@ pub async fn destroy(storage: Storage<'_>, vg: &str, name: &str, owner: Owner) -
     if !matches!(find(storage, vg, name, owner).await?, Presence::Present(_)) {
         return Ok(());
     }
-    let _turn = machine.lock(&format!("lvm/{vg}")).await;
+    let turn = machine.lock(&format!("lvm/{vg}")).await;
     let group = storage.observations.lvm(machine, vg).await?;
     let Some(group) = group.as_ref() else {
         return Ok(());
@@ -241,12 +238,18 @@ pub async fn destroy(storage: Storage<'_>, vg: &str, name: &str, owner: Owner) -
         storage.observations.lvm_unknown(vg).await;
         return Err(failure.under(format!("Logical volume '{vg}/{name}' cannot be removed.")));
     }
-    let entered = |group: &mut VolumeGroup| {
-        let removed = group.volumes.remove(name);
-        group.free_kib += removed.as_ref().map_or(0, thick_kib);
-    };
-    storage.observations.lvm_changed(vg, entered).await;
-    Ok(())
+    // Volumes that are removed at the same time are looked for with one query.
+    let removed_at = Instant::now();
+    drop(turn);
+    let observations = storage.observations;
+    let group = observations.lvm_within(machine, vg, removed_at.elapsed());
+    let is_there = |group: &VolumeGroup| group.volumes.contains_key(name);
+    match group.await?.as_ref().as_ref().is_some_and(is_there) {
+        true => Err(measure::still_there(&format!(
+            "Logical volume '{vg}/{name}'"
+        ))),
+        false => Ok(()),
+    }
 }
 
 /// Activates a thin pool that is not active.

@@ -7,6 +7,7 @@
 pub mod file;
 pub mod in_use;
 pub mod lvm;
+pub mod measure;
 pub mod trouble;
 pub mod zfs;
 

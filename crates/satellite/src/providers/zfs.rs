@@ -1,13 +1,12 @@
 //! ZFS and ZFS_THIN: volumes, marked with a user property.
 
-use std::path::Path;
-
 use linstor_api::code;
 use linstor_wire::spec::Props;
+use tokio::time::Instant;
 
 use super::{
     Backing, Owner, Presence, Space, Storage, Wanted, absent, appearance_limit, extra_options,
-    foreign, in_use, no_room, trouble,
+    foreign, in_use, measure, no_room, trouble,
 };
 use crate::failure::{Failure, Result};
 use crate::observation::Dataset;
@@ -71,19 +70,24 @@ async fn bring_about(
         None => {
             let options = extra_options(wanted.props, OPTIONS_KEY)?;
             let owner = wanted.owner.value();
-            zfs::create(machine, &full, wanted.size_kib, sparse, &owner, &options)
+            let block_kib = zfs::new_block_kib(machine, dataset, wanted.size_kib, &options).await?;
+            let size_kib = wanted.size_kib.next_multiple_of(block_kib.max(1));
+            zfs::create(machine, &full, size_kib, sparse, &owner, &options)
                 .await
                 .map_err(|f| no_room(f, &format!("ZFS volume '{full}' cannot be created.")))?;
             Entry {
-                used_kib: if sparse { 0 } else { wanted.size_kib },
+                used_kib: if sparse { 0 } else { size_kib },
+                block_kib,
                 owner: Some(owner),
                 ..Entry::default()
             }
         }
         Some(entry) => {
             check_owner(&full, entry, wanted.owner)?;
-            if entry.size_kib < wanted.size_kib {
-                let resized = zfs::resize(machine, &full, wanted.size_kib).await;
+            let is_small = entry.size_kib < wanted.size_kib;
+            if is_small && measure::now(storage, &device(&full)).await? < wanted.size_kib {
+                let size_kib = wanted.size_kib.next_multiple_of(entry.block_kib.max(1));
+                let resized = zfs::resize(machine, &full, size_kib).await;
                 resized
                     .map_err(|f| no_room(f, &format!("ZFS volume '{full}' cannot be grown.")))?;
             }
@@ -92,12 +96,7 @@ async fn bring_about(
     };
     let device = device(&full);
     let limit = appearance_limit(wanted.props);
-    let bytes = machine
-        .host()
-        .wait_for_device(Path::new(&device), limit)
-        .await?;
-    // The device of a grown volume shows its new size a little later.
-    entry.size_kib = wanted.size_kib.max(bytes / 1024);
+    entry.size_kib = measure::device(storage, &device, wanted.size_kib, limit).await?;
     let found = backing(&full, &entry);
     let entered = |entries: &mut Dataset| {
         entries.insert(full, entry);
@@ -115,7 +114,7 @@ pub async fn destroy(storage: Storage<'_>, dataset: &str, name: &str, owner: Own
         return Ok(());
     }
     let full = format!("{dataset}/{name}");
-    let _turn = storage.machine.lock(&format!("zfs/{dataset}")).await;
+    let turn = storage.machine.lock(&format!("zfs/{dataset}")).await;
     let entries = storage.observations.zfs(storage.machine, dataset).await?;
     let Some(entries) = entries.as_ref() else {
         return Ok(());
@@ -141,11 +140,15 @@ pub async fn destroy(storage: Storage<'_>, dataset: &str, name: &str, owner: Own
         storage.observations.zfs_unknown(dataset).await;
         return Err(failure.under(format!("ZFS volume '{full}' cannot be destroyed.")));
     }
-    let entered = |entries: &mut Dataset| {
-        entries.remove(&full);
-    };
-    storage.observations.zfs_changed(dataset, entered).await;
-    Ok(())
+    let destroyed_at = Instant::now();
+    drop(turn);
+    let (observations, machine) = (storage.observations, storage.machine);
+    let entries = observations.zfs_within(machine, dataset, destroyed_at.elapsed());
+    let is_there = |entries: &Dataset| entries.contains_key(&full);
+    match entries.await?.as_ref().as_ref().is_some_and(is_there) {
+        true => Err(measure::still_there(&format!("ZFS volume '{full}'"))),
+        false => Ok(()),
+    }
 }
 
 /// See [`super::space`].

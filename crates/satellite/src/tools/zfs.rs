@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use linstor_api::code;
+use linstor_api::{code, unit};
 use linstor_host::Cmd;
 
 use crate::failure::{Failure, Result, bounded};
@@ -13,6 +13,8 @@ use crate::tools::error::ErrorKind;
 pub const OWNER: &str = "linstor-rs:owner";
 /// Columns that `zfs list` is asked for, in the order of [`parse`].
 const COLUMNS: &str = "name,type,used,refer,volsize,volblocksize,linstor-rs:owner";
+/// The largest block size that ZFS chooses by itself, in KiB: pools of dRAID have large sectors.
+const DEFAULT_BLOCK_KIB_MAX: u64 = 128;
 
 /// A volume or snapshot.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -193,6 +195,24 @@ pub async fn destroy(machine: &Machine, volume: &str) -> Result<()> {
     machine.run(cmd).await.map(drop)
 }
 
+/// What the size of a new volume with these options has to be a multiple of, in KiB: a command is run only if the options
+/// do not say it and it matters for this size.
+pub async fn new_block_kib(
+    machine: &Machine,
+    dataset: &str,
+    size_kib: u64,
+    options: &[String],
+) -> Result<u64> {
+    if let Some(kib) = unit::volume_block_kib(options) {
+        return Ok(kib);
+    }
+    if size_kib.is_multiple_of(DEFAULT_BLOCK_KIB_MAX) {
+        return Ok(DEFAULT_BLOCK_KIB_MAX);
+    }
+    let kib = default_block_kib(machine, dataset, options).await?;
+    Ok(kib.unwrap_or(DEFAULT_BLOCK_KIB_MAX))
+}
+
 /// The block size that a new volume would get, in KiB.
 pub async fn default_block_kib(
     machine: &Machine,
@@ -215,7 +235,7 @@ fn parse_block_size(text: &str) -> Option<u64> {
     text.lines().find_map(|line| {
         let words: Vec<&str> = line.split_whitespace().collect();
         match words[..] {
-            ["property", "volblocksize", bytes] => bytes.parse::<u64>().ok().map(|b| b / 1024),
+            ["property", "volblocksize", size] => unit::size_kib(size),
             _ => None,
         }
     })
@@ -287,6 +307,8 @@ mod tests {
         );
         let dry = "create\ttank/linstor_dry_run\nproperty\tvolsize\t1073741824\nproperty\tvolblocksize\t16384\n";
         assert_eq!(parse_block_size(dry), Some(16));
+        // With `-o volblocksize=64k` it prints what it was given.
+        assert_eq!(parse_block_size("property\tvolblocksize\t64k\n"), Some(64));
         let old = "zfs-2.1.11-1+deb12u1\nzfs-kmod-2.1.11-1+deb12u1\n";
         assert_eq!(default_of_version(old), Some(8));
         assert_eq!(default_of_version("zfs-2.2.3-1\n"), Some(16));
