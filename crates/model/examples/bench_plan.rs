@@ -54,6 +54,8 @@ fn definition(index: usize, minor: u32) -> ResourceDefinition {
         luks: None,
         file_system_on: Default::default(),
         granularity_kib: 4096,
+        device_kib: None,
+        pinned: false,
     };
     ResourceDefinition {
         connections: Vec::new(),
@@ -80,6 +82,7 @@ fn replica(definition: usize, node: usize, pool: usize, node_id: u32, port: u16)
         uuid: Uuid::nil(),
         pool: pool_name(pool),
         extra_storage: Default::default(),
+        unit_kib: 0,
         props: SortedMap::new(),
     };
     Resource {

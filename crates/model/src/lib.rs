@@ -8,6 +8,7 @@ pub mod auth_token;
 pub mod connection;
 pub mod controller;
 pub mod cron;
+pub mod device_size;
 pub mod draft;
 pub mod epoch;
 pub mod external_file;

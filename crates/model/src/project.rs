@@ -201,6 +201,7 @@ fn volume_spec(
             Target::Up
         },
         usable_kib: layer::usable_kib(definition, number, replica),
+        fixed_size: replica.drbd.is_some() && model.resize_of(&definition.name, number).is_none(),
         storage: storage.collect(),
     }
 }

@@ -41,9 +41,15 @@ pub struct VolumeDefinition {
     /// Nodes that are still to make the file system that was asked for when the volume was made there.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub file_system_on: BTreeSet<NodeName>,
-    /// Backing volumes are rounded up to multiples of this many KiB; only grows.
+    /// The largest unit of its backing volumes in KiB; only grows. Those whose own is not known are multiples of it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub granularity_kib: u64,
+    /// Size of its DRBD device in KiB; none while no resource has a disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_kib: Option<u64>,
+    /// DRBD is told the size of the device, as not all resources have the same room for it.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub pinned: bool,
 }
 
 impl VolumeDefinition {

@@ -283,6 +283,10 @@ pub struct VolumeSpec {
     pub target: Target,
     /// Size that the user of the volume sees, in KiB.
     pub usable_kib: u64,
+    /// Backing volumes that are in use have the size that they have, whatever is asked of new ones: a DRBD device above
+    /// them would no longer have its metadata at their end.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fixed_size: bool,
     /// Its backing volumes; none for a diskless resource.
     #[serde(default)]
     pub storage: BTreeMap<StorageSuffix, StorageSpec>,
@@ -300,7 +304,7 @@ impl VolumeSpec {
 pub struct StorageSpec {
     /// Name of the storage pool.
     pub pool: StoragePoolName,
-    /// Its size in KiB, rounded for all replicas alike.
+    /// Its least size in KiB: what its pool makes of it may be more.
     pub size_kib: u64,
     /// Effective properties of the storage driver (`StorDriver/*`, `sys/fs/*`).
     #[serde(default)]

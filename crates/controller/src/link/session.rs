@@ -10,8 +10,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use linstor_api::kind::{ConnectionStatus, Encryption};
 use linstor_model::StoragePool;
+use linstor_model::device_size;
 use linstor_model::layer::luks::Keys;
-use linstor_model::name::{NodeName, StoragePoolName};
+use linstor_model::name::{NodeName, ResourceName, StoragePoolName};
 use linstor_model::observed::Applied;
 use linstor_model::project;
 use linstor_model::{AuthToken, AuthTokens, Model};
@@ -20,7 +21,7 @@ use linstor_wire::auth_token::{from_random, hash};
 use linstor_wire::message::{APPLY_SPECS_MAX, FRAME_BYTES_MAX, Forget, Held};
 use linstor_wire::question::Answer;
 use linstor_wire::spec::{Spec, Withheld};
-use linstor_wire::status::{NodeInfo, PoolStatus};
+use linstor_wire::status::{NodeInfo, PoolStatus, ResourceStatus};
 use linstor_wire::{Key, Secret, ToController, ToSatellite, Wanted};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -59,6 +60,8 @@ struct State {
     sync_generation: Option<u64>,
     /// Granularities that the pools' rows do not have yet.
     granularities: BTreeMap<StoragePoolName, u64>,
+    /// Sizes of volumes that somebody made larger than their rows know.
+    sizes: BTreeMap<(ResourceName, u32), u64>,
     /// The node's capabilities, if the node's row does not have them yet.
     info: Option<NodeInfo>,
     /// Who waits for the answer to which question.
@@ -228,6 +231,7 @@ impl<'a> Session<'a> {
                 cluster.observe_applied(node, &key, applied);
             }
             ToController::Status { resources, gone } => {
+                self.learn_sizes(&resources);
                 cluster.observe_status(node, resources, &gone);
             }
             ToController::Info { info } => {
@@ -288,6 +292,32 @@ impl<'a> Session<'a> {
         }
     }
 
+    /// Keeps sizes that the rows do not have yet for [`Session::note_learned`].
+    fn learn_sizes(&self, resources: &[ResourceStatus]) {
+        let model = self.link.cluster.model();
+        let mut news = BTreeMap::new();
+        for status in resources {
+            let Ok(name) = ResourceName::parse(&status.name) else {
+                continue;
+            };
+            let definition = model.definitions.get(&name);
+            let (Some(definition), Some(row)) =
+                (definition, model.resource(&name, &self.link.node))
+            else {
+                continue;
+            };
+            for volume in &status.volumes {
+                let sizes = (volume.backing_kib, volume.usable_kib);
+                let learned = device_size::learned_kib(definition, volume.number, row, sizes);
+                news.extend(learned.map(|kib| ((name.clone(), volume.number), kib)));
+            }
+        }
+        if !news.is_empty() {
+            self.state().sizes.append(&mut news);
+            self.learned.notify_one();
+        }
+    }
+
     /// Commits what the satellite reported, in a loop of its own: reading must not wait for the store.
     async fn note_learned(&self) -> Ended {
         loop {
@@ -297,7 +327,8 @@ impl<'a> Session<'a> {
             }
             self.renew_auth_token().await;
             let news = std::mem::take(&mut self.state().granularities);
-            if news.is_empty() {
+            let sizes = std::mem::take(&mut self.state().sizes);
+            if news.is_empty() && sizes.is_empty() {
                 continue;
             }
             let node = self.link.node.clone();
@@ -310,9 +341,12 @@ impl<'a> Session<'a> {
                         });
                     }
                 }
+                for ((name, number), kib) in sizes {
+                    device_size::learn(draft, &name, number, kib);
+                }
                 Ok(())
             });
-            // The writer has logged why; the next report of space has it again.
+            // The writer has logged why; the next report has it again.
             let _ = committed.await;
         }
     }

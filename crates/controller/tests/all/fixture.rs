@@ -155,6 +155,8 @@ pub fn put_resource_definition(draft: &mut Draft, env: &dyn Env, name: &str) {
         luks: None,
         file_system_on: Default::default(),
         granularity_kib: 0,
+        device_kib: None,
+        pinned: false,
     };
     draft.put_resource_definition(ResourceDefinition {
         connections: Vec::new(),
@@ -174,6 +176,7 @@ pub fn put_replica(draft: &mut Draft, env: &dyn Env, name: &str, on: &str) {
         uuid: env.uuid(),
         pool: pool("DfltStorPool"),
         extra_storage: Default::default(),
+        unit_kib: 0,
         props: Default::default(),
     };
     draft.put_resource(Resource {

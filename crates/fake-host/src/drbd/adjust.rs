@@ -321,18 +321,31 @@ fn adjust_peer(
     Ok(())
 }
 
-/// A size that was given to `resize` is not in the file: `adjust` removes it, and the whole new part is resynchronised.
-fn let_go_of_size(world: &mut World, node: &str, name: &str, number: u32) -> Result<(), Stop> {
-    let limited = world.volume(node, name, number);
-    let Some(minor) = limited.filter(|v| v.user_kib.is_some()).map(|v| v.minor) else {
+/// `adjust` resizes where the kernel has another size than the file, or only one of them has one: the new part is
+/// resynchronised. Tools for DRBD 9 ignore a failure if the volume has the size of the file already.
+fn adjust_size(
+    world: &mut World,
+    node: &str,
+    name: &str,
+    number: u32,
+    kind: DrbdKind,
+) -> Result<(), Stop> {
+    let Some(volume) = world.volume(node, name, number) else {
         return Ok(());
     };
+    let wanted_kib = attach::user_kib(&volume.disk_options);
+    if volume.user_kib == wanted_kib {
+        return Ok(());
+    }
+    let (minor, has_it) = (volume.minor, Some(volume.size_kib) == wanted_kib);
     let how = Resize {
         assume_clean: false,
-        user_kib: None,
+        user_kib: wanted_kib,
     };
-    let done = grow::resize(world, node, minor, how);
-    step(done, &minor.to_string(), || format!("resize {minor}"))
+    match grow::resize(world, node, minor, how) {
+        Err(_) if has_it && kind == DrbdKind::V9 => Ok(()),
+        done => step(done, &minor.to_string(), || format!("resize {minor}")),
+    }
 }
 
 fn adjust_disk(
@@ -363,7 +376,7 @@ fn adjust_disk(
             if let Some(volume) = world.volume_mut(node, name, number) {
                 volume.disk_options = options;
             }
-            return let_go_of_size(world, node, name, number);
+            return adjust_size(world, node, name, number, kind);
         }
         (None, None) => {
             if let Some(volume) = world.volume_mut(node, name, number) {

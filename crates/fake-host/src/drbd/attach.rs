@@ -48,6 +48,7 @@ const NO_SLOT: &str =
     "Invalid configuration request\nadditional info from kernel:\nNot enough free bitmap slots";
 const NOT_KNOWN: (u32, &str) = (158, "Unknown resource");
 pub(super) const NO_MINOR: (u32, &str) = (127, "Device minor not allocated");
+pub(super) const TOO_SMALL: (u32, &str) = (111, "Low.dev. smaller than requested DRBD-dev. size.");
 const NO_METADATA: (u32, &str) = (
     119,
     "No valid meta-data signature found.\n\
@@ -286,10 +287,15 @@ fn claim(
 ) {
     if let Some(volume) = world.volume_mut(node, name, number) {
         volume.backing = Some(backing);
-        volume.user_kib = None;
+        volume.user_kib = user_kib(&options);
         volume.disk_options = options;
         volume.client = false;
     }
+}
+
+/// The size that option `size` of section `disk` names, in KiB.
+pub(super) fn user_kib(options: &Options) -> Option<u64> {
+    options.get("size")?.trim_end_matches('k').parse().ok()
 }
 
 /// Derives the disk state from the metadata of a disk that was just attached.
@@ -311,10 +317,16 @@ fn take_up(
         // A size beyond any device means the size of the backing device.
         (agreed, _) if good && agreed > capacity && agreed < 1 << 40 => {
             release(world, node, name, number);
-            return failure(111, "Low.dev. smaller than requested DRBD-dev. size.");
+            return failure(TOO_SMALL.0, TOO_SMALL.1);
         }
         (agreed, _) => agreed.min(capacity),
     };
+    let user_kib = volume.user_kib;
+    if user_kib.is_some_and(|kib| kib > capacity) {
+        release(world, node, name, number);
+        return failure(TOO_SMALL.0, TOO_SMALL.1);
+    }
+    let size_kib = user_kib.map_or(size_kib, |kib| kib.min(size_kib));
     if !initialise(world, node, name, number, size_kib) {
         release(world, node, name, number);
         return failure(162, NO_SLOT);

@@ -1,6 +1,6 @@
 //! `resize`: growing volumes whose backing devices have grown.
 
-use super::attach::{Failure, NO_MINOR, capacity_kib, failure};
+use super::attach::{Failure, NO_MINOR, TOO_SMALL, capacity_kib, failure};
 use super::metadata::Metadata;
 use super::res::{PeerEnd, metadata_at};
 use super::{Backing, DrbdKind, PeerRef, Role};
@@ -45,6 +45,13 @@ pub(crate) fn resize(
     let Some(room_kib) = ends.iter().filter_map(room).min() else {
         return Ok(());
     };
+    let own_kib = ends.first().and_then(&room);
+    if how
+        .user_kib
+        .is_some_and(|kib| own_kib.is_some_and(|own| own < kib))
+    {
+        return failure(TOO_SMALL.0, TOO_SMALL.1);
+    }
     let size_kib = how.user_kib.map_or(room_kib, |kib| kib.min(room_kib));
     for (host, resource) in &ends {
         if let Some(volume) = world.volume_mut(host, resource, number) {
@@ -52,6 +59,11 @@ pub(crate) fn resize(
         }
     }
     if size_kib <= old_kib {
+        // DRBD makes a connected volume smaller if it is told so, and moves metadata to the end of a device that grew.
+        let wanted_kib = how.user_kib.map_or(old_kib, |_| size_kib);
+        for (host, resource) in &ends {
+            grow(world, host, resource, number, wanted_kib);
+        }
         return Ok(());
     }
     for (host, resource) in &ends {

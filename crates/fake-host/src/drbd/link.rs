@@ -420,10 +420,13 @@ fn agree_on_size(world: &mut World, me: &PeerRef, peer: &PeerRef, number: u32) {
         return;
     };
     let kind = world.kernel(&me.host).map(|kernel| kernel.kind);
+    let user = |end: &PeerRef| world.volume(&end.host, &end.resource, number)?.user_kib;
+    let user_kib = [user(me), user(peer)].into_iter().flatten().min();
     let size_kib = match (mine, theirs) {
         ((_, None, _), (size, ..)) | ((size, ..), (_, None, _)) => size,
         ((a_kib, Some(a), _), (b_kib, Some(b), _))
             if kind == Some(DrbdKind::V84)
+                && user_kib.is_none()
                 && a_kib.max(b_kib) < a.min(b)
                 && a_kib.min(b_kib) > 0 =>
         {
@@ -435,13 +438,11 @@ fn agree_on_size(world: &mut World, me: &PeerRef, peer: &PeerRef, number: u32) {
         }
         ((size, _, good), _) if good >= Disk::Outdated => size,
         (_, (size, _, good)) if good >= Disk::Outdated => size,
-        ((_, Some(a), _), (_, Some(b), _)) => a.min(b),
+        ((_, Some(a), _), (_, Some(b), _)) => user_kib.map_or(a.min(b), |kib| kib.min(a).min(b)),
     };
     if size_kib == 0 {
         return;
     }
-    let user = |end: &PeerRef| world.volume(&end.host, &end.resource, number)?.user_kib;
-    let user_kib = [user(me), user(peer)].into_iter().flatten().min();
     for end in [me, peer] {
         if let Some(volume) = world.volume_mut(&end.host, &end.resource, number) {
             volume.size_kib = size_kib;

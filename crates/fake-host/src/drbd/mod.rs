@@ -87,7 +87,7 @@ pub(crate) struct Volume {
     pub(crate) backing: Option<Backing>,
     pub(crate) disk_options: Options,
     pub(crate) size_kib: u64,
-    /// Limit set by `resize --size` in KiB, until the next `resize` or `down`.
+    /// Limit in KiB, set by option `size` or by `resize --size`, until the next `resize` or `down`.
     pub(crate) user_kib: Option<u64>,
     pub(crate) quorum: bool,
     pub(crate) opened: u32,

@@ -96,7 +96,8 @@ pub(super) fn net_kib(
 ) -> u64 {
     match Metadata::of(definition, resource) {
         Some(metadata) if !is_external(number, resource) => metadata.net_kib(kib),
-        Some(_) | None => kib,
+        Some(_) => kib / 4 * 4,
+        None => kib,
     }
 }
 
@@ -112,9 +113,9 @@ pub(super) fn add_metadata(
     };
     let data_kib = backing[0].1;
     if is_external(number, resource) {
-        let granularity_kib = definition.volumes[&number].granularity_kib.max(4);
         // DRBD uses the whole data device, and its bitmap covers it.
-        let kib = metadata.kib(align_up(data_kib, granularity_kib));
+        let unit_kib = super::unit_kib(definition, number, resource);
+        let kib = metadata.kib(align_up(data_kib, unit_kib));
         backing.push((StorageSuffix::DrbdMeta, kib.max(EXTERNAL_MIN_KIB)));
     } else {
         backing[0].1 = metadata.gross_kib(data_kib);

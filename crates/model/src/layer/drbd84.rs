@@ -40,6 +40,11 @@ fn is_on_84(model: &Model, resource: &Resource) -> bool {
     is_84(node.and_then(|node| node.host.as_ref()?.drbd))
 }
 
+/// Whether a node of a definition's resources has DRBD 8.4.
+pub fn has_resource(model: &Model, name: &ResourceName) -> bool {
+    model.resources_of(name).any(|row| is_on_84(model, row))
+}
+
 /// Its one bitmap has no day-0 generation once two replicas have connected: a later replica always gets a full sync.
 pub fn bitmap_lost_day0(model: &Model, resource: &Resource) -> bool {
     is_on_84(model, resource)

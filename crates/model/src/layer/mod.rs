@@ -34,14 +34,28 @@ pub(crate) fn align_up(value: u64, to: u64) -> u64 {
     value.checked_next_multiple_of(to.max(1)).unwrap_or(value)
 }
 
-/// Usable size of a resource's volume, in KiB; 0 if the volume does not exist.
+/// Usable size of a resource's volume, in KiB: that of its DRBD device once that is fixed, else what was asked for; 0 if
+/// the volume does not exist.
 pub fn usable_kib(definition: &ResourceDefinition, number: u32, resource: &Resource) -> u64 {
     let Some(volume) = definition.volumes.get(&number) else {
         return 0;
     };
+    match volume.device_kib {
+        Some(kib) if resource.layer_stack.contains(&LayerKind::Drbd) => kib,
+        Some(_) | None if volume.gross_size => {
+            net_kib(definition, number, resource, volume.size_kib)
+        }
+        Some(_) | None => volume.size_kib,
+    }
+}
+
+/// What a backing volume of `kib` leaves above all layers, in KiB.
+pub fn net_kib(definition: &ResourceDefinition, number: u32, resource: &Resource, kib: u64) -> u64 {
+    let Some(volume) = definition.volumes.get(&number) else {
+        return kib;
+    };
     let layers = resource.layer_stack.iter().rev();
-    let layers = layers.filter(|_| volume.gross_size);
-    layers.fold(volume.size_kib, |kib, layer| match layer {
+    layers.fold(kib, |kib, layer| match layer {
         LayerKind::Drbd => drbd::net_kib(definition, number, resource, kib),
         LayerKind::Luks => luks::net_kib(volume, kib),
         // Layers that are not implemented yet add nothing.
@@ -51,6 +65,14 @@ pub fn usable_kib(definition: &ResourceDefinition, number: u32, resource: &Resou
         | LayerKind::Cache
         | LayerKind::Bcache => kib,
     })
+}
+
+/// The unit of a resource's backing volume with data, in KiB.
+fn unit_kib(definition: &ResourceDefinition, number: u32, resource: &Resource) -> u64 {
+    let own = resource.volumes.get(&number).map(|volume| volume.unit_kib);
+    let known = definition.volumes.get(&number).map(|v| v.granularity_kib);
+    let unit = own.filter(|kib| *kib > 0).or(known);
+    unit.unwrap_or(0).max(4)
 }
 
 /// The backing volumes of a resource's volume, the data volume first; none for a diskless resource.
@@ -75,10 +97,14 @@ pub fn backing(definition: &ResourceDefinition, number: u32, resource: &Resource
         }
     }
     if volume.gross_size {
-        backing[0].1 = volume.size_kib;
+        backing[0].1 = match volume.device_kib {
+            Some(_) => backing[0].1.max(volume.size_kib),
+            None => volume.size_kib,
+        };
     }
+    let unit_kib = unit_kib(definition, number, resource);
     for (_, kib) in &mut backing {
-        *kib = align_up(*kib, volume.granularity_kib.max(4));
+        *kib = align_up(*kib, unit_kib);
     }
     backing
 }

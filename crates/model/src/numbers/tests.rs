@@ -123,6 +123,8 @@ fn definition(name: &str, minor: Option<u32>) -> ResourceDefinition {
         luks: None,
         file_system_on: Default::default(),
         granularity_kib: 0,
+        device_kib: None,
+        pinned: false,
     };
     ResourceDefinition {
         connections: Vec::new(),

@@ -230,6 +230,8 @@ impl Cluster {
                 luks: None,
                 file_system_on: Default::default(),
                 granularity_kib: 0,
+                device_kib: None,
+                pinned: false,
             };
             (number as u32, volume)
         });
@@ -270,6 +272,7 @@ impl Cluster {
                 uuid: Uuid::nil(),
                 pool: pool(pool_name),
                 extra_storage: Default::default(),
+                unit_kib: 0,
                 props: SortedMap::new(),
             };
             (*number, volume)

@@ -150,13 +150,13 @@ pub fn replica_kib(
     let mut sum: u64 = 0;
     for volume in definition.volumes.values() {
         let size = match drbd {
-            Some(drbd) if !volume.gross_size => {
+            Some(drbd) if !volume.gross_size || volume.device_kib.is_some() => {
                 let metadata = layer::drbd::Metadata {
                     peer_slots: slots,
                     al_stripes: drbd.al_stripes,
                     al_stripe_kib: drbd.al_stripe_kib,
                 };
-                metadata.gross_kib(volume.size_kib)
+                metadata.gross_kib(volume.device_kib.unwrap_or(volume.size_kib))
             }
             Some(_) | None => volume.size_kib,
         };

@@ -2,13 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Next, Object, Process, Progress, Steps, Undone, Wait};
+use super::{Context, Next, Object, Process, ProcessId, Progress, Steps, Undone, Wait};
+use crate::device_size;
 use crate::draft::Draft;
-use crate::model::Model;
+use crate::model::{Model, RowKey};
 use crate::name::{NodeName, ResourceName};
 use crate::observed::Observed;
 use crate::row::is_default;
-use crate::{Resource, VolumeDefinition};
+use crate::{Resource, ResourceDefinition, VolumeDefinition};
 
 /// The growth of a volume.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +46,9 @@ pub struct Size {
     /// See [`VolumeDefinition::gross_size`].
     #[serde(default, skip_serializing_if = "is_default")]
     pub gross_size: bool,
+    /// See [`VolumeDefinition::device_kib`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_kib: Option<u64>,
 }
 
 impl Size {
@@ -53,22 +57,52 @@ impl Size {
         Size {
             size_kib: volume.size_kib,
             gross_size: volume.gross_size,
+            device_kib: volume.device_kib,
         }
     }
 }
 
-/// Begins to grow a volume. Its definition has the new size already; `from` is the one before.
+/// Begins to grow a volume, or to grow it to another size if it grows already. Its definition has the new size; `from` is
+/// the one before.
 pub fn begin(draft: &mut Draft, name: &ResourceName, number: u32, from: Size, now_ms: u64) {
-    let Some(definition) = draft.definitions.get(name) else {
+    let Some(definition) = draft.definitions.get(name).cloned() else {
         return;
     };
+    let in_progress = draft.resize_of(name, number);
+    let from = in_progress.map_or(Some(from), |resize| resize.from);
+    let mut after = ResourceDefinition::clone(&definition);
+    if let (Some(volume), Some(from)) = (after.volumes.get_mut(&number), from) {
+        volume.device_kib = from.device_kib;
+    }
     let resize = Resize {
         resource: definition.name.clone(),
         volume: number,
-        from: Some(from),
+        from,
         step: Step::Storage,
     };
-    draft.begin_process(resize, now_ms);
+    device_size::begin_growth(draft, &after, number);
+    match process_of(draft, name, number) {
+        Some(id) => draft.restart_step(id, resize.into(), now_ms),
+        None => drop(draft.begin_process(resize, now_ms)),
+    }
+}
+
+/// Withdraws the growth of a volume, whatever its step: a node may never be able to do its part. The volume has its size
+/// before; what nodes have grown is not made smaller.
+pub fn withdraw(draft: &mut Draft, observed: &Observed, name: &ResourceName, number: u32) {
+    let Some(id) = process_of(draft, name, number) else {
+        return;
+    };
+    if let Some(resize) = draft.resize_of(name, number).cloned() {
+        device_size::withdraw(draft, observed, &resize);
+    }
+    draft.remove(&RowKey::Process(id));
+}
+
+/// The id of the process that grows a volume.
+fn process_of(draft: &Draft, name: &ResourceName, number: u32) -> Option<ProcessId> {
+    let process = draft.process_of_volume(name, number)?;
+    matches!(process.kind, super::Kind::Resize(_)).then_some(process.id)
 }
 
 impl Steps for Resize {
@@ -92,23 +126,10 @@ impl Steps for Resize {
     }
 
     fn undo(&self, _: &Process, now: &mut Context<'_>) -> Result<Undone, String> {
-        let replicated = self.remaining(now).any(is_replicated);
-        let from = match (&self.step, self.from) {
-            (Step::Storage, Some(from)) if replicated => from,
-            (Step::Drbd { on }, _) => {
-                return Err(format!("DRBD is being grown on node '{on}'."));
-            }
-            (Step::Storage, _) => {
-                return Err("Storage that has grown is not made smaller.".to_owned());
-            }
-        };
-        now.draft
-            .edit_resource_definition(&self.resource, |definition| {
-                if let Some(volume) = definition.volumes.get_mut(&self.volume) {
-                    volume.size_kib = from.size_kib;
-                    volume.gross_size = from.gross_size;
-                }
-            });
+        if self.from.is_none() {
+            return Err("The size before is not known.".to_owned());
+        }
+        device_size::withdraw(now.draft, now.observed, self);
         Ok(Undone {
             next: Next::Done,
             remains: Some(

@@ -6,13 +6,14 @@ use linstor_api::drbd_option::Section;
 use linstor_api::kind::DrbdKind;
 use linstor_api::prop::{
     DRBD_AUTO_DISCARD_GRANULARITY, DRBD_AUTO_RS_DISCARD_GRANULARITY, DRBD_AUTO_VERIFY_ALGO,
-    DRBD_CURRENT_GI, DRBD_DISABLE_AUTO_VERIFY_ALGO, DRBD_DISK_OPTIONS, DRBD_EXACT_SIZE,
+    DRBD_CURRENT_GI, DRBD_DISABLE_AUTO_VERIFY_ALGO, DRBD_DISK_OPTIONS,
     DRBD_FORCE_INITIAL_SYNC_PERMANENT, DRBD_HANDLER_OPTIONS, DRBD_NET_OPTIONS,
     DRBD_PEER_DEVICE_OPTIONS, DRBD_RESOURCE_OPTIONS, PREF_NIC, is_true,
 };
 
 use super::inherit::{Chain, Purpose, Scope, below, chain, effective};
 use crate::connection;
+use crate::device_size;
 use crate::layer::drbd84;
 use crate::model::Model;
 use crate::name::NodeName;
@@ -81,17 +82,9 @@ pub fn volume_disk_options(
                 disk.insert((*option).to_owned(), value.clone());
             }
         }
-        let exact = definition.props.get(DRBD_EXACT_SIZE);
-        let exact = exact.or_else(|| {
-            model
-                .groups
-                .get(&definition.group)?
-                .props
-                .get(DRBD_EXACT_SIZE)
-        });
-        if exact.is_some_and(|value| is_true(value)) && !volume.gross_size {
-            disk.insert("size".to_owned(), format!("{}k", volume.size_kib));
-        }
+    }
+    if let Some(kib) = device_size::pinned_kib(model, definition, number) {
+        disk.insert("size".to_owned(), format!("{kib}k"));
     }
     drbd84::retain(kind_of(model, resource), Section::Disk, &mut disk);
     disk

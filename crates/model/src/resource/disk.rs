@@ -62,6 +62,7 @@ pub fn give_disk(
             volume.pool = pool;
             volume.extra_storage = extra_storage;
         }
+        volumes::set_unit(draft, &definition, number, &mut row);
     }
     let mut was = DiskKind::Diskless;
     if let Some(drbd) = &mut row.drbd {

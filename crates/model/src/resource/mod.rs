@@ -117,9 +117,11 @@ pub fn new_resource(
             uuid: (seeds.uuid)(),
             pool,
             extra_storage,
+            unit_kib: 0,
             props: Props::new(),
         };
         row.volumes.insert(number, volume);
+        volumes::set_unit(draft, &definition, number, &mut row);
     }
     checks::layers(observed, &node, &row, disk)?;
     checks::drbd(draft, observed, &definition, &node, &row, disk)?;

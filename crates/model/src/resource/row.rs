@@ -92,6 +92,10 @@ pub struct Volume {
     /// The storage pools of its other backing volumes; present until the disk is removed.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub extra_storage: BTreeMap<StorageSuffix, StoragePoolName>,
+    /// The backing volume with its data is a multiple of this many KiB, by its pool and the options when it was made; 0
+    /// if that was not known.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub unit_kib: u64,
     /// Its properties.
     #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
     pub props: Props,

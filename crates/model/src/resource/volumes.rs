@@ -3,6 +3,7 @@
 use linstor_api::kind::ProviderKind;
 use linstor_api::prop;
 use linstor_api::reply::Reply;
+use linstor_api::unit;
 
 use crate::draft::Draft;
 use crate::layer::luks;
@@ -11,7 +12,7 @@ use crate::name::{NodeName, ResourceName};
 use crate::observed::Observed;
 use crate::props::{self, Purpose, Scope, effective};
 use crate::space;
-use crate::{Props, Resource, ResourceDefinition, Volume, VolumeDefinition};
+use crate::{Props, Resource, ResourceDefinition, Volume, VolumeDefinition, device_size};
 
 use super::{Seeds, checks, pools};
 
@@ -45,9 +46,11 @@ pub fn add_volume(
             uuid: (seeds.uuid)(),
             pool,
             extra_storage,
+            unit_kib: 0,
             props: Props::new(),
         };
         replica.volumes.insert(number, volume);
+        set_unit(draft, &definition, number, &mut replica);
         if !diskless {
             for (pool, kib) in checks::needs(draft, &definition, number, &replica) {
                 space::check(draft, observed, &pool, kib)?;
@@ -67,6 +70,27 @@ pub fn add_volume(
     Ok(())
 }
 
+/// Stores the unit of a new backing volume.
+pub(super) fn set_unit(
+    model: &Model,
+    definition: &ResourceDefinition,
+    number: u32,
+    row: &mut Resource,
+) {
+    let Some(volume) = row.volumes.get(&number) else {
+        return;
+    };
+    let pool = model.pool(&row.node, &volume.pool);
+    let unit_kib = pool.and_then(|pool| {
+        let props = props::volume_storage_props(model, definition, number, row, Some(pool));
+        let prop = |key: &str| props.get(key).map(String::as_str);
+        unit::of_volume(pool.kind, pool.granularity_kib, prop)
+    });
+    if let Some(volume) = row.volumes.get_mut(&number) {
+        volume.unit_kib = unit_kib.unwrap_or(0);
+    }
+}
+
 /// Updates the definition after a resource was created or became diskful.
 pub(super) fn note_replica(draft: &mut Draft, observed: &Observed, row: &Resource) {
     let Some(definition) = draft.definitions.get(&row.name) else {
@@ -78,8 +102,8 @@ pub(super) fn note_replica(draft: &mut Draft, observed: &Observed, row: &Resourc
     let mut noted = ResourceDefinition::clone(definition);
     freeze_initial_sync(draft, &mut noted);
     let in_use = primary(draft, observed, &row.name);
-    for (number, volume) in &row.volumes {
-        let Some(pool) = draft.pool(&row.node, &volume.pool) else {
+    for (number, own) in &row.volumes {
+        let Some(pool) = draft.pool(&row.node, &own.pool) else {
             continue;
         };
         let discards = discard_zeroes(draft, definition, *number, pool.kind);
@@ -98,10 +122,9 @@ pub(super) fn note_replica(draft: &mut Draft, observed: &Observed, row: &Resourc
         {
             volume.file_system_on.insert(on.clone());
         }
-        volume.granularity_kib = volume
-            .granularity_kib
-            .max(pool.granularity_kib.unwrap_or(0));
+        volume.granularity_kib = volume.granularity_kib.max(own.unit_kib);
         note_discards(volume, discards);
+        device_size::note_replica(draft, &mut noted, *number, row);
     }
     if noted != **definition {
         draft.put_resource_definition(noted);

@@ -15,7 +15,7 @@ use super::layer::{self, Disks};
 use super::observed::Observed;
 use super::resfile::{self, Dialect};
 use super::status::{DrbdResource, connection_key};
-use super::{adm, steps, v84};
+use super::{adm, pinned, steps, v84};
 use crate::failure::{Failure, Result};
 use crate::layers::Attempt;
 use crate::spec_store::Stage;
@@ -70,7 +70,7 @@ impl<'a> Configuration<'a> {
             kind,
             tiebreaker: knows_tiebreaker(attempt),
         };
-        let file = resfile::generate(attempt.spec, drbd, disks, dialect);
+        let file = resfile::generate(attempt.spec, &pinned::safe(attempt, drbd), disks, dialect);
         if !file.dropped.is_empty() {
             tracing::debug!(
                 resource = %attempt.spec.name,

@@ -105,14 +105,17 @@ pub enum Size {
         /// The new space is the same on all replicas, and is not synchronised.
         assume_clean: bool,
     },
+    /// This many KiB, where the resource's file names a size, which `drbdadm` would add; and whether the new space is the
+    /// same on all replicas.
+    Pinned(u64, bool),
 }
 
-/// Grows a volume.
+/// Grows a volume, given by number and minor.
 pub async fn resize(
     machine: &Machine,
     file: &Path,
     resource: &ResourceName,
-    volume: u32,
+    (volume, minor): (u32, u32),
     size: Size,
 ) -> Result<()> {
     let mut cmd = drbdadm(file);
@@ -122,6 +125,17 @@ pub async fn resize(
         Size::All {
             assume_clean: false,
         } => {}
+        Size::Pinned(kib, assume_clean) => {
+            let mut cmd = Cmd::new("drbdsetup").args(["resize".to_owned(), minor.to_string()]);
+            cmd = cmd.arg(format!("--size={kib}K"));
+            if assume_clean {
+                cmd = cmd.arg("--assume-clean");
+            }
+            machine
+                .run(cmd.deadline(Deadline::stall(ADJUST_STALL)))
+                .await?;
+            return check_resize(machine, minor).await;
+        }
     }
     let cmd = cmd
         .arg("resize")

@@ -16,7 +16,7 @@ use linstor_api::kind::{DrbdKind, StorageSuffix};
 use linstor_wire::spec::{DrbdSpec, DrbdVolumeSpec, VolumeSpec};
 use tokio::time::{Instant, sleep};
 
-use super::{promotion, v84};
+use super::{pinned, promotion, v84};
 use crate::drbd::adm::{self, Size};
 use crate::drbd::events::parse;
 use crate::drbd::observed::Observed;
@@ -38,14 +38,18 @@ const BLOCK_KIB: u64 = 4;
 
 /// Asks DRBD for the sizes of volumes if one is smaller than its spec, as far as is known.
 pub async fn ask_sizes(attempt: &Attempt<'_>) {
-    let name = &attempt.spec.name;
-    let observed_drbd = &attempt.shared.observed_drbd;
     let small = attempt
         .live_volumes()
         .any(|volume| size_kib(attempt, volume.number).is_some_and(|kib| kib < volume.usable_kib));
-    if !small {
-        return;
+    if small {
+        ask(attempt).await;
     }
+}
+
+/// Asks DRBD for the sizes of volumes: they change without an event.
+pub async fn ask(attempt: &Attempt<'_>) {
+    let name = &attempt.spec.name;
+    let observed_drbd = &attempt.shared.observed_drbd;
     // Without an answer the last known size remains.
     if let Ok(output) = attempt.shared.machine.try_run(adm::now(name)).await
         && observed_drbd.sizes(name, &output.stdout)
@@ -55,7 +59,7 @@ pub async fn ask_sizes(attempt: &Attempt<'_>) {
 }
 
 /// Size of a volume in DRBD as far as is known; 0 if it is there without one.
-fn size_kib(attempt: &Attempt<'_>, volume: u32) -> Option<u64> {
+pub fn size_kib(attempt: &Attempt<'_>, volume: u32) -> Option<u64> {
     match attempt.shared.observed_drbd.get(&attempt.spec.name) {
         Observed::Present(resource) => {
             let device = resource.devices.get(&volume)?;
@@ -165,7 +169,11 @@ impl Growth<'_> {
                 Beginning::Step(to_kib) if assume_clean => {
                     // Noted first: a step that was made without a note would be made again.
                     self.note(Some(to_kib)).await?;
-                    self.resize(Size::UpTo(to_kib), to_kib).await?;
+                    let size = match pinned::kib(self.layer) {
+                        Some(_) => Size::Pinned(to_kib, false),
+                        None => Size::UpTo(to_kib),
+                    };
+                    self.resize(size, to_kib).await?;
                     if !self.synced().await? {
                         return Err(away().into());
                     }
@@ -174,7 +182,11 @@ impl Growth<'_> {
                 Beginning::Step(_) | Beginning::Whole => assume_clean = false,
             }
         }
-        self.resize(Size::All { assume_clean }, wanted_kib).await
+        let size = match pinned::kib(self.layer) {
+            Some(_) => Size::Pinned(wanted_kib, assume_clean),
+            None => Size::All { assume_clean },
+        };
+        self.resize(size, wanted_kib).await
     }
 
     /// Whether another replica has a disk.
@@ -239,7 +251,8 @@ impl Growth<'_> {
         };
         if v84::resizes_only_primary(self.kind, now.as_ref()) {
             promotion::begin(attempt, self.kind, self.layer.minor).await?;
-            let grown = adm::resize(machine, self.file, name, number, size).await;
+            let grown =
+                adm::resize(machine, self.file, name, (number, self.layer.minor), size).await;
             if grown.is_ok() {
                 // Each side decides by the roles that it sees whose data is copied, when it hears of the other's size.
                 let large = |now: &DrbdResource| {
@@ -251,7 +264,7 @@ impl Growth<'_> {
             promotion::end(attempt, self.kind, self.layer.minor).await?;
             grown
         } else {
-            adm::resize(machine, self.file, name, number, size).await
+            adm::resize(machine, self.file, name, (number, self.layer.minor), size).await
         }
     }
 
@@ -403,7 +416,7 @@ pub async fn remember_sizes(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()
         let attached = |device: &&DrbdDevice| device.disk != DiskState::Diskless;
         let device = seen.devices.get(&volume.number).filter(attached);
         let kib = device.and_then(|device| device.size_kib).unwrap_or(0);
-        if kib == 0 || has_external_metadata(attempt, volume.number) {
+        if kib == 0 {
             continue;
         }
         let notes = attempt.notes();
@@ -412,7 +425,8 @@ pub async fn remember_sizes(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()
         if known == Some(kib) {
             continue;
         }
-        if known.is_some_and(|known| known < kib) {
+        let is_internal = !has_external_metadata(attempt, volume.number);
+        if is_internal && known.is_some_and(|known| known < kib) {
             adm::check_resize(&attempt.shared.machine, volume.minor).await?;
         }
         let change = |notes: &mut Notes| {
@@ -451,6 +465,7 @@ mod tests {
             number: 0,
             target: Target::Up,
             usable_kib,
+            fixed_size: false,
             storage: BTreeMap::new(),
         };
         let of = |usable, granularity, size, noted| {

@@ -12,7 +12,7 @@ use super::adjust::{self, Configuration, Files, take_down};
 use super::metadata::Place;
 use super::observed::Observed;
 use super::status::DrbdResource;
-use super::{adm, grow, last_copy, promotion, steps, v84};
+use super::{adm, grow, last_copy, pinned, promotion, steps, v84};
 use crate::failure::{Failure, Result};
 use crate::layers::{Attempt, Devices, storage};
 use crate::probe;
@@ -87,8 +87,11 @@ fn check_node(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
 /// Brings the resource up on the devices below.
 pub async fn up(attempt: &Attempt<'_>, drbd: &DrbdSpec, below: &Devices) -> stop::Result<Devices> {
     let disks = Disk::all(below);
-    let config = Configuration::of(attempt, drbd, &disks)?;
     let seen = known(attempt).await?;
+    if pinned::is_any(drbd) && seen != Observed::Absent {
+        grow::ask(attempt).await;
+    }
+    let config = Configuration::of(attempt, drbd, &disks)?;
     let before = match &seen {
         Observed::Present(resource) => Some(resource),
         Observed::Absent | Observed::Unknown => None,

@@ -8,6 +8,7 @@ pub mod last_copy;
 pub mod layer;
 pub mod metadata;
 pub mod observed;
+pub mod pinned;
 pub mod promotion;
 pub mod resfile;
 pub mod status;

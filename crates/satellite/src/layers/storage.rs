@@ -70,10 +70,14 @@ async fn ensure(
     let place = place(attempt, &wanted.pool)?;
     let name = volume_name(&attempt.spec.name, suffix, volume.number);
     let storage = attempt.shared.storage();
-    let stage = begin(attempt, volume.number, suffix, &place, &name).await?;
+    let (stage, found) = begin(attempt, volume.number, suffix, &place, &name).await?;
+    let size_kib = match found {
+        Some(found) if volume.fixed_size => wanted.size_kib.min(found.size_kib),
+        Some(_) | None => wanted.size_kib,
+    };
     let wanted = Wanted {
         name: &name,
-        size_kib: wanted.size_kib,
+        size_kib,
         owner: owner(attempt),
         props: &wanted.props,
         is_new: stage != Stage::Ready,
@@ -86,23 +90,24 @@ async fn ensure(
     Ok(backing)
 }
 
-/// How far the creation of a volume is. It is written down before anything is made: after a crash the volume is
-/// known to hold no data.
+/// How far the creation of a volume is, and the volume if it is in use. It is written down before anything is made:
+/// after a crash the volume is known to hold no data.
 async fn begin(
     attempt: &Attempt<'_>,
     number: u32,
     suffix: StorageSuffix,
     place: &PoolPlace,
     name: &str,
-) -> Result<Stage> {
+) -> Result<(Stage, Option<Backing>)> {
     let stage = attempt.stage(number);
     if let Some(stage @ (Stage::New | Stage::Replacement)) = stage {
-        return Ok(stage);
+        return Ok((stage, None));
     }
     let storage = attempt.shared.storage();
     match providers::find(storage, place, name, owner(attempt)).await? {
-        // While its pool is missing, it is not known whether the volume is; the provider fails with what is missing.
-        Presence::Present(_) | Presence::PoolAbsent => return Ok(Stage::Ready),
+        Presence::Present(found) => return Ok((Stage::Ready, Some(found))),
+        // It is not known whether the volume is there; the provider fails with what is missing.
+        Presence::PoolAbsent => return Ok((Stage::Ready, None)),
         Presence::Absent => {}
     }
     let next = match stage {
@@ -117,7 +122,7 @@ async fn begin(
         }
     };
     attempt.set_stage(number, next).await?;
-    Ok(next)
+    Ok((next, None))
 }
 
 /// A volume that was in use is created again only if its content comes from a peer: that of data, not that of metadata

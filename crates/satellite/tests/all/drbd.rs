@@ -101,6 +101,7 @@ pub(crate) fn spec(me: &str, layout: Layout<'_>) -> ResourceSpec {
             number: 0,
             target: Target::Up,
             usable_kib: SIZE_KIB - 4096,
+            fixed_size: false,
             storage: [disk].into_iter().filter(|_| !diskless).collect(),
         }],
         destroy_storage: Vec::new(),

@@ -12,6 +12,7 @@ mod link;
 mod luks;
 mod real;
 mod resfile;
+mod sizes;
 mod storage;
 mod suspension;
 mod trouble;

@@ -107,6 +107,36 @@ fn check(option: &DrbdOption, place: Place) {
     );
 }
 
+/// A size that DRBD is told is read as what it is: in KiB, of one volume.
+#[test]
+fn drbdadm_reads_a_size() {
+    if run("drbdadm", &["--version"]).is_none() {
+        eprintln!("skipped: drbdadm is not installed");
+        return;
+    }
+    let mut spec: ResourceSpec = spec("alpha", TWO);
+    let drbd = layer(&mut spec);
+    let host = run("uname", &["-n"]).expect("every machine has a name").1;
+    drbd.uname = host.trim().to_owned();
+    drbd.volumes[0].disk_options = [("size".to_owned(), "100001k".to_owned())].into();
+    let drbd = drbd.clone();
+    let dialect = Dialect {
+        kind: DrbdKind::Drbd9,
+        tiebreaker: false,
+    };
+    let file = generate(&spec, &drbd, &Disks::default(), dialect);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("Data.res");
+    std::fs::write(&path, &file.text).expect("room for a file");
+    let path = path.to_string_lossy();
+    let args = ["-c", &path, "-d", "resize", "Data/0"];
+    let (fine, text) = run("drbdadm", &args).expect("it is installed");
+    assert!(
+        fine && text.contains("resize 1000 --size=100001k"),
+        "{text}"
+    );
+}
+
 /// Every option that the installed DRBD has is read where it is written: for the resource, for a volume, for a connection.
 #[test]
 fn drbdadm_reads_every_option() {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::bench::{Bench, DrbdKind};
 
-fn plain(pool: &str, size_kib: u64) -> ResourceSpec {
+pub(crate) fn plain(pool: &str, size_kib: u64) -> ResourceSpec {
     ResourceSpec {
         name: "Data".parse().unwrap(),
         uuid: Uuid::from_u128(0xd1),
@@ -23,6 +23,7 @@ fn plain(pool: &str, size_kib: u64) -> ResourceSpec {
             number: 0,
             target: Target::Up,
             usable_kib: size_kib,
+            fixed_size: false,
             storage: [(StorageSuffix::Data, storage(pool, size_kib))].into(),
         }],
         destroy_storage: Vec::new(),
@@ -56,7 +57,7 @@ pub(crate) fn make_file_system(id: u128, kind: &str, parameters: &str) -> Instru
     }
 }
 
-async fn one_node() -> Bench {
+pub(crate) async fn one_node() -> Bench {
     let mut bench = Bench::new();
     bench.add_node("alpha", DrbdKind::V9).await;
     bench

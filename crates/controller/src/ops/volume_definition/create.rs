@@ -208,6 +208,8 @@ fn row(
         luks: None,
         file_system_on: Default::default(),
         granularity_kib: 0,
+        device_kib: None,
+        pinned: false,
     };
     if let Some(passphrase) = new.passphrase {
         row.luks = Some(supplied_key(tx, definition, number, &row, &passphrase)?);

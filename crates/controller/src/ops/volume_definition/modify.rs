@@ -9,7 +9,9 @@ use linstor_api::{code, prop};
 use linstor_model::layer::{self, drbd84, luks};
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::process::resize;
-use linstor_model::{LuksKey, LuksKeyChange, Model, ResourceDefinition, VolumeDefinition, space};
+use linstor_model::{
+    LuksKey, LuksKeyChange, Model, ResourceDefinition, VolumeDefinition, device_size, space,
+};
 use linstor_wire::Secret;
 
 use super::super::property::{self, Owner};
@@ -188,34 +190,60 @@ fn edit(
             format!("The {} has this size already.", label(name, number)),
         ));
     }
-    let mut resizing = false;
+    let mut change = SizeChange::OfDefinition;
     if size_kib != known.size_kib || gross_size != known.gross_size {
         row.size_kib = size_kib;
         row.gross_size = gross_size;
-        resizing = check_resize(tx, name, number, &row)?;
+        change = check_resize(tx, name, number, &row)?;
     }
     tx.reply(modified(&label(name, number), row.uuid));
     tx.edit_resource_definition(name, |definition| {
         definition.volumes.insert(number, row);
     });
-    if resizing {
-        let (from, now_ms) = (resize::Size::of(&known), tx.now_ms);
-        resize::begin(tx, name, number, from, now_ms);
+    match change {
+        SizeChange::OfDefinition if tx.resources_of(name).next().is_some() => {}
+        SizeChange::OfDefinition => device_size::forget(tx, name, number),
+        SizeChange::Growth => {
+            let (from, now_ms) = (resize::Size::of(&known), tx.now_ms);
+            resize::begin(tx, name, number, from, now_ms);
+        }
+        SizeChange::Withdrawal => {
+            let observed = tx.observed.clone();
+            resize::withdraw(tx, &observed, name, number);
+            tx.reply(withdrawn(name, number));
+        }
     }
-    Ok(resizing)
+    Ok(matches!(change, SizeChange::Growth))
 }
 
-/// Checks a change of size. Returns whether resources have to be resized.
+/// What a new size means for resources.
+#[derive(Debug, Clone, Copy)]
+enum SizeChange {
+    /// Nothing.
+    OfDefinition,
+    /// They grow.
+    Growth,
+    /// They do not grow any more: it is the size before the growth in progress.
+    Withdrawal,
+}
+
+fn withdrawn(name: &ResourceName, number: u32) -> Reply {
+    let message = format!("The growth of the {} is withdrawn.", label(name, number));
+    Reply::new(code::MODIFIED, message)
+        .details("Storage that nodes have grown is not made smaller; the next growth uses it.")
+}
+
+/// Checks a change of size. Returns what resources have to do. While they grow, the size can be changed to another one, or
+/// to the one before.
 fn check_resize(
     tx: &Transaction<'_>,
     name: &ResourceName,
     number: u32,
     after: &VolumeDefinition,
-) -> Result<bool, Refusal> {
+) -> Result<SizeChange, Refusal> {
     let definition = name::known_definition(tx, name)?;
-    if tx.resources_of(name).next().is_none() {
-        return Ok(false);
-    }
+    let known = name::known_volume_definition(tx, name, number)?;
+    let is_deployed = tx.resources_of(name).next().is_some();
     let refuse = |ret_code: i64, cause: String, correction: &str| {
         let message = format!("The size of the {} cannot be changed.", label(name, number));
         Err(Reply::new(ret_code, message)
@@ -223,13 +251,42 @@ fn check_resize(
             .correction(correction)
             .into())
     };
-    if tx.process_of_volume(name, number).is_some() || tx.is_deleting_definition(definition) {
-        let cause = "It is being resized or deleted already.".to_owned();
+    if device_size::is_exact(definition, known) && (is_deployed || after.size_kib > known.size_kib)
+    {
+        let cause = format!(
+            "The property {} of its definition is set.",
+            prop::DRBD_EXACT_SIZE
+        );
+        return refuse(
+            code::FAIL_INVLD_PROP,
+            cause,
+            "Make a new volume and copy the data.",
+        );
+    }
+    if !is_deployed {
+        return Ok(SizeChange::OfDefinition);
+    }
+    let growth = tx.resize_of(name, number);
+    let is_busy = growth.is_none() && tx.process_of_volume(name, number).is_some();
+    if is_busy || tx.is_deleting_definition(definition) {
+        let cause = "It is being deleted.".to_owned();
         return refuse(
             code::FAIL_RSC_BUSY,
             cause,
             "Wait until that is done; see /v1/jobs.",
         );
+    }
+    let mut before = ResourceDefinition::clone(definition);
+    if let (Some(from), Some(volume)) = (
+        growth.and_then(|growth| growth.from),
+        before.volumes.get_mut(&number),
+    ) {
+        if (from.size_kib, from.gross_size) == (after.size_kib, after.gross_size) {
+            return Ok(SizeChange::Withdrawal);
+        }
+        volume.size_kib = from.size_kib;
+        volume.gross_size = from.gross_size;
+        volume.device_kib = from.device_kib;
     }
     if let Some(replica) = drbd84::holds_up_growth(tx, name) {
         let cause = format!(
@@ -246,25 +303,23 @@ fn check_resize(
         // Open devices grow with their key only.
         check_unlocked(tx)?;
     }
-    let exact = definition.props.get(prop::DRBD_EXACT_SIZE);
-    if exact.is_some_and(|value| prop::is_true(value)) {
-        let cause = format!(
-            "The property {} of its definition is set.",
-            prop::DRBD_EXACT_SIZE
-        );
-        return refuse(
-            code::FAIL_INVLD_VLM_SIZE,
-            cause,
-            "Make a new volume and copy the data.",
-        );
-    }
-    let mut enlarged = ResourceDefinition::clone(definition);
-    enlarged.volumes.insert(number, after.clone());
+    let mut enlarged = before.clone();
+    let had_kib = before.volumes[&number].device_kib;
+    let after_with = |device_kib| VolumeDefinition {
+        device_kib,
+        ..after.clone()
+    };
+    enlarged.volumes.insert(number, after_with(had_kib));
+    let device_kib = device_size::after_growth(tx, &enlarged, number);
+    enlarged.volumes.insert(number, after_with(device_kib));
+    let size = |definition: &ResourceDefinition| definition.volumes[&number].size_kib;
+    let same_kind = before.volumes[&number].gross_size == after.gross_size;
     for replica in tx.resources_of(name) {
-        let had = layer::backing(definition, number, replica);
+        let had = layer::backing(&before, number, replica);
         let needs = layer::backing(&enlarged, number, replica);
         let shrinks = layer::usable_kib(&enlarged, number, replica)
-            < layer::usable_kib(definition, number, replica);
+            < layer::usable_kib(&before, number, replica)
+            || (same_kind && size(&enlarged) < size(&before));
         let both = || had.iter().zip(&needs);
         if both().any(|((_, had), (_, needs))| needs < had) || shrinks {
             let cause = "Its resources would have to become smaller.".to_owned();
@@ -282,7 +337,7 @@ fn check_resize(
         }
     }
     check_up_to_date(tx, name)?;
-    Ok(true)
+    Ok(SizeChange::Growth)
 }
 
 /// Growing a replica that is behind would lose what it still has to fetch.

@@ -21,6 +21,7 @@ mod property;
 mod questions;
 mod satellite;
 mod settle;
+mod sizes;
 mod speed;
 mod story;
 mod watermark;

@@ -71,7 +71,7 @@ fn cancelling_takes_back_what_can_be_taken_back() {
     let pool = StoragePoolName::parse("thin").unwrap();
     assert_eq!(draft.pool_use(&node(2), &pool).volumes, 1);
 
-    // A growth, until DRBD grows.
+    // A growth, even while DRBD grows; what has grown is not used.
     let mut draft = before.clone();
     let since = begin_growth(&mut draft);
     let process = only(&draft);
@@ -81,7 +81,10 @@ fn cancelling_takes_back_what_can_be_taken_back() {
     (0..2).for_each(|index| applied(&mut reached, index, since.generation, Outcome::Done));
     draft.set_generation(since.generation);
     assert!(advance(&mut draft, &reached, &r1(), 2));
-    assert!(why(&mut draft, &good).contains("DRBD is being grown"));
+    let process = only(&draft);
+    let undone = cancel(&mut draft, &good, &process, 9).unwrap();
+    assert!(undone.remains.is_some() && draft.processes.is_empty());
+    assert_eq!(draft.definitions[&r1()].volumes[&0].size_kib, SIZE_KIB);
 
     // A volume's deletion begins with its storage.
     let mut draft = before.clone();

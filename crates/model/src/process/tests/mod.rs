@@ -103,6 +103,8 @@ fn cluster() -> Draft {
         luks: None,
         file_system_on: Default::default(),
         granularity_kib: 64,
+        device_kib: None,
+        pinned: false,
     };
     draft.put_resource_definition(ResourceDefinition {
         connections: Vec::new(),
@@ -133,6 +135,7 @@ fn put_replica(draft: &mut Draft, index: usize) {
         uuid: uuid(50 + index as u128),
         pool: StoragePoolName::parse("thin").unwrap(),
         extra_storage: Default::default(),
+        unit_kib: 0,
         props: Default::default(),
     };
     draft.put_resource(Resource {
@@ -475,6 +478,7 @@ fn begin_growth(draft: &mut Draft) -> Since {
     let from = resize::Size {
         size_kib: SIZE_KIB,
         gross_size: false,
+        device_kib: None,
     };
     resize::begin(draft, &r1(), 0, from, 1);
     since
