@@ -16,8 +16,8 @@ const WRITES_FROM_KIB: u64 = 16 << 10;
 /// Size in KiB of the area that it writes repeatedly.
 const WRITES_KIB: u64 = 16 << 10;
 
-/// The volume of a resource on one node.
-struct Side<'a> {
+/// The volume of a resource on one node of the lab.
+pub struct Side<'a> {
     cluster: &'a Cluster,
     resource: &'a str,
     node: Node,
@@ -27,7 +27,8 @@ struct Side<'a> {
 }
 
 impl<'a> Side<'a> {
-    fn of(cluster: &'a Cluster, resource: &'a str, replica: &Replica) -> Result<Self> {
+    /// Of a resource that is up.
+    pub fn of(cluster: &'a Cluster, resource: &'a str, replica: &Replica) -> Result<Self> {
         let device = replica.device.clone().context("a device")?;
         let minor = device.trim_start_matches("/dev/drbd").to_owned();
         Ok(Side {
@@ -45,7 +46,7 @@ impl<'a> Side<'a> {
     }
 
     /// `drbdsetup primary` or `secondary`: 8.4 expects a minor, 9 the resource's name.
-    fn role(&self, role: &str) -> Result<()> {
+    pub fn role(&self, role: &str) -> Result<()> {
         let object = match self.drbd {
             Drbd::V84 => &self.minor,
             Drbd::V9 => self.resource,
@@ -54,12 +55,13 @@ impl<'a> Side<'a> {
     }
 
     /// Size from the kernel's sysfs: in DRBD 8.4 a device that is not primary cannot be opened.
-    fn bytes(&self) -> Result<u64> {
+    pub fn bytes(&self) -> Result<u64> {
         let sectors = self.run(&["cat", &format!("/sys/block/drbd{}/size", self.minor)])?;
         Ok(sectors.trim().parse::<u64>()? * 512)
     }
 
-    fn write(&self, direct: &[&str]) -> Result<()> {
+    /// Writes more than 1 MiB at the beginning of the device, with these options of `dd`.
+    pub fn write(&self, direct: &[&str]) -> Result<()> {
         let of = format!("of={}", self.device);
         let mut argv = vec!["dd", "if=/usr/bin/bash", &of, "bs=1M", "conv=fsync"];
         argv.extend(direct);
@@ -81,7 +83,7 @@ impl<'a> Side<'a> {
     }
 
     /// Compares the replicas block by block (`drbdadm verify`); fails if they differ.
-    fn verify(&self) -> Result<()> {
+    pub fn verify(&self) -> Result<()> {
         // The kernel's log is a ring buffer: messages about earlier runs may be overwritten at any time.
         self.run(&["dmesg", "--clear"])?;
         let ended = || -> Result<bool> {

@@ -15,6 +15,7 @@ mod providers;
 mod python;
 mod python_calls;
 mod report;
+mod sizes;
 mod story;
 mod test;
 mod tidy;

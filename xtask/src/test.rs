@@ -10,7 +10,7 @@ use crate::demo::Times;
 use crate::lab::{Lab, LabConfig, selftest};
 use crate::report::Report;
 use crate::{
-    fake_vs_lab, faults, metadata, packages, providers, python, python_calls, story, tidy,
+    fake_vs_lab, faults, metadata, packages, providers, python, python_calls, sizes, story, tidy,
 };
 
 /// Names a folder with a kernel (`linux`) and its modules (`modules`) that include DRBD 9.
@@ -103,14 +103,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if wanted("debian fake-vs-lab") {
         fake_vs_lab("debian", None, args.record, &mut report);
     }
-    let kinds = match wanted("debian pools") {
-        true => Some(providers::LINUX),
-        // Nothing but the external metadata, for who works on it.
-        false => wanted("debian external metadata").then_some(&[][..]),
-    };
-    if let Some(kinds) = kinds {
+    if let Some(checks) = PoolChecks::on_linux("debian", &wanted) {
         let what = "debian kernel, DRBD 8.4";
-        pools(what, None, &binaries, kinds, &mut report);
+        pools(what, None, &binaries, &checks, &mut report);
     }
     second_kernel(&args, &wanted, &binaries, &mut report);
     drbd9(&args, &wanted, &binaries, &mut report);
@@ -183,12 +178,34 @@ fn faults_alone(binaries: &Binaries, wanted: &dyn Fn(&str) -> bool, report: &mut
     }
 }
 
-/// All storage providers, on a new cluster.
+/// What is checked of storage pools. External metadata and sizes can be checked alone.
+#[derive(Default)]
+struct PoolChecks {
+    kinds: &'static [providers::Kind],
+    external_metadata: bool,
+    sizes: &'static [sizes::Pair],
+}
+
+impl PoolChecks {
+    /// On a kernel without ZFS, if any of it is wanted.
+    fn on_linux(which: &str, wanted: &dyn Fn(&str) -> bool) -> Option<PoolChecks> {
+        let all = wanted(&format!("{which} pools"));
+        let some = |what: &str| all || wanted(&format!("{which} {what}"));
+        let checks = PoolChecks {
+            kinds: if all { providers::LINUX } else { &[] },
+            external_metadata: some("external metadata"),
+            sizes: if some("sizes") { sizes::LINUX } else { &[] },
+        };
+        (checks.external_metadata || !checks.sizes.is_empty()).then_some(checks)
+    }
+}
+
+/// Storage pools, on a new cluster.
 fn pools(
     what: &str,
     kernel: Option<&Kernel>,
     binaries: &Binaries,
-    kinds: &[providers::Kind],
+    checks: &PoolChecks,
     report: &mut Report,
 ) {
     let mut cluster = None;
@@ -197,7 +214,7 @@ fn pools(
         providers::register_nodes(cluster)
     });
     if let Some(cluster) = cluster.filter(|_| up) {
-        for kind in kinds {
+        for kind in checks.kinds {
             report.check(
                 &format!("{what}: pools of provider {}", kind.subcommand),
                 || {
@@ -206,9 +223,14 @@ fn pools(
                 },
             );
         }
-        if kinds.is_empty() || kinds.iter().any(|kind| kind.subcommand == "lvmthin") {
+        if checks.external_metadata {
             report.check(&format!("{what}: external DRBD metadata"), || {
                 metadata::check(&cluster).inspect_err(|_| eprintln!("{}", cluster.logs()))
+            });
+        }
+        for pair in checks.sizes {
+            report.check(&format!("{what}: sizes in {}", pair.name()), || {
+                sizes::check(&cluster, pair).inspect_err(|_| eprintln!("{}", cluster.logs()))
             });
         }
     }
@@ -222,7 +244,8 @@ fn second_kernel(
     report: &mut Report,
 ) {
     let (name, transcripts) = ("second kernel: zfs pools", "second kernel: fake-vs-lab");
-    if !wanted(name) && !wanted(transcripts) {
+    let all_sizes = "second kernel: sizes";
+    if !wanted(name) && !wanted(transcripts) && !wanted(all_sizes) {
         return;
     }
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/lab");
@@ -245,19 +268,20 @@ fn second_kernel(
         if wanted(transcripts) {
             fake_vs_lab("zfs", kernel.as_ref(), args.record, report);
         }
-        if !wanted(name) {
+        if !wanted(name) && !wanted(all_sizes) {
             return;
         }
-        report.check("second kernel: a zpool's data survives a power cut", || {
-            selftest::zfs_pool(&lab("test", kernel.as_ref())?)
-        });
-        pools(
-            "second kernel",
-            kernel.as_ref(),
-            binaries,
-            providers::ZFS,
-            report,
-        );
+        let mut checks = PoolChecks {
+            sizes: sizes::ZFS,
+            ..PoolChecks::default()
+        };
+        if wanted(name) {
+            checks.kinds = providers::ZFS;
+            report.check("second kernel: a zpool's data survives a power cut", || {
+                selftest::zfs_pool(&lab("test", kernel.as_ref())?)
+            });
+        }
+        pools("second kernel", kernel.as_ref(), binaries, &checks, report);
     }
 }
 
@@ -311,12 +335,9 @@ fn unpack(source: &Path) -> Result<Kernel> {
 
 /// All tests on DRBD 9 with three nodes, if a kernel and module are provided.
 fn drbd9(args: &Args, wanted: &dyn Fn(&str) -> bool, binaries: &Binaries, report: &mut Report) {
-    let (story, all_pools, transcripts) = ("drbd9 story", "drbd9 pools", "drbd9 fake-vs-lab");
-    let kinds = match wanted(all_pools) {
-        true => Some(providers::LINUX),
-        false => wanted("drbd9 external metadata").then_some(&[][..]),
-    };
-    if !wanted(story) && kinds.is_none() && !wanted(transcripts) {
+    let (story, transcripts) = ("drbd9 story", "drbd9 fake-vs-lab");
+    let checks = PoolChecks::on_linux("drbd9", wanted);
+    if !wanted(story) && checks.is_none() && !wanted(transcripts) {
         return;
     }
     let Some(directory) = std::env::var_os(DRBD9_VARIABLE).map(PathBuf::from) else {
@@ -341,7 +362,7 @@ fn drbd9(args: &Args, wanted: &dyn Fn(&str) -> bool, binaries: &Binaries, report
     if wanted(story) {
         on_kernel("DRBD 9", Some(&kernel), binaries, report);
     }
-    if let Some(kinds) = kinds {
-        pools("DRBD 9", Some(&kernel), binaries, kinds, report);
+    if let Some(checks) = checks {
+        pools("DRBD 9", Some(&kernel), binaries, &checks, report);
     }
 }
