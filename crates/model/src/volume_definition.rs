@@ -47,7 +47,7 @@ pub struct VolumeDefinition {
     /// Size of its DRBD device in KiB; none while no resource has a disk.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_kib: Option<u64>,
-    /// DRBD is told the size of the device, as not all resources have the same room for it.
+    /// The size of the device is in the `.res` files, as not all resources have the same room for it.
     #[serde(default, skip_serializing_if = "is_default")]
     pub pinned: bool,
 }

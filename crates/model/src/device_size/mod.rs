@@ -1,9 +1,9 @@
 //! The size of a volume's DRBD device. All resources of the definition have it, whatever the units of their pools are.
 //!
 //! It is fixed when the first resource with a disk is made: what its backing volume, rounded up to its unit, leaves. Each
-//! later resource gets a backing volume that holds it. Where one holds more than another, DRBD is told the size (`size` in
-//! section `disk`), because it would take whatever all connected nodes have room for. A growth and a report of a node
-//! that has more (somebody grew it by hand) change it; nothing makes it smaller.
+//! later resource gets a backing volume that holds it. Where one holds more than another, the size is in the `.res` files
+//! (`size` in section `disk`), because DRBD would take whatever all connected nodes have room for. A growth and a report
+//! of a node that has more (somebody grew it by hand) change it; nothing makes it smaller.
 
 use linstor_api::prop;
 

@@ -165,9 +165,12 @@ fn refusals() {
     let mut unknown = one_volume(TWO);
     let other = NewResource::new(resource("other"), node("n1"), DiskKind::Diskful);
     assert_eq!(refused(&mut unknown, other), code::FAIL_NOT_FOUND_RSC_DFN);
+    let mut cache = request("n1", DiskKind::Diskful);
+    cache.layer_stack = Some(vec![LayerKind::Cache, LayerKind::Storage]);
+    assert_eq!(refused(&mut unknown, cache), code::FAIL_INVLD_LAYER_STACK);
     let mut luks = request("n1", DiskKind::Diskful);
     luks.layer_stack = Some(vec![LayerKind::Luks, LayerKind::Storage]);
-    assert_eq!(refused(&mut unknown, luks), code::FAIL_INVLD_LAYER_STACK);
+    assert_eq!(refused(&mut unknown, luks), code::FAIL_NOT_FOUND_CRYPT_KEY);
 
     let mut large = cluster("n1: DfltStorPool 100");
     large.define("res", &[60, 60]);

@@ -1,4 +1,4 @@
-//! Volumes whose size DRBD is told: option `size` of section `disk`.
+//! Volumes whose size is in the `.res` file: option `size` of section `disk`.
 //!
 //! `drbdadm adjust` has DRBD make a volume that is larger smaller, and attaching truncates it. What DRBD has, or had when it
 //! was last seen, is therefore never undercut: another node may have grown it since the spec was made, or somebody by
@@ -20,7 +20,7 @@ pub fn kib(volume: &DrbdVolumeSpec) -> Option<u64> {
     size.trim_end_matches(['k', 'K']).parse().ok()
 }
 
-/// Whether DRBD is told the size of any volume.
+/// Whether the spec has a size for any volume.
 pub fn is_any(drbd: &DrbdSpec) -> bool {
     drbd.volumes.iter().any(|volume| kib(volume).is_some())
 }

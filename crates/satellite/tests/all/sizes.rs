@@ -200,7 +200,7 @@ fn pinned(me: &str, kib: u64) -> ResourceSpec {
     spec
 }
 
-/// Two replicas with different room have the size that DRBD is told, when they are made and when one joins another. It
+/// Two replicas with different room have the size in the `.res` file, when they are made and when one joins another. It
 /// stays so over reboots, and growth is no resync of everything.
 #[tokio::test(start_paused = true)]
 async fn a_pinned_size_holds() {
@@ -230,8 +230,8 @@ async fn a_pinned_size_holds() {
     );
 }
 
-/// A size that DRBD is told of a volume that is up already changes nothing; one that is less than what it has is not told,
-/// because DRBD would make the volume smaller.
+/// A size that is added to the file of a volume that is up changes nothing; one that is less than what DRBD has is not
+/// written, because DRBD would make the volume smaller.
 #[tokio::test(start_paused = true)]
 async fn a_pinned_size_makes_nothing_smaller() {
     let mut bench = nodes(&["alpha", "beta"], DrbdKind::V9).await;
