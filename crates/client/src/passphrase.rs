@@ -1,5 +1,5 @@
-//! Passphrases that are not given on the command line, where other users of the machine see them: read from the terminal
-//! without showing them, or from standard input, one line each.
+//! Passphrases that are not given on the command line, where other users of the machine see them: read from the
+//! terminal without showing them, or from standard input, one line each.
 
 use std::io::{BufRead, IsTerminal, Write, stderr, stdin};
 

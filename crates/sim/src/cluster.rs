@@ -15,6 +15,7 @@ use linstor_controller::{Cluster, Controller, Options, ops};
 use linstor_fake_host::{DrbdKind, FakeCluster};
 use linstor_satellite::Satellite;
 use linstor_store::{Limits, Loaded, MemoryStore, Store, StoreError, Write};
+use linstor_wire::Secret;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
@@ -41,6 +42,8 @@ const STORE_LIMITS: Limits = Limits {
 
 /// Of so many seeds one has a controller, and one has satellites, of the next version.
 const VERSIONS_EVERY: u64 = 7;
+/// Of so many seeds one has encrypted volumes: each of its controllers enters the master passphrase after its start.
+const ENCRYPTED_EVERY: u64 = 11;
 
 /// The configuration of a cluster's nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -123,8 +126,23 @@ pub struct Sim {
     /// The configuration of the nodes.
     pub shape: Shape,
     env: SimEnv,
+    encrypted: bool,
     controller: Option<Running>,
     satellites: BTreeMap<String, JoinHandle<()>>,
+}
+
+/// Enters the master passphrase, or sets it. Where the store fails meanwhile, secrets remain locked until the next start.
+async fn unlock(cluster: &Cluster) {
+    let passphrase = Secret::new("passphrase");
+    for _ in 0..5 {
+        if ops::encryption::at_start(cluster, &passphrase)
+            .await
+            .is_ok()
+        {
+            return;
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
 }
 
 impl Sim {
@@ -138,6 +156,7 @@ impl Sim {
             failures: Vec::new(),
             shape,
             env: SimEnv::new(seed),
+            encrypted: seed % ENCRYPTED_EVERY == 2,
             controller: None,
             satellites: BTreeMap::new(),
         };
@@ -245,6 +264,9 @@ impl Sim {
             );
             match started.await {
                 Ok(controller) => {
+                    if self.encrypted {
+                        unlock(&controller.cluster).await;
+                    }
                     self.controller = Some(Running {
                         controller,
                         alive,

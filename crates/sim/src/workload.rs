@@ -173,7 +173,8 @@ impl Op {
                 place,
                 drbd,
             } => {
-                let request = spawn_request(name, kib, place, drbd);
+                let encrypted = cluster.master_key().is_some();
+                let request = spawn_request(name, kib, place, (drbd, encrypted));
                 resource_group::spawn(&cluster, "DfltRscGrp".to_owned(), request).await
             }
             Op::Create {
@@ -231,15 +232,22 @@ impl Op {
     }
 }
 
-fn spawn_request(name: String, kib: u64, place: i32, drbd: bool) -> ResourceGroupSpawn {
-    let storage = || vec!["STORAGE".to_owned()];
+fn spawn_request(
+    name: String,
+    kib: u64,
+    place: i32,
+    (drbd, encrypted): (bool, bool),
+) -> ResourceGroupSpawn {
+    let layers = [(drbd, "DRBD"), (encrypted, "LUKS"), (true, "STORAGE")];
+    let layers = layers.into_iter().filter(|(used, _)| *used);
+    let layers = layers.map(|(_, name)| name.to_owned());
     ResourceGroupSpawn {
         resource_definition_name: Some(name),
         volume_sizes: i64::try_from(kib).into_iter().collect(),
         select_filter: Some(AutoSelectFilter {
             place_count: Some(place),
             storage_pool_list: Some(vec![POOL.to_owned()]),
-            layer_stack: (!drbd).then(storage),
+            layer_stack: (!drbd || encrypted).then(|| layers.collect()),
             ..AutoSelectFilter::default()
         }),
         ..ResourceGroupSpawn::default()
