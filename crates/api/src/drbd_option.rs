@@ -33,6 +33,16 @@ impl Section {
             Section::Handlers => prop::DRBD_HANDLER_OPTIONS,
         }
     }
+
+    /// The section of a resource file.
+    pub const fn in_file(self) -> &'static str {
+        match self {
+            Section::Resource => "options",
+            Section::Net => "net",
+            Section::Disk | Section::PeerDevice => "disk",
+            Section::Handlers => "handlers",
+        }
+    }
 }
 
 /// Which values an option takes.
@@ -122,6 +132,11 @@ impl DrbdOption {
     /// The key of its property.
     pub fn key(&self) -> String {
         format!("{}/{}", self.section.namespace(), self.name)
+    }
+
+    /// Its name with the section of a resource file that it is in, as nodes report the ones that they do not have.
+    pub fn in_file(&self) -> String {
+        format!("{}/{}", self.section.in_file(), self.name)
     }
 
     /// Whether it can be set there.

@@ -86,6 +86,10 @@ object! {
         pub promotion_score: Option<i32>,
         /// Whether it could become primary now.
         pub may_promote: Option<bool>,
+        /// Why its I/O is suspended, with commas between reasons; not a member of LINSTOR's.
+        pub suspended: Option<String>,
+        /// It has lost its quorum; not a member of LINSTOR's.
+        pub quorum_lost: Option<bool>,
     }
 
     /// A connection to a peer.

@@ -128,7 +128,7 @@ keys! {
     /// Whether no verify algorithm is chosen.
     DRBD_DISABLE_AUTO_VERIFY_ALGO = "DrbdOptions/auto-verify-algo-disable";
     /// The chosen verify algorithm.
-    DRBD_AUTO_VERIFY_ALGO = "DrbdOptions/auto-verify-algo";
+    DRBD_AUTO_VERIFY_ALG = "DrbdOptions/auto-verify-alg";
     /// The verify algorithms to choose from.
     DRBD_AUTO_VERIFY_ALGO_ALLOWED = "DrbdOptions/auto-verify-algo-allowed-list";
     /// More verify algorithms to choose from.

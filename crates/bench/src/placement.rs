@@ -104,6 +104,8 @@ fn cluster() -> anyhow::Result<(Model, Observed)> {
             props: Props::new(),
             connections: Vec::new(),
             evacuate: false,
+            evacuate_to: Vec::new(),
+            evacuate_not_to: Vec::new(),
             evicted: false,
             host: None,
         });

@@ -222,6 +222,8 @@ fn status(spec: &ResourceSpec) -> ResourceStatus {
                 .iter()
                 .map(|peer| (peer.clone(), "Connected".into()))
                 .collect(),
+            quorum_lost: false,
+            disk_given_up: false,
         }),
         volumes: volumes.collect(),
     }

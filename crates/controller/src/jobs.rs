@@ -1,15 +1,18 @@
 //! Jobs: everything that has begun and is not done: processes, and resources that their nodes have not brought to what
 //! is wanted. Derived from the state: nothing is stored for them, so none can be left over.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use linstor_api::job::{Job, WaitingFor};
+use linstor_api::prop;
 use linstor_api::properties::Properties;
 use linstor_model::held::REPAIR;
 use linstor_model::model::RowKey;
 use linstor_model::name::NodeName;
 use linstor_model::observed::Applied;
 use linstor_model::process::{Object, Process, ProcessId, Reason, Wait};
-use linstor_model::{HeldRow, Model, Observed, Resource};
+use linstor_model::{HeldRow, Model, Node, Observed, Resource};
 use linstor_wire::status::Outcome;
 
 use crate::cluster::Cluster;
@@ -28,8 +31,16 @@ impl Cluster {
         let processes = model.processes.values();
         let processes = processes.map(|process| jobs.process(process));
         let resources = model.resources.values();
-        let deployments = resources.filter_map(|replica| jobs.deployment(replica));
-        held.chain(processes).chain(deployments).collect()
+        let of_resource = |replica: &Arc<Resource>| {
+            let all = [jobs.deployment(replica), jobs.skipped_disk(replica)];
+            all.into_iter().flatten()
+        };
+        let evacuations = model
+            .nodes
+            .values()
+            .filter_map(|node| jobs.evacuation(node));
+        let jobs = held.chain(processes).chain(evacuations);
+        jobs.chain(resources.flat_map(of_resource)).collect()
     }
 
     /// The job with this id, while it is not done.
@@ -134,6 +145,50 @@ impl Jobs<'_> {
             since: time(since),
             last_error: self.last_error(replica),
             next_try: self.next_try([replica]),
+            ..Job::default()
+        })
+    }
+
+    /// The disk of a resource that is not used: it failed each time it was attached, or somebody has set that.
+    fn skipped_disk(&self, replica: &Resource) -> Option<Job> {
+        let value = replica.props.get(prop::DRBD_SKIP_DISK)?;
+        if !prop::is_true(value) || replica.is_diskless() || self.model.is_deleting(replica) {
+            return None;
+        }
+        let reason = format!(
+            "its disk is not used, after it failed several times for example; replace it, then remove the property '{}' \
+             of the resource",
+            prop::DRBD_SKIP_DISK
+        );
+        Some(Job {
+            id: format!("disk-skipped:{}:{}", replica.name, replica.node),
+            kind: "disk-skipped".into(),
+            phase: "waiting-for-repair".into(),
+            obj_refs: references(&Object::Resource(
+                replica.name.clone(),
+                replica.node.clone(),
+            )),
+            waiting_for: vec![WaitingFor {
+                node: replica.node.to_string(),
+                reason,
+            }],
+            ..Job::default()
+        })
+    }
+
+    /// The evacuation of a node that still has replicas which can be moved.
+    fn evacuation(&self, node: &Node) -> Option<Job> {
+        let left = self.model.resources_on(&node.name);
+        let left = left.filter(|replica| replica.drbd.is_some()).count();
+        (node.evacuate && left > 0).then(|| Job {
+            id: format!("node-evacuate:{}", node.name),
+            kind: "node-evacuate".into(),
+            phase: "moving-resources".into(),
+            obj_refs: references(&Object::Node(node.name.clone())),
+            waiting_for: vec![WaitingFor {
+                node: node.name.to_string(),
+                reason: format!("{left} resources are left on it"),
+            }],
             ..Job::default()
         })
     }

@@ -201,6 +201,7 @@ impl Cluster {
         gone: &[Key],
     ) {
         let mut names = Vec::with_capacity(resources.len() + gone.len());
+        let mut given_up = Vec::new();
         self.shared.observe(|observed| {
             let model = self.model();
             for status in resources {
@@ -211,6 +212,9 @@ impl Cluster {
                 if let Some(replica) = known.filter(|replica| replica.uuid == status.uuid) {
                     // The model's own names: no second copy of them, and compared by their addresses.
                     let key = (replica.name.clone(), replica.node.clone());
+                    if status.drbd.as_ref().is_some_and(|drbd| drbd.disk_given_up) {
+                        given_up.push(name.clone());
+                    }
                     observed.resources.insert(key, Arc::new(status));
                     names.push(name);
                 }
@@ -225,6 +229,10 @@ impl Cluster {
         let model = self.model();
         for name in &names {
             self.changed(&model, name);
+        }
+        for name in given_up {
+            let key = RowKey::ResourceDefinition(name);
+            self.shared.pending.mark(&model, key);
         }
     }
 

@@ -1,5 +1,5 @@
-//! What follows from a change without being asked for: tie breakers, quorum, and as many resources as a group's place
-//! count asks for.
+//! What follows from a change without being asked for: tie breakers, quorum, properties that the controller sets by
+//! itself, and as many resources as a group's place count asks for.
 //!
 //! The writer settles each change once, after its plan and before the commit, whoever made it. A resource definition is
 //! settled when its resources, its group or its own quorum policy changed. A group's or the controller's policy
@@ -8,13 +8,14 @@
 
 use std::collections::BTreeSet;
 
-use linstor_api::code;
-use linstor_api::prop;
 use linstor_api::reply::Reply;
+use linstor_api::{code, drbd_option, prop};
 use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, ResourceGroupName, ResourceName};
 use linstor_model::process::Kind;
-use linstor_model::{Controller, DiskKind, Model, Props, ResourceGroup, Settling, quorum};
+use linstor_model::{
+    Controller, DiskKind, Model, Props, ResourceGroup, Settling, automatic, quorum,
+};
 
 use crate::ops::autoplace;
 use crate::transaction::{Refusal, Transaction};
@@ -27,6 +28,8 @@ pub(crate) const DEFINITIONS_MAX: usize = 64;
 pub(crate) fn settle(before: &Model, tx: &mut Transaction<'_>) {
     let mut names = BTreeSet::new();
     let mut begun = Vec::new();
+    // Of nodes that are to be emptied: nothing need have changed in the rows of the definition.
+    let mut forced = BTreeSet::new();
     for key in tx.touched() {
         match key {
             RowKey::ResourceDefinition(name) | RowKey::Resource(name, _) => {
@@ -48,9 +51,18 @@ pub(crate) fn settle(before: &Model, tx: &mut Transaction<'_>) {
                     begun.push(settling(None, false));
                 }
             }
+            RowKey::Node(name) => {
+                let leaves = |model: &Model| {
+                    let row = model.node(name);
+                    row.is_some_and(|row| row.evacuate || row.evicted)
+                };
+                if leaves(before) != leaves(tx) {
+                    let diskless = tx.resources_on(name).filter(|row| row.is_diskless());
+                    forced.extend(diskless.map(|row| row.name.clone()));
+                }
+            }
             RowKey::RowVersions
             | RowKey::Epoch
-            | RowKey::Node(_)
             | RowKey::StoragePoolDefinition(_)
             | RowKey::StoragePool(..)
             | RowKey::KeyValueStore(_)
@@ -61,9 +73,10 @@ pub(crate) fn settle(before: &Model, tx: &mut Transaction<'_>) {
             | RowKey::ExternalFile(_) => {}
         }
     }
+    names.extend(forced.iter().cloned());
     for name in names {
         let (old, new) = (Causes::of(before, &name), Causes::of(tx, &name));
-        if old == new {
+        if old == new && !forced.contains(&name) {
             continue;
         }
         let moved = matches!((&old, &new), (Some(old), Some(new)) if old.group != new.group);
@@ -72,6 +85,63 @@ pub(crate) fn settle(before: &Model, tx: &mut Transaction<'_>) {
     for settling in begun {
         begin(tx, settling);
     }
+    let warnings = left_out(before, tx);
+    tx.replies(warnings);
+}
+
+/// Warnings about options of DRBD that were set, and that nodes leave out of their files as their drbd-utils do not have
+/// them.
+fn left_out(before: &Model, tx: &Transaction<'_>) -> Vec<Reply> {
+    let all = || tx.nodes.keys().collect::<Vec<_>>();
+    let mut warnings = Vec::new();
+    for key in tx.touched() {
+        let (old, new, nodes) = match key {
+            RowKey::Controller => (Some(&before.controller.props), &tx.controller.props, all()),
+            RowKey::ResourceGroup(name) => {
+                let Some(row) = tx.groups.get(name) else {
+                    continue;
+                };
+                (
+                    before.groups.get(name).map(|row| &row.props),
+                    &row.props,
+                    all(),
+                )
+            }
+            RowKey::ResourceDefinition(name) => {
+                let Some(row) = tx.definitions.get(name) else {
+                    continue;
+                };
+                let old = before.definitions.get(name).map(|row| &row.props);
+                let nodes = tx.resources_of(name).map(|replica| &replica.node);
+                (old, &row.props, nodes.collect())
+            }
+            _ => continue,
+        };
+        let is_new = |(key, value): &(&String, &String)| {
+            old.and_then(|old| old.get(key.as_str())) != Some(*value)
+        };
+        for (key, _) in new.iter().filter(is_new) {
+            let Some(option) = drbd_option::by_key(key) else {
+                continue;
+            };
+            let name = option.in_file();
+            let lacks = |node: &&&NodeName| {
+                let status = tx.observed.nodes.get(**node);
+                let info = status.and_then(|status| status.info.as_deref());
+                info.is_some_and(|info| info.unknown_drbd_options.contains(&name))
+            };
+            let nodes: Vec<String> = nodes.iter().filter(lacks).map(|n| n.to_string()).collect();
+            if !nodes.is_empty() {
+                let message = format!(
+                    "The property '{key}' has no effect on {}.",
+                    nodes.join(", ")
+                );
+                let reply = Reply::new(code::WARN_UNEFFECTIVE_PROP, message);
+                warnings.push(reply.cause("The drbd-utils there do not have this option."));
+            }
+        }
+    }
+    warnings
 }
 
 fn report(missing: Option<Refusal>, tx: &mut Transaction<'_>) {
@@ -207,6 +277,7 @@ fn settle_definition(
         let settled =
             tx.plan(|draft, observed, seeds| quorum::settle(draft, observed, name, seeds));
         tx.replies(settled);
+        tx.plan(|draft, observed, _| automatic::settle(draft, observed, name));
     }
     filled.err()
 }

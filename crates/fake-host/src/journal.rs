@@ -81,6 +81,7 @@ pub(crate) fn mutates(program: &str, args: &[String]) -> bool {
                     | "cstate"
                     | "dstate"
                     | "help"
+                    | "xml-help"
                     | "check-resize"
             ) || verb.starts_with("wait-"))
         }

@@ -97,6 +97,7 @@ fn replica(definition: usize, node: usize, pool: usize, node_id: u32, port: u16)
             ports: vec![port],
             peer_slots: 7,
             disk: DiskKind::Diskful,
+            never_votes: false,
         }),
         volumes: SortedMap::from([(0, volume)]),
         inactive: false,
@@ -116,6 +117,8 @@ fn add_node(draft: &mut Draft, observed: &mut Observed, index: usize) {
         props: props.into_iter().collect(),
         connections: Vec::new(),
         evacuate: false,
+        evacuate_to: Vec::new(),
+        evacuate_not_to: Vec::new(),
         evicted: false,
         host: None,
     });

@@ -5,12 +5,14 @@
 //! [`model`], [`draft`], [`observed`], [`project`], [`process`].
 
 pub mod auth_token;
+pub mod automatic;
 pub mod connection;
 pub mod controller;
 pub mod cron;
 pub mod device_size;
 pub mod draft;
 pub mod epoch;
+pub mod eviction;
 pub mod external_file;
 pub mod held;
 pub mod key_value_store;
@@ -36,6 +38,7 @@ pub mod row;
 pub mod row_version;
 pub mod schedule;
 pub mod select_filter;
+pub mod skip_disk;
 pub mod space;
 pub mod stack;
 pub mod storage_pool;

@@ -1,5 +1,7 @@
 //! Nodes.
 
+use std::collections::BTreeMap;
+
 use linstor_api::kind::{DrbdKind, LayerKind, NodeType, ProviderKind};
 use linstor_api::sorted_map::SortedMap;
 use serde::{Deserialize, Serialize};
@@ -30,6 +32,12 @@ pub struct Node {
     /// The node is to be emptied.
     #[serde(default, skip_serializing_if = "is_default")]
     pub evacuate: bool,
+    /// The only nodes that its replicas go to; any other one if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evacuate_to: Vec<NodeName>,
+    /// Nodes that its replicas do not go to.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evacuate_not_to: Vec<NodeName>,
     /// The node was evicted.
     #[serde(default, skip_serializing_if = "is_default")]
     pub evicted: bool,
@@ -55,4 +63,7 @@ pub struct HostFacts {
     /// Version of the DRBD kernel module.
     #[serde(default)]
     pub drbd_version: Option<String>,
+    /// Digest algorithms of the kernel's crypto interface, each with its priority.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub digests: BTreeMap<String, u32>,
 }

@@ -14,6 +14,7 @@ use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
 use crate::process::{delete_resource, resize};
 use crate::props;
+use crate::skip_disk;
 use crate::{Node, Resource, ResourceDefinition, StoragePool, VolumeDefinition};
 
 /// What a node must have of an object; none when there is no such object on it.
@@ -270,6 +271,7 @@ fn drbd_spec(
         address: props::address_of(model, replica)?,
         port: *drbd.ports.first()?,
         diskless: drbd.disk.is_diskless(),
+        skip_disk: skip_disk::is_set(model, definition, replica),
         peer_slots: drbd.peer_slots,
         al_stripes: common.al_stripes,
         al_stripe_kib: common.al_stripe_kib,

@@ -37,7 +37,8 @@ enum Need {
 /// Probes the node and takes over what was found. One at a time; a second caller sees at least what the first one did.
 pub async fn refresh(shared: &Shared) {
     let _turn = shared.machine.lock("probe").await;
-    let mut found = probe::probe(&shared.machine).await;
+    let before = shared.state().info.clone();
+    let mut found = probe::probe(&shared.machine, &before).await;
     found.auth_token = Some(auth_token::hash_on_node(shared).await);
     let module = probe::module_version(&shared.machine).await;
     if take(&mut shared.state(), found, module) {

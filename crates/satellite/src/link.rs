@@ -269,6 +269,13 @@ async fn take_over(
             // A spec of another cluster is of no use any more.
             state.objects.remove(&Key::Node);
         }
+        let other_node = |before: &Identity| before.node() != caller.identity.node();
+        if before.as_ref().is_some_and(other_node) {
+            state
+                .objects
+                .values_mut()
+                .for_each(|tracked| tracked.former = true);
+        }
         state.connection += 1;
         state.controller_heard = Some(Instant::now());
         state.outbox.clear();

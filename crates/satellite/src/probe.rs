@@ -1,7 +1,9 @@
 //! What the node is able to do: programs, kernel modules, versions. A missing tool is an answer, never a failure.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use linstor_api::drbd_option::{self, DrbdOption, Section};
 use linstor_api::kind::{DrbdKind, LayerKind, ProviderKind};
 use linstor_host::Cmd;
 use linstor_wire::status::{DrbdInfo, NodeInfo};
@@ -15,6 +17,15 @@ const PROC_DRBD: &str = "/proc/drbd";
 const OS_RELEASE: &str = "/etc/os-release";
 /// Longest name of a distribution that is reported, in characters.
 const OS_CHARS_MAX: usize = 200;
+/// Has the algorithms of the kernel's crypto interface.
+const PROC_CRYPTO: &str = "/proc/crypto";
+/// The commands of drbdsetup that between them have all options, each with the section that drbdadm reads them in.
+const OPTION_COMMANDS: [(&str, &str); 4] = [
+    ("resource-options", "options"),
+    ("new-peer", "net"),
+    ("disk-options", "disk"),
+    ("peer-device-options", "disk"),
+];
 
 /// What needs no tool, and so no probe.
 pub fn basics(machine: &Machine) -> NodeInfo {
@@ -28,8 +39,8 @@ pub fn basics(machine: &Machine) -> NodeInfo {
     }
 }
 
-/// Probes everything.
-pub async fn probe(machine: &Machine) -> NodeInfo {
+/// Probes everything. What cannot be asked for now is as it was before.
+pub async fn probe(machine: &Machine, before: &NodeInfo) -> NodeInfo {
     let mut info = basics(machine);
     let os = machine.host().read(Path::new(OS_RELEASE)).await;
     info.os = os
@@ -46,6 +57,10 @@ pub async fn probe(machine: &Machine) -> NodeInfo {
         Ok(drbd) => {
             info.layers.insert(0, LayerKind::Drbd);
             info.drbd = Some(drbd);
+            let unknown = unknown_options(machine).await;
+            info.unknown_drbd_options =
+                unknown.unwrap_or_else(|| before.unknown_drbd_options.clone());
+            info.digests = digests(machine).await;
         }
         Err(why) => {
             info.unsupported_layers.insert(LayerKind::Drbd, vec![why]);
@@ -100,6 +115,58 @@ async fn probe_drbd(machine: &Machine) -> Result<DrbdInfo, String> {
         version: module,
         utils,
     })
+}
+
+/// Options that drbd-utils do not have, as `section/name`; none when they cannot be asked.
+pub async fn unknown_options(machine: &Machine) -> Option<BTreeSet<String>> {
+    let mut known = BTreeSet::new();
+    for (command, section) in OPTION_COMMANDS {
+        let cmd = Cmd::new("drbdsetup").args(["xml-help", command]);
+        let output = machine.try_run(cmd).await.ok()?;
+        let names = parse_options(&output.stdout);
+        if !output.success() || names.is_empty() {
+            return None;
+        }
+        known.extend(names.iter().map(|name| format!("{section}/{name}")));
+    }
+    let all = drbd_option::ALL.iter();
+    let all = all.filter(|option| option.section != Section::Handlers);
+    let names = all.map(DrbdOption::in_file);
+    Some(names.filter(|name| !known.contains(name)).collect())
+}
+
+/// The names of options in what `drbdsetup xml-help` prints.
+fn parse_options(text: &str) -> BTreeSet<&str> {
+    let options = text.split("<option name=\"").skip(1);
+    options
+        .filter_map(|rest| Some(rest.split_once('"')?.0))
+        .collect()
+}
+
+/// The kernel's digest algorithms with their priorities.
+async fn digests(machine: &Machine) -> BTreeMap<String, u32> {
+    let text = machine.host().read(Path::new(PROC_CRYPTO)).await;
+    let text = text.unwrap_or_default();
+    parse_digests(&String::from_utf8_lossy(&text))
+}
+
+fn parse_digests(text: &str) -> BTreeMap<String, u32> {
+    let mut digests = BTreeMap::new();
+    for block in text.split("\n\n") {
+        let value = |wanted: &str| {
+            let mut lines = block.lines().filter_map(|line| line.split_once(':'));
+            let (_, value) = lines.find(|(key, _)| key.trim() == wanted)?;
+            Some(value.trim())
+        };
+        let priority = value("priority").and_then(|number| number.parse::<u32>().ok());
+        if let (Some(name), Some("shash"), Some(priority)) =
+            (value("name"), value("type"), priority)
+        {
+            let highest = digests.entry(name.to_owned()).or_insert(priority);
+            *highest = priority.max(*highest);
+        }
+    }
+    digests
 }
 
 /// Version of drbd-utils.
@@ -194,6 +261,21 @@ mod tests {
         let old = "version: 8.4.11 (api:1/proto:86-101)\nsrcversion: 059B1B470318F053F5077D5 \n";
         assert_eq!(parse_module(old).as_deref(), Some("8.4.11"));
         assert_eq!(parse_module(""), None);
+    }
+
+    /// Options and digests in the form of the real tools and kernel.
+    #[test]
+    fn options_and_digests_are_read() {
+        let help = "<command name=\"new-peer\">\n\t<option name=\"transport\" type=\"string\">\n\
+                    \t</option>\n\t<option name=\"tls\" type=\"boolean\">\n</command>\n";
+        assert_eq!(parse_options(help), BTreeSet::from(["tls", "transport"]));
+        let crypto = "name         : crc32c\ndriver       : crc32c-generic\npriority     : 100\n\
+                      type         : shash\n\nname         : crc32c\npriority     : 200\n\
+                      type         : shash\n\nname         : aes\npriority     : 100\ntype         : cipher\n";
+        assert_eq!(
+            parse_digests(crypto),
+            BTreeMap::from([("crc32c".to_owned(), 200)])
+        );
     }
 
     /// What drbdadm prints.

@@ -296,8 +296,8 @@ fn failed(tracked: &mut Tracked, key: &Key, failures: Vec<Failure>, took: Durati
     let step = (tracked.failures as usize).min(BACKOFF_S.len() - 1);
     tracked.failures = tracked.failures.saturating_add(1);
     let due = Instant::now() + Duration::from_secs(BACKOFF_S[step]);
-    // DRBD's connections and disks are set up again once a minute: the next attempt is no later than that.
-    tracked.due = tracked.mendable_at().map_or(due, |at| due.min(at));
+    // The next attempt is no later than DRBD's connections and disks are set up again.
+    tracked.due = tracked.mending.next().map_or(due, |at| due.min(at));
     Outcome::Failed {
         replies: failures.iter().map(Failure::reply).collect(),
     }
@@ -335,6 +335,7 @@ async fn bring_to_spec(attempt: &Attempt<'_>) -> stop::Result<()> {
     attempt.shared.save(&Key::Node).await?;
     attempt.shared.save(attempt.key).await?;
     attempt.resumed().await?;
+    layers::end_former(attempt).await?;
     match spec.target {
         Target::Up => {
             layers::check(attempt).await?;
@@ -363,6 +364,13 @@ async fn bring_to_spec(attempt: &Attempt<'_>) -> stop::Result<()> {
 /// Removes the record of a resource that the controller no longer has, and what would bring the resource back at the
 /// next boot. Its volumes on this node are not removed.
 async fn forget(attempt: &Attempt<'_>) -> stop::Result<()> {
+    match layers::end_former(attempt).await {
+        // It is in use, for example.
+        Err(Stop::Failed(failure)) => {
+            tracing::warn!(key = %attempt.key, %failure, "not taken down");
+        }
+        ended => ended?,
+    }
     layers::forget(attempt).await?;
     Ok(attempt.shared.drop_forgotten(attempt.key).await?)
 }

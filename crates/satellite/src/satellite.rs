@@ -49,6 +49,7 @@ impl Satellite {
             () = reconcile::run(Arc::clone(shared)) => {}
             () = watch::run(Arc::clone(shared)) => {}
             () = watch::run_progress(Arc::clone(shared)) => {}
+            () = watch::run_sizes(Arc::clone(shared)) => {}
             () = space::run(Arc::clone(shared)) => {}
             () = facts::run(Arc::clone(shared)) => {}
         }

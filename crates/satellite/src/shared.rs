@@ -1,7 +1,9 @@
 //! What the parts of a satellite share: the machine, the observations of it, and the table of objects.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use linstor_api::code;
 use linstor_api::kind::StorageSuffix;
@@ -13,7 +15,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use crate::drbd::layer::MEND_INTERVAL;
+use crate::drbd::mending::Mending;
 use crate::drbd::observed::ObservedDrbd;
 use crate::failure::{Failure, Result};
 use crate::machine::Machine;
@@ -25,6 +27,9 @@ use crate::questions::QUESTIONS_MAX;
 use crate::spec_store::{Identity, Notes, Record, Revision, SpecStore};
 use crate::stop::{Awaited, Begun, Check, Waiting};
 use crate::suspension::Suspensions;
+
+/// How long after the last sign of growth the sizes of a resource are asked for.
+const SIZES_WATCHED: Duration = Duration::from_secs(30);
 
 /// An object with the state of the attempts at it.
 #[derive(Debug)]
@@ -59,8 +64,10 @@ pub struct Tracked {
     pub volumes: BTreeMap<(u32, StorageSuffix), VolumeFacts>,
     /// Open LUKS devices on the volumes with the data, by volume number.
     pub luks: BTreeMap<u32, LuksStatus>,
-    /// When DRBD last had to reconnect or re-attach something that had been set up before.
-    pub mended: Option<Instant>,
+    /// What DRBD gave up, and what was done about it.
+    pub mending: Mending,
+    /// It is what an earlier identity of this node had, before that was lost: what DRBD has of it is out of date.
+    pub former: bool,
     /// When the `.res` file was last found to be correct, and a digest of its content.
     pub files_checked: Option<(Instant, u64)>,
 }
@@ -95,7 +102,8 @@ impl Tracked {
             waits: BTreeMap::new(),
             volumes: BTreeMap::new(),
             luks: BTreeMap::new(),
-            mended: None,
+            mending: Mending::default(),
+            former: false,
             files_checked: None,
         }
     }
@@ -120,12 +128,6 @@ impl Tracked {
     fn mark_due(&mut self) {
         self.due = Instant::now();
         self.again |= self.running.is_some();
-    }
-
-    /// When DRBD may have to mend something again, if that is still to come.
-    pub fn mendable_at(&self) -> Option<Instant> {
-        let at = self.mended? + MEND_INTERVAL;
-        (at > Instant::now()).then_some(at)
     }
 }
 
@@ -218,6 +220,12 @@ pub struct Shared {
     pub outgoing: Notify,
     /// The space of the pools may have changed.
     pub space_changed: Notify,
+    /// What volumes take in the pools changes for a while.
+    pub unsettled: AtomicBool,
+    /// There are volumes that grow.
+    pub sizes_watched: Notify,
+    /// Resources with volumes that grow, each with when DRBD is not asked any more.
+    watched: Mutex<BTreeMap<Key, Instant>>,
     /// A capability that a spec needs is missing, or the node's pools changed.
     pub doubts: Notify,
     /// Another connection took over, the specs were read, or the node was found to be able to do something else.
@@ -239,6 +247,9 @@ impl Shared {
             wake: Notify::new(),
             outgoing: Notify::new(),
             space_changed: Notify::new(),
+            unsettled: AtomicBool::new(false),
+            sizes_watched: Notify::new(),
+            watched: Mutex::default(),
             doubts: Notify::new(),
             changed: tokio::sync::watch::Sender::new(()),
             state: Mutex::default(),
@@ -262,6 +273,37 @@ impl Shared {
     pub fn report(&self, change: impl FnOnce(&mut Outbox)) {
         change(&mut self.state().outbox);
         self.outgoing.notify_one();
+    }
+
+    /// A volume was made, grown or removed, or is being synchronised: the space of the pools changes now and for a while.
+    pub fn space_unsettled(&self) {
+        self.unsettled.store(true, Ordering::Relaxed);
+        self.space_changed.notify_one();
+    }
+
+    /// Has the sizes of a resource's volumes asked for until they are those of its spec, or for a while.
+    pub fn watch_size(&self, key: &Key) {
+        self.watched()
+            .insert(key.clone(), Instant::now() + SIZES_WATCHED);
+        self.sizes_watched.notify_one();
+    }
+
+    /// The resources whose sizes are to be asked for.
+    pub fn watched_sizes(&self) -> Vec<Key> {
+        let mut watched = self.watched();
+        watched.retain(|_, until| *until > Instant::now());
+        watched.keys().cloned().collect()
+    }
+
+    /// The sizes of a resource need not be asked for.
+    pub fn unwatch_size(&self, key: &Key) {
+        self.watched().remove(key);
+    }
+
+    fn watched(&self) -> MutexGuard<'_, BTreeMap<Key, Instant>> {
+        self.watched
+            .lock()
+            .expect("no code panics while holding it")
     }
 
     /// Has an attempt at an object made now.
@@ -355,14 +397,18 @@ impl Shared {
         tracked.refused = false;
         let came_back = std::mem::take(&mut tracked.forgotten);
         let changed = tracked.record.spec != spec;
+        let grows = changed && grows(&tracked.record.spec, &spec);
         if changed || came_back {
             // Notes are about this very object; one of the same name that comes after it begins without.
             if tracked.record.spec.uuid() != spec.uuid() {
                 tracked.record.notes = Notes::default();
                 tracked.volumes.clear();
                 tracked.luks.clear();
-                tracked.mended = None;
+                tracked.mending = Mending::default();
                 tracked.files_checked = None;
+            }
+            if skips_disk(&tracked.record.spec) && !skips_disk(&spec) {
+                tracked.mending = Mending::default();
             }
             tracked.record.spec = spec;
             tracked.saved = false;
@@ -379,6 +425,9 @@ impl Shared {
             self.space_changed.notify_one();
         }
         drop(state);
+        if grows {
+            self.watch_size(&key);
+        }
         self.wake.notify_one();
         Ok(())
     }
@@ -480,6 +529,26 @@ impl Shared {
         self.outgoing.notify_one();
         tracing::info!(%key, "no longer in the cluster, its spec was removed");
         Ok(())
+    }
+}
+
+/// Whether a volume is larger in a newer spec.
+fn grows(before: &Spec, after: &Spec) -> bool {
+    let (Spec::Resource(before), Spec::Resource(after)) = (before, after) else {
+        return false;
+    };
+    let mut volumes = after.volumes.iter();
+    volumes.any(|volume| {
+        let mut all = before.volumes.iter();
+        let old = all.find(|old| old.number == volume.number);
+        old.is_some_and(|old| old.usable_kib < volume.usable_kib)
+    })
+}
+
+fn skips_disk(spec: &Spec) -> bool {
+    match spec {
+        Spec::Resource(resource) => resource.drbd().is_some_and(|drbd| drbd.skip_disk),
+        Spec::Node(_) => false,
     }
 }
 

@@ -3,21 +3,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use linstor_wire::Key;
 use linstor_wire::spec::{NodeSpec, PoolSpec};
 use linstor_wire::status::PoolStatus;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::check::{PoolPlace, pool_place};
 use crate::failure::{Failure, Result};
+use crate::layers::storage;
 use crate::providers::{self, Space, lvm, trouble};
 use crate::shared::Shared;
 use crate::spec_store::Notes;
 
 /// Pause after a query: changes within it cause one query.
-const PAUSE: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long after a change the space is queried again after each pause: a resync and a new file system fill thin volumes.
+const UNSETTLED: Duration = Duration::from_secs(5);
 /// How long a pool may take to answer before the others are reported without it.
 const POOL_LIMIT: Duration = Duration::from_secs(20);
 
@@ -73,6 +78,7 @@ fn set(status: &mut PoolStatus, space: Space) {
     status.free_kib = space.free_kib;
     status.total_kib = space.total_kib;
     status.granularity_kib = space.granularity_kib;
+    status.chunk_kib = space.chunk_kib;
     status.metadata_permille = space.metadata_permille;
     status.overhead_permille = space.overhead_permille;
     let trouble = space.trouble;
@@ -134,13 +140,21 @@ pub async fn run(shared: Arc<Shared>) {
     let mut reported: Option<(Option<Arc<NodeSpec>>, Vec<PoolStatus>)> = None;
     let mut logged = BTreeMap::new();
     activate_thin_pools(&shared).await;
+    let mut unsettled_until = Instant::now();
     loop {
+        let interval = match Instant::now() < unsettled_until {
+            true => PAUSE,
+            false => shared.options.space_interval,
+        };
         tokio::select! {
             biased;
-            // A volume came or went. Cancel-safe: a missed notice is stored.
+            // A volume came or went, or is being synchronised. Cancel-safe: a missed notice is stored.
             () = shared.space_changed.notified() => {}
             // Applications write into thin volumes without telling us.
-            () = tokio::time::sleep(shared.options.space_interval) => {}
+            () = tokio::time::sleep(interval) => {}
+        }
+        if shared.unsettled.swap(false, Ordering::Relaxed) {
+            unsettled_until = Instant::now() + UNSETTLED;
         }
         let node = shared.state().node().cloned();
         if node.is_none() {
@@ -148,6 +162,8 @@ pub async fn run(shared: Arc<Shared>) {
         }
         let seen = (node, query(&shared).await);
         log_changes(&mut logged, &seen.1);
+        // What it does not get in time is reported later.
+        let _ = tokio::time::timeout(POOL_LIMIT, storage::observe_allocated(&shared)).await;
         if reported.as_ref() != Some(&seen) {
             let pools = seen.1.clone();
             shared.report(|outbox| outbox.space(pools, None));

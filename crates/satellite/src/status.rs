@@ -1,6 +1,6 @@
 //! The status of a resource that is reported: facts about its storage and DRBD's state, joined when it is sent.
 
-use linstor_api::drbd_state::{Role, Suspension};
+use linstor_api::drbd_state::{Quorum, Role, Suspension};
 use linstor_api::kind::StorageSuffix;
 use linstor_wire::spec::{DrbdSpec, ResourceSpec, Target, VolumeSpec};
 use linstor_wire::status::{
@@ -9,15 +9,18 @@ use linstor_wire::status::{
 
 use crate::drbd::observed::{Observed, ObservedDrbd};
 use crate::drbd::status::{DrbdConnection, DrbdResource};
+use crate::drbd::v84;
 use crate::shared::Tracked;
 
 /// The status of a resource.
 pub fn of(spec: &ResourceSpec, tracked: &Tracked, observed: &ObservedDrbd) -> ResourceStatus {
     let drbd = spec.drbd();
-    let seen = drbd.and_then(|_| match observed.get(&spec.name) {
-        Observed::Present(resource) => Some(resource),
-        Observed::Absent | Observed::Unknown => None,
-    });
+    let seen = drbd
+        .filter(|_| !tracked.former)
+        .and_then(|_| match observed.get(&spec.name) {
+            Observed::Present(resource) => Some(resource),
+            Observed::Absent | Observed::Unknown => None,
+        });
     let volumes = spec
         .volumes
         .iter()
@@ -28,12 +31,12 @@ pub fn of(spec: &ResourceSpec, tracked: &Tracked, observed: &ObservedDrbd) -> Re
         uuid: spec.uuid,
         drbd: drbd
             .zip(seen.as_ref())
-            .map(|(spec, resource)| drbd_status(spec, resource)),
+            .map(|(spec, resource)| drbd_status(spec, resource, tracked)),
         volumes,
     }
 }
 
-fn drbd_status(spec: &DrbdSpec, resource: &DrbdResource) -> DrbdStatus {
+fn drbd_status(spec: &DrbdSpec, resource: &DrbdResource, tracked: &Tracked) -> DrbdStatus {
     DrbdStatus {
         in_use: resource.role == Role::Primary,
         suspended: Some(resource.suspended.clone()).filter(Suspension::is_suspended),
@@ -44,14 +47,20 @@ fn drbd_status(spec: &DrbdSpec, resource: &DrbdResource) -> DrbdStatus {
             .values()
             .filter_map(|c| Some((peer(spec, c)?.to_owned(), c.state.clone())))
             .collect(),
+        quorum_lost: {
+            let mut devices = resource.devices.values();
+            devices.any(|device| device.quorum == Some(Quorum::Lost))
+        },
+        disk_given_up: tracked.mending.has_given_up() && !spec.skip_disk,
     }
 }
 
-/// The cluster's name for a peer of DRBD. 8.4 does not name its only one.
+/// The cluster's name for a peer of DRBD. 8.4 does not name its only one; a name of DRBD 9 that the spec does not have is
+/// that of a node that is no peer any more.
 fn peer<'a>(spec: &'a DrbdSpec, connection: &DrbdConnection) -> Option<&'a str> {
     let by_name = spec.peers.iter().find(|p| p.uname == connection.name);
     let only = match spec.peers.as_slice() {
-        [peer] => Some(peer),
+        [peer] if v84::is_unnamed(&connection.name) => Some(peer),
         _ => None,
     };
     by_name.or(only).map(|p| p.node.as_str())

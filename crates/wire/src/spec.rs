@@ -375,6 +375,10 @@ pub struct DrbdSpec {
     pub port: u16,
     /// No local disk.
     pub diskless: bool,
+    /// The disk is not attached, and its storage is neither made nor removed (`DrbdOptions/SkipDisk`). One that is
+    /// attached is not detached.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skip_disk: bool,
     /// How many peers the metadata has room for.
     pub peer_slots: u32,
     /// Activity log stripes.

@@ -1,6 +1,6 @@
 //! Status: the state of a node's resources, pools and tools.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use linstor_api::drbd_state::{ConnectionState, DiskState, ReplicationState, Suspension};
 use linstor_api::kind::{DrbdKind, LayerKind, ProviderKind, StorageSuffix};
@@ -41,6 +41,12 @@ pub struct NodeInfo {
     /// takes no token.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub auth_token: Option<String>,
+    /// DRBD options that the node's drbd-utils do not have, as `section/name`: they are in no `.res` file.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub unknown_drbd_options: BTreeSet<String>,
+    /// Digest algorithms of the kernel's crypto interface, each with its priority.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub digests: BTreeMap<String, u32>,
 }
 
 /// The DRBD of a node.
@@ -107,6 +113,12 @@ pub struct DrbdStatus {
     /// Peer node name to the state of the connection.
     #[serde(default)]
     pub connections: SortedMap<String, ConnectionState>,
+    /// A volume has lost its quorum; DRBD 9 only.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub quorum_lost: bool,
+    /// A disk failed again each time it was attached: the satellite does not attach it any more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub disk_given_up: bool,
 }
 
 /// One volume as the node sees it.
@@ -197,6 +209,9 @@ pub struct PoolStatus {
     /// Volumes are rounded up to multiples of this many KiB (VG extent, volblocksize, 1 for files).
     #[serde(default)]
     pub granularity_kib: Option<u64>,
+    /// A thin pool allocates and discards in multiples of this many KiB.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub chunk_kib: Option<u64>,
     /// How full the metadata of a thin pool is, in thousandths.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub metadata_permille: Option<u32>,

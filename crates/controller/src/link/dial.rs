@@ -358,6 +358,7 @@ fn host_facts(info: &NodeInfo, before: Option<&HostFacts>) -> HostFacts {
             layers,
             drbd: Some(drbd.kind),
             drbd_version: Some(drbd.version.clone()),
+            digests: info.digests.clone(),
         },
         (None, Some(before)) => HostFacts {
             uname,
@@ -371,6 +372,7 @@ fn host_facts(info: &NodeInfo, before: Option<&HostFacts>) -> HostFacts {
             layers,
             drbd: None,
             drbd_version: None,
+            digests: info.digests.clone(),
         },
     }
 }

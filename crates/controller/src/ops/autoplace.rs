@@ -142,11 +142,23 @@ pub(super) fn add_chosen(
 /// Creates as many resources as a definition's group asks for; surplus ones are left alone. Replies only when resources
 /// were created or could not be.
 pub(crate) fn fill_up(tx: &mut Transaction<'_>, name: &ResourceName) -> Result<(), Refusal> {
+    fill_up_to(tx, name, None)
+}
+
+/// As [`fill_up`], to this many replicas at most.
+pub(crate) fn fill_up_to(
+    tx: &mut Transaction<'_>,
+    name: &ResourceName,
+    at_most: Option<u32>,
+) -> Result<(), Refusal> {
     let definition = name::known_definition(tx, name)?;
     if tx.is_deleting_definition(definition) {
         return Ok(());
     }
-    let filter = name::known_group(tx, &definition.group)?.filter.clone();
+    let mut filter = name::known_group(tx, &definition.group)?.filter.clone();
+    filter.place_count = filter
+        .place_count
+        .map(|count| at_most.map_or(count, |most| count.min(most)));
     let replies = tx.reply_count();
     let of_definition = |reply: Reply| {
         let reply = reply.with_mask(code::MASK_RSC | code::MASK_CRT);

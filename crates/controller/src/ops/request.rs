@@ -181,8 +181,29 @@ pub(super) async fn wait_done(
     });
     match wait.await {
         Some(reasons) => reasons,
-        None => vec![still_working(what)],
+        None => {
+            let (reply, waits) = (still_working(what), waits(cluster, name));
+            vec![if waits.is_empty() {
+                reply
+            } else {
+                reply.cause(waits)
+            }]
+        }
     }
+}
+
+/// What the processes of a definition wait for.
+fn waits(cluster: &Cluster, name: &ResourceName) -> String {
+    let jobs = cluster.jobs().into_iter();
+    let of_definition = jobs.filter(|job| {
+        let about = job.obj_refs.get("RscDfn");
+        about.is_some_and(|about| about.eq_ignore_ascii_case(name.as_str()))
+    });
+    let waits = of_definition.flat_map(|job| job.waiting_for);
+    let waits: Vec<String> = waits
+        .map(|wait| format!("Node '{}': {}.", wait.node, wait.reason))
+        .collect();
+    waits.join(" ")
 }
 
 /// The warning for work that goes on after the call's deadline.

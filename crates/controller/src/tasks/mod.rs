@@ -2,3 +2,4 @@
 
 pub mod advance;
 pub mod settle;
+pub mod upkeep;

@@ -127,6 +127,8 @@ pub fn put_node(draft: &mut Draft, env: &dyn Env, name: &str) {
         props: Default::default(),
         connections: Vec::new(),
         evacuate: false,
+        evacuate_to: Vec::new(),
+        evacuate_not_to: Vec::new(),
         evicted: false,
         host: None,
     });
@@ -219,6 +221,7 @@ pub fn replicate(draft: &mut Draft, name: &str) {
                 ports: vec![7000],
                 peer_slots: 7,
                 disk: DiskKind::Diskful,
+                never_votes: false,
             });
         });
     }

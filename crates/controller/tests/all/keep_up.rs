@@ -552,6 +552,7 @@ async fn replicas_become_ready() {
                         ports: vec![7000],
                         peer_slots: 7,
                         disk: DiskKind::Diskful,
+                        never_votes: false,
                     });
                 });
             }

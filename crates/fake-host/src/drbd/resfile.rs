@@ -123,6 +123,26 @@ const DISK_OPTIONS: &[&str] = &[
 const DISK_OPTIONS_ONLY_9: &[&str] = &["bitmap"];
 const DISK_OPTIONS_ONLY_84: &[&str] = &["fencing"];
 
+/// What `drbdsetup xml-help` prints of a command, as far as anybody reads it; none for other commands.
+pub(super) fn xml_help(kind: DrbdKind, command: &str) -> Option<String> {
+    let lists: &[&[&str]] = match (command, kind) {
+        ("resource-options", DrbdKind::V9) => &[RESOURCE_OPTIONS_9],
+        ("resource-options", DrbdKind::V84) => &[RESOURCE_OPTIONS_84],
+        ("new-peer", DrbdKind::V9) => &[NET_OPTIONS, NET_OPTIONS_ONLY_9],
+        ("disk-options" | "peer-device-options", DrbdKind::V9) => {
+            &[DISK_OPTIONS, DISK_OPTIONS_ONLY_9]
+        }
+        _ => return None,
+    };
+    let options = lists.iter().copied().flatten();
+    let options =
+        options.map(|name| format!("\t<option name=\"{name}\" type=\"string\">\n\t</option>\n"));
+    let options: String = options.collect();
+    Some(format!(
+        "<command name=\"{command}\">\n{options}</command>\n"
+    ))
+}
+
 /// A syntax error in a file: its line and its description.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ParseError {

@@ -5,7 +5,7 @@ use super::attach::{self, Failure};
 use super::link::{self, Loss};
 use super::role;
 use super::status::Detail;
-use super::{Disk, DrbdKind, Link, view};
+use super::{Disk, DrbdKind, Link, resfile, view};
 use crate::args::{Args, Options};
 use crate::tool::{Stop, ToolOutput, ToolResult, fail, missing};
 use crate::world::World;
@@ -89,6 +89,15 @@ pub(crate) fn drbdsetup(world: &mut World, node: &str, args: &[String]) -> ToolR
                 return missing(format!("drbdsetup {command}"));
             };
             peer_command(world, node, command, subject, number(key)?, &args)
+        }
+        "xml-help" => {
+            let kind = world
+                .kernel(node)
+                .map_or(DrbdKind::V9, |kernel| kernel.kind);
+            match resfile::xml_help(kind, subject) {
+                Some(text) => Ok(ToolOutput::out(text)),
+                None => fail(20, "No such command.\n"),
+            }
         }
         other => missing(format!("drbdsetup {other}")),
     }

@@ -159,6 +159,7 @@ fn resource(name: &str, node: &str, node_id: u32, port: u16) -> Resource {
             ports: vec![port],
             peer_slots: 7,
             disk: DiskKind::Diskful,
+            never_votes: false,
         }),
         volumes: SortedMap::new(),
         inactive: false,
@@ -181,6 +182,8 @@ fn add_node(draft: &mut Draft, name: &str, props: &[(&str, &str)]) {
             .collect(),
         connections: Vec::new(),
         evacuate: false,
+        evacuate_to: Vec::new(),
+        evacuate_not_to: Vec::new(),
         evicted: false,
         host: None,
     });

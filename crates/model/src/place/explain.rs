@@ -504,8 +504,11 @@ impl fmt::Display for Miss<'_> {
                 )
             }
             Miss::SpaceUnknown => f.write_str("has not reported its free space"),
-            Miss::Space(has, needed) => {
-                let (has, needed) = (show_kib(*has), show_kib(*needed));
+            Miss::Space(has_kib, needed_kib) => {
+                let (mut has, mut needed) = (show_kib(*has_kib), show_kib(*needed_kib));
+                if has == needed {
+                    (has, needed) = (format!("{has_kib} KiB"), format!("{needed_kib} KiB"));
+                }
                 write!(f, "can take {has}; {needed} is needed")
             }
             Miss::ThinSpace(has, least) => {

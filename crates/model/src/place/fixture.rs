@@ -142,6 +142,8 @@ impl Cluster {
             props,
             connections: Vec::new(),
             evacuate: false,
+            evacuate_to: Vec::new(),
+            evacuate_not_to: Vec::new(),
             evicted: false,
             host: Some(HostFacts {
                 uname: name.to_owned(),
@@ -149,6 +151,7 @@ impl Cluster {
                 layers: Vec::new(),
                 drbd: drbd.map(|drbd| drbd.0),
                 drbd_version: drbd.map(|drbd| drbd.1.to_owned()),
+                digests: Default::default(),
             }),
         });
         let info = NodeInfo {
@@ -291,6 +294,7 @@ impl Cluster {
                 ports: vec![7000 + self.draft.definitions.len() as u16],
                 peer_slots: 7,
                 disk,
+                never_votes: false,
             }),
             volumes: volumes.collect(),
             inactive: false,

@@ -32,6 +32,7 @@ use crate::name::{NodeName, ResourceName};
 use crate::observed::Observed;
 use crate::once;
 use crate::row::{Since, is_default};
+use crate::skip_disk;
 use crate::{Resource, ResourceDefinition};
 
 /// A change that takes several steps.
@@ -434,7 +435,7 @@ fn advance_definition(
     if draft.held.holds_definition(name) {
         return false;
     }
-    if once::note_done(draft, observed, name) {
+    if once::note_done(draft, observed, name) || skip_disk::note_given_up(draft, observed, name) {
         return true;
     }
     let processes: Vec<_> = draft.processes_of(name).cloned().collect();

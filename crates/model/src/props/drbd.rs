@@ -5,13 +5,14 @@ use std::net::IpAddr;
 use linstor_api::drbd_option::Section;
 use linstor_api::kind::DrbdKind;
 use linstor_api::prop::{
-    DRBD_AUTO_DISCARD_GRANULARITY, DRBD_AUTO_RS_DISCARD_GRANULARITY, DRBD_AUTO_VERIFY_ALGO,
-    DRBD_CURRENT_GI, DRBD_DISABLE_AUTO_VERIFY_ALGO, DRBD_DISK_OPTIONS,
-    DRBD_FORCE_INITIAL_SYNC_PERMANENT, DRBD_HANDLER_OPTIONS, DRBD_NET_OPTIONS,
-    DRBD_PEER_DEVICE_OPTIONS, DRBD_RESOURCE_OPTIONS, PREF_NIC, is_true,
+    DRBD_AUTO_DISCARD_GRANULARITY, DRBD_AUTO_RS_DISCARD_GRANULARITY, DRBD_CURRENT_GI,
+    DRBD_DISABLE_AUTO_VERIFY_ALGO, DRBD_DISK_OPTIONS, DRBD_FORCE_INITIAL_SYNC_PERMANENT,
+    DRBD_HANDLER_OPTIONS, DRBD_NET_OPTIONS, DRBD_PEER_DEVICE_OPTIONS, DRBD_RESOURCE_OPTIONS,
+    PREF_NIC, is_true,
 };
 
 use super::inherit::{Chain, Purpose, Scope, below, chain, effective};
+use crate::automatic;
 use crate::connection;
 use crate::device_size;
 use crate::layer::drbd84;
@@ -57,7 +58,7 @@ pub fn drbd_options(
         handlers: levels.namespace(DRBD_HANDLER_OPTIONS),
     };
     sections.disk.append(&mut disk_section(&levels));
-    choose_verify_algorithm(model, definition, &levels, &mut sections.net);
+    choose_verify_algorithm(model, definition, &mut sections.net);
     drbd84::retain_options(kind_of(model, resource), &mut sections);
     sections
 }
@@ -196,12 +197,7 @@ fn disk_section(levels: &Chain<'_>) -> Props {
 }
 
 /// The automatically chosen verify algorithm is used unless a user has set one.
-fn choose_verify_algorithm(
-    model: &Model,
-    definition: &ResourceDefinition,
-    levels: &Chain<'_>,
-    net: &mut Props,
-) {
+fn choose_verify_algorithm(model: &Model, definition: &ResourceDefinition, net: &mut Props) {
     let policy = Scope::definition(definition);
     let disabled = effective(
         model,
@@ -212,7 +208,7 @@ fn choose_verify_algorithm(
     if disabled.is_some_and(is_true) || net.contains_key("verify-alg") {
         return;
     }
-    if let Some(algorithm) = levels.get(DRBD_AUTO_VERIFY_ALGO) {
+    if let Some(algorithm) = automatic::verify_algorithm(model, definition) {
         net.insert("verify-alg".to_owned(), algorithm.to_owned());
     }
 }

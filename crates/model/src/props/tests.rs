@@ -225,7 +225,7 @@ fn verify_algorithm() {
     set(
         &mut cluster.draft,
         Level::ResourceDefinition,
-        prop::DRBD_AUTO_VERIFY_ALGO,
+        prop::DRBD_AUTO_VERIFY_ALG,
         "crct10dif",
     );
     assert_eq!(shown(&options(&cluster, "n1").net), "verify-alg=crct10dif");

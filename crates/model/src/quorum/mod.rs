@@ -2,6 +2,9 @@
 //!
 //! With two replicas neither side of a broken connection can have a majority. A third, diskless resource breaks
 //! the tie; with it, or with three replicas, DRBD can require a majority. DRBD 8.4 supports neither.
+//!
+//! All of it follows from resources, nodes and properties as they are, whatever changed them: [`settle`] is called for
+//! each definition that a commit concerns.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -127,15 +130,21 @@ fn tie_breaker(
     seeds: &mut Seeds<'_>,
 ) -> Vec<Reply> {
     let name = &definition.name;
-    let breakers: Vec<NodeName> = connected(draft, name)
+    let breakers = connected(draft, name)
         .filter(|replica| disk(replica) == DiskKind::TieBreaker)
-        .map(|replica| replica.node.clone())
-        .collect();
+        .map(|replica| replica.node.clone());
+    let (lasting, leaving): (Vec<NodeName>, Vec<NodeName>) =
+        breakers.partition(|node| lasts(draft, node));
     if !is_wanted(draft, observed, definition) {
-        return retire(draft, observed, name, &breakers, seeds);
+        let all = [lasting, leaving].concat();
+        return retire(draft, observed, name, &all, seeds);
     }
-    if let [_, surplus @ ..] = &breakers[..] {
-        return retire(draft, observed, name, surplus, seeds);
+    if let [_, surplus @ ..] = &lasting[..] {
+        let surplus = [surplus, &leaving].concat();
+        return retire(draft, observed, name, &surplus, seeds);
+    }
+    if !leaving.is_empty() {
+        return replace(draft, observed, definition, &leaving, seeds);
     }
     if let Some(node) = take_over(draft, observed, definition, seeds) {
         let text = "The given resource will not be deleted but will be taken over as a \
@@ -265,6 +274,53 @@ fn take_over(
     Some(node)
 }
 
+/// Whether a node is to stay in the cluster with what is on it.
+fn lasts(model: &Model, node: &NodeName) -> bool {
+    let row = model.node(node);
+    row.is_some_and(|row| !row.evacuate && !row.evicted && !model.is_deleting_node(node))
+}
+
+/// Moves a tie breaker from nodes that are evacuated or evicted; where no other node can have it, it stays.
+fn replace(
+    draft: &mut Draft,
+    observed: &Observed,
+    definition: &ResourceDefinition,
+    leaving: &[NodeName],
+    seeds: &mut Seeds<'_>,
+) -> Vec<Reply> {
+    let replies = create(draft, observed, definition, seeds);
+    if replies.iter().any(|reply| code::is_warning(reply.ret_code)) {
+        return Vec::new();
+    }
+    for node in leaving {
+        if observed.in_use(&definition.name, node) != Some(true) {
+            delete_resource::begin(draft, &definition.name, node, seeds.now_ms);
+        }
+    }
+    replies
+}
+
+/// The DRBD client that votes if no node can have a tie breaker: with clients on all other nodes (`diskless-on-remaining`)
+/// there would be no quorum otherwise.
+fn voter(model: &Model, observed: &Observed, definition: &ResourceDefinition) -> Option<NodeName> {
+    let filter = filter_of(model, definition);
+    let request = request(definition, &filter, Sharing::AsSaid);
+    let mut clients = connected(model, &definition.name)
+        .filter(|replica| disk(replica) == DiskKind::Client)
+        .filter(|replica| replica.drbd.as_ref().is_some_and(|drbd| !drbd.never_votes))
+        .map(|replica| &replica.node);
+    clients
+        .find(|client| {
+            let (_, version) = drbd_of(model, observed, client);
+            let node = model.node(client);
+            lasts(model, client)
+                && observed.is_online(client)
+                && version.is_some_and(|v| version_numbers(v) >= TIE_BREAKER_DRBD_MIN)
+                && node.is_some_and(|node| keeps_rules(model, observed, &request, node))
+        })
+        .cloned()
+}
+
 fn create(
     draft: &mut Draft,
     observed: &Observed,
@@ -279,7 +335,17 @@ fn create(
         Reply::new(code::WARN_NOT_ENOUGH_NODES_FOR_TIE_BREAKER, text)
     };
     let Some(chosen) = find(draft, observed, definition, None) else {
-        return vec![none()];
+        let Some(node) = voter(draft, observed, definition) else {
+            return vec![none()];
+        };
+        draft.edit_resource(name, &node, |row| {
+            if let Some(drbd) = &mut row.drbd {
+                drbd.disk = DiskKind::Diskless;
+            }
+        });
+        let text =
+            format!("The diskless resource '{name}' on {node} votes in the quorum from now on");
+        return vec![Reply::new(code::INFO_TIE_BREAKER_CREATED, text).about("Node", node.as_str())];
     };
     let new = NewResource {
         pool: Some(chosen.pool),

@@ -118,11 +118,101 @@ fn voters_and_clients() {
     let mut client = with_breakers("n1: sp1 100\n n2: sp1 100\n n3: sp1 100");
     client.put("res", "sp1", &["n1", "n2"]);
     client.put_replica("res", DEFAULT_DISKLESS_POOL, "n3", DiskKind::Client);
+    // The client is on the only node that could have the tie breaker.
     assert_eq!(
         run(&mut client),
-        [code::WARN_NOT_ENOUGH_NODES_FOR_TIE_BREAKER]
+        [code::INFO_TIE_BREAKER_CREATED, code::INFO_PROP_SET]
     );
-    assert_eq!(quorum_of(&client).as_deref(), Some("off"));
+    assert_eq!(replicas(&client), "n1 n2 n3:diskless");
+    assert_eq!(quorum_of(&client).as_deref(), Some("majority"));
+}
+
+/// Every way to have nothing, a disk, a diskless resource or a client on each of two to five nodes.
+#[test]
+fn all_shapes() {
+    let kinds = [
+        None,
+        Some(DiskKind::Diskful),
+        Some(DiskKind::Diskless),
+        Some(DiskKind::Client),
+    ];
+    let mut shapes = 0;
+    for nodes in 2..=5_u32 {
+        let names: Vec<String> = (1..=nodes).map(|n| format!("n{n}")).collect();
+        let lines: Vec<String> = names.iter().map(|n| format!("{n}: sp1 100")).collect();
+        for shape in 0..4_usize.pow(nodes) {
+            let mut cluster = with_breakers(&lines.join("\n"));
+            let mut count = [0; 4];
+            for (place, name) in names.iter().enumerate() {
+                let kind = shape / 4_usize.pow(place as u32) % 4;
+                count[kind] += 1;
+                match kinds[kind] {
+                    None => {}
+                    Some(DiskKind::Diskful) => drop(cluster.put("res", "sp1", &[name])),
+                    Some(disk) => cluster.put_replica("res", DEFAULT_DISKLESS_POOL, name, disk),
+                }
+            }
+            run(&mut cluster);
+            let [free, diskful, diskless, clients] = count;
+            let found = replicas(&cluster);
+            let wanted = diskful >= 2 && diskful % 2 == 0 && diskless == 0;
+            let breakers = found.matches(":tie").count();
+            let voters = breakers + found.matches(":diskless").count();
+            let expected = match (wanted, free, clients) {
+                (true, 1.., _) => (1, 1),
+                (true, 0, 1..) => (0, 1),
+                _ => (0, diskless),
+            };
+            assert_eq!((breakers, voters), expected, "{found}");
+            let possible = diskful >= 3 || (diskful == 2 && voters >= 1);
+            let expected = if possible { "majority" } else { "off" };
+            assert_eq!(quorum_of(&cluster).as_deref(), Some(expected), "{found}");
+            shapes += 1;
+        }
+    }
+    assert_eq!(shapes, 16 + 64 + 256 + 1024);
+}
+
+/// A tie breaker moves from a node that is evacuated or evicted, if another node can have it.
+#[test]
+fn a_tie_breaker_moves_with_its_node() {
+    for evict in [false, true] {
+        let mut cluster = with_breakers(FOUR);
+        cluster.put("res", "sp1", &["n1", "n2"]);
+        run(&mut cluster);
+        assert_eq!(replicas(&cluster), "n1 n2 n3:tie");
+        cluster.draft.edit_node(&node("n3"), |row| {
+            row.evacuate = !evict;
+            row.evicted = evict;
+        });
+        assert_eq!(run(&mut cluster), [code::INFO_TIE_BREAKER_CREATED]);
+        assert_eq!(replicas(&cluster), "n1 n2 n3:leaving n4:tie");
+        assert_eq!(quorum_of(&cluster).as_deref(), Some("majority"));
+        cluster
+            .draft
+            .edit_node(&node("n4"), |row| row.evacuate = true);
+        assert_eq!(run(&mut cluster), NONE);
+        assert_eq!(replicas(&cluster), "n1 n2 n3:leaving n4:tie");
+    }
+}
+
+/// A client that votes is replaced when its node goes.
+#[test]
+fn the_vote_of_a_client_moves_with_its_node() {
+    let mut cluster = with_breakers(FOUR);
+    cluster.put("res", "sp1", &["n1", "n2"]);
+    for on in ["n3", "n4"] {
+        cluster.put_replica("res", DEFAULT_DISKLESS_POOL, on, DiskKind::Client);
+    }
+    run(&mut cluster);
+    assert_eq!(replicas(&cluster), "n1 n2 n3:diskless n4:client");
+    leave(&mut cluster, "n3");
+    cluster
+        .draft
+        .edit_node(&node("n3"), |row| row.evacuate = true);
+    run(&mut cluster);
+    assert_eq!(replicas(&cluster), "n1 n2 n3:leaving n4:diskless");
+    assert_eq!(quorum_of(&cluster).as_deref(), Some("majority"));
 }
 
 /// Of resources being deleted, a diskless one becomes the tie breaker; else a diskful one becomes a diskless tie

@@ -288,6 +288,7 @@ pub(super) fn needs(
                 |drbd| drbd.peer_slots,
             ),
             disk: DiskKind::Diskful,
+            never_votes: false,
         });
     let backing = layer::backing(definition, number, &diskful);
     let found = backing.into_iter().filter_map(|(suffix, kib)| {

@@ -217,6 +217,7 @@ fn drbd(
         ports,
         peer_slots: numbers::peer_slots(model, definition),
         disk,
+        never_votes: false,
     })
 }
 

@@ -58,6 +58,9 @@ pub struct DrbdResource {
     /// Diskful, or the kind of diskless resource.
     #[serde(default, skip_serializing_if = "is_default")]
     pub disk: DiskKind,
+    /// A user has made it a client: it does not vote even if nobody else breaks a tie.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub never_votes: bool,
 }
 
 /// Diskful, or the kind of diskless DRBD resource.

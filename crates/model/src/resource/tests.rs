@@ -236,6 +236,7 @@ fn facts_of_nodes_that_are_away() {
             layers: Vec::new(),
             drbd: None,
             drbd_version: None,
+            digests: Default::default(),
         });
     });
     assert!(make(&mut cluster, request("n1", DiskKind::Diskful)).is_ok());

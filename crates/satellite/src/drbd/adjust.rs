@@ -1,17 +1,18 @@
 //! Configures a resource in DRBD: its `.res` file, what DRBD has otherwise, and `drbdadm adjust`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use linstor_api::code;
 use linstor_api::drbd_state::{ConnectionState, DiskState};
 use linstor_api::kind::DrbdKind;
+use linstor_api::{code, prop};
 use linstor_wire::spec::DrbdSpec;
 use tokio::time::Instant;
 
 use super::layer::{self, Disks};
+use super::mending::Attach;
 use super::observed::Observed;
 use super::resfile::{self, Dialect};
 use super::status::{DrbdResource, connection_key};
@@ -20,9 +21,12 @@ use crate::failure::{Failure, Result};
 use crate::layers::Attempt;
 use crate::spec_store::Stage;
 use crate::stop::{self, Awaited};
+use crate::tools::error::ErrorKind;
 
 /// How long the files are trusted after they were found to be right.
 const FILES_INTERVAL: Duration = Duration::from_secs(600);
+/// How often drbdadm is called once more when it did not wait for a command of its own to end.
+const SLOW_TRIES: u32 = 5;
 
 /// The files of a resource.
 pub struct Files {
@@ -60,30 +64,28 @@ pub struct Configuration<'a> {
     pub kind: DrbdKind,
     files: Files,
     text: String,
+    /// Options that are not in it, as this DRBD does not have them.
+    dropped: BTreeSet<String>,
 }
 
 impl<'a> Configuration<'a> {
     /// For a resource on these disks.
     pub fn of(attempt: &Attempt<'_>, drbd: &'a DrbdSpec, disks: &'a Disks) -> Result<Self> {
         let kind = layer::kind(attempt)?;
+        let unknown = attempt.shared.state().info.unknown_drbd_options.clone();
         let dialect = Dialect {
             kind,
             tiebreaker: knows_tiebreaker(attempt),
+            unknown: &unknown,
         };
         let file = resfile::generate(attempt.spec, &pinned::safe(attempt, drbd), disks, dialect);
-        if !file.dropped.is_empty() {
-            tracing::debug!(
-                resource = %attempt.spec.name,
-                dropped = ?file.dropped,
-                "options left out: this DRBD does not have them"
-            );
-        }
         Ok(Configuration {
             drbd,
             disks,
             kind,
             files: Files::of(attempt),
             text: file.text,
+            dropped: file.dropped,
         })
     }
 }
@@ -110,9 +112,13 @@ pub async fn adjust(
     let host = attempt.shared.machine.host();
     let wanted = resfile::body(&config.text);
     let deviation = match deviation(attempt, config, before) {
-        Deviation::Reconnect if !may_mend(attempt) => Deviation::None,
+        Deviation::Reconnect if !may_connect(attempt) => Deviation::None,
         Deviation::Detaching => return Err(lost_disk(attempt).into()),
-        Deviation::Reattach if !may_mend(attempt) => return Err(lost_disk(attempt).into()),
+        Deviation::Reattach => match may_attach(attempt) {
+            Attach::Now => Deviation::Reattach,
+            Attach::Later => return Err(lost_disk(attempt).into()),
+            Attach::Never => return Err(given_up(attempt).into()),
+        },
         deviation => deviation,
     };
     let forgets = deviation == Deviation::Reconnect && may_forget(config, before);
@@ -138,7 +144,18 @@ pub async fn adjust(
             text_changed = !same,
             "drbdadm adjust"
         );
+        if !same && !config.dropped.is_empty() {
+            tracing::warn!(
+                resource = %attempt.spec.name,
+                dropped = ?config.dropped,
+                "options left out: the node's DRBD does not have them"
+            );
+        }
         run_adjust(attempt, config, old.as_deref(), before).await?;
+        if let Some(tracked) = attempt.shared.state().objects.get_mut(attempt.key) {
+            let again = deviation == Deviation::Reattach;
+            tracked.mending.accepted(again);
+        }
     }
     if let Some(tracked) = attempt.shared.state().objects.get_mut(attempt.key) {
         tracked.files_checked = Some((Instant::now(), digest));
@@ -159,7 +176,21 @@ async fn run_adjust(
     for id in &removed.connected {
         adm::del_peer(machine, name, *id).await?;
     }
-    if let Err(failure) = v84::adjust(attempt, config.kind, config.drbd, &config.files.res).await {
+    let mut adjusted = v84::adjust(attempt, config.kind, config.drbd, &config.files.res).await;
+    for _ in 0..SLOW_TRIES {
+        // drbdadm waits a few seconds for each command, which goes on in the kernel; the next call finds what it did.
+        if !matches!(&adjusted, Err(failure) if failure.kind() == ErrorKind::Slow) {
+            break;
+        }
+        adjusted = v84::adjust(attempt, config.kind, config.drbd, &config.files.res).await;
+    }
+    if let Err(failure) = adjusted {
+        if failure.kind() == ErrorKind::Slow {
+            let message =
+                format!("DRBD is slow to take over the configuration of resource '{name}'.");
+            let failure = failure.context(code::FAIL_UNKNOWN_ERROR, message);
+            return Err(failure.correction("The satellite tries again by itself."));
+        }
         steps::put_back(host, &config.files.res, old, &failure).await;
         return Err(failure.context(
             code::FAIL_UNKNOWN_ERROR,
@@ -231,7 +262,10 @@ fn deviation(
             Some(_) | None => return Deviation::Structure,
         };
         if config.disks.contains_key(number) {
-            worst = worst.max(disk_deviation(&found.disk, attempt.stage(*number)));
+            let stage = attempt
+                .stage(*number)
+                .filter(|_| !is_planned(attempt, *number));
+            worst = worst.max(disk_deviation(&found.disk, stage));
         }
     }
     worst.max(connections_deviation(config, resource))
@@ -272,18 +306,32 @@ fn connections_deviation(config: &Configuration<'_>, resource: &DrbdResource) ->
     }
 }
 
-/// Whether a connection or disk that DRBD gave up is set up again now. Once in [`MEND_INTERVAL`]: a failing disk would
-/// otherwise be synchronised for ever.
-fn may_mend(attempt: &Attempt<'_>) -> bool {
+fn is_planned(attempt: &Attempt<'_>, volume: u32) -> bool {
+    let state = attempt.shared.state();
+    let tracked = state.objects.get(attempt.key);
+    tracked.is_some_and(|tracked| tracked.mending.is_planned(volume))
+}
+
+/// Whether a connection that DRBD gave up is set up again now.
+fn may_connect(attempt: &Attempt<'_>) -> bool {
+    let mut state = attempt.shared.state();
+    let tracked = state.objects.get_mut(attempt.key);
+    tracked.is_some_and(|tracked| tracked.mending.may_connect())
+}
+
+/// Whether a disk that DRBD gave up is attached again; the controller hears when it never is.
+fn may_attach(attempt: &Attempt<'_>) -> Attach {
     let mut state = attempt.shared.state();
     let Some(tracked) = state.objects.get_mut(attempt.key) else {
-        return false;
+        return Attach::Later;
     };
-    if tracked.mendable_at().is_some() {
-        return false;
+    let may = tracked.mending.may_attach();
+    if may == Attach::Never {
+        state.outbox.status(attempt.key);
+        drop(state);
+        attempt.shared.outgoing.notify_one();
     }
-    tracked.mended = Some(Instant::now());
-    true
+    may
 }
 
 /// Whether DRBD may be taken down to make it forget which data it has shown. A node without a disk refuses peers whose
@@ -299,7 +347,20 @@ fn lost_disk(attempt: &Attempt<'_>) -> Failure {
         format!("DRBD has detached a disk of resource '{}'.", attempt.spec.name),
     )
     .cause("The disk failed; the kernel's log has the reason. The data is read from and written to the peers.")
-    .correction("The satellite tries to attach it once a minute. If that fails, replace the disk.")
+    .correction("The satellite attaches it again after a minute, and after longer pauses if it fails again. Replace the disk.")
+}
+
+fn given_up(attempt: &Attempt<'_>) -> Failure {
+    let name = &attempt.spec.name;
+    Failure::new(
+        code::FAIL_INVLD_RSC_STATE,
+        format!("A disk of resource '{name}' failed each time it was attached, and is not attached any more."),
+    )
+    .cause("The disk failed; the kernel's log has the reason. The data is read from and written to the peers.")
+    .correction(format!(
+        "Replace the disk. Then remove the property '{}' of the resource, which has it attached again.",
+        prop::DRBD_SKIP_DISK
+    ))
 }
 
 /// Waits until DRBD's events show what `adjust` did, so that the next report has it. A disk that takes longer is

@@ -16,10 +16,17 @@ use crate::machine::Machine;
 /// The first attach reads the whole bitmap and applies the activity log, so only a standstill ends it.
 const ADJUST_STALL: Duration = Duration::from_secs(45);
 
-/// `drbdadm adjust` with the resource's own file.
-pub async fn adjust(machine: &Machine, file: &Path, resource: &ResourceName) -> Result<()> {
+/// `drbdadm adjust` with the resource's own file; without its disks if they are skipped.
+pub async fn adjust(
+    machine: &Machine,
+    file: &Path,
+    resource: &ResourceName,
+    skip_disk: bool,
+) -> Result<()> {
     let cmd = drbdadm(file)
-        .args(["adjust", resource.as_str()])
+        .args(["adjust"])
+        .args(skip_disk.then_some("--skip-disk"))
+        .arg(resource.as_str())
         .deadline(Deadline::stall(ADJUST_STALL));
     machine.run(cmd).await.map(drop)
 }

@@ -12,8 +12,9 @@ use super::observed::Observed;
 use super::status::DrbdResource;
 use crate::failure::{Failure, Result};
 use crate::layers::{self, Attempt, storage};
+use crate::shared::Shared;
 use crate::spec_store::{LastCopy, Notes, Stage};
-use crate::stop::{self, Awaited};
+use crate::stop::{self, Awaited, Check};
 
 /// Why a replica is not removed.
 const NOT_ELSEWHERE: &str = "No other connected node has all of its volumes up to date.";
@@ -91,7 +92,7 @@ async fn guard_storage(attempt: &Attempt<'_>, storage: &[StorageRef]) -> stop::R
         }
         Observed::Present(resource) => match verdict(&resource) {
             LastCopy::Elsewhere => return Ok(()),
-            LastCopy::Here => return Err(refused(attempt, NOT_ELSEWHERE).into()),
+            LastCopy::Here => return catch_up(attempt, &resource).await,
         },
         Observed::Unknown | Observed::Absent => {}
     }
@@ -120,6 +121,29 @@ async fn guard_storage(attempt: &Attempt<'_>, storage: &[StorageRef]) -> stop::R
         layer::up(&up, drbd, &below).await?;
     }
     ask_peers(attempt).await
+}
+
+/// Waits until a connected peer that is behind has caught up; refuses if there is none.
+async fn catch_up(attempt: &Attempt<'_>, resource: &DrbdResource) -> stop::Result<()> {
+    let only_here =
+        |number: &&u32| resource.is_up_to_date(**number) && !resource.has_up_to_date_peer(**number);
+    let Some(number) = resource.devices.keys().find(only_here).copied() else {
+        return Ok(());
+    };
+    let what = Awaited::Resync(number);
+    if !resource.has_peer_behind(number) && !attempt.has_begun(what) {
+        return Err(refused(attempt, NOT_ELSEWHERE).into());
+    }
+    let name = attempt.spec.name.clone();
+    let caught_up = move |shared: &Shared| match shared.observed_drbd.get(&name) {
+        Observed::Present(now) if now.is_syncing() => Check::NotYet(now.done_hundredths(number)),
+        Observed::Present(now) => Check::of(now.has_up_to_date_peer(number)),
+        Observed::Unknown | Observed::Absent => Check::NotYet(None),
+    };
+    match attempt.wait(what, caught_up).await? {
+        true => Ok(()),
+        false => Err(refused(attempt, NOT_ELSEWHERE).into()),
+    }
 }
 
 /// Waits until a peer has the data; DRBD is up for that.
@@ -200,6 +224,7 @@ fn with_disks(spec: &ResourceSpec, storage: &[StorageRef], disks: &Disks) -> Res
     });
     if let Some(drbd) = spec.drbd_mut() {
         drbd.diskless = false;
+        drbd.skip_disk = false;
         for volume in &mut drbd.volumes {
             volume.grow = false;
         }

@@ -1,7 +1,6 @@
 //! The DRBD layer: the calls of [`crate::layers`] for DRBD.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use linstor_api::code;
 use linstor_api::drbd_state::DiskState;
@@ -19,9 +18,6 @@ use crate::probe;
 use crate::providers::Backing;
 use crate::spec_store::{Notes, Stage};
 use crate::stop::{self, Awaited};
-
-/// The time between two attempts to set up a connection or disk again that DRBD gave up.
-pub const MEND_INTERVAL: Duration = Duration::from_secs(60);
 
 /// What a volume's disk is made of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -171,6 +167,15 @@ pub async fn down(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> stop::Result<()> {
     Ok(())
 }
 
+/// Takes a resource down that an earlier identity of the node had.
+pub async fn end_former(attempt: &Attempt<'_>) -> stop::Result<()> {
+    if attempt.drbd.is_some() && matches!(known(attempt).await?, Observed::Present(_)) {
+        tracing::warn!(resource = %attempt.spec.name, "taken down: it is of an earlier identity of this node");
+        take_down(attempt).await?;
+    }
+    Ok(())
+}
+
 /// The kind of the loaded module.
 pub fn kind(attempt: &Attempt<'_>) -> Result<DrbdKind> {
     let info = attempt.drbd.as_ref().ok_or_else(|| {
@@ -216,6 +221,9 @@ pub async fn known(attempt: &Attempt<'_>) -> stop::Result<Observed> {
 
 /// Detaches the disks of volumes that are to be diskless, if another node has the data.
 async fn detach_disks(attempt: &Attempt<'_>, disks: &Disks, resource: &DrbdResource) -> Result<()> {
+    if attempt.skips_disk() {
+        return Ok(());
+    }
     for volume in attempt.live_volumes() {
         let Some(device) = resource.devices.get(&volume.number) else {
             continue;

@@ -6,6 +6,7 @@ pub mod events;
 pub mod grow;
 pub mod last_copy;
 pub mod layer;
+pub mod mending;
 pub mod metadata;
 pub mod observed;
 pub mod pinned;

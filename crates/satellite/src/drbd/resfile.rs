@@ -15,16 +15,18 @@ use linstor_wire::spec::{DrbdSpec, DrbdVolumeSpec, PeerSpec, Props, ResourceSpec
 use super::layer::Disks;
 use super::v84;
 
-/// What stands for the device of a peer: a path that is never opened, as the true one is the peer's business.
-const PEER_DISK: &str = "/dev/drbd/this/is/not/used";
+/// What stands for the device of a peer and for one that is skipped: a path that is never opened.
+const UNUSED_DISK: &str = "/dev/drbd/this/is/not/used";
 
 /// Which DRBD the file is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Dialect {
+pub struct Dialect<'a> {
     /// The module's kind.
     pub kind: DrbdKind,
     /// The tools know option `tiebreaker`.
     pub tiebreaker: bool,
+    /// Options that the tools do not know, as `section/key`.
+    pub unknown: &'a BTreeSet<String>,
 }
 
 /// A file's text and what had to be left out.
@@ -37,12 +39,18 @@ pub struct ResFile {
 }
 
 /// Writes the file of a resource. `disks` has the devices of each volume with a local disk.
-pub fn generate(spec: &ResourceSpec, drbd: &DrbdSpec, disks: &Disks, dialect: Dialect) -> ResFile {
+pub fn generate(
+    spec: &ResourceSpec,
+    drbd: &DrbdSpec,
+    disks: &Disks,
+    dialect: Dialect<'_>,
+) -> ResFile {
     let mut w = Writer {
         text: String::from("# Written by linstor-satellite. Changes made here are overwritten.\n"),
         depth: 0,
         dropped: BTreeSet::new(),
         kind: dialect.kind,
+        unknown: dialect.unknown,
     };
     w.open(&format!("resource \"{}\"", spec.name));
     w.options("handlers", &drbd.handlers, Some(Section::Handlers));
@@ -130,7 +138,7 @@ fn disk_options(drbd: &DrbdSpec, kind: DrbdKind) -> Props {
     disk
 }
 
-fn local_host(w: &mut Writer, spec: &ResourceSpec, drbd: &DrbdSpec, disks: &Disks) {
+fn local_host(w: &mut Writer<'_>, spec: &ResourceSpec, drbd: &DrbdSpec, disks: &Disks) {
     w.open(&format!("on \"{}\"", drbd.uname));
     w.host_address(drbd.address, drbd.port);
     for volume in live_volumes(spec, drbd) {
@@ -138,6 +146,8 @@ fn local_host(w: &mut Writer, spec: &ResourceSpec, drbd: &DrbdSpec, disks: &Disk
         w.open(&format!("volume {}", volume.number));
         match disk {
             Some(disk) => w.line(&format!("disk {};", word(&disk.data.path))),
+            // drbdadm does not touch it.
+            None if drbd.skip_disk => w.line(&format!("disk {UNUSED_DISK};")),
             None => w.line("disk none;"),
         }
         w.options("disk", &volume.disk_options, Some(Section::Disk));
@@ -149,11 +159,11 @@ fn local_host(w: &mut Writer, spec: &ResourceSpec, drbd: &DrbdSpec, disks: &Disk
 }
 
 fn peer_host(
-    w: &mut Writer,
+    w: &mut Writer<'_>,
     spec: &ResourceSpec,
     drbd: &DrbdSpec,
     peer: &PeerSpec,
-    dialect: Dialect,
+    dialect: Dialect<'_>,
 ) {
     w.open(&format!("on \"{}\"", peer.uname));
     w.host_address(peer.address, peer.port);
@@ -169,7 +179,7 @@ fn peer_host(
                 });
             }
         } else {
-            w.line(&format!("disk {PEER_DISK};"));
+            w.line(&format!("disk {UNUSED_DISK};"));
         }
         w.device(None, volume.minor);
     }
@@ -177,18 +187,18 @@ fn peer_host(
     w.close();
 }
 
-fn absent_peer(w: &mut Writer, spec: &ResourceSpec, drbd: &DrbdSpec, address: &str) {
+fn absent_peer(w: &mut Writer<'_>, spec: &ResourceSpec, drbd: &DrbdSpec, address: &str) {
     w.open("on \"_none\"");
     w.line(address);
     for volume in live_volumes(spec, drbd) {
         w.open(&format!("volume {}", volume.number));
-        w.line(&format!("disk {PEER_DISK};"));
+        w.line(&format!("disk {UNUSED_DISK};"));
         w.device(None, volume.minor);
     }
     w.close();
 }
 
-fn connection(w: &mut Writer, drbd: &DrbdSpec, peer: &PeerSpec) {
+fn connection(w: &mut Writer<'_>, drbd: &DrbdSpec, peer: &PeerSpec) {
     let local = peer.local_address.unwrap_or(drbd.address);
     w.open("connection");
     w.options("net", &peer.net_options, None);
@@ -205,7 +215,7 @@ fn connection(w: &mut Writer, drbd: &DrbdSpec, peer: &PeerSpec) {
 }
 
 /// Both ends of a connection or of one of its paths.
-fn hosts(w: &mut Writer, drbd: &DrbdSpec, peer: &PeerSpec, local: IpAddr, remote: IpAddr) {
+fn hosts(w: &mut Writer<'_>, drbd: &DrbdSpec, peer: &PeerSpec, local: IpAddr, remote: IpAddr) {
     for (uname, ip, port) in [
         (&drbd.uname, local, drbd.port),
         (&peer.uname, remote, peer.port),
@@ -232,14 +242,15 @@ fn word(value: &str) -> String {
     }
 }
 
-struct Writer {
+struct Writer<'a> {
     text: String,
     depth: usize,
     dropped: BTreeSet<String>,
     kind: DrbdKind,
+    unknown: &'a BTreeSet<String>,
 }
 
-impl Writer {
+impl Writer<'_> {
     fn line(&mut self, line: &str) {
         let indent = self.depth * 4;
         writeln!(self.text, "{:indent$}{line}", "").expect("writing to a string");
@@ -282,10 +293,11 @@ impl Writer {
     fn options(&mut self, section: &str, options: &Props, of: Option<Section>) {
         let mut known = Vec::new();
         for (key, value) in options {
-            if v84::knows_option(self.kind, of, key) {
+            let name = format!("{section}/{key}");
+            if v84::knows_option(self.kind, of, key) && !self.unknown.contains(&name) {
                 known.push((key, value));
             } else {
-                self.dropped.insert(format!("{section}/{key}"));
+                self.dropped.insert(name);
             }
         }
         if known.is_empty() {

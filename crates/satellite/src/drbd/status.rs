@@ -92,6 +92,23 @@ impl DrbdResource {
         })
     }
 
+    /// Whether a connected peer has a disk for the volume that is not up to date.
+    pub fn has_peer_behind(&self, volume: u32) -> bool {
+        self.connections.values().any(|connection| {
+            connection.state == ConnectionState::Connected
+                && connection.volumes.get(&volume).is_some_and(|v| {
+                    matches!(
+                        v.disk,
+                        DiskState::Inconsistent
+                            | DiskState::Outdated
+                            | DiskState::Consistent
+                            | DiskState::Negotiating
+                            | DiskState::Attaching
+                    )
+                })
+        })
+    }
+
     /// Whether a resync runs on any volume.
     pub fn is_syncing(&self) -> bool {
         let mut volumes = self.connections.values().flat_map(|c| c.volumes.values());

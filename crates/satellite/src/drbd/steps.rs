@@ -2,12 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::time::Duration;
 
 use linstor_api::code;
 use linstor_api::drbd_state::DiskState;
 use linstor_api::kind::DrbdKind;
 use linstor_host::{Host, PortState};
 use linstor_wire::spec::{Action, DrbdSpec, DrbdVolumeSpec, InitialState, ResourceSpec};
+use tokio::time::sleep;
 
 use super::layer::Disks;
 use super::metadata::{self, Content, Layout, Place};
@@ -19,12 +21,27 @@ use crate::spec_store::Stage;
 use crate::stop;
 use crate::tools::error::ErrorKind;
 
+/// How often a port that is in use is tried once more: the kernel closes the listener of a resource that was taken down a
+/// little later, and a program that is being started has those of this process for a moment.
+const PORT_TRIES: u32 = 10;
+/// Pause before each further try.
+const PORT_PAUSE: Duration = Duration::from_millis(200);
+
 /// Refuses to set up a resource whose TCP port is in use: DRBD would wait for its peers for ever.
 pub async fn check_port(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
     if drbd.peers.is_empty() {
         return Ok(());
     }
-    match attempt.shared.machine.host().test_bind(drbd.port).await? {
+    let host = attempt.shared.machine.host();
+    let mut state = host.test_bind(drbd.port).await?;
+    for _ in 0..PORT_TRIES {
+        if state == PortState::Free {
+            break;
+        }
+        sleep(PORT_PAUSE).await;
+        state = host.test_bind(drbd.port).await?;
+    }
+    match state {
         PortState::Free => Ok(()),
         PortState::Busy { holder } => {
             let by = match holder {
@@ -111,7 +128,16 @@ async fn create_metadata(
     );
     let file = attempt.shared.options.state_directory.join(file);
     metadata::set_content(machine, place, &layout, content, day0, &file).await?;
-    attempt.set_stage(volume.number, Stage::Ready).await
+    attempt.set_stage(volume.number, Stage::Ready).await?;
+    plan_attach(attempt, volume.number);
+    Ok(())
+}
+
+/// The disk was not given up by DRBD: it is attached at once.
+fn plan_attach(attempt: &Attempt<'_>, number: u32) {
+    if let Some(tracked) = attempt.shared.state().objects.get_mut(attempt.key) {
+        tracked.mending.plan(number);
+    }
 }
 
 /// A disk that was in use must have metadata. It may lie where the device ended before it grew.
@@ -142,10 +168,7 @@ async fn find_metadata(
     }
     if stage != Some(Stage::Ready) {
         attempt.set_stage(number, Stage::Ready).await?;
-        // It was not given up by DRBD but is to come back: at once.
-        if let Some(tracked) = attempt.shared.state().objects.get_mut(attempt.key) {
-            tracked.mended = None;
-        }
+        plan_attach(attempt, number);
     }
     Ok(())
 }

@@ -40,6 +40,8 @@ pub fn check(kind: DrbdKind, spec: &ResourceSpec, drbd: &DrbdSpec) -> Result<()>
         )
     } else if drbd.diskless || drbd.peers.iter().any(|p| p.diskless) {
         "DRBD 8.4 has no diskless replicas.".to_owned()
+    } else if drbd.skip_disk {
+        "The tools of DRBD 8.4 cannot leave out a disk ('DrbdOptions/SkipDisk').".to_owned()
     } else if drbd.options.get("quorum").is_some_and(|q| q != "off") {
         "DRBD 8.4 has no quorum.".to_owned()
     } else {
@@ -115,6 +117,11 @@ pub fn connection_dropped(
     is_84(kind).then_some(connections.is_empty() && !drbd.peers.is_empty())
 }
 
+/// Whether this is the name that 8.4 gives its only connection.
+pub fn is_unnamed(connection: &str) -> bool {
+    matches!(connection, "" | "peer")
+}
+
 /// Whether events show how far a resync is.
 pub const fn events_have_progress(kind: DrbdKind) -> bool {
     !is_84(kind)
@@ -169,7 +176,7 @@ pub async fn adjust(
     file: &Path,
 ) -> Result<()> {
     let (machine, name) = (&attempt.shared.machine, &attempt.spec.name);
-    let failure = match adm::adjust(machine, file, name).await {
+    let failure = match adm::adjust(machine, file, name, drbd.skip_disk).await {
         Err(failure) if is_84(kind) && failure.kind() == NEEDS_PRIMARY => failure,
         done => return done,
     };
@@ -187,7 +194,7 @@ pub async fn adjust(
             return adjusted;
         }
     }
-    adjusted = adm::adjust(machine, file, name).await;
+    adjusted = adm::adjust(machine, file, name, drbd.skip_disk).await;
     if adjusted.is_ok() {
         decided(attempt, |_| true).await;
     }

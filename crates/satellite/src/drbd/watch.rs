@@ -8,6 +8,7 @@ use linstor_api::kind::DrbdKind;
 use linstor_api::name::ResourceName;
 use linstor_host::StreamEvent;
 use linstor_wire::Key;
+use linstor_wire::spec::ResourceSpec;
 
 use super::observed::Observed;
 use super::{adm, v84};
@@ -17,6 +18,8 @@ use crate::shared::Shared;
 const RESTART_PAUSE: Duration = Duration::from_secs(5);
 /// How often the progress of a resync is asked for where the events do not have it.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(3);
+/// How often the size of a volume that grows is asked for.
+const SIZE_INTERVAL: Duration = Duration::from_secs(1);
 /// Lines that are taken in one go before other tasks get their turn.
 const BURST_LINES: usize = 256;
 
@@ -104,10 +107,18 @@ fn changed(shared: &Shared, name: &str) {
         return;
     };
     let at_rest = tracked.running.is_none() && tracked.waiting.is_none();
-    let wrong = at_rest && needs_a_look(&shared.observed_drbd.get(&name));
+    let seen = shared.observed_drbd.get(&name);
+    let wrong = at_rest && needs_a_look(&seen);
+    let small = tracked.resource().is_some_and(|spec| is_small(spec, &seen));
     state.outbox.status(&key);
     drop(state);
     shared.outgoing.notify_one();
+    if small {
+        shared.watch_size(&key);
+    }
+    if matches!(&seen, Observed::Present(resource) if resource.is_syncing()) {
+        shared.space_unsettled();
+    }
     shared.recheck(&key);
     if wrong {
         shared.mark_due(&key);
@@ -129,6 +140,47 @@ fn needs_a_look(seen: &Observed) -> bool {
                     .connections
                     .values()
                     .any(|c| c.state == ConnectionState::StandAlone)
+        }
+    }
+}
+
+/// Whether a volume has not the size of its spec in DRBD.
+fn is_small(spec: &ResourceSpec, seen: &Observed) -> bool {
+    let Observed::Present(resource) = seen else {
+        return false;
+    };
+    spec.volumes.iter().any(|volume| {
+        let device = resource.devices.get(&volume.number);
+        let size_kib = device.and_then(|device| device.size_kib);
+        size_kib.is_some_and(|kib| kib > 0 && kib < volume.usable_kib)
+    })
+}
+
+/// Asks for the size of volumes that grow: DRBD reports it in no event.
+pub async fn run_sizes(shared: Arc<Shared>) {
+    loop {
+        if shared.watched_sizes().is_empty() {
+            // A missed notice is stored.
+            shared.sizes_watched.notified().await;
+        }
+        tokio::time::sleep(SIZE_INTERVAL).await;
+        for key in shared.watched_sizes() {
+            let spec = {
+                let state = shared.state();
+                let tracked = state.objects.get(&key);
+                tracked.and_then(|tracked| tracked.resource().cloned())
+            };
+            let Some(spec) = spec else { continue };
+            if !is_small(&spec, &shared.observed_drbd.get(&spec.name)) {
+                shared.unwatch_size(&key);
+                continue;
+            }
+            if let Ok(output) = shared.machine.try_run(adm::now(&spec.name)).await
+                && shared.observed_drbd.sizes(&spec.name, &output.stdout)
+            {
+                shared.report(|outbox| outbox.status(&key));
+                shared.recheck(&key);
+            }
         }
     }
 }

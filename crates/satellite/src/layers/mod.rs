@@ -23,7 +23,7 @@ use crate::drbd::adjust::Files;
 use crate::drbd::{layer as drbd, promotion};
 use crate::failure::Result;
 use crate::providers::Backing;
-use crate::shared::Shared;
+use crate::shared::{Shared, Tracked};
 use crate::spec_store::{Notes, Stage, VolumeNotes};
 use crate::stop;
 
@@ -66,6 +66,11 @@ impl<'a> Attempt<'a> {
     pub fn live_volumes(&self) -> impl Iterator<Item = &'a VolumeSpec> + use<'a> {
         let volumes = self.spec.volumes.iter();
         volumes.filter(|volume| volume.target == Target::Up)
+    }
+
+    /// Whether what is below DRBD is neither made nor removed.
+    pub fn skips_disk(&self) -> bool {
+        self.spec.drbd().is_some_and(|drbd| drbd.skip_disk)
     }
 
     /// The notes of this resource as they are now.
@@ -132,6 +137,9 @@ pub async fn up_below(attempt: &Attempt<'_>, above: Option<LayerKind>) -> stop::
         if above == Some(layer.kind()) {
             break;
         }
+        if layer.kind() != LayerKind::Drbd && attempt.skips_disk() {
+            continue;
+        }
         let made = match layer {
             LayerSpec::Drbd(spec) => drbd::up(attempt, spec, &devices).await?,
             LayerSpec::Luks(spec) => luks::up(attempt, spec, &devices).await?,
@@ -161,6 +169,31 @@ pub async fn down(attempt: &Attempt<'_>) -> stop::Result<()> {
             // Backing volumes are not deactivated.
             LayerSpec::Storage => {}
         }
+    }
+    Ok(())
+}
+
+/// Takes down what DRBD has of a resource that an earlier identity of this node had: the others went on without it, and
+/// it must not be taken for the resource's data.
+pub async fn end_former(attempt: &Attempt<'_>) -> stop::Result<()> {
+    let is_former = |tracked: &Tracked| tracked.former;
+    let is_former = attempt
+        .shared
+        .state()
+        .objects
+        .get(attempt.key)
+        .is_some_and(is_former);
+    if !is_former {
+        return Ok(());
+    }
+    for layer in &attempt.spec.layers {
+        match layer {
+            LayerSpec::Drbd(_) => drbd::end_former(attempt).await?,
+            LayerSpec::Luks(_) | LayerSpec::Storage => {}
+        }
+    }
+    if let Some(tracked) = attempt.shared.state().objects.get_mut(attempt.key) {
+        tracked.former = false;
     }
     Ok(())
 }

@@ -1,15 +1,18 @@
 //! The lowest layer: volumes in storage pools.
 
+use std::sync::Arc;
+
 use linstor_api::code;
 use linstor_api::kind::{LayerKind, StorageSuffix};
 use linstor_api::name::{ResourceName, StoragePoolName};
+use linstor_wire::Key;
 use linstor_wire::spec::{ResourceSpec, StorageRef, StorageSpec, VolumeSpec};
 
 use super::{Attempt, Devices, is_replicated};
 use crate::check::{PoolPlace, pool_place};
 use crate::failure::{Failure, Result};
 use crate::providers::{self, Backing, Owner, Presence, Wanted};
-use crate::shared::VolumeFacts;
+use crate::shared::{Shared, VolumeFacts};
 use crate::spec_store::{Notes, Stage};
 use crate::stop;
 
@@ -84,7 +87,7 @@ async fn ensure(
     };
     let backing = providers::ensure(storage, &place, &wanted).await?;
     if wanted.is_new {
-        attempt.shared.space_changed.notify_one();
+        attempt.shared.space_unsettled();
         attempt.completed(LayerKind::Storage, volume.number).await?;
     }
     Ok(backing)
@@ -108,6 +111,7 @@ async fn begin(
         Presence::Present(found) => return Ok((Stage::Ready, Some(found))),
         // It is not known whether the volume is there; the provider fails with what is missing.
         Presence::PoolAbsent => return Ok((Stage::Ready, None)),
+        Presence::Foreign(failure) => return Err(failure),
         Presence::Absent => {}
     }
     let next = match stage {
@@ -153,7 +157,7 @@ pub async fn find(attempt: &Attempt<'_>, volume: &StorageRef) -> Result<Option<B
     let place = place(attempt, &volume.pool)?;
     let storage = attempt.shared.storage();
     match providers::find(storage, &place, &name, owner(attempt)).await? {
-        Presence::Absent | Presence::PoolAbsent => Ok(None),
+        Presence::Absent | Presence::PoolAbsent | Presence::Foreign(_) => Ok(None),
         Presence::Present(backing) => Ok(Some(backing)),
     }
 }
@@ -165,6 +169,52 @@ pub async fn observe(attempt: &Attempt<'_>) -> Result<()> {
         note_facts(attempt, volume.number, volume.suffix, found.as_ref());
     }
     Ok(())
+}
+
+/// Takes over the space that backing volumes take in their pools now.
+pub async fn observe_allocated(shared: &Shared) {
+    let (node, resources) = {
+        let state = shared.state();
+        let Some(node) = state.node().cloned() else {
+            return;
+        };
+        let resources = state.resources();
+        let resources = resources.map(|(key, spec)| (key.clone(), Arc::clone(spec)));
+        (node, resources.collect::<Vec<_>>())
+    };
+    for (key, spec) in resources {
+        for volume in own_volumes(&spec) {
+            let pool = node.pools.iter().find(|pool| pool.name == volume.pool);
+            let Some(Ok(place)) = pool.map(pool_place) else {
+                continue;
+            };
+            let name = volume_name(&spec.name, volume.suffix, volume.number);
+            let owner = Owner {
+                cluster: node.cluster_id,
+                resource: spec.uuid,
+            };
+            let found = providers::find(shared.storage(), &place, &name, owner).await;
+            if let Ok(Presence::Present(backing)) = found {
+                note_allocated(shared, &key, (volume.number, volume.suffix), &backing);
+            }
+        }
+    }
+}
+
+/// Only of a volume that is known: one that is being made or destroyed is no business of whoever looks at the pool.
+fn note_allocated(shared: &Shared, key: &Key, volume: (u32, StorageSuffix), backing: &Backing) {
+    let mut state = shared.state();
+    let tracked = state.objects.get_mut(key);
+    let Some(facts) = tracked.and_then(|tracked| tracked.volumes.get_mut(&volume)) else {
+        return;
+    };
+    if facts.allocated_kib == backing.allocated_kib {
+        return;
+    }
+    facts.allocated_kib = backing.allocated_kib;
+    state.outbox.status(key);
+    drop(state);
+    shared.outgoing.notify_one();
 }
 
 /// The backing volumes that a spec has.
@@ -199,7 +249,7 @@ pub async fn remove(attempt: &Attempt<'_>, volume: &StorageRef) -> Result<()> {
         attempt.note(change).await?;
     }
     note_facts(attempt, number, suffix, None);
-    attempt.shared.space_changed.notify_one();
+    attempt.shared.space_unsettled();
     Ok(())
 }
 
@@ -227,6 +277,7 @@ fn note_facts(
         return;
     };
     let key = (number, suffix);
+    let mut grown = false;
     let changed = match backing {
         None => tracked.volumes.remove(&key).is_some(),
         Some(backing) => {
@@ -235,12 +286,20 @@ fn note_facts(
                 backing_kib: Some(backing.size_kib),
                 allocated_kib: backing.allocated_kib,
             };
-            tracked.volumes.insert(key, facts.clone()) != Some(facts)
+            let old = tracked.volumes.insert(key, facts.clone());
+            let size_kib = old.as_ref().map(|old| old.backing_kib);
+            grown = size_kib.is_some_and(|kib| kib != facts.backing_kib);
+            old != Some(facts)
         }
     };
     if changed {
         state.outbox.status(attempt.key);
         drop(state);
         attempt.shared.outgoing.notify_one();
+    } else {
+        drop(state);
+    }
+    if grown {
+        attempt.shared.space_unsettled();
     }
 }

@@ -53,8 +53,8 @@ pub async fn find(
             None => Presence::PoolAbsent,
         });
     };
-    check_owner(storage, &file, owner).await?;
-    Ok(Presence::Present(backing(storage, &usage).await?))
+    let owned = check_owner(storage, &file, owner).await;
+    Ok(Presence::of(backing(storage, &usage).await?, owned))
 }
 
 /// A file with its loop device; the path is empty if there is none.
@@ -79,6 +79,7 @@ pub async fn ensure(
     let mut found = match find(storage, directory, wanted.name, wanted.owner).await? {
         Presence::Present(found) if found.size_kib >= wanted.size_kib => found,
         Presence::Present(_) => grow(storage, &file, sparse, wanted).await?,
+        Presence::Foreign(failure) => return Err(failure),
         Presence::Absent | Presence::PoolAbsent => {
             create(storage, directory, &file, sparse, wanted).await?
         }
@@ -179,7 +180,10 @@ pub async fn destroy(
     let file = file_path(directory, name);
     let host = storage.machine.host();
     if let Some(usage) = usage(storage, &file).await? {
-        check_owner(storage, &file, owner).await?;
+        if let Err(failure) = check_owner(storage, &file, owner).await {
+            tracing::warn!(%failure, "not removed");
+            return Ok(());
+        }
         detach(storage, usage.id).await.map_err(|f| {
             let what = format!("The loop device of file '{file}' cannot be removed.");
             f.under(what)
@@ -253,9 +257,11 @@ async fn check_owner(storage: Storage<'_>, file: &str, owner: Owner) -> Result<(
     if found.as_deref() == Some(value.as_str()) {
         return Ok(());
     }
-    let adopt = format!(
-        "If its content is not needed, remove it with 'rm {file}'; \
-         if it is this resource's, write '{value}' into '{file}{OWNER_SUFFIX}'."
-    );
-    Err(foreign(&format!("File '{file}'"), found.as_deref(), adopt))
+    Err(foreign(
+        &format!("File '{file}'"),
+        found.as_deref(),
+        owner,
+        &format!("rm {file}"),
+        &format!("echo {value} > {file}{OWNER_SUFFIX}"),
+    ))
 }

@@ -27,8 +27,8 @@ pub async fn find(storage: Storage<'_>, vg: &str, name: &str, owner: Owner) -> R
     let Some(volume) = group.volumes.get(name) else {
         return Ok(Presence::Absent);
     };
-    check_owner(vg, name, volume, owner)?;
-    Ok(Presence::Present(backing(volume)))
+    let owned = check_owner(vg, name, volume, owner);
+    Ok(Presence::of(backing(volume), owned))
 }
 
 /// See [`super::ensure`].
@@ -106,11 +106,17 @@ async fn bring_about(
             Err(failure) => tracing::info!(vg, name = wanted.name, %failure, "volume not wiped"),
         }
     }
+    // What it takes does not change when it grows.
+    let data_percent = thin_pool.map(|_| {
+        let before = group.volumes.get(wanted.name);
+        let used_kib = before.map_or(0.0, |v| v.data_percent.unwrap_or(0.0) * v.size_kib as f64);
+        used_kib / size_kib.max(1) as f64
+    });
     let seen = LogicalVolume {
         path,
         size_kib,
         pool: thin_pool.map(str::to_owned),
-        data_percent: thin_pool.map(|_| 0.0),
+        data_percent,
         metadata_percent: None,
         attr: "-wi-a-----".to_owned(),
         chunk_kib: 0,
@@ -301,6 +307,7 @@ pub async fn space(storage: Storage<'_>, vg: &str, thin_pool: Option<&str>) -> R
         metadata_permille: volume
             .metadata_percent
             .map(|percent| (percent.clamp(0.0, 100.0) * 10.0) as u32),
+        chunk_kib: Some(volume.chunk_kib).filter(|kib| *kib > 0),
         ..Space::default()
     })
 }
@@ -334,13 +341,11 @@ fn check_owner(vg: &str, name: &str, volume: &LogicalVolume, owner: Owner) -> Re
         return Ok(());
     }
     let other = volume.tags.iter().find(|t| t.starts_with(TAG_PREFIX));
-    let adopt = format!(
-        "If its content is not needed, remove it with 'lvremove {vg}/{name}'; \
-         if it is this resource's, mark it with 'lvchange --addtag {tag} {vg}/{name}'."
-    );
     Err(foreign(
         &format!("Logical volume '{vg}/{name}'"),
         other.map(String::as_str),
-        adopt,
+        owner,
+        &format!("lvremove {vg}/{name}"),
+        &format!("lvchange --addtag {tag} {vg}/{name}"),
     ))
 }

@@ -89,8 +89,20 @@ pub enum Presence {
     PoolAbsent,
     /// There is none.
     Absent,
+    /// One of that name is there and is not ours; the failure of whoever wants to use it.
+    Foreign(Failure),
     /// It is there.
     Present(Backing),
+}
+
+impl Presence {
+    /// Of a volume that is there.
+    fn of(backing: Backing, owned: Result<()>) -> Presence {
+        match owned {
+            Ok(()) => Presence::Present(backing),
+            Err(failure) => Presence::Foreign(failure),
+        }
+    }
 }
 
 /// The space of a pool.
@@ -108,9 +120,11 @@ pub struct Space {
     pub overhead_permille: Option<u32>,
     /// Why it cannot be used as it should, when it cannot.
     pub trouble: Option<Failure>,
+    /// A thin pool allocates and discards in multiples of this many KiB.
+    pub chunk_kib: Option<u64>,
 }
 
-/// A volume, if it exists. One that is not ours is a failure.
+/// A volume, if it exists.
 pub async fn find(
     storage: Storage<'_>,
     place: &PoolPlace,
@@ -146,8 +160,8 @@ pub async fn ensure(
     }
 }
 
-/// Destroys a volume of ours. One that is not there, and one whose pool is not there, is destroyed already. One that is
-/// in use fails with `FAIL_IN_USE`, and its content is what it was.
+/// Destroys a volume of ours. One that is not there or not ours, and one whose pool is not there, is destroyed already.
+/// One that is in use fails with `FAIL_IN_USE`, and its content is what it was.
 pub async fn destroy(
     storage: Storage<'_>,
     place: &PoolPlace,
@@ -174,8 +188,18 @@ pub async fn space(storage: Storage<'_>, place: &PoolPlace, props: &Props) -> Re
     }
 }
 
-/// The failure for a volume of the right name that is not ours.
-fn foreign(what: &str, mark: Option<&str>, adopt: String) -> Failure {
+/// The failure for a volume of the right name that is not ours; `remove` and `adopt` are commands.
+fn foreign(what: &str, mark: Option<&str>, owner: Owner, remove: &str, adopt: &str) -> Failure {
+    let of_cluster = mark.is_some_and(|mark| mark.contains(&owner.cluster.to_string()));
+    let correction = match of_cluster {
+        true => format!(
+            "An earlier replica of this cluster left it on this node. If its content is not needed, remove it with '{remove}'."
+        ),
+        false => format!(
+            "Rename it if it is somebody else's, or choose another name for the resource or another storage pool. If it is \
+             this resource's, mark it with '{adopt}'."
+        ),
+    };
     let cause = match mark {
         Some(mark) => format!("It carries the mark '{mark}' of another resource."),
         None => "It carries no mark of this cluster.".to_owned(),
@@ -185,7 +209,7 @@ fn foreign(what: &str, mark: Option<&str>, adopt: String) -> Failure {
         format!("{what} exists, but does not belong to this resource; it was not changed."),
     )
     .cause(cause)
-    .correction(adopt)
+    .correction(correction)
 }
 
 /// The failure for a pool that does not exist.

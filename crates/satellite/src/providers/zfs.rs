@@ -30,8 +30,8 @@ pub async fn find(
     let Some(entry) = entries.get(&full) else {
         return Ok(Presence::Absent);
     };
-    check_owner(&full, entry, owner)?;
-    Ok(Presence::Present(backing(&full, entry)))
+    let owned = check_owner(&full, entry, owner);
+    Ok(Presence::of(backing(&full, entry), owned))
 }
 
 /// See [`super::ensure`].
@@ -43,6 +43,7 @@ pub async fn ensure(
 ) -> Result<Backing> {
     match find(storage, dataset, wanted.name, wanted.owner).await? {
         Presence::Present(found) if found.size_kib >= wanted.size_kib => return Ok(found),
+        Presence::Foreign(failure) => return Err(failure),
         Presence::Present(_) | Presence::Absent | Presence::PoolAbsent => {}
     }
     let _turn = storage.machine.lock(&format!("zfs/{dataset}")).await;
@@ -207,14 +208,11 @@ fn check_owner(full: &str, entry: &Entry, owner: Owner) -> Result<()> {
     if entry.owner.as_deref() == Some(value.as_str()) {
         return Ok(());
     }
-    let adopt = format!(
-        "If its content is not needed, remove it with 'zfs destroy {full}'; \
-         if it is this resource's, mark it with 'zfs set {}={value} {full}'.",
-        zfs::OWNER
-    );
     Err(foreign(
         &format!("ZFS volume '{full}'"),
         entry.owner.as_deref(),
-        adopt,
+        owner,
+        &format!("zfs destroy {full}"),
+        &format!("zfs set {}={value} {full}", zfs::OWNER),
     ))
 }

@@ -35,6 +35,8 @@ pub enum ErrorKind {
     NoDirectory,
     /// A configuration file cannot be parsed.
     Syntax,
+    /// drbdadm did not wait for the end of a program that it started.
+    Slow,
     /// DRBD's kernel module refused; its number for the reason (`drbd.h`: positive are `ERR_*`, negative `SS_*`).
     Drbd(i32),
     /// Any other reason.
@@ -43,7 +45,7 @@ pub enum ErrorKind {
 
 /// Messages of programs that run with `LC_ALL=C.UTF-8`, in lower case. LVM, ZFS, coreutils and drbdadm have one exit
 /// code for all their failures.
-const MESSAGES: [(&[&str], &str, ErrorKind); 13] = [
+const MESSAGES: [(&[&str], &str, ErrorKind); 14] = [
     (LVM, "insufficient free space", ErrorKind::NoSpace),
     (LVM, "not enough free space", ErrorKind::NoSpace),
     (LVM, "in use", ErrorKind::InUse),
@@ -56,6 +58,7 @@ const MESSAGES: [(&[&str], &str, ErrorKind); 13] = [
     (&["df"], "not a directory", ErrorKind::NoDirectory),
     (&["drbdadm"], "parse error", ErrorKind::Syntax),
     (&["cryptsetup"], "in use", ErrorKind::InUse),
+    (&["drbdadm"], "did not terminate within", ErrorKind::Slow),
     // errno(3), whichever program prints it.
     (&[], "no space left", ErrorKind::NoSpace),
 ];
@@ -153,6 +156,11 @@ mod tests {
                 "drbdadm adjust r",
                 "r.res:3: Parse error: 'resource' expected\n",
                 ErrorKind::Syntax,
+            ),
+            (
+                "drbdadm adjust r",
+                "Command 'drbdsetup attach 1000 /dev/a /dev/a internal' did not terminate within 5 seconds\n",
+                ErrorKind::Slow,
             ),
             (
                 "drbdadm resize r/0",

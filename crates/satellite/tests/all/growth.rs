@@ -64,6 +64,22 @@ async fn a_volume_grows() {
     }
 }
 
+/// All nodes report the new size soon, although no event has it.
+#[tokio::test(start_paused = true)]
+async fn peers_report_the_new_size() {
+    for kind in [DrbdKind::V9, DrbdKind::V84] {
+        let mut bench = nodes(&["alpha", "beta"], kind).await;
+        up(&mut bench, TWO).await;
+        grow_storage(&mut bench, 2).await;
+        bench.done("alpha", &grown("alpha", 2, true)).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        for node in ["alpha", "beta"] {
+            let shown = bench.status(node, "Data").volumes[0].usable_kib;
+            assert_eq!(shown, Some(drbd_kib(&bench, node)), "{kind:?} {node}");
+        }
+    }
+}
+
 /// However often a command fails or the machine crashes while DRBD grows, it ends with the new size and replicas that are
 /// the same.
 #[tokio::test(start_paused = true)]

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use linstor_wire::spec::{ResourceSpec, StorageRef, Target};
+use linstor_wire::spec::{InitialState, ResourceSpec, StorageRef, Target};
 
 use crate::bench::{Bench, DrbdKind};
-use crate::drbd::{Layout, TWO, disk, nodes, spec, up};
+use crate::drbd::{Layout, TWO, disk, layer, nodes, spec, up};
 
 const BLOCK: u64 = 3;
 
@@ -63,6 +63,26 @@ async fn leaving_waits_for_another_copy() {
     bench.done("beta", &beta).await;
     assert!(!bench.cluster.has_device("beta", "/dev/vg0/Data_00000"));
     is_on_alpha(&bench);
+}
+
+/// A replica whose only peer is still being synchronised waits for that, and then goes by itself: nothing failed.
+#[tokio::test(start_paused = true)]
+async fn leaving_waits_for_a_resync() {
+    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V9).await;
+    let mut alpha = spec("alpha", TWO);
+    layer(&mut alpha).volumes[0].initial = InitialState::FullSync;
+    let mut beta = spec("beta", TWO);
+    layer(&mut beta).volumes[0].initial = InitialState::FullSync;
+    let slow = |config: &mut linstor_fake_host::Config| config.resync_kib_per_second = 4096;
+    bench.cluster.configure(slow);
+    bench.done("alpha", &alpha).await;
+    bench.done("beta", &beta).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(disk(&bench, "beta"), "Inconsistent");
+    alpha.target = Target::Leaving;
+    bench.done("alpha", &alpha).await;
+    assert_eq!(disk(&bench, "beta"), "UpToDate");
+    assert_eq!(disk(&bench, "alpha"), "absent");
 }
 
 /// The same where only the disk goes, and the power with it: after the boot DRBD comes up with the disk, so that the peer

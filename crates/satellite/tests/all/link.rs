@@ -483,3 +483,33 @@ async fn the_next_attempt_is_told() {
     let heard = bench.nodes["alpha"].heard.lock().unwrap();
     assert_eq!(heard.retries, [None], "done, and nothing more to say");
 }
+
+/// A node that was lost and is registered again comes with old data, which went up at its boot: it is taken down, not shown
+/// as the new replica, and what is left on the disk is named.
+#[tokio::test(start_paused = true)]
+async fn old_data_of_a_lost_node_is_not_served() {
+    let mut bench = Bench::new();
+    bench.add_node("alpha", DrbdKind::V9).await;
+    bench.done("alpha", &spec("alpha", ALONE)).await;
+    for uuid in [0xa1, 0xa2] {
+        bench.cluster.crash("alpha");
+        bench.cluster.boot("alpha");
+        bench.restart("alpha");
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        // Its own specs bring it up, whoever the controller is.
+        let up = bench.cluster.drbd_resources("alpha");
+        assert_eq!(up.is_empty(), uuid == 0xa2);
+        bench.nodes.get_mut("alpha").unwrap().spec.uuid = Uuid::from_u128(uuid);
+        bench.connect("alpha").await;
+        bench.sync("alpha", &[]).await;
+        tokio::time::sleep(Duration::from_secs(10)).await;
+        assert_eq!(bench.cluster.drbd_resources("alpha"), Vec::<String>::new());
+    }
+    let mut again = spec("alpha", ALONE);
+    again.uuid = Uuid::from_u128(0xee);
+    let said = bench.fails("alpha", &again).await;
+    assert!(said.contains("lvremove vg0/Data_00000"), "{said}");
+    let heard = bench.nodes["alpha"].heard.lock().unwrap();
+    let status = heard.status.get("Data");
+    assert!(status.is_none_or(|status| status.drbd.is_none()));
+}

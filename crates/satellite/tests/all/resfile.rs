@@ -86,6 +86,7 @@ fn check(option: &DrbdOption, place: Place) {
     let dialect = Dialect {
         kind: DrbdKind::Drbd9,
         tiebreaker: false,
+        unknown: &BTreeSet::new(),
     };
     let file = generate(&spec, &drbd, &Disks::default(), dialect);
     assert_eq!(file.dropped, BTreeSet::new());
@@ -123,6 +124,7 @@ fn drbdadm_reads_a_size() {
     let dialect = Dialect {
         kind: DrbdKind::Drbd9,
         tiebreaker: false,
+        unknown: &BTreeSet::new(),
     };
     let file = generate(&spec, &drbd, &Disks::default(), dialect);
     let folder = tempfile::tempdir().expect("a folder");
@@ -135,6 +137,99 @@ fn drbdadm_reads_a_size() {
         fine && text.contains("resize 1000 --size=100001k"),
         "{text}"
     );
+}
+
+/// A file with every option there is: those that drbdsetup does not list are left out, and drbdadm reads the rest.
+#[tokio::test]
+async fn options_that_the_tools_do_not_have_are_left_out() {
+    if run("drbdsetup", &["xml-help", "new-peer"]).is_none_or(|(fine, _)| !fine) {
+        eprintln!("skipped: drbdsetup is not installed");
+        return;
+    }
+    let host = std::sync::Arc::new(linstor_host::RealHost);
+    let machine = linstor_satellite::machine::Machine::new(host);
+    let unknown = linstor_satellite::probe::unknown_options(&machine).await;
+    let unknown = unknown.expect("drbdsetup lists its options");
+    let mut spec: ResourceSpec = spec("alpha", TWO);
+    let drbd = layer(&mut spec);
+    drbd.uname = run("uname", &["-n"]).expect("a name").1.trim().to_owned();
+    let mut wanted = 0;
+    for option in drbd_option::ALL {
+        // Two exclude each other, whatever the tools know.
+        if ["diskless", "resync-after", "cpu-mask"].contains(&option.name) {
+            continue;
+        }
+        let entry = [(option.name.to_owned(), a_value(option))];
+        match option.section {
+            Section::Resource => drbd.options.extend(entry),
+            Section::Handlers => drbd.handlers.extend(entry),
+            Section::Net => drbd.net_options.extend(entry),
+            Section::Disk | Section::PeerDevice => drbd.disk_options.extend(entry),
+        }
+        wanted += 1;
+    }
+    let LayerSpec::Drbd(drbd) = &spec.layers[0] else {
+        unreachable!("the first layer is DRBD's");
+    };
+    let dialect = Dialect {
+        kind: DrbdKind::Drbd9,
+        tiebreaker: false,
+        unknown: &unknown,
+    };
+    let file = generate(&spec, drbd, &Disks::default(), dialect);
+    assert!(file.dropped.is_subset(&unknown), "{:?}", file.dropped);
+    assert!(file.dropped.len() < wanted / 2, "{:?}", file.dropped);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("Data.res");
+    std::fs::write(&path, &file.text).expect("room for a file");
+    let path = path.to_string_lossy();
+    let (fine, text) = run("drbdadm", &["-c", &path, "dump", "Data"]).expect("it is installed");
+    assert!(fine, "{text}\n{}", file.text);
+    if let Some(name) = unknown.iter().find(|name| name.starts_with("net/")) {
+        let option = name.trim_start_matches("net/");
+        let broken = file.text.replacen(
+            "net\n    {",
+            &format!("net\n    {{\n        {option} no;"),
+            1,
+        );
+        std::fs::write(&*path, broken).expect("room for a file");
+        let (fine, _) = run("drbdadm", &["-c", &path, "dump", "Data"]).expect("it is installed");
+        assert!(
+            !fine,
+            "drbdadm takes {option} although drbdsetup does not list it"
+        );
+    }
+}
+
+/// A skipped disk: drbdadm sets everything up but the disk.
+#[test]
+fn drbdadm_leaves_a_skipped_disk_out() {
+    if run("drbdadm", &["--version"]).is_none() {
+        eprintln!("skipped: drbdadm is not installed");
+        return;
+    }
+    let mut spec: ResourceSpec = spec("alpha", TWO);
+    let drbd = layer(&mut spec);
+    drbd.uname = run("uname", &["-n"]).expect("a name").1.trim().to_owned();
+    drbd.skip_disk = true;
+    let LayerSpec::Drbd(drbd) = &spec.layers[0] else {
+        unreachable!("the first layer is DRBD's");
+    };
+    let dialect = Dialect {
+        kind: DrbdKind::Drbd9,
+        tiebreaker: false,
+        unknown: &BTreeSet::new(),
+    };
+    let file = generate(&spec, drbd, &Disks::default(), dialect);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("Data.res");
+    std::fs::write(&path, &file.text).expect("room for a file");
+    let path = path.to_string_lossy();
+    let args = ["-c", &path, "--dry-run", "adjust", "--skip-disk", "Data"];
+    let (fine, text) = run("drbdadm", &args).expect("it is installed");
+    assert!(fine, "{text}");
+    assert!(text.contains("drbdsetup new-minor Data 1000 0"), "{text}");
+    assert!(!text.contains("drbdsetup attach"), "{text}");
 }
 
 /// Every option that the installed DRBD has is read where it is written: for the resource, for a volume, for a connection.

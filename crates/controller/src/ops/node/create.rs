@@ -79,6 +79,8 @@ fn parse(request: &Json, uuid: Uuid, new_uuid: impl Fn() -> Uuid) -> Result<Node
         props: Props::new(),
         connections: Vec::new(),
         evacuate: false,
+        evacuate_to: Vec::new(),
+        evacuate_not_to: Vec::new(),
         evicted: false,
         host: None,
     };

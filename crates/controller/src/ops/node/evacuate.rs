@@ -1,8 +1,10 @@
 //! Evacuation and eviction of nodes, and their restoration.
 
-use linstor_api::code;
+use std::sync::Arc;
+
 use linstor_api::node::{NodeEvacuate, NodeRestore};
 use linstor_api::reply::Reply;
+use linstor_api::{code, prop};
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::place::{self, PlaceRequest};
 use linstor_model::process::{Kind, delete_resource, migrate};
@@ -19,7 +21,8 @@ fn context() -> Context {
     Context::new(0, "")
 }
 
-/// Moves a node's replicas to other nodes: each is deleted once its replacement is UpToDate and it is not in use.
+/// Moves a node's replicas to other nodes: each is deleted once its replacement is UpToDate and it is not in use. Those that
+/// cannot be moved now are tried again in the background, until the node is restored.
 pub async fn evacuate(cluster: &Cluster, name: String, request: NodeEvacuate) -> Vec<Reply> {
     let parse = || {
         let nodes = |given: &[String]| -> Result<Vec<NodeName>, Refusal> {
@@ -31,22 +34,83 @@ pub async fn evacuate(cluster: &Cluster, name: String, request: NodeEvacuate) ->
     let plan = |tx: &mut Transaction<'_>, (name, targets, others): (NodeName, Vec<_>, Vec<_>)| {
         let node = name::known_node(tx, &name)?.name.clone();
         // Placement leaves such a node out.
-        tx.edit_node(&node, |row| row.evacuate = true);
-        let allowed = |other: &NodeName| {
-            (targets.is_empty() || targets.contains(other)) && !others.contains(other)
-        };
-        let nodes = tx.nodes.keys().filter(|other| allowed(other)).cloned();
-        let nodes: Vec<NodeName> = nodes.collect();
-        let mut moved = Vec::new();
-        for row in replicas(tx, &node) {
-            moved.extend(move_away(tx, &row, &nodes).then(|| row.name.clone()));
-        }
-        Ok(Wait::Applied(moved))
+        tx.edit_node(&node, |row| {
+            row.evacuate = true;
+            row.evacuate_to = targets;
+            row.evacuate_not_to = others;
+        });
+        Ok(Wait::Applied(empty(tx, &node)))
     };
     context()
         .fresh_space(true)
         .change(cluster, parse, plan)
         .await
+}
+
+/// Begins what can be begun to empty a node that is being evacuated. Returns the resources that are moved or deleted; why
+/// others are not is in the replies.
+pub(crate) fn empty(tx: &mut Transaction<'_>, node: &NodeName) -> Vec<ResourceName> {
+    let Some(row) = tx.node(node).cloned() else {
+        return Vec::new();
+    };
+    let allowed = |other: &&NodeName| {
+        (row.evacuate_to.is_empty() || row.evacuate_to.contains(other))
+            && !row.evacuate_not_to.contains(other)
+    };
+    let nodes: Vec<NodeName> = tx.nodes.keys().filter(allowed).cloned().collect();
+    let replicas = replicas(tx, node).into_iter();
+    let begun = replicas.filter_map(|row| move_away(tx, &row, &nodes).then_some(row.name));
+    begun.collect()
+}
+
+/// What becomes of a replica on a node that is evacuated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// Another one takes its place.
+    Replaced,
+    /// There are enough others.
+    Deleted,
+    /// It is being moved, is in use, or others are still being synchronised.
+    Waits,
+}
+
+fn fate(tx: &Transaction<'_>, row: &Resource) -> Fate {
+    let (name, from) = (&row.name, &row.node);
+    let used = tx.observed.in_use(name, from) != Some(false);
+    if is_moving(tx, name, from) {
+        return Fate::Waits;
+    }
+    if row.is_diskless() {
+        // A tie breaker follows from the other replicas.
+        let breaker = row.drbd.as_ref().map(|drbd| drbd.disk) == Some(DiskKind::TieBreaker);
+        return if used || breaker {
+            Fate::Waits
+        } else {
+            Fate::Deleted
+        };
+    }
+    let lasts = |other: &&Arc<Resource>| {
+        let node = tx.node(&other.node);
+        other.node != *from
+            && !other.is_diskless()
+            && !tx.is_deleting(other)
+            && !is_moving(tx, name, &other.node)
+            && node.is_some_and(|node| !node.evacuate && !node.evicted)
+    };
+    let others: Vec<&Arc<Resource>> = tx.resources_of(name).filter(lasts).collect();
+    let definition = tx.definitions.get(name);
+    let group = definition.and_then(|definition| tx.groups.get(&definition.group));
+    let wanted = group
+        .and_then(|group| group.filter.place_count)
+        .unwrap_or(1)
+        .max(1) as usize;
+    let up_to_date = |other: &&&Arc<Resource>| tx.observed.is_up_to_date(name, &other.node);
+    match others.iter().filter(up_to_date).count() >= wanted {
+        true if used => Fate::Waits,
+        true => Fate::Deleted,
+        false if others.len() >= wanted => Fate::Waits,
+        false => Fate::Replaced,
+    }
 }
 
 fn replicas(tx: &Transaction<'_>, node: &NodeName) -> Vec<Resource> {
@@ -66,8 +130,13 @@ fn move_away(tx: &mut Transaction<'_>, row: &Resource, nodes: &[NodeName]) -> bo
         tx.reply(reply.plain());
         return false;
     }
-    if row.is_diskless() || is_moving(tx, name, from) {
-        return false;
+    match fate(tx, row) {
+        Fate::Waits => return false,
+        Fate::Deleted => {
+            resource::delete::take_down(tx, name, from);
+            return true;
+        }
+        Fate::Replaced => {}
     }
     let moved = tx.attempt(|tx| {
         // Its replies name nodes and pools; this call reports only replicas that do not move.
@@ -83,8 +152,10 @@ fn move_away(tx: &mut Transaction<'_>, row: &Resource, nodes: &[NodeName]) -> bo
     let cause = why.into_iter().next();
     let reply = Reply::new(code::WARN_NOT_EVACUATING, message)
         .cause(cause.map_or_else(String::new, |reply| reply.message))
-        .details("The replica is not moved.")
-        .correction("Make room on another node, and evacuate again.");
+        .details("The replica is not moved yet.")
+        .correction(
+            "It is moved once another node can take it. Make room on one, or restore the node.",
+        );
     tx.reply(reply.plain());
     false
 }
@@ -141,28 +212,49 @@ pub async fn evict(cluster: &Cluster, name: String) -> Vec<Reply> {
                 .correction("Evacuate it, or stop its satellite first.")
                 .into());
         }
-        tx.edit_node(&node, |row| row.evicted = true);
-        let mut filled = Vec::new();
-        for row in replicas(tx, &node) {
-            let message = format!(
-                "No other node takes the place of '{node}' for '{}'.",
-                row.name
-            );
-            match tx.attempt(|tx| autoplace::fill_up(tx, &row.name)) {
-                Ok(()) => filled.push(row.name),
-                Err(Refusal(why)) => {
-                    let cause = why.into_iter().next().map(|reply| reply.message);
-                    let reply = Reply::new(code::WARN_NOT_ENOUGH_NODES_FOR_TIE_BREAKER, message);
-                    tx.reply(reply.cause(cause.unwrap_or_default()));
-                }
-            }
-        }
-        Ok(Wait::Applied(filled))
+        Ok(Wait::Applied(replace_all(tx, &node)))
     };
     context()
         .fresh_space(true)
         .change(cluster, parse, plan)
         .await
+}
+
+/// Marks a node as evicted and places a replica elsewhere for each of its own. Returns the resources for which that was
+/// possible; the reasons for the others are in the replies.
+pub(crate) fn replace_all(tx: &mut Transaction<'_>, node: &NodeName) -> Vec<ResourceName> {
+    tx.edit_node(node, |row| row.evicted = true);
+    let mut filled = Vec::new();
+    for row in replicas(tx, node)
+        .into_iter()
+        .filter(|row| row.drbd.is_some())
+    {
+        let message = format!(
+            "No other node takes the place of '{node}' for '{}'.",
+            row.name
+        );
+        let count = replica_count(tx, &row.name);
+        match tx.attempt(|tx| autoplace::fill_up_to(tx, &row.name, count)) {
+            Ok(()) => filled.push(row.name),
+            Err(Refusal(why)) => {
+                let cause = why.into_iter().next().map(|reply| reply.message);
+                let reply = Reply::new(code::WARN_NOT_ENOUGH_NODES_FOR_TIE_BREAKER, message);
+                tx.reply(reply.cause(cause.unwrap_or_default()));
+            }
+        }
+    }
+    filled
+}
+
+/// How many replicas are restored at most after an eviction, if a property sets that.
+fn replica_count(tx: &Transaction<'_>, name: &ResourceName) -> Option<u32> {
+    let key = prop::DRBD_AUTO_EVICT_MIN_REPLICA_COUNT;
+    let definition = tx.definitions.get(name)?;
+    let of_definition = definition.props.get(key);
+    of_definition
+        .or_else(|| tx.controller.props.get(key))?
+        .parse()
+        .ok()
 }
 
 /// Cancels an evacuation or an eviction. Migrations of replicas end; the new replicas are not deleted.
@@ -181,6 +273,8 @@ pub async fn restore(cluster: &Cluster, name: String, request: NodeRestore) -> V
         tx.put_node(Node {
             evicted: false,
             evacuate: false,
+            evacuate_to: Vec::new(),
+            evacuate_not_to: Vec::new(),
             ..node
         });
         let mut changed = Vec::new();

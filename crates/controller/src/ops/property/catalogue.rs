@@ -198,6 +198,7 @@ use Shape::{
 
 /// Nothing uses the key: whoever makes something use it names the place here.
 const NOBODY: Option<&str> = None;
+const EVICTION: Option<&str> = Some("model/src/eviction.rs");
 const NODES: Option<&str> = Some("controller/src/ops/node");
 const MACHINE: Option<&str> = Some("satellite/src/machine.rs");
 const METRICS: Option<&str> = Some("controller/src/ops/metrics.rs");
@@ -214,6 +215,7 @@ const PROVIDERS: Option<&str> = Some("satellite/src/providers");
 const QUORUM: Option<&str> = Some("model/src/quorum");
 const SCORE: Option<&str> = Some("model/src/place/score.rs");
 const SPACE: Option<&str> = Some("model/src/space.rs");
+const UPKEEP: Option<&str> = Some("controller/src/tasks/upkeep.rs");
 const WATERMARK: Option<&str> = Some("model/src/watermark.rs");
 const VOLUME_DEFINITION: Option<&str> = Some("controller/src/ops/volume_definition");
 
@@ -306,9 +308,9 @@ const RULES: &[(&str, Rule)] = &[
     ("DrbdOptions/AutoEvictAfterTime", rule(C | N, Integer, "60", NODES,
         "After how many minutes offline a node is evicted")),
     ("DrbdOptions/AutoEvictAllowEviction", rule(C | N, TrueFalse, "true", NODES, "Whether a node may be evicted")),
-    ("DrbdOptions/AutoEvictMaxDisconnectedNodes", rule(C, Range(0, 100), "34", NOBODY,
+    ("DrbdOptions/AutoEvictMaxDisconnectedNodes", rule(C, Range(0, 100), "34", EVICTION,
         "If more than this percentage of the nodes is offline at once, none is evicted")),
-    ("DrbdOptions/AutoEvictMinReplicaCount", rule(C | RD, Integer, "The place count set for the resource group", NOBODY,
+    ("DrbdOptions/AutoEvictMinReplicaCount", rule(C | RD, Integer, "The place count set for the resource group", Some("controller/src/ops/node/evacuate.rs"),
         "How many replicas a resource has to have after an eviction")),
     ("DrbdOptions/ExactSize", rule(RD, TrueFalse, "", VOLUME_DEFINITION,
         "Whether DRBD's device has exactly the size of the volume definition: the 'size' option of its configuration")),
@@ -333,14 +335,14 @@ const RULES: &[(&str, Rule)] = &[
     ("DrbdOptions/ProxyCompression/nice-len", rule(LZMA, Range(0, 273), "273", NOBODY, "")),
     ("DrbdOptions/ProxyCompression/numa-threshold", rule(LZMA, Range(0, 253), "0", NOBODY, "")),
     ("DrbdOptions/ProxyCompression/pb", rule(LZMA, Range(0, 4), "2", NOBODY, "")),
-    ("DrbdOptions/SkipDisk", rule(C | N | SP | RD | R, OneOf(&["True"]), "", Some("model/src/place"),
+    ("DrbdOptions/SkipDisk", rule(C | N | SP | RD | R, OneOf(&["True"]), "", Some("model/src/skip_disk.rs"),
         "Whether DRBD is brought up without its disks (adjust --skip-disk). Set by itself when a disk fails; delete it to \
         end that")),
     ("DrbdOptions/auto-add-quorum-tiebreaker", rule(C | RD, TrueFalse, "", QUORUM,
         "Whether tie breakers are made and deleted automatically")),
-    ("DrbdOptions/auto-diskful", rule(C | RD, Integer, "", NOBODY,
+    ("DrbdOptions/auto-diskful", rule(C | RD, Integer, "", UPKEEP,
         "After how many minutes as a diskless primary a resource gets a disk")),
-    ("DrbdOptions/auto-diskful-allow-cleanup", rule(C | N | RD | R, TrueFalse, "", NOBODY,
+    ("DrbdOptions/auto-diskful-allow-cleanup", rule(C | N | RD | R, TrueFalse, "", UPKEEP,
         "Whether a replica that became one too many by auto-diskful is removed once the new one is in sync")),
     ("DrbdOptions/auto-quorum", rule(C | RD, OneOf(&["io-error", "suspend-io", "disabled"]), "", PROPERTY,
         "Deprecated, without effect: use DrbdOptions/Resource/quorum")),
@@ -349,7 +351,7 @@ const RULES: &[(&str, Rule)] = &[
     ("DrbdOptions/auto-rs-discard-granularity", rule(C | RD | VD, Text, "", PROJECT,
         "If false, DRBD's rs-discard-granularity is not set automatically. Unset or true, it is, and replaces what was \
         set at the volume definition")),
-    ("DrbdOptions/auto-verify-algo-allowed-user-list", rule(C, Text, "", NOBODY,
+    ("DrbdOptions/auto-verify-algo-allowed-user-list", rule(C, Text, "", Some("model/src/automatic.rs"),
         "More verify algorithms to choose from, separated by semicolons")),
     ("DrbdOptions/auto-verify-algo-disable", rule(C | RD, TrueFalse, "", PROJECT,
         "Whether no verify algorithm is chosen automatically")),

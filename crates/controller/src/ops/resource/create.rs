@@ -217,7 +217,13 @@ fn add_all(
                     inactive: wanted.inactive,
                     ..NewResource::new(definition.name.clone(), node, disk)
                 };
-                nodes.push(add(tx, new)?);
+                let node = add(tx, new)?;
+                tx.edit_resource(&name, &node, |row| {
+                    if let Some(drbd) = &mut row.drbd {
+                        drbd.never_votes = disk == DiskKind::Client;
+                    }
+                });
+                nodes.push(node);
             }
         }
     }
@@ -294,6 +300,7 @@ fn change_existing(
                 (Some(false), _) | (None, DiskKind::TieBreaker) => DiskKind::Diskless,
                 (None, disk) => disk,
             };
+            drbd.never_votes = drbd.disk == DiskKind::Client && wanted.client == Some(true);
         }
     });
     Ok(())

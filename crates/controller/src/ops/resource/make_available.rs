@@ -82,7 +82,7 @@ fn provide(
             .resources_of(name)
             .any(|peer| peer.drbd.is_some() && !peer.is_diskless());
         if !has_data || wanted.diskful {
-            return place_here(tx, name, node, wanted.layers);
+            return place_here(tx, name, node, wanted.layers, BY);
         }
         let new = NewResource {
             layer_stack: wanted.layers,
@@ -101,7 +101,7 @@ fn provide(
     }
     let disk = row.drbd.as_ref().map(|drbd| drbd.disk);
     if wanted.diskful && disk.is_some_and(DiskKind::is_diskless) {
-        nodes.append(&mut place_here(tx, name, node, wanted.layers)?);
+        nodes.append(&mut place_here(tx, name, node, wanted.layers, BY)?);
     } else if disk == Some(DiskKind::TieBreaker) {
         tx.edit_resource(name, node, |row| {
             if let Some(drbd) = &mut row.drbd {
@@ -115,11 +115,12 @@ fn provide(
 }
 
 /// A resource with a disk on this very node, in the best pool that the group's rules leave there.
-fn place_here(
+pub(crate) fn place_here(
     tx: &mut Transaction<'_>,
     name: &ResourceName,
     node: &NodeName,
     layers: Option<Vec<LayerKind>>,
+    by: &'static str,
 ) -> Result<Vec<NodeName>, Refusal> {
     let definition = name::known_definition(tx, name)?.clone();
     let group = name::known_group(tx, &definition.group)?;
@@ -142,7 +143,7 @@ fn place_here(
     };
     let placement = place::choose(tx, &tx.observed, &request)?;
     let existed = tx.resource(name, node).is_some();
-    let nodes = autoplace::add_chosen(tx, name, &filter, &placement.chosen, BY)?;
+    let nodes = autoplace::add_chosen(tx, name, &filter, &placement.chosen, by)?;
     if let Some(row) = tx.resource(name, node).filter(|_| !existed).cloned() {
         tx.replies(registered_entries(&row));
     }

@@ -258,6 +258,7 @@ fn remove(tx: &mut Transaction<'_>, row: &Resource, to: DiskKind) -> Result<(), 
         tx.edit_resource(name, node, |row| {
             if let Some(drbd) = &mut row.drbd {
                 drbd.disk = to;
+                drbd.never_votes = to == DiskKind::Client;
             }
         });
         let message = format!("The vote of {} in the quorum changed", label(name, node));
@@ -267,6 +268,11 @@ fn remove(tx: &mut Transaction<'_>, row: &Resource, to: DiskKind) -> Result<(), 
     check_removable(tx, row)?;
     let now_ms = tx.now_ms;
     remove_disk::begin(tx, name, node, to, now_ms);
+    tx.edit_resource(name, node, |row| {
+        if let Some(drbd) = &mut row.drbd {
+            drbd.never_votes = to == DiskKind::Client;
+        }
+    });
     let message = format!("Removal of disk from {} registered", label(name, node));
     tx.reply(Reply::new(code::MODIFIED, message));
     Ok(())

@@ -1,6 +1,7 @@
 //! Changing a volume definition: its properties, its flags, its size.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use linstor_api::flag::volume_definition as flag;
 use linstor_api::reply::Reply;
@@ -10,9 +11,11 @@ use linstor_model::layer::{self, drbd84, luks};
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::process::resize;
 use linstor_model::{
-    LuksKey, LuksKeyChange, Model, ResourceDefinition, VolumeDefinition, device_size, space,
+    LuksKey, LuksKeyChange, Model, Observed, ResourceDefinition, VolumeDefinition, device_size,
+    space,
 };
 use linstor_wire::Secret;
+use tokio::time::Instant;
 
 use super::super::property::{self, Owner};
 use super::super::reply::modified;
@@ -22,6 +25,9 @@ use super::create::{check_unlocked, passphrase, size, supplied_key};
 use super::{context, flags, label};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
+
+/// How long a change of size waits for replicas that are not UpToDate.
+const UP_TO_DATE_WITHIN: Duration = Duration::from_secs(10);
 
 /// Changes a volume definition's properties, flags and size.
 pub async fn modify(
@@ -34,6 +40,9 @@ pub async fn modify(
     let work = async {
         let (name, number) = (name::resource(&name)?, name::volume_number_text(&number)?);
         let target = name.clone();
+        if request.size_kib.is_some() {
+            up_to_date(cluster, &name).await;
+        }
         let committed = cluster
             .commit(move |tx| edit(tx, &target, number, request))
             .await?;
@@ -340,9 +349,17 @@ fn check_resize(
     Ok(SizeChange::Growth)
 }
 
-/// Growing a replica that is behind would lose what it still has to fetch.
-fn check_up_to_date(tx: &Transaction<'_>, name: &ResourceName) -> Result<(), Refusal> {
-    let behind: Vec<String> = tx
+/// Waits a little until replicas can be grown: those that were just made are UpToDate a moment later.
+async fn up_to_date(cluster: &Cluster, name: &ResourceName) {
+    let deadline = Instant::now() + UP_TO_DATE_WITHIN;
+    let all =
+        |model: &Model, observed: &Observed| behind(model, observed, name).is_empty().then_some(());
+    cluster.wait_until(name, deadline, all).await;
+}
+
+/// The nodes whose replicas cannot be grown: that of one that is behind would lose what it still has to fetch.
+fn behind(model: &Model, observed: &Observed, name: &ResourceName) -> Vec<String> {
+    let with_disk = model
         .resources_of(name)
         .filter(|replica| {
             replica
@@ -350,11 +367,16 @@ fn check_up_to_date(tx: &Transaction<'_>, name: &ResourceName) -> Result<(), Ref
                 .as_ref()
                 .is_some_and(|drbd| !drbd.disk.is_diskless())
         })
-        .filter(|replica| !tx.is_deleting(replica) && !replica.inactive)
-        .filter(|replica| tx.observed.is_online(&replica.node))
-        .filter(|replica| !tx.observed.is_up_to_date(name, &replica.node))
+        .filter(|replica| !model.is_deleting(replica) && !replica.inactive);
+    with_disk
+        .filter(|replica| observed.is_online(&replica.node))
+        .filter(|replica| !observed.is_up_to_date(name, &replica.node))
         .map(|replica| replica.node.to_string())
-        .collect();
+        .collect()
+}
+
+fn check_up_to_date(tx: &Transaction<'_>, name: &ResourceName) -> Result<(), Refusal> {
+    let behind = behind(tx, &tx.observed, name);
     if behind.is_empty() {
         return Ok(());
     }

@@ -24,6 +24,7 @@ mod settle;
 mod sizes;
 mod speed;
 mod story;
+mod upkeep;
 mod watermark;
 
 use std::cell::Cell;

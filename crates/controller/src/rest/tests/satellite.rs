@@ -29,6 +29,7 @@ struct Settings {
     away: BTreeSet<String>,
     in_use: BTreeSet<(String, String)>,
     failing: BTreeSet<String>,
+    given_up: BTreeSet<(String, String)>,
     drbd84: bool,
     tokens: BTreeMap<String, Secret>,
     keys: Vec<(String, String)>,
@@ -52,6 +53,20 @@ impl Satellites {
     pub(super) fn in_use(&self, node: &str, resource: &str) {
         self.set(|s| {
             s.in_use.insert((node.to_owned(), resource.to_owned()));
+        });
+    }
+
+    /// Does not attach the disk of a resource any more, from its next report on.
+    pub(super) fn gives_up(&self, node: &str, resource: &str) {
+        self.set(|s| {
+            s.given_up.insert((node.to_owned(), resource.to_owned()));
+        });
+    }
+
+    /// Attaches it again.
+    pub(super) fn attaches(&self, node: &str, resource: &str) {
+        self.set(|s| {
+            s.given_up.remove(&(node.to_owned(), resource.to_owned()));
         });
     }
 
@@ -214,6 +229,8 @@ impl Satellite {
             unsupported_layers: BTreeMap::new(),
             unsupported_providers: [(ProviderKind::Zfs, vec!["no zfs".to_owned()])].into(),
             auth_token: Some(token.map_or_else(String::new, |token| hash(token.reveal()))),
+            unknown_drbd_options: [("net/tls".to_owned())].into(),
+            digests: [("crc32c".to_owned(), 100), ("sha1".to_owned(), 200)].into(),
         }
     }
 
@@ -265,6 +282,7 @@ impl Satellite {
                     free_kib: Some((100 - filled) << 20).filter(|_| !broken),
                     total_kib: Some(100 << 20).filter(|_| !broken),
                     granularity_kib: Some(64),
+                    chunk_kib: Some(64),
                     problem: Some(problem).filter(|_| broken),
                     ..PoolStatus::default()
                 }
@@ -292,16 +310,13 @@ impl Satellite {
                 replies: vec![reply],
             })];
         }
-        let in_use = settings
-            .in_use
-            .contains(&(self.node.clone(), spec.name.to_string()));
         let status = match spec.target {
             Wanted::Destroyed => ToController::Status {
                 resources: vec![],
                 gone: vec![Key::Resource(spec.name.clone())],
             },
             Wanted::Up | Wanted::Down | Wanted::Leaving => ToController::Status {
-                resources: vec![status(spec, in_use)],
+                resources: vec![status(spec, &self.node, &settings)],
                 gone: vec![],
             },
         };
@@ -404,7 +419,8 @@ fn open_luks(spec: &ResourceSpec, number: u32) -> Option<LuksStatus> {
     })
 }
 
-fn status(spec: &ResourceSpec, in_use: bool) -> ResourceStatus {
+fn status(spec: &ResourceSpec, node: &str, settings: &Settings) -> ResourceStatus {
+    let key = (node.to_owned(), spec.name.to_string());
     let up = spec.target == Wanted::Up;
     let drbd = spec.drbd().filter(|_| up);
     let disk_state = drbd.map(|drbd| {
@@ -434,7 +450,7 @@ fn status(spec: &ResourceSpec, in_use: bool) -> ResourceStatus {
         name: spec.name.to_string(),
         uuid: spec.uuid,
         drbd: drbd.map(|drbd| DrbdStatus {
-            in_use,
+            in_use: settings.in_use.contains(&key),
             may_promote: Some(true),
             promotion_score: Some(10_101),
             suspended: None,
@@ -442,8 +458,16 @@ fn status(spec: &ResourceSpec, in_use: bool) -> ResourceStatus {
                 .peers
                 .iter()
                 .filter(|peer| !(peer.diskless && drbd.diskless))
-                .map(|peer| (peer.node.to_string(), "Connected".into()))
+                .map(|peer| {
+                    let state = match settings.away.contains(peer.node.as_str()) {
+                        true => "Connecting",
+                        false => "Connected",
+                    };
+                    (peer.node.to_string(), state.into())
+                })
                 .collect(),
+            quorum_lost: false,
+            disk_given_up: settings.given_up.contains(&key) && !drbd.skip_disk,
         }),
         volumes: volumes.collect(),
     }

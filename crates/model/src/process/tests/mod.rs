@@ -77,6 +77,8 @@ fn cluster() -> Draft {
             props: Default::default(),
             connections: Vec::new(),
             evacuate: false,
+            evacuate_to: Vec::new(),
+            evacuate_not_to: Vec::new(),
             evicted: false,
             host: None,
         });
@@ -150,6 +152,7 @@ fn put_replica(draft: &mut Draft, index: usize) {
             ports: vec![7000],
             peer_slots: 7,
             disk: DiskKind::Diskful,
+            never_votes: false,
         }),
         volumes: [(0, volume)].into(),
         inactive: false,

@@ -1,7 +1,7 @@
 //! Resources as answers show them. Borrowed from a snapshot and written straight into the answer, because a cluster has
 //! tens of thousands of them and clients ask for all; [`linstor_api::resource::Resource`] reads what is written here.
 
-use linstor_api::drbd_state::{ConnectionState, DiskState, ReplicationState};
+use linstor_api::drbd_state::{ConnectionState, DiskState, ReplicationState, Suspension};
 use linstor_api::flag::{drbd_resource, resource as flag, volume as volume_flag};
 use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
 use linstor_api::properties::EffectiveProperty;
@@ -447,6 +447,10 @@ struct DrbdJson<'a, 'r> {
     promotion_score: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     may_promote: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suspended: Option<&'a Suspension>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quorum_lost: Option<bool>,
 }
 
 fn drbd_json<'a, 'r>(resource: &'r Row<'a>, drbd: &'a DrbdResource) -> DrbdJson<'a, 'r> {
@@ -477,6 +481,8 @@ fn drbd_json<'a, 'r>(resource: &'r Row<'a>, drbd: &'a DrbdResource) -> DrbdJson<
         connections: status.map(Connections),
         promotion_score: status.and_then(|status| status.promotion_score),
         may_promote: status.and_then(|status| status.may_promote),
+        suspended: status.and_then(|status| status.suspended.as_ref()),
+        quorum_lost: status.map(|status| status.quorum_lost).filter(|lost| *lost),
     }
 }
 

@@ -1,0 +1,246 @@
+//! What becomes due with time and not by a request: nodes that are offline for long are evicted, the evacuation of a node
+//! goes on, and a diskless resource that is in use for long gets a disk.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use linstor_api::prop;
+use linstor_model::name::{NodeName, ResourceName};
+use linstor_model::process::Kind;
+use linstor_model::props::{self, Purpose, Scope};
+use linstor_model::{DiskKind, Model, Observed, eviction};
+use tokio_util::sync::CancellationToken;
+
+use crate::cluster::Cluster;
+use crate::ops::node::evacuate;
+use crate::ops::resource::{delete, make_available};
+use crate::transaction::Transaction;
+
+/// How often it is checked what is due.
+const INTERVAL: Duration = Duration::from_secs(10);
+/// Who made a replica that a diskless resource in use became.
+const AUTO_DISKFUL: &str = "auto-diskful";
+
+type Replica = (ResourceName, NodeName);
+
+/// What has been seen so far. A controller that starts begins anew: nothing is due sooner for that.
+#[derive(Debug, Default)]
+struct Seen {
+    /// When peers were last connected to a node that is offline.
+    by_peers: BTreeMap<NodeName, u64>,
+    /// Why an offline node was not evicted, as far as it was logged.
+    stood_down: BTreeMap<NodeName, eviction::StandDown>,
+    /// Since when a diskless resource is in use.
+    in_use: BTreeMap<Replica, u64>,
+}
+
+/// Runs until shutdown.
+pub(crate) async fn run(cluster: Cluster, shutdown: CancellationToken) {
+    let mut seen = Seen::default();
+    loop {
+        tokio::select! {
+            biased;
+            // Cancel-safe: a flag.
+            () = shutdown.cancelled() => return,
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+        evict(&cluster, &mut seen).await;
+        go_on_evacuating(&cluster).await;
+        give_disks(&cluster, &mut seen).await;
+        remove_surplus(&cluster).await;
+    }
+}
+
+async fn evict(cluster: &Cluster, seen: &mut Seen) {
+    let (model, observed, now) = (cluster.model(), cluster.observed(), cluster.env().now_ms());
+    let mut due = Vec::new();
+    for node in model.satellites() {
+        let name = &node.name;
+        let status = observed.nodes.get(name);
+        let Some(status) = status.filter(|_| eviction::is_offline(&observed, node)) else {
+            seen.by_peers.remove(name);
+            seen.stood_down.remove(name);
+            continue;
+        };
+        if eviction::is_seen(&model, &observed, name) {
+            seen.by_peers.insert(name.clone(), now);
+        }
+        let by_peers = seen.by_peers.get(name).copied().unwrap_or(0);
+        let since = status.since.max(by_peers);
+        match eviction::check(&model, &observed, node, since, now) {
+            Ok(()) => due.push((name.clone(), since)),
+            Err(why @ (eviction::StandDown::NotAllowed | eviction::StandDown::NotYet(_))) => {
+                seen.stood_down.insert(name.clone(), why);
+            }
+            Err(why) => {
+                if seen.stood_down.insert(name.clone(), why.clone()) != Some(why.clone()) {
+                    tracing::warn!(node = %name, %why, "the node is offline for long and is not evicted");
+                }
+            }
+        }
+    }
+    for (name, since) in due {
+        let node = name.clone();
+        let change = move |tx: &mut Transaction<'_>| {
+            // As things are now: another node may have been lost meanwhile.
+            let row = tx.node(&node).cloned();
+            let is_due = row.is_some_and(|row| {
+                let check = eviction::check(tx, &tx.observed, &row, since, tx.now_ms);
+                check.is_ok()
+            });
+            Ok(is_due.then(|| evacuate::replace_all(tx, &node)))
+        };
+        match cluster.commit(change).await {
+            Ok(committed) if committed.changed => {
+                for reply in &committed.replies {
+                    tracing::info!(node = %name, message = reply.message, "evicted");
+                }
+                tracing::warn!(node = %name, "the node was evicted: it was offline for too long");
+            }
+            Ok(_) => {}
+            Err(refusal) => tracing::warn!(node = %name, ?refusal, "the node cannot be evicted"),
+        }
+    }
+}
+
+async fn go_on_evacuating(cluster: &Cluster) {
+    let model = cluster.model();
+    let evacuated = model.nodes.values().filter(|node| node.evacuate);
+    let left = evacuated.filter(|node| {
+        let mut replicas = model.resources_on(&node.name);
+        replicas.any(|replica| replica.drbd.is_some() && !model.is_deleting(replica))
+    });
+    for name in left.map(|node| node.name.clone()).collect::<Vec<_>>() {
+        let node = name.clone();
+        let change = move |tx: &mut Transaction<'_>| {
+            let evacuated = tx.node(&node).is_some_and(|row| row.evacuate);
+            Ok(match evacuated {
+                true => evacuate::empty(tx, &node),
+                false => Vec::new(),
+            })
+        };
+        if let Ok(committed) = cluster.commit(change).await
+            && committed.changed
+        {
+            tracing::info!(node = %name, resources = ?committed.value, "the evacuation goes on");
+        }
+    }
+}
+
+/// Diskless resources that are in use, with since when.
+fn observe_use(model: &Model, observed: &Observed, now: u64, seen: &mut BTreeMap<Replica, u64>) {
+    let diskless = model.resources.values().filter(|replica| {
+        let disk = replica.drbd.as_ref().map(|drbd| drbd.disk);
+        let diskless = disk.is_some_and(DiskKind::is_diskless);
+        diskless && !model.is_deleting(replica) && model.process_of(replica).is_none()
+    });
+    let used =
+        diskless.filter(|replica| observed.in_use(&replica.name, &replica.node) == Some(true));
+    let used: BTreeSet<Replica> = used
+        .map(|replica| (replica.name.clone(), replica.node.clone()))
+        .collect();
+    seen.retain(|replica, _| used.contains(replica));
+    for replica in used {
+        seen.entry(replica).or_insert(now);
+    }
+}
+
+/// After how many minutes in use a diskless resource of a definition gets a disk; none if it never does.
+fn minutes(model: &Model, name: &ResourceName, node: &NodeName) -> Option<u64> {
+    let definition = model.definitions.get(name)?;
+    let scope = Scope::resource(model, definition, model.resource(name, node)?);
+    let value = props::effective(model, Purpose::AutoDiskful, &scope, prop::DRBD_AUTO_DISKFUL);
+    value?.parse().ok()
+}
+
+async fn give_disks(cluster: &Cluster, seen: &mut Seen) {
+    let (model, observed, now) = (cluster.model(), cluster.observed(), cluster.env().now_ms());
+    observe_use(&model, &observed, now, &mut seen.in_use);
+    let due = seen.in_use.iter().filter(|((name, node), since)| {
+        minutes(&model, name, node).is_some_and(|minutes| **since + minutes * 60_000 <= now)
+    });
+    for (name, node) in due.map(|(replica, _)| replica.clone()).collect::<Vec<_>>() {
+        let (of, on) = (name.clone(), node.clone());
+        let change = move |tx: &mut Transaction<'_>| {
+            let row = tx.resource(&of, &on).filter(|row| row.is_diskless());
+            match row.is_some() {
+                true => make_available::place_here(tx, &of, &on, None, AUTO_DISKFUL),
+                false => Ok(Vec::new()),
+            }
+        };
+        match cluster.commit(change).await {
+            Ok(_) => {
+                tracing::info!(resource = %name, %node, "a diskless resource in use gets a disk")
+            }
+            Err(refusal) => {
+                // Again after the same time.
+                seen.in_use.insert((name.clone(), node.clone()), now);
+                tracing::warn!(resource = %name, %node, ?refusal, "a diskless resource in use cannot get a disk");
+            }
+        }
+    }
+}
+
+/// Removes the replica that became one too many when a diskless resource got a disk, once that is UpToDate.
+async fn remove_surplus(cluster: &Cluster) {
+    let (model, observed) = (cluster.model(), cluster.observed());
+    let made = model.resources.values().filter(|replica| {
+        let by = replica.props.get(prop::DISKFUL_BY);
+        by.is_some_and(|by| by == AUTO_DISKFUL)
+    });
+    let found = made.filter_map(|replica| {
+        Some((
+            replica.name.clone(),
+            surplus(&model, &observed, &replica.name, &replica.node)?,
+        ))
+    });
+    for (name, node) in found.collect::<Vec<_>>() {
+        let (of, on) = (name.clone(), node.clone());
+        let change = move |tx: &mut Transaction<'_>| {
+            delete::take_down(tx, &of, &on);
+            Ok(())
+        };
+        if cluster.commit(change).await.is_ok() {
+            tracing::info!(resource = %name, %node, "a replica is deleted: there are more than the place count");
+        }
+    }
+}
+
+/// The replica that is deleted as one became diskful that was in use: none unless all that remain are UpToDate.
+fn surplus(
+    model: &Model,
+    observed: &Observed,
+    name: &ResourceName,
+    new: &NodeName,
+) -> Option<NodeName> {
+    let definition = model.definitions.get(name)?;
+    let scope = Scope::resource(model, definition, model.resource(name, new)?);
+    let allowed = props::effective(
+        model,
+        Purpose::AutoDiskful,
+        &scope,
+        prop::DRBD_AUTO_DISKFUL_ALLOW_CLEANUP,
+    );
+    if !allowed.is_some_and(props::is_true) {
+        return None;
+    }
+    let wanted = model.groups.get(&definition.group)?.filter.place_count?;
+    let diskful: Vec<_> = model
+        .resources_of(name)
+        .filter(|replica| !replica.is_diskless() && !model.is_deleting(replica))
+        .collect();
+    let at_rest = diskful.iter().all(|replica| {
+        let process = model.process_of(replica).map(|process| &process.kind);
+        let busy = matches!(
+            process,
+            Some(Kind::AddDisk(_) | Kind::Migrate(_) | Kind::RemoveDisk(_))
+        );
+        !busy && observed.is_up_to_date(name, &replica.node)
+    });
+    if !at_rest || diskful.len() <= wanted.max(1) as usize {
+        return None;
+    }
+    let mut others = diskful.iter().rev().filter(|replica| replica.node != *new);
+    let unused = others.find(|replica| observed.in_use(name, &replica.node) == Some(false))?;
+    Some(unused.node.clone())
+}
