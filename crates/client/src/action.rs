@@ -17,7 +17,7 @@ use serde_json::value::RawValue;
 use crate::failure::{Failure, exit};
 use crate::output::table::Table;
 use crate::output::{Style, machine, replies, v0};
-use crate::request::Request;
+use crate::request::{Method, Request};
 use crate::session::{Answer, Transport};
 
 /// Writes the text of an answer for people.
@@ -315,8 +315,17 @@ fn wait_job(
 
 fn modify(requests: &[Request], mode: Mode, screen: &mut Screen<'_>) -> Result<(), Failure> {
     let mut raw = Vec::new();
+    // Deletions of several objects do not depend on each other; for two a second connection is not worth it.
+    let independent = requests.len() > 2 && requests.iter().all(|r| r.method == Method::Delete);
+    let mut answers = match independent {
+        true => screen.session.send_all(requests).into_iter(),
+        false => Vec::new().into_iter(),
+    };
     for request in requests {
-        let answer = screen.session.send(request)?;
+        let answer = match answers.next() {
+            Some(answer) => answer?,
+            None => screen.session.send(request)?,
+        };
         if mode.machine.is_some() {
             raw.push(answer);
         } else {

@@ -42,6 +42,11 @@ pub trait Transport {
     /// Sends one request and waits for the answer.
     fn send(&mut self, request: &Request) -> Result<Answer, Failure>;
 
+    /// Sends requests that do not depend on each other, side by side where that is possible; answers in their order.
+    fn send_all(&mut self, requests: &[Request]) -> Vec<Result<Answer, Failure>> {
+        requests.iter().map(|request| self.send(request)).collect()
+    }
+
     /// The base URL of the controller in use.
     fn base(&self) -> &str;
 }
@@ -71,6 +76,8 @@ pub struct Session {
 
 /// Longest answer that is read; a list of 50,000 resources is well below.
 const ANSWER_BYTES_MAX: u64 = 1 << 30;
+/// How many requests are under way at once.
+const PARALLEL_MAX: usize = 16;
 /// If a controller does not accept the connection within this time, the next one is tried.
 const CONNECT_TIMEOUT_S: u64 = 30;
 
@@ -146,8 +153,9 @@ impl Session {
     }
 }
 
-impl Transport for Session {
-    fn send(&mut self, request: &Request) -> Result<Answer, Failure> {
+impl Session {
+    /// Sends a request to the first controller that accepts the connection; its index is part of the result.
+    fn send_to_first(&self, request: &Request) -> Result<(usize, Answer), Failure> {
         let mut unreachable = Vec::new();
         for index in self.current..self.options.controllers.len() {
             let base = &self.options.controllers[index];
@@ -162,10 +170,7 @@ impl Transport for Session {
                         ),
                     ));
                 }
-                Ok(answer) => {
-                    self.current = index;
-                    return Ok(answer);
-                }
+                Ok(answer) => return Ok((index, answer)),
                 // Nothing was sent, so sending the request to the next controller cannot carry it out twice.
                 Err(error) if never_connected(&error) => {
                     unreachable.push(format!("Unable to connect to {base}: {error}"));
@@ -199,6 +204,32 @@ impl Transport for Session {
             exit::CONNECTION_ERROR,
             unreachable.join("\n"),
         ))
+    }
+}
+
+impl Transport for Session {
+    fn send(&mut self, request: &Request) -> Result<Answer, Failure> {
+        let (index, answer) = self.send_to_first(request)?;
+        self.current = index;
+        Ok(answer)
+    }
+
+    fn send_all(&mut self, requests: &[Request]) -> Vec<Result<Answer, Failure>> {
+        let mut answers = Vec::new();
+        for some in requests.chunks(PARALLEL_MAX) {
+            let session = &*self;
+            let sent = std::thread::scope(|scope| {
+                let send = |request| scope.spawn(move || session.send_to_first(request));
+                let threads: Vec<_> = some.iter().map(send).collect();
+                let ended = threads.into_iter().map(|thread| thread.join());
+                ended.collect::<Vec<_>>()
+            });
+            answers.extend(sent.into_iter().map(|sent| match sent {
+                Ok(sent) => sent.map(|(_, answer)| answer),
+                Err(_) => Err(Failure::unexpected("a thread that sent a request panicked")),
+            }));
+        }
+        answers
     }
 
     fn base(&self) -> &str {

@@ -1,6 +1,6 @@
 //! The table of resources, and the state of resources and volumes as tables show it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use clap::Args;
 use linstor_api::drbd_state::DiskState;
@@ -101,9 +101,11 @@ impl List {
             .group_by(&self.group_by.groupby);
         let in_use = in_use_count(resources);
         let mut skips_disk = false;
+        let mut all_troubles = BTreeSet::new();
         for resource in resources {
             let seen = Seen::of(resource, &in_use);
             skips_disk |= seen.skips_disk;
+            all_troubles.extend(&seen.troubles);
             if self.faulty && !seen.is_faulty() {
                 continue;
             }
@@ -128,7 +130,7 @@ impl List {
         if skips_disk {
             explain_skip_disk(screen)?;
         }
-        Ok(())
+        explain(&all_troubles, screen)
     }
 }
 
@@ -330,6 +332,66 @@ struct Seen {
     color: Option<Color>,
     is_connected: bool,
     skips_disk: bool,
+    troubles: BTreeSet<Trouble>,
+}
+
+/// A state in which a resource is not safe, or does no I/O, although its disk is UpToDate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trouble {
+    /// It has lost its quorum.
+    NoQuorum,
+    /// Its I/O is suspended.
+    Suspended,
+}
+
+impl Trouble {
+    const fn label(self) -> &'static str {
+        match self {
+            Trouble::NoQuorum => "NoQuorum",
+            Trouble::Suspended => "Suspended",
+        }
+    }
+
+    const fn what_to_do(self) -> &'static str {
+        match self {
+            Trouble::NoQuorum => {
+                "Too few nodes of the resource are connected. It can be written again once enough of them are."
+            }
+            Trouble::Suspended => {
+                "I/O waits. After a lost quorum or lost data it goes on once these are back; where somebody suspended \
+                 it, 'drbdadm resume-io' has it go on."
+            }
+        }
+    }
+}
+
+/// What is the matter with a resource, besides its disk.
+fn troubles(resource: &Resource) -> BTreeSet<Trouble> {
+    let mut troubles = BTreeSet::new();
+    let Some(drbd) = drbd(resource) else {
+        return troubles;
+    };
+    if drbd.quorum_lost == Some(true) {
+        troubles.insert(Trouble::NoQuorum);
+    }
+    if drbd
+        .suspended
+        .as_deref()
+        .is_some_and(|reasons| reasons != "no")
+    {
+        troubles.insert(Trouble::Suspended);
+    }
+    troubles
+}
+
+/// Says below a table what to do about what is the matter with resources in it.
+fn explain(troubles: &BTreeSet<Trouble>, screen: &mut Screen<'_>) -> Result<(), Failure> {
+    for trouble in troubles {
+        let title = Color::Red.paint(trouble.label(), screen.style.color);
+        screen.line(&format!("{title}:"))?;
+        screen.line(&format!("  {}", trouble.what_to_do()))?;
+    }
+    Ok(())
 }
 
 impl Seen {
@@ -354,6 +416,12 @@ impl Seen {
             }
         }
         let known = text != "Unknown";
+        let troubles = troubles(resource);
+        for trouble in &troubles {
+            text.push_str(", ");
+            text.push_str(trouble.label());
+            color = Some(Color::Red);
+        }
         let skip = skip_disk(resource);
         if let Some(skip) = &skip {
             text.push_str(skip);
@@ -388,10 +456,39 @@ impl Seen {
             color,
             is_connected,
             skips_disk: skip.is_some(),
+            troubles,
         }
     }
 
     fn is_faulty(&self) -> bool {
         self.color.is_some() || !self.is_connected
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A resource that has lost its quorum is faulty, although its disk is UpToDate; so is one whose I/O waits.
+    #[test]
+    fn troubles_are_faults() {
+        let seen = |drbd: &str| {
+            let text = format!(
+                r#"{{"name":"r","node_name":"n","layer_object":{{"type":"DRBD","drbd":{drbd}}},"volumes":[
+                {{"state":{{"disk_state":"UpToDate"}},"layer_data_list":[{{"type":"DRBD"}}]}}]}}"#
+            );
+            let resource: Resource = serde_json::from_str(&text).expect("a resource");
+            let seen = Seen::of(&resource, &BTreeMap::new());
+            (
+                seen.is_faulty(),
+                seen.troubles.into_iter().collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(seen("{}"), (false, vec![]));
+        let lost = r#"{"quorum_lost":true,"suspended":"quorum"}"#;
+        let both = vec![Trouble::NoQuorum, Trouble::Suspended];
+        assert_eq!(seen(lost), (true, both));
+        let suspended = seen(r#"{"suspended":"user"}"#);
+        assert_eq!(suspended, (true, vec![Trouble::Suspended]));
     }
 }
