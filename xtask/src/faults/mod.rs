@@ -8,6 +8,7 @@ mod host_name;
 mod leaving;
 mod pools;
 mod refused;
+mod replicas;
 mod suspension;
 mod tools;
 
@@ -68,6 +69,26 @@ const ALL: &[Fault] = &[
     (
         "a pool made of free disks is reported when it is in trouble",
         |cluster| pools::in_trouble(cluster),
+    ),
+    (
+        "a disk that is removed and added again is attached at once",
+        |cluster| replicas::toggled(cluster),
+    ),
+    (
+        "a volume of somebody else is not touched, and its resource can be deleted",
+        |cluster| replicas::foreign_volume(cluster),
+    ),
+    (
+        "a verify algorithm is chosen that the kernels have",
+        |cluster| replicas::verified(cluster),
+    ),
+    (
+        "a new resource can be resized, and all nodes show the size",
+        |cluster| replicas::sizes(cluster),
+    ),
+    (
+        "an option that drbd-utils do not have is left out",
+        |cluster| replicas::unknown_option(cluster),
     ),
     (
         "tools that are removed are reported, and used once they are back",
