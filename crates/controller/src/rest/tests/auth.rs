@@ -286,3 +286,13 @@ async fn nobody_is_locked_out() {
     );
     assert_eq!(from_address(&world, &second, "192.0.2.8").await, 401);
 }
+
+/// Who has lost all tokens gets in with a setting of the controller's own file.
+#[tokio::test(start_paused = true)]
+async fn a_setting_lets_everybody_in() {
+    let world = World::with_settings("[http]\ntoken_authentication = false\n").await;
+    initialized(&world).await;
+    world.get(NODES).await;
+    let body = r#"{"description":"new"}"#;
+    world.check("POST", TOKENS, body, 201, &["CREATED"]).await;
+}

@@ -23,6 +23,7 @@ mod satellite;
 mod settle;
 mod sizes;
 mod speed;
+mod stateful;
 mod story;
 mod upkeep;
 mod watermark;
