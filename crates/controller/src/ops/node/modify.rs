@@ -1,10 +1,13 @@
 //! Changing a node's type and properties.
 
+use std::collections::BTreeSet;
+
 use linstor_api::kind::{DrbdKind, NodeType};
 use linstor_api::node::NodeModify;
 use linstor_api::properties::PropertiesModify;
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
+use linstor_model::name::NodeName;
 use linstor_model::{Model, Node};
 
 use super::super::name;
@@ -40,15 +43,21 @@ pub async fn modify(cluster: &Cluster, name: String, request: NodeModify) -> Vec
         tx.replies(property::apply(Owner::Node, &mut node.props, &change)?);
         tx.replies(without_effect(tx, &node, &change));
         tx.reply(modified(&label(&node.name), node.uuid));
-        // A node that is away takes it over when it is back.
-        let changed = node != *before && tx.observed.is_online(&node.name);
-        let name = node.name.clone();
+        if node == *before {
+            return Ok(Wait::Nothing);
+        }
+        // Peers of its resources take it over too. A node that is away does when it is back.
+        let resources = tx.resources_on(&node.name);
+        let peers = resources.flat_map(|row| tx.resources_of(&row.name));
+        let concerned: BTreeSet<&NodeName> =
+            peers.map(|row| &row.node).chain([&node.name]).collect();
+        let online = concerned
+            .into_iter()
+            .filter(|node| tx.observed.is_online(node));
+        let online = online.cloned().collect();
         tx.put_node(node);
         let applied = Reply::new(code::MODIFIED, "Node changes applied.");
-        Ok(match changed {
-            true => Wait::Nodes(vec![name], applied),
-            false => Wait::Nothing,
-        })
+        Ok(Wait::Nodes(online, applied))
     });
     plan.await
 }

@@ -295,3 +295,30 @@ async fn entries_about_nothing_named() {
     assert_eq!(refs(clone, "{}").await, json!({"RscDfn": null}));
     assert_eq!(refs("/v1/nodes/ebs", "{}").await, json!({"Node": null}));
 }
+
+/// A change of a node has an entry for the node and for each peer of its resources.
+#[tokio::test(start_paused = true)]
+async fn entries_of_a_changed_node() {
+    let world = spawned().await;
+    let path = "/v1/resource-groups/rg/spawn";
+    let pinned = r#"{"resource_definition_name":"res","volume_sizes":[1024],"select_filter":{"node_name_list":["n1","n2"]}}"#;
+    assert_eq!(world.call("POST", path, pinned).await.status, 201);
+    let applied = async |node: &str| {
+        let change = r#"{"override_props":{"Aux/rack":"1"}}"#;
+        let answer = world
+            .call("PUT", &format!("/v1/nodes/{node}"), change)
+            .await;
+        let replies = answer.json();
+        let messages = replies.as_array().expect("a list").iter();
+        let messages = messages.map(|reply| reply["message"].as_str().expect("a text").to_owned());
+        let mut applied: Vec<String> = messages
+            .filter(|message| message.ends_with("Node changes applied."))
+            .collect();
+        applied.sort();
+        applied
+    };
+    let of = |node: &str| format!("({node}) Node changes applied.");
+    assert_eq!(applied("n1").await, [of("n1"), of("n2")]);
+    assert_eq!(applied("n3").await, [of("n3")]);
+    assert_eq!(applied("n1").await, Vec::<String>::new(), "nothing changes");
+}
