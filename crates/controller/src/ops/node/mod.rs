@@ -19,7 +19,7 @@ use linstor_api::reply::Reply;
 use linstor_api::sorted_map::SortedMap;
 use linstor_api::{code, prop};
 use linstor_model::observed::NodeStatus;
-use linstor_model::{Model, Node, Observed};
+use linstor_model::{Model, Node, Observed, eviction};
 use linstor_wire::status::NodeInfo;
 use tokio::time::Instant;
 
@@ -79,22 +79,13 @@ pub fn show(model: &Model, node: &Node, observed: &Observed) -> Json {
     }
 }
 
-/// Minutes after which a node that is away is evicted.
-const EVICT_AFTER_DEFAULT: u64 = 60;
-
-/// When a node that is away is evicted, in milliseconds since the Unix epoch; none where evictions are not allowed.
+/// When a node that is away is evicted, or was, in milliseconds since the Unix epoch; none where evictions are not allowed.
 fn evicted_at(model: &Model, node: &Node, status: &NodeStatus) -> Option<i64> {
-    let value = |key| node.props.get(key).or(model.controller.props.get(key));
-    let allowed = value(prop::DRBD_AUTO_EVICT_ALLOW_EVICTION);
-    let forbidden = allowed.is_some_and(|allowed| allowed.eq_ignore_ascii_case(prop::FALSE));
-    if forbidden || !node.node_type.has_satellite() || is_connected(status.connection) {
+    let allowed = node.evicted || eviction::is_allowed(model, node);
+    if !allowed || is_connected(status.connection) {
         return None;
     }
-    let minutes = value(prop::DRBD_AUTO_EVICT_AFTER_TIME).and_then(|text| text.parse().ok());
-    let wait = minutes
-        .unwrap_or(EVICT_AFTER_DEFAULT)
-        .saturating_mul(60_000);
-    i64::try_from(status.since.saturating_add(wait)).ok()
+    i64::try_from(eviction::due_at(model, node, status.since)).ok()
 }
 
 /// What a node can do, and why it cannot do the rest.

@@ -199,7 +199,6 @@ use Shape::{
 /// Nothing uses the key: whoever makes something use it names the place here.
 const NOBODY: Option<&str> = None;
 const EVICTION: Option<&str> = Some("model/src/eviction.rs");
-const NODES: Option<&str> = Some("controller/src/ops/node");
 const MACHINE: Option<&str> = Some("satellite/src/machine.rs");
 const METRICS: Option<&str> = Some("controller/src/ops/metrics.rs");
 const FILTER: Option<&str> = Some("model/src/place/filter.rs");
@@ -305,9 +304,9 @@ const RULES: &[(&str, Rule)] = &[
         "Whether the snapshots of an evacuated resource are moved, too")),
     ("DrbdCurrentGi", rule(VD, Hex16, "", VOLUME_DEFINITION,
         "DRBD generation that all replicas begin with when the initial sync is skipped")),
-    ("DrbdOptions/AutoEvictAfterTime", rule(C | N, Integer, "60", NODES,
+    ("DrbdOptions/AutoEvictAfterTime", rule(C | N, Integer, "60", EVICTION,
         "After how many minutes offline a node is evicted")),
-    ("DrbdOptions/AutoEvictAllowEviction", rule(C | N, TrueFalse, "true", NODES, "Whether a node may be evicted")),
+    ("DrbdOptions/AutoEvictAllowEviction", rule(C | N, TrueFalse, "true", EVICTION, "Whether a node may be evicted")),
     ("DrbdOptions/AutoEvictMaxDisconnectedNodes", rule(C, Range(0, 100), "34", EVICTION,
         "If more than this percentage of the nodes is offline at once, none is evicted")),
     ("DrbdOptions/AutoEvictMinReplicaCount", rule(C | RD, Integer, "The place count set for the resource group", Some("controller/src/ops/node/evacuate.rs"),
