@@ -187,10 +187,10 @@ mod tests {
     /// What cannot be built yet is refused by name.
     #[test]
     fn unbuildable_layers_are_named() {
-        let reply = check_buildable(&[Drbd, Luks, Storage])
+        let reply = check_buildable(&[Drbd, Nvme, Storage])
             .unwrap_err()
             .remove(0);
-        assert!(reply.cause.unwrap().contains("LUKS"));
-        assert!(check_buildable(&[Drbd, Storage]).is_ok());
+        assert!(reply.cause.unwrap().contains("NVME"));
+        assert!(check_buildable(&[Drbd, Luks, Storage]).is_ok());
     }
 }

@@ -5,8 +5,9 @@ use std::process::Command;
 
 use linstor_api::drbd_option::{self, Domain, DrbdOption, Section};
 use linstor_api::kind::DrbdKind;
-use linstor_satellite::drbd::layer::Disks;
+use linstor_satellite::drbd::layer::{Disk, Disks};
 use linstor_satellite::drbd::resfile::{Dialect, generate};
+use linstor_satellite::providers::Backing;
 use linstor_wire::spec::{LayerSpec, ResourceSpec};
 
 use crate::drbd::{TWO, layer, spec};
@@ -126,7 +127,13 @@ fn drbdadm_reads_a_size() {
         tiebreaker: false,
         unknown: &BTreeSet::new(),
     };
-    let file = generate(&spec, &drbd, &Disks::default(), dialect);
+    let data = Backing {
+        path: "/dev/vg0/Data_00000".to_owned(),
+        size_kib: 102_400,
+        allocated_kib: None,
+    };
+    let disks = Disks::from([(0, Disk { data, meta: None })]);
+    let file = generate(&spec, &drbd, &disks, dialect);
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("Data.res");
     std::fs::write(&path, &file.text).expect("room for a file");

@@ -86,13 +86,14 @@ async fn rows_are_what_the_types_say() {
         let read: Resource =
             linstor_api::request::read(text.as_bytes()).expect("no unknown member");
         let volume = &read.volumes[0];
-        assert_eq!(volume.usable_size_kib, Some(10_240));
+        // What DRBD has room for in a thin volume of whole chunks.
+        assert_eq!(volume.usable_size_kib, Some(10_264));
         assert_eq!(volume.layer_data_list.len(), 2);
         let layer = read.layer_object.as_ref().unwrap();
         assert_eq!(layer.r#type.as_deref(), Some("DRBD"));
         assert_eq!(layer.children[0].r#type.as_deref(), Some("STORAGE"));
         let drbd = layer.drbd.as_ref().unwrap();
-        assert_eq!(drbd.drbd_volumes[0].usable_size_kib, Some(10_240));
+        assert_eq!(drbd.drbd_volumes[0].usable_size_kib, Some(10_264));
         assert_eq!(drbd.tcp_ports.len(), 1);
         // Written again by the type it is the same, so nothing was left out or spelt differently.
         let again: serde_json::Value = serde_json::to_value(&read).unwrap();
