@@ -191,6 +191,7 @@ fn without_chance(value: &mut Value) {
                     "uuid",
                     "connection_status",
                     "create_timestamp",
+                    "eviction_timestamp",
                     "created_at",
                     "since",
                     "waiting_for",
