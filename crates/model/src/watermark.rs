@@ -14,6 +14,8 @@ use crate::model::Model;
 
 /// The time within which older growth counts for less than half, roughly: a burst must not foretell the end.
 const MEMORY_SECONDS: f64 = 3600.0;
+/// After how many reports of growth there is a rate.
+const GROWTHS_MIN: u32 = 6;
 
 /// A mark, in percent: the pool's own, its definition's or the controller's; none where it is not set.
 fn mark(model: &Model, pool: &StoragePool, key: &str) -> Option<f64> {
@@ -104,6 +106,10 @@ pub struct Trend {
     used_kib: u64,
     free_kib: u64,
     kib_per_second: f64,
+    /// When the first report came.
+    since: u64,
+    /// How many reports had more used than the one before.
+    growths: u32,
 }
 
 impl Trend {
@@ -116,6 +122,8 @@ impl Trend {
             used_kib,
             free_kib,
             kib_per_second: 0.0,
+            since: at,
+            growths: 0,
         };
         let Some(before) = before else {
             return Some(now);
@@ -129,12 +137,19 @@ impl Trend {
         let kib_per_second = before.kib_per_second + weight * (measured - before.kib_per_second);
         Some(Trend {
             kib_per_second,
+            since: before.since,
+            growths: before.growths.saturating_add(u32::from(measured > 0.0)),
             ..now
         })
     }
 
-    /// In how many seconds the pool is full, if it goes on like this; none if it does not fill.
+    /// In how many seconds the pool is full, if it goes on like this; none if it does not fill, or was not observed for so
+    /// long or so often that it can be known: a few new volumes are no rate.
     pub fn full_in_seconds(&self, now: u64) -> Option<f64> {
+        let observed = self.at.saturating_sub(self.since) as f64 / 1000.0;
+        if observed < MEMORY_SECONDS || self.growths < GROWTHS_MIN {
+            return None;
+        }
         // Without a report nothing has changed.
         let quiet = now.saturating_sub(self.at) as f64 / 1000.0;
         let rate = self.kib_per_second * (-quiet / MEMORY_SECONDS).exp();
@@ -187,6 +202,6 @@ mod tests {
             &status(900, None),
             1000,
         );
-        assert!(burst.unwrap().full_in_seconds(1000).unwrap() > 3600.0);
+        assert_eq!(burst.unwrap().full_in_seconds(1000), None);
     }
 }

@@ -7,8 +7,8 @@ use crate::cluster::Cluster;
 
 /// LVM's own configuration of a machine.
 const LVM_LOCAL: &str = "/etc/lvm/lvmlocal.conf";
-/// Hides the second disk of the pool from LVM.
-const NO_SECOND_DISK: &str = "devices { global_filter = [ \"r|^/dev/ubdc$|\", \"a|.*|\" ] }\n";
+/// Hides the second disk of the pool from LVM, under each of its names: LVM uses a device if one of them is accepted.
+const NO_SECOND_DISK: &str = "devices { global_filter = [ \"a|^/dev/ubd[ab]$|\", \"r|.*|\" ] }\n";
 
 /// A thin pool is made of two free disks, is deactivated, loses a disk, and is reported each time with the remedy.
 pub fn in_trouble(cluster: &Cluster) -> Result<()> {

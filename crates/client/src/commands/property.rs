@@ -19,7 +19,12 @@ pub struct SetProperty {
     /// Key of the property
     pub key: String,
     /// Its new value; without one the property is removed
-    #[arg(default_value = "", hide_default_value = true)]
+    // Options of tools begin with a dash.
+    #[arg(
+        default_value = "",
+        hide_default_value = true,
+        allow_hyphen_values = true
+    )]
     pub value: String,
 }
 

@@ -45,6 +45,7 @@ fn node() {
             "n i l a",
             "n sp a --aux site x",
             "n sp a PrefNic",
+            "n sp a StorDriver/LvcreateOptions -i2",
             "n lp a",
             "n rst a --delete-resources",
             "n evac a --target b c",
@@ -86,6 +87,8 @@ fn node() {
             PUT /v1/nodes/a {"override_props":{"Aux/site":"x"}}
             $ n sp a PrefNic
             PUT /v1/nodes/a {"delete_props":["PrefNic"]}
+            $ n sp a StorDriver/LvcreateOptions -i2
+            PUT /v1/nodes/a {"override_props":{"StorDriver/LvcreateOptions":"-i2"}}
             $ n lp a
             GET /v1/nodes?nodes=a
             $ n rst a --delete-resources
