@@ -28,11 +28,12 @@ struct Pool {
     option: Option<(&'static str, &'static str)>,
 }
 
-/// Two pools for a volume, and whether they are of different providers.
+/// Two pools for a volume.
 pub struct Pair {
     first: &'static Pool,
     second: &'static Pool,
-    mixed: bool,
+    /// The providers differ, which DRBD 8.4 cannot have.
+    pub mixed: bool,
 }
 
 const fn pair(first: &'static Pool, second: &'static Pool, mixed: bool) -> Pair {
@@ -122,13 +123,9 @@ impl Pair {
     }
 }
 
-/// One volume in pools of a pair; nothing if this DRBD does not mix their providers.
+/// One volume in pools of a pair.
 pub fn check(cluster: &Cluster, pair: &Pair) -> Result<()> {
     let kind = drbd_kind(cluster)?;
-    if pair.mixed && kind == Drbd::V84 {
-        println!("{}: DRBD 8.4 does not mix providers", pair.name());
-        return Ok(());
-    }
     let begin = Instant::now();
     let nodes = cluster.lab.nodes();
     let homes = [(nodes[0], pair.first), (nodes[1], pair.second)];
