@@ -2,6 +2,7 @@
 //! unless an option with which volumes are created, on whatever object it is set, makes it another one.
 
 use crate::kind::ProviderKind;
+use crate::tool_option::split_line;
 
 /// Options of `lvcreate`.
 const LVCREATE_OPTIONS: &str = "StorDriver/LvcreateOptions";
@@ -23,7 +24,8 @@ pub fn of_volume<'a>(
     pool_kib: Option<u64>,
     prop: impl Fn(&str) -> Option<&'a str>,
 ) -> Option<u64> {
-    let words = |key: &str| words(prop(key).unwrap_or_default());
+    // A line that cannot be split is refused where it is set, and again before a program gets it.
+    let words = |key: &str| split_line(prop(key).unwrap_or_default()).unwrap_or_default();
     let unit = match kind {
         ProviderKind::Lvm => {
             let stripes = stripes(&words(LVCREATE_OPTIONS), prop(LVCREATE_TYPE));
@@ -37,12 +39,6 @@ pub fn of_volume<'a>(
         _ => pool_kib?,
     };
     Some(unit.max(DRBD_KIB))
-}
-
-/// Words of a line of options. Quotes do not matter in what is read here.
-fn words(line: &str) -> Vec<String> {
-    let bare = |word: &str| word.replace(['\'', '"', '\\'], "");
-    line.split_whitespace().map(bare).collect()
 }
 
 /// Number of stripes that hold data: LVM rounds the extents of a volume up to a multiple of it.

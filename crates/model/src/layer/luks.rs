@@ -6,6 +6,7 @@ use linstor_api::code;
 use linstor_api::kind::LayerKind;
 use linstor_api::prop;
 use linstor_api::reply::Reply;
+use linstor_api::tool_option::split_line;
 use linstor_wire::Secret;
 use linstor_wire::spec::{LuksSpec, LuksVolumeSpec, Withheld};
 
@@ -40,9 +41,8 @@ pub fn header_kib(volume: &VolumeDefinition) -> u64 {
 
 /// The size of the header that `cryptsetup luksFormat` makes with these options, in KiB.
 fn header_kib_of(options: &str) -> u64 {
-    let mut words = options
-        .split_whitespace()
-        .flat_map(|word| word.splitn(2, '='));
+    let words = split_line(options).unwrap_or_default();
+    let mut words = words.iter().flat_map(|word| word.splitn(2, '='));
     let (mut offset, mut metadata, mut keyslots) = (None, None, None);
     while let Some(word) = words.next() {
         let value = match word {
