@@ -148,6 +148,7 @@ struct Http {
     header_seconds_max: Option<NonZeroU32>,
     body_seconds_max: Option<NonZeroU32>,
     request_seconds_max: Option<NonZeroU32>,
+    write_seconds_max: Option<NonZeroU32>,
     allowed_origins: Vec<String>,
     token_authentication: Option<bool>,
 }
@@ -245,6 +246,7 @@ fn limits(file: &Http) -> Limits {
         header_time_max: time(file.header_seconds_max, default.header_time_max),
         body_time_max: time(file.body_seconds_max, default.body_time_max),
         request_time_max: time(file.request_seconds_max, default.request_time_max),
+        write_time_max: time(file.write_seconds_max, default.write_time_max),
         allowed_origins: file.allowed_origins.clone(),
     }
 }

@@ -4,6 +4,7 @@
 //! Connections are tasks, and nothing of a slow caller's holds a thread. One more connection than the limit waits until
 //! another is closed; one more request is refused.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
@@ -12,16 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
-use axum::http::Request;
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::GracefulShutdown;
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tower::ServiceExt as _;
+use hyper_util::rt::TokioTimer;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, mpsc, watch};
+
+mod connection;
+mod stream;
 
 /// Pause after a connection could not be accepted because the machine lacks something.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -43,6 +41,8 @@ pub struct Limits {
     pub body_time_max: Duration,
     /// Time for an answer. What the request has begun continues after it.
     pub request_time_max: Duration,
+    /// Time in which a caller takes nothing of its answer.
+    pub write_time_max: Duration,
     /// Origins whose web pages may call besides the controller's own; `*` is any.
     pub allowed_origins: Vec<String>,
 }
@@ -57,6 +57,7 @@ impl Default for Limits {
             header_time_max: Duration::from_secs(120),
             body_time_max: Duration::from_secs(60),
             request_time_max: Duration::from_secs(600),
+            write_time_max: Duration::from_secs(60),
             allowed_origins: Vec::new(),
         }
     }
@@ -78,7 +79,10 @@ pub async fn serve(
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_time_max)
         .max_buf_size(limits.header_bytes_max);
-    let graceful = GracefulShutdown::new();
+    let (http, limits) = (Arc::new(http), Arc::new(limits.clone()));
+    let (end, has_ended) = watch::channel(false);
+    // Each connection has a sender until it is closed.
+    let (open, mut closed) = mpsc::channel::<Infallible>(1);
     let mut ended = pin!(ended);
     loop {
         let accepted = async {
@@ -103,18 +107,23 @@ pub async fn serve(
                 continue;
             }
         };
-        let connection = connection(stream, peer, router.clone(), &http);
-        let connection = graceful.watch(connection);
+        // The end of an answer must not wait until the caller has confirmed what came before it; without this it is only
+        // later.
+        let _ = stream.set_nodelay(true);
+        let (http, limits) = (Arc::clone(&http), Arc::clone(&limits));
+        let (router, has_ended, open) = (router.clone(), has_ended.clone(), open.clone());
         tokio::spawn(async move {
+            let served = connection::serve((stream, peer), router, http, limits, has_ended);
             // That a caller hangs up, or sends what is not HTTP, ends the connection and nothing else.
-            if let Err(error) = connection.await {
+            if let Err(error) = served.await {
                 tracing::debug!(%peer, %error, "a connection to the REST API ended");
             }
-            drop(permit);
+            drop((permit, open));
         });
     }
-    drop(listener);
-    graceful.shutdown().await;
+    drop((listener, open));
+    end.send_replace(true);
+    closed.recv().await;
 }
 
 /// Whether only the connection that was about to be accepted is concerned.
@@ -127,26 +136,10 @@ fn is_of_connection(error: &io::Error) -> bool {
     )
 }
 
-fn connection(
-    stream: TcpStream,
-    peer: SocketAddr,
-    router: Router,
-    http: &http1::Builder,
-) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send + use<> {
-    // The end of an answer must not wait until the caller has confirmed what came before it; without this it is only
-    // later.
-    let _ = stream.set_nodelay(true);
-    let service = service_fn(move |request: Request<Incoming>| {
-        let mut request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(peer));
-        router.clone().oneshot(request)
-    });
-    http.serve_connection(TokioIo::new(stream), service)
-}
-
 #[cfg(test)]
 mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpStream;
     use tokio::sync::oneshot;
     use tokio::time::timeout;
 
@@ -252,5 +245,67 @@ mod tests {
         answer(&mut idle).await.unwrap();
         served.end.send(()).unwrap();
         timeout(SOON, served.serving).await.unwrap().unwrap();
+    }
+
+    /// After a while without a request a connection has no buffers any more, and is served as before, requests in parts
+    /// and several at once too.
+    #[tokio::test]
+    async fn quiet_connections_are_served_on() {
+        let served = served(Limits::default()).await;
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        for pause in [0, 1500, 1500, 0] {
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            stream.write_all(&GET[..9]).await.unwrap();
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+            stream.write_all(&GET[9..]).await.unwrap();
+            let text = answer(&mut stream).await.expect("an answer");
+            assert!(text.contains("200 OK"), "{text}");
+        }
+        // One and a half requests, and the other half when the connection has been quiet.
+        stream.write_all(&[GET, &GET[..12]].concat()).await.unwrap();
+        assert!(answer(&mut stream).await.unwrap().contains("200 OK"));
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        stream.write_all(&GET[12..]).await.unwrap();
+        assert!(answer(&mut stream).await.unwrap().contains("200 OK"));
+    }
+
+    /// A body that the answer did not wait for is not taken for a request, however late it comes.
+    #[tokio::test]
+    async fn bodies_are_no_requests() {
+        let served = served(Limits::default()).await;
+        let mut stream = TcpStream::connect(served.address).await.unwrap();
+        let head = format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+            GET.len()
+        );
+        stream.write_all(head.as_bytes()).await.unwrap();
+        assert!(answer(&mut stream).await.unwrap().contains("200 OK"));
+        tokio::time::sleep(Duration::from_millis(2500)).await;
+        let _ = stream.write_all(GET).await;
+        let mut buffer = [0; 64];
+        let more = timeout(Duration::from_secs(1), stream.read(&mut buffer)).await;
+        assert!(matches!(more, Err(_) | Ok(Ok(0) | Err(_))), "{more:?}");
+    }
+
+    /// A caller who takes nothing of its answer loses the connection.
+    #[tokio::test]
+    async fn callers_who_read_nothing_are_cut_off() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let limits = Limits {
+            write_time_max: Duration::from_millis(200),
+            ..Limits::default()
+        };
+        let router = Router::new().fallback(async || vec![b'a'; 64 * 1024 * 1024]);
+        let (end, ended) = oneshot::channel::<()>();
+        let serving = tokio::spawn(async move {
+            serve(listener, router, &limits, async { drop(ended.await) }).await;
+        });
+        let mut caller = TcpStream::connect(address).await.unwrap();
+        caller.write_all(GET).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        end.send(()).unwrap();
+        // The end waits for the answer, and the answer only so long for its reader.
+        timeout(SOON, serving).await.unwrap().unwrap();
     }
 }
