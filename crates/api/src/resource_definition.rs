@@ -46,8 +46,8 @@ object! {
         pub drbd_peer_slots: Option<i32>,
         /// The transport of the connections, for example `IP`.
         pub drbd_transport_type: Option<String>,
-        /// The definition.
-        pub resource_definition: ResourceDefinition,
+        /// The definition; `null`, which is refused, is not the same as a missing one.
+        pub resource_definition: Option<Option<ResourceDefinition>>,
     }
 
     /// `PUT /v1/resource-definitions/{definition}`.

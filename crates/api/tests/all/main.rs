@@ -362,10 +362,10 @@ fn resource_definition() {
     );
     let create = ResourceDefinitionCreate {
         drbd_port: Some(7000),
-        resource_definition: ResourceDefinition {
+        resource_definition: Some(Some(ResourceDefinition {
             name: "res1".into(),
             ..ResourceDefinition::default()
-        },
+        })),
         ..ResourceDefinitionCreate::default()
     };
     check(

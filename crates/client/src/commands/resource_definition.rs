@@ -242,13 +242,13 @@ fn create(args: Create) -> Result<Action, Failure> {
     let body = ResourceDefinitionCreate {
         drbd_port: args.port.map(i32::from),
         drbd_peer_slots: args.peer_slots,
-        resource_definition: ResourceDefinition {
+        resource_definition: Some(Some(ResourceDefinition {
             name,
             external_name: args.external_name,
             layer_data: layers.into_iter().map(layer).collect(),
             resource_group_name: args.resource_group,
             ..ResourceDefinition::default()
-        },
+        })),
         ..ResourceDefinitionCreate::default()
     };
     Action::modify(Request::post(&[PATH], &body))

@@ -53,12 +53,8 @@ pub fn merge(filter: &mut SelectFilter, given: &Json) -> Result<(), Refusal> {
         given.not_place_with_rsc.as_deref(),
         text,
     )?;
-    list(&mut filter.same, given.replicas_on_same.as_deref(), text)?;
-    list(
-        &mut filter.different,
-        given.replicas_on_different.as_deref(),
-        text,
-    )?;
+    rules(&mut filter.same, given.replicas_on_same.as_ref());
+    rules(&mut filter.different, given.replicas_on_different.as_ref());
     list(
         &mut filter.providers,
         given.provider_list.as_deref(),
@@ -102,6 +98,13 @@ fn list<T>(
         *rule = Some(parsed).filter(|parsed| !parsed.is_empty());
     }
     Ok(())
+}
+
+/// Rules about properties. An empty key is stored and shown, as LINSTOR does, and has no effect.
+fn rules(rules: &mut Option<Vec<String>>, given: Option<&Vec<String>>) {
+    if let Some(given) = given {
+        *rules = Some(given.clone()).filter(|given| !given.is_empty());
+    }
 }
 
 fn provider(word: &str) -> Result<ProviderKind, Refusal> {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use linstor_api::kind::ProviderKind;
 use linstor_api::properties::{Properties, PropertiesModify};
-use linstor_api::reply::Reply;
+use linstor_api::reply::{Reply, UNNAMED};
 use linstor_api::storage_pool::StoragePool as Json;
 use linstor_api::{code, prop};
 use linstor_model::model::{DEFAULT_DISKLESS_POOL, RowKey};
@@ -145,7 +145,8 @@ pub fn one(cluster: &Cluster, node: &str, pool: &str) -> Result<Json, Refusal> {
 /// Registers a storage pool of a node, and queries its space from the node.
 pub async fn create(cluster: &Cluster, node: String, mut request: Json) -> Vec<Reply> {
     property::name_place_of_pool(&mut request.props);
-    let context = context(code::MASK_CRT, &node, &request.storage_pool_name);
+    let given = Some(request.storage_pool_name.as_str()).filter(|name| !name.is_empty());
+    let context = context(code::MASK_CRT, &node, given.unwrap_or(UNNAMED));
     let work = async {
         let pool = parse(&node, &request, cluster.env().uuid())?;
         let (node, name) = (pool.node.clone(), pool.name.clone());

@@ -2,7 +2,7 @@
 
 use linstor_api::code;
 use linstor_api::properties::PropertiesModify;
-use linstor_api::reply::Reply;
+use linstor_api::reply::{Reply, UNNAMED};
 use linstor_api::storage_pool_definition::StoragePoolDefinition as Json;
 use linstor_model::Model;
 use linstor_model::model::{DEFAULT_DISKLESS_POOL, RowKey};
@@ -61,8 +61,10 @@ pub fn known<'a>(
 
 /// Adds a definition.
 pub async fn create(cluster: &Cluster, request: Json) -> Vec<Reply> {
-    let name = request.storage_pool_name.unwrap_or_default();
-    context(code::MASK_CRT, &name)
+    let given = request.storage_pool_name;
+    let context = context(code::MASK_CRT, given.as_deref().unwrap_or(UNNAMED));
+    let name = given.unwrap_or_default();
+    context
         .change(
             cluster,
             || name::pool(&name),

@@ -510,12 +510,18 @@ fn needed_layers(request: &PlaceRequest<'_>) -> Vec<LayerKind> {
     }
 }
 
+/// The rules that name a property.
+fn keys(rules: Option<&[String]>) -> impl Iterator<Item = &str> {
+    let rules = rules.unwrap_or_default().iter();
+    rules.map(String::as_str).filter(|rule| !rule.is_empty())
+}
+
 fn same_rules<'a>(
     request: &'a PlaceRequest<'a>,
     deployed: &Deployed<'a>,
 ) -> Result<Vec<SameRule<'a>>, Vec<Reply>> {
     let mut rules = Vec::new();
-    for entry in request.filter.same.iter().flatten() {
+    for entry in keys(request.filter.same.as_deref()) {
         if let Some((key, value)) = entry.split_once('=') {
             rules.push(SameRule {
                 key,
@@ -554,7 +560,7 @@ fn different_rules<'a>(
     deployed: &Deployed<'a>,
 ) -> Vec<DifferentRule<'a>> {
     let mut rules: BTreeMap<&str, (Option<u32>, BTreeSet<&str>)> = BTreeMap::new();
-    for entry in request.filter.different.iter().flatten() {
+    for entry in keys(request.filter.different.as_deref()) {
         match entry.split_once('=') {
             Some((key, value)) => drop(rules.entry(key).or_default().1.insert(value)),
             None => rules.entry(entry).or_default().0 = Some(1),

@@ -47,11 +47,16 @@ pub fn settle(
     let Some(definition) = draft.definitions.get(name).map(Arc::clone) else {
         return Vec::new();
     };
-    if definition.drbd.is_none()
-        || draft.is_deleting_definition(&definition)
-        || draft.held.holds_definition(name)
-    {
+    if draft.is_deleting_definition(&definition) || draft.held.holds_definition(name) {
         return Vec::new();
+    }
+    if definition.drbd.is_none() {
+        // Without DRBD there is no quorum; LINSTOR sets the property all the same.
+        let reply = match is_managed(draft, &definition) {
+            true => managed_quorum(draft, observed, name),
+            false => users_quorum(draft, &definition),
+        };
+        return reply.into_iter().collect();
     }
     if on_84(draft, observed, name) {
         unset_quorum(draft, &definition);

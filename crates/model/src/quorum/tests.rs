@@ -370,7 +370,7 @@ fn a_move_changes_nothing() {
     assert_eq!(replicas(&cluster), "n1 n2 n3:tie n4");
 }
 
-/// A definition that is being deleted, or has no DRBD, is not changed.
+/// A definition that is being deleted is not changed; one without DRBD gets no tie breaker, and its quorum is off.
 #[test]
 fn nothing_to_help() {
     let mut cluster = with_breakers(FOUR);
@@ -387,5 +387,6 @@ fn nothing_to_help() {
             row.drbd = None;
         });
     assert_eq!(run(&mut cluster), NONE);
-    assert_eq!(quorum_of(&cluster), None);
+    assert_eq!(quorum_of(&cluster).as_deref(), Some("off"));
+    assert_eq!(replicas(&cluster), "n1 n2");
 }

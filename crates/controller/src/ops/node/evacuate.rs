@@ -39,6 +39,12 @@ pub async fn evacuate(cluster: &Cluster, name: String, request: NodeEvacuate) ->
             row.evacuate_to = targets;
             row.evacuate_not_to = others;
         });
+        // As LINSTOR does, in capitals; it is not removed by a restoration.
+        for mut replica in replicas(tx, &node) {
+            let source = node.as_str().to_ascii_uppercase();
+            replica.props.insert(prop::MIGRATE_FROM.to_owned(), source);
+            tx.put_resource(replica);
+        }
         Ok(Wait::Applied(empty(tx, &node)))
     };
     context()

@@ -4,7 +4,7 @@ use linstor_api::code;
 use linstor_api::kind::LayerKind;
 use linstor_api::properties::Properties;
 use linstor_api::reply::Reply;
-use linstor_api::resource_definition::ResourceDefinitionCreate;
+use linstor_api::resource_definition::{ResourceDefinition as Json, ResourceDefinitionCreate};
 use linstor_model::model::DEFAULT_GROUP;
 use linstor_model::name::{ResourceGroupName, ResourceName};
 use linstor_model::{DrbdDefinition, Props, ResourceDefinition, numbers, stack};
@@ -34,7 +34,9 @@ pub(in super::super) struct NewDefinition {
 
 /// Creates a definition.
 pub async fn create(cluster: &Cluster, request: ResourceDefinitionCreate) -> Vec<Reply> {
-    context(code::MASK_CRT, &request.resource_definition.name)
+    let given = request.resource_definition.as_ref();
+    let name = given.and_then(|given| Some(given.as_ref()?.name.clone()));
+    context(code::MASK_CRT, &name.unwrap_or_default())
         .change(
             cluster,
             || parse(request),
@@ -51,7 +53,16 @@ pub async fn create(cluster: &Cluster, request: ResourceDefinitionCreate) -> Vec
 }
 
 fn parse(request: ResourceDefinitionCreate) -> Result<(NewDefinition, Option<Reply>), Refusal> {
-    let json = request.resource_definition;
+    let json = match request.resource_definition {
+        None => Json::default(),
+        Some(Some(json)) => json,
+        Some(None) => {
+            let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, "The resource definition is null.")
+                .cause("The member 'resource_definition' has to be an object.")
+                .correction("Give at least a name in it.");
+            return Err(reply.plain().into());
+        }
+    };
     let given: Vec<_> = json
         .layer_data
         .iter()

@@ -3,13 +3,14 @@
 use linstor_api::code;
 use linstor_api::reply::Reply;
 use linstor_api::resource_group::ResourceGroupModify;
+use linstor_model::model::DEFAULT_GROUP;
 use linstor_model::name::{NodeName, ResourceGroupName};
 use linstor_model::{Model, ResourceGroup};
 
 use super::super::property::{self, Owner};
 use super::super::reply::modified;
 use super::super::{name, resource, select_filter};
-use super::{context, label, peer_slots, unknown_pools};
+use super::{context, default_group, label, peer_slots, unknown_pools};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -38,6 +39,10 @@ fn edit(
     name: &ResourceGroupName,
     request: ResourceGroupModify,
 ) -> Result<bool, Refusal> {
+    if name.as_str().eq_ignore_ascii_case(DEFAULT_GROUP) {
+        // Its deletion sets it back: a later use makes it again.
+        default_group(tx);
+    }
     let known = name::known_group(tx, name)?.clone();
     let mut group = ResourceGroup::clone(&known);
     if let Some(filter) = &request.select_filter {

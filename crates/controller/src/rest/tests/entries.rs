@@ -322,3 +322,83 @@ async fn entries_of_a_changed_node() {
     assert_eq!(applied("n3").await, [of("n3")]);
     assert_eq!(applied("n1").await, Vec::<String>::new(), "nothing changes");
 }
+
+/// What LINSTOR shows of itself: that there is no quorum without DRBD, and where a replica of an evacuated node was.
+#[tokio::test(start_paused = true)]
+async fn automatic_properties() {
+    let world = spawned().await;
+    world
+        .call("POST", "/v1/resource-groups/rg/spawn", SPAWN)
+        .await;
+    let definition = world.get("/v1/resource-definitions/res").await;
+    assert_eq!(definition["props"]["DrbdOptions/Resource/quorum"], "off");
+    world.call("PUT", "/v1/nodes/n1/evacuate", "{}").await;
+    for _ in 0..2 {
+        let replica = world.get("/v1/resource-definitions/res/resources/n1").await;
+        assert_eq!(replica["props"]["MigrateFrom"], "N1");
+        world.call("PUT", "/v1/nodes/n1/restore", "{}").await;
+    }
+    // A quorum that a user has set is not replaced.
+    let quorum = r#"{"override_props":{"DrbdOptions/Resource/quorum":"majority"}}"#;
+    world.call("PUT", "/v1/resource-groups/rg", quorum).await;
+    let other = SPAWN.replace("\"res\"", "\"other\"");
+    world
+        .call("POST", "/v1/resource-groups/rg/spawn", &other)
+        .await;
+    let definition = world.get("/v1/resource-definitions/other").await;
+    assert_eq!(
+        definition["props"]["DrbdOptions/Resource/quorum"],
+        "majority"
+    );
+}
+
+/// What a request does not name is `null` in the references of the refusal.
+#[tokio::test(start_paused = true)]
+async fn missing_names() {
+    let world = World::with_nodes(1).await;
+    for (path, body) in [
+        ("/v1/storage-pool-definitions", "{}"),
+        (
+            "/v1/nodes/n1/storage-pools",
+            r#"{"provider_kind":"DISKLESS"}"#,
+        ),
+    ] {
+        let answer = world.call("POST", path, body).await;
+        assert_eq!(answer.names(), ["FAIL_INVLD_STOR_POOL_NAME"]);
+        let refs = answer.json()[0]["obj_refs"].clone();
+        assert!(refs.as_object().unwrap().contains_key("StorPoolDfn"));
+        assert_eq!(refs["StorPoolDfn"], json!(null));
+    }
+    let path = "/v1/resource-definitions";
+    let null = r#"{"resource_definition":null}"#;
+    let answer = world.call("POST", path, null).await;
+    assert_eq!(answer.codes(), [code::FAIL_UNKNOWN_ERROR]);
+}
+
+/// A rule about a property without a name is shown, and has no effect.
+#[tokio::test(start_paused = true)]
+async fn rules_without_a_key() {
+    let world = spawned().await;
+    let rules =
+        r#"{"select_filter":{"replicas_on_same":[""],"replicas_on_different":["","Aux/none"]}}"#;
+    world.call("PUT", "/v1/resource-groups/rg", rules).await;
+    let filter = world.get("/v1/resource-groups/rg").await["select_filter"].clone();
+    assert_eq!(filter["replicas_on_same"], json!([""]));
+    assert_eq!(filter["replicas_on_different"], json!(["", "Aux/none"]));
+    let answer = world
+        .call("POST", "/v1/resource-groups/rg/spawn", SPAWN)
+        .await;
+    assert_eq!(answer.status, 201, "{:#}", answer.json());
+}
+
+/// The default group is there again when it is used, by a change of it too.
+#[tokio::test(start_paused = true)]
+async fn the_default_group() {
+    let world = World::with_nodes(1).await;
+    let path = "/v1/resource-groups/DfltRscGrp";
+    world.call("DELETE", path, "").await;
+    assert_eq!(world.call("GET", path, "").await.status, 404);
+    let answer = world.call("PUT", path, r#"{"description":"again"}"#).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(world.get(path).await["description"], "again");
+}
