@@ -220,9 +220,10 @@ fn drbd_volume(
         day0_gi: props::day0_gi(volume),
         initial: layer::drbd::initial_state(model, definition, number, replica),
         grow: grows_here(model, definition, number, &replica.node),
-        grow_assume_clean: model.resources_of(&definition.name).all(|other| {
-            pool_of(model, other, number).is_none_or(|pool| pool.kind.new_volume_is_zero())
-        }),
+        grow_assume_clean: !props::force_initial_sync(definition)
+            && model.resources_of(&definition.name).all(|other| {
+                pool_of(model, other, number).is_none_or(|pool| pool.kind.new_volume_is_zero())
+            }),
         granularity_kib: volume.granularity_kib,
         internal_metadata_kib: layer::drbd::internal_metadata_kib(model, definition, number),
         disk_options: props::volume_disk_options(model, definition, number, replica),

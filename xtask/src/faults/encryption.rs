@@ -15,11 +15,14 @@ const TEXT: &str = "not to be found on the disk\n";
 const MAPPED: &str = "/dev/mapper/Linstor-Crypt-secret_00000";
 
 /// Data is encrypted on the disk, a locked controller leaves what is open as it is, and a rebooted node waits for the
-/// passphrase.
+/// passphrase. Blocks that were never written decrypt to other noise on each node unless DRBD synchronises them, so the
+/// comparison of the replicas needs an initial synchronisation, of the grown part too.
 pub fn locked(cluster: &mut Cluster) -> Result<()> {
     let (alpha, beta) = (cluster.node(2), cluster.node(3));
     cluster.linstor(&["encryption", "create-passphrase", "-p", PASSPHRASE])?;
     cluster.linstor(&["rd", "create", NAME, "-l", "drbd,luks,storage"])?;
+    let key = "DrbdOptions/ForceInitialSync";
+    cluster.linstor(&["rd", "set-property", NAME, key, "True"])?;
     cluster.linstor(&["vd", "create", NAME, "40M"])?;
     for node in ["node2", "node3"] {
         cluster.linstor(&["resource", "create", node, NAME, "-s", "pool"])?;

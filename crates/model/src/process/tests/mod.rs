@@ -718,3 +718,19 @@ fn ids_are_short_and_read_back() {
         assert!(bad.parse::<ProcessId>().is_err(), "{bad}");
     }
 }
+
+/// Grown space of thin pools needs no synchronisation, unless the definition asks for a full one.
+#[test]
+fn grown_space_is_synchronised_where_a_full_sync_is_asked_for() {
+    let mut draft = cluster();
+    let assumed = |draft: &Draft| {
+        let spec = resource_spec(draft, &r1(), &node(0)).unwrap();
+        spec.drbd().unwrap().volumes[0].grow_assume_clean
+    };
+    assert!(assumed(&draft));
+    let mut forced = ResourceDefinition::clone(&draft.definitions[&r1()]);
+    let key = linstor_api::prop::DRBD_FORCE_INITIAL_SYNC_PERMANENT.to_owned();
+    forced.props.insert(key, "True".to_owned());
+    draft.put_resource_definition(forced);
+    assert!(!assumed(&draft));
+}
