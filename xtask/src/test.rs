@@ -99,7 +99,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
         on_kernel("debian kernel, DRBD 8.4", None, &binaries, &mut report);
     } else if faults::names().any(&wanted) || wanted("debian faults") {
         let some = |name: &str| wanted(name) || wanted("debian faults");
-        faults_alone(&binaries, &some, &mut report);
+        faults_alone("debian", None, &binaries, &some, &mut report);
     }
     if wanted("debian fake-vs-lab") {
         fake_vs_lab("debian", None, args.record, &mut report);
@@ -168,10 +168,16 @@ fn on_kernel(what: &str, kernel: Option<&Kernel>, binaries: &Binaries, report: &
 }
 
 /// The faults without the scenario before them, for work on the faults.
-fn faults_alone(binaries: &Binaries, wanted: &dyn Fn(&str) -> bool, report: &mut Report) {
+fn faults_alone(
+    which: &str,
+    kernel: Option<&Kernel>,
+    binaries: &Binaries,
+    wanted: &dyn Fn(&str) -> bool,
+    report: &mut Report,
+) {
     let mut cluster = None;
-    let up = report.check("debian faults: a new cluster", || {
-        let cluster = cluster.insert(Cluster::start(lab("test", None)?, binaries.clone())?);
+    let up = report.check(&format!("{which} faults: a new cluster"), || {
+        let cluster = cluster.insert(Cluster::start(lab("test", kernel)?, binaries.clone())?);
         story::set_up(cluster)
     });
     if let Some(mut cluster) = cluster.filter(|_| up) {
@@ -343,7 +349,10 @@ fn unpack(source: &Path) -> Result<Kernel> {
 fn drbd9(args: &Args, wanted: &dyn Fn(&str) -> bool, binaries: &Binaries, report: &mut Report) {
     let (story, transcripts) = ("drbd9 story", "drbd9 fake-vs-lab");
     let checks = PoolChecks::on_linux("drbd9", wanted);
-    if !wanted(story) && checks.is_none() && !wanted(transcripts) {
+    // A single one by its name, as in `--only "drbd9 encrypted"`.
+    let fault = |name: &str| wanted("drbd9 faults") || wanted(&format!("drbd9 {name}"));
+    let faults = !wanted(story) && faults::names().any(&fault);
+    if !wanted(story) && !faults && checks.is_none() && !wanted(transcripts) {
         return;
     }
     let Some(directory) = std::env::var_os(DRBD9_VARIABLE).map(PathBuf::from) else {
@@ -367,6 +376,9 @@ fn drbd9(args: &Args, wanted: &dyn Fn(&str) -> bool, binaries: &Binaries, report
     }
     if wanted(story) {
         on_kernel("DRBD 9", Some(&kernel), binaries, report);
+    }
+    if faults {
+        faults_alone("drbd9", Some(&kernel), binaries, &fault, report);
     }
     if let Some(checks) = checks {
         pools("DRBD 9", Some(&kernel), binaries, &checks, report);
