@@ -91,6 +91,8 @@ keys! {
     WATERMARK_PLACE = "Watermark/Place";
     /// How full a pool may be, in percent, for volumes to be created or grown in it.
     WATERMARK_PROTECT = "Watermark/Protect";
+    /// Property of a snapshot: DRBD node ids of the resources that had a disk, separated by commas.
+    NODE_IDS_TO_RESET = "BackupShipping/BackupNodeIdsToReset";
     /// Whether replicas may be on pools of different kinds.
     ALLOW_MIXING_STOR_POOL_DRIVER = "AllowMixingStoragePoolDriver";
     /// TCP ports that are given to resources.

@@ -134,7 +134,7 @@ async fn serve(
 async fn apply(link: &mut SatelliteSide, generation: u64, specs: &[Spec]) -> anyhow::Result<()> {
     let resources = specs.iter().filter_map(|spec| match spec {
         Spec::Resource(resource) => Some(&**resource),
-        Spec::Node(_) => None,
+        Spec::Node(_) | Spec::Snapshot(_) => None,
     });
     let (up, down): (Vec<_>, Vec<_>) = resources.partition(|spec| spec.target == Target::Up);
     let there = up.into_iter().map(status).collect();

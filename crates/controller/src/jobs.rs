@@ -9,7 +9,7 @@ use linstor_api::prop;
 use linstor_api::properties::Properties;
 use linstor_model::held::REPAIR;
 use linstor_model::model::RowKey;
-use linstor_model::name::NodeName;
+use linstor_model::name::{NodeName, ResourceName, SnapshotName};
 use linstor_model::observed::Applied;
 use linstor_model::process::{Object, Process, ProcessId, Reason, Wait};
 use linstor_model::{HeldRow, Model, Node, Observed, Resource};
@@ -73,7 +73,7 @@ impl Jobs<'_> {
         let waits = process.waits(self.model, self.observed);
         let busy = waits.iter().filter_map(|wait| match &wait.reason {
             Reason::Apply(name) => self.model.resource(name, &wait.node),
-            Reason::Activate(..) | Reason::State(_) => None,
+            Reason::Snapshot(..) | Reason::Activate(..) | Reason::State(_) => None,
         });
         let busy: Vec<&Resource> = busy.map(|replica| &**replica).collect();
         let progress = process.progress(self.model, self.observed);
@@ -101,6 +101,7 @@ impl Jobs<'_> {
                 Some(replica) => self.reason(replica),
                 None => "it applies the change".to_owned(),
             },
+            Reason::Snapshot(name, snapshot) => self.snapshot_reason(name, snapshot, node),
             Reason::Activate(_, why) => (*why).to_owned(),
             Reason::State(text) => match self.connection(node) {
                 Some(status) => format!("{text}, and it is {status}"),
@@ -205,6 +206,30 @@ impl Jobs<'_> {
         time(first)
     }
 
+    /// Why a node has not done what is asked about a snapshot, for a person.
+    fn snapshot_reason(
+        &self,
+        name: &ResourceName,
+        snapshot: &SnapshotName,
+        node: &NodeName,
+    ) -> String {
+        if let Some(status) = self.connection(node) {
+            return format!("it is {status}");
+        }
+        let part = self
+            .model
+            .snapshot(name, snapshot)
+            .and_then(|row| row.on(node));
+        let applied = part.and_then(|part| {
+            self.observed
+                .snapshot_applied((name, snapshot, node), part.uuid)
+        });
+        match applied.and_then(|applied| error_of(&applied.outcome)) {
+            Some(error) => format!("it failed and tries again: {error}"),
+            None => "it applies the change".to_owned(),
+        }
+    }
+
     /// How far the replica has got.
     fn applied(&self, replica: &Resource) -> Option<&Applied> {
         let key = RowKey::Resource(replica.name.clone(), replica.node.clone());
@@ -212,13 +237,7 @@ impl Jobs<'_> {
     }
 
     fn last_error(&self, replica: &Resource) -> Option<String> {
-        match &self.applied(replica)?.outcome {
-            Outcome::Done | Outcome::Waiting { .. } => None,
-            Outcome::Failed { replies } => replies.first().map(|reply| match &reply.cause {
-                Some(cause) => format!("{} {cause}", reply.message),
-                None => reply.message.clone(),
-            }),
-        }
+        error_of(&self.applied(replica)?.outcome)
     }
 
     /// How a node that is not online is, and since when.
@@ -261,6 +280,17 @@ impl Jobs<'_> {
     }
 }
 
+/// The error that an attempt ended with.
+fn error_of(outcome: &Outcome) -> Option<String> {
+    match outcome {
+        Outcome::Done | Outcome::Waiting { .. } => None,
+        Outcome::Failed { replies } => replies.first().map(|reply| match &reply.cause {
+            Some(cause) => format!("{} {cause}", reply.message),
+            None => reply.message.clone(),
+        }),
+    }
+}
+
 /// A row that cannot be read: a person has to repair it.
 fn held_row(held: &HeldRow) -> Job {
     let (kind, key) = (held.row.kind.as_str(), held.row.key.as_str());
@@ -288,6 +318,10 @@ fn references(object: &Object) -> Properties {
         Object::Resource(name, node) => {
             vec![("RscDfn", name.to_string()), ("Node", node.to_string())]
         }
+        Object::Snapshot(name, snapshot) => vec![
+            ("RscDfn", name.to_string()),
+            ("Snapshot", snapshot.to_string()),
+        ],
     })
 }
 

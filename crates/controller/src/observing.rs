@@ -8,13 +8,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use linstor_api::kind::ConnectionStatus;
 use linstor_model::model::RowKey;
-use linstor_model::name::{NodeName, ResourceName, StoragePoolName};
+use linstor_model::name::{NodeName, ResourceName, SnapshotName, StoragePoolName};
 use linstor_model::observed::{Applied, NodeStatus, ObservedPool};
-use linstor_model::process::Object;
+use linstor_model::process::{Kind, Object};
 use linstor_model::watermark::Trend;
 use linstor_model::{Model, Observed, layer};
 use linstor_wire::Key;
+use linstor_wire::message::{SuspensionEnd, SuspensionState};
 use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
+use uuid::Uuid;
 
 use crate::cluster::Cluster;
 
@@ -40,6 +42,10 @@ impl Cluster {
             if model.is_pending(name) {
                 self.shared.pending.mark(&model, key);
             }
+        }
+        for ((name, snapshot), nodes) in &reach.snapshots {
+            let key = Key::Snapshot(name.clone(), snapshot.clone());
+            self.shared.mailboxes.touch(&key, nodes);
         }
         for node in &reach.nodes {
             let key = RowKey::Node(node.clone());
@@ -86,7 +92,8 @@ impl Cluster {
             .filter(|key| match key {
                 RowKey::Node(node) => model.node(node).is_none(),
                 RowKey::StoragePool(node, pool) => model.pool(node, pool).is_none(),
-                RowKey::Resource(..) => true,
+                RowKey::Resource(..) | RowKey::SnapshotDefinition(..) => true,
+                RowKey::Process(id) => !model.processes.contains_key(id),
                 RowKey::RowVersions
                 | RowKey::Controller
                 | RowKey::Epoch
@@ -98,8 +105,7 @@ impl Cluster {
                 | RowKey::AuthTokens
                 | RowKey::Remote(_)
                 | RowKey::Schedule(_)
-                | RowKey::ExternalFile(_)
-                | RowKey::Process(_) => false,
+                | RowKey::ExternalFile(_) => false,
             })
             .collect();
         if removed.is_empty() {
@@ -123,6 +129,10 @@ impl Cluster {
                         drop(observed.pools.remove(&key));
                     }
                     RowKey::Resource(name, node) => forget_replica(observed, model, name, node),
+                    RowKey::SnapshotDefinition(name, snapshot) => {
+                        forget_snapshot(observed, model, name, snapshot);
+                    }
+                    RowKey::Process(_) => forget_suspensions(observed, model),
                     RowKey::RowVersions
                     | RowKey::Controller
                     | RowKey::Epoch
@@ -134,8 +144,7 @@ impl Cluster {
                     | RowKey::AuthTokens
                     | RowKey::Remote(_)
                     | RowKey::Schedule(_)
-                    | RowKey::ExternalFile(_)
-                    | RowKey::Process(_) => {}
+                    | RowKey::ExternalFile(_) => {}
                 }
             }
         });
@@ -167,6 +176,16 @@ impl Cluster {
                 status.since = now;
             }
             update(status);
+            if !is_connected(connection) {
+                // The satellite ends them with the connection, whether it can report that or not.
+                let ended = SuspensionState::Ended {
+                    reason: SuspensionEnd::ControllerLost,
+                };
+                let held = observed.suspensions.keys().filter(|(_, on)| on == node);
+                for key in held.cloned().collect::<Vec<_>>() {
+                    observed.suspensions.insert(key, ended.clone());
+                }
+            }
         });
         self.node_changed(node);
     }
@@ -239,33 +258,25 @@ impl Cluster {
     /// Takes over the outcome of an attempt at an object of a node. One that the model does not have is ignored.
     pub(crate) fn observe_applied(&self, node: &NodeName, key: &Key, mut applied: Applied) {
         let model = self.model();
-        // The model's own names: no second copy of them, and compared by their addresses.
-        let (row, uuid) = match key {
-            Key::Node => match model.node(node) {
-                Some(row) => (RowKey::Node(row.name.clone()), row.uuid),
-                None => return,
-            },
-            Key::Resource(name) => match model.resource(name, node) {
-                Some(row) => (
-                    RowKey::Resource(row.name.clone(), row.node.clone()),
-                    row.uuid,
-                ),
-                None => return,
-            },
-            Key::Other(_) => return,
+        let Some((row, uuid)) = applied_row(&model, key, node) else {
+            return;
         };
         if applied.uuid != uuid {
             return;
         }
         self.shared.observe(|observed| {
-            if let Some(before) = observed.applied.get(&row)
+            if let Some(before) = observed.applied_to(key, node)
                 && before.uuid == applied.uuid
                 && is_same(&before.outcome, &applied.outcome)
             {
                 // Reported again, for the time of the next attempt or its progress: it is so since the first time.
                 applied.at = before.at;
             }
-            observed.applied.insert(row, Arc::new(applied))
+            let applied = Arc::new(applied);
+            match row {
+                AppliedRow::Row(row) => drop(observed.applied.insert(row, applied)),
+                AppliedRow::Snapshot(part) => drop(observed.snapshots.insert(part, applied)),
+            }
         });
         self.applied_changed(&model, key);
     }
@@ -277,7 +288,7 @@ impl Cluster {
         }
         self.shared.observe(|observed| {
             for key in keys {
-                if let Some(applied) = observed.applied.get_mut(&row_key(key, node)) {
+                if let Some(applied) = observed.applied_to(key, node) {
                     let applied = Arc::make_mut(applied);
                     applied.generation = applied.generation.max(generation);
                 }
@@ -292,7 +303,7 @@ impl Cluster {
     fn applied_changed(&self, model: &Model, key: &Key) {
         match key {
             Key::Node => self.shared.waiters.wake_nodes(),
-            Key::Resource(name) => self.changed(model, name),
+            Key::Resource(name) | Key::Snapshot(name, _) => self.changed(model, name),
             Key::Other(_) => {}
         }
     }
@@ -388,6 +399,23 @@ impl Cluster {
         kib_of
     }
 
+    /// Takes over the state of a suspension of I/O.
+    pub(crate) fn observe_suspension(&self, node: &NodeName, lease: Uuid, state: SuspensionState) {
+        let model = self.model();
+        let mut processes = model.processes.values();
+        let Some(process) = processes.find(
+            |process| matches!(&process.kind, Kind::TakeSnapshot(take) if take.lease == lease),
+        ) else {
+            return;
+        };
+        self.shared.observe(|observed| {
+            observed.suspensions.insert((lease, node.clone()), state);
+        });
+        for name in process.objects().iter().filter_map(Object::definition) {
+            self.changed(&model, name);
+        }
+    }
+
     /// Wakes who waits for a change of a definition.
     fn changed(&self, model: &Model, name: &ResourceName) {
         let key = RowKey::ResourceDefinition(name.clone());
@@ -423,11 +451,67 @@ fn is_same(before: &Outcome, now: &Outcome) -> bool {
     }
 }
 
-/// The row of an object on a node.
-pub(crate) fn row_key(key: &Key, node: &NodeName) -> RowKey {
+fn forget_snapshot(
+    observed: &mut Observed,
+    model: &Model,
+    name: &ResourceName,
+    snapshot: &SnapshotName,
+) {
+    let row = model.snapshot(name, snapshot);
+    for node in model.nodes.keys() {
+        let part = (name.clone(), snapshot.clone(), node.clone());
+        let uuid = row.and_then(|row| row.on(node)).map(|part| part.uuid);
+        if observed.snapshots.get(&part).map(|applied| applied.uuid) != uuid {
+            observed.snapshots.remove(&part);
+        }
+    }
+}
+
+/// Drops what is known of suspensions that nobody needs any more.
+fn forget_suspensions(observed: &mut Observed, model: &Model) {
+    if observed.suspensions.is_empty() {
+        return;
+    }
+    let held = |lease| {
+        let mut kinds = model.processes.values().map(|process| &process.kind);
+        kinds.any(|kind| matches!(kind, Kind::TakeSnapshot(take) if take.lease == lease))
+    };
+    let gone = observed
+        .suspensions
+        .keys()
+        .filter(|(lease, _)| !held(*lease));
+    for key in gone.cloned().collect::<Vec<_>>() {
+        observed.suspensions.remove(&key);
+    }
+}
+
+/// The part of a snapshot that is on a node.
+type Part = (ResourceName, SnapshotName, NodeName);
+
+/// Where the outcome of an attempt at an object is.
+enum AppliedRow {
+    Row(RowKey),
+    Snapshot(Part),
+}
+
+/// Where the outcome of an attempt at an object of the model is, with the model's own names, and the object's identity.
+fn applied_row(model: &Model, key: &Key, node: &NodeName) -> Option<(AppliedRow, Uuid)> {
     match key {
-        Key::Node | Key::Other(_) => RowKey::Node(node.clone()),
-        Key::Resource(name) => RowKey::Resource(name.clone(), node.clone()),
+        Key::Node => {
+            let row = model.node(node)?;
+            Some((AppliedRow::Row(RowKey::Node(row.name.clone())), row.uuid))
+        }
+        Key::Resource(name) => {
+            let row = model.resource(name, node)?;
+            let key = RowKey::Resource(row.name.clone(), row.node.clone());
+            Some((AppliedRow::Row(key), row.uuid))
+        }
+        Key::Snapshot(name, snapshot) => {
+            let row = model.snapshot(name, snapshot)?;
+            let part = (row.resource.clone(), row.name.clone(), node.clone());
+            Some((AppliedRow::Snapshot(part), row.on(node)?.uuid))
+        }
+        Key::Other(_) => None,
     }
 }
 
@@ -455,6 +539,8 @@ pub(crate) fn is_connected(status: ConnectionStatus) -> bool {
 struct Reach {
     /// Definitions, each with the nodes that have, or had, a replica of it.
     definitions: BTreeMap<ResourceName, BTreeSet<NodeName>>,
+    /// Snapshots, each with the nodes that have, or had, a part of it or a resource that it is of.
+    snapshots: BTreeMap<(ResourceName, SnapshotName), BTreeSet<NodeName>>,
     /// Nodes whose own spec may have changed.
     nodes: BTreeSet<NodeName>,
     /// Nodes with a process or a resource that was touched.
@@ -499,10 +585,18 @@ impl Reach {
                     let versions = [before.processes.get(id), after.processes.get(id)];
                     for object in versions.into_iter().flatten().flat_map(|row| row.objects()) {
                         reach.add(before, after, object.definition().into_iter());
-                        if let Object::Node(node) = object {
-                            reach.changed_nodes.insert(node);
+                        match object {
+                            Object::Node(node) => drop(reach.changed_nodes.insert(node)),
+                            Object::Snapshot(name, snapshot) => {
+                                reach.add_snapshot(before, after, &name, &snapshot);
+                            }
+                            _ => {}
                         }
                     }
+                }
+                RowKey::SnapshotDefinition(name, snapshot) => {
+                    reach.add(before, after, [name].into_iter());
+                    reach.add_snapshot(before, after, name, snapshot);
                 }
                 RowKey::ResourceGroup(group) => {
                     reach.add(before, after, after.definitions_of(group))
@@ -524,6 +618,27 @@ impl Reach {
             }
         }
         reach
+    }
+
+    fn add_snapshot(
+        &mut self,
+        before: &Model,
+        after: &Model,
+        name: &ResourceName,
+        snapshot: &SnapshotName,
+    ) {
+        let key = (name.clone(), snapshot.clone());
+        let nodes = self.snapshots.entry(key).or_default();
+        for model in [before, after] {
+            let parts = model.snapshot(name, snapshot).into_iter();
+            nodes.extend(parts.flat_map(|row| row.snapshots.keys().cloned()));
+            nodes.extend(model.resources_of(name).map(|replica| replica.node.clone()));
+        }
+        for node in nodes.iter() {
+            if after.processes_on(node).next().is_some() {
+                self.changed_nodes.insert(node.clone());
+            }
+        }
     }
 
     fn add<'a>(

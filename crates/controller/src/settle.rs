@@ -65,6 +65,7 @@ pub(crate) fn settle(before: &Model, tx: &mut Transaction<'_>) {
             | RowKey::Epoch
             | RowKey::StoragePoolDefinition(_)
             | RowKey::StoragePool(..)
+            | RowKey::SnapshotDefinition(..)
             | RowKey::KeyValueStore(_)
             | RowKey::MasterKey
             | RowKey::AuthTokens

@@ -12,13 +12,13 @@ use linstor_api::kind::StorageSuffix;
 
 use crate::layer;
 use crate::model::{Model, PoolUse, RowKey};
-use crate::name::{NodeName, ResourceName, StoragePoolName};
+use crate::name::{NodeName, ResourceName, SnapshotName, StoragePoolName};
 use crate::process::{Object, ProcessId};
 use crate::row_version::RowVersions;
 use crate::unknown::Unknown;
 use crate::{
     AuthTokens, Controller, Epoch, ExternalFile, KeyValueStore, MasterKey, Node, Process, Remote,
-    Resource, ResourceDefinition, ResourceGroup, Schedule, Since, StoragePool,
+    Resource, ResourceDefinition, ResourceGroup, Schedule, Since, SnapshotDefinition, StoragePool,
     StoragePoolDefinition,
 };
 
@@ -256,6 +256,21 @@ impl Draft {
         self.index_pending(&name);
     }
 
+    /// Adds or replaces a snapshot.
+    pub fn put_snapshot_definition(&mut self, mut row: SnapshotDefinition) {
+        share(&self.model.definitions, &mut row.resource);
+        let (name, snapshot) = (row.resource.clone(), row.name.clone());
+        self.unindex_snapshot(&name, &snapshot);
+        let key = (name.clone(), snapshot.clone());
+        for node in row.snapshots.keys() {
+            add(&mut self.model.snapshots_by_node, node, &key);
+        }
+        let of_definition = self.model.snapshots.entry(name.clone()).or_default();
+        of_definition.insert(snapshot.clone(), Arc::new(row));
+        self.touched
+            .insert(RowKey::SnapshotDefinition(name, snapshot));
+    }
+
     /// Adds or replaces a process.
     pub fn put_process(&mut self, row: Process) {
         self.replace_process(row.id, Some(row));
@@ -341,6 +356,17 @@ impl Draft {
                 self.model.resources.remove(&(name.clone(), node.clone()));
                 self.index_replica(name, node, None);
                 self.index_pending(name);
+            }
+            RowKey::SnapshotDefinition(name, snapshot) => {
+                self.end_processes(&Object::Snapshot(name.clone(), snapshot.clone()));
+                self.unindex_snapshot(name, snapshot);
+                let empty = self.model.snapshots.get_mut(name).is_some_and(|rows| {
+                    rows.remove(snapshot);
+                    rows.is_empty()
+                });
+                if empty {
+                    self.model.snapshots.remove(name);
+                }
             }
         }
         self.model.unknown.remove(key);
@@ -459,6 +485,16 @@ impl Draft {
             if let Some(used) = self.model.used_ports.get_mut(node) {
                 used.remove(u32::from(*port));
             }
+        }
+    }
+
+    fn unindex_snapshot(&mut self, name: &ResourceName, snapshot: &SnapshotName) {
+        let Some(old) = self.model.snapshot(name, snapshot).cloned() else {
+            return;
+        };
+        let key = (old.resource.clone(), old.name.clone());
+        for node in old.snapshots.keys() {
+            take(&mut self.model.snapshots_by_node, node, &key);
         }
     }
 

@@ -19,8 +19,8 @@ use crate::row_version::{Members, Migrations, RowVersions};
 use crate::unknown::{self, Read, Unknown};
 use crate::{
     AuthTokens, Controller, Draft, Epoch, ExternalFile, Held, KeyValueStore, MasterKey, Node,
-    Process, Remote, Resource, ResourceDefinition, ResourceGroup, Schedule, StoragePool,
-    StoragePoolDefinition,
+    Process, Remote, Resource, ResourceDefinition, ResourceGroup, Schedule, SnapshotDefinition,
+    StoragePool, StoragePoolDefinition,
 };
 
 /// Fewer rows than this are parsed sooner than another thread is started.
@@ -108,6 +108,7 @@ enum Row {
     ResourceGroup(ResourceGroup),
     ResourceDefinition(ResourceDefinition),
     Resource(Resource),
+    SnapshotDefinition(SnapshotDefinition),
     KeyValueStore(KeyValueStore),
     MasterKey(MasterKey),
     AuthTokens(AuthTokens),
@@ -199,6 +200,8 @@ fn parse(kind: RowKind, stored: &StoredRow, migrations: Migrations) -> Result<Pa
             RowKey::ResourceDefinition(row.name.clone())),
         RowKind::Resource => read!(Resource, row =>
             RowKey::Resource(row.name.clone(), row.node.clone())),
+        RowKind::SnapshotDefinition => read!(SnapshotDefinition, row =>
+            RowKey::SnapshotDefinition(row.resource.clone(), row.name.clone())),
         RowKind::KeyValueStore => read!(KeyValueStore, row =>
             RowKey::KeyValueStore(row.name.clone())),
         RowKind::MasterKey => read!(MasterKey, row => RowKey::MasterKey),
@@ -255,6 +258,17 @@ fn take_over(draft: &mut Draft, parsed: Parsed) -> Result<Vec<Members>, Unreadab
                 known(found, "storage pool", pool)?;
             }
             draft.put_resource(row);
+        }
+        Row::SnapshotDefinition(row) => {
+            let definition = draft.definitions.contains_key(&row.resource);
+            known(definition, "resource definition", &row.resource)?;
+            for (node, part) in &row.snapshots {
+                known(draft.nodes.contains_key(node), "node", node)?;
+                for pool in part.pools() {
+                    known(draft.pool(node, pool).is_some(), "storage pool", pool)?;
+                }
+            }
+            draft.put_snapshot_definition(row);
         }
         Row::KeyValueStore(row) => draft.put_key_value_store(row),
         Row::MasterKey(row) => draft.put_master_key(row),

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::external_file::FilePath;
 use crate::name::{
     KeyValueStoreName, NodeName, RemoteName, ResourceGroupName, ResourceName, ScheduleName,
-    StoragePoolName,
+    SnapshotName, StoragePoolName,
 };
 use crate::numbers::Used;
 use crate::process::ProcessId;
@@ -23,8 +23,8 @@ use crate::row_version::{Migrations, RowVersions};
 use crate::unknown::{self, Unknown};
 use crate::{
     AuthTokens, Controller, Epoch, ExternalFile, Held, KeyValueStore, MasterKey, Node, Process,
-    Props, Remote, Resource, ResourceDefinition, ResourceGroup, Schedule, StoragePool,
-    StoragePoolDefinition,
+    Props, Remote, Resource, ResourceDefinition, ResourceGroup, Schedule, SnapshotDefinition,
+    StoragePool, StoragePoolDefinition,
 };
 
 /// Name of the group that definitions without a group belong to.
@@ -75,6 +75,8 @@ row_kinds! {
     ResourceDefinition = "resource_definition",
     /// Resources with their volumes.
     Resource = "resource",
+    /// Snapshots of resource definitions, with their parts on the nodes.
+    SnapshotDefinition = "snapshot_definition",
     /// Key-value store instances.
     KeyValueStore = "key_value_store",
     /// The master key.
@@ -120,6 +122,8 @@ pub enum RowKey {
     ResourceDefinition(ResourceName),
     /// A resource with its volumes.
     Resource(ResourceName, NodeName),
+    /// A snapshot of a resource definition.
+    SnapshotDefinition(ResourceName, SnapshotName),
     /// A key-value store instance.
     KeyValueStore(KeyValueStoreName),
     /// The master key.
@@ -149,6 +153,7 @@ impl RowKey {
             RowKey::ResourceGroup(_) => RowKind::ResourceGroup,
             RowKey::ResourceDefinition(_) => RowKind::ResourceDefinition,
             RowKey::Resource(..) => RowKind::Resource,
+            RowKey::SnapshotDefinition(..) => RowKind::SnapshotDefinition,
             RowKey::KeyValueStore(_) => RowKind::KeyValueStore,
             RowKey::MasterKey => RowKind::MasterKey,
             RowKey::AuthTokens => RowKind::AuthTokens,
@@ -173,6 +178,7 @@ impl RowKey {
             RowKey::ResourceGroup(group) => group.to_string(),
             RowKey::ResourceDefinition(name) => name.to_string(),
             RowKey::Resource(name, node) => format!("{name}/{node}"),
+            RowKey::SnapshotDefinition(name, snapshot) => format!("{name}/{snapshot}"),
             RowKey::KeyValueStore(name) => name.to_string(),
             RowKey::Remote(name) => name.to_string(),
             RowKey::Schedule(name) => name.to_string(),
@@ -238,6 +244,8 @@ pub struct Model {
     pub definitions: OrdMap<ResourceName, Arc<ResourceDefinition>>,
     /// Resources; ordered by definition, so that a definition's replicas stand together.
     pub resources: OrdMap<(ResourceName, NodeName), Arc<Resource>>,
+    /// Snapshots by resource definition and name.
+    pub snapshots: OrdMap<ResourceName, OrdMap<SnapshotName, Arc<SnapshotDefinition>>>,
     /// Key-value store instances.
     pub key_value_stores: OrdMap<KeyValueStoreName, Arc<KeyValueStore>>,
     /// The master key, once a passphrase was set.
@@ -258,6 +266,7 @@ pub struct Model {
 
     // Indexes, maintained by `Draft`.
     pub(crate) resources_by_node: OrdMap<NodeName, OrdSet<ResourceName>>,
+    pub(crate) snapshots_by_node: OrdMap<NodeName, OrdSet<(ResourceName, SnapshotName)>>,
     /// Resources of each definition, in the order of their nodes.
     pub(crate) replicas: OrdMap<ResourceName, Arc<[Arc<Resource>]>>,
     pub(crate) definitions_by_group: OrdMap<ResourceGroupName, OrdSet<ResourceName>>,
@@ -292,6 +301,7 @@ impl Model {
             groups: OrdMap::new(),
             definitions: OrdMap::new(),
             resources: OrdMap::new(),
+            snapshots: OrdMap::new(),
             key_value_stores: OrdMap::new(),
             master_key: None,
             auth_tokens: Arc::default(),
@@ -301,6 +311,7 @@ impl Model {
             unknown: OrdMap::new(),
             processes: OrdMap::new(),
             resources_by_node: OrdMap::new(),
+            snapshots_by_node: OrdMap::new(),
             replicas: OrdMap::new(),
             definitions_by_group: OrdMap::new(),
             used_minors: Used::default(),
@@ -482,6 +493,10 @@ impl Model {
             RowKey::Resource(name, node) => {
                 same(self.resource(name, node), other.resource(name, node))
             }
+            RowKey::SnapshotDefinition(name, snapshot) => same(
+                self.snapshot(name, snapshot),
+                other.snapshot(name, snapshot),
+            ),
             RowKey::KeyValueStore(name) => same(
                 self.key_value_stores.get(name),
                 other.key_value_stores.get(name),
@@ -514,6 +529,7 @@ impl Model {
             RowKey::ResourceGroup(group) => json(self.groups.get(group)),
             RowKey::ResourceDefinition(name) => json(self.definitions.get(name)),
             RowKey::Resource(name, node) => json(self.resource(name, node)),
+            RowKey::SnapshotDefinition(name, snapshot) => json(self.snapshot(name, snapshot)),
             RowKey::KeyValueStore(name) => json(self.key_value_stores.get(name)),
             RowKey::MasterKey => json(self.master_key.as_ref()),
             RowKey::AuthTokens => {

@@ -9,11 +9,13 @@ use std::sync::Arc;
 use imbl::OrdMap;
 use linstor_api::drbd_state::{DiskState, ReplicationState};
 use linstor_api::kind::ConnectionStatus;
+use linstor_wire::Key;
+use linstor_wire::message::SuspensionState;
 use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
 use uuid::Uuid;
 
 use crate::model::RowKey;
-use crate::name::{NodeName, ResourceName, StoragePoolName};
+use crate::name::{NodeName, ResourceName, SnapshotName, StoragePoolName};
 use crate::watermark::Trend;
 
 /// What is known of a node's satellite.
@@ -72,6 +74,10 @@ pub struct Observed {
     pub resources: OrdMap<(ResourceName, NodeName), Arc<ResourceStatus>>,
     /// How far nodes and resources have got, by [`RowKey::Node`] and [`RowKey::Resource`].
     pub applied: OrdMap<RowKey, Arc<Applied>>,
+    /// How far nodes have got with their parts of snapshots.
+    pub snapshots: OrdMap<(ResourceName, SnapshotName, NodeName), Arc<Applied>>,
+    /// Suspensions of I/O by which snapshots are taken.
+    pub suspensions: OrdMap<(Uuid, NodeName), SuspensionState>,
 }
 
 impl Observed {
@@ -129,6 +135,41 @@ impl Observed {
         let key = RowKey::Resource(name.clone(), node.clone());
         self.applied_of(&key, uuid)
             .filter(|applied| applied.generation >= generation)
+    }
+
+    /// How far a node has got with its part of a snapshot, if anything is known of it.
+    pub fn snapshot_applied(
+        &self,
+        (name, snapshot, node): (&ResourceName, &SnapshotName, &NodeName),
+        uuid: Uuid,
+    ) -> Option<&Applied> {
+        let key = (name.clone(), snapshot.clone(), node.clone());
+        let applied = self.snapshots.get(&key).map(|applied| &**applied);
+        applied.filter(|applied| applied.uuid == uuid)
+    }
+
+    /// How far the object of a node with this identity has got, if anything is known of it.
+    pub fn applied_of_key(&self, key: &Key, node: &NodeName, uuid: Uuid) -> Option<&Applied> {
+        match key {
+            Key::Node | Key::Other(_) => self.applied_of(&RowKey::Node(node.clone()), uuid),
+            Key::Resource(name) => self.applied_since(name, node, uuid, 0),
+            Key::Snapshot(name, snapshot) => self.snapshot_applied((name, snapshot, node), uuid),
+        }
+    }
+
+    /// How far an object of a node has got.
+    pub fn applied_to(&mut self, key: &Key, node: &NodeName) -> Option<&mut Arc<Applied>> {
+        match key {
+            Key::Node | Key::Other(_) => self.applied.get_mut(&RowKey::Node(node.clone())),
+            Key::Resource(name) => {
+                let key = RowKey::Resource(name.clone(), node.clone());
+                self.applied.get_mut(&key)
+            }
+            Key::Snapshot(name, snapshot) => {
+                let key = (name.clone(), snapshot.clone(), node.clone());
+                self.snapshots.get_mut(&key)
+            }
+        }
     }
 
     /// How far the object with this identity has got, if anything is known of it.

@@ -15,6 +15,7 @@ use crate::name::{NodeName, ResourceName};
 use crate::process::{delete_resource, resize};
 use crate::props;
 use crate::skip_disk;
+use crate::snapshot;
 use crate::{Node, Resource, ResourceDefinition, StoragePool, VolumeDefinition};
 
 /// What a node must have of an object; none when there is no such object on it.
@@ -22,6 +23,9 @@ pub fn spec(model: &Model, node: &NodeName, key: &Key, keys: Keys<'_>) -> Option
     match key {
         Key::Node => node_spec(model, node).map(Spec::from),
         Key::Resource(name) => resource_spec(model, name, node, keys).map(Spec::from),
+        Key::Snapshot(name, snapshot) => {
+            snapshot::spec(model, name, snapshot, node).map(Spec::from)
+        }
         Key::Other(_) => None,
     }
 }

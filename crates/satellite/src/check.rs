@@ -8,8 +8,8 @@ use linstor_api::name::ResourceName;
 use linstor_api::tool_option::{self, LVCREATE_THIN_POOL, PVCREATE, VGCREATE, ZPOOL_CREATE};
 use linstor_wire::question::{DevicePool, RaidLevel};
 use linstor_wire::spec::{
-    DrbdSpec, DrbdVolumeSpec, LayerSpec, LuksSpec, PoolSpec, Props, ResourceSpec, Target,
-    VolumeSpec,
+    DrbdSpec, DrbdVolumeSpec, LayerSpec, LuksSpec, PoolSpec, Props, ResourceSpec, SnapshotSpec,
+    Target, VolumeSpec,
 };
 
 use crate::failure::{Failure, Result};
@@ -78,6 +78,27 @@ pub fn resource(spec: &ResourceSpec) -> Result<()> {
         Some(drbd) => drbd_spec(spec, drbd),
         None => Ok(()),
     }
+}
+
+/// Checks a snapshot's spec. Names are checked by their types.
+pub fn snapshot(spec: &SnapshotSpec) -> Result<()> {
+    let mut seen = std::collections::BTreeSet::new();
+    for volume in &spec.volumes {
+        number(volume.number, &spec.resource)?;
+        let what = format!(
+            "Volume {} of snapshot '{}' of '{}'",
+            volume.number, spec.name, spec.resource
+        );
+        if !seen.insert((volume.number, volume.suffix)) {
+            let why = "The same volume is in it twice.";
+            return Err(refuse(code::FAIL_INVLD_VLM_NR, &what, why));
+        }
+        if !(1..=SIZE_KIB_MAX).contains(&volume.size_kib) {
+            let why = "Its size is out of range.";
+            return Err(refuse(code::FAIL_INVLD_VLM_SIZE, &what, why));
+        }
+    }
+    Ok(())
 }
 
 /// Checks the order of the layers: what this satellite can build stands above the storage, each layer once.

@@ -30,6 +30,7 @@ pub mod questions;
 pub mod reconcile;
 pub mod satellite;
 pub mod shared;
+pub mod snapshot;
 pub mod space;
 pub mod spec_store;
 pub mod status;

@@ -18,6 +18,7 @@ use crate::failure::Failure;
 use crate::layers::{self, Attempt, filesystem, storage};
 use crate::outbox::AppliedEntry;
 use crate::shared::{Shared, State, Tracked};
+use crate::snapshot;
 use crate::space;
 use crate::spec_store::Record;
 use crate::stop::{self, Stop, Waiting};
@@ -121,6 +122,8 @@ async fn attempt(shared: Arc<Shared>, key: Key, number: u64) {
             Ok(()) => Ended::Done,
             Err(failures) => Ended::Failed(failures),
         },
+        Spec::Snapshot(_) if forgotten => end(shared.drop_forgotten(&key).await),
+        Spec::Snapshot(spec) => end(snapshot::bring_to_spec(spec)),
         Spec::Resource(spec) => {
             let attempt = Attempt {
                 shared: &shared,
@@ -147,6 +150,13 @@ async fn attempt(shared: Arc<Shared>, key: Key, number: u64) {
     finish(&shared, &key, number, tried, ended, started.elapsed());
     // The condition may have become true since the attempt checked it.
     shared.recheck(&key);
+}
+
+fn end(result: crate::failure::Result<()>) -> Ended {
+    match result {
+        Ok(()) => Ended::Done,
+        Err(failure) => Ended::Failed(vec![failure]),
+    }
 }
 
 /// How an attempt ended.
@@ -275,7 +285,7 @@ fn report_waiting(shared: &Shared) -> Instant {
 /// Ids of the spec's instructions that have been carried out.
 fn done(record: &Record) -> Vec<Uuid> {
     match &record.spec {
-        Spec::Node(_) => Vec::new(),
+        Spec::Node(_) | Spec::Snapshot(_) => Vec::new(),
         Spec::Resource(spec) => layers::done(spec, &record.notes),
     }
 }

@@ -112,7 +112,7 @@ impl Tracked {
     pub fn resource(&self) -> Option<&Arc<ResourceSpec>> {
         match &self.record.spec {
             Spec::Resource(resource) => Some(resource),
-            Spec::Node(_) => None,
+            Spec::Node(_) | Spec::Snapshot(_) => None,
         }
     }
 
@@ -170,7 +170,7 @@ impl State {
     pub fn node(&self) -> Option<&Arc<NodeSpec>> {
         match &self.objects.get(&Key::Node)?.record.spec {
             Spec::Node(node) => Some(node),
-            Spec::Resource(_) => None,
+            Spec::Resource(_) | Spec::Snapshot(_) => None,
         }
     }
 
@@ -447,10 +447,7 @@ impl Shared {
             return;
         };
         let obeyed = state.obeys(order, current);
-        let found = state
-            .objects
-            .get_mut(key)
-            .filter(|t| t.resource().is_some());
+        let found = state.objects.get_mut(key).filter(|_| *key != Key::Node);
         let Some(tracked) = found.filter(|t| uuid.is_none_or(|uuid| t.record.spec.uuid() == uuid))
         else {
             return;
@@ -548,7 +545,7 @@ fn grows(before: &Spec, after: &Spec) -> bool {
 fn skips_disk(spec: &Spec) -> bool {
     match spec {
         Spec::Resource(resource) => resource.drbd().is_some_and(|drbd| drbd.skip_disk),
-        Spec::Node(_) => false,
+        Spec::Node(_) | Spec::Snapshot(_) => false,
     }
 }
 

@@ -1,7 +1,7 @@
 //! The satellite's files, with which it can act without its controller.
 //!
 //! `identity.json` has the node's identity and the newest epoch that was accepted. `node.json` and
-//! `resources/<NAME>.json` have an object's newest spec, and the notes by which a half-done step is recognised after a
+//! `resources/<NAME>.json` and `snapshots/<NAME>.<SNAPSHOT>.json` have an object's newest spec, and the notes by which a half-done step is recognised after a
 //! crash. Everything is written before it is acted upon. A file that cannot be read is renamed and logged; the others
 //! are used.
 
@@ -96,6 +96,9 @@ pub struct Notes {
     /// DRBD minors that the satellite has made primary and not yet secondary again.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub promoted: BTreeSet<u32>,
+    /// The suspension of I/O under which all volumes of a snapshot were taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub taken_under: Option<Uuid>,
     /// The directories that FILE pools were in, by the pools' identities: what was written into each.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub directories: BTreeMap<Uuid, String>,
@@ -181,6 +184,7 @@ impl SpecStore {
     /// Reads everything.
     pub async fn load(&self, host: &dyn Host) -> Result<Loaded> {
         host.create_dir_all(&self.resources()).await?;
+        host.create_dir_all(&self.snapshots()).await?;
         let mut loaded = Loaded {
             identity: read(host, &self.directory.join("identity.json")).await,
             objects: BTreeMap::new(),
@@ -189,9 +193,11 @@ impl SpecStore {
                 .unwrap_or_default(),
         };
         let mut paths = vec![self.file(&Key::Node)];
-        for name in host.list_dir(&self.resources()).await? {
-            if name.ends_with(".json") {
-                paths.push(self.resources().join(name));
+        for directory in [self.resources(), self.snapshots()] {
+            for name in host.list_dir(&directory).await? {
+                if name.ends_with(".json") {
+                    paths.push(directory.join(name));
+                }
             }
         }
         for path in paths {
@@ -236,12 +242,21 @@ impl SpecStore {
         self.directory.join("resources")
     }
 
+    fn snapshots(&self) -> PathBuf {
+        self.directory.join("snapshots")
+    }
+
     fn file(&self, key: &Key) -> PathBuf {
         match key {
             Key::Node => self.directory.join("node.json"),
             Key::Resource(name) => {
                 let name = name.as_str().to_ascii_uppercase();
                 self.resources().join(format!("{name}.json"))
+            }
+            // No name has a dot.
+            Key::Snapshot(name, snapshot) => {
+                let name = format!("{name}.{snapshot}").to_ascii_uppercase();
+                self.snapshots().join(format!("{name}.json"))
             }
             Key::Other(_) => unreachable!("no spec has such a key"),
         }

@@ -72,6 +72,8 @@ struct Lease {
     keys: BTreeSet<Key>,
     /// When it ends, or the reason once it has been ended.
     term: watch::Sender<Term>,
+    /// All I/O is suspended.
+    suspended: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -152,6 +154,25 @@ impl Suspensions {
         }
     }
 
+    /// Whether all I/O of a suspension is suspended, and its end has not begun.
+    pub fn is_suspended(&self, lease: Uuid) -> bool {
+        let table = self.table();
+        let held = table.leases.get(&lease);
+        held.is_some_and(|held| {
+            let until = match *held.term.borrow() {
+                Term::Until(until) => until,
+                Term::Ended(_) => return false,
+            };
+            held.suspended && Instant::now() < until
+        })
+    }
+
+    fn note_suspended(&self, lease: Uuid) {
+        if let Some(held) = self.table().leases.get_mut(&lease) {
+            held.suspended = true;
+        }
+    }
+
     /// Whether one has this resource, from before its I/O is suspended until after it is resumed.
     pub fn hold(&self, key: &Key) -> bool {
         let table = self.table();
@@ -215,6 +236,7 @@ fn begin(shared: &Arc<Shared>, tasks: &mut JoinSet<()>) {
             connection: asked.connection,
             keys: asked.resources.iter().cloned().map(Key::Resource).collect(),
             term,
+            suspended: false,
         };
         table.leases.insert(asked.lease, lease);
         tasks.spawn(hold(Arc::clone(shared), asked, ends));
@@ -246,6 +268,7 @@ async fn hold(shared: Arc<Shared>, asked: Asked, mut term: watch::Receiver<Term>
             let state = match suspended {
                 Ok(Ok(())) => {
                     tracing::info!(%lease, resources = ?asked.resources, "I/O suspended");
+                    shared.suspensions.note_suspended(lease);
                     report(&shared, connection, lease, SuspensionState::Suspended);
                     SuspensionState::Ended {
                         reason: ended(&mut term).await,
@@ -359,15 +382,10 @@ fn devices_of_resource(spec: &ResourceSpec, node: &NodeSpec) -> Result<Vec<Devic
                 )),
             })
             .collect()),
-        Some(LayerSpec::Storage) | None => volumes
-            .map(|volume| {
-                logical_volume(spec, node, volume).ok_or_else(|| {
-                    let cause =
-                        "Only DRBD volumes and logical volumes can have their I/O suspended.";
-                    refused(&spec.name, code::FAIL_INVLD_RSC_STATE, cause)
-                })
-            })
-            .collect(),
+        // Others have no I/O that the kernel could hold back; each of their volumes is taken at one moment.
+        Some(LayerSpec::Storage) | None => Ok(volumes
+            .filter_map(|volume| logical_volume(spec, node, volume))
+            .collect()),
     }
 }
 

@@ -50,6 +50,7 @@ impl Scenario {
             Scenario::Process(KindName::AddDisk | KindName::RemoveDisk | KindName::Migrate) => {
                 shape.drbd == Some(DrbdKind::V9)
             }
+            Scenario::Process(KindName::TakeSnapshot | KindName::DeleteSnapshot) => shape.thin,
             Scenario::Process(
                 KindName::DeleteNode
                 | KindName::DeleteResourceDefinition
@@ -157,7 +158,9 @@ async fn prepare(run: &mut Run, scenario: Scenario) {
             | KindName::DeleteVolumeDefinition
             | KindName::DeleteResource
             | KindName::Resize
-            | KindName::RemoveDisk,
+            | KindName::RemoveDisk
+            | KindName::TakeSnapshot
+            | KindName::DeleteSnapshot,
         ) => {}
     }
 }
@@ -321,6 +324,7 @@ async fn begin(run: &mut Run, scenario: Scenario) {
             let node = to.node.to_string();
             Op::Migrate { name, node, from }
         }
+        Scenario::Process(KindName::TakeSnapshot | KindName::DeleteSnapshot) => return,
         Scenario::Process(KindName::DeleteResource | KindName::RemoveDisk | KindName::AddDisk)
         | Scenario::Deactivate
         | Scenario::Activate => return ask_about_replica(run, scenario),
@@ -406,6 +410,7 @@ fn is_reached(run: &Run, scenario: Scenario, from: Option<&str>) -> bool {
             // Without its disk the replica may have become a tie breaker.
             KindName::DeleteResource | KindName::RemoveDisk => with_disk == 1,
             KindName::AddDisk => with_disk == 2,
+            KindName::TakeSnapshot | KindName::DeleteSnapshot => true,
             KindName::Migrate => {
                 let mut disks = model.resources.values().filter(|row| !row.is_diskless());
                 with_disk == 2 && disks.all(|row| Some(row.node.as_str()) != from)

@@ -58,6 +58,10 @@ fn rows_of(model: &Model) -> BTreeMap<(String, String), String> {
             .cloned()
             .map(RowKey::KeyValueStore),
     );
+    let snapshots = model.snapshots.values().flat_map(|rows| rows.values());
+    keys.extend(
+        snapshots.map(|row| RowKey::SnapshotDefinition(row.resource.clone(), row.name.clone())),
+    );
     keys.extend([RowKey::MasterKey, RowKey::AuthTokens]);
     keys.extend(model.remotes.keys().cloned().map(RowKey::Remote));
     keys.extend(model.schedules.keys().cloned().map(RowKey::Schedule));

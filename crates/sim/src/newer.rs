@@ -131,8 +131,8 @@ fn of_controller(message: &mut Value) -> Option<Value> {
     }
     if name == "apply" {
         // An object of a kind that only the next version has.
-        let snapshot = json!({"key": "snapshot/r1/s1", "uuid": uuid::Uuid::from_u128(77), "spec": {"resource": "r1"}});
-        content["specs"].as_array_mut()?.push(snapshot);
+        let clone = json!({"key": "clone/r1/s1", "uuid": uuid::Uuid::from_u128(77), "spec": {"resource": "r1"}});
+        content["specs"].as_array_mut()?.push(clone);
     }
     (name == "sync_end").then(|| json!({"rehearse": {"generation": 1}}))
 }

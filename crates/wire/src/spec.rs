@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
-use linstor_api::name::{NodeName, ResourceName, StoragePoolName};
+use linstor_api::name::{NodeName, ResourceName, SnapshotName, StoragePoolName};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -25,6 +25,8 @@ pub enum Spec {
     Node(Arc<NodeSpec>),
     /// A resource.
     Resource(Arc<ResourceSpec>),
+    /// A snapshot.
+    Snapshot(Arc<SnapshotSpec>),
 }
 
 impl Spec {
@@ -33,6 +35,9 @@ impl Spec {
         match self {
             Spec::Node(_) => Key::Node,
             Spec::Resource(resource) => Key::Resource(resource.name.clone()),
+            Spec::Snapshot(snapshot) => {
+                Key::Snapshot(snapshot.resource.clone(), snapshot.name.clone())
+            }
         }
     }
 
@@ -41,13 +46,14 @@ impl Spec {
         match self {
             Spec::Node(node) => node.uuid,
             Spec::Resource(resource) => resource.uuid,
+            Spec::Snapshot(snapshot) => snapshot.uuid,
         }
     }
 
     /// What the node is to do once.
     pub fn once(&self) -> &[Instruction] {
         match self {
-            Spec::Node(_) => &[],
+            Spec::Node(_) | Spec::Snapshot(_) => &[],
             Spec::Resource(resource) => &resource.once,
         }
     }
@@ -62,6 +68,12 @@ impl From<NodeSpec> for Spec {
 impl From<ResourceSpec> for Spec {
     fn from(resource: ResourceSpec) -> Spec {
         Spec::Resource(Arc::new(resource))
+    }
+}
+
+impl From<SnapshotSpec> for Spec {
+    fn from(snapshot: SnapshotSpec) -> Spec {
+        Spec::Snapshot(Arc::new(snapshot))
     }
 }
 
@@ -506,4 +518,52 @@ pub struct PeerSpec {
     /// Section `disk` of this connection.
     #[serde(default)]
     pub disk_options: Props,
+}
+
+/// A snapshot of a resource's volumes. It has a spec only while it is taken or destroyed: between the two a node has
+/// nothing to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SnapshotSpec {
+    /// Name of the resource definition.
+    pub resource: ResourceName,
+    /// Name of the snapshot.
+    pub name: SnapshotName,
+    /// Identity of the snapshot on this node; part of the ownership tag of its volumes.
+    pub uuid: Uuid,
+    /// Identity of the resource on this node that it is of; part of the ownership tag of the resource's volumes.
+    pub resource_uuid: Uuid,
+    /// What is to be done.
+    pub target: SnapshotTarget,
+    /// Its backing volumes.
+    pub volumes: Vec<SnapshotVolumeSpec>,
+}
+
+/// What a node has to do about a snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SnapshotTarget {
+    /// Take it, while a suspension of I/O is held. Without that, and if the suspension ends before all volumes are taken,
+    /// the snapshot has failed: its volumes may not be of one moment.
+    Taken {
+        /// The suspension.
+        lease: Uuid,
+    },
+    /// Remove all of it.
+    Destroyed,
+}
+
+/// A backing volume of a snapshot.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SnapshotVolumeSpec {
+    /// Volume number.
+    pub number: u32,
+    /// What it holds.
+    pub suffix: StorageSuffix,
+    /// Name of the storage pool.
+    pub pool: StoragePoolName,
+    /// Size of the backing volume in KiB.
+    pub size_kib: u64,
+    /// Effective properties of the storage driver (`StorDriver/*`).
+    #[serde(default)]
+    pub props: Props,
 }

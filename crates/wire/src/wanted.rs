@@ -73,6 +73,7 @@ impl Wanted {
                 }
                 serde_json::value::to_raw_value(resource)
             }
+            Spec::Snapshot(snapshot) => serde_json::value::to_raw_value(snapshot),
         };
         Wanted {
             key: spec.key(),
@@ -107,6 +108,7 @@ impl Wanted {
             Key::Resource(_) | Key::Other(_) => {
                 serde_json::from_str(self.json()).map(Spec::Resource)
             }
+            Key::Snapshot(..) => serde_json::from_str(self.json()).map(Spec::Snapshot),
         };
         let spec =
             spec.map_err(|error| format!("The specification is not understood: {error}."))?;
@@ -155,7 +157,7 @@ mod tests {
                 serde_json::json!(["drbd", "nvme"]),
                 Some("know: nvme."),
             ),
-            ("/key", "snapshot/web/s1".into(), Some("snapshot/web/s1")),
+            ("/key", "clone/web/s1".into(), Some("clone/web/s1")),
             ("/key", "node".into(), Some("not understood")),
             ("/key", "resource/db".into(), Some("another object")),
             (

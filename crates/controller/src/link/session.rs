@@ -14,6 +14,7 @@ use linstor_model::device_size;
 use linstor_model::layer::luks::Keys;
 use linstor_model::name::{NodeName, ResourceName, StoragePoolName};
 use linstor_model::observed::Applied;
+use linstor_model::process::Object;
 use linstor_model::project;
 use linstor_model::{AuthToken, AuthTokens, Model};
 use linstor_net::{ControllerSide, NetError, Receiver, Sender};
@@ -29,7 +30,6 @@ use uuid::Uuid;
 
 use super::dial::{Ended, Link, refused};
 use crate::mailbox::{Asked, Mail};
-use crate::observing::row_key;
 
 /// How much one frame of specs carries before the next one begins, in bytes.
 const APPLY_BYTES: usize = 1024 * 1024;
@@ -58,6 +58,8 @@ struct Sent {
 struct State {
     sent: BTreeMap<Key, Sent>,
     sync_generation: Option<u64>,
+    /// Suspensions of I/O that were asked for and are still wanted.
+    leases: BTreeSet<Uuid>,
     /// Granularities that the pools' rows do not have yet.
     granularities: BTreeMap<StoragePoolName, u64>,
     /// Sizes of volumes that somebody made larger than their rows know.
@@ -195,8 +197,11 @@ impl<'a> Session<'a> {
     fn take(&self, message: ToController) -> Result<(), Ended> {
         let (cluster, node) = (&self.link.cluster, &self.link.node);
         match message {
-            // Nothing asks for suspensions yet.
-            ToController::Suspension { .. } | ToController::Pong { .. } => {}
+            ToController::Pong { .. } => {}
+            ToController::Suspension { lease, state } => {
+                tracing::debug!(%node, %lease, ?state, "suspension of I/O");
+                cluster.observe_suspension(node, lease, state);
+            }
             ToController::Welcome { .. } => {
                 return Err(Ended::offline("the satellite began the conversation anew"));
             }
@@ -461,12 +466,17 @@ impl<'a> Session<'a> {
         self.state().sync_generation = Some(generation);
         sender.send(&ToSatellite::SyncBegin { generation }).await?;
         let resources = model.resources_on(node);
-        let keys: BTreeSet<Key> = resources
-            .map(|resource| Key::Resource(resource.name.clone()))
-            .chain([Key::Node])
-            .collect();
+        let resources = resources.map(|resource| Key::Resource(resource.name.clone()));
+        // Only those of which something is asked have a spec.
+        let objects = model.processes.values().flat_map(|row| row.objects());
+        let snapshots = objects.filter_map(|object| match object {
+            Object::Snapshot(name, snapshot) => Some(Key::Snapshot(name, snapshot)),
+            _ => None,
+        });
+        let keys: BTreeSet<Key> = resources.chain(snapshots).chain([Key::Node]).collect();
         self.send_specs(sender, pinged, &model, &keys, Order::InTurn)
             .await?;
+        self.hold_leases(sender, &model).await?;
         let held = held_resources(&model);
         sender
             .send(&ToSatellite::SyncEnd { generation, held })
@@ -475,6 +485,42 @@ impl<'a> Session<'a> {
             sender.send(&ToSatellite::RefreshSpace { id }).await?;
         }
         self.ask(sender, mail.questions).await
+    }
+
+    /// Has I/O suspended where snapshots are to be taken, and resumed where that is over. A suspension that was asked for
+    /// on an earlier connection ended with it.
+    async fn hold_leases(
+        &self,
+        sender: &mut Sender<ToSatellite>,
+        model: &Model,
+    ) -> Result<(), NetError> {
+        let wanted = model.leases_of(&self.link.node);
+        let now_ms = self.link.cluster.env().now_ms();
+        let mut orders = Vec::new();
+        {
+            let held = &mut self.state().leases;
+            held.retain(|lease| {
+                let wanted = wanted.iter().any(|wanted| wanted.id == *lease);
+                if !wanted {
+                    orders.push(ToSatellite::Resume { lease: *lease });
+                }
+                wanted
+            });
+            for lease in wanted {
+                let duration_ms = lease.until.saturating_sub(now_ms);
+                if lease.may_begin && duration_ms > 0 && held.insert(lease.id) {
+                    orders.push(ToSatellite::Suspend {
+                        lease: lease.id,
+                        resources: lease.resources,
+                        duration_ms,
+                    });
+                }
+            }
+        }
+        for order in &orders {
+            sender.send(order).await?;
+        }
+        Ok(())
     }
 
     /// Sends questions whose callers still wait.
@@ -508,6 +554,9 @@ impl<'a> Session<'a> {
         mail: Mail,
     ) -> Result<(), NetError> {
         let model = self.link.cluster.model();
+        if mail.keys.iter().any(|key| matches!(key, Key::Snapshot(..))) {
+            self.hold_leases(sender, &model).await?;
+        }
         self.send_specs(sender, pinged, &model, &mail.keys, Order::AtOnce)
             .await?;
         if let Some(id) = mail.refresh {
@@ -627,8 +676,9 @@ impl<'a> Session<'a> {
             let sent = *sent;
             drop(state);
             let observed = self.link.cluster.observed();
-            let applied = observed.applied_of(&row_key(key, &self.link.node), sent.uuid);
-            if applied.is_some_and(|applied| applied.generation >= sent.generation) {
+            if let Some(applied) = observed.applied_of_key(key, &self.link.node, sent.uuid)
+                && applied.generation >= sent.generation
+            {
                 parcel.unchanged.push(key.clone());
             }
             return;
@@ -691,7 +741,7 @@ impl Pings {
 fn is_held(model: &Model, node: &NodeName, key: &Key) -> bool {
     match key {
         Key::Node => model.held.holds_node_spec(node),
-        Key::Resource(name) => model.held.holds_definition(name),
+        Key::Resource(name) | Key::Snapshot(name, _) => model.held.holds_definition(name),
         Key::Other(_) => false,
     }
 }

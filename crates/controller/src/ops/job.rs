@@ -105,7 +105,8 @@ fn concerned(tx: &Transaction<'_>, process: &Process) -> BTreeSet<ResourceName> 
             Object::Node(node) => names.extend(tx.resources_on(node).map(|row| row.name.clone())),
             Object::ResourceDefinition(name)
             | Object::VolumeDefinition(name, _)
-            | Object::Resource(name, _) => drop(names.insert(name.clone())),
+            | Object::Resource(name, _)
+            | Object::Snapshot(name, _) => drop(names.insert(name.clone())),
         }
     }
     names

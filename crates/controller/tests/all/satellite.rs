@@ -93,7 +93,7 @@ impl Listener {
 pub fn resources(specs: &[Wanted]) -> Vec<ResourceSpec> {
     let specs = specs.iter().filter_map(|wanted| match wanted.read() {
         Ok(Spec::Resource(resource)) => Some(ResourceSpec::clone(&resource)),
-        Ok(Spec::Node(_)) => None,
+        Ok(Spec::Node(_) | Spec::Snapshot(_)) => None,
         Err(why) => panic!("{why}"),
     });
     specs.collect()

@@ -28,7 +28,7 @@ use crate::external_file::FilePath;
 use crate::model::{Model, RowKey, RowKind, StoredRow};
 use crate::name::{
     KeyValueStoreName, NodeName, RemoteName, ResourceGroupName, ResourceName, ScheduleName,
-    StoragePoolName,
+    SnapshotName, StoragePoolName,
 };
 use crate::process::Object;
 use crate::{Controller, Process, Props};
@@ -119,6 +119,9 @@ fn object(key: &RowKey) -> String {
         RowKey::ResourceGroup(group) => format!("resource group '{group}'"),
         RowKey::ResourceDefinition(name) => format!("resource definition '{name}'"),
         RowKey::Resource(name, node) => format!("resource '{name}' on node '{node}'"),
+        RowKey::SnapshotDefinition(name, snapshot) => {
+            format!("snapshot '{snapshot}' of resource '{name}'")
+        }
         RowKey::KeyValueStore(name) => format!("key-value store '{name}'"),
         RowKey::MasterKey => "the master passphrase".to_owned(),
         RowKey::AuthTokens => "the tokens of the REST API".to_owned(),
@@ -199,6 +202,7 @@ impl Held {
                 RowKey::ResourceDefinition(name)
             }
             Object::Resource(name, node) => RowKey::Resource(name, node),
+            Object::Snapshot(name, snapshot) => RowKey::SnapshotDefinition(name, snapshot),
         });
         keys.into_iter().find_map(|key| self.refuses(&key, false))
     }
@@ -221,6 +225,9 @@ impl Held {
             RowKey::ResourceDefinition(name) | RowKey::Resource(name, _) => {
                 self.definitions.contains(name)
             }
+            RowKey::SnapshotDefinition(name, _) => {
+                self.definitions.contains(name) || self.frozen.contains(key)
+            }
             RowKey::StoragePool(node, _) => self.node_specs.contains(node),
             RowKey::Controller
             | RowKey::Node(_)
@@ -242,7 +249,9 @@ impl Held {
         let text = key.key();
         let own = |held: &&HeldRow| held.row.kind == key.kind().as_str() && held.row.key == text;
         let name = match key {
-            RowKey::ResourceDefinition(name) | RowKey::Resource(name, _) => Some(name.as_str()),
+            RowKey::ResourceDefinition(name)
+            | RowKey::Resource(name, _)
+            | RowKey::SnapshotDefinition(name, _) => Some(name.as_str()),
             _ => None,
         };
         let related = |held: &&HeldRow| {
@@ -316,6 +325,23 @@ impl Held {
                     .into_iter()
                     .chain(inside("node").and_then(|n| NodeName::parse(n).ok()))
                 {
+                    self.referred.insert(RowKey::Node(node.clone()));
+                    self.any_pool_referred.insert(node);
+                }
+            }
+            Some(RowKind::SnapshotDefinition) => {
+                let name = ResourceName::parse(parts[0]);
+                let snapshot = parts.get(1).and_then(|part| SnapshotName::parse(part).ok());
+                match (name, snapshot) {
+                    (Ok(name), Some(snapshot)) => {
+                        self.referred
+                            .insert(RowKey::ResourceDefinition(name.clone()));
+                        self.freeze(RowKey::SnapshotDefinition(name, snapshot));
+                    }
+                    _ => self.everything = true,
+                }
+                // Which nodes and pools it is in is in the part that may not be readable.
+                for node in texts(&row.json, "node").filter_map(|n| NodeName::parse(n).ok()) {
                     self.referred.insert(RowKey::Node(node.clone()));
                     self.any_pool_referred.insert(node);
                 }

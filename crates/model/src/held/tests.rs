@@ -31,6 +31,9 @@ fn key(kind: RowKind) -> RowKey {
         RowKind::ResourceGroup => RowKey::ResourceGroup(ResourceGroupName::parse("g1").unwrap()),
         RowKind::ResourceDefinition => RowKey::ResourceDefinition(name),
         RowKind::Resource => RowKey::Resource(name, node),
+        RowKind::SnapshotDefinition => {
+            RowKey::SnapshotDefinition(name, SnapshotName::parse("s1").unwrap())
+        }
         RowKind::KeyValueStore => RowKey::KeyValueStore(KeyValueStoreName::parse("kv").unwrap()),
         RowKind::MasterKey => RowKey::MasterKey,
         RowKind::AuthTokens => RowKey::AuthTokens,
@@ -78,19 +81,34 @@ fn a_damaged_row_freezes_what_touches_it() {
             ),
             ResourceGroup => (vec![ResourceGroup], vec![ResourceGroup]),
             ResourceDefinition => (
-                vec![ResourceDefinition, Resource],
-                vec![ResourceGroup, ResourceDefinition, Resource],
+                vec![ResourceDefinition, Resource, SnapshotDefinition],
+                vec![
+                    ResourceGroup,
+                    ResourceDefinition,
+                    Resource,
+                    SnapshotDefinition,
+                ],
             ),
             Resource => (
-                vec![ResourceDefinition, Resource],
-                vec![Node, StoragePool, ResourceDefinition, Resource],
+                vec![ResourceDefinition, Resource, SnapshotDefinition],
+                vec![
+                    Node,
+                    StoragePool,
+                    ResourceDefinition,
+                    Resource,
+                    SnapshotDefinition,
+                ],
+            ),
+            SnapshotDefinition => (
+                vec![SnapshotDefinition],
+                vec![ResourceDefinition, SnapshotDefinition],
             ),
             KeyValueStore | MasterKey | AuthTokens | Remote | Schedule | ExternalFile => {
                 (vec![damaged], vec![damaged])
             }
             Process => (
-                vec![ResourceDefinition, Resource],
-                vec![ResourceDefinition, Resource],
+                vec![ResourceDefinition, Resource, SnapshotDefinition],
+                vec![ResourceDefinition, Resource, SnapshotDefinition],
             ),
         };
         let row = row(damaged.as_str(), &key(damaged).key(), json);

@@ -1,8 +1,10 @@
-//! Deleting a node: its resources first, then its row and its storage pools.
+//! Deleting a node: its resources and snapshots first, then its row and its storage pools.
 
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Next, Object, Process, Progress, Steps, Undone, Wait, delete_resource};
+use super::{
+    Context, Next, Object, Process, Progress, Steps, Undone, Wait, delete_resource, delete_snapshot,
+};
 use crate::connection;
 use crate::draft::Draft;
 use crate::model::{Model, RowKey};
@@ -19,7 +21,7 @@ pub struct DeleteNode {
     pub resources: u32,
 }
 
-/// Begins the deletion of a node and of all its resources; does nothing if it is being deleted already.
+/// Begins the deletion of a node and of all its resources and snapshots; does nothing if it is being deleted already.
 pub fn begin(draft: &mut Draft, name: &NodeName, now_ms: u64) {
     let resources = draft.resources_on(name).map(|row| row.name.clone());
     let names: Vec<ResourceName> = resources.collect();
@@ -33,6 +35,7 @@ pub fn begin(draft: &mut Draft, name: &NodeName, now_ms: u64) {
     for resource in names {
         delete_resource::begin(draft, &resource, name, now_ms);
     }
+    delete_snapshot::begin_on_node(draft, name, now_ms);
 }
 
 impl Steps for DeleteNode {
@@ -49,6 +52,11 @@ impl Steps for DeleteNode {
         let left = now.draft.resource_count_on(&self.node);
         if left > 0 {
             let text = format!("{left} resources are left on it");
+            return Next::Wait(vec![Wait::state(&self.node, text)]);
+        }
+        let snapshots = now.draft.snapshots_on(&self.node).count();
+        if snapshots > 0 {
+            let text = format!("{snapshots} snapshots are left on it");
             return Next::Wait(vec![Wait::state(&self.node, text)]);
         }
         let key = RowKey::Node(self.node.clone());

@@ -12,11 +12,13 @@ pub mod add_disk;
 pub mod delete_node;
 pub mod delete_resource;
 pub mod delete_resource_definition;
+pub mod delete_snapshot;
 pub mod delete_volume_definition;
 mod id;
 pub mod migrate;
 pub mod remove_disk;
 pub mod resize;
+pub mod take_snapshot;
 
 use std::fmt;
 use std::sync::Arc;
@@ -28,8 +30,8 @@ pub use id::ProcessId;
 
 use crate::draft::Draft;
 use crate::model::{Model, RowKey};
-use crate::name::{NodeName, ResourceName};
-use crate::observed::Observed;
+use crate::name::{NodeName, ResourceName, SnapshotName};
+use crate::observed::{Applied, Observed};
 use crate::once;
 use crate::row::{Since, is_default};
 use crate::skip_disk;
@@ -65,6 +67,8 @@ pub enum Object {
     VolumeDefinition(ResourceName, u32),
     /// A resource.
     Resource(ResourceName, NodeName),
+    /// A snapshot of a resource definition.
+    Snapshot(ResourceName, SnapshotName),
 }
 
 impl Object {
@@ -74,7 +78,8 @@ impl Object {
             Object::Node(_) => None,
             Object::ResourceDefinition(name)
             | Object::VolumeDefinition(name, _)
-            | Object::Resource(name, _) => Some(name),
+            | Object::Resource(name, _)
+            | Object::Snapshot(name, _) => Some(name),
         }
     }
 
@@ -85,7 +90,8 @@ impl Object {
             Object::Node(node) => RowKey::Node(node.clone()),
             Object::ResourceDefinition(name)
             | Object::VolumeDefinition(name, _)
-            | Object::Resource(name, _) => RowKey::ResourceDefinition(name.clone()),
+            | Object::Resource(name, _)
+            | Object::Snapshot(name, _) => RowKey::ResourceDefinition(name.clone()),
         }
     }
 
@@ -99,6 +105,7 @@ impl Object {
                 definition.is_some_and(|row| row.volumes.contains_key(number))
             }
             Object::Resource(name, node) => model.resource(name, node).is_some(),
+            Object::Snapshot(name, snapshot) => model.snapshot(name, snapshot).is_some(),
         }
     }
 }
@@ -112,6 +119,9 @@ impl fmt::Display for Object {
                 write!(f, "volume definition {number} of '{name}'")
             }
             Object::Resource(name, node) => write!(f, "resource '{name}' on node '{node}'"),
+            Object::Snapshot(name, snapshot) => {
+                write!(f, "snapshot '{snapshot}' of resource '{name}'")
+            }
         }
     }
 }
@@ -130,6 +140,8 @@ pub struct Wait {
 pub enum Reason {
     /// The node has not yet applied the spec of this resource.
     Apply(ResourceName),
+    /// The node has not yet applied the spec of this snapshot.
+    Snapshot(ResourceName, SnapshotName),
     /// The resource is deactivated, and the step needs its devices. The text has the reason.
     Activate(ResourceName, &'static str),
     /// A state that is reached by itself or by what users do; the text names it.
@@ -303,6 +315,8 @@ kinds! {
     AddDisk in add_disk is "disk-add",
     RemoveDisk in remove_disk is "disk-remove",
     Migrate in migrate is "disk-migrate",
+    TakeSnapshot in take_snapshot is "snapshot-create",
+    DeleteSnapshot in delete_snapshot is "snapshot-delete",
 }
 
 impl Process {
@@ -345,10 +359,14 @@ impl Process {
 
     /// Whether the node has applied what this step asks of a resource.
     fn reached(&self, observed: &Observed, replica: &Resource) -> bool {
-        let (name, node, since) = (&replica.name, &replica.node, self.since);
-        observed
-            .applied_since(name, node, replica.uuid, since.generation)
-            .is_some_and(|applied| applied.outcome == Outcome::Done)
+        let (name, node) = (&replica.name, &replica.node);
+        let applied = observed.applied_since(name, node, replica.uuid, 0);
+        applied.is_some_and(|applied| self.is_done_by(applied))
+    }
+
+    /// Whether an outcome is that of what this step asks for.
+    fn is_done_by(&self, applied: &Applied) -> bool {
+        applied.generation >= self.since.generation && applied.outcome == Outcome::Done
     }
 
     /// The resources of a definition whose nodes have not applied what this step asks of them.
@@ -388,6 +406,13 @@ impl Wait {
         Wait {
             node: replica.node.clone(),
             reason: Reason::Apply(replica.name.clone()),
+        }
+    }
+
+    fn snapshot(node: &NodeName, name: &ResourceName, snapshot: &SnapshotName) -> Wait {
+        Wait {
+            node: node.clone(),
+            reason: Reason::Snapshot(name.clone(), snapshot.clone()),
         }
     }
 
@@ -522,6 +547,17 @@ impl Draft {
         id
     }
 
+    /// Sets when a process is cancelled if it is not finished.
+    pub(crate) fn set_deadline(&mut self, id: ProcessId, deadline: u64) {
+        if let Some(process) = self.processes.get(&id) {
+            let process = Process {
+                deadline: Some(deadline),
+                ..Process::clone(process)
+            };
+            self.put_process(process);
+        }
+    }
+
     /// Begins the step of a process again: what nodes applied before does not count.
     pub(crate) fn restart_step(&mut self, id: ProcessId, kind: Kind, now_ms: u64) {
         if let Some(process) = self.processes.get(&id) {
@@ -635,7 +671,9 @@ impl Kind {
             Kind::DeleteNode(_)
             | Kind::DeleteResourceDefinition(_)
             | Kind::DeleteVolumeDefinition(_)
-            | Kind::Resize(_) => None,
+            | Kind::Resize(_)
+            | Kind::TakeSnapshot(_)
+            | Kind::DeleteSnapshot(_) => None,
         }
     }
 
@@ -649,7 +687,9 @@ impl Kind {
             | Kind::DeleteResource(_)
             | Kind::AddDisk(_)
             | Kind::RemoveDisk(_)
-            | Kind::Migrate(_) => None,
+            | Kind::Migrate(_)
+            | Kind::TakeSnapshot(_)
+            | Kind::DeleteSnapshot(_) => None,
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::name::KeyValueStoreName;
 use crate::unknown::{self, Unknown};
 use crate::{
     AuthTokens, Controller, Draft, Epoch, ExternalFile, KeyValueStore, MasterKey, Node, Process,
-    Remote, Resource, ResourceDefinition, ResourceGroup, Schedule, StoragePool,
+    Remote, Resource, ResourceDefinition, ResourceGroup, Schedule, SnapshotDefinition, StoragePool,
     StoragePoolDefinition,
 };
 
@@ -45,6 +45,7 @@ fn reread(
         RowKind::ResourceGroup => read::<ResourceGroup>(kind, json, migrations),
         RowKind::ResourceDefinition => read::<ResourceDefinition>(kind, json, migrations),
         RowKind::Resource => read::<Resource>(kind, json, migrations),
+        RowKind::SnapshotDefinition => read::<SnapshotDefinition>(kind, json, migrations),
         RowKind::KeyValueStore => read::<KeyValueStore>(kind, json, migrations),
         RowKind::MasterKey => read::<MasterKey>(kind, json, migrations),
         RowKind::AuthTokens => read::<AuthTokens>(kind, json, migrations),

@@ -360,6 +360,7 @@ fn hear(heard: &mut Heard, message: ToController) {
                     return;
                 }
                 Key::Resource(name) => name.to_string(),
+                Key::Snapshot(name, snapshot) => format!("{name}@{snapshot}"),
                 Key::Other(text) => {
                     let name = text.strip_prefix("resource/");
                     name.map_or(text.clone(), str::to_owned)

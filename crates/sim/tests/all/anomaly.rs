@@ -118,6 +118,7 @@ macro_rules! processes {
 
         const _: fn(KindName) = |kind| match kind {
             $(KindName::$kind => (),)+
+            KindName::TakeSnapshot | KindName::DeleteSnapshot => (),
         };
     };
 }

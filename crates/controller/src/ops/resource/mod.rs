@@ -81,9 +81,20 @@ pub(super) fn stuck(model: &Model, observed: &Observed, name: &ResourceName) -> 
     for process in model.processes_of(name) {
         for wait in process.waits(model, observed) {
             let node = &wait.node;
+            let tried = match &wait.reason {
+                Reason::Apply(name) => tried(model, observed, process, name, node),
+                Reason::Snapshot(name, snapshot) => {
+                    let part = model.snapshot(name, snapshot).and_then(|row| row.on(node));
+                    let since = process.since.generation;
+                    part.and_then(|part| {
+                        observed.snapshot_applied((name, snapshot, node), part.uuid)
+                    })
+                    .filter(|applied| applied.generation >= since)
+                }
+                Reason::Activate(..) | Reason::State(_) => None,
+            };
             let reasons = match &wait.reason {
-                Reason::Apply(name) => {
-                    let tried = tried(model, observed, process, name, node);
+                Reason::Apply(_) | Reason::Snapshot(..) => {
                     match tried.map(|applied| &applied.outcome) {
                         Some(Outcome::Failed { replies }) => {
                             crate::wait::of_satellite(node, replies)

@@ -10,13 +10,15 @@ use linstor_api::reply::Reply;
 use linstor_api::sorted_map::SortedMap;
 use linstor_net::{ControllerSide, SatelliteSide};
 use linstor_wire::auth_token::hash;
+use linstor_wire::message::{SuspensionEnd, SuspensionState};
 use linstor_wire::question::{self, Answer, BlockDevice, File, ProgramEnd, Question, ReactorOrder};
-use linstor_wire::spec::{DrbdSpec, NodeSpec, ResourceSpec, Spec, Target as Wanted};
+use linstor_wire::spec::{DrbdSpec, NodeSpec, ResourceSpec, SnapshotSpec, Spec, Target as Wanted};
 use linstor_wire::status::{
     DrbdInfo, DrbdStatus, LuksStatus, NodeInfo, Outcome, PoolStatus, ReplicationStatus,
     ResourceStatus, VolumeStatus,
 };
 use linstor_wire::{Key, Secret, ToController, ToSatellite};
+use uuid::Uuid;
 
 use crate::link::{Connector, Target};
 
@@ -181,11 +183,18 @@ impl Satellite {
                     .flat_map(|spec| match spec {
                         Spec::Node(node) => self.apply_node(generation, node),
                         Spec::Resource(spec) => self.apply(generation, &spec),
+                        Spec::Snapshot(spec) => self.apply_snapshot(generation, &spec),
                     })
                     .collect()
             }
             ToSatellite::RefreshSpace { id } => vec![self.space(Some(id))],
-            ToSatellite::Suspend { .. } | ToSatellite::Resume { .. } => vec![],
+            ToSatellite::Suspend { lease, .. } => {
+                self.suspension(lease, SuspensionState::Suspended)
+            }
+            ToSatellite::Resume { lease } => {
+                let reason = SuspensionEnd::Asked;
+                self.suspension(lease, SuspensionState::Ended { reason })
+            }
             ToSatellite::Ask { id, question } => vec![ToController::Answer {
                 id,
                 answer: answer(question),
@@ -288,6 +297,28 @@ impl Satellite {
                 }
             });
         pools.collect()
+    }
+
+    fn suspension(&self, lease: Uuid, state: SuspensionState) -> Vec<ToController> {
+        vec![ToController::Suspension { lease, state }]
+    }
+
+    fn apply_snapshot(&self, generation: u64, spec: &SnapshotSpec) -> Vec<ToController> {
+        let settings = self.all.0.lock().expect("no test panics here");
+        let outcome = match settings.failing.contains(&self.node) {
+            true => Outcome::Failed {
+                replies: vec![Reply::new(code::FAIL_UNKNOWN_ERROR, "lvcreate failed")],
+            },
+            false => Outcome::Done,
+        };
+        vec![ToController::Applied {
+            generation,
+            key: Key::Snapshot(spec.resource.clone(), spec.name.clone()),
+            uuid: spec.uuid,
+            outcome,
+            done: Vec::new(),
+            retry_in_ms: None,
+        }]
     }
 
     fn apply(&self, generation: u64, spec: &ResourceSpec) -> Vec<ToController> {
