@@ -201,13 +201,13 @@ impl FakeCluster {
         let disk = format!("/dev/disk-{vg}");
         // The first MiB is LVM's metadata, and the rest is a whole number of extents.
         self.add_disk(node, &disk, size_kib.next_multiple_of(4096) + 1024);
-        self.run_now(node, "vgcreate", &[vg, &disk]);
+        self.run_on(node, "vgcreate", &[vg, &disk]);
     }
 
     /// Adds a thin pool to a volume group.
     pub fn add_thin_pool(&self, node: &str, vg: &str, pool: &str, size_kib: u64) {
         let size = format!("{size_kib}k");
-        self.run_now(
+        self.run_on(
             node,
             "lvcreate",
             &["-L", &size, "-T", &format!("{vg}/{pool}")],
@@ -275,9 +275,26 @@ impl FakeCluster {
         });
     }
 
+    /// Replaces the file system of a mounted directory by one whose files cannot share blocks.
+    pub fn without_reflinks(&self, node: &str, directory: &str) {
+        self.machine(node, |machine| {
+            machine.files.without_reflinks.insert(directory.to_owned())
+        });
+    }
+
     /// Replaces OpenZFS 2.2 by 2.1, which has a smaller default volblocksize and prints less.
     pub fn use_zfs_2_1(&self, node: &str) {
         self.machine(node, |machine| machine.zfs.is_2_1 = true);
+    }
+
+    /// Volumes and snapshots of ZFS.
+    pub fn zfs_volumes(&self, node: &str) -> Vec<String> {
+        self.machine(node, |machine| machine.zfs.volumes())
+    }
+
+    /// Paths of the files that are large and sparse.
+    pub fn images(&self, node: &str) -> Vec<String> {
+        self.machine(node, |machine| machine.files.images())
     }
 
     /// Adds a symbolic link to a directory.
@@ -315,7 +332,7 @@ impl FakeCluster {
     }
 
     /// Runs a tool immediately and without a journal entry, for the setup of a test.
-    fn run_now(&self, node: &str, program: &str, args: &[&str]) {
+    pub fn run_on(&self, node: &str, program: &str, args: &[&str]) {
         let args: Vec<String> = args.iter().map(|arg| (*arg).to_owned()).collect();
         let result = self
             .shared
@@ -580,6 +597,17 @@ impl FakeCluster {
             .shared
             .with(|world| drbd::app_read(world, node, resource, volume, block))?;
         Ok(content.map_or(0, |block| number(&block.bytes())))
+    }
+
+    /// A process writes a value into a block of a device that is not a DRBD device.
+    pub fn poke(&self, node: &str, path: &str, block: u64, value: u64) {
+        self.machine(node, |machine| {
+            let dev = machine.device(path).expect("a device");
+            let content = Block::of(&value.to_le_bytes());
+            machine
+                .put(&dev, block, content)
+                .expect("it can be written");
+        });
     }
 
     /// A block of any device as stored on disk.

@@ -27,6 +27,8 @@ pub(crate) struct Files {
     inodes: u64,
     /// Sizes of file systems for images, by mount point.
     pub(crate) mounts: BTreeMap<String, u64>,
+    /// Mount points of file systems whose files cannot share blocks.
+    pub(crate) without_reflinks: BTreeSet<String>,
 }
 
 #[derive(Debug, Clone)]
@@ -44,6 +46,8 @@ pub(crate) struct Image {
     /// Created by `fallocate`: its whole size is allocated.
     pub(crate) allocated: bool,
     pub(crate) blocks: Blocks,
+    /// The same number in files that may share blocks: the inode of the first of them; 0 if there is no other.
+    pub(crate) family: u64,
 }
 
 impl Image {
@@ -134,9 +138,36 @@ impl Files {
     }
 
     pub(crate) fn rename(&mut self, from: &str, to: &str) -> io::Result<()> {
-        let file = self.files.remove(from);
+        let file = self.files.remove(&self.real(from));
         let file = file.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
-        self.files.insert(to.to_owned(), file);
+        self.files.insert(self.real(to), file);
+        Ok(())
+    }
+
+    /// Copies a file; an image shares its blocks with the copy if `shared`.
+    pub(crate) fn copy(&mut self, from: &str, to: &str, shared: bool) -> io::Result<()> {
+        let (from, to) = (self.real(from), self.real(to));
+        if !self.is_dir(parent(&to)) {
+            return Err(io::Error::from(io::ErrorKind::NotFound));
+        }
+        let source = self.files.get_mut(&from);
+        match source.ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))? {
+            File::Text { content, mode } => {
+                let (content, mode) = (content.clone(), *mode);
+                self.files.insert(to, File::Text { content, mode });
+            }
+            File::Image(image) => {
+                if shared && image.family == 0 {
+                    image.family = image.inode;
+                }
+                let mut copy = image.clone();
+                if !shared {
+                    copy.family = 0;
+                }
+                self.files.remove(&to);
+                self.put_image(&to, copy);
+            }
+        }
         Ok(())
     }
 
@@ -207,8 +238,15 @@ impl Files {
             .collect()
     }
 
+    /// Paths of all images.
+    pub(crate) fn images(&self) -> Vec<String> {
+        let images = self.files.iter();
+        let images = images.filter(|(_, file)| matches!(file, File::Image(_)));
+        images.map(|(path, _)| path.clone()).collect()
+    }
+
     pub(crate) fn mode(&self, path: &str) -> Option<u32> {
-        match self.files.get(path)? {
+        match self.files.get(&self.real(path))? {
             File::Text { mode, .. } => Some(*mode),
             File::Image(_) => Some(0o600),
         }
@@ -253,16 +291,46 @@ impl Files {
             .iter()
             .filter(|(dir, _)| under(dir))
             .max_by_key(|(dir, _)| dir.len())?;
-        let used: u64 = self
-            .files
-            .iter()
-            .filter(|(path, _)| path.starts_with(&format!("{dir}/")))
-            .map(|(_, file)| match file {
-                File::Image(image) => image.used_bytes().div_ceil(1024),
+        let below = format!("{dir}/");
+        let files = self.files.iter();
+        let used: u64 = files
+            .filter(|(path, _)| path.starts_with(&below))
+            .map(|(path, file)| match file {
+                File::Image(image) => (image.used_bytes() - self.shared_bytes(path, image)) / 1024,
                 File::Text { content, .. } => (content.len() as u64).div_ceil(4096) * 4,
             })
             .sum();
         Some((dir, *size_kib, used))
+    }
+
+    /// The part of an image that one with a lower path has as well.
+    fn shared_bytes(&self, path: &str, image: &Image) -> u64 {
+        if image.family == 0 {
+            return 0;
+        }
+        let before = self.files.range(..path.to_owned());
+        let before: Vec<&Image> = before
+            .filter_map(|(_, file)| match file {
+                File::Image(other) if other.family == image.family => Some(other),
+                File::Image(_) | File::Text { .. } => None,
+            })
+            .collect();
+        if image.allocated && before.iter().any(|other| other.allocated) {
+            return image.used_bytes();
+        }
+        let blocks = image.blocks.iter();
+        let shared = blocks.filter(|(number, block)| {
+            before
+                .iter()
+                .any(|other| other.blocks.get(number) == Some(block))
+        });
+        shared.count() as u64 * FS_BLOCK_BYTES
+    }
+
+    /// Whether files of a directory can share blocks.
+    pub(crate) fn has_reflinks(&self, path: &str) -> bool {
+        self.mount_of(path)
+            .is_some_and(|(mount, ..)| !self.without_reflinks.contains(mount))
     }
 }
 

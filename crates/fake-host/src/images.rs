@@ -239,18 +239,34 @@ const CP: Options = Options {
     valued: &["--reflink", "--sparse"],
 };
 
-/// `cp` of an image.
+/// `cp` of a file.
 pub(crate) fn cp(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &CP)?;
     let [from, to] = args.positional() else {
         return missing("cp");
     };
-    let Some(image) = machine.files.image(from).cloned() else {
+    if machine.files.usage(from).is_none() {
         return fail(
             1,
             format!("cp: cannot stat '{from}': No such file or directory\n"),
         );
+    }
+    let shared = match args.value("--reflink") {
+        None | Some("never") => false,
+        Some("auto") => machine.files.has_reflinks(to),
+        Some("always") if machine.files.has_reflinks(to) => true,
+        Some("always") => {
+            let text =
+                format!("cp: failed to clone '{to}' from '{from}': Operation not supported\n");
+            return fail(1, text);
+        }
+        Some(other) => return missing(format!("cp --reflink={other}")),
     };
-    machine.files.put_image(to, image);
-    Ok(ToolOutput::nothing())
+    match machine.files.copy(from, to, shared) {
+        Ok(()) => Ok(ToolOutput::nothing()),
+        Err(_) => fail(
+            1,
+            format!("cp: cannot create regular file '{to}': No such file or directory\n"),
+        ),
+    }
 }

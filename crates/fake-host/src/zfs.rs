@@ -21,6 +21,8 @@ pub(crate) struct Zfs {
     pub(crate) pools: BTreeMap<String, Pool>,
     /// All datasets by full name; snapshots are `volume@snapshot`.
     datasets: BTreeMap<String, Dataset>,
+    /// Number of snapshots that were taken.
+    taken: u64,
 }
 
 #[derive(Debug)]
@@ -42,6 +44,8 @@ struct Dataset {
     /// Its whole size is reserved.
     thick: bool,
     origin: Option<String>,
+    /// Of a snapshot: how many were taken before it.
+    taken: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,13 +70,11 @@ impl Dataset {
         self.blocks.len() as u64 * BLOCK_BYTES
     }
 
-    fn used(&self) -> u64 {
-        match self.kind {
-            Kind::Volume if self.thick => self.size_bytes.max(self.written()),
-            Kind::Volume => self.written(),
-            // The space that only a snapshot references is not modelled; at most the volume's blocks are counted again.
-            Kind::Snapshot | Kind::Filesystem => 0,
-        }
+    /// Bytes of blocks that are not those of another one.
+    fn differs_from(&self, other: &Dataset) -> u64 {
+        let own = self.blocks.iter();
+        let differing = own.filter(|(number, block)| other.blocks.get(number) != Some(block));
+        differing.count() as u64 * BLOCK_BYTES
     }
 }
 
@@ -96,6 +98,13 @@ impl Zfs {
         self.datasets
             .get(name)
             .filter(|dataset| dataset.kind == Kind::Volume)
+    }
+
+    /// Names of all volumes and snapshots.
+    pub(crate) fn volumes(&self) -> Vec<String> {
+        let all = self.datasets.iter();
+        let volumes = all.filter(|(_, dataset)| dataset.kind != Kind::Filesystem);
+        volumes.map(|(name, _)| name.clone()).collect()
     }
 
     pub(crate) fn volume_size_bytes(&self, name: &str) -> Option<u64> {
@@ -126,12 +135,49 @@ impl Zfs {
         Ok(())
     }
 
+    /// The space of a dataset alone: of a snapshot what the next one, or the volume, does not have; of a clone what its
+    /// origin does not have.
+    fn used(&self, name: &str, dataset: &Dataset) -> u64 {
+        match dataset.kind {
+            Kind::Filesystem => 0,
+            Kind::Snapshot => {
+                let volume = name.split('@').next().unwrap_or(name);
+                let later = self.snapshots(volume);
+                let mut later = later.filter(|(_, other)| other.taken > dataset.taken);
+                let next = later.next().map(|(_, next)| next);
+                let next = next.or_else(|| self.datasets.get(volume));
+                next.map_or(0, |next| dataset.differs_from(next))
+            }
+            Kind::Volume => {
+                let origin = dataset.origin.as_ref().and_then(|o| self.datasets.get(o));
+                let own = origin.map_or(dataset.written(), |origin| dataset.differs_from(origin));
+                if dataset.thick {
+                    own.max(dataset.size_bytes)
+                } else {
+                    own
+                }
+            }
+        }
+    }
+
+    /// The snapshots of a volume in the order in which they were taken.
+    fn snapshots(&self, volume: &str) -> impl Iterator<Item = (&String, &Dataset)> {
+        let below = format!("{volume}@");
+        let all = self.datasets.iter();
+        let mut found: Vec<_> = all.filter(|(name, _)| name.starts_with(&below)).collect();
+        found.sort_by_key(|(_, snapshot)| snapshot.taken);
+        found.into_iter()
+    }
+
     fn used_below(&self, name: &str) -> u64 {
-        let inside = format!("{name}/");
+        let (inside, snapshots) = (format!("{name}/"), format!("{name}@"));
+        let below = |other: &str| {
+            other == name || other.starts_with(&inside) || other.starts_with(&snapshots)
+        };
         self.datasets
             .iter()
-            .filter(|(other, _)| *other == name || other.starts_with(&inside))
-            .map(|(_, dataset)| dataset.used())
+            .filter(|(other, _)| below(other))
+            .map(|(name, dataset)| self.used(name, dataset))
             .sum()
     }
 
@@ -207,6 +253,7 @@ fn filesystem() -> Dataset {
         block_size: 0,
         thick: false,
         origin: None,
+        taken: 0,
     }
 }
 
@@ -224,7 +271,7 @@ pub(crate) fn zfs(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolRe
         "rename" => rename(machine, args),
         "snapshot" => snapshot(&mut machine.zfs, args),
         "clone" => clone(&mut machine.zfs, args),
-        "rollback" => rollback(&mut machine.zfs, args),
+        "rollback" => rollback(machine, args),
         "version" | "--version" if machine.zfs.is_2_1 => Ok(ToolOutput::out(
             "zfs-2.1.11-1+deb12u1\nzfs-kmod-2.1.11-1+deb12u1\n",
         )),
@@ -366,12 +413,7 @@ fn create(zfs: &mut Zfs, args: &[String]) -> ToolResult {
         );
     }
     let mut dataset = filesystem();
-    for option in args.all("-o") {
-        let Some((key, value)) = option.split_once('=') else {
-            return missing(format!("-o {option}"));
-        };
-        dataset.props.insert(key.to_owned(), value.to_owned());
-    }
+    dataset.props = settings(&args)?;
     if let Some(size) = args.value("-V") {
         let block_size = match args
             .value("-b")
@@ -548,6 +590,7 @@ const SNAPSHOT: Options = Options {
 
 fn snapshot(zfs: &mut Zfs, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &SNAPSHOT)?;
+    let props = settings(&args)?;
     for name in args.positional() {
         let Some((volume, _)) = name.split_once('@') else {
             return missing(format!("zfs snapshot {name}"));
@@ -561,11 +604,19 @@ fn snapshot(zfs: &mut Zfs, args: &[String]) -> ToolResult {
                 format!("cannot create snapshot '{name}': dataset already exists\n"),
             );
         }
+        // What the volume has reserved is for new writes only, so all that it has must fit into the pool once more.
+        let own = zfs.used(volume, &source).min(source.written());
+        if source.thick && zfs.available(volume) < own {
+            let text = format!("cannot create snapshot '{name}': out of space\n");
+            return fail(1, text);
+        }
+        zfs.taken += 1;
         let snapshot = Dataset {
             kind: Kind::Snapshot,
-            props: BTreeMap::new(),
+            props: props.clone(),
             thick: false,
             origin: None,
+            taken: zfs.taken,
             ..source
         };
         zfs.datasets.insert(name.clone(), snapshot);
@@ -587,20 +638,34 @@ fn clone(zfs: &mut Zfs, args: &[String]) -> ToolResult {
             format!("cannot create '{name}': dataset already exists\n"),
         );
     }
+    let mut props = settings(&args)?;
+    let reserved = props.remove("refreservation");
+    let reserved = reserved.map_or(Ok(0), |size| bytes(&size))?;
+    if reserved > zfs.available(name) {
+        return fail(1, format!("cannot create '{name}': out of space\n"));
+    }
     let mut dataset = Dataset {
         kind: Kind::Volume,
+        props,
         origin: Some(snapshot.clone()),
+        thick: reserved > 0,
         ..source
     };
     dataset.block_size = dataset.block_size.max(512);
-    for option in args.all("-o") {
-        let Some((key, value)) = option.split_once('=') else {
-            return missing(format!("-o {option}"));
-        };
-        dataset.props.insert(key.to_owned(), value.to_owned());
-    }
     zfs.datasets.insert(name.clone(), dataset);
     Ok(ToolOutput::nothing())
+}
+
+/// The properties that options `-o` set.
+fn settings(args: &Args) -> Result<BTreeMap<String, String>, Stop> {
+    let pairs = args
+        .all("-o")
+        .iter()
+        .map(|option| match option.split_once('=') {
+            Some((key, value)) => Ok((key.to_owned(), value.to_owned())),
+            None => missing(format!("-o {option}")),
+        });
+    pairs.collect()
 }
 
 const ROLLBACK: Options = Options {
@@ -608,25 +673,37 @@ const ROLLBACK: Options = Options {
     valued: &[],
 };
 
-fn rollback(zfs: &mut Zfs, args: &[String]) -> ToolResult {
+fn rollback(machine: &mut Machine, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &ROLLBACK)?;
     let name = args.only()?;
-    let Some(source) = zfs.datasets.get(name).cloned() else {
+    let Some(source) = machine.zfs.datasets.get(name).cloned() else {
         return absent(name);
     };
     let Some((volume, _)) = name.split_once('@') else {
         return missing(format!("zfs rollback {name}"));
     };
-    // The order of snapshots is not modelled: with several, the caller must give -r.
-    let snapshots = zfs
-        .children(volume)
-        .iter()
-        .filter(|n| n.contains('@'))
-        .count();
-    if snapshots > 1 && !args.has("-r") && !args.has("-R") {
-        return missing("zfs rollback with several snapshots");
+    let later = machine.zfs.snapshots(volume);
+    let later: Vec<&str> = later
+        .filter(|(_, other)| other.taken > source.taken)
+        .map(|(name, _)| name.as_str())
+        .collect();
+    if !later.is_empty() {
+        if args.has("-r") || args.has("-R") {
+            return missing("zfs rollback that destroys snapshots");
+        }
+        let later = later.join("\n");
+        return fail(
+            1,
+            format!(
+                "cannot rollback to '{name}': more recent snapshots or bookmarks exist\n\
+                 use '-r' to force deletion of the following snapshots and bookmarks:\n{later}\n"
+            ),
+        );
     }
-    if let Some(volume) = zfs.datasets.get_mut(volume) {
+    if machine.user_of(&Dev::Zvol(volume.to_owned())).is_some() {
+        return fail(1, format!("cannot rollback '{volume}': dataset is busy\n"));
+    }
+    if let Some(volume) = machine.zfs.datasets.get_mut(volume) {
         volume.blocks = source.blocks;
         volume.size_bytes = source.size_bytes;
     }

@@ -16,6 +16,7 @@ use uuid::Uuid;
 
 use crate::model::RowKey;
 use crate::name::{NodeName, ResourceName, SnapshotName, StoragePoolName};
+use crate::storage_pool::StoragePool;
 use crate::watermark::Trend;
 
 /// What is known of a node's satellite.
@@ -86,6 +87,14 @@ impl Observed {
         self.nodes
             .get(node)
             .is_some_and(|status| status.connection == ConnectionStatus::Online)
+    }
+
+    /// Whether snapshots can be taken of volumes of a pool. Of FILE pools it depends on their file system, which only the
+    /// node knows.
+    pub fn supports_snapshots(&self, pool: &StoragePool) -> bool {
+        let seen = self.pools.get(&(pool.node.clone(), pool.name.clone()));
+        let has_reflinks = seen.and_then(|seen| seen.status.has_reflinks);
+        pool.kind.supports_snapshots() && has_reflinks != Some(false)
     }
 
     /// The last report of a replica's node, if that is online.

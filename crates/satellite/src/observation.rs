@@ -66,6 +66,8 @@ pub struct Observations {
     devices: Mutex<BTreeMap<String, BTreeSet<String>>>,
     datasets: Mutex<BTreeMap<String, Arc<Slot<Option<Dataset>>>>>,
     loops: Slot<Loops>,
+    /// Whether the file system of a directory has reflinks.
+    reflinks: tokio::sync::Mutex<BTreeMap<String, bool>>,
 }
 
 impl Observations {
@@ -77,6 +79,7 @@ impl Observations {
             devices: Mutex::default(),
             datasets: Mutex::default(),
             loops: Slot::default(),
+            reflinks: tokio::sync::Mutex::default(),
         }
     }
 
@@ -195,7 +198,24 @@ impl Observations {
         self.loops.forget().await;
     }
 
-    /// Everything is queried again.
+    /// Whether the file system of a directory has reflinks; `None` if that cannot be found out.
+    pub async fn reflinks(
+        &self,
+        directory: &str,
+        probe: impl Future<Output = Result<Option<bool>>>,
+    ) -> Result<Option<bool>> {
+        let mut known = self.reflinks.lock().await;
+        if let Some(has) = known.get(directory) {
+            return Ok(Some(*has));
+        }
+        let found = probe.await?;
+        if let Some(has) = found {
+            known.insert(directory.to_owned(), has);
+        }
+        Ok(found)
+    }
+
+    /// Everything that can change is queried again.
     pub async fn all_unknown(&self) {
         let groups: Vec<_> = {
             let groups = self.groups.lock().expect("no code panics while holding it");

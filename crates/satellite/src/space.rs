@@ -15,7 +15,7 @@ use uuid::Uuid;
 use crate::check::{PoolPlace, pool_place};
 use crate::failure::{Failure, Result};
 use crate::layers::storage;
-use crate::providers::{self, Space, lvm, trouble};
+use crate::providers::{self, Space, file, lvm, trouble};
 use crate::shared::Shared;
 use crate::spec_store::Notes;
 
@@ -47,6 +47,8 @@ async fn pool_status(shared: &Shared, pool: &PoolSpec) -> PoolStatus {
             && space.trouble.is_none()
         {
             space.trouble = other_file_system(shared, pool, directory).await?;
+            let file = format!("{directory}/{DIRECTORY_ID_FILE}");
+            space.has_reflinks = file::has_reflinks(shared.storage(), directory, &file).await?;
         }
         Ok::<Space, Failure>(space)
     };
@@ -81,6 +83,7 @@ fn set(status: &mut PoolStatus, space: Space) {
     status.chunk_kib = space.chunk_kib;
     status.metadata_permille = space.metadata_permille;
     status.overhead_permille = space.overhead_permille;
+    status.has_reflinks = space.has_reflinks;
     let trouble = space.trouble;
     status.problem = trouble.map(|failure| failure.about("StorPoolDfn", &*status.name).reply());
 }

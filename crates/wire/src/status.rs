@@ -218,6 +218,9 @@ pub struct PoolStatus {
     /// What a volume reserves beyond its size, in thousandths of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overhead_permille: Option<u32>,
+    /// Whether the file system of a FILE pool can share blocks between files, as snapshots do; none when it is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub has_reflinks: Option<bool>,
     /// Why the pool cannot be used, or, as a warning, not be relied upon; none when all is well.
     #[serde(default)]
     pub problem: Option<Reply>,

@@ -54,7 +54,7 @@ pub fn show(model: &Model, pool: &StoragePool, observed: &Observed) -> Json {
     if !observed.is_online(&pool.node) {
         reports.push(crate::wait::not_connected(&pool.node));
     }
-    let snapshots = pool.kind.supports_snapshots();
+    let snapshots = observed.supports_snapshots(pool);
     let own = format!("{};{}", pool.node, pool.name);
     let mut traits = Properties::from([(
         prop::TRAIT_SUPPORTS_SNAPSHOTS.to_owned(),

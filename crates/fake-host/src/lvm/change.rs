@@ -216,8 +216,8 @@ fn create_snapshot(machine: &mut Machine, rng: &mut Rng, args: &Args) -> ToolRes
             };
             let mut lv = new_lv(rng, kind, source.size_kib, source.blocks);
             // LVM's default for thin snapshots: they are skipped at activation.
-            lv.skip_activation = true;
-            lv.active = args.has("--ignoreactivationskip");
+            lv.skip_activation = args.value("--setactivationskip") != Some("n");
+            lv.active = !lv.skip_activation || args.has("--ignoreactivationskip");
             lv
         }
         LvKind::Thick { .. } => {

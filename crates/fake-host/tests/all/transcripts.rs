@@ -59,6 +59,7 @@ impl Machines for Fake {
     fn mkdir(&mut self, node: &str, path: &str) -> Result<(), String> {
         let _entered = self.runtime.enter();
         self.cluster.add_mount(node, path, 1 << 20);
+        self.cluster.without_reflinks(node, path);
         Ok(())
     }
 

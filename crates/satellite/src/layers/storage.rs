@@ -84,6 +84,7 @@ async fn ensure(
         owner: owner(attempt),
         props: &wanted.props,
         is_new: stage != Stage::Ready,
+        source: None,
     };
     let backing = providers::ensure(storage, &place, &wanted).await?;
     if wanted.is_new {
@@ -182,6 +183,11 @@ pub async fn observe_allocated(shared: &Shared) {
         let resources = resources.map(|(key, spec)| (key.clone(), Arc::clone(spec)));
         (node, resources.collect::<Vec<_>>())
     };
+    for place in node.pools.iter().filter_map(|pool| pool_place(pool).ok()) {
+        if let Err(failure) = providers::reap(shared.storage(), &place, node.cluster_id).await {
+            tracing::debug!(%failure, "what was marked for deletion is still there");
+        }
+    }
     for (key, spec) in resources {
         for volume in own_volumes(&spec) {
             let pool = node.pools.iter().find(|pool| pool.name == volume.pool);

@@ -1,4 +1,5 @@
-//! FILE and FILE_THIN: files behind loop devices, each with a small file that has the owner's mark.
+//! FILE and FILE_THIN: files behind loop devices, each with a small file that has the owner's mark. A snapshot is a file
+//! that shares its blocks with the volume's, without a loop device.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -7,12 +8,13 @@ use linstor_host::{FileId, FileUsage};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Backing, Owner, Presence, Space, Storage, Wanted, absent, appearance_limit, foreign, in_use,
-    measure, no_room, trouble,
+    Backing, Owner, Presence, SnapshotOf, Space, Storage, Wanted, absent, appearance_limit,
+    foreign, in_use, lost, measure, no_room, no_snapshots, trouble,
 };
 use crate::failure::Result;
 use crate::machine::Machine;
 use crate::observation::Loops;
+use crate::tools::error::ErrorKind;
 use crate::tools::files;
 use crate::tools::losetup::{self, LoopDevice};
 
@@ -25,6 +27,8 @@ const DETACH_POLL: Duration = Duration::from_millis(50);
 const OWNER_SUFFIX: &str = ".owner";
 /// What the name of a volume's file ends with.
 const FILE_SUFFIX: &str = ".img";
+/// What the name of a copy that is being made ends with.
+const COPY_SUFFIX: &str = ".copy";
 
 fn file_path(directory: &str, name: &str) -> String {
     format!("{directory}/{name}{FILE_SUFFIX}")
@@ -129,10 +133,123 @@ async fn create(
     let host = storage.machine.host();
     host.write_atomic(&owner_path(file), mark.as_bytes(), 0o600)
         .await?;
-    set_size(storage, file, sparse, wanted)
-        .await
-        .map_err(|f| no_room(f, &format!("File '{file}' cannot be created.")))?;
+    let made = async {
+        match &wanted.source {
+            None => set_size(storage, file, sparse, wanted).await,
+            Some(source) => {
+                let snapshot = file_path(directory, &source.name());
+                let found = usage(storage, &snapshot).await?;
+                let found = found.ok_or_else(|| lost(&format!("Snapshot '{snapshot}'")))?;
+                check_owner(storage, &snapshot, source.owner).await?;
+                copy(storage, &snapshot, file).await?;
+                match found.size_bytes / 1024 < wanted.size_kib {
+                    true => set_size(storage, file, sparse, wanted).await,
+                    false => Ok(()),
+                }
+            }
+        }
+    };
+    let made = made.await;
+    made.map_err(|f| no_room(f, &format!("File '{file}' cannot be created.")))?;
     after_change(storage, file, wanted.size_kib).await
+}
+
+/// Makes a file that shares its blocks with another one. It gets its name when it is complete.
+async fn copy(storage: Storage<'_>, file: &str, to: &str) -> Result<()> {
+    let host = storage.machine.host();
+    let unnamed = format!("{to}{COPY_SUFFIX}");
+    if let Err(failure) = files::reflink(storage.machine, file, &unnamed).await {
+        host.remove_file(Path::new(&unnamed)).await?;
+        return Err(failure);
+    }
+    Ok(host.rename(Path::new(&unnamed), Path::new(to)).await?)
+}
+
+/// See [`super::find_snapshot`].
+pub async fn find_snapshot(
+    storage: Storage<'_>,
+    directory: &str,
+    of: &SnapshotOf<'_>,
+) -> Result<Presence> {
+    let found = find(storage, directory, &of.name(), of.owner).await?;
+    Ok(match found {
+        Presence::Present(backing) => Presence::Present(Backing {
+            path: file_path(directory, &of.name()),
+            ..backing
+        }),
+        Presence::PoolAbsent | Presence::Absent | Presence::Foreign(_) => found,
+    })
+}
+
+/// See [`super::take_snapshot`].
+pub async fn take_snapshot(
+    storage: Storage<'_>,
+    directory: &str,
+    of: &SnapshotOf<'_>,
+) -> Result<Backing> {
+    match find_snapshot(storage, directory, of).await? {
+        Presence::Present(taken) => return Ok(taken),
+        Presence::Foreign(failure) => return Err(failure),
+        Presence::Absent | Presence::PoolAbsent => {}
+    }
+    let volume = file_path(directory, of.volume);
+    let Some(before) = usage(storage, &volume).await? else {
+        return Err(lost(&format!("File '{volume}'")));
+    };
+    check_owner(storage, &volume, of.volume_owner).await?;
+    let file = file_path(directory, &of.name());
+    let host = storage.machine.host();
+    let mark = of.owner.value();
+    host.write_atomic(&owner_path(&file), mark.as_bytes(), 0o600)
+        .await?;
+    if let Err(failure) = copy(storage, &volume, &file).await {
+        remove(storage, &file, of.owner, false).await?;
+        return Err(match failure.kind() {
+            ErrorKind::NoReflink => no_snapshots(of.volume)
+                .cause(format!("The file system of '{directory}' has no reflinks.")),
+            _ => no_room(failure, &format!("Snapshot '{file}' cannot be taken.")),
+        });
+    }
+    let taken = usage(storage, &file).await?;
+    let taken = taken.filter(|taken| taken.size_bytes == before.size_bytes);
+    let taken = taken.ok_or_else(|| lost(&format!("Snapshot '{file}'")))?;
+    Ok(Backing {
+        path: file,
+        size_kib: taken.size_bytes / 1024,
+        allocated_kib: Some(taken.allocated_bytes / 1024),
+    })
+}
+
+/// See [`super::destroy_snapshot`].
+pub async fn destroy_snapshot(
+    storage: Storage<'_>,
+    directory: &str,
+    of: &SnapshotOf<'_>,
+) -> Result<()> {
+    remove(storage, &file_path(directory, &of.name()), of.owner, false).await
+}
+
+/// Whether snapshots of the files of a directory can be taken: tried with a file in it. `None` if that is not known.
+pub async fn has_reflinks(
+    storage: Storage<'_>,
+    directory: &str,
+    file: &str,
+) -> Result<Option<bool>> {
+    let machine = storage.machine;
+    let probe = async {
+        let copy = format!("{file}{COPY_SUFFIX}");
+        let made = files::reflink(machine, file, &copy).await;
+        machine.host().remove_file(Path::new(&copy)).await?;
+        match made {
+            Ok(()) => Ok(Some(true)),
+            Err(failure) if failure.kind() == ErrorKind::NoReflink => Ok(Some(false)),
+            Err(failure) => {
+                tracing::debug!(directory, %failure, "whether there are reflinks is not known");
+                Ok(None)
+            }
+        }
+    };
+    storage.observations.reflinks(directory, probe).await
 }
 
 async fn grow(
@@ -177,22 +294,30 @@ pub async fn destroy(
     name: &str,
     owner: Owner,
 ) -> Result<()> {
-    let file = file_path(directory, name);
+    remove(storage, &file_path(directory, name), owner, true).await
+}
+
+/// Removes a file of ours, and what a crash left of its creation.
+async fn remove(storage: Storage<'_>, file: &str, owner: Owner, has_device: bool) -> Result<()> {
     let host = storage.machine.host();
-    if let Some(usage) = usage(storage, &file).await? {
-        if let Err(failure) = check_owner(storage, &file, owner).await {
+    if let Some(usage) = usage(storage, file).await? {
+        if let Err(failure) = check_owner(storage, file, owner).await {
             tracing::warn!(%failure, "not removed");
             return Ok(());
         }
-        detach(storage, usage.id).await.map_err(|f| {
-            let what = format!("The loop device of file '{file}' cannot be removed.");
-            f.under(what)
-        })?;
-        host.remove_file(Path::new(&file)).await?;
+        if has_device {
+            detach(storage, usage.id).await.map_err(|f| {
+                let what = format!("The loop device of file '{file}' cannot be removed.");
+                f.under(what)
+            })?;
+        }
+        host.remove_file(Path::new(file)).await?;
     }
     // The mark is removed last: a file without it would never be removed.
-    if mark(storage, &file).await? == Some(owner.value()) {
-        host.remove_file(&owner_path(&file)).await?;
+    if mark(storage, file).await? == Some(owner.value()) {
+        let copy = format!("{file}{COPY_SUFFIX}");
+        host.remove_file(Path::new(&copy)).await?;
+        host.remove_file(&owner_path(file)).await?;
     }
     Ok(())
 }

@@ -6,8 +6,8 @@ use linstor_api::code;
 use tokio::time::Instant;
 
 use super::{
-    Backing, Owner, Presence, Space, Storage, Wanted, absent, appearance_limit, extra_options,
-    foreign, in_use, measure, no_room, trouble,
+    Backing, Owner, Presence, SnapshotOf, Space, Storage, Wanted, absent, appearance_limit,
+    extra_options, foreign, in_use, lost, measure, no_room, no_snapshots, trouble,
 };
 use crate::failure::{Failure, Result};
 use crate::tools::filesystem;
@@ -107,8 +107,10 @@ async fn bring_about(
         }
     }
     // What it takes does not change when it grows.
+    let source = wanted.source.map(|source| source.name());
     let data_percent = thin_pool.map(|_| {
         let before = group.volumes.get(wanted.name);
+        let before = before.or_else(|| group.volumes.get(&source?));
         let used_kib = before.map_or(0.0, |v| v.data_percent.unwrap_or(0.0) * v.size_kib as f64);
         used_kib / size_kib.max(1) as f64
     });
@@ -146,6 +148,9 @@ async fn create(
 ) -> Result<()> {
     if let Some(failure) = trouble::of_group(vg, group) {
         return Err(failure);
+    }
+    if let Some(source) = &wanted.source {
+        return restore(vg, thin_pool, wanted, source, group, change).await;
     }
     // A mirror needs more, which LVM finds.
     if thin_pool.is_none() && group.free_kib < wanted.size_kib {
@@ -185,6 +190,97 @@ async fn create(
         },
     };
     change.create(&new).await
+}
+
+/// Makes a volume of a snapshot. It is in the snapshot's thin pool.
+async fn restore(
+    vg: &str,
+    thin_pool: Option<&str>,
+    wanted: &Wanted<'_>,
+    source: &SnapshotOf<'_>,
+    group: &VolumeGroup,
+    change: &Change<'_>,
+) -> Result<()> {
+    let name = source.name();
+    let what = format!("Snapshot '{vg}/{name}'");
+    let snapshot = group.volumes.get(&name).ok_or_else(|| lost(&what))?;
+    check_owner(vg, &name, snapshot, source.owner)?;
+    if thin_pool.is_none() || snapshot.pool.as_deref() != thin_pool {
+        let pool = snapshot.pool.as_deref().unwrap_or("none");
+        return Err(Failure::new(
+            code::FAIL_INVLD_STOR_DRIVER,
+            format!("{what} cannot be restored in another thin pool."),
+        )
+        .cause(format!("It is in the thin pool '{pool}'.")));
+    }
+    change
+        .restore(&name, wanted.name, &wanted.owner.tag())
+        .await?;
+    if snapshot.size_kib < wanted.size_kib {
+        change.resize(wanted.name, wanted.size_kib).await?;
+    }
+    Ok(())
+}
+
+/// See [`super::take_snapshot`].
+pub async fn take_snapshot(
+    storage: Storage<'_>,
+    vg: &str,
+    pool: &str,
+    of: &SnapshotOf<'_>,
+) -> Result<Backing> {
+    let name = of.name();
+    let _turn = storage.machine.lock(&format!("lvm/{vg}")).await;
+    let group = storage.observations.lvm(storage.machine, vg).await?;
+    let group = group
+        .as_ref()
+        .as_ref()
+        .ok_or_else(|| absent(&format!("Volume group '{vg}'")))?;
+    if let Some(taken) = group.volumes.get(&name) {
+        check_owner(vg, &name, taken, of.owner)?;
+        return Ok(backing(taken));
+    }
+    let volume = group.volumes.get(of.volume);
+    let volume = volume.ok_or_else(|| lost(&format!("Logical volume '{vg}/{}'", of.volume)))?;
+    check_owner(vg, of.volume, volume, of.volume_owner)?;
+    if volume.pool.is_none() {
+        return Err(no_snapshots(of.volume));
+    }
+    let thin_pool = group.volumes.get(pool);
+    let of_pool = || thin_pool.and_then(|found| trouble::of_thin_pool(vg, pool, found));
+    if let Some(failure) = trouble::of_group(vg, group).or_else(of_pool) {
+        return Err(failure);
+    }
+    let options = extra_options(of.props, "StorDriver/LvcreateSnapshotOptions")?;
+    let path = format!("/dev/{vg}/{name}");
+    let taken = async {
+        let change = Change::of(storage.machine, vg, group);
+        let tag = of.owner.tag();
+        change.snapshot(of.volume, &name, &tag, options).await?;
+        let limit = appearance_limit(of.props);
+        measure::device(storage, &path, volume.size_kib, limit).await
+    };
+    let size_kib = match taken.await {
+        Ok(size_kib) => size_kib,
+        Err(failure) => {
+            storage.observations.lvm_unknown(vg).await;
+            let what = format!("Snapshot '{vg}/{name}' cannot be taken.");
+            return Err(no_room(failure, &what));
+        }
+    };
+    let seen = LogicalVolume {
+        path,
+        size_kib,
+        attr: "Vri-a-t--k".to_owned(),
+        tags: [of.owner.tag()].into(),
+        ..volume.clone()
+    };
+    let found = backing(&seen);
+    let entered = |group: &mut VolumeGroup| {
+        group.volumes.insert(name, seen);
+    };
+    storage.observations.lvm_changed(vg, entered).await;
+    Ok(found)
 }
 
 /// The physical volumes that a new volume may be on; none where it may be on all.

@@ -1,8 +1,9 @@
 //! Providers: one kind of storage pool each. They have volumes by name and owner, and know no layers.
 //!
 //! Every provider has the same four functions: find a volume, make sure that it exists and is large enough, destroy it,
-//! and query the space of its pool. A volume is ours if it carries our mark; a volume of the right name without it
-//! is never used, never changed and never destroyed.
+//! and query the space of its pool. Those whose volumes can have snapshots take, find and destroy them, and make volumes
+//! of them. A volume or snapshot is ours if it carries our mark; one of the right name without it is never used, never
+//! changed and never destroyed.
 
 pub mod file;
 pub mod in_use;
@@ -35,12 +36,12 @@ pub struct Storage<'a> {
     pub observations: &'a Observations,
 }
 
-/// Whose a volume is.
+/// Whose a volume or a snapshot is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Owner {
     /// The cluster.
     pub cluster: Uuid,
-    /// The resource on this node.
+    /// The resource on this node; of a snapshot, the snapshot on this node.
     pub resource: Uuid,
 }
 
@@ -69,12 +70,36 @@ pub struct Wanted<'a> {
     pub props: &'a Props,
     /// Its creation has begun and it holds no data.
     pub is_new: bool,
+    /// The snapshot of the same pool whose content it has when it is made.
+    pub source: Option<SnapshotOf<'a>>,
 }
 
-/// A volume that is there.
+/// A snapshot of a volume.
+#[derive(Debug, Clone, Copy)]
+pub struct SnapshotOf<'a> {
+    /// Name of the volume in the pool.
+    pub volume: &'a str,
+    /// Whose the volume is.
+    pub volume_owner: Owner,
+    /// The snapshot's name.
+    pub snapshot: &'a str,
+    /// Whose the snapshot is.
+    pub owner: Owner,
+    /// Properties of the storage driver.
+    pub props: &'a Props,
+}
+
+impl SnapshotOf<'_> {
+    /// The name that it has in a pool whose snapshots stand among the volumes.
+    fn name(&self) -> String {
+        format!("{}_{}", self.volume, self.snapshot)
+    }
+}
+
+/// A volume or a snapshot that is there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backing {
-    /// Its device.
+    /// Its device; of a snapshot of ZFS its full name, of one of FILE the file.
     pub path: String,
     /// Its size.
     pub size_kib: u64,
@@ -118,6 +143,8 @@ pub struct Space {
     pub metadata_permille: Option<u32>,
     /// What a volume reserves beyond its size, in thousandths of it.
     pub overhead_permille: Option<u32>,
+    /// Whether its file system can share blocks between files, where that is known.
+    pub has_reflinks: Option<bool>,
     /// Why it cannot be used as it should, when it cannot.
     pub trouble: Option<Failure>,
     /// A thin pool allocates and discards in multiples of this many KiB.
@@ -177,6 +204,75 @@ pub async fn destroy(
     }
 }
 
+/// A snapshot, if it exists.
+pub async fn find_snapshot(
+    storage: Storage<'_>,
+    place: &PoolPlace,
+    of: &SnapshotOf<'_>,
+) -> Result<Presence> {
+    match place {
+        PoolPlace::Diskless | PoolPlace::Lvm { .. } => Ok(Presence::Absent),
+        PoolPlace::LvmThin { vg, .. } => lvm::find(storage, vg, &of.name(), of.owner).await,
+        PoolPlace::Zfs { dataset, .. } => zfs::find_snapshot(storage, dataset, of).await,
+        PoolPlace::File { directory, .. } => file::find_snapshot(storage, directory, of).await,
+    }
+}
+
+/// Takes a snapshot, unless it was taken already.
+pub async fn take_snapshot(
+    storage: Storage<'_>,
+    place: &PoolPlace,
+    of: &SnapshotOf<'_>,
+) -> Result<Backing> {
+    match place {
+        PoolPlace::Diskless | PoolPlace::Lvm { .. } => Err(no_snapshots(of.volume)),
+        PoolPlace::LvmThin { vg, pool } => lvm::take_snapshot(storage, vg, pool, of).await,
+        PoolPlace::Zfs { dataset, .. } => zfs::take_snapshot(storage, dataset, of).await,
+        PoolPlace::File { directory, .. } => file::take_snapshot(storage, directory, of).await,
+    }
+}
+
+/// Destroys a snapshot of ours. One that is not there or not ours, and one whose pool is not there, is destroyed already.
+/// Volumes that were made of it have their content still.
+pub async fn destroy_snapshot(
+    storage: Storage<'_>,
+    place: &PoolPlace,
+    of: &SnapshotOf<'_>,
+) -> Result<()> {
+    match place {
+        PoolPlace::Diskless | PoolPlace::Lvm { .. } => Ok(()),
+        PoolPlace::LvmThin { vg, .. } => lvm::destroy(storage, vg, &of.name(), of.owner).await,
+        PoolPlace::Zfs { dataset, .. } => zfs::destroy_snapshot(storage, dataset, of).await,
+        PoolPlace::File { directory, .. } => file::destroy_snapshot(storage, directory, of).await,
+    }
+}
+
+/// Gives a volume the content and the size of a snapshot of it, in place. Only ZFS can, to the most recent snapshot.
+pub async fn roll_back(storage: Storage<'_>, place: &PoolPlace, of: &SnapshotOf<'_>) -> Result<()> {
+    match place {
+        PoolPlace::Zfs { dataset, .. } => zfs::roll_back(storage, dataset, of).await,
+        PoolPlace::Diskless
+        | PoolPlace::Lvm { .. }
+        | PoolPlace::LvmThin { .. }
+        | PoolPlace::File { .. } => Err(Failure::new(
+            code::FAIL_INVLD_STOR_DRIVER,
+            format!("'{}' cannot be rolled back in place.", of.volume),
+        )
+        .cause("Only volumes of ZFS can.")),
+    }
+}
+
+/// Destroys what was marked for deletion because something depended on it, and nothing depends on any more.
+pub async fn reap(storage: Storage<'_>, place: &PoolPlace, cluster: Uuid) -> Result<()> {
+    match place {
+        PoolPlace::Zfs { dataset, .. } => zfs::reap(storage, dataset, cluster).await,
+        PoolPlace::Diskless
+        | PoolPlace::Lvm { .. }
+        | PoolPlace::LvmThin { .. }
+        | PoolPlace::File { .. } => Ok(()),
+    }
+}
+
 /// The space of a pool. A pool that cannot be used is a failure with the reason.
 pub async fn space(storage: Storage<'_>, place: &PoolPlace, props: &Props) -> Result<Space> {
     match place {
@@ -220,6 +316,25 @@ fn absent(what: &str) -> Failure {
     )
     .cause("It was removed or renamed, or the disks that it is on are missing.")
     .correction("Restore it, or delete the storage pool.")
+}
+
+/// The failure for a volume of whose pool no snapshots can be taken.
+fn no_snapshots(volume: &str) -> Failure {
+    Failure::new(
+        code::FAIL_SNAPSHOTS_NOT_SUPPORTED,
+        format!("No snapshot of '{volume}' can be taken."),
+    )
+    .cause("Its storage pool does not support snapshots.")
+    .correction("Move it to a storage pool of kind LVM_THIN, ZFS or ZFS_THIN, or FILE on a file system with reflinks.")
+}
+
+/// The failure for a volume or snapshot that is needed and not there.
+fn lost(what: &str) -> Failure {
+    Failure::new(
+        code::FAIL_UNKNOWN_ERROR,
+        format!("{what} does not exist on this node."),
+    )
+    .cause("It was not the satellite that removed it, or its storage pool is another one.")
 }
 
 /// A failure to create or grow a volume, with the code of its reason.

@@ -33,6 +33,8 @@ pub enum ErrorKind {
     NotFound,
     /// What should be a directory is a file.
     NoDirectory,
+    /// The file system cannot share blocks between files.
+    NoReflink,
     /// A configuration file cannot be parsed.
     Syntax,
     /// drbdadm did not wait for the end of a program that it started.
@@ -45,7 +47,7 @@ pub enum ErrorKind {
 
 /// Messages of programs that run with `LC_ALL=C.UTF-8`, in lower case. LVM, ZFS, coreutils and drbdadm have one exit
 /// code for all their failures.
-const MESSAGES: [(&[&str], &str, ErrorKind); 14] = [
+const MESSAGES: [(&[&str], &str, ErrorKind); 15] = [
     (LVM, "insufficient free space", ErrorKind::NoSpace),
     (LVM, "not enough free space", ErrorKind::NoSpace),
     (LVM, "in use", ErrorKind::InUse),
@@ -61,6 +63,7 @@ const MESSAGES: [(&[&str], &str, ErrorKind); 14] = [
     (&["drbdadm"], "did not terminate within", ErrorKind::Slow),
     // errno(3), whichever program prints it.
     (&[], "no space left", ErrorKind::NoSpace),
+    (&["cp"], "failed to clone", ErrorKind::NoReflink),
 ];
 const LVM: &[&str] = &["lvcreate", "lvresize", "lvremove", "lvchange"];
 
@@ -176,6 +179,16 @@ mod tests {
                 "cryptsetup close Linstor-Crypt-r_00000",
                 "Device Linstor-Crypt-r_00000 is still in use.\n",
                 ErrorKind::InUse,
+            ),
+            (
+                "cp --reflink=always a b",
+                "cp: failed to clone 'b' from 'a': Operation not supported\n",
+                ErrorKind::NoReflink,
+            ),
+            (
+                "cp --reflink=always a b",
+                "cp: failed to clone 'b' from 'a': No space left on device\n",
+                ErrorKind::NoSpace,
             ),
             ("losetup", "nothing known\n", ErrorKind::Other),
             // Another program's messages are not LVM's.

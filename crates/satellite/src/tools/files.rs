@@ -32,6 +32,13 @@ pub async fn extend(machine: &Machine, file: &str, size_kib: u64) -> Result<()> 
     machine.run(cmd).await.map(drop)
 }
 
+/// Makes a copy of a file that shares its blocks with it until either is written. Fails where the file system cannot do
+/// that.
+pub async fn reflink(machine: &Machine, file: &str, copy: &str) -> Result<()> {
+    let cmd = Cmd::new("cp").args(["--reflink=always", file, copy]);
+    machine.run(cmd).await.map(drop)
+}
+
 /// Total and free KiB of the file system that a directory is on; `None` if there is no such directory.
 pub async fn space(machine: &Machine, directory: &str) -> Result<Option<(u64, u64)>> {
     // The dot: what is asked about has to be a directory.

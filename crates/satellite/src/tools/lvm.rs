@@ -219,6 +219,32 @@ impl<'a> Change<'a> {
         self.run(cmd.args(new.devices.iter().cloned())).await
     }
 
+    /// Takes a snapshot of a thin volume: read-only, active, and not activated together with its group.
+    pub async fn snapshot(
+        &self,
+        volume: &str,
+        name: &str,
+        tag: &str,
+        options: Vec<String>,
+    ) -> Result<()> {
+        let cmd = self.cmd("lvcreate").args(["-y", "--snapshot"]);
+        let cmd = cmd
+            .args(["--setactivationskip", "y", "--ignoreactivationskip"])
+            .args(["--activate", "y", "--permission", "r"])
+            .args(["--name", name, "--addtag", tag])
+            .args(options);
+        self.run(cmd.arg(self.full(volume))).await
+    }
+
+    /// Makes a thin volume with the content of a snapshot.
+    pub async fn restore(&self, snapshot: &str, name: &str, tag: &str) -> Result<()> {
+        let cmd = self.cmd("lvcreate").args(["-y", "--snapshot"]);
+        let cmd = cmd
+            .args(["--setactivationskip", "n", "--activate", "y"])
+            .args(["--name", name, "--addtag", tag]);
+        self.run(cmd.arg(self.full(snapshot))).await
+    }
+
     /// The physical volumes of the group that options of `pvs` select, in their order.
     pub async fn select_devices(&self, options: Vec<String>) -> Result<Vec<String>> {
         let cmd = report("pvs", "pv_name", &self.filter).args(options);

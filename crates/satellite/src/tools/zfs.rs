@@ -12,7 +12,7 @@ use crate::tools::error::ErrorKind;
 /// The user property with a volume's owner.
 pub const OWNER: &str = "linstor-rs:owner";
 /// Columns that `zfs list` is asked for, in the order of [`parse`].
-const COLUMNS: &str = "name,type,used,refer,volsize,volblocksize,linstor-rs:owner";
+const COLUMNS: &str = "name,type,used,refer,volsize,volblocksize,origin,linstor-rs:owner";
 /// The largest block size that ZFS chooses by itself, in KiB: pools of dRAID have large sectors.
 const DEFAULT_BLOCK_KIB_MAX: u64 = 128;
 
@@ -29,7 +29,9 @@ pub struct Entry {
     pub size_kib: u64,
     /// Sizes are multiples of this.
     pub block_kib: u64,
-    /// The value of [`OWNER`].
+    /// The snapshot that it is a clone of.
+    pub origin: Option<String>,
+    /// The value of [`OWNER`]. A snapshot without one of its own has that of its volume.
     pub owner: Option<String>,
 }
 
@@ -42,9 +44,24 @@ pub async fn list(machine: &Machine, dataset: &str) -> Result<Option<BTreeMap<St
     if ErrorKind::of(&output) == Some(ErrorKind::NotFound) {
         return Ok(None);
     }
-    let output = output.ok()?;
+    parse_list(&output.ok()?.stdout).map(Some)
+}
+
+/// One volume or snapshot; `None` if it is not there.
+pub async fn get(machine: &Machine, name: &str) -> Result<Option<Entry>> {
+    let cmd = Cmd::new("zfs")
+        .args(["list", "-H", "-p", "-o", COLUMNS])
+        .args(["-t", "volume,snapshot", name]);
+    let output = machine.try_run(cmd).await?;
+    if ErrorKind::of(&output) == Some(ErrorKind::NotFound) {
+        return Ok(None);
+    }
+    Ok(parse_list(&output.ok()?.stdout)?.remove(name))
+}
+
+fn parse_list(text: &str) -> Result<BTreeMap<String, Entry>> {
     let mut entries = BTreeMap::new();
-    for line in output.stdout.lines().filter(|l| !l.trim().is_empty()) {
+    for line in text.lines().filter(|l| !l.trim().is_empty()) {
         let (name, entry) = parse(line).ok_or_else(|| {
             Failure::new(
                 code::FAIL_UNKNOWN_ERROR,
@@ -54,22 +71,24 @@ pub async fn list(machine: &Machine, dataset: &str) -> Result<Option<BTreeMap<St
         })?;
         entries.insert(name, entry);
     }
-    Ok(Some(entries))
+    Ok(entries)
 }
 
 fn parse(line: &str) -> Option<(String, Entry)> {
     let cells: Vec<&str> = line.split('\t').collect();
-    let [name, kind, used, refer, volsize, block, owner] = cells[..] else {
+    let [name, kind, used, refer, volsize, block, origin, owner] = cells[..] else {
         return None;
     };
     let kib = |text: &str| text.parse::<u64>().map_or(0, |bytes| bytes / 1024);
+    let given = |text: &str| (text != "-" && !text.is_empty()).then(|| text.to_owned());
     let entry = Entry {
         snapshot: kind == "snapshot",
         used_kib: kib(used),
         refer_kib: kib(refer),
         size_kib: kib(volsize),
         block_kib: kib(block),
-        owner: (owner != "-" && !owner.is_empty()).then(|| owner.to_owned()),
+        origin: given(origin),
+        owner: given(owner),
     };
     Some((name.to_owned(), entry))
 }
@@ -189,9 +208,58 @@ pub async fn resize(machine: &Machine, volume: &str, size_kib: u64) -> Result<()
     machine.run(cmd).await.map(drop)
 }
 
-/// Destroys a volume that nothing depends on. Fails while it is open.
-pub async fn destroy(machine: &Machine, volume: &str) -> Result<()> {
-    let cmd = Cmd::new("zfs").args(["destroy", volume]);
+/// Destroys a volume or snapshot that nothing depends on. Fails while it is open.
+pub async fn destroy(machine: &Machine, name: &str) -> Result<()> {
+    machine
+        .run(Cmd::new("zfs").args(["destroy", name]))
+        .await
+        .map(drop)
+}
+
+/// Takes a snapshot, with its owner's property, in one step.
+pub async fn snapshot(
+    machine: &Machine,
+    name: &str,
+    owner: &str,
+    options: Vec<String>,
+) -> Result<()> {
+    let cmd = Cmd::new("zfs").args(["snapshot", "-o"]);
+    let cmd = cmd.arg(format!("{OWNER}={owner}")).args(options);
+    machine.run(cmd.arg(name)).await.map(drop)
+}
+
+/// Makes a volume of a snapshot, with its owner's property, in one step; one with a reservation of this many KiB if any.
+pub async fn clone(
+    machine: &Machine,
+    snapshot: &str,
+    volume: &str,
+    owner: &str,
+    reserved_kib: Option<u64>,
+) -> Result<()> {
+    let mut cmd = Cmd::new("zfs").args(["clone", "-o"]);
+    cmd = cmd.arg(format!("{OWNER}={owner}"));
+    if let Some(kib) = reserved_kib {
+        cmd = cmd.arg("-o").arg(format!("refreservation={kib}KB"));
+    }
+    machine.run(cmd.args([snapshot, volume])).await.map(drop)
+}
+
+/// Gives a volume the content of its most recent snapshot. Fails if there is a later one, and while it is open.
+pub async fn roll_back(machine: &Machine, snapshot: &str) -> Result<()> {
+    let cmd = Cmd::new("zfs").args(["rollback", snapshot]);
+    machine.run(cmd).await.map(drop)
+}
+
+/// Gives a volume or a snapshot another name.
+pub async fn rename(machine: &Machine, name: &str, new: &str) -> Result<()> {
+    let cmd = Cmd::new("zfs").args(["rename", name, new]);
+    machine.run(cmd).await.map(drop)
+}
+
+/// Changes the owner's property of a volume or a snapshot.
+pub async fn set_owner(machine: &Machine, name: &str, owner: &str) -> Result<()> {
+    let cmd = Cmd::new("zfs").arg("set");
+    let cmd = cmd.arg(format!("{OWNER}={owner}")).arg(name);
     machine.run(cmd).await.map(drop)
 }
 
@@ -284,12 +352,14 @@ mod tests {
     /// A volume, a snapshot of it, and a volume without owner.
     #[test]
     fn entries_are_read() {
-        let line = "tank/r_00000\tvolume\t1073741824\t57344\t104857600\t8192\tc/r";
+        let line = "tank/r_00000\tvolume\t1073741824\t57344\t104857600\t8192\ttank/a@s\tc/r";
         let (name, entry) = parse(line).unwrap();
         assert_eq!(name, "tank/r_00000");
         assert_eq!((entry.size_kib, entry.block_kib), (102_400, 8));
         assert_eq!(entry.owner.as_deref(), Some("c/r"));
-        let (_, snapshot) = parse("tank/r_00000@s\tsnapshot\t0\t57344\t104857600\t-\t-").unwrap();
+        assert_eq!(entry.origin.as_deref(), Some("tank/a@s"));
+        let line = "tank/r_00000@s\tsnapshot\t0\t57344\t104857600\t-\t-\t-";
+        let (_, snapshot) = parse(line).unwrap();
         assert!(snapshot.snapshot && snapshot.owner.is_none());
     }
 

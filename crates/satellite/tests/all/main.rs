@@ -13,6 +13,7 @@ mod luks;
 mod real;
 mod resfile;
 mod sizes;
+mod snapshots;
 mod storage;
 mod suspension;
 mod trouble;

@@ -64,6 +64,7 @@ async fn a_file_in_a_linked_directory() {
         owner: OWNER,
         props: &props,
         is_new: false,
+        source: None,
     };
     let mut path = String::new();
     for size_kib in [4096, 4096, 8192, 8192] {
