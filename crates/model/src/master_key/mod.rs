@@ -4,6 +4,8 @@
 //! passphrase can be changed without sealing anything else again. Secrets are sealed with AES-256-GCM: one that was
 //! changed, or is read for another purpose than it was sealed for, does not open.
 
+pub mod linstor;
+
 use std::fmt;
 
 use aes_gcm::Aes256Gcm;
