@@ -20,6 +20,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::commit::{Change, Committed, Typed};
 use crate::config::Config;
+use crate::due::Due;
 use crate::env::Env;
 use crate::error_report::ErrorReports;
 use crate::mailbox::Mailboxes;
@@ -62,6 +63,7 @@ pub(crate) struct Shared {
     /// Held while a passphrase is checked: one at a time, and a while longer after a wrong one.
     pub(crate) passphrase_check: tokio::sync::Mutex<()>,
     pub(crate) pending: Pending,
+    pub(crate) due: Due,
     /// Held by the link that makes the specs of a full sync: after a start all links have one to send, and requests are to
     /// be answered meanwhile.
     pub(crate) syncing: tokio::sync::Mutex<()>,
@@ -141,6 +143,7 @@ impl Cluster {
             master_key: watch::Sender::new(None),
             passphrase_check: tokio::sync::Mutex::default(),
             pending: Pending::default(),
+            due: Due::default(),
             syncing: tokio::sync::Mutex::default(),
             unmade: Mutex::default(),
             thin_space_checked: AtomicU64::new(0),

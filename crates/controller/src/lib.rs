@@ -9,6 +9,7 @@ mod archive;
 pub mod cluster;
 pub mod commit;
 pub mod config;
+mod due;
 pub mod env;
 mod epoch;
 pub mod error_report;

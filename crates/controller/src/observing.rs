@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use linstor_api::code;
 use linstor_api::kind::ConnectionStatus;
 use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, ResourceName, SnapshotName, StoragePoolName};
@@ -62,6 +63,20 @@ impl Cluster {
                 self.shared.pending.mark(&model, RowKey::Node(node.clone()));
             }
         }
+        let is_new = |key: &RowKey| match key {
+            RowKey::StoragePool(node, pool) => before.pool(node, pool).is_none(),
+            RowKey::Node(node) => {
+                let is_target = |model: &Model| {
+                    let row = model.node(node);
+                    row.is_some_and(|row| !row.evicted && !row.evacuate)
+                };
+                is_target(&model) && !is_target(&before)
+            }
+            _ => false,
+        };
+        if touched.iter().any(is_new) {
+            self.shared.due.pool_added.notify_one();
+        }
         if !model.controller.settling.is_empty() {
             self.shared.settling.notify_one();
         }
@@ -75,6 +90,9 @@ impl Cluster {
                 continue;
             };
             let names = unmade.entry(node.clone()).or_default();
+            if let Some(row) = model.resource(name, node) {
+                self.shared.due.stored(row);
+            }
             match model.resource(name, node) {
                 Some(_) => names.insert(name.clone()),
                 None => names.remove(name),
@@ -121,6 +139,8 @@ impl Cluster {
                 match key {
                     RowKey::Node(node) => {
                         observed.nodes.remove(node);
+                        observed.foreign_drbd.remove(node);
+                        observed.busy_ports.remove(node);
                         observed.applied.remove(key);
                     }
                     RowKey::StoragePool(node, pool) => {
@@ -174,7 +194,11 @@ impl Cluster {
             if status.connection != connection {
                 status.connection = connection;
                 status.since = now;
+                observed.busy_ports.remove(node);
             }
+            let Some(status) = observed.nodes.get_mut(node) else {
+                return;
+            };
             update(status);
             if !is_connected(connection) {
                 // The satellite ends them with the connection, whether it can report that or not.
@@ -186,6 +210,7 @@ impl Cluster {
                     observed.suspensions.insert(key, ended.clone());
                 }
             }
+            note_foreign(observed, node);
         });
         self.node_changed(node);
     }
@@ -196,6 +221,7 @@ impl Cluster {
             if let Some(status) = observed.nodes.get_mut(node) {
                 status.info = Some(Arc::new(info));
             }
+            note_foreign(observed, node);
         });
         self.node_changed(node);
     }
@@ -221,6 +247,7 @@ impl Cluster {
     ) {
         let mut names = Vec::with_capacity(resources.len() + gone.len());
         let mut given_up = Vec::new();
+        let now = self.env().now_ms();
         self.shared.observe(|observed| {
             let model = self.model();
             for status in resources {
@@ -234,6 +261,8 @@ impl Cluster {
                     if status.drbd.as_ref().is_some_and(|drbd| drbd.disk_given_up) {
                         given_up.push(name.clone());
                     }
+                    let in_use = status.drbd.as_ref().is_some_and(|drbd| drbd.in_use);
+                    self.shared.due.use_reported(replica, in_use, now);
                     observed.resources.insert(key, Arc::new(status));
                     names.push(name);
                 }
@@ -264,7 +293,15 @@ impl Cluster {
         if applied.uuid != uuid {
             return;
         }
+        let busy = busy_port(&applied.outcome);
         self.shared.observe(|observed| {
+            if let Some(port) = busy {
+                observed
+                    .busy_ports
+                    .entry(node.clone())
+                    .or_default()
+                    .insert(port);
+            }
             if let Some(before) = observed.applied_to(key, node)
                 && before.uuid == applied.uuid
                 && is_same(&before.outcome, &applied.outcome)
@@ -278,6 +315,11 @@ impl Cluster {
                 AppliedRow::Snapshot(part) => drop(observed.snapshots.insert(part, applied)),
             }
         });
+        if let (Some(port), Key::Resource(name)) = (busy, key) {
+            self.shared
+                .due
+                .port_is_busy((name.clone(), node.clone()), port);
+        }
         self.applied_changed(&model, key);
     }
 
@@ -441,6 +483,30 @@ fn forget_replica(observed: &mut Observed, model: &Model, name: &ResourceName, n
     if observed.applied.get(&key).map(|applied| applied.uuid) != uuid {
         observed.applied.remove(&key);
     }
+}
+
+/// Finds resources in DRBD of which the node's own report says that they are not LINSTOR's.
+fn note_foreign(observed: &mut Observed, node: &NodeName) {
+    let info = observed
+        .nodes
+        .get(node)
+        .and_then(|status| status.info.as_ref());
+    let found = info.filter(|info| !info.foreign_drbd.is_empty());
+    match found.map(|info| Arc::new(info.foreign_drbd.clone())) {
+        Some(found) => observed.foreign_drbd.insert(node.clone(), found),
+        None => observed.foreign_drbd.remove(node),
+    };
+}
+
+/// The port that an attempt found in use.
+fn busy_port(outcome: &Outcome) -> Option<u16> {
+    let Outcome::Failed { replies } = outcome else {
+        return None;
+    };
+    let mut busy = replies.iter().filter(|reply| {
+        reply.ret_code & code::MASK_BITS_CODE == code::FAIL_INVLD_RSC_PORT & code::MASK_BITS_CODE
+    });
+    busy.find_map(|reply| reply.obj_refs.get("TcpPort")?.parse().ok())
 }
 
 /// Whether an outcome is the one before, or the same wait that has got further.

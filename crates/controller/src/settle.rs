@@ -13,8 +13,9 @@ use linstor_api::{code, drbd_option, prop};
 use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, ResourceGroupName, ResourceName};
 use linstor_model::process::Kind;
+use linstor_model::props::address_of;
 use linstor_model::{
-    Controller, DiskKind, Model, Props, ResourceGroup, Settling, automatic, quorum,
+    Controller, DiskKind, Model, Props, ResourceGroup, Settling, automatic, connection, quorum,
 };
 
 use crate::ops::autoplace;
@@ -86,8 +87,69 @@ pub(crate) fn settle(before: &Model, tx: &mut Transaction<'_>) {
     for settling in begun {
         begin(tx, settling);
     }
-    let warnings = left_out(before, tx);
+    let mut warnings = left_out(before, tx);
+    warnings.extend(mixed_families(before, tx));
     tx.replies(warnings);
+}
+
+/// Warnings about resources whose nodes have addresses of both IPv4 and IPv6 for DRBD, which connects only within one.
+fn mixed_families(before: &Model, tx: &Transaction<'_>) -> Vec<Reply> {
+    let mut names = BTreeSet::new();
+    for key in tx.touched() {
+        match key {
+            RowKey::Resource(name, _) | RowKey::ResourceDefinition(name) => {
+                names.insert(name);
+            }
+            RowKey::Node(node) => {
+                let rows = (before.node(node), tx.node(node));
+                if let (Some(old), Some(new)) = rows
+                    && (&old.net_interfaces, &old.props) != (&new.net_interfaces, &new.props)
+                {
+                    names.extend(tx.resources_on(node).map(|row| &row.name));
+                }
+            }
+            _ => {}
+        }
+    }
+    let is_mixed = |model: &Model, name: &ResourceName| {
+        let rows = model.resources_of(name).filter(|row| row.drbd.is_some());
+        let rows: Vec<_> = rows.collect();
+        let nodes = rows.iter().filter_map(|row| model.node(&row.node));
+        let mut addresses = nodes
+            .flat_map(|node| &node.net_interfaces)
+            .map(|nic| nic.address);
+        let first = addresses.next();
+        if addresses.all(|address| first.is_some_and(|first| first.is_ipv4() == address.is_ipv4()))
+        {
+            return false;
+        }
+        let mut pairs = rows
+            .iter()
+            .enumerate()
+            .flat_map(|(at, row)| rows[at + 1..].iter().map(move |peer| (row, peer)));
+        pairs.any(|(row, peer)| {
+            let has_paths = model.definitions.get(name).is_some_and(|definition| {
+                !connection::paths(model, definition, &row.node, &peer.node).is_empty()
+            });
+            let ends = (address_of(model, row), address_of(model, peer));
+            !has_paths && matches!(ends, (Some(a), Some(b)) if a.is_ipv4() != b.is_ipv4())
+        })
+    };
+    let mixed = names
+        .into_iter()
+        .filter(|name| is_mixed(tx, name) && !is_mixed(before, name));
+    let reply = |name: &ResourceName| {
+        let message = format!(
+            "Nodes of resource '{name}' cannot connect: some have IPv4, some IPv6 addresses."
+        );
+        Reply::new(code::MASK_WARN, message)
+            .cause("DRBD connects only addresses of one kind.")
+            .correction(
+                "Give the nodes interfaces of the same kind, and name them with PrefNic or paths.",
+            )
+            .about("RscDfn", name.as_str())
+    };
+    mixed.map(reply).collect()
 }
 
 /// Warnings about options of DRBD that were set, and that nodes leave out of their files as their drbd-utils do not have

@@ -115,6 +115,7 @@ impl Controller {
             tasks.spawn(error_report::run(handle, file, shutdown.clone()));
         }
         tasks.spawn(tasks::settle::run(cluster.clone(), shutdown.clone()));
+        tasks.spawn(tasks::balance::run(cluster.clone(), shutdown.clone()));
         tasks.spawn(tasks::upkeep::run(cluster.clone(), shutdown.clone()));
         tasks.spawn(link::run(
             cluster.clone(),

@@ -335,9 +335,15 @@ fn main() {
     });
     let node = node_name(0);
     time("lowest free minor", 10_000, || {
-        black_box(numbers::allocate_minor(&draft)).ok();
+        black_box(numbers::allocate_minor(&draft, &observed.foreign_minors())).ok();
     });
     time("port on a node", 10_000, || {
-        black_box(numbers::allocate_port(&draft, &node, &next)).ok();
+        black_box(numbers::allocate_port(
+            &draft,
+            &node,
+            &next,
+            &observed.unusable_ports(&node),
+        ))
+        .ok();
     });
 }

@@ -6,6 +6,7 @@
 
 pub mod auth_token;
 pub mod automatic;
+pub mod balance;
 pub mod connection;
 pub mod controller;
 pub mod cron;

@@ -4,6 +4,7 @@
 //! remain: people are better served by the last known state than by none. The node's status marks them as stale, and
 //! plans must not rely on them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use imbl::OrdMap;
@@ -11,11 +12,12 @@ use linstor_api::drbd_state::{DiskState, ReplicationState};
 use linstor_api::kind::ConnectionStatus;
 use linstor_wire::Key;
 use linstor_wire::message::SuspensionState;
-use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
+use linstor_wire::status::{ForeignDrbd, NodeInfo, Outcome, PoolStatus, ResourceStatus};
 use uuid::Uuid;
 
 use crate::model::RowKey;
 use crate::name::{NodeName, ResourceName, SnapshotName, StoragePoolName};
+use crate::numbers::Ranges;
 use crate::storage_pool::StoragePool;
 use crate::watermark::Trend;
 
@@ -73,6 +75,10 @@ pub struct Observed {
     pub trends: OrdMap<(NodeName, StoragePoolName), Trend>,
     /// Replicas, as their nodes see them.
     pub resources: OrdMap<(ResourceName, NodeName), Arc<ResourceStatus>>,
+    /// Resources in DRBD that are not LINSTOR's; only of nodes that have such.
+    pub foreign_drbd: OrdMap<NodeName, Arc<Vec<ForeignDrbd>>>,
+    /// Ports that nodes found in use, until they connect anew.
+    pub busy_ports: OrdMap<NodeName, BTreeSet<u16>>,
     /// How far nodes and resources have got, by [`RowKey::Node`] and [`RowKey::Resource`].
     pub applied: OrdMap<RowKey, Arc<Applied>>,
     /// How far nodes have got with their parts of snapshots.
@@ -103,6 +109,27 @@ impl Observed {
             return None;
         }
         self.resources.get(&(name.clone(), node.clone()))
+    }
+
+    /// Minors that no volume can have on all nodes.
+    pub fn foreign_minors(&self) -> Ranges {
+        let resources = self.foreign_drbd.values().flat_map(|all| &**all);
+        Ranges::of(resources.flat_map(|resource| &resource.minors).copied())
+    }
+
+    /// Ports that no resource can have on a node, other than those of LINSTOR's own resources.
+    pub fn unusable_ports(&self, node: &NodeName) -> BTreeSet<u16> {
+        let foreign = self
+            .foreign_drbd
+            .get(node)
+            .into_iter()
+            .flat_map(|all| &**all);
+        let busy = self.busy_ports.get(node).into_iter().flatten();
+        foreign
+            .flat_map(|resource| &resource.ports)
+            .chain(busy)
+            .copied()
+            .collect()
     }
 
     /// Whether the replica was last seen as primary; none when its node is not online.

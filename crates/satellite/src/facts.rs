@@ -13,6 +13,7 @@ use linstor_api::kind::{LayerKind, ProviderKind};
 use linstor_wire::status::NodeInfo;
 use tokio::time::Instant;
 
+use crate::drbd::foreign;
 use crate::shared::{Shared, State};
 use crate::{auth_token, probe};
 
@@ -40,6 +41,7 @@ pub async fn refresh(shared: &Shared) {
     let before = shared.state().info.clone();
     let mut found = probe::probe(&shared.machine, &before).await;
     found.auth_token = Some(auth_token::hash_on_node(shared).await);
+    found.foreign_drbd = foreign::all(shared).unwrap_or(before.foreign_drbd);
     let module = probe::module_version(&shared.machine).await;
     if take(&mut shared.state(), found, module) {
         shared.outgoing.notify_one();
@@ -61,6 +63,7 @@ fn take(state: &mut State, mut found: NodeInfo, module: Option<String>) -> bool 
             kernel: found.kernel,
             os: found.os,
             auth_token: found.auth_token,
+            foreign_drbd: found.foreign_drbd,
             ..state.info.clone()
         };
     } else {
@@ -108,6 +111,8 @@ pub async fn run(shared: Arc<Shared>) {
             // The next probe is due.
             () = tokio::time::sleep_until(next) => {}
         }
+        // A spec may have been removed whose resource DRBD still has.
+        foreign::report(&shared);
         let old = looked.elapsed() >= THOROUGH_INTERVAL;
         if old || !needs.is_empty() || module_changed(&shared).await {
             refresh(&shared).await;

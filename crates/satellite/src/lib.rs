@@ -19,6 +19,7 @@ pub mod drbd;
 pub mod facts;
 pub mod failure;
 pub mod layers;
+pub mod leftovers;
 pub mod link;
 pub mod machine;
 pub mod observation;

@@ -3,10 +3,13 @@
 //! A question and its answer belong to one connection, and are lost with it; the controller then answers that it does
 //! not know the outcome. So a question must be safe to ask again: what was made already is a refusal that names it.
 
+use std::collections::BTreeSet;
+
 use linstor_api::kind::ProviderKind;
 use linstor_api::name::FileName;
 use linstor_api::reply::Reply;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 /// How much the files of an [`Answer::Files`] have together, in bytes: escaped as JSON they still fit into a frame.
 pub const FILES_BYTES_MAX: usize = 1024 * 1024;
@@ -32,6 +35,13 @@ pub enum Question {
     Support {
         /// Messages of the log from this time on, in seconds since the Unix epoch.
         since: u64,
+    },
+    /// What earlier identities of the node have left on it.
+    Leftovers,
+    /// Remove these of them.
+    Forget {
+        /// Their [`Leftover::id`]s.
+        ids: BTreeSet<String>,
     },
 }
 
@@ -82,6 +92,8 @@ pub enum Answer {
     Program(ProgramEnd),
     /// To [`Question::Support`], in the order in which they were made.
     Files(Vec<File>),
+    /// To [`Question::Leftovers`].
+    Leftovers(Vec<Leftover>),
     /// What was done.
     Done(Vec<Reply>),
     /// Nothing was done, or all of it was taken back.
@@ -183,6 +195,60 @@ impl RaidLevel {
             RaidLevel::Raid5 => 3,
             RaidLevel::Raid6 | RaidLevel::Raid10 => 4,
         }
+    }
+}
+
+/// What belongs to no resource of the node's specs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Leftover {
+    /// What it is.
+    pub what: LeftoverKind,
+    /// Name of the volume in its pool, or of the resource in DRBD.
+    pub name: String,
+    /// Cluster and resource of the mark of a volume, or of all volumes below a resource of DRBD.
+    #[serde(default)]
+    pub owner: Option<(Uuid, Uuid)>,
+    /// Why it is not removed.
+    #[serde(default)]
+    pub kept_because: Option<String>,
+}
+
+/// What a [`Leftover`] is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LeftoverKind {
+    /// A volume with a mark.
+    Volume {
+        /// Its storage pool.
+        pool: String,
+        /// Its device; empty while it has none.
+        path: String,
+        /// Its size.
+        size_kib: u64,
+        /// What it takes in its pool.
+        #[serde(default)]
+        allocated_kib: Option<u64>,
+    },
+    /// A resource that is up in DRBD.
+    Drbd {
+        /// Minors of its devices.
+        minors: BTreeSet<u32>,
+        /// Ports that its connections listen on.
+        ports: BTreeSet<u16>,
+    },
+}
+
+impl Leftover {
+    /// Identifies it: with the mark, so that it never means another volume of the same name.
+    pub fn id(&self) -> String {
+        let kind = match &self.what {
+            LeftoverKind::Volume { pool, .. } => format!("volume/{pool}"),
+            LeftoverKind::Drbd { .. } => "drbd".to_owned(),
+        };
+        let owner = self
+            .owner
+            .map(|(cluster, resource)| format!("/{cluster}/{resource}"));
+        format!("{kind}/{}{}", self.name, owner.unwrap_or_default())
     }
 }
 

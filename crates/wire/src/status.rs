@@ -44,9 +44,25 @@ pub struct NodeInfo {
     /// DRBD options that the node's drbd-utils do not have, as `section/name`: they are in no `.res` file.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub unknown_drbd_options: BTreeSet<String>,
+    /// Resources in DRBD that are not LINSTOR's, or no more: their minors and ports cannot be used.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub foreign_drbd: Vec<ForeignDrbd>,
     /// Digest algorithms of the kernel's crypto interface, each with its priority.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub digests: BTreeMap<String, u32>,
+}
+
+/// A resource in DRBD that belongs to no spec.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ForeignDrbd {
+    /// Its name in DRBD.
+    pub name: String,
+    /// Minors of its devices.
+    #[serde(default)]
+    pub minors: BTreeSet<u32>,
+    /// Ports that its connections listen on.
+    #[serde(default)]
+    pub ports: BTreeSet<u16>,
 }
 
 /// The DRBD of a node.

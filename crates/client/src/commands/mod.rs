@@ -8,10 +8,12 @@ pub mod select;
 
 pub mod controller;
 pub mod encryption;
+pub mod forget;
 pub mod job;
 pub mod node;
 pub mod node_describe;
 pub mod physical_storage;
+pub mod quorum;
 pub mod resource;
 pub mod resource_definition;
 pub mod resource_group;

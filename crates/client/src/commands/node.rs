@@ -11,6 +11,7 @@ use linstor_api::node::{Node, NodeEvacuate, NodeModify, NodeRestore};
 use linstor_api::prop;
 use linstor_api::sorted_map::SortedMap;
 
+use super::forget::Forget;
 use super::list_options::{FilterByProps, GroupBy, Pastable, ShowProps, property_cells};
 use super::node_describe;
 use super::property::{self, SetProperty};
@@ -112,6 +113,8 @@ pub enum Command {
     /// Evacuate a node: move its resources to other nodes
     #[command(visible_alias = "evac")]
     Evacuate(Evacuate),
+    /// Show what earlier identities of the node have left on it, and remove that
+    Forget(Forget),
     /// Network interfaces of nodes
     #[command(subcommand, visible_alias = "i")]
     Interface(Interface),
@@ -323,6 +326,7 @@ impl Command {
     pub fn action(self) -> Result<Action, Failure> {
         match self {
             Command::Create(args) => create(args),
+            Command::Forget(args) => Ok(args.action()),
             Command::List(args) => {
                 let request = Request::get(&["nodes"])
                     .query("nodes", &args.nodes)

@@ -11,6 +11,7 @@ use linstor_api::resource_definition::{
 use super::drbd_options::{self, DrbdOptions};
 use super::list_options::{FilterByProps, GroupBy, Pastable, ShowProps, property_cells};
 use super::property::{self, SetProperty};
+use super::quorum::Quorum;
 use super::select::{self, Providers, Select};
 use crate::action::{Action, Screen};
 use crate::failure::Failure;
@@ -55,6 +56,8 @@ pub enum Command {
         /// Name of the resource definition
         name: String,
     },
+    /// Show the quorum, which nodes vote in it, and why
+    Quorum(Quorum),
     /// Set or remove a property
     #[command(visible_alias = "sp")]
     SetProperty {
@@ -207,6 +210,7 @@ impl Command {
                 request: Request::get(&[PATH, &name, "sync-status"]),
                 timeout_s: wait_timeout,
             }),
+            Command::Quorum(args) => Ok(args.action()),
             Command::SetProperty { name, property } => property.put(&[PATH, &name]),
             Command::ListProperties { pastable, name } => {
                 let request = Request::get(&[PATH]).query("resource_definitions", &[&name]);

@@ -488,6 +488,8 @@ fn controller() {
             "job cancel 41",
             "job cancel --after 60 41",
             "job wait 41",
+            "n forget alpha",
+            "rd quorum res1",
             "c which",
             "c take-over",
         ],
@@ -516,6 +518,10 @@ fn controller() {
             POST /v1/jobs/41/cancel {"after_s":60}
             $ job wait 41
             GET /v1/jobs/41
+            $ n forget alpha
+            GET /v1/nodes/alpha/leftovers
+            $ rd quorum res1
+            GET /v1/resource-definitions/res1/quorum
             $ c which
             $ c take-over
             POST /v1/controller/take-over

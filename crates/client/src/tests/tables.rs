@@ -69,7 +69,30 @@ const DEVICES: &str = r#"[
         {"device":"/dev/sdc"}],"node2":[{"device":"/dev/sdb","links":["/dev/disk/by-id/ata-1"],"reason":"It has partitions."}]}},
     {"size":1099511627776,"rotational":false,"nodes":{"node2":[{"device":"/dev/nvme0n1"}]}}]"#;
 
+const LEFTOVERS: &str = r#"[
+    {"id":"drbd/old/c/r","kind":"DRBD","name":"old","minor_numbers":[1000,1001],"tcp_ports":[7000]},
+    {"id":"drbd/stranger","kind":"DRBD","name":"stranger","minor_numbers":[5],"reason":"no mark on its disks"},
+    {"id":"volume/thin/old_00000/c/r","kind":"VOLUME","name":"old_00000","storage_pool":"thin",
+     "device_path":"/dev/vg/old_00000","size_kib":1048576,"cluster_id":"c","resource_uuid":"r"},
+    {"id":"volume/thin/x_00000/d/s","kind":"VOLUME","name":"x_00000","storage_pool":"thin","device_path":"/dev/vg/x_00000",
+     "size_kib":1024,"cluster_id":"d","resource_uuid":"s","other_cluster":true}]"#;
+
+const QUORUM: &str = r#"{"resource_definition":"res1","quorum":"majority","set_by":"linstor",
+    "reason":"linstor sets it: there are enough resources for a majority",
+    "tie_breaker":"there is one: 2 diskful resources can be two halves","disks_needed":1,"failures_allowed":1,"votes":[
+    {"node_name":"node1","kind":"DISKFUL","vote":"disk","online":true},
+    {"node_name":"node2","kind":"DISKFUL","vote":"disk","online":false},
+    {"node_name":"node3","kind":"TIE_BREAKER","vote":"tie","online":true,"quorum_lost":true},
+    {"node_name":"node4","kind":"DRBD_CLIENT","vote":"none","online":true,"reason":"it is a DRBD client"}]}"#;
+
 pub const ANSWERS: &[(&str, u16, &str)] = &[
+    ("/v1/nodes/node1/leftovers", 200, LEFTOVERS),
+    (
+        "/v1/nodes/node1/leftovers/forget",
+        200,
+        r#"[{"ret_code":4611686018427387904,"message":"Resource 'old' in DRBD removed."}]"#,
+    ),
+    ("/v1/resource-definitions/res1/quorum", 200, QUORUM),
     ("/v1/physical-storage", 200, DEVICES),
     ("/v1/nodes", 200, NODES),
     ("/v1/view/storage-pools", 200, POOLS),
@@ -678,6 +701,62 @@ fn controller_and_jobs() {
         ERROR:
             not found
         exit 10
+    "#]],
+    );
+}
+
+/// Leftovers are shown first, and removed with --yes.
+#[test]
+fn leftovers() {
+    check(
+        "n forget node1",
+        expect![[r#"
+        ╭────────────────────────────────────────────────────────────────────────────────────────────────────────────────╮
+        ┊ Id                        ┊ Device            ┊  Size ┊ Minors    ┊ Ports ┊ Removable                          ┊
+        ╞════════════════════════════════════════════════════════════════════════════════════════════════════════════════╡
+        ┊ drbd/old/c/r              ┊                   ┊       ┊ 1000,1001 ┊ 7000  ┊ yes                                ┊
+        ┊ drbd/stranger             ┊                   ┊       ┊ 5         ┊       ┊ no mark on its disks               ┊
+        ┊ volume/thin/old_00000/c/r ┊ /dev/vg/old_00000 ┊ 1 GiB ┊           ┊       ┊ yes                                ┊
+        ┊ volume/thin/x_00000/d/s   ┊ /dev/vg/x_00000   ┊ 1 MiB ┊           ┊       ┊ with --id: another cluster made it ┊
+        ╰────────────────────────────────────────────────────────────────────────────────────────────────────────────────╯
+    "#]],
+    );
+    check(
+        "n forget --yes --id drbd/old/c/r node1",
+        expect![[r#"
+        ╭──────────────────────────────────────────────────────────────╮
+        ┊ Id           ┊ Device ┊ Size ┊ Minors    ┊ Ports ┊ Removable ┊
+        ╞══════════════════════════════════════════════════════════════╡
+        ┊ drbd/old/c/r ┊        ┊      ┊ 1000,1001 ┊ 7000  ┊ yes       ┊
+        ╰──────────────────────────────────────────────────────────────╯
+        INFO:
+            Resource 'old' in DRBD removed.
+    "#]],
+    );
+    check(
+        "n forget --id drbd/nosuch node1",
+        expect![[r#"
+        failure 2: Node 'node1' has no leftover 'drbd/nosuch'.
+    "#]],
+    );
+}
+
+/// Who votes, and why not.
+#[test]
+fn quorum() {
+    check(
+        "rd quorum res1",
+        expect![[r#"
+        ╭────────────────────────────────────────────────────────────────╮
+        ┊ Node  ┊ Kind        ┊ Vote ┊ State       ┊ Reason              ┊
+        ╞════════════════════════════════════════════════════════════════╡
+        ┊ node1 ┊ DISKFUL     ┊ disk ┊ Online      ┊                     ┊
+        ┊ node2 ┊ DISKFUL     ┊ disk ┊ OFFLINE     ┊                     ┊
+        ┊ node3 ┊ TIE_BREAKER ┊ tie  ┊ quorum lost ┊                     ┊
+        ┊ node4 ┊ DRBD_CLIENT ┊ none ┊ Online      ┊ it is a DRBD client ┊
+        ╰────────────────────────────────────────────────────────────────╯
+        Quorum: majority (linstor sets it: there are enough resources for a majority; disks needed: 1, nodes that may fail: 1)
+        Tie breaker: there is one: 2 diskful resources can be two halves
     "#]],
     );
 }

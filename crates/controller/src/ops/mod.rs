@@ -19,6 +19,7 @@ pub mod external_file;
 pub mod filter;
 pub mod job;
 pub mod key_value_store;
+pub mod leftover;
 pub mod metrics;
 pub mod name;
 pub mod net_interface;

@@ -1,12 +1,16 @@
 //! Network interfaces: the addresses of a node, and which of them the controller connects to.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
 use linstor_api::kind::Encryption;
 use linstor_api::net_interface::NetInterface as Json;
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
 use linstor_model::model::RowKey;
-use linstor_model::name::{NetInterfaceName, NodeName};
-use linstor_model::{NetInterface, Node};
+use linstor_model::name::{NetInterfaceName, NodeName, ResourceName};
+use linstor_model::props::address_of;
+use linstor_model::{Model, NetInterface, Node, Resource, connection};
 use uuid::Uuid;
 
 use super::name;
@@ -271,6 +275,62 @@ pub async fn modify(cluster: &Cluster, node: String, name: String, request: Json
     .await
 }
 
+/// The addresses that the resources on a node have for DRBD: its own, and those of paths to each peer.
+fn ends(model: &Model, node: &NodeName) -> BTreeMap<ResourceName, BTreeSet<IpAddr>> {
+    let resources = model.resources_on(node).filter(|row| row.drbd.is_some());
+    let of = |row: &Resource| {
+        let own = address_of(model, row);
+        let definition = model.definitions.get(&row.name);
+        let peers = model
+            .resources_of(&row.name)
+            .filter(|peer| peer.node != *node);
+        let paths = peers.flat_map(|peer| {
+            let paths = definition.map(|row| connection::paths(model, row, node, &peer.node));
+            paths.into_iter().flatten().map(|path| path.local)
+        });
+        own.into_iter().chain(paths).collect()
+    };
+    resources.map(|row| (row.name.clone(), of(row))).collect()
+}
+
+/// Says which resources are connected through other addresses than before.
+fn moved(
+    before: &BTreeMap<ResourceName, BTreeSet<IpAddr>>,
+    after: &BTreeMap<ResourceName, BTreeSet<IpAddr>>,
+) -> Option<Reply> {
+    const NAMED_MAX: usize = 5;
+    let changed = |(name, addresses): &(&ResourceName, &BTreeSet<IpAddr>)| {
+        after.get(*name) != Some(*addresses)
+    };
+    let names: Vec<&str> = before
+        .iter()
+        .filter(changed)
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let others = match names.len().saturating_sub(NAMED_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} others"),
+    };
+    let named = names
+        .iter()
+        .take(NAMED_MAX)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
+    (!names.is_empty()).then(|| {
+        Reply::new(
+            code::MASK_WARN,
+            format!("DRBD connected {named}{others} through this interface."),
+        )
+        .cause(format!(
+            "The property {} or a path named it, or it was the default.",
+            prop::PREF_NIC
+        ))
+        .details("Their connections go through another interface of the node from now on.")
+        .correction("Check that the peers reach it, or add the interface again.")
+    })
+}
+
 /// Removes an interface.
 pub async fn delete(cluster: &Cluster, node: String, name: String) -> Vec<Reply> {
     let context = context(code::MASK_DEL, &node, &name);
@@ -285,10 +345,13 @@ pub async fn delete(cluster: &Cluster, node: String, name: String) -> Vec<Reply>
         let row = &known.net_interfaces[place];
         let what = label(node, &row.name);
         tx.reply(deleted(&what, row.uuid));
+        let before = ends(tx, node);
         tx.edit_node(node, |node| {
             node.net_interfaces.remove(place);
             activate(node, None);
         });
+        let moved = moved(&before, &ends(tx, node));
+        tx.replies(moved.map(|reply| reply.about("NetIf", name.as_str())));
         let left = name::known_node(tx, node)?
             .net_interfaces
             .iter()

@@ -20,6 +20,7 @@ mod event;
 mod external_file;
 mod job;
 mod key_value_store;
+mod leftover;
 mod net_interface;
 mod node;
 mod not_implemented;
@@ -73,6 +74,7 @@ pub fn router(cluster: Cluster, limits: &Limits) -> Router {
         .merge(error_report::routes())
         .merge(job::routes())
         .merge(key_value_store::routes())
+        .merge(leftover::routes())
         .merge(net_interface::routes())
         .merge(node::routes())
         .merge(physical_storage::routes())

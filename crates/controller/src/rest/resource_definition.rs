@@ -31,6 +31,7 @@ pub fn routes() -> Router<Cluster> {
             "/v1/resource-definitions/{name}/sync-status",
             get(sync_status),
         )
+        .route("/v1/resource-definitions/{name}/quorum", get(quorum))
         .route(
             "/v1/resource-definitions/{name}/resources",
             delete(truncate),
@@ -68,6 +69,10 @@ async fn clone_status(Path((name, clone)): Path<(String, String)>) -> Response {
 
 async fn sync_status(State(cluster): State<Cluster>, Path(name): Path<String>) -> Response {
     value(resource_definition::sync_status(&cluster, &name))
+}
+
+async fn quorum(State(cluster): State<Cluster>, Path(name): Path<String>) -> Response {
+    value(resource_definition::quorum(&cluster, &name))
 }
 
 async fn create(

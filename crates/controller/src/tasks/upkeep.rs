@@ -1,28 +1,25 @@
 //! What becomes due with time and not by a request: nodes that are offline for long are evicted, the evacuation of a node
-//! goes on, and a diskless resource that is in use for long gets a disk.
+//! goes on, and a diskless resource that is in use for long gets a disk. And what a node reports: a port that is in use is replaced.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use linstor_api::prop;
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::process::Kind;
 use linstor_model::props::{self, Purpose, Scope};
-use linstor_model::{DiskKind, Model, Observed, eviction};
+use linstor_model::{Model, Observed, Resource, eviction, numbers};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Cluster;
+use crate::due::{AUTO_DISKFUL, Replica};
 use crate::ops::node::evacuate;
 use crate::ops::resource::{delete, make_available};
 use crate::transaction::Transaction;
 
 /// How often it is checked what is due.
 const INTERVAL: Duration = Duration::from_secs(10);
-/// Who made a replica that a diskless resource in use became.
-const AUTO_DISKFUL: &str = "auto-diskful";
-
-type Replica = (ResourceName, NodeName);
-
 /// What has been seen so far. A controller that starts begins anew: nothing is due sooner for that.
 #[derive(Debug, Default)]
 struct Seen {
@@ -30,23 +27,30 @@ struct Seen {
     by_peers: BTreeMap<NodeName, u64>,
     /// Why an offline node was not evicted, as far as it was logged.
     stood_down: BTreeMap<NodeName, eviction::StandDown>,
-    /// Since when a diskless resource is in use.
-    in_use: BTreeMap<Replica, u64>,
 }
 
 /// Runs until shutdown.
 pub(crate) async fn run(cluster: Cluster, shutdown: CancellationToken) {
     let mut seen = Seen::default();
+    for row in cluster.model().resources.values() {
+        cluster.shared.due.stored(row);
+    }
+    let mut next = Instant::now() + INTERVAL;
     loop {
         tokio::select! {
             biased;
             // Cancel-safe: a flag.
             () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(INTERVAL) => {}
+            // Cancel-safe: the ports are noted, and a missed notice is stored.
+            () = cluster.shared.due.port_busy.notified() => {
+                choose_other_ports(&cluster).await;
+                continue;
+            }
+            () = tokio::time::sleep_until(next) => next = Instant::now() + INTERVAL,
         }
         evict(&cluster, &mut seen).await;
         go_on_evacuating(&cluster).await;
-        give_disks(&cluster, &mut seen).await;
+        give_disks(&cluster).await;
         remove_surplus(&cluster).await;
     }
 }
@@ -127,22 +131,10 @@ async fn go_on_evacuating(cluster: &Cluster) {
     }
 }
 
-/// Diskless resources that are in use, with since when.
-fn observe_use(model: &Model, observed: &Observed, now: u64, seen: &mut BTreeMap<Replica, u64>) {
-    let diskless = model.resources.values().filter(|replica| {
-        let disk = replica.drbd.as_ref().map(|drbd| drbd.disk);
-        let diskless = disk.is_some_and(DiskKind::is_diskless);
-        diskless && !model.is_deleting(replica) && model.process_of(replica).is_none()
-    });
-    let used =
-        diskless.filter(|replica| observed.in_use(&replica.name, &replica.node) == Some(true));
-    let used: BTreeSet<Replica> = used
-        .map(|replica| (replica.name.clone(), replica.node.clone()))
-        .collect();
-    seen.retain(|replica, _| used.contains(replica));
-    for replica in used {
-        seen.entry(replica).or_insert(now);
-    }
+/// Whether a diskless resource is in use now.
+fn is_used(model: &Model, observed: &Observed, (name, node): &Replica) -> bool {
+    let row = model.resource(name, node);
+    row.is_some_and(|row| row.is_diskless()) && observed.in_use(name, node) == Some(true)
 }
 
 /// After how many minutes in use a diskless resource of a definition gets a disk; none if it never does.
@@ -153,13 +145,26 @@ fn minutes(model: &Model, name: &ResourceName, node: &NodeName) -> Option<u64> {
     value?.parse().ok()
 }
 
-async fn give_disks(cluster: &Cluster, seen: &mut Seen) {
+async fn give_disks(cluster: &Cluster) {
     let (model, observed, now) = (cluster.model(), cluster.observed(), cluster.env().now_ms());
-    observe_use(&model, &observed, now, &mut seen.in_use);
-    let due = seen.in_use.iter().filter(|((name, node), since)| {
-        minutes(&model, name, node).is_some_and(|minutes| **since + minutes * 60_000 <= now)
-    });
-    for (name, node) in due.map(|(replica, _)| replica.clone()).collect::<Vec<_>>() {
+    let used = cluster
+        .shared
+        .due
+        .in_use(|replica| is_used(&model, &observed, replica));
+    let mut due = Vec::new();
+    for (replica, since) in used {
+        let (name, node) = &replica;
+        let row = model.resource(name, node);
+        let changes =
+            row.is_none_or(|row| model.is_deleting(row) || model.process_of(row).is_some());
+        if changes {
+            cluster.shared.due.in_use_again(&replica, now);
+        } else if minutes(&model, name, node).is_some_and(|minutes| since + minutes * 60_000 <= now)
+        {
+            due.push(replica);
+        }
+    }
+    for (name, node) in due {
         let (of, on) = (name.clone(), node.clone());
         let change = move |tx: &mut Transaction<'_>| {
             let row = tx.resource(&of, &on).filter(|row| row.is_diskless());
@@ -174,7 +179,10 @@ async fn give_disks(cluster: &Cluster, seen: &mut Seen) {
             }
             Err(refusal) => {
                 // Again after the same time.
-                seen.in_use.insert((name.clone(), node.clone()), now);
+                cluster
+                    .shared
+                    .due
+                    .in_use_again(&(name.clone(), node.clone()), now);
                 tracing::warn!(resource = %name, %node, ?refusal, "a diskless resource in use cannot get a disk");
             }
         }
@@ -184,15 +192,14 @@ async fn give_disks(cluster: &Cluster, seen: &mut Seen) {
 /// Removes the replica that became one too many when a diskless resource got a disk, once that is UpToDate.
 async fn remove_surplus(cluster: &Cluster) {
     let (model, observed) = (cluster.model(), cluster.observed());
-    let made = model.resources.values().filter(|replica| {
-        let by = replica.props.get(prop::DISKFUL_BY);
+    let made = cluster.shared.due.auto_diskful(|(name, node)| {
+        let row = model.resource(name, node);
+        let by = row.and_then(|row| row.props.get(prop::DISKFUL_BY));
         by.is_some_and(|by| by == AUTO_DISKFUL)
     });
-    let found = made.filter_map(|replica| {
-        Some((
-            replica.name.clone(),
-            surplus(&model, &observed, &replica.name, &replica.node)?,
-        ))
+    let found = made.into_iter().filter_map(|(name, node)| {
+        let surplus = surplus(&model, &observed, &name, &node)?;
+        Some((name, surplus))
     });
     for (name, node) in found.collect::<Vec<_>>() {
         let (of, on) = (name.clone(), node.clone());
@@ -243,4 +250,47 @@ fn surplus(
     let mut others = diskful.iter().rev().filter(|replica| replica.node != *new);
     let unused = others.find(|replica| observed.in_use(name, &replica.node) == Some(false))?;
     Some(unused.node.clone())
+}
+
+/// Gives resources another port whose node found theirs in use, by another program for example.
+async fn choose_other_ports(cluster: &Cluster) {
+    for ((name, node), busy) in cluster.shared.due.take_busy_ports() {
+        let (of, on) = (name.clone(), node.clone());
+        let change = move |tx: &mut Transaction<'_>| {
+            let Some(definition) = tx.definitions.get(&of).cloned() else {
+                return Ok(None);
+            };
+            let has_it = |row: &Resource| {
+                let drbd = row.drbd.as_ref();
+                drbd.is_some_and(|drbd| drbd.ports.contains(&busy))
+            };
+            let row = tx
+                .resource(&of, &on)
+                .filter(|row| has_it(row) && !tx.is_deleting(row));
+            if row.is_none() {
+                return Ok(None);
+            }
+            let unusable = tx.observed.unusable_ports(&on);
+            let port = numbers::allocate_port(tx, &on, &definition, &unusable)?;
+            tx.edit_resource(&of, &on, |row| {
+                if let Some(drbd) = &mut row.drbd {
+                    drbd.ports
+                        .iter_mut()
+                        .filter(|old| **old == busy)
+                        .for_each(|old| *old = port);
+                }
+            });
+            Ok(Some(port))
+        };
+        match cluster.commit(change).await {
+            Ok(committed) => {
+                if let Some(port) = committed.value {
+                    tracing::warn!(resource = %name, %node, busy, port, "the port is in use on the node, another one was chosen");
+                }
+            }
+            Err(refusal) => {
+                tracing::warn!(resource = %name, %node, busy, ?refusal, "the port is in use on the node, and there is no other");
+            }
+        }
+    }
 }

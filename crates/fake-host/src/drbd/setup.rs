@@ -51,6 +51,7 @@ pub(crate) fn drbdsetup(world: &mut World, node: &str, args: &[String]) -> ToolR
     let subject = subjects.first().map_or("", String::as_str);
     match command.as_str() {
         "status" => status(world, node, subject, &args),
+        "show" => show(world, node, subject),
         "events2" => events_now(world, node, subject, &args),
         "primary" | "secondary" => role_command(world, node, command, subject, &args),
         "down" => down(world, node, subject),
@@ -287,6 +288,81 @@ fn names(world: &World, node: &str, name: &str) -> Result<Vec<String>, Stop> {
         return Err(Stop::Failed(absent));
     }
     Ok(vec![name.to_owned()])
+}
+
+/// What a resource is configured with, as far as anybody reads it: the sections with options are left out.
+fn show(world: &mut World, node: &str, name: &str) -> ToolResult {
+    let names = names(world, node, name)?;
+    let v9 = world
+        .kernel(node)
+        .is_some_and(|kernel| kernel.kind == DrbdKind::V9);
+    let mut text = String::new();
+    for name in &names {
+        let Some(resource) = world.resource(node, name) else {
+            continue;
+        };
+        let paths = resource
+            .connections
+            .values()
+            .flat_map(|connection| &connection.paths);
+        let plain = |address: &str| address.replacen(':', " ", 1);
+        let mut lines = vec![if v9 {
+            format!("resource \"{name}\" {{")
+        } else {
+            format!("resource {name} {{")
+        }];
+        if !v9 {
+            for (_, remote) in paths.clone() {
+                let remote = plain(remote);
+                lines.push(format!(
+                    "    _remote_host {{\n        address\t\t\t{remote};\n    }}"
+                ));
+            }
+        }
+        lines.push("    _this_host {".to_owned());
+        match v9 {
+            true => lines.push(format!("        node-id\t\t\t{};", resource.node_id)),
+            false => lines.extend(
+                paths
+                    .clone()
+                    .map(|(local, _)| format!("        address\t\t\t{};", plain(local))),
+            ),
+        }
+        for (number, volume) in &resource.volumes {
+            lines.push(format!("        volume {number} {{"));
+            lines.push(format!("            device\t\t\tminor {};", volume.minor));
+            match &volume.backing {
+                Some(backing) => {
+                    let meta = match backing.is_internal() {
+                        true => "internal".to_owned(),
+                        false => format!("\"{}\"", backing.meta_path),
+                    };
+                    lines.push(format!("            disk\t\t\t\"{}\";", backing.path));
+                    lines.push(format!("            meta-disk\t\t\t{meta};"));
+                }
+                None if v9 => lines.push("            disk\t\t\tnone;".to_owned()),
+                None => {}
+            }
+            lines.push("        }".to_owned());
+        }
+        lines.push("    }".to_owned());
+        if v9 {
+            for (peer, connection) in &resource.connections {
+                lines.push(format!("    connection {{\n        _peer_node_id {peer};"));
+                for (local, remote) in &connection.paths {
+                    let (local, remote) = (plain(local), plain(remote));
+                    lines.push(format!(
+                        "        path {{\n            _this_host {local};\n            _remote_host {remote};\n        }}"
+                    ));
+                }
+                lines.push("    }".to_owned());
+            }
+        }
+        lines.push("}".to_owned());
+        text.push_str(&lines.join("\n"));
+        text.push_str("\n\n");
+    }
+    Ok(ToolOutput::out(text))
 }
 
 fn status(world: &mut World, node: &str, name: &str, args: &Args) -> ToolResult {

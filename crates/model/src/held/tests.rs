@@ -205,12 +205,16 @@ fn numbers_of_damaged_rows_stay_taken() {
     let model = loaded(&[row("resource_definition", "R1", &whole)]);
     let used = |minor: &u32| model.uses_minor(*minor);
     assert_eq!((999..1005).filter(used).collect::<Vec<_>>(), [1000, 1002]);
-    assert_eq!(crate::numbers::allocate_minor(&model), Ok(1001));
+    assert_eq!(
+        crate::numbers::allocate_minor(&model, &crate::numbers::Ranges::default()),
+        Ok(1001)
+    );
     assert!(crate::numbers::check_minor(&model, 1002).is_err());
     for cut in [whole.len() - 1, whole.len() - 20] {
         let model = loaded(&[row("resource_definition", "R1", &whole[..cut])]);
         assert!(model.uses_minor(1000));
-        let refused = crate::numbers::allocate_minor(&model).unwrap_err();
+        let refused =
+            crate::numbers::allocate_minor(&model, &crate::numbers::Ranges::default()).unwrap_err();
         assert!(refused[0].correction.is_some(), "{refused:?}");
         assert!(crate::numbers::check_minor(&model, 5).is_err());
     }

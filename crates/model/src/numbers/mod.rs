@@ -4,6 +4,7 @@
 //! Always the lowest free number, so that the same requests give the same cluster. [`Used`] makes that cheap: it stores
 //! runs of used numbers instead of single ones, so that a full range of 50,000 is one entry.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::ops::RangeInclusive;
 
@@ -68,14 +69,25 @@ impl Ranges {
             ranges.push((low, high));
         }
         ranges.sort_unstable();
-        let mut merged: Vec<(u32, u32)> = Vec::with_capacity(ranges.len());
-        for (low, high) in ranges {
-            match merged.last_mut() {
-                Some(last) if low <= last.1.saturating_add(1) => last.1 = last.1.max(high),
-                _ => merged.push((low, high)),
-            }
+        Ok(Ranges(merged(&ranges)))
+    }
+
+    /// Of single numbers.
+    pub fn of(numbers: impl IntoIterator<Item = u32>) -> Self {
+        Ranges::default().with(numbers)
+    }
+
+    /// These and single numbers.
+    #[must_use]
+    pub fn with(mut self, numbers: impl IntoIterator<Item = u32>) -> Self {
+        let before = self.0.len();
+        self.0
+            .extend(numbers.into_iter().map(|number| (number, number)));
+        if self.0.len() > before {
+            self.0.sort_unstable();
+            self.0 = merged(&self.0);
         }
-        Ok(Ranges(merged))
+        self
     }
 
     /// Whether a number is in one of the ranges.
@@ -122,6 +134,18 @@ impl Ranges {
         }
         number
     }
+}
+
+/// Sorted ranges without those that overlap or follow each other.
+fn merged(ranges: &[(u32, u32)]) -> Vec<(u32, u32)> {
+    let mut merged: Vec<(u32, u32)> = Vec::with_capacity(ranges.len());
+    for (low, high) in ranges {
+        match merged.last_mut() {
+            Some(last) if *low <= last.1.saturating_add(1) => last.1 = last.1.max(*high),
+            _ => merged.push((*low, *high)),
+        }
+    }
+    merged
 }
 
 impl fmt::Display for Ranges {
@@ -250,12 +274,14 @@ fn stored_range(stored: Option<&str>, default: &str, allowed: &RangeInclusive<u3
         .unwrap_or_default()
 }
 
-/// Assigns the lowest free minor.
-pub fn allocate_minor(model: &Model) -> Result<u32, Vec<Reply>> {
+/// Assigns the lowest free minor that is not among those that nodes cannot use ([`Observed::foreign_minors`]).
+///
+/// [`Observed::foreign_minors`]: crate::Observed::foreign_minors
+pub fn allocate_minor(model: &Model, unusable: &Ranges) -> Result<u32, Vec<Reply>> {
     unless_unknown(model.held.are_minors_unknown(), "minor number")?;
     let range = minor_range(model);
     let used = &model.used_minors;
-    range.lowest_free(used, &Ranges::default()).ok_or_else(|| {
+    range.lowest_free(used, unusable).ok_or_else(|| {
         vec![exhausted(
             code::FAIL_POOL_EXHAUSTED_MINOR_NR,
             "minor number",
@@ -292,14 +318,17 @@ pub fn check_minor(model: &Model, asked: i64) -> Result<u32, Vec<Reply>> {
 }
 
 /// Assigns a port on a node to a resource of a definition: the definition's preferred port, else one that
-/// resources on other nodes use, else the lowest free one.
+/// resources on other nodes use, else the lowest free one; none that the node cannot use ([`Observed::unusable_ports`]).
+///
+/// [`Observed::unusable_ports`]: crate::Observed::unusable_ports
 pub fn allocate_port(
     model: &Model,
     node: &NodeName,
     definition: &ResourceDefinition,
+    unusable: &BTreeSet<u16>,
 ) -> Result<u16, Vec<Reply>> {
     unless_unknown(model.held.are_ports_unknown(node), "TCP port")?;
-    let blocked = blocked_ports(model, node);
+    let blocked = blocked_ports(model, node).with(unusable.iter().map(|port| (*port).into()));
     let preferred_port = definition.drbd.as_ref().and_then(|drbd| drbd.wished_port);
     let of_peers = model
         .resources_of(&definition.name)

@@ -205,22 +205,40 @@ fn ports_are_shared_with_peers_where_possible() {
     let mut first = definition("res1", Some(1000));
     draft.put_resource_definition(first.clone());
     draft.put_resource_definition(definition("res2", Some(1001)));
-    assert_eq!(allocate_port(&draft, &node_name("n1"), &first), Ok(7000));
+    assert_eq!(
+        allocate_port(&draft, &node_name("n1"), &first, &BTreeSet::new()),
+        Ok(7000)
+    );
     draft.put_resource(resource("res2", "n1", 0, 7000));
-    assert_eq!(allocate_port(&draft, &node_name("n1"), &first), Ok(7001));
+    assert_eq!(
+        allocate_port(&draft, &node_name("n1"), &first, &BTreeSet::new()),
+        Ok(7001)
+    );
     draft.put_resource(resource("res1", "n1", 0, 7001));
     // n2 has 7000 free, but the peer uses 7001.
-    assert_eq!(allocate_port(&draft, &node_name("n2"), &first), Ok(7001));
+    assert_eq!(
+        allocate_port(&draft, &node_name("n2"), &first, &BTreeSet::new()),
+        Ok(7001)
+    );
     draft.put_resource(resource("res2", "n2", 1, 7001));
-    assert_eq!(allocate_port(&draft, &node_name("n2"), &first), Ok(7000));
+    assert_eq!(
+        allocate_port(&draft, &node_name("n2"), &first, &BTreeSet::new()),
+        Ok(7000)
+    );
     first.drbd.as_mut().unwrap().wished_port = Some(9000);
-    assert_eq!(allocate_port(&draft, &node_name("n2"), &first), Ok(9000));
+    assert_eq!(
+        allocate_port(&draft, &node_name("n2"), &first, &BTreeSet::new()),
+        Ok(9000)
+    );
     add_node(
         &mut draft,
         "n2",
         &[(prop::TCP_PORTS_BLOCKED, "7000-7001,9000")],
     );
-    assert_eq!(allocate_port(&draft, &node_name("n2"), &first), Ok(7002));
+    assert_eq!(
+        allocate_port(&draft, &node_name("n2"), &first, &BTreeSet::new()),
+        Ok(7002)
+    );
     let reply = check_port(&draft, &node_name("n2"), &first.name, 9000)
         .unwrap_err()
         .remove(0);
@@ -244,18 +262,20 @@ fn exhaustion_says_what_to_do() {
     add_node(&mut draft, "n1", &[(prop::TCP_PORT_AUTO_RANGE, "7000")]);
     with_controller_prop(&mut draft, prop::MINOR_NR_AUTO_RANGE, "5-6");
     for (index, name) in ["res1", "res2"].into_iter().enumerate() {
-        let minor = allocate_minor(&draft).unwrap();
+        let minor = allocate_minor(&draft, &Ranges::default()).unwrap();
         assert_eq!(minor, 5 + index as u32);
         draft.put_resource_definition(definition(name, Some(minor)));
     }
-    let reply = allocate_minor(&draft).unwrap_err().remove(0);
+    let reply = allocate_minor(&draft, &Ranges::default())
+        .unwrap_err()
+        .remove(0);
     assert_eq!(reply.ret_code, code::FAIL_POOL_EXHAUSTED_MINOR_NR);
     assert!(reply.cause.unwrap().contains("2 of the 2 numbers in 5-6"));
     assert!(reply.correction.unwrap().contains("MinorNrAutoRange"));
 
     draft.put_resource(resource("res1", "n1", 0, 7000));
     let other = Arc::clone(&draft.definitions[&ResourceName::parse("res2").unwrap()]);
-    let reply = allocate_port(&draft, &node_name("n1"), &other)
+    let reply = allocate_port(&draft, &node_name("n1"), &other, &BTreeSet::new())
         .unwrap_err()
         .remove(0);
     assert_eq!(reply.ret_code, code::FAIL_POOL_EXHAUSTED_TCP_PORT);
@@ -276,14 +296,14 @@ fn exhaustion_says_what_to_do() {
 fn numbers_come_back() {
     let mut draft = Draft::new(Model::empty(Uuid::nil()));
     for name in ["res1", "res2", "res3"] {
-        let minor = allocate_minor(&draft).unwrap();
+        let minor = allocate_minor(&draft, &Ranges::default()).unwrap();
         draft.put_resource_definition(definition(name, Some(minor)));
     }
     let second = ResourceName::parse("res2").unwrap();
     assert!(check_minor(&draft, 1001).is_err());
     draft.remove(&crate::model::RowKey::ResourceDefinition(second.clone()));
     assert_eq!(check_minor(&draft, 1001), Ok(1001));
-    assert_eq!(allocate_minor(&draft), Ok(1001));
+    assert_eq!(allocate_minor(&draft, &Ranges::default()), Ok(1001));
     assert_eq!(
         check_minor(&draft, 1 << 20).unwrap_err()[0].ret_code,
         code::FAIL_INVLD_MINOR_NR
@@ -320,7 +340,10 @@ fn allocation_steps_over_runs() {
     assert_eq!(draft.used_minors, Used(OrdMap::unit(1000, 1998)));
     let ports = &draft.used_ports[&node_name("n1")];
     assert_eq!(*ports, Used(OrdMap::unit(7000, 7998)));
-    assert_eq!(allocate_minor(&draft), Ok(1999));
+    assert_eq!(allocate_minor(&draft, &Ranges::default()), Ok(1999));
     let last = Arc::clone(&draft.definitions[&ResourceName::parse("res0").unwrap()]);
-    assert_eq!(allocate_port(&draft, &node_name("n1"), &last), Ok(7999));
+    assert_eq!(
+        allocate_port(&draft, &node_name("n1"), &last, &BTreeSet::new()),
+        Ok(7999)
+    );
 }

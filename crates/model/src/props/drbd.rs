@@ -58,6 +58,11 @@ pub fn drbd_options(
         handlers: levels.namespace(DRBD_HANDLER_OPTIONS),
     };
     sections.disk.append(&mut disk_section(&levels));
+    let transport = definition.drbd.as_ref().map_or("", |drbd| &drbd.transport);
+    if ["RDMA", "RoCE"].contains(&transport) {
+        let key = "transport".to_owned();
+        sections.net.entry(key).or_insert_with(|| "rdma".to_owned());
+    }
     choose_verify_algorithm(model, definition, &mut sections.net);
     drbd84::retain_options(kind_of(model, resource), &mut sections);
     sections

@@ -6,6 +6,10 @@
 //! All of it follows from resources, nodes and properties as they are, whatever changed them: [`settle`] is called for
 //! each definition that a commit concerns.
 
+mod explain;
+
+pub use explain::{Counts, Explained, Vote, explain};
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -164,24 +168,43 @@ fn tie_breaker(
 /// Whether a tie breaker is wanted: an even number of diskful resources, quorum `majority`, and no other diskless
 /// voter.
 fn is_wanted(model: &Model, observed: &Observed, definition: &ResourceDefinition) -> bool {
+    tie_breaker_reason(model, observed, definition).is_ok()
+}
+
+/// Why a tie breaker is wanted, or why none is.
+fn tie_breaker_reason(
+    model: &Model,
+    observed: &Observed,
+    definition: &ResourceDefinition,
+) -> Result<String, String> {
     let name = &definition.name;
     let automatic = policy(model, definition, prop::DRBD_AUTO_ADD_QUORUM_TIEBREAKER);
+    if !automatic.is_some_and(is_true) {
+        let key = prop::DRBD_AUTO_ADD_QUORUM_TIEBREAKER;
+        return Err(format!("property '{key}' is not set"));
+    }
     let majority = policy(model, definition, prop::DRBD_QUORUM)
         .is_none_or(|quorum| quorum.eq_ignore_ascii_case(MAJORITY));
+    if !(majority || is_managed(model, definition)) {
+        return Err(format!("a property sets a quorum other than '{MAJORITY}'"));
+    }
     let diskful = diskful_count(model, name);
-    if !automatic.is_some_and(is_true)
-        || !(majority || is_managed(model, definition))
-        || diskful < 2
-        || !diskful.is_multiple_of(2)
-    {
-        return false;
+    if diskful < 2 {
+        return Err("with less than two diskful resources there is no majority".to_owned());
+    }
+    if !diskful.is_multiple_of(2) {
+        return Err(format!("{diskful} diskful resources have a majority"));
     }
     let filter = filter_of(model, definition);
     let request = request(definition, &filter, Sharing::AsSaid);
-    !connected(model, name)
+    let voter = connected(model, name)
         .filter(|replica| disk(replica) == DiskKind::Diskless)
         .filter_map(|replica| model.node(&replica.node))
-        .any(|node| keeps_rules(model, observed, &request, node))
+        .find(|node| keeps_rules(model, observed, &request, node));
+    match voter {
+        Some(node) => Err(format!("the diskless resource on {} votes", node.name)),
+        None => Ok(format!("{diskful} diskful resources can be two halves")),
+    }
 }
 
 /// The group's rules about nodes. Its pools and providers apply to diskful resources and do not restrict the nodes of a

@@ -390,3 +390,47 @@ fn nothing_to_help() {
     assert_eq!(quorum_of(&cluster).as_deref(), Some("off"));
     assert_eq!(replicas(&cluster), "n1 n2");
 }
+
+/// What a person reads for each shape: the majority, the votes, and the reason of the tie breaker.
+#[test]
+fn the_quorum_is_explained() {
+    for (nodes, majority, votes, tie_breaker) in [
+        (&["n1"][..], None, "D", "none is needed: with less than two"),
+        (
+            &["n1", "n2"],
+            Some((1, 1)),
+            "DDT",
+            "there is one: 2 diskful",
+        ),
+        (
+            &["n1", "n2", "n3"],
+            Some((2, 1)),
+            "DDD",
+            "none is needed: 3 diskful",
+        ),
+        (
+            &["n1", "n2", "n3", "n4"],
+            Some((3, 1)),
+            "DDDD",
+            "there is none, as no node can have it",
+        ),
+    ] {
+        let mut cluster = with_breakers(FOUR);
+        cluster.put("res", "sp1", nodes);
+        run(&mut cluster);
+        let definition = cluster.draft.definitions[&resource("res")].clone();
+        let explained = explain(&cluster.draft, &cluster.observed, &definition).expect("DRBD");
+        let shown = explained.votes.iter().map(|vote| match vote.counts {
+            Ok(Counts::Disk) => 'D',
+            Ok(Counts::Tie) => 'T',
+            Err(_) => '-',
+        });
+        assert_eq!(shown.collect::<String>(), votes, "{nodes:?}");
+        assert_eq!(explained.majority, majority, "{nodes:?}: {explained:?}");
+        assert!(
+            explained.tie_breaker.starts_with(tie_breaker),
+            "{explained:?}"
+        );
+        assert!(explained.managed);
+    }
+}

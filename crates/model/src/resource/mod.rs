@@ -132,7 +132,7 @@ pub fn new_resource(
         }
     }
     if row.layer_stack.contains(&LayerKind::Drbd) {
-        row.drbd = Some(drbd(draft, &definition, &node, &new, disk)?);
+        row.drbd = Some(drbd(draft, observed, &definition, &node, &new, disk)?);
         checks::peer_slots(draft, &definition, &row)?;
     }
     let mut replies = Vec::new();
@@ -191,6 +191,7 @@ fn disk_kind(
 
 fn drbd(
     model: &Model,
+    observed: &Observed,
     definition: &ResourceDefinition,
     node: &Node,
     new: &NewResource,
@@ -210,7 +211,10 @@ fn drbd(
         )?);
     }
     if ports.is_empty() {
-        ports.push(numbers::allocate_port(model, &node.name, definition)?);
+        let unusable = observed.unusable_ports(&node.name);
+        ports.push(numbers::allocate_port(
+            model, &node.name, definition, &unusable,
+        )?);
     }
     Ok(DrbdResource {
         node_id,

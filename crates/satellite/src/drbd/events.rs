@@ -48,6 +48,8 @@ pub enum Object {
     Connection(String, String, String, u32),
     /// A volume of a connection: resource, connection's key, volume.
     PeerDevice(String, String, u32),
+    /// A path of a connection: resource, connection's key, port that it listens on.
+    Path(String, String, u16),
 }
 
 impl Object {
@@ -57,7 +59,8 @@ impl Object {
             Object::Resource(name)
             | Object::Device(name, _)
             | Object::Connection(name, ..)
-            | Object::PeerDevice(name, ..) => name,
+            | Object::PeerDevice(name, ..)
+            | Object::Path(name, ..) => name,
         }
     }
 }
@@ -119,8 +122,14 @@ fn object(kind: &str, fields: &BTreeMap<String, String>) -> Option<Object> {
             Some(Object::Connection(name, key, peer_name, id))
         }
         "peer-device" => Some(Object::PeerDevice(name, peer().0, number("volume")?)),
+        "path" => Some(Object::Path(name, peer().0, port_of(fields.get("local")?)?)),
         _ => None,
     }
+}
+
+/// The port of an address such as `ipv4:10.0.0.1:7000` or `ipv6:[fe80::1]:7000`.
+fn port_of(address: &str) -> Option<u16> {
+    address.rsplit_once(':')?.1.parse().ok()
 }
 
 impl DrbdState {
@@ -159,6 +168,11 @@ impl DrbdState {
                 .get_mut(&name)
                 .and_then(|r| r.connections.get_mut(&key))
                 .is_some_and(|c| c.volumes.remove(&volume).is_some()),
+            Object::Path(name, key, port) => self
+                .resources
+                .get_mut(&name)
+                .and_then(|r| r.connections.get_mut(&key))
+                .is_some_and(|c| c.ports.remove(&port)),
         };
         gone.then_some(name)
     }
@@ -191,6 +205,12 @@ impl DrbdState {
             Object::PeerDevice(_, key, volume) => {
                 let connection = resource.connections.entry(key).or_default();
                 update_peer_volume(connection.volumes.entry(volume).or_default(), fields);
+            }
+            Object::Path(_, key, port) => {
+                // A path without its connection is a left-over of one that is going away.
+                if let Some(connection) = resource.connections.get_mut(&key) {
+                    connection.ports.insert(port);
+                }
             }
         }
         (announces || *resource != before).then_some(name)
@@ -238,6 +258,10 @@ fn update_device(device: &mut DrbdDevice, fields: &BTreeMap<String, String>) {
 
 fn update_connection(connection: &mut DrbdConnection, fields: &BTreeMap<String, String>) {
     set(&mut connection.state, fields, "connection");
+    // DRBD 8.4 has no paths of their own.
+    connection
+        .ports
+        .extend(fields.get("local").and_then(|address| port_of(address)));
     set(&mut connection.role, fields, "role");
 }
 

@@ -93,6 +93,7 @@ pub async fn up(attempt: &Attempt<'_>, drbd: &DrbdSpec, below: &Devices) -> stop
         Observed::Absent | Observed::Unknown => None,
     };
     if before.is_none() {
+        steps::check_minors(attempt, drbd)?;
         steps::check_port(attempt, drbd).await?;
         // Once DRBD is up, the note on other copies from the last time it was taken down is out of date.
         let change = |notes: &mut Notes| notes.last_copy = None;

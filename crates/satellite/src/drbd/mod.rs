@@ -3,6 +3,7 @@
 pub mod adjust;
 pub mod adm;
 pub mod events;
+pub mod foreign;
 pub mod grow;
 pub mod last_copy;
 pub mod layer;

@@ -1,5 +1,6 @@
 //! DRBD's state as `drbdsetup events2` reports it, and its changes, for attempts that wait for one.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -99,6 +100,12 @@ impl ObservedDrbd {
             Some(resource) => Observed::Present(resource.clone()),
             None => Observed::Absent,
         }
+    }
+
+    /// Reads all resources that DRBD has; `None` while they are not known.
+    pub fn read<T>(&self, read: impl FnOnce(&BTreeMap<String, DrbdResource>) -> T) -> Option<T> {
+        let inner = self.lock();
+        inner.known.then(|| read(&inner.state.resources))
     }
 
     /// Names of resources that are being synchronised.

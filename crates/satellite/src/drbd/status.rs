@@ -1,6 +1,6 @@
 //! DRBD's resources and their state, as events report them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use linstor_api::drbd_state::{
     ConnectionState, DiskState, Quorum, ReplicationState, Role, Suspension,
@@ -56,6 +56,8 @@ pub struct DrbdConnection {
     pub state: ConnectionState,
     /// The peer's role.
     pub role: Role,
+    /// TCP ports that this node listens on for it.
+    pub ports: BTreeSet<u16>,
     /// By volume number.
     pub volumes: BTreeMap<u32, DrbdPeerVolume>,
 }

@@ -9,12 +9,13 @@ use linstor_api::drbd_state::DiskState;
 use linstor_api::kind::DrbdKind;
 use linstor_host::{Host, PortState};
 use linstor_wire::spec::{Action, DrbdSpec, DrbdVolumeSpec, InitialState, ResourceSpec};
+use linstor_wire::status::ForeignDrbd;
 use tokio::time::sleep;
 
 use super::layer::Disks;
 use super::metadata::{self, Content, Layout, Place};
 use super::status::{DrbdConnection, DrbdResource};
-use super::{resfile, v84};
+use super::{foreign, resfile, v84};
 use crate::failure::{Failure, Result};
 use crate::layers::Attempt;
 use crate::spec_store::Stage;
@@ -44,9 +45,13 @@ pub async fn check_port(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
     match state {
         PortState::Free => Ok(()),
         PortState::Busy { holder } => {
-            let by = match holder {
-                Some(holder) => format!("Process {holder} listens on it."),
-                None => {
+            let in_drbd = foreign::holder(attempt.shared, &attempt.spec.name, |other| {
+                other.ports.contains(&drbd.port)
+            });
+            let by = match (holder, in_drbd) {
+                (Some(holder), _) => format!("Process {holder} listens on it."),
+                (None, Some(name)) => format!("DRBD's resource '{name}' listens on it."),
+                (None, None) => {
                     "Something in the kernel listens on it, perhaps another DRBD resource.".into()
                 }
             };
@@ -58,10 +63,31 @@ pub async fn check_port(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
                 ),
             )
             .cause(by)
-            .correction("Free the port, or block it for DRBD with property 'TcpPortsBlocked'.")
+            .correction("The controller chooses another port by itself. Block this one with the node's property 'TcpPortsBlocked'.")
             .about("TcpPort", drbd.port.to_string()))
         }
     }
+}
+
+/// Refuses to set up a resource whose minor another resource has in DRBD.
+pub fn check_minors(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
+    for volume in &drbd.volumes {
+        let minor = volume.minor;
+        let has_it = |other: &ForeignDrbd| other.minors.contains(&minor);
+        let Some(holder) = foreign::holder(attempt.shared, &attempt.spec.name, has_it) else {
+            continue;
+        };
+        let message = format!(
+            "Minor {minor} of volume {} of resource '{}' is in use on this node.",
+            volume.number, attempt.spec.name
+        );
+        return Err(Failure::new(code::FAIL_INVLD_MINOR_NR, message)
+            .cause(format!("DRBD's resource '{holder}' has it."))
+            .correction(
+                "'linstor node forget' shows whether that is left of an earlier resource; take it down if it is not used.",
+            ));
+    }
+    Ok(())
 }
 
 /// Sees to it that every disk that is not attached has the metadata that it should have.

@@ -11,7 +11,7 @@ use linstor_wire::Key;
 use linstor_wire::spec::ResourceSpec;
 
 use super::observed::Observed;
-use super::{adm, v84};
+use super::{adm, foreign, v84};
 use crate::shared::Shared;
 
 /// Pause before the stream is started again.
@@ -76,6 +76,7 @@ fn take(shared: &Shared, event: StreamEvent) -> bool {
             if !was_known && shared.observed_drbd.is_known() {
                 // Resources that DRBD does not have are known now, too.
                 shared.recheck_all();
+                foreign::report(shared);
             }
             true
         }
@@ -99,11 +100,14 @@ fn take(shared: &Shared, event: StreamEvent) -> bool {
 fn changed(shared: &Shared, name: &str) {
     // A name that LINSTOR does not permit is that of a resource of somebody else.
     let Ok(name) = ResourceName::parse(name) else {
+        foreign::report(shared);
         return;
     };
     let key = Key::Resource(name.clone());
     let mut state = shared.state();
     let Some(tracked) = state.objects.get(&key) else {
+        drop(state);
+        foreign::report(shared);
         return;
     };
     let at_rest = tracked.running.is_none() && tracked.waiting.is_none();

@@ -26,11 +26,11 @@ const DETACH_POLL: Duration = Duration::from_millis(50);
 /// What the name of the marking file ends with.
 const OWNER_SUFFIX: &str = ".owner";
 /// What the name of a volume's file ends with.
-const FILE_SUFFIX: &str = ".img";
+pub(super) const FILE_SUFFIX: &str = ".img";
 /// What the name of a copy that is being made ends with.
 const COPY_SUFFIX: &str = ".copy";
 
-fn file_path(directory: &str, name: &str) -> String {
+pub(super) fn file_path(directory: &str, name: &str) -> String {
     format!("{directory}/{name}{FILE_SUFFIX}")
 }
 
@@ -39,7 +39,7 @@ fn owner_path(file: &str) -> PathBuf {
 }
 
 /// Every volume is checked whenever the satellite or the controller starts: a system call, not a program.
-async fn usage(storage: Storage<'_>, file: &str) -> Result<Option<FileUsage>> {
+pub(super) async fn usage(storage: Storage<'_>, file: &str) -> Result<Option<FileUsage>> {
     Ok(storage.machine.host().file_usage(Path::new(file)).await?)
 }
 
@@ -62,7 +62,7 @@ pub async fn find(
 }
 
 /// A file with its loop device; the path is empty if there is none.
-async fn backing(storage: Storage<'_>, usage: &FileUsage) -> Result<Backing> {
+pub(super) async fn backing(storage: Storage<'_>, usage: &FileUsage) -> Result<Backing> {
     let loops = storage.observations.loops(storage.machine).await?;
     let mut found = loops.iter().filter(|l| l.is_whole && l.file == usage.id);
     Ok(Backing {
@@ -368,7 +368,7 @@ pub async fn space(storage: Storage<'_>, directory: &str) -> Result<Space> {
     })
 }
 
-async fn mark(storage: Storage<'_>, file: &str) -> Result<Option<String>> {
+pub(super) async fn mark(storage: Storage<'_>, file: &str) -> Result<Option<String>> {
     match storage.machine.host().read(&owner_path(file)).await {
         Ok(bytes) => Ok(Some(String::from_utf8_lossy(&bytes).trim().to_owned())),
         Err(e) if e.is_not_found() => Ok(None),

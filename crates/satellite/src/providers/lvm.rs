@@ -16,7 +16,7 @@ use crate::tools::lvm::{Change, LogicalVolume, NewVolume, VolumeGroup};
 /// How old a query of free space may be: one query serves all pools of a volume group.
 const SPACE_AGE_MAX: Duration = Duration::from_millis(200);
 /// What our tags begin with.
-const TAG_PREFIX: &str = "linstor-rs.";
+pub(super) const TAG_PREFIX: &str = "linstor-rs.";
 
 /// See [`super::find`].
 pub async fn find(storage: Storage<'_>, vg: &str, name: &str, owner: Owner) -> Result<Presence> {
@@ -417,7 +417,7 @@ fn thick_kib(volume: &LogicalVolume) -> u64 {
     }
 }
 
-fn backing(volume: &LogicalVolume) -> Backing {
+pub(super) fn backing(volume: &LogicalVolume) -> Backing {
     let allocated_kib = match (&volume.pool, volume.data_percent) {
         (None, _) => Some(volume.size_kib),
         (Some(_), percent) => {

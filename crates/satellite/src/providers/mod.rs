@@ -8,6 +8,7 @@
 pub mod file;
 pub mod in_use;
 pub mod lvm;
+pub mod marked;
 pub mod measure;
 pub mod trouble;
 pub mod zfs;

@@ -436,7 +436,7 @@ fn device(full: &str) -> String {
     format!("/dev/zvol/{full}")
 }
 
-fn backing(full: &str, entry: &Entry) -> Backing {
+pub(super) fn backing(full: &str, entry: &Entry) -> Backing {
     Backing {
         path: device(full),
         size_kib: entry.size_kib,

@@ -8,6 +8,7 @@ mod facts;
 mod failing_disk;
 mod growth;
 mod last_copy;
+mod leftovers;
 mod link;
 mod luks;
 mod real;

@@ -203,6 +203,7 @@ const MACHINE: Option<&str> = Some("satellite/src/machine.rs");
 const METRICS: Option<&str> = Some("controller/src/ops/metrics.rs");
 const FILTER: Option<&str> = Some("model/src/place/filter.rs");
 const ENCRYPTION: Option<&str> = Some("model/src/layer/luks.rs");
+const BALANCE: Option<&str> = Some("model/src/balance.rs");
 const LVM: Option<&str> = Some("satellite/src/providers/lvm.rs");
 const AUTH_TOKEN: Option<&str> = Some("model/src/auth_token.rs");
 const MKFS: Option<&str> = Some("satellite/src/layers/filesystem.rs");
@@ -275,12 +276,12 @@ const RULES: &[(&str, Rule)] = &[
         "How many backups a node ships at once; less than 0: any number")),
     ("BackupShipping/S3KeySuffix", rule(C, Text, "", NOBODY,
         "Suffix of backup names, to tell clusters apart in one bucket")),
-    ("BalanceResourcesEnabled", rule(C | RD, TrueFalse, "true", NOBODY,
-        "Whether surplus replicas are removed from the fullest nodes")),
-    ("BalanceResourcesGracePeriod", rule(C, Integer, "3600", NOBODY,
-        "Seconds a resource has to exist before balancing may delete it")),
-    ("BalanceResourcesInterval", rule(C, Integer, "3600", NOBODY, "Seconds between two runs of balancing")),
-    ("BalanceResourcesSkipDiskLimit", rule(C | RD, Integer, "1", NOBODY,
+    ("BalanceResourcesEnabled", rule(C | RD, TrueFalse, "true", BALANCE,
+        "Whether missing replicas are placed and surplus ones deleted")),
+    ("BalanceResourcesGracePeriod", rule(C, Integer, "3600", BALANCE,
+        "Seconds that all resources of a definition have to exist before it is balanced")),
+    ("BalanceResourcesInterval", rule(C, Integer, "3600", BALANCE, "Seconds between two runs of balancing")),
+    ("BalanceResourcesSkipDiskLimit", rule(C | RD, Integer, "1", BALANCE,
         "How many replicas of a definition may have SkipDisk before it is not balanced")),
     ("Cache/Blocksize", rule(CACHE, Integer, "4096", NOBODY, "Block size of dm-cache")),
     ("Cache/CachePool", rule(CACHE, Name, "", NOBODY, "Pool of the cache device of dm-cache")),

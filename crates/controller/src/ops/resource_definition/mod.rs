@@ -5,11 +5,13 @@ pub mod create;
 pub mod delete;
 pub mod external_name;
 pub mod modify;
+pub mod quorum;
 
 pub use clone::{clone, clone_status};
 pub use create::create;
 pub use delete::{delete, truncate};
 pub use modify::modify;
+pub use quorum::quorum;
 
 use std::ops::Bound;
 

@@ -115,7 +115,7 @@ fn change_layers(
         });
         let mut taken = Draft::new(Model::clone(tx));
         for number in row.volumes.keys().copied().collect::<Vec<_>>() {
-            let minor = numbers::allocate_minor(&taken)?;
+            let minor = numbers::allocate_minor(&taken, &tx.observed.foreign_minors())?;
             if let Some(volume) = row.volumes.get_mut(&number) {
                 volume.minor = Some(minor);
             }

@@ -189,7 +189,7 @@ fn row(
     let size_kib = size(definition, new.size_kib)?;
     let minor = match (new.minor, &definition.drbd) {
         (Some(minor), Some(_)) => Some(numbers::check_minor(tx, minor)?),
-        (None, Some(_)) => Some(numbers::allocate_minor(tx)?),
+        (None, Some(_)) => Some(numbers::allocate_minor(tx, &tx.observed.foreign_minors())?),
         (_, None) => None,
     };
     let mut props = Props::new();

@@ -299,3 +299,57 @@ async fn the_cluster_says_whether_ties_are_broken() {
         assert_eq!(count().await, expected);
     }
 }
+
+/// The states of a toggle with both requests in each: the same again is no second change, the opposite takes it back.
+#[tokio::test(start_paused = true)]
+async fn states_of_toggle_disk() {
+    let disk = "/v1/resource-definitions/res/resources/n3/toggle-disk";
+    let request = |add: bool| match add {
+        true => r#"{"operation":"into_drbd_diskful","storage_pool":"thin"}"#,
+        false => r#"{"operation":"into_drbd_diskless"}"#,
+    };
+    let diskful = async |world: &World| {
+        let row = world.get("/v1/resource-definitions/res/resources/n3").await;
+        let flags = row["flags"].as_array().cloned().unwrap_or_default();
+        !flags.iter().any(|flag| flag == "DISKLESS")
+    };
+    // A node that fails leaves a removal or an addition half-way.
+    for (was_diskful, asked, then, is_diskful, code) in [
+        (true, None, true, true, "WARN_RSC_ALREADY_HAS_DISK"),
+        (true, None, false, false, "MODIFIED"),
+        (true, Some(false), false, false, "INFO_NOOP"),
+        (true, Some(false), true, true, "MODIFIED"),
+        (false, None, true, true, "MODIFIED"),
+        (false, None, false, false, "WARN_RSC_ALREADY_DISKLESS"),
+        (false, Some(true), true, true, "INFO_NOOP"),
+        (false, Some(true), false, false, "MODIFIED"),
+    ] {
+        let case = format!("{was_diskful} {asked:?} {then}");
+        let world = super::story::spawned(3).await;
+        let third = match was_diskful {
+            true => r#"[{"resource":{"node_name":"n3","props":{"StorPoolName":"thin"}}}]"#,
+            false => r#"[{"resource":{"node_name":"n3","flags":["DRBD_DISKLESS"]}}]"#,
+        };
+        let path = "/v1/resource-definitions/res/resources";
+        assert_eq!(world.call("POST", path, third).await.status, 201, "{case}");
+        if let Some(asked) = asked {
+            world.satellites.failing("n3");
+            world.call("PUT", disk, request(asked)).await;
+            world.satellites.works("n3");
+        }
+        let answer = world.call("PUT", disk, request(then)).await;
+        assert!(
+            answer.names().iter().any(|name| name == code),
+            "{case}: {:?}",
+            answer.names()
+        );
+        // Whoever failed is asked again with the next change.
+        let body = r#"{"override_props":{"DrbdOptions/Net/max-buffers":"3000"}}"#;
+        world
+            .call("PUT", "/v1/resource-definitions/res", body)
+            .await;
+        tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+        assert_eq!(diskful(&world).await, is_diskful, "{case}");
+        assert_eq!(world.get("/v1/jobs").await, serde_json::json!([]), "{case}");
+    }
+}

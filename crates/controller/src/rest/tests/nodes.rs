@@ -211,6 +211,35 @@ async fn interfaces() {
         .await;
 }
 
+/// Whoever deletes the interface that DRBD uses, or mixes IPv4 and IPv6, is warned with the resources.
+#[tokio::test(start_paused = true)]
+async fn interfaces_that_drbd_uses() {
+    let world = super::story::spawned(2).await;
+    let path = "/v1/nodes/n1/net-interfaces";
+    let fast = r#"{"name":"fast","address":"192.168.0.1"}"#;
+    world.check("POST", path, fast, 201, &["CREATED"]).await;
+    let answer = world.call("DELETE", &format!("{path}/fast"), "").await;
+    assert_eq!(answer.names(), ["DELETED"], "nothing uses it");
+    world.check("POST", path, fast, 201, &["CREATED"]).await;
+    let nic = r#"{"override_props":{"PrefNic":"fast"}}"#;
+    assert_eq!(world.call("PUT", "/v1/nodes/n1", nic).await.status, 200);
+    let answer = world.call("DELETE", &format!("{path}/fast"), "").await;
+    let entries = answer.json();
+    let message = entries[1]["message"].as_str().unwrap_or_default();
+    assert_eq!(
+        message, "DRBD connected Res through this interface.",
+        "{entries:#}"
+    );
+
+    let six = r#"{"name":"fast","address":"fd00::1"}"#;
+    let answer = world.call("POST", path, six).await;
+    let text = String::from_utf8_lossy(&answer.body).into_owned();
+    assert!(
+        text.contains("some have IPv4, some IPv6"),
+        "PrefNic names it: {text}"
+    );
+}
+
 /// Pools show what they are; what a node cannot do is refused with its reason.
 #[tokio::test(start_paused = true)]
 async fn pools() {

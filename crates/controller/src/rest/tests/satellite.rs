@@ -11,11 +11,13 @@ use linstor_api::sorted_map::SortedMap;
 use linstor_net::{ControllerSide, SatelliteSide};
 use linstor_wire::auth_token::hash;
 use linstor_wire::message::{SuspensionEnd, SuspensionState};
-use linstor_wire::question::{self, Answer, BlockDevice, File, ProgramEnd, Question, ReactorOrder};
+use linstor_wire::question::{
+    self, Answer, BlockDevice, File, Leftover, ProgramEnd, Question, ReactorOrder,
+};
 use linstor_wire::spec::{DrbdSpec, NodeSpec, ResourceSpec, SnapshotSpec, Spec, Target as Wanted};
 use linstor_wire::status::{
-    DrbdInfo, DrbdStatus, LuksStatus, NodeInfo, Outcome, PoolStatus, ReplicationStatus,
-    ResourceStatus, VolumeStatus,
+    DrbdInfo, DrbdStatus, ForeignDrbd, LuksStatus, NodeInfo, Outcome, PoolStatus,
+    ReplicationStatus, ResourceStatus, VolumeStatus,
 };
 use linstor_wire::{Key, Secret, ToController, ToSatellite};
 use uuid::Uuid;
@@ -37,6 +39,12 @@ struct Settings {
     keys: Vec<(String, String)>,
     /// How full pools are, in percent.
     filled: BTreeMap<String, u64>,
+    /// What earlier identities have left.
+    leftovers: BTreeMap<String, Vec<Leftover>>,
+    /// Resources in DRBD that are not LINSTOR's.
+    foreign_drbd: BTreeMap<String, Vec<ForeignDrbd>>,
+    /// Ports that other programs listen on.
+    busy_ports: BTreeSet<(String, u16)>,
 }
 
 impl Satellites {
@@ -79,10 +87,34 @@ impl Satellites {
         });
     }
 
+    /// Has this from earlier identities.
+    pub(super) fn leaves(&self, node: &str, leftovers: Vec<Leftover>) {
+        self.set(|s| drop(s.leftovers.insert(node.to_owned(), leftovers)));
+    }
+
+    /// Reports these resources in DRBD as not LINSTOR's when it connects.
+    pub(super) fn foreign(&self, node: &str, foreign: Vec<ForeignDrbd>) {
+        self.set(|s| drop(s.foreign_drbd.insert(node.to_owned(), foreign)));
+    }
+
+    /// Fails at resources with this port.
+    pub(super) fn port_is_busy(&self, node: &str, port: u16) {
+        self.set(|s| {
+            s.busy_ports.insert((node.to_owned(), port));
+        });
+    }
+
     /// Fails at every resource.
     pub(super) fn failing(&self, node: &str) {
         self.set(|settings| {
             settings.failing.insert(node.to_owned());
+        });
+    }
+
+    /// Fails no more, at what is sent from now on.
+    pub(super) fn works(&self, node: &str) {
+        self.set(|settings| {
+            settings.failing.remove(node);
         });
     }
 
@@ -197,7 +229,7 @@ impl Satellite {
             }
             ToSatellite::Ask { id, question } => vec![ToController::Answer {
                 id,
-                answer: answer(question),
+                answer: self.answer(question),
             }],
             ToSatellite::AuthToken { token } => {
                 self.all.set(|settings| {
@@ -238,6 +270,14 @@ impl Satellite {
             unsupported_layers: BTreeMap::new(),
             unsupported_providers: [(ProviderKind::Zfs, vec!["no zfs".to_owned()])].into(),
             auth_token: Some(token.map_or_else(String::new, |token| hash(token.reveal()))),
+            foreign_drbd: {
+                let settings = self.all.0.lock().expect("no test panics here");
+                settings
+                    .foreign_drbd
+                    .get(&self.node)
+                    .cloned()
+                    .unwrap_or_default()
+            },
             unknown_drbd_options: [("net/tls".to_owned())].into(),
             digests: [("crc32c".to_owned(), 100), ("sha1".to_owned(), 200)].into(),
         }
@@ -341,6 +381,18 @@ impl Satellite {
                 replies: vec![reply],
             })];
         }
+        let port = spec.drbd().map(|drbd| drbd.port);
+        if let Some(port) =
+            port.filter(|port| settings.busy_ports.contains(&(self.node.clone(), *port)))
+        {
+            let reply = Reply::new(
+                code::FAIL_INVLD_RSC_PORT,
+                format!("TCP port {port} is in use."),
+            );
+            return vec![applied(Outcome::Failed {
+                replies: vec![reply.about("TcpPort", port.to_string())],
+            })];
+        }
         let status = match spec.target {
             Wanted::Destroyed => ToController::Status {
                 resources: vec![],
@@ -359,6 +411,27 @@ impl Satellite {
             _ => Outcome::Done,
         };
         vec![status, applied(outcome)]
+    }
+}
+
+impl Satellite {
+    fn answer(&self, question: Question) -> Answer {
+        let mut settings = self.all.0.lock().expect("no test panics here");
+        let left = settings.leftovers.entry(self.node.clone()).or_default();
+        match question {
+            Question::Leftovers => Answer::Leftovers(left.clone()),
+            Question::Forget { ids } => {
+                let (gone, kept) = std::mem::take(left)
+                    .into_iter()
+                    .partition::<Vec<_>, _>(|leftover| ids.contains(&leftover.id()));
+                *left = kept;
+                let entry = |leftover: Leftover| {
+                    Reply::new(code::DELETED, format!("'{}' removed.", leftover.name))
+                };
+                Answer::Done(gone.into_iter().map(entry).collect())
+            }
+            other => answer(other),
+        }
     }
 }
 
@@ -412,6 +485,7 @@ fn answer(question: Question) -> Answer {
             stderr: "no such configuration".into(),
             ..ProgramEnd::default()
         }),
+        Question::Leftovers | Question::Forget { .. } => unreachable!("each node has its own"),
         Question::Support { .. } => Answer::Files(vec![File {
             name: "../lvs".into(),
             text: "LV VG".into(),
