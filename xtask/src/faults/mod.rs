@@ -6,6 +6,7 @@ mod disk;
 mod encryption;
 mod host_name;
 mod leaving;
+mod nodes;
 mod pools;
 mod refused;
 mod replicas;
@@ -101,6 +102,17 @@ const ALL: &[Fault] = &[
     (
         "a new host name is applied, and that of another host is refused",
         |cluster| host_name::check(cluster),
+    ),
+    (
+        "a lost node comes back with an old replica, which is listed and forgotten",
+        |cluster| nodes::lost_and_back(cluster),
+    ),
+    ("a node is emptied and restored", |cluster| {
+        nodes::emptied(cluster)
+    }),
+    (
+        "a node without power is evicted, and is restored when it is back",
+        |cluster| nodes::evicted(cluster),
     ),
     (
         "suspended I/O is resumed, whichever process is killed",

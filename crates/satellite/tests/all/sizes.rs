@@ -289,3 +289,50 @@ async fn a_pinned_volume_grows() {
     assert!(bench.cluster.differences("Data", 0).is_empty());
     bench.rests().await;
 }
+
+/// A node that goes down after its storage has grown, and comes back before or after the other's storage has, does not let
+/// DRBD grow by itself: what is equal then is only what was. Once DRBD grows, all replicas are the same.
+#[tokio::test(start_paused = true)]
+async fn a_node_that_was_down_while_a_volume_grew() {
+    for early in [true, false] {
+        let mut bench = nodes(&["alpha", "beta"], DrbdKind::V9).await;
+        up(&mut bench, TWO).await;
+        let kib = drbd_kib(&bench, "alpha");
+        let size = |mut spec: ResourceSpec| {
+            let options = &mut layer(&mut spec).volumes[0].disk_options;
+            options.insert("size".into(), format!("{kib}k"));
+            spec
+        };
+        bench.done("beta", &size(grown("beta", 2, false))).await;
+        bench.cluster.crash("beta");
+        if !early {
+            bench.push("alpha", &size(grown("alpha", 2, false))).await;
+            tokio::time::sleep(Duration::from_secs(30)).await;
+        }
+        bench.cluster.boot("beta");
+        bench.restart("beta");
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        bench.connect("beta").await;
+        bench.sync("beta", &[size(grown("beta", 2, false))]).await;
+        bench.done("alpha", &size(grown("alpha", 2, false))).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        for node in ["alpha", "beta"] {
+            let state = (drbd_kib(&bench, node), disk(&bench, node));
+            assert_eq!(state, (kib, "UpToDate".into()), "early: {early}, {node}");
+        }
+        bench.done("alpha", &size(grown("alpha", 2, true))).await;
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        for node in ["alpha", "beta"] {
+            assert_eq!(
+                drbd_kib(&bench, node),
+                2 * SIZE_KIB - 4096,
+                "early: {early}"
+            );
+        }
+        assert!(
+            bench.cluster.differences("Data", 0).is_empty(),
+            "early: {early}"
+        );
+        bench.rests().await;
+    }
+}

@@ -363,6 +363,22 @@ async fn the_coverage_document_is_up_to_date() {
     );
 }
 
+/// Tests of the API that the document on complaints names are there.
+#[test]
+fn the_complaints_name_tests() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/complaints.md");
+    let text = std::fs::read_to_string(file).expect("the document is there");
+    let tests = tests();
+    let named = text
+        .split('`')
+        .filter_map(|word| word.strip_prefix("rest::"));
+    let named: Vec<&str> = named.filter(|word| word.contains("::")).collect();
+    assert!(named.len() > 15, "{named:?}");
+    for name in named {
+        assert!(tests.iter().any(|test| test == name), "{name} is no test");
+    }
+}
+
 /// The table has every operation of the contract, while the contract is there.
 #[test]
 fn every_operation_of_the_contract_is_listed() {
