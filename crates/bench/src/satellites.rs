@@ -1,11 +1,12 @@
 //! Simulated satellites: the real protocol over real sockets, with a node behind it that reaches every spec at once.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use linstor_api::kind::{DrbdKind, LayerKind, ProviderKind};
-use linstor_net::{SatelliteSide, tcp};
+use linstor_net::{SatelliteSide, Sender, tcp};
 use linstor_wire::message::PROTOCOL;
 use linstor_wire::spec::{NodeSpec, ResourceSpec, Spec, Target};
 use linstor_wire::status::{
@@ -13,6 +14,7 @@ use linstor_wire::status::{
     VolumeStatus,
 };
 use linstor_wire::{Key, ToController, ToSatellite, Wanted};
+use tokio::sync::watch;
 
 /// Space of every pool in KiB: much more than any scenario needs.
 const POOL_KIB: u64 = 100 << 30;
@@ -25,7 +27,21 @@ pub struct Satellite {
     /// Where it listens.
     pub address: SocketAddr,
     silent: Arc<AtomicBool>,
+    orders: watch::Sender<Orders>,
+    marked: Arc<OnceLock<String>>,
 }
+
+/// What a satellite reports without being asked.
+#[derive(Debug, Clone, Copy, Default)]
+struct Orders {
+    /// Changes of its resources each second.
+    events_per_s: u32,
+    /// The promotion score that one of its resources has from now on.
+    mark: Option<i32>,
+}
+
+/// How often the events that are due are sent.
+const TICK: Duration = Duration::from_millis(10);
 
 impl Satellite {
     /// Starts listening on a port of this machine that is free.
@@ -33,13 +49,17 @@ impl Satellite {
         let listener = tcp::listen(SocketAddr::from(([127, 0, 0, 1], 0)))?;
         let address = listener.local_addr()?;
         let silent = Arc::new(AtomicBool::new(false));
+        let orders = watch::Sender::new(Orders::default());
+        let marked = Arc::new(OnceLock::new());
         let (uname, quiet) = (name.clone(), silent.clone());
+        let (ordered, marks) = (orders.clone(), marked.clone());
         tokio::spawn(async move {
             while let Ok((stream, _)) = tcp::accept(&listener).await {
                 let (uname, quiet) = (uname.clone(), quiet.clone());
+                let (ordered, marks) = (ordered.subscribe(), marks.clone());
                 tokio::spawn(async move {
                     // A connection that breaks is dialled again by the controller.
-                    let _ = serve(SatelliteSide::new(stream), uname, quiet).await;
+                    let _ = serve(SatelliteSide::new(stream), uname, quiet, ordered, marks).await;
                 });
             }
         });
@@ -47,12 +67,30 @@ impl Satellite {
             name,
             address,
             silent,
+            orders,
+            marked,
         })
     }
 
     /// From now on it keeps the connection and answers nothing.
     pub fn fall_silent(&self) {
         self.silent.store(true, Ordering::Relaxed);
+    }
+
+    /// From now on so many changes of its resources are reported each second.
+    pub fn report_events(&self, per_s: u32) {
+        self.orders
+            .send_modify(|orders| orders.events_per_s = per_s);
+    }
+
+    /// Reports this promotion score for one of its resources.
+    pub fn mark(&self, score: i32) {
+        self.orders.send_modify(|orders| orders.mark = Some(score));
+    }
+
+    /// The resource that [`Satellite::mark`] changes, once it was called.
+    pub fn marked(&self) -> Option<&str> {
+        self.marked.get().map(String::as_str)
     }
 
     /// It answers again; what came meanwhile is answered late.
@@ -77,14 +115,53 @@ fn info(uname: String) -> NodeInfo {
 }
 
 async fn serve(
-    mut link: SatelliteSide,
+    link: SatelliteSide,
     uname: String,
     silent: Arc<AtomicBool>,
+    mut orders: watch::Receiver<Orders>,
+    marked: Arc<OnceLock<String>>,
 ) -> anyhow::Result<()> {
+    let (mut link, mut incoming) = link.split();
     let mut node: Option<Arc<NodeSpec>> = None;
-    while let Some(message) = link.next().await? {
+    let mut reported: Vec<ResourceStatus> = Vec::new();
+    let mut tick = tokio::time::interval(TICK);
+    let (mut due, mut at) = (0.0, 0);
+    loop {
+        let per_tick = f64::from(orders.borrow().events_per_s) * TICK.as_secs_f64();
+        let message = tokio::select! {
+            biased;
+            // Cancel-safe: a value that is not seen yet is seen the next time.
+            changed = orders.changed() => {
+                changed?;
+                let mark = orders.borrow_and_update().mark;
+                if let Some(mark) = mark
+                    && let Some(first) = reported.first_mut()
+                {
+                    marked.get_or_init(|| first.name.clone());
+                    link.send(&event(first, mark)).await?;
+                }
+                continue;
+            }
+            // Cancel-safe: a part of a frame is kept.
+            message = incoming.next() => message?,
+            _ = tick.tick(), if per_tick > 0.0 && reported.len() > 1 => {
+                due += per_tick;
+                while due >= 1.0 {
+                    due -= 1.0;
+                    // The first one has its mark.
+                    at = at % (reported.len() - 1) + 1;
+                    let score = 1 + reported[at].drbd.as_ref().and_then(|drbd| drbd.promotion_score).unwrap_or(0);
+                    link.feed(&event(&mut reported[at], score)).await?;
+                }
+                link.flush().await?;
+                continue;
+            }
+        };
+        let Some(message) = message else {
+            return Ok(());
+        };
         while silent.load(Ordering::Relaxed) {
-            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
         }
         match message {
             ToSatellite::Hello { .. } => {
@@ -118,7 +195,12 @@ async fn serve(
                         node = Some(Arc::clone(spec));
                     }
                 }
-                apply(&mut link, generation, &specs).await?;
+                for status in apply(&mut link, generation, &specs).await? {
+                    match reported.iter_mut().find(|known| known.name == status.name) {
+                        Some(known) => *known = status,
+                        None => reported.push(status),
+                    }
+                }
             }
             // No scenario asks anything.
             ToSatellite::Suspend { .. }
@@ -128,22 +210,37 @@ async fn serve(
             ToSatellite::Ping { id } => link.send(&ToController::Pong { id }).await?,
         }
     }
-    Ok(())
 }
 
-async fn apply(link: &mut SatelliteSide, generation: u64, specs: &[Spec]) -> anyhow::Result<()> {
+/// A change of a resource.
+fn event(status: &mut ResourceStatus, score: i32) -> ToController {
+    if let Some(drbd) = &mut status.drbd {
+        drbd.promotion_score = Some(score);
+    }
+    ToController::Status {
+        resources: vec![status.clone()],
+        gone: Vec::new(),
+    }
+}
+
+/// Reports that all specs are reached; returns what was reported of resources.
+async fn apply(
+    link: &mut Sender<ToController>,
+    generation: u64,
+    specs: &[Spec],
+) -> anyhow::Result<Vec<ResourceStatus>> {
     let resources = specs.iter().filter_map(|spec| match spec {
         Spec::Resource(resource) => Some(&**resource),
         Spec::Node(_) | Spec::Snapshot(_) => None,
     });
     let (up, down): (Vec<_>, Vec<_>) = resources.partition(|spec| spec.target == Target::Up);
-    let there = up.into_iter().map(status).collect();
+    let there: Vec<ResourceStatus> = up.into_iter().map(status).collect();
     let gone = down
         .iter()
         .map(|spec| Key::Resource(spec.name.clone()))
         .collect();
     link.send(&ToController::Status {
-        resources: there,
+        resources: there.clone(),
         gone,
     })
     .await?;
@@ -162,7 +259,7 @@ async fn apply(link: &mut SatelliteSide, generation: u64, specs: &[Spec]) -> any
         };
         link.send(&applied).await?;
     }
-    Ok(())
+    Ok(there)
 }
 
 fn space(node: &NodeSpec, refresh: Option<u64>) -> ToController {

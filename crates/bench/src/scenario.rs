@@ -27,6 +27,8 @@ pub enum Part {
     Spawn,
     /// Lists of all resources, and memory with as many as they show.
     View,
+    /// Events of DRBD from all satellites: memory, and how soon views show them.
+    Events,
     /// Restart with many resources.
     Restart,
     /// Memory with as many resources as there are at the end.
@@ -58,9 +60,15 @@ impl Settings {
     }
 
     fn needs_cluster(&self) -> bool {
-        [Part::Spawn, Part::View, Part::Restart, Part::Memory]
-            .iter()
-            .any(|part| self.has(*part))
+        [
+            Part::Spawn,
+            Part::View,
+            Part::Events,
+            Part::Restart,
+            Part::Memory,
+        ]
+        .iter()
+        .any(|part| self.has(*part))
     }
 }
 
@@ -201,6 +209,10 @@ async fn cluster_figures(
         fill(running.port, VIEW_ROWS / 2).await?;
         memory_figure(figures, &running, empty_mib, VIEW_ROWS)?;
         view_figures(figures, &running, &satellites[0]).await?;
+    }
+    if settings.has(Part::Events) {
+        fill(running.port, VIEW_ROWS / 2).await?;
+        event_figures(figures, &running, &satellites).await?;
     }
     if settings.has(Part::Restart) && settings.resources >= RESTART_RESOURCES {
         fill(running.port, RESTART_RESOURCES / 2).await?;
@@ -429,6 +441,83 @@ async fn view_figures(
         figures.push(list.figure(&format!("{name}, one satellite silent")));
     }
     Ok(())
+}
+
+/// Events of DRBD each second, from all satellites together.
+const EVENTS_PER_S: u32 = 10_000;
+/// How long they last.
+const EVENTS_FOR: Duration = Duration::from_secs(60);
+
+/// What the controller needs while all satellites report changes, and how soon a change is in a view.
+async fn event_figures(
+    figures: &mut Vec<Figure>,
+    controller: &Controller,
+    satellites: &[Satellite],
+) -> anyhow::Result<()> {
+    let mut rest = Rest::connect(controller.port).await?;
+    for satellite in satellites {
+        satellite.report_events(EVENTS_PER_S / satellites.len() as u32);
+    }
+    // Buffers grow to what they need at first.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let (before_mib, cpu_ms, begin) = (controller.rss_mib()?, controller.cpu_ms()?, Instant::now());
+    let (mut samples, mut score) = (Vec::new(), 1_000_000);
+    while begin.elapsed() < EVENTS_FOR {
+        score += 1;
+        let marked_at = Instant::now();
+        satellites[0].mark(score);
+        while !shows(&mut rest, &satellites[0], score).await? {
+            anyhow::ensure!(
+                marked_at.elapsed() < Duration::from_secs(30),
+                "an event is in no view"
+            );
+        }
+        samples.push(ms(marked_at.elapsed()));
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    let cpu = (controller.cpu_ms()? - cpu_ms) / ms(begin.elapsed());
+    let grown_mib = controller.rss_mib()? - before_mib;
+    for satellite in satellites {
+        satellite.report_events(0);
+    }
+    let samples = Samples::new(samples);
+    let name = format!("events, {EVENTS_PER_S}/s for {} s", EVENTS_FOR.as_secs());
+    let about = format!("{} ms; {:.0} % of one core", samples.summary(), cpu * 100.0);
+    let goal = Goal::AtMost(1000.0);
+    figures.push(Figure::new(
+        &format!("{name}: until a view shows one"),
+        samples.percentile(99.0),
+        "ms",
+        goal,
+        about,
+    ));
+    let about = format!("RSS {before_mib:.0} MiB before");
+    let goal = Goal::AtMost(8.0);
+    figures.push(Figure::new(
+        &format!("{name}: memory grows by"),
+        grown_mib,
+        "MiB",
+        goal,
+        about,
+    ));
+    Ok(())
+}
+
+/// Whether the view of the satellite's marked resource has this score.
+async fn shows(rest: &mut Rest, satellite: &Satellite, score: i32) -> anyhow::Result<bool> {
+    let Some(name) = satellite.marked() else {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        return Ok(false);
+    };
+    let path = format!(
+        "/v1/view/resources?resources={name}&nodes={}",
+        satellite.name
+    );
+    let rows = rest.expect(Method::GET, &path, None).await?;
+    let rows: Vec<Value> = serde_json::from_slice(&rows)?;
+    Ok(rows
+        .iter()
+        .any(|row| row["layer_object"]["drbd"]["promotion_score"] == score))
 }
 
 /// A list that was read several times.
