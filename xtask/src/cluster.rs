@@ -112,6 +112,11 @@ impl Cluster {
         Ok(())
     }
 
+    /// What programs that are started from now on log, as `RUST_LOG` has it; returns what it was.
+    pub fn set_log_filter(&mut self, filter: &'static str) -> &'static str {
+        std::mem::replace(&mut self.log_filter, filter)
+    }
+
     /// `kill -9` of a node's satellite. DRBD in the node's kernel is not affected.
     pub fn kill_satellite(&self, node: Node) -> Result<()> {
         let satellite = self.running().remove(&node);

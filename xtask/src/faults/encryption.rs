@@ -10,6 +10,9 @@ use crate::lab::Node;
 
 const NAME: &str = "secret";
 const PASSPHRASE: &str = "correct horse battery staple";
+const OTHER_PASSPHRASE: &str = "nine lives of a canary";
+/// Passphrase of the volume itself.
+const OF_VOLUME: &str = "a canary in the volume";
 /// What is written: as often as it fits into a MiB.
 const TEXT: &str = "not to be found on the disk\n";
 const MAPPED: &str = "/dev/mapper/Linstor-Crypt-secret_00000";
@@ -19,11 +22,18 @@ const MAPPED: &str = "/dev/mapper/Linstor-Crypt-secret_00000";
 /// comparison of the replicas needs an initial synchronisation, of the grown part too.
 pub fn locked(cluster: &mut Cluster) -> Result<()> {
     let (alpha, beta) = (cluster.node(2), cluster.node(3));
+    let filter = cluster.set_log_filter("trace");
+    cluster.kill_controller()?;
+    cluster.start_controller()?;
+    for node in [alpha, beta] {
+        cluster.kill_satellite(node)?;
+        cluster.start_satellite(node)?;
+    }
     cluster.linstor(&["encryption", "create-passphrase", "-p", PASSPHRASE])?;
     cluster.linstor(&["rd", "create", NAME, "-l", "drbd,luks,storage"])?;
     let key = "DrbdOptions/ForceInitialSync";
     cluster.linstor(&["rd", "set-property", NAME, key, "True"])?;
-    cluster.linstor(&["vd", "create", NAME, "40M"])?;
+    cluster.linstor(&["vd", "create", NAME, "40M", "--passphrase", OF_VOLUME])?;
     for node in ["node2", "node3"] {
         cluster.linstor(&["resource", "create", node, NAME, "-s", "pool"])?;
     }
@@ -57,6 +67,14 @@ pub fn locked(cluster: &mut Cluster) -> Result<()> {
     cluster.linstor(&["encryption", "enter-passphrase", "-p", PASSPHRASE])?;
     cluster.wait_up_to_date(NAME, 2, HEAL_LIMIT)?;
     same_everywhere(cluster, NAME, &[alpha, beta])?;
+    let change = ["encryption", "modify-passphrase"];
+    let change = change.into_iter().chain(["--old-passphrase", PASSPHRASE]);
+    let change = change.chain(["--new-passphrase", OTHER_PASSPHRASE]);
+    cluster.linstor(&change.collect::<Vec<_>>())?;
+    for node in cluster.lab.nodes() {
+        no_trace(cluster, node)?;
+    }
+    cluster.set_log_filter(filter);
 
     delete(cluster, NAME)?;
     for node in [alpha, beta] {
@@ -68,6 +86,42 @@ pub fn locked(cluster: &mut Cluster) -> Result<()> {
             Ok(!mapped.status.success() && !volumes.contains(NAME))
         })?;
     }
+    Ok(())
+}
+
+/// No secret is in what the programs have written, at the finest level of their logs: databases, specs, configuration of
+/// DRBD, error reports and logs, as text or in base64.
+fn no_trace(cluster: &Cluster, node: Node) -> Result<()> {
+    // `base64` of each, without the last group, which depends on what follows.
+    const SECRETS: [&str; 6] = [
+        PASSPHRASE,
+        OTHER_PASSPHRASE,
+        OF_VOLUME,
+        "Y29ycmVjdCBob3JzZSBiYXR0ZXJ5IHN0YXBs",
+        "bmluZSBsaXZlcyBvZiBhIGNhbmFy",
+        "YSBjYW5hcnkgaW4gdGhlIHZvbHVt",
+    ];
+    let log_of = |program: &str| format!("/mnt/{node}/{program}.log");
+    let (controller, satellite) = (log_of("controller"), log_of("satellite"));
+    let state = [
+        "/var/lib/linstor",
+        "/var/lib/linstor.d",
+        &controller,
+        &satellite,
+    ];
+    let find = |what: &[&str], places: &[&str]| {
+        let mut grep = vec!["grep", "-rlaFs", "--devices=skip"];
+        grep.extend(what.iter().flat_map(|text| ["-e", *text]));
+        grep.extend(places);
+        let found = cluster.lab.exec(node, &grep)?;
+        ensure!(found.status.code().is_some(), "grep did not end on {node}");
+        anyhow::Ok(String::from_utf8_lossy(&found.stdout).trim().to_owned())
+    };
+    let elsewhere = ["/var/log", "/etc/drbd.d", "/run", "/tmp"];
+    let found = find(&SECRETS, &[&state[..], &elsewhere].concat())?;
+    ensure!(found.is_empty(), "a secret is in {found} of {node}");
+    let found = find(&[NAME], &state)?;
+    ensure!(!found.is_empty(), "no file of {node} was read");
     Ok(())
 }
 
