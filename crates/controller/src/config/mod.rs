@@ -123,6 +123,8 @@ struct File {
     db: Db,
     logging: Logging,
     encrypt: Encrypt,
+    #[serde(rename = "webUi")]
+    web_ui: WebUi,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -151,6 +153,12 @@ struct Http {
     write_seconds_max: Option<NonZeroU32>,
     allowed_origins: Vec<String>,
     token_authentication: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct WebUi {
+    directory: Option<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -195,7 +203,7 @@ impl Config {
         Ok(Config {
             token_authentication,
             http: http(arguments, &file.http, environment, &mut warnings),
-            limits: limits(&file.http),
+            limits: limits(&file.http, file.web_ui.directory),
             keys_on_plain_links: file.encrypt.keys_on_plain_links.unwrap_or(true),
             passphrase: passphrase(file.encrypt.passphrase, environment)?,
             database: database(arguments, file.db.connection_url)?,
@@ -231,7 +239,7 @@ fn read(path: &Path, warnings: &mut Vec<String>) -> Result<File, ConfigError> {
 /// The buffer of a connection has at least so many bytes.
 const HEADER_BYTES_MIN: usize = 8 * 1024;
 
-fn limits(file: &Http) -> Limits {
+fn limits(file: &Http, ui_directory: Option<PathBuf>) -> Limits {
     let default = Limits::default();
     let count = |given: Option<NonZeroUsize>, default| given.map_or(default, NonZeroUsize::get);
     let time = |given: Option<NonZeroU32>, default| {
@@ -248,6 +256,7 @@ fn limits(file: &Http) -> Limits {
         request_time_max: time(file.request_seconds_max, default.request_time_max),
         write_time_max: time(file.write_seconds_max, default.write_time_max),
         allowed_origins: file.allowed_origins.clone(),
+        ui_directory: ui_directory.unwrap_or(default.ui_directory),
     }
 }
 

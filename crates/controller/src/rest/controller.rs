@@ -3,7 +3,7 @@
 use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
-use axum::response::{Html, IntoResponse, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
 use linstor_api::code;
 use linstor_api::config::ControllerConfig;
@@ -20,7 +20,6 @@ use crate::ops::{config, controller, database, metrics};
 /// The routes of this noun.
 pub fn routes() -> Router<Cluster> {
     Router::new()
-        .route("/", get(root))
         .route("/health", get(health))
         .route("/metrics", get(exposition))
         .route("/metrics/scrape-target", get(scrape_target))
@@ -31,16 +30,6 @@ pub fn routes() -> Router<Cluster> {
         .route("/v1/controller/database/export", post(export))
         .route("/v1/controller/properties", get(properties).post(modify))
         .route("/v1/controller/properties/{*key}", delete(remove))
-}
-
-/// For people who open the controller's address in a browser.
-async fn root() -> Html<&'static str> {
-    Html(
-        "<!DOCTYPE html><html><head><title>LINSTOR controller</title></head><body>\
-         <p>This is the REST API of a LINSTOR controller; its documentation is at \
-         <a href=\"https://app.swaggerhub.com/apis-docs/Linstor/Linstor/\">swaggerhub.com</a>.</p>\
-         <p>It has no web page of its own: use the command line <code>linstor</code>.</p></body></html>",
-    )
 }
 
 /// Answers that requests are served: with nothing, as LINSTOR does, or with what keeps some of them from being served. A

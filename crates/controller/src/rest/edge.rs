@@ -30,7 +30,8 @@ pub fn plain_path(mut request: Request) -> Request {
         .map(|element| element.split(';').next().unwrap_or(element))
         .collect();
     let mut path = path.join("/");
-    if request.method() != Method::DELETE {
+    // The web pages name their parts relative to their directory.
+    if request.method() != Method::DELETE && path != "/ui/" {
         path.truncate(path.trim_end_matches('/').len().max(1));
     }
     if path != given {
@@ -191,14 +192,15 @@ pub async fn timed(
 }
 
 /// Lets only callers in who authenticated with a token, where that is switched on. Whether the controller lives may be asked
-/// by everybody.
+/// by everybody, and the web interface's pages are no secret.
 pub async fn authenticated(
     State(cluster): State<Cluster>,
     matched: MatchedPath,
     request: Request,
     next: Next,
 ) -> Response {
-    if ["/", "/health"].contains(&matched.as_str()) {
+    const OPEN: [&str; 5] = ["/", "/health", "/ui", "/ui/", "/ui/{*path}"];
+    if OPEN.contains(&matched.as_str()) {
         return next.run(request).await;
     }
     let peer = request.extensions().get::<Peer>();

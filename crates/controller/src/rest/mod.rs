@@ -38,6 +38,7 @@ mod sos_report;
 mod statistics;
 mod storage_pool;
 mod storage_pool_definition;
+mod ui;
 mod view;
 mod volume;
 mod volume_definition;
@@ -91,6 +92,7 @@ pub fn router(cluster: Cluster, limits: &Limits) -> Router {
         .merge(statistics::routes())
         .merge(storage_pool::routes())
         .merge(storage_pool_definition::routes())
+        .merge(ui::routes(&limits.ui_directory))
         .merge(view::routes())
         .merge(volume::routes())
         .merge(volume_definition::routes())

@@ -89,7 +89,8 @@ pub(super) async fn serve(
                 return Ok(());
             },
         }
-        match exchange(stream, peer, &router, &http, &mut ended).await? {
+        // Its state is there only as long as it runs.
+        match Box::pin(exchange(stream, peer, &router, &http, &mut ended)).await? {
             Some(idle) => stream = idle,
             None => return Ok(()),
         }

@@ -8,6 +8,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +25,7 @@ mod stream;
 /// Pause after a connection could not be accepted because the machine lacks something.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
-/// What callers may take.
+/// What callers may take, and where they may come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
     /// Connections at a time.
@@ -45,6 +46,8 @@ pub struct Limits {
     pub write_time_max: Duration,
     /// Origins whose web pages may call besides the controller's own; `*` is any.
     pub allowed_origins: Vec<String>,
+    /// Directory of the web interface's pages.
+    pub ui_directory: PathBuf,
 }
 
 impl Default for Limits {
@@ -59,6 +62,7 @@ impl Default for Limits {
             request_time_max: Duration::from_secs(600),
             write_time_max: Duration::from_secs(60),
             allowed_origins: Vec::new(),
+            ui_directory: "/usr/share/linstor-server/ui".into(),
         }
     }
 }

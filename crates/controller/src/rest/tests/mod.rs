@@ -29,6 +29,7 @@ mod sizes;
 mod speed;
 mod stateful;
 mod story;
+mod ui;
 mod upkeep;
 mod watermark;
 
