@@ -101,6 +101,8 @@ keys! {
     TCP_PORTS_BLOCKED = "TcpPortsBlocked";
     /// Minor numbers that are given to DRBD devices.
     MINOR_NR_AUTO_RANGE = "MinorNrAutoRange";
+    /// How many peers the metadata of one resource has room for; counts when it is made.
+    PEER_SLOTS = "PeerSlots";
     /// How many peers a new replica's metadata has room for.
     PEER_SLOTS_NEW_RESOURCE = "PeerSlotsNewResource";
     /// Whether a third, diskless replica is added for quorum.
@@ -155,6 +157,8 @@ keys! {
     DRBD_AUTO_BLOCK_SIZE = "Linstor/Drbd/auto-block-size";
     /// DRBD's disk option of this name.
     DRBD_DISK_DISCARD_ZEROES_IF_ALIGNED = "DrbdOptions/Disk/discard-zeroes-if-aligned";
+    /// The smallest unit in which DRBD's device is written, in bytes.
+    DRBD_DISK_BLOCK_SIZE = "DrbdOptions/Disk/block-size";
     /// DRBD's disk option of this name.
     DRBD_DISK_RS_DISCARD_GRANULARITY = "DrbdOptions/Disk/rs-discard-granularity";
     /// DRBD's disk option of this name.

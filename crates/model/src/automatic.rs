@@ -1,5 +1,5 @@
-//! Properties that the controller sets by itself: the verify algorithm of a definition, and the granularity in which a
-//! resync of its volumes discards.
+//! Properties that the controller sets by itself: the verify algorithm of a definition, the unit in which its volumes are
+//! written, and the granularity in which a resync of them discards.
 //!
 //! A verify algorithm that only one side of a connection has cuts the connection when it is set up again. Hence it is
 //! chosen from those that all nodes have now, before DRBD runs anywhere, and not for a definition that runs without one;
@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use linstor_api::kind::ProviderKind;
+use linstor_api::kind::{LayerKind, ProviderKind};
 use linstor_api::prop;
 
 use crate::draft::Draft;
@@ -21,6 +21,10 @@ use crate::{Resource, ResourceDefinition};
 /// The largest granularity that DRBD takes, in bytes.
 const DISCARD_GRANULARITY_MAX: u64 = 1 << 20;
 
+/// Units in which devices are written, in bytes.
+const BLOCK_SIZE: u32 = 512;
+const ENCRYPTED_BLOCK_SIZE: u32 = 4096;
+
 const VERIFY_ALG: &str = "verify-alg";
 
 /// Sets what follows from the resources of a definition as they are, within the same commit.
@@ -28,26 +32,40 @@ pub fn settle(draft: &mut Draft, observed: &Observed, name: &ResourceName) {
     let Some(definition) = draft.definitions.get(name).map(Arc::clone) else {
         return;
     };
-    if definition.drbd.is_none()
-        || draft.is_deleting_definition(&definition)
-        || draft.held.holds_definition(name)
-    {
+    if draft.is_deleting_definition(&definition) || draft.held.holds_definition(name) {
         return;
     }
     let mut row = ResourceDefinition::clone(&definition);
-    if let Some(algorithm) = new_verify_algorithm(draft, observed, &definition) {
+    for (number, volume) in &mut row.volumes {
+        if let Some(bytes) = block_size(draft, observed, &definition, *number) {
+            let key = prop::DRBD_DISK_BLOCK_SIZE.to_owned();
+            volume.props.insert(key, bytes.to_string());
+        }
+    }
+    if definition.drbd.is_some() {
+        settle_drbd(draft, observed, &definition, &mut row);
+    }
+    if row != *definition {
+        draft.put_resource_definition(row);
+    }
+}
+
+fn settle_drbd(
+    draft: &Draft,
+    observed: &Observed,
+    definition: &ResourceDefinition,
+    row: &mut ResourceDefinition,
+) {
+    if let Some(algorithm) = new_verify_algorithm(draft, observed, definition) {
         row.props
             .insert(prop::DRBD_AUTO_VERIFY_ALG.to_owned(), algorithm);
     }
     for (number, volume) in &mut row.volumes {
-        let granularity = discard_granularity(draft, observed, &definition, *number);
+        let granularity = discard_granularity(draft, observed, definition, *number);
         if let Some(bytes) = granularity {
             let key = prop::DRBD_DISK_RS_DISCARD_GRANULARITY.to_owned();
             volume.props.insert(key, bytes.to_string());
         }
-    }
-    if row != *definition {
-        draft.put_resource_definition(row);
     }
 }
 
@@ -57,6 +75,46 @@ fn replicas<'a>(
 ) -> impl Iterator<Item = &'a Arc<Resource>> {
     let all = model.resources_of(name);
     all.filter(|replica| replica.drbd.is_some() && !model.is_deleting(replica))
+}
+
+/// Whether DRBD runs for a replica.
+fn runs(model: &Model, observed: &Observed, name: &ResourceName) -> bool {
+    replicas(model, name).any(|replica| {
+        let key = (name.clone(), replica.node.clone());
+        let status = observed.resources.get(&key);
+        status.is_some_and(|status| status.uuid == replica.uuid && status.drbd.is_some())
+    })
+}
+
+/// The smallest unit in which a volume's device is written, in bytes: that of encrypted volumes is larger. DRBD takes it when
+/// it makes the device, so it is not changed while DRBD runs. None where it is as it has to be, or not managed.
+fn block_size(
+    model: &Model,
+    observed: &Observed,
+    definition: &ResourceDefinition,
+    number: u32,
+) -> Option<u32> {
+    let volume = definition.volumes.get(&number)?;
+    let scope = Scope::definition(definition);
+    let key = prop::DRBD_AUTO_BLOCK_SIZE;
+    let own = volume.props.get(key).map(String::as_str);
+    let managed = own.or_else(|| effective(model, Purpose::Granularity, &scope, key));
+    if managed.is_some_and(|value| !is_true(value)) {
+        return None;
+    }
+    let on_disk = model.resources_of(&definition.name).filter(|replica| {
+        let has_it = replica.volumes.contains_key(&number);
+        has_it && !replica.is_diskless() && !model.is_deleting(replica)
+    });
+    let size = |replica: &Arc<Resource>| match replica.layer_stack.contains(&LayerKind::Luks) {
+        true => ENCRYPTED_BLOCK_SIZE,
+        false => BLOCK_SIZE,
+    };
+    let wanted = on_disk.map(size).max()?;
+    let now = volume.props.get(prop::DRBD_DISK_BLOCK_SIZE);
+    let enough = now.and_then(|now| now.parse::<u32>().ok());
+    let needed = enough.is_none_or(|now| now < wanted);
+    (needed && !runs(model, observed, &definition.name)).then_some(wanted)
 }
 
 fn new_verify_algorithm(
@@ -73,16 +131,10 @@ fn new_verify_algorithm(
         prop::DRBD_DISABLE_AUTO_VERIFY_ALGO,
     );
     let own = format!("{}/{VERIFY_ALG}", prop::DRBD_NET_OPTIONS);
-    let runs = |replica: &Arc<Resource>| {
-        let status = observed
-            .resources
-            .get(&(name.clone(), replica.node.clone()));
-        status.is_some_and(|status| status.uuid == replica.uuid && status.drbd.is_some())
-    };
     if definition.props.contains_key(prop::DRBD_AUTO_VERIFY_ALG)
         || disabled.is_some_and(is_true)
         || effective(model, Purpose::DrbdResource, &scope, &own).is_some()
-        || replicas(model, name).any(runs)
+        || runs(model, observed, name)
     {
         return None;
     }
@@ -257,6 +309,63 @@ mod tests {
         assert_eq!(settled(&mut chosen), both("sha1"));
         report(&mut chosen, "n2", &[("crc32c", 100)]);
         assert_eq!(settled(&mut chosen), (Some("sha1".into()), None));
+    }
+
+    /// Volumes are written in the unit of the layer that has the largest one, until DRBD runs; a larger one of a user
+    /// is not changed, and none is set where the controller does not manage it.
+    #[test]
+    fn the_block_size_is_that_of_the_layers() {
+        let deployed = |layers: &[LayerKind]| {
+            let mut cluster = deployed(&[], &[]);
+            for on in ["n1", "n2"] {
+                let mut replica =
+                    Resource::clone(cluster.draft.resource(&resource("res"), &node(on)).unwrap());
+                replica.layer_stack = layers.to_vec();
+                cluster.draft.put_resource(replica);
+            }
+            cluster
+        };
+        let size = |cluster: &mut Cluster| {
+            settled(cluster);
+            let volume = &cluster.draft.definitions[&resource("res")].volumes[&0];
+            volume.props.get(prop::DRBD_DISK_BLOCK_SIZE).cloned()
+        };
+        let plain = [LayerKind::Drbd, LayerKind::Storage];
+        let encrypted = [LayerKind::Drbd, LayerKind::Luks, LayerKind::Storage];
+        assert_eq!(
+            size(&mut deployed(&[LayerKind::Storage])).as_deref(),
+            Some("512")
+        );
+        assert_eq!(size(&mut deployed(&encrypted)).as_deref(), Some("4096"));
+        let mut unmanaged = deployed(&plain);
+        unmanaged.prop("res", prop::DRBD_AUTO_BLOCK_SIZE, "false");
+        assert_eq!(size(&mut unmanaged), None);
+        let mut cluster = deployed(&plain);
+        cluster
+            .draft
+            .edit_resource_definition(&resource("res"), |row| {
+                let props = &mut row.volumes.get_mut(&0).unwrap().props;
+                props.insert(prop::DRBD_DISK_BLOCK_SIZE.to_owned(), "4096".to_owned());
+            });
+        assert_eq!(size(&mut cluster).as_deref(), Some("4096"));
+        let mut running = deployed(&encrypted);
+        let status = linstor_wire::status::ResourceStatus {
+            drbd: Some(Default::default()),
+            ..Default::default()
+        };
+        let replica = running
+            .draft
+            .resource(&resource("res"), &node("n2"))
+            .unwrap();
+        let status = Arc::new(linstor_wire::status::ResourceStatus {
+            uuid: replica.uuid,
+            ..status
+        });
+        running
+            .observed
+            .resources
+            .insert((resource("res"), node("n2")), status);
+        assert_eq!(size(&mut running), None);
     }
 
     /// Resyncs discard in the largest chunks of the thin pools, unless the controller does not manage that.

@@ -87,7 +87,7 @@ pub fn show(model: &Model, pool: &StoragePool, observed: &Observed) -> Json {
 }
 
 /// What volumes of a pool are multiples of, in KiB: as the satellite reports it, else the usual one of its provider.
-fn granularity_kib(pool: &StoragePool) -> Option<u64> {
+pub(super) fn granularity_kib(pool: &StoragePool) -> Option<u64> {
     pool.granularity_kib.or(match pool.kind {
         ProviderKind::Lvm | ProviderKind::LvmThin => Some(4096),
         ProviderKind::File | ProviderKind::FileThin => Some(1),

@@ -216,10 +216,15 @@ fn drbd(
             model, &node.name, definition, &unusable,
         )?);
     }
+    let own = new
+        .props
+        .get(prop::PEER_SLOTS)
+        .and_then(|text| text.trim().parse().ok());
+    let own = own.filter(|slots| numbers::PEER_SLOTS.contains(slots));
     Ok(DrbdResource {
         node_id,
         ports,
-        peer_slots: numbers::peer_slots(model, definition),
+        peer_slots: own.unwrap_or_else(|| numbers::peer_slots(model, definition)),
         disk,
         never_votes: false,
     })

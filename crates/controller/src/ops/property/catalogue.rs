@@ -198,6 +198,7 @@ use Shape::{
 
 /// Nothing uses the key: whoever makes something use it names the place here.
 const NOBODY: Option<&str> = None;
+const AUTOMATIC: Option<&str> = Some("model/src/automatic.rs");
 const EVICTION: Option<&str> = Some("model/src/eviction.rs");
 const MACHINE: Option<&str> = Some("satellite/src/machine.rs");
 const METRICS: Option<&str> = Some("controller/src/ops/metrics.rs");
@@ -379,7 +380,7 @@ const RULES: &[(&str, Rule)] = &[
     ("Linstor/Drbd/InitialUptoDateOn", rule(VD, Text, "", NOBODY, "The node whose replica is UpToDate at first")),
     ("Linstor/Drbd/OutsideAddress", rule(C | N | SP | RD | R, Name, "", NOBODY,
         "Network interface with the address by which peers outside connect")),
-    ("Linstor/Drbd/auto-block-size", rule(C | RD | VD, Text, "", NOBODY,
+    ("Linstor/Drbd/auto-block-size", rule(C | RD | VD, Text, "", AUTOMATIC,
         "Whether DRBD's block-size is set automatically")),
     ("Linstor/Drbd/auto-discard-granularity", rule(C | RD | VD, Text, "", PROJECT,
         "If false, DRBD's discard-granularity is not set automatically. Unset or true, it is, and replaces what was set \
@@ -401,7 +402,7 @@ const RULES: &[(&str, Rule)] = &[
     ("NVMe/TRType", rule(C | RD, OneOf(&["rdma", "tcp"]), "rdma", NOBODY, "Transport of NVMe")),
     ("OverrideVlmId", rule(VD, Line, "", NOBODY,
         "Name of the backing volume instead of '<resource>_<volume number>', for migrations")),
-    ("PeerSlots", rule(R, Range(1, 31), "", NOBODY, "How many peers the metadata of a resource has room for")),
+    ("PeerSlots", rule(R, Range(1, 31), "", POOLS, "How many peers the metadata of a resource has room for")),
     ("PeerSlotsNewResource", rule(C | RD, Range(1, 31), "", NUMBERS,
         "How many peers the metadata of new resources has room for (default 7). It cannot be changed later: leave room \
         for more replicas")),

@@ -8,6 +8,8 @@ pub use create::create;
 pub use delete::delete;
 pub use modify::{modify, set_passphrase};
 
+use std::sync::Arc;
+
 use linstor_api::flag::volume_definition as flag;
 use linstor_api::kind::LayerKind;
 use linstor_api::layer::DrbdVolumeDefinition;
@@ -15,10 +17,10 @@ use linstor_api::volume_definition::{VolumeDefinition as Json, VolumeDefinitionL
 use linstor_api::{code, prop};
 use linstor_model::name::ResourceName;
 use linstor_model::process::KindName;
-use linstor_model::{Model, Props, ResourceDefinition, VolumeDefinition};
+use linstor_model::{Model, Props, Resource, ResourceDefinition, VolumeDefinition};
 
 use super::request::Context;
-use super::{name, resource_definition};
+use super::{name, resource_definition, storage_pool};
 use crate::cluster::Cluster;
 use crate::transaction::Refusal;
 
@@ -61,16 +63,25 @@ pub fn show(
     Json {
         volume_number: signed,
         size_kib: i64::try_from(row.size_kib).unwrap_or(i64::MAX),
-        props: shown_props(row),
+        props: shown_props(model, &definition.name, number, row),
         flags: flag::ALL.names(flags(model, &definition.name, number, row)),
         layer_data: layers.into_iter().map(layer).collect(),
         uuid: Some(row.uuid.to_string()),
     }
 }
 
-/// Its properties, and the sealed passphrase of its user, of which only the controller can make anything.
-fn shown_props(row: &VolumeDefinition) -> Props {
+/// Its properties, the granularity of its pools, and the sealed passphrase of its user, of which only the controller can make
+/// anything.
+fn shown_props(model: &Model, name: &ResourceName, number: u32, row: &VolumeDefinition) -> Props {
     let mut props = row.props.clone();
+    let pool = |replica: &Arc<Resource>| {
+        let volume = replica.volumes.get(&number)?;
+        storage_pool::granularity_kib(model.pool(&replica.node, &volume.pool)?)
+    };
+    if let Some(kib) = model.resources_of(name).filter_map(pool).max() {
+        let key = prop::STOR_DRIVER_ALLOCATION_GRANULARITY.to_owned();
+        props.insert(key, kib.to_string());
+    }
     if let Some(luks) = row.luks.as_ref().filter(|luks| luks.supplied) {
         let key = prop::ENCRYPTION_PASSPHRASE.to_owned();
         props.insert(key, luks.key.text().to_owned());

@@ -327,3 +327,27 @@ async fn a_disk_that_is_not_used_shows_why() {
     let expected = json!({"type": "STORAGEPOOL", "value": "True", "other": [{"type": "NODE", "value": "True"}]});
     assert_eq!(*shown, expected);
 }
+
+/// A resource may be made with its own number of peer slots.
+#[tokio::test(start_paused = true)]
+async fn peer_slots_of_a_resource() {
+    let world = World::with_nodes(2).await;
+    let definition = r#"{"resource_definition":{"name":"res"}}"#;
+    world
+        .call("POST", "/v1/resource-definitions", definition)
+        .await;
+    let path = "/v1/resource-definitions/res";
+    let volume = r#"{"volume_definition":{"size_kib":4096}}"#;
+    world
+        .call("POST", &format!("{path}/volume-definitions"), volume)
+        .await;
+    for (node, props, slots) in [("n1", r#","PeerSlots":"3""#, 3), ("n2", "", 7)] {
+        let body = format!(r#"{{"resource":{{"props":{{"StorPoolName":"thin"{props}}}}}}}"#);
+        let answer = world
+            .call("POST", &format!("{path}/resources/{node}"), &body)
+            .await;
+        assert_eq!(answer.status, 201, "{:#}", answer.json());
+        let shown = world.get(&format!("{path}/resources/{node}")).await;
+        assert_eq!(shown["layer_object"]["drbd"]["peer_slots"], slots);
+    }
+}
