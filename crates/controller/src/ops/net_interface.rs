@@ -208,7 +208,15 @@ fn edit_node(
             "No active satellite-connection configured on node '{name}'!"
         )));
     }
-    Ok(before != after && after.is_some())
+    let changed = before != after;
+    let encrypted = |row: &&NetInterface| row.encryption == Some(Encryption::Ssl);
+    if changed && let Some(row) = after.as_ref().filter(encrypted) {
+        let message = format!("The controller cannot connect to node '{name}'.");
+        tx.reply(Reply::new(code::WARN_NOT_CONNECTED, message)
+            .cause(format!("Net interface '{}' is for SSL, and connections to satellites over SSL are not implemented yet.", row.name))
+            .correction("Use the encryption type PLAIN, or another net interface."));
+    }
+    Ok(changed && after.is_some())
 }
 
 /// Adds an interface to a node.

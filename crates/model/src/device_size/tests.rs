@@ -1,15 +1,16 @@
-//! Sizes of volumes against brute force: whatever the pools, their units, the options and DRBD's metadata are, every
+//! Sizes of volumes against brute force: whatever the pools, their units, the options, DRBD's metadata and LUKS headers are, every
 //! resource has room for the device, DRBD has the same size everywhere, and what was asked for fits.
 
 use std::collections::BTreeMap;
 
-use linstor_api::kind::{ProviderKind, StorageSuffix};
+use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
 use linstor_api::prop as key;
 use linstor_wire::spec::{ResourceSpec, Withheld};
 use proptest::prelude::*;
 use uuid::Uuid;
 
 use crate::layer::luks::Keys;
+use crate::master_key::{KEY_BYTES, Key};
 use crate::model::RowKey;
 use crate::place::fixture::{Cluster, cluster, node, pool, resource};
 use crate::process::resize;
@@ -116,6 +117,9 @@ fn op() -> impl Strategy<Value = Op> {
     ]
 }
 
+/// What cryptsetup puts before the data of each device.
+const HEADER_KIB: u64 = 16 * 1024;
+
 /// The nodes as they are: sizes of backing volumes and of DRBD's device.
 struct World {
     cluster: Cluster,
@@ -123,6 +127,8 @@ struct World {
     backing: BTreeMap<usize, u64>,
     metadata: BTreeMap<usize, u64>,
     device_kib: Option<u64>,
+    /// Of a LUKS header on each device; 0 without encryption.
+    header_kib: u64,
 }
 
 fn name(index: usize) -> String {
@@ -137,7 +143,11 @@ fn metadata_kib(kib: u64, peer_slots: u32) -> u64 {
 }
 
 impl World {
-    fn new(places: &[Place], size_kib: u64, gross_size: bool, exact: bool) -> World {
+    fn new(
+        places: &[Place],
+        size_kib: u64,
+        (gross_size, exact, encrypted): (bool, bool, bool),
+    ) -> World {
         let lines = places.iter().enumerate().map(|(index, place)| {
             format!("{}: data 900T {}, meta 900T LVM", name(index), place.kind)
         });
@@ -151,6 +161,9 @@ impl World {
         cluster
             .draft
             .edit_resource_definition(&resource("res"), |row| {
+                if encrypted {
+                    row.layer_stack = vec![LayerKind::Drbd, LayerKind::Luks, LayerKind::Storage];
+                }
                 let volume = row.volumes.get_mut(&0).unwrap();
                 volume.size_kib = size_kib;
                 volume.gross_size = gross_size;
@@ -172,6 +185,7 @@ impl World {
             backing: BTreeMap::new(),
             metadata: BTreeMap::new(),
             device_kib: None,
+            header_kib: if encrypted { HEADER_KIB } else { 0 },
         }
     }
 
@@ -207,7 +221,7 @@ impl World {
     /// The largest device that DRBD makes of a node's backing volumes: tried out, from the largest one down.
     fn room_kib(&self, index: usize) -> u64 {
         let place = &self.places[index];
-        let backing_kib = self.backing[&index];
+        let backing_kib = self.backing[&index] - self.header_kib;
         let mut room_kib = backing_kib / 4 * 4;
         match self.metadata.get(&index) {
             None => {
@@ -217,7 +231,8 @@ impl World {
                 }
             }
             Some(external_kib) => {
-                while metadata_kib(room_kib, place.peer_slots) > *external_kib {
+                let external_kib = external_kib - self.header_kib;
+                while metadata_kib(room_kib, place.peer_slots) > external_kib {
                     room_kib -= 4;
                 }
             }
@@ -256,11 +271,12 @@ impl World {
         }
         let observed = self.cluster.observed.clone();
         let mut uuid = Uuid::nil;
+        let master_key = Key::new([7; KEY_BYTES]);
         let mut seeds = Seeds {
             now_ms: 7,
             uuid: &mut uuid,
             fill: &mut |bytes| bytes.fill(7),
-            master_key: None,
+            master_key: Some(&master_key),
         };
         if new_resource(&mut self.cluster.draft, &observed, &mut seeds, new).is_err() {
             self.places.truncate(index);
@@ -392,10 +408,11 @@ proptest! {
         size_kib in 100_u64..3_000_000,
         gross_size in prop::bool::weighted(0.2),
         exact in prop::bool::weighted(0.2),
+        encrypted in prop::bool::weighted(0.3),
     ) {
         let size_kib = if gross_size { size_kib + 100_000 } else { size_kib };
         let exact = exact && !gross_size;
-        let mut world = World::new(&places, size_kib, gross_size, exact);
+        let mut world = World::new(&places, size_kib, (gross_size, exact, encrypted));
         for op in std::iter::once(Op::Add).chain(ops) {
             match op {
                 Op::Add => drop(world.add()?),

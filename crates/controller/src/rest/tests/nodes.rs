@@ -731,3 +731,25 @@ async fn what_a_node_offered_is_known() {
     assert!(pool("LVM").await.contains(&"CREATED".to_owned()));
     assert_eq!(pool("ZFS").await, ["FAIL_STLT_DOES_NOT_SUPPORT_PROVIDER"]);
 }
+
+/// An interface for SSL is stored; whoever makes it the active one is warned that the controller cannot use it.
+#[tokio::test(start_paused = true)]
+async fn interfaces_for_ssl() {
+    let world = World::with_nodes(1).await;
+    let path = "/v1/nodes/n1/net-interfaces";
+    let second = |active: bool| {
+        format!(
+            r#"{{"name":"second","address":"10.1.0.1","satellite_port":3367,"satellite_encryption_type":"SSL",
+            "is_active":{active}}}"#
+        )
+    };
+    world
+        .check("POST", path, &second(false), 201, &["CREATED"])
+        .await;
+    let shown = world.get(&format!("{path}/second")).await;
+    assert_eq!(shown["satellite_encryption_type"], "SSL");
+    let codes = ["MODIFIED", "WARN_NOT_CONNECTED"];
+    world
+        .check("PUT", &format!("{path}/second"), &second(true), 200, &codes)
+        .await;
+}
