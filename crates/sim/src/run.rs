@@ -232,7 +232,14 @@ impl Run {
             .workload
             .next(&self.sim, &cluster.model(), &mut self.dice);
         let Some(op) = op else { return };
+        // Somebody else asks for something of the same resource at the same time.
+        let other = self
+            .workload
+            .beside(&op, &self.sim, &cluster.model(), &mut self.dice);
         self.ask(op);
+        if let Some(other) = other {
+            self.ask(other);
+        }
     }
 
     pub(crate) fn ask(&mut self, op: Op) {

@@ -388,6 +388,37 @@ impl Workload {
         }
     }
 
+    /// What somebody else asks for at the same time as a replica or a disk is taken away: a larger volume, a device on another
+    /// node, or that all of it is cancelled.
+    pub fn beside(&mut self, op: &Op, sim: &Sim, model: &Model, dice: &mut SmallRng) -> Option<Op> {
+        let (Op::Delete { name, node }
+        | Op::Toggle { name, node, .. }
+        | Op::SetActive { name, node, .. }) = op
+        else {
+            return None;
+        };
+        if !dice.random_bool(0.25) {
+            return None;
+        }
+        let definition = model
+            .definitions
+            .values()
+            .find(|row| row.name.as_str() == name)?;
+        match dice.random_range(0..3) {
+            0 => grow(definition, dice),
+            1 => {
+                let others: Vec<String> = sim
+                    .nodes()
+                    .into_iter()
+                    .filter(|other| other != node)
+                    .collect();
+                let (name, node) = (name.clone(), others.choose(dice)?.clone());
+                Some(Op::MakeAvailable { name, node })
+            }
+            _ => Some(Op::Cancel),
+        }
+    }
+
     /// Whether a sensible user would give up this disk: another node has the data. Without DRBD, each replica is for
     /// itself.
     fn may_drop(&self, sim: &Sim, model: &Model, replica: &Replica) -> bool {
