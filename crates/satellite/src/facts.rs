@@ -40,6 +40,7 @@ pub async fn refresh(shared: &Shared) {
     let _turn = shared.machine.lock("probe").await;
     let before = shared.state().info.clone();
     let mut found = probe::probe(&shared.machine, &before).await;
+    found.uname = shared.uname();
     found.auth_token = Some(auth_token::hash_on_node(shared).await);
     found.foreign_drbd = foreign::all(shared).unwrap_or(before.foreign_drbd);
     let module = probe::module_version(&shared.machine).await;
@@ -136,7 +137,7 @@ async fn module_changed(shared: &Shared) -> bool {
 
 /// What is missing and could be found by a probe.
 fn needs_of(shared: &Shared) -> BTreeSet<Need> {
-    let uname = shared.machine.host().uname().node;
+    let uname = shared.uname();
     let state = shared.state();
     let mut needs = BTreeSet::new();
     let mut specs = state.resources().map(|(_, spec)| spec);

@@ -33,14 +33,41 @@ mod exit {
 
 /// The node's side of a storage cluster.
 #[derive(Debug, Parser)]
-#[command(name = "linstor-satellite", version)]
+#[command(name = "linstor-satellite", version, disable_version_flag = true)]
 struct Arguments {
+    /// Print the version
+    #[arg(short = 'v', short_alias = 'V', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
     /// Directory of linstor_satellite.toml
     #[arg(long, short, default_value = "/etc/linstor")]
     config_directory: PathBuf,
     /// Accepted for compatibility: logs go to standard error, for the journal
-    #[arg(long, short)]
+    #[arg(long, short, value_name = "DIR")]
     logs: Option<PathBuf>,
+    /// How much to log: error, warn, info, debug or trace
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// As --log-level, which it overrides
+    #[arg(long, value_name = "LEVEL")]
+    log_level_linstor: Option<String>,
+    /// Name that this node reports instead of its host name
+    #[arg(long, value_name = "NAME")]
+    override_node_name: Option<String>,
+    /// Paths of files that controllers may have written here, separated by commas
+    #[arg(long, value_name = "PATHS")]
+    allow_ext_files: Option<String>,
+    /// Accepted for compatibility
+    #[arg(long, short = 'p', hide = true)]
+    stack_traces: bool,
+    /// Accepted for compatibility
+    #[arg(long, hide = true)]
+    skip_hostname_check: bool,
+    /// Accepted for compatibility
+    #[arg(long, hide = true)]
+    skip_drbd_check: bool,
+    /// Accepted for compatibility
+    #[arg(long, hide = true)]
+    keep_res: Option<String>,
     /// Directory of the satellite's own state
     #[arg(long, default_value = "/var/lib/linstor/satellite")]
     state_directory: PathBuf,
@@ -73,6 +100,7 @@ struct Netcom {
 #[serde(default)]
 struct Logging {
     level: Option<String>,
+    linstor_level: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -92,8 +120,30 @@ fn main() -> ExitCode {
             return ExitCode::from(exit::CONFIGURATION);
         }
     };
-    let level = configuration.logging.level.as_deref().unwrap_or("info");
-    linstor_log::start(&level.to_ascii_lowercase());
+    let of_environment = |name: &str| std::env::var(name).ok();
+    let logging = &configuration.logging;
+    let level = [
+        &arguments.log_level_linstor,
+        &arguments.log_level,
+        &logging.linstor_level,
+        &logging.level,
+    ];
+    let level = level.into_iter().flatten().next().cloned();
+    let level = level.or_else(|| of_environment("LS_LOG_LEVEL_LINSTOR"));
+    let level = level.or_else(|| of_environment("LS_LOG_LEVEL"));
+    linstor_log::start(
+        &level
+            .unwrap_or_else(|| "info".to_owned())
+            .to_ascii_lowercase(),
+    );
+    if let Some(logs) = &arguments.logs {
+        tracing::info!(directory = %logs.display(), "--logs has no effect: logs go to standard error, for the journal");
+    }
+    if arguments.allow_ext_files.is_some() {
+        tracing::warn!(
+            "--allow-ext-files has no effect yet: this satellite writes no external files"
+        );
+    }
     // One thread is enough: programs do the work, and a small satellite leaves the node to others.
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -151,6 +201,10 @@ async fn run(arguments: Arguments, configuration: Configuration) -> ExitCode {
         state_directory: arguments.state_directory,
         res_directory: arguments.res_directory,
         config_directory: arguments.config_directory,
+        node_name: arguments
+            .override_node_name
+            .or_else(|| std::env::var("LS_OVERRIDE_NODE_NAME").ok())
+            .filter(|name| !name.is_empty()),
         address,
         port,
         ..Options::default()
@@ -194,6 +248,26 @@ async fn serve(satellite: &Satellite, listener: &TcpListener) {
                     tokio::time::sleep(std::time::Duration::from_millis(200)).await;
                 }
             },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Units and containers that were written for the original start the satellite unchanged.
+    #[test]
+    fn command_lines_in_use() {
+        for line in [
+            "--logs=/var/log/linstor-satellite --config-directory=/etc/linstor",
+            "--logs /var/log/linstor-satellite --config-directory /etc/linstor --override-node-name alpha",
+            "-l /var/log -c /etc/linstor --port 3366 --bind-address ::0 --log-level DEBUG --log-level-linstor TRACE",
+            "--skip-hostname-check --skip-drbd-check --keep-res=x -p --allow-ext-files /etc/a,/etc/b",
+        ] {
+            let words = std::iter::once("linstor-satellite").chain(line.split_whitespace());
+            let arguments = Arguments::try_parse_from(words);
+            assert!(arguments.is_ok(), "{line}: {:?}", arguments.err());
         }
     }
 }

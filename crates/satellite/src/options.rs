@@ -17,6 +17,8 @@ pub struct Options {
     pub config_directory: PathBuf,
     /// The address that controllers call, none for all; shown only.
     pub address: Option<IpAddr>,
+    /// The name that the node reports instead of its host name.
+    pub node_name: Option<String>,
     /// The port that controllers call; shown only.
     pub port: u16,
     /// How often a resource that matches its spec is checked again.
@@ -35,6 +37,7 @@ impl Default for Options {
             drbd_directory: "/etc/drbd.d".into(),
             config_directory: "/etc/linstor".into(),
             address: None,
+            node_name: None,
             port: 3366,
             pass_interval: Duration::from_secs(30),
             observation_age: Duration::from_secs(10),

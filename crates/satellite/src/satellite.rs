@@ -76,6 +76,7 @@ impl Satellite {
         let mut state = shared.state();
         // A controller that connects while the first probe hangs gets this much.
         state.info = probe::basics(&shared.machine);
+        state.info.uname = shared.uname();
         let cluster = loaded.identity.as_ref().map(|identity| identity.cluster_id);
         state.identity = loaded.identity;
         for (key, record) in loaded.objects {

@@ -256,6 +256,12 @@ impl Shared {
         }
     }
 
+    /// The name of this node: that of the host, unless an option names another one.
+    pub fn uname(&self) -> String {
+        let given = self.options.node_name.clone();
+        given.unwrap_or_else(|| self.machine.host().uname().node)
+    }
+
     /// The state.
     pub fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no code panics while holding it")

@@ -27,8 +27,16 @@ const H2_PREFIX: &str = "jdbc:h2:";
 
 /// The controller of a LINSTOR cluster.
 #[derive(Debug, Clone, Default, Parser)]
-#[command(name = "linstor-controller", version, about)]
+#[command(
+    name = "linstor-controller",
+    version,
+    about,
+    disable_version_flag = true
+)]
 pub struct Arguments {
+    /// Print the version
+    #[arg(short = 'v', short_alias = 'V', long, action = clap::ArgAction::Version)]
+    version: Option<bool>,
     /// Directory of linstor.toml
     #[arg(short, long, value_name = "DIR")]
     pub config_directory: Option<PathBuf>,
@@ -36,14 +44,60 @@ pub struct Arguments {
     #[arg(long, value_name = "DIR")]
     pub controller_directory: Option<PathBuf>,
     /// Keep the database in memory only; everything is lost when the controller ends
-    #[arg(short, long)]
-    pub memory_database: bool,
+    #[arg(short = 'd', long, short_alias = 'm', num_args = 0..=1, require_equals = true, default_missing_value = "", value_name = "URL")]
+    pub memory_database: Option<String>,
     /// Address of the REST API, for example 127.0.0.1:3370
     #[arg(long, value_name = "ADDRESS:PORT")]
     pub rest_bind: Option<SocketAddr>,
     /// How much to log: error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL")]
     pub log_level: Option<String>,
+    /// As --log-level, which it overrides
+    #[arg(long, value_name = "LEVEL")]
+    pub log_level_linstor: Option<String>,
+    /// Accepted for compatibility: logs go to standard error, for the journal
+    #[arg(short, long, value_name = "DIR")]
+    pub logs: Option<PathBuf>,
+    /// Accepted for compatibility
+    #[arg(short = 'p', long, hide = true)]
+    pub stack_traces: bool,
+    /// Accepted for compatibility
+    #[arg(long, hide = true)]
+    pub disable_db_version_check: bool,
+    /// Accepted for compatibility
+    #[arg(long, hide = true, value_name = "ADDRESS:PORT")]
+    pub rest_bind_secure: Option<String>,
+    /// Accepted for compatibility
+    #[arg(long, hide = true, value_name = "DIR")]
+    pub webui_directory: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// A warning for each option that has no effect here.
+    fn without_effect(&self) -> impl Iterator<Item = String> {
+        [
+            (
+                self.logs.is_some(),
+                "--logs: logs go to standard error, for the journal",
+            ),
+            (self.stack_traces, "--stack-traces has no effect"),
+            (
+                self.disable_db_version_check,
+                "--disable-db-version-check has no effect",
+            ),
+            (
+                self.rest_bind_secure.is_some(),
+                "--rest-bind-secure has no effect yet: there is no HTTPS",
+            ),
+            (
+                self.webui_directory.is_some(),
+                "--webui-directory has no effect yet",
+            ),
+        ]
+        .into_iter()
+        .filter(|(given, _)| *given)
+        .map(|(_, text)| text.to_owned())
+    }
 }
 
 /// Where the database is.
@@ -185,11 +239,12 @@ impl Config {
             .clone()
             .or_else(|| environment("LS_CONFIG_DIRECTORY").map(PathBuf::from))
             .unwrap_or_else(|| PathBuf::from("/etc/linstor"));
-        let mut warnings = Vec::new();
+        let mut warnings: Vec<String> = arguments.without_effect().collect();
         let file = read(&directory.join(FILE_NAME), &mut warnings)?;
         let log_level = arguments
-            .log_level
+            .log_level_linstor
             .clone()
+            .or_else(|| arguments.log_level.clone())
             .or(file.logging.linstor_level)
             .or(file.logging.level)
             .or_else(|| environment("LS_LOG_LEVEL_LINSTOR"))
@@ -324,7 +379,7 @@ impl Listen {
 }
 
 fn database(arguments: &Arguments, url: Option<String>) -> Result<Database, ConfigError> {
-    if arguments.memory_database {
+    if arguments.memory_database.is_some() {
         return Ok(Database::Memory);
     }
     if let Some(directory) = &arguments.controller_directory {

@@ -147,3 +147,40 @@ fn the_passphrase_has_three_sources() {
         assert!(!format!("{config:?}").contains(expected));
     }
 }
+
+/// Units and containers that were written for the original start the controller unchanged; what has no effect is logged.
+#[test]
+fn command_lines_in_use() {
+    for (line, warnings) in [
+        (
+            "--logs=/var/log/linstor-controller --config-directory=/etc/linstor",
+            1,
+        ),
+        (
+            "-l /var/log -d -p --log-level DEBUG --rest-bind [::]:3370",
+            2,
+        ),
+        (
+            "--memory-database=jdbc:h2:mem:x --disable-db-version-check --log-level-linstor TRACE",
+            1,
+        ),
+        (
+            "--rest-bind-secure 0.0.0.0:3371 --webui-directory /usr/share/ui",
+            2,
+        ),
+    ] {
+        let words = std::iter::once("linstor-controller").chain(line.split_whitespace());
+        let arguments = Arguments::try_parse_from(words).unwrap();
+        assert_eq!(arguments.without_effect().count(), warnings, "{line}");
+    }
+    let config = load(
+        "[logging]\nlevel = \"error\"\n",
+        &["-d", "--log-level", "WARN"],
+        &[],
+    )
+    .unwrap();
+    assert_eq!(
+        (config.database, config.log_level.as_str()),
+        (Database::Memory, "warn")
+    );
+}
