@@ -4,7 +4,7 @@
 //! then sends the requests and writes the answers.
 
 use std::io::Write;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use linstor_api::code;
 use linstor_api::job::Job;
@@ -14,7 +14,9 @@ use linstor_api::resource_definition::ResourceDefinitionSyncStatus;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 
+use crate::commands::transaction::Step;
 use crate::failure::{Failure, exit};
+use crate::output::progress::Progress;
 use crate::output::table::Table;
 use crate::output::{Style, machine, replies, v0};
 use crate::request::{Method, Request};
@@ -27,8 +29,15 @@ pub type ShowOwn = Box<dyn Fn(&str, Mode, &mut Screen<'_>) -> Result<(), Failure
 /// Finds the properties of the requested object in an answer; `None` if the answer has no such object.
 pub type FindProperties = Box<dyn Fn(&str) -> Result<Option<Properties>, Failure>>;
 
+/// What a command does that is more than one request; see [`Action::Program`].
+pub type Program = Box<dyn FnOnce(Mode, &mut Screen<'_>) -> Result<(), Failure>>;
+
 /// What a command does.
 pub enum Action {
+    /// Whatever needs more than one request, or requests that depend on answers. It honours the mode itself.
+    Program(Program),
+    /// Begins or ends the collection of resources that are created together.
+    Transaction(Step),
     /// Sends requests that change something, one after the other, and shows all replies.
     Modify(Vec<Request>),
     /// Sends one request and shows the list it returns.
@@ -52,6 +61,7 @@ pub enum Action {
     /// Polls the sync status until all replicas of a resource are UpToDate.
     WaitSync {
         request: Request,
+        resource: String,
         /// Seconds after which to fail; no limit if `None`.
         timeout_s: Option<u64>,
     },
@@ -74,6 +84,8 @@ pub struct Screen<'a> {
     /// Standard output.
     pub out: &'a mut dyn Write,
     pub style: Style,
+    /// The columns of tables to draw; all if empty.
+    pub columns: Vec<String>,
     pub warn_as_error: bool,
     /// The exit code so far; the highest code of all replies.
     pub exit: u8,
@@ -92,6 +104,7 @@ pub enum OutputVersion {
 
 impl Screen<'_> {
     pub fn table(&mut self, table: Table) -> Result<(), Failure> {
+        let table = table.select(&self.columns)?;
         Ok(self.out.write_all(table.render().as_bytes())?)
     }
 
@@ -175,12 +188,19 @@ impl Action {
             | Action::WaitSync { request, .. }
             | Action::WaitJob { request, .. }
             | Action::Properties { request, .. } => vec![request],
-            Action::Print(_) | Action::Which | Action::Interactive => vec![],
+            Action::Print(_)
+            | Action::Which
+            | Action::Interactive
+            | Action::Program(_)
+            | Action::Transaction(_) => vec![],
         }
     }
 
     /// Carries the action out; errors that the controller reports set the screen's exit code.
     pub fn run(self, mode: Mode, screen: &mut Screen<'_>) -> Result<(), Failure> {
+        if let Action::Program(program) = self {
+            return program(mode, screen);
+        }
         if mode.curl {
             for request in self.requests() {
                 let line = request.to_curl(screen.session.base());
@@ -224,7 +244,11 @@ impl Action {
                 Some(answer) => properties(find(&answer.text)?, pastable, mode, screen),
                 None => Ok(()),
             },
-            Action::WaitSync { request, timeout_s } => wait_sync(&request, timeout_s, mode, screen),
+            Action::WaitSync {
+                request,
+                resource,
+                timeout_s,
+            } => wait_sync(&request, &resource, timeout_s, mode, screen),
             Action::WaitJob { request, timeout_s } => wait_job(&request, timeout_s, mode, screen),
             Action::Print(text) => Ok(screen.out.write_all(text.as_bytes())?),
             Action::Which => {
@@ -234,29 +258,33 @@ impl Action {
                     None => screen.line(&uri),
                 }
             }
-            Action::Interactive => {
-                unreachable!("interactive mode is entered before actions are run")
+            Action::Program(_) | Action::Interactive | Action::Transaction(_) => {
+                unreachable!("these are handled before")
             }
         }
     }
 }
 
 /// Pause between two queries of a resource's sync status, or of a job.
-const POLL_INTERVAL: Duration = Duration::from_secs(1);
+pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
 
 fn wait_sync(
     request: &Request,
+    resource: &str,
     timeout_s: Option<u64>,
     mode: Mode,
     screen: &mut Screen<'_>,
 ) -> Result<(), Failure> {
-    let begin = Instant::now();
+    let mut progress = Progress::begin(
+        "Waiting for UpToDate".to_owned(),
+        "DRBD continues the resync; 'linstor resource list' shows its state".to_owned(),
+    );
     while let Some(answer) = send(request, mode, screen)? {
         let status: ResourceDefinitionSyncStatus = read(&answer.text)?;
         if status.synced_on_all {
             break;
         }
-        if let Some(timeout_s) = timeout_s.filter(|timeout| begin.elapsed().as_secs() >= *timeout) {
+        if let Some(timeout_s) = timeout_s.filter(|timeout| progress.seconds() >= *timeout) {
             return Err(Failure::with(
                 exit::CONNECTION_TIMEOUT,
                 format!(
@@ -265,6 +293,8 @@ fn wait_sync(
                 ),
             ));
         }
+        let done = crate::commands::resource_list::percent_synced(resource, screen);
+        progress.show(done);
         std::thread::sleep(POLL_INTERVAL);
     }
     Ok(())
@@ -276,7 +306,11 @@ fn wait_job(
     mode: Mode,
     screen: &mut Screen<'_>,
 ) -> Result<(), Failure> {
-    let (begin, mut shown) = (Instant::now(), String::new());
+    let mut shown = String::new();
+    let mut progress = Progress::begin(
+        "Waiting for the job".to_owned(),
+        "the job continues; 'linstor job list' shows it".to_owned(),
+    );
     let mut show = |text: String, screen: &mut Screen<'_>| {
         if mode.machine.is_some() || text == shown {
             return Ok(());
@@ -299,7 +333,7 @@ fn wait_job(
         let job: Job = read(&answer.text)?;
         let step = crate::commands::job::step(&job);
         show(format!("Job {}, {}: {step}", job.id, job.kind), screen)?;
-        if let Some(timeout_s) = timeout_s.filter(|timeout| begin.elapsed().as_secs() >= *timeout) {
+        if let Some(timeout_s) = timeout_s.filter(|timeout| progress.seconds() >= *timeout) {
             return Err(Failure::with(
                 exit::CONNECTION_TIMEOUT,
                 format!(
@@ -309,12 +343,17 @@ fn wait_job(
                 ),
             ));
         }
+        progress.show(job.percent);
         std::thread::sleep(POLL_INTERVAL);
     }
 }
 
 fn modify(requests: &[Request], mode: Mode, screen: &mut Screen<'_>) -> Result<(), Failure> {
     let mut raw = Vec::new();
+    let _waiting = crate::interrupt::waiting(
+        "the controller continues what was requested; 'linstor job list' shows what is in progress"
+            .to_owned(),
+    );
     // Deletions of several objects do not depend on each other; for two a second connection is not worth it.
     let independent = requests.len() > 2 && requests.iter().all(|r| r.method == Method::Delete);
     let mut answers = match independent {
@@ -340,13 +379,17 @@ fn modify(requests: &[Request], mode: Mode, screen: &mut Screen<'_>) -> Result<(
 }
 
 /// Sends a request. An error that the controller reports is shown; the result is `None` then.
-fn send(request: &Request, mode: Mode, screen: &mut Screen<'_>) -> Result<Option<Answer>, Failure> {
+pub fn send(
+    request: &Request,
+    mode: Mode,
+    screen: &mut Screen<'_>,
+) -> Result<Option<Answer>, Failure> {
     let answer = screen.session.send(request)?;
     unless_error(answer, mode, screen)
 }
 
 /// The answer. An error that the controller reports is shown; the result is `None` then.
-fn unless_error(
+pub fn unless_error(
     answer: Answer,
     mode: Mode,
     screen: &mut Screen<'_>,
@@ -359,6 +402,18 @@ fn unless_error(
         None => screen.replies(&answer.replies()?)?,
     }
     Ok(None)
+}
+
+/// Shows replies, for people or for scripts.
+pub fn replies_of(replies: &[Reply], mode: Mode, screen: &mut Screen<'_>) -> Result<(), Failure> {
+    match mode.machine {
+        None => screen.replies(replies),
+        Some(version) => {
+            let text = serde_json::to_string(replies)
+                .map_err(|error| Failure::unexpected(error.to_string()))?;
+            machine_replies(&[Answer { status: 200, text }], version, screen)
+        }
+    }
 }
 
 /// Prints replies for scripts, as one list. The exit code stays 0, as in LINSTOR: scripts read `ret_code`.
@@ -377,8 +432,10 @@ fn machine_replies(
             OutputVersion::V1 => {
                 // Checks that these are replies, but prints the controller's JSON unchanged.
                 answer.replies()?;
-                let list: Vec<Box<RawValue>> = read(&answer.text)?;
-                all.extend(list.into_iter().map(|reply| reply.get().to_owned()));
+                match serde_json::from_str::<Vec<Box<RawValue>>>(&answer.text) {
+                    Ok(list) => all.extend(list.into_iter().map(|reply| reply.get().to_owned())),
+                    Err(_) => all.push(answer.text.clone()),
+                }
             }
         }
     }

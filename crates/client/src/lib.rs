@@ -1,14 +1,19 @@
 //! The `linstor` command line: commands, tables, machine-readable output.
 //!
-//! Reading order: `cli` (options and the tree of commands), `commands` (one module per kind of object; each turns its
-//! arguments into an action), `action` (requests to send, and how their answers are shown), `session` (the connection
+//! Reading order: `define` (what a command is), `commands` (all of them, one module per kind of object), `cli` (the
+//! parser that is made of them), `action` (requests to send, and how their answers are shown), `session` (the connection
 //! to the controller), `output` (tables, replies, JSON).
 
 mod action;
+mod base64;
 mod cli;
 mod commands;
+mod complete;
 mod config;
+mod define;
 mod failure;
+mod interactive;
+mod interrupt;
 mod output;
 mod passphrase;
 mod request;
@@ -19,16 +24,16 @@ mod tests;
 
 use std::env;
 use std::ffi::OsString;
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-
-use clap::Parser;
+use std::time::Duration;
 
 use crate::action::{Action, Mode, OutputVersion, Screen};
-use crate::cli::{Cli, Global};
+use crate::cli::{Global, Line};
+use crate::commands::transaction::{Step, Transaction};
 use crate::failure::{Failure, exit};
 use crate::output::Style;
-use crate::session::{Options, Session, Transport};
+use crate::session::{FromFile, Options, Session, Transport};
 
 /// Runs the command line and returns its exit code.
 pub fn run(args: Vec<OsString>) -> u8 {
@@ -42,7 +47,7 @@ pub fn run(args: Vec<OsString>) -> u8 {
             }
         }
     }
-    if let Some(program) = texts.first().cloned() {
+    if !texts.is_empty() {
         let home = env::var_os("HOME").map(PathBuf::from);
         let env: Vec<(String, String)> = env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
@@ -53,13 +58,13 @@ pub fn run(args: Vec<OsString>) -> u8 {
             home.as_deref(),
             &env,
         );
-        texts.splice(..1, std::iter::once(program).chain(configured));
+        texts.splice(..1, configured);
     }
-    let cli = match Cli::try_parse_from(texts) {
-        Ok(cli) => cli,
+    let line = match Line::parse(texts) {
+        Ok(line) => line,
         Err(error) => return usage(&error),
     };
-    let result = session(&cli.global).and_then(|mut session| execute(cli, &mut session));
+    let result = session(&line.global).and_then(|mut session| execute(&line, None, &mut session));
     match result {
         Ok(code) => code,
         Err(failure) => {
@@ -97,6 +102,14 @@ fn session(global: &Global) -> Result<Session, Failure> {
         }
         _ => None,
     };
+    if [&global.certfile, &global.keyfile, &global.cafile]
+        .iter()
+        .any(|file| file.is_some())
+    {
+        eprintln!(
+            "Warning: --certfile, --keyfile and --cafile have no effect: this client does not speak HTTPS yet"
+        );
+    }
     let from_env = env::var(config::ENV_CONTROLLERS).ok();
     Ok(Session::new(Options {
         controllers: config::controllers(global.controllers.as_deref(), from_env.as_deref())?,
@@ -143,85 +156,79 @@ fn mode(global: &Global) -> Result<Mode, Failure> {
     })
 }
 
-/// Runs one command and returns its exit code.
-fn execute(cli: Cli, session: &mut dyn Transport) -> Result<u8, Failure> {
-    let Cli { global, command } = cli;
-    let mode = mode(&global)?;
-    let action = command.map_or(Ok(Action::Interactive), cli::Command::action)?;
-    if let Action::Interactive = action {
-        return interactive(&global, session);
-    }
-    let mut out = io::BufWriter::new(io::stdout().lock());
-    if global.verbose {
-        writeln!(out, "Connected to {}", config::uri(session.base()))?;
-    }
-    let mut screen = Screen {
-        out: &mut out,
-        style: style(&global),
-        warn_as_error: global.warn_as_error,
-        exit: exit::OK,
-        session,
+/// Runs the command of a line, or the action that was made of it, and returns its exit code.
+fn execute(
+    line: &Line,
+    action: Option<Action>,
+    session: &mut dyn Transport,
+) -> Result<u8, Failure> {
+    let global = &line.global;
+    let mode = mode(global)?;
+    let action = match action {
+        Some(action) => action,
+        None => line.action()?,
     };
-    let result = action.run(mode, &mut screen);
-    let code = screen.exit;
-    out.flush()?;
-    result.map(|()| code)
+    let transaction = match action {
+        Action::Interactive => return interactive::run(global, session, None),
+        Action::Transaction(Step::Begin { terminate_on_error }) => {
+            Transaction::begin(terminate_on_error)
+        }
+        Action::Transaction(_) => {
+            return Err(Failure::usage(
+                "only interactive mode and standard input can hold a transaction",
+            ));
+        }
+        action => return draw(line, action, mode, session),
+    };
+    interactive::run(global, session, Some(transaction))
 }
 
-/// Reads commands line by line until the input ends; returns the exit code of the last command.
-fn interactive(global: &Global, session: &mut dyn Transport) -> Result<u8, Failure> {
-    let prompt = io::stdin().is_terminal();
-    let mut screen = io::stdout();
-    if prompt {
-        write!(screen, "{}", commands::help::list(false))?;
-    }
-    let mut last = exit::OK;
-    let mut lines = io::stdin().lock().lines();
+/// Runs an action, again and again if its list is watched.
+fn draw(
+    line: &Line,
+    action: Action,
+    mode: Mode,
+    session: &mut dyn Transport,
+) -> Result<u8, Failure> {
+    let mut file = line.file().map(|name| FromFile::read(&name)).transpose()?;
+    let session: &mut dyn Transport = match &mut file {
+        Some(file) => file,
+        None => session,
+    };
+    let terminal = io::stdout().is_terminal();
+    let mut next = Some(action);
     loop {
-        if prompt {
-            write!(screen, "LINSTOR ==> ")?;
-            screen.flush()?;
-        }
-        let Some(line) = lines.next().transpose()? else {
-            break;
+        let action = match next.take() {
+            Some(action) => action,
+            None => line.action()?,
         };
-        let mut args: Vec<&str> = line.split_whitespace().collect();
-        if args.first() == Some(&"linstor") {
-            args.remove(0);
+        let mut out = io::BufWriter::new(io::stdout().lock());
+        if line.global.verbose {
+            writeln!(out, "Connected to {}", config::uri(session.base()))?;
         }
-        match args.first() {
-            None => continue,
-            Some(&("exit" | "quit")) => break,
-            Some(&"interactive") => {
-                eprintln!("Interactive mode is already active; enter a command, or 'exit'");
-                continue;
-            }
-            _ => {}
+        if terminal && line.watch().is_some() {
+            // From the upper left corner; what remains of a longer list is erased.
+            out.write_all(b"\x1b[H\x1b[2J")?;
         }
-        last = match Cli::try_parse_from(std::iter::once("linstor").chain(args)) {
-            Ok(mut cli) => {
-                inherit(&mut cli.global, global);
-                execute(cli, session).unwrap_or_else(|failure| {
-                    report(&failure);
-                    failure.exit
-                })
-            }
-            Err(error) => usage(&error),
+        let mut screen = Screen {
+            out: &mut out,
+            style: style(&line.global),
+            columns: line.columns(),
+            warn_as_error: line.global.warn_as_error,
+            exit: exit::OK,
+            session,
         };
+        let result = action.run(mode, &mut screen);
+        let code = screen.exit;
+        out.flush()?;
+        drop(out);
+        match (line.watch(), result) {
+            (None, result) => return result.map(|()| code),
+            (Some(_), Err(failure)) if failure.message.is_empty() => return Err(failure),
+            // A controller that is started again is back soon.
+            (Some(_), Err(failure)) => report(&failure),
+            (Some(_), Ok(())) => {}
+        }
+        std::thread::sleep(Duration::from_secs(line.watch().unwrap_or(1)));
     }
-    if prompt {
-        writeln!(screen)?;
-    }
-    Ok(last)
-}
-
-/// Options of the command line that entered interactive mode apply to every command in it.
-fn inherit(inner: &mut Global, outer: &Global) {
-    inner.no_color |= outer.no_color;
-    inner.no_utf8 |= outer.no_utf8;
-    inner.warn_as_error |= outer.warn_as_error;
-    inner.curl |= outer.curl;
-    inner.machine_readable |= outer.machine_readable;
-    inner.output_version = inner.output_version.or(outer.output_version);
-    inner.verbose |= outer.verbose;
 }

@@ -22,6 +22,19 @@ pub enum Method {
 }
 
 impl Method {
+    /// The method that HTTP spells so; GET if it is another one.
+    pub fn parse(text: &str) -> Method {
+        let all = [
+            Method::Post,
+            Method::Put,
+            Method::Patch,
+            Method::Delete,
+            Method::Options,
+        ];
+        let found = all.into_iter().find(|method| method.as_str() == text);
+        found.unwrap_or(Method::Get)
+    }
+
     /// The method as HTTP spells it.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -99,6 +112,13 @@ impl Request {
         self
     }
 
+    /// Adds a query that is already encoded.
+    pub fn with_query(mut self, query: &str) -> Self {
+        self.path.push('?');
+        self.path.push_str(query);
+        self
+    }
+
     /// The `curl` command that sends the same request.
     pub fn to_curl(&self, base: &str) -> String {
         let mut args = vec![
@@ -131,7 +151,7 @@ fn encode(text: &str, out: &mut String) {
 }
 
 /// Quotes an argument for a POSIX shell if it has special characters.
-fn shell_quote(arg: &str) -> String {
+pub fn shell_quote(arg: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"@%+=:,./-_".contains(&byte);
     if !arg.is_empty() && arg.bytes().all(plain) {
         arg.to_owned()

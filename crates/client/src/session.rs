@@ -25,16 +25,32 @@ impl Answer {
         self.status >= 400
     }
 
-    /// The replies in the body.
+    /// The replies in the body: a list, or the messages of an answer that is more than that.
     pub fn replies(&self) -> Result<Vec<Reply>, Failure> {
-        serde_json::from_str(&self.text).map_err(|error| {
-            Failure::unexpected(format!(
+        #[derive(serde::Deserialize)]
+        struct WithMessages {
+            messages: Vec<Reply>,
+        }
+        let list = serde_json::from_str(&self.text);
+        list.or_else(|error| match serde_json::from_str::<WithMessages>(&self.text) {
+            Ok(answer) => Ok(answer.messages),
+            Err(_) => Err(Failure::unexpected(format!(
                 "the controller's answer (HTTP status {}) is not a list of API replies: {error}; check that \
                  --controllers names a LINSTOR controller",
                 self.status
-            ))
+            ))),
         })
     }
+}
+
+/// An answer that is a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Download {
+    /// The HTTP status.
+    pub status: u16,
+    /// The name that the controller gives the file.
+    pub file_name: Option<String>,
+    pub content: Vec<u8>,
 }
 
 /// Sends requests: over HTTP, or in tests to a table of answers.
@@ -47,8 +63,50 @@ pub trait Transport {
         requests.iter().map(|request| self.send(request)).collect()
     }
 
+    /// Sends a request whose answer is a file.
+    fn download(&mut self, request: &Request) -> Result<Download, Failure> {
+        let answer = self.send(request)?;
+        Ok(Download {
+            status: answer.status,
+            file_name: None,
+            content: answer.text.into_bytes(),
+        })
+    }
+
     /// The base URL of the controller in use.
     fn base(&self) -> &str;
+}
+
+/// Answers every request with what a file holds.
+pub struct FromFile(String);
+
+impl FromFile {
+    /// Reads an answer, or what `-m` printed: the answer in a list.
+    pub fn read(name: &str) -> Result<FromFile, Failure> {
+        let failed = |error: &dyn std::fmt::Display| Failure::usage(format!("{name}: {error}"));
+        let text = std::fs::read_to_string(name).map_err(|error| failed(&error))?;
+        let json: serde_json::Value =
+            serde_json::from_str(&text).map_err(|error| failed(&error))?;
+        Ok(FromFile(match json {
+            serde_json::Value::Array(list) if list.len() == 1 && list[0].is_array() => {
+                list[0].to_string()
+            }
+            _ => text,
+        }))
+    }
+}
+
+impl Transport for FromFile {
+    fn send(&mut self, _: &Request) -> Result<Answer, Failure> {
+        Ok(Answer {
+            status: 200,
+            text: self.0.clone(),
+        })
+    }
+
+    fn base(&self) -> &str {
+        "http://localhost:3370"
+    }
 }
 
 /// Options of a session.
@@ -104,12 +162,15 @@ impl Session {
         }
     }
 
-    fn send_to(&self, base: &str, request: &Request) -> Result<Answer, ureq::Error> {
+    fn send_to(&self, base: &str, request: &Request) -> Result<Download, ureq::Error> {
         let mut builder = http::Request::builder()
             .method(request.method.as_str())
             .uri(format!("{base}{}", request.path));
         if let Some((user, password)) = &self.options.login {
-            let value = basic_authorization(user, password);
+            let value = format!(
+                "Basic {}",
+                crate::base64::encode(format!("{user}:{password}").as_bytes())
+            );
             builder = builder.header(http::header::AUTHORIZATION, value);
         } else if let Some(token) = &self.options.token {
             if self.options.allow_insecure_auth || is_private(base) {
@@ -130,12 +191,18 @@ impl Session {
             None => self.agent.run(builder.body(())?),
         }?;
         let status = response.status().as_u16();
-        let mut text = String::new();
+        let header = response.headers().get(http::header::CONTENT_DISPOSITION);
+        let file_name = header.and_then(|value| file_name(value.to_str().ok()?));
+        let mut content = Vec::new();
         let body = response.into_body().into_with_config();
         body.limit(ANSWER_BYTES_MAX)
             .reader()
-            .read_to_string(&mut text)?;
-        Ok(Answer { status, text })
+            .read_to_end(&mut content)?;
+        Ok(Download {
+            status,
+            file_name,
+            content,
+        })
     }
 
     fn check_login(&self, base: &str) -> Result<(), Failure> {
@@ -155,7 +222,7 @@ impl Session {
 
 impl Session {
     /// Sends a request to the first controller that accepts the connection; its index is part of the result.
-    fn send_to_first(&self, request: &Request) -> Result<(usize, Answer), Failure> {
+    fn send_to_first(&self, request: &Request) -> Result<(usize, Download), Failure> {
         let mut unreachable = Vec::new();
         for index in self.current..self.options.controllers.len() {
             let base = &self.options.controllers[index];
@@ -209,6 +276,10 @@ impl Session {
 
 impl Transport for Session {
     fn send(&mut self, request: &Request) -> Result<Answer, Failure> {
+        self.download(request)?.answer()
+    }
+
+    fn download(&mut self, request: &Request) -> Result<Download, Failure> {
         let (index, answer) = self.send_to_first(request)?;
         self.current = index;
         Ok(answer)
@@ -225,7 +296,7 @@ impl Transport for Session {
                 ended.collect::<Vec<_>>()
             });
             answers.extend(sent.into_iter().map(|sent| match sent {
-                Ok(sent) => sent.map(|(_, answer)| answer),
+                Ok(sent) => sent.and_then(|(_, answer)| answer.answer()),
                 Err(_) => Err(Failure::unexpected("a thread that sent a request panicked")),
             }));
         }
@@ -235,6 +306,27 @@ impl Transport for Session {
     fn base(&self) -> &str {
         &self.options.controllers[self.current]
     }
+}
+
+impl Download {
+    fn answer(self) -> Result<Answer, Failure> {
+        let text = String::from_utf8(self.content);
+        let text = text.map_err(|_| Failure::unexpected("the controller's answer is not UTF-8"))?;
+        Ok(Answer {
+            status: self.status,
+            text,
+        })
+    }
+}
+
+/// The name in `attachment; filename = "x"`, without directories: the controller does not choose where a file goes.
+fn file_name(disposition: &str) -> Option<String> {
+    let mut parts = disposition
+        .split(';')
+        .filter_map(|part| part.split_once('='));
+    let (_, name) = parts.find(|(key, _)| key.trim().eq_ignore_ascii_case("filename"))?;
+    let name = name.trim().trim_matches('"').rsplit('/').next()?;
+    (!name.is_empty() && !name.starts_with('.')).then(|| name.to_owned())
 }
 
 /// Whether nobody else reads what is sent: it is encrypted, or does not leave this machine.
@@ -269,27 +361,6 @@ fn never_connected(error: &ureq::Error) -> bool {
     }
 }
 
-/// The value of an `Authorization` header with a password.
-fn basic_authorization(user: &str, password: &str) -> String {
-    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let login = format!("{user}:{password}");
-    let mut text = "Basic ".to_owned();
-    for chunk in login.as_bytes().chunks(3) {
-        let bits = (0..3).fold(0_u32, |bits, i| {
-            bits << 8 | u32::from(chunk.get(i).copied().unwrap_or(0))
-        });
-        for i in 0..4 {
-            let index = (bits >> (18 - 6 * i)) & 63;
-            text.push(if i <= chunk.len() {
-                ALPHABET[index as usize] as char
-            } else {
-                '='
-            });
-        }
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -315,12 +386,16 @@ mod tests {
         }
     }
 
-    /// Test vectors of RFC 4648.
+    /// The name of a download is that of a file in the directory that the user chose.
     #[test]
-    fn passwords_are_encoded() {
-        assert_eq!(basic_authorization("f", ""), "Basic Zjo=");
-        assert_eq!(basic_authorization("fo", ""), "Basic Zm86");
-        assert_eq!(basic_authorization("foob", "r"), "Basic Zm9vYjpy");
-        assert_eq!(basic_authorization("foo", "bars"), "Basic Zm9vOmJhcnM=");
+    fn names_of_downloads() {
+        for (header, expected) in [
+            ("attachment; filename = sos.tar.gz", Some("sos.tar.gz")),
+            ("attachment; filename=\"../../etc/x\"", Some("x")),
+            ("attachment; filename=..", None),
+            ("inline", None),
+        ] {
+            assert_eq!(file_name(header).as_deref(), expected, "{header}");
+        }
     }
 }

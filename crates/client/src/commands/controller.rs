@@ -3,18 +3,18 @@
 use clap::{Args, Subcommand};
 use linstor_api::auto_select_filter::AutoSelectFilter;
 use linstor_api::controller::ControllerVersion;
-use linstor_api::properties::PropertiesModify;
 
-use super::drbd_options::{self, DrbdOptions};
+use super::drbd_options;
 use super::list_options::Pastable;
-use super::property::SetProperty;
 use super::resource_group::show_max_sizes;
 use super::select::Select;
 use crate::action::{Action, read};
+use crate::define::{
+    Arg, Command as Define, Given, Verbs, drbd, flag, list_properties, modify, own, set_property,
+    value,
+};
 use crate::failure::Failure;
 use crate::request::{Method, Request};
-
-const PROPERTIES: [&str; 2] = ["controller", "properties"];
 
 /// Subcommands of `controller`.
 #[derive(Debug, Subcommand)]
@@ -26,24 +26,6 @@ pub enum Command {
     Which,
     /// Make satellites accept this controller after its database was restored; no other controller may run
     TakeOver,
-    /// Set or remove a property
-    #[command(visible_alias = "sp")]
-    SetProperty {
-        #[command(flatten)]
-        property: SetProperty,
-    },
-    /// List the properties
-    #[command(visible_alias = "lp")]
-    ListProperties {
-        #[command(flatten)]
-        pastable: Pastable,
-    },
-    /// Set options of DRBD; --unset-<option> removes one
-    #[command(visible_alias = "opt")]
-    DrbdOptions {
-        #[command(flatten)]
-        options: DrbdOptions<{ drbd_options::RESOURCE }>,
-    },
     /// Show the maximum size of a volume that could be placed
     #[command(visible_alias = "qmvs")]
     QueryMaxVolumeSize(Box<QueryMaxVolumeSize>),
@@ -76,9 +58,8 @@ pub struct QueryMaxVolumeSize {
     replica_count: i32,
 }
 
-impl Command {
-    /// The action of the command.
-    pub fn action(self) -> Result<Action, Failure> {
+impl Verbs for Command {
+    fn action(self) -> Result<Action, Failure> {
         match self {
             Command::Version => Ok(Action::Object {
                 request: Request::get(&["controller", "version"]),
@@ -97,27 +78,9 @@ impl Command {
                 let path = ["controller", "take-over"];
                 Action::modify(Request::new(Method::Post, &path))
             }
-            Command::SetProperty { property } => {
-                property.modify(Request::new(Method::Post, &PROPERTIES))
-            }
-            Command::ListProperties { pastable } => Ok(Action::Properties {
-                request: Request::get(&PROPERTIES),
-                find: Box::new(|text| Ok(Some(read(text)?))),
-                pastable: pastable.pastable,
-            }),
-            Command::DrbdOptions { options } => drbd_options(&options.change()?),
             Command::QueryMaxVolumeSize(args) => query_max_volume_size(*args),
         }
     }
-}
-
-fn drbd_options(change: &PropertiesModify) -> Result<Action, Failure> {
-    if change.is_empty() {
-        return Err(Failure::usage(
-            "no DRBD option is given; give --<option> <value> or --unset-<option>",
-        ));
-    }
-    Action::modify(Request::post(&PROPERTIES, change))
 }
 
 fn query_max_volume_size(args: QueryMaxVolumeSize) -> Result<Action, Failure> {
@@ -139,5 +102,59 @@ fn query_max_volume_size(args: QueryMaxVolumeSize) -> Result<Action, Failure> {
         Request::new(Method::Options, &["query-max-volume-size"]).body(&body),
         None,
         move |sizes, screen| show_max_sizes(&pastable, &sizes, screen),
+    ))
+}
+
+/// The other commands of `controller`.
+pub const MORE: &[Define] = &[
+    set_property("POST controller/properties", &[]),
+    list_properties("GET controller/properties", &[], |_, answer| {
+        Ok(Some(read(answer)?))
+    }),
+    drbd(
+        "drbd-options opt",
+        "POST controller/properties",
+        drbd_options::RESOURCE,
+        &[],
+    ),
+    own(
+        "set-log-level setloglevel",
+        "Set the log level",
+        &[
+            LEVEL,
+            flag("--library --lib", "Of the libraries, not of LINSTOR itself"),
+            flag("--global", "Also on all satellites"),
+        ],
+        |given| log_level(given, &["controller", "config"], given.has("global")),
+    ),
+    modify(
+        "backupdb bakdb",
+        "Write a backup of the database on the controller",
+        "POST controller/backup/db",
+        &[value("name", "Name of the backup").body("backup_name")],
+    ),
+    super::auth_token::AUTH,
+];
+
+/// Log level, of controller and satellites.
+pub const LEVEL: Arg =
+    value("level", "The level").one_of_upper(&["ERROR", "WARN", "INFO", "DEBUG", "TRACE"]);
+
+/// The request that sets a log level.
+pub fn log_level(given: &Given, path: &[&str], global: bool) -> Result<Action, Failure> {
+    let of = if given.has("library") {
+        "level"
+    } else {
+        "level_linstor"
+    };
+    let key = if global {
+        format!("{of}_global")
+    } else {
+        of.to_owned()
+    };
+    let level = given.need("level").to_uppercase();
+    Action::modify(Request::put(
+        path,
+        &serde_json::json!({"log": {key: level}}),
     ))
 }

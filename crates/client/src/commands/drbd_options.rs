@@ -1,6 +1,6 @@
 //! `drbd-options`: one option `--x` that sets and one `--unset-x` that removes each DRBD option.
 
-use clap::{Arg, ArgAction, ArgMatches, Args, Command, FromArgMatches};
+use clap::{Arg, ArgAction, ArgMatches, Command};
 use linstor_api::drbd_option::{ALL, DrbdOption, Scope};
 use linstor_api::properties::PropertiesModify;
 
@@ -12,13 +12,6 @@ pub const RESOURCE: u8 = 0;
 pub const VOLUME: u8 = 1;
 /// Options of connections.
 pub const CONNECTION: u8 = 2;
-
-/// The options given on the command line, of one of the scopes above.
-#[derive(Debug, Clone, Default)]
-pub struct DrbdOptions<const SCOPE: u8> {
-    set: Vec<(&'static DrbdOption, String)>,
-    unset: Vec<&'static DrbdOption>,
-}
 
 /// The option's name on the command line: DRBD's `timeout` has a prefix because `--timeout` is the command line's
 /// own; handlers have one because some share a name with an option of another section.
@@ -40,6 +33,52 @@ fn in_scope(scope: u8) -> impl Iterator<Item = &'static DrbdOption> {
     ALL.iter().filter(move |option| option.is_in(scope))
 }
 
+/// Adds the options of a scope to a command.
+pub fn augment(scope: u8, command: Command) -> Command {
+    in_scope(scope).fold(command, |command, option| {
+        let name = long_name(option);
+        let unset = format!("unset-{name}");
+        command
+            .arg(
+                Arg::new(name.clone())
+                    .long(name)
+                    .value_name("VALUE")
+                    .allow_hyphen_values(true)
+                    .conflicts_with(unset.clone())
+                    .help(help(option)),
+            )
+            .arg(
+                Arg::new(unset.clone())
+                    .long(unset)
+                    .action(ArgAction::SetTrue)
+                    .hide(true),
+            )
+    })
+}
+
+/// The change of properties that the options of a command line ask for.
+pub fn change(scope: u8, matches: &ArgMatches) -> Result<PropertiesModify, Failure> {
+    let mut change = PropertiesModify::default();
+    for option in in_scope(scope) {
+        let name = long_name(option);
+        if let Some(given) = matches.get_one::<String>(&name) {
+            let value = option
+                .parse(given)
+                .map_err(|error| Failure::usage(format!("--{name}: {error}")))?;
+            change.override_props.insert(option.key(), Some(value));
+        }
+        if matches.get_flag(&format!("unset-{name}")) {
+            change.delete_props.push(option.key());
+        }
+    }
+    match change.is_empty() {
+        true => Err(Failure::usage(
+            "no DRBD option is given; give --<option> <value> or --unset-<option>",
+        )),
+        false => Ok(change),
+    }
+}
+
 fn help(option: &DrbdOption) -> String {
     use linstor_api::drbd_option::Domain;
     match option.domain {
@@ -55,69 +94,5 @@ fn help(option: &DrbdOption) -> String {
             )
         }
         Domain::Size(min, max, _) => format!("{min} to {max}; as 10M, or plain"),
-    }
-}
-
-impl<const SCOPE: u8> Args for DrbdOptions<SCOPE> {
-    fn augment_args(command: Command) -> Command {
-        in_scope(SCOPE).fold(command, |command, option| {
-            let name = long_name(option);
-            let unset = format!("unset-{name}");
-            command
-                .arg(
-                    Arg::new(name.clone())
-                        .long(name)
-                        .value_name("VALUE")
-                        .allow_hyphen_values(true)
-                        .conflicts_with(unset.clone())
-                        .help(help(option)),
-                )
-                .arg(
-                    Arg::new(unset.clone())
-                        .long(unset)
-                        .action(ArgAction::SetTrue)
-                        .hide(true),
-                )
-        })
-    }
-
-    fn augment_args_for_update(command: Command) -> Command {
-        Self::augment_args(command)
-    }
-}
-
-impl<const SCOPE: u8> FromArgMatches for DrbdOptions<SCOPE> {
-    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut options = Self::default();
-        options.update_from_arg_matches(matches)?;
-        Ok(options)
-    }
-
-    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
-        for option in in_scope(SCOPE) {
-            let name = long_name(option);
-            if let Some(value) = matches.get_one::<String>(&name) {
-                self.set.push((option, value.clone()));
-            }
-            if matches.get_flag(&format!("unset-{name}")) {
-                self.unset.push(option);
-            }
-        }
-        Ok(())
-    }
-}
-
-impl<const SCOPE: u8> DrbdOptions<SCOPE> {
-    /// The change of properties that sets and removes the options.
-    pub fn change(&self) -> Result<PropertiesModify, Failure> {
-        let mut change = PropertiesModify::default();
-        for (option, given) in &self.set {
-            let value = option
-                .parse(given)
-                .map_err(|error| Failure::usage(format!("--{}: {error}", long_name(option))))?;
-            change.override_props.insert(option.key(), Some(value));
-        }
-        change.delete_props = self.unset.iter().map(|option| option.key()).collect();
-        Ok(change)
     }
 }

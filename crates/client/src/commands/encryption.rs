@@ -5,6 +5,7 @@ use linstor_api::encryption::{PassphraseCreate, PassphraseStatus};
 use linstor_api::secret_text::SecretText;
 
 use crate::action::{Action, read};
+use crate::define::Verbs;
 use crate::failure::Failure;
 use crate::passphrase;
 use crate::request::{Method, Request};
@@ -43,9 +44,8 @@ pub enum Command {
     Status,
 }
 
-impl Command {
-    /// The action of the command.
-    pub fn action(self) -> Result<Action, Failure> {
+impl Verbs for Command {
+    fn action(self) -> Result<Action, Failure> {
         match self {
             Command::CreatePassphrase { passphrase } => {
                 let body = PassphraseCreate {

@@ -5,6 +5,7 @@ use linstor_api::job::{Job, JobCancel};
 
 use super::list_options::{GroupBy, Pastable};
 use crate::action::{Action, Screen, read};
+use crate::define::Verbs;
 use crate::failure::Failure;
 use crate::output::color::Color;
 use crate::output::table::Cell;
@@ -66,9 +67,8 @@ pub struct Wait {
     id: String,
 }
 
-impl Command {
-    /// The action of the command.
-    pub fn action(self) -> Result<Action, Failure> {
+impl Verbs for Command {
+    fn action(self) -> Result<Action, Failure> {
         match self {
             Command::List(args) => Ok(Action::list(
                 Request::get(&["jobs"]),

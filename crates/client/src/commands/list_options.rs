@@ -2,8 +2,24 @@
 
 use linstor_api::properties::Properties;
 
+use crate::define::{Arg, flag, option};
 use crate::output::Style;
 use crate::output::table::{Cell, Table};
+
+pub const PASTABLE: Arg = flag(
+    "--pastable -p",
+    "Draw the table for pasting: ASCII, no colours",
+);
+pub const GROUP_BY: Arg = option("--groupby -g", "Sort by these columns").many();
+pub const SHOW_PROPS: Arg = option(
+    "--show-props -s",
+    "Show these properties as columns (key or key=heading)",
+)
+.many();
+pub const FROM_FILE: Arg = option(
+    "--from-file",
+    "Show what this file holds: an answer of the controller",
+);
 
 /// Whether a table is drawn for pasting.
 #[derive(Debug, Clone, Default, clap::Args)]

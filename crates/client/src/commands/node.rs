@@ -14,13 +14,16 @@ use linstor_api::sorted_map::SortedMap;
 use super::forget::Forget;
 use super::list_options::{FilterByProps, GroupBy, Pastable, ShowProps, property_cells};
 use super::node_describe;
-use super::property::{self, SetProperty};
 use crate::action::{Action, Screen, read};
+use crate::define::{
+    Arg, Command as Define, Names, Verbs, always, each, flag, list_properties, modify, option, own,
+    set_property, value,
+};
 use crate::failure::Failure;
 use crate::output::color::Color;
 use crate::output::table::Cell;
 use crate::output::{time, v0};
-use crate::request::{Method, Request};
+use crate::request::Request;
 
 /// The types of nodes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -100,13 +103,6 @@ pub enum Command {
     /// Change the type of a node
     #[command(visible_alias = "m")]
     Modify(Modify),
-    /// Reconnect to nodes
-    #[command(visible_alias = "rc")]
-    Reconnect {
-        /// Names of the nodes
-        #[arg(required = true, value_name = "NODE")]
-        nodes: Vec<String>,
-    },
     /// Restore an evicted or evacuated node
     #[command(visible_alias = "rst")]
     Restore(Restore),
@@ -118,24 +114,6 @@ pub enum Command {
     /// Network interfaces of nodes
     #[command(subcommand, visible_alias = "i")]
     Interface(Interface),
-    /// Set or remove a property
-    #[command(visible_alias = "sp")]
-    SetProperty {
-        /// Name of the node
-        node: String,
-        /// The property
-        #[command(flatten)]
-        property: SetProperty,
-    },
-    /// List the properties
-    #[command(visible_alias = "lp")]
-    ListProperties {
-        /// How the list is shown
-        #[command(flatten)]
-        pastable: Pastable,
-        /// Name of the node
-        node: String,
-    },
 }
 
 /// Arguments of `create`.
@@ -321,9 +299,8 @@ impl Connection {
     }
 }
 
-impl Command {
-    /// The action of the command.
-    pub fn action(self) -> Result<Action, Failure> {
+impl Verbs for Command {
+    fn action(self) -> Result<Action, Failure> {
         match self {
             Command::Create(args) => create(args),
             Command::Forget(args) => Ok(args.action()),
@@ -352,11 +329,6 @@ impl Command {
                 };
                 Action::modify(Request::put(&["nodes", &args.node], &body))
             }
-            Command::Reconnect { nodes } => {
-                let reconnect = |node| Request::new(Method::Put, &["nodes", node, "reconnect"]);
-                let requests = nodes.iter().map(|node| reconnect(node)).collect();
-                Ok(Action::Modify(requests))
-            }
             Command::Restore(args) => {
                 let body = NodeRestore {
                     delete_resources: args.delete_resources.then_some(true),
@@ -372,13 +344,6 @@ impl Command {
                 Action::modify(Request::put(&["nodes", &args.node, "evacuate"], &body))
             }
             Command::Interface(interface) => interface.action(),
-            Command::SetProperty { node, property } => property.put(&["nodes", &node]),
-            Command::ListProperties { pastable, node } => {
-                let request = Request::get(&["nodes"]).query("nodes", &[&node]);
-                property::list(request, &pastable, move |nodes: Vec<Node>| {
-                    Ok(Some(find(&nodes, &node)?.props.clone()))
-                })
-            }
         }
     }
 }
@@ -722,3 +687,82 @@ fn show_interfaces(
     }
     screen.table(table)
 }
+
+/// The other commands of `node`.
+pub const MORE: &[Define] = &[
+    each(
+        "reconnect rc",
+        "Reconnect to nodes",
+        "PUT nodes/{node}/reconnect",
+        &[NODE.many()],
+        "node",
+    ),
+    set_property("PUT nodes/{node}", &[NODE]),
+    list_properties("GET nodes", &[NODE.query("nodes")], |given, answer| {
+        let nodes: Vec<Node> = read(answer)?;
+        Ok(Some(find(&nodes, given.need("node"))?.props.clone()))
+    }),
+    own(
+        "create-remote-spdk-target crspdkt",
+        "Add a node that stands for the volumes of SPDK on another host",
+        SPDK_TARGET,
+        |given| {
+            let mut request = given.request("POST nodes", SPDK_TARGET)?;
+            let mut body: serde_json::Value = read(request.body.as_deref().unwrap_or("{}"))?;
+            body["net_interfaces"] = serde_json::json!([{
+                "name": "default",
+                "address": "127.0.0.1",
+                "satellite_port": SATELLITE_PORT,
+                "satellite_encryption_type": Communication::Plain.as_str(),
+            }]);
+            request = request.body(&body);
+            Action::modify(request)
+        },
+    ),
+    modify(
+        "create-ebs-target cebst",
+        "Add a node that stands for the volumes of an EBS remote",
+        "POST nodes/ebs",
+        &[
+            value("name", "Name of the node").body("name"),
+            value("remote", "Name of the remote")
+                .of(Names::Remote)
+                .body("ebs_remote_name"),
+        ],
+    ),
+    own(
+        "set-log-level setloglevel",
+        "Set the log level of a satellite",
+        &[
+            NODE,
+            super::controller::LEVEL,
+            flag("--library --lib", "Of the libraries, not of LINSTOR itself"),
+        ],
+        |given| {
+            super::controller::log_level(given, &["nodes", given.need("node"), "config"], false)
+        },
+    ),
+];
+
+const NODE: Arg = value("node", "Name of the node").of(Names::Node);
+const SPDK_TARGET: &[Arg] = &[
+    value("name", "Name of the node").body("name"),
+    always("type", "Remote_Spdk"),
+    value("api-host", "Host of the API of SPDK").member("props", "StorDriver/RemoteSpdk/ApiHost"),
+    option("--api-port", "Its port").member("props", "StorDriver/RemoteSpdk/ApiPort"),
+    option("--api-user", "User").member("props", "StorDriver/RemoteSpdk/UserName"),
+    option(
+        "--api-user-env",
+        "Environment variable of the controller with the user",
+    )
+    .member("props", "StorDriver/RemoteSpdk/UserNameEnv"),
+    option("--api-pw", "Password; asked for without a value")
+        .maybe()
+        .secret("Password")
+        .member("props", "StorDriver/RemoteSpdk/UserPassword"),
+    option(
+        "--api-pw-env",
+        "Environment variable of the controller with the password",
+    )
+    .member("props", "StorDriver/RemoteSpdk/UserPasswordEnv"),
+];

@@ -10,6 +10,7 @@ use linstor_api::size::format_kib;
 use super::list_options::Pastable;
 use super::volume_definition::parse_size;
 use crate::action::{Action, Screen};
+use crate::define::Verbs;
 use crate::failure::Failure;
 use crate::output::table::Cell;
 use crate::request::Request;
@@ -106,9 +107,8 @@ pub struct CreateDevicePool {
     zpool_create_arguments: Vec<String>,
 }
 
-impl Command {
-    /// The action of the command.
-    pub fn action(self) -> Result<Action, Failure> {
+impl Verbs for Command {
+    fn action(self) -> Result<Action, Failure> {
         match self {
             Command::List(args) => {
                 let request = Request::get(&["physical-storage"]);

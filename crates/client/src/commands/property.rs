@@ -4,10 +4,9 @@ use linstor_api::prop;
 use linstor_api::properties::{Properties, PropertiesModify};
 use serde::de::DeserializeOwned;
 
-use super::list_options::Pastable;
 use crate::action::{Action, read};
 use crate::failure::Failure;
-use crate::request::{Method, Request};
+use crate::request::Request;
 
 /// A property and its new value.
 #[derive(Debug, Clone, clap::Args)]
@@ -28,6 +27,19 @@ pub struct SetProperty {
     pub value: String,
 }
 
+/// The change that sets a property, or removes it if the value is empty.
+pub fn change(key: &str, value: &str) -> PropertiesModify {
+    let mut change = PropertiesModify::default();
+    match value {
+        "" => change.delete_props.push(key.to_owned()),
+        value => {
+            let value = Some(value.to_owned());
+            change.override_props.insert(key.to_owned(), value);
+        }
+    }
+    change
+}
+
 impl SetProperty {
     /// The change as the API's type.
     pub fn change(self) -> PropertiesModify {
@@ -36,18 +48,7 @@ impl SetProperty {
         } else {
             self.key
         };
-        let mut change = PropertiesModify::default();
-        if self.value.is_empty() {
-            change.delete_props.push(key);
-        } else {
-            change.override_props.insert(key, Some(self.value));
-        }
-        change
-    }
-
-    /// The change as the body of a `PUT`.
-    pub fn put(self, segments: &[&str]) -> Result<Action, Failure> {
-        self.modify(Request::new(Method::Put, segments))
+        change(&key, &self.value)
     }
 
     /// The change as the body of a request.
@@ -56,15 +57,11 @@ impl SetProperty {
     }
 }
 
-/// Lists the properties of one element of a list.
-pub fn list<T: DeserializeOwned + 'static>(
-    request: Request,
-    pastable: &Pastable,
-    find: impl Fn(Vec<T>) -> Result<Option<Properties>, Failure> + 'static,
-) -> Result<Action, Failure> {
-    Ok(Action::Properties {
-        request,
-        find: Box::new(move |text| find(read(text)?)),
-        pastable: pastable.pastable,
-    })
+/// The properties of the first element of a list.
+pub fn first<T: DeserializeOwned>(
+    answer: &str,
+    props: impl Fn(T) -> Properties,
+) -> Result<Option<Properties>, Failure> {
+    let list: Vec<T> = read(answer)?;
+    Ok(list.into_iter().next().map(props))
 }

@@ -6,14 +6,15 @@ use linstor_api::resource::{
     Resource, ResourceCreate, ResourceMakeAvailable, ToggleDiskOperation, ToggleDiskRequest,
 };
 
-use super::drbd_options::{self, DrbdOptions};
-use super::list_options::Pastable;
-use super::property::{self, SetProperty};
+use super::connection::PEER_OPTIONS;
+use super::property;
 use super::resource_definition::{PATH, auto_place};
-use super::resource_list::{self, Involved, List};
+use super::resource_list::{Involved, List};
 use super::select::{self, Providers, Select};
+use super::transaction::CREATE_TRANSACTIONAL;
 use super::volume;
 use crate::action::Action;
+use crate::define::{Arg, Command as Define, Names, Verbs, list_properties, set_property, value};
 use crate::failure::Failure;
 use crate::request::{Method, Request};
 
@@ -75,34 +76,6 @@ pub enum Command {
     /// Deactivate a resource; its data is preserved
     #[command(visible_alias = "deact")]
     Deactivate(Place),
-    /// Set or remove a property
-    #[command(visible_alias = "sp")]
-    SetProperty {
-        #[command(flatten)]
-        place: Place,
-        #[command(flatten)]
-        property: SetProperty,
-    },
-    /// List the properties
-    #[command(visible_alias = "lp")]
-    ListProperties {
-        #[command(flatten)]
-        pastable: Pastable,
-        #[command(flatten)]
-        place: Place,
-    },
-    /// Set options of DRBD on the connection of two nodes; --unset-<option> removes one
-    #[command(visible_alias = "popt")]
-    DrbdPeerOptions {
-        /// Name of one node
-        node_a: String,
-        /// Name of the other node
-        node_b: String,
-        /// Name of the resource
-        resource: String,
-        #[command(flatten)]
-        options: DrbdOptions<{ drbd_options::CONNECTION }>,
-    },
 }
 
 /// A resource on a node.
@@ -183,9 +156,26 @@ pub struct ToggleDisk {
     place: Place,
 }
 
-impl Command {
-    /// The action of the command.
-    pub fn action(self) -> Result<Action, Failure> {
+const NODE: Arg = value("node", "Name of the node").of(Names::Node);
+const RESOURCE: Arg = value("resource", "Name of the resource").of(Names::Resource);
+
+/// The other commands of `resource`.
+pub const MORE: &[Define] = &[
+    set_property(
+        "PUT resource-definitions/{resource}/resources/{node}",
+        &[NODE, RESOURCE],
+    ),
+    list_properties(
+        "GET view/resources",
+        &[NODE.query("nodes"), RESOURCE.query("resources")],
+        |_, answer| property::first(answer, |resource: Resource| resource.props),
+    ),
+    PEER_OPTIONS,
+    CREATE_TRANSACTIONAL,
+];
+
+impl Verbs for Command {
+    fn action(self) -> Result<Action, Failure> {
         match self {
             Command::Create(args) => create(*args),
             Command::List(args) => Ok(args.action()),
@@ -228,24 +218,6 @@ impl Command {
             }
             Command::Deactivate(place) => {
                 Action::modify(place.request(Method::Post, Some("deactivate")))
-            }
-            Command::SetProperty { place, property } => {
-                property.modify(place.request(Method::Put, None))
-            }
-            Command::ListProperties { pastable, place } => {
-                let request = resource_list::view(&[&place.node], &[&place.resource]);
-                property::list(request, &pastable, |resources: Vec<Resource>| {
-                    Ok(resources.into_iter().next().map(|resource| resource.props))
-                })
-            }
-            Command::DrbdPeerOptions {
-                node_a,
-                node_b,
-                resource,
-                options,
-            } => {
-                let path = [PATH, &resource, "resource-connections", &node_a, &node_b];
-                Action::modify(Request::put(&path, &options.change()?))
             }
         }
     }

@@ -8,12 +8,16 @@ use linstor_api::resource_definition::{
     ResourceDefinition, ResourceDefinitionCreate, ResourceDefinitionLayer, ResourceDefinitionModify,
 };
 
-use super::drbd_options::{self, DrbdOptions};
+use super::clone::CLONE;
+use super::drbd_options;
 use super::list_options::{FilterByProps, GroupBy, Pastable, ShowProps, property_cells};
-use super::property::{self, SetProperty};
+use super::property;
 use super::quorum::Quorum;
 use super::select::{self, Providers, Select};
 use crate::action::{Action, Screen};
+use crate::define::{
+    Arg, Command as Define, Names, Verbs, drbd, each, flag, list_properties, set_property, value,
+};
 use crate::failure::Failure;
 use crate::output::color::Color;
 use crate::output::table::Cell;
@@ -34,16 +38,6 @@ pub enum Command {
     /// Change a resource definition
     #[command(visible_alias = "m")]
     Modify(Modify),
-    /// Delete resource definitions and their resources
-    #[command(visible_alias = "d")]
-    Delete {
-        /// Accepted for compatibility; has no effect
-        #[arg(long, hide = true)]
-        r#async: bool,
-        /// Names of the resource definitions
-        #[arg(required = true, value_name = "NAME")]
-        names: Vec<String>,
-    },
     /// Place resources automatically
     #[command(visible_alias = "ap")]
     AutoPlace(Box<AutoPlace>),
@@ -58,30 +52,6 @@ pub enum Command {
     },
     /// Show the quorum, which nodes vote in it, and why
     Quorum(Quorum),
-    /// Set or remove a property
-    #[command(visible_alias = "sp")]
-    SetProperty {
-        /// Name of the resource definition
-        name: String,
-        #[command(flatten)]
-        property: SetProperty,
-    },
-    /// List the properties
-    #[command(visible_alias = "lp")]
-    ListProperties {
-        #[command(flatten)]
-        pastable: Pastable,
-        /// Name of the resource definition
-        name: String,
-    },
-    /// Set options of DRBD; --unset-<option> removes one
-    #[command(visible_alias = "opt")]
-    DrbdOptions {
-        /// Name of the resource definition
-        name: String,
-        #[command(flatten)]
-        options: DrbdOptions<{ drbd_options::RESOURCE }>,
-    },
 }
 
 /// Arguments of `create`.
@@ -165,9 +135,38 @@ pub struct List {
     show_preferred_drbd_ports: bool,
 }
 
-impl Command {
-    /// The action of the command.
-    pub fn action(self) -> Result<Action, Failure> {
+const NAME: Arg = value("name", "Name of the resource definition").of(Names::Resource);
+
+/// The other commands of `resource-definition`.
+pub const MORE: &[Define] = &[
+    each(
+        "delete d",
+        "Delete resource definitions and their resources",
+        "DELETE resource-definitions/{name}",
+        &[
+            flag("--async", "Has no effect").hidden(),
+            flag("--quiet -q", "Has no effect").hidden(),
+            NAME.many(),
+        ],
+        "name",
+    ),
+    CLONE,
+    set_property("PUT resource-definitions/{name}", &[NAME]),
+    list_properties(
+        "GET resource-definitions",
+        &[NAME.query("resource_definitions")],
+        |_, answer| property::first(answer, |definition: ResourceDefinition| definition.props),
+    ),
+    drbd(
+        "drbd-options opt",
+        "PUT resource-definitions/{name}",
+        drbd_options::RESOURCE,
+        &[NAME],
+    ),
+];
+
+impl Verbs for Command {
+    fn action(self) -> Result<Action, Failure> {
         match self {
             Command::Create(args) => create(args),
             Command::List(args) => {
@@ -189,10 +188,6 @@ impl Command {
                 };
                 Action::modify(Request::put(&[PATH, &args.name], &body))
             }
-            Command::Delete { names, .. } => {
-                let requests = names.iter().map(|name| Request::delete(&[PATH, name]));
-                Ok(Action::Modify(requests.collect()))
-            }
             Command::AutoPlace(args) => {
                 let diskless_type = match (args.drbd_diskless, args.nvme_initiator) {
                     (true, _) => Some("DRBD_DISKLESS"),
@@ -208,26 +203,10 @@ impl Command {
             }
             Command::WaitSync { wait_timeout, name } => Ok(Action::WaitSync {
                 request: Request::get(&[PATH, &name, "sync-status"]),
+                resource: name,
                 timeout_s: wait_timeout,
             }),
             Command::Quorum(args) => Ok(args.action()),
-            Command::SetProperty { name, property } => property.put(&[PATH, &name]),
-            Command::ListProperties { pastable, name } => {
-                let request = Request::get(&[PATH]).query("resource_definitions", &[&name]);
-                property::list(
-                    request,
-                    &pastable,
-                    |definitions: Vec<ResourceDefinition>| {
-                        Ok(definitions
-                            .into_iter()
-                            .next()
-                            .map(|definition| definition.props))
-                    },
-                )
-            }
-            Command::DrbdOptions { name, options } => {
-                Action::modify(Request::put(&[PATH, &name], &options.change()?))
-            }
         }
     }
 }

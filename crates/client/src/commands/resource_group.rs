@@ -11,12 +11,15 @@ use linstor_api::sorted_map::SortedMap;
 use linstor_api::storage_pool_definition::StoragePoolDefinition;
 use linstor_api::volume_group::VolumeGroup;
 
-use super::drbd_options::{self, DrbdOptions};
+use super::drbd_options;
 use super::list_options::{FilterByProps, GroupBy, Pastable, ShowProps, property_cells};
-use super::property::{self, SetProperty};
+use super::property;
 use super::select::{PlaceCount, Providers, ProvidersLong, Select};
 use super::volume_definition::parse_size;
 use crate::action::{Action, Screen, read};
+use crate::define::{
+    Arg, Command as Define, Names, Verbs, drbd, list_properties, set_property, value,
+};
 use crate::failure::Failure;
 use crate::output::table::Cell;
 use crate::request::{Method, Request};
@@ -64,30 +67,6 @@ pub enum Command {
     /// Show capacity and free space, and where the next resource would be placed
     #[command(visible_alias = "qsi")]
     QuerySizeInfo(Box<SizeInfo>),
-    /// Set or remove a property
-    #[command(visible_alias = "sp")]
-    SetProperty {
-        /// Name of the resource group
-        name: String,
-        #[command(flatten)]
-        property: SetProperty,
-    },
-    /// List the properties
-    #[command(visible_alias = "lp")]
-    ListProperties {
-        #[command(flatten)]
-        pastable: Pastable,
-        /// Name of the resource group
-        name: String,
-    },
-    /// Set options of DRBD; --unset-<option> removes one
-    #[command(visible_alias = "opt")]
-    DrbdOptions {
-        /// Name of the resource group
-        name: String,
-        #[command(flatten)]
-        options: DrbdOptions<{ drbd_options::RESOURCE }>,
-    },
 }
 
 /// Arguments of `create` and `modify`.
@@ -183,9 +162,26 @@ fn filter(
     })
 }
 
-impl Command {
-    /// The action of the command.
-    pub fn action(self) -> Result<Action, Failure> {
+const NAME: Arg = value("name", "Name of the resource group").of(Names::ResourceGroup);
+
+/// The other commands of `resource-group`.
+pub const MORE: &[Define] = &[
+    set_property("PUT resource-groups/{name}", &[NAME]),
+    list_properties(
+        "GET resource-groups",
+        &[NAME.query("resource_groups")],
+        |_, answer| property::first(answer, |group: ResourceGroup| group.props),
+    ),
+    drbd(
+        "drbd-options opt",
+        "PUT resource-groups/{name}",
+        drbd_options::RESOURCE,
+        &[NAME],
+    ),
+];
+
+impl Verbs for Command {
+    fn action(self) -> Result<Action, Failure> {
         match self {
             Command::Create(args) => create(*args),
             Command::Modify(args) => modify(*args),
@@ -223,16 +219,6 @@ impl Command {
                         show_size_info(&args.pastable, &read(text)?, screen)
                     }),
                 })
-            }
-            Command::SetProperty { name, property } => property.put(&[PATH, &name]),
-            Command::ListProperties { pastable, name } => {
-                let request = Request::get(&[PATH]).query("resource_groups", &[&name]);
-                property::list(request, &pastable, |groups: Vec<ResourceGroup>| {
-                    Ok(groups.into_iter().next().map(|group| group.props))
-                })
-            }
-            Command::DrbdOptions { name, options } => {
-                Action::modify(Request::put(&[PATH, &name], &options.change()?))
             }
         }
     }

@@ -73,6 +73,21 @@ pub fn view<S: AsRef<str>>(nodes: &[S], resources: &[S]) -> Request {
         .query("resources", resources)
 }
 
+/// How much of a resource is synchronized, in percent of its volumes on all nodes; none if that is not known.
+pub fn percent_synced(resource: &str, screen: &mut Screen<'_>) -> Option<f64> {
+    let resources: Vec<Resource> = screen.query(&view(&[], &[resource])).ok()?;
+    let volumes = resources.iter().flat_map(|resource| &resource.volumes);
+    let states = volumes.filter_map(|volume| volume.state.as_ref());
+    let done = states.filter_map(|state| {
+        let percents = state
+            .replication_states
+            .values()
+            .filter_map(|peer| peer.done_percentage);
+        percents.reduce(f64::min)
+    });
+    done.reduce(f64::min)
+}
+
 impl List {
     /// The action of the command.
     pub fn action(self) -> Action {

@@ -9,8 +9,9 @@ use linstor_api::size::format_kib;
 use linstor_api::storage_pool::StoragePool;
 
 use super::list_options::{FilterByProps, GroupBy, Pastable, ShowPropsLong, property_cells};
-use super::property::{self, SetProperty};
+use super::property;
 use crate::action::{Action, Screen};
+use crate::define::{Arg, Command as Define, Names, Verbs, list_properties, set_property, value};
 use crate::failure::Failure;
 use crate::output::color::Color;
 use crate::output::table::Cell;
@@ -38,26 +39,6 @@ pub enum Command {
         /// Names of the nodes, then the name of the storage pool
         #[arg(required = true, num_args = 2.., value_name = "NODE... POOL")]
         names: Vec<String>,
-    },
-    /// Set or remove a property
-    #[command(visible_alias = "sp")]
-    SetProperty {
-        /// Name of the node
-        node: String,
-        /// Name of the storage pool
-        pool: String,
-        #[command(flatten)]
-        property: SetProperty,
-    },
-    /// List the properties
-    #[command(visible_alias = "lp")]
-    ListProperties {
-        #[command(flatten)]
-        pastable: Pastable,
-        /// Name of the node
-        node: String,
-        /// Name of the storage pool
-        pool: String,
     },
 }
 
@@ -193,9 +174,21 @@ fn create(
     Action::modify(Request::post(&["nodes", node, "storage-pools"], &body))
 }
 
-impl Command {
-    /// The action of the command.
-    pub fn action(self) -> Result<Action, Failure> {
+const NODE: Arg = value("node", "Name of the node").of(Names::Node);
+const POOL: Arg = value("pool", "Name of the storage pool").of(Names::StoragePool);
+
+/// The other commands of `storage-pool`.
+pub const MORE: &[Define] = &[
+    set_property("PUT nodes/{node}/storage-pools/{pool}", &[NODE, POOL]),
+    list_properties(
+        "GET view/storage-pools",
+        &[NODE.query("nodes"), POOL.query("storage_pools")],
+        |_, answer| property::first(answer, |pool: StoragePool| pool.props),
+    ),
+];
+
+impl Verbs for Command {
+    fn action(self) -> Result<Action, Failure> {
         match self {
             Command::Create(kind) => kind.action(),
             Command::List(args) => {
@@ -214,23 +207,6 @@ impl Command {
                 let delete =
                     |node: &String| Request::delete(&["nodes", node, "storage-pools", pool]);
                 Ok(Action::Modify(nodes.iter().map(delete).collect()))
-            }
-            Command::SetProperty {
-                node,
-                pool,
-                property,
-            } => property.put(&["nodes", &node, "storage-pools", &pool]),
-            Command::ListProperties {
-                pastable,
-                node,
-                pool,
-            } => {
-                let request = Request::get(&["view", "storage-pools"])
-                    .query("nodes", &[&node])
-                    .query("storage_pools", &[&pool]);
-                property::list(request, &pastable, |pools: Vec<StoragePool>| {
-                    Ok(pools.into_iter().next().map(|pool| pool.props))
-                })
             }
         }
     }

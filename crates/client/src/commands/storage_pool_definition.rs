@@ -4,8 +4,10 @@ use clap::Subcommand;
 use linstor_api::storage_pool_definition::StoragePoolDefinition;
 
 use super::list_options::{Pastable, ShowProps, property_cells};
-use super::property::{self, SetProperty};
-use crate::action::{Action, Screen};
+use crate::action::{Action, Screen, read};
+use crate::define::{
+    Arg, Command as Define, Names, Verbs, each, list_properties, set_property, value,
+};
 use crate::failure::Failure;
 use crate::output::table::Cell;
 use crate::output::v0;
@@ -30,34 +32,35 @@ pub enum Command {
         #[command(flatten)]
         show: ShowProps,
     },
-    /// Delete storage pool definitions
-    #[command(visible_alias = "d")]
-    Delete {
-        /// Names of the storage pool definitions
-        #[arg(required = true, value_name = "NAME")]
-        names: Vec<String>,
-    },
-    /// Set or remove a property
-    #[command(visible_alias = "sp")]
-    SetProperty {
-        /// Name of the storage pool definition
-        name: String,
-        #[command(flatten)]
-        property: SetProperty,
-    },
-    /// List the properties
-    #[command(visible_alias = "lp")]
-    ListProperties {
-        #[command(flatten)]
-        pastable: Pastable,
-        /// Name of the storage pool definition
-        name: String,
-    },
 }
 
-impl Command {
-    /// The action of the command.
-    pub fn action(self) -> Result<Action, Failure> {
+const NAME: Arg = value("name", "Name of the storage pool definition").of(Names::StoragePool);
+
+/// The other commands of `storage-pool-definition`.
+pub const MORE: &[Define] = &[
+    each(
+        "delete d",
+        "Delete storage pool definitions",
+        "DELETE storage-pool-definitions/{name}",
+        &[NAME.many()],
+        "name",
+    ),
+    set_property("PUT storage-pool-definitions/{name}", &[NAME]),
+    list_properties("GET storage-pool-definitions", &[NAME], |given, answer| {
+        let definitions: Vec<StoragePoolDefinition> = read(answer)?;
+        let same = |definition: &StoragePoolDefinition| {
+            let name = definition.storage_pool_name.as_deref().unwrap_or("");
+            name.eq_ignore_ascii_case(given.need("name"))
+        };
+        Ok(definitions
+            .into_iter()
+            .find(same)
+            .map(|definition| definition.props))
+    }),
+];
+
+impl Verbs for Command {
+    fn action(self) -> Result<Action, Failure> {
         match self {
             Command::Create { name } => {
                 let body = StoragePoolDefinition {
@@ -71,25 +74,6 @@ impl Command {
                 Some(v0::storage_pool_definitions),
                 move |rows: Vec<_>, screen| show_list(&pastable, &show, &rows, screen),
             )),
-            Command::Delete { names } => {
-                let requests = names.iter().map(|name| Request::delete(&[PATH, name]));
-                Ok(Action::Modify(requests.collect()))
-            }
-            Command::SetProperty { name, property } => property.put(&[PATH, &name]),
-            Command::ListProperties { pastable, name } => property::list(
-                Request::get(&[PATH]),
-                &pastable,
-                move |definitions: Vec<StoragePoolDefinition>| {
-                    let same = |definition: &StoragePoolDefinition| {
-                        let given = definition.storage_pool_name.as_deref().unwrap_or("");
-                        given.eq_ignore_ascii_case(&name)
-                    };
-                    Ok(definitions
-                        .into_iter()
-                        .find(same)
-                        .map(|definition| definition.props))
-                },
-            ),
         }
     }
 }

@@ -10,18 +10,16 @@ use linstor_api::size::format_kib;
 use linstor_api::volume::{ReplicationState, Volume};
 
 use super::list_options::{Pastable, ShowPropsLong, property_cells};
-use super::property::{self, SetProperty};
-use super::resource_definition::PATH;
 use super::resource_list::{
     broken_connections, explain_skip_disk, in_use_count, name, node, skip_disk, usage, view,
     volume_state,
 };
-use crate::action::{Action, Screen};
+use crate::action::{Action, Screen, read};
+use crate::define::{Arg, Command as Define, Names, Verbs, list_properties, set_property, value};
 use crate::failure::Failure;
 use crate::output::color::Color;
 use crate::output::table::Cell;
 use crate::output::v0;
-use crate::request::{Method, Request};
 
 /// Subcommands of `volume`.
 #[derive(Debug, Subcommand)]
@@ -29,33 +27,6 @@ pub enum Command {
     /// List the volumes
     #[command(visible_alias = "l")]
     List(List),
-    /// Set or remove a property
-    #[command(visible_alias = "sp")]
-    SetProperty {
-        #[command(flatten)]
-        number: Number,
-        #[command(flatten)]
-        property: SetProperty,
-    },
-    /// List the properties
-    #[command(visible_alias = "lp")]
-    ListProperties {
-        #[command(flatten)]
-        pastable: Pastable,
-        #[command(flatten)]
-        number: Number,
-    },
-}
-
-/// A volume of a resource on a node.
-#[derive(Debug, Args)]
-pub struct Number {
-    /// Name of the node
-    node: String,
-    /// Name of the resource
-    resource: String,
-    /// Number of the volume
-    volume: i32,
 }
 
 /// Arguments of `volume list` and `resource list-volumes`.
@@ -82,31 +53,33 @@ pub struct List {
     show: ShowPropsLong,
 }
 
-impl Command {
-    /// The action of the command.
-    pub fn action(self) -> Result<Action, Failure> {
+const NODE: Arg = value("node", "Name of the node").of(Names::Node);
+const RESOURCE: Arg = value("resource", "Name of the resource").of(Names::Resource);
+const VOLUME: Arg = value("volume", "Number of the volume").number();
+
+/// The other commands of `volume`.
+pub const MORE: &[Define] = &[
+    set_property(
+        "PUT resource-definitions/{resource}/resources/{node}/volumes/{volume}",
+        &[NODE, RESOURCE, VOLUME],
+    ),
+    list_properties(
+        "GET view/resources",
+        &[NODE.query("nodes"), RESOURCE.query("resources"), VOLUME],
+        |given, answer| {
+            let resources: Vec<Resource> = read(answer)?;
+            let number = given.need("volume").parse().ok();
+            let mut volumes = resources.into_iter().flat_map(|resource| resource.volumes);
+            let found = volumes.find(|volume| volume.volume_number == number);
+            Ok(found.map(|volume| volume.props))
+        },
+    ),
+];
+
+impl Verbs for Command {
+    fn action(self) -> Result<Action, Failure> {
         match self {
             Command::List(args) => Ok(args.action()),
-            Command::SetProperty { number, property } => {
-                let volume = number.volume.to_string();
-                let path = [
-                    PATH,
-                    &number.resource,
-                    "resources",
-                    &number.node,
-                    "volumes",
-                    &volume,
-                ];
-                property.modify(Request::new(Method::Put, &path))
-            }
-            Command::ListProperties { pastable, number } => {
-                let request = view(&[&number.node], &[&number.resource]);
-                property::list(request, &pastable, move |resources: Vec<Resource>| {
-                    let mut volumes = resources.into_iter().flat_map(|resource| resource.volumes);
-                    let same = |volume: &Volume| volume.volume_number == Some(number.volume);
-                    Ok(volumes.find(same).map(|volume| volume.props))
-                })
-            }
         }
     }
 }

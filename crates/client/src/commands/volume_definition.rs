@@ -9,11 +9,13 @@ use linstor_api::volume_definition::{
     VolumeDefinition, VolumeDefinitionCreate, VolumeDefinitionModify, VolumeDefinitionPassphrase,
 };
 
-use super::drbd_options::{self, DrbdOptions};
+use super::drbd_options;
 use super::list_options::{GroupBy, Pastable, ShowProps, property_cells};
-use super::property::{self, SetProperty};
 use super::resource_definition::PATH;
-use crate::action::{Action, Screen};
+use crate::action::{Action, Screen, read};
+use crate::define::{
+    Arg, Command as Define, Names, Verbs, always, drbd, list_properties, set_property, value,
+};
 use crate::failure::Failure;
 use crate::output::color::Color;
 use crate::output::table::Cell;
@@ -57,30 +59,6 @@ pub enum Command {
         number: Number,
         /// New passphrase; without it, it is read from the terminal or standard input
         new_passphrase: Option<String>,
-    },
-    /// Set or remove a property
-    #[command(visible_alias = "sp")]
-    SetProperty {
-        #[command(flatten)]
-        number: Number,
-        #[command(flatten)]
-        property: SetProperty,
-    },
-    /// List the properties
-    #[command(visible_alias = "lp")]
-    ListProperties {
-        #[command(flatten)]
-        pastable: Pastable,
-        #[command(flatten)]
-        number: Number,
-    },
-    /// Set options of DRBD; --unset-<option> removes one
-    #[command(visible_alias = "opt")]
-    DrbdOptions {
-        #[command(flatten)]
-        number: Number,
-        #[command(flatten)]
-        options: DrbdOptions<{ drbd_options::VOLUME }>,
     },
 }
 
@@ -153,9 +131,40 @@ pub fn parse_size(text: &str) -> Result<i64, Failure> {
     Ok(kib as i64)
 }
 
-impl Command {
-    /// The action of the command.
-    pub fn action(self) -> Result<Action, Failure> {
+const RESOURCE: Arg = value("resource", "Name of the resource definition").of(Names::Resource);
+const VOLUME: Arg = value("volume", "Number of the volume").number();
+const ONE: &str = "PUT resource-definitions/{resource}/volume-definitions/{volume}";
+
+/// The other commands of `volume-definition`.
+pub const MORE: &[Define] = &[
+    set_property(ONE, &[RESOURCE, VOLUME]),
+    list_properties(
+        "GET resource-definitions",
+        &[
+            RESOURCE.query("resource_definitions"),
+            VOLUME,
+            always("", "true").query("with_volume_definitions"),
+        ],
+        |given, answer| {
+            let definitions: Vec<ResourceDefinition> = read(answer)?;
+            let number = given.need("volume").parse().ok();
+            let mut volumes = definitions
+                .into_iter()
+                .flat_map(|definition| definition.volume_definitions);
+            let found = volumes.find(|volume| volume.volume_number == number);
+            Ok(found.map(|volume| volume.props))
+        },
+    ),
+    drbd(
+        "drbd-options opt",
+        ONE,
+        drbd_options::VOLUME,
+        &[RESOURCE, VOLUME],
+    ),
+];
+
+impl Verbs for Command {
+    fn action(self) -> Result<Action, Failure> {
         match self {
             Command::Create(args) => create(args),
             Command::List(args) => {
@@ -190,28 +199,6 @@ impl Command {
                 };
                 let request = number.request(Method::Put, Some("encryption-passphrase"));
                 Action::modify(request.body(&body))
-            }
-            Command::SetProperty { number, property } => {
-                property.modify(number.request(Method::Put, None))
-            }
-            Command::ListProperties { pastable, number } => {
-                let request = Request::get(&[PATH])
-                    .query("resource_definitions", &[&number.resource])
-                    .query("with_volume_definitions", &["true"]);
-                property::list(
-                    request,
-                    &pastable,
-                    move |definitions: Vec<ResourceDefinition>| {
-                        let mut volumes =
-                            definitions.into_iter().flat_map(|d| d.volume_definitions);
-                        let same =
-                            |volume: &VolumeDefinition| volume.volume_number == Some(number.volume);
-                        Ok(volumes.find(same).map(|volume| volume.props))
-                    },
-                )
-            }
-            Command::DrbdOptions { number, options } => {
-                Action::modify(number.request(Method::Put, None).body(&options.change()?))
             }
         }
     }

@@ -3,10 +3,12 @@
 use clap::{Args, Subcommand};
 use linstor_api::volume_group::VolumeGroup;
 
-use super::drbd_options::{self, DrbdOptions};
+use super::drbd_options;
 use super::list_options::{GroupBy, Pastable, ShowProps, property_cells};
-use super::property::{self, SetProperty};
-use crate::action::{Action, Screen};
+use crate::action::{Action, Screen, read};
+use crate::define::{
+    Arg, Command as Define, Names, Verbs, drbd, list_properties, set_property, value,
+};
 use crate::failure::Failure;
 use crate::output::table::Cell;
 use crate::request::{Method, Request};
@@ -32,30 +34,6 @@ pub enum Command {
     /// Delete a volume group
     #[command(visible_alias = "d")]
     Delete(Number),
-    /// Set or remove a property
-    #[command(visible_alias = "sp")]
-    SetProperty {
-        #[command(flatten)]
-        number: Number,
-        #[command(flatten)]
-        property: SetProperty,
-    },
-    /// List the properties
-    #[command(visible_alias = "lp")]
-    ListProperties {
-        #[command(flatten)]
-        pastable: Pastable,
-        #[command(flatten)]
-        number: Number,
-    },
-    /// Set options of DRBD; --unset-<option> removes one
-    #[command(visible_alias = "opt")]
-    DrbdOptions {
-        #[command(flatten)]
-        number: Number,
-        #[command(flatten)]
-        options: DrbdOptions<{ drbd_options::VOLUME }>,
-    },
 }
 
 /// A volume group.
@@ -84,9 +62,35 @@ fn all_of(group: &str) -> [&str; 3] {
     ["resource-groups", group, "volume-groups"]
 }
 
-impl Command {
-    /// The action of the command.
-    pub fn action(self) -> Result<Action, Failure> {
+const GROUP: Arg = value("group", "Name of the resource group").of(Names::ResourceGroup);
+const VOLUME: Arg = value("volume", "Number of the volume").number();
+const ONE: &str = "PUT resource-groups/{group}/volume-groups/{volume}";
+
+/// The other commands of `volume-group`.
+pub const MORE: &[Define] = &[
+    set_property(ONE, &[GROUP, VOLUME]),
+    list_properties(
+        "GET resource-groups/{group}/volume-groups",
+        &[GROUP, VOLUME],
+        |given, answer| {
+            let volumes: Vec<VolumeGroup> = read(answer)?;
+            let number = given.need("volume").parse().ok();
+            let found = volumes
+                .into_iter()
+                .find(|volume| volume.volume_number == number);
+            Ok(found.map(|volume| volume.props))
+        },
+    ),
+    drbd(
+        "drbd-options opt",
+        ONE,
+        drbd_options::VOLUME,
+        &[GROUP, VOLUME],
+    ),
+];
+
+impl Verbs for Command {
+    fn action(self) -> Result<Action, Failure> {
         match self {
             Command::Create {
                 group,
@@ -106,19 +110,6 @@ impl Command {
                 move |rows: Vec<_>, screen| show_list(&args, &rows, screen),
             )),
             Command::Delete(number) => Action::modify(number.request(Method::Delete)),
-            Command::SetProperty { number, property } => {
-                property.modify(number.request(Method::Put))
-            }
-            Command::ListProperties { pastable, number } => {
-                let request = Request::get(&all_of(&number.group));
-                property::list(request, &pastable, move |volumes: Vec<VolumeGroup>| {
-                    let same = |volume: &VolumeGroup| volume.volume_number == Some(number.volume);
-                    Ok(volumes.into_iter().find(same).map(|volume| volume.props))
-                })
-            }
-            Command::DrbdOptions { number, options } => {
-                Action::modify(number.request(Method::Put).body(&options.change()?))
-            }
         }
     }
 }

@@ -4,6 +4,8 @@
 pub enum Color {
     /// Normal state, in columns.
     DarkGreen,
+    /// Incomplete.
+    DarkBlue,
     /// Resizing.
     DarkPink,
     /// Error.
@@ -22,6 +24,7 @@ impl Color {
     const fn code(self) -> &'static str {
         match self {
             Color::DarkGreen => "\x1b[0;32m",
+            Color::DarkBlue => "\x1b[0;34m",
             Color::DarkPink => "\x1b[0;35m",
             Color::Red => "\x1b[1;31m",
             Color::Green => "\x1b[1;32m",

@@ -2,6 +2,7 @@
 
 pub mod color;
 pub mod machine;
+pub mod progress;
 pub mod replies;
 pub mod table;
 pub mod time;

@@ -6,6 +6,7 @@ use unicode_width::UnicodeWidthStr;
 
 use super::Style;
 use super::color::Color;
+use crate::failure::Failure;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Align {
@@ -55,6 +56,8 @@ pub struct Table {
     columns: Vec<Column>,
     rows: Vec<Vec<Cell>>,
     group_by: Vec<usize>,
+    /// Columns to sort by that do not exist.
+    unknown: Vec<String>,
 }
 
 /// The characters that borders and rules are drawn with: left, repeated, right.
@@ -89,6 +92,7 @@ impl Table {
             columns: Vec::new(),
             rows: Vec::new(),
             group_by: Vec::new(),
+            unknown: Vec::new(),
         }
     }
 
@@ -129,17 +133,64 @@ impl Table {
         })
     }
 
-    /// Sorts the rows by these columns; by the first one if none of them exists.
+    /// Sorts the rows by these columns; by the first one if none is named.
     pub fn group_by(mut self, names: &[String]) -> Self {
-        let index = |name: &String| {
-            let same = |column: &Column| column.name.eq_ignore_ascii_case(name);
-            self.columns.iter().position(same)
-        };
-        self.group_by = names.iter().filter_map(index).collect();
+        for name in names {
+            match self.position(name) {
+                Some(at) => self.group_by.push(at),
+                None => self.unknown.push(name.clone()),
+            }
+        }
         if self.group_by.is_empty() {
             self.group_by.push(0);
         }
         self
+    }
+
+    /// The column of this name; case, blanks and underscores do not count.
+    fn position(&self, name: &str) -> Option<usize> {
+        let plain = |name: &str| name.replace(['_', ' '], "").to_lowercase();
+        let same = |column: &Column| plain(&column.name) == plain(name);
+        self.columns.iter().position(same)
+    }
+
+    /// Only these columns, in this order; all if none is named.
+    pub fn select(mut self, names: &[String]) -> Result<Table, Failure> {
+        let unknown = |name: &String| {
+            let all: Vec<&str> = self
+                .columns
+                .iter()
+                .map(|column| column.name.as_str())
+                .collect();
+            let all = all.join(", ");
+            Failure::usage(format!("'{name}' is not a column; there are {all}"))
+        };
+        if let Some(name) = self.unknown.first() {
+            return Err(unknown(name));
+        }
+        if names.is_empty() {
+            return Ok(self);
+        }
+        let index = |name: &String| self.position(name).ok_or_else(|| unknown(name));
+        let chosen: Vec<usize> = names.iter().map(index).collect::<Result<_, _>>()?;
+        // The order of rows may depend on columns that are not drawn.
+        self.sort();
+        self.group_by.clear();
+        self.columns = chosen.iter().map(|at| self.columns[*at].clone()).collect();
+        for row in &mut self.rows {
+            *row = chosen.iter().map(|at| row[*at].clone()).collect();
+        }
+        Ok(self)
+    }
+
+    fn sort(&mut self) {
+        let group_by = std::mem::take(&mut self.group_by);
+        self.rows.sort_by(|a, b| {
+            let orders = group_by
+                .iter()
+                .map(|at| natural_order(&a[*at].text, &b[*at].text));
+            orders.fold(Ordering::Equal, Ordering::then)
+        });
     }
 
     /// Adds a row; it must have as many cells as there are columns.
@@ -150,13 +201,7 @@ impl Table {
 
     /// The table as text, with a newline after every line.
     pub fn render(mut self) -> String {
-        let group_by = std::mem::take(&mut self.group_by);
-        self.rows.sort_by(|a, b| {
-            let orders = group_by
-                .iter()
-                .map(|at| natural_order(&a[*at].text, &b[*at].text));
-            orders.fold(Ordering::Equal, Ordering::then)
-        });
+        self.sort();
         let widths: Vec<usize> = (0..self.columns.len()).map(|c| self.width(c)).collect();
         let borders = if self.style.utf8 { UTF8 } else { ASCII };
         let inner = widths.iter().sum::<usize>() + 3 * widths.len().max(1) - 1;

@@ -1,15 +1,15 @@
 //! From command lines to requests, and from answers to output.
 
+mod data_requests;
 mod machine;
 mod requests;
 mod tables;
+mod tree;
 
 use std::collections::BTreeMap;
 
-use clap::{CommandFactory, Parser};
-
 use crate::action::{Action, Mode, OutputVersion, Screen};
-use crate::cli::Cli;
+use crate::cli::{self, Line};
 use crate::failure::Failure;
 use crate::output::Style;
 use crate::request::Request;
@@ -18,18 +18,17 @@ use crate::session::{Answer, Transport};
 /// The tree of commands is valid (no two options of one name, ...).
 #[test]
 fn the_tree_of_commands_is_valid() {
-    Cli::command().debug_assert();
+    cli::build(None).debug_assert();
 }
 
 /// The action of a command line.
 fn action(line: &str) -> Result<Action, String> {
-    let args = std::iter::once("linstor").chain(line.split_whitespace());
-    let cli = Cli::try_parse_from(args).map_err(|error| {
+    let words = line.split_whitespace().map(str::to_owned).collect();
+    let line = Line::parse(words).map_err(|error| {
         let text = error.to_string();
         text.lines().next().unwrap_or_default().to_owned()
     })?;
-    let command = cli.command.ok_or("no command")?;
-    command.action().map_err(|failure| failure.to_string())
+    line.action().map_err(|failure| failure.to_string())
 }
 
 /// Answers requests by their path.
@@ -64,6 +63,7 @@ fn output(line: &str, machine: Option<OutputVersion>, answers: &[(&str, u16, &st
             utf8: true,
             color: false,
         },
+        columns: Vec::new(),
         warn_as_error: false,
         exit: 0,
         session: &mut fake,

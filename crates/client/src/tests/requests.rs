@@ -5,7 +5,7 @@ use expect_test::{Expect, expect};
 use super::action;
 
 /// Writes the requests of each command line below it, or why it is invalid.
-fn check(lines: &[&str], expected: Expect) {
+pub fn check(lines: &[&str], expected: Expect) {
     let mut out = String::new();
     for line in lines {
         out.push_str(&format!("$ {line}\n"));

@@ -376,6 +376,137 @@ fn shells_complete() {
     for shell in ["bash", "zsh", "fish"] {
         let output = run("localhost", &format!("completion {shell}"));
         assert_eq!(output.status.code(), Some(0));
-        assert!(stdout(&output).contains("spawn-resources"), "{shell}");
+        assert!(stdout(&output).contains("linstor complete"), "{shell}");
     }
+}
+
+/// Commands, options, values and names of the controller complete a word.
+#[test]
+fn words_are_completed() {
+    let names = r#"[{"name":"alpha","resource_name":"web"},{"name":"beta","resource_name":"db"}]"#;
+    let controller = Controller::start(Answer::Json(200, names));
+    for (line, expected) in [
+        ("no", "node node-connection"),
+        (
+            "node cr",
+            "create create-ebs-target create-remote-spdk-target",
+        ),
+        ("n l --nod", "--nodes"),
+        ("node delete a", "alpha"),
+        ("resource create ", "alpha beta"),
+        ("node list -n ", "alpha beta"),
+        ("snapshot delete web ", "alpha"),
+        ("controller set-log-level ", "DEBUG ERROR INFO TRACE WARN"),
+        ("completion z", "zsh"),
+        ("node delete x", ""),
+    ] {
+        let words: Vec<&str> = line.split(' ').collect();
+        let output = linstor()
+            .args(["--controllers", &controller.address, "complete", "--"])
+            .args(words)
+            .output()
+            .unwrap();
+        let text = stdout(&output);
+        let found: Vec<&str> = text
+            .lines()
+            .filter_map(|line| line.split('\t').next())
+            .collect();
+        assert_eq!(found.join(" "), expected, "{line}: {}", stderr(&output));
+    }
+    // Without a controller there are no names, and no error that would fill the user's line.
+    let output = run(&unreachable(), "complete -- node delete a");
+    assert_eq!(
+        (output.status.code(), stdout(&output).as_str()),
+        (Some(0), "")
+    );
+}
+
+/// A transaction sends the resources of all its commands with one request.
+#[test]
+fn a_transaction_is_one_request() {
+    let controller = Controller::start(CREATED);
+    let mut child = linstor()
+        .args(["--controllers", &controller.address])
+        .args([
+            "resource",
+            "create-transactional",
+            "begin",
+            "--terminate-on-error",
+        ])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let input =
+        "resource create a web\nresource create b web\nresource create-transactional commit\n";
+    child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(input.as_bytes())
+        .unwrap();
+    assert!(child.wait_with_output().unwrap().status.success());
+    let seen = controller.seen();
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert!(
+        seen[0].contains(r#""node_name":"a""#) && seen[0].contains(r#""node_name":"b""#),
+        "{seen:?}"
+    );
+    let output = run(&controller.address, "resource create-transactional commit");
+    assert_eq!(output.status.code(), Some(2));
+}
+
+/// A list can be shown from a file, with some of its columns.
+#[test]
+fn lists_come_from_files() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(
+        &file,
+        r#"[[{"name":"a","type":"SATELLITE","connection_status":"ONLINE"}]]"#,
+    )
+    .unwrap();
+    let path = file.path().display().to_string();
+    let output = run(
+        &unreachable(),
+        &format!("node list --from-file {path} -o state,node"),
+    );
+    assert_eq!(
+        stdout(&output).lines().nth(3),
+        Some("| Online | a    |"),
+        "{}",
+        stderr(&output)
+    );
+    let output = run(
+        &unreachable(),
+        &format!("node list --from-file {path} --output nosuch"),
+    );
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        stderr(&output).contains("there are Node, NodeType"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+/// An interrupt in the middle of a wait ends with 130, and a sentence on what goes on.
+#[test]
+fn an_interrupt_says_what_goes_on() {
+    let controller = Controller::start(Answer::Silence);
+    let child = linstor()
+        .args(["--controllers", &controller.address, "node", "delete", "a"])
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let id = child.id().to_string();
+    while controller.seen().is_empty() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    Command::new("kill").args(["-INT", &id]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(
+        stderr(&output).contains("the controller continues"),
+        "{}",
+        stderr(&output)
+    );
 }
