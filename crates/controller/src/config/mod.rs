@@ -36,7 +36,7 @@ const H2_PREFIX: &str = "jdbc:h2:";
 pub struct Arguments {
     /// Print the version
     #[arg(short = 'v', short_alias = 'V', long, action = clap::ArgAction::Version)]
-    version: Option<bool>,
+    pub version: Option<bool>,
     /// Directory of linstor.toml
     #[arg(short, long, value_name = "DIR")]
     pub config_directory: Option<PathBuf>,
