@@ -89,10 +89,22 @@ keys! {
     WATERMARK_WARN = "Watermark/Warn";
     /// How full a pool may be, in percent, for volumes to be placed in it.
     WATERMARK_PLACE = "Watermark/Place";
+    /// How full a pool may be, in percent, for snapshots to be taken in it.
+    WATERMARK_SNAPSHOT = "Watermark/Snapshot";
     /// How full a pool may be, in percent, for volumes to be created or grown in it.
     WATERMARK_PROTECT = "Watermark/Protect";
     /// Property of a snapshot: DRBD node ids of the resources that had a disk, separated by commas.
     NODE_IDS_TO_RESET = "BackupShipping/BackupNodeIdsToReset";
+    /// Property of a snapshot: its place among the snapshots of its resource definition.
+    SEQUENCE_NUMBER = "SequenceNumber";
+    /// How many automatic snapshots are retained.
+    AUTO_SNAPSHOT_KEEP = "AutoSnapshot/Keep";
+    /// Number of the next automatic snapshot.
+    AUTO_SNAPSHOT_NEXT_ID = "AutoSnapshot/NextAutoId";
+    /// How the names of automatic snapshots begin.
+    AUTO_SNAPSHOT_PREFIX = "AutoSnapshot/Prefix";
+    /// Minutes between automatic snapshots.
+    AUTO_SNAPSHOT_RUN_EVERY = "AutoSnapshot/RunEvery";
     /// Whether replicas may be on pools of different kinds.
     ALLOW_MIXING_STOR_POOL_DRIVER = "AllowMixingStoragePoolDriver";
     /// TCP ports that are given to resources.

@@ -81,18 +81,37 @@ pub fn protect(
     pool: &StoragePool,
     status: Option<&PoolStatus>,
 ) -> Result<(), Reply> {
-    let Some((filled, mark)) = above(model, pool, status, prop::WATERMARK_PROTECT) else {
+    let key = prop::WATERMARK_PROTECT;
+    check(model, pool, status, (key, "new or larger volumes"))
+}
+
+/// Refuses to take a snapshot in a pool that is to take no more of them.
+pub fn check_snapshot(
+    model: &Model,
+    pool: &StoragePool,
+    status: Option<&PoolStatus>,
+) -> Result<(), Reply> {
+    for key in [prop::WATERMARK_SNAPSHOT, prop::WATERMARK_PROTECT] {
+        check(model, pool, status, (key, "snapshots"))?;
+    }
+    Ok(())
+}
+
+fn check(
+    model: &Model,
+    pool: &StoragePool,
+    status: Option<&PoolStatus>,
+    (key, what): (&str, &str),
+) -> Result<(), Reply> {
+    let Some((filled, mark)) = above(model, pool, status, key) else {
         return Ok(());
     };
     let message = format!(
-        "Storage pool '{}' on node '{}' is too full for new or larger volumes.",
+        "Storage pool '{}' on node '{}' is too full for {what}.",
         pool.name, pool.node
     );
     Err(Reply::new(code::FAIL_NOT_ENOUGH_FREE_SPACE, message)
-        .cause(format!(
-            "It is {filled:.1} % full, and {} is {mark} %.",
-            prop::WATERMARK_PROTECT
-        ))
+        .cause(format!("It is {filled:.1} % full, and {key} is {mark} %."))
         .correction("Add space to it, delete or move volumes, or change the property.")
         .about("Node", pool.node.as_str())
         .about("StorPoolDfn", pool.name.as_str()))

@@ -123,7 +123,7 @@ async fn attempt(shared: Arc<Shared>, key: Key, number: u64) {
             Err(failures) => Ended::Failed(failures),
         },
         Spec::Snapshot(_) if forgotten => end(shared.drop_forgotten(&key).await),
-        Spec::Snapshot(spec) => end(snapshot::bring_to_spec(spec)),
+        Spec::Snapshot(spec) => end(snapshot::bring_to_spec(&shared, &key, spec, &node).await),
         Spec::Resource(spec) => {
             let attempt = Attempt {
                 shared: &shared,

@@ -11,8 +11,8 @@ use linstor_model::name::{
     ResourceName, ScheduleName, SnapshotName, StoragePoolName,
 };
 use linstor_model::{
-    ExternalFile, Node, Remote, Resource, ResourceDefinition, ResourceGroup, Schedule, StoragePool,
-    VolumeDefinition,
+    ExternalFile, Node, Remote, Resource, ResourceDefinition, ResourceGroup, Schedule,
+    SnapshotDefinition, StoragePool, VolumeDefinition,
 };
 use std::sync::Arc;
 
@@ -247,6 +247,19 @@ pub fn known_pool<'a>(
         let what = format!("storage pool '{pool}' on node '{node}'");
         let key = RowKey::StoragePool(node.clone(), pool.clone());
         missing(model, &key, code::FAIL_NOT_FOUND_STOR_POOL, &what)
+    })
+}
+
+/// A snapshot that has to be there.
+pub fn known_snapshot<'a>(
+    model: &'a Model,
+    name: &ResourceName,
+    snapshot: &SnapshotName,
+) -> Result<&'a Arc<SnapshotDefinition>, Refusal> {
+    model.snapshot(name, snapshot).ok_or_else(|| {
+        let what = format!("snapshot definition '{name}/{snapshot}'");
+        let key = RowKey::SnapshotDefinition(name.clone(), snapshot.clone());
+        missing(model, &key, code::FAIL_NOT_FOUND_SNAPSHOT_DFN, &what)
     })
 }
 

@@ -21,7 +21,7 @@ use super::filter::{Names, PropFilter};
 use super::property::{self, Owner};
 use super::reply::{deleted, exists, modified, not_carried_out, nothing_to_delete, registered};
 use super::request::{Context, Wait};
-use super::{name, storage_pool_definition};
+use super::{name, snapshot, storage_pool_definition};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -464,16 +464,16 @@ fn remove(
         return Err(Reply::new(
             code::FAIL_IN_USE,
             format!(
-                "The specified {} cannot be deleted as volumes are in it.",
+                "The specified {} cannot be deleted as volumes or snapshots are in it.",
                 label(node, &row.name)
             ),
         )
         .cause("Their data would be lost.")
         .details(format!(
-            "Volumes that are still using the storage pool:\n{}",
+            "Volumes and snapshots that are still using the storage pool:\n{}",
             volumes.join("\n")
         ))
-        .correction("Delete the listed volumes first.")
+        .correction("Delete the listed volumes and snapshots first.")
         .into());
     }
     storage_pool::remove(tx, node, pool);
@@ -493,5 +493,6 @@ fn volumes_in(model: &Model, node: &NodeName, pool: &StoragePoolName) -> Vec<Str
         let left = removed.filter(|(_, from)| *from == pool);
         volumes.extend(left.map(|(number, _)| format!("{}/{number}", resource.name)));
     }
+    volumes.extend(snapshot::in_pool(model, node, pool));
     volumes
 }

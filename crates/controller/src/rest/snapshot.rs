@@ -42,22 +42,28 @@ pub fn routes() -> Router<Cluster> {
         )
 }
 
-async fn list(State(cluster): State<Cluster>, Path(name): Path<String>) -> Response {
-    value(snapshot::list(&cluster, &name))
+async fn list(
+    State(cluster): State<Cluster>,
+    Path(name): Path<String>,
+    params: Params,
+) -> Response {
+    value(snapshot::list(&cluster, &name).map(|rows| params.page().of(rows)))
 }
 
-async fn view(params: Params) -> Response {
+async fn view(State(cluster): State<Cluster>, params: Params) -> Response {
     let nodes = Names::parse(params.all("nodes"), name::node);
     let resources = Names::parse(params.all("resources"), name::resource);
-    let none: [(); 0] = [];
-    match nodes.and(resources) {
-        Ok(_) => json(&none),
+    match nodes.and_then(|nodes| Ok((nodes, resources?))) {
+        Ok((nodes, resources)) => {
+            let rows = snapshot::view(&cluster, &nodes, &resources);
+            json(&params.page().of(rows))
+        }
         Err(refusal) => value(Err::<(), _>(refusal)),
     }
 }
 
-async fn one(Path((name, snapshot)): OfDefinition) -> Response {
-    value(snapshot::one(&name, &snapshot))
+async fn one(State(cluster): State<Cluster>, Path((name, snapshot)): OfDefinition) -> Response {
+    value(snapshot::one(&cluster, &name, &snapshot))
 }
 
 async fn create(
@@ -78,13 +84,18 @@ async fn create_multi(
 async fn modify(
     State(cluster): State<Cluster>,
     Path((name, snapshot)): OfDefinition,
-    NeededBody(_): NeededBody<PropertiesModify, false>,
+    NeededBody(request): NeededBody<PropertiesModify, false>,
 ) -> Answer {
-    Answer::ok(snapshot::modify(&cluster, name, snapshot).await)
+    Answer::ok(snapshot::modify(&cluster, name, snapshot, request).await)
 }
 
-async fn remove(Path((name, snapshot)): OfDefinition) -> Answer {
-    Answer::ok(snapshot::delete(name, snapshot).await)
+async fn remove(
+    State(cluster): State<Cluster>,
+    Path((name, snapshot)): OfDefinition,
+    params: Params,
+) -> Answer {
+    let nodes = params.all("nodes");
+    Answer::ok(snapshot::delete(&cluster, name, snapshot, nodes).await)
 }
 
 async fn rollback(

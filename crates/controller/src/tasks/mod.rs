@@ -1,6 +1,7 @@
 //! What the controller does by itself, without being asked.
 
 pub mod advance;
+pub mod auto_snapshot;
 pub mod balance;
 pub mod settle;
 pub mod upkeep;

@@ -208,10 +208,15 @@ impl Bench {
 
     /// Sends a spec; its generation.
     pub(crate) async fn push(&mut self, name: &str, spec: &ResourceSpec) -> u64 {
+        self.push_wanted(name, wanted(spec)).await
+    }
+
+    /// Sends a spec of any object; its generation.
+    pub(crate) async fn push_wanted(&mut self, name: &str, wanted: Wanted) -> u64 {
         self.generation += 1;
         let apply = ToSatellite::Apply {
             generation: self.generation,
-            specs: vec![wanted(spec)],
+            specs: vec![wanted],
             forget: Vec::new(),
         };
         self.send(name, apply).await;

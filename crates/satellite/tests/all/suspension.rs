@@ -5,9 +5,12 @@ use std::time::Duration;
 use linstor_api::kind::StorageSuffix;
 use linstor_fake_host::{AppIo, Effect, Fault};
 use linstor_host::{Cmd, Host};
-use linstor_wire::ToSatellite;
 use linstor_wire::message::{SuspensionEnd, SuspensionState};
-use linstor_wire::spec::{LayerSpec, ResourceSpec};
+use linstor_wire::spec::{
+    LayerSpec, ResourceSpec, SnapshotSpec, SnapshotTarget, SnapshotVolumeSpec, Spec,
+};
+use linstor_wire::status::Outcome;
+use linstor_wire::{ToSatellite, Wanted};
 use uuid::Uuid;
 
 use crate::bench::{Bench, DrbdKind, Heard};
@@ -176,7 +179,7 @@ async fn resuming_is_tried_until_it_works() {
     assert!(blocked_for(&bench).await < Duration::from_secs(10));
 }
 
-/// A logical volume without DRBD is suspended in the device mapper; a file cannot be, and says so.
+/// A logical volume without DRBD is suspended in the device mapper; a file has nothing that could be.
 #[tokio::test(start_paused = true)]
 async fn volumes_without_drbd() {
     for pool in ["lvm", "thin"] {
@@ -196,11 +199,8 @@ async fn volumes_without_drbd() {
     bench.add_node("alpha", DrbdKind::V9).await;
     bench.done("alpha", &plain("file")).await;
     suspend(&mut bench, 2_000).await;
-    let refused = |heard: &Heard| {
-        let last = heard.suspensions.last();
-        last.is_some_and(|(_, state)| format!("{state:?}").contains("can have their I/O suspended"))
-    };
-    bench.until("alpha", "that it cannot", refused).await;
+    let suspended = is(SuspensionState::Suspended);
+    bench.until("alpha", "the suspension", suspended).await;
 }
 
 /// What one suspension has of a device is resumed before the next one begins, and does not end that one.
@@ -285,4 +285,110 @@ async fn all_or_nothing() {
     };
     bench.until("alpha", "that it cannot", failed).await;
     assert!(!is_blocked(&bench));
+}
+
+/// A snapshot of the resource of [`plain`].
+fn snapshot(pool: &str, target: SnapshotTarget) -> SnapshotSpec {
+    SnapshotSpec {
+        resource: "Data".parse().unwrap(),
+        name: "s1".parse().unwrap(),
+        uuid: Uuid::from_u128(0x51),
+        resource_uuid: plain(pool).uuid,
+        target,
+        volumes: vec![SnapshotVolumeSpec {
+            number: 0,
+            suffix: StorageSuffix::Data,
+            pool: pool.parse().unwrap(),
+            size_kib: SIZE_KIB,
+            props: Default::default(),
+        }],
+    }
+}
+
+/// What comes of a snapshot's spec.
+async fn snapshot_outcome(bench: &mut Bench, spec: SnapshotSpec) -> Outcome {
+    let wanted = Wanted::new(&Spec::from(spec));
+    let generation = bench.push_wanted("alpha", wanted).await;
+    let is_told = move |heard: &Heard| {
+        let told = heard.outcomes.get("Data@s1");
+        told.is_some_and(|(of, _)| *of >= generation)
+    };
+    bench
+        .until("alpha", "the outcome of the snapshot", is_told)
+        .await;
+    let heard = bench.nodes["alpha"].heard.lock().unwrap();
+    heard.outcomes["Data@s1"].1.clone()
+}
+
+/// A snapshot is taken while its suspension is held, and not before, after, or under another one; and destroyed whenever
+/// that is asked for, as often as it is.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_needs_its_suspension() {
+    for pool in ["thin", "zfs", "file"] {
+        let mut bench = Bench::new();
+        bench.add_node("alpha", DrbdKind::V9).await;
+        bench.done("alpha", &plain(pool)).await;
+        bench.changes();
+        let take = |lease| snapshot(pool, SnapshotTarget::Taken { lease });
+        let refused = |outcome| matches!(outcome, Outcome::Failed { .. });
+        assert!(
+            refused(snapshot_outcome(&mut bench, take(LEASE)).await),
+            "before"
+        );
+        assert_eq!(bench.changes(), "", "{pool}");
+        suspend(&mut bench, 20_000).await;
+        let suspended = is(SuspensionState::Suspended);
+        bench.until("alpha", "the suspension", suspended).await;
+        let other = take(Uuid::from_u128(3));
+        assert!(
+            refused(snapshot_outcome(&mut bench, other).await),
+            "another one"
+        );
+        assert_eq!(
+            snapshot_outcome(&mut bench, take(LEASE)).await,
+            Outcome::Done
+        );
+        bench
+            .send("alpha", ToSatellite::Resume { lease: LEASE })
+            .await;
+        let asked = ended(SuspensionEnd::Asked);
+        bench.until("alpha", "that I/O goes on", is(asked)).await;
+        // What was taken under it stays so.
+        bench.changes();
+        assert_eq!(
+            snapshot_outcome(&mut bench, take(LEASE)).await,
+            Outcome::Done
+        );
+        assert_eq!(bench.changes(), "", "{pool}");
+        for _ in 0..2 {
+            let destroyed = snapshot(pool, SnapshotTarget::Destroyed);
+            assert_eq!(snapshot_outcome(&mut bench, destroyed).await, Outcome::Done);
+        }
+        bench.done("alpha", &plain(pool)).await;
+    }
+}
+
+/// A suspension that ends while the snapshot is taken: it has failed, although its volume is there.
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_takes_too_long() {
+    let mut bench = Bench::new();
+    bench.add_node("alpha", DrbdKind::V9).await;
+    bench.done("alpha", &plain("thin")).await;
+    suspend(&mut bench, 3_000).await;
+    let suspended = is(SuspensionState::Suspended);
+    bench.until("alpha", "the suspension", suspended).await;
+    let slow = Fault::next_with("alpha", "lvcreate", Effect::Slow(Duration::from_secs(5)));
+    bench.cluster.inject(slow);
+    let taken = snapshot("thin", SnapshotTarget::Taken { lease: LEASE });
+    let outcome = snapshot_outcome(&mut bench, taken).await;
+    assert!(
+        format!("{outcome:?}").contains("not suspended any more"),
+        "{outcome:?}"
+    );
+    let destroyed = snapshot("thin", SnapshotTarget::Destroyed);
+    assert_eq!(snapshot_outcome(&mut bench, destroyed).await, Outcome::Done);
+    assert_eq!(
+        bench.cluster.logical_volumes("alpha", "vg0"),
+        ["Data_00000", "thin"]
+    );
 }

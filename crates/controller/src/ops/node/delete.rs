@@ -7,7 +7,7 @@ use linstor_api::kind::ConnectionStatus;
 use linstor_api::reply::Reply;
 use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, ResourceName};
-use linstor_model::process::{self, delete_node, delete_resource};
+use linstor_model::process::{self, delete_node, delete_resource, delete_snapshot};
 use linstor_model::{Model, Observed};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -157,6 +157,7 @@ pub async fn lost(cluster: &Cluster, name: String) -> Vec<Reply> {
         for resource in &resources {
             delete_resource::remove_resource(tx, resource, &name);
         }
+        tx.plan(|draft, _, seeds| delete_snapshot::drop_on_node(draft, &name, seeds.now_ms));
         delete_node::remove_node(tx, &name);
         // What was waiting for this node only is done.
         tx.plan(|draft, observed, seeds| {

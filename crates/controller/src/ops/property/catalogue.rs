@@ -216,6 +216,7 @@ const PROVIDERS: Option<&str> = Some("satellite/src/providers");
 const QUORUM: Option<&str> = Some("model/src/quorum");
 const SCORE: Option<&str> = Some("model/src/place/score.rs");
 const SPACE: Option<&str> = Some("model/src/space.rs");
+const AUTO_SNAPSHOT: Option<&str> = Some("controller/src/tasks/auto_snapshot.rs");
 const UPKEEP: Option<&str> = Some("controller/src/tasks/upkeep.rs");
 const WATERMARK: Option<&str> = Some("model/src/watermark.rs");
 const VOLUME_DEFINITION: Option<&str> = Some("controller/src/ops/volume_definition");
@@ -238,10 +239,12 @@ const RULES: &[(&str, Rule)] = &[
         "Whether replicas may be in pools of different drivers, to migrate from one to the other")),
     ("Auth/TokenAuthenticationEnabled", rule(C, TrueFalse, "", AUTH_TOKEN,
         "Whether callers need a token. Has an effect once there is a token of a user")),
-    ("AutoSnapshot/Keep", rule(C | RD, Integer, "10", NOBODY,
-        "How many automatic snapshots are retained; the oldest are deleted first. Unset, 0 and less retain all")),
-    ("AutoSnapshot/NextAutoId", rule(C | RD, Integer, "", NOBODY, "Number of the next automatic snapshot")),
-    ("AutoSnapshot/RunEvery", rule(C | RD, Integer, "", NOBODY,
+    ("AutoSnapshot/Keep", rule(C | RD, Integer, "10", AUTO_SNAPSHOT,
+        "How many automatic snapshots are retained; the oldest are deleted first. 0 and less retain all")),
+    ("AutoSnapshot/NextAutoId", rule(C | RD, Integer, "", AUTO_SNAPSHOT, "Number of the next automatic snapshot")),
+    ("AutoSnapshot/Prefix", rule(RD, Word, "autoSnap", AUTO_SNAPSHOT,
+        "How the names of automatic snapshots begin; a number of at least five digits follows")),
+    ("AutoSnapshot/RunEvery", rule(C | RD, Integer, "", AUTO_SNAPSHOT,
         "Minutes between automatic snapshots. Unset, 0 and less take none")),
     ("AutoplaceTarget", rule(C | N, TrueFalse, "", FILTER, "Whether the pools of a node are chosen automatically")),
     ("Autoplacer/MaxThroughput", rule(C | N | SP, Integer, "", NOBODY, "The throughput a pool is capable of")),
@@ -427,7 +430,7 @@ const RULES: &[(&str, Rule)] = &[
     ("StorDriver/LvcreateOptions", rule(DRIVER, Options(&tool_option::LVCREATE), "", LVM, "More options of every lvcreate")),
     ("StorDriver/LvcreatePvSelection", rule(UNLISTED | DRIVER, Options(&tool_option::PV_SELECTION), "", LVM,
         "Parameters of the command that lists physical volumes for lvcreate")),
-    ("StorDriver/LvcreateSnapshotOptions", rule(DRIVER, Options(&tool_option::LVCREATE_SNAPSHOT), "", NOBODY,
+    ("StorDriver/LvcreateSnapshotOptions", rule(DRIVER, Options(&tool_option::LVCREATE_SNAPSHOT), "", LVM,
         "More options of every lvcreate --snapshot")),
     ("StorDriver/LvcreateType", rule(SP | RD | VD, OneOf(&[
         "linear", "striped", "mirror", "raid0", "raid1", "raid4", "raid5", "raid6", "raid10", "lzma", "lz4",
@@ -454,7 +457,7 @@ const RULES: &[(&str, Rule)] = &[
     ("StorDriver/Zfs/RollbackStrategy", rule(C | RD, OneOf(&["Rollback", "Clone", "Dynamic"]), "Dynamic", NOBODY,
         "How a ZFS volume is rolled back: Rollback uses 'zfs rollback', Clone renames it and uses 'zfs clone', Dynamic \
         rolls back if that is possible and else clones")),
-    ("StorDriver/ZfsSnapshotOptions", rule(DRIVER, Options(&tool_option::ZFS_SNAPSHOT), "", NOBODY,
+    ("StorDriver/ZfsSnapshotOptions", rule(DRIVER, Options(&tool_option::ZFS_SNAPSHOT), "", PROVIDERS,
         "More options of every zfs snapshot")),
     ("StorDriver/ZfscreateOptions", rule(DRIVER, Options(&tool_option::ZFS_CREATE), "", Some("satellite/src/providers/zfs.rs"),
         "More options of every zfs create")),
@@ -472,7 +475,7 @@ const RULES: &[(&str, Rule)] = &[
         "How full a pool may be, in percent, for new volumes to be placed in it by itself")),
     ("Watermark/Protect", rule(UNLISTED | C | SPD | SP, Float(0.0, 100.0), "", WATERMARK,
         "How full a pool may be, in percent, for volumes to be created or grown in it at all")),
-    ("Watermark/Snapshot", rule(UNLISTED | C | SPD | SP, Float(0.0, 100.0), "", NOBODY,
+    ("Watermark/Snapshot", rule(UNLISTED | C | SPD | SP, Float(0.0, 100.0), "", WATERMARK,
         "How full a pool may be, in percent, for snapshots to be made in it")),
     ("Watermark/Warn", rule(UNLISTED | C | SPD | SP, Float(0.0, 100.0), "", WATERMARK,
         "How full a pool may be, in percent, until a warning is shown with it")),

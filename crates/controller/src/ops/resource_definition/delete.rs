@@ -53,6 +53,13 @@ fn mark(
             nothing_to_delete(tx, &RowKey::ResourceDefinition(name.clone()), &label(name)).into(),
         );
     };
+    if tx.snapshots_of(name).next().is_some() {
+        let message = format!("Cannot delete {} because it has snapshots.", label(name));
+        return Err(Reply::new(code::FAIL_EXISTS_SNAPSHOT_DFN, message)
+            .cause("They would lose what they are of.")
+            .correction("Delete its snapshots first.")
+            .into());
+    }
     resource::check_unused(tx, name)?;
     let mut done = Vec::new();
     for row in tx.resources_of(name) {

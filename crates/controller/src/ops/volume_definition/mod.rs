@@ -8,8 +8,6 @@ pub use create::create;
 pub use delete::delete;
 pub use modify::{modify, set_passphrase};
 
-use std::sync::Arc;
-
 use linstor_api::flag::volume_definition as flag;
 use linstor_api::kind::LayerKind;
 use linstor_api::layer::DrbdVolumeDefinition;
@@ -63,7 +61,10 @@ pub fn show(
     Json {
         volume_number: signed,
         size_kib: i64::try_from(row.size_kib).unwrap_or(i64::MAX),
-        props: shown_props(model, &definition.name, number, row),
+        props: {
+            let resources = model.resources_of(&definition.name).map(|row| &**row);
+            shown_props(model, resources, number, row)
+        },
         flags: flag::ALL.names(flags(model, &definition.name, number, row)),
         layer_data: layers.into_iter().map(layer).collect(),
         uuid: Some(row.uuid.to_string()),
@@ -72,13 +73,18 @@ pub fn show(
 
 /// Its properties, the granularity of its pools, and the sealed passphrase of its user, of which only the controller can make
 /// anything.
-fn shown_props(model: &Model, name: &ResourceName, number: u32, row: &VolumeDefinition) -> Props {
+pub(super) fn shown_props<'a>(
+    model: &Model,
+    resources: impl Iterator<Item = &'a Resource>,
+    number: u32,
+    row: &VolumeDefinition,
+) -> Props {
     let mut props = row.props.clone();
-    let pool = |replica: &Arc<Resource>| {
+    let pool = |replica: &Resource| {
         let volume = replica.volumes.get(&number)?;
         storage_pool::granularity_kib(model.pool(&replica.node, &volume.pool)?)
     };
-    if let Some(kib) = model.resources_of(name).filter_map(pool).max() {
+    if let Some(kib) = resources.filter_map(pool).max() {
         let key = prop::STOR_DRIVER_ALLOCATION_GRANULARITY.to_owned();
         props.insert(key, kib.to_string());
     }

@@ -26,6 +26,7 @@ mod quorum;
 mod satellite;
 mod settle;
 mod sizes;
+mod snapshots;
 mod speed;
 mod stateful;
 mod story;

@@ -33,6 +33,7 @@ struct Settings {
     away: BTreeSet<String>,
     in_use: BTreeSet<(String, String)>,
     failing: BTreeSet<String>,
+    mute: BTreeSet<String>,
     given_up: BTreeSet<(String, String)>,
     drbd84: bool,
     tokens: BTreeMap<String, Secret>,
@@ -84,6 +85,20 @@ impl Satellites {
     pub(super) fn unused(&self, node: &str, resource: &str) {
         self.set(|s| {
             s.in_use.remove(&(node.to_owned(), resource.to_owned()));
+        });
+    }
+
+    /// Does not answer when it is asked to suspend I/O.
+    pub(super) fn mute(&self, node: &str) {
+        self.set(|settings| {
+            settings.mute.insert(node.to_owned());
+        });
+    }
+
+    /// Does not fail any more.
+    pub(super) fn working(&self, node: &str) {
+        self.set(|settings| {
+            settings.failing.remove(node);
         });
     }
 
@@ -340,6 +355,10 @@ impl Satellite {
     }
 
     fn suspension(&self, lease: Uuid, state: SuspensionState) -> Vec<ToController> {
+        let settings = self.all.0.lock().expect("no test panics here");
+        if settings.mute.contains(&self.node) {
+            return Vec::new();
+        }
         vec![ToController::Suspension { lease, state }]
     }
 

@@ -1,6 +1,7 @@
 //! Steps are taken when, and only when, nodes have applied what was asked of them.
 
 mod cancel;
+mod snapshot;
 
 use std::sync::Arc;
 
