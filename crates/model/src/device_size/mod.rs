@@ -30,9 +30,13 @@ pub fn pinned_kib(model: &Model, definition: &ResourceDefinition, number: u32) -
     if !volume.pinned || drbd84::has_resource(model, &definition.name) {
         return None;
     }
-    let resize = model.resize_of(&definition.name, number);
-    let before = resize.and_then(|resize| resize.from?.device_kib);
-    before.or(volume.device_kib)
+    match model
+        .resize_of(&definition.name, number)
+        .map(|resize| resize.from)
+    {
+        Some(from) => from?.device_kib,
+        None => volume.device_kib,
+    }
 }
 
 /// The resources of a definition that replicate a volume on a disk.
@@ -123,14 +127,12 @@ pub fn after_growth(model: &Model, after: &ResourceDefinition, number: u32) -> O
     replicas().map(|row| room_kib(&asked, number, row)).min()
 }
 
-/// Fixes the size of a device that is to grow. Resources with different units may have had the same room so far.
+/// Fixes the size of a device that is to grow, and pins it where it has several replicas: otherwise DRBD would grow by
+/// itself on a node that comes back after its backing volume has grown, and would take the old place of its metadata for
+/// equal on all replicas.
 pub(crate) fn begin_growth(draft: &mut Draft, after: &ResourceDefinition, number: u32) {
     let device_kib = after_growth(draft, after, number);
-    let mut grown = after.clone();
-    change(&mut grown, number, |volume| volume.device_kib = device_kib);
-    let differs =
-        |row: &Resource| device_kib.is_some_and(|kib| room_kib(&grown, number, row) != kib);
-    let pinned = replicas(draft, &after.name, number).any(differs);
+    let pinned = device_kib.is_some() && replicas(draft, &after.name, number).nth(1).is_some();
     draft.edit_resource_definition(&after.name, |definition| {
         change(definition, number, |volume| {
             volume.device_kib = device_kib;
