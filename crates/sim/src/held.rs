@@ -7,12 +7,16 @@ use linstor_model::cron::Cron;
 use linstor_model::external_file::FilePath;
 use linstor_model::master_key::Key;
 use linstor_model::model::{RowKey, RowKind, StoredRow};
-use linstor_model::name::{KeyValueStoreName, NodeName, RemoteName, ScheduleName};
+use linstor_model::name::{
+    KeyValueStoreName, NodeName, RemoteName, ResourceName, ScheduleName, SnapshotName,
+};
 use linstor_model::process::delete_resource;
 use linstor_model::remote::{Linstor, Target};
 use linstor_model::schedule::OnFailure;
+use linstor_model::snapshot::{self, NewSnapshot, SnapshotReason, SnapshotState};
 use linstor_model::{
     AuthToken, AuthTokens, Draft, ExternalFile, KeyValueStore, MasterKey, Model, Remote, Schedule,
+    SnapshotDefinition,
 };
 use linstor_wire::secret::Secret;
 use tokio::time::sleep;
@@ -75,6 +79,11 @@ async fn play(run: &mut Run, kind: RowKind, damage: Damage) {
     });
     stored.await.expect("the store works");
     run.come_to_rest("before").await;
+    let taken = cluster.commit(|draft| {
+        put_snapshot(draft);
+        Ok(())
+    });
+    taken.await.expect("the store works");
     let before = run.sim.cluster().expect("it runs").model();
     drop(cluster);
     run.sim.kill_controller().await;
@@ -152,6 +161,22 @@ fn put_alone(draft: &mut Draft) {
         uuid: Uuid::nil(),
         content: String::new(),
         alt_suffixes: Vec::new(),
+    });
+}
+
+/// A snapshot that failed on all nodes: there is nothing of it to be removed.
+fn put_snapshot(draft: &mut Draft) {
+    let new = NewSnapshot {
+        resource: ResourceName::parse("r1").expect("a name"),
+        name: SnapshotName::parse("s1").expect("a name"),
+        nodes: Default::default(),
+        reason: SnapshotReason::Request,
+        props: Default::default(),
+    };
+    let row = snapshot::row(draft, new, 1, &mut || Uuid::from_u128(1));
+    draft.put_snapshot_definition(SnapshotDefinition {
+        state: SnapshotState::FailedDeployment,
+        ..row.expect("its definition was spawned")
     });
 }
 

@@ -340,7 +340,7 @@ async fn what_is_not_understood_fails_by_itself() {
                 json["requires"] = serde_json::json!(["nvme"]);
                 json["spec"]["nvme"] = serde_json::json!({"port": 4420});
             }),
-            changed(&old, &|json| json["key"] = "snapshot/Data/s1".into()),
+            changed(&old, &|json| json["key"] = "volume/Data/0".into()),
             changed(&old, &|json| json["key"] = "resource/../Data".into()),
             changed(&plain, &|json| {
                 json["key"] = "resource/-f".into();
@@ -362,7 +362,7 @@ async fn what_is_not_understood_fails_by_itself() {
     for (object, why) in [
         ("Data", "sideways"),
         ("Secret", "nvme"),
-        ("snapshot/Data/s1", "not an object that it knows"),
+        ("volume/Data/0", "not an object that it knows"),
         ("../Data", "not an object that it knows"),
         ("-f", "not an object that it knows"),
         ("Pool", "'a; b' is not a valid storage pool name"),

@@ -50,7 +50,9 @@ async fn another_nodes_failure_delays_no_deletion() {
     let answer = world
         .call("DELETE", "/v1/resource-definitions/res", "")
         .await;
-    assert_eq!(answer.status, 200, "{:#}", answer.json());
+    assert_eq!(answer.status, 500, "{:#}", answer.json());
+    let failed = answer.json().to_string();
+    assert!(failed.contains("(n2) lvcreate failed"), "{failed}");
     assert_eq!(nodes(&world).await, ["n2"], "n1 is done");
     world.satellites.works("n2");
     world.call("PUT", "/v1/nodes/n2/reconnect", "").await;
