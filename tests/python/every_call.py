@@ -7,8 +7,10 @@ the layer STORAGE, in files, so that no node needs DRBD. A call passes when the 
 one; a method of the library that is not called here is a failure too.
 """
 
+import contextlib
 import inspect
 import os
+import subprocess
 import sys
 import tempfile
 
@@ -20,7 +22,6 @@ NOT_YET = {
     "backup_create", "backup_ship",
     "drbd_proxy_disable", "drbd_proxy_enable",
     "node_create_ebs",
-    "snapshot_create", "snapshot_create_multi",
 }
 # Answered by an error that has nothing to do with what is missing.
 REFUSED = {
@@ -35,10 +36,12 @@ REFUSED = {
     "resource_dfn_clone",  # of files without reflinks
     "resource_dfn_clone_status", "resource_dfn_clone_wait_complete",
     "resource_toggle_disk",  # the only layer that can be without a disk is DRBD
-    "snapshot_dfn_modify", "snapshot_resource_restore", "snapshot_rollback",
+    "snapshot_resource_restore", "snapshot_rollback",
     "snapshot_volume_definition_restore",
     "volume_dfn_modify_passphrase",  # the volume is not encrypted
 }
+# Done where the file system of the pools has reflinks, refused otherwise.
+WITH_REFLINKS = {"snapshot_create", "snapshot_create_multi", "snapshot_dfn_modify"}
 LOCAL = {"controller_host", "api_version_smaller", "node_types", "stats", "connect", "disconnect"}
 
 
@@ -49,11 +52,23 @@ def replies(answer):
     return [entry for entry in entries if "ret_code" in entry.data_v1]
 
 
+def has_reflinks(directory):
+    """Whether files can share their content there, which snapshots of files need."""
+    with tempfile.NamedTemporaryFile(dir=directory) as file:
+        file.write(b"content")
+        file.flush()
+        copy = subprocess.run(["cp", "--reflink=always", file.name, file.name + ".copy"], stderr=subprocess.DEVNULL)
+        with contextlib.suppress(FileNotFoundError):
+            os.remove(file.name + ".copy")
+        return copy.returncode == 0
+
+
 class Calls:
     """The library, and what became of each call."""
 
-    def __init__(self, lin):
+    def __init__(self, lin, reflinks):
         self.lin = lin
+        self.refused = REFUSED if reflinks else REFUSED | WITH_REFLINKS
         self.outcomes = {}
 
     def __getattr__(self, name):
@@ -75,7 +90,7 @@ class Calls:
     def note(self, name, errors):
         """A call made several times counts once, with its worst outcome."""
         missing = [text for text in errors if "not implemented" in text]
-        expected = "not yet" if name in NOT_YET else "refused" if name in REFUSED else "done"
+        expected = "not yet" if name in NOT_YET else "refused" if name in self.refused else "done"
         outcome = "not yet" if missing else "refused" if errors else "done"
         wrong = None if outcome == expected else f"{outcome}, not {expected}: {errors}"
         before = self.outcomes.get(name, (outcome, None))
@@ -128,10 +143,11 @@ def run(calls, nodes):
     c.drbd_proxy_enable("data", first, second), c.drbd_proxy_modify("data", {"memlimit": "20000000"})
     c.drbd_proxy_disable("data", first, second)
 
-    c.snapshot_create([first], "data", "snap"), c.snapshot_create_multi([first], ["data"], "snap")
+    c.snapshot_create([first], "data", "snap"), c.snapshot_create_multi([first], ["data"], "snap2")
     c.snapshot_dfn_list(), c.snapshot_dfn_list_raise(), c.snapshot_dfn_modify("data", "snap", {"Aux/a": "b"})
     c.snapshot_volume_definition_restore("data", "snap", "restored"), c.snapshot_rollback("data", "snap")
-    c.snapshot_resource_restore([first], "data", "snap", "restored"), c.snapshot_delete("data", "snap")
+    c.snapshot_resource_restore([first], "data", "snap", "restored")
+    c.snapshot_delete("data", "snap"), c.snapshot_delete("data", "snap2")
     c.resource_dfn_clone("data", "cloned"), c.resource_dfn_clone_status("data", "cloned")
     c.resource_dfn_clone_wait_complete("data", "cloned", 0.1, 1)
 
@@ -219,7 +235,7 @@ def main():
         nodes[name] = (address, int(port), directory)
     lin = linstor.Linstor(uri)
     lin.connect()
-    calls = Calls(lin)
+    calls = Calls(lin, all(has_reflinks(directory) for _, _, directory in nodes.values()))
     run(calls, nodes)
     public = {
         name for name, _ in inspect.getmembers(linstor.Linstor, inspect.isfunction) if not name.startswith("_")

@@ -2,6 +2,7 @@
 
 mod data_requests;
 mod machine;
+mod own_tables;
 mod requests;
 mod tables;
 mod tree;
