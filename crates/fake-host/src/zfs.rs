@@ -187,10 +187,16 @@ impl Zfs {
         size.saturating_sub(self.used_below(pool))
     }
 
+    /// What is below a dataset, as `zfs list` sorts: by name, the snapshots of one volume by the time they were taken.
     fn children(&self, name: &str) -> Vec<String> {
         let (inside, snapshots) = (format!("{name}/"), format!("{name}@"));
         let below = |other: &&String| other.starts_with(&inside) || other.starts_with(&snapshots);
-        self.datasets.keys().filter(below).cloned().collect()
+        let mut names: Vec<String> = self.datasets.keys().filter(below).cloned().collect();
+        names.sort_by_cached_key(|name| match name.split_once('@') {
+            Some((volume, _)) => (volume.to_owned(), Some(self.datasets[name].taken)),
+            None => (name.clone(), None),
+        });
+        names
     }
 
     /// A property as `zfs get -p` and `zfs list -p` print it.

@@ -242,7 +242,7 @@ const RULES: &[(&str, Rule)] = &[
     ("AutoSnapshot/Keep", rule(C | RD, Integer, "10", AUTO_SNAPSHOT,
         "How many automatic snapshots are retained; the oldest are deleted first. 0 and less retain all")),
     ("AutoSnapshot/NextAutoId", rule(C | RD, Integer, "", AUTO_SNAPSHOT, "Number of the next automatic snapshot")),
-    ("AutoSnapshot/Prefix", rule(RD, Word, "autoSnap", AUTO_SNAPSHOT,
+    ("AutoSnapshot/Prefix", rule(UNLISTED | RD, Word, "autoSnap", AUTO_SNAPSHOT,
         "How the names of automatic snapshots begin; a number of at least five digits follows")),
     ("AutoSnapshot/RunEvery", rule(C | RD, Integer, "", AUTO_SNAPSHOT,
         "Minutes between automatic snapshots. Unset, 0 and less take none")),
