@@ -36,12 +36,14 @@ REFUSED = {
     "resource_dfn_clone",  # of files without reflinks
     "resource_dfn_clone_status", "resource_dfn_clone_wait_complete",
     "resource_toggle_disk",  # the only layer that can be without a disk is DRBD
-    "snapshot_resource_restore", "snapshot_rollback",
-    "snapshot_volume_definition_restore",
+    "snapshot_rollback",
     "volume_dfn_modify_passphrase",  # the volume is not encrypted
 }
 # Done where the file system of the pools has reflinks, refused otherwise.
-WITH_REFLINKS = {"snapshot_create", "snapshot_create_multi", "snapshot_dfn_modify"}
+WITH_REFLINKS = {
+    "snapshot_create", "snapshot_create_multi", "snapshot_dfn_modify", "snapshot_resource_restore",
+    "snapshot_volume_definition_restore",
+}
 LOCAL = {"controller_host", "api_version_smaller", "node_types", "stats", "connect", "disconnect"}
 
 
@@ -145,8 +147,8 @@ def run(calls, nodes):
 
     c.snapshot_create([first], "data", "snap"), c.snapshot_create_multi([first], ["data"], "snap2")
     c.snapshot_dfn_list(), c.snapshot_dfn_list_raise(), c.snapshot_dfn_modify("data", "snap", {"Aux/a": "b"})
-    c.snapshot_volume_definition_restore("data", "snap", "restored"), c.snapshot_rollback("data", "snap")
-    c.snapshot_resource_restore([first], "data", "snap", "restored")
+    c.resource_dfn_create("restored"), c.snapshot_volume_definition_restore("data", "snap", "restored")
+    c.snapshot_resource_restore([first], "data", "snap", "restored"), c.snapshot_rollback("data", "snap")
     c.snapshot_delete("data", "snap"), c.snapshot_delete("data", "snap2")
     c.resource_dfn_clone("data", "cloned"), c.resource_dfn_clone_status("data", "cloned")
     c.resource_dfn_clone_wait_complete("data", "cloned", 0.1, 1)
@@ -177,7 +179,7 @@ def run(calls, nodes):
 
     c.volume_dfn_create("data", 8192), c.volume_dfn_delete("data", 1)
     c.resource_delete(first, "data"), c.resource_dfn_truncate("placed")
-    for name in ("data", "placed", "spawned"):
+    for name in ("data", "placed", "restored", "spawned"):
         c.resource_dfn_delete(name)
     c.volume_group_delete("group", 0), c.resource_group_delete("group")
     c.node_evacuate(second), c.node_restore(second)

@@ -51,6 +51,7 @@ fn definition(index: usize, minor: u32) -> ResourceDefinition {
         minor: Some(minor),
         first_copy_on: None,
         initialized: true,
+        restored: false,
         luks: None,
         file_system_on: Default::default(),
         granularity_kib: 4096,
@@ -84,6 +85,7 @@ fn replica(definition: usize, node: usize, pool: usize, node_id: u32, port: u16)
         extra_storage: Default::default(),
         unit_kib: 0,
         props: SortedMap::new(),
+        source: None,
     };
     Resource {
         node: node_name(node),

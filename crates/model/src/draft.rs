@@ -562,6 +562,7 @@ impl Draft {
             volumes().any(|volume| !volume.file_system_on.is_empty() || volume.changes_key())
                 || volumes().any(|volume| !volume.initialized)
                     && model.resources_of(name).any(replicated)
+                || model.resources_of(name).any(|row| row.is_being_restored())
         });
         if deploying || model.processes_by_definition.contains_key(name) {
             self.model.pending.insert(name.clone());

@@ -66,7 +66,7 @@ pub use node::{HostFacts, Node};
 pub use observed::Observed;
 pub use process::Process;
 pub use remote::Remote;
-pub use resource::{DiskKind, DrbdResource, Resource, Volume};
+pub use resource::{DiskKind, DrbdResource, Resource, Volume, VolumeSource};
 pub use resource_definition::{DrbdDefinition, ResourceDefinition};
 pub use resource_group::ResourceGroup;
 pub use row::{Props, Since};

@@ -1,4 +1,5 @@
-//! What is carried out once in the life of a volume: its first generation begins, its file system is made.
+//! What is carried out once in the life of a volume: it is made of a snapshot, its first generation begins, its file system
+//! is made.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use linstor_api::drbd_state::DiskState;
 use crate::draft::Draft;
 use crate::name::{NodeName, ResourceName};
 use crate::observed::Observed;
-use crate::{Resource, ResourceDefinition, VolumeDefinition};
+use crate::{Resource, ResourceDefinition, VolumeDefinition, VolumeSource};
 
 /// Notes what was carried out once: from the first generation of a volume's data on no replica begins a new one, and a file
 /// system is made only once.
@@ -18,10 +19,12 @@ pub(crate) fn note_done(draft: &mut Draft, observed: &Observed, name: &ResourceN
     };
     let is_settled =
         |v: &VolumeDefinition| v.initialized && v.file_system_on.is_empty() && !v.changes_key();
-    if definition.volumes.values().all(is_settled) {
+    let restoring = draft.resources_of(name).any(|row| row.is_being_restored());
+    if definition.volumes.values().all(is_settled) && !restoring {
         return false;
     }
     let mut noted = ResourceDefinition::clone(&definition);
+    let mut restored = Vec::new();
     for replica in draft.resources_of(name) {
         let applied = observed.applied_since(name, &replica.node, replica.uuid, 0);
         let done = applied.map_or(&[][..], |applied| &applied.done);
@@ -35,12 +38,25 @@ pub(crate) fn note_done(draft: &mut Draft, observed: &Observed, name: &ResourceN
             }
             volume.key_changed(&replica.node, |id| done.contains(&id));
         }
+        let is_done = |source: &VolumeSource| done.contains(&source.id);
+        let mut sources = replica.volumes.values().filter_map(|v| v.source.as_ref());
+        if sources.any(is_done) {
+            let mut row = Resource::clone(replica);
+            for volume in row.volumes.values_mut() {
+                volume.source.take_if(|source| is_done(source));
+            }
+            restored.push(row);
+        }
     }
     let changed = noted != *definition;
     if changed {
         draft.put_resource_definition(noted);
     }
-    changed
+    let any_restored = !restored.is_empty();
+    for row in restored {
+        draft.put_resource(row);
+    }
+    changed || any_restored
 }
 
 /// The disk states of a replica's volumes, as far as its node can be believed.
@@ -75,6 +91,7 @@ pub(crate) fn pass_on(draft: &mut Draft, name: &ResourceName, node: &NodeName) {
         volume.key_changed(node, |_| true);
         if !left {
             volume.initialized = false;
+            volume.restored = false;
             volume.first_copy_on = None;
         } else if volume.first_copy_on.as_ref() == Some(node) {
             volume.first_copy_on.clone_from(&next);

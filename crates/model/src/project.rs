@@ -146,6 +146,13 @@ fn once(
         let Some(volume) = definition.volumes.get(number).filter(|_| !deleting) else {
             continue;
         };
+        if let Some(source) = &own.source {
+            once.push(Instruction {
+                id: source.id,
+                volume: *number,
+                action: Action::RestoreSnapshot(source.of.clone()),
+            });
+        }
         let is_first = volume.first_copy_on.as_ref() == Some(&replica.node);
         if replica.drbd.is_some() && is_first && !volume.initialized {
             once.push(Instruction {

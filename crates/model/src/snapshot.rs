@@ -59,6 +59,9 @@ pub struct SnapshotDefinition {
     /// How DRBD's metadata on its volumes is laid out; none without DRBD.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub activity_log: Option<ActivityLog>,
+    /// DRBD acknowledged writes before all disks had them: its parts may differ.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub may_differ: bool,
     /// The volume definitions as they were.
     #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
     pub volumes: SortedMap<u32, VolumeDefinition>,
@@ -209,8 +212,25 @@ pub fn row(
             stripes: drbd.al_stripes,
             stripe_kib: drbd.al_stripe_kib,
         }),
+        may_differ: is_asynchronous(model, definition),
         volumes: live_volumes(model, definition),
         snapshots,
+    })
+}
+
+/// Whether DRBD replicates with protocol A or B on a connection of a definition.
+fn is_asynchronous(model: &Model, definition: &ResourceDefinition) -> bool {
+    let asynchronous = |protocol: Option<&String>| protocol.is_some_and(|p| p != "C");
+    let replicas = || model.resources_of(&definition.name);
+    let mut replicated = replicas().filter(|row| row.drbd.is_some());
+    replicated.any(|row| {
+        let mut peers = replicas().filter(|peer| peer.node != row.node);
+        let common = props::drbd_options(model, definition, row);
+        asynchronous(common.net.get("protocol"))
+            || peers.any(|peer| {
+                let of = props::connection_options(model, definition, &row.node, &peer.node);
+                asynchronous(of.net.get("protocol"))
+            })
     })
 }
 
@@ -243,9 +263,13 @@ fn of_resource(
         };
         volumes.insert(*number, volume);
     }
+    let mut resource = replica.clone();
+    for volume in resource.volumes.values_mut() {
+        volume.source = None;
+    }
     Snapshot {
         uuid: uuid(),
-        resource: replica.clone(),
+        resource,
         volumes,
     }
 }
@@ -324,6 +348,19 @@ impl Model {
     ) -> impl Iterator<Item = &'a Arc<SnapshotDefinition>> + use<'a> {
         let of_definition = self.snapshots.get(name).into_iter();
         of_definition.flat_map(|snapshots| snapshots.values())
+    }
+
+    /// The resource that is being made of a snapshot on a node, if there is one.
+    pub fn restored_from<'a>(
+        &'a self,
+        snapshot: &'a Snapshot,
+        node: &'a NodeName,
+    ) -> Option<&'a Arc<Resource>> {
+        self.resources_on(node).find(|row| {
+            let mut sources = row.volumes.values().filter_map(|v| v.source.as_ref());
+            row.is_being_restored()
+                && sources.any(|source| source.of.snapshot_uuid == snapshot.uuid)
+        })
     }
 
     /// The snapshots with a part on a node.

@@ -38,6 +38,9 @@ pub struct VolumeDefinition {
     /// A replica has begun the first generation of the data, or was up to date: from then on no replica begins a new one.
     #[serde(default, skip_serializing_if = "is_default")]
     pub initialized: bool,
+    /// Its data began with that of a snapshot: replicas that are not made of it have other content on day 0.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub restored: bool,
     /// Nodes that are still to make the file system that was asked for when the volume was made there.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub file_system_on: BTreeSet<NodeName>,

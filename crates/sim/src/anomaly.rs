@@ -9,7 +9,7 @@ use linstor_model::process::KindName;
 use linstor_store::memory;
 use tokio::time::{Instant, sleep};
 
-use crate::cluster::{POOL_KIB, Shape};
+use crate::cluster::{POOL_KIB, Shape, VOLUME_GROUP};
 use crate::fault;
 use crate::run::{Parameters, Report, Run, on_own_runtime};
 use crate::trace::Trace;
@@ -19,6 +19,11 @@ use crate::workload::Op;
 const NAME: &str = "r1";
 /// Its size at first, and after it was grown.
 const SIZES_KIB: [u64; 2] = [8 * 1024, 24 * 1024];
+/// A snapshot of it, and what is made of that.
+const SNAPSHOT: &str = "s1";
+const COPY: &str = "r2";
+/// An application writes into so many blocks.
+const BLOCKS: u64 = 8;
 /// How long the scenario is watched for crashes before everything is mended.
 const WATCHED: Duration = Duration::from_secs(20);
 /// How often it is looked whether there was another step.
@@ -39,6 +44,8 @@ pub enum Scenario {
     Activate,
     /// A node with a replica comes back after a loss of power.
     NodeReturns,
+    /// Another resource is made of a snapshot of it.
+    Restore,
     /// A process of this kind goes from its first step to its last.
     Process(KindName),
 }
@@ -50,7 +57,8 @@ impl Scenario {
             Scenario::Process(KindName::AddDisk | KindName::RemoveDisk | KindName::Migrate) => {
                 shape.drbd == Some(DrbdKind::V9)
             }
-            Scenario::Process(KindName::TakeSnapshot | KindName::DeleteSnapshot) => shape.thin,
+            Scenario::Process(KindName::TakeSnapshot | KindName::DeleteSnapshot)
+            | Scenario::Restore => shape.thin,
             Scenario::Process(
                 KindName::DeleteNode
                 | KindName::DeleteResourceDefinition
@@ -147,6 +155,15 @@ async fn prepare(run: &mut Run, scenario: Scenario) {
         Scenario::Activate => {
             ask_about_replica(run, Scenario::Deactivate);
             run.come_to_rest("deactivated").await;
+        }
+        Scenario::Restore => {
+            write_all(run, 1);
+            run.ask(Op::Snapshot {
+                name: NAME.to_owned(),
+                snapshot: SNAPSHOT.to_owned(),
+            });
+            run.come_to_rest("with a snapshot").await;
+            write_all(run, 2);
         }
         Scenario::Spawn
         | Scenario::AddReplica
@@ -329,6 +346,11 @@ async fn begin(run: &mut Run, scenario: Scenario) {
         | Scenario::Deactivate
         | Scenario::Activate => return ask_about_replica(run, scenario),
         Scenario::NodeReturns => return run.sim.boot("n1").await,
+        Scenario::Restore => Op::Restore {
+            name,
+            snapshot: SNAPSHOT.to_owned(),
+            to: COPY.to_owned(),
+        },
     };
     run.ask(op);
 }
@@ -366,6 +388,34 @@ fn ask_about_replica(run: &mut Run, scenario: Scenario) {
     });
 }
 
+/// An application writes into the resource.
+fn write_all(run: &mut Run, value: u64) {
+    let Some(node) = diskful_node(run) else {
+        return;
+    };
+    let fake = &run.sim.fake;
+    let opened = fake.open(&node, NAME, 0);
+    let written = opened.and_then(|()| {
+        let mut blocks = 0..BLOCKS;
+        blocks.try_for_each(|block| {
+            let done = fake.write(&node, NAME, 0, block, value);
+            done.map_err(|error| error.to_string())
+        })
+    });
+    fake.close(&node, NAME, 0);
+    if let Err(error) = written {
+        let failure = format!("it cannot be written: {error}");
+        run.sim.failures.push(failure);
+    }
+}
+
+/// What the backing volume of the copy has on a node.
+fn content(run: &Run, node: &str) -> Vec<u64> {
+    let device = format!("/dev/{VOLUME_GROUP}/{COPY}_00000");
+    let read = |block| run.sim.fake.peek(node, &device, block);
+    (0..BLOCKS).filter_map(read).collect()
+}
+
 /// A node without a replica.
 fn free_node(run: &Run) -> Option<String> {
     let model = run.sim.cluster()?.model();
@@ -398,6 +448,12 @@ fn is_reached(run: &Run, scenario: Scenario, from: Option<&str>) -> bool {
         Scenario::Deactivate => model.resources.values().any(|row| row.inactive),
         Scenario::Activate => model.resources.values().all(|row| !row.inactive),
         Scenario::NodeReturns => run.sim.fake.is_up("n1"),
+        Scenario::Restore => {
+            let rows = model.resources.values();
+            let copies = rows.filter(|row| row.name.as_str() == COPY && !row.is_diskless());
+            let contents: Vec<_> = copies.map(|row| content(run, row.node.as_str())).collect();
+            contents == vec![vec![1; BLOCKS as usize]; 2]
+        }
         Scenario::Process(kind) => match kind {
             KindName::Resize => size(&model) == Some(SIZES_KIB[1]),
             KindName::DeleteResourceDefinition => model.definitions.is_empty(),

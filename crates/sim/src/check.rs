@@ -7,6 +7,7 @@ use linstor_fake_host::DrbdKind;
 use linstor_model::Resource;
 use linstor_model::layer::luks::Keys;
 use linstor_model::model::RowKey;
+use linstor_model::name::NodeName;
 use linstor_model::{Model, project};
 use linstor_store::Loaded;
 use linstor_wire::spec::Withheld;
@@ -217,6 +218,9 @@ fn replica_at_rest(sim: &Sim, cluster: &Cluster, model: &Model, replica: &Resour
     if let Some(process) = model.process_of(replica) {
         return vec![format!("{name} on {node} is still in {:?}", process.kind)];
     }
+    if replica.is_being_restored() {
+        return vec![format!("{name} on {node} is still made of a snapshot")];
+    }
     let keys = Keys::Withheld(Withheld::Locked);
     let Some(spec) = project::resource_spec(model, &replica.name, &replica.node, keys) else {
         return vec![format!("{name} on {node} has no spec")];
@@ -330,13 +334,26 @@ fn leftovers(sim: &Sim, model: &Model, node: &str) -> Vec<String> {
                 .map(|number| format!("{}_{number:05}", replica.name))
                 .collect::<Vec<_>>()
         });
+    let on_node = |name: &&NodeName| name.as_str() == node;
+    let name = model.nodes.keys().find(on_node);
+    let snapshots = name.into_iter().flat_map(|node| {
+        let rows = model.snapshots_on(node);
+        rows.flat_map(|row| {
+            let numbers = row
+                .on(node)
+                .into_iter()
+                .flat_map(|part| part.volumes.keys());
+            numbers.map(|number| format!("{}_{number:05}_{}", row.resource, row.name))
+        })
+    });
     let thin = sim.shape.thin.then(|| "thin".to_owned());
     let found = sim
         .fake
         .logical_volumes(node, VOLUME_GROUP)
         .into_iter()
         .collect();
-    compare("logical volumes", found, volumes.chain(thin).collect());
+    let wanted = volumes.chain(snapshots).chain(thin).collect();
+    compare("logical volumes", found, wanted);
 
     let names: BTreeSet<String> = up().map(|replica| replica.name.to_string()).collect();
     let found = sim.fake.drbd_resources(node).into_iter().collect();

@@ -7,11 +7,17 @@ use linstor_api::auto_select_filter::AutoSelectFilter;
 use linstor_api::job::JobCancel;
 use linstor_api::reply::Reply;
 use linstor_api::resource::{Resource, ResourceCreate, ResourceMakeAvailable};
+use linstor_api::resource_definition::{
+    ResourceDefinition as DefinitionJson, ResourceDefinitionCreate,
+};
 use linstor_api::resource_group::ResourceGroupSpawn;
+use linstor_api::snapshot::{Snapshot, SnapshotRestore};
 use linstor_api::volume_definition::VolumeDefinitionModify;
 use linstor_controller::Cluster;
 use linstor_controller::ops::resource::{self, Toggle};
-use linstor_controller::ops::{job, node, resource_definition, resource_group, volume_definition};
+use linstor_controller::ops::{
+    job, node, resource_definition, resource_group, snapshot, volume_definition,
+};
 use linstor_fake_host::DrbdKind;
 use linstor_host::{Cmd, Host};
 use linstor_model::Model;
@@ -120,6 +126,22 @@ pub enum Op {
         /// From where.
         from: String,
     },
+    /// A snapshot of all its replicas.
+    Snapshot {
+        /// Of what.
+        name: String,
+        /// The snapshot's name.
+        snapshot: String,
+    },
+    /// Another definition, with the data of a snapshot.
+    Restore {
+        /// Of what the snapshot is.
+        name: String,
+        /// The snapshot's name.
+        snapshot: String,
+        /// The name of the other definition.
+        to: String,
+    },
     /// All processes are cancelled.
     Cancel,
 }
@@ -158,6 +180,10 @@ impl fmt::Display for Op {
             Op::DeleteVolume { name } => write!(f, "delete volume 0 of {name}"),
             Op::DeleteNode { node } => write!(f, "delete node {node}"),
             Op::Migrate { name, node, from } => write!(f, "migrate {name} from {from} to {node}"),
+            Op::Snapshot { name, snapshot } => write!(f, "snapshot {snapshot} of {name}"),
+            Op::Restore { name, snapshot, to } => {
+                write!(f, "restore snapshot {snapshot} of {name} to {to}")
+            }
             Op::Cancel => write!(f, "cancel what goes on"),
         }
     }
@@ -217,6 +243,14 @@ impl Op {
                 let toggle = Toggle::diskful(Some(POOL.to_owned()), Some(from), Vec::new());
                 resource::toggle(&cluster, name, node, toggle).await
             }
+            Op::Snapshot { name, snapshot } => {
+                let request = Snapshot {
+                    name: Some(snapshot),
+                    ..Snapshot::default()
+                };
+                snapshot::create(&cluster, name, request).await
+            }
+            Op::Restore { name, snapshot, to } => restore(&cluster, name, snapshot, to).await,
             Op::Cancel => {
                 let model = cluster.model();
                 let mut replies = Vec::new();
@@ -230,6 +264,41 @@ impl Op {
             }
         }
     }
+}
+
+/// A definition, its volume definitions and its resources, as far as they are not there yet.
+async fn restore(cluster: &Cluster, name: String, snapshot: String, to: String) -> Vec<Reply> {
+    let missing = |model: &Model| {
+        let mut rows = model.definitions.values();
+        let row = rows.find(|row| row.name.as_str() == to);
+        row.map(|row| row.volumes.is_empty())
+    };
+    let mut replies = Vec::new();
+    if missing(&cluster.model()).is_none() {
+        let request = ResourceDefinitionCreate {
+            resource_definition: Some(Some(DefinitionJson {
+                name: to.clone(),
+                ..DefinitionJson::default()
+            })),
+            ..ResourceDefinitionCreate::default()
+        };
+        replies.extend(resource_definition::create(cluster, request).await);
+    }
+    let request = SnapshotRestore {
+        to_resource: Some(to.clone()),
+        ..SnapshotRestore::default()
+    };
+    if missing(&cluster.model()) == Some(true) {
+        let (name, snapshot, request) = (name.clone(), snapshot.clone(), request.clone());
+        let made = snapshot::restore_volume_definitions(cluster, name, snapshot, request);
+        replies.extend(made.await);
+    }
+    // Without its volume definitions the resources would be empty.
+    if replies.iter().any(Reply::is_error) {
+        return replies;
+    }
+    replies.extend(snapshot::restore_resources(cluster, name, snapshot, request).await);
+    replies
 }
 
 fn spawn_request(

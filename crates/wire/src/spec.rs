@@ -190,7 +190,9 @@ impl ResourceSpec {
         for instruction in &mut self.once {
             match &mut instruction.action {
                 Action::ChangeLuksKey { former } => *former = Secret::default(),
-                Action::NewGeneration | Action::MakeFileSystem { .. } => {}
+                Action::NewGeneration
+                | Action::MakeFileSystem { .. }
+                | Action::RestoreSnapshot(_) => {}
             }
         }
     }
@@ -273,6 +275,22 @@ pub enum Action {
         )]
         former: Secret,
     },
+    /// Make the backing volume with the data of a snapshot of the same pool, not of nothing. What the layers above have
+    /// written on it is there, but for DRBD's metadata, which is made anew.
+    RestoreSnapshot(SnapshotSource),
+}
+
+/// The snapshot that a volume is made of: that of the volume with the same number.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SnapshotSource {
+    /// Name of the resource definition that it is of.
+    pub resource: ResourceName,
+    /// Identity of the resource on this node that it is of.
+    pub resource_uuid: Uuid,
+    /// Its name.
+    pub snapshot: SnapshotName,
+    /// Its identity on this node.
+    pub snapshot_uuid: Uuid,
 }
 
 /// A backing volume.

@@ -9,13 +9,13 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::key::Key;
-use crate::spec::Spec;
+use crate::spec::{Action, Spec};
 
 /// What specs of this version may require of a satellite.
 ///
 /// A reader ignores members that it does not know. A member that must not be ignored, because something else would be
 /// built without it, has a feature of its own.
-pub const FEATURES: &[&str] = &[DRBD, DRBD_PATHS, LUKS];
+pub const FEATURES: &[&str] = &[DRBD, DRBD_PATHS, LUKS, SNAPSHOT_SOURCE];
 
 /// The resource has a DRBD layer.
 const DRBD: &str = "drbd";
@@ -23,6 +23,8 @@ const DRBD: &str = "drbd";
 const DRBD_PATHS: &str = "drbd-paths";
 /// The resource has a LUKS layer.
 const LUKS: &str = "luks";
+/// A volume is made of a snapshot: without it an empty one would be made.
+const SNAPSHOT_SOURCE: &str = "snapshot-source";
 
 /// What a node must have of one object. Its debug form leaves the spec out, which may have secrets.
 #[derive(Clone, Serialize, Deserialize)]
@@ -70,6 +72,10 @@ impl Wanted {
                 }
                 if resource.luks().is_some() {
                     requires.insert(LUKS.to_owned());
+                }
+                let mut once = resource.once.iter().map(|instruction| &instruction.action);
+                if once.any(|action| matches!(action, Action::RestoreSnapshot(_))) {
+                    requires.insert(SNAPSHOT_SOURCE.to_owned());
                 }
                 serde_json::value::to_raw_value(resource)
             }

@@ -12,7 +12,7 @@ use super::request::{Body, NeededBody, Params};
 use crate::cluster::Cluster;
 use crate::ops::filter::Names;
 use crate::ops::name;
-use crate::ops::snapshot::{self, Restored};
+use crate::ops::snapshot;
 
 type OfDefinition = Path<(String, String)>;
 
@@ -111,8 +111,7 @@ async fn restore_resources(
     Path((name, snapshot)): OfDefinition,
     NeededBody(request): NeededBody<SnapshotRestore, false>,
 ) -> Answer {
-    let to = Restored::Resources;
-    Answer::ok(snapshot::restore(&cluster, name, snapshot, request, to).await)
+    Answer::ok(snapshot::restore_resources(&cluster, name, snapshot, request).await)
 }
 
 async fn restore_volume_definitions(
@@ -120,6 +119,5 @@ async fn restore_volume_definitions(
     Path((name, snapshot)): OfDefinition,
     NeededBody(request): NeededBody<SnapshotRestore, false>,
 ) -> Answer {
-    let to = Restored::VolumeDefinitions;
-    Answer::ok(snapshot::restore(&cluster, name, snapshot, request, to).await)
+    Answer::ok(snapshot::restore_volume_definitions(&cluster, name, snapshot, request).await)
 }

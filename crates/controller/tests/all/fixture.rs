@@ -154,6 +154,7 @@ pub fn put_resource_definition(draft: &mut Draft, env: &dyn Env, name: &str) {
         minor: None,
         first_copy_on: None,
         initialized: true,
+        restored: false,
         luks: None,
         file_system_on: Default::default(),
         granularity_kib: 0,
@@ -180,6 +181,7 @@ pub fn put_replica(draft: &mut Draft, env: &dyn Env, name: &str, on: &str) {
         extra_storage: Default::default(),
         unit_kib: 0,
         props: Default::default(),
+        source: None,
     };
     draft.put_resource(Resource {
         node: node(on),

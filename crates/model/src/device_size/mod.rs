@@ -76,8 +76,10 @@ pub(crate) fn note_replica(
     let others: Vec<&Resource> = replicas(model, &name, number)
         .filter(|other| other.node != row.node)
         .collect();
-    let mut device_kib = volume.device_kib.filter(|_| !others.is_empty());
-    let mut pinned = volume.pinned && !others.is_empty();
+    // Data that was on a device of that size needs it, whichever resource is the first.
+    let is_fixed = !others.is_empty() || volume.restored;
+    let mut device_kib = volume.device_kib.filter(|_| is_fixed);
+    let mut pinned = volume.pinned && is_fixed;
     let mut without = definition.clone();
     if device_kib.is_none() {
         change(&mut without, number, |volume| volume.device_kib = None);

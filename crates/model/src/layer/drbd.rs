@@ -134,7 +134,8 @@ pub fn internal_metadata_kib(model: &Model, definition: &ResourceDefinition, num
 }
 
 /// How new metadata is initialised if the replica does not start the data. The day-0 generation is used only if the new
-/// backing volume reads as zeros, as those of all replicas did on day 0, and no full sync is requested. With LUKS in
+/// backing volume has the content that those of all replicas had on day 0, zeros or that of a snapshot, and no full sync
+/// is requested. With LUKS in
 /// between, unwritten blocks are other noise on each node: as in LINSTOR that counts as equal, since a full sync would
 /// allocate all of a thin volume.
 pub fn initial_state(
@@ -145,12 +146,13 @@ pub fn initial_state(
 ) -> InitialState {
     let volume = resource.volumes.get(&number);
     let pool = volume.and_then(|volume| model.pool(&resource.node, &volume.pool));
-    let zero = pool.is_none_or(|pool| pool.kind.new_volume_is_zero());
-    let initialized = definition
-        .volumes
-        .get(&number)
-        .is_some_and(|v| v.initialized);
-    if zero
+    let common = definition.volumes.get(&number);
+    let (initialized, restored) = common.map_or((false, false), |v| (v.initialized, v.restored));
+    let as_on_day0 = match volume.and_then(|volume| volume.source.as_ref()) {
+        Some(source) => source.equal,
+        None => !restored && pool.is_none_or(|pool| pool.kind.new_volume_is_zero()),
+    };
+    if as_on_day0
         && !props::force_initial_sync(definition)
         && !(initialized && drbd84::bitmap_lost_day0(model, resource))
     {

@@ -120,6 +120,7 @@ fn definition(name: &str, minor: Option<u32>) -> ResourceDefinition {
         minor,
         first_copy_on: None,
         initialized: true,
+        restored: false,
         luks: None,
         file_system_on: Default::default(),
         granularity_kib: 0,

@@ -230,6 +230,7 @@ impl Cluster {
                 minor: Some(1000 + self.draft.definitions.len() as u32 * 10 + number as u32),
                 first_copy_on: None,
                 initialized: false,
+                restored: false,
                 luks: None,
                 file_system_on: Default::default(),
                 granularity_kib: 0,
@@ -277,6 +278,7 @@ impl Cluster {
                 extra_storage: Default::default(),
                 unit_kib: 0,
                 props: SortedMap::new(),
+                source: None,
             };
             (*number, volume)
         });

@@ -61,6 +61,7 @@ pub fn give_disk(
         if let Some(volume) = row.volumes.get_mut(&number) {
             volume.pool = pool;
             volume.extra_storage = extra_storage;
+            volume.source = None;
         }
         volumes::set_unit(draft, &definition, number, &mut row);
     }

@@ -7,6 +7,7 @@ mod active;
 mod checks;
 mod disk;
 mod pools;
+mod restore;
 mod row;
 mod volumes;
 
@@ -18,7 +19,8 @@ use uuid::Uuid;
 
 pub use active::set_active;
 pub use disk::{GiveDisk, give_disk};
-pub use row::{DiskKind, DrbdResource, Resource, Volume};
+pub use restore::{RenamedPools, prepare_restore, restore_resource};
+pub use row::{DiskKind, DrbdResource, Resource, Volume, VolumeSource};
 pub use volumes::add_volume;
 
 use crate::draft::Draft;
@@ -119,6 +121,7 @@ pub fn new_resource(
             extra_storage,
             unit_kib: 0,
             props: Props::new(),
+            source: None,
         };
         row.volumes.insert(number, volume);
         volumes::set_unit(draft, &definition, number, &mut row);

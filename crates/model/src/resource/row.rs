@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use linstor_api::kind::{LayerKind, StorageSuffix};
 use linstor_api::sorted_map::SortedMap;
+use linstor_wire::spec::SnapshotSource;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -38,6 +39,12 @@ pub struct Resource {
 }
 
 impl Resource {
+    /// Whether volumes of it are still to be made of a snapshot.
+    pub fn is_being_restored(&self) -> bool {
+        let mut volumes = self.volumes.values();
+        !self.is_diskless() && volumes.any(|volume| volume.source.is_some())
+    }
+
     /// Whether it is, or is to become, diskless.
     pub fn is_diskless(&self) -> bool {
         self.drbd
@@ -102,6 +109,20 @@ pub struct Volume {
     /// Its properties.
     #[serde(default, skip_serializing_if = "SortedMap::is_empty")]
     pub props: Props,
+    /// What its data is made of, until its node has reported that it is; otherwise of nothing, or it comes from peers.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<VolumeSource>,
+}
+
+/// A snapshot that the backing volume with the data is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct VolumeSource {
+    /// Names it in the report of the node that it is done.
+    pub id: Uuid,
+    /// The snapshot. It is not deleted before that.
+    pub of: SnapshotSource,
+    /// What DRBD replicates is the same in all replicas that are made of it.
+    pub equal: bool,
 }
 
 impl Volume {

@@ -48,6 +48,7 @@ pub fn add_volume(
             extra_storage,
             unit_kib: 0,
             props: Props::new(),
+            source: None,
         };
         replica.volumes.insert(number, volume);
         set_unit(draft, &definition, number, &mut replica);
@@ -118,6 +119,7 @@ pub(super) fn note_replica(draft: &mut Draft, observed: &Observed, row: &Resourc
         // Without DRBD each resource has its own file system.
         let on = if row.drbd.is_some() { &*on } else { &row.node };
         if (is_first || row.drbd.is_none())
+            && own.source.is_none()
             && props::file_system(draft, definition, *number, row).is_some()
         {
             volume.file_system_on.insert(on.clone());

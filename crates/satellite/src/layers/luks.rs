@@ -43,6 +43,8 @@ struct Volume<'a> {
     backing: &'a Backing,
     /// Name of the open device.
     name: String,
+    /// It is a copy of a volume with a header.
+    has_header: bool,
 }
 
 /// Opens every backing volume, with a new header where the volume is new, in the size of the device below.
@@ -60,6 +62,8 @@ pub async fn up(attempt: &Attempt<'_>, luks: &LuksSpec, below: &Devices) -> stop
             spec,
             backing,
             name: device_name(&volume_name),
+            has_header: *suffix == StorageSuffix::Data
+                && storage::source(attempt, *number).is_some(),
         };
         let device = volume.up().await?;
         if *suffix == StorageSuffix::Data {
@@ -80,8 +84,8 @@ impl Volume<'_> {
         if found_kib.is_none() {
             self.await_key().await?;
             match self.attempt.stage(self.spec.number) {
-                Some(Stage::New | Stage::Replacement) => self.format().await?,
-                None | Some(Stage::Ready | Stage::Released) => self.check_header().await?,
+                Some(Stage::New | Stage::Replacement) if !self.has_header => self.format().await?,
+                _ => self.check_header().await?,
             }
         }
         self.change_key().await?;

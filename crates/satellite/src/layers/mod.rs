@@ -221,7 +221,7 @@ pub fn done(spec: &ResourceSpec, notes: &Notes) -> Vec<Uuid> {
         volume.is_some_and(|v| matches!(v.stage, Stage::Ready | Stage::Released))
     };
     let done = spec.once.iter().filter(|i| match i.action {
-        Action::NewGeneration => in_use(i.volume),
+        Action::NewGeneration | Action::RestoreSnapshot(_) => in_use(i.volume),
         Action::MakeFileSystem { .. } => filesystem::is_made(notes, i),
         Action::ChangeLuksKey { .. } => {
             let volume = notes.volumes.get(&i.volume);

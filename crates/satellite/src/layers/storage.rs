@@ -6,12 +6,14 @@ use linstor_api::code;
 use linstor_api::kind::{LayerKind, StorageSuffix};
 use linstor_api::name::{ResourceName, StoragePoolName};
 use linstor_wire::Key;
-use linstor_wire::spec::{ResourceSpec, StorageRef, StorageSpec, VolumeSpec};
+use linstor_wire::spec::{
+    Action, ResourceSpec, SnapshotSource, StorageRef, StorageSpec, VolumeSpec,
+};
 
 use super::{Attempt, Devices, is_replicated};
 use crate::check::{PoolPlace, pool_place};
 use crate::failure::{Failure, Result};
-use crate::providers::{self, Backing, Owner, Presence, Wanted};
+use crate::providers::{self, Backing, Owner, Presence, SnapshotOf, Wanted};
 use crate::shared::{Shared, VolumeFacts};
 use crate::spec_store::{Notes, Stage};
 use crate::stop;
@@ -39,6 +41,19 @@ fn place(attempt: &Attempt<'_>, pool: &StoragePoolName) -> Result<PoolPlace> {
             format!("Storage pool '{pool}' is not known to this node."),
         )),
     }
+}
+
+/// The snapshot that the backing volume with the data is made of, while it is being made. One that was in use and is lost
+/// is not made of it again: its content is older than that of the peers.
+pub fn source<'a>(attempt: &'a Attempt<'_>, number: u32) -> Option<&'a SnapshotSource> {
+    let mut once = attempt.spec.once.iter().filter(|i| i.volume == number);
+    let source = once.find_map(|instruction| match &instruction.action {
+        Action::RestoreSnapshot(source) => Some(source),
+        Action::NewGeneration | Action::MakeFileSystem { .. } | Action::ChangeLuksKey { .. } => {
+            None
+        }
+    });
+    source.filter(|_| attempt.stage(number) == Some(Stage::New))
 }
 
 /// Makes sure that the volumes that should be up have their devices.
@@ -78,13 +93,30 @@ async fn ensure(
         Some(found) if volume.fixed_size => wanted.size_kib.min(found.size_kib),
         Some(_) | None => wanted.size_kib,
     };
+    let source = source(attempt, volume.number).filter(|_| suffix == StorageSuffix::Data);
+    let source_name = source.map(|of| volume_name(&of.resource, suffix, volume.number));
+    let cluster = attempt.node.cluster_id;
     let wanted = Wanted {
         name: &name,
         size_kib,
         owner: owner(attempt),
         props: &wanted.props,
         is_new: stage != Stage::Ready,
-        source: None,
+        source: source
+            .zip(source_name.as_deref())
+            .map(|(of, name)| SnapshotOf {
+                volume: name,
+                volume_owner: Owner {
+                    cluster,
+                    resource: of.resource_uuid,
+                },
+                snapshot: of.snapshot.as_str(),
+                owner: Owner {
+                    cluster,
+                    resource: of.snapshot_uuid,
+                },
+                props: &wanted.props,
+            }),
     };
     let backing = providers::ensure(storage, &place, &wanted).await?;
     if wanted.is_new {

@@ -381,8 +381,10 @@ fn hear(heard: &mut Heard, message: ToController) {
                 heard.status.insert(status.name.clone(), status);
             }
             for key in gone {
-                let Key::Resource(name) = key else {
-                    panic!("{key} has no status");
+                let name = match key {
+                    Key::Resource(name) => name,
+                    Key::Snapshot(..) => continue,
+                    Key::Node | Key::Other(_) => panic!("{key} has no status"),
                 };
                 heard.status.remove(name.as_str());
                 heard.gone.push(name.to_string());

@@ -23,7 +23,7 @@ const HEADER_KIB: u64 = 16_384;
 const MAPPED: &str = "/dev/mapper/Linstor-Crypt-Data_00000";
 
 /// The same resource with a LUKS layer above the storage.
-fn encrypted(mut spec: ResourceSpec) -> ResourceSpec {
+pub(crate) fn encrypted(mut spec: ResourceSpec) -> ResourceSpec {
     let luks = LuksSpec {
         withheld: None,
         volumes: vec![LuksVolumeSpec {

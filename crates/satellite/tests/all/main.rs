@@ -13,6 +13,7 @@ mod link;
 mod luks;
 mod real;
 mod resfile;
+mod restored;
 mod sizes;
 mod snapshots;
 mod storage;

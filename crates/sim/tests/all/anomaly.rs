@@ -74,6 +74,12 @@ fn node_returns() {
     check(Scenario::NodeReturns);
 }
 
+/// A resource is made of a snapshot of another one: its content is that of the snapshot on both nodes.
+#[test]
+fn restore() {
+    check(Scenario::Restore);
+}
+
 /// Cancels a process of this kind at each of its steps, on every shape that it is possible on: whatever that comes to, no
 /// data is lost, nothing is left over, and what is there is as the rows say.
 fn check_cancel(kind: KindName) {

@@ -97,6 +97,9 @@ fn mark(
         .keys()
         .filter(|node| wanted.wants(node.as_str()));
     let nodes: BTreeSet<NodeName> = nodes.cloned().collect();
+    for node in &nodes {
+        check_unused(tx, &row, node)?;
+    }
     let is_known = |given: &&String| {
         let mut nodes = nodes.iter();
         nodes.any(|node| node.as_str().eq_ignore_ascii_case(given))
@@ -151,6 +154,25 @@ fn mark(
     }))
 }
 
+/// Refuses while a volume is being made of the part of a node.
+fn check_unused(
+    tx: &Transaction<'_>,
+    row: &SnapshotDefinition,
+    node: &NodeName,
+) -> Result<(), Refusal> {
+    let part = row.on(node);
+    let Some(restored) = part.and_then(|part| tx.restored_from(part, node)) else {
+        return Ok(());
+    };
+    let message = format!("The {} is not deleted.", label(&row.resource, &row.name));
+    let what = format!("Resource '{}' on node '{node}'", restored.name);
+    Err(Reply::new(code::FAIL_IN_USE, message)
+        .cause(format!("{what} is being made of it."))
+        .correction("Wait until that is done, or delete the resource first.")
+        .about("Node", node.as_str())
+        .into())
+}
+
 fn begin(tx: &mut Transaction<'_>, row: &SnapshotDefinition, nodes: BTreeSet<NodeName>) {
     tx.plan(|draft, observed, seeds| {
         delete_snapshot::begin(draft, &row.resource, &row.name, nodes, seeds.now_ms);
@@ -173,6 +195,10 @@ pub(crate) fn delete_oldest(
             && row.is_successful()
             && numbered
             && tx.deletion_of_snapshot(name, &row.name).is_none()
+            && row
+                .snapshots
+                .keys()
+                .all(|node| check_unused(tx, row, node).is_ok())
     });
     rows.sort_by_key(|row| row.sequence_number);
     let surplus = rows.len().saturating_sub(retained);

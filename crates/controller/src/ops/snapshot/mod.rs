@@ -9,7 +9,7 @@ pub use create::{create, create_automatic, create_multi};
 pub use delete::delete;
 pub(crate) use delete::delete_oldest;
 pub use modify::modify;
-pub use restore::{Restored, restore, rollback};
+pub use restore::{restore_resources, restore_volume_definitions, rollback};
 
 use linstor_api::flag::snapshot_definition as flag;
 use linstor_api::reply::Reply;

@@ -205,6 +205,7 @@ fn row(
         minor,
         first_copy_on: None,
         initialized: false,
+        restored: false,
         luks: None,
         file_system_on: Default::default(),
         granularity_kib: 0,

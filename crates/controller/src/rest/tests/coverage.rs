@@ -25,7 +25,6 @@ const LIMITED: &[(&str, &str)] = &[
     ("/v1/files/{}/status", "checked and refused: satellites write no files"),
     ("/v1/files", "stored only: satellites write no files"),
     ("/v1/resource-definitions/{}/files", "stored only: satellites write no files"),
-    ("/v1/resource-definitions/{}/snapshot-re", "checked and refused: restoring snapshots is not implemented"),
     ("/v1/resource-definitions/{}/snapshot-ro", "checked and refused: rolling back is not implemented"),
     ("/v1/resource-definitions/{}/clone", "checked and refused: clones are not implemented"),
 ];
@@ -174,8 +173,8 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
     ("/v1/resource-definitions/{}/resources/{}/volumes", "GET", "changes::older_forms_of_toggle_disk"),
     ("/v1/resource-definitions/{}/resources/{}/volumes/properties/info", "GET", "property::keys_are_explained"),
     ("/v1/resource-definitions/{}/resources/{}/volumes/{}", "PUT", "story::properties"),
-    ("/v1/resource-definitions/{}/snapshot-restore-resource/{}", "POST", "bad_input::bodies"),
-    ("/v1/resource-definitions/{}/snapshot-restore-volume-definition/{}", "POST", "bad_input::bodies"),
+    ("/v1/resource-definitions/{}/snapshot-restore-resource/{}", "POST", "restore::a_resource_is_restored"),
+    ("/v1/resource-definitions/{}/snapshot-restore-volume-definition/{}", "POST", "restore::a_resource_is_restored"),
     ("/v1/resource-definitions/{}/snapshot-rollback/{}", "POST", "bad_input::bodies"),
     ("/v1/resource-definitions/{}/snapshots", "GET", "snapshots::a_snapshots_life"),
     ("/v1/resource-definitions/{}/snapshots", "POST", "snapshots::a_snapshots_life"),

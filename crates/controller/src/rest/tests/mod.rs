@@ -23,6 +23,7 @@ mod physical_storage;
 mod property;
 mod questions;
 mod quorum;
+mod restore;
 mod satellite;
 mod settle;
 mod sizes;

@@ -60,6 +60,13 @@ impl Satellites {
         });
     }
 
+    /// Can be reached again.
+    pub(super) fn back(&self, node: &str) {
+        self.set(|settings| {
+            settings.away.remove(node);
+        });
+    }
+
     /// Reports a resource as in use, from its next report on.
     pub(super) fn in_use(&self, node: &str, resource: &str) {
         self.set(|s| {

@@ -1,6 +1,7 @@
 //! Steps are taken when, and only when, nodes have applied what was asked of them.
 
 mod cancel;
+mod restore;
 mod snapshot;
 
 use std::sync::Arc;
@@ -103,6 +104,7 @@ fn cluster() -> Draft {
         minor: Some(1000),
         first_copy_on: Some(node(0)),
         initialized: false,
+        restored: false,
         luks: None,
         file_system_on: Default::default(),
         granularity_kib: 64,
@@ -140,6 +142,7 @@ fn put_replica(draft: &mut Draft, index: usize) {
         extra_storage: Default::default(),
         unit_kib: 0,
         props: Default::default(),
+        source: None,
     };
     draft.put_resource(Resource {
         node: node(index),

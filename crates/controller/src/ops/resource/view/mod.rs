@@ -199,7 +199,8 @@ impl<'a> Row<'a> {
             Some(_) | None => 0,
         };
         let inactive = set(self.row.inactive, flag::INACTIVE);
-        disk | changing | inactive | set(self.node.evacuate, flag::EVACUATE)
+        let restored = set(self.row.is_being_restored(), flag::RESTORE_FROM_SNAPSHOT);
+        disk | changing | inactive | restored | set(self.node.evacuate, flag::EVACUATE)
     }
 
     /// Whether the resource has a layer of its stack: nothing of a diskless one is encrypted.
