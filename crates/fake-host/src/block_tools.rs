@@ -12,7 +12,7 @@ const BLKID: Options = Options {
     valued: &["-o|--output", "-s|--match-tag"],
 };
 
-/// `blkid -o export DEVICE`; exit code 2 if there is no signature.
+/// `blkid -o export DEVICE`, also with `-p` and tags; exit code 2 if there is no signature.
 pub(crate) fn blkid(world: &mut World, node: &str, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &BLKID)?;
     if args.value("--output") != Some("export") {
@@ -34,6 +34,13 @@ pub(crate) fn blkid(world: &mut World, node: &str, args: &[String]) -> ToolResul
         return fail(2, "");
     };
     let mut text = format!("DEVNAME={path}\n");
+    if args.has("--probe") {
+        if args.all("--match-tag") != ["TYPE", "PTTYPE"] {
+            return missing("blkid -p with other tags than TYPE and PTTYPE");
+        }
+        text.push_str(&format!("TYPE={}\n", found.kind));
+        return Ok(ToolOutput::out(text));
+    }
     if let Ok(Some(block)) = machine.get(&dev, found.block) {
         let bytes = block.bytes();
         let marker = bytes[2048..2056]
@@ -87,15 +94,22 @@ fn readable<'a>(world: &'a World, node: &str, dev: Dev) -> Option<(&'a Machine, 
 }
 
 const WIPEFS: Options = Options {
-    flags: &["-a|--all", "-f|--force", "-q|--quiet"],
+    flags: &[
+        "-a|--all",
+        "-f|--force",
+        "-q|--quiet",
+        "-p|--parsable",
+        "-n|--no-act",
+    ],
     valued: &["-t|--types"],
 };
 
-/// `wipefs -a`.
+/// `wipefs -a`, and `wipefs -p`, which lists.
 pub(crate) fn wipefs(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &WIPEFS)?;
-    if !args.has("--all") {
-        return missing("wipefs without -a");
+    let lists = args.has("--parsable") && !args.has("--all");
+    if !args.has("--all") && !lists {
+        return missing("wipefs with neither -a nor -p");
     }
     let mut text = String::new();
     for path in args.positional() {
@@ -107,7 +121,7 @@ pub(crate) fn wipefs(machine: &mut Machine, _: &mut Rng, args: &[String]) -> Too
                 ),
             );
         };
-        if machine.user_of(&dev).is_some() && !args.has("--force") {
+        if machine.user_of(&dev).is_some() && !args.has("--force") && !lists {
             return fail(
                 1,
                 format!(
@@ -122,6 +136,12 @@ pub(crate) fn wipefs(machine: &mut Machine, _: &mut Rng, args: &[String]) -> Too
                     "wipefs: error: {path}: probing initialization failed: Input/output error\n"
                 ),
             );
+        }
+        if lists {
+            for found in signature::find(machine, &dev) {
+                text.push_str(&format!("{:#x},,,{}\n", found.offset_bytes, found.kind));
+            }
+            continue;
         }
         for found in signature::find(machine, &dev) {
             let magic = found.magic;
@@ -230,7 +250,7 @@ const LSBLK: Options = Options {
     valued: &["-o|--output", "-I|--include", "-e|--exclude"],
 };
 
-/// `lsblk -P`: disks and the signatures directly on them.
+/// `lsblk -P`: disks. What is on them it has from udev, which may be out of date; nothing may rely on it.
 pub(crate) fn lsblk(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &LSBLK)?;
     if !args.has("--pairs") || !args.has("--bytes") {
@@ -251,7 +271,6 @@ pub(crate) fn lsblk(machine: &mut Machine, _: &mut Rng, args: &[String]) -> Tool
         } else {
             path.trim_start_matches("/dev/")
         };
-        let kind = signature::find(machine, &Dev::Disk(path.clone()));
         let mut cells = Vec::new();
         for column in &columns {
             let value = match *column {
@@ -259,12 +278,11 @@ pub(crate) fn lsblk(machine: &mut Machine, _: &mut Rng, args: &[String]) -> Tool
                 "PATH" => path.clone(),
                 "SIZE" => (disk.size_kib * 1024).to_string(),
                 "TYPE" => "disk".to_owned(),
-                "FSTYPE" => kind.first().map_or("", |found| found.kind).to_owned(),
                 "ROTA" | "RM" | "RO" => "0".to_owned(),
                 "LOG-SEC" => "512".to_owned(),
                 "MODEL" => "FAKE_DISK".to_owned(),
                 "MAJ:MIN" => "8:0".to_owned(),
-                "PKNAME" | "PTTYPE" | "MOUNTPOINT" | "SERIAL" | "WWN" | "TRAN" => String::new(),
+                "PKNAME" | "MOUNTPOINT" | "SERIAL" | "WWN" | "TRAN" => String::new(),
                 other => return missing(format!("lsblk -o {other}")),
             };
             cells.push(format!("{column}=\"{value}\""));

@@ -55,13 +55,14 @@ pub(crate) fn mutates(program: &str, args: &[String]) -> bool {
         return false;
     }
     match program {
-        "lvs" | "vgs" | "pvs" | "pvdisplay" | "lsblk" | "blkid" | "df" | "stat" | "lvm"
-        | "lvmconfig" | "udevadm" | "uname" | "zstd" => false,
+        "filefrag" | "lvs" | "vgs" | "pvs" | "pvdisplay" | "lsblk" | "blkid" | "df" | "stat"
+        | "lvm" | "lvmconfig" | "udevadm" | "uname" | "zstd" => false,
         "zfs" => !(has("list") || has("get") || has("version") || has("-n")),
         "zpool" => !(has("list") || has("status") || has("get")),
         "losetup" => !(has("-l") || has("--list") || has("-a") || has("-j")),
         "dmsetup" => !(has("ls") || has("info") || has("table") || has("status") || has("version")),
         "blockdev" => !has("--getsize64"),
+        "wipefs" => has("-a") || has("--all"),
         "cryptsetup" => {
             !(has("isLuks") || has("luksDump") || has("status") || has("--test-passphrase"))
         }

@@ -8,6 +8,7 @@ use linstor_wire::question::BlockDevice;
 
 use crate::failure::Result;
 use crate::machine::Machine;
+use crate::tools::filesystem;
 use crate::tools::lsblk::{self, Row};
 
 /// Smaller devices are none that people mean.
@@ -37,7 +38,10 @@ pub async fn list(machine: &Machine) -> Result<Vec<BlockDevice>> {
             unusable: unsuitable(row).or_else(|| occupied(row, &rows)),
         };
         if device.unusable.is_none() {
-            device.unusable = content(row);
+            device.unusable = match filesystem::signatures(machine, &row.path).await {
+                Ok(found) => content(&found),
+                Err(failure) => Some(format!("It cannot be read: {failure}")),
+            };
         }
         if device.unusable.is_none() {
             device.unusable = claimed(machine, &row.path).await;
@@ -92,12 +96,14 @@ pub fn occupied(row: &Row, rows: &[Row]) -> Option<String> {
     }
 }
 
-/// What is on a device, if anything is.
-pub fn content(row: &Row) -> Option<String> {
-    match (row.signature.as_str(), row.partition_table.as_str()) {
-        ("", "") => None,
-        ("", table) => Some(format!("It has a partition table ({table}).")),
-        (signature, _) => Some(format!("It has a signature ({signature}).")),
+/// What is on a device with these signatures, if anything is.
+pub fn content(signatures: &[String]) -> Option<String> {
+    let mut names: Vec<&str> = signatures.iter().map(String::as_str).collect();
+    names.dedup();
+    match names[..] {
+        [] => None,
+        [name] => Some(format!("It has a signature ({name}).")),
+        _ => Some(format!("It has signatures ({}).", names.join(", "))),
     }
 }
 
@@ -153,7 +159,6 @@ mod tests {
     fn reason(device: &Row, rows: &[Row]) -> String {
         unsuitable(device)
             .or_else(|| occupied(device, rows))
-            .or_else(|| content(device))
             .unwrap_or_default()
     }
 
@@ -178,8 +183,17 @@ mod tests {
             change(&mut row);
             reason(&row, &[])
         };
-        assert!(with(|row| row.signature = "ext4".into()).contains("signature (ext4)"));
-        assert!(with(|row| row.partition_table = "gpt".into()).contains("table (gpt)"));
+        let on_it = |names: &[&str]| {
+            content(
+                &names
+                    .iter()
+                    .map(|name| (*name).to_owned())
+                    .collect::<Vec<_>>(),
+            )
+        };
+        assert_eq!(on_it(&[]), None);
+        assert!(on_it(&["ext4"]).is_some_and(|why| why.contains("a signature (ext4)")));
+        assert!(on_it(&["gpt", "gpt", "PMBR"]).is_some_and(|why| why.contains("(gpt, PMBR)")));
         assert!(with(|row| row.mounted_on = "/".into()).contains("mounted on '/'"));
         assert!(with(|row| row.size_bytes = 1 << 20).contains("smaller"));
         assert!(with(|row| row.read_only = true).contains("read-only"));

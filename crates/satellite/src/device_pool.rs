@@ -95,7 +95,7 @@ async fn check_devices(machine: &Machine, pool: &DevicePool) -> Result<()> {
                 .map_err(|f| f.correction("Use another device, or release this one."));
         }
         in_use::refuse(machine, device).await?;
-        let Some(cause) = content(row) else {
+        let Some(cause) = content(&filesystem::signatures(machine, device).await?) else {
             continue;
         };
         if !pool.wipe {

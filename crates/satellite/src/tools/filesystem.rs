@@ -26,21 +26,39 @@ pub async fn wipe(machine: &Machine, device: &str) -> Result<()> {
     Ok(())
 }
 
-/// The type of what is on a device, if anything is.
+/// The signatures on a device, by `blkid`'s names, as they are on it now: udev, and `lsblk` with it, shows for some time
+/// what was there before.
+pub async fn signatures(machine: &Machine, device: &str) -> Result<Vec<String>> {
+    let output = machine.run(Cmd::new("wipefs").args(["-p", device])).await?;
+    Ok(parse_signatures(&output.stdout))
+}
+
+/// Lines of `offset,uuid,label,type`.
+fn parse_signatures(text: &str) -> Vec<String> {
+    let lines = text.lines().map(str::trim).filter(|l| !l.starts_with('#'));
+    let types = lines.filter_map(|line| Some(line.rsplit_once(',')?.1.to_owned()));
+    types.filter(|name| !name.is_empty()).collect()
+}
+
+/// The type of what is on a device, if anything is: a file system, another signature or a partition table. Without `-p`
+/// blkid answers from its memory of the device.
 pub async fn type_of(machine: &Machine, device: &str) -> Result<Option<String>> {
-    let cmd = Cmd::new("blkid").args(["-o", "export", device]);
+    let cmd = Cmd::new("blkid").args(["-p", "-o", "export", "-s", "TYPE", "-s", "PTTYPE", device]);
     let output = machine.try_run(cmd).await?;
-    // 2 means that nothing was found.
-    if output.code == 2 {
-        return Ok(None);
+    match output.code {
+        // Nothing was found.
+        2 => return Ok(None),
+        // There are several that exclude each other.
+        8 => return Ok(Some("several signatures".to_owned())),
+        _ => {}
     }
     // DRBD's metadata at the end of a device is nothing that its user has put there.
     Ok(parse_type(&output.ok()?.stdout).filter(|found| found != "drbd"))
 }
 
 fn parse_type(text: &str) -> Option<String> {
-    let value = |line: &str| line.trim().strip_prefix("TYPE=").map(str::to_owned);
-    text.lines().find_map(value)
+    let value = |key: &str| text.lines().find_map(|line| line.trim().strip_prefix(key));
+    value("TYPE=").or(value("PTTYPE=")).map(str::to_owned)
 }
 
 /// A file system that can be made.
@@ -99,8 +117,20 @@ mod tests {
     /// What blkid exports.
     #[test]
     fn a_type_is_found() {
-        let text = "DEVNAME=/dev/vg0/r_00000\nUUID=b2a1\nBLOCK_SIZE=4096\nTYPE=ext4\n";
+        let text = "DEVNAME=/dev/vg0/r_00000\nTYPE=ext4\n";
         assert_eq!(parse_type(text).as_deref(), Some("ext4"));
-        assert_eq!(parse_type("DEVNAME=/dev/x\nPTTYPE=dos\n"), None);
+        let text = "DEVNAME=/dev/x\nPTTYPE=dos\n";
+        assert_eq!(parse_type(text).as_deref(), Some("dos"));
+        assert_eq!(parse_type("DEVNAME=/dev/x\n"), None);
+    }
+
+    /// What wipefs of util-linux 2.38 and of 2.33 prints.
+    #[test]
+    fn signatures_are_found() {
+        assert_eq!(parse_signatures(""), Vec::<String>::new());
+        let text = "0x438,03e7ffa3-596b-4a77-8fd4-53290c2e9821,,ext4\n";
+        assert_eq!(parse_signatures(text), ["ext4"]);
+        let text = "# offset,uuid,label,type\n0x200,,,gpt\n0x3ffffe00,,,gpt\n0x1fe,,,PMBR\n";
+        assert_eq!(parse_signatures(text), ["gpt", "gpt", "PMBR"]);
     }
 }

@@ -7,8 +7,7 @@ use linstor_host::Cmd;
 use crate::failure::Result;
 use crate::machine::Machine;
 
-const COLUMNS: &str =
-    "NAME,PKNAME,SIZE,ROTA,TYPE,RO,LOG-SEC,FSTYPE,PTTYPE,MOUNTPOINT,MODEL,SERIAL,WWN,MAJ:MIN";
+const COLUMNS: &str = "NAME,PKNAME,SIZE,ROTA,TYPE,RO,LOG-SEC,MOUNTPOINT,MODEL,SERIAL,WWN,MAJ:MIN";
 
 /// A block device, below one of the devices that it lies on.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,10 +26,6 @@ pub struct Row {
     pub read_only: bool,
     /// Size of its logical sectors.
     pub sector_bytes: u64,
-    /// The signature on it, by `blkid`'s name; empty for none.
-    pub signature: String,
-    /// The kind of partition table on it, or that it is a partition of; empty for none.
-    pub partition_table: String,
     /// Where it is mounted, or `[SWAP]`; empty if it is not.
     pub mounted_on: String,
     /// Model.
@@ -71,8 +66,6 @@ fn parse(line: &str) -> Option<Row> {
         kind: text("TYPE"),
         read_only: text("RO") == "1",
         sector_bytes: number("LOG-SEC").or(number("LOG_SEC")).unwrap_or(0),
-        signature: text("FSTYPE"),
-        partition_table: text("PTTYPE"),
         mounted_on: text("MOUNTPOINT"),
         model: text("MODEL"),
         serial: text("SERIAL"),
@@ -124,7 +117,7 @@ mod tests {
     /// What util-linux 2.38 prints for a disk, and what 2.37 does for the device number.
     #[test]
     fn rows_are_read() {
-        let line = r#"NAME="/dev/sdb" PKNAME="" SIZE="1099511627776" ROTA="1" TYPE="disk" RO="0" LOG-SEC="512" FSTYPE="" PTTYPE="gpt" MOUNTPOINT="" MODEL="Some\x20Disk\x22" SERIAL="S1" WWN="0x5000c500" MAJ:MIN="8:16""#;
+        let line = r#"NAME="/dev/sdb" PKNAME="" SIZE="1099511627776" ROTA="1" TYPE="disk" RO="0" LOG-SEC="512" MOUNTPOINT="" MODEL="Some\x20Disk\x22" SERIAL="S1" WWN="0x5000c500" MAJ:MIN="8:16""#;
         let row = parse(line).unwrap();
         assert_eq!(
             (row.path.as_str(), row.model.as_str()),
@@ -134,7 +127,7 @@ mod tests {
             (row.major, row.size_bytes, row.sector_bytes),
             (8, 1 << 40, 512)
         );
-        assert!(row.rotational && !row.read_only && row.partition_table == "gpt");
+        assert!(row.rotational && !row.read_only);
         let line = r#"NAME="/dev/drbd1000" SIZE="5" TYPE="disk" MAJ_MIN="147:1000""#;
         assert_eq!(parse(line).unwrap().major, 147);
         assert_eq!(parse(r#"NAME="x" SIZE="5""#), None);
