@@ -161,6 +161,8 @@ impl Files {
                     image.family = image.inode;
                 }
                 let mut copy = image.clone();
+                // What was never written is a hole in the copy.
+                copy.allocated = false;
                 if !shared {
                     copy.family = 0;
                 }
@@ -305,26 +307,25 @@ impl Files {
 
     /// The part of an image that one with a lower path has as well.
     fn shared_bytes(&self, path: &str, image: &Image) -> u64 {
+        self.shared_blocks(image, |other| other < path).len() as u64 * FS_BLOCK_BYTES
+    }
+
+    /// The blocks of an image that one of some others has as well.
+    pub(crate) fn shared_blocks(&self, image: &Image, of: impl Fn(&str) -> bool) -> Vec<u64> {
         if image.family == 0 {
-            return 0;
+            return Vec::new();
         }
-        let before = self.files.range(..path.to_owned());
-        let before: Vec<&Image> = before
+        let others = self.files.iter().filter(|(path, _)| of(path));
+        let others: Vec<&Image> = others
             .filter_map(|(_, file)| match file {
                 File::Image(other) if other.family == image.family => Some(other),
                 File::Image(_) | File::Text { .. } => None,
             })
             .collect();
-        if image.allocated && before.iter().any(|other| other.allocated) {
-            return image.used_bytes();
-        }
+        let has = |number: &u64, block| others.iter().any(|o| o.blocks.get(number) == Some(block));
         let blocks = image.blocks.iter();
-        let shared = blocks.filter(|(number, block)| {
-            before
-                .iter()
-                .any(|other| other.blocks.get(number) == Some(block))
-        });
-        shared.count() as u64 * FS_BLOCK_BYTES
+        let shared = blocks.filter(|(number, block)| has(number, *block));
+        shared.map(|(number, _)| *number).collect()
     }
 
     /// Whether files of a directory can share blocks.

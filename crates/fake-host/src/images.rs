@@ -1,4 +1,4 @@
-//! Files as devices: `fallocate`, `truncate`, `losetup`, `stat`, `df`, `cp`.
+//! Files as devices: `fallocate`, `truncate`, `losetup`, `stat`, `df`, `cp`, `filefrag`.
 
 use super::args::{Args, Options, size_kib};
 use super::files::{FS_MAJOR, FS_MINOR, Image};
@@ -232,6 +232,43 @@ pub(crate) fn df(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolRes
         ))),
         other => missing(format!("df {other:?}")),
     }
+}
+
+const FILEFRAG: Options = Options {
+    flags: &["-v"],
+    valued: &["-b"],
+};
+
+/// `filefrag -v -b1024`, with an extent for each block that was written.
+pub(crate) fn filefrag(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
+    let args = Args::parse(args, &FILEFRAG)?;
+    if !args.has("-v") || args.value("-b") != Some("1024") {
+        return missing("filefrag without -v -b1024");
+    }
+    let mut text = String::from("Filesystem type is: 58465342\n");
+    for path in args.positional() {
+        let Some(image) = machine.files.image(path) else {
+            return fail(1, "open: No such file or directory\n");
+        };
+        let (bytes, kib) = (image.size_bytes, image.size_bytes / 1024);
+        let own = machine.files.real(path);
+        let shared = machine.files.shared_blocks(image, |other| other != own);
+        text.push_str(&format!(
+            "File size of {path} is {bytes} ({kib} blocks of 1024 bytes)\n ext: logical_offset: physical_offset: length: expected: flags:\n"
+        ));
+        for (n, number) in image.blocks.keys().enumerate() {
+            let (from, to) = (number * 4, number * 4 + 3);
+            let flags = if shared.contains(number) {
+                "shared"
+            } else {
+                ""
+            };
+            text.push_str(&format!("{n}: {from}..{to}: 0..3: 4: 0: {flags}\n"));
+        }
+        let extents = image.blocks.len();
+        text.push_str(&format!("{path}: {extents} extents found\n"));
+    }
+    Ok(ToolOutput::out(text))
 }
 
 const CP: Options = Options {

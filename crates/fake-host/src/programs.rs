@@ -34,6 +34,7 @@ const LOCAL: &[(&str, Local)] = &[
     ("stat", images::stat),
     ("df", images::df),
     ("cp", images::cp),
+    ("filefrag", images::filefrag),
     ("wipefs", block_tools::wipefs),
     ("lsblk", block_tools::lsblk),
     ("dmsetup", mapper::dmsetup),

@@ -43,12 +43,16 @@ async fn pool_status(shared: &Shared, pool: &PoolSpec) -> PoolStatus {
     let space = async {
         let place = pool_place(pool)?;
         let mut space = providers::space(shared.storage(), &place, &pool.props).await?;
-        if let PoolPlace::File { directory, .. } = &place
+        if let PoolPlace::File { directory, sparse } = &place
             && space.trouble.is_none()
         {
             space.trouble = other_file_system(shared, pool, directory).await?;
             let file = format!("{directory}/{DIRECTORY_ID_FILE}");
             space.has_reflinks = file::has_reflinks(shared.storage(), directory, &file).await?;
+            if space.has_reflinks == Some(true) && !sparse {
+                let promised_kib = file::promised_kib(shared.storage(), directory).await?;
+                space.free_kib = space.free_kib.map(|kib| kib.saturating_sub(promised_kib));
+            }
         }
         Ok::<Space, Failure>(space)
     };

@@ -1,6 +1,7 @@
 //! FILE and FILE_THIN: files behind loop devices, each with a small file that has the owner's mark. A snapshot is a file
 //! that shares its blocks with the volume's, without a loop device.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -142,7 +143,8 @@ async fn create(
                 let found = found.ok_or_else(|| lost(&format!("Snapshot '{snapshot}'")))?;
                 check_owner(storage, &snapshot, source.owner).await?;
                 copy(storage, &snapshot, file).await?;
-                match found.size_bytes / 1024 < wanted.size_kib {
+                // What was allocated and never written is a hole in the copy.
+                match found.size_bytes / 1024 < wanted.size_kib || !sparse {
                     true => set_size(storage, file, sparse, wanted).await,
                     false => Ok(()),
                 }
@@ -250,6 +252,29 @@ pub async fn has_reflinks(
         }
     };
     storage.observations.reflinks(directory, probe).await
+}
+
+/// What the volumes of a directory can still take of its file system although they are allocated: blocks that they share
+/// with snapshots, or with volumes that were made of these, are allocated anew when they are written.
+pub async fn promised_kib(storage: Storage<'_>, directory: &str) -> Result<u64> {
+    let mut names = storage.machine.host().list_dir(Path::new(directory)).await?;
+    names.retain(|name| name.ends_with(FILE_SUFFIX));
+    // Blocks are shared by two files at least.
+    if names.len() < 2 {
+        return Ok(0);
+    }
+    let loops = storage.observations.loops(storage.machine).await?;
+    let attached: BTreeSet<FileId> = loops.iter().map(|l| l.file).collect();
+    let mut volumes = Vec::new();
+    for name in names {
+        let file = format!("{directory}/{name}");
+        // Snapshots have no device, and nobody writes into them.
+        let found = usage(storage, &file).await?;
+        if found.is_some_and(|usage| attached.contains(&usage.id)) {
+            volumes.push(file);
+        }
+    }
+    files::shared_kib(storage.machine, &volumes).await
 }
 
 async fn grow(

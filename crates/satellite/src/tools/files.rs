@@ -13,6 +13,9 @@ use crate::tools::error::ErrorKind;
 /// Pre-allocation can mean writing zeros, so only a standstill ends it.
 const ALLOCATE_STALL: Duration = Duration::from_secs(45);
 
+/// Files of one command.
+const FILES_MAX: usize = 200;
+
 /// Makes a file at least this long with every block allocated.
 pub async fn allocate(machine: &Machine, file: &str, size_kib: u64) -> Result<()> {
     let cmd = Cmd::new("fallocate")
@@ -37,6 +40,28 @@ pub async fn extend(machine: &Machine, file: &str, size_kib: u64) -> Result<()> 
 pub async fn reflink(machine: &Machine, file: &str, copy: &str) -> Result<()> {
     let cmd = Cmd::new("cp").args(["--reflink=always", file, copy]);
     machine.run(cmd).await.map(drop)
+}
+
+/// How much of some files other files have as well: writing there takes new blocks, allocated as the files are.
+pub async fn shared_kib(machine: &Machine, files: &[String]) -> Result<u64> {
+    let mut kib = 0;
+    for files in files.chunks(FILES_MAX) {
+        let cmd = Cmd::new("filefrag").args(["-v", "-b1024"]);
+        let output = machine.run(cmd.args(files.iter().cloned())).await?;
+        kib += parse_shared(&output.stdout);
+    }
+    Ok(kib)
+}
+
+/// Lines of `number: logical: physical: length: expected: flags`, the expected place only where it is another one.
+fn parse_shared(text: &str) -> u64 {
+    let shared = text.lines().filter_map(|line| {
+        let cells: Vec<&str> = line.split(':').map(str::trim).collect();
+        let length = cells.get(3)?.parse::<u64>().ok()?;
+        let mut flags = cells.last()?.split(',');
+        flags.any(|flag| flag == "shared").then_some(length)
+    });
+    shared.sum()
 }
 
 /// Total and free KiB of the file system that a directory is on; `None` if there is no such directory.
@@ -106,6 +131,23 @@ mod tests {
         let text = "   1B-blocks       Avail\n 25210912768 24119009280\n";
         assert_eq!(parse_space(text), Some((24_620_032, 23_553_720)));
         assert_eq!(parse_space("x\n"), None);
+    }
+
+    /// What filefrag 1.47 prints on XFS: shared, written since, and never written.
+    #[test]
+    fn shared_blocks_are_counted() {
+        let text = "Filesystem type is: 58465342\n\
+            File size of a.img is 10485760 (10240 blocks of 1024 bytes)\n \
+            ext:     logical_offset:        physical_offset: length:   expected: flags:\n   \
+            0:        0..    1023:      10336..     11359:   1024:            \n   \
+            1:     1024..    4095:       1120..      4191:   3072:      11360: shared\n   \
+            2:     4096..   10239:       4192..     10335:   6144:             last,unwritten,eof\n\
+            a.img: 2 extents found\n\
+            File size of b.img is 10485760 (10240 blocks of 1024 bytes)\n   \
+            0:        0..    4095:         96..      4191:   4096:             last,shared\n\
+            b.img: 1 extent found\n";
+        assert_eq!(parse_shared(text), 3072 + 4096);
+        assert_eq!(parse_shared("a shared b\n"), 0);
     }
 
     /// What Linux prints: the mount's own options, and those of the file system.
