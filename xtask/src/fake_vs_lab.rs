@@ -69,7 +69,7 @@ impl Machines for Guests<'_> {
     }
 }
 
-/// Plays all transcripts of a kernel in a lab with at least two nodes and three disks each. A difference is an error,
+/// Plays all transcripts of a kernel in a lab with at least two nodes and six disks each. A difference is an error,
 /// or is written into the transcript if `record`.
 pub fn check(lab: &Lab, kernel: &str, record: bool) -> Result<()> {
     let mut paths = Vec::new();

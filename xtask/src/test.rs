@@ -128,9 +128,13 @@ fn cargo(args: &[&str]) -> Result<()> {
 }
 
 fn lab(name: &str, kernel: Option<&Kernel>) -> Result<Lab> {
+    lab_with_disks(name, kernel, 3)
+}
+
+fn lab_with_disks(name: &str, kernel: Option<&Kernel>, disks: u8) -> Result<Lab> {
     Lab::up(LabConfig {
         name: name.to_owned(),
-        disks: 3,
+        disks,
         kernel: kernel.map(|kernel| kernel.kernel.clone()),
         modules: kernel
             .map(|kernel| kernel.modules.clone())
@@ -144,7 +148,7 @@ fn lab(name: &str, kernel: Option<&Kernel>) -> Result<Lab> {
 /// Compares the fake host's transcripts with the real tools on one kernel.
 fn fake_vs_lab(which: &str, kernel: Option<&Kernel>, record: bool, report: &mut Report) {
     report.check(&format!("{which}: the fake host's transcripts"), || {
-        fake_vs_lab::check(&lab("test", kernel)?, which, record)
+        fake_vs_lab::check(&lab_with_disks("test", kernel, 6)?, which, record)
     });
 }
 

@@ -14,6 +14,8 @@ const ZFSCREATE_OPTIONS: &str = "StorDriver/ZfscreateOptions";
 const ZFS_FLAGS: &str = "fnpPsuv";
 /// The largest number of stripes that LVM makes.
 const STRIPES_MAX: u64 = 128;
+/// The largest number of further copies that LVM makes.
+const MIRRORS_MAX: u64 = 10;
 /// DRBD's sizes are multiples of this many KiB.
 const DRBD_KIB: u64 = 4;
 
@@ -28,8 +30,8 @@ pub fn of_volume<'a>(
     let words = |key: &str| split_line(prop(key).unwrap_or_default()).unwrap_or_default();
     let unit = match kind {
         ProviderKind::Lvm => {
-            let stripes = stripes(&words(LVCREATE_OPTIONS), prop(LVCREATE_TYPE));
-            pool_kib?.saturating_mul(stripes)
+            let layout = Layout::of(&words(LVCREATE_OPTIONS), prop(LVCREATE_TYPE));
+            pool_kib?.saturating_mul(layout.stripes)
         }
         ProviderKind::Zfs | ProviderKind::ZfsThin => {
             volume_block_kib(&words(ZFSCREATE_OPTIONS)).or(pool_kib)?
@@ -41,34 +43,66 @@ pub fn of_volume<'a>(
     Some(unit.max(DRBD_KIB))
 }
 
-/// Number of stripes that hold data: LVM rounds the extents of a volume up to a multiple of it.
-fn stripes(words: &[String], segment_type: Option<&str>) -> u64 {
-    let value = |short: &str, long: &str| {
-        let mut found = None;
-        let mut rest = words.iter();
-        while let Some(word) = rest.next() {
-            let glued = match word.strip_prefix(long) {
-                Some(tail) => tail.strip_prefix('=').or(tail.is_empty().then_some("")),
-                None if !word.starts_with("--") && !short.is_empty() => word.strip_prefix(short),
-                None => None,
-            };
-            match glued {
-                Some("") => found = rest.next().map(String::as_str),
-                Some(value) => found = Some(value.trim_start_matches('=')),
-                None => {}
-            }
+/// What a thick logical volume takes beyond its size, in thousandths of it, with the values of these properties: copies and
+/// parity. Its metadata, an extent for each copy or stripe, comes on top.
+pub fn lvm_overhead_permille<'a>(prop: impl Fn(&str) -> Option<&'a str>) -> u32 {
+    let words = split_line(prop(LVCREATE_OPTIONS).unwrap_or_default()).unwrap_or_default();
+    let layout = Layout::of(&words, prop(LVCREATE_TYPE));
+    let parity = layout.parity * 1000;
+    u32::try_from(layout.mirrors * 1000 + parity.div_ceil(layout.stripes)).unwrap_or(u32::MAX)
+}
+
+/// How a logical volume lies on physical volumes (`lvmraid(7)`).
+struct Layout {
+    /// Stripes that hold data: LVM rounds the extents of a volume up to a multiple of it.
+    stripes: u64,
+    /// Copies of each block beyond the first one.
+    mirrors: u64,
+    /// Further stripes that hold parity.
+    parity: u64,
+}
+
+impl Layout {
+    fn of(words: &[String], segment_type: Option<&str>) -> Layout {
+        let number = |short: &str, long: &str| last_value(words, short, long)?.parse::<u64>().ok();
+        let stripes = number("-i", "--stripes").filter(|n| (1..=STRIPES_MAX).contains(n));
+        let mirrors = number("-m", "--mirrors").filter(|n| *n <= MIRRORS_MAX);
+        let kind = last_value(words, "", "--type").or(segment_type);
+        let (stripes, mirrors, parity) = match kind.unwrap_or_default() {
+            "linear" | "thin" | "snapshot" => (1, 0, 0),
+            "raid1" | "mirror" => (1, mirrors.unwrap_or(1), 0),
+            "raid10" => (stripes.unwrap_or(2), mirrors.unwrap_or(1), 0),
+            raid0 if raid0.starts_with("raid0") => (stripes.unwrap_or(2), 0, 0),
+            raid6 if raid6.starts_with("raid6") => (stripes.unwrap_or(3), 0, 2),
+            raid if raid.starts_with("raid") => (stripes.unwrap_or(2), 0, 1),
+            "striped" => (stripes.unwrap_or(1), 0, 0),
+            _ => (stripes.unwrap_or(1), mirrors.unwrap_or(0), 0),
+        };
+        Layout {
+            stripes,
+            mirrors,
+            parity,
         }
-        found
-    };
-    let given = value("-i", "--stripes").and_then(|number| number.parse().ok());
-    let given = given.filter(|number| (1..=STRIPES_MAX).contains(number));
-    let kind = value("", "--type").or(segment_type).unwrap_or_default();
-    match kind {
-        "linear" | "raid1" | "mirror" | "thin" | "snapshot" => 1,
-        raid6 if raid6.starts_with("raid6") => given.unwrap_or(3),
-        raid if raid.starts_with("raid") => given.unwrap_or(2),
-        _ => given.unwrap_or(1),
     }
+}
+
+/// The last value of an option in a command line; the short name may be empty.
+fn last_value<'a>(words: &'a [String], short: &str, long: &str) -> Option<&'a str> {
+    let mut found = None;
+    let mut rest = words.iter();
+    while let Some(word) = rest.next() {
+        let glued = match word.strip_prefix(long) {
+            Some(tail) => tail.strip_prefix('=').or(tail.is_empty().then_some("")),
+            None if !word.starts_with("--") && !short.is_empty() => word.strip_prefix(short),
+            None => None,
+        };
+        match glued {
+            Some("") => found = rest.next().map(String::as_str),
+            Some(value) => found = Some(value.trim_start_matches('=')),
+            None => {}
+        }
+    }
+    found
 }
 
 /// The `volblocksize` that options of `zfs create` set, in KiB.
@@ -184,12 +218,41 @@ mod tests {
         assert_eq!(unit(File, Some(1), LVCREATE_OPTIONS, "-i 2"), Some(4));
     }
 
+    /// What LVM 2.03 takes for each layout, beyond the data and an extent of metadata for each leg.
+    #[test]
+    fn copies_and_parity_take_space() {
+        for (line, permille) in [
+            ("", 0),
+            ("-i 4", 0),
+            ("--type striped", 0),
+            ("--type raid0", 0),
+            ("--type raid1", 1000),
+            ("--type raid1 -m 2", 2000),
+            ("-m 1", 1000),
+            ("-m1 -i 2", 1000),
+            ("--type mirror", 1000),
+            ("--type raid10 -i 3", 1000),
+            ("--type raid4 -i 2", 500),
+            ("--type raid5", 500),
+            ("--type raid5 -i 3", 334),
+            ("--type raid6", 667),
+            ("--type raid6_zr --stripes=4", 500),
+            ("-m many", 0),
+        ] {
+            let prop = |asked: &str| (asked == LVCREATE_OPTIONS).then_some(line);
+            assert_eq!(lvm_overhead_permille(prop), permille, "{line}");
+        }
+        let by_type = |asked: &str| (asked == LVCREATE_TYPE).then_some("raid1");
+        assert_eq!(lvm_overhead_permille(by_type), 1000);
+    }
+
     proptest::proptest! {
         /// No line panics.
         #[test]
         fn never_panics(line in ".{0,60}") {
             for (kind, key) in [(Lvm, LVCREATE_OPTIONS), (Zfs, ZFSCREATE_OPTIONS)] {
                 let _ = unit(kind, Some(4096), key, &line);
+                let _ = lvm_overhead_permille(|_| Some(&line));
             }
         }
     }

@@ -25,6 +25,8 @@ const LOCAL: &[(&str, Local)] = &[
     ("pvremove", lvm::pvremove),
     ("vgcreate", lvm::vgcreate),
     ("vgremove", lvm::vgremove),
+    ("vgexport", lvm::vgexport),
+    ("vgimport", lvm::vgimport),
     ("lvm", lvm::lvmconfig),
     ("zfs", zfs::zfs),
     ("zpool", zfs::zpool),

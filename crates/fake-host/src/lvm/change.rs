@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use linstor_host::DeviceUse;
 
+use super::layout::Layout;
 use super::{KIB_PER_BLOCK, Lv, LvKind, Lvm, ThinPool, Vg, cut, dm_name};
 use crate::args::{Args, Options, size_kib};
 use crate::content::Blocks;
@@ -40,6 +41,7 @@ const CREATE: Options = Options {
         "-Z|--zero",
         "-i|--stripes",
         "-I|--stripesize",
+        "-m|--mirrors",
         "--addtag",
         "--config",
         "--discards",
@@ -60,9 +62,6 @@ pub(crate) fn lvcreate(machine: &mut Machine, rng: &mut Rng, args: &[String]) ->
     }
     if args.has("--virtualsize") {
         return create_thin(&mut machine.lvm, rng, &args);
-    }
-    if !matches!(kind, "" | "linear" | "striped") {
-        return missing(format!("lvcreate --type {kind}"));
     }
     create_thick(machine, rng, &args)
 }
@@ -86,11 +85,19 @@ fn create_thick(machine: &mut Machine, rng: &mut Rng, args: &Args) -> ToolResult
     let (vg_name, name) = vg_and_name(args)?;
     let vg = vg_mut(&mut machine.lvm, &vg_name)?;
     free_name(vg, &vg_name, &name)?;
+    let layout = Layout::of(args)?;
     let extents = wanted_extents(vg, args)?;
-    let rounded = rounded(vg, args.value("--size"))?;
-    let lv = thick(vg, rng, &vg_name, extents)?;
+    let rounded = [
+        layout.remark_on_creation(),
+        &rounded(vg, args.value("--size"))?,
+        &layout.rounded(extents, vg.extent_kib),
+    ]
+    .concat();
+    let extents = extents.next_multiple_of(layout.data);
+    let overhead = layout.overhead(extents);
+    let mut lv = thick(vg, rng, &vg_name, extents, overhead)?;
+    lv.layout = layout;
     let mut lv = with_options(lv, args)?;
-    lv.stripes = stripes(args)?;
     if args.value("--zero") != Some("n") {
         lv.blocks.remove(&0);
     }
@@ -102,11 +109,14 @@ fn create_thick(machine: &mut Machine, rng: &mut Rng, args: &Args) -> ToolResult
     Ok(created(&rounded, &name))
 }
 
-fn thick(vg: &mut Vg, rng: &mut Rng, vg_name: &str, count: u64) -> Result<Lv, Stop> {
-    let extents = take(vg, vg_name, count)?;
+fn thick(vg: &mut Vg, rng: &mut Rng, vg_name: &str, count: u64, overhead: u64) -> Result<Lv, Stop> {
+    let mut extents = take(vg, vg_name, count + overhead)?;
+    let overhead = extents.split_off(usize::try_from(count).unwrap_or(usize::MAX));
+    vg.pick_up(&overhead, 0);
     let blocks = vg.pick_up(&extents, 0);
     let size_kib = count * vg.extent_kib;
-    Ok(new_lv(rng, LvKind::Thick { extents }, size_kib, blocks))
+    let lv = new_lv(rng, LvKind::Thick { extents }, size_kib, blocks);
+    Ok(Lv { overhead, ..lv })
 }
 
 fn create_pool(lvm: &mut Lvm, rng: &mut Rng, args: &Args) -> ToolResult {
@@ -274,12 +284,20 @@ pub(crate) fn lvresize(machine: &mut Machine, _: &mut Rng, args: &[String]) -> T
     };
     let old_kib = lv.size_kib;
     let size = args.value("--size").unwrap_or("");
-    let new_kib = match size.strip_prefix('+') {
+    let asked_kib = match size.strip_prefix('+') {
         Some(more) => old_kib + size_kib(more, 'm')?,
         None if size.is_empty() => return missing("lvresize without --size"),
         None => size_kib(size, 'm')?,
-    }
-    .next_multiple_of(per * lv.stripes);
+    };
+    let new_kib = asked_kib.next_multiple_of(per * lv.layout.data);
+    let mut remarks = match asked_kib.is_multiple_of(per) {
+        true => String::new(),
+        false => format!(
+            "  Rounding size to boundary between physical extents: {:.2} MiB.\n",
+            asked_kib.next_multiple_of(per) as f64 / 1024.0
+        ),
+    };
+    remarks.push_str(&lv.layout.remarks_on_growth(asked_kib.div_ceil(per), per));
     let (old, new) = (old_kib / per, new_kib / per);
     if old == new {
         let text = format!("  New size ({new} extents) matches existing size ({old} extents).\n");
@@ -293,7 +311,7 @@ pub(crate) fn lvresize(machine: &mut Machine, _: &mut Rng, args: &[String]) -> T
     machine.suspended.remove(&dm_name(&vg_name, &name));
     let size = |kib: u64| format!("{:.2} MiB", kib as f64 / 1024.0);
     Ok(ToolOutput::out(format!(
-        "  Size of logical volume {vg_name}/{name} changed from {} ({old} extents) to {} ({new} extents).\n  \
+        "{remarks}  Size of logical volume {vg_name}/{name} changed from {} ({old} extents) to {} ({new} extents).\n  \
          Logical volume {vg_name}/{name} successfully resized.\n",
         size(old_kib),
         size(new_kib)
@@ -306,10 +324,18 @@ fn resize(vg: &mut Vg, vg_name: &str, name: &str, old: u64, new: u64) -> Result<
     };
     let new_kib = new * vg.extent_kib;
     let resized = match &mut lv.kind {
-        LvKind::Thick { extents } if new > old => take_more(vg, new - old).map(|more| {
-            lv.blocks.extend(vg.pick_up(&more, old));
-            extents.extend(more);
-        }),
+        LvKind::Thick { extents } if new > old => {
+            let overhead = lv.layout.overhead(new) - lv.overhead.len() as u64;
+            take_more(vg, new - old + overhead).map(|mut more| {
+                let added = usize::try_from(new - old).unwrap_or(usize::MAX);
+                lv.overhead.extend(more.split_off(added));
+                lv.blocks.extend(vg.pick_up(&more, old));
+                extents.extend(more);
+            })
+        }
+        LvKind::Thick { .. } if lv.layout != Layout::default() => {
+            missing("lvresize of a striped volume to less")
+        }
         LvKind::Thick { extents } => {
             let tail = lv.blocks.split_off(&(new_kib / KIB_PER_BLOCK));
             let tail = tail
@@ -595,7 +621,8 @@ fn new_lv(rng: &mut Rng, kind: LvKind, size_kib: u64, blocks: Blocks) -> Lv {
         uuid: rng.lvm_uuid(),
         kind,
         size_kib,
-        stripes: 1,
+        layout: Layout::default(),
+        overhead: Vec::new(),
         blocks,
         tags: BTreeSet::new(),
         active: true,
@@ -604,20 +631,9 @@ fn new_lv(rng: &mut Rng, kind: LvKind, size_kib: u64, blocks: Blocks) -> Lv {
     }
 }
 
-/// LVM rounds the extents of a striped volume up to a multiple of its stripes, when it is made and when it grows.
-fn stripes(args: &Args) -> Result<u64, Stop> {
-    match args.value("--stripes") {
-        None => Ok(1),
-        Some(text) => text
-            .parse()
-            .or_else(|_| missing(format!("--stripes {text}"))),
-    }
-}
-
 fn wanted_extents(vg: &Vg, args: &Args) -> Result<u64, Stop> {
     if let Some(size) = args.value("--size") {
-        let extents = vg.extents_for(size_kib(size, 'm')?);
-        return Ok(extents.next_multiple_of(stripes(args)?));
+        return Ok(vg.extents_for(size_kib(size, 'm')?));
     }
     let Some(extents) = args.value("--extents") else {
         return missing("lvcreate without a size");

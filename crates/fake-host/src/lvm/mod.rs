@@ -1,6 +1,7 @@
 //! LVM: volume groups, thick and thin volumes, snapshots.
 
 mod change;
+mod layout;
 mod report;
 mod setup;
 
@@ -8,7 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use change::{lvchange, lvconvert, lvcreate, lvremove, lvrename, lvresize};
 pub(crate) use report::{lvs, pvdisplay, pvs, vgs};
-pub(crate) use setup::{lvmconfig, pvcreate, pvremove, vgcreate, vgremove};
+pub(crate) use setup::{lvmconfig, pvcreate, pvremove, vgcreate, vgexport, vgimport, vgremove};
+
+use layout::Layout;
 
 use super::content::{BLOCK_BYTES, Block, Blocks};
 use super::machine::{IoFault, set};
@@ -37,6 +40,7 @@ pub(crate) struct Vg {
     pub(crate) stale: BTreeMap<u64, Blocks>,
     pub(crate) lvs: BTreeMap<String, Lv>,
     pub(crate) tags: BTreeSet<String>,
+    pub(crate) exported: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -44,7 +48,9 @@ pub(crate) struct Lv {
     pub(crate) uuid: String,
     pub(crate) kind: LvKind,
     pub(crate) size_kib: u64,
-    pub(crate) stripes: u64,
+    pub(crate) layout: Layout,
+    /// Extents with copies, parity and metadata of the layout.
+    pub(crate) overhead: Vec<u64>,
     pub(crate) blocks: Blocks,
     pub(crate) tags: BTreeSet<String>,
     pub(crate) active: bool,
@@ -182,6 +188,7 @@ impl Vg {
         let Some(lv) = self.lvs.remove(name) else {
             return;
         };
+        self.give_back(&lv.overhead, Blocks::new());
         match lv.kind {
             LvKind::Thick { extents } => self.give_back(&extents, lv.blocks),
             LvKind::CowSnapshot { extents, .. } => self.give_back(&extents, Blocks::new()),

@@ -192,6 +192,9 @@ pub(crate) fn lvs(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolRe
     let args = Args::parse(args, &REPORT)?;
     let mut rows: Vec<(&str, &Vg, &str, &Lv)> = Vec::new();
     for (vg_name, vg, only) in wanted(machine, args.positional())? {
+        if vg.exported {
+            return fail(FAILED, format!("  Volume group {vg_name} is exported\n"));
+        }
         for (name, lv) in &vg.lvs {
             if only.as_deref().is_none_or(|only| only == name) {
                 rows.push((vg_name, vg, name, lv));
@@ -266,7 +269,7 @@ fn lv_field(
         ("pool_lv", LvKind::Thin { pool, .. }) => pool.clone(),
         ("origin", LvKind::Thin { origin, .. }) => origin.clone().unwrap_or_default(),
         ("origin", LvKind::CowSnapshot { origin, .. }) => origin.clone(),
-        ("data_percent", LvKind::ThinPool(pool)) if lv.active => {
+        ("data_percent", LvKind::ThinPool(pool)) if in_use(vg, name, lv) => {
             percent(pool.used_kib(), lv.size_kib)
         }
         ("data_percent", LvKind::Thin { pool, chunks, .. }) if lv.active => {
@@ -279,7 +282,7 @@ fn lv_field(
         ("data_percent", LvKind::CowSnapshot { .. }) => "0.00".to_owned(),
         // A new pool uses 111 metadata blocks, and a volume's first mapping uses one; 64 bytes per mapped chunk is
         // close to the real usage.
-        ("metadata_percent", LvKind::ThinPool(pool)) if lv.active => {
+        ("metadata_percent", LvKind::ThinPool(pool)) if in_use(vg, name, lv) => {
             let volumes = vg.thin_volumes(name);
             let blocks = 111 + volumes.min(1) as u64;
             percent(
@@ -291,8 +294,10 @@ fn lv_field(
         ("chunk_size" | "chunksize", LvKind::ThinPool(pool)) => units.kib(pool.chunk_kib),
         ("chunk_size" | "chunksize", _) => units.kib(0),
         ("zero", LvKind::ThinPool(pool)) => if pool.zero { "zero" } else { "" }.to_owned(),
-        ("stripes", _) => "1".to_owned(),
-        ("segtype", LvKind::Thick { .. } | LvKind::CowSnapshot { .. }) => "linear".to_owned(),
+        ("stripes", _) => lv.layout.legs.to_string(),
+        ("segtype", LvKind::Thick { .. } | LvKind::CowSnapshot { .. }) => {
+            lv.layout.segment_type.clone()
+        }
         ("segtype", LvKind::ThinPool(_)) => "thin-pool".to_owned(),
         ("segtype", LvKind::Thin { .. }) => "thin".to_owned(),
         ("pool_lv" | "origin" | "data_percent" | "metadata_percent", _) => nothing,
@@ -301,10 +306,15 @@ fn lv_field(
     })
 }
 
+/// Whether a thin pool works: volumes of an inactive one keep it in use, which is not in its letters.
+fn in_use(vg: &Vg, name: &str, lv: &Lv) -> bool {
+    lv.active || vg.active_thin_volumes(name) > 0
+}
+
 /// The ten letters of `lv_attr`.
 fn attributes(machine: &Machine, vg: &str, name: &str, lv: &Lv) -> String {
     let (kind, target) = match &lv.kind {
-        LvKind::Thick { .. } => ('-', '-'),
+        LvKind::Thick { .. } => lv.layout.letters(),
         LvKind::CowSnapshot { .. } => ('s', 's'),
         LvKind::ThinPool(_) => ('t', 't'),
         LvKind::Thin { .. } => ('V', 't'),
@@ -395,7 +405,11 @@ fn vg_field(
         "vg_free_count" => vg.free.len().to_string(),
         "pv_count" => vg.pvs.len().to_string(),
         "lv_count" => vg.lvs.len().to_string(),
-        "vg_attr" => if missing > 0 { "wz-pn-" } else { "wz--n-" }.to_owned(),
+        "vg_attr" => format!(
+            "wz{}{}n-",
+            if vg.exported { 'x' } else { '-' },
+            if missing > 0 { 'p' } else { '-' }
+        ),
         "vg_tags" => vg.tags.iter().cloned().collect::<Vec<_>>().join(","),
         "vg_missing_pv_count" => missing.to_string(),
         "vg_lock_type" | "lock_type" => String::new(),

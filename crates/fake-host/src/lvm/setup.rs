@@ -109,6 +109,7 @@ pub(crate) fn vgcreate(machine: &mut Machine, rng: &mut Rng, args: &[String]) ->
         pvs: extents,
         stale: BTreeMap::new(),
         lvs: BTreeMap::new(),
+        exported: false,
         tags: args
             .all("--addtag")
             .iter()
@@ -118,6 +119,31 @@ pub(crate) fn vgcreate(machine: &mut Machine, rng: &mut Rng, args: &[String]) ->
     machine.lvm.vgs.insert(name.clone(), vg);
     Ok(ToolOutput::out(format!(
         "  Volume group \"{name}\" successfully created\n"
+    )))
+}
+
+/// `vgexport VG`.
+pub(crate) fn vgexport(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
+    set_exported(machine, args, true)
+}
+
+/// `vgimport VG`.
+pub(crate) fn vgimport(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
+    set_exported(machine, args, false)
+}
+
+fn set_exported(machine: &mut Machine, args: &[String], exported: bool) -> ToolResult {
+    let args = Args::parse(args, &GROUP)?;
+    let name = args.only()?;
+    let vg = vg_mut(&mut machine.lvm, name)?;
+    if vg.lvs.values().any(|lv| lv.active) {
+        let text = format!("  Volume group \"{name}\" has active logical volumes\n");
+        return fail(FAILED, text);
+    }
+    vg.exported = exported;
+    let done = if exported { "exported" } else { "imported" };
+    Ok(ToolOutput::out(format!(
+        "  Volume group \"{name}\" successfully {done}\n"
     )))
 }
 

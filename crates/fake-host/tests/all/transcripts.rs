@@ -14,7 +14,7 @@ struct Fake {
 }
 
 impl Fake {
-    /// Two machines with three empty disks of 2 GiB each, as the lab's guests have.
+    /// Two machines with six empty disks of 2 GiB each, as the lab's guests have.
     fn new(kind: DrbdKind) -> Fake {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
@@ -24,8 +24,8 @@ impl Fake {
         let cluster = runtime.block_on(async { FakeCluster::new(1) });
         for node in ["node1", "node2"] {
             runtime.block_on(async { cluster.add_host(node, kind) });
-            for disk in ["/dev/ubda", "/dev/ubdb", "/dev/ubdc"] {
-                cluster.add_disk(node, disk, 2 << 20);
+            for disk in ["a", "b", "c", "d", "e", "f"].map(|letter| format!("/dev/ubd{letter}")) {
+                cluster.add_disk(node, &disk, 2 << 20);
             }
             cluster.use_zfs_2_1(node);
         }

@@ -34,13 +34,29 @@ struct Place {
 
 fn place() -> impl Strategy<Value = Place> {
     let extents = || prop::sample::select(vec![4, 1024, 4096, 32_768]);
-    let lvm = (extents(), 1_u64..5).prop_map(|(extent, stripes)| {
-        let line = format!("-i {stripes}");
+    // With the number of stripes that hold data, as the fake LVM and the real one have it.
+    let layouts = [
+        ("-i 1", 1),
+        ("-i 4", 4),
+        ("--stripes=3 -I 128k", 3),
+        ("--type striped", 1),
+        ("--type raid0", 2),
+        ("--type raid1 -m 2", 1),
+        ("--type mirror", 1),
+        ("-m 1 -i 2", 2),
+        ("--type raid4 -i 2", 2),
+        ("--type=raid5", 2),
+        ("--type raid5 -i 3", 3),
+        ("--type raid6", 3),
+        ("--type raid10 -i 3", 3),
+    ];
+    let layouts = prop::sample::select(layouts.to_vec());
+    let lvm = (extents(), layouts).prop_map(|(extent, (line, stripes))| {
         (
             ProviderKind::Lvm,
             extent,
             "LvcreateOptions",
-            line,
+            line.to_owned(),
             extent * stripes,
         )
     });

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use linstor_api::code;
+use linstor_api::{code, unit};
+use linstor_wire::spec::Props;
 use tokio::time::Instant;
 
 use super::{
@@ -152,9 +153,11 @@ async fn create(
     if let Some(source) = &wanted.source {
         return restore(vg, thin_pool, wanted, source, group, change).await;
     }
-    // A mirror needs more, which LVM finds.
-    if thin_pool.is_none() && group.free_kib < wanted.size_kib {
-        let (needed, free) = (wanted.size_kib, group.free_kib);
+    // Metadata of copies and parity comes on top, which LVM finds.
+    let needed_kib =
+        u128::from(wanted.size_kib) * u128::from(1000 + overhead_permille(wanted.props)) / 1000;
+    if thin_pool.is_none() && u128::from(group.free_kib) < needed_kib {
+        let (needed, free) = (needed_kib, group.free_kib);
         let message =
             format!("Volume group '{vg}' has {free} KiB free, and {needed} KiB are needed.");
         return Err(Failure::new(code::FAIL_NOT_ENOUGH_FREE_SPACE, message));
@@ -163,7 +166,7 @@ async fn create(
         let found = group.volumes.get(pool).filter(|v| v.is_thin_pool());
         let found = found.ok_or_else(|| absent(&format!("Thin pool '{vg}/{pool}'")))?;
         // LVM activates a pool that is not active.
-        let trouble = trouble::of_thin_pool(vg, pool, found).filter(|_| found.is_active());
+        let trouble = trouble::of_thin_pool(vg, pool, found).filter(|_| found.is_in_use());
         if let Some(failure) = trouble {
             return Err(failure);
         }
@@ -372,7 +375,12 @@ pub async fn activate_pool(storage: Storage<'_>, vg: &str, pool: &str) -> Result
 }
 
 /// See [`super::space`].
-pub async fn space(storage: Storage<'_>, vg: &str, thin_pool: Option<&str>) -> Result<Space> {
+pub async fn space(
+    storage: Storage<'_>,
+    vg: &str,
+    thin_pool: Option<&str>,
+    props: &Props,
+) -> Result<Space> {
     let observations = storage.observations;
     let group = observations
         .lvm_within(storage.machine, vg, SPACE_AGE_MAX)
@@ -386,6 +394,7 @@ pub async fn space(storage: Storage<'_>, vg: &str, thin_pool: Option<&str>) -> R
             free_kib: Some(group.free_kib),
             total_kib: Some(group.size_kib),
             granularity_kib: Some(group.extent_kib),
+            overhead_permille: Some(overhead_permille(props)).filter(|permille| *permille > 0),
             trouble: trouble::of_group(vg, group),
             ..Space::default()
         });
@@ -406,6 +415,11 @@ pub async fn space(storage: Storage<'_>, vg: &str, thin_pool: Option<&str>) -> R
         chunk_kib: Some(volume.chunk_kib).filter(|kib| *kib > 0),
         ..Space::default()
     })
+}
+
+/// What copies and parity take, in thousandths of a thick volume's size.
+fn overhead_permille(props: &Props) -> u32 {
+    unit::lvm_overhead_permille(|key| props.get(key).map(String::as_str))
 }
 
 /// What a volume takes directly from its group.

@@ -278,8 +278,8 @@ pub async fn reap(storage: Storage<'_>, place: &PoolPlace, cluster: Uuid) -> Res
 pub async fn space(storage: Storage<'_>, place: &PoolPlace, props: &Props) -> Result<Space> {
     match place {
         PoolPlace::Diskless => Ok(Space::default()),
-        PoolPlace::Lvm { vg } => lvm::space(storage, vg, None).await,
-        PoolPlace::LvmThin { vg, pool } => lvm::space(storage, vg, Some(pool)).await,
+        PoolPlace::Lvm { vg } => lvm::space(storage, vg, None, props).await,
+        PoolPlace::LvmThin { vg, pool } => lvm::space(storage, vg, Some(pool), props).await,
         PoolPlace::Zfs { dataset, sparse } => zfs::space(storage, dataset, *sparse, props).await,
         PoolPlace::File { directory, .. } => file::space(storage, directory).await,
     }

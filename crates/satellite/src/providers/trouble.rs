@@ -40,14 +40,6 @@ pub fn of_group(vg: &str, group: &VolumeGroup) -> Option<Failure> {
             ),
         ));
     }
-    if letter(2) == Some(b'x') {
-        let cause = "It is exported, so that LVM makes nothing of it available.";
-        return Some(failure(
-            &what,
-            cause.into(),
-            format!("Run 'vgimport {vg}'."),
-        ));
-    }
     if letter(0) == Some(b'r') {
         let cause = "It is read-only.";
         let correction =
@@ -72,7 +64,8 @@ pub fn of_thin_pool(vg: &str, name: &str, pool: &LogicalVolume) -> Option<Failur
         .is_some_and(|percent| percent >= METADATA_PERCENT_MAX);
     // The state, then the health, then the permission: the first ones hide the others.
     let (cause, correction) = match (letter(4), letter(8), letter(1)) {
-        (b'-', ..) => (
+        // Volumes keep an inactive pool in use, which then shows its space.
+        (b'-', ..) if !pool.is_in_use() => (
             "It is not active, so that its volumes are not available and its space is not known.",
             format!("Run 'lvchange -ay {full}'."),
         ),
@@ -215,7 +208,9 @@ mod tests {
                 panic!("{cells:?}");
             };
             let (pool, group) = lvm::parse_line(line).expect(name);
-            let found = of_group("vg", &group).or_else(|| of_thin_pool("vg", "thin", &pool));
+            let pool = Some(pool).filter(LogicalVolume::is_thin_pool);
+            let of_pool = || of_thin_pool("vg", "thin", &pool?);
+            let found = of_group("vg", &group).or_else(of_pool);
             check(name, found, expected);
         }
     }

@@ -67,6 +67,12 @@ impl LogicalVolume {
         )
     }
 
+    /// Whether a thin pool works: it is active itself, or through an active volume of it. The latter shows in its numbers,
+    /// and not in `lv_attr`.
+    pub fn is_in_use(&self) -> bool {
+        self.is_active() || self.data_percent.is_some()
+    }
+
     /// Whether it is a thin pool.
     pub fn is_thin_pool(&self) -> bool {
         self.attr.starts_with('t')
@@ -106,7 +112,13 @@ async fn with_devices(
 ) -> Result<VolumeGroup> {
     let filter = filter(devices.iter().map(String::as_str));
     let cmd = report("lvs", LV_COLUMNS, &filter).arg(vg);
-    let lvs = machine.run(cmd).await?.stdout;
+    let lvs = match machine.try_run(cmd).await?.ok() {
+        Ok(output) => output.stdout,
+        Err(error) => {
+            refuse_exported(machine, vg, &filter).await?;
+            return Err(error.into());
+        }
+    };
     let mut group = None;
     let mut volumes = BTreeMap::new();
     for line in lvs.lines().filter(|l| !l.trim().is_empty()) {
@@ -127,6 +139,21 @@ async fn with_devices(
     group.volumes = volumes;
     group.devices = devices;
     Ok(group)
+}
+
+/// LVM lists no volumes of an exported group, so that it must not be taken for an empty one.
+async fn refuse_exported(machine: &Machine, vg: &str, filter: &str) -> Result<()> {
+    let cmd = report("vgs", VG_COLUMNS, filter).arg(vg);
+    let group = parse_vg(&machine.try_run(cmd).await?.stdout);
+    match group.is_some_and(|group| group.attr.as_bytes().get(2) == Some(&b'x')) {
+        true => Err(Failure::new(
+            code::FAIL_STOR_POOL_CONFIGURATION_ERROR,
+            format!("Volume group '{vg}' cannot be used."),
+        )
+        .cause("It is exported, so that LVM makes nothing of it available.")
+        .correction(format!("Run 'vgimport {vg}'."))),
+        false => Ok(()),
+    }
 }
 
 /// Splits a line of `lvs` into the volume's columns and the group's.

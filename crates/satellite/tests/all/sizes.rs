@@ -65,6 +65,32 @@ async fn the_unit_of_each_volume_counts() {
             208_896,
         ),
         ("lvm", "LvcreateOptions", "", 100_000, 102_400, 200_704),
+        (
+            "lvm",
+            "LvcreateOptions",
+            "--type raid1 -m 1",
+            100_000,
+            102_400,
+            200_704,
+        ),
+        (
+            "lvm",
+            "LvcreateOptions",
+            "--type=raid5 -i 3",
+            100_000,
+            110_592,
+            208_896,
+        ),
+        (
+            "lvm",
+            "LvcreateOptions",
+            "--type raid6",
+            100_000,
+            110_592,
+            208_896,
+        ),
+        ("lvm", "LvcreateType", "raid10", 100_000, 106_496, 204_800),
+        ("lvm", "LvcreateType", "mirror", 100_000, 102_400, 200_704),
     ] {
         let mut bench = one_node().await;
         let mut spec = plain(pool, size_kib);
@@ -87,6 +113,44 @@ async fn the_unit_of_each_volume_counts() {
     data(&mut spec).size_kib = 102_416;
     bench.done("alpha", &spec).await;
     assert_eq!(backing_kib(&bench), 102_464);
+}
+
+/// Copies and parity take space: a pool whose volumes have them says so, and what does not fit is refused with the numbers
+/// before a command is run.
+#[tokio::test(start_paused = true)]
+async fn copies_and_parity_count() {
+    let mut bench = one_node().await;
+    let free_kib = |bench: &Bench| {
+        let heard = bench.nodes["alpha"].heard.lock().unwrap();
+        let pool = heard.pools.iter().find(|pool| pool.name == "lvm");
+        let pool = pool.expect("it is reported");
+        (
+            pool.free_kib.expect("its space is known"),
+            pool.overhead_permille,
+        )
+    };
+    let (free, none) = free_kib(&bench);
+    assert_eq!(none, None);
+    let mut spec = plain("lvm", free / 2 + 4096);
+    option(&mut spec, "LvcreateOptions", "--type raid1 -m 1");
+    bench.cluster.take_journal();
+    let said = bench.fails("alpha", &spec).await;
+    assert!(said.contains("KiB are needed"), "{said}");
+    assert_eq!(bench.changes(), "");
+    data(&mut spec).size_kib = 102_400;
+    bench.done("alpha", &spec).await;
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    // Two copies of 25 extents, and an extent of metadata for each.
+    assert_eq!(free_kib(&bench).0, free - 2 * (102_400 + 4096));
+    let node = bench.nodes.get_mut("alpha").unwrap();
+    let pools = node.spec.pools.iter_mut();
+    let pool = pools.filter(|p| p.name.as_str() == "lvm").next().unwrap();
+    let key = "StorDriver/LvcreateOptions".to_owned();
+    pool.props.insert(key, "--type raid6 -i 4".into());
+    let specs = [spec];
+    bench.sync("alpha", &specs).await;
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    assert_eq!(free_kib(&bench).1, Some(500));
 }
 
 /// On a full file system an older `fallocate` reports success and leaves an empty file: no device comes of it.
@@ -128,14 +192,21 @@ async fn a_growth_makes_nothing_smaller() {
     }
 }
 
-/// A tool reports success and did nothing, once or for good: nothing is reported as done that is not, and everything is
-/// once the tool works.
+/// What a tool reports is not what it did: success and nothing, once or for some time, or an error and everything.
+const LIES: [(Effect, u32); 4] = [
+    (Effect::Lies, 1),
+    (Effect::Lies, 3),
+    (Effect::FailsAfter(1), 1),
+    (Effect::FailsAfter(1), 3),
+];
+
+/// Nothing is reported as done that is not, nothing is done twice, and everything is done once the tool works.
 #[tokio::test(start_paused = true)]
 async fn tools_that_lie_are_found_out() {
     for pool in POOLS {
-        for times in [1, 3] {
+        for (lie, times) in LIES {
             let mut skip = 0;
-            while lied_to(pool, skip, times).await {
+            while lied_to(pool, lie, skip, times).await {
                 skip += 1;
             }
             assert!(skip > 2, "{pool}: too few commands");
@@ -144,12 +215,12 @@ async fn tools_that_lie_are_found_out() {
 }
 
 /// One life of a volume with a command that lies; false if there are not that many commands.
-async fn lied_to(pool: &str, skip: u32, times: u32) -> bool {
+async fn lied_to(pool: &str, lie: Effect, skip: u32, times: u32) -> bool {
     let mut bench = one_node().await;
-    let lie = Fault::next_change("alpha", Effect::Lies);
-    bench.cluster.inject(lie.after(skip).times(times));
+    let fault = Fault::next_change("alpha", lie);
+    bench.cluster.inject(fault.after(skip).times(times));
     let mut spec = plain(pool, 102_400);
-    let about = format!("{pool} {skip} {times}");
+    let about = format!("{pool} {lie:?} {skip} {times}");
     for size_kib in [102_400, 204_800] {
         data(&mut spec).size_kib = size_kib;
         let outcome = bench.apply("alpha", &spec).await;

@@ -18,6 +18,10 @@ async fn run(bench: &Bench, line: &str) {
     let mut words = line.split(' ');
     let program = match words.next() {
         Some("lvchange") => "lvchange",
+        Some("lvcreate") => "lvcreate",
+        Some("vgexport") => "vgexport",
+        Some("vgimport") => "vgimport",
+        Some("cp") => "cp",
         other => panic!("{other:?}"),
     };
     let cmd = Cmd::new(program).args(words);
@@ -72,6 +76,43 @@ async fn an_inactive_thin_pool() {
     assert_eq!(pool(&mut bench, "thin").await.problem, None);
 }
 
+/// An active volume keeps an inactive thin pool in use: it works and shows its space.
+#[tokio::test(start_paused = true)]
+async fn a_thin_pool_in_use_through_its_volume() {
+    let mut bench = one_node().await;
+    run(&bench, "lvcreate -V 100m vg0 --thinpool thin --name t").await;
+    run(&bench, "lvchange -an vg0/thin").await;
+    let seen = pool(&mut bench, "thin").await;
+    assert!(
+        seen.problem.is_none() && seen.free_kib.is_some(),
+        "{seen:?}"
+    );
+    run(&bench, "lvchange -an vg0/t").await;
+    let seen = pool(&mut bench, "thin").await;
+    assert!(cause(&seen).contains("not active"), "{seen:?}");
+}
+
+/// An exported volume group is not an empty one: its volumes are neither made again nor taken for destroyed.
+#[tokio::test(start_paused = true)]
+async fn an_exported_volume_group() {
+    let mut bench = one_node().await;
+    let mut spec = crate::storage::plain("lvm", 102_400);
+    bench.done("alpha", &spec).await;
+    for line in ["lvchange -an vg0/Data_00000", "lvchange -an vg0/thin"] {
+        run(&bench, line).await;
+    }
+    run(&bench, "vgexport vg0").await;
+    let seen = pool(&mut bench, "lvm").await;
+    assert!(cause(&seen).contains("It is exported"), "{seen:?}");
+    spec.target = linstor_wire::spec::Target::Destroyed;
+    let said = bench.fails("alpha", &spec).await;
+    assert!(said.contains("vgimport vg0"), "{said}");
+    run(&bench, "vgimport vg0").await;
+    bench.converges("alpha", "Data").await;
+    let left = bench.cluster.logical_volumes("alpha", "vg0");
+    assert_eq!(left, ["thin"]);
+}
+
 /// A full thin pool, and a volume group that lost a disk.
 #[tokio::test(start_paused = true)]
 async fn volume_groups() {
@@ -121,6 +162,39 @@ async fn zpools() {
         .cluster
         .set_zpool_state("alpha", "tank", "ONLINE", false);
     assert_eq!(pool(&mut bench, "zfs").await.problem, None);
+}
+
+/// Blocks that allocated volumes share with snapshots are allocated anew when they are written: they are not free for
+/// others, and they are once the snapshot is gone.
+#[tokio::test(start_paused = true)]
+async fn shared_blocks_are_promised() {
+    let mut bench = one_node().await;
+    let mut spec = crate::storage::plain("file", 102_400);
+    spec.once = vec![crate::storage::make_file_system(1, "ext4", "")];
+    bench.done("alpha", &spec).await;
+    let before = pool(&mut bench, "file").await.free_kib.expect("known");
+    let device = bench.status("alpha", "Data").volumes[0].device_path.clone();
+    let device = device.expect("a device");
+    for block in 1..100 {
+        bench.cluster.poke("alpha", &device, block, block);
+    }
+    assert_eq!(pool(&mut bench, "file").await.free_kib, Some(before));
+    let (file, copy) = ("/srv/pool/Data_00000.img", "/srv/pool/Data_00000_s.img");
+    run(&bench, &format!("cp --reflink=always {file} {copy}")).await;
+    // 99 blocks and the one with the file system's signature.
+    let thick = pool(&mut bench, "file").await.free_kib;
+    assert_eq!(thick, Some(before - 400));
+    assert_eq!(
+        pool(&mut bench, "filethin").await.free_kib,
+        Some(before),
+        "nothing is promised to sparse files"
+    );
+    bench.cluster.poke("alpha", &device, 1, 77);
+    let thick = pool(&mut bench, "file").await.free_kib;
+    assert_eq!(thick, Some(before - 400), "one is no longer shared");
+    let host = bench.cluster.host("alpha");
+    host.remove_file(copy.as_ref()).await.expect("removed");
+    assert_eq!(pool(&mut bench, "file").await.free_kib, Some(before));
 }
 
 /// A FILE pool whose file system is not mounted any more, and one whose directory is a file.
