@@ -257,7 +257,11 @@ pub async fn has_reflinks(
 /// What the volumes of a directory can still take of its file system although they are allocated: blocks that they share
 /// with snapshots, or with volumes that were made of these, are allocated anew when they are written.
 pub async fn promised_kib(storage: Storage<'_>, directory: &str) -> Result<u64> {
-    let mut names = storage.machine.host().list_dir(Path::new(directory)).await?;
+    let mut names = storage
+        .machine
+        .host()
+        .list_dir(Path::new(directory))
+        .await?;
     names.retain(|name| name.ends_with(FILE_SUFFIX));
     // Blocks are shared by two files at least.
     if names.len() < 2 {
