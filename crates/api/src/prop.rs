@@ -167,6 +167,8 @@ keys! {
     DRBD_AUTO_DISCARD_GRANULARITY = "Linstor/Drbd/auto-discard-granularity";
     /// Whether DRBD's block size is kept up.
     DRBD_AUTO_BLOCK_SIZE = "Linstor/Drbd/auto-block-size";
+    /// Volume definition: whether DRBD's block size stays as it is.
+    DRBD_FREEZE_BLOCK_SIZE = "Linstor/Drbd/freeze-block-size";
     /// DRBD's disk option of this name.
     DRBD_DISK_DISCARD_ZEROES_IF_ALIGNED = "DrbdOptions/Disk/discard-zeroes-if-aligned";
     /// The smallest unit in which DRBD's device is written, in bytes.

@@ -279,7 +279,7 @@ pub(crate) fn lsblk(machine: &mut Machine, _: &mut Rng, args: &[String]) -> Tool
                 "SIZE" => (disk.size_kib * 1024).to_string(),
                 "TYPE" => "disk".to_owned(),
                 "ROTA" | "RM" | "RO" => "0".to_owned(),
-                "LOG-SEC" => "512".to_owned(),
+                "LOG-SEC" => disk.sector_bytes.to_string(),
                 "MODEL" => "FAKE_DISK".to_owned(),
                 "MAJ:MIN" => "8:0".to_owned(),
                 "PKNAME" | "MOUNTPOINT" | "SERIAL" | "WWN" | "TRAN" => String::new(),

@@ -191,9 +191,19 @@ impl FakeCluster {
         let disk = Disk {
             size_kib,
             used_by: None,
+            sector_bytes: 512,
             blocks: Default::default(),
         };
         self.machine(node, |machine| machine.disks.insert(path.to_owned(), disk));
+    }
+
+    /// Gives a disk logical sectors of another size.
+    pub fn set_sector_bytes(&self, node: &str, path: &str, bytes: u32) {
+        self.machine(node, |machine| {
+            if let Some(disk) = machine.disks.get_mut(path) {
+                disk.sector_bytes = bytes;
+            }
+        });
     }
 
     /// Adds a volume group on a disk of its own (`/dev/disk-VG`).

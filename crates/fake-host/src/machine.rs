@@ -53,6 +53,8 @@ pub(crate) struct Disk {
     pub(crate) size_kib: u64,
     /// The volume group or zpool on it, as `blkid` would call its type.
     pub(crate) used_by: Option<&'static str>,
+    /// Its logical sectors.
+    pub(crate) sector_bytes: u32,
     pub(crate) blocks: Blocks,
 }
 

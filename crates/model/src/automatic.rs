@@ -8,22 +8,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use linstor_api::kind::{LayerKind, ProviderKind};
+use linstor_api::kind::ProviderKind;
 use linstor_api::prop;
 
+use crate::block_size;
 use crate::draft::Draft;
 use crate::model::Model;
 use crate::name::ResourceName;
 use crate::observed::Observed;
 use crate::props::{Purpose, Scope, effective, is_true};
-use crate::{Resource, ResourceDefinition};
+use crate::{Resource, ResourceDefinition, VolumeDefinition};
 
 /// The largest granularity that DRBD takes, in bytes.
 const DISCARD_GRANULARITY_MAX: u64 = 1 << 20;
-
-/// Units in which devices are written, in bytes.
-const BLOCK_SIZE: u32 = 512;
-const ENCRYPTED_BLOCK_SIZE: u32 = 4096;
 
 const VERIFY_ALG: &str = "verify-alg";
 
@@ -37,9 +34,15 @@ pub fn settle(draft: &mut Draft, observed: &Observed, name: &ResourceName) {
     }
     let mut row = ResourceDefinition::clone(&definition);
     for (number, volume) in &mut row.volumes {
-        if let Some(bytes) = block_size(draft, observed, &definition, *number) {
-            let key = prop::DRBD_DISK_BLOCK_SIZE.to_owned();
-            volume.props.insert(key, bytes.to_string());
+        if let Some(bytes) = block_size::wanted(draft, observed, &definition, *number) {
+            set(volume, prop::DRBD_DISK_BLOCK_SIZE, bytes.to_string());
+        }
+        let first = volume.first_copy_on.as_ref().map(ToString::to_string);
+        if let Some(node) = first.filter(|_| definition.drbd.is_some()) {
+            set(volume, prop::DRBD_INITIAL_UPTODATE_ON, node);
+        }
+        if block_size::is_to_be_frozen(draft, observed, &definition, volume) {
+            set(volume, prop::DRBD_FREEZE_BLOCK_SIZE, "True".to_owned());
         }
     }
     if definition.drbd.is_some() {
@@ -48,6 +51,10 @@ pub fn settle(draft: &mut Draft, observed: &Observed, name: &ResourceName) {
     if row != *definition {
         draft.put_resource_definition(row);
     }
+}
+
+fn set(volume: &mut VolumeDefinition, key: &str, value: String) {
+    volume.props.insert(key.to_owned(), value);
 }
 
 fn settle_drbd(
@@ -63,8 +70,8 @@ fn settle_drbd(
     for (number, volume) in &mut row.volumes {
         let granularity = discard_granularity(draft, observed, definition, *number);
         if let Some(bytes) = granularity {
-            let key = prop::DRBD_DISK_RS_DISCARD_GRANULARITY.to_owned();
-            volume.props.insert(key, bytes.to_string());
+            let key = prop::DRBD_DISK_RS_DISCARD_GRANULARITY;
+            set(volume, key, bytes.to_string());
         }
     }
 }
@@ -78,43 +85,12 @@ fn replicas<'a>(
 }
 
 /// Whether DRBD runs for a replica.
-fn runs(model: &Model, observed: &Observed, name: &ResourceName) -> bool {
+pub(crate) fn runs(model: &Model, observed: &Observed, name: &ResourceName) -> bool {
     replicas(model, name).any(|replica| {
         let key = (name.clone(), replica.node.clone());
         let status = observed.resources.get(&key);
         status.is_some_and(|status| status.uuid == replica.uuid && status.drbd.is_some())
     })
-}
-
-/// The smallest unit in which a volume's device is written, in bytes: that of encrypted volumes is larger. DRBD takes it when
-/// it makes the device, so it is not changed while DRBD runs. None where it is as it has to be, or not managed.
-fn block_size(
-    model: &Model,
-    observed: &Observed,
-    definition: &ResourceDefinition,
-    number: u32,
-) -> Option<u32> {
-    let volume = definition.volumes.get(&number)?;
-    let scope = Scope::definition(definition);
-    let key = prop::DRBD_AUTO_BLOCK_SIZE;
-    let own = volume.props.get(key).map(String::as_str);
-    let managed = own.or_else(|| effective(model, Purpose::Granularity, &scope, key));
-    if managed.is_some_and(|value| !is_true(value)) {
-        return None;
-    }
-    let on_disk = model.resources_of(&definition.name).filter(|replica| {
-        let has_it = replica.volumes.contains_key(&number);
-        has_it && !replica.is_diskless() && !model.is_deleting(replica)
-    });
-    let size = |replica: &Arc<Resource>| match replica.layer_stack.contains(&LayerKind::Luks) {
-        true => ENCRYPTED_BLOCK_SIZE,
-        false => BLOCK_SIZE,
-    };
-    let wanted = on_disk.map(size).max()?;
-    let now = volume.props.get(prop::DRBD_DISK_BLOCK_SIZE);
-    let enough = now.and_then(|now| now.parse::<u32>().ok());
-    let needed = enough.is_none_or(|now| now < wanted);
-    (needed && !runs(model, observed, &definition.name)).then_some(wanted)
 }
 
 fn new_verify_algorithm(
@@ -207,6 +183,8 @@ fn discard_granularity(
 
 #[cfg(test)]
 mod tests {
+    use linstor_api::kind::LayerKind;
+
     use super::*;
     use crate::place::fixture::{Cluster, cluster, node, pool, resource};
 
@@ -366,6 +344,66 @@ mod tests {
             .resources
             .insert((resource("res"), node("n2")), status);
         assert_eq!(size(&mut running), None);
+    }
+
+    /// Volumes are written in the largest logical sectors of their pools. Once that cannot change, because DRBD runs or a
+    /// replica was primary, a pool on larger sectors takes no replica, and does again when a user takes the latter back.
+    #[test]
+    fn sectors_of_4096_bytes() {
+        let deployed = |sectors: u32| {
+            let mut cluster = cluster("n1: sp1 100\n n2: sp1 100\n n3: sp1 100");
+            cluster.define("res", &[1]);
+            cluster.put("res", "sp1", &["n1", "n2"]);
+            for (on, bytes) in [("n2", sectors), ("n3", 4096)] {
+                let key = (node(on), pool("sp1"));
+                let seen = cluster.observed.pools.get_mut(&key).expect("a pool");
+                seen.status.sector_bytes = Some(bytes);
+            }
+            settled(&mut cluster);
+            cluster
+        };
+        let props = |cluster: &Cluster| {
+            let volume = &cluster.draft.definitions[&resource("res")].volumes[&0];
+            volume.props.clone()
+        };
+        let refused = |cluster: &Cluster| {
+            let definition = &cluster.draft.definitions[&resource("res")];
+            let row = cluster.draft.pool(&node("n3"), &pool("sp1")).unwrap();
+            block_size::check(&cluster.draft, &cluster.observed, definition, row).is_err()
+        };
+        let size = |cluster: &Cluster| props(cluster).get(prop::DRBD_DISK_BLOCK_SIZE).cloned();
+        assert_eq!(size(&deployed(4096)).as_deref(), Some("4096"));
+        let mut cluster = deployed(512);
+        assert_eq!(size(&cluster).as_deref(), Some("512"));
+        assert!(!refused(&cluster));
+        let replica = cluster.draft.resource(&resource("res"), &node("n1"));
+        let drbd = linstor_wire::status::DrbdStatus {
+            in_use: true,
+            ..Default::default()
+        };
+        let status = Arc::new(linstor_wire::status::ResourceStatus {
+            uuid: replica.unwrap().uuid,
+            drbd: Some(drbd),
+            ..Default::default()
+        });
+        let key = (resource("res"), node("n1"));
+        cluster.observed.resources.insert(key.clone(), status);
+        assert!(refused(&cluster), "DRBD runs");
+        settled(&mut cluster);
+        let frozen = props(&cluster).get(prop::DRBD_FREEZE_BLOCK_SIZE).cloned();
+        assert_eq!(frozen.as_deref(), Some("True"));
+        cluster.observed.resources.remove(&key);
+        assert!(refused(&cluster), "it was primary");
+        cluster
+            .draft
+            .edit_resource_definition(&resource("res"), |row| {
+                let props = &mut row.volumes.get_mut(&0).unwrap().props;
+                props.insert(prop::DRBD_FREEZE_BLOCK_SIZE.into(), "False".into());
+            });
+        assert!(!refused(&cluster));
+        cluster.put("res", "sp1", &["n3"]);
+        settled(&mut cluster);
+        assert_eq!(size(&cluster).as_deref(), Some("4096"));
     }
 
     /// Resyncs discard in the largest chunks of the thin pools, unless the controller does not manage that.

@@ -7,6 +7,7 @@
 pub mod auth_token;
 pub mod automatic;
 pub mod balance;
+mod block_size;
 pub mod connection;
 pub mod controller;
 pub mod cron;

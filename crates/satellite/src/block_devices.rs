@@ -22,7 +22,7 @@ const WITHOUT_STORAGE: [&str; 5] = ["/dev/ram", "/dev/zram", "/dev/zd", "/dev/nb
 
 /// All whole devices, in the order of their paths.
 pub async fn list(machine: &Machine) -> Result<Vec<BlockDevice>> {
-    let rows = lsblk::list(machine, None).await?;
+    let rows = lsblk::list(machine, []).await?;
     let links = links(machine).await;
     let mut devices = BTreeMap::new();
     for row in rows.iter().filter(|row| is_whole(row)) {

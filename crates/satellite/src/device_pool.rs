@@ -71,7 +71,7 @@ async fn check_devices(machine: &Machine, pool: &DevicePool) -> Result<()> {
             .cause("There is no block device at that path.")
             .correction("See 'linstor physical-storage list' for the devices that can be used."));
         }
-        let rows = lsblk::list(machine, Some(device)).await?;
+        let rows = lsblk::list(machine, [device.as_str()]).await?;
         let refuse = |cause: String| {
             let message = format!("Device '{device}' cannot be used for a pool.");
             Err(Failure::new(code::FAIL_IN_USE, message).cause(cause))

@@ -13,7 +13,7 @@ use crate::failure::Result;
 use crate::machine::Machine;
 use crate::tools::losetup::LoopDevice;
 use crate::tools::lvm::VolumeGroup;
-use crate::tools::{losetup, lvm, zfs};
+use crate::tools::{losetup, lsblk, lvm, zfs};
 
 /// Volumes and snapshots of a dataset by full name.
 pub type Dataset = BTreeMap<String, zfs::Entry>;
@@ -66,6 +66,8 @@ pub struct Observations {
     devices: Mutex<BTreeMap<String, BTreeSet<String>>>,
     datasets: Mutex<BTreeMap<String, Arc<Slot<Option<Dataset>>>>>,
     loops: Slot<Loops>,
+    /// The largest logical sector of devices, which never changes.
+    sectors: tokio::sync::Mutex<BTreeMap<BTreeSet<String>, u32>>,
     /// Whether the file system of a directory has reflinks.
     reflinks: tokio::sync::Mutex<BTreeMap<String, bool>>,
 }
@@ -79,6 +81,7 @@ impl Observations {
             devices: Mutex::default(),
             datasets: Mutex::default(),
             loops: Slot::default(),
+            sectors: tokio::sync::Mutex::default(),
             reflinks: tokio::sync::Mutex::default(),
         }
     }
@@ -196,6 +199,27 @@ impl Observations {
     /// The state of the loop devices is unknown from now on.
     pub async fn loops_unknown(&self) {
         self.loops.forget().await;
+    }
+
+    /// The largest logical sector of some devices, in bytes; `None` if that is not known.
+    pub async fn sector_bytes(
+        &self,
+        machine: &Machine,
+        devices: &BTreeSet<String>,
+    ) -> Result<Option<u32>> {
+        let mut known = self.sectors.lock().await;
+        if let Some(bytes) = known.get(devices) {
+            return Ok(Some(*bytes));
+        }
+        let rows = lsblk::list(machine, devices.iter().map(String::as_str)).await?;
+        let of_devices = rows.iter().filter(|row| devices.contains(&row.path));
+        let largest = of_devices.map(|row| row.sector_bytes).max();
+        let largest = largest.and_then(|bytes| u32::try_from(bytes).ok());
+        let largest = largest.filter(|bytes| *bytes > 0);
+        if let Some(bytes) = largest {
+            known.insert(devices.clone(), bytes);
+        }
+        Ok(largest)
     }
 
     /// Whether the file system of a directory has reflinks; `None` if that cannot be found out.

@@ -87,6 +87,7 @@ fn set(status: &mut PoolStatus, space: Space) {
     status.chunk_kib = space.chunk_kib;
     status.metadata_permille = space.metadata_permille;
     status.overhead_permille = space.overhead_permille;
+    status.sector_bytes = space.sector_bytes;
     status.has_reflinks = space.has_reflinks;
     let trouble = space.trouble;
     status.problem = trouble.map(|failure| failure.about("StorPoolDfn", &*status.name).reply());

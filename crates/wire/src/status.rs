@@ -234,6 +234,9 @@ pub struct PoolStatus {
     /// What a volume reserves beyond its size, in thousandths of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overhead_permille: Option<u32>,
+    /// The largest logical sector of the devices below, in bytes; none where that is no matter of devices, or not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sector_bytes: Option<u32>,
     /// Whether the file system of a FILE pool can share blocks between files, as snapshots do; none when it is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub has_reflinks: Option<bool>,

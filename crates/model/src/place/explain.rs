@@ -426,6 +426,7 @@ impl Miss<'_> {
             | Miss::DifferentAvoided(..)
             | Miss::DifferentUsed(..)
             | Miss::Mixing(..)
+            | Miss::Sectors(..)
             | Miss::SharedInUse(_) => 3.5,
             Miss::Layer(..)
             | Miss::DrbdVersion(..)
@@ -520,6 +521,12 @@ impl fmt::Display for Miss<'_> {
                 write!(
                     f,
                     "is {kind}, which cannot be mixed with {other} of other replicas"
+                )
+            }
+            Miss::Sectors(sector, unit) => {
+                write!(
+                    f,
+                    "has sectors of {sector} bytes; the volumes are written in units of {unit} bytes"
                 )
             }
             Miss::SharedInUse(name) => {

@@ -13,6 +13,7 @@ use linstor_api::size;
 use linstor_wire::status::NodeInfo;
 use regex_lite::{Regex, RegexBuilder};
 
+use crate::block_size;
 use crate::layer::drbd84;
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
@@ -92,6 +93,8 @@ pub enum Miss<'a> {
     Mixing(ProviderKind, ProviderKind),
     /// The shared space has a replica already.
     SharedInUse(&'a str),
+    /// Its logical sectors are larger than the unit in which the volumes are written, which cannot be changed; in bytes.
+    Sectors(u32, u32),
 }
 
 /// A collection of misses.
@@ -273,6 +276,7 @@ impl<'a> Rules<'a> {
                     && misses.go_on(self.watermark(pool, seen))
                     && misses.go_on(self.mixing(node, pool))
                     && misses.go_on(self.shared(pool))
+                    && misses.go_on(self.sectors(pool))
                     && misses.go_on(self.space(node, pool, space));
             }
         }
@@ -401,6 +405,12 @@ impl<'a> Rules<'a> {
             !may_mix((pool.kind, copes), (*kind, *other), self.mixing_allowed)
         })?;
         Some(Miss::Mixing(pool.kind, other.0))
+    }
+
+    fn sectors(&self, pool: &StoragePool) -> Option<Miss<'a>> {
+        let definition = self.request.definition?;
+        let conflict = block_size::conflict(self.model, self.observed, definition, pool);
+        conflict.map(|(sector, unit)| Miss::Sectors(sector, unit))
     }
 
     fn shared(&self, pool: &'a StoragePool) -> Option<Miss<'a>> {

@@ -7,6 +7,7 @@ use linstor_api::kind::{DrbdKind, LayerKind};
 use linstor_api::prop;
 use linstor_api::reply::Reply;
 
+use crate::block_size;
 use crate::layer::{self, drbd84};
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
@@ -252,6 +253,7 @@ pub(super) fn pools(
     }
     for (_, pool) in &pools {
         provider(observed, node, pool)?;
+        block_size::check(model, observed, definition, pool)?;
     }
     mixing(model, observed, definition, node, &pools)?;
     let mut needed: Vec<(Arc<StoragePool>, u64)> = Vec::new();

@@ -389,8 +389,14 @@ pub async fn space(
         .as_ref()
         .as_ref()
         .ok_or_else(|| absent(&format!("Volume group '{vg}'")))?;
+    let sectors = observations.sector_bytes(storage.machine, &group.devices);
+    let sector_bytes = sectors.await.unwrap_or_else(|failure| {
+        tracing::warn!(vg, %failure, "the sectors of its devices are not known");
+        None
+    });
     let Some(pool) = thin_pool else {
         return Ok(Space {
+            sector_bytes,
             free_kib: Some(group.free_kib),
             total_kib: Some(group.size_kib),
             granularity_kib: Some(group.extent_kib),
@@ -404,6 +410,7 @@ pub async fn space(
     // Not known of a pool that is not active.
     let free = |used: f64| volume.size_kib as f64 * (100.0 - used.clamp(0.0, 100.0)) / 100.0;
     Ok(Space {
+        sector_bytes,
         free_kib: volume.data_percent.map(|used| free(used) as u64),
         total_kib: Some(volume.size_kib),
         // Volumes of a thin pool, too, are whole extents.

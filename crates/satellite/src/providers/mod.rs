@@ -148,6 +148,8 @@ pub struct Space {
     pub has_reflinks: Option<bool>,
     /// Why it cannot be used as it should, when it cannot.
     pub trouble: Option<Failure>,
+    /// The largest logical sector of the devices below, where it is known and users of a volume see it.
+    pub sector_bytes: Option<u32>,
     /// A thin pool allocates and discards in multiples of this many KiB.
     pub chunk_kib: Option<u64>,
 }

@@ -38,10 +38,13 @@ pub struct Row {
     pub major: u32,
 }
 
-/// All block devices, or one and what lies on it. A device on several others may have a row for each.
-pub async fn list(machine: &Machine, device: Option<&str>) -> Result<Vec<Row>> {
+/// All block devices, or some and what lies on them. A device on several others may have a row for each.
+pub async fn list<'a>(
+    machine: &Machine,
+    devices: impl IntoIterator<Item = &'a str>,
+) -> Result<Vec<Row>> {
     let cmd = Cmd::new("lsblk").args(["-P", "-b", "-p", "-o", COLUMNS]);
-    let output = machine.run(cmd.args(device)).await?;
+    let output = machine.run(cmd.args(devices)).await?;
     Ok(output.stdout.lines().filter_map(parse).collect())
 }
 

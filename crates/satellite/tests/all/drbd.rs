@@ -737,7 +737,7 @@ async fn many_at_once() {
         .iter()
         .filter(|e| !e.text.starts_with("read "))
         .count();
-    assert!(commands < 34, "{commands}");
+    assert!(commands < 36, "{commands}");
 }
 
 /// A node without DRBD says what exactly it misses.

@@ -115,6 +115,33 @@ async fn the_unit_of_each_volume_counts() {
     assert_eq!(backing_kib(&bench), 102_464);
 }
 
+/// Pools of LVM report the logical sectors of their disks.
+#[tokio::test(start_paused = true)]
+async fn sectors_are_reported() {
+    let mut bench = Bench::new();
+    bench.add_node("alpha", DrbdKind::V9).await;
+    bench.cluster.add_disk("alpha", "/dev/sdx", 4 << 20);
+    bench.cluster.set_sector_bytes("alpha", "/dev/sdx", 4096);
+    bench
+        .cluster
+        .run_on("alpha", "vgcreate", &["big", "/dev/sdx"]);
+    let node = bench.nodes.get_mut("alpha").unwrap();
+    let kind = linstor_api::kind::ProviderKind::Lvm;
+    node.spec.pools.push(crate::bench::pool("big", kind, "big"));
+    bench.sync("alpha", &[]).await;
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    let heard = bench.nodes["alpha"].heard.lock().unwrap();
+    let sectors = heard.pools.iter();
+    let sectors: Vec<(&str, Option<u32>)> = sectors
+        .map(|pool| (pool.name.as_str(), pool.sector_bytes))
+        .collect();
+    let of = |name: &str| sectors.iter().find(|(pool, _)| *pool == name).unwrap().1;
+    assert_eq!(
+        [of("lvm"), of("thin"), of("big"), of("zfs")],
+        [Some(512), Some(512), Some(4096), None]
+    );
+}
+
 /// Copies and parity take space: a pool whose volumes have them says so, and what does not fit is refused with the numbers
 /// before a command is run.
 #[tokio::test(start_paused = true)]
