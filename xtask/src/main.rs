@@ -16,6 +16,7 @@ mod python;
 mod python_calls;
 mod report;
 mod sizes;
+mod speed;
 mod story;
 mod test;
 mod tidy;

@@ -262,3 +262,24 @@ fn backing_kib(cluster: &Cluster, node: Node, resource: &str) -> Result<u64> {
         .exec_ok(node, &["blockdev", "--getsize64", &device])?;
     Ok(bytes.trim().parse::<u64>()? / 1024)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::providers;
+
+    /// The document has a row for each check, and none for anything else.
+    #[test]
+    fn the_document_has_every_check() {
+        let text = include_str!("../../docs/storage.md");
+        let rows = text.lines().filter_map(|line| line.strip_prefix("| `"));
+        let rows = rows.filter_map(|rest| Some(rest.split_once('`')?.0.to_owned()));
+        let pairs = LINUX.iter().chain(ZFS).map(Pair::name);
+        let kinds = providers::LINUX.iter().chain(providers::ZFS);
+        let kinds = kinds.map(|kind| kind.subcommand.to_owned());
+        let checks: BTreeSet<String> = pairs.chain(kinds).collect();
+        assert_eq!(rows.collect::<BTreeSet<_>>(), checks);
+    }
+}

@@ -11,7 +11,8 @@ use crate::lab::{Lab, LabConfig, selftest};
 use crate::report::Report;
 use crate::story::Drbd;
 use crate::{
-    fake_vs_lab, faults, metadata, packages, providers, python, python_calls, sizes, story, tidy,
+    fake_vs_lab, faults, metadata, packages, providers, python, python_calls, sizes, speed, story,
+    tidy,
 };
 
 /// Names a folder with a kernel (`linux`) and its modules (`modules`) that include DRBD 9.
@@ -194,6 +195,7 @@ fn faults_alone(
 struct PoolChecks {
     kinds: &'static [providers::Kind],
     external_metadata: bool,
+    speed: bool,
     sizes: &'static [sizes::Pair],
 }
 
@@ -205,9 +207,11 @@ impl PoolChecks {
         let checks = PoolChecks {
             kinds: if all { providers::LINUX } else { &[] },
             external_metadata: some("external metadata"),
+            speed: some("speed"),
             sizes: if some("sizes") { sizes::LINUX } else { &[] },
         };
-        (checks.external_metadata || !checks.sizes.is_empty()).then_some(checks)
+        let any = checks.external_metadata || checks.speed || !checks.sizes.is_empty();
+        any.then_some(checks)
     }
 }
 
@@ -237,6 +241,12 @@ fn pools(
         if checks.external_metadata {
             report.check(&format!("{what}: external DRBD metadata"), || {
                 metadata::check(&cluster).inspect_err(|_| eprintln!("{}", cluster.logs()))
+            });
+        }
+        if checks.speed {
+            report.check(&format!("{what}: ten volumes at once"), || {
+                speed::check(&cluster, &providers::LINUX[0])
+                    .inspect_err(|_| eprintln!("{}", cluster.logs()))
             });
         }
         for pair in checks.sizes {

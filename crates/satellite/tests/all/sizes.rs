@@ -170,8 +170,8 @@ async fn copies_and_parity_count() {
     // Two copies of 25 extents, and an extent of metadata for each.
     assert_eq!(free_kib(&bench).0, free - 2 * (102_400 + 4096));
     let node = bench.nodes.get_mut("alpha").unwrap();
-    let pools = node.spec.pools.iter_mut();
-    let pool = pools.filter(|p| p.name.as_str() == "lvm").next().unwrap();
+    let mut pools = node.spec.pools.iter_mut();
+    let pool = pools.find(|p| p.name.as_str() == "lvm").unwrap();
     let key = "StorDriver/LvcreateOptions".to_owned();
     pool.props.insert(key, "--type raid6 -i 4".into());
     let specs = [spec];

@@ -198,6 +198,7 @@ use Shape::{
 
 /// Nothing uses the key: whoever makes something use it names the place here.
 const NOBODY: Option<&str> = None;
+const AUTOMATIC: Option<&str> = Some("model/src/automatic.rs");
 const BLOCK_SIZE: Option<&str> = Some("model/src/block_size.rs");
 const EVICTION: Option<&str> = Some("model/src/eviction.rs");
 const MACHINE: Option<&str> = Some("satellite/src/machine.rs");
@@ -380,7 +381,7 @@ const RULES: &[(&str, Rule)] = &[
         "The file system to make on a new volume")),
     ("FileSystem/User", rule(RD | R | VD, Text, USER_OF_FILES, NOBODY,
         "Owner of the root directory of a new file system, as a name or a number")),
-    ("Linstor/Drbd/InitialUptoDateOn", rule(VD, Text, "", NOBODY, "Set by itself: the node whose replica is UpToDate at first")),
+    ("Linstor/Drbd/InitialUptoDateOn", rule(VD, Text, "", AUTOMATIC, "Set by itself: the node whose replica is UpToDate at first")),
     ("Linstor/Drbd/OutsideAddress", rule(C | N | SP | RD | R, Name, "", NOBODY,
         "Network interface with the address by which peers outside connect")),
     ("Linstor/Drbd/auto-block-size", rule(C | RD | VD, Text, "", BLOCK_SIZE,
