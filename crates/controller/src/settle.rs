@@ -226,6 +226,7 @@ pub(crate) fn resume(tx: &mut Transaction<'_>) -> Vec<(ResourceName, Refusal)> {
             let done = tx.attempt(|tx| {
                 let missing = settle_definition(tx, name, first.fill_up);
                 tx.check_held()?;
+                tx.check_rollbacks()?;
                 Ok(missing)
             });
             put_settling(tx, [progress(&first, name)], &others);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use linstor_api::reply::Reply;
 use linstor_model::master_key::Key;
 use linstor_model::model::RowKey;
+use linstor_model::process::roll_back;
 use linstor_model::resource::Seeds;
 use linstor_model::{Draft, Model, Observed};
 use linstor_store::{Limits, Write};
@@ -183,6 +184,12 @@ impl<'a> Transaction<'a> {
             .map(|key| Write::new(key, self.draft.row_json(key)))
             .collect();
         self.limits.allow(&writes)
+    }
+
+    /// Refuses what a rollback that is under way does not bear.
+    pub fn check_rollbacks(&self) -> Result<(), Refusal> {
+        let refused = roll_back::refuses(&self.before, &self.draft);
+        refused.map_or(Ok(()), |reply| Err(reply.into()))
     }
 
     /// Refuses when the change concerns what is held because its row cannot be read.

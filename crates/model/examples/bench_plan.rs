@@ -59,6 +59,7 @@ fn definition(index: usize, minor: u32) -> ResourceDefinition {
         pinned: false,
     };
     ResourceDefinition {
+        snapshots: Default::default(),
         connections: Vec::new(),
         name: resource_name(index),
         external_name: None,

@@ -61,10 +61,12 @@ pub fn resource_spec(
     let replica = model.resource(name, node)?;
     let host = model.node(node)?;
     let deletion = model.deletion_of(replica);
+    let roll_back = model.rollback_of(name);
+    let is_rolled_back = roll_back.is_some_and(|of| of.is_down());
     let target = match deletion {
         Some(delete_resource::Step::TakeDown) => Target::Leaving,
         Some(delete_resource::Step::Destroy { .. }) => Target::Destroyed,
-        None if replica.inactive => Target::Down,
+        None if replica.inactive || is_rolled_back => Target::Down,
         None => Target::Up,
     };
     let removed = model.removed_storage(replica).into_iter().flatten();
@@ -101,6 +103,10 @@ pub fn resource_spec(
         once: match target {
             Target::Up | Target::Down => once(model, definition, replica, keys),
             Target::Leaving | Target::Destroyed => Vec::new(),
+        },
+        roll_back: match target {
+            Target::Down => roll_back.and_then(|of| of.spec(model, replica)),
+            Target::Up | Target::Leaving | Target::Destroyed => None,
         },
     })
 }
@@ -194,6 +200,8 @@ fn volume_spec(
     number: u32,
     replica: &Resource,
 ) -> VolumeSpec {
+    let roll_back = model.rollback_of(&definition.name);
+    let drops = |number| roll_back.is_some_and(|of| of.drops(model, number));
     let backing = layer::backing(definition, number, replica);
     let storage = backing.into_iter().filter_map(|(suffix, size_kib)| {
         let pool = replica.volumes.get(&number)?.pool_of(suffix)?;
@@ -207,10 +215,9 @@ fn volume_spec(
     });
     VolumeSpec {
         number,
-        target: if model.is_deleting_volume(&definition.name, number) {
-            Target::Destroyed
-        } else {
-            Target::Up
+        target: match model.is_deleting_volume(&definition.name, number) || drops(number) {
+            true => Target::Destroyed,
+            false => Target::Up,
         },
         usable_kib: layer::usable_kib(definition, number, replica),
         fixed_size: replica.drbd.is_some() && model.resize_of(&definition.name, number).is_none(),

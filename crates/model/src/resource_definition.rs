@@ -1,14 +1,15 @@
 //! Resource definitions: the data that is the same on all nodes.
 
 use linstor_api::kind::LayerKind;
+use linstor_api::reply::Reply;
 use linstor_api::sorted_map::SortedMap;
 use linstor_wire::Secret;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::connection::Connection;
-use crate::name::{ResourceGroupName, ResourceName};
-use crate::row::Props;
+use crate::name::{ResourceGroupName, ResourceName, SnapshotName};
+use crate::row::{Props, is_default};
 use crate::volume_definition::VolumeDefinition;
 
 /// The data of a resource that is the same on all nodes.
@@ -38,6 +39,36 @@ pub struct ResourceDefinition {
     /// What is set for pairs of its resources, in the order of their nodes' names.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub connections: Vec<Connection>,
+    /// What became of its snapshots so far.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub snapshots: SnapshotHistory,
+}
+
+/// What became of the snapshots of a resource definition so far.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct SnapshotHistory {
+    /// The largest sequence number of a snapshot that was deleted: none gets it, or a smaller one, again.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub newest: u64,
+    /// A rollback has made the volumes anew when this was the largest sequence number: those of older snapshots are no
+    /// longer there, so that nothing returns to them in place.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub remade_after: u64,
+    /// The last rollback that has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<Rollback>,
+}
+
+/// A rollback that has ended.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Rollback {
+    /// Names it.
+    pub id: Uuid,
+    /// Name of the snapshot.
+    pub snapshot: SnapshotName,
+    /// Why it failed; the resource has the content that it had before then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<Reply>,
 }
 
 /// The DRBD part of a resource definition.

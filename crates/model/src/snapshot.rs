@@ -18,7 +18,7 @@ use crate::draft::Draft;
 use crate::layer;
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName, SnapshotName, StoragePoolName};
-use crate::process::{Kind, take_snapshot};
+use crate::process::{Kind, roll_back, take_snapshot};
 use crate::props;
 use crate::row::{Props, is_default};
 use crate::{Resource, ResourceDefinition, VolumeDefinition};
@@ -193,14 +193,12 @@ pub fn row(
     let mut props = new.props;
     let node_ids: Vec<String> = node_ids.iter().map(ToString::to_string).collect();
     props.insert(prop::NODE_IDS_TO_RESET.to_owned(), node_ids.join(","));
-    let numbers = model.snapshots_of(&new.resource);
-    let newest = numbers.map(|row| row.sequence_number).max();
     Some(SnapshotDefinition {
         resource: definition.name.clone(),
         name: new.name,
         uuid: uuid(),
         created_at: now_ms,
-        sequence_number: newest.unwrap_or(0) + 1,
+        sequence_number: model.newest_snapshot(&new.resource) + 1,
         state: SnapshotState::Incomplete,
         failure: None,
         taken_at: None,
@@ -324,6 +322,11 @@ fn target(model: &Model, row: &SnapshotDefinition, node: &NodeName) -> Option<Sn
                 let taken = take.step == take_snapshot::Step::Take
                     && take.snapshots().any(|of| of == (name, snapshot));
                 taken.then_some(SnapshotTarget::Taken { lease: take.lease })
+            }
+            Kind::RollBack(of) => {
+                let taken =
+                    of.step == roll_back::Step::Secure && of.safety.as_ref() == Some(snapshot);
+                taken.then_some(SnapshotTarget::TakenWhileDown)
             }
             _ => None,
         });

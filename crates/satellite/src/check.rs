@@ -70,6 +70,11 @@ pub fn resource(spec: &ResourceSpec) -> Result<()> {
     for removed in &spec.destroy_storage {
         number(removed.number, &spec.name)?;
     }
+    if spec.roll_back.is_some() && spec.target != Target::Down {
+        let why = "The resource is not to be down.";
+        let what = format!("The rollback of '{}'", spec.name);
+        return Err(refuse(code::FAIL_INVLD_RSC_STATE, &what, why));
+    }
     layers(spec)?;
     if let Some(luks) = spec.luks() {
         luks_spec(spec, luks)?;

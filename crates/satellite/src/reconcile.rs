@@ -355,6 +355,9 @@ async fn bring_to_spec(attempt: &Attempt<'_>) -> stop::Result<()> {
         }
         Target::Down => {
             layers::down(attempt).await?;
+            if let Some(wanted) = &spec.roll_back {
+                layers::roll_back::roll_back(attempt, wanted).await?;
+            }
             Ok(layers::observe(attempt).await?)
         }
         Target::Leaving => {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::check::{self, PoolPlace, pool_place};
 use crate::failure::{Failure, Result};
 use crate::layers::storage::volume_name;
-use crate::providers::{self, Owner, SnapshotOf};
+use crate::providers::{self, Owner, Presence, SnapshotOf, in_use};
 use crate::shared::Shared;
 
 /// Brings a snapshot to its spec.
@@ -21,6 +21,7 @@ pub async fn bring_to_spec(
     check::snapshot(spec)?;
     match spec.target {
         SnapshotTarget::Taken { lease } => take(shared, key, spec, node, lease).await,
+        SnapshotTarget::TakenWhileDown => take_while_down(shared, key, spec, node).await,
         SnapshotTarget::Destroyed => {
             shared.save(&Key::Node).await?;
             shared.save(key).await?;
@@ -54,6 +55,27 @@ async fn take(
     shared.space_unsettled();
     let note = |notes: &mut crate::spec_store::Notes| notes.taken_under = Some(lease);
     shared.note(key, spec.uuid, note).await
+}
+
+/// Takes all volumes of a resource that is down. What was taken before is as it would be now.
+async fn take_while_down(
+    shared: &Shared,
+    key: &Key,
+    spec: &SnapshotSpec,
+    node: &NodeSpec,
+) -> Result<()> {
+    shared.save(key).await?;
+    for volume in &spec.volumes {
+        let (name, place) = (name_of(spec, volume), place(node, volume)?);
+        let of = snapshot_of(spec, node, volume, &name);
+        let found = providers::find(shared.storage(), &place, of.volume, of.volume_owner).await?;
+        if let Presence::Present(backing) = found {
+            in_use::refuse(&shared.machine, &backing.path).await?;
+        }
+        providers::take_snapshot(shared.storage(), &place, &of).await?;
+    }
+    shared.space_unsettled();
+    Ok(())
 }
 
 async fn destroy(shared: &Shared, spec: &SnapshotSpec, node: &NodeSpec) -> Result<()> {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use linstor_api::name::NodeName;
 use linstor_host::Host;
-use linstor_wire::spec::Spec;
+use linstor_wire::spec::{RollBack, Spec};
 use linstor_wire::{Key, Wanted};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -99,6 +99,9 @@ pub struct Notes {
     /// The suspension of I/O under which all volumes of a snapshot were taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_under: Option<Uuid>,
+    /// The last rollback of a resource that was carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rolled_back: Option<RollBack>,
     /// The directories that FILE pools were in, by the pools' identities: what was written into each.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub directories: BTreeMap<Uuid, String>,

@@ -1,11 +1,12 @@
 //! Scenarios in which every command, and every store write, fails once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use linstor_controller::Cluster;
 use linstor_fake_host::{self as fake, DrbdKind, Effect, Match};
-use linstor_model::Model;
 use linstor_model::process::KindName;
+use linstor_model::{Model, ResourceDefinition};
 use linstor_store::memory;
 use tokio::time::{Instant, sleep};
 
@@ -24,6 +25,8 @@ const SNAPSHOT: &str = "s1";
 const COPY: &str = "r2";
 /// An application writes into so many blocks.
 const BLOCKS: u64 = 8;
+/// What was written before and after the snapshot.
+const WRITTEN: [u64; 2] = [1, 2];
 /// How long the scenario is watched for crashes before everything is mended.
 const WATCHED: Duration = Duration::from_secs(20);
 /// How often it is looked whether there was another step.
@@ -57,7 +60,9 @@ impl Scenario {
             Scenario::Process(KindName::AddDisk | KindName::RemoveDisk | KindName::Migrate) => {
                 shape.drbd == Some(DrbdKind::V9)
             }
-            Scenario::Process(KindName::TakeSnapshot | KindName::DeleteSnapshot)
+            Scenario::Process(
+                KindName::TakeSnapshot | KindName::DeleteSnapshot | KindName::RollBack,
+            )
             | Scenario::Restore => shape.thin,
             Scenario::Process(
                 KindName::DeleteNode
@@ -176,10 +181,65 @@ async fn prepare(run: &mut Run, scenario: Scenario) {
             | KindName::DeleteResource
             | KindName::Resize
             | KindName::RemoveDisk
-            | KindName::TakeSnapshot
-            | KindName::DeleteSnapshot,
+            | KindName::TakeSnapshot,
         ) => {}
+        Scenario::Process(KindName::DeleteSnapshot | KindName::RollBack) => {
+            write(run, WRITTEN[0]);
+            run.ask(snapshot(SNAPSHOT));
+            run.come_to_rest("with a snapshot").await;
+            write(run, WRITTEN[1]);
+            // What is written after the snapshot may be given up.
+            run.sim.fake.release(NAME);
+        }
     }
+}
+
+fn snapshot(snapshot: &str) -> Op {
+    Op::Snapshot {
+        name: NAME.to_owned(),
+        snapshot: snapshot.to_owned(),
+    }
+}
+
+/// An application writes a value into the first block.
+fn write(run: &mut Run, value: u64) {
+    let Some(node) = diskful_node(run) else {
+        return;
+    };
+    let fake = &run.sim.fake;
+    let written = fake.open(&node, NAME, 0).and_then(|()| {
+        let written = fake.write(&node, NAME, 0, 0, value);
+        fake.close(&node, NAME, 0);
+        written.map_err(|error| error.to_string())
+    });
+    if let Err(error) = written {
+        run.sim
+            .failures
+            .push(format!("{value} is not written: {error}"));
+    }
+}
+
+/// After a rollback every replica has what the snapshot has, and after one that has failed what was written since.
+fn check_content(run: &mut Run) {
+    let Some(cluster) = run.sim.cluster() else {
+        return;
+    };
+    let model = cluster.model();
+    let rolled_back = model.definitions.values().any(is_rolled_back);
+    let wanted = WRITTEN[usize::from(!rolled_back)];
+    for row in model.resources.values().filter(|row| !row.is_diskless()) {
+        let path = format!("/dev/{VOLUME_GROUP}/{NAME}_00000");
+        let found = run.sim.fake.peek(row.node.as_str(), &path, 0);
+        if found != Some(wanted) {
+            let text = format!("{path} on {} has {found:?}, not {wanted}", row.node);
+            run.sim.failures.push(text);
+        }
+    }
+}
+
+fn is_rolled_back(definition: &Arc<ResourceDefinition>) -> bool {
+    let last = definition.snapshots.rollback.as_ref();
+    last.is_some_and(|last| last.failure.is_none())
 }
 
 /// Cancels a process of this kind at each of its steps, in a run for each. Returns how many steps there were, or what was
@@ -228,6 +288,9 @@ async fn play_and_cancel(run: &mut Run, kind: KindName, nth: u32) -> bool {
         if seen > nth && run.sim.cluster().is_some_and(busy) {
             run.ask(Op::Cancel);
             run.come_to_rest("after it was cancelled").await;
+            if kind == KindName::RollBack {
+                check_content(run);
+            }
             return true;
         }
         sleep(CANCEL_LOOK).await;
@@ -283,6 +346,10 @@ async fn play(run: &mut Run, scenario: Scenario, strike: Strike, nth: u32) -> bo
     run.sim.trace.add(format_args!("struck: {struck}"));
     fault::cure_all(&mut run.sim).await;
     run.come_to_rest("after the failure").await;
+    let is_rollback = scenario == Scenario::Process(KindName::RollBack);
+    if is_rollback {
+        check_content(run);
+    }
     if !is_reached(run, scenario, from.as_deref()) {
         run.sim.trace.add("it was refused, and is asked for again");
         begin(run, scenario).await;
@@ -291,6 +358,9 @@ async fn play(run: &mut Run, scenario: Scenario, strike: Strike, nth: u32) -> bo
             run.sim
                 .failures
                 .push(format!("{scenario:?} was not reached"));
+        }
+        if is_rollback {
+            check_content(run);
         }
     }
     struck
@@ -341,7 +411,20 @@ async fn begin(run: &mut Run, scenario: Scenario) {
             let node = to.node.to_string();
             Op::Migrate { name, node, from }
         }
-        Scenario::Process(KindName::TakeSnapshot | KindName::DeleteSnapshot) => return,
+        Scenario::Process(KindName::TakeSnapshot) => {
+            let model = run.sim.cluster().map(|cluster| cluster.model());
+            let rows = model.iter().flat_map(|model| model.snapshots.values());
+            let taken = rows.map(|rows| rows.len()).sum::<usize>();
+            snapshot(&format!("{SNAPSHOT}{taken}"))
+        }
+        Scenario::Process(KindName::DeleteSnapshot) => Op::DeleteSnapshot {
+            name,
+            snapshot: SNAPSHOT.to_owned(),
+        },
+        Scenario::Process(KindName::RollBack) => Op::RollBack {
+            name,
+            snapshot: SNAPSHOT.to_owned(),
+        },
         Scenario::Process(KindName::DeleteResource | KindName::RemoveDisk | KindName::AddDisk)
         | Scenario::Deactivate
         | Scenario::Activate => return ask_about_replica(run, scenario),
@@ -466,7 +549,12 @@ fn is_reached(run: &Run, scenario: Scenario, from: Option<&str>) -> bool {
             // Without its disk the replica may have become a tie breaker.
             KindName::DeleteResource | KindName::RemoveDisk => with_disk == 1,
             KindName::AddDisk => with_disk == 2,
-            KindName::TakeSnapshot | KindName::DeleteSnapshot => true,
+            KindName::TakeSnapshot => {
+                let mut rows = model.snapshots.values().flat_map(|rows| rows.values());
+                rows.any(|row| row.is_successful())
+            }
+            KindName::DeleteSnapshot => model.snapshots.values().all(|rows| rows.is_empty()),
+            KindName::RollBack => model.definitions.values().any(is_rolled_back),
             KindName::Migrate => {
                 let mut disks = model.resources.values().filter(|row| !row.is_diskless());
                 with_disk == 2 && disks.all(|row| Some(row.node.as_str()) != from)

@@ -4,11 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use linstor_controller::Cluster;
 use linstor_fake_host::DrbdKind;
-use linstor_model::Resource;
 use linstor_model::layer::luks::Keys;
 use linstor_model::model::RowKey;
 use linstor_model::name::NodeName;
+use linstor_model::snapshot::SnapshotState;
 use linstor_model::{Model, project};
+use linstor_model::{Resource, SnapshotDefinition};
 use linstor_store::Loaded;
 use linstor_wire::spec::Withheld;
 
@@ -16,6 +17,8 @@ use crate::cluster::{Sim, VOLUME_GROUP};
 
 /// Directory of the satellites' specs.
 const SPECS: &str = "/var/lib/linstor/satellite/resources/";
+/// So many blocks of snapshots are compared.
+const SNAPSHOT_BLOCKS: u64 = 64;
 /// Directory of the `.res` files.
 const RES_FILES: &str = "/var/lib/linstor.d/";
 
@@ -173,9 +176,47 @@ pub fn at_rest(sim: &Sim) -> Vec<String> {
         wrong.extend(leftovers(sim, &model, &node));
     }
     for definition in model.definitions.values() {
-        wrong.extend(sim.fake.lost_writes(definition.name.as_str()));
+        let name = definition.name.as_str();
+        wrong.extend(sim.fake.lost_writes(name));
+        for number in definition.volumes.keys() {
+            let differing = sim.fake.differences(name, *number);
+            if !differing.is_empty() {
+                wrong.push(format!("{name}/{number}: replicas differ in {differing:?}"));
+            }
+        }
+    }
+    let snapshots = model.snapshots.values().flat_map(|rows| rows.values());
+    for row in snapshots {
+        wrong.extend(snapshot_at_rest(sim, row));
     }
     wrong.extend(sim.fake.violations());
+    wrong
+}
+
+/// A snapshot that was taken has the same content on all nodes, and the others are neither being taken nor deleted.
+fn snapshot_at_rest(sim: &Sim, row: &SnapshotDefinition) -> Vec<String> {
+    let (name, snapshot) = (&row.resource, &row.name);
+    if row.state == SnapshotState::Incomplete {
+        return vec![format!("snapshot {snapshot} of {name} is incomplete")];
+    }
+    let mut wrong = Vec::new();
+    for number in row.volumes.keys().filter(|_| row.is_successful()) {
+        let path = format!("/dev/{VOLUME_GROUP}/{name}_{number:05}_{snapshot}");
+        let content = |node: &NodeName| -> Vec<Option<u64>> {
+            let blocks = 0..SNAPSHOT_BLOCKS;
+            blocks
+                .map(|block| sim.fake.peek(node.as_str(), &path, block))
+                .collect()
+        };
+        // A node that has booted since has not activated it.
+        let nodes = row.snapshots.keys();
+        let active = nodes.filter(|node| sim.fake.has_device(node.as_str(), &path));
+        let mut contents: Vec<_> = active.map(content).collect();
+        contents.dedup();
+        if contents.len() > 1 {
+            wrong.push(format!("{path} is not the same on all nodes"));
+        }
+    }
     wrong
 }
 
@@ -334,26 +375,25 @@ fn leftovers(sim: &Sim, model: &Model, node: &str) -> Vec<String> {
                 .map(|number| format!("{}_{number:05}", replica.name))
                 .collect::<Vec<_>>()
         });
-    let on_node = |name: &&NodeName| name.as_str() == node;
-    let name = model.nodes.keys().find(on_node);
-    let snapshots = name.into_iter().flat_map(|node| {
-        let rows = model.snapshots_on(node);
-        rows.flat_map(|row| {
-            let numbers = row
-                .on(node)
-                .into_iter()
-                .flat_map(|part| part.volumes.keys());
-            numbers.map(|number| format!("{}_{number:05}_{}", row.resource, row.name))
-        })
-    });
     let thin = sim.shape.thin.then(|| "thin".to_owned());
-    let found = sim
-        .fake
-        .logical_volumes(node, VOLUME_GROUP)
-        .into_iter()
-        .collect();
-    let wanted = volumes.chain(snapshots).chain(thin).collect();
-    compare("logical volumes", found, wanted);
+    let rows = || model.snapshots.values().flat_map(|rows| rows.values());
+    let taken = |successful: bool| {
+        let rows = rows().filter(move |row| row.is_successful() == successful);
+        let parts = rows.flat_map(|row| row.snapshots.iter().map(move |part| (row, part)));
+        let here = parts.filter(|(_, (on, _))| on.as_str() == node);
+        here.flat_map(|(row, (_, part))| {
+            let numbers = part.volumes.keys();
+            let name = |number: &u32| format!("{}_{number:05}_{}", row.resource, row.name);
+            numbers.map(name).collect::<Vec<_>>()
+        })
+        .collect::<BTreeSet<String>>()
+    };
+    let found = sim.fake.logical_volumes(node, VOLUME_GROUP);
+    // One that has failed may be there in part.
+    let failed = taken(false);
+    let found = found.into_iter().filter(|name| !failed.contains(name));
+    let wanted = volumes.chain(thin).chain(taken(true));
+    compare("logical volumes", found.collect(), wanted.collect());
 
     let names: BTreeSet<String> = up().map(|replica| replica.name.to_string()).collect();
     let found = sim.fake.drbd_resources(node).into_iter().collect();

@@ -11,7 +11,7 @@ use linstor_api::resource_definition::{
     ResourceDefinition as DefinitionJson, ResourceDefinitionCreate,
 };
 use linstor_api::resource_group::ResourceGroupSpawn;
-use linstor_api::snapshot::{Snapshot, SnapshotRestore};
+use linstor_api::snapshot::{Snapshot, SnapshotRestore, SnapshotRollback};
 use linstor_api::volume_definition::VolumeDefinitionModify;
 use linstor_controller::Cluster;
 use linstor_controller::ops::resource::{self, Toggle};
@@ -133,6 +133,20 @@ pub enum Op {
         /// The snapshot's name.
         snapshot: String,
     },
+    /// A snapshot less.
+    DeleteSnapshot {
+        /// Of what.
+        name: String,
+        /// The snapshot's name.
+        snapshot: String,
+    },
+    /// The data of a snapshot in place of the newest.
+    RollBack {
+        /// Of what.
+        name: String,
+        /// To where.
+        snapshot: String,
+    },
     /// Another definition, with the data of a snapshot.
     Restore {
         /// Of what the snapshot is.
@@ -184,6 +198,10 @@ impl fmt::Display for Op {
             Op::Restore { name, snapshot, to } => {
                 write!(f, "restore snapshot {snapshot} of {name} to {to}")
             }
+            Op::DeleteSnapshot { name, snapshot } => {
+                write!(f, "delete snapshot {snapshot} of {name}")
+            }
+            Op::RollBack { name, snapshot } => write!(f, "roll {name} back to {snapshot}"),
             Op::Cancel => write!(f, "cancel what goes on"),
         }
     }
@@ -251,6 +269,13 @@ impl Op {
                 snapshot::create(&cluster, name, request).await
             }
             Op::Restore { name, snapshot, to } => restore(&cluster, name, snapshot, to).await,
+            Op::DeleteSnapshot { name, snapshot } => {
+                snapshot::delete(&cluster, name, snapshot, Vec::new()).await
+            }
+            Op::RollBack { name, snapshot } => {
+                let request = SnapshotRollback::default();
+                snapshot::rollback(&cluster, name, snapshot, request).await
+            }
             Op::Cancel => {
                 let model = cluster.model();
                 let mut replies = Vec::new();

@@ -146,6 +146,9 @@ pub struct ResourceSpec {
     /// What is done once and then reported by its id. One that is reported is left out of later specs.
     #[serde(default)]
     pub once: Vec<Instruction>,
+    /// Its backing volumes get other content while it is down; only with [`Target::Down`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub roll_back: Option<RollBack>,
 }
 
 impl ResourceSpec {
@@ -211,9 +214,10 @@ impl Hash for ResourceSpec {
             volumes,
             destroy_storage,
             once: _,
+            roll_back,
         } = self;
         (name, uuid, target, allow_last_copy).hash(state);
-        (layers, volumes, destroy_storage).hash(state);
+        (layers, volumes, destroy_storage, roll_back).hash(state);
     }
 }
 
@@ -291,6 +295,24 @@ pub struct SnapshotSource {
     pub snapshot: SnapshotName,
     /// Its identity on this node.
     pub snapshot_uuid: Uuid,
+}
+
+/// A rollback of the backing volumes of a resource that is down. It is done once: a node that has noted it does nothing
+/// more.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RollBack {
+    /// Names it.
+    pub id: Uuid,
+    /// The snapshot whose content the volumes get. None where the node has no part of it: the volumes are removed, and what
+    /// is made in their place gets its content from a peer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<SnapshotSource>,
+    /// The volumes themselves return to the snapshot. Otherwise they are removed, and made again of the snapshot.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub in_place: bool,
+    /// Nothing is changed yet: it is only made sure that nothing uses the volumes and that the snapshot is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub prepare: bool,
 }
 
 /// A backing volume.
@@ -566,6 +588,8 @@ pub enum SnapshotTarget {
         /// The suspension.
         lease: Uuid,
     },
+    /// Take it while the resource is down, so that nothing changes its volumes.
+    TakenWhileDown,
     /// Remove all of it.
     Destroyed,
 }

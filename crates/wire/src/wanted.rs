@@ -15,7 +15,7 @@ use crate::spec::{Action, Spec};
 ///
 /// A reader ignores members that it does not know. A member that must not be ignored, because something else would be
 /// built without it, has a feature of its own.
-pub const FEATURES: &[&str] = &[DRBD, DRBD_PATHS, LUKS, SNAPSHOT_SOURCE];
+pub const FEATURES: &[&str] = &[DRBD, DRBD_PATHS, LUKS, SNAPSHOT_SOURCE, ROLL_BACK];
 
 /// The resource has a DRBD layer.
 const DRBD: &str = "drbd";
@@ -25,6 +25,8 @@ const DRBD_PATHS: &str = "drbd-paths";
 const LUKS: &str = "luks";
 /// A volume is made of a snapshot: without it an empty one would be made.
 const SNAPSHOT_SOURCE: &str = "snapshot-source";
+/// The backing volumes are rolled back: without it they would be reported as if they were.
+const ROLL_BACK: &str = "roll-back";
 
 /// What a node must have of one object. Its debug form leaves the spec out, which may have secrets.
 #[derive(Clone, Serialize, Deserialize)]
@@ -76,6 +78,9 @@ impl Wanted {
                 let mut once = resource.once.iter().map(|instruction| &instruction.action);
                 if once.any(|action| matches!(action, Action::RestoreSnapshot(_))) {
                     requires.insert(SNAPSHOT_SOURCE.to_owned());
+                }
+                if resource.roll_back.is_some() {
+                    requires.insert(ROLL_BACK.to_owned());
                 }
                 serde_json::value::to_raw_value(resource)
             }
@@ -142,6 +147,7 @@ mod tests {
             volumes: Vec::new(),
             destroy_storage: Vec::new(),
             once: Vec::new(),
+            roll_back: None,
         };
         serde_json::to_value(Wanted::new(&Spec::Resource(Arc::new(spec)))).unwrap()
     }

@@ -10,6 +10,7 @@ mod nodes;
 mod pools;
 mod refused;
 mod replicas;
+mod snapshots;
 mod suspension;
 mod tools;
 
@@ -118,6 +119,13 @@ const ALL: &[Fault] = &[
         "suspended I/O is resumed, whichever process is killed",
         suspension::ends,
     ),
+    (
+        "snapshots of resources that are written to are of one moment",
+        |cluster| snapshots::while_written(cluster),
+    ),
+    ("a rollback brings back the data of a snapshot", |cluster| {
+        snapshots::rolled_back(cluster)
+    }),
     (
         "encrypted volumes are opened once the passphrase is entered",
         encryption::locked,

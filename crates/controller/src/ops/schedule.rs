@@ -451,6 +451,16 @@ fn settings(model: &Model, row: &ResourceDefinition) -> Vec<(RemoteName, Schedul
     each.collect()
 }
 
+/// The first schedule that is enabled for a resource definition.
+pub fn first_enabled(model: &Model, name: &ResourceName) -> Option<(RemoteName, ScheduleName)> {
+    let settings = settings(model, model.definitions.get(name)?);
+    let enabled = |setting: &Setting| setting.iter().flatten().next() == Some(&true);
+    let first = settings
+        .into_iter()
+        .find(|(_, _, setting)| enabled(setting));
+    first.map(|(remote, schedule, _)| (remote, schedule))
+}
+
 /// Which rows of the view are wanted.
 #[derive(Debug, Default)]
 pub struct Filter {

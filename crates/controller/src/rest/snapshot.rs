@@ -101,9 +101,9 @@ async fn remove(
 async fn rollback(
     State(cluster): State<Cluster>,
     Path((name, snapshot)): OfDefinition,
-    Body(_): Body<SnapshotRollback>,
+    Body(request): Body<SnapshotRollback>,
 ) -> Answer {
-    Answer::ok(snapshot::rollback(&cluster, name, snapshot).await)
+    Answer::ok(snapshot::rollback(&cluster, name, snapshot, request).await)
 }
 
 async fn restore_resources(

@@ -51,6 +51,7 @@ fn run(cluster: &Cluster, before: &Model, change: &mut dyn Change) -> Option<Dra
         check_combinations(before, &tx, tx.touched())?;
         settle(before, &mut tx);
         tx.check_held()?;
+        tx.check_rollbacks()?;
         Ok(tx.into_parts())
     };
     // The draft is dropped with whatever state a panic left it in.

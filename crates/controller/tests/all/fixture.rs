@@ -162,6 +162,7 @@ pub fn put_resource_definition(draft: &mut Draft, env: &dyn Env, name: &str) {
         pinned: false,
     };
     draft.put_resource_definition(ResourceDefinition {
+        snapshots: Default::default(),
         connections: Vec::new(),
         name: resource(name),
         external_name: None,

@@ -128,6 +128,7 @@ fn definition(name: &str, minor: Option<u32>) -> ResourceDefinition {
         pinned: false,
     };
     ResourceDefinition {
+        snapshots: Default::default(),
         connections: Vec::new(),
         name: ResourceName::parse(name).unwrap(),
         external_name: None,

@@ -240,6 +240,7 @@ impl Cluster {
             (number as u32, volume)
         });
         let row = ResourceDefinition {
+            snapshots: Default::default(),
             connections: Vec::new(),
             name: resource(name),
             external_name: None,

@@ -91,6 +91,12 @@ fn remove_part(draft: &mut Draft, name: &ResourceName, snapshot: &SnapshotName, 
 }
 
 fn remove(draft: &mut Draft, name: &ResourceName, snapshot: &SnapshotName) {
+    let newest = draft.newest_snapshot(name);
+    if let Some(definition) = draft.definitions.get(name)
+        && definition.snapshots.newest < newest
+    {
+        draft.edit_resource_definition(name, |row| row.snapshots.newest = newest);
+    }
     let key = RowKey::SnapshotDefinition(name.clone(), snapshot.clone());
     draft.remove(&key);
 }

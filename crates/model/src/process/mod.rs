@@ -18,6 +18,7 @@ mod id;
 pub mod migrate;
 pub mod remove_disk;
 pub mod resize;
+pub mod roll_back;
 pub mod take_snapshot;
 
 use std::fmt;
@@ -317,6 +318,7 @@ kinds! {
     Migrate in migrate is "disk-migrate",
     TakeSnapshot in take_snapshot is "snapshot-create",
     DeleteSnapshot in delete_snapshot is "snapshot-delete",
+    RollBack in roll_back is "snapshot-rollback",
 }
 
 impl Process {
@@ -673,7 +675,8 @@ impl Kind {
             | Kind::DeleteVolumeDefinition(_)
             | Kind::Resize(_)
             | Kind::TakeSnapshot(_)
-            | Kind::DeleteSnapshot(_) => None,
+            | Kind::DeleteSnapshot(_)
+            | Kind::RollBack(_) => None,
         }
     }
 
@@ -689,7 +692,8 @@ impl Kind {
             | Kind::RemoveDisk(_)
             | Kind::Migrate(_)
             | Kind::TakeSnapshot(_)
-            | Kind::DeleteSnapshot(_) => None,
+            | Kind::DeleteSnapshot(_)
+            | Kind::RollBack(_) => None,
         }
     }
 }

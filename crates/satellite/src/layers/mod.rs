@@ -6,6 +6,7 @@
 
 pub mod filesystem;
 pub mod luks;
+pub mod roll_back;
 pub mod storage;
 
 use std::collections::BTreeMap;

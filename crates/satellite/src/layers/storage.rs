@@ -24,7 +24,7 @@ pub fn volume_name(resource: &ResourceName, suffix: StorageSuffix, number: u32) 
 }
 
 /// Whose this resource's volumes are.
-fn owner(attempt: &Attempt<'_>) -> Owner {
+pub(super) fn owner(attempt: &Attempt<'_>) -> Owner {
     Owner {
         cluster: attempt.node.cluster_id,
         resource: attempt.spec.uuid,
@@ -32,7 +32,7 @@ fn owner(attempt: &Attempt<'_>) -> Owner {
 }
 
 /// Where a pool of the node is.
-fn place(attempt: &Attempt<'_>, pool: &StoragePoolName) -> Result<PoolPlace> {
+pub(super) fn place(attempt: &Attempt<'_>, pool: &StoragePoolName) -> Result<PoolPlace> {
     let found = attempt.node.pools.iter().find(|p| p.name == *pool);
     match found {
         Some(spec) => pool_place(spec),

@@ -254,11 +254,14 @@ pub async fn destroy(storage: Storage<'_>, dataset: &str, name: &str, owner: Own
     let value = owner.value();
     let is_ours = move |entry: &&Entry| entry.owner.as_deref() == Some(&value);
     let named = |entries: &Dataset| {
-        // The second one: it was renamed, and not marked any more.
-        let mut names = [&full, &aside].into_iter();
-        names
-            .find(|name| entries.get(*name).as_ref().is_some_and(&is_ours))
-            .cloned()
+        if entries.get(&full).as_ref().is_some_and(&is_ours) {
+            return Some(full.clone());
+        }
+        // It was renamed, and not marked any more.
+        let renamed = |name: &&String| name.starts_with(&aside) && !name.contains('@');
+        let mut renamed = entries.iter().filter(|(name, _)| renamed(name));
+        let found = renamed.find(|(_, entry)| is_ours(entry));
+        found.map(|(name, _)| name.clone())
     };
     destroy_named(storage, dataset, &named, &aside, owner.cluster).await
 }
@@ -300,6 +303,18 @@ async fn destroy_named(
     let aside = match name.split_once('@') {
         Some((volume, _)) => format!("{volume}@{aside}"),
         None => aside.to_owned(),
+    };
+    // A volume that a rollback has made anew has the owner of the one before, which may still wait under this name.
+    let aside = match name.starts_with(&aside) {
+        true => name.clone(),
+        false => {
+            let mut names = (1..).map(|number| match number {
+                1 => aside.clone(),
+                _ => format!("{aside}_{number}"),
+            });
+            let free = names.find(|name| !entries.contains_key(name));
+            free.unwrap_or(aside)
+        }
     };
     let destroyed = async {
         if !name.contains('@') {

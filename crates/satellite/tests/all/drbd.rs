@@ -110,6 +110,7 @@ pub(crate) fn spec(me: &str, layout: Layout<'_>) -> ResourceSpec {
             .into_iter()
             .filter(|_| my_id == 0)
             .collect(),
+        roll_back: None,
     }
 }
 

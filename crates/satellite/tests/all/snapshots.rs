@@ -501,6 +501,45 @@ async fn a_copy_can_be_larger() {
     }
 }
 
+/// A volume is made anew of its snapshots, time and again, under its own name and for its own resource; each snapshot
+/// remains, and all can be destroyed afterwards.
+#[tokio::test(start_paused = true)]
+async fn made_anew_of_its_snapshots() {
+    for kind in KINDS {
+        let node = Node::new(kind);
+        let volume = node.make("a_00000", None).await.expect("a volume");
+        let (first, second) = (node.of("a_00000", "s1"), node.of("a_00000", "s2"));
+        node.write(&volume, 10);
+        let then = node.content(&volume);
+        node.take(first).await.expect("s1");
+        node.write(&volume, 20);
+        let later = node.content(&volume);
+        node.take(second).await.expect("s2");
+        for (of, content) in [
+            (first, &then),
+            (second, &later),
+            (first, &then),
+            (first, &then),
+        ] {
+            let owner = node.wanted("a_00000", None).owner;
+            let destroyed = providers::destroy(node.storage(), &node.place, "a_00000", owner);
+            destroyed.await.expect("destroyed");
+            let wanted = node.wanted("a_00000", Some(of));
+            let made = providers::ensure(node.storage(), &node.place, &wanted).await;
+            let made = made.expect("made anew");
+            assert_eq!(&node.content(&made), content, "{kind}");
+        }
+        let owner = node.wanted("a_00000", None).owner;
+        let destroyed = providers::destroy(node.storage(), &node.place, "a_00000", owner);
+        destroyed.await.expect("destroyed");
+        for of in [first, second] {
+            let destroyed = providers::destroy_snapshot(node.storage(), &node.place, &of);
+            destroyed.await.expect("destroyed");
+        }
+        assert_eq!(left(&node), Vec::<String>::new(), "{kind}");
+    }
+}
+
 /// ZFS rolls back to the most recent snapshot only, and not while the volume is in use.
 #[tokio::test(start_paused = true)]
 async fn rolled_back_in_place() {

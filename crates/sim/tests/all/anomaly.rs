@@ -124,7 +124,6 @@ macro_rules! processes {
 
         const _: fn(KindName) = |kind| match kind {
             $(KindName::$kind => (),)+
-            KindName::TakeSnapshot | KindName::DeleteSnapshot => (),
         };
     };
 }
@@ -138,4 +137,7 @@ processes! {
     add_disk AddDisk,
     remove_disk RemoveDisk,
     migrate Migrate,
+    take_snapshot TakeSnapshot,
+    delete_snapshot DeleteSnapshot,
+    roll_back RollBack,
 }

@@ -53,7 +53,7 @@ pub(super) fn nodes_of(model: &Model, name: &ResourceName) -> Vec<NodeName> {
     resources.map(|resource| resource.node.clone()).collect()
 }
 
-fn in_use(name: &ResourceName, node: &NodeName) -> Refusal {
+pub(super) fn in_use(name: &ResourceName, node: &NodeName) -> Refusal {
     Reply::new(
         code::FAIL_IN_USE,
         format!("Resource '{name}' is still in use on node '{node}'."),

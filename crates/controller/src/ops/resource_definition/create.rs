@@ -153,6 +153,7 @@ pub(in super::super) fn add(
     let mut props = Props::new();
     let replies = property::set(Owner::ResourceDefinition, &mut props, new.props)?;
     let mut definition = ResourceDefinition {
+        snapshots: Default::default(),
         connections: Vec::new(),
         name: name.clone(),
         external_name: new.external_name.filter(|name| !name.is_empty()),

@@ -4,12 +4,14 @@ mod create;
 mod delete;
 mod modify;
 mod restore;
+mod rollback;
 
 pub use create::{create, create_automatic, create_multi};
 pub use delete::delete;
 pub(crate) use delete::delete_oldest;
 pub use modify::modify;
-pub use restore::{restore_resources, restore_volume_definitions, rollback};
+pub use restore::{restore_resources, restore_volume_definitions};
+pub use rollback::rollback;
 
 use linstor_api::flag::snapshot_definition as flag;
 use linstor_api::reply::Reply;

@@ -14,20 +14,9 @@ use super::super::reply::{exists, not_found};
 use super::super::request::{Context, WAIT, Wait};
 use super::super::volume_definition::create::NewVolumeDefinition;
 use super::super::{name, resource, resource_definition, storage_pool, volume_definition};
-use super::{context, label};
+use super::label;
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
-
-/// Returns a resource to one of its snapshots. This version cannot.
-pub async fn rollback(cluster: &Cluster, name: String, snapshot: String) -> Vec<Reply> {
-    let work = async {
-        let (name, snapshot) = (name::resource(&name)?, name::snapshot(&snapshot)?);
-        let model = cluster.model();
-        name::known_definition(&model, &name)?;
-        Err(missing(&name, &snapshot))
-    };
-    context(code::MASK_MOD, &name, &snapshot).run(work).await
-}
 
 fn missing(name: &ResourceName, snapshot: &SnapshotName) -> Refusal {
     not_found(code::FAIL_NOT_FOUND_SNAPSHOT_DFN, &label(name, snapshot)).into()

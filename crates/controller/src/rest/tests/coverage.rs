@@ -25,7 +25,6 @@ const LIMITED: &[(&str, &str)] = &[
     ("/v1/files/{}/status", "checked and refused: satellites write no files"),
     ("/v1/files", "stored only: satellites write no files"),
     ("/v1/resource-definitions/{}/files", "stored only: satellites write no files"),
-    ("/v1/resource-definitions/{}/snapshot-ro", "checked and refused: rolling back is not implemented"),
     ("/v1/resource-definitions/{}/clone", "checked and refused: clones are not implemented"),
 ];
 
@@ -175,7 +174,7 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
     ("/v1/resource-definitions/{}/resources/{}/volumes/{}", "PUT", "story::properties"),
     ("/v1/resource-definitions/{}/snapshot-restore-resource/{}", "POST", "restore::a_resource_is_restored"),
     ("/v1/resource-definitions/{}/snapshot-restore-volume-definition/{}", "POST", "restore::a_resource_is_restored"),
-    ("/v1/resource-definitions/{}/snapshot-rollback/{}", "POST", "bad_input::bodies"),
+    ("/v1/resource-definitions/{}/snapshot-rollback/{}", "POST", "rollback::a_rollback"),
     ("/v1/resource-definitions/{}/snapshots", "GET", "snapshots::a_snapshots_life"),
     ("/v1/resource-definitions/{}/snapshots", "POST", "snapshots::a_snapshots_life"),
     ("/v1/resource-definitions/{}/snapshots/{}", "DELETE", "snapshots::some_nodes"),

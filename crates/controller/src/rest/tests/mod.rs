@@ -24,6 +24,7 @@ mod property;
 mod questions;
 mod quorum;
 mod restore;
+mod rollback;
 mod satellite;
 mod settle;
 mod sizes;

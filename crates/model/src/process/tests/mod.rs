@@ -2,6 +2,7 @@
 
 mod cancel;
 mod restore;
+mod roll_back;
 mod snapshot;
 
 use std::sync::Arc;
@@ -112,6 +113,7 @@ fn cluster() -> Draft {
         pinned: false,
     };
     draft.put_resource_definition(ResourceDefinition {
+        snapshots: Default::default(),
         connections: Vec::new(),
         name: r1(),
         external_name: None,
