@@ -15,6 +15,7 @@ mod providers;
 mod python;
 mod python_calls;
 mod report;
+mod s3_stores;
 mod sizes;
 mod speed;
 mod story;

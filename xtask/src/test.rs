@@ -11,8 +11,8 @@ use crate::lab::{Lab, LabConfig, selftest};
 use crate::report::Report;
 use crate::story::Drbd;
 use crate::{
-    fake_vs_lab, faults, metadata, packages, providers, python, python_calls, sizes, speed, story,
-    tidy,
+    fake_vs_lab, faults, metadata, packages, providers, python, python_calls, s3_stores, sizes,
+    speed, story, tidy,
 };
 
 /// Names a folder with a kernel (`linux`) and its modules (`modules`) that include DRBD 9.
@@ -93,6 +93,9 @@ pub fn run(args: Args) -> Result<ExitCode> {
             python_calls::run(&binaries)
         });
     }
+    if wanted("s3 stores") {
+        s3_stores(&args, &binaries, &mut report);
+    }
     if wanted("lab itself") {
         selftest::run("selftest", None, Vec::new(), &mut report)?;
     }
@@ -112,6 +115,24 @@ pub fn run(args: Args) -> Result<ExitCode> {
     second_kernel(&args, &wanted, &binaries, &mut report);
     drbd9(&args, &wanted, &binaries, &mut report);
     Ok(report.finish())
+}
+
+/// The S3 client and the commands for backups, against real stores.
+fn s3_stores(args: &Args, binaries: &Binaries, report: &mut Report) {
+    let mut stores = None;
+    let up = report.check("s3 stores: moto and S3Proxy are installed and run", || {
+        packages::ensure(s3_stores::PACKAGES, args.yes)?;
+        stores = Some(s3_stores::Stores::start()?);
+        Ok(())
+    });
+    let Some(mut stores) = stores.filter(|_| up) else {
+        return;
+    };
+    report.check("s3 stores: the client", || stores.test_client());
+    report.check(
+        "s3 stores: remotes and backups from the command line",
+        || stores.test_commands(binaries),
+    );
 }
 
 fn cargo(args: &[&str]) -> Result<()> {

@@ -102,4 +102,124 @@ object! {
         /// The node whose free space counts.
         pub node_name: Option<String>,
     }
+
+    /// What is in a bucket.
+    pub struct BackupList {
+        /// Backups by id; those without a description by the key of an object.
+        pub linstor: SortedMap<String, Backup>,
+        /// The other objects.
+        pub other: BackupOther,
+    }
+
+    /// Objects that are no backups of LINSTOR.
+    pub struct BackupOther {
+        /// Their keys.
+        pub files: Vec<String>,
+    }
+
+    /// A backup.
+    pub struct Backup {
+        /// Its id: the key of its description without `.meta`.
+        pub id: String,
+        /// When it began, local time of the controller, `yyyyMMdd_HHmmss`.
+        pub start_time: Option<String>,
+        /// When it began, in milliseconds since the Unix epoch.
+        pub start_timestamp: Option<i64>,
+        /// When it ended, local time of the controller, `yyyyMMdd_HHmmss`.
+        pub finished_time: Option<String>,
+        /// When it ended, in milliseconds since the Unix epoch.
+        pub finished_timestamp: Option<i64>,
+        /// The resource that it is of.
+        pub origin_rsc: String,
+        /// Its snapshot.
+        pub origin_snap: String,
+        /// The node that sent it.
+        pub origin_node: Option<String>,
+        /// Why it cannot be restored.
+        pub fail_messages: Option<String>,
+        /// Its volumes.
+        pub vlms: Vec<BackupVolume>,
+        /// Whether it was sent successfully.
+        pub success: Option<bool>,
+        /// Whether it is being sent.
+        pub shipping: Option<bool>,
+        /// Whether all objects are there that restoring it needs, also those of the backups that it is based on.
+        pub restorable: Option<bool>,
+        /// Its description in the bucket.
+        pub s3: Option<BackupS3>,
+        /// The key of the description of the backup that it is based on.
+        pub based_on_id: Option<String>,
+    }
+
+    /// A volume of a backup.
+    pub struct BackupVolume {
+        /// Its number.
+        pub vlm_nr: i64,
+        /// When it was sent, local time of the controller, `yyyyMMdd_HHmmss`.
+        pub finished_time: Option<String>,
+        /// When it was sent, in milliseconds since the Unix epoch.
+        pub finished_timestamp: Option<i64>,
+        /// Its object.
+        pub s3: Option<BackupVolumeS3>,
+    }
+
+    /// The description of a backup in a bucket.
+    pub struct BackupS3 {
+        /// Its key.
+        pub meta_name: Option<String>,
+    }
+
+    /// The object of a volume.
+    pub struct BackupVolumeS3 {
+        /// Its key.
+        pub key: Option<String>,
+    }
+
+    /// What restoring a backup needs.
+    pub struct BackupInfo {
+        /// The resource that it is of.
+        pub rsc: String,
+        /// Its snapshot.
+        pub snap: String,
+        /// The key of the description of the full backup that it goes back to.
+        pub full: Option<String>,
+        /// Its id.
+        pub latest: String,
+        /// How many backups are restored.
+        pub count: i32,
+        /// What is downloaded, in KiB.
+        pub dl_size_kib: i64,
+        /// What the volumes occupied, in KiB.
+        pub alloc_size_kib: i64,
+        /// The storage pools.
+        pub storpools: Vec<BackupInfoStorPool>,
+    }
+
+    /// A storage pool of a backup.
+    pub struct BackupInfoStorPool {
+        /// Its name.
+        pub name: String,
+        /// What it is made of.
+        pub provider_kind: Option<String>,
+        /// The pool that replaces it.
+        pub target_name: Option<String>,
+        /// What is free in that pool afterwards, in KiB; negative when it has not enough.
+        pub remaining_space_kib: Option<i64>,
+        /// Its volumes.
+        pub vlms: Vec<BackupInfoVolume>,
+    }
+
+    /// A volume of a backup in a storage pool.
+    pub struct BackupInfoVolume {
+        /// The key of its object.
+        pub name: Option<String>,
+        /// The layer that it is the storage of.
+        pub layer_type: String,
+        /// What is downloaded, in KiB.
+        pub dl_size_kib: Option<i64>,
+        /// What it occupied, in KiB; known of the latest backup.
+        pub alloc_size_kib: Option<i64>,
+        /// Its size, in KiB; known of the latest backup.
+        pub usable_size_kib: Option<i64>,
+    }
 }

@@ -213,6 +213,8 @@ keys! {
     FILE_SYSTEM_GROUP = "FileSystem/Group";
     /// The cluster's id towards other clusters.
     CLUSTER_LOCAL_ID = "Cluster/LocalID";
+    /// How long a store may take for an answer about backups, in seconds.
+    BACKUP_TIMEOUT = "BackupShipping/BackupTimeout";
     /// TCP ports for shipping backups.
     BACKUP_SHIPPING_TCP_PORT_RANGE = "BackupShipping/TcpPortRange";
     /// The older name of the one above.

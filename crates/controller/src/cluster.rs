@@ -24,6 +24,7 @@ use crate::due::Due;
 use crate::env::Env;
 use crate::error_report::ErrorReports;
 use crate::mailbox::Mailboxes;
+use crate::ops::backup::bucket::Descriptions;
 use crate::ops::metrics::Requests;
 use crate::store_request::StoreRequests;
 use crate::tasks::advance::Pending;
@@ -62,6 +63,8 @@ pub(crate) struct Shared {
     master_key: watch::Sender<Option<Arc<Key>>>,
     /// Held while a passphrase is checked: one at a time, and a while longer after a wrong one.
     pub(crate) passphrase_check: tokio::sync::Mutex<()>,
+    /// Descriptions of backups that were read: they are long, many, and rarely change.
+    pub(crate) descriptions: Mutex<Descriptions>,
     pub(crate) pending: Pending,
     pub(crate) due: Due,
     /// Held by the link that makes the specs of a full sync: after a start all links have one to send, and requests are to
@@ -142,6 +145,7 @@ impl Cluster {
             requests: Requests::default(),
             master_key: watch::Sender::new(None),
             passphrase_check: tokio::sync::Mutex::default(),
+            descriptions: Mutex::default(),
             pending: Pending::default(),
             due: Due::default(),
             syncing: tokio::sync::Mutex::default(),

@@ -6,6 +6,7 @@
 
 pub mod auth_token;
 pub mod automatic;
+pub mod backup;
 pub mod balance;
 mod block_size;
 pub mod connection;

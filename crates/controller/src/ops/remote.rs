@@ -1,7 +1,6 @@
 //! Remotes: where backups are shipped to. Their secrets are sealed with the master key, and no answer has them.
 
 use std::net::Ipv6Addr;
-use std::time::Duration;
 
 use linstor_api::code;
 use linstor_api::remote::{EbsRemote, LinstorRemote, RemoteList, S3Remote};
@@ -12,18 +11,15 @@ use linstor_model::model::RowKey;
 use linstor_model::name::RemoteName;
 use linstor_model::remote::{Ebs, Linstor, S3, Target};
 use linstor_model::{Model, Remote};
+use linstor_s3::{Bucket, Settings};
 use linstor_wire::secret::Secret;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 use uuid::Uuid;
 
+use super::backup::bucket;
 use super::request::Context;
 use super::{encryption, name, node, schedule};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
-
-/// How long the endpoint of an S3 remote may take to accept a connection, as LINSTOR's `BackupShipping/BackupTimeout`.
-const REACH: Duration = Duration::from_secs(5);
 
 fn context(name: Option<&str>) -> Context {
     let mask = code::MASK_REMOTE | code::MASK_MOD;
@@ -131,7 +127,7 @@ fn put(tx: &mut Transaction<'_>, name: RemoteName, uuid: Uuid, target: Target, m
     tx.reply(Reply::new(code::CREATED, message));
 }
 
-/// Creates an S3 remote. Its endpoint has to be reachable.
+/// Creates an S3 remote. Its bucket has to answer to its keys.
 pub async fn create_s3(cluster: &Cluster, request: S3Remote) -> Vec<Reply> {
     let work = async {
         required(&[
@@ -145,15 +141,27 @@ pub async fn create_s3(cluster: &Cluster, request: S3Remote) -> Vec<Reply> {
         let request = request.clone();
         let name = free(&cluster.model(), request.remote_name.as_deref())?;
         let key = encryption::unlocked(cluster)?;
-        let endpoint = request.endpoint.unwrap_or_default();
-        reach(&endpoint).await?;
+        let of = |given: &Option<SecretText>| {
+            let given = given.as_ref().map(SecretText::reveal);
+            Secret::new(given.unwrap_or_default())
+        };
+        let settings = Settings {
+            endpoint: request.endpoint.clone().unwrap_or_default(),
+            bucket: request.bucket.clone().unwrap_or_default(),
+            region: request.region.clone().unwrap_or_default(),
+            use_path_style: request.use_path_style.unwrap_or(false),
+            access_key: of(&request.access_key),
+            secret_key: of(&request.secret_key),
+            timeout: bucket::timeout(&cluster.model()),
+        };
+        try_bucket(&settings, "created").await?;
         let committed = cluster.commit(move |tx| {
             let name = free(tx, Some(name.as_str()))?;
             let uuid = tx.uuid();
             let access_key = request.access_key.unwrap_or_default();
             let secret_key = request.secret_key.unwrap_or_default();
             let target = Target::S3(S3 {
-                endpoint,
+                endpoint: request.endpoint.unwrap_or_default(),
                 bucket: request.bucket.unwrap_or_default(),
                 region: request.region.unwrap_or_default(),
                 access_key: seal(tx, &key, (uuid, "access_key"), &access_key),
@@ -163,13 +171,21 @@ pub async fn create_s3(cluster: &Cluster, request: S3Remote) -> Vec<Reply> {
             put(tx, name, uuid, target, "S3 remote successfully created");
             Ok(())
         });
-        Ok(committed.await?.replies.into_iter().map(untried).collect())
+        Ok(committed.await?.replies)
     };
     context(request.remote_name.as_deref()).run(work).await
 }
 
-fn untried(reply: Reply) -> Reply {
-    reply.details("The endpoint accepts connections. Bucket and keys were not tried.")
+/// Refuses a bucket whose objects cannot be listed.
+async fn try_bucket(settings: &Settings, what: &str) -> Result<(), Refusal> {
+    let failed = |error| {
+        let message = format!(
+            "The remote could not be used with the given parameters, and therefore was not {what}."
+        );
+        bucket::failed(message, &error)
+    };
+    let bucket = Bucket::new(settings).map_err(failed)?;
+    bucket.check().await.map_err(failed)
 }
 
 /// Changes an S3 remote; what is not given or empty is left unchanged.
@@ -180,33 +196,40 @@ pub async fn modify_s3(cluster: &Cluster, name: String, request: S3Remote) -> Ve
         let Target::S3(before) = &known.target else {
             return Err(other_kind(&name, "s3"));
         };
-        let changes_keys = secret(&request.access_key) || secret(&request.secret_key);
-        let key = changes_keys.then(|| encryption::unlocked(cluster));
-        let key = key.transpose()?;
-        let endpoint = request.endpoint.clone().filter(|text| !text.is_empty());
-        reach(endpoint.as_deref().unwrap_or(&before.endpoint)).await?;
+        let key = encryption::unlocked(cluster)?;
+        let mut settings = bucket::settings(&cluster.model(), &key, &known, before)?;
+        replace(&mut settings.endpoint, request.endpoint.clone());
+        replace(&mut settings.bucket, request.bucket.clone());
+        replace(&mut settings.region, request.region.clone());
+        for (member, given) in [
+            (&mut settings.access_key, &request.access_key),
+            (&mut settings.secret_key, &request.secret_key),
+        ] {
+            if let Some(given) = given.as_ref().filter(|text| !text.reveal().is_empty()) {
+                *member = Secret::new(given.reveal());
+            }
+        }
+        try_bucket(&settings, "changed").await?;
         let committed = cluster.commit(move |tx| {
             let known = name::known_remote(tx, &name)?;
             let mut row = Remote::clone(known);
             let Target::S3(s3) = &mut row.target else {
                 return Err(other_kind(&name, "s3"));
             };
-            replace(&mut s3.endpoint, endpoint);
+            replace(&mut s3.endpoint, request.endpoint);
             replace(&mut s3.bucket, request.bucket);
             replace(&mut s3.region, request.region);
-            if let Some(key) = &key {
-                if let Some(given) = request.access_key.filter(|text| !text.reveal().is_empty()) {
-                    s3.access_key = seal(tx, key, (row.uuid, "access_key"), &given);
-                }
-                if let Some(given) = request.secret_key.filter(|text| !text.reveal().is_empty()) {
-                    s3.secret_key = seal(tx, key, (row.uuid, "secret_key"), &given);
-                }
+            if let Some(given) = request.access_key.filter(|text| !text.reveal().is_empty()) {
+                s3.access_key = seal(tx, &key, (row.uuid, "access_key"), &given);
+            }
+            if let Some(given) = request.secret_key.filter(|text| !text.reveal().is_empty()) {
+                s3.secret_key = seal(tx, &key, (row.uuid, "secret_key"), &given);
             }
             tx.put_remote(row);
             tx.reply(Reply::new(code::MODIFIED, "S3 remote successfully updated"));
             Ok(())
         });
-        Ok(committed.await?.replies.into_iter().map(untried).collect())
+        Ok(committed.await?.replies)
     };
     context(Some(&name)).run(work).await
 }
@@ -516,24 +539,6 @@ fn authority(given: &str) -> Result<(Option<&'static str>, String, Option<u16>),
         number.ok_or_else(|| invalid(format!("'{}' is not a port.", port.escape_debug())))
     });
     Ok((scheme, host, port.transpose()?))
-}
-
-/// Refuses an endpoint that does not accept connections.
-async fn reach(endpoint: &str) -> Result<(), Refusal> {
-    let (scheme, host, port) = authority(endpoint)?;
-    let port = port.unwrap_or(if scheme == Some("http") { 80 } else { 443 });
-    let target = format!("{host}:{port}");
-    let failed = match timeout(REACH, TcpStream::connect(&target)).await {
-        Ok(Ok(_)) => return Ok(()),
-        Ok(Err(error)) => error.to_string(),
-        Err(_) => format!("no answer within {} s", REACH.as_secs()),
-    };
-    let code = code::FAIL_UNKNOWN_ERROR | code::MASK_BACKUP;
-    let message = "The remote cannot be reached, and nothing was changed.";
-    Err(Reply::new(code, message)
-        .cause(format!("Connecting to {target} failed: {failed}"))
-        .correction("Check the endpoint, and that the store runs.")
-        .into())
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use linstor_api::backup::{
 };
 use linstor_api::remote::NodeCreateEbs;
 use linstor_api::reply::Reply;
+use serde::Serialize;
 use serde_json::json as value;
 
 use super::answer::{Answer, json};
@@ -21,18 +22,48 @@ use crate::transaction::Refusal;
 /// The routes of this noun.
 pub fn routes() -> Router<Cluster> {
     const BACKUPS: &str = "/v1/remotes/{remote}/backups";
-    Router::new()
+    let router = Router::new()
         .route(BACKUPS, get(list).post(create).delete(remove))
         .route(&format!("{BACKUPS}/restore"), post(restore))
         .route(&format!("{BACKUPS}/info"), post(info))
         .route(&format!("{BACKUPS}/ship"), post(ship))
         .route(&format!("{BACKUPS}/abort"), post(abort))
         .route("/v1/view/backup/queue", get(queue))
-        .route("/v1/nodes/ebs", post(create_ebs_node))
+        .route("/v1/nodes/ebs", post(create_ebs_node));
+    // A remote may be named as a kind is: `/v1/remotes/s3/{remote}` must not hide its backups.
+    ["s3", "linstor", "ebs"]
+        .into_iter()
+        .fold(router, |router, kind| {
+            let path = || Path(kind.to_owned());
+            let methods =
+                get(move |cluster: State<Cluster>, params: Params| list(cluster, path(), params))
+                    .post(
+                        move |cluster: State<Cluster>, body: NeededBody<BackupCreate, false>| {
+                            create(cluster, path(), body)
+                        },
+                    )
+                    .delete(move |cluster: State<Cluster>, params: Params| {
+                        remove(cluster, path(), params)
+                    });
+            router.route(&format!("/v1/remotes/{kind}/backups"), methods)
+        })
 }
 
-async fn list(State(cluster): State<Cluster>, Path(remote): Path<String>) -> Answer {
-    Answer::ok(backup::list(&cluster, remote).await)
+async fn list(
+    State(cluster): State<Cluster>,
+    Path(remote): Path<String>,
+    params: Params,
+) -> Response {
+    let text = |key| params.first(key).map(str::to_owned);
+    or_refusal(backup::list(&cluster, remote, text("rsc_name"), text("snap_name")).await)
+}
+
+/// What was asked for, or why there is none.
+fn or_refusal<T: Serialize>(result: Result<T, Refusal>) -> Response {
+    match result {
+        Ok(value) => json(&value),
+        Err(Refusal(replies)) => Answer::ok(replies).into_response(),
+    }
 }
 
 async fn create(
@@ -48,16 +79,19 @@ async fn remove(
     Path(remote): Path<String>,
     params: Params,
 ) -> Answer {
-    let given = |key| params.first(key).is_some_and(|text| !text.is_empty());
+    let text = |key| params.first(key).map(str::to_owned);
     let selection = Selection {
-        id: given("id"),
-        id_prefix: given("id_prefix"),
-        filter: ["timestamp", "resource_name", "node_name"]
-            .into_iter()
-            .any(given),
+        id: text("id"),
+        id_prefix: text("id_prefix"),
+        timestamp: text("timestamp"),
+        resource: text("resource_name"),
+        node: text("node_name"),
         all: params.is_on("all"),
         all_local_cluster: params.is_on("all_local_cluster"),
-        s3_key: given("s3key"),
+        s3_key: text("s3key"),
+        cascading: params.is_on("cascading"),
+        dry_run: params.is_on("dryrun"),
+        keep_snapshots: params.is_on("keep_snaps"),
     };
     Answer::ok(backup::delete(&cluster, remote, selection).await)
 }
@@ -87,7 +121,10 @@ async fn info(
     Path(remote): Path<String>,
     NeededBody(request): NeededBody<BackupInfoRequest, false>,
 ) -> Response {
-    or_bad_request(backup::info(&cluster, remote, request).await, Answer::ok)
+    match backup::info(&cluster, &remote, request).await {
+        Ok(result) => or_refusal(result),
+        Err(refusal) => or_bad_request(Err(refusal), Answer::ok),
+    }
 }
 
 async fn ship(

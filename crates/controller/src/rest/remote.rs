@@ -24,7 +24,13 @@ pub fn routes() -> Router<Cluster> {
         .route("/v1/remotes/linstor/{remote}", put(modify_linstor))
         .route("/v1/remotes/ebs", get(list_ebs).post(create_ebs))
         .route("/v1/remotes/ebs/{remote}", put(modify_ebs))
+        // Their paths are those of the backups of remotes that are named as a kind is.
+        .route("/v1/remotes/s3/backups", put(modify_s3_backups))
+        .route("/v1/remotes/linstor/backups", put(modify_linstor_backups))
+        .route("/v1/remotes/ebs/backups", put(modify_ebs_backups))
 }
+
+const BACKUPS: &str = "backups";
 
 async fn list(State(cluster): State<Cluster>) -> Response {
     json(&remote::list(&cluster))
@@ -90,4 +96,19 @@ async fn modify_ebs(
     NeededBody(request): NeededBody<EbsRemote, false>,
 ) -> Answer {
     Answer::ok(remote::modify_ebs(&cluster, name, request).await)
+}
+
+async fn modify_s3_backups(cluster: State<Cluster>, body: NeededBody<S3Remote, false>) -> Answer {
+    modify_s3(cluster, Path(BACKUPS.to_owned()), body).await
+}
+
+async fn modify_linstor_backups(
+    cluster: State<Cluster>,
+    body: NeededBody<LinstorRemote, false>,
+) -> Answer {
+    modify_linstor(cluster, Path(BACKUPS.to_owned()), body).await
+}
+
+async fn modify_ebs_backups(cluster: State<Cluster>, body: NeededBody<EbsRemote, false>) -> Answer {
+    modify_ebs(cluster, Path(BACKUPS.to_owned()), body).await
 }

@@ -24,7 +24,7 @@ const LENGTH: usize = 2;
 const ITERATIONS: u32 = 5000;
 
 /// A master key of LINSTOR as its database and its backups have it, each part in base64.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MasterKey {
     /// The padded key, encrypted with the passphrase.
     #[serde(rename = "masterPassword")]
@@ -35,6 +35,12 @@ pub struct MasterKey {
     /// What the key is derived from beside the passphrase.
     #[serde(rename = "masterCryptSalt")]
     pub salt: String,
+}
+
+impl std::fmt::Debug for MasterKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("sealed")
+    }
 }
 
 /// Random bytes that encrypting needs.

@@ -205,6 +205,7 @@ const MACHINE: Option<&str> = Some("satellite/src/machine.rs");
 const METRICS: Option<&str> = Some("controller/src/ops/metrics.rs");
 const FILTER: Option<&str> = Some("model/src/place/filter.rs");
 const ENCRYPTION: Option<&str> = Some("model/src/layer/luks.rs");
+const BUCKET: Option<&str> = Some("controller/src/ops/backup/bucket.rs");
 const BALANCE: Option<&str> = Some("model/src/balance.rs");
 const LVM: Option<&str> = Some("satellite/src/providers/lvm.rs");
 const AUTH_TOKEN: Option<&str> = Some("model/src/auth_token.rs");
@@ -271,7 +272,7 @@ const RULES: &[(&str, Rule)] = &[
     ("BCache/Writeback", rule(CACHE, TrueFalse, "", NOBODY, "Whether bcache writes back")),
     ("BackupShipping/AllowForceRestore", rule(C | RD, Text, "false", NOBODY,
         "Whether an existing resource may be deleted to restore a received backup")),
-    ("BackupShipping/BackupTimeout", measured("seconds", rule(C, Integer, "5", NOBODY,
+    ("BackupShipping/BackupTimeout", measured("seconds", rule(C, Integer, "5", BUCKET,
         "Time limit in seconds for requests that list or delete backups"))),
     ("BackupShipping/L2LReceiveStartedTimeout", rule(C | N | RD, Integer, "300000", NOBODY,
         "How long the receiving cluster waits for the connection, in ms; -1 without an end")),

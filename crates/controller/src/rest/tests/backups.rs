@@ -103,60 +103,38 @@ async fn what_is_not_named_is_null() {
     assert_eq!(serde_json::to_value(&reply).unwrap(), *entry);
 }
 
-/// An S3 remote needs an endpoint that answers, and the master key.
+/// An S3 remote needs a bucket that answers, and the master key.
 #[tokio::test]
 async fn s3_remotes() {
     let world = World::new().await;
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let endpoint = format!("http://{}", listener.local_addr().unwrap());
+    let store = linstor_fake_s3::Store::start().await;
     let s3 = |endpoint: &str| {
-        json!({"remote_name": "s3", "endpoint": endpoint, "bucket": "b", "region": "r", "access_key": "ak",
-            "secret_key": "sk"})
+        json!({"remote_name": "s3", "endpoint": endpoint, "bucket": linstor_fake_s3::BUCKET, "region": "r",
+            "access_key": linstor_fake_s3::ACCESS_KEY, "secret_key": "sk"})
         .to_string()
     };
+    let good = s3(store.endpoint());
     let path = "/v1/remotes/s3";
+    let locked = ["FAIL_NOT_FOUND_CRYPT_KEY"];
+    world.check("POST", path, &good, 404, &locked).await;
+    let passphrase = "/v1/encryption/passphrase";
     world
-        .check(
-            "POST",
-            path,
-            &s3(&endpoint),
-            404,
-            &["FAIL_NOT_FOUND_CRYPT_KEY"],
-        )
+        .check("POST", passphrase, PASSPHRASE, 201, &["CREATED"])
         .await;
-    world
-        .check(
-            "POST",
-            "/v1/encryption/passphrase",
-            PASSPHRASE,
-            201,
-            &["CREATED"],
-        )
-        .await;
-    world
-        .check(
-            "POST",
-            path,
-            &s3("http://127.0.0.1:1"),
-            500,
-            &["FAIL_UNKNOWN_ERROR"],
-        )
-        .await;
-    world
-        .check("POST", path, &s3("not a url"), 500, &["FAIL_UNKNOWN_ERROR"])
-        .await;
+    for endpoint in ["http://127.0.0.1:1", "not a url"] {
+        world
+            .check("POST", path, &s3(endpoint), 500, &["FAIL_UNKNOWN_ERROR"])
+            .await;
+    }
     assert_eq!(world.get(path).await, json!([]));
-    world
-        .check("POST", path, &s3(&endpoint), 200, &["CREATED"])
-        .await;
-    let expected =
-        json!([{"remote_name": "s3", "endpoint": endpoint, "bucket": "b", "region": "r"}]);
+    world.check("POST", path, &good, 200, &["CREATED"]).await;
+    let expected = json!([{"remote_name": "s3", "endpoint": store.endpoint(), "bucket": "backups", "region": "r"}]);
     assert_eq!(world.get(path).await, expected);
-    let change = r#"{"bucket":"c","secret_key":"other"}"#;
+    let change = r#"{"region":"c","secret_key":"other"}"#;
     world
         .check("PUT", "/v1/remotes/s3/s3", change, 200, &["MODIFIED"])
         .await;
-    assert_eq!(world.get(path).await[0]["bucket"], "c");
+    assert_eq!(world.get(path).await[0]["region"], "c");
 }
 
 /// A schedule: created, listed, changed, deleted.

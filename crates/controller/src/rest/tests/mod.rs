@@ -1,6 +1,7 @@
 //! The API against a controller on a memory store, with satellites that do at once what they are told.
 
 mod auth;
+mod backup_store;
 mod backups;
 mod bad_input;
 mod balance;

@@ -1,7 +1,17 @@
-//! Backups on remotes. Nothing reads or writes them yet; what a request names has to be there nevertheless.
+//! Backups on remotes: listed and deleted. None is made or restored yet; what a request names has to be there nevertheless.
+
+pub mod bucket;
+mod delete;
+mod info;
+mod list;
+
+pub use delete::{Selection, delete};
+pub use list::list;
+
+use std::future::Future;
 
 use linstor_api::backup::{
-    BackupAbort, BackupCreate, BackupInfoRequest, BackupRestore, BackupShip,
+    BackupAbort, BackupCreate, BackupInfo, BackupInfoRequest, BackupRestore, BackupShip,
 };
 use linstor_api::code;
 use linstor_api::remote::NodeCreateEbs;
@@ -18,8 +28,8 @@ use crate::transaction::Refusal;
 type Done = Result<Vec<Reply>, Refusal>;
 
 /// LINSTOR's replies about backups have neither operation bits nor references.
-async fn run(work: impl FnOnce() -> Done) -> Vec<Reply> {
-    Context::new(0, "").run(async { work() }).await
+async fn run(work: impl Future<Output = Done>) -> Vec<Reply> {
+    Context::new(0, "").run(work).await
 }
 
 fn missing(what: &str) -> Done {
@@ -44,27 +54,20 @@ fn s3_remote(model: &Model, given: &str) -> Result<(), Refusal> {
     if matches!(remote.target, Target::S3(_)) {
         return Ok(());
     }
-    let message = format!("The remote {} is not an s3 remote.", remote.name);
-    Err(
-        Reply::new(code::FAIL_INVLD_REMOTE_NAME | code::MASK_BACKUP, message)
-            .cause("Only S3 remotes hold backups that can be listed.")
-            .correction("Use an S3 remote.")
-            .into(),
-    )
+    Err(not_s3(remote))
 }
 
-/// The backups on a remote.
-pub async fn list(cluster: &Cluster, on: String) -> Vec<Reply> {
-    run(|| {
-        s3_remote(&cluster.model(), &on)?;
-        missing("Listing backups")
-    })
-    .await
+fn not_s3(remote: &Remote) -> Refusal {
+    let message = format!("The remote {} is not an s3 remote.", remote.name);
+    Reply::new(code::FAIL_INVLD_REMOTE_NAME | code::MASK_BACKUP, message)
+        .cause("Only S3 remotes hold backups that can be listed.")
+        .correction("Use an S3 remote.")
+        .into()
 }
 
 /// Makes a backup.
 pub async fn create(cluster: &Cluster, on: String, request: BackupCreate) -> Vec<Reply> {
-    run(|| {
+    run(async {
         let model = cluster.model();
         let name = name::resource(&request.rsc_name.unwrap_or_default())?;
         name::known_definition(&model, &name)?;
@@ -116,7 +119,7 @@ pub async fn restore(
         &request.src_rsc_name,
         &request.src_snap_name,
     ])?;
-    let work = || {
+    let work = async {
         let model = cluster.model();
         let node = name::node(&request.node_name.unwrap_or_default())?;
         name::known_node(&model, &node)?;
@@ -127,31 +130,27 @@ pub async fn restore(
     Ok(run(work).await)
 }
 
-/// What a backup holds.
+/// What restoring a backup needs.
 ///
 /// # Errors
 ///
-/// The refusal of a request that names none, which has a status of its own.
+/// Why it is not known; the refusal of a request that names no backup has a status of its own.
 pub async fn info(
     cluster: &Cluster,
-    on: String,
+    on: &str,
     request: BackupInfoRequest,
-) -> Result<Vec<Reply>, Refusal> {
+) -> Result<Result<BackupInfo, Refusal>, Refusal> {
     identified([
         &request.last_backup,
         &request.src_rsc_name,
         &request.src_snap_name,
     ])?;
-    let work = || {
-        s3_remote(&cluster.model(), &on)?;
-        missing("Reading backups")
-    };
-    Ok(run(work).await)
+    Ok(info::info(cluster, on, request).await)
 }
 
 /// Ships a snapshot to another cluster.
 pub async fn ship(cluster: &Cluster, on: String, request: BackupShip) -> Vec<Reply> {
-    run(|| {
+    run(async {
         let model = cluster.model();
         let name = name::remote(&on)?;
         let remote = name::known_remote(&model, &name)?;
@@ -172,65 +171,13 @@ pub async fn ship(cluster: &Cluster, on: String, request: BackupShip) -> Vec<Rep
 
 /// Stops backups that are being made or restored. There are none.
 pub async fn abort(cluster: &Cluster, on: String, request: BackupAbort) -> Vec<Reply> {
-    run(|| {
+    run(async {
         let model = cluster.model();
         let name = name::remote(&on)?;
         name::known_remote(&model, &name)?;
         let definition = name::resource(&request.rsc_name.unwrap_or_default())?;
         name::known_definition(&model, &definition)?;
         Ok(Vec::new())
-    })
-    .await
-}
-
-/// Which backups are to be deleted.
-#[derive(Debug, Default)]
-pub struct Selection {
-    /// Whether an id is given.
-    pub id: bool,
-    /// Whether the beginning of ids is given.
-    pub id_prefix: bool,
-    /// Whether a time, a resource or a node is given.
-    pub filter: bool,
-    /// Whether all are meant.
-    pub all: bool,
-    /// Whether all of this cluster are meant.
-    pub all_local_cluster: bool,
-    /// Whether an object of the store is given.
-    pub s3_key: bool,
-}
-
-/// Deletes backups.
-pub async fn delete(cluster: &Cluster, on: String, selection: Selection) -> Vec<Reply> {
-    run(|| {
-        let Selection {
-            id,
-            id_prefix,
-            filter,
-            all,
-            all_local_cluster,
-            s3_key,
-        } = selection;
-        let given = [id, id_prefix, filter, all, all_local_cluster, s3_key];
-        match given.into_iter().filter(|given| *given).count() {
-            1 => {}
-            0 => {
-                let message = "The request does not select the backups to be deleted.";
-                return Err(Reply::new(code::FAIL_INVLD_REQUEST, message)
-                    .cause("No id, filter or key is given.")
-                    .correction("Use 'all' to delete all backups of the remote.")
-                    .into());
-            }
-            _ => {
-                let message = "The request selects the backups to be deleted in several ways.";
-                return Err(Reply::new(code::FAIL_INVLD_REQUEST, message)
-                    .cause("Ids, filters, 'all' and keys exclude each other.")
-                    .correction("Use one of them.")
-                    .into());
-            }
-        }
-        s3_remote(&cluster.model(), &on)?;
-        missing("Deleting backups")
     })
     .await
 }
