@@ -38,6 +38,7 @@ pub mod status;
 pub mod stop;
 pub mod support;
 pub mod suspension;
+pub mod thin_stream;
 pub mod tools;
 
 pub use options::Options;
