@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use linstor_api::code;
 use linstor_api::kind::ConnectionStatus;
+use linstor_model::external_file::needs_any;
 use linstor_model::model::RowKey;
 use linstor_model::name::{NodeName, ResourceName, SnapshotName, StoragePoolName};
 use linstor_model::observed::{Applied, NodeStatus, ObservedPool};
@@ -683,7 +684,32 @@ impl Reach {
                 }
             }
         }
+        reach.add_needed_files(before, after, touched);
         reach
+    }
+
+    /// External files are in the spec of the nodes whose resources need them.
+    fn add_needed_files(&mut self, before: &Model, after: &Model, touched: &BTreeSet<RowKey>) {
+        if before.external_files.is_empty() && after.external_files.is_empty() {
+            return;
+        }
+        if touched
+            .iter()
+            .any(|key| matches!(key, RowKey::ExternalFile(_)))
+        {
+            self.nodes.extend(after.nodes.keys().cloned());
+        }
+        let needs = |model: &Model, name| {
+            model
+                .definitions
+                .get(name)
+                .is_some_and(|row| needs_any(row))
+        };
+        for (name, nodes) in &self.definitions {
+            if needs(before, name) || needs(after, name) {
+                self.nodes.extend(nodes.iter().cloned());
+            }
+        }
     }
 
     fn add_snapshot(

@@ -1,68 +1,17 @@
 //! External files: files that LINSTOR writes on the nodes of the resources that need them.
 
-use std::fmt;
 use std::sync::Arc;
 
+pub use linstor_api::external_file::FilePath;
+use linstor_api::name::NodeName;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The longest path, in bytes.
-const PATH_BYTES_MAX: usize = 1024;
+use crate::model::Model;
+use crate::resource_definition::ResourceDefinition;
 
-/// An absolute path of printable ASCII characters. Unlike names, paths compare with regard to case.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct FilePath(Arc<str>);
-
-impl FilePath {
-    /// Checks the rules.
-    ///
-    /// # Errors
-    ///
-    /// Which rule the text breaks.
-    pub fn parse(given: &str) -> Result<Self, String> {
-        if !given.starts_with('/') {
-            return Err("the path must be absolute".to_owned());
-        }
-        if given.len() > PATH_BYTES_MAX {
-            return Err(format!(
-                "it has {} bytes; at most {PATH_BYTES_MAX} are allowed",
-                given.len()
-            ));
-        }
-        if let Some(c) = given.chars().find(|c| !(' '..='~').contains(c)) {
-            return Err(format!(
-                "the character '{}' is not allowed in it",
-                c.escape_debug()
-            ));
-        }
-        Ok(FilePath(Arc::from(given)))
-    }
-
-    /// The path.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for FilePath {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for FilePath {
-    type Error = String;
-    fn try_from(given: String) -> Result<Self, String> {
-        FilePath::parse(&given)
-    }
-}
-
-impl From<FilePath> for String {
-    fn from(path: FilePath) -> String {
-        path.0.to_string()
-    }
-}
+/// Namespace of the properties of resource definitions that need files: it is followed by the file's path.
+const NAMESPACE: &str = "files";
 
 /// An external file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,22 +27,35 @@ pub struct ExternalFile {
     pub alt_suffixes: Vec<String>,
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// The property of a resource definition that needs a file.
+pub fn property(path: &FilePath) -> String {
+    format!("{NAMESPACE}{path}")
+}
 
-    /// Paths are absolute, printable and of bounded length; their case counts.
-    #[test]
-    fn paths_are_checked() {
-        for bad in [
-            "",
-            "relative",
-            "/a\nb",
-            "/ä",
-            &format!("/{}", "x".repeat(1024)),
-        ] {
-            assert!(FilePath::parse(bad).is_err(), "{bad:?}");
-        }
-        assert_ne!(FilePath::parse("/a"), FilePath::parse("/A"));
-    }
+/// Whether a resource definition needs any file.
+pub fn needs_any(definition: &ResourceDefinition) -> bool {
+    let mut keys = definition.props.keys();
+    keys.any(|key| {
+        key.strip_prefix(NAMESPACE)
+            .is_some_and(|rest| rest.starts_with('/'))
+    })
+}
+
+/// The files that the resources of a node need, in the order of their paths.
+pub fn needed_on<'a>(
+    model: &'a Model,
+    node: &'a NodeName,
+) -> impl Iterator<Item = &'a Arc<ExternalFile>> {
+    let needed = |path: &FilePath| {
+        let property = property(path);
+        let mut rows = model.resources_on(node);
+        rows.any(|row| {
+            let definition = model.definitions.get(&row.name);
+            definition.is_some_and(|definition| definition.props.contains_key(&property))
+        })
+    };
+    model
+        .external_files
+        .values()
+        .filter(move |file| needed(&file.path))
 }

@@ -2,12 +2,14 @@
 
 use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
 use linstor_wire::Key;
+use linstor_wire::secret::Secret;
 use linstor_wire::spec::{
-    Action, DrbdSpec, DrbdVolumeSpec, Instruction, LayerSpec, NodeSpec, PeerSpec, PoolSpec,
-    ResourceSpec, Spec, StorageRef, StorageSpec, Target, VolumeSpec,
+    Action, DrbdSpec, DrbdVolumeSpec, FileSpec, Instruction, LayerSpec, NodeSpec, PeerSpec,
+    PoolSpec, ResourceSpec, Spec, StorageRef, StorageSpec, Target, VolumeSpec,
 };
 
 use crate::connection;
+use crate::external_file;
 use crate::layer;
 use crate::layer::luks::{self, Keys};
 use crate::model::Model;
@@ -45,6 +47,13 @@ pub fn node_spec(model: &Model, name: &NodeName) -> Option<NodeSpec> {
                 uuid: pool.uuid,
                 kind: pool.kind,
                 props: props::pool_props(model, pool),
+            })
+            .collect(),
+        files: external_file::needed_on(model, name)
+            .map(|file| FileSpec {
+                path: file.path.clone(),
+                content: Secret::new(file.content.clone()),
+                alt_suffixes: file.alt_suffixes.clone(),
             })
             .collect(),
     })

@@ -16,6 +16,7 @@ pub mod block_devices;
 pub mod check;
 pub mod device_pool;
 pub mod drbd;
+pub mod external_file;
 pub mod facts;
 pub mod failure;
 pub mod layers;

@@ -53,7 +53,7 @@ struct Arguments {
     /// Name that this node reports instead of its host name
     #[arg(long, value_name = "NAME")]
     override_node_name: Option<String>,
-    /// Paths of files that controllers may have written here, separated by commas
+    /// Directories in which controllers may have external files written, separated by commas
     #[arg(long, value_name = "PATHS")]
     allow_ext_files: Option<String>,
     /// Accepted for compatibility
@@ -87,6 +87,14 @@ struct Arguments {
 struct Configuration {
     netcom: Netcom,
     logging: Logging,
+    files: Files,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Files {
+    #[serde(rename = "allowExtFiles")]
+    allow_ext_files: Vec<PathBuf>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -138,11 +146,6 @@ fn main() -> ExitCode {
     );
     if let Some(logs) = &arguments.logs {
         tracing::info!(directory = %logs.display(), "--logs has no effect: logs go to standard error, for the journal");
-    }
-    if arguments.allow_ext_files.is_some() {
-        tracing::warn!(
-            "--allow-ext-files has no effect yet: this satellite writes no external files"
-        );
     }
     // One thread is enough: programs do the work, and a small satellite leaves the node to others.
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -207,6 +210,15 @@ async fn run(arguments: Arguments, configuration: Configuration) -> ExitCode {
             .filter(|name| !name.is_empty()),
         address,
         port,
+        file_directories: arguments
+            .allow_ext_files
+            .or_else(|| std::env::var("LS_ALLOW_EXT_FILES").ok())
+            .map_or(configuration.files.allow_ext_files, |paths| {
+                paths
+                    .split(',')
+                    .map(|path| PathBuf::from(path.trim()))
+                    .collect()
+            }),
         ..Options::default()
     };
     let satellite = Satellite::new(Arc::new(RealHost), options);

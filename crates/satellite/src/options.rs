@@ -21,6 +21,8 @@ pub struct Options {
     pub node_name: Option<String>,
     /// The port that controllers call; shown only.
     pub port: u16,
+    /// Directories in which controllers may have external files written; not those below them.
+    pub file_directories: Vec<PathBuf>,
     /// How often a resource that matches its spec is checked again.
     pub pass_interval: Duration,
     /// How old an observation of a volume group, dataset or loop device may be to be used.
@@ -39,6 +41,7 @@ impl Default for Options {
             address: None,
             node_name: None,
             port: 3366,
+            file_directories: Vec::new(),
             pass_interval: Duration::from_secs(30),
             observation_age: Duration::from_secs(10),
             space_interval: Duration::from_secs(60),

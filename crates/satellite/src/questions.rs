@@ -11,7 +11,7 @@ use linstor_wire::question::{Answer, ProgramEnd, Question, ReactorOrder, Setting
 
 use crate::failure::{Failure, Result};
 use crate::shared::Shared;
-use crate::{block_devices, device_pool, leftovers, support};
+use crate::{block_devices, device_pool, external_file, leftovers, support};
 
 /// How many questions are answered at the same time.
 pub const QUESTIONS_MAX: usize = 16;
@@ -43,6 +43,13 @@ async fn find_answer(shared: &Arc<Shared>, question: Question) -> Result<Answer>
         Question::LogLevel { level } => set_level(&level),
         Question::Reactor(order) => Ok(Answer::Program(reactor(shared, order).await)),
         Question::Support { since } => Ok(Answer::Files(support::files(shared, since).await)),
+        Question::ExternalFile {
+            path,
+            alt_suffixes,
+            sha256,
+        } => external_file::state(shared, &path, &alt_suffixes, sha256.as_deref())
+            .await
+            .map(Answer::ExternalFile),
         Question::Leftovers => leftovers::list(shared).await.map(Answer::Leftovers),
         Question::Forget { ids } => leftovers::forget(shared, &ids).await.map(Answer::Done),
         Question::BlockDevices => block_devices::list(&shared.machine)

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::check;
+use crate::external_file;
 use crate::failure::Failure;
 use crate::layers::{self, Attempt, filesystem, storage};
 use crate::outbox::AppliedEntry;
@@ -322,7 +323,8 @@ async fn bring_node_to_spec(shared: &Shared) -> std::result::Result<(), Vec<Fail
     let pools = space::query(shared).await;
     let problems = pools.iter().filter_map(|pool| pool.problem.clone());
     let problems = problems.filter(linstor_api::reply::Reply::is_error);
-    let failures: Vec<Failure> = problems.map(Failure::from).collect();
+    let mut failures: Vec<Failure> = problems.map(Failure::from).collect();
+    failures.append(&mut external_file::apply(shared).await);
     let owed = |state: &State| state.objects.get(&Key::Node)?.owed;
     let mut state = shared.state();
     if owed(&state).is_some() {

@@ -105,6 +105,18 @@ pub struct Notes {
     /// The directories that FILE pools were in, by the pools' identities: what was written into each.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub directories: BTreeMap<Uuid, String>,
+    /// The external files that were written, by their paths.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub files: BTreeMap<String, WrittenFile>,
+}
+
+/// An external file that was written, or was about to be.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrittenFile {
+    /// Where: the path of the file, perhaps with a suffix.
+    pub at: String,
+    /// SHA-256 of its content, in hexadecimal digits. A file that has another one was changed by somebody else.
+    pub sha256: String,
 }
 
 /// Notes on one volume.

@@ -3,10 +3,7 @@
 //! The token itself is known to its owner alone. The database has its hash, and a satellite reports the hash of the token
 //! that is on its node, so that the controller knows whether to give it another one.
 
-use std::fmt::Write as _;
-
-use sha2::{Digest as _, Sha256};
-
+use crate::digest::sha256;
 use crate::secret::Secret;
 
 /// The file with a node's token, in the directory of DRBD's resource files: `{"token": "..."}`. LINSTOR's clients on the node
@@ -32,11 +29,7 @@ pub fn from_random(random: [u8; RANDOM_BYTES]) -> Secret {
 /// The hash of a token as it is stored: SHA-256, in hexadecimal digits. A token is random, so that guessing it from a fast
 /// hash is as hopeless as guessing it.
 pub fn hash(token: &str) -> String {
-    let mut text = String::with_capacity(64);
-    for byte in Sha256::digest(token.as_bytes()) {
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
+    sha256(token.as_bytes())
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@
 //! ```
 
 pub mod auth_token;
+pub mod digest;
 pub mod key;
 pub mod message;
 mod newer;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeSet;
 
+use linstor_api::external_file::FilePath;
 use linstor_api::kind::ProviderKind;
 use linstor_api::name::FileName;
 use linstor_api::reply::Reply;
@@ -38,6 +39,17 @@ pub enum Question {
     },
     /// What earlier identities of the node have left on it.
     Leftovers,
+    /// What an external file is on the node, and whether the satellite may write it.
+    ExternalFile {
+        /// Its path.
+        path: FilePath,
+        /// As in [`crate::spec::FileSpec`].
+        #[serde(default)]
+        alt_suffixes: Vec<String>,
+        /// SHA-256 of its content, in hexadecimal digits; none where the controller has no such file.
+        #[serde(default)]
+        sha256: Option<String>,
+    },
     /// Remove these of them.
     Forget {
         /// Their [`Leftover::id`]s.
@@ -94,6 +106,8 @@ pub enum Answer {
     Files(Vec<File>),
     /// To [`Question::Leftovers`].
     Leftovers(Vec<Leftover>),
+    /// To [`Question::ExternalFile`].
+    ExternalFile(FileState),
     /// What was done.
     Done(Vec<Reply>),
     /// Nothing was done, or all of it was taken back.
@@ -250,6 +264,19 @@ impl Leftover {
             .map(|(cluster, resource)| format!("/{cluster}/{resource}"));
         format!("{kind}/{}{}", self.name, owner.unwrap_or_default())
     }
+}
+
+/// What an external file is on a node.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileState {
+    /// Whether the satellite's settings allow its directory.
+    pub allowed: bool,
+    /// Where it is; none if it is not there, or not allowed.
+    #[serde(default)]
+    pub path: Option<String>,
+    /// Whether it has the content that was asked about.
+    #[serde(default)]
+    pub content_matches: bool,
 }
 
 /// How a program ended.

@@ -7,6 +7,7 @@ use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use linstor_api::external_file::FilePath;
 use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
 use linstor_api::name::{NodeName, ResourceName, SnapshotName, StoragePoolName};
 use serde::{Deserialize, Serialize};
@@ -92,6 +93,22 @@ pub struct NodeSpec {
     /// The node's storage pools.
     #[serde(default)]
     pub pools: Vec<PoolSpec>,
+    /// The external files that its resources need. Those that are not here any more are removed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<FileSpec>,
+}
+
+/// An external file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct FileSpec {
+    /// Where it belongs.
+    pub path: FilePath,
+    /// Its content in base64. What people put into files may be secret.
+    #[serde(with = "crate::secret::on_link")]
+    pub content: Secret,
+    /// Where a file with one of these suffixes exists, and none without, it is that one that gets the content.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alt_suffixes: Vec<String>,
 }
 
 /// A storage pool.

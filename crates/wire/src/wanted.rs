@@ -15,12 +15,21 @@ use crate::spec::{Action, Spec};
 ///
 /// A reader ignores members that it does not know. A member that must not be ignored, because something else would be
 /// built without it, has a feature of its own.
-pub const FEATURES: &[&str] = &[DRBD, DRBD_PATHS, LUKS, SNAPSHOT_SOURCE, ROLL_BACK];
+pub const FEATURES: &[&str] = &[
+    DRBD,
+    DRBD_PATHS,
+    EXTERNAL_FILES,
+    LUKS,
+    SNAPSHOT_SOURCE,
+    ROLL_BACK,
+];
 
 /// The resource has a DRBD layer.
 const DRBD: &str = "drbd";
 /// A connection of the DRBD layer has paths of its own: without them DRBD would use another network.
 const DRBD_PATHS: &str = "drbd-paths";
+/// The node has external files.
+const EXTERNAL_FILES: &str = "external-files";
 /// The resource has a LUKS layer.
 const LUKS: &str = "luks";
 /// A volume is made of a snapshot: without it an empty one would be made.
@@ -64,7 +73,12 @@ impl Wanted {
     pub fn new(spec: &Spec) -> Wanted {
         let mut requires = BTreeSet::new();
         let json = match spec {
-            Spec::Node(node) => serde_json::value::to_raw_value(node),
+            Spec::Node(node) => {
+                if !node.files.is_empty() {
+                    requires.insert(EXTERNAL_FILES.to_owned());
+                }
+                serde_json::value::to_raw_value(node)
+            }
             Spec::Resource(resource) => {
                 if let Some(drbd) = resource.drbd() {
                     requires.insert(DRBD.to_owned());

@@ -1,30 +1,38 @@
 //! External files: content that LINSTOR stores and writes on the nodes of the resource definitions that need it.
 //!
-//! A resource definition needs a file when it has the property `files<path>`. Satellites of this version write no files:
-//! they allow no path, and a deployment is answered with a warning.
+//! A resource definition needs a file when it has the property `files<path>`. A satellite writes a file only into directories
+//! that its own settings allow.
+
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use linstor_api::code;
-use linstor_api::external_file::{ExternalFile as Json, ExternalFileCheck};
+use linstor_api::external_file::{ExternalFile as Json, ExternalFileCheck, ExternalFileStatus};
 use linstor_api::reply::Reply;
-use linstor_model::external_file::FilePath;
+use linstor_model::external_file::{FilePath, property};
 use linstor_model::model::RowKey;
-use linstor_model::name::ResourceName;
+use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::{ExternalFile, ResourceDefinition};
+use linstor_wire::digest::sha256;
+use linstor_wire::question::{Answer, FileState, Question};
+use tokio::time::Instant;
 
-use super::reply::{deleted, marked, not_found, not_implemented};
-use super::request::{Context, Wait};
-use super::{name, node};
+use super::name;
+use super::reply::{deleted, marked};
+use super::request::{self, Context, Wait};
 use crate::cluster::Cluster;
 use crate::transaction::Refusal;
+use crate::wait::not_answered;
 
-/// Property of a resource definition that needs a file, before the file's path.
-const NAMESPACE: &str = "files";
+/// How long a node may take to look at a file.
+const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// The largest file, and all of them together, in base64: a node gets its files in one message.
+const FILE_BYTES_MAX: usize = 512 * 1024;
+const FILES_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// The longest suffix of an alternative name, in bytes, and how many there may be.
 const SUFFIX_BYTES_MAX: usize = 64;
 const SUFFIXES_MAX: usize = 16;
-const NOT_NEEDED: &str = "No resource of the node gets the file";
 
 fn context(path: &str) -> Context {
     let mask = code::MASK_EXT_FILES | code::MASK_MOD;
@@ -71,6 +79,11 @@ pub async fn put(cluster: &Cluster, path: String, request: Json) -> Vec<Reply> {
         }
         let alt_suffixes = alt_suffixes(request.alt_suffixes)?;
         let committed = cluster.commit(move |tx| {
+            let others = tx.external_files.values().filter(|row| row.path != path);
+            let others: usize = others.map(|row| row.content.len()).sum();
+            if content.len() > FILE_BYTES_MAX || others + content.len() > FILES_BYTES_MAX {
+                return Err(too_large(content.len(), others));
+            }
             let uuid = match tx.external_files.get(&path) {
                 Some(known) => known.uuid,
                 None => tx.uuid(),
@@ -83,10 +96,29 @@ pub async fn put(cluster: &Cluster, path: String, request: Json) -> Vec<Reply> {
             });
             Ok(())
         });
-        committed.await?;
-        Ok(node::unaffected(cluster, NOT_NEEDED))
+        let generation = committed.await?.generation;
+        Ok(satellites_applied(cluster, generation).await)
     };
     context(&path).run(work).await
+}
+
+/// Waits until each satellite has the files that its resources need now.
+async fn satellites_applied(cluster: &Cluster, generation: u64) -> Vec<Reply> {
+    let model = cluster.model();
+    let nodes = model.satellites().map(|node| node.name.clone()).collect();
+    let done = Reply::new(code::MODIFIED, "Node changes applied.");
+    request::wait(cluster, Wait::Nodes(nodes, done), generation).await
+}
+
+fn too_large(bytes: usize, others: usize) -> Refusal {
+    let message = "The content of the external file is too large.";
+    Reply::new(code::FAIL_INVLD_EXT_FILE, message)
+        .cause(format!(
+            "It has {bytes} bytes in base64 and all other external files {others}; {FILE_BYTES_MAX} are allowed for one, and \
+             {FILES_BYTES_MAX} for all together."
+        ))
+        .correction("Store less, or delete external files that are not needed.")
+        .into()
 }
 
 fn content(request: &Json) -> Result<String, Refusal> {
@@ -151,10 +183,11 @@ pub async fn delete(cluster: &Cluster, path: String) -> Vec<Reply> {
             tx.remove(&key);
             Ok(row)
         });
-        let row = committed.await?.value;
+        let committed = committed.await?;
+        let row = committed.value;
         let what = format!("External file: {}", row.path);
         let mut replies = vec![marked(&what, row.uuid)];
-        replies.extend(node::unaffected(cluster, NOT_NEEDED));
+        replies.extend(satellites_applied(cluster, committed.generation).await);
         replies.push(deleted(&what, row.uuid));
         // LINSTOR's entries about files have no UUID among their references.
         for reply in &mut replies {
@@ -165,41 +198,111 @@ pub async fn delete(cluster: &Cluster, path: String) -> Vec<Reply> {
     context(&path).run(work).await
 }
 
-fn property(path: &FilePath) -> String {
-    format!("{NAMESPACE}{path}")
-}
-
-/// Whether a satellite writes a file. No path is allowed: satellites of this version write none.
-pub fn check(_: &Cluster, _: &str, _: &str) -> ExternalFileCheck {
-    ExternalFileCheck { allowed: false }
+/// Whether a satellite may write a file. An unknown node, and a path that cannot be one, are answered as not allowed, as
+/// LINSTOR does.
+///
+/// # Errors
+///
+/// The node is not online, or does not answer.
+pub async fn check(
+    cluster: &Cluster,
+    path: &str,
+    node: &str,
+) -> Result<ExternalFileCheck, Refusal> {
+    let known = |node: &NodeName| cluster.model().node(node).is_some();
+    let (Ok(path), Ok(node)) = (name::file(path), name::node(node)) else {
+        return Ok(ExternalFileCheck { allowed: false });
+    };
+    if !known(&node) {
+        return Ok(ExternalFileCheck { allowed: false });
+    }
+    let state = ask(cluster, &node, &path, None).await?;
+    Ok(ExternalFileCheck {
+        allowed: state.allowed,
+    })
 }
 
 /// What a file is on a node.
-pub fn status(cluster: &Cluster, path: &str, node: &str) -> Refusal {
+///
+/// # Errors
+///
+/// There is no such file or node, or the node does not answer.
+pub async fn status(
+    cluster: &Cluster,
+    path: &str,
+    node: &str,
+) -> Result<ExternalFileStatus, Refusal> {
     let model = cluster.model();
-    let known = || {
-        let (path, node) = (name::file(path)?, name::node(node)?);
-        if !model.external_files.contains_key(&path) {
-            let what = format!("external file '{path}'");
-            return Err(not_found(code::FAIL_NOT_FOUND_EXT_FILE, &what).into());
-        }
-        name::known_node(&model, &node).map(|_| ())
-    };
-    let not_there = || not_implemented("The state of external files on nodes").into();
-    known().map_or_else(|refusal| refusal, |()| not_there())
+    let (path, node) = (name::file(path)?, name::node(node)?);
+    let file = name::known_file(&model, &path)?;
+    name::known_node(&model, &node)?;
+    let state = ask(cluster, &node, &path, Some(file)).await?;
+    Ok(ExternalFileStatus {
+        actual_path: state.path,
+        content_match: state.content_matches,
+    })
 }
 
-/// Has a file written on the nodes of a resource definition.
+async fn ask(
+    cluster: &Cluster,
+    node: &NodeName,
+    path: &FilePath,
+    file: Option<&ExternalFile>,
+) -> Result<FileState, Reply> {
+    let content = file.and_then(|file| BASE64.decode(&file.content).ok());
+    let question = Question::ExternalFile {
+        path: path.clone(),
+        alt_suffixes: file
+            .map(|file| file.alt_suffixes.clone())
+            .unwrap_or_default(),
+        sha256: content.map(|content| sha256(&content)),
+    };
+    match cluster
+        .ask(node, question, Instant::now() + ANSWER_MAX)
+        .await?
+    {
+        Answer::ExternalFile(state) => Ok(state),
+        answer => Err(not_answered(node, answer)),
+    }
+}
+
+/// Has a file written on the nodes of a resource definition. Nodes that are online must allow it.
 pub async fn deploy(cluster: &Cluster, name: String, path: String) -> Vec<Reply> {
-    change_need(cluster, name, path, true).await
+    let refused = refused_by(cluster, &name, &path).await;
+    change_need(cluster, name, path, true, refused).await
 }
 
 /// Has a file removed from the nodes of a resource definition.
 pub async fn undeploy(cluster: &Cluster, name: String, path: String) -> Vec<Reply> {
-    change_need(cluster, name, path, false).await
+    change_need(cluster, name, path, false, Vec::new()).await
 }
 
-async fn change_need(cluster: &Cluster, name: String, path: String, needed: bool) -> Vec<Reply> {
+/// The nodes with resources of a definition whose satellites do not allow a file.
+async fn refused_by(cluster: &Cluster, name: &str, path: &str) -> Vec<NodeName> {
+    let (Ok(name), Ok(path)) = (name::resource(name), name::file(path)) else {
+        return Vec::new();
+    };
+    let model = cluster.model();
+    let online = |node: &NodeName| cluster.observed().is_online(node);
+    let nodes = model.resources_of(&name).map(|row| row.node.clone());
+    let asked = nodes.filter(online).map(|node| {
+        let path = &path;
+        async move {
+            let state = ask(cluster, &node, path, None).await;
+            state.is_ok_and(|state| !state.allowed).then_some(node)
+        }
+    });
+    let answers = futures::future::join_all(asked).await;
+    answers.into_iter().flatten().collect()
+}
+
+async fn change_need(
+    cluster: &Cluster,
+    name: String,
+    path: String,
+    needed: bool,
+    refused_by: Vec<NodeName>,
+) -> Vec<Reply> {
     let parse = || Ok((name::resource(&name)?, name::file(&path)?));
     let mask = code::MASK_RSC_DFN | code::MASK_MOD;
     Context::new(mask, format!("Resource definition: {name}"))
@@ -207,6 +310,20 @@ async fn change_need(cluster: &Cluster, name: String, path: String, needed: bool
         .change(cluster, parse, move |tx, (name, path)| {
             let mut row = ResourceDefinition::clone(name::known_definition(tx, &name)?);
             name::known_file(tx, &path)?;
+            if let Some(node) = refused_by.first() {
+                let message = format!("The external file '{path}' is not allowed on node '{node}'.");
+                return Err(Reply::new(code::FAIL_ACC_DENIED_EXT_FILE, message)
+                    .cause(
+                        "A satellite writes files only into directories that its own settings name, and none whose path \
+                         has '..' in it.",
+                    )
+                    .correction(
+                        "Name the directory in 'allowExtFiles' of section [files] in linstor_satellite.toml on the node \
+                         and restart the satellite.",
+                    )
+                    .about("Node", node.as_str())
+                    .into());
+            }
             if needed && path.as_str().split('/').any(|part| part == "..") {
                 let message = format!("The external file '{path}' cannot be deployed.");
                 return Err(Reply::new(code::FAIL_INVLD_EXT_FILE_NAME, message)
@@ -218,17 +335,11 @@ async fn change_need(cluster: &Cluster, name: String, path: String, needed: bool
                 true => drop(row.props.insert(property(&path), "True".to_owned())),
                 false => drop(row.props.remove(&property(&path))),
             }
-            let nodes: Vec<_> = tx.resources_of(&name).map(|row| row.node.clone()).collect();
-            for node in nodes.into_iter().filter(|_| needed) {
-                let message = format!("({node}) The external file '{path}' was not written.");
-                tx.reply(
-                    Reply::new(code::WARN_UNEFFECTIVE_PROP, message)
-                        .cause("Satellites of this version do not write external files.")
-                        .about("Node", node.as_str()),
-                );
-            }
+            let nodes = tx.resources_of(&name).map(|row| row.node.clone()).collect();
             tx.put_resource_definition(row);
-            Ok(Wait::Nothing)
+            let what = if needed { "written" } else { "not needed any more by this resource" };
+            let done = Reply::new(code::MODIFIED, format!("External file '{path}' {what}."));
+            Ok(Wait::Nodes(nodes, done))
         })
         .await
 }

@@ -8,6 +8,7 @@ use axum::routing::{get, post};
 use linstor_api::code;
 use linstor_api::external_file::ExternalFile;
 use linstor_api::reply::Reply;
+use serde::Serialize;
 
 use super::answer::{Answer, json};
 use super::request::{NeededBody, Params};
@@ -60,15 +61,28 @@ async fn check(
     State(cluster): State<Cluster>,
     Path((path, node)): Path<(String, String)>,
 ) -> Response {
-    json(&external_file::check(&cluster, &path, &node))
+    answer_of_node(external_file::check(&cluster, &path, &node).await)
 }
 
 async fn status(
     State(cluster): State<Cluster>,
     Path((path, node)): Path<(String, String)>,
 ) -> Response {
-    let Refusal(replies) = external_file::status(&cluster, &path, &node);
-    Answer::ok(replies).into_response()
+    answer_of_node(external_file::status(&cluster, &path, &node).await)
+}
+
+/// The contract's status where the satellite is not connected is 503.
+fn answer_of_node<T: Serialize>(answered: Result<T, Refusal>) -> Response {
+    let Refusal(mut replies) = match answered {
+        Ok(state) => return json(&state),
+        Err(refusal) => refusal,
+    };
+    match replies.as_slice() {
+        [one] if one.ret_code == code::FAIL_NOT_CONNECTED => {
+            Answer::fixed(StatusCode::SERVICE_UNAVAILABLE, replies.remove(0)).into_response()
+        }
+        _ => Answer::ok(replies).into_response(),
+    }
 }
 
 async fn deploy(

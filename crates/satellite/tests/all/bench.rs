@@ -115,6 +115,7 @@ impl Bench {
                 pool("filethin", ProviderKind::FileThin, "/srv/pool"),
                 pool("none", ProviderKind::Diskless, ""),
             ],
+            files: Vec::new(),
         };
         let node = start(&self.cluster, name, spec);
         self.nodes.insert(name.into(), node);
@@ -323,7 +324,11 @@ impl Bench {
 }
 
 fn start(cluster: &FakeCluster, name: &str, spec: NodeSpec) -> Node {
-    let satellite = Satellite::new(Arc::new(cluster.host(name)), Options::default());
+    let options = Options {
+        file_directories: vec!["/etc/drbd-reactor.d".into()],
+        ..Options::default()
+    };
+    let satellite = Satellite::new(Arc::new(cluster.host(name)), options);
     let running = satellite.clone();
     let task = tokio::spawn(async move {
         // A crashed machine ends it.

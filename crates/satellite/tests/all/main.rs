@@ -3,6 +3,7 @@
 mod bench;
 mod device_pool;
 mod drbd;
+mod external_file;
 mod external_metadata;
 mod facts;
 mod failing_disk;

@@ -27,9 +27,6 @@ const LIMITED: &[(&str, &str)] = &[
     ("/v1/view/backup/queue", "empty: backups are not implemented"),
     ("/v1/controller/auth/initialize-token-auth", "without HTTPS only"),
     ("/v1/nodes/ebs", "checked and refused: nodes of type EBS_TARGET are not implemented"),
-    ("/v1/files/{}/status", "checked and refused: satellites write no files"),
-    ("/v1/files", "stored only: satellites write no files"),
-    ("/v1/resource-definitions/{}/files", "stored only: satellites write no files"),
     ("/v1/resource-definitions/{}/clone", "checked and refused: clones are not implemented"),
 ];
 

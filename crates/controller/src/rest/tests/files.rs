@@ -41,11 +41,22 @@ async fn files_are_kept() {
     assert_eq!(world.get(FILE).await, whole);
     let missing = world.call("GET", "/v1/files/%2Fnone", "").await;
     assert_eq!(missing.status, 404);
-    let check = world.get(&format!("{FILE}/check/n1")).await;
-    assert_eq!(check, json!({"allowed": false}));
+    for (path, node, allowed) in [
+        ("%2Fetc%2Fa.conf", "n1", true),
+        ("%2Fetc%2Fnone", "n1", true),
+        ("%2Fusr%2Fa", "n1", false),
+        ("relative", "n1", false),
+        ("%2Fetc%2Fa.conf", "none", false),
+    ] {
+        let check = world.get(&format!("/v1/files/{path}/check/{node}")).await;
+        assert_eq!(check, json!({"allowed": allowed}), "{path} {node}");
+    }
     let status = format!("{FILE}/status/n1");
+    let there = json!({"actual_path": "/etc/a.conf", "content_match": true});
+    assert_eq!(world.get(&status).await, there);
+    let large = format!(r#"{{"content":"{}"}}"#, "aaaa".repeat(200_000));
     world
-        .check("GET", &status, "", 500, &["FAIL_UNKNOWN_ERROR"])
+        .check("PUT", FILE, &large, 500, &["FAIL_INVLD_EXT_FILE"])
         .await;
     let codes = ["DELETED", "MODIFIED", "DELETED"];
     world.check("DELETE", FILE, "", 200, &codes).await;
@@ -57,7 +68,8 @@ async fn files_are_kept() {
         .await;
 }
 
-/// A resource definition that needs a file has a property, until the file is deleted; nothing pretends to be written.
+/// A resource definition that needs a file has a property, until the file is deleted. A node that does not
+/// allow the file refuses it.
 #[tokio::test(start_paused = true)]
 async fn resource_definitions_need_files() {
     let world = World::with_nodes(1).await;
@@ -98,9 +110,16 @@ async fn resource_definitions_need_files() {
     world
         .call("POST", "/v1/resource-definitions/res/resources", resource)
         .await;
-    world
-        .check("POST", &path, "", 200, &["WARN_UNEFFECTIVE_PROP"])
-        .await;
+    // It is needed already.
+    world.check("POST", &path, "", 200, &[]).await;
+    world.check("DELETE", &path, "", 200, &["MODIFIED"]).await;
+    world.check("POST", &path, "", 200, &["MODIFIED"]).await;
+    let elsewhere = "%2Fusr%2Fa";
+    let put = format!("/v1/files/{elsewhere}");
+    world.check("PUT", &put, hello, 200, &["MODIFIED"]).await;
+    let refused = &["FAIL_ACC_DENIED_EXT_FILE"];
+    let deploy = format!("{files}/{elsewhere}");
+    world.check("POST", &deploy, "", 403, refused).await;
     world.call("DELETE", FILE, "").await;
     let props = &world.get("/v1/resource-definitions/res").await["props"];
     assert_eq!(props.get("files/etc/a.conf"), None);

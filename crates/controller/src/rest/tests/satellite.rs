@@ -12,7 +12,7 @@ use linstor_net::{ControllerSide, SatelliteSide};
 use linstor_wire::auth_token::hash;
 use linstor_wire::message::{SuspensionEnd, SuspensionState};
 use linstor_wire::question::{
-    self, Answer, BlockDevice, File, Leftover, ProgramEnd, Question, ReactorOrder,
+    self, Answer, BlockDevice, File, FileState, Leftover, ProgramEnd, Question, ReactorOrder,
 };
 use linstor_wire::spec::{DrbdSpec, NodeSpec, ResourceSpec, SnapshotSpec, Spec, Target as Wanted};
 use linstor_wire::status::{
@@ -500,6 +500,15 @@ fn answer(question: Question) -> Answer {
             log_level: Some("info".into()),
         }),
         Question::LogLevel { .. } => Answer::Done(vec![]),
+        // Files in /etc are allowed and there.
+        Question::ExternalFile { path, sha256, .. } => {
+            let allowed = path.as_str().starts_with("/etc/");
+            Answer::ExternalFile(FileState {
+                allowed,
+                path: allowed.then(|| path.to_string()),
+                content_matches: allowed && sha256.is_some(),
+            })
+        }
         Question::Reactor(ReactorOrder::Evict { resource, .. }) if resource.as_str() == "web" => {
             Answer::Program(ProgramEnd {
                 stdout: "Node 'n2' took over".into(),
