@@ -195,7 +195,8 @@ async fn fill_memory(
     size: u64,
 ) -> Result<Filled, UploadError> {
     let size = usize::try_from(size).unwrap_or(usize::MAX);
-    let mut bytes = BytesMut::new();
+    // Growing would take twice as much.
+    let mut bytes = BytesMut::with_capacity(size);
     while bytes.len() < size {
         let mut limited = (&mut *from).take(u64::try_from(size - bytes.len()).unwrap_or(u64::MAX));
         let read = limited.read_buf(&mut bytes).await;
