@@ -37,6 +37,8 @@ pub struct Parameters {
     pub fault_percent: u32,
     /// The kinds of faults.
     pub faults: Vec<Kind>,
+    /// Percentage of operations that evacuate a node, or restore one.
+    pub evacuation_percent: u32,
 }
 
 impl Parameters {
@@ -48,6 +50,7 @@ impl Parameters {
             steps: 0,
             fault_percent: 0,
             faults: Vec::new(),
+            evacuation_percent: 0,
         }
     }
 
@@ -71,6 +74,10 @@ impl Parameters {
             steps: dice.random_range(6..=14),
             fault_percent: dice.random_range(0..=40),
             faults: fault::ALL.to_vec(),
+            evacuation_percent: match (drbd, seed % 3) {
+                (Some(DrbdKind::V9), 0) => 25,
+                _ => 0,
+            },
         }
     }
 }
@@ -228,6 +235,14 @@ impl Run {
         let Some(cluster) = self.sim.cluster() else {
             return;
         };
+        let evacuation_percent = self.parameters.evacuation_percent;
+        if evacuation_percent > 0 && self.dice.random_range(0..100) < evacuation_percent {
+            let model = cluster.model();
+            for op in self.workload.evacuation(&self.sim, &model, &mut self.dice) {
+                self.ask(op);
+            }
+            return;
+        }
         let op = self
             .workload
             .next(&self.sim, &cluster.model(), &mut self.dice);
@@ -323,7 +338,7 @@ impl Run {
         );
     }
 
-    /// Activates all inactive resources: changes that they missed are applied then.
+    /// Restores nodes, and activates all inactive resources: changes that they missed are applied then.
     async fn activate_all(&mut self) {
         // Calls in progress may deactivate further resources.
         self.finish_calls().await;
@@ -331,6 +346,11 @@ impl Run {
             return;
         };
         let model = cluster.model();
+        // What cannot be moved would wait for ever.
+        for row in model.nodes.values().filter(|row| row.evacuate) {
+            let node = row.name.to_string();
+            self.ask(Op::RestoreNode { node });
+        }
         for row in model.resources.values().filter(|row| row.inactive) {
             let (name, node) = (row.name.to_string(), row.node.to_string());
             self.ask(Op::SetActive {

@@ -5,6 +5,7 @@ use std::fmt;
 
 use linstor_api::auto_select_filter::AutoSelectFilter;
 use linstor_api::job::JobCancel;
+use linstor_api::node::{NodeEvacuate, NodeRestore};
 use linstor_api::reply::Reply;
 use linstor_api::resource::{Resource, ResourceCreate, ResourceMakeAvailable};
 use linstor_api::resource_definition::{
@@ -21,6 +22,7 @@ use linstor_controller::ops::{
 use linstor_fake_host::DrbdKind;
 use linstor_host::{Cmd, Host};
 use linstor_model::Model;
+use linstor_model::name::ResourceName;
 use linstor_model::{Resource as Replica, ResourceDefinition};
 use rand::Rng;
 use rand::rngs::SmallRng;
@@ -156,6 +158,16 @@ pub enum Op {
         /// The name of the other definition.
         to: String,
     },
+    /// A node's replicas move elsewhere, as far as they can.
+    Evacuate {
+        /// Which.
+        node: String,
+    },
+    /// An evacuation ends.
+    RestoreNode {
+        /// Which.
+        node: String,
+    },
     /// All processes are cancelled.
     Cancel,
 }
@@ -202,6 +214,8 @@ impl fmt::Display for Op {
                 write!(f, "delete snapshot {snapshot} of {name}")
             }
             Op::RollBack { name, snapshot } => write!(f, "roll {name} back to {snapshot}"),
+            Op::Evacuate { node } => write!(f, "evacuate {node}"),
+            Op::RestoreNode { node } => write!(f, "restore {node}"),
             Op::Cancel => write!(f, "cancel what goes on"),
         }
     }
@@ -276,6 +290,8 @@ impl Op {
                 let request = SnapshotRollback::default();
                 snapshot::rollback(&cluster, name, snapshot, request).await
             }
+            Op::Evacuate { node } => node::evacuate(&cluster, node, NodeEvacuate::default()).await,
+            Op::RestoreNode { node } => node::restore(&cluster, node, NodeRestore::default()).await,
             Op::Cancel => {
                 let model = cluster.model();
                 let mut replies = Vec::new();
@@ -480,6 +496,34 @@ impl Workload {
             }
             _ => Some(Op::MakeAvailable { name, node }),
         }
+    }
+
+    /// The evacuation of a node, and the growth of a volume on it at the same time; or the end of an evacuation.
+    pub fn evacuation(&mut self, sim: &Sim, model: &Model, dice: &mut SmallRng) -> Vec<Op> {
+        if let Some(row) = model.nodes.values().find(|row| row.evacuate) {
+            let node = row.name.to_string();
+            return match dice.random_bool(0.5) {
+                true => vec![Op::RestoreNode { node }],
+                false => Vec::new(),
+            };
+        }
+        let nodes = sim.nodes();
+        let Some(node) = nodes.choose(dice).cloned() else {
+            return Vec::new();
+        };
+        let on_it = model.resources.values();
+        let on_it = on_it.filter(|row| row.node.as_str() == node && !row.is_diskless());
+        let names: Vec<&ResourceName> = on_it.map(|row| &row.name).collect();
+        let definition = names
+            .choose(dice)
+            .and_then(|name| model.definitions.get(*name));
+        let growth = definition.and_then(|definition| grow(definition, dice));
+        let mut ops = vec![Op::Evacuate { node }];
+        ops.extend(growth);
+        if dice.random_bool(0.5) {
+            ops.reverse();
+        }
+        ops
     }
 
     /// What somebody else asks for at the same time as a replica or a disk is taken away: a larger volume, a device on another
