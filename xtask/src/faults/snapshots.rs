@@ -58,14 +58,8 @@ pub fn while_written(cluster: &Cluster) -> Result<()> {
     let writer = write(cluster, writer_on, &devices)?;
     let taken = (0..SNAPSHOTS).try_for_each(|number| {
         let snapshot = format!("s{number}");
-        let both = [
-            "snapshot",
-            "create-multiple",
-            "--resources",
-            names[0],
-            names[1],
-        ];
-        let taken = cluster.linstor(&[&both[..], &[&snapshot]].concat());
+        let multiple = ["snapshot", "create-multiple", &snapshot, "--resources"];
+        let taken = cluster.linstor(&[&multiple[..], &names].concat());
         // Two of them are looked into.
         if number > 1 {
             for name in names {
