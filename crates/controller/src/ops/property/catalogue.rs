@@ -213,6 +213,7 @@ const MKFS: Option<&str> = Some("satellite/src/layers/filesystem.rs");
 const NUMBERS: Option<&str> = Some("model/src/numbers");
 const POOLS: Option<&str> = Some("model/src/resource");
 const PROJECT: Option<&str> = Some("model/src/props/drbd.rs");
+const ROLLBACK: Option<&str> = Some("controller/src/ops/snapshot/rollback.rs");
 const PROPERTY: Option<&str> = Some("controller/src/ops/property");
 const PROVIDERS: Option<&str> = Some("satellite/src/providers");
 const QUORUM: Option<&str> = Some("model/src/quorum");
@@ -456,7 +457,7 @@ const RULES: &[(&str, Rule)] = &[
     ("StorDriver/Zfs/DeleteStrategy", rule(C | RD, OneOf(&["Delete", "Rename", "Dynamic"]), "Dynamic", NOBODY,
         "How a ZFS volume with snapshots is deleted: Delete refuses, Rename renames it, Dynamic deletes if that is \
         possible and else renames")),
-    ("StorDriver/Zfs/RollbackStrategy", rule(C | RD, OneOf(&["Rollback", "Clone", "Dynamic"]), "Dynamic", NOBODY,
+    ("StorDriver/Zfs/RollbackStrategy", rule(C | RD, OneOf(&["Rollback", "Clone", "Dynamic"]), "Dynamic", ROLLBACK,
         "How a ZFS volume is rolled back: Rollback uses 'zfs rollback', Clone renames it and uses 'zfs clone', Dynamic \
         rolls back if that is possible and else clones")),
     ("StorDriver/ZfsSnapshotOptions", rule(DRIVER, Options(&tool_option::ZFS_SNAPSHOT), "", PROVIDERS,
