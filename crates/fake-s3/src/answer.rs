@@ -133,15 +133,18 @@ pub fn parts(parts: &BTreeMap<u16, Bytes>) -> String {
     )
 }
 
-pub fn list(page: &[(&String, &Bytes)], more: bool, token: &str) -> String {
+pub fn list(page: &[(&String, &Bytes)], more: bool, token: &str, with_etags: bool) -> String {
     let entries: String = page
         .iter()
         .map(|(key, content)| {
+            let etag = match with_etags {
+                true => format!("<ETag>{}</ETag>", etag(content)),
+                false => String::new(),
+            };
             format!(
-                "<Contents><Key>{}</Key><LastModified>2026-01-01T00:00:00Z</LastModified><ETag>{}</ETag>\
+                "<Contents><Key>{}</Key><LastModified>2026-01-01T00:00:00Z</LastModified>{etag}\
                  <Size>{}</Size></Contents>",
                 escape(key),
-                etag(content),
                 content.len()
             )
         })

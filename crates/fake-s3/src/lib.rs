@@ -40,6 +40,8 @@ pub struct Behaviour {
     pub requester_pays: bool,
     /// The region that requests have to be signed for; any when empty.
     pub region: String,
+    /// Listings have no ETags, as of objects that were not written through the store.
+    pub without_etags: bool,
     /// Nothing can be written.
     pub read_only: bool,
     /// The connection breaks after so many bytes of an object; never when 0.
@@ -56,6 +58,7 @@ impl Default for Behaviour {
             deletes_singly: false,
             requester_pays: false,
             region: String::new(),
+            without_etags: false,
             read_only: false,
             breaks_after: 0,
             undeletable: Vec::new(),
@@ -354,7 +357,10 @@ impl State {
             Some((key, _)) if more && !self.behaviour.without_tokens => format!("token:{key}"),
             _ => String::new(),
         };
-        answer::text(StatusCode::OK, answer::list(&page, more, &token))
+        answer::text(
+            StatusCode::OK,
+            answer::list(&page, more, &token, !self.behaviour.without_etags),
+        )
     }
 
     fn delete_several(&mut self, asked: &Asked) -> Answer {

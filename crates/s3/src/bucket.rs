@@ -1,5 +1,6 @@
 //! A bucket, and what is in it.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +22,8 @@ use crate::request::Sent;
 
 /// The header with the MD5 of a body, which the store compares.
 pub(crate) const CONTENT_MD5: HeaderName = HeaderName::from_static("content-md5");
+/// Stands for an ETag that is missing.
+const NO_ETAG: &str = "none";
 /// Keys of one answer to a listing; stores give no more.
 const PAGE_KEYS: usize = 1000;
 
@@ -74,8 +77,8 @@ impl fmt::Debug for Bucket {
 pub struct Object {
     /// Its key.
     pub key: String,
-    /// What tells its content from another one.
-    pub etag: String,
+    /// What tells its content from another one; none where the store does not know.
+    pub etag: Option<String>,
     /// Its size.
     pub bytes: u64,
 }
@@ -220,14 +223,14 @@ impl Bucket {
             what: what.to_owned(),
             reason,
         };
-        let read = ListObjectsV2::parse_response(&text);
+        let read = ListObjectsV2::parse_response(&with_etags(&text));
         let read = read.map_err(|error| unreadable(error.to_string()))?;
         let objects: Vec<Object> = read
             .contents
             .into_iter()
             .map(|object| Object {
                 key: object.key,
-                etag: object.etag,
+                etag: Some(object.etag).filter(|etag| etag != NO_ETAG),
                 bytes: object.size,
             })
             .collect();
@@ -308,6 +311,21 @@ impl Bucket {
         let response = self.call(&what, sent, sign).await?;
         self.text(&what, response).await.map(|_| ())
     }
+}
+
+/// Stores leave out the ETag of an object that was not written through them: its element is empty then.
+fn with_etags(text: &str) -> Cow<'_, str> {
+    const BEGIN: &str = "<Contents>";
+    let mut parts = text.split(BEGIN);
+    let first = parts.next().unwrap_or_default();
+    if parts.clone().all(|part| part.contains("<ETag>")) {
+        return Cow::Borrowed(text);
+    }
+    let parts = parts.map(|part| match part.contains("<ETag>") {
+        true => format!("{BEGIN}{part}"),
+        false => format!("{BEGIN}<ETag>{NO_ETAG}</ETag>{part}"),
+    });
+    Cow::Owned(std::iter::once(first.to_owned()).chain(parts).collect())
 }
 
 pub(crate) fn md5_of(body: &[u8]) -> String {

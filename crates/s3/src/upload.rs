@@ -25,7 +25,7 @@ use crate::multipart::{PARTS_MAX, Part};
 const MIB: u64 = 1024 * 1024;
 
 /// Sizes of parts: up to which number they have which size. Together they hold 10 TiB.
-const GROWTH: [(u16, u64); 3] = [(5000, 8 * MIB), (7500, 128 * MIB), (PARTS_MAX, 4096 * MIB)];
+const GROWTH: [(u16, u64); 3] = [(5000, 6 * MIB), (7500, 128 * MIB), (PARTS_MAX, 4096 * MIB)];
 
 /// How an object is cut.
 #[derive(Debug, Clone)]
@@ -63,11 +63,11 @@ pub enum UploadError {
 }
 
 impl Parts {
-    /// Objects of up to 10 TiB, at most five parts of 8 MiB of them in memory.
+    /// Objects of up to 10 TiB, at most five parts of 6 MiB of them in memory.
     pub fn new(directory: PathBuf) -> Parts {
         Parts {
             sizes: GROWTH.to_vec(),
-            in_memory_max: 8 * MIB,
+            in_memory_max: 6 * MIB,
             directory,
             at_once: 4,
         }
@@ -119,16 +119,18 @@ impl Bucket {
         sent: &Arc<AtomicU64>,
     ) -> Result<u64, UploadError> {
         let there = self.parts(key, upload).await?;
-        let mut sending: JoinSet<Result<Part, Error>> = JoinSet::new();
+        let mut sending = Sending::new();
         let mut done: Vec<Part> = Vec::new();
+        // Buffers of parts that were sent: the allocator would not give their memory back.
+        let mut free: Vec<BytesMut> = Vec::new();
         for number in 1.. {
             let Some(size) = parts.size(number) else {
-                match fill_memory(from, 1).await?.content.len() {
+                match fill_memory(from, 1, BytesMut::new()).await?.content.len() {
                     0 => break,
                     _ => return Err(UploadError::TooLong),
                 }
             };
-            let filled = fill(from, parts, size).await?;
+            let filled = fill(from, parts, size, &mut free).await?;
             let is_last = filled.is_last;
             // An object has at least one part, which may be empty.
             if filled.content.len() > 0 || number == 1 {
@@ -138,30 +140,30 @@ impl Bucket {
                     done.push(part.clone());
                 } else {
                     if sending.len() >= parts.at_once {
-                        done.extend(next(&mut sending).await?);
+                        done.extend(next(&mut sending, &mut free).await?);
                     }
                     let (bucket, key, upload) = (self.clone(), key.to_owned(), upload.to_owned());
                     let sent = Arc::clone(sent);
                     sending.spawn(async move {
                         let md5 = BASE64.encode(filled.md5);
-                        let content = filled.content;
+                        let content = filled.content.clone();
                         let part = bucket
                             .put_content(&key, &upload, number, content, md5)
                             .await?;
                         sent.fetch_add(part.bytes, Ordering::Relaxed);
-                        Ok(part)
+                        Ok((part, filled.content))
                     });
                 }
             }
             // A failure is seen before more is read.
             while let Some(ended) = sending.try_join_next() {
-                done.push(joined(ended)?);
+                done.push(joined(ended, &mut free)?);
             }
             if is_last {
                 break;
             }
         }
-        while let Some(part) = next(&mut sending).await? {
+        while let Some(part) = next(&mut sending, &mut free).await? {
             done.push(part);
         }
         done.sort_by_key(|part| part.number);
@@ -170,12 +172,26 @@ impl Bucket {
     }
 }
 
-async fn next(sending: &mut JoinSet<Result<Part, Error>>) -> Result<Option<Part>, Error> {
-    sending.join_next().await.map(joined).transpose()
+/// Parts on their way, which come back with what they were.
+type Sending = JoinSet<Result<(Part, Content), Error>>;
+
+async fn next(sending: &mut Sending, free: &mut Vec<BytesMut>) -> Result<Option<Part>, Error> {
+    let ended = sending.join_next().await;
+    ended.map(|ended| joined(ended, free)).transpose()
 }
 
-fn joined(ended: Result<Result<Part, Error>, tokio::task::JoinError>) -> Result<Part, Error> {
-    ended.expect("it does not panic and is not aborted")
+fn joined(
+    ended: Result<Result<(Part, Content), Error>, tokio::task::JoinError>,
+    free: &mut Vec<BytesMut>,
+) -> Result<Part, Error> {
+    let (part, content) = ended.expect("it does not panic and is not aborted")?;
+    if let Content::Memory(bytes) = content
+        && let Ok(mut buffer) = bytes.try_into_mut()
+    {
+        buffer.clear();
+        free.push(buffer);
+    }
+    Ok(part)
 }
 
 /// Reads a part: all of it, or what there is until the end.
@@ -183,9 +199,10 @@ async fn fill(
     from: &mut (dyn AsyncRead + Send + Unpin),
     parts: &Parts,
     size: u64,
+    free: &mut Vec<BytesMut>,
 ) -> Result<Filled, UploadError> {
     match size <= parts.in_memory_max {
-        true => fill_memory(from, size).await,
+        true => fill_memory(from, size, free.pop().unwrap_or_default()).await,
         false => fill_file(from, parts, size).await,
     }
 }
@@ -193,10 +210,11 @@ async fn fill(
 async fn fill_memory(
     from: &mut (dyn AsyncRead + Send + Unpin),
     size: u64,
+    mut bytes: BytesMut,
 ) -> Result<Filled, UploadError> {
     let size = usize::try_from(size).unwrap_or(usize::MAX);
     // Growing would take twice as much.
-    let mut bytes = BytesMut::with_capacity(size);
+    bytes.reserve(size);
     while bytes.len() < size {
         let mut limited = (&mut *from).take(u64::try_from(size - bytes.len()).unwrap_or(u64::MAX));
         let read = limited.read_buf(&mut bytes).await;
@@ -222,7 +240,7 @@ async fn fill_file(
     let file = Arc::new(file);
     let (mut hash, mut filled) = (Md5::new(), 0);
     while filled < size {
-        let piece = fill_memory(from, MIB.min(size - filled)).await?;
+        let piece = fill_memory(from, MIB.min(size - filled), BytesMut::new()).await?;
         let Content::Memory(bytes) = piece.content else {
             unreachable!("it was read into memory")
         };

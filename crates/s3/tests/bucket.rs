@@ -61,6 +61,21 @@ async fn listings_are_read_to_their_end() {
     }
 }
 
+/// Objects that the store knows no ETag of are listed like the others.
+#[tokio::test]
+async fn objects_without_etags_are_listed() {
+    let store = Store::with(Behaviour {
+        without_etags: true,
+        ..Behaviour::default()
+    })
+    .await;
+    store.put("one", "x");
+    store.put("two", "x");
+    let page = bucket(&store).list("", None).await.unwrap();
+    let etags: Vec<Option<String>> = page.objects.into_iter().map(|o| o.etag).collect();
+    assert_eq!(etags, [None, None]);
+}
+
 /// What an object has is what was written; what is too large is not read.
 #[tokio::test]
 async fn objects_are_written_and_read() {

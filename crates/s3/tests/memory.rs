@@ -9,7 +9,8 @@ use tokio::io::AsyncReadExt as _;
 
 /// The stream, in bytes: more than ten times the limit.
 const STREAM_BYTES: u64 = 768 * 1024 * 1024;
-const MEMORY_KIB_MAX: u64 = 64 * 1024;
+/// What the stream may add to the process: the program itself, with the symbols of a debug build, is not counted.
+const MEMORY_KIB_MAX: u64 = 48 * 1024;
 
 /// The most memory that this process ever had, in KiB.
 fn peak_kib() -> u64 {
@@ -20,7 +21,7 @@ fn peak_kib() -> u64 {
     number.parse().expect("a number")
 }
 
-/// A stream goes to the store and back in less than 64 MiB, whatever its length.
+/// A stream goes to the store and back in less than 48 MiB, whatever its length.
 #[tokio::test(flavor = "multi_thread")]
 #[ignore = "needs stores: cargo xtask test --only 's3 stores'"]
 async fn long_streams_take_little_memory() {
@@ -45,6 +46,7 @@ async fn long_streams_take_little_memory() {
     .expect("the settings are valid");
     let key = "long";
     let upload = bucket.begin(key).await.unwrap();
+    let before = peak_kib();
     let mut from = tokio::io::repeat(7).take(STREAM_BYTES);
     let parts = Parts::new(std::env::temp_dir());
     let sent = std::sync::Arc::default();
@@ -56,8 +58,8 @@ async fn long_streams_take_little_memory() {
         .read_into(key, STREAM_BYTES, &mut into, &received)
         .await;
     read.unwrap();
-    let kib = peak_kib();
-    println!("{STREAM_BYTES} bytes sent and read with {kib} KiB");
+    let kib = peak_kib() - before;
+    println!("{STREAM_BYTES} bytes sent and read with {kib} KiB more than {before} KiB");
     assert!(kib < MEMORY_KIB_MAX, "{kib} KiB");
     assert_eq!(bucket.delete(&[key.to_owned()]).await.unwrap(), []);
 }

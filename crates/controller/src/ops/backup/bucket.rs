@@ -142,7 +142,9 @@ impl Opened {
         });
         listing.await.map_err(|error| self.refusal(&error))?;
         let reading = found.into_iter().map(|(key, object)| async move {
-            let summary = self.summary(cluster, &object.key, &object.etag).await;
+            let summary = self
+                .summary(cluster, &object.key, object.etag.as_deref())
+                .await;
             (key, object.key, summary)
         });
         let mut reading = futures::stream::iter(reading).buffer_unordered(READ_AT_ONCE);
@@ -166,12 +168,12 @@ impl Opened {
         &self,
         cluster: &Cluster,
         key: &str,
-        etag: &str,
+        etag: Option<&str>,
     ) -> Result<Option<Arc<Summary>>, Error> {
         let place = (self.uuid, key.to_owned());
         let remembered = &cluster.shared.descriptions;
         if let Some((of, summary)) = lock(remembered).get(&place)
-            && of == etag
+            && Some(of.as_str()) == etag
         {
             return Ok(Some(Arc::clone(summary)));
         }
@@ -179,6 +181,9 @@ impl Opened {
             return Ok(None);
         };
         let summary = Arc::new(Summary::from(&meta));
+        let Some(etag) = etag else {
+            return Ok(Some(summary));
+        };
         let mut remembered = lock(remembered);
         if remembered.len() >= REMEMBERED_MAX {
             remembered.clear();
