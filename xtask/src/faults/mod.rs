@@ -10,7 +10,6 @@ mod nodes;
 mod pools;
 mod refused;
 mod replicas;
-mod restored;
 mod snapshots;
 mod suspension;
 mod tools;
@@ -123,10 +122,6 @@ const ALL: &[Fault] = &[
     ("a rollback brings back the data of a snapshot", |cluster| {
         snapshots::rolled_back(cluster)
     }),
-    (
-        "a snapshot taken while it is written is restored on all nodes",
-        |cluster| restored::from_a_snapshot(cluster),
-    ),
     (
         "encrypted volumes are opened once the passphrase is entered",
         encryption::locked,

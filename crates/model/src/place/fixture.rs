@@ -242,7 +242,6 @@ impl Cluster {
         let row = ResourceDefinition {
             snapshots: Default::default(),
             connections: Vec::new(),
-            clone_failure: None,
             name: resource(name),
             external_name: None,
             uuid: Uuid::nil(),

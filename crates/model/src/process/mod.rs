@@ -9,7 +9,6 @@
 //! How to write one: `docs/adding-a-process.md`.
 
 pub mod add_disk;
-pub mod clone_definition;
 pub mod delete_node;
 pub mod delete_resource;
 pub mod delete_resource_definition;
@@ -320,7 +319,6 @@ kinds! {
     TakeSnapshot in take_snapshot is "snapshot-create",
     DeleteSnapshot in delete_snapshot is "snapshot-delete",
     RollBack in roll_back is "snapshot-rollback",
-    CloneDefinition in clone_definition is "resource-definition-clone",
 }
 
 impl Process {
@@ -678,8 +676,7 @@ impl Kind {
             | Kind::Resize(_)
             | Kind::TakeSnapshot(_)
             | Kind::DeleteSnapshot(_)
-            | Kind::RollBack(_)
-            | Kind::CloneDefinition(_) => None,
+            | Kind::RollBack(_) => None,
         }
     }
 
@@ -696,8 +693,7 @@ impl Kind {
             | Kind::Migrate(_)
             | Kind::TakeSnapshot(_)
             | Kind::DeleteSnapshot(_)
-            | Kind::RollBack(_)
-            | Kind::CloneDefinition(_) => None,
+            | Kind::RollBack(_) => None,
         }
     }
 }

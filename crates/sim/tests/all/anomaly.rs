@@ -140,5 +140,4 @@ processes! {
     take_snapshot TakeSnapshot,
     delete_snapshot DeleteSnapshot,
     roll_back RollBack,
-    clone_definition CloneDefinition,
 }

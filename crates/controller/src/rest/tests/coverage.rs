@@ -27,6 +27,7 @@ const LIMITED: &[(&str, &str)] = &[
     ("/v1/view/backup/queue", "empty: backups are not implemented"),
     ("/v1/controller/auth/initialize-token-auth", "without HTTPS only"),
     ("/v1/nodes/ebs", "checked and refused: nodes of type EBS_TARGET are not implemented"),
+    ("/v1/resource-definitions/{}/clone", "checked and refused: clones are not implemented"),
 ];
 
 /// Path with `{}` for each parameter, method, and the test that proves what the operation does: file and function.
@@ -142,8 +143,8 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
     ("/v1/resource-definitions/{}", "DELETE", "story::deleting"),
     ("/v1/resource-definitions/{}", "PUT", "disks::data_is_kept"),
     ("/v1/resource-definitions/{}/autoplace", "POST", "story::autoplace_and_adjust"),
-    ("/v1/resource-definitions/{}/clone", "POST", "clone::a_definition_is_cloned"),
-    ("/v1/resource-definitions/{}/clone/{}", "GET", "clone::a_definition_is_cloned"),
+    ("/v1/resource-definitions/{}/clone", "POST", "bad_input::clones"),
+    ("/v1/resource-definitions/{}/clone/{}", "GET", "bad_input::clones"),
     ("/v1/resource-definitions/{}/drbd-proxy", "PUT", "nodes::connections"),
     ("/v1/resource-definitions/{}/drbd-proxy/disable/{}/{}", "POST", "nodes::connections"),
     ("/v1/resource-definitions/{}/drbd-proxy/enable/{}/{}", "POST", "nodes::connections"),
