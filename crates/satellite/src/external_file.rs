@@ -15,10 +15,11 @@ use linstor_wire::Key;
 use linstor_wire::digest::sha256;
 use linstor_wire::question::FileState;
 use linstor_wire::spec::FileSpec;
+use uuid::Uuid;
 
 use crate::failure::{Failure, Result};
 use crate::shared::Shared;
-use crate::spec_store::WrittenFile;
+use crate::spec_store::{Notes, WrittenFile};
 
 /// The largest file that is read to compare it, in bytes; what the controller stores is smaller.
 const READ_BYTES_MAX: u64 = 1024 * 1024;
@@ -45,7 +46,7 @@ pub async fn apply(shared: &Shared) -> Vec<Failure> {
     for (path, written) in surplus {
         let removed = async {
             remove(shared, &written).await?;
-            let forget = |notes: &mut crate::spec_store::Notes| drop(notes.files.remove(&path));
+            let forget = |notes: &mut Notes| drop(notes.files.remove(&path));
             shared.note(&Key::Node, node.uuid, forget).await
         };
         if let Err(failure) = removed.await {
@@ -55,7 +56,7 @@ pub async fn apply(shared: &Shared) -> Vec<Failure> {
     failures
 }
 
-async fn write(shared: &Shared, node: uuid::Uuid, file: &FileSpec) -> Result<()> {
+async fn write(shared: &Shared, node: Uuid, file: &FileSpec) -> Result<()> {
     let path = &file.path;
     check(shared, path)?;
     check_suffixes(file)?;
@@ -70,7 +71,7 @@ async fn write(shared: &Shared, node: uuid::Uuid, file: &FileSpec) -> Result<()>
     };
     if digest_of(shared, &wanted.at).await?.as_ref() != Some(&wanted.sha256) {
         let noted = wanted.clone();
-        let note = |notes: &mut crate::spec_store::Notes| {
+        let note = |notes: &mut Notes| {
             notes.files.insert(path.to_string(), noted);
         };
         shared.note(&Key::Node, node, note).await?;
@@ -82,7 +83,7 @@ async fn write(shared: &Shared, node: uuid::Uuid, file: &FileSpec) -> Result<()>
         tracing::info!(path = wanted.at, "the external file was written");
     }
     // Its suffix may have changed, or it had the content before the node was asked to write it.
-    let note = |notes: &mut crate::spec_store::Notes| {
+    let note = |notes: &mut Notes| {
         notes.files.insert(path.to_string(), wanted);
     };
     shared.note(&Key::Node, node, note).await

@@ -9,7 +9,7 @@ use linstor_fake_host::{self as fake, Entry, FakeCluster};
 use linstor_net::{ControllerSide, Sender};
 use linstor_satellite::{Options, Satellite};
 use linstor_wire::message::{Held, NewerController, PROTOCOL, PROTOCOL_MIN, SuspensionState};
-use linstor_wire::question::Answer;
+use linstor_wire::question::{Answer, Question};
 use linstor_wire::spec::{NodeSpec, PoolSpec, Props, ResourceSpec, Spec};
 use linstor_wire::status::{NodeInfo, Outcome, PoolStatus, ResourceStatus};
 use linstor_wire::{Key, ToController, ToSatellite, Wanted};
@@ -205,6 +205,16 @@ impl Bench {
             .await;
         let synced = |h: &Heard| h.synced == Some(generation);
         self.until(name, "the end of the sync", synced).await;
+    }
+
+    /// Asks a question; its answer.
+    pub(crate) async fn ask(&mut self, name: &str, question: Question) -> Answer {
+        self.generation += 1;
+        let id = self.generation;
+        self.send(name, ToSatellite::Ask { id, question }).await;
+        let answered = |h: &Heard| h.answers.contains_key(&id);
+        self.until(name, "an answer", answered).await;
+        self.nodes[name].heard.lock().unwrap().answers[&id].clone()
     }
 
     /// Sends a spec; its generation.

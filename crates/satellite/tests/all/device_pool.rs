@@ -4,10 +4,9 @@ use expect_test::expect;
 use linstor_api::kind::ProviderKind;
 use linstor_fake_host::{Effect, Fault};
 use linstor_host::{Cmd, Host};
-use linstor_wire::ToSatellite;
 use linstor_wire::question::{Answer, BlockDevice, DevicePool, Question, RaidLevel};
 
-use crate::bench::{Bench, DrbdKind, Heard};
+use crate::bench::{Bench, DrbdKind};
 
 async fn one_node() -> Bench {
     let mut bench = Bench::new();
@@ -19,17 +18,8 @@ async fn one_node() -> Bench {
     bench
 }
 
-async fn ask(bench: &mut Bench, question: Question) -> Answer {
-    bench.generation += 1;
-    let id = bench.generation;
-    bench.send("alpha", ToSatellite::Ask { id, question }).await;
-    let answered = |h: &Heard| h.answers.contains_key(&id);
-    bench.until("alpha", "an answer", answered).await;
-    bench.nodes["alpha"].heard.lock().unwrap().answers[&id].clone()
-}
-
 async fn devices(bench: &mut Bench) -> Vec<BlockDevice> {
-    match ask(bench, Question::BlockDevices).await {
+    match bench.ask("alpha", Question::BlockDevices).await {
         Answer::BlockDevices(devices) => devices,
         other => panic!("{other:?}"),
     }
@@ -50,7 +40,9 @@ fn pool(kind: ProviderKind, place: &str, devices: &[&str]) -> DevicePool {
 }
 
 async fn make(bench: &mut Bench, pool: DevicePool) -> Answer {
-    ask(bench, Question::CreateDevicePool(Box::new(pool))).await
+    bench
+        .ask("alpha", Question::CreateDevicePool(Box::new(pool)))
+        .await
 }
 
 fn failed(answer: Answer) -> String {

@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use linstor_host::Host as _;
-use linstor_wire::ToSatellite;
 use linstor_wire::digest::sha256;
 use linstor_wire::question::{Answer, FileState, Question};
 use linstor_wire::secret::Secret;
@@ -148,17 +147,12 @@ async fn paths_that_are_not_allowed() {
 }
 
 async fn ask(bench: &mut Bench, path: &str, content: &str) -> FileState {
-    bench.generation += 1;
-    let id = bench.generation;
     let question = Question::ExternalFile {
         path: path.to_owned().try_into().expect("a path"),
         alt_suffixes: vec![".disabled".to_owned()],
         sha256: Some(sha256(content.as_bytes())),
     };
-    bench.send("alpha", ToSatellite::Ask { id, question }).await;
-    let answered = |h: &Heard| h.answers.contains_key(&id);
-    bench.until("alpha", "an answer", answered).await;
-    match bench.nodes["alpha"].heard.lock().unwrap().answers[&id].clone() {
+    match bench.ask("alpha", question).await {
         Answer::ExternalFile(state) => state,
         other => panic!("{other:?}"),
     }

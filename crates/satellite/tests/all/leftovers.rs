@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use linstor_wire::ToSatellite;
 use linstor_wire::question::{Answer, Leftover, LeftoverKind, Question};
 use linstor_wire::spec::{ResourceSpec, StorageSpec};
 use linstor_wire::status::Outcome;
@@ -12,17 +11,8 @@ use crate::bench::{Bench, DrbdKind, Heard};
 use crate::drbd::{SIZE_KIB, spec};
 use crate::storage::{data, plain};
 
-async fn ask(bench: &mut Bench, question: Question) -> Answer {
-    bench.generation += 1;
-    let id = bench.generation;
-    bench.send("alpha", ToSatellite::Ask { id, question }).await;
-    let answered = |h: &Heard| h.answers.contains_key(&id);
-    bench.until("alpha", "an answer", answered).await;
-    bench.nodes["alpha"].heard.lock().unwrap().answers[&id].clone()
-}
-
 async fn leftovers(bench: &mut Bench) -> Vec<Leftover> {
-    match ask(bench, Question::Leftovers).await {
+    match bench.ask("alpha", Question::Leftovers).await {
         Answer::Leftovers(found) => found,
         other => panic!("{other:?}"),
     }
@@ -31,7 +21,7 @@ async fn leftovers(bench: &mut Bench) -> Vec<Leftover> {
 /// Returns the messages.
 async fn forget(bench: &mut Bench, ids: &[String]) -> Vec<String> {
     let ids: BTreeSet<String> = ids.iter().cloned().collect();
-    match ask(bench, Question::Forget { ids }).await {
+    match bench.ask("alpha", Question::Forget { ids }).await {
         Answer::Done(replies) => replies.into_iter().map(|reply| reply.message).collect(),
         other => panic!("{other:?}"),
     }
