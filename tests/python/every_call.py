@@ -2,9 +2,10 @@
 
     every_call.py http://127.0.0.1:3370 alpha=127.0.0.11:3366:/var/tmp/alpha bravo=127.0.0.12:3366:/var/tmp/bravo
 
-Each NODE=ADDRESS:PORT:DIRECTORY is a satellite that the controller does not know yet, with a directory for a pool. Resources are of
-the layer STORAGE, in files, so that no node needs DRBD. A call passes when the library takes the answer and the answer is the expected
-one; a method of the library that is not called here is a failure too.
+Each NODE=ADDRESS:PORT:DIRECTORY is a satellite that the controller does not know yet, with a directory for a pool. The satellites
+allow external files in the first of these directories. Resources are of the layer STORAGE, in files, so that no node needs DRBD. A
+call passes when the library takes the answer and the answer is the expected one; a method of the library that is not called here is a
+failure too.
 """
 
 import contextlib
@@ -166,8 +167,9 @@ def run(calls, nodes):
     c.backup_restore("peer", first, "back", "data"), c.schedule_delete("daily")
     c.remote_delete("peer"), c.remote_delete("ebs")
 
-    c.file_modify("/etc/a.conf", b"text"), c.file_list(), c.file_show("/etc/a.conf")
-    c.file_deploy("/etc/a.conf", "data"), c.file_undeploy("/etc/a.conf", "data"), c.file_delete("/etc/a.conf")
+    file = f"{nodes[first][2]}/a.conf"
+    c.file_modify(file, b"text"), c.file_list(), c.file_show(file)
+    c.file_deploy(file, "data"), c.file_undeploy(file, "data"), c.file_delete(file)
     c.keyvaluestore_modify("store", {"a": "b"}), c.keyvaluestore_list("store"), c.keyvaluestores()
     c.keyvaluestore_modify("store", delete_props=["a"])
     c.error_report_list(with_content=True), c.error_report_delete(), c.space_reporting_query()

@@ -75,6 +75,8 @@ fn calls(binaries: &Binaries, python: &Path, script: &Path, directory: &Path) ->
                 .arg(at(&format!("{name}-state")))
                 .arg("--res-directory")
                 .arg(at(&format!("{name}-res")))
+                .arg("--allow-ext-files")
+                .arg(at(&format!("{}-pools", NODES[0].0)))
                 .args(["-c", "/nonexistent"]),
             &at(&format!("{name}.log")),
         )?);
