@@ -10,6 +10,7 @@ mod nodes;
 mod pools;
 mod refused;
 mod replicas;
+mod restored;
 mod snapshots;
 mod suspension;
 mod tools;
@@ -122,6 +123,10 @@ const ALL: &[Fault] = &[
     ("a rollback brings back the data of a snapshot", |cluster| {
         snapshots::rolled_back(cluster)
     }),
+    (
+        "a snapshot taken while it is written is restored on all nodes",
+        |cluster| restored::from_a_snapshot(cluster),
+    ),
     (
         "encrypted volumes are opened once the passphrase is entered",
         encryption::locked,
