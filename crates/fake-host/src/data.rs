@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::content::{BLOCK_BYTES, Block};
 use super::drbd::Disk;
-use super::machine::{Dev, Machine};
+use super::machine::{Dev, IoFault, Machine};
 use super::world::World;
 
 /// The writes that DRBD acknowledged, per resource and volume.
@@ -18,8 +18,8 @@ pub(crate) struct Ledger {
 #[derive(Debug, Default)]
 struct Acknowledged {
     blocks: BTreeMap<u64, Option<Block>>,
-    /// Devices that have been backing devices of the volume, by node and path.
-    backings: BTreeSet<(String, String)>,
+    /// What has been below the volume, by node.
+    backings: BTreeSet<(String, Stored)>,
     copies_before: usize,
 }
 
@@ -48,11 +48,9 @@ impl World {
         for (node, machine) in &self.machines {
             for (name, resource) in &machine.drbd.resources {
                 for (number, volume) in &resource.volumes {
-                    if let Some(backing) = &volume.backing {
-                        found.push((
-                            (name.clone(), *number),
-                            (node.clone(), backing.path.clone()),
-                        ));
+                    let backing = volume.backing.as_ref();
+                    if let Some(stored) = backing.and_then(|b| Stored::below(machine, &b.dev)) {
+                        found.push(((name.clone(), *number), (node.clone(), stored)));
                     }
                 }
             }
@@ -89,15 +87,16 @@ impl World {
         }
     }
 
-    /// Nodes with a device that has every acknowledged write, whether the device is in use or not.
+    /// Nodes that have every acknowledged write on a disk, whether the devices above it are there or not: a machine that
+    /// has no power, a logical volume that is not active and a LUKS device that is closed have their data nevertheless.
     pub(crate) fn whole_copies(&self, name: &str, number: u32) -> Vec<String> {
         let Some(written) = self.ledger.volumes.get(&(name.to_owned(), number)) else {
             return Vec::new();
         };
-        let whole = |(node, path): &&(String, String)| {
+        let whole = |(node, stored): &&(String, Stored)| {
             self.machines
                 .get(node)
-                .is_some_and(|machine| has_all(machine, path, &written.blocks))
+                .is_some_and(|machine| stored.has_all(machine, &written.blocks))
         };
         written
             .backings
@@ -160,23 +159,62 @@ impl World {
     }
 }
 
-fn has_all(machine: &Machine, path: &str, blocks: &BTreeMap<u64, Option<Block>>) -> bool {
-    let Some(dev) = durable_device(machine, path) else {
-        return false;
-    };
-    blocks
-        .iter()
-        .all(|(block, content)| machine.get(&dev, *block).as_ref() == Ok(content))
+/// Where a backing device's content is: what remains of the device when LUKS is closed and no loop device is attached.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Stored {
+    medium: Medium,
+    offset_blocks: u64,
+    /// The block with the LUKS header, without which nobody can read the rest.
+    header: Option<u64>,
 }
 
-/// The device behind a path, even if it is not active: its data exists nevertheless.
-fn durable_device(machine: &Machine, path: &str) -> Option<Dev> {
-    if let Some(dev) = machine.device(path) {
-        return Some(dev);
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+enum Medium {
+    Device(Dev),
+    File(String),
+}
+
+impl Stored {
+    fn below(machine: &Machine, dev: &Dev) -> Option<Stored> {
+        let medium = match dev {
+            Dev::Crypt(name) => {
+                let mapping = machine.crypts.get(name)?;
+                let below = Stored::below(machine, &mapping.backing)?;
+                return Some(Stored {
+                    offset_blocks: below.offset_blocks + mapping.offset_blocks,
+                    header: Some(below.offset_blocks),
+                    medium: below.medium,
+                });
+            }
+            Dev::Loop(number) => Medium::File(machine.loops.get(number)?.file.clone()),
+            Dev::Disk(_) | Dev::Lv(..) | Dev::Zvol(_) => Medium::Device(dev.clone()),
+            Dev::Drbd(_) => return None,
+        };
+        Some(Stored {
+            medium,
+            offset_blocks: 0,
+            header: None,
+        })
     }
-    let (vg, lv) = path.strip_prefix("/dev/")?.split_once('/')?;
-    machine
-        .lvm
-        .lv(vg, lv)
-        .map(|_| Dev::Lv(vg.to_owned(), lv.to_owned()))
+
+    fn block(&self, machine: &Machine, block: u64) -> Result<Option<Block>, IoFault> {
+        match &self.medium {
+            Medium::Device(dev) => machine.get(dev, block),
+            Medium::File(path) => {
+                let image = machine.files.image(path).ok_or(IoFault)?;
+                Ok(image.blocks.get(&block).cloned())
+            }
+        }
+    }
+
+    fn has_all(&self, machine: &Machine, blocks: &BTreeMap<u64, Option<Block>>) -> bool {
+        let is_readable = self.header.is_none_or(|header| {
+            let found = self.block(machine, header);
+            matches!(found, Ok(Some(block)) if block.bytes().starts_with(b"LUKS"))
+        });
+        let is_there = |(block, content): (&u64, &Option<Block>)| {
+            self.block(machine, block + self.offset_blocks).as_ref() == Ok(content)
+        };
+        is_readable && blocks.iter().all(is_there)
+    }
 }

@@ -1,8 +1,11 @@
 //! DRBD between machines: which node has which data at which time.
 
-use linstor_fake_host::{AppIo, DrbdKind};
+use std::path::Path;
 
-use crate::lab::{Lab, Part};
+use linstor_fake_host::{AppIo, DrbdKind};
+use linstor_host::{Host, Place};
+
+use crate::lab::{Lab, Part, cmd};
 
 const BOTH: [Part; 2] = [Part::First, Part::LikeDay0];
 
@@ -385,8 +388,7 @@ async fn peers_must_agree() {
     lab.run(2, "drbdsetup down r").await;
     let text = lab.cluster.file("n2", "/var/lib/linstor.d/r.res").unwrap();
     let host = lab.host(2);
-    use linstor_host::Host;
-    let path = std::path::Path::new("/var/lib/linstor.d/r.res");
+    let path = Path::new("/var/lib/linstor.d/r.res");
     let other = text.replace("shared-secret \"s\"", "shared-secret \"t\"");
     host.write_atomic(path, other.as_bytes(), 0o600)
         .await
@@ -443,6 +445,56 @@ async fn destroying_the_last_copy_is_noticed() {
     assert_eq!(
         found,
         ["the last complete copy of r/0 was destroyed by: n2: lvremove -f vg/r_00000"]
+    );
+}
+
+/// An encrypted copy is there while its LUKS device is closed, after a power cut for example, and is lost with its header.
+#[tokio::test(start_paused = true)]
+async fn a_closed_luks_device_has_its_data() {
+    let lab = Lab::new(2, DrbdKind::V9);
+    let mapped = "/dev/mapper/Linstor-Crypt-r_00000";
+    for node in [1, 2] {
+        lab.run(node, "lvcreate -y --size 131072k vg --name luks")
+            .await;
+        let format = cmd("cryptsetup -q luksFormat /dev/vg/luks").stdin("key\n");
+        lab.host(node).run(format).await.unwrap().ok().unwrap();
+        let open = cmd("cryptsetup open /dev/vg/luks Linstor-Crypt-r_00000").stdin("key\n");
+        lab.host(node).run(open).await.unwrap().ok().unwrap();
+        lab.write_file(node, &BOTH).await;
+        let path = Path::new("/var/lib/linstor.d/r.res");
+        let text = lab
+            .cluster
+            .file(&format!("n{node}"), "/var/lib/linstor.d/r.res");
+        let text = text.unwrap().replace("/dev/vg/r_00000", mapped);
+        let host = lab.host(node);
+        host.write_atomic(path, text.as_bytes(), 0o600)
+            .await
+            .unwrap();
+        lab.create_metadata_on(mapped, node, BOTH[node - 1]).await;
+        lab.adjust(node).await;
+    }
+    lab.settle().await;
+    assert_eq!(lab.disk(2), "UpToDate");
+    lab.open(1);
+    lab.write(1, 1, 1);
+    lab.close(1);
+    lab.cluster.crash("n1");
+    lab.run(2, "drbdsetup down r").await;
+    lab.run(2, "cryptsetup close Linstor-Crypt-r_00000").await;
+    lab.run(2, "lvchange -an vg/luks").await;
+    assert_eq!(lab.cluster.violations(), Vec::<String>::new());
+    assert_eq!(lab.cluster.whole_copies("r", 0), ["n1", "n2"]);
+    lab.run(2, "lvremove -f vg/luks").await;
+    assert_eq!(lab.cluster.violations(), Vec::<String>::new());
+    lab.cluster.boot("n1");
+    let luks = Path::new("/dev/vg/luks");
+    lab.host(1)
+        .zero(luks, Place::FromStart(0), 4096)
+        .await
+        .unwrap();
+    assert_eq!(
+        lab.cluster.violations(),
+        ["the last complete copy of r/0 was destroyed by: n1: zero /dev/vg/luks"]
     );
 }
 

@@ -149,11 +149,15 @@ impl Lab {
     }
 
     pub async fn create_metadata(&self, node: usize, part: Part) {
+        self.create_metadata_on("/dev/vg/r_00000", node, part).await;
+    }
+
+    pub async fn create_metadata_on(&self, device: &str, node: usize, part: Part) {
         let (format, peers, slots) = match self.kind {
             DrbdKind::V9 => ("v09", "7", 32),
             DrbdKind::V84 => ("v08", "", 1),
         };
-        let meta = format!("1000 {format} /dev/vg/r_00000 internal");
+        let meta = format!("1000 {format} {device} internal");
         self.run(
             node,
             format!("drbdmeta --force {meta} create-md {peers}").trim(),

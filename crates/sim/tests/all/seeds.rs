@@ -6,6 +6,11 @@ use linstor_sim::{Parameters, Report, run};
 
 /// Number of seeds, which run in two shards for two cores.
 const SEEDS: u64 = 2000;
+/// Seeds beyond those that found something, and what.
+const FOUND: [(u64, &str); 1] = [(
+    7592,
+    "a copy behind a closed LUKS device was taken for one that is lost",
+)];
 /// Lines of the trace that are printed of a failed seed.
 const SHOWN: usize = 400;
 /// Number of failed seeds that are printed in full.
@@ -73,6 +78,15 @@ fn even_seeds() {
 #[test]
 fn odd_seeds() {
     shard(1);
+}
+
+/// What seeds beyond the first ones found stays found.
+#[test]
+fn seeds_that_found_something() {
+    for (seed, what) in FOUND {
+        let failed = check(&Parameters::of(seed));
+        assert_eq!(failed, None, "{what}");
+    }
 }
 
 /// One seed with its full trace: `SIM_SEED=42 cargo test -p linstor-sim one_seed -- --nocapture`.
