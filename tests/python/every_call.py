@@ -27,7 +27,6 @@ NOT_YET = {
 # Answered by an error that has nothing to do with what is missing.
 REFUSED = {
     "backup_delete", "backup_info", "backup_list", "backup_restore",  # of a remote that is another cluster
-    "controller_init_auth_token",  # without HTTPS only, when the request says so
     "node_lost",  # the node is online
     "physical_storage_create_device_pool",  # no node has the device
     "resource_create_and_auto_place",  # with DRBD, which no node here has
@@ -177,7 +176,7 @@ def run(calls, nodes):
     with tempfile.TemporaryDirectory() as directory:
         c.sos_report_download(to_file=f"{directory}/sos.tar.gz")
     c.controller_create_auth_token("jobs"), c.controller_list_auth_tokens(), c.controller_modify_auth_token(1, "other")
-    c.controller_init_auth_token("admin"), c.controller_delete_auth_token(1)
+    c.controller_delete_auth_token(1)
 
     c.volume_dfn_create("data", 8192), c.volume_dfn_delete("data", 1)
     c.resource_delete(first, "data"), c.resource_dfn_truncate("placed")
@@ -195,6 +194,23 @@ def run(calls, nodes):
     for name in nodes:
         c.node_delete(name)
     c.disconnect(), c.connect()
+    authenticated(calls)
+
+
+def authenticated(calls):
+    """Authentication with tokens brings HTTPS, which the library finds by a redirect of HTTP."""
+    answer = calls.controller_init_auth_token("admin")
+    token = answer[0].object_refs["token"] if answer else None
+    uri = calls.lin.controller_host()
+    without = linstor.Linstor(uri)
+    try:
+        without.connect()
+        calls.note("authentication", ["a caller without a token is served"])
+    except linstor.LinstorApiCallError as error:
+        calls.note("authentication", [] if "Unauthorized" in str(error.all_errors()[0].message) else [str(error)])
+    with linstor.Linstor(uri, auth_token=token) as lin:
+        calls.note("redirect to HTTPS", [] if lin.is_secure_connection else ["the connection is not encrypted"])
+        lin.node_list_raise()
 
 
 def high_level(calls, node):

@@ -14,6 +14,7 @@ mod packages;
 mod providers;
 mod python;
 mod python_calls;
+mod python_https;
 mod report;
 mod s3_stores;
 mod sizes;

@@ -10,6 +10,9 @@ use crate::contrib::Contrib;
 /// Packages of the Python client's test, in addition to [`crate::lab::packages`].
 pub const PYTHON: &[&str] = &["python3", "python3-venv"];
 
+/// Packages of the test with certificates, in addition to [`PYTHON`].
+pub const OPENSSL: &[&str] = &["openssl"];
+
 /// Packages of the ZFS tests, in addition to [`crate::lab::packages`]; in Debian's section contrib.
 pub const ZFS: &[&str] = &["zfsutils-linux"];
 

@@ -13,13 +13,15 @@ use crate::cluster::Binaries;
 use crate::python;
 
 const CONTROLLER: &str = "127.0.83.1:3370";
+/// Where it serves HTTPS once authentication is switched on.
+const CONTROLLER_SECURE: &str = "127.0.83.1:3371";
 /// Names, and addresses of the satellites.
 const NODES: [(&str, &str); 2] = [("alpha", "127.0.83.11"), ("bravo", "127.0.83.12")];
 const SATELLITE_PORT: u16 = 3366;
 const START_MAX: Duration = Duration::from_secs(30);
 
 /// A program that ends with this.
-struct Program(Child);
+pub struct Program(Child);
 
 impl Drop for Program {
     fn drop(&mut self) {
@@ -52,7 +54,8 @@ fn calls(binaries: &Binaries, python: &Path, script: &Path, directory: &Path) ->
         Command::new(binaries.path("linstor-controller"))
             .arg("--controller-directory")
             .arg(directory)
-            .args(["--rest-bind", CONTROLLER, "-c", "/nonexistent"]),
+            .args(["--rest-bind", CONTROLLER, "-c", "/nonexistent"])
+            .args(["--rest-bind-secure", CONTROLLER_SECURE]),
         &at("controller.log"),
     )?];
     let mut nodes = Vec::new();
@@ -101,7 +104,8 @@ fn calls(binaries: &Binaries, python: &Path, script: &Path, directory: &Path) ->
     Ok(())
 }
 
-fn start(command: &mut Command, log: &Path) -> Result<Program> {
+/// Starts a program that writes its log to a file.
+pub fn start(command: &mut Command, log: &Path) -> Result<Program> {
     let child = command
         .env("RUST_LOG", "warn")
         .stdin(Stdio::null())
@@ -112,7 +116,8 @@ fn start(command: &mut Command, log: &Path) -> Result<Program> {
     Ok(Program(child))
 }
 
-fn wait_for(address: &str) -> Result<()> {
+/// Waits until something listens.
+pub fn wait_for(address: &str) -> Result<()> {
     let begun = Instant::now();
     while TcpStream::connect(address).is_err() {
         ensure!(begun.elapsed() < START_MAX, "nothing listens at {address}");

@@ -11,8 +11,8 @@ use crate::lab::{Lab, LabConfig, selftest};
 use crate::report::Report;
 use crate::story::Drbd;
 use crate::{
-    fake_vs_lab, faults, metadata, packages, providers, python, python_calls, s3_stores, sizes,
-    speed, story, tidy,
+    fake_vs_lab, faults, metadata, packages, providers, python, python_calls, python_https,
+    s3_stores, sizes, speed, story, tidy,
 };
 
 /// Names a folder with a kernel (`linux`) and its modules (`modules`) that include DRBD 9.
@@ -91,6 +91,12 @@ pub fn run(args: Args) -> Result<ExitCode> {
     if wanted("python calls") {
         report.check("python calls: each call of the Python client", || {
             python_calls::run(&binaries)
+        });
+    }
+    if wanted("python https") {
+        report.check("python https: the Python client with certificates", || {
+            packages::ensure(packages::OPENSSL, args.yes)?;
+            python_https::run(&binaries)
         });
     }
     if wanted("s3 stores") {

@@ -23,6 +23,7 @@ use crate::config::Config;
 use crate::due::Due;
 use crate::env::Env;
 use crate::error_report::ErrorReports;
+use crate::https::Https;
 use crate::mailbox::Mailboxes;
 use crate::ops::backup::bucket::Descriptions;
 use crate::ops::metrics::Requests;
@@ -54,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) error_reports: ErrorReports,
     /// The program's settings; none where it is a part of another program.
     pub(crate) config: Option<Config>,
+    /// Whether the REST API is served over TLS.
+    pub(crate) https: Https,
     pub(crate) waiters: Waiters,
     pub(crate) mailboxes: Mailboxes,
     /// Marked when the model or an observation of a node changes, for streams of events.
@@ -140,6 +143,7 @@ impl Cluster {
             store_requests: StoreRequests::default(),
             error_reports,
             config,
+            https: Https::default(),
             mailboxes: Mailboxes::default(),
             news: watch::Sender::new(()),
             requests: Requests::default(),

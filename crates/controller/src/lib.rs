@@ -13,6 +13,7 @@ mod due;
 pub mod env;
 mod epoch;
 pub mod error_report;
+mod https;
 pub mod jobs;
 pub mod link;
 mod mailbox;

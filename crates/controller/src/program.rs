@@ -1,7 +1,6 @@
 //! The controller as a program: settings, log, database, tasks, REST API, and an orderly end.
 
 use std::ffi::OsString;
-use std::net::SocketAddr;
 use std::os::unix::net::UnixDatagram;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -9,12 +8,12 @@ use std::time::Duration;
 
 use clap::Parser;
 use linstor_store::{MemoryStore, SqliteStore, Store, StoreError, sqlite};
-use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cluster::Superseded;
 use crate::config::{Arguments, Config, Database, Listen};
 use crate::env::RealEnv;
+use crate::https::{self, HttpsError};
 use crate::link::TcpConnector;
 use crate::ops::encryption;
 use crate::start::StartError;
@@ -95,15 +94,21 @@ pub fn main(
 
 async fn run(config: &Config, wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store>) -> u8 {
     // Before the database is touched: a second controller on this machine ends here without any effect.
-    let listener = match config.http.map(listen).transpose() {
+    let unserved = |error: anyhow::Error, code| {
+        tracing::error!(
+            error = format!("{error:#}"),
+            "the REST API cannot be served"
+        );
+        code
+    };
+    let listener = match config.http.map(Listen::open).transpose() {
         Ok(listener) => listener,
-        Err(error) => {
-            tracing::error!(
-                error = format!("{error:#}"),
-                "the REST API cannot be served"
-            );
-            return EXIT_NETWORK;
-        }
+        Err(error) => return unserved(error.into(), EXIT_NETWORK),
+    };
+    let secure = match https::open(config) {
+        Ok(secure) => secure,
+        Err(error @ HttpsError::Listen(_)) => return unserved(error.into(), EXIT_NETWORK),
+        Err(error) => return unserved(error.into(), EXIT_CONFIG),
     };
     let controller = match start(config, wrap).await {
         Ok(controller) => controller,
@@ -127,16 +132,23 @@ async fn run(config: &Config, wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store
         tracing::error!("{reason} Secrets are locked until it is entered.");
     }
     let (end, ended) = tokio::sync::watch::channel(false);
+    let router = rest::router(cluster.clone(), &config.limits);
+    let secure = match https::Server::start(&cluster, config, secure, router.clone()) {
+        Ok(server) => tokio::spawn(server.run(ended.clone())),
+        Err(error) => {
+            controller.stop().await;
+            return unserved(error.into(), EXIT_NETWORK);
+        }
+    };
     let server = listener.map(|listener| {
         let mut ended = ended.clone();
         let limits = config.limits.clone();
-        let router = rest::router(cluster.clone(), &limits);
         tokio::spawn(async move {
             let ended = async {
                 // An error means that the sender was dropped, which is an end too.
                 let _ = ended.wait_for(|ended| *ended).await;
             };
-            rest::serve(listener, router, &limits, ended).await;
+            rest::serve(listener, None, router, &limits, ended).await;
         })
     });
     tell_service_manager("READY=1");
@@ -154,21 +166,18 @@ async fn run(config: &Config, wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store
     };
     tell_service_manager("STOPPING=1");
     end.send_replace(true);
-    if let Some(server) = server
-        && tokio::time::timeout(DRAIN_MAX, server).await.is_err()
-    {
+    let servers = async {
+        // A server that panicked has nothing left to answer.
+        let _ = secure.await;
+        if let Some(server) = server {
+            let _ = server.await;
+        }
+    };
+    if tokio::time::timeout(DRAIN_MAX, servers).await.is_err() {
         tracing::info!("requests that were still under way are cut off");
     }
     controller.stop().await;
     code
-}
-
-fn listen(listen: Listen) -> anyhow::Result<TcpListener> {
-    let listener = match listen.address {
-        Some(address) => linstor_net::tcp::listen(SocketAddr::new(address, listen.port))?,
-        None => linstor_net::tcp::listen_everywhere(listen.port)?,
-    };
-    Ok(listener)
 }
 
 async fn start(
@@ -189,11 +198,7 @@ async fn start(
             Database::File(path) => Some(path.with_file_name(error_report::FILE_NAME)),
             Database::Memory => None,
         },
-        // The passphrase is for the start alone.
-        config: Some(Config {
-            passphrase: None,
-            ..config.clone()
-        }),
+        config: Some(config.without_secrets()),
         ..Options::default()
     };
     Controller::start(wrap(store), env, connector, options).await

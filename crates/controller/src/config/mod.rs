@@ -9,10 +9,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Parser;
+use linstor_net::{NetError, tcp};
 use linstor_wire::secret::Secret;
 use serde::Deserialize;
+use tokio::net::TcpListener;
 
 use crate::rest::Limits;
+
+mod https;
+
+pub use https::{Certificate, Https, KeyStore};
 
 /// Port of the REST API.
 const HTTP_PORT: u16 = 3370;
@@ -64,9 +70,9 @@ pub struct Arguments {
     /// Accepted for compatibility
     #[arg(long, hide = true)]
     pub disable_db_version_check: bool,
-    /// Accepted for compatibility
-    #[arg(long, hide = true, value_name = "ADDRESS:PORT")]
-    pub rest_bind_secure: Option<String>,
+    /// Address of the REST API over HTTPS, for example 127.0.0.1:3371
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    pub rest_bind_secure: Option<SocketAddr>,
     /// Accepted for compatibility
     #[arg(long, hide = true, value_name = "DIR")]
     pub webui_directory: Option<PathBuf>,
@@ -84,10 +90,6 @@ impl Arguments {
             (
                 self.disable_db_version_check,
                 "--disable-db-version-check has no effect",
-            ),
-            (
-                self.rest_bind_secure.is_some(),
-                "--rest-bind-secure has no effect yet: there is no HTTPS",
             ),
             (
                 self.webui_directory.is_some(),
@@ -123,6 +125,8 @@ pub struct Listen {
 pub struct Config {
     /// Where the REST API listens; none when it is turned off.
     pub http: Option<Listen>,
+    /// How the REST API is served over TLS; none when it is turned off.
+    pub https: Option<Https>,
     /// Where the database is.
     pub database: Database,
     /// What callers of the REST API may take.
@@ -174,6 +178,7 @@ pub enum ConfigError {
 #[serde(default)]
 struct File {
     http: Http,
+    https: https::Section,
     db: Db,
     logging: Logging,
     encrypt: Encrypt,
@@ -240,7 +245,8 @@ impl Config {
             .or_else(|| environment("LS_CONFIG_DIRECTORY").map(PathBuf::from))
             .unwrap_or_else(|| PathBuf::from("/etc/linstor"));
         let mut warnings: Vec<String> = arguments.without_effect().collect();
-        let file = read(&directory.join(FILE_NAME), &mut warnings)?;
+        let path = directory.join(FILE_NAME);
+        let file = read(&path, &mut warnings)?;
         let log_level = arguments
             .log_level_linstor
             .clone()
@@ -255,8 +261,10 @@ impl Config {
             warnings
                 .push("[http] token_authentication = false: nobody has to authenticate".to_owned());
         }
+        let secure = secure_address(arguments, &file.https, environment, &mut warnings);
         Ok(Config {
             token_authentication,
+            https: file.https.settings(&path, secure, &mut warnings)?,
             http: http(arguments, &file.http, environment, &mut warnings),
             limits: limits(&file.http, file.web_ui.directory),
             keys_on_plain_links: file.encrypt.keys_on_plain_links.unwrap_or(true),
@@ -267,6 +275,42 @@ impl Config {
             warnings,
         })
     }
+
+    /// The settings that are shown: what is secret is for the start alone.
+    pub fn without_secrets(&self) -> Config {
+        Config {
+            passphrase: None,
+            https: self.https.clone().map(Https::without_secrets),
+            ..self.clone()
+        }
+    }
+}
+
+/// Where HTTPS listens by the command line, else by the environment unless the file says it.
+fn secure_address(
+    arguments: &Arguments,
+    file: &https::Section,
+    environment: Environment,
+    warnings: &mut Vec<String>,
+) -> Option<SocketAddr> {
+    if arguments.rest_bind_secure.is_some() || file.has_address() {
+        return arguments.rest_bind_secure;
+    }
+    address_of(environment, "LS_REST_BIND_ADDRESS_SECURE", warnings)
+}
+
+/// The address and port that the environment names.
+fn address_of(
+    environment: Environment,
+    name: &str,
+    warnings: &mut Vec<String>,
+) -> Option<SocketAddr> {
+    let text = environment(name)?;
+    let address = text.parse().ok();
+    if address.is_none() {
+        warnings.push(format!("{name}: '{text}' is not an address with a port"));
+    }
+    address
 }
 
 fn read(path: &Path, warnings: &mut Vec<String>) -> Result<File, ConfigError> {
@@ -351,14 +395,9 @@ fn http(
     }
     if file.listen_addr.is_none()
         && file.port.is_none()
-        && let Some(text) = environment("LS_REST_BIND_ADDRESS")
+        && let Some(bind) = address_of(environment, "LS_REST_BIND_ADDRESS", warnings)
     {
-        match text.parse() {
-            Ok(bind) => return Some(Listen::at(bind)),
-            Err(_) => warnings.push(format!(
-                "LS_REST_BIND_ADDRESS: '{text}' is not an address with a port"
-            )),
-        }
+        return Some(Listen::at(bind));
     }
     Some(Listen {
         address: file.listen_addr.filter(|address| *address != EVERY_IPV6),
@@ -370,6 +409,14 @@ fn http(
 const EVERY_IPV6: IpAddr = IpAddr::V6(std::net::Ipv6Addr::UNSPECIFIED);
 
 impl Listen {
+    /// Listens there.
+    pub(crate) fn open(self) -> Result<TcpListener, NetError> {
+        match self.address {
+            Some(address) => tcp::listen(SocketAddr::new(address, self.port)),
+            None => tcp::listen_everywhere(self.port),
+        }
+    }
+
     fn at(bind: SocketAddr) -> Listen {
         Listen {
             address: Some(bind.ip()).filter(|address| *address != EVERY_IPV6),

@@ -34,6 +34,14 @@ fn defaults_hold() {
                 address: None,
                 port: 3370
             }),
+            https: Some(Https {
+                listen: Listen {
+                    address: None,
+                    port: 3371
+                },
+                certificate: None,
+                clients: None,
+            }),
             database: Database::File("/var/lib/linstor/linstor.db".into()),
             limits: Limits::default(),
             passphrase: None,
@@ -72,15 +80,91 @@ fn nearer_sources_win() {
 /// LINSTOR's keys that have no effect here cause a warning, and do not keep the controller from starting.
 #[test]
 fn unknown_keys_are_told() {
-    let text = "[http]\nenabled = false\n[https]\nport = 3371\n[db]\nuser = \"x\"\n[db.k8s]\nrequest_retries = 3";
+    let text = "[http]\nenabled = false\n[ldap]\nenabled = true\n[db]\nuser = \"x\"\n[db.k8s]\nrequest_retries = 3";
     let config = load(text, &[], &[]).unwrap();
     assert_eq!(config.http, None);
     let warnings = config.warnings.join("\n");
-    for key in ["https", "db.user", "db.k8s"] {
+    for key in ["ldap", "db.user", "db.k8s"] {
         assert!(warnings.contains(&format!("'{key}'")), "{warnings}");
     }
     let error = load("[http]\nport = \"many\"", &[], &[]).unwrap_err();
     assert!(error.to_string().contains("linstor.toml"), "{error}");
+}
+
+/// HTTPS has LINSTOR's key stores or PEM files, beside the settings; its address comes from where that of HTTP comes from.
+#[test]
+fn https_is_configured() {
+    let https = |text: &str, arguments: &[&str], environment: &[(&str, &str)]| {
+        let config = load(&format!("[https]\n{text}"), arguments, environment)?;
+        Ok::<_, ConfigError>((config.https, config.warnings))
+    };
+    let stores = "keystore = \"ssl/keystore.p12\"\nkeystore_password = \"s3cret\"\ntruststore = \"/t.p12\"\n\
+                  truststore_password = \"s4cret\"\nport = 4\nlisten_addr = \"127.0.0.4\"";
+    let (found, warnings) =
+        https(stores, &[], &[("LS_REST_BIND_ADDRESS_SECURE", "[::1]:9")]).unwrap();
+    let found = found.unwrap();
+    let shown = format!("{found:?}");
+    assert!(
+        !shown.contains("s3cret") && !shown.contains("s4cret"),
+        "{shown}"
+    );
+    let Some(Certificate::Store(store)) = &found.certificate else {
+        panic!("{shown}");
+    };
+    assert!(store.path.is_absolute() && store.path.ends_with("ssl/keystore.p12"));
+    assert_eq!(store.password, Secret::new("s3cret"));
+    assert_eq!(found.clients.as_ref().unwrap().path, Path::new("/t.p12"));
+    assert_eq!(found.listen.port, 4);
+    assert_eq!(
+        found.listen.address,
+        Some(Ipv4Addr::new(127, 0, 0, 4).into())
+    );
+    assert_eq!(warnings, Vec::<String>::new());
+    let without = found.without_secrets();
+    assert_eq!(without.clients.unwrap().password, Secret::default());
+
+    let (found, _) = https(
+        "certificate = \"/c\"",
+        &[],
+        &[("LS_REST_BIND_ADDRESS_SECURE", "[::1]:9")],
+    )
+    .unwrap();
+    let found = found.unwrap();
+    let both = Certificate::Pem {
+        certificate: "/c".into(),
+        key: "/c".into(),
+    };
+    assert_eq!((found.certificate, found.listen.port), (Some(both), 9));
+    let (found, warnings) = https("port = 8", &["--rest-bind-secure", "[::]:7"], &[]).unwrap();
+    assert_eq!(
+        found.unwrap().listen,
+        Listen {
+            address: None,
+            port: 7
+        }
+    );
+    assert!(warnings[0].contains("no certificate"), "{warnings:?}");
+    assert_eq!(
+        https("enabled = false\nkeystore = \"/k\"", &[], &[])
+            .unwrap()
+            .0,
+        None
+    );
+    for (wrong, expected) in [
+        ("keystore = \"/k\"\ncertificate = \"/c\"", "both given"),
+        (
+            "truststore = \"/k\"\nclient_ca = \"/c\"\ncertificate = \"/c\"",
+            "both given",
+        ),
+        ("key = \"/k\"", "without 'certificate'"),
+        ("client_ca = \"/c\"", "without a certificate"),
+    ] {
+        let error = https(wrong, &[], &[]).unwrap_err().to_string();
+        assert!(
+            error.contains(expected) && error.contains("linstor.toml"),
+            "{error}"
+        );
+    }
 }
 
 /// Database URLs: SQLite in several spellings, LINSTOR's default, and a sentence for the rest.
@@ -166,7 +250,7 @@ fn command_lines_in_use() {
         ),
         (
             "--rest-bind-secure 0.0.0.0:3371 --webui-directory /usr/share/ui",
-            2,
+            1,
         ),
     ] {
         let words = std::iter::once("linstor-controller").chain(line.split_whitespace());

@@ -15,6 +15,7 @@ use linstor_wire::auth_token::{from_random, hash};
 
 use super::request::{Context, Wait};
 use crate::cluster::Cluster;
+use crate::https;
 use crate::transaction::{Refusal, Transaction};
 
 /// What the first token is for if the request does not say it.
@@ -182,20 +183,26 @@ pub async fn delete(cluster: &Cluster, id: &str) -> Vec<Reply> {
     plan.await
 }
 
-/// Switches authentication on: makes a token for the caller, and one for each satellite, which the satellite is given when it
-/// is connected.
+/// Switches authentication on: has HTTPS served unless the request says otherwise, and makes a token for the caller and one for
+/// each satellite, which the satellite is given when it is connected.
 pub async fn initialize(cluster: &Cluster, request: InitAuthToken) -> Vec<Reply> {
     let satellites = request.only_satellites;
-    let parse = || {
-        if !request.no_https && !satellites {
-            let message = "Token authentication cannot be initialized with HTTPS: this controller serves HTTP only.";
-            return Err(Reply::new(code::FAIL_UNKNOWN_ERROR, message)
-                .cause("Tokens would be sent unencrypted.")
-                .correction("Nothing was changed. If the network may be trusted, send 'no_https' with the value true.")
-                .into());
-        }
-        description(request.description.as_deref().unwrap_or(FIRST))
-    };
+    let over_https = !request.no_https && !satellites;
+    if over_https
+        && !cluster.model().needs_auth_token()
+        && let Err(reason) = cluster.shared.https.ensure().await
+    {
+        let message = "Token authentication cannot be initialized with HTTPS.";
+        return vec![Reply::new(code::FAIL_UNKNOWN_ERROR, message)
+            .cause(format!(
+                "HTTPS is not served: {reason}. Tokens would be sent unencrypted."
+            ))
+            .correction(
+                "Nothing was changed. Have HTTPS served, by section [https] of linstor.toml, or send 'no_https' with the value \
+                 true if the network may be trusted.",
+            )];
+    }
+    let parse = || description(request.description.as_deref().unwrap_or(FIRST));
     let plan = context().change(cluster, parse, move |tx, description| {
         let needed = tx.needs_auth_token();
         if needed && !satellites {
@@ -215,6 +222,11 @@ pub async fn initialize(cluster: &Cluster, request: InitAuthToken) -> Vec<Reply>
             let mut controller = Controller::clone(&tx.controller);
             let (key, value) = (prop::TOKEN_AUTHENTICATION, prop::TRUE);
             controller.props.insert(key.to_owned(), value.to_owned());
+            if over_https {
+                controller
+                    .props
+                    .insert(https::AUTO.to_owned(), value.to_owned());
+            }
             tx.put_controller(controller);
         }
         row.tokens.retain(|_, token| token.node.is_none());
@@ -230,7 +242,12 @@ pub async fn initialize(cluster: &Cluster, request: InitAuthToken) -> Vec<Reply>
         tx.reply(done);
         Ok(Wait::Nothing)
     });
-    plan.await
+    let replies = plan.await;
+    if over_https && replies.iter().any(|reply| code::is_error(reply.ret_code)) {
+        // What was begun for this alone ends. Where it does not, the log has why.
+        let _ = cluster.shared.https.follow().await;
+    }
+    replies
 }
 
 /// A new token of a user, itself and as it is stored.

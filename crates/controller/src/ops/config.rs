@@ -29,6 +29,9 @@ const UNTIL: &str =
 pub fn show(cluster: &Cluster) -> Json {
     let config = cluster.shared.config.as_ref();
     let server = config.and_then(|config| config.http);
+    let secure = cluster.shared.https.port();
+    let https = config.and_then(|config| config.https.as_ref());
+    let listens = https.and_then(|https| https.listen.address);
     let url = config.and_then(|config| match &config.database {
         Database::File(path) => Some(format!("sqlite:{}", path.display())),
         Database::Memory => None,
@@ -59,8 +62,9 @@ pub fn show(cluster: &Cluster) -> Json {
             port: server.map(|server| i32::from(server.port)),
         }),
         https: Some(Http {
-            enabled: Some(false),
-            ..Http::default()
+            enabled: Some(secure.is_some()),
+            listen_address: secure.and(listens).map(|address| address.to_string()),
+            port: secure.map(i32::from),
         }),
         ldap: Some(Ldap {
             enabled: Some(false),

@@ -1,15 +1,16 @@
 //! The controller itself: its properties and its version.
 
-use linstor_api::code;
 use linstor_api::controller::{ControllerVersion, REST_API_VERSION};
 use linstor_api::kind::ConnectionStatus;
 use linstor_api::properties::{Overrides, Properties, PropertiesModify};
 use linstor_api::reply::Reply;
+use linstor_api::{code, prop};
 use linstor_model::{Controller, Epoch};
 
 use super::property;
 use super::request::{Context, Wait};
 use crate::cluster::Cluster;
+use crate::https;
 use crate::transaction::{Refusal, Transaction};
 
 /// What this program is.
@@ -54,6 +55,8 @@ fn context(mask: i64) -> Context {
 
 /// Changes properties.
 pub async fn modify(cluster: &Cluster, change: PropertiesModify) -> Vec<Reply> {
+    let before = auto_https(cluster);
+    let again = change.override_props.contains_key(https::AUTO);
     let plan = context(code::MASK_MOD).change(
         cluster,
         || Ok(change),
@@ -69,7 +72,29 @@ pub async fn modify(cluster: &Cluster, change: PropertiesModify) -> Vec<Reply> {
             })
         },
     );
-    plan.await
+    let mut replies = plan.await;
+    if again || before != auto_https(cluster) {
+        replies.extend(follow_auto_https(cluster).await);
+    }
+    replies
+}
+
+/// Whether HTTPS is wanted with a certificate that the controller makes.
+fn auto_https(cluster: &Cluster) -> bool {
+    let model = cluster.model();
+    let value = model.controller.props.get(https::AUTO);
+    value.is_some_and(|value| prop::is_true(value))
+}
+
+/// Has HTTPS begin or end; the warning if it is wanted and does not begin.
+async fn follow_auto_https(cluster: &Cluster) -> Option<Reply> {
+    let followed = cluster.shared.https.follow().await;
+    let reason = followed.err().filter(|_| auto_https(cluster))?;
+    let message = format!("The property '{}' has no effect now.", https::AUTO);
+    let reply = Reply::new(code::MASK_WARN, message)
+        .cause(format!("HTTPS is not served: {reason}."))
+        .correction("Remove the cause, and set the property again or restart the controller.");
+    Some(reply)
 }
 
 /// Changes properties in a plan. Returns whether satellites hear of it.
@@ -122,10 +147,16 @@ pub async fn take_over(cluster: &Cluster) -> Vec<Reply> {
 
 /// Removes one property. Satellites hear of it afterwards.
 pub async fn delete_property(cluster: &Cluster, key: String) -> Vec<Reply> {
+    let before = auto_https(cluster);
     let parse = || Ok(property::change(Overrides::new(), vec![key], vec![]));
     let plan = context(code::MASK_DEL).change(cluster, parse, |tx, change| {
         apply(tx, &change)?;
         Ok(Wait::Nothing)
     });
-    plan.await
+    let replies = plan.await;
+    if before && !auto_https(cluster) {
+        // Nothing is wanted that could be missing.
+        follow_auto_https(cluster).await;
+    }
+    replies
 }

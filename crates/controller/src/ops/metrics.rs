@@ -118,11 +118,11 @@ pub struct Wanted {
     pub error_reports: bool,
 }
 
-/// The controller's property that turns the figures off.
+/// The controller's property that keeps the figures to HTTPS.
 const DISABLE: &str = "REST/disable-http-metrics";
 
-/// Whether a property turns the figures off.
-pub fn is_disabled(cluster: &Cluster) -> bool {
+/// Whether the figures are for HTTPS alone where that is served.
+pub fn need_https(cluster: &Cluster) -> bool {
     let model = cluster.model();
     let value = model.controller.props.get(DISABLE);
     value.is_some_and(|value| prop::is_true(value))

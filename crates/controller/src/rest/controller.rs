@@ -2,14 +2,12 @@
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{delete, get, post};
-use linstor_api::code;
 use linstor_api::config::ControllerConfig;
 use linstor_api::controller::DatabaseBackupRequest;
 use linstor_api::properties::PropertiesModify;
-use linstor_api::reply::Reply;
 
 use super::answer::{Answer, json};
 use super::request::{NeededBody, Params};
@@ -42,13 +40,6 @@ async fn health(State(cluster): State<Cluster>) -> Response {
 }
 
 async fn exposition(State(cluster): State<Cluster>, params: Params) -> Response {
-    if metrics::is_disabled(&cluster) {
-        let message = "The figures are turned off.";
-        let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, message)
-            .cause("The controller's property REST/disable-http-metrics is true.")
-            .correction("Delete the property.");
-        return Answer::fixed(StatusCode::NOT_FOUND, reply);
-    }
     let is_off = |name| {
         let value = params.first(name);
         value.is_some_and(|value| value.eq_ignore_ascii_case("false"))

@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
 use super::answer::{self, Answer};
+use super::https;
 use super::request::BodyLimits;
 use super::server::{Limits, Peer};
 use crate::cluster::Cluster;
@@ -204,7 +205,7 @@ pub async fn authenticated(
         return next.run(request).await;
     }
     let peer = request.extensions().get::<Peer>();
-    let from = peer.map(|peer| peer.0.ip().to_canonical());
+    let from = peer.map(|peer| peer.address.ip().to_canonical());
     let given = request.headers().get(header::AUTHORIZATION);
     let token = given.and_then(|given| bearer(given.to_str().ok()?));
     let Err(reply) = auth_token::check(&cluster, token, from) else {
@@ -295,6 +296,9 @@ fn bad_path(path: &str) -> Response {
 /// any page that an administrator visits could otherwise change the cluster. Programs send no origin. Only a real preflight
 /// is answered here: `OPTIONS` is also a method of the API.
 pub async fn cross_origin(State(edge): State<Edge>, request: Request, next: Next) -> Response {
+    if let Some(answer) = https::redirect(&edge.cluster, &request) {
+        return answer;
+    }
     let headers = request.headers();
     let Some(origin) = headers.get(header::ORIGIN).cloned() else {
         return next.run(request).await;

@@ -18,6 +18,7 @@ mod encryption;
 mod error_report;
 mod event;
 mod external_file;
+mod https;
 mod job;
 mod key_value_store;
 mod leftover;

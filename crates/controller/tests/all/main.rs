@@ -4,10 +4,13 @@ mod commit;
 mod crash;
 mod every_write;
 mod fixture;
+mod https;
 mod keep_up;
 mod killed;
 mod limits;
 mod link;
+#[path = "../../../tls/tests/common/pki.rs"]
+mod pki;
 mod program;
 mod satellite;
 mod settle;

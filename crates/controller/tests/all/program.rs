@@ -26,7 +26,7 @@ impl Drop for Program {
 }
 
 /// A port that nobody uses now.
-fn free_port() -> u16 {
+pub fn free_port() -> u16 {
     let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
     listener.local_addr().unwrap().port()
 }

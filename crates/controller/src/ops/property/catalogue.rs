@@ -202,6 +202,7 @@ const AUTOMATIC: Option<&str> = Some("model/src/automatic.rs");
 const BLOCK_SIZE: Option<&str> = Some("model/src/block_size.rs");
 const EVICTION: Option<&str> = Some("model/src/eviction.rs");
 const MACHINE: Option<&str> = Some("satellite/src/machine.rs");
+const HTTPS: Option<&str> = Some("controller/src/https.rs");
 const METRICS: Option<&str> = Some("controller/src/ops/metrics.rs");
 const FILTER: Option<&str> = Some("model/src/place/filter.rs");
 const ENCRYPTION: Option<&str> = Some("model/src/layer/luks.rs");
@@ -413,7 +414,7 @@ const RULES: &[(&str, Rule)] = &[
         "How many peers the metadata of new resources has room for (default 7). It cannot be changed later: leave room \
         for more replicas")),
     ("PrefNic", rule(N | SP | RD | R, Name, "", PROJECT, "Network interface that peers connect to")),
-    ("REST/AutoHTTPS", rule(C, TrueFalse, "", NOBODY,
+    ("REST/AutoHTTPS", rule(C, TrueFalse, "", HTTPS,
         "Whether HTTPS is served with a self-signed certificate when none is configured")),
     ("REST/disable-http-metrics", rule(C, TrueFalse, "", METRICS,
         "Whether /metrics is not served over HTTP when HTTPS is enabled")),

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -17,16 +18,20 @@ use hyper::body::{Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
 use tower::ServiceExt as _;
 
-use super::stream::Stream;
+use super::stream::{Socket, Stream};
 use super::{Limits, Peer};
 
 /// How long nothing happens on a connection before its buffers are given back.
 const QUIET: Duration = Duration::from_secs(1);
+/// How long the end of an idle connection may take.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// What is under way on a connection.
 #[derive(Default)]
@@ -69,9 +74,27 @@ impl HttpBody for Answer {
     }
 }
 
+/// A connection, as who sent its requests is told.
+pub(super) async fn accept(
+    socket: TcpStream,
+    address: SocketAddr,
+    tls: Option<TlsAcceptor>,
+    time: Duration,
+) -> io::Result<(Socket, Peer)> {
+    let peer = Peer {
+        address,
+        is_secure: tls.is_some(),
+    };
+    let Some(tls) = tls else {
+        return Ok((Socket::Plain(socket), peer));
+    };
+    let stream = timeout(time, tls.accept(socket)).await??;
+    Ok((Socket::Tls(Box::new(stream)), peer))
+}
+
 /// Serves a connection until it is closed, or `ended` is true and its last request is answered.
 pub(super) async fn serve(
-    (socket, peer): (TcpStream, SocketAddr),
+    (socket, peer): (Socket, Peer),
     router: Router,
     http: Arc<http1::Builder>,
     limits: Arc<Limits>,
@@ -80,14 +103,17 @@ pub(super) async fn serve(
     let mut stream = Stream::new(socket, limits.write_time_max);
     loop {
         let comes = timeout(limits.header_time_max, stream.readable());
-        tokio::select! {
+        let is_over = tokio::select! {
             biased;
             // Cancel-safe: it is true from then on.
-            _ = ended.wait_for(|ended| *ended) => return Ok(()),
+            _ = ended.wait_for(|ended| *ended) => true,
             // Cancel-safe: nothing is read.
-            comes = comes => if !matches!(comes, Ok(Ok(()))) {
-                return Ok(());
-            },
+            comes = comes => !matches!(comes, Ok(Ok(()))),
+        };
+        if is_over {
+            // Whoever waits is told that nothing more comes, which TLS has a message for.
+            let _ = timeout(CLOSE_MAX, stream.shutdown()).await;
+            return Ok(());
         }
         // Its state is there only as long as it runs.
         match Box::pin(exchange(stream, peer, &router, &http, &mut ended)).await? {
@@ -100,7 +126,7 @@ pub(super) async fn serve(
 /// Serves requests until none comes for a while; returns nothing when the connection is at its end.
 async fn exchange(
     stream: Stream,
-    peer: SocketAddr,
+    peer: Peer,
     router: &Router,
     http: &http1::Builder,
     ended: &mut watch::Receiver<bool>,
@@ -112,7 +138,7 @@ async fn exchange(
         traffic.answering.fetch_add(1, Ordering::Relaxed);
         traffic.between.store(bodiless, Ordering::Relaxed);
         let mut request = request.map(Body::new);
-        request.extensions_mut().insert(Peer(peer));
+        request.extensions_mut().insert(peer);
         let (answer, traffic) = (router.clone().oneshot(request), Arc::clone(&traffic));
         async move {
             let Ok(answer) = answer.await;

@@ -18,6 +18,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
+use tokio_rustls::TlsAcceptor;
 
 mod connection;
 mod stream;
@@ -69,11 +70,18 @@ impl Default for Limits {
 
 /// Who sent a request.
 #[derive(Debug, Clone, Copy)]
-pub struct Peer(pub SocketAddr);
+pub struct Peer {
+    /// From where.
+    pub address: SocketAddr,
+    /// Whether the connection is encrypted.
+    pub is_secure: bool,
+}
 
-/// Serves until `ended` is done; then accepts nothing more and returns when all requests are answered.
+/// Serves until `ended` is done; then accepts nothing more and returns when all requests are answered. HTTPS, if there is an
+/// acceptor.
 pub async fn serve(
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     router: Router,
     limits: &Limits,
     ended: impl Future<Output = ()>,
@@ -116,8 +124,17 @@ pub async fn serve(
         let _ = stream.set_nodelay(true);
         let (http, limits) = (Arc::clone(&http), Arc::clone(&limits));
         let (router, has_ended, open) = (router.clone(), has_ended.clone(), open.clone());
+        let tls = tls.clone();
         tokio::spawn(async move {
-            let served = connection::serve((stream, peer), router, http, limits, has_ended);
+            let accepted = connection::accept(stream, peer, tls, limits.header_time_max).await;
+            let accepted = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    tracing::debug!(%peer, %error, "a connection to the REST API was not encrypted");
+                    return;
+                }
+            };
+            let served = connection::serve(accepted, router, http, limits, has_ended);
             // That a caller hangs up, or sends what is not HTTP, ends the connection and nothing else.
             if let Err(error) = served.await {
                 tracing::debug!(%peer, %error, "a connection to the REST API ended");
@@ -164,7 +181,7 @@ mod tests {
         let router = Router::new().fallback(async || "answer");
         let (end, ended) = oneshot::channel();
         let serving = tokio::spawn(async move {
-            serve(listener, router, &limits, async { drop(ended.await) }).await;
+            serve(listener, None, router, &limits, async { drop(ended.await) }).await;
         });
         Served {
             address,
@@ -303,7 +320,7 @@ mod tests {
         let router = Router::new().fallback(async || vec![b'a'; 64 * 1024 * 1024]);
         let (end, ended) = oneshot::channel::<()>();
         let serving = tokio::spawn(async move {
-            serve(listener, router, &limits, async { drop(ended.await) }).await;
+            serve(listener, None, router, &limits, async { drop(ended.await) }).await;
         });
         let mut caller = TcpStream::connect(address).await.unwrap();
         caller.write_all(GET).await.unwrap();

@@ -11,10 +11,39 @@ use axum::body::Bytes;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Sleep, sleep};
+use tokio_rustls::server::TlsStream;
+
+/// A connection, encrypted or not.
+pub(super) enum Socket {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Socket {
+    /// Until there is something to read, or the end.
+    async fn readable(&self) -> io::Result<()> {
+        match self {
+            Socket::Plain(stream) => stream.readable().await,
+            // What came with the end of the handshake is decrypted already.
+            Socket::Tls(stream) if !stream.get_ref().1.wants_read() => Ok(()),
+            Socket::Tls(stream) => stream.get_ref().0.readable().await,
+        }
+    }
+}
+
+/// Calls a method of the stream that is there.
+macro_rules! poll {
+    ($socket:expr, $method:ident($($argument:expr),*)) => {
+        match &mut $socket {
+            Socket::Plain(stream) => Pin::new(stream).$method($($argument),*),
+            Socket::Tls(stream) => Pin::new(&mut **stream).$method($($argument),*),
+        }
+    };
+}
 
 /// A socket whose caller is cut off if it takes nothing of an answer for some time.
 pub(super) struct Stream {
-    socket: TcpStream,
+    socket: Socket,
     /// What was read of the next request already.
     ahead: Bytes,
     write_time_max: Duration,
@@ -24,7 +53,7 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    pub(super) fn new(socket: TcpStream, write_time_max: Duration) -> Self {
+    pub(super) fn new(socket: Socket, write_time_max: Duration) -> Self {
         Stream {
             socket,
             ahead: Bytes::new(),
@@ -77,7 +106,7 @@ impl AsyncRead for Stream {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         if self.ahead.is_empty() {
-            return Pin::new(&mut self.socket).poll_read(cx, buffer);
+            return poll!(self.socket, poll_read(cx, buffer));
         }
         let count = self.ahead.len().min(buffer.remaining());
         buffer.put_slice(&self.ahead.split_to(count));
@@ -91,7 +120,7 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.socket).poll_write(cx, bytes);
+        let written = poll!(self.socket, poll_write(cx, bytes));
         self.within_time(cx, written)
     }
 
@@ -100,19 +129,25 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.socket).poll_write_vectored(cx, parts);
+        let written = poll!(self.socket, poll_write_vectored(cx, parts));
         self.within_time(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        match &self.socket {
+            Socket::Plain(stream) => stream.is_write_vectored(),
+            Socket::Tls(stream) => stream.is_write_vectored(),
+        }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_flush(cx)
+        // What was written of an encrypted answer may be waiting for the caller here.
+        let flushed = poll!(self.socket, poll_flush(cx));
+        self.within_time(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.socket).poll_shutdown(cx)
+        let done = poll!(self.socket, poll_shutdown(cx));
+        self.within_time(cx, done)
     }
 }

@@ -48,8 +48,11 @@ async fn from_address(world: &World, authorization: &str, address: &str) -> u16 
         .header(header::AUTHORIZATION, authorization)
         .body(Body::empty())
         .expect("a valid path");
-    let peer = format!("{address}:4711").parse().expect("an address");
-    request.extensions_mut().insert(Peer(peer));
+    let address = format!("{address}:4711").parse().expect("an address");
+    request.extensions_mut().insert(Peer {
+        address,
+        is_secure: false,
+    });
     let response = world.app.clone().oneshot(request).await;
     response.expect("infallible").status().as_u16()
 }

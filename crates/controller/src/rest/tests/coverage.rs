@@ -25,7 +25,6 @@ const LIMITED: &[(&str, &str)] = &[
     ("/v1/schedules", "stored only: nothing is shipped"),
     ("/v1/view/schedules-by-resource", "stored only: nothing is shipped"),
     ("/v1/view/backup/queue", "empty: backups are not implemented"),
-    ("/v1/controller/auth/initialize-token-auth", "without HTTPS only"),
     ("/v1/nodes/ebs", "checked and refused: nodes of type EBS_TARGET are not implemented"),
     ("/v1/resource-definitions/{}/clone", "checked and refused: clones are not implemented"),
 ];

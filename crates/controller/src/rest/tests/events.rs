@@ -193,16 +193,6 @@ async fn figures() {
         );
     }
     assert!(!without.contains("linstor_error_reports_count"));
-    let turn = async |value: &str| {
-        let body = format!(r#"{{"override_props":{{"REST/disable-http-metrics":"{value}"}}}}"#);
-        let answer = world.call("POST", "/v1/controller/properties", &body).await;
-        assert_eq!(answer.status, 201);
-    };
-    turn("true").await;
-    world
-        .check("GET", "/metrics", "", 404, &["FAIL_UNKNOWN_ERROR"])
-        .await;
-    turn("false").await;
     let targets = world.get("/metrics/scrape-target").await;
     assert_eq!(
         targets,

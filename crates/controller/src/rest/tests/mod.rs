@@ -16,6 +16,7 @@ mod entries;
 mod events;
 mod files;
 mod http;
+mod https;
 mod job;
 mod leftover;
 mod lists;
