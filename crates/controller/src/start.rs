@@ -215,7 +215,7 @@ fn create_defaults(draft: &mut Draft, env: &dyn Env) {
         (prop::DRBD_ON_NO_QUORUM, "io-error"),
         (prop::DRBD_AUTO_DISKFUL_ALLOW_CLEANUP, prop::TRUE),
         (prop::DRBD_AUTO_EVICT_ALLOW_EVICTION, prop::TRUE),
-        (prop::DRBD_DISABLE_AUTO_RESYNC_AFTER, prop::TRUE),
+        (prop::DRBD_DISABLE_AUTO_RESYNC_AFTER, "true"),
         (prop::DRBD_AUTO_VERIFY_ALGO_ALLOWED, VERIFY_ALGORITHMS),
         (prop::CLUSTER_LOCAL_ID, &local_id),
     ] {

@@ -74,6 +74,7 @@ fn definition(index: usize, minor: u32) -> ResourceDefinition {
             al_stripe_kib: 32,
             transport: "TCP".into(),
             wished_port: None,
+            implied: false,
         }),
         volumes: SortedMap::from([(0, volume)]),
     }

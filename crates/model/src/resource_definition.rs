@@ -88,4 +88,8 @@ pub struct DrbdDefinition {
     /// Preferred port of new resources.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wished_port: Option<u16>,
+    /// Nobody named DRBD or gave one of its values. It is shown from the first replica that has DRBD on, as LINSTOR makes this
+    /// part only then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub implied: bool,
 }

@@ -209,6 +209,7 @@ pub fn replicate(draft: &mut Draft, name: &str) {
             al_stripe_kib: 32,
             transport: "TCP".into(),
             wished_port: None,
+            implied: false,
         });
         definition.volumes.get_mut(&0).unwrap().minor = Some(1000);
     });

@@ -143,6 +143,7 @@ fn definition(name: &str, minor: Option<u32>) -> ResourceDefinition {
             al_stripe_kib: 32,
             transport: "TCP".into(),
             wished_port: None,
+            implied: false,
         }),
         volumes: SortedMap::from([(0, volume)]),
     }

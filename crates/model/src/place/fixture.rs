@@ -255,6 +255,7 @@ impl Cluster {
                 al_stripe_kib: 32,
                 transport: "TCP".into(),
                 wished_port: None,
+                implied: false,
             }),
             volumes: volumes.collect(),
         };

@@ -46,11 +46,7 @@ fn context(mask: i64, name: &str) -> Context {
 /// A node as answers show it.
 pub fn show(model: &Model, node: &Node, observed: &Observed) -> Json {
     let status = observed.nodes.get(&node.name);
-    let connection = match status {
-        Some(status) => status.connection,
-        None if node.node_type.has_satellite() => ConnectionStatus::Offline,
-        None => ConnectionStatus::Unknown,
-    };
+    let connection = status.map_or(ConnectionStatus::Offline, |status| status.connection);
     let info = status.and_then(|status| status.info.as_deref());
     let abilities = abilities(node, info);
     let mut props = node.props.clone();

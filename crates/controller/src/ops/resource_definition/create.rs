@@ -168,9 +168,12 @@ pub(in super::super) fn add(
         definition.layer_stack.is_empty() || definition.layer_stack.contains(&LayerKind::Drbd);
     if replicated {
         let slots = new.peer_slots;
+        let asked = slots.is_some() || new.port.is_some();
+        let asked = asked || new.secret.is_some() || new.transport.is_some();
         definition.drbd = Some(DrbdDefinition {
             peer_slots: slots.unwrap_or_else(|| numbers::peer_slots(tx, &definition)),
             wished_port: new.port,
+            implied: !asked && definition.layer_stack.is_empty(),
             ..drbd(tx, new.secret, new.transport)
         });
     }
@@ -198,6 +201,7 @@ pub(super) fn drbd(
         al_stripe_kib: 32,
         transport: transport.unwrap_or_else(|| "IP".to_owned()),
         wished_port: None,
+        implied: false,
     }
 }
 

@@ -56,10 +56,17 @@ pub fn show_drbd(drbd: &DrbdDefinition) -> DrbdResourceDefinition {
     }
 }
 
-/// The layers that a definition shows: those it names, and DRBD when it has data of its own.
-pub(super) fn shown_layers(definition: &ResourceDefinition) -> Vec<LayerKind> {
+/// The layers that a definition shows: those it names, and DRBD when it was given values of its own or a replica has it.
+pub(super) fn shown_layers(model: &Model, definition: &ResourceDefinition) -> Vec<LayerKind> {
     let mut layers = definition.layer_stack.clone();
-    if definition.drbd.is_some() && !layers.contains(&LayerKind::Drbd) {
+    let in_use = || {
+        let mut resources = model.resources_of(&definition.name);
+        resources.any(|row| row.drbd.is_some())
+    };
+    if let Some(drbd) = &definition.drbd
+        && !layers.contains(&LayerKind::Drbd)
+        && (!drbd.implied || in_use())
+    {
         layers.insert(0, LayerKind::Drbd);
     }
     layers
@@ -86,7 +93,10 @@ pub fn show(model: &Model, definition: &ResourceDefinition, with_volumes: bool) 
         } else {
             0
         }),
-        layer_data: shown_layers(definition).into_iter().map(layer).collect(),
+        layer_data: shown_layers(model, definition)
+            .into_iter()
+            .map(layer)
+            .collect(),
         uuid: Some(definition.uuid.to_string()),
         resource_group_name: Some(definition.group.to_string()),
         volume_definitions: volumes.collect(),

@@ -52,6 +52,7 @@ fn edit(
     if let Some(drbd) = &mut row.drbd {
         drbd.wished_port = wished_port.or(drbd.wished_port);
         drbd.peer_slots = slots.unwrap_or(drbd.peer_slots);
+        drbd.implied &= wished_port.is_none() && slots.is_none();
     }
     if !request.layer_stack.is_empty() {
         let warning = change_layers(tx, &mut row, &request.layer_stack)?;

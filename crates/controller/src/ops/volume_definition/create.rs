@@ -163,11 +163,15 @@ pub(in super::super) fn add(
         });
         Refusal(marked.collect())
     };
+    let names_minor = new.minor.is_some();
     let (row, replies) = row(tx, &definition, number, new).map_err(refused)?;
     tx.replies(replies);
     tx.reply(added(&definition.name, number, row.uuid));
     tx.edit_resource_definition(name, |definition| {
         definition.volumes.insert(number, row);
+        if let Some(drbd) = &mut definition.drbd {
+            drbd.implied &= !names_minor;
+        }
     });
     Ok(number)
 }

@@ -57,7 +57,7 @@ pub fn show(
             _ => None,
         },
     };
-    let layers = resource_definition::shown_layers(definition);
+    let layers = resource_definition::shown_layers(model, definition);
     Json {
         volume_number: signed,
         size_kib: i64::try_from(row.size_kib).unwrap_or(i64::MAX),

@@ -245,3 +245,52 @@ async fn long_lists_are_whole_when_compressed() {
     assert!(plain.body.len() > linstor_api::list::PIECE_BYTES);
     assert!(plain.body == compressed.body);
 }
+
+/// A definition without layers shows DRBD from the first replica on, or when it was given a value of DRBD's.
+#[tokio::test(start_paused = true)]
+async fn layers_of_a_definition() {
+    let world = World::with_nodes(1).await;
+    let shown = async |name: &str| -> Vec<String> {
+        let path = format!("/v1/resource-definitions/{name}");
+        let definition = world.get(&path).await;
+        let volumes = world.get(&format!("{path}/volume-definitions")).await;
+        let of = |row: &Value| {
+            let layers = row["layer_data"].as_array().cloned().unwrap_or_default();
+            let kinds = layers
+                .iter()
+                .map(|layer| layer["type"].as_str().unwrap().to_owned());
+            kinds.collect::<Vec<_>>().join(",")
+        };
+        vec![of(&definition), of(&volumes[0])]
+    };
+    for (name, given) in [
+        ("plain", ""),
+        ("port", r#","drbd_port":7777"#),
+        ("slots", r#","drbd_peer_slots":3"#),
+        ("secret", r#","drbd_secret":"mine""#),
+        ("transport", r#","drbd_transport_type":"IP""#),
+        ("minor", ""),
+    ] {
+        let body = format!(r#"{{"resource_definition":{{"name":"{name}"}}{given}}}"#);
+        let answer = world.call("POST", "/v1/resource-definitions", &body).await;
+        assert_eq!(answer.status, 201, "{:#}", answer.json());
+        let path = format!("/v1/resource-definitions/{name}/volume-definitions");
+        let minor = if name == "minor" {
+            r#","drbd_minor_number":1500"#
+        } else {
+            ""
+        };
+        let body = &format!(r#"{{"volume_definition":{{"size_kib":10240}}{minor}}}"#);
+        let answer = world.call("POST", &path, body).await;
+        assert_eq!(answer.status, 200, "{:#}", answer.json());
+        let layer = if name == "plain" { "" } else { "DRBD" };
+        assert_eq!(shown(name).await, [layer, layer], "{name}");
+    }
+    let path = "/v1/resource-definitions/plain";
+    let replica = r#"[{"resource":{"node_name":"n1","props":{"StorPoolName":"thin"}}}]"#;
+    let answer = world
+        .call("POST", &format!("{path}/resources"), replica)
+        .await;
+    assert_eq!(answer.status, 201, "{:#}", answer.json());
+    assert_eq!(shown("plain").await, ["DRBD,STORAGE", "DRBD,STORAGE"]);
+}

@@ -128,6 +128,7 @@ fn cluster() -> Draft {
             al_stripe_kib: 32,
             transport: "TCP".into(),
             wished_port: None,
+            implied: false,
         }),
         volumes: [(0, volume)].into(),
     });
