@@ -1,4 +1,4 @@
-//! The Python client from PyPI over HTTPS, against controllers as processes of this machine, with certificates and a key store
+//! The Python client from PyPI and the command line over HTTPS, against controllers as processes of this machine, with certificates and a key store
 //! that OpenSSL makes, as users do.
 
 use std::path::{Path, PathBuf};
@@ -99,6 +99,63 @@ fn connections(binaries: &Binaries, python: &Path, script: &Path, directory: &Pa
         status.success(),
         "tests/python/https.py ended with {status}"
     );
+    own_client(binaries, directory)
+}
+
+/// The same with the command line of this project: exit codes, and what is said where it is refused.
+fn own_client(binaries: &Binaries, directory: &Path) -> Result<()> {
+    let secure = format!("https://{CLOSED}");
+    let both = format!("https://{OPEN},https://{CLOSED}");
+    for (controllers, options, code, words) in [
+        (OPEN, "", 0, ""),
+        (OPEN, "--cafile ca.pem", 0, ""),
+        (
+            OPEN,
+            "--cafile other.pem",
+            20,
+            "not signed by one of --cafile",
+        ),
+        (
+            OPEN,
+            "--cafile absent.pem",
+            2,
+            "absent.pem: it cannot be read",
+        ),
+        (CLOSED, "--cafile ca.pem", 20, "give --certfile"),
+        (
+            &secure,
+            "--cafile ca.pem --certfile person.pem --keyfile person.key",
+            0,
+            "",
+        ),
+        (
+            &secure,
+            "--certfile other.pem --keyfile other.key",
+            20,
+            "does not accept the certificate",
+        ),
+        (
+            &both,
+            "--cafile ca.pem --certfile person.pem --keyfile person.key",
+            0,
+            "",
+        ),
+    ] {
+        let output = Command::new(binaries.path("linstor"))
+            .env_remove("LS_CONTROLLERS")
+            .args(["--disable-config", "--controllers", controllers])
+            .args(options.split_whitespace())
+            .args(["node", "list"])
+            .current_dir(directory)
+            .output()?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        ensure!(
+            output.status.code() == Some(code) && said.contains(words),
+            "linstor --controllers {controllers} {options} node list ended with {}: {said}",
+            output.status
+        );
+    }
+    println!("linstor over HTTPS: 8 command lines as expected");
     Ok(())
 }
 

@@ -94,10 +94,13 @@ pub fn run(args: Args) -> Result<ExitCode> {
         });
     }
     if wanted("python https") {
-        report.check("python https: the Python client with certificates", || {
-            packages::ensure(packages::OPENSSL, args.yes)?;
-            python_https::run(&binaries)
-        });
+        report.check(
+            "python https: the Python client and the command line with certificates",
+            || {
+                packages::ensure(packages::OPENSSL, args.yes)?;
+                python_https::run(&binaries)
+            },
+        );
     }
     if wanted("s3 stores") {
         s3_stores(&args, &binaries, &mut report);

@@ -203,7 +203,7 @@ impl Action {
         }
         if mode.curl {
             for request in self.requests() {
-                let line = request.to_curl(screen.session.base());
+                let line = screen.session.curl(request);
                 screen.line(&line)?;
             }
             return Ok(());

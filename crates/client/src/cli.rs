@@ -2,9 +2,11 @@
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, ArgAction, ArgMatches, Args, FromArgMatches};
+use serde_json::Value;
 
 use crate::action::{Action, OutputVersion};
 use crate::commands::COMMANDS;
+use crate::config::{self, Sections};
 use crate::define::{Command, group};
 use crate::failure::Failure;
 
@@ -33,7 +35,8 @@ pub struct Global {
     /// Print the curl command for each request instead of sending it
     #[arg(long)]
     pub curl: bool,
-    /// Controllers to try, separated by commas: host, host:port, https://host; those of LS_CONTROLLERS come after them
+    /// Controllers to try, separated by commas: host, host:port, linstor+ssl://host, https://host; those of LS_CONTROLLERS
+    /// come after them
     #[arg(long, value_name = "LIST")]
     pub controllers: Option<String>,
     /// Print JSON
@@ -54,7 +57,7 @@ pub struct Global {
     /// User for HTTP basic authentication
     #[arg(short = 'u', long)]
     pub user: Option<String>,
-    /// Password of the user
+    /// Password of the user; without it it is asked for
     #[arg(short = 'P', long, requires = "user")]
     pub password: Option<String>,
     /// File with the certificate of this client and, unless --keyfile is given, its key (PEM)
@@ -75,6 +78,7 @@ pub struct Global {
 pub struct Line {
     pub global: Global,
     matches: ArgMatches,
+    words: Vec<String>,
 }
 
 impl Line {
@@ -86,12 +90,76 @@ impl Line {
             build(Some(&words)).try_get_matches_from(program.chain(words.iter().cloned()));
         let matches = matches.map_err(|error| suggest(error, &words))?;
         let global = Global::from_arg_matches(&matches)?;
-        Ok(Line { global, matches })
+        Ok(Line {
+            global,
+            matches,
+            words,
+        })
+    }
+
+    /// The line of a list with the options that configuration files have for it: lists are added to those of the line, what else
+    /// they have replaces it, as with LINSTOR.
+    pub fn configured(self, sections: &Sections) -> Result<Line, Failure> {
+        let (mut matches, mut path) = (&self.matches, Vec::new());
+        let parser = build(Some(&self.words));
+        let mut command = &parser;
+        while let Some((name, below)) = matches.subcommand() {
+            path.push(name);
+            matches = below;
+            command = command.find_subcommand(name).unwrap_or(command);
+        }
+        let section = path.join(".");
+        if path.last() != Some(&"list") || !sections.contains_key(&section) {
+            return Ok(self);
+        }
+        let mut words = self.words.clone();
+        for (key, value) in config::command_options(sections, &section)? {
+            let known = command
+                .get_arguments()
+                .find(|arg| arg.get_long() == Some(key.as_str()));
+            let Some(option) = known else {
+                eprintln!(
+                    "Warning: '{}' has no option --{key}, which section [{section}] of the configuration has",
+                    path.join(" ")
+                );
+                continue;
+            };
+            words.extend(self.option_words(option, &key, value));
+        }
+        Line::parse(words).map_err(|error| {
+            Failure::usage(format!("section [{section}] of the configuration: {error}"))
+        })
+    }
+
+    /// An option of a configuration file as words.
+    fn option_words(&self, option: &Arg, key: &str, value: Value) -> Vec<String> {
+        let text = |value: &Value| match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        match value {
+            Value::Null | Value::Bool(false) => Vec::new(),
+            Value::Bool(true) => vec![format!("--{key}")],
+            Value::Array(values) => {
+                let mut all = self.list(option.get_id().as_str());
+                all.extend(values.iter().map(text));
+                if !all.is_empty() {
+                    all.insert(0, format!("--{key}"));
+                }
+                all
+            }
+            value => vec![format!("--{key}={}", text(&value))],
+        }
     }
 
     /// What the line asks for.
     pub fn action(&self) -> Result<Action, Failure> {
         ROOT.action(&self.matches)
+    }
+
+    /// Whether a word is completed.
+    pub fn is_completion(&self) -> bool {
+        self.matches.subcommand_name() == Some("complete")
     }
 
     /// The arguments of the command itself.
@@ -388,6 +456,34 @@ mod tests {
             normal(options.into())[2],
             "--lv-create-arguments=-o volblocksize=64k"
         );
+    }
+
+    /// Sections of configuration files add to lists and replace what else a line has.
+    #[test]
+    fn lists_are_configured() {
+        let entry = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        let sections = Sections::from([(
+            "node.list".to_owned(),
+            vec![
+                entry("groupby", r#"["Node"]"#),
+                entry("show_props", r#"["Aux/b", "Aux/c=C"]"#),
+                entry("pastable", "true"),
+                entry("nosuch", "1"),
+            ],
+        )]);
+        let line = |text: &str| {
+            let line = Line::parse(words(text)).ok().unwrap();
+            line.configured(&sections).unwrap().words.join(" ")
+        };
+        assert_eq!(
+            line("n l --show-props Aux/a -n x"),
+            "n l --show-props Aux/a -n x --groupby Node --show-props Aux/a Aux/b Aux/c=C --pastable"
+        );
+        assert_eq!(line("r l"), "r l");
+        assert_eq!(line("n d list"), "n d list");
+        let wrong = Sections::from([("node.list".to_owned(), vec![entry("groupby", "Node")])]);
+        let error = Line::parse(words("n l")).ok().unwrap().configured(&wrong);
+        assert!(error.err().unwrap().message.contains("is not JSON"));
     }
 
     /// One suggestion, a full name; none where nothing is near.

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use linstor_api::controller::{HTTP_PORT, HTTPS_PORT};
 use linstor_api::secret_text::SecretText;
+use serde_json::Value;
 
 use crate::failure::Failure;
 
@@ -40,7 +41,7 @@ pub fn auth_token(file: Option<&str>) -> Option<SecretText> {
 }
 
 /// Sections of a configuration file and their entries, in file order.
-type Sections = BTreeMap<String, Vec<(String, String)>>;
+pub type Sections = BTreeMap<String, Vec<(String, String)>>;
 
 /// Parses an INI file: sections, `key = value`, comments after `#` or `;`.
 fn parse_ini(text: &str) -> Sections {
@@ -83,7 +84,11 @@ fn config_files(etc: &Path, home: Option<&Path>) -> Vec<PathBuf> {
     files
 }
 
-fn read_sections(etc: &Path, home: Option<&Path>) -> Sections {
+/// What the configuration files say, unless the arguments disable them.
+pub fn sections(args: &[String], etc: &Path, home: Option<&Path>) -> Sections {
+    if args.iter().any(|arg| arg == DISABLE) {
+        return Sections::new();
+    }
     let texts = config_files(etc, home).into_iter();
     let texts = texts.filter_map(|path| fs::read_to_string(path).ok());
     texts.fold(Sections::new(), |mut all, text| {
@@ -93,12 +98,7 @@ fn read_sections(etc: &Path, home: Option<&Path>) -> Sections {
 }
 
 /// The options of configuration files and environment, as arguments to be put before those of the command line.
-pub fn configured_args(
-    args: &[String],
-    etc: &Path,
-    home: Option<&Path>,
-    env: &[(String, String)],
-) -> Vec<String> {
+pub fn configured_args(sections: &Sections, env: &[(String, String)]) -> Vec<String> {
     let mut configured = Vec::new();
     let mut add = |key: &str, value: &str| {
         configured.push(format!("--{key}"));
@@ -106,11 +106,8 @@ pub fn configured_args(
             configured.push(value.to_owned());
         }
     };
-    if !args.iter().any(|arg| arg == DISABLE) {
-        let sections = read_sections(etc, home);
-        for (key, value) in sections.get("global").into_iter().flatten() {
-            add(key, value);
-        }
+    for (key, value) in sections.get("global").into_iter().flatten() {
+        add(key, value);
     }
     for (key, value) in env {
         if let Some(option) = key.strip_prefix(ENV_OPTION_PREFIX) {
@@ -118,6 +115,24 @@ pub fn configured_args(
         }
     }
     configured
+}
+
+/// The options of one command, such as `groupby = ["Node"]` in section `[node.list]`, whose values are JSON.
+pub fn command_options(
+    sections: &Sections,
+    command: &str,
+) -> Result<Vec<(String, Value)>, Failure> {
+    let entries = sections.get(command).into_iter().flatten();
+    let parsed = entries.map(|(key, text)| {
+        let value = serde_json::from_str(text).map_err(|error| {
+            Failure::usage(format!(
+                "{key} in section [{command}] of the configuration is not JSON: {error}; write text as \"text\", lists as \
+                 [\"a\", \"b\"]"
+            ))
+        })?;
+        Ok((key.replace('_', "-"), value))
+    });
+    parsed.collect()
 }
 
 /// The controllers to try, in order, as base URLs.
@@ -149,7 +164,8 @@ fn base_url(controller: &str) -> Result<String, Failure> {
         .split_once("://")
         .unwrap_or(("linstor", controller));
     let (scheme, default_port) = match scheme.to_ascii_lowercase().as_str() {
-        "linstor" | "http" => ("http", HTTP_PORT),
+        // LINSTOR's client takes every scheme that is not of HTTPS for HTTP.
+        "linstor" | "linstorstatic" | "http" => ("http", HTTP_PORT),
         "linstor+ssl" | "https" => ("https", HTTPS_PORT),
         _ => {
             return Err(Failure::usage(format!(
@@ -199,7 +215,7 @@ mod tests {
     #[test]
     fn controllers_are_named_in_many_ways() {
         let bases = controllers(
-            Some("alpha, beta:8080,linstor://c ,https://d,linstor+ssl://e:1,[fe80::1]:2,::1"),
+            Some("alpha, beta:8080,linstorstatic://c ,https://d,linstor+ssl://e:1,[fe80::1]:2,::1"),
             Some("f"),
         );
         assert_eq!(
@@ -235,13 +251,12 @@ mod tests {
             ("LS_CLIENT_TIMEOUT".to_owned(), "5".to_owned()),
             ("PATH".to_owned(), "/bin".to_owned()),
         ];
-        let args = configured_args(&[], etc.path(), None, &env);
+        let args = configured_args(&sections(&[], etc.path(), None), &env);
         assert_eq!(
             args,
             ["--controllers", "a,b", "--no-color", "--timeout", "5"]
         );
-        let off = configured_args(&[DISABLE.to_owned()], etc.path(), None, &[]);
-        assert!(off.is_empty());
+        assert!(sections(&[DISABLE.to_owned()], etc.path(), None).is_empty());
     }
 
     /// The user's file replaces the system's, the drop-in directory adds to both.
@@ -257,7 +272,8 @@ mod tests {
             "etc/linstor-client.d/1.conf",
             "[global]\ncontrollers=drop\n",
         );
-        let args = |home: Option<&Path>| configured_args(&[], &dir.path().join("etc"), home, &[]);
+        let etc = dir.path().join("etc");
+        let args = |home: Option<&Path>| configured_args(&sections(&[], &etc, home), &[]);
         assert_eq!(args(None), ["--controllers", "system"]);
         fs::write(
             user.join("linstor-client.conf"),

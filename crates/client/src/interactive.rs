@@ -12,6 +12,7 @@ use crate::action::Action;
 use crate::cli::{Global, Line};
 use crate::commands::help;
 use crate::commands::transaction::{Step, Transaction};
+use crate::config::Sections;
 use crate::failure::{Failure, exit};
 use crate::session::Transport;
 use crate::{complete, execute, report, usage};
@@ -24,6 +25,7 @@ const HISTORY_LINES: usize = 1000;
 /// Reads commands until the input ends; returns the exit code of the last command.
 pub fn run(
     global: &Global,
+    sections: &Sections,
     session: &mut dyn Transport,
     mut transaction: Option<Transaction>,
 ) -> Result<u8, Failure> {
@@ -61,7 +63,10 @@ pub fn run(
         last = match Line::parse(words) {
             Ok(mut line) => {
                 inherit(&mut line.global, global);
-                let done = line_in(line, &mut **session.borrow_mut(), &mut transaction);
+                let done = line.configured(sections).and_then(|line| {
+                    let mut session = session.borrow_mut();
+                    line_in(line, sections, &mut **session, &mut transaction)
+                });
                 done.unwrap_or_else(|failure| {
                     report(&failure);
                     failure.exit
@@ -79,6 +84,7 @@ pub fn run(
 
 fn line_in(
     line: Line,
+    sections: &Sections,
     session: &mut dyn Transport,
     transaction: &mut Option<Transaction>,
 ) -> Result<u8, Failure> {
@@ -100,13 +106,13 @@ fn line_in(
         }
         (Action::Transaction(Step::Commit), _) => {
             let action = transaction.take().ok_or_else(none)?.commit()?;
-            execute(&line, Some(action), session)
+            execute(&line, Some(action), sections, session)
         }
         (action, Some(transaction)) => {
             transaction.add(action)?;
             Ok(exit::OK)
         }
-        (action, None) => execute(&line, Some(action), session),
+        (action, None) => execute(&line, Some(action), sections, session),
     }
 }
 

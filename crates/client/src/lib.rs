@@ -18,6 +18,7 @@ mod output;
 mod passphrase;
 mod request;
 mod session;
+mod tls;
 
 #[cfg(test)]
 mod tests;
@@ -31,9 +32,11 @@ use std::time::Duration;
 use crate::action::{Action, Mode, OutputVersion, Screen};
 use crate::cli::{Global, Line};
 use crate::commands::transaction::{Step, Transaction};
+use crate::config::Sections;
 use crate::failure::{Failure, exit};
 use crate::output::Style;
-use crate::session::{FromFile, Options, Session, Transport};
+use crate::session::{FromFile, Login, Options, Session, Transport};
+use crate::tls::Files;
 
 /// Runs the command line and returns its exit code.
 pub fn run(args: Vec<OsString>) -> u8 {
@@ -47,24 +50,22 @@ pub fn run(args: Vec<OsString>) -> u8 {
             }
         }
     }
+    let home = env::var_os("HOME").map(PathBuf::from);
+    let sections = config::sections(&texts, Path::new("/etc/linstor"), home.as_deref());
     if !texts.is_empty() {
-        let home = env::var_os("HOME").map(PathBuf::from);
         let env: Vec<(String, String)> = env::vars_os()
             .filter_map(|(key, value)| Some((key.into_string().ok()?, value.into_string().ok()?)))
             .collect();
-        let configured = config::configured_args(
-            &texts[1..],
-            Path::new("/etc/linstor"),
-            home.as_deref(),
-            &env,
-        );
-        texts.splice(..1, configured);
+        texts.splice(..1, config::configured_args(&sections, &env));
     }
     let line = match Line::parse(texts) {
         Ok(line) => line,
         Err(error) => return usage(&error),
     };
-    let result = session(&line.global).and_then(|mut session| execute(&line, None, &mut session));
+    let result = line.configured(&sections).and_then(|line| {
+        let mut session = session(&line)?;
+        execute(&line, None, &sections, &mut session)
+    });
     match result {
         Ok(code) => code,
         Err(failure) => {
@@ -92,31 +93,25 @@ fn report(failure: &Failure) {
     }
 }
 
-fn session(global: &Global) -> Result<Session, Failure> {
-    let login = match (&global.user, &global.password) {
-        (Some(user), Some(password)) => Some((user.clone(), password.clone())),
-        (Some(_), None) => {
-            return Err(Failure::usage(
-                "--user is given without --password; give both or neither",
-            ));
-        }
-        _ => None,
+fn session(line: &Line) -> Result<Session, Failure> {
+    let global = &line.global;
+    let user = global.user.clone();
+    // Who completes a word is not asked for a password.
+    let user = user.filter(|_| global.password.is_some() || !line.is_completion());
+    let files = Files {
+        authorities: global.cafile.clone(),
+        certificate: global.certfile.clone(),
+        key: global.keyfile.clone(),
     };
-    if [&global.certfile, &global.keyfile, &global.cafile]
-        .iter()
-        .any(|file| file.is_some())
-    {
-        eprintln!(
-            "Warning: --certfile, --keyfile and --cafile have no effect: this client does not speak HTTPS yet"
-        );
-    }
     let from_env = env::var(config::ENV_CONTROLLERS).ok();
     Ok(Session::new(Options {
         controllers: config::controllers(global.controllers.as_deref(), from_env.as_deref())?,
         timeout_s: global.timeout,
-        login,
+        login: user.map(|user| Login::new(user, global.password.clone())),
         token: config::auth_token(env::var(config::ENV_TOKEN_FILE).ok().as_deref()),
         allow_insecure_auth: global.allow_insecure_auth,
+        tls: files.config()?,
+        files,
     }))
 }
 
@@ -160,6 +155,7 @@ fn mode(global: &Global) -> Result<Mode, Failure> {
 fn execute(
     line: &Line,
     action: Option<Action>,
+    sections: &Sections,
     session: &mut dyn Transport,
 ) -> Result<u8, Failure> {
     let global = &line.global;
@@ -169,7 +165,7 @@ fn execute(
         None => line.action()?,
     };
     let transaction = match action {
-        Action::Interactive => return interactive::run(global, session, None),
+        Action::Interactive => return interactive::run(global, sections, session, None),
         Action::Transaction(Step::Begin { terminate_on_error }) => {
             Transaction::begin(terminate_on_error)
         }
@@ -180,7 +176,7 @@ fn execute(
         }
         action => return draw(line, action, mode, session),
     };
-    interactive::run(global, session, Some(transaction))
+    interactive::run(global, sections, session, Some(transaction))
 }
 
 /// Runs an action, again and again if its list is watched.

@@ -120,7 +120,7 @@ impl Request {
     }
 
     /// The `curl` command that sends the same request.
-    pub fn to_curl(&self, base: &str) -> String {
+    pub fn to_curl(&self, options: &str, base: &str) -> String {
         let mut args = vec![
             "curl".to_owned(),
             "-X".to_owned(),
@@ -132,9 +132,9 @@ impl Request {
             args.push("-d".to_owned());
             args.push(body.clone());
         }
-        args.push(format!("{base}{}", self.path));
         let quoted: Vec<String> = args.iter().map(|arg| shell_quote(arg)).collect();
-        quoted.join(" ")
+        let url = shell_quote(&format!("{base}{}", self.path));
+        format!("{} {options}{url}", quoted.join(" "))
     }
 }
 
@@ -179,7 +179,7 @@ mod tests {
     fn curl_is_quoted() {
         let request = Request::post(&["nodes"], &serde_json::json!({"name": "it's"}));
         assert_eq!(
-            request.to_curl("http://localhost:3370"),
+            request.to_curl("", "http://localhost:3370"),
             r#"curl -X POST -H 'Content-Type: application/json' -d '{"name":"it'"'"'s"}' http://localhost:3370/v1/nodes"#
         );
     }

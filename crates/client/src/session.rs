@@ -1,14 +1,20 @@
 //! The connection to the controller, which all requests of a command use.
 
 use std::io::Read;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use linstor_api::reply::Reply;
 use linstor_api::secret_text::SecretText;
+use rustls::ClientConfig;
 use ureq::http;
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector as _, TcpConnector};
 
 use crate::failure::{Failure, exit};
+use crate::passphrase;
 use crate::request::Request;
+use crate::tls::{Files, NotSecured, Tls};
 
 /// A controller's answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +81,11 @@ pub trait Transport {
 
     /// The base URL of the controller in use.
     fn base(&self) -> &str;
+
+    /// The command `curl` for a request.
+    fn curl(&self, request: &Request) -> String {
+        request.to_curl("", self.base())
+    }
 }
 
 /// Answers every request with what a file holds.
@@ -109,25 +120,93 @@ impl Transport for FromFile {
     }
 }
 
+/// A user for HTTP basic authentication.
+#[derive(Debug)]
+pub struct Login {
+    user: String,
+    /// Asked for when it is needed first.
+    password: Mutex<Option<SecretText>>,
+}
+
+impl Login {
+    /// A user, and the password if it is known.
+    pub fn new(user: String, password: Option<String>) -> Login {
+        Login {
+            user,
+            password: Mutex::new(password.map(SecretText::new)),
+        }
+    }
+
+    fn header(&self) -> Result<String, Failure> {
+        let known = self.password.lock();
+        let mut password = known.unwrap_or_else(PoisonError::into_inner);
+        if password.is_none() {
+            let prompt = format!("Password of {}", self.user);
+            *password = Some(passphrase::known(None, &prompt)?);
+        }
+        let password = password.as_ref().map_or("", SecretText::reveal);
+        let both = format!("{}:{password}", self.user);
+        Ok(format!("Basic {}", crate::base64::encode(both.as_bytes())))
+    }
+}
+
 /// Options of a session.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub struct Options {
     /// Base URLs, to be tried in order.
     pub controllers: Vec<String>,
     /// Seconds to wait for an answer.
     pub timeout_s: u64,
     /// User and password for HTTP basic authentication.
-    pub login: Option<(String, String)>,
+    pub login: Option<Login>,
     /// Token of the REST API, sent if there is no password.
     pub token: Option<SecretText>,
     /// Send password and token even without TLS.
     pub allow_insecure_auth: bool,
+    /// Certificates for HTTPS.
+    pub files: Files,
+    /// The settings of connections that are made of them.
+    pub tls: Arc<ClientConfig>,
+}
+
+/// A controller of the list.
+struct Controller {
+    /// Its base URL as it was given.
+    given: String,
+    /// The base URL of HTTPS that it has sent requests to, as a controller does that serves HTTPS.
+    secure: OnceLock<String>,
+    /// It was asked whether it does.
+    asked: OnceLock<()>,
+}
+
+impl Controller {
+    fn base(&self) -> &str {
+        self.secure.get().unwrap_or(&self.given)
+    }
+
+    fn is_secure(&self) -> bool {
+        self.base().starts_with("https://")
+    }
+
+    /// Notes where an answer sends requests: to HTTPS of the same host, whose port is in it, as with LINSTOR's client.
+    fn follow<T>(&self, answer: &http::Response<T>) {
+        let header = answer.headers().get(http::header::LOCATION);
+        if answer.status().is_redirection()
+            && !self.is_secure()
+            && let Some(location) = header.and_then(|value| value.to_str().ok())
+            && let Some(secure) = secure_base(&self.given, location)
+        {
+            // Another thread may have noted the same.
+            let _ = self.secure.set(secure);
+        }
+    }
 }
 
 /// The connection to the first controller of a list that accepts one.
 pub struct Session {
     agent: ureq::Agent,
     options: Options,
+    controllers: Vec<Controller>,
     /// Index of the controller in use; those before it accepted no connection.
     current: usize,
 }
@@ -136,6 +215,11 @@ pub struct Session {
 const ANSWER_BYTES_MAX: u64 = 1 << 30;
 /// How many requests are under way at once.
 const PARALLEL_MAX: usize = 16;
+/// How long a controller may take to say whether it serves HTTPS.
+const ASK_TIMEOUT: Duration = Duration::from_secs(3);
+/// What it is asked for.
+const VERSION_BYTES_MAX: u64 = 64 * 1024;
+const VERSION_PATH: &str = "/v1/controller/version";
 /// If a controller does not accept the connection within this time, the next one is tried.
 const CONNECT_TIMEOUT_S: u64 = 30;
 
@@ -155,33 +239,104 @@ impl Session {
             .user_agent(concat!("linstor-rs-client/", env!("CARGO_PKG_VERSION")))
             .proxy(None)
             .build();
+        let connector = TcpConnector::default().chain(Tls(Arc::clone(&options.tls)));
+        let controllers = options.controllers.iter().map(|base| Controller {
+            given: base.clone(),
+            secure: OnceLock::new(),
+            asked: OnceLock::new(),
+        });
         Session {
-            agent: config.into(),
+            agent: ureq::Agent::with_parts(config, connector, DefaultResolver::default()),
+            controllers: controllers.collect(),
             options,
             current: 0,
         }
     }
 
-    fn send_to(&self, base: &str, request: &Request) -> Result<Download, ureq::Error> {
+    /// What authenticates requests to a base URL; nothing where it would be seen.
+    fn authorization(&self, base: &str) -> Result<Option<String>, Failure> {
+        let insecure = self.options.allow_insecure_auth;
+        if let Some(login) = &self.options.login {
+            if base.starts_with("https://") || insecure {
+                return login.header().map(Some);
+            }
+            return Err(Failure::with(
+                exit::CONNECTION_ERROR,
+                format!(
+                    "the password would be sent unencrypted to {base}, which serves no HTTPS; --allow-insecure-auth \
+                     sends it"
+                ),
+            ));
+        }
+        let Some(token) = &self.options.token else {
+            return Ok(None);
+        };
+        if insecure || is_private(base) {
+            return Ok(Some(format!("Bearer {}", token.reveal())));
+        }
+        eprintln!(
+            "Warning: the token of the REST API is not sent, because the connection to {base} is not encrypted; \
+             --allow-insecure-auth sends it"
+        );
+        Ok(None)
+    }
+
+    /// Asks a controller whether it serves HTTPS before something is sent that others may not see.
+    fn ask_for_https(&self, controller: &Controller, request: &Request) -> Result<(), ureq::Error> {
+        let base = controller.base();
+        let has_secrets = self.options.login.is_some()
+            || !is_private(base) && (self.options.token.is_some() || request.body.is_some());
+        if controller.is_secure() || !has_secrets || controller.asked.set(()).is_err() {
+            return Ok(());
+        }
+        let question = http::Request::builder().uri(format!("{base}{VERSION_PATH}"));
+        let question = self.agent.configure_request(question.body(())?);
+        match self
+            .agent
+            .run(question.timeout_global(Some(ASK_TIMEOUT)).build())
+        {
+            Ok(answer) => {
+                controller.follow(&answer);
+                // Once it is read the connection serves the request.
+                let body = answer.into_body().into_with_config();
+                let _ = body.limit(VERSION_BYTES_MAX).read_to_vec();
+            }
+            Err(error) if never_connected(&error) => return Err(error),
+            // Whatever is wrong, the request itself will show it.
+            Err(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Sends a request to a controller, over HTTPS where it says that it serves it: then it has not read the request.
+    fn send_securely(
+        &self,
+        controller: &Controller,
+        request: &Request,
+    ) -> Result<Result<Download, ureq::Error>, Failure> {
+        if let Err(error) = self.ask_for_https(controller, request) {
+            return Ok(Err(error));
+        }
+        let before = controller.is_secure();
+        let mut sent = self.send_to(controller, request, self.authorization(controller.base())?);
+        if sent.is_ok() && !before && controller.is_secure() {
+            sent = self.send_to(controller, request, self.authorization(controller.base())?);
+        }
+        Ok(sent)
+    }
+
+    fn send_to(
+        &self,
+        controller: &Controller,
+        request: &Request,
+        authorization: Option<String>,
+    ) -> Result<Download, ureq::Error> {
+        let base = controller.base();
         let mut builder = http::Request::builder()
             .method(request.method.as_str())
             .uri(format!("{base}{}", request.path));
-        if let Some((user, password)) = &self.options.login {
-            let value = format!(
-                "Basic {}",
-                crate::base64::encode(format!("{user}:{password}").as_bytes())
-            );
+        if let Some(value) = authorization {
             builder = builder.header(http::header::AUTHORIZATION, value);
-        } else if let Some(token) = &self.options.token {
-            if self.options.allow_insecure_auth || is_private(base) {
-                let value = format!("Bearer {}", token.reveal());
-                builder = builder.header(http::header::AUTHORIZATION, value);
-            } else {
-                eprintln!(
-                    "Warning: the token of the REST API is not sent, because the connection to {base} is not encrypted; \
-                     --allow-insecure-auth sends it"
-                );
-            }
         }
         let response = match &request.body {
             Some(body) => {
@@ -190,6 +345,7 @@ impl Session {
             }
             None => self.agent.run(builder.body(())?),
         }?;
+        controller.follow(&response);
         let status = response.status().as_u16();
         let header = response.headers().get(http::header::CONTENT_DISPOSITION);
         let file_name = header.and_then(|value| file_name(value.to_str().ok()?));
@@ -204,43 +360,29 @@ impl Session {
             content,
         })
     }
-
-    fn check_login(&self, base: &str) -> Result<(), Failure> {
-        let plain = !base.starts_with("https:");
-        if self.options.login.is_some() && plain && !self.options.allow_insecure_auth {
-            return Err(Failure::with(
-                exit::CONNECTION_ERROR,
-                format!(
-                    "the password would be sent unencrypted to {base}; use https:// in --controllers, or \
-                     --allow-insecure-auth"
-                ),
-            ));
-        }
-        Ok(())
-    }
 }
 
 impl Session {
     /// Sends a request to the first controller that accepts the connection; its index is part of the result.
     fn send_to_first(&self, request: &Request) -> Result<(usize, Download), Failure> {
         let mut unreachable = Vec::new();
-        for index in self.current..self.options.controllers.len() {
-            let base = &self.options.controllers[index];
-            self.check_login(base)?;
-            match self.send_to(base, request) {
+        for (index, controller) in self.controllers.iter().enumerate().skip(self.current) {
+            let sent = self.send_securely(controller, request)?;
+            let base = controller.base();
+            match sent {
                 Ok(answer) if (300..400).contains(&answer.status) => {
                     return Err(Failure::with(
                         exit::CONNECTION_ERROR,
                         format!(
-                            "{base} redirects requests, as a controller with HTTPS enabled does; use https:// in \
-                             --controllers"
+                            "{base} redirects requests, and not to HTTPS; check that --controllers names a LINSTOR \
+                             controller"
                         ),
                     ));
                 }
                 Ok(answer) => return Ok((index, answer)),
                 // Nothing was sent, so sending the request to the next controller cannot carry it out twice.
                 Err(error) if never_connected(&error) => {
-                    unreachable.push(format!("Unable to connect to {base}: {error}"));
+                    unreachable.push(format!("Unable to connect to {base}: {}", shown(&error)));
                 }
                 Err(ureq::Error::Timeout(_)) => {
                     return Err(Failure::with(
@@ -304,7 +446,11 @@ impl Transport for Session {
     }
 
     fn base(&self) -> &str {
-        &self.options.controllers[self.current]
+        self.controllers[self.current].base()
+    }
+
+    fn curl(&self, request: &Request) -> String {
+        request.to_curl(&self.options.files.curl(), self.base())
     }
 }
 
@@ -329,6 +475,15 @@ fn file_name(disposition: &str) -> Option<String> {
     (!name.is_empty() && !name.starts_with('.')).then(|| name.to_owned())
 }
 
+/// The base URL of HTTPS at the host of another one, if a location is of HTTPS.
+fn secure_base(given: &str, location: &str) -> Option<String> {
+    let location: http::Uri = location.parse().ok()?;
+    let given: http::Uri = given.parse().ok()?;
+    let port = location.port_u16().unwrap_or(443);
+    (location.scheme_str() == Some("https"))
+        .then(|| Some(format!("https://{}:{port}", given.host()?)))?
+}
+
 /// Whether nobody else reads what is sent: it is encrypted, or does not leave this machine.
 fn is_private(base: &str) -> bool {
     let Some(plain) = base.strip_prefix("http://") else {
@@ -342,6 +497,14 @@ fn is_private(base: &str) -> bool {
     host == "localhost" || address.is_ok_and(|address| address.is_loopback())
 }
 
+/// An error without what the library puts before it.
+fn shown(error: &ureq::Error) -> String {
+    match error {
+        ureq::Error::Other(error) => error.to_string(),
+        error => error.to_string(),
+    }
+}
+
 /// Whether the error occurred before anything was sent.
 fn never_connected(error: &ureq::Error) -> bool {
     use std::io::ErrorKind;
@@ -350,6 +513,7 @@ fn never_connected(error: &ureq::Error) -> bool {
         | ureq::Error::ConnectionFailed
         | ureq::Error::TlsRequired
         | ureq::Error::Timeout(ureq::Timeout::Connect | ureq::Timeout::Resolve) => true,
+        ureq::Error::Other(error) => error.is::<NotSecured>(),
         ureq::Error::Io(error) => matches!(
             error.kind(),
             ErrorKind::ConnectionRefused
@@ -383,6 +547,32 @@ mod tests {
             "http://localhost.a",
         ] {
             assert!(!is_private(base), "{base}");
+        }
+    }
+
+    /// Only the port of a redirect counts, so that nobody is sent to another host.
+    #[test]
+    fn redirects_lead_to_https() {
+        for (given, location, expected) in [
+            (
+                "http://a:3370",
+                "https://a:3371/v1/nodes",
+                Some("https://a:3371"),
+            ),
+            (
+                "http://[::1]:3370",
+                "https://evil:1/",
+                Some("https://[::1]:1"),
+            ),
+            ("http://a:80", "https://a/v1/x?y=z", Some("https://a:443")),
+            ("http://a:80", "http://a:81/", None),
+            ("http://a:80", "/v1/nodes", None),
+        ] {
+            assert_eq!(
+                secure_base(given, location).as_deref(),
+                expected,
+                "{location}"
+            );
         }
     }
 

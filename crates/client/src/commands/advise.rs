@@ -79,7 +79,7 @@ fn advise(given: &Given, find: Find) -> Result<Action, Failure> {
         ] {
             let request = Request::get(path);
             if mode.curl {
-                let line = request.to_curl(screen.session.base());
+                let line = screen.session.curl(&request);
                 screen.line(&line)?;
             } else {
                 match send(&request, mode, screen)? {

@@ -65,7 +65,7 @@ pub const CLONE: Command = own(
         let wait = !given.has("no-wait");
         let run = move |mode: Mode, screen: &mut Screen<'_>| {
             if mode.curl {
-                let line = request.to_curl(screen.session.base());
+                let line = screen.session.curl(&request);
                 return screen.line(&line);
             }
             let Some(answer) = send(&request, mode, screen)? else {

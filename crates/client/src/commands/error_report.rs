@@ -116,7 +116,7 @@ fn fetch(
         let mut reports = Vec::new();
         for request in &requests {
             if mode.curl {
-                let line = request.to_curl(screen.session.base());
+                let line = screen.session.curl(request);
                 screen.line(&line)?;
                 continue;
             }

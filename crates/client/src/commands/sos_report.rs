@@ -56,7 +56,7 @@ pub const SOS_REPORT: Command = group(
                 let to = path(given, "path").unwrap_or_else(|| ".".into());
                 let run = move |mode: Mode, screen: &mut Screen<'_>| {
                     if mode.curl {
-                        let line = request.to_curl(screen.session.base());
+                        let line = screen.session.curl(&request);
                         return screen.line(&line);
                     }
                     let download = screen.session.download(&request)?;
