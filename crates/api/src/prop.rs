@@ -215,6 +215,24 @@ keys! {
     CLUSTER_LOCAL_ID = "Cluster/LocalID";
     /// How long a store may take for an answer about backups, in seconds.
     BACKUP_TIMEOUT = "BackupShipping/BackupTimeout";
+    /// Property of a snapshot: how the properties about a backup of it begin; the name of the remote follows.
+    BACKUP_SOURCE_NAMESPACE = "BackupShipping/Source";
+    /// Of a backup: when it began, in milliseconds since the Unix epoch.
+    BACKUP_START_TIMESTAMP = "BackupStartTimestamp";
+    /// Of a backup: the node that sends it.
+    BACKUP_SOURCE_NODE = "SrcNode";
+    /// Of a backup: the remote that it is sent to.
+    BACKUP_TARGET_REMOTE = "BackupTargetRemote";
+    /// Of a backup: the snapshot of the one that it is based on.
+    BACKUP_LAST_SNAPSHOT = "BackupLastSnapshot";
+    /// Of a backup: how far it is.
+    BACKUP_SHIPPING_STATUS = "ShippingStatus";
+    /// Of a backup: why it has failed.
+    BACKUP_FAILURE = "FailureReason";
+    /// How many backups a node sends at a time; any number if negative.
+    MAX_CONCURRENT_BACKUPS = "BackupShipping/MaxConcurrentBackupsPerNode";
+    /// What is appended to the names of the objects of backups.
+    S3_KEY_SUFFIX = "BackupShipping/S3KeySuffix";
     /// TCP ports for shipping backups.
     BACKUP_SHIPPING_TCP_PORT_RANGE = "BackupShipping/TcpPortRange";
     /// The older name of the one above.

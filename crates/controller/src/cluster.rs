@@ -199,6 +199,11 @@ impl Cluster {
                 self.shared.mailboxes.touch(&key, [&row.node]);
             }
         }
+        for (_, backup) in model.shipments() {
+            let (name, snapshot) = (backup.resource.clone(), backup.snapshot.clone());
+            let key = linstor_wire::Key::Snapshot(name, snapshot);
+            self.shared.mailboxes.touch(&key, [&backup.node]);
+        }
     }
 
     /// Changes the model: all of the closure's changes, durably, or none of them.

@@ -118,6 +118,7 @@ impl Controller {
         tasks.spawn(tasks::balance::run(cluster.clone(), shutdown.clone()));
         tasks.spawn(tasks::upkeep::run(cluster.clone(), shutdown.clone()));
         tasks.spawn(tasks::auto_snapshot::run(cluster.clone(), shutdown.clone()));
+        tasks.spawn(tasks::backup::run(cluster.clone(), shutdown.clone()));
         tasks.spawn(link::run(
             cluster.clone(),
             connector,

@@ -56,7 +56,7 @@ pub(crate) fn mutates(program: &str, args: &[String]) -> bool {
     }
     match program {
         "filefrag" | "lvs" | "vgs" | "pvs" | "pvdisplay" | "lsblk" | "blkid" | "df" | "stat"
-        | "lvm" | "lvmconfig" | "udevadm" | "uname" | "zstd" => false,
+        | "lvm" | "lvmconfig" | "udevadm" | "uname" | "zstd" | "thin_dump" | "thin_delta" => false,
         "zfs" => !(has("list") || has("get") || has("version") || has("-n")),
         "zpool" => !(has("list") || has("status") || has("get")),
         "losetup" => !(has("-l") || has("--list") || has("-a") || has("-j")),

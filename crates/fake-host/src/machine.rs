@@ -43,6 +43,8 @@ pub(crate) struct Machine {
     pub(crate) linear: BTreeMap<String, Dev>,
     /// Logical volumes and crypt mappings whose I/O is suspended, by their names in the device mapper.
     pub(crate) suspended: BTreeSet<String>,
+    /// Thin pools, by volume group and name, of whose metadata there is a snapshot.
+    pub(crate) metadata_snapshots: BTreeSet<(String, String)>,
     pub(crate) modules: BTreeSet<String>,
     pub(crate) drbd: Kernel,
 }
@@ -105,6 +107,7 @@ impl Machine {
             mounted: BTreeMap::new(),
             linear: BTreeMap::new(),
             suspended: BTreeSet::new(),
+            metadata_snapshots: BTreeSet::new(),
             modules: BTreeSet::new(),
             drbd,
         }

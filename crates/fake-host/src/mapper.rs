@@ -46,8 +46,26 @@ pub(crate) fn dmsetup(machine: &mut Machine, _: &mut Rng, args: &[String]) -> To
                 "Active\n"
             }))
         }
+        ["message", name, "0", message] => metadata_snapshot(machine, name, message),
         other => missing(format!("dmsetup {other:?}")),
     }
+}
+
+/// The kernel has one snapshot of the metadata of a thin pool at a time.
+fn metadata_snapshot(machine: &mut Machine, name: &str, message: &str) -> ToolResult {
+    let Some(pool) = super::lvm::pool_of(machine, name, "-tpool") else {
+        return fail(1, format!("Device {name} not found\nCommand failed.\n"));
+    };
+    let done = match message {
+        "reserve_metadata_snap" => machine.metadata_snapshots.insert(pool),
+        "release_metadata_snap" => machine.metadata_snapshots.remove(&pool),
+        other => return missing(format!("dmsetup message {other}")),
+    };
+    if done {
+        return Ok(ToolOutput::nothing());
+    }
+    let text = format!("device-mapper: message ioctl on {name}  failed: Device or resource busy\n");
+    fail(1, format!("{text}Command failed.\n"))
 }
 
 fn create(machine: &mut Machine, name: &str, table: &str) -> ToolResult {

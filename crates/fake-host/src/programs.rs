@@ -28,6 +28,8 @@ const LOCAL: &[(&str, Local)] = &[
     ("vgexport", lvm::vgexport),
     ("vgimport", lvm::vgimport),
     ("lvm", lvm::lvmconfig),
+    ("thin_dump", lvm::thin_dump),
+    ("thin_delta", lvm::thin_delta),
     ("zfs", zfs::zfs),
     ("zpool", zfs::zpool),
     ("fallocate", images::fallocate),

@@ -26,7 +26,7 @@ pub fn spec(model: &Model, node: &NodeName, key: &Key, keys: Keys<'_>) -> Option
         Key::Node => node_spec(model, node).map(Spec::from),
         Key::Resource(name) => resource_spec(model, name, node, keys).map(Spec::from),
         Key::Snapshot(name, snapshot) => {
-            snapshot::spec(model, name, snapshot, node).map(Spec::from)
+            snapshot::spec(model, name, snapshot, node, keys).map(Spec::from)
         }
         Key::Other(_) => None,
     }

@@ -1,9 +1,16 @@
 //! Remotes: where backups are shipped to.
 
+use std::time::Duration;
+
+use linstor_api::prop;
+use linstor_wire::Secret;
+use linstor_wire::spec::{BucketSpec, Withheld};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::layer::luks::Keys;
 use crate::master_key::Sealed;
+use crate::model::Model;
 use crate::name::RemoteName;
 
 /// A remote.
@@ -75,7 +82,52 @@ pub struct Ebs {
     pub secret_key: Sealed,
 }
 
+/// How long a store may take for an answer, unless `BackupShipping/BackupTimeout` says otherwise.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a store may take for an answer.
+pub fn timeout(model: &Model) -> Duration {
+    let given = model.controller.props.get(prop::BACKUP_TIMEOUT);
+    let seconds = given.and_then(|text| text.parse::<u64>().ok());
+    let seconds = seconds.filter(|seconds| *seconds > 0);
+    seconds.map_or(TIMEOUT, Duration::from_secs)
+}
+
 impl Remote {
+    /// Its bucket, with its keys if they may be sent; none if it is no bucket.
+    pub(crate) fn bucket(&self, model: &Model, keys: Keys<'_>) -> Option<BucketSpec> {
+        let Target::S3(s3) = &self.target else {
+            return None;
+        };
+        let opened = self.keys(s3, keys);
+        let withheld = opened.as_ref().err().copied();
+        let (access_key, secret_key) = opened.unwrap_or_default();
+        Some(BucketSpec {
+            endpoint: s3.endpoint.clone(),
+            name: s3.bucket.clone(),
+            region: s3.region.clone(),
+            use_path_style: s3.use_path_style,
+            timeout_ms: u64::try_from(timeout(model).as_millis()).unwrap_or(u64::MAX),
+            access_key,
+            secret_key,
+            withheld,
+        })
+    }
+
+    /// The access key and the secret key of its bucket.
+    fn keys(&self, s3: &S3, keys: Keys<'_>) -> Result<(Secret, Secret), Withheld> {
+        let master_key = match keys {
+            Keys::Master(master_key) => master_key,
+            Keys::Withheld(why) => return Err(why),
+        };
+        let open = |sealed, member| {
+            let purpose = Remote::purpose(self.uuid, member);
+            master_key.open(&purpose, sealed).ok_or(Withheld::Corrupt)
+        };
+        let access_key = open(&s3.access_key, "access_key")?;
+        Ok((access_key, open(&s3.secret_key, "secret_key")?))
+    }
+
     /// Whether it has a secret that is sealed with the master key.
     pub fn has_secrets(&self) -> bool {
         match &self.target {

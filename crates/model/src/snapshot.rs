@@ -16,9 +16,10 @@ use uuid::Uuid;
 
 use crate::draft::Draft;
 use crate::layer;
+use crate::layer::luks::Keys;
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName, SnapshotName, StoragePoolName};
-use crate::process::{Kind, roll_back, take_snapshot};
+use crate::process::{Kind, roll_back, ship_backup, take_snapshot};
 use crate::props;
 use crate::row::{Props, is_default};
 use crate::{Resource, ResourceDefinition, VolumeDefinition};
@@ -278,10 +279,11 @@ pub(crate) fn spec(
     name: &ResourceName,
     snapshot: &SnapshotName,
     node: &NodeName,
+    keys: Keys<'_>,
 ) -> Option<SnapshotSpec> {
     let row = model.snapshot(name, snapshot)?;
     let own = row.on(node)?;
-    let target = target(model, row, node)?;
+    let target = target(model, row, node, keys)?;
     let volumes = own.volumes.iter().flat_map(|(number, volume)| {
         volume.storage.iter().map(|(suffix, storage)| {
             let pool = model.pool(node, &storage.pool).map(|pool| &**pool);
@@ -309,7 +311,12 @@ pub(crate) fn spec(
 }
 
 /// What a node has to do about a snapshot, by what is being done with it.
-fn target(model: &Model, row: &SnapshotDefinition, node: &NodeName) -> Option<SnapshotTarget> {
+fn target(
+    model: &Model,
+    row: &SnapshotDefinition,
+    node: &NodeName,
+    keys: Keys<'_>,
+) -> Option<SnapshotTarget> {
     let (name, snapshot) = (&row.resource, &row.name);
     let mut targets = model
         .processes_of(name)
@@ -327,6 +334,13 @@ fn target(model: &Model, row: &SnapshotDefinition, node: &NodeName) -> Option<Sn
                 let taken =
                     of.step == roll_back::Step::Secure && of.safety.as_ref() == Some(snapshot);
                 taken.then_some(SnapshotTarget::TakenWhileDown)
+            }
+            Kind::ShipBackup(of) => {
+                let sent = of.step == ship_backup::Step::Send
+                    && of.snapshot == *snapshot
+                    && of.node == *node;
+                let spec = sent.then(|| of.spec(model, keys)).flatten()?;
+                Some(SnapshotTarget::Sent(Box::new(spec)))
             }
             _ => None,
         });

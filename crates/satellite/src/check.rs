@@ -9,7 +9,7 @@ use linstor_api::tool_option::{self, LVCREATE_THIN_POOL, PVCREATE, VGCREATE, ZPO
 use linstor_wire::question::{DevicePool, RaidLevel};
 use linstor_wire::spec::{
     DrbdSpec, DrbdVolumeSpec, LayerSpec, LuksSpec, PoolSpec, Props, ResourceSpec, SnapshotSpec,
-    Target, VolumeSpec,
+    SnapshotTarget, Target, VolumeSpec,
 };
 
 use crate::failure::{Failure, Result};
@@ -26,6 +26,8 @@ const SECRET_BYTES_MAX: usize = 64;
 const LUKS_KEY_BYTES_MAX: usize = 512;
 /// Largest LUKS header, in KiB.
 const LUKS_HEADER_KIB_MAX: u64 = 1 << 20;
+/// Longest key of an object in a bucket, and longest id of an upload, in bytes.
+const OBJECT_BYTES_MAX: usize = 1024;
 /// Largest volume number.
 const VOLUME_MAX: u32 = 65_534;
 /// Largest device minor.
@@ -101,6 +103,22 @@ pub fn snapshot(spec: &SnapshotSpec) -> Result<()> {
         if !(1..=SIZE_KIB_MAX).contains(&volume.size_kib) {
             let why = "Its size is out of range.";
             return Err(refuse(code::FAIL_INVLD_VLM_SIZE, &what, why));
+        }
+    }
+    let SnapshotTarget::Sent(shipment) = &spec.target else {
+        return Ok(());
+    };
+    let is_text = |text: &str| {
+        let plain = |c: char| !c.is_control();
+        (1..=OBJECT_BYTES_MAX).contains(&text.len()) && text.chars().all(plain)
+    };
+    for (volume, object) in &shipment.objects {
+        number(*volume, &spec.resource)?;
+        if !is_text(&object.key) || !is_text(&object.upload) {
+            let (name, snapshot) = (&spec.resource, &spec.name);
+            let what = format!("Volume {volume} of snapshot '{snapshot}' of '{name}'");
+            let why = "The name of its object is not valid.";
+            return Err(refuse(code::FAIL_INVLD_BACKUP_CONFIG, &what, why));
         }
     }
     Ok(())

@@ -32,6 +32,7 @@ pub mod questions;
 pub mod reconcile;
 pub mod satellite;
 pub mod shared;
+pub mod shipment;
 pub mod snapshot;
 pub mod space;
 pub mod spec_store;

@@ -123,7 +123,13 @@ async fn attempt(shared: Arc<Shared>, key: Key, number: u64) {
             Ok(()) => Ended::Done,
             Err(failures) => Ended::Failed(failures),
         },
-        Spec::Snapshot(_) if forgotten => end(shared.drop_forgotten(&key).await),
+        Spec::Snapshot(_) if forgotten => {
+            shared.shipments.stop(&shared, &key).await;
+            match shared.drop_forgotten(&key).await {
+                Ok(()) => Ended::Done,
+                Err(failure) => Ended::Failed(vec![failure]),
+            }
+        }
         Spec::Snapshot(spec) => end(snapshot::bring_to_spec(&shared, &key, spec, &node).await),
         Spec::Resource(spec) => {
             let attempt = Attempt {
@@ -139,12 +145,7 @@ async fn attempt(shared: Arc<Shared>, key: Key, number: u64) {
             } else {
                 bring_to_spec(&attempt).await
             };
-            match done {
-                Ok(()) => Ended::Done,
-                Err(Stop::Failed(failure)) => Ended::Failed(vec![failure]),
-                Err(Stop::Waiting(waiting)) => Ended::Waiting(waiting),
-                Err(Stop::Superseded) => Ended::Superseded,
-            }
+            end(done)
         }
     };
     let tried = (&record, version);
@@ -153,10 +154,12 @@ async fn attempt(shared: Arc<Shared>, key: Key, number: u64) {
     shared.recheck(&key);
 }
 
-fn end(result: crate::failure::Result<()>) -> Ended {
+fn end(result: stop::Result<()>) -> Ended {
     match result {
         Ok(()) => Ended::Done,
-        Err(failure) => Ended::Failed(vec![failure]),
+        Err(Stop::Failed(failure)) => Ended::Failed(vec![failure]),
+        Err(Stop::Waiting(waiting)) => Ended::Waiting(waiting),
+        Err(Stop::Superseded) => Ended::Superseded,
     }
 }
 

@@ -14,7 +14,7 @@ use crate::link::{self, LinkError};
 use crate::options::Options;
 use crate::shared::{Shared, Tracked};
 use crate::suspension::Suspended;
-use crate::{facts, probe, reconcile, space, suspension};
+use crate::{facts, probe, reconcile, shipment, space, suspension};
 
 /// The file that makes drbd-utils see our files, for people who type `drbdadm`.
 const INCLUDE_FILE: &str = "linstor-resources.res";
@@ -52,6 +52,7 @@ impl Satellite {
             () = watch::run_sizes(Arc::clone(shared)) => {}
             () = space::run(Arc::clone(shared)) => {}
             () = facts::run(Arc::clone(shared)) => {}
+            () = shipment::run(Arc::clone(shared)) => {}
         }
         Ok(())
     }

@@ -24,6 +24,7 @@ use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::providers::Storage;
 use crate::questions::QUESTIONS_MAX;
+use crate::shipment::Shipments;
 use crate::spec_store::{Identity, Notes, Record, Revision, SpecStore};
 use crate::stop::{Awaited, Begun, Check, Waiting};
 use crate::suspension::Suspensions;
@@ -212,6 +213,8 @@ pub struct Shared {
     pub observed_drbd: ObservedDrbd,
     /// Suspensions of I/O.
     pub suspensions: Suspensions,
+    /// Snapshots that are sent.
+    pub shipments: Shipments,
     /// Questions of the controller that may be answered at the same time.
     pub questions: Arc<Semaphore>,
     /// Resources are due.
@@ -243,6 +246,7 @@ impl Shared {
             options,
             observed_drbd: ObservedDrbd::default(),
             suspensions: Suspensions::default(),
+            shipments: Shipments::default(),
             questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
             wake: Notify::new(),
             outgoing: Notify::new(),

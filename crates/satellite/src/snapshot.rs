@@ -10,6 +10,8 @@ use crate::failure::{Failure, Result};
 use crate::layers::storage::volume_name;
 use crate::providers::{self, Owner, Presence, SnapshotOf, in_use};
 use crate::shared::Shared;
+use crate::shipment;
+use crate::stop;
 
 /// Brings a snapshot to its spec.
 pub async fn bring_to_spec(
@@ -17,17 +19,23 @@ pub async fn bring_to_spec(
     key: &Key,
     spec: &SnapshotSpec,
     node: &NodeSpec,
-) -> Result<()> {
+) -> stop::Result<()> {
     check::snapshot(spec)?;
-    match spec.target {
-        SnapshotTarget::Taken { lease } => take(shared, key, spec, node, lease).await,
-        SnapshotTarget::TakenWhileDown => take_while_down(shared, key, spec, node).await,
+    if let SnapshotTarget::Sent(shipment) = &spec.target {
+        return shipment::send(shared, key, spec, shipment, node).await;
+    }
+    shared.shipments.stop(shared, key).await;
+    match &spec.target {
+        SnapshotTarget::Taken { lease } => take(shared, key, spec, node, *lease).await?,
+        SnapshotTarget::TakenWhileDown => take_while_down(shared, key, spec, node).await?,
         SnapshotTarget::Destroyed => {
             shared.save(&Key::Node).await?;
             shared.save(key).await?;
-            destroy(shared, spec, node).await
+            destroy(shared, spec, node).await?;
         }
+        SnapshotTarget::Sent(_) => {}
     }
+    Ok(())
 }
 
 /// Takes all volumes while the suspension is held, or fails. What was taken before it failed is destroyed with the
@@ -101,11 +109,11 @@ fn check_lease(shared: &Shared, spec: &SnapshotSpec, lease: Uuid) -> Result<()> 
     .correction("Delete the snapshot, and take another one."))
 }
 
-fn name_of(spec: &SnapshotSpec, volume: &SnapshotVolumeSpec) -> String {
+pub(crate) fn name_of(spec: &SnapshotSpec, volume: &SnapshotVolumeSpec) -> String {
     volume_name(&spec.resource, volume.suffix, volume.number)
 }
 
-fn place(node: &NodeSpec, volume: &SnapshotVolumeSpec) -> Result<PoolPlace> {
+pub(crate) fn place(node: &NodeSpec, volume: &SnapshotVolumeSpec) -> Result<PoolPlace> {
     let found = node.pools.iter().find(|pool| pool.name == volume.pool);
     match found {
         Some(spec) => pool_place(spec),
@@ -116,7 +124,7 @@ fn place(node: &NodeSpec, volume: &SnapshotVolumeSpec) -> Result<PoolPlace> {
     }
 }
 
-fn snapshot_of<'a>(
+pub(crate) fn snapshot_of<'a>(
     spec: &'a SnapshotSpec,
     node: &NodeSpec,
     volume: &'a SnapshotVolumeSpec,

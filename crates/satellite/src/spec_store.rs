@@ -281,8 +281,10 @@ impl SpecStore {
 impl Stored {
     fn of(record: &Record) -> serde_json::Result<Stored> {
         let mut spec = record.spec.clone();
-        if let Spec::Resource(resource) = &mut spec {
-            Arc::make_mut(resource).remove_secrets();
+        match &mut spec {
+            Spec::Resource(resource) => Arc::make_mut(resource).remove_secrets(),
+            Spec::Snapshot(snapshot) => Arc::make_mut(snapshot).remove_secrets(),
+            Spec::Node(_) => {}
         }
         Ok(Stored {
             revision: record.revision,

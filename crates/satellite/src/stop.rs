@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use linstor_wire::Key;
 use linstor_wire::message::SUSPENSION_MAX;
 use linstor_wire::spec::Withheld;
 use tokio::time::Instant;
@@ -79,6 +80,10 @@ pub enum Awaited {
     Resumed,
     /// The controller sends the key of an encrypted volume; why it has not, if it said so.
     Key(Option<Withheld>),
+    /// The controller sends the keys of a bucket; why it has not, if it said so.
+    BucketKeys(Option<Withheld>),
+    /// The volumes of a snapshot are sent.
+    Sent,
 }
 
 impl Awaited {
@@ -97,8 +102,10 @@ impl Awaited {
             Awaited::Resync(_) => Duration::from_secs(60),
             // Ending it takes commands.
             Awaited::Resumed => SUSPENSION_MAX + Duration::from_secs(10),
+            // A thousandth of a percent of the largest volume takes that long over a slow link.
+            Awaited::Sent => Duration::from_secs(2 * 3600),
             // A person's decision.
-            Awaited::Key(_) => Duration::from_secs(365 * 24 * 3600),
+            Awaited::Key(_) | Awaited::BucketKeys(_) => Duration::from_secs(365 * 24 * 3600),
         }
     }
 
@@ -133,7 +140,7 @@ impl fmt::Display for Awaited {
             Awaited::Promotable(n) => write!(f, "volume {n} to be up to date"),
             Awaited::Closed => f.write_str("its device to be closed"),
             Awaited::Resumed => f.write_str("the end of a suspension of its I/O"),
-            Awaited::Key(why) => f.write_str(match why {
+            Awaited::Key(why) | Awaited::BucketKeys(why) => f.write_str(match why {
                 Some(Withheld::Locked) => "the master passphrase to be entered",
                 Some(Withheld::PlainLink) => {
                     "an encrypted link to the controller, which is set to send no keys over a plain one"
@@ -143,6 +150,7 @@ impl fmt::Display for Awaited {
                 }
                 None => "the controller, which has its key",
             }),
+            Awaited::Sent => f.write_str("its volumes to be sent"),
         }
     }
 }
@@ -216,6 +224,55 @@ impl Begun {
     }
 }
 
+/// Returns `true` if a condition holds. Otherwise the attempt at the object ends here; a later one gets `false` once the
+/// time for it is up.
+pub fn wait(
+    shared: &Shared,
+    key: &Key,
+    what: Awaited,
+    condition: impl Fn(&Shared) -> Check + Send + Sync + 'static,
+) -> Result<bool> {
+    let check = condition(shared);
+    wait_at(shared, key, what, check, Arc::new(condition))
+}
+
+fn wait_at(
+    shared: &Shared,
+    key: &Key,
+    what: Awaited,
+    check: Check,
+    condition: Condition,
+) -> Result<bool> {
+    let mut state = shared.state();
+    let tracked = state.objects.get_mut(key);
+    let Check::NotYet(done) = check else {
+        tracked.map(|tracked| tracked.waits.remove(&what));
+        return Ok(true);
+    };
+    let Some(tracked) = tracked else {
+        return Err(Stop::Superseded);
+    };
+    let begun = tracked.waits.entry(what);
+    let begun = begun.or_insert_with(|| Begun::now(done));
+    let now = Instant::now();
+    if done != begun.done {
+        (begun.done, begun.progressed) = (done, now);
+    }
+    let mut until = begun.progressed + what.limit();
+    if until <= now {
+        return Ok(false);
+    }
+    if let Some(pause) = what.retried_every() {
+        until = until.min(now + pause);
+    }
+    Err(Stop::Waiting(Waiting {
+        what,
+        done,
+        until,
+        condition,
+    }))
+}
+
 impl Attempt<'_> {
     /// Returns `true` if a condition holds. Otherwise the attempt ends here; a later one gets `false` once the
     /// time for it is up.
@@ -233,33 +290,7 @@ impl Attempt<'_> {
                 .await;
             check = condition(self.shared);
         }
-        let Check::NotYet(done) = check else {
-            self.end_wait(what);
-            return Ok(true);
-        };
-        let mut state = self.shared.state();
-        let Some(tracked) = state.objects.get_mut(self.key) else {
-            return Err(Stop::Superseded);
-        };
-        let begun = tracked.waits.entry(what);
-        let begun = begun.or_insert_with(|| Begun::now(done));
-        let now = Instant::now();
-        if done != begun.done {
-            (begun.done, begun.progressed) = (done, now);
-        }
-        let mut until = begun.progressed + what.limit();
-        if until <= now {
-            return Ok(false);
-        }
-        if let Some(pause) = what.retried_every() {
-            until = until.min(now + pause);
-        }
-        Err(Stop::Waiting(Waiting {
-            what,
-            done,
-            until,
-            condition: Arc::new(condition),
-        }))
+        wait_at(self.shared, self.key, what, check, Arc::new(condition))
     }
 
     /// As [`Attempt::wait`], for what DRBD's events show of the resource.

@@ -64,6 +64,7 @@ impl Scenario {
                 KindName::TakeSnapshot | KindName::DeleteSnapshot | KindName::RollBack,
             )
             | Scenario::Restore => shape.thin,
+            Scenario::Process(KindName::ShipBackup) => false,
             Scenario::Process(
                 KindName::DeleteNode
                 | KindName::DeleteResourceDefinition
@@ -181,7 +182,8 @@ async fn prepare(run: &mut Run, scenario: Scenario) {
             | KindName::DeleteResource
             | KindName::Resize
             | KindName::RemoveDisk
-            | KindName::TakeSnapshot,
+            | KindName::TakeSnapshot
+            | KindName::ShipBackup,
         ) => {}
         Scenario::Process(KindName::DeleteSnapshot | KindName::RollBack) => {
             write(run, WRITTEN[0]);
@@ -421,6 +423,7 @@ async fn begin(run: &mut Run, scenario: Scenario) {
             name,
             snapshot: SNAPSHOT.to_owned(),
         },
+        Scenario::Process(KindName::ShipBackup) => return,
         Scenario::Process(KindName::RollBack) => Op::RollBack {
             name,
             snapshot: SNAPSHOT.to_owned(),
@@ -555,6 +558,7 @@ fn is_reached(run: &Run, scenario: Scenario, from: Option<&str>) -> bool {
             }
             KindName::DeleteSnapshot => model.snapshots.values().all(|rows| rows.is_empty()),
             KindName::RollBack => model.definitions.values().any(is_rolled_back),
+            KindName::ShipBackup => false,
             KindName::Migrate => {
                 let mut disks = model.resources.values().filter(|row| !row.is_diskless());
                 with_disk == 2 && disks.all(|row| Some(row.node.as_str()) != from)

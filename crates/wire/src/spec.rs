@@ -596,7 +596,7 @@ pub struct SnapshotSpec {
 }
 
 /// What a node has to do about a snapshot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SnapshotTarget {
     /// Take it, while a suspension of I/O is held. Without that, and if the suspension ends before all volumes are taken,
@@ -609,6 +609,83 @@ pub enum SnapshotTarget {
     TakenWhileDown,
     /// Remove all of it.
     Destroyed,
+    /// Send it into a bucket; it is there already.
+    Sent(Box<ShipmentSpec>),
+}
+
+/// A snapshot that is sent into a bucket: an object of parts for each volume, as LINSTOR has them.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ShipmentSpec {
+    /// Names it.
+    pub id: Uuid,
+    /// The bucket.
+    pub bucket: BucketSpec,
+    /// The objects by the numbers of the volumes.
+    pub objects: BTreeMap<u32, ObjectSpec>,
+    /// The snapshot of the same resource whose content the receiver has: only what changed since is sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<BaseSpec>,
+}
+
+/// An object that is being written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ObjectSpec {
+    /// Its key.
+    pub key: String,
+    /// The upload of its parts, which the controller has begun.
+    pub upload: String,
+}
+
+/// A snapshot that an incremental one is based on.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BaseSpec {
+    /// Its name.
+    pub snapshot: SnapshotName,
+    /// Its identity on this node.
+    pub uuid: Uuid,
+}
+
+/// A bucket of an S3 store.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct BucketSpec {
+    /// URL of the store, or its host and port.
+    pub endpoint: String,
+    /// The bucket's name.
+    pub name: String,
+    /// The region that requests are signed for.
+    pub region: String,
+    /// Whether the bucket is part of the path instead of the host name.
+    #[serde(default)]
+    pub use_path_style: bool,
+    /// How long the store may take for an answer, in milliseconds.
+    pub timeout_ms: u64,
+    /// Access key.
+    #[serde(
+        with = "crate::secret::on_link",
+        default,
+        skip_serializing_if = "Secret::is_empty"
+    )]
+    pub access_key: Secret,
+    /// Secret key.
+    #[serde(
+        with = "crate::secret::on_link",
+        default,
+        skip_serializing_if = "Secret::is_empty"
+    )]
+    pub secret_key: Secret,
+    /// Why the keys are not here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withheld: Option<Withheld>,
+}
+
+impl SnapshotSpec {
+    /// Removes all secrets: they are not written to a disk of the node.
+    pub fn remove_secrets(&mut self) {
+        if let SnapshotTarget::Sent(shipment) = &mut self.target {
+            shipment.bucket.access_key = Secret::default();
+            shipment.bucket.secret_key = Secret::default();
+        }
+    }
 }
 
 /// A backing volume of a snapshot.

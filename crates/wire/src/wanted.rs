@@ -9,7 +9,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::key::Key;
-use crate::spec::{Action, Spec};
+use crate::spec::{Action, SnapshotTarget, Spec};
 
 /// What specs of this version may require of a satellite.
 ///
@@ -22,6 +22,7 @@ pub const FEATURES: &[&str] = &[
     LUKS,
     SNAPSHOT_SOURCE,
     ROLL_BACK,
+    SHIPMENT,
 ];
 
 /// The resource has a DRBD layer.
@@ -36,6 +37,8 @@ const LUKS: &str = "luks";
 const SNAPSHOT_SOURCE: &str = "snapshot-source";
 /// The backing volumes are rolled back: without it they would be reported as if they were.
 const ROLL_BACK: &str = "roll-back";
+/// A snapshot is sent into a bucket.
+const SHIPMENT: &str = "shipment";
 
 /// What a node must have of one object. Its debug form leaves the spec out, which may have secrets.
 #[derive(Clone, Serialize, Deserialize)]
@@ -98,7 +101,12 @@ impl Wanted {
                 }
                 serde_json::value::to_raw_value(resource)
             }
-            Spec::Snapshot(snapshot) => serde_json::value::to_raw_value(snapshot),
+            Spec::Snapshot(snapshot) => {
+                if matches!(snapshot.target, SnapshotTarget::Sent(_)) {
+                    requires.insert(SHIPMENT.to_owned());
+                }
+                serde_json::value::to_raw_value(snapshot)
+            }
         };
         Wanted {
             key: spec.key(),

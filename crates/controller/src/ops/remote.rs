@@ -152,7 +152,7 @@ pub async fn create_s3(cluster: &Cluster, request: S3Remote) -> Vec<Reply> {
             use_path_style: request.use_path_style.unwrap_or(false),
             access_key: of(&request.access_key),
             secret_key: of(&request.secret_key),
-            timeout: bucket::timeout(&cluster.model()),
+            timeout: linstor_model::remote::timeout(&cluster.model()),
         };
         try_bucket(&settings, "created").await?;
         let committed = cluster.commit(move |tx| {
@@ -453,6 +453,16 @@ pub async fn delete(cluster: &Cluster, name: Option<String>) -> Vec<Reply> {
                 }
                 .into());
             };
+            if let Some((_, backup)) = tx.shipments().find(|(_, of)| of.remote == name) {
+                let message = format!("The remote {name} is not deleted.");
+                let resource = &backup.resource;
+                return Err(Reply::new(code::FAIL_IN_USE, message)
+                    .cause(format!(
+                        "A backup of resource '{resource}' is being sent to it."
+                    ))
+                    .correction("Wait until that is done, or abort the backup first.")
+                    .into());
+            }
             schedule::remove_uses(tx, |remote, _| {
                 remote.eq_ignore_ascii_case(row.name.as_str())
             });

@@ -2,6 +2,7 @@
 
 pub mod advance;
 pub mod auto_snapshot;
+pub mod backup;
 pub mod balance;
 pub mod settle;
 pub mod upkeep;

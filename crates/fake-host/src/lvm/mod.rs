@@ -4,12 +4,15 @@ mod change;
 mod layout;
 mod report;
 mod setup;
+mod thin;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use change::{lvchange, lvconvert, lvcreate, lvremove, lvrename, lvresize};
 pub(crate) use report::{lvs, pvdisplay, pvs, vgs};
 pub(crate) use setup::{lvmconfig, pvcreate, pvremove, vgcreate, vgexport, vgimport, vgremove};
+
+pub(crate) use thin::{pool_of, thin_delta, thin_dump};
 
 use layout::Layout;
 

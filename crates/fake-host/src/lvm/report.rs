@@ -1,7 +1,7 @@
 //! The reporting commands: `lvs`, `vgs`, `pvs` and `pvdisplay --columns`.
 
 use super::change::{FAILED, not_found};
-use super::{Lv, LvKind, Vg, dm_name};
+use super::{Lv, LvKind, Vg, dm_name, thin};
 use crate::args::{Args, Missing, Options};
 use crate::machine::{Dev, Machine};
 use crate::tool::{Rng, Stop, ToolOutput, ToolResult, fail, missing};
@@ -266,6 +266,8 @@ fn lv_field(
         ("lv_tags" | "tags", _) => lv.tags.iter().cloned().collect::<Vec<_>>().join(","),
         ("lv_attr" | "attr", _) => attributes(machine, vg_name, name, lv),
         ("lv_active" | "active", _) => if lv.active { "active" } else { "" }.to_owned(),
+        ("thin_id", LvKind::Thin { .. }) => thin::id(lv).to_string(),
+        ("thin_id", _) => nothing,
         ("pool_lv", LvKind::Thin { pool, .. }) => pool.clone(),
         ("origin", LvKind::Thin { origin, .. }) => origin.clone().unwrap_or_default(),
         ("origin", LvKind::CowSnapshot { origin, .. }) => origin.clone(),

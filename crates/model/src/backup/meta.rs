@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use linstor_api::kind::ProviderKind;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::master_key::linstor::MasterKey;
@@ -256,6 +257,17 @@ pub struct Pool {
     /// What it is made of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub device_provider_kind: Option<String>,
+}
+
+impl Pool {
+    /// A pool.
+    pub fn new(name: String, kind: ProviderKind) -> Pool {
+        Pool {
+            kind: stor_pool(),
+            stor_pool_name: name,
+            device_provider_kind: Some(kind.as_str().to_owned()),
+        }
+    }
 }
 
 fn stor_pool() -> String {

@@ -3,6 +3,7 @@
 //! What is read and written here has to be understood by LINSTOR, and the other way round.
 
 pub mod catalogue;
+pub mod describe;
 pub mod key;
 pub mod meta;
 

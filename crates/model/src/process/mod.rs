@@ -19,6 +19,7 @@ pub mod migrate;
 pub mod remove_disk;
 pub mod resize;
 pub mod roll_back;
+pub mod ship_backup;
 pub mod take_snapshot;
 
 use std::fmt;
@@ -319,6 +320,7 @@ kinds! {
     TakeSnapshot in take_snapshot is "snapshot-create",
     DeleteSnapshot in delete_snapshot is "snapshot-delete",
     RollBack in roll_back is "snapshot-rollback",
+    ShipBackup in ship_backup is "backup-create",
 }
 
 impl Process {
@@ -676,7 +678,8 @@ impl Kind {
             | Kind::Resize(_)
             | Kind::TakeSnapshot(_)
             | Kind::DeleteSnapshot(_)
-            | Kind::RollBack(_) => None,
+            | Kind::RollBack(_)
+            | Kind::ShipBackup(_) => None,
         }
     }
 
@@ -693,7 +696,8 @@ impl Kind {
             | Kind::Migrate(_)
             | Kind::TakeSnapshot(_)
             | Kind::DeleteSnapshot(_)
-            | Kind::RollBack(_) => None,
+            | Kind::RollBack(_)
+            | Kind::ShipBackup(_) => None,
         }
     }
 }

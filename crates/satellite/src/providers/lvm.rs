@@ -374,6 +374,22 @@ pub async fn activate_pool(storage: Storage<'_>, vg: &str, pool: &str) -> Result
     activated
 }
 
+/// Has the device of a snapshot appear, which is not activated with its group.
+pub async fn activate(storage: Storage<'_>, vg: &str, name: &str) -> Result<()> {
+    let _turn = storage.machine.lock(&format!("lvm/{vg}")).await;
+    let group = storage.observations.lvm(storage.machine, vg).await?;
+    let Some(group) = group.as_ref() else {
+        return Err(absent(&format!("Volume group '{vg}'")));
+    };
+    let found = group.volumes.get(name);
+    if found.is_none_or(LogicalVolume::is_active) {
+        return Ok(());
+    }
+    let activated = Change::of(storage.machine, vg, group).activate(name).await;
+    storage.observations.lvm_unknown(vg).await;
+    activated
+}
+
 /// See [`super::space`].
 pub async fn space(
     storage: Storage<'_>,

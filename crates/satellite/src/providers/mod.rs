@@ -92,7 +92,7 @@ pub struct SnapshotOf<'a> {
 
 impl SnapshotOf<'_> {
     /// The name that it has in a pool whose snapshots stand among the volumes.
-    fn name(&self) -> String {
+    pub(crate) fn name(&self) -> String {
         format!("{}_{}", self.volume, self.snapshot)
     }
 }

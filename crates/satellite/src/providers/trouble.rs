@@ -4,6 +4,7 @@ use linstor_api::code;
 
 use crate::failure::Failure;
 use crate::tools::lvm::{LogicalVolume, VolumeGroup};
+use crate::tools::thin::pool_device;
 use crate::tools::zfs::PoolState;
 
 /// How full the metadata of a thin pool may be before it counts as full: the last blocks cannot be used.
@@ -71,7 +72,7 @@ pub fn of_thin_pool(vg: &str, name: &str, pool: &LogicalVolume) -> Option<Failur
         ),
         (b's' | b'S' | b'M', ..) => (
             "It is suspended: every access to its volumes waits.",
-            format!("Run 'dmsetup resume {}'.", dm_name(vg, name)),
+            format!("Run 'dmsetup resume {}'.", pool_device(vg, name)),
         ),
         (b'c' | b'C', ..) => ("Its metadata has to be checked and repaired.", repair()),
         (b'd' | b'i', ..) => (
@@ -113,12 +114,6 @@ pub fn of_thin_pool(vg: &str, name: &str, pool: &LogicalVolume) -> Option<Failur
     };
     let what = format!("Thin pool '{full}'");
     Some(failure(&what, cause.to_owned(), correction))
-}
-
-/// The name in the device mapper: hyphens within names are doubled. A thin pool's own device has a suffix.
-fn dm_name(vg: &str, name: &str) -> String {
-    let doubled = |name: &str| name.replace('-', "--");
-    format!("{}-{}-tpool", doubled(vg), doubled(name))
 }
 
 /// The failure for a directory on a file system that is read-only.

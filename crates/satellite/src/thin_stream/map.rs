@@ -16,25 +16,20 @@ pub struct Range {
     pub is_mapped: bool,
 }
 
-/// Ranges in the order in which the program prints them; those that are the same in both volumes are left out.
-pub struct Map<L> {
-    lines: L,
+/// Reads what the program prints, in which ranges that are the same in both volumes are left out.
+#[derive(Debug, Default)]
+pub struct Map {
     block_bytes: Option<u64>,
     is_closed: bool,
 }
 
-impl<'a, L: Iterator<Item = &'a str>> Map<L> {
-    /// The ranges in the program's output.
-    pub fn new(lines: L) -> Self {
-        Map {
-            lines,
-            block_bytes: None,
-            is_closed: false,
-        }
-    }
-
+impl Map {
     /// What a line has; nothing if no range.
-    fn line(&mut self, line: &str) -> Result<Option<Range>, String> {
+    ///
+    /// # Errors
+    ///
+    /// When it is none that the program prints.
+    pub fn line(&mut self, line: &str) -> Result<Option<Range>, String> {
         let line = line.trim();
         let Some(rest) = line.strip_prefix('<') else {
             return match line.is_empty() {
@@ -77,28 +72,34 @@ impl<'a, L: Iterator<Item = &'a str>> Map<L> {
             is_mapped,
         }))
     }
+
+    /// Makes sure that all was printed: what breaks off would be sent as a volume with fewer blocks.
+    ///
+    /// # Errors
+    ///
+    /// When it breaks off.
+    pub fn end(&self) -> Result<(), String> {
+        match self.is_closed {
+            true => Ok(()),
+            false => Err("the map of blocks breaks off".to_owned()),
+        }
+    }
+}
+
+/// The ranges in the output of the program.
+#[cfg(test)]
+pub(super) fn ranges_of(text: &str) -> Result<Vec<Range>, String> {
+    let mut map = Map::default();
+    let mut ranges = Vec::new();
+    for line in text.lines() {
+        ranges.extend(map.line(line)?);
+    }
+    map.end().map(|()| ranges)
 }
 
 fn unexpected(line: &str) -> String {
     let shown: String = line.escape_debug().take(200).collect();
     format!("the map of blocks has an unexpected line: {shown}")
-}
-
-impl<'a, L: Iterator<Item = &'a str>> Iterator for Map<L> {
-    type Item = Result<Range, String>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        while let Some(line) = self.lines.next() {
-            match self.line(line) {
-                Ok(None) => {}
-                Ok(Some(range)) => return Some(Ok(range)),
-                Err(reason) => return Some(Err(reason)),
-            }
-        }
-        // What breaks off would be sent as a volume with fewer blocks.
-        let broken = !std::mem::replace(&mut self.is_closed, true);
-        broken.then(|| Err("the map of blocks breaks off".to_owned()))
-    }
 }
 
 #[cfg(test)]
@@ -108,9 +109,10 @@ mod tests {
     const HEAD: &str = "<superblock uuid=\"\" time=\"1\" transaction=\"2\" data_block_size=\"128\" nr_data_blocks=\"0\">";
 
     fn ranges(lines: &[&str]) -> Result<Vec<(u64, u64, bool)>, String> {
-        let all = Map::new(lines.iter().copied());
-        all.map(|range| range.map(|range| (range.offset, range.bytes, range.is_mapped)))
-            .collect()
+        let all = ranges_of(&lines.join("\n"))?.into_iter();
+        Ok(all
+            .map(|range| (range.offset, range.bytes, range.is_mapped))
+            .collect())
     }
 
     /// Each kind of line, whatever its indentation; what is the same in both is left out.

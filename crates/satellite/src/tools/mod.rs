@@ -8,5 +8,6 @@ pub mod losetup;
 pub mod lsblk;
 pub mod lvm;
 pub mod option_line;
+pub mod thin;
 pub mod volume_group;
 pub mod zfs;

@@ -1,6 +1,7 @@
 //! The simulation: many seeds, single seeds, and scenarios in which every step fails once.
 
 mod anomaly;
+mod backup;
 mod held;
 mod newer;
 mod seeds;

@@ -2,15 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 use futures::StreamExt as _;
+use linstor_api::code;
 use linstor_api::reply::Reply;
-use linstor_api::{code, prop};
 use linstor_model::backup::catalogue::Summary;
 use linstor_model::backup::{Catalogue, Meta, MetaKey, VolumeKey, meta};
 use linstor_model::master_key::{Key, Sealed};
-use linstor_model::remote::{S3, Target};
+use linstor_model::remote::{self, S3, Target};
 use linstor_model::{Model, Remote};
 use linstor_s3::{Bucket, Error, Settings};
 use linstor_wire::secret::Secret;
@@ -20,8 +19,6 @@ use super::super::encryption;
 use crate::cluster::Cluster;
 use crate::transaction::Refusal;
 
-/// How long a store may take for an answer, unless `BackupShipping/BackupTimeout` says otherwise.
-const TIMEOUT: Duration = Duration::from_secs(5);
 /// How many descriptions are read at a time.
 const READ_AT_ONCE: usize = 16;
 /// How many descriptions are remembered: some 400 bytes each.
@@ -71,16 +68,8 @@ pub fn settings(model: &Model, key: &Key, remote: &Remote, s3: &S3) -> Result<Se
         use_path_style: s3.use_path_style,
         access_key: opened(&s3.access_key, "access_key")?,
         secret_key: opened(&s3.secret_key, "secret_key")?,
-        timeout: timeout(model),
+        timeout: remote::timeout(model),
     })
-}
-
-/// How long a store may take for an answer.
-pub fn timeout(model: &Model) -> Duration {
-    let given = model.controller.props.get(prop::BACKUP_TIMEOUT);
-    let seconds = given.and_then(|text| text.parse::<u64>().ok());
-    let seconds = seconds.filter(|seconds| *seconds > 0);
-    seconds.map_or(TIMEOUT, Duration::from_secs)
 }
 
 /// Why a store did not do what was asked for.

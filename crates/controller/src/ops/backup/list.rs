@@ -10,6 +10,7 @@ use linstor_api::sorted_map::SortedMap;
 use linstor_model::Model;
 use linstor_model::backup::key::MetaKey;
 use linstor_model::backup::{Backup, Loose};
+use linstor_model::process::ship_backup::ShipBackup;
 
 use super::super::name;
 use super::bucket;
@@ -52,7 +53,36 @@ pub async fn list(
         let (_, first) = loose.volumes.first_key_value()?;
         Some((first.clone(), undescribed(loose, &zone)))
     });
-    let all: std::collections::BTreeMap<String, Json> = backups.chain(loose).collect();
+    let mut all: std::collections::BTreeMap<String, Json> = backups.chain(loose).collect();
+    let model = cluster.model();
+    for (_, backup) in model.shipments() {
+        let Some(key) = backup
+            .key()
+            .filter(|key| backup.remote_uuid == opened.uuid && wanted(key))
+        else {
+            continue;
+        };
+        // Its objects are not visible before they are complete.
+        let objects = match model.snapshot(&backup.resource, &backup.snapshot) {
+            Some(row) => backup.objects(row),
+            None => continue,
+        };
+        if let Some(first) = objects.values().next().cloned() {
+            let id = key.key();
+            all.retain(|_, other| other.s3.is_some() || format!("{}.meta", other.id) != id);
+            all.insert(
+                first,
+                running(
+                    &Loose {
+                        key,
+                        volumes: objects,
+                    },
+                    backup,
+                    &zone,
+                ),
+            );
+        }
+    }
     let mut linstor = SortedMap::new();
     for (id, backup) in all {
         linstor.insert(id, backup);
@@ -157,6 +187,17 @@ fn undescribed(loose: &Loose, zone: &TimeZone) -> Json {
         vlms: volumes.collect(),
         restorable: Some(false),
         ..Json::default()
+    }
+}
+
+/// A backup that is being made.
+fn running(objects: &Loose, backup: &ShipBackup, zone: &TimeZone) -> Json {
+    Json {
+        start_timestamp: i64::try_from(backup.started_at).ok(),
+        origin_node: Some(backup.node.to_string()),
+        fail_messages: None,
+        shipping: Some(true),
+        ..undescribed(objects, zone)
     }
 }
 

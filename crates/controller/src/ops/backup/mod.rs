@@ -1,18 +1,18 @@
-//! Backups on remotes: listed and deleted. None is made or restored yet; what a request names has to be there nevertheless.
+//! Backups on remotes: made, listed and deleted. None is restored yet; what a request names has to be there nevertheless.
 
 pub mod bucket;
+mod create;
 mod delete;
 mod info;
 mod list;
 
+pub use create::{abort, create};
 pub use delete::{Selection, delete};
 pub use list::list;
 
 use std::future::Future;
 
-use linstor_api::backup::{
-    BackupAbort, BackupCreate, BackupInfo, BackupInfoRequest, BackupRestore, BackupShip,
-};
+use linstor_api::backup::{BackupInfo, BackupInfoRequest, BackupRestore, BackupShip};
 use linstor_api::code;
 use linstor_api::remote::NodeCreateEbs;
 use linstor_api::reply::{Reply, UNNAMED};
@@ -63,22 +63,6 @@ fn not_s3(remote: &Remote) -> Refusal {
         .cause("Only S3 remotes hold backups that can be listed.")
         .correction("Use an S3 remote.")
         .into()
-}
-
-/// Makes a backup.
-pub async fn create(cluster: &Cluster, on: String, request: BackupCreate) -> Vec<Reply> {
-    run(async {
-        let model = cluster.model();
-        let name = name::resource(&request.rsc_name.unwrap_or_default())?;
-        name::known_definition(&model, &name)?;
-        if let Some(snapshot) = request.snap_name.filter(|text| !text.is_empty()) {
-            // Snapshots have names as resource groups have.
-            name::group(&snapshot).map_err(|_| bad_snapshot(&snapshot))?;
-        }
-        remote(&model, &on)?;
-        missing("Backups")
-    })
-    .await
 }
 
 fn bad_snapshot(given: &str) -> Reply {
@@ -165,19 +149,6 @@ pub async fn ship(cluster: &Cluster, on: String, request: BackupShip) -> Vec<Rep
         name::known_definition(&model, &source)?;
         name::resource(&request.dst_rsc_name.unwrap_or_default())?;
         missing("Shipping snapshots")
-    })
-    .await
-}
-
-/// Stops backups that are being made or restored. There are none.
-pub async fn abort(cluster: &Cluster, on: String, request: BackupAbort) -> Vec<Reply> {
-    run(async {
-        let model = cluster.model();
-        let name = name::remote(&on)?;
-        name::known_remote(&model, &name)?;
-        let definition = name::resource(&request.rsc_name.unwrap_or_default())?;
-        name::known_definition(&model, &definition)?;
-        Ok(Vec::new())
     })
     .await
 }

@@ -206,7 +206,9 @@ const HTTPS: Option<&str> = Some("controller/src/https.rs");
 const METRICS: Option<&str> = Some("controller/src/ops/metrics.rs");
 const FILTER: Option<&str> = Some("model/src/place/filter.rs");
 const ENCRYPTION: Option<&str> = Some("model/src/layer/luks.rs");
-const BUCKET: Option<&str> = Some("controller/src/ops/backup/bucket.rs");
+const CREATE_BACKUP: Option<&str> = Some("controller/src/ops/backup/create.rs");
+const REMOTE: Option<&str> = Some("model/src/remote.rs");
+const SHIP_BACKUP: Option<&str> = Some("model/src/process/ship_backup.rs");
 const BALANCE: Option<&str> = Some("model/src/balance.rs");
 const LVM: Option<&str> = Some("satellite/src/providers/lvm.rs");
 const AUTH_TOKEN: Option<&str> = Some("model/src/auth_token.rs");
@@ -274,15 +276,15 @@ const RULES: &[(&str, Rule)] = &[
     ("BCache/Writeback", rule(CACHE, TrueFalse, "", NOBODY, "Whether bcache writes back")),
     ("BackupShipping/AllowForceRestore", rule(C | RD, Text, "false", NOBODY,
         "Whether an existing resource may be deleted to restore a received backup")),
-    ("BackupShipping/BackupTimeout", measured("seconds", rule(C, Integer, "5", BUCKET,
+    ("BackupShipping/BackupTimeout", measured("seconds", rule(C, Integer, "5", REMOTE,
         "Time limit in seconds for requests that list or delete backups"))),
     ("BackupShipping/L2LReceiveStartedTimeout", rule(C | N | RD, Integer, "300000", NOBODY,
         "How long the receiving cluster waits for the connection, in ms; -1 without an end")),
     ("BackupShipping/L2LSkipWaitForStart", rule(C | N | RD, TrueFalse, "false", NOBODY,
         "Whether a request to ship ends once the snapshot is taken")),
-    ("BackupShipping/MaxConcurrentBackupsPerNode", rule(C | N, Integer, "-1", NOBODY,
+    ("BackupShipping/MaxConcurrentBackupsPerNode", rule(C | N, Integer, "-1", SHIP_BACKUP,
         "How many backups a node ships at once; less than 0: any number")),
-    ("BackupShipping/S3KeySuffix", rule(C, Text, "", NOBODY,
+    ("BackupShipping/S3KeySuffix", rule(C, Text, "", CREATE_BACKUP,
         "Suffix of backup names, to tell clusters apart in one bucket")),
     ("BalanceResourcesEnabled", rule(C | RD, TrueFalse, "true", BALANCE,
         "Whether missing replicas are placed and surplus ones deleted")),

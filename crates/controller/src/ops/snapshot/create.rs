@@ -237,6 +237,22 @@ fn without_part(
     entries.collect()
 }
 
+/// Makes the row of a snapshot of which a backup is made, and begins to take it.
+pub(crate) fn begin_for_backup(
+    tx: &mut Transaction<'_>,
+    resource: ResourceName,
+    snapshot: SnapshotName,
+) -> Result<(), Refusal> {
+    let wanted = Wanted {
+        resource,
+        snapshot,
+        nodes: Vec::new(),
+        props: Properties::new(),
+        reason: SnapshotReason::Request,
+    };
+    begin(tx, vec![wanted]).map(drop)
+}
+
 /// Makes the rows of snapshots and begins to take them.
 fn begin(tx: &mut Transaction<'_>, wanted: Vec<Wanted>) -> Result<Taking, Refusal> {
     let mut snapshots = Vec::new();

@@ -154,12 +154,25 @@ fn mark(
     }))
 }
 
-/// Refuses while a volume is being made of the part of a node.
+/// Refuses while a volume is being made of the part of a node, or a backup of it.
 fn check_unused(
     tx: &Transaction<'_>,
     row: &SnapshotDefinition,
     node: &NodeName,
 ) -> Result<(), Refusal> {
+    if let Some(backup) = tx.shipment_with(&row.resource, &row.name)
+        && backup.node == *node
+    {
+        let message = format!("The {} is not deleted.", label(&row.resource, &row.name));
+        let remote = &backup.remote;
+        return Err(Reply::new(code::FAIL_IN_USE, message)
+            .cause(format!(
+                "Node '{node}' needs it for a backup that it sends to the remote {remote}."
+            ))
+            .correction("Wait until that is done, or abort the backup first.")
+            .about("Node", node.as_str())
+            .into());
+    }
     let part = row.on(node);
     let Some(restored) = part.and_then(|part| tx.restored_from(part, node)) else {
         return Ok(());

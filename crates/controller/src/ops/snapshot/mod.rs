@@ -6,6 +6,7 @@ mod modify;
 mod restore;
 mod rollback;
 
+pub(crate) use create::begin_for_backup;
 pub use create::{create, create_automatic, create_multi};
 pub use delete::delete;
 pub(crate) use delete::delete_oldest;

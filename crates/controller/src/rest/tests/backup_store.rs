@@ -404,3 +404,56 @@ async fn stores_fail() {
         )
         .await;
 }
+
+/// A backup of a snapshot that is taken for it: its volumes are sent before it is described; one that is not can be aborted.
+#[tokio::test]
+async fn backups_are_made() {
+    let store = Store::start().await;
+    let world = super::story::spawned(2).await;
+    let path = "/v1/encryption/passphrase";
+    world
+        .check("POST", path, PASSPHRASE, 201, &["CREATED"])
+        .await;
+    let body = remote("store", &store).to_string();
+    world
+        .check("POST", "/v1/remotes/s3", &body, 200, &["CREATED"])
+        .await;
+    let answer = world
+        .call(
+            "POST",
+            LIST,
+            r#"{"rsc_name":"res","snap_name":"s1","incremental":true}"#,
+        )
+        .await;
+    assert_eq!(answer.status, 201, "{:#}", answer.json());
+    let text = answer.json().to_string();
+    assert!(text.contains("is a full one"), "{text}");
+    assert!(
+        text.contains("Shipping of resource Res to remote store in progress."),
+        "{text}"
+    );
+    let meta = loop {
+        let keys = store.keys();
+        if let Some(key) = keys.into_iter().find(|key| key.ends_with("^s1.meta")) {
+            break key;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    let text = String::from_utf8(store.get(&meta).unwrap().to_vec()).unwrap();
+    let meta: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(meta["rscName"], "Res");
+    assert_eq!(meta["layerData"]["kind"], "drbd");
+    let volume = &meta["layerData"]["children"][0]["volumeList"][0];
+    assert_eq!(volume["kind"], "lvmThin");
+    assert_eq!(volume["storPoolApi"]["deviceProviderKind"], "LVM_THIN");
+    let props = &meta["rscDfn"]["rscDfnProps"];
+    assert_eq!(props["DrbdOptions/ForceInitialSyncPermanent"], "True");
+    assert!(!text.contains("sesame"));
+    let body = r#"{"rsc_name":"res","node_name":"none"}"#;
+    world
+        .check("POST", LIST, body, 404, &["FAIL_NOT_FOUND_NODE"])
+        .await;
+    let abort = format!("{LIST}/abort");
+    let nothing = world.call("POST", &abort, r#"{"rsc_name":"res"}"#).await;
+    assert_eq!(nothing.json(), json!([]));
+}

@@ -16,15 +16,14 @@ use super::contract::Contract;
 #[rustfmt::skip]
 const LIMITED: &[(&str, &str)] = &[
     ("/v1/remotes/{}/backups/schedule", "stored only: nothing is shipped"),
-    ("/v1/remotes/{}/backups/abort", "checked; nothing is shipped that could be aborted"),
     ("/v1/remotes/{}/backups/restore", "checked and refused: restoring backups is not implemented"),
     ("/v1/remotes/{}/backups/ship", "checked and refused: shipping is not implemented"),
-    ("POST /v1/remotes/{}/backups$", "checked and refused: making backups is not implemented"),
+    ("POST /v1/remotes/{}/backups$", "LVM_THIN without encryption"),
     ("/v1/remotes/linstor", "stored only: nothing is shipped"),
     ("/v1/remotes/ebs", "stored only: nothing uses volumes of EBS"),
     ("/v1/schedules", "stored only: nothing is shipped"),
     ("/v1/view/schedules-by-resource", "stored only: nothing is shipped"),
-    ("/v1/view/backup/queue", "empty: backups are not implemented"),
+    ("/v1/view/backup/queue", "empty: backups that wait are jobs"),
     ("/v1/nodes/ebs", "checked and refused: nodes of type EBS_TARGET are not implemented"),
     ("/v1/resource-definitions/{}/clone", "checked and refused: clones are not implemented"),
 ];
@@ -128,8 +127,8 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
     ("/v1/remotes/s3/{}", "PUT", "backups::s3_remotes"),
     ("/v1/remotes/{}/backups", "DELETE", "backup_store::backups_are_deleted"),
     ("/v1/remotes/{}/backups", "GET", "backup_store::backups_are_listed"),
-    ("/v1/remotes/{}/backups", "POST", "backups::absent_backups"),
-    ("/v1/remotes/{}/backups/abort", "POST", "backups::absent_backups"),
+    ("/v1/remotes/{}/backups", "POST", "backup_store::backups_are_made"),
+    ("/v1/remotes/{}/backups/abort", "POST", "backup_store::backups_are_made"),
     ("/v1/remotes/{}/backups/info", "POST", "backup_store::backups_are_described"),
     ("/v1/remotes/{}/backups/restore", "POST", "backups::absent_backups"),
     ("/v1/remotes/{}/backups/schedule/{}/delete", "DELETE", "backups::schedules_are_inherited"),

@@ -3,6 +3,7 @@
 mod cancel;
 mod restore;
 mod roll_back;
+mod ship_backup;
 mod snapshot;
 
 use std::sync::Arc;

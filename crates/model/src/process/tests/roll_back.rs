@@ -102,7 +102,7 @@ fn safety_target(draft: &Draft, index: usize) -> Option<SnapshotTarget> {
     let key = linstor_wire::Key::Snapshot(r1(), name("xy"));
     let keys = Keys::Withheld(Withheld::Locked);
     match crate::project::spec(draft, &node(index), &key, keys)? {
-        Spec::Snapshot(spec) => Some(spec.target),
+        Spec::Snapshot(spec) => Some(spec.target.clone()),
         _ => None,
     }
 }

@@ -1,0 +1,208 @@
+//! The description of a backup that this cluster has made.
+
+use std::collections::BTreeMap;
+
+use linstor_api::kind::{LayerKind, ProviderKind};
+use linstor_api::prop;
+
+use super::meta::{
+    Definition, DrbdDefinition, DrbdLayer, DrbdVolumeDefinition, Layer, LayerVolume, Meta, Object,
+    Objects, Pool, Props, Resource, Volume, VolumeDefinition,
+};
+use crate::model::Model;
+use crate::name::ResourceName;
+use crate::observed::Observed;
+use crate::process::ship_backup::ShipBackup;
+use crate::{Snapshot, SnapshotDefinition};
+
+/// LINSTOR names DRBD's transport by the protocol below.
+const TRANSPORT: &str = "IP";
+
+/// Describes a backup whose volumes were all sent. None when its snapshot is not there any more.
+pub fn describe(
+    model: &Model,
+    observed: &Observed,
+    backup: &ShipBackup,
+    finished_ms: u64,
+) -> Option<Meta> {
+    let row = model.snapshot(&backup.resource, &backup.snapshot)?;
+    let part = row.on(&backup.node)?;
+    let finished = i64::try_from(finished_ms).unwrap_or(i64::MAX);
+    let objects = backup.objects(row).into_iter().map(|(number, key)| {
+        let object = Object {
+            name: key,
+            finished_timestamp: finished,
+            node: Some(backup.node.to_string()),
+        };
+        (number, Objects(vec![object]))
+    });
+    let volumes = row.volumes.iter().map(|(number, volume)| {
+        let described = VolumeDefinition {
+            vlm_dfn_props: of(&volume.props),
+            size: volume.size_kib,
+            ..VolumeDefinition::default()
+        };
+        (*number, described)
+    });
+    let own_volumes = part.resource.volumes.iter().map(|(number, volume)| {
+        let described = Volume {
+            vlm_props: of(&volume.props),
+            ..Volume::default()
+        };
+        (*number, described)
+    });
+    Some(Meta {
+        rsc_name: backup.key()?.resource,
+        node_name: backup.node.to_string(),
+        start_timestamp: i64::try_from(backup.started_at).unwrap_or(i64::MAX),
+        finish_timestamp: finished,
+        based_on: backup.base.as_ref().map(|base| base.meta.clone()),
+        layer_data: layers(model, observed, row, part),
+        rsc_dfn: Definition {
+            snap_dfn_props: snapshot_props(row),
+            rsc_dfn_props: definition_props(model, row),
+            flags: 0,
+            vlm_dfns: volumes.collect(),
+        },
+        rsc: Resource {
+            rsc_props: of(&part.resource.props),
+            vlms: own_volumes.collect(),
+            ..Resource::default()
+        },
+        luks_info: None,
+        backups: objects.collect(),
+        cluster_id: Some(model.controller.cluster_id.to_string()),
+        snap_dfn_uuid: Some(row.uuid.to_string()),
+    })
+}
+
+fn of(props: &crate::Props) -> Props {
+    let pairs = props.iter();
+    pairs
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect()
+}
+
+/// LINSTOR writes them while the description is on its way, and shows that.
+fn snapshot_props(row: &SnapshotDefinition) -> Props {
+    let mut props = of(&row.props);
+    for (key, value) in &mut props {
+        if key.starts_with(prop::BACKUP_SOURCE_NAMESPACE)
+            && key.ends_with(prop::BACKUP_SHIPPING_STATUS)
+        {
+            *value = "Uploading Metadata".to_owned();
+        }
+    }
+    props.insert(
+        prop::SEQUENCE_NUMBER.to_owned(),
+        row.sequence_number.to_string(),
+    );
+    props
+}
+
+/// What was in force for the resource definition by itself and by its group: another cluster has not that group.
+fn definition_props(model: &Model, row: &SnapshotDefinition) -> Props {
+    let definition = model.definitions.get(&row.resource);
+    let group = definition.and_then(|definition| model.groups.get(&definition.group));
+    let mut props = group.map(|group| of(&group.props)).unwrap_or_default();
+    props.extend(of(&row.definition_props));
+    // What is restored is not what its generation identifiers say.
+    let key = prop::DRBD_FORCE_INITIAL_SYNC_PERMANENT;
+    props.insert(key.to_owned(), "True".to_owned());
+    props
+}
+
+/// The layers, the top one first, each with the one below it.
+fn layers(model: &Model, observed: &Observed, row: &SnapshotDefinition, part: &Snapshot) -> Layer {
+    let storage = Layer {
+        kind: "storage".to_owned(),
+        volume_list: storage(model, observed, &row.resource, part),
+        ..Layer::default()
+    };
+    let has_drbd = part.resource.layer_stack.contains(&LayerKind::Drbd);
+    let drbd = part.resource.drbd.as_ref().filter(|_| has_drbd);
+    let Some(drbd) = drbd else {
+        return storage;
+    };
+    let log = row.activity_log.as_ref();
+    let (stripes, stripe_kib) = log.map_or((1, 32), |log| (log.stripes, log.stripe_kib));
+    let volumes = part.volumes.keys().map(|number| LayerVolume {
+        kind: "drbd".to_owned(),
+        vlm_nr: *number,
+        drbd_vlm_dfn: Some(DrbdVolumeDefinition {
+            vlm_nr: *number,
+            ..DrbdVolumeDefinition::default()
+        }),
+        ..LayerVolume::default()
+    });
+    let ports = u32::try_from(drbd.ports.len()).unwrap_or(u32::MAX);
+    Layer {
+        kind: "drbd".to_owned(),
+        drbd: Some(DrbdLayer {
+            drbd_rsc_dfn: DrbdDefinition {
+                rsc_name_suffix: String::new(),
+                peer_slots: drbd.peer_slots,
+                al_stripes: stripes,
+                al_stripe_size: u64::from(stripe_kib),
+                port: None,
+                transport_type: TRANSPORT.to_owned(),
+            },
+            node_id: drbd.node_id,
+            port_count: Some(ports.max(1)),
+            peer_slots: drbd.peer_slots,
+            al_stripes: stripes,
+            al_stripe_size: u64::from(stripe_kib),
+            flags: 0,
+        }),
+        volume_list: volumes.collect(),
+        children: vec![storage],
+        ..Layer::default()
+    }
+}
+
+/// The backing volumes with data. What they occupy is what their node reports of the volumes that the snapshot is of.
+fn storage(
+    model: &Model,
+    observed: &Observed,
+    name: &ResourceName,
+    part: &Snapshot,
+) -> Vec<LayerVolume> {
+    let node = &part.resource.node;
+    let live = observed.live(name, node);
+    let volumes = live.iter().flat_map(|live| &live.volumes);
+    let allocated: BTreeMap<u32, u64> = volumes
+        .filter_map(|volume| Some((volume.number, volume.allocated_kib?)))
+        .collect();
+    let kib = |kib: u64| Some(i64::try_from(kib).unwrap_or(i64::MAX));
+    let volumes = part.volumes.iter().filter_map(|(number, volume)| {
+        let data = volume
+            .storage
+            .get(&linstor_api::kind::StorageSuffix::Data)?;
+        let kind = model.pool(node, &data.pool)?.kind;
+        let used = allocated.get(number).copied().unwrap_or(data.size_kib);
+        Some(LayerVolume {
+            kind: volume_kind(kind).to_owned(),
+            vlm_nr: *number,
+            stor_pool_api: Some(Pool::new(data.pool.to_string(), kind)),
+            usable_size: kib(data.size_kib),
+            allocated_size: kib(used),
+            snapshot_usable_size: kib(data.size_kib),
+            snapshot_allocated_size: kib(used),
+            ..LayerVolume::default()
+        })
+    });
+    volumes.collect()
+}
+
+/// What LINSTOR calls a volume in a pool of this kind.
+fn volume_kind(kind: ProviderKind) -> &'static str {
+    match kind {
+        ProviderKind::Lvm => "lvm",
+        ProviderKind::LvmThin => "lvmThin",
+        ProviderKind::Zfs => "zfs",
+        ProviderKind::ZfsThin => "zfsThin",
+        ProviderKind::File => "file",
+        ProviderKind::FileThin => "fileThin",
+        _ => "diskless",
+    }
+}

@@ -1,0 +1,333 @@
+//! Backups between a controller, its satellites and a store, in real time: the store answers on a socket.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use linstor_api::backup::{BackupAbort, BackupCreate};
+use linstor_api::remote::S3Remote;
+use linstor_api::reply::Reply;
+use linstor_api::secret_text::SecretText;
+use linstor_controller::ops;
+use linstor_fake_s3::{ACCESS_KEY, BUCKET, Behaviour, Store};
+use linstor_model::Model;
+use linstor_model::backup::Meta;
+use linstor_satellite::thin_stream::{self, Target};
+use linstor_sim::Sim;
+use linstor_sim::cluster::Shape;
+use linstor_sim::trace::Trace;
+use linstor_sim::workload::Op;
+use linstor_wire::Secret;
+use tokio::time::{Instant, sleep};
+
+const NAME: &str = "r1";
+const DEVICE: &str = "/dev/vg0/r1_00000";
+const SIZE_KIB: u64 = 8 * 1024;
+const BLOCK: u64 = 4096;
+/// How long anything may take.
+const LIMIT: Duration = Duration::from_secs(30);
+
+struct World {
+    sim: Sim,
+    store: Store,
+}
+
+fn no_errors(replies: Vec<Reply>) -> Vec<Reply> {
+    let error = replies.iter().find(|reply| reply.is_error());
+    assert!(error.is_none(), "{error:?}");
+    replies
+}
+
+impl World {
+    /// A resource with two replicas, and a remote that is the store.
+    async fn new() -> World {
+        let store = Store::start().await;
+        let shape = Shape {
+            drbd: None,
+            nodes: 2,
+            thin: true,
+        };
+        let mut sim = Sim::new(1, shape, Trace::new(false)).await;
+        no_errors(sim.register().await);
+        let world = World { sim, store };
+        let cluster = world.sim.cluster().unwrap();
+        let spawn = Op::Spawn {
+            name: NAME.to_owned(),
+            kib: SIZE_KIB,
+            place: 2,
+            drbd: false,
+        };
+        no_errors(spawn.run(cluster.clone()).await);
+        // Resources that are made with a master key are encrypted here.
+        let passphrase = Secret::new("passphrase");
+        ops::encryption::at_start(&cluster, &passphrase)
+            .await
+            .unwrap();
+        let remote = S3Remote {
+            remote_name: Some("s3".to_owned()),
+            endpoint: Some(world.store.endpoint().to_owned()),
+            bucket: Some(BUCKET.to_owned()),
+            region: Some("r".to_owned()),
+            access_key: Some(SecretText::new(ACCESS_KEY)),
+            secret_key: Some(SecretText::new("secret-of-the-bucket")),
+            use_path_style: Some(true),
+        };
+        no_errors(ops::remote::create_s3(&cluster, remote).await);
+        world
+    }
+
+    fn model(&self) -> std::sync::Arc<Model> {
+        self.sim.cluster().unwrap().model()
+    }
+
+    async fn until(&self, what: &str, mut holds: impl FnMut(&World) -> bool) {
+        let deadline = Instant::now() + LIMIT;
+        while !holds(self) {
+            assert!(
+                Instant::now() < deadline,
+                "{what}: {:?}",
+                self.sim.cluster().map(|c| c.jobs())
+            );
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    fn write(&self, blocks: &[(u64, u64)]) {
+        for (block, value) in blocks {
+            for node in self.sim.nodes() {
+                self.sim.fake.poke(&node, DEVICE, *block, *value);
+            }
+        }
+    }
+
+    async fn begin(&self, incremental: bool) -> Vec<Reply> {
+        let request = BackupCreate {
+            rsc_name: Some(NAME.to_owned()),
+            incremental,
+            ..BackupCreate::default()
+        };
+        ops::backup::create(&self.sim.cluster().unwrap(), "s3".to_owned(), request).await
+    }
+
+    /// Makes a backup; returns its description.
+    async fn backup(&self, incremental: bool) -> Meta {
+        // Its name has the time in seconds.
+        sleep(Duration::from_millis(1100)).await;
+        let before = self.metas();
+        no_errors(self.begin(incremental).await);
+        self.until("the backup", |world| {
+            world.model().shipments().next().is_none()
+        })
+        .await;
+        let mut now = self.metas();
+        now.retain(|key, _| !before.contains_key(key));
+        now.into_values().next().expect("there is a new backup")
+    }
+
+    fn metas(&self) -> BTreeMap<String, Meta> {
+        let keys = self.store.keys().into_iter();
+        let metas = keys.filter(|key| key.ends_with(".meta"));
+        metas
+            .map(|key| {
+                let text = self.store.get(&key).unwrap();
+                (key, Meta::read(&text).unwrap())
+            })
+            .collect()
+    }
+
+    /// Applies the stream of a backup to what a volume holds. Returns how long the stream is.
+    async fn receive(&self, meta: &Meta, into: &mut Memory) -> usize {
+        let object = self.store.get(&meta.backups[&0].0[0].name).unwrap();
+        // The frame of the fake zstd: magic, length, content.
+        let mut stream = &object[12..];
+        let length = stream.len();
+        thin_stream::receive(&mut stream, u64::MAX, into)
+            .await
+            .unwrap();
+        length
+    }
+
+    fn status(&self) -> Vec<String> {
+        let model = self.model();
+        let rows = model.snapshots_of(&NAME.parse().unwrap());
+        let key = "BackupShipping/Source/s3/ShippingStatus";
+        let status = rows.map(|row| row.props.get(key).cloned().unwrap_or_default());
+        status.collect()
+    }
+}
+
+#[derive(Default, PartialEq, Debug)]
+struct Memory(BTreeMap<u64, u64>);
+
+#[async_trait]
+impl Target for Memory {
+    async fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        for (index, block) in bytes.chunks(BLOCK as usize).enumerate() {
+            let value = u64::from_le_bytes(block[..8].try_into().unwrap());
+            self.0.insert(offset / BLOCK + index as u64, value);
+        }
+        Ok(())
+    }
+
+    async fn discard(&mut self, offset: u64, bytes: u64) -> io::Result<()> {
+        for block in offset / BLOCK..(offset + bytes) / BLOCK {
+            self.0.insert(block, 0);
+        }
+        Ok(())
+    }
+}
+
+impl Memory {
+    fn written(&self) -> BTreeMap<u64, u64> {
+        let blocks = self.0.iter().filter(|(_, value)| **value != 0);
+        blocks.map(|(block, value)| (*block, *value)).collect()
+    }
+}
+
+/// A full backup and two incremental ones: each stream on top of the ones before gives what the volume held at that time.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_of_backups_is_made() {
+    let world = World::new().await;
+    world.write(&[(0, 1), (1, 2), (700, 3)]);
+    let mut memory = Memory::default();
+    let full = world.backup(false).await;
+    assert_eq!(full.based_on, None);
+    world.receive(&full, &mut memory).await;
+    assert_eq!(memory.written(), [(0, 1), (1, 2), (700, 3)].into());
+    let mut keys = vec![full];
+    let mut expected: BTreeMap<u64, u64> = [(0, 1), (1, 2), (700, 3)].into();
+    for (block, value) in [(1, 7), (900, 8)] {
+        world.write(&[(block, value)]);
+        expected.insert(block, value);
+        let next = world.backup(true).await;
+        let base = keys.last().unwrap();
+        let key = |meta: &Meta| {
+            let object = &meta.backups[&0].0[0].name;
+            format!("{}.meta", object.replacen("_00000_", "_", 1))
+        };
+        assert_eq!(next.based_on, Some(key(base)));
+        assert_eq!(next.node_name, base.node_name);
+        let length = world.receive(&next, &mut memory).await;
+        assert!(
+            length < 3 * 64 * 1024,
+            "more than what has changed: {length}"
+        );
+        assert_eq!(memory.written(), expected);
+        keys.push(next);
+    }
+    assert_eq!(world.status(), ["Success"; 3]);
+    assert_eq!(world.store.unfinished_uploads(), 0);
+    let cluster = world.sim.cluster().unwrap();
+    let list = ops::backup::list(&cluster, "s3".to_owned(), None, None);
+    let Ok(list) = list.await else {
+        panic!("no list")
+    };
+    let backups: Vec<_> = list.linstor.values().collect();
+    assert_eq!(backups.len(), 3);
+    assert!(backups.iter().all(|backup| backup.restorable == Some(true)));
+    for node in world.sim.nodes() {
+        let files = world.sim.fake.files(&node);
+        assert!(
+            !files
+                .values()
+                .any(|text| text.contains("secret-of-the-bucket"))
+        );
+    }
+}
+
+/// What was sent, and the snapshot that was made for the backup, are removed when it is aborted; twice is once.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_aborted_backup_leaves_nothing() {
+    let world = World::new().await;
+    world.write(&[(0, 1)]);
+    let slow = Duration::from_millis(400);
+    world.sim.fake.configure(|config| config.read_time = slow);
+    no_errors(world.begin(false).await);
+    let cluster = world.sim.cluster().unwrap();
+    let abort = || {
+        let request = BackupAbort {
+            rsc_name: Some(NAME.to_owned()),
+            ..BackupAbort::default()
+        };
+        ops::backup::abort(&cluster, "s3".to_owned(), request)
+    };
+    assert_eq!(no_errors(abort().await).len(), 1);
+    assert_eq!(world.model().shipments().count(), 0);
+    world
+        .until("the snapshot", |world| {
+            world
+                .model()
+                .snapshots_of(&NAME.parse().unwrap())
+                .next()
+                .is_none()
+        })
+        .await;
+    assert_eq!(world.store.keys(), Vec::<String>::new());
+    assert_eq!(world.store.unfinished_uploads(), 0);
+    assert!(no_errors(abort().await).is_empty());
+}
+
+/// A satellite that was killed goes on when it is back; so does a controller.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_survives_restarts() {
+    let mut world = World::new().await;
+    world.write(&[(0, 1), (5, 2)]);
+    let slow = Duration::from_millis(400);
+    world.sim.fake.configure(|config| config.read_time = slow);
+    no_errors(world.begin(false).await);
+    for node in world.sim.nodes() {
+        world.sim.kill_satellite(&node).await;
+    }
+    world.sim.kill_controller().await;
+    for node in world.sim.nodes() {
+        world.sim.start_satellite(&node);
+    }
+    world.sim.start_controller().await;
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(
+        world.model().shipments().count(),
+        1,
+        "it waits for the master key"
+    );
+    let passphrase = Secret::new("passphrase");
+    let cluster = world.sim.cluster().unwrap();
+    ops::encryption::at_start(&cluster, &passphrase)
+        .await
+        .unwrap();
+    world
+        .until("the backup", |world| {
+            world.model().shipments().next().is_none()
+        })
+        .await;
+    let mut memory = Memory::default();
+    let meta = world.metas().into_values().next().unwrap();
+    world.receive(&meta, &mut memory).await;
+    assert_eq!(memory.written(), [(0, 1), (5, 2)].into());
+    assert_eq!(world.status(), ["Success"]);
+}
+
+/// A store that refuses ends the backup with the reason, and a snapshot that was taken for it remains.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_that_refuses_ends_the_backup() {
+    let world = World::new().await;
+    world.write(&[(0, 1)]);
+    world.store.behave(Behaviour {
+        read_only: true,
+        ..Behaviour::default()
+    });
+    let replies = world.begin(false).await;
+    assert!(replies.iter().all(|reply| !reply.is_error()), "{replies:?}");
+    world
+        .until("the end", |world| {
+            world.model().shipments().next().is_none()
+        })
+        .await;
+    assert_eq!(world.status(), ["Failed"]);
+    let model = world.model();
+    let row = model.snapshots_of(&NAME.parse().unwrap()).next().unwrap();
+    let why = &row.props["BackupShipping/Source/s3/FailureReason"];
+    assert!(why.contains("read-only"), "{why}");
+    assert_eq!(world.store.unfinished_uploads(), 0);
+    assert_eq!(world.store.keys(), Vec::<String>::new());
+}
