@@ -157,6 +157,10 @@ impl World {
             self.stop_replication(node, name, key, number);
             self.stop_replication(&peer.host, &peer.resource, peer.key, number);
         }
+        // Whatever ends a resync, others that it had paused on the same target go on.
+        for (_, peer) in self.peers(node, name) {
+            super::resync::resume_paused(self, &peer.host, &peer.resource, number);
+        }
     }
 
     fn stop_replication(&mut self, node: &str, name: &str, key: u32, number: u32) {

@@ -1,6 +1,7 @@
 //! DRBD between machines: which node has which data at which time.
 
 use std::path::Path;
+use std::time::Duration;
 
 use linstor_fake_host::{AppIo, DrbdKind};
 use linstor_host::{Host, Place};
@@ -496,6 +497,29 @@ async fn a_closed_luks_device_has_its_data() {
         lab.cluster.violations(),
         ["the last complete copy of r/0 was destroyed by: n1: zero /dev/vg/luks"]
     );
+}
+
+/// A resync that was paused for another one goes on when the source of that one loses its disk.
+#[tokio::test(start_paused = true)]
+async fn a_paused_resync_goes_on_without_the_other_source() {
+    let lab = Lab::new(3, DrbdKind::V9);
+    let slow = |config: &mut linstor_fake_host::Config| config.resync_kib_per_second = 4096;
+    lab.cluster.configure(slow);
+    let parts = [Part::First, Part::LikeDay0, Part::FullSync];
+    for node in [1, 2, 3] {
+        lab.deploy(node, &parts).await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+    }
+    let (from, paused) = match lab.link(3, 1).as_str() {
+        "Connected/SyncTarget/UpToDate" => (1, 2),
+        _ => (2, 1),
+    };
+    assert_eq!(lab.link(3, from), "Connected/SyncTarget/UpToDate");
+    assert_eq!(lab.link(3, paused), "Connected/PausedSyncT/UpToDate");
+    lab.run(from, "drbdsetup detach 1000 --diskless").await;
+    lab.settle().await;
+    assert_eq!(lab.link(3, paused), "Connected/Established/UpToDate");
+    assert_eq!(lab.disk(3), "UpToDate");
 }
 
 /// A diskless node becomes a diskful one only after its peers have allocated a bitmap for it.
