@@ -71,6 +71,14 @@ pub fn resource(spec: &ResourceSpec) -> Result<()> {
     }
     for removed in &spec.destroy_storage {
         number(removed.number, &spec.name)?;
+        let in_use = spec.volumes.iter().any(|volume| {
+            volume.number == removed.number && volume.storage.contains_key(&removed.suffix)
+        });
+        if in_use {
+            let what = format!("Volume {} of '{}'", removed.number, spec.name);
+            let why = "Its storage is to be used and to be destroyed.";
+            return Err(refuse(code::FAIL_INVLD_RSC_STATE, &what, why));
+        }
     }
     if spec.roll_back.is_some() && spec.target != Target::Down {
         let why = "The resource is not to be down.";

@@ -538,11 +538,19 @@ pub fn cancel(
 impl Draft {
     /// Begins a process; its first step is the one of `kind`.
     pub(crate) fn begin_process(&mut self, kind: impl Into<Kind>, now_ms: u64) -> ProcessId {
+        let kind = kind.into();
+        debug_assert!(
+            kind.resource().is_none_or(|(name, node)| {
+                let row = self.resource(name, node);
+                row.is_none_or(|row| self.process_of(row).is_none())
+            }),
+            "{kind:?} begins while something else is done with the resource"
+        );
         let since = self.since(now_ms);
         let id = ProcessId::next(self, since.generation);
         self.put_process(Process {
             id,
-            kind: kind.into(),
+            kind,
             began_at: now_ms,
             since,
             deadline: None,

@@ -95,7 +95,7 @@ pub(super) fn detach(
 
 impl RemoveDisk {
     /// Makes the resource diskful again, on the storage it had.
-    pub(super) fn give_back(&self, draft: &mut Draft) -> AddDisk {
+    pub(crate) fn give_back(&self, draft: &mut Draft) -> AddDisk {
         let mut was = DiskKind::Diskless;
         draft.edit_resource(&self.resource, &self.node, |row| {
             for (number, pool) in &self.storage {

@@ -10,6 +10,7 @@ use crate::name::{NodeName, ResourceName, StoragePoolName};
 use crate::observed::Observed;
 use crate::process::add_disk::AddDisk;
 use crate::process::migrate::{self, Migrate};
+use crate::process::{Kind, Process};
 use crate::{DiskKind, Resource};
 
 use super::{Seeds, checks, pools, volumes};
@@ -25,7 +26,9 @@ pub struct GiveDisk {
     pub diskful_by: Option<&'static str>,
 }
 
-/// Makes a diskless resource diskful. The caller has checked that it exists and has no operation in progress.
+/// Makes a diskless resource diskful. One that is losing its disk keeps that, with what is left of it.
+///
+/// Refuses when the resource has a disk, is being deleted, or is losing its disk in another pool than the one that is named.
 pub fn give_disk(
     draft: &mut Draft,
     observed: &Observed,
@@ -37,11 +40,10 @@ pub fn give_disk(
     let definition = checks::definition(draft, name)?;
     let host = checks::node(draft, node)?;
     let mut row = diskless_row(draft, name, node)?;
-    row.props.remove(prop::STOR_POOL_NAME);
-    if let Some(pool) = &disk.pool {
-        row.props
-            .insert(prop::STOR_POOL_NAME.to_owned(), pool.to_string());
+    if let Some(process) = draft.process_of(&row).cloned() {
+        return keep_disk(draft, &row, &process, &disk, seeds.now_ms);
     }
+    note_origin(&mut row, &disk);
     let wanted = pools::Wanted {
         named: disk.pool.as_ref(),
         diskless: false,
@@ -74,36 +76,82 @@ pub fn give_disk(
     checks::pools(draft, observed, &definition, &host, &row)?;
     checks::peer_slots(draft, &definition, &row)?;
     luks::generate_keys(draft, seeds, &row)?;
-    if let Some(by) = disk.diskful_by {
-        row.props.insert(prop::DISKFUL_BY.to_owned(), by.to_owned());
-    }
-    if let Some(source) = &disk.migrate_from {
-        row.props
-            .insert(prop::MIGRATE_FROM.to_owned(), source.to_string());
-    }
-    let (resource, node) = (row.name.clone(), row.node.clone());
-    match disk.migrate_from {
-        None => {
-            let add = AddDisk {
-                resource,
-                node,
-                was,
-            };
-            draft.begin_process(add, seeds.now_ms)
-        }
-        Some(from) => {
-            let migrate = Migrate {
-                resource,
-                node,
-                from,
-                was,
-                step: migrate::Step::AddDisk,
-            };
-            draft.begin_process(migrate, seeds.now_ms)
-        }
+    let add = AddDisk {
+        resource: row.name.clone(),
+        node: row.node.clone(),
+        was,
     };
+    draft.begin_process(process(add, disk.migrate_from), seeds.now_ms);
     draft.put_resource(row.clone());
     volumes::note_replica(draft, observed, &row);
+    Ok(())
+}
+
+/// Notes in the row which pool was asked for, and where the disk comes from.
+fn note_origin(row: &mut Resource, disk: &GiveDisk) {
+    row.props.remove(prop::STOR_POOL_NAME);
+    let pool = disk.pool.as_ref().map(ToString::to_string);
+    let from = disk.migrate_from.as_ref().map(ToString::to_string);
+    let noted = [
+        (prop::STOR_POOL_NAME, pool),
+        (prop::DISKFUL_BY, disk.diskful_by.map(str::to_owned)),
+        (prop::MIGRATE_FROM, from),
+    ];
+    for (key, value) in noted {
+        if let Some(value) = value {
+            row.props.insert(key.to_owned(), value);
+        }
+    }
+}
+
+/// How the disk is added: alone, or in place of another one.
+fn process(add: AddDisk, migrate_from: Option<NodeName>) -> Kind {
+    match migrate_from {
+        None => add.into(),
+        Some(from) => Migrate {
+            resource: add.resource,
+            node: add.node,
+            from,
+            was: add.was,
+            step: migrate::Step::AddDisk,
+        }
+        .into(),
+    }
+}
+
+/// Has a resource that is losing its disk use what is left of it again, in place of removing it.
+fn keep_disk(
+    draft: &mut Draft,
+    row: &Resource,
+    going_on: &Process,
+    disk: &GiveDisk,
+    now_ms: u64,
+) -> Result<(), Vec<Reply>> {
+    let refuse = |cause: String| {
+        let (name, node) = (&row.name, &row.node);
+        let message = format!("Resource '{name}' on node '{node}' cannot get a disk now.");
+        vec![
+            Reply::new(code::FAIL_RSC_BUSY, message)
+                .cause(cause)
+                .correction("Wait until that is done, then try again."),
+        ]
+    };
+    let Kind::RemoveDisk(remove) = &going_on.kind else {
+        return Err(refuse("It is being deleted.".to_owned()));
+    };
+    let pool = disk.pool.as_ref();
+    let other = remove
+        .storage
+        .values()
+        .find(|of| pool.is_some_and(|pool| pool != *of));
+    if let Some(other) = other {
+        let cause = format!("The disk that it had in storage pool '{other}' is being removed.");
+        return Err(refuse(cause));
+    }
+    let add = remove.give_back(draft);
+    draft.edit_resource(&row.name, &row.node, |row| note_origin(row, disk));
+    let kind = process(add, disk.migrate_from.clone());
+    draft.restart_step(going_on.id, kind, now_ms);
     Ok(())
 }
 

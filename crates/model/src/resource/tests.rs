@@ -388,3 +388,57 @@ fn disks_come_and_go() {
     assert_eq!(removed[&0], pool("sp1"));
     assert_eq!(used(&cluster), 1, "until it is removed");
 }
+
+/// A resource that is losing its disk keeps it when it is to have one, for whatever reason; it never has two operations in
+/// progress, nor a disk that is in use and removed at the same time.
+#[test]
+fn a_disk_that_is_being_removed_is_kept() {
+    let begin = || {
+        let mut cluster = one_volume("n1: sp1 100, sp2 100\n n2: sp1 100");
+        cluster.put("res", "sp1", &["n1", "n2"]);
+        let (name, on) = (resource("res"), node("n1"));
+        remove_disk::begin(&mut cluster.draft, &name, &on, DiskKind::Diskless, 8);
+        cluster
+    };
+    let give = |cluster: &mut Cluster, disk: GiveDisk| {
+        let observed = cluster.observed.clone();
+        let mut uuid = Uuid::nil;
+        let mut seeds = Seeds {
+            now_ms: 9,
+            uuid: &mut uuid,
+            fill: &mut |bytes| bytes.fill(7),
+            master_key: None,
+        };
+        let (name, on) = (resource("res"), node("n1"));
+        give_disk(&mut cluster.draft, &observed, &mut seeds, &name, &on, disk)
+    };
+    let in_pool = |name: &str| GiveDisk {
+        pool: Some(pool(name)),
+        diskful_by: Some("user"),
+        ..GiveDisk::default()
+    };
+    let moved = GiveDisk {
+        migrate_from: Some(node("n2")),
+        ..in_pool("sp1")
+    };
+    for disk in [GiveDisk::default(), in_pool("sp1"), moved] {
+        let mut cluster = begin();
+        give(&mut cluster, disk.clone()).unwrap();
+        let name = resource("res");
+        let row = cluster.draft.resource(&name, &node("n1")).unwrap();
+        assert_eq!(row.volumes[&0].pool, pool("sp1"));
+        assert!(!row.is_diskless());
+        assert_eq!(cluster.draft.removed_storage(row), None);
+        let kinds = cluster.draft.processes_of(&name).map(|of| &of.kind);
+        match (&kinds.collect::<Vec<_>>()[..], disk.migrate_from) {
+            ([Kind::AddDisk(_)], None) => {}
+            ([Kind::Migrate(of)], Some(from)) => assert_eq!(of.from, from),
+            (other, _) => panic!("{other:?}"),
+        }
+    }
+    let mut cluster = begin();
+    let refused = give(&mut cluster, in_pool("sp2")).unwrap_err();
+    assert_eq!(refused[0].ret_code, code::FAIL_RSC_BUSY);
+    let row = cluster.draft.resource(&resource("res"), &node("n1"));
+    assert!(cluster.draft.removed_storage(row.unwrap()).is_some());
+}

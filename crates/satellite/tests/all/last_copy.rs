@@ -35,6 +35,19 @@ pub(crate) fn without_disk() -> ResourceSpec {
     beta
 }
 
+/// A spec that uses a disk and has it destroyed is refused: nothing is known about which of the two is meant.
+#[tokio::test(start_paused = true)]
+async fn a_disk_is_not_both_used_and_destroyed() {
+    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V9).await;
+    up(&mut bench, TWO).await;
+    let mut beta = spec("beta", TWO);
+    beta.destroy_storage = without_disk().destroy_storage;
+    let said = bench.fails("beta", &beta).await;
+    assert!(said.contains("to be used and to be destroyed"), "{said}");
+    assert_eq!(disk(&bench, "beta"), "UpToDate");
+    assert!(bench.cluster.has_device("beta", "/dev/vg0/Data_00000"));
+}
+
 /// What was written last is on alpha in the end.
 fn is_on_alpha(bench: &Bench) {
     assert_eq!(disk(bench, "alpha"), "UpToDate");

@@ -7,10 +7,21 @@ use linstor_sim::{Parameters, Report, run};
 /// Number of seeds, which run in two shards for two cores.
 const SEEDS: u64 = 2000;
 /// Seeds beyond those that found something, and what.
-const FOUND: [(u64, &str); 1] = [(
-    7592,
-    "a copy behind a closed LUKS device was taken for one that is lost",
-)];
+const FOUND: [(u64, &str); 4] = [
+    (
+        7592,
+        "a copy behind a closed LUKS device was taken for one that is lost",
+    ),
+    (
+        7725,
+        "an evacuation gave a disk to a replica that was losing its own, which was removed all the same",
+    ),
+    (
+        6185,
+        "a resync stayed paused when the source of the one before it lost its disk",
+    ),
+    (8136, "the same, while a node is evacuated"),
+];
 /// Lines of the trace that are printed of a failed seed.
 const SHOWN: usize = 400;
 /// Number of failed seeds that are printed in full.

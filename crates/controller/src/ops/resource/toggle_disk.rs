@@ -191,7 +191,7 @@ fn add(tx: &mut Transaction<'_>, row: &Resource, parsed: Parsed) -> Result<Vec<N
         return Ok(Vec::new());
     }
     let now_ms = tx.now_ms;
-    if remove_disk::withdraw(tx, row, now_ms) {
+    if parsed.migrate_from.is_none() && remove_disk::withdraw(tx, row, now_ms) {
         let message = format!("Removal of the disk of {} withdrawn", label(name, node));
         tx.reply(Reply::new(code::MODIFIED, message));
         return Ok(vec![node.clone()]);
