@@ -229,6 +229,14 @@ keys! {
     BACKUP_SHIPPING_STATUS = "ShippingStatus";
     /// Of a backup: why it has failed.
     BACKUP_FAILURE = "FailureReason";
+    /// Property of a snapshot: how the properties begin about the backup that it is restored from.
+    BACKUP_TARGET_NAMESPACE = "BackupShipping/Target";
+    /// Of a restored backup: its id.
+    BACKUP_TO_RESTORE = "BackupToRestore";
+    /// Of a restored backup: the remote that it comes from.
+    BACKUP_SOURCE_REMOTE = "BackupSrcRemote";
+    /// Of a restored backup: the node that receives it.
+    BACKUP_TARGET_NODE = "DstNode";
     /// How many backups a node sends at a time; any number if negative.
     MAX_CONCURRENT_BACKUPS = "BackupShipping/MaxConcurrentBackupsPerNode";
     /// What is appended to the names of the objects of backups.

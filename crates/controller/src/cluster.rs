@@ -14,6 +14,7 @@ use linstor_api::reply::Reply;
 use linstor_model::layer::luks;
 use linstor_model::master_key::Key;
 use linstor_model::name::{NodeName, ResourceName};
+use linstor_model::process::Kind;
 use linstor_model::{Model, Observed};
 use linstor_store::Limits;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -197,6 +198,12 @@ impl Cluster {
             if luks::has_headers(row) {
                 let key = linstor_wire::Key::Resource(row.name.clone());
                 self.shared.mailboxes.touch(&key, [&row.node]);
+            }
+        }
+        for process in model.processes.values() {
+            if let Kind::RestoreBackup(of) = &process.kind {
+                let key = linstor_wire::Key::Snapshot(of.resource.clone(), of.snapshot.clone());
+                self.shared.mailboxes.touch(&key, [&of.node]);
             }
         }
         for (_, backup) in model.shipments() {

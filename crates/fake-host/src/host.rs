@@ -525,6 +525,18 @@ impl Host for FakeHost {
             .await
     }
 
+    async fn write_at(&self, path: &Path, offset: u64, content: Vec<u8>) -> Result<(), FileError> {
+        let work = |world: &mut World, path: &str| {
+            write_at(self.machine_mut(world)?, path, offset, &content)
+        };
+        self.file("write into", path, Some("write"), work).await
+    }
+
+    async fn sync(&self, path: &Path) -> Result<(), FileError> {
+        let work = |world: &mut World, path: &str| device(self.machine(world)?, path).map(drop);
+        self.file("write to its disk", path, None, work).await
+    }
+
     async fn device_use(&self, path: &Path) -> Result<DeviceUse, FileError> {
         let work = |world: &mut World, path: &str| {
             let machine = self.machine(world)?;
@@ -653,6 +665,29 @@ fn read_at(machine: &Machine, path: &str, place: Place, len: usize) -> io::Resul
         at = stop;
     }
     Ok(bytes)
+}
+
+fn write_at(machine: &mut Machine, path: &str, offset: u64, content: &[u8]) -> io::Result<()> {
+    let dev = device(machine, path)?;
+    if offset + content.len() as u64 > machine.size_bytes(&dev) {
+        return Err(io::Error::other("it is not that large"));
+    }
+    let failed = |_| io::Error::other("Input/output error");
+    let mut left = content;
+    let mut at = offset;
+    while !left.is_empty() {
+        let (block, inside) = (at / BLOCK_BYTES, (at % BLOCK_BYTES) as usize);
+        let some = left.len().min(BLOCK_BYTES as usize - inside);
+        let there = machine.get(&dev, block).map_err(failed)?;
+        let mut bytes = there.map_or_else(|| vec![0; BLOCK_BYTES as usize], |block| block.bytes());
+        bytes[inside..inside + some].copy_from_slice(&left[..some]);
+        machine
+            .put(&dev, block, Block::of(&bytes))
+            .map_err(failed)?;
+        left = &left[some..];
+        at += some as u64;
+    }
+    Ok(())
 }
 
 fn zero(machine: &mut Machine, path: &str, place: Place, len: u64) -> io::Result<()> {

@@ -77,6 +77,12 @@ pub trait Host: Send + Sync + 'static {
     /// Overwrites `len` bytes of a file or block device with zeros, durably; stops at its end.
     async fn zero(&self, path: &Path, place: Place, len: u64) -> Result<(), FileError>;
 
+    /// Writes bytes into a file or block device, all of them before its end. They are durable after [`Host::sync`].
+    async fn write_at(&self, path: &Path, offset: u64, content: Vec<u8>) -> Result<(), FileError>;
+
+    /// Makes durable what was written into a file or block device.
+    async fn sync(&self, path: &Path) -> Result<(), FileError>;
+
     /// Whether a block device is claimed exclusively: by a mount, as swap, or by a device on top of it. A process that
     /// has it open does not claim it. A device that does not exist is free.
     async fn device_use(&self, path: &Path) -> Result<DeviceUse, FileError>;

@@ -19,7 +19,7 @@ use crate::layer;
 use crate::layer::luks::Keys;
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName, SnapshotName, StoragePoolName};
-use crate::process::{Kind, roll_back, ship_backup, take_snapshot};
+use crate::process::{Kind, restore_backup, roll_back, ship_backup, take_snapshot};
 use crate::props;
 use crate::row::{Props, is_default};
 use crate::{Resource, ResourceDefinition, VolumeDefinition};
@@ -341,6 +341,13 @@ fn target(
                     && of.node == *node;
                 let spec = sent.then(|| of.spec(model, keys)).flatten()?;
                 Some(SnapshotTarget::Sent(Box::new(spec)))
+            }
+            Kind::RestoreBackup(of) => {
+                let received = of.step == restore_backup::Step::Receive
+                    && of.snapshot == *snapshot
+                    && of.node == *node;
+                let spec = received.then(|| of.spec(model, keys)).flatten()?;
+                Some(SnapshotTarget::Received(Box::new(spec)))
             }
             _ => None,
         });

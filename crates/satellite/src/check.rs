@@ -113,16 +113,35 @@ pub fn snapshot(spec: &SnapshotSpec) -> Result<()> {
             return Err(refuse(code::FAIL_INVLD_VLM_SIZE, &what, why));
         }
     }
-    let SnapshotTarget::Sent(shipment) = &spec.target else {
-        return Ok(());
-    };
     let is_text = |text: &str| {
         let plain = |c: char| !c.is_control();
         (1..=OBJECT_BYTES_MAX).contains(&text.len()) && text.chars().all(plain)
     };
-    for (volume, object) in &shipment.objects {
-        number(*volume, &spec.resource)?;
-        if !is_text(&object.key) || !is_text(&object.upload) {
+    let names: Vec<(u32, &str)> = match &spec.target {
+        SnapshotTarget::Sent(shipment) => {
+            let objects = shipment.objects.iter();
+            let names =
+                objects.map(|(volume, object)| [(*volume, &object.key), (*volume, &object.upload)]);
+            names
+                .flatten()
+                .map(|(volume, name)| (volume, name.as_str()))
+                .collect()
+        }
+        SnapshotTarget::Received(receipt) => {
+            let objects = receipt.objects.iter();
+            let names =
+                objects.flat_map(|(volume, objects)| objects.iter().map(|of| (*volume, &of.key)));
+            names
+                .map(|(volume, name)| (volume, name.as_str()))
+                .collect()
+        }
+        SnapshotTarget::Taken { .. }
+        | SnapshotTarget::TakenWhileDown
+        | SnapshotTarget::Destroyed => Vec::new(),
+    };
+    for (volume, name) in names {
+        number(volume, &spec.resource)?;
+        if !is_text(name) {
             let (name, snapshot) = (&spec.resource, &spec.name);
             let what = format!("Volume {volume} of snapshot '{snapshot}' of '{name}'");
             let why = "The name of its object is not valid.";

@@ -11,7 +11,7 @@ use crate::layers::storage::volume_name;
 use crate::providers::{self, Owner, Presence, SnapshotOf, in_use};
 use crate::shared::Shared;
 use crate::shipment;
-use crate::stop;
+use crate::stop::{self, Awaited};
 
 /// Brings a snapshot to its spec.
 pub async fn bring_to_spec(
@@ -21,8 +21,20 @@ pub async fn bring_to_spec(
     node: &NodeSpec,
 ) -> stop::Result<()> {
     check::snapshot(spec)?;
-    if let SnapshotTarget::Sent(shipment) = &spec.target {
-        return shipment::send(shared, key, spec, shipment, node).await;
+    let begun = match &spec.target {
+        SnapshotTarget::Sent(shipment) => Some((shipment.id, &shipment.bucket, Awaited::Sent)),
+        SnapshotTarget::Received(receipt) => {
+            if shared.notes(key).received == Some(receipt.id) {
+                return Ok(());
+            }
+            Some((receipt.id, &receipt.bucket, Awaited::Received))
+        }
+        SnapshotTarget::Taken { .. }
+        | SnapshotTarget::TakenWhileDown
+        | SnapshotTarget::Destroyed => None,
+    };
+    if let Some((id, bucket, what)) = begun {
+        return shipment::carry(shared, key, spec, node, (id, bucket), what).await;
     }
     shared.shipments.stop(shared, key).await;
     match &spec.target {
@@ -33,7 +45,7 @@ pub async fn bring_to_spec(
             shared.save(key).await?;
             destroy(shared, spec, node).await?;
         }
-        SnapshotTarget::Sent(_) => {}
+        SnapshotTarget::Sent(_) | SnapshotTarget::Received(_) => {}
     }
     Ok(())
 }

@@ -99,6 +99,9 @@ pub struct Notes {
     /// The suspension of I/O under which all volumes of a snapshot were taken.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_under: Option<Uuid>,
+    /// The receipt by which all volumes of a snapshot were made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<Uuid>,
     /// The last rollback of a resource that was carried out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rolled_back: Option<RollBack>,

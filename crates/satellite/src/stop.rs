@@ -84,6 +84,8 @@ pub enum Awaited {
     BucketKeys(Option<Withheld>),
     /// The volumes of a snapshot are sent.
     Sent,
+    /// The volumes of a snapshot are received.
+    Received,
 }
 
 impl Awaited {
@@ -103,7 +105,7 @@ impl Awaited {
             // Ending it takes commands.
             Awaited::Resumed => SUSPENSION_MAX + Duration::from_secs(10),
             // A thousandth of a percent of the largest volume takes that long over a slow link.
-            Awaited::Sent => Duration::from_secs(2 * 3600),
+            Awaited::Sent | Awaited::Received => Duration::from_secs(2 * 3600),
             // A person's decision.
             Awaited::Key(_) | Awaited::BucketKeys(_) => Duration::from_secs(365 * 24 * 3600),
         }
@@ -151,6 +153,7 @@ impl fmt::Display for Awaited {
                 None => "the controller, which has its key",
             }),
             Awaited::Sent => f.write_str("its volumes to be sent"),
+            Awaited::Received => f.write_str("its volumes to be received"),
         }
     }
 }

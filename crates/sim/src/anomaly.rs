@@ -64,7 +64,7 @@ impl Scenario {
                 KindName::TakeSnapshot | KindName::DeleteSnapshot | KindName::RollBack,
             )
             | Scenario::Restore => shape.thin,
-            Scenario::Process(KindName::ShipBackup) => false,
+            Scenario::Process(KindName::ShipBackup | KindName::RestoreBackup) => false,
             Scenario::Process(
                 KindName::DeleteNode
                 | KindName::DeleteResourceDefinition
@@ -183,7 +183,8 @@ async fn prepare(run: &mut Run, scenario: Scenario) {
             | KindName::Resize
             | KindName::RemoveDisk
             | KindName::TakeSnapshot
-            | KindName::ShipBackup,
+            | KindName::ShipBackup
+            | KindName::RestoreBackup,
         ) => {}
         Scenario::Process(KindName::DeleteSnapshot | KindName::RollBack) => {
             write(run, WRITTEN[0]);
@@ -423,7 +424,7 @@ async fn begin(run: &mut Run, scenario: Scenario) {
             name,
             snapshot: SNAPSHOT.to_owned(),
         },
-        Scenario::Process(KindName::ShipBackup) => return,
+        Scenario::Process(KindName::ShipBackup | KindName::RestoreBackup) => return,
         Scenario::Process(KindName::RollBack) => Op::RollBack {
             name,
             snapshot: SNAPSHOT.to_owned(),
@@ -558,7 +559,7 @@ fn is_reached(run: &Run, scenario: Scenario, from: Option<&str>) -> bool {
             }
             KindName::DeleteSnapshot => model.snapshots.values().all(|rows| rows.is_empty()),
             KindName::RollBack => model.definitions.values().any(is_rolled_back),
-            KindName::ShipBackup => false,
+            KindName::ShipBackup | KindName::RestoreBackup => false,
             KindName::Migrate => {
                 let mut disks = model.resources.values().filter(|row| !row.is_diskless());
                 with_disk == 2 && disks.all(|row| Some(row.node.as_str()) != from)

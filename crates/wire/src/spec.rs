@@ -611,6 +611,28 @@ pub enum SnapshotTarget {
     Destroyed,
     /// Send it into a bucket; it is there already.
     Sent(Box<ShipmentSpec>),
+    /// Make it of what is in a bucket.
+    Received(Box<ReceiptSpec>),
+}
+
+/// A snapshot that is received from a bucket.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ReceiptSpec {
+    /// Names it.
+    pub id: Uuid,
+    /// The bucket.
+    pub bucket: BucketSpec,
+    /// The objects of each volume, by its number: what all of it is made of, and then the changes, in their order.
+    pub objects: BTreeMap<u32, Vec<ReceivedObject>>,
+}
+
+/// An object that is received.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ReceivedObject {
+    /// Its key.
+    pub key: String,
+    /// Its size in bytes; one of another size is refused.
+    pub bytes: u64,
 }
 
 /// A snapshot that is sent into a bucket: an object of parts for each volume, as LINSTOR has them.
@@ -681,10 +703,15 @@ pub struct BucketSpec {
 impl SnapshotSpec {
     /// Removes all secrets: they are not written to a disk of the node.
     pub fn remove_secrets(&mut self) {
-        if let SnapshotTarget::Sent(shipment) = &mut self.target {
-            shipment.bucket.access_key = Secret::default();
-            shipment.bucket.secret_key = Secret::default();
-        }
+        let bucket = match &mut self.target {
+            SnapshotTarget::Sent(shipment) => &mut shipment.bucket,
+            SnapshotTarget::Received(receipt) => &mut receipt.bucket,
+            SnapshotTarget::Taken { .. }
+            | SnapshotTarget::TakenWhileDown
+            | SnapshotTarget::Destroyed => return,
+        };
+        bucket.access_key = Secret::default();
+        bucket.secret_key = Secret::default();
     }
 }
 

@@ -23,6 +23,7 @@ pub const FEATURES: &[&str] = &[
     SNAPSHOT_SOURCE,
     ROLL_BACK,
     SHIPMENT,
+    RECEIPT,
 ];
 
 /// The resource has a DRBD layer.
@@ -37,6 +38,8 @@ const LUKS: &str = "luks";
 const SNAPSHOT_SOURCE: &str = "snapshot-source";
 /// The backing volumes are rolled back: without it they would be reported as if they were.
 const ROLL_BACK: &str = "roll-back";
+/// A snapshot is received from a bucket.
+const RECEIPT: &str = "receipt";
 /// A snapshot is sent into a bucket.
 const SHIPMENT: &str = "shipment";
 
@@ -102,9 +105,14 @@ impl Wanted {
                 serde_json::value::to_raw_value(resource)
             }
             Spec::Snapshot(snapshot) => {
-                if matches!(snapshot.target, SnapshotTarget::Sent(_)) {
-                    requires.insert(SHIPMENT.to_owned());
-                }
+                let feature = match snapshot.target {
+                    SnapshotTarget::Sent(_) => Some(SHIPMENT),
+                    SnapshotTarget::Received(_) => Some(RECEIPT),
+                    SnapshotTarget::Taken { .. }
+                    | SnapshotTarget::TakenWhileDown
+                    | SnapshotTarget::Destroyed => None,
+                };
+                requires.extend(feature.map(str::to_owned));
                 serde_json::value::to_raw_value(snapshot)
             }
         };

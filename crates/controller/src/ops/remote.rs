@@ -9,6 +9,7 @@ use linstor_api::secret_text::SecretText;
 use linstor_model::master_key::{Key, Sealed};
 use linstor_model::model::RowKey;
 use linstor_model::name::RemoteName;
+use linstor_model::process::Kind;
 use linstor_model::remote::{Ebs, Linstor, S3, Target};
 use linstor_model::{Model, Remote};
 use linstor_s3::{Bucket, Settings};
@@ -461,6 +462,20 @@ pub async fn delete(cluster: &Cluster, name: Option<String>) -> Vec<Reply> {
                         "A backup of resource '{resource}' is being sent to it."
                     ))
                     .correction("Wait until that is done, or abort the backup first.")
+                    .into());
+            }
+            let mut processes = tx.processes.values();
+            let restored = processes.find_map(|process| match &process.kind {
+                Kind::RestoreBackup(of) if of.remote == name => Some(of.resource.clone()),
+                _ => None,
+            });
+            if let Some(resource) = restored {
+                let message = format!("The remote {name} is not deleted.");
+                return Err(Reply::new(code::FAIL_IN_USE, message)
+                    .cause(format!(
+                        "A backup on it is being restored to resource '{resource}'."
+                    ))
+                    .correction("Wait until that is done, or abort it first.")
                     .into());
             }
             schedule::remove_uses(tx, |remote, _| {

@@ -1,4 +1,4 @@
-//! What the controller does at the store for backups that are being made: begins their uploads, writes their descriptions,
+//! What the controller does for backups that are being made or restored. At the store of those that are made: begins their uploads, writes their descriptions,
 //! and removes what was sent of those that have failed or were aborted. All of it can be done again: a controller that
 //! starts goes on with what the rows of the processes say.
 
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use linstor_api::reply::Reply;
 use linstor_model::backup::describe::describe;
+use linstor_model::process::restore_backup;
 use linstor_model::process::ship_backup::{self, CLEANUP_LIMIT, ShipBackup, Step};
 use linstor_model::process::{Kind, Process, ProcessId};
 use linstor_model::remote::Target;
@@ -16,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cluster::Cluster;
 use crate::ops::backup::bucket;
+use crate::ops::snapshot;
 use crate::transaction::{Refusal, Transaction};
 
 /// How often it is looked for what is to be done.
@@ -34,10 +36,12 @@ pub(crate) async fn run(cluster: Cluster, shutdown: CancellationToken) {
     loop {
         let model = cluster.model();
         for process in model.processes.values() {
-            let Kind::ShipBackup(backup) = &process.kind else {
-                continue;
+            let has_work = match &process.kind {
+                Kind::ShipBackup(backup) => backup.work(process, &model),
+                Kind::RestoreBackup(restore) => restore.step == restore_backup::Step::Restore,
+                _ => false,
             };
-            if backup.work(process, &model) && at_work.insert(process.id) {
+            if has_work && at_work.insert(process.id) {
                 tasks.spawn(advance(cluster.clone(), process.id));
             }
         }
@@ -58,6 +62,13 @@ pub(crate) async fn run(cluster: Cluster, shutdown: CancellationToken) {
 /// Does what a backup needs now; returns its id.
 async fn advance(cluster: Cluster, id: ProcessId) -> ProcessId {
     let model = cluster.model();
+    if model.restoration(id).is_some() {
+        if let Err(why) = make_resource(&cluster, id).await {
+            tracing::warn!(%id, "backup: {why}");
+            tokio::time::sleep(RETRY_AFTER).await;
+        }
+        return id;
+    }
     let (Some(process), Some(backup)) = (model.processes.get(&id), model.shipment(id)) else {
         return id;
     };
@@ -239,6 +250,26 @@ async fn abandon(cluster: &Cluster, process: &Process, backup: &ShipBackup) -> A
     let id = process.id;
     let change = move |tx: &mut Transaction<'_>| {
         tx.plan(|draft, _, seeds| ship_backup::abandoned(draft, id, seeds.now_ms));
+        true
+    };
+    commit(cluster, change).await.map(drop)
+}
+
+/// Makes the resource of the snapshot that a backup has become.
+async fn make_resource(cluster: &Cluster, id: ProcessId) -> Again {
+    let change = move |tx: &mut Transaction<'_>| {
+        let Some(restore) = tx.restoration(id).cloned() else {
+            return false;
+        };
+        let made = tx.attempt(|tx| snapshot::restore_backup(tx, &restore));
+        tx.plan(|draft, _, seeds| match made {
+            Ok(()) => restore_backup::restored(draft, id),
+            Err(Refusal(replies)) => {
+                if let Some(reply) = replies.into_iter().find(Reply::is_error) {
+                    restore_backup::failed(draft, id, reply, seeds.now_ms);
+                }
+            }
+        });
         true
     };
     commit(cluster, change).await.map(drop)

@@ -81,6 +81,26 @@ pub(super) async fn zero(path: &Path, place: Place, len: u64) -> Result<(), File
     .await
 }
 
+pub(super) async fn write_at(path: &Path, offset: u64, content: Vec<u8>) -> Result<(), FileError> {
+    blocking("write into", path, move |path| {
+        let mut file = fs::OpenOptions::new().write(true).open(path)?;
+        let end = file.seek(SeekFrom::End(0))?;
+        if offset.saturating_add(content.len() as u64) > end {
+            return Err(io::Error::other("it is not that large"));
+        }
+        file.seek(SeekFrom::Start(offset))?;
+        file.write_all(&content)
+    })
+    .await
+}
+
+pub(super) async fn sync(path: &Path) -> Result<(), FileError> {
+    blocking("write to its disk", path, |path| {
+        fs::OpenOptions::new().write(true).open(path)?.sync_all()
+    })
+    .await
+}
+
 /// Seeks to a position; a position before the start is the start.
 fn seek(file: &mut fs::File, place: Place) -> io::Result<u64> {
     match place {

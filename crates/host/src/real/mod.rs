@@ -101,6 +101,14 @@ impl Host for RealHost {
         devices::zero(path, place, len).await
     }
 
+    async fn write_at(&self, path: &Path, offset: u64, content: Vec<u8>) -> Result<(), FileError> {
+        devices::write_at(path, offset, content).await
+    }
+
+    async fn sync(&self, path: &Path) -> Result<(), FileError> {
+        devices::sync(path).await
+    }
+
     async fn device_use(&self, path: &Path) -> Result<DeviceUse, FileError> {
         devices::device_use(path).await
     }

@@ -18,6 +18,7 @@ mod id;
 pub mod migrate;
 pub mod remove_disk;
 pub mod resize;
+pub mod restore_backup;
 pub mod roll_back;
 pub mod ship_backup;
 pub mod take_snapshot;
@@ -321,6 +322,7 @@ kinds! {
     DeleteSnapshot in delete_snapshot is "snapshot-delete",
     RollBack in roll_back is "snapshot-rollback",
     ShipBackup in ship_backup is "backup-create",
+    RestoreBackup in restore_backup is "backup-restore",
 }
 
 impl Process {
@@ -687,7 +689,8 @@ impl Kind {
             | Kind::TakeSnapshot(_)
             | Kind::DeleteSnapshot(_)
             | Kind::RollBack(_)
-            | Kind::ShipBackup(_) => None,
+            | Kind::ShipBackup(_)
+            | Kind::RestoreBackup(_) => None,
         }
     }
 
@@ -705,7 +708,8 @@ impl Kind {
             | Kind::TakeSnapshot(_)
             | Kind::DeleteSnapshot(_)
             | Kind::RollBack(_)
-            | Kind::ShipBackup(_) => None,
+            | Kind::ShipBackup(_)
+            | Kind::RestoreBackup(_) => None,
         }
     }
 }

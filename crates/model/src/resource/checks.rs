@@ -46,6 +46,23 @@ pub(super) fn definition(
     Ok(Arc::clone(definition))
 }
 
+/// Refuses while a backup is being restored to a definition: its first resource is made of that.
+pub(super) fn not_restored(model: &Model, name: &ResourceName) -> Result<(), Vec<Reply>> {
+    let restored = model.restoration_of(name);
+    let Some((_, restored)) = restored.filter(|(_, of)| of.makes_resource) else {
+        return Ok(());
+    };
+    let text = format!("Resource definition '{name}' cannot have other resources yet.");
+    refuse(
+        Reply::new(code::FAIL_RSC_BUSY, text)
+            .cause(format!(
+                "The backup '{}' is being restored to it.",
+                restored.backup
+            ))
+            .correction("Wait until that is done, or abort it."),
+    )
+}
+
 /// The node, if it can have new resources.
 pub(super) fn node(model: &Model, name: &NodeName) -> Result<Arc<Node>, Vec<Reply>> {
     let Some(node) = model.nodes.get(name) else {

@@ -374,6 +374,18 @@ pub async fn activate_pool(storage: Storage<'_>, vg: &str, pool: &str) -> Result
     activated
 }
 
+/// Makes a volume that was filled what a snapshot is.
+pub async fn seal(storage: Storage<'_>, vg: &str, name: &str) -> Result<()> {
+    let _turn = storage.machine.lock(&format!("lvm/{vg}")).await;
+    let group = storage.observations.lvm(storage.machine, vg).await?;
+    let Some(group) = group.as_ref() else {
+        return Err(absent(&format!("Volume group '{vg}'")));
+    };
+    let sealed = Change::of(storage.machine, vg, group).seal(name).await;
+    storage.observations.lvm_unknown(vg).await;
+    sealed
+}
+
 /// Has the device of a snapshot appear, which is not activated with its group.
 pub async fn activate(storage: Storage<'_>, vg: &str, name: &str) -> Result<()> {
     let _turn = storage.machine.lock(&format!("lvm/{vg}")).await;

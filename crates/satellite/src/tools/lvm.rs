@@ -302,6 +302,13 @@ impl<'a> Change<'a> {
         self.run(cmd.arg(self.full(name))).await
     }
 
+    /// Makes a volume what a snapshot is: read-only, and not activated with its group.
+    pub async fn seal(&self, name: &str) -> Result<()> {
+        let cmd = self.cmd("lvchange");
+        let cmd = cmd.args(["--permission", "r", "--setactivationskip", "y"]);
+        self.run(cmd.arg(self.full(name))).await
+    }
+
     /// Makes a volume's device disappear. Fails while it is open, after LVM has waited some seconds.
     pub async fn deactivate(&self, name: &str) -> Result<()> {
         self.run(self.cmd("lvchange").arg("-an").arg(self.full(name)))

@@ -5,11 +5,12 @@ use std::io;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use linstor_api::backup::{BackupAbort, BackupCreate};
+use linstor_api::backup::{BackupAbort, BackupCreate, BackupRestore};
 use linstor_api::remote::S3Remote;
 use linstor_api::reply::Reply;
 use linstor_api::secret_text::SecretText;
 use linstor_controller::ops;
+use linstor_controller::transaction::Refusal;
 use linstor_fake_s3::{ACCESS_KEY, BUCKET, Behaviour, Store};
 use linstor_model::Model;
 use linstor_model::backup::Meta;
@@ -146,6 +147,26 @@ impl World {
             .await
             .unwrap();
         length
+    }
+
+    async fn restore(&self, to: &str, node: &str) -> Vec<Reply> {
+        let request = BackupRestore {
+            src_rsc_name: Some(NAME.to_owned()),
+            target_rsc_name: Some(to.to_owned()),
+            node_name: Some(node.to_owned()),
+            ..BackupRestore::default()
+        };
+        let cluster = self.sim.cluster().unwrap();
+        let restored = ops::backup::restore(&cluster, "s3".to_owned(), request);
+        restored.await.unwrap_or_else(|Refusal(replies)| replies)
+    }
+
+    /// What a volume on a node holds.
+    fn content(&self, node: &str, device: &str) -> BTreeMap<u64, u64> {
+        let blocks = 0..SIZE_KIB * 1024 / BLOCK;
+        let peek = |block| self.sim.fake.peek(node, device, block).unwrap();
+        let all = blocks.map(|block| (block, peek(block)));
+        all.filter(|(_, value)| *value != 0).collect()
     }
 
     fn status(&self) -> Vec<String> {
@@ -330,4 +351,161 @@ async fn a_store_that_refuses_ends_the_backup() {
     assert!(why.contains("read-only"), "{why}");
     assert_eq!(world.store.unfinished_uploads(), 0);
     assert_eq!(world.store.keys(), Vec::<String>::new());
+}
+
+/// The latest backup of a chain of three becomes a resource with the same content on a node of choice, and only then can
+/// that have others.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chain_is_restored() {
+    let world = World::new().await;
+    world.write(&[(0, 1), (1, 2), (700, 3), (2000, 9)]);
+    world.backup(false).await;
+    for blocks in [[(1, 7), (700, 0)], [(900, 8), (2, 5)]] {
+        world.write(&blocks);
+        world.backup(true).await;
+    }
+    let expected = world.content("n1", DEVICE);
+    assert_eq!(
+        expected,
+        [(0, 1), (1, 7), (2, 5), (900, 8), (2000, 9)].into()
+    );
+    // What comes later is not part of it.
+    world.write(&[(0, 77)]);
+    no_errors(world.restore("copy", "n2").await);
+    assert_eq!(world.content("n2", "/dev/vg0/copy_00000"), expected);
+    let model = world.model();
+    let row = model.resource(&"copy".parse().unwrap(), &"n2".parse().unwrap());
+    assert!(
+        row.unwrap()
+            .volumes
+            .values()
+            .all(|volume| volume.source.is_none())
+    );
+    assert_eq!(model.processes.len(), 0);
+    // It has resources now, which are not touched.
+    let again = no_errors(world.restore("copy", "n2").await);
+    assert!(
+        format!("{again:?}").contains("only downloaded"),
+        "{again:?}"
+    );
+    let model = world.model();
+    assert_eq!(model.snapshots_of(&"copy".parse().unwrap()).count(), 2);
+    assert_eq!(world.content("n2", "/dev/vg0/copy_00000"), expected);
+    for node in world.sim.nodes() {
+        let files = world.sim.fake.files(&node);
+        assert!(
+            !files
+                .values()
+                .any(|text| text.contains("secret-of-the-bucket"))
+        );
+    }
+}
+
+/// A missing object is named before anything is made; one that is damaged or shorter is found before the resource is there,
+/// and nothing of it remains.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_backup_leaves_nothing() {
+    let world = World::new().await;
+    world.write(&[(0, 1), (5, 2)]);
+    let meta = world.backup(false).await;
+    let key = meta.backups[&0].0[0].name.clone();
+    let object = world.store.get(&key).unwrap();
+    let mut changed = object.to_vec();
+    // The offset of the first chunk.
+    changed[12 + 28 + 9] ^= 0x40;
+    let shorter = object[..object.len() - 9].to_vec();
+    for damaged in [Some(changed), Some(shorter), None] {
+        match &damaged {
+            Some(content) => world.store.put(&key, content.clone()),
+            None => world.store.remove(&key),
+        }
+        let replies = world.restore("copy", "n2").await;
+        let error = replies.iter().find(|reply| reply.is_error()).unwrap();
+        if damaged.is_none() {
+            assert!(format!("{error:?}").contains(&key), "{error:?}");
+        }
+        world
+            .until("the end", |world| {
+                let model = world.model();
+                model.processes.is_empty()
+                    && !model.definitions.contains_key(&"copy".parse().unwrap())
+            })
+            .await;
+        let volumes = world.sim.fake.logical_volumes("n2", "vg0");
+        assert!(
+            !volumes.iter().any(|name| name.starts_with("copy")),
+            "{volumes:?}"
+        );
+    }
+}
+
+/// A satellite that was killed while it received begins anew; an abort removes what there was, and is final.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_survives_restarts_and_is_aborted() {
+    let mut world = World::new().await;
+    world.write(&[(0, 1), (5, 2)]);
+    world.backup(false).await;
+    let slow = Duration::from_millis(600);
+    world.sim.fake.configure(|config| config.change_time = slow);
+    let cluster = world.sim.cluster().unwrap();
+    let restoring = {
+        let request = BackupRestore {
+            src_rsc_name: Some(NAME.to_owned()),
+            target_rsc_name: Some("copy".to_owned()),
+            node_name: Some("n2".to_owned()),
+            ..BackupRestore::default()
+        };
+        let cluster = cluster.clone();
+        tokio::spawn(async move { ops::backup::restore(&cluster, "s3".to_owned(), request).await })
+    };
+    let made = |world: &World| {
+        let volumes = world.sim.fake.logical_volumes("n2", "vg0");
+        volumes.iter().any(|name| name.starts_with("copy"))
+    };
+    world.until("the volume", made).await;
+    world.sim.kill_satellite("n2").await;
+    world.sim.start_satellite("n2");
+    let Ok(replies) = restoring.await.unwrap() else {
+        panic!("refused")
+    };
+    no_errors(replies);
+    assert_eq!(
+        world.content("n2", "/dev/vg0/copy_00000"),
+        [(0, 1), (5, 2)].into()
+    );
+    let request = BackupRestore {
+        src_rsc_name: Some(NAME.to_owned()),
+        target_rsc_name: Some("other".to_owned()),
+        node_name: Some("n1".to_owned()),
+        ..BackupRestore::default()
+    };
+    let again = cluster.clone();
+    let restoring =
+        tokio::spawn(async move { ops::backup::restore(&again, "s3".to_owned(), request).await });
+    world
+        .until("the process", |world| !world.model().processes.is_empty())
+        .await;
+    let request = BackupAbort {
+        rsc_name: Some("other".to_owned()),
+        restore: Some(true),
+        ..BackupAbort::default()
+    };
+    no_errors(ops::backup::abort(&cluster, "s3".to_owned(), request).await);
+    assert!(
+        restoring
+            .await
+            .unwrap()
+            .is_ok_and(|replies| replies.iter().any(Reply::is_error))
+    );
+    assert!(
+        !world
+            .model()
+            .definitions
+            .contains_key(&"other".parse().unwrap())
+    );
+    let volumes = world.sim.fake.logical_volumes("n1", "vg0");
+    assert!(
+        !volumes.iter().any(|name| name.starts_with("other")),
+        "{volumes:?}"
+    );
 }

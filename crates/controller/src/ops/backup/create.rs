@@ -8,9 +8,9 @@ use linstor_api::kind::{LayerKind, StorageSuffix};
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
 use linstor_model::backup::MetaKey;
-use linstor_model::name::{NodeName, ResourceName, SnapshotName};
+use linstor_model::name::{NodeName, RemoteName, ResourceName, SnapshotName};
 use linstor_model::process::ship_backup::{self, Base, ShipBackup, Step};
-use linstor_model::process::{self, ProcessId};
+use linstor_model::process::{self, Kind, ProcessId};
 use linstor_model::{Model, Remote, SnapshotDefinition};
 use tokio::time::Instant;
 
@@ -405,16 +405,28 @@ pub async fn abort(cluster: &Cluster, on: String, request: BackupAbort) -> Vec<R
         let snapshot = request.snapshot.filter(|text| !text.is_empty());
         let snapshot = snapshot.map(|text| name::snapshot(&text)).transpose()?;
         // Neither is both.
-        let uploads = request.create.unwrap_or(false) || !request.restore.unwrap_or(false);
+        let given = (request.create.unwrap_or(false), request.restore.unwrap_or(false));
+        let (uploads, downloads) = match given {
+            (false, false) => (true, true),
+            given => given,
+        };
         let name = resource.clone();
         let committed = cluster.commit(move |tx| {
-            let wanted = |of: &ShipBackup| {
-                let named = snapshot.as_ref().is_none_or(|name| of.snapshot == *name);
-                uploads && named && of.resource == name && of.remote == remote
+            let wanted = |of_resource: &ResourceName, of: &SnapshotName, on: &RemoteName| {
+                let named = snapshot.as_ref().is_none_or(|name| of == name);
+                named && *of_resource == name && *on == remote
             };
             let of_resource = tx.processes_of(&name).cloned();
             let found: Vec<_> = of_resource
-                .filter(|row| tx.shipment(row.id).is_some_and(wanted))
+                .filter(|row| match &row.kind {
+                    Kind::ShipBackup(of) => {
+                        uploads && wanted(&of.resource, &of.snapshot, &of.remote)
+                    }
+                    Kind::RestoreBackup(of) => {
+                        downloads && wanted(&of.resource, &of.snapshot, &of.remote)
+                    }
+                    _ => false,
+                })
                 .collect();
             for process in &found {
                 // One that takes back already what it did goes on with that.
@@ -429,7 +441,10 @@ pub async fn abort(cluster: &Cluster, on: String, request: BackupAbort) -> Vec<R
             return Ok(Vec::new());
         }
         let deadline = Instant::now() + WAIT;
-        let is_over = |model: &Model| aborted.iter().all(|id| model.shipment(*id).is_none());
+        let is_over = |model: &Model| {
+            let mut ids = aborted.iter();
+            ids.all(|id| !model.processes.contains_key(id))
+        };
         let over = cluster.wait_until(&resource, deadline, |model, _| is_over(model).then_some(()));
         if over.await.is_none() {
             return Ok(vec![still_working(&format!("the backups of resource '{resource}'"))]);

@@ -1,10 +1,11 @@
-//! Backups on remotes: made, listed and deleted. None is restored yet; what a request names has to be there nevertheless.
+//! Backups on remotes: made, listed, restored and deleted.
 
 pub mod bucket;
 mod create;
 mod delete;
 mod info;
 mod list;
+mod restore;
 
 pub use create::{abort, create};
 pub use delete::{Selection, delete};
@@ -46,15 +47,6 @@ fn remote<'a>(model: &'a Model, given: &str) -> Result<&'a Remote, Refusal> {
     };
     let name = name::remote(given).map_err(about)?;
     Ok(name::known_remote(model, &name).map_err(about)?)
-}
-
-/// An S3 remote that has to be there.
-fn s3_remote(model: &Model, given: &str) -> Result<(), Refusal> {
-    let remote = remote(model, given)?;
-    if matches!(remote.target, Target::S3(_)) {
-        return Ok(());
-    }
-    Err(not_s3(remote))
 }
 
 fn not_s3(remote: &Remote) -> Refusal {
@@ -105,11 +97,11 @@ pub async fn restore(
     ])?;
     let work = async {
         let model = cluster.model();
-        let node = name::node(&request.node_name.unwrap_or_default())?;
-        name::known_node(&model, &node)?;
-        name::resource(&request.target_rsc_name.unwrap_or_default())?;
-        s3_remote(&model, &on)?;
-        missing("Restoring backups")
+        let node = name::node(request.node_name.as_deref().unwrap_or_default())?;
+        let node = name::known_node(&model, &node)?.name.clone();
+        let target = request.target_rsc_name.as_deref().unwrap_or_default();
+        let target = name::resource(target)?;
+        restore::restore(cluster, &on, node, target, request).await
     };
     Ok(run(work).await)
 }

@@ -11,6 +11,8 @@ pub use create::{create, create_automatic, create_multi};
 pub use delete::delete;
 pub(crate) use delete::delete_oldest;
 pub use modify::modify;
+pub(crate) use restore::restore_backup;
+pub(super) use restore::wait_restored;
 pub use restore::{restore_resources, restore_volume_definitions};
 pub use rollback::rollback;
 

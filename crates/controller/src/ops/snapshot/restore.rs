@@ -6,6 +6,7 @@ use linstor_api::code;
 use linstor_api::reply::Reply;
 use linstor_api::snapshot::SnapshotRestore;
 use linstor_model::name::{NodeName, ResourceName, SnapshotName};
+use linstor_model::process::restore_backup::RestoreBackup;
 use linstor_model::resource::{RenamedPools, prepare_restore, restore_resource};
 use linstor_model::{Model, Observed, SnapshotDefinition};
 use tokio::time::Instant;
@@ -173,7 +174,7 @@ fn parse_pools(request: &SnapshotRestore) -> Result<RenamedPools, Refusal> {
 }
 
 /// Waits until nodes that are online have reported that their volumes are made: then the snapshot can be deleted.
-async fn wait_restored(cluster: &Cluster, name: &ResourceName) {
+pub(in super::super) async fn wait_restored(cluster: &Cluster, name: &ResourceName) {
     let deadline = Instant::now() + WAIT;
     let done = |model: &Model, observed: &Observed| {
         let mut rows = model.resources_of(name);
@@ -226,6 +227,20 @@ fn add_resources(
     let reply = Reply::new(code::CREATED, message);
     tx.reply(reply.details(format!("Resource UUIDs: {}", rows.join(", "))));
     Ok(nodes.into_iter().collect())
+}
+
+/// Makes the resource of a snapshot that a backup has become.
+pub(crate) fn restore_backup(
+    tx: &mut Transaction<'_>,
+    backup: &RestoreBackup,
+) -> Result<(), Refusal> {
+    let target = Target {
+        name: backup.resource.clone(),
+        snapshot: backup.snapshot.clone(),
+        to: backup.resource.clone(),
+    };
+    let nodes = [backup.node.clone()];
+    add_resources(tx, &target, &nodes, &RenamedPools::new()).map(drop)
 }
 
 /// Makes resources of a snapshot on these nodes, which have parts of it.

@@ -16,7 +16,7 @@ use super::contract::Contract;
 #[rustfmt::skip]
 const LIMITED: &[(&str, &str)] = &[
     ("/v1/remotes/{}/backups/schedule", "stored only: nothing is shipped"),
-    ("/v1/remotes/{}/backups/restore", "checked and refused: restoring backups is not implemented"),
+    ("/v1/remotes/{}/backups/restore", "LVM_THIN without encryption; resources that are there are not replaced"),
     ("/v1/remotes/{}/backups/ship", "checked and refused: shipping is not implemented"),
     ("POST /v1/remotes/{}/backups$", "LVM_THIN without encryption"),
     ("/v1/remotes/linstor", "stored only: nothing is shipped"),

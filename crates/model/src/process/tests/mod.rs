@@ -2,6 +2,7 @@
 
 mod cancel;
 mod restore;
+mod restore_backup;
 mod roll_back;
 mod ship_backup;
 mod snapshot;

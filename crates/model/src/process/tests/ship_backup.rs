@@ -41,7 +41,7 @@ fn put_snapshot(draft: &mut Draft, snapshot: &str, state: SnapshotState, first: 
     draft.put_snapshot_definition(row);
 }
 
-fn put_remote(draft: &mut Draft) {
+pub(super) fn put_remote(draft: &mut Draft) {
     let seal = |member: &str, secret: &str| {
         let purpose = Remote::purpose(uuid(50), member);
         key().seal([1; master_key::NONCE_BYTES], &purpose, &Secret::new(secret))

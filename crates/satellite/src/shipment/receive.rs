@@ -1,0 +1,176 @@
+//! Receives the volumes of a snapshot: objects, zstd, the stream of `thin_send` into a new thin volume, which becomes a
+//! snapshot once all of it is there. An interruption begins it anew.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use linstor_api::kind::StorageSuffix;
+use linstor_host::{Cmd, Deadline, Pipe, PipeCause, Place};
+use linstor_s3::{Bucket, DownloadError};
+use linstor_wire::Key;
+use linstor_wire::spec::{NodeSpec, ReceiptSpec, ReceivedObject, SnapshotSpec, SnapshotVolumeSpec};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+
+use super::{BUFFER, Progress, STALL, failed, of_store, open};
+use crate::check::PoolPlace;
+use crate::failure::{Failure, Result};
+use crate::providers::{self, Wanted, lvm};
+use crate::shared::Shared;
+use crate::snapshot::{name_of, place, snapshot_of};
+use crate::thin_stream::{self, Target};
+
+/// Receives all volumes, and notes that they are there.
+pub(super) async fn receive_all(
+    shared: &Arc<Shared>,
+    key: &Key,
+    spec: &SnapshotSpec,
+    receipt: &ReceiptSpec,
+    node: &NodeSpec,
+    progress: &Arc<Progress>,
+) -> Result<()> {
+    // What is made is found again, and destroyed with the snapshot.
+    shared.save(&Key::Node).await?;
+    shared.save(key).await?;
+    let bucket = open(&receipt.bucket);
+    let bucket = bucket.map_err(|error| of_store(spec, &error))?;
+    let count = receipt.objects.len() as u64;
+    for (index, (number, objects)) in receipt.objects.iter().enumerate() {
+        let mut volumes = spec.volumes.iter();
+        let volume = volumes.find(|v| v.number == *number && v.suffix == StorageSuffix::Data);
+        let volume = volume.ok_or_else(|| failed(spec, format!("It has no volume {number}.")))?;
+        progress.begin(index as u64, count);
+        progress.expect(objects.iter().map(|object| object.bytes).sum());
+        let receiving = Receiving {
+            shared,
+            spec,
+            node,
+            volume,
+            bucket: &bucket,
+            progress,
+        };
+        receiving.receive(objects).await?;
+    }
+    shared.space_unsettled();
+    let id = receipt.id;
+    shared
+        .note(key, spec.uuid, |notes| notes.received = Some(id))
+        .await
+}
+
+/// A volume on its way.
+struct Receiving<'a> {
+    shared: &'a Arc<Shared>,
+    spec: &'a SnapshotSpec,
+    node: &'a NodeSpec,
+    volume: &'a SnapshotVolumeSpec,
+    bucket: &'a Bucket,
+    progress: &'a Arc<Progress>,
+}
+
+impl Receiving<'_> {
+    fn failed(&self, cause: impl std::fmt::Display) -> Failure {
+        let number = self.volume.number;
+        failed(self.spec, format!("Volume {number}: {cause}"))
+    }
+
+    async fn receive(&self, objects: &[ReceivedObject]) -> Result<()> {
+        let name = name_of(self.spec, self.volume);
+        let place = place(self.node, self.volume)?;
+        let of = snapshot_of(self.spec, self.node, self.volume, &name);
+        let PoolPlace::LvmThin { vg, .. } = &place else {
+            return Err(self.failed("Nothing can be received into a storage pool of its kind."));
+        };
+        let storage = self.shared.storage();
+        // What an attempt has received that was interrupted, nobody knows.
+        providers::destroy_snapshot(storage, &place, &of).await?;
+        let own = of.name();
+        let wanted = Wanted {
+            name: &own,
+            size_kib: self.volume.size_kib,
+            owner: of.owner,
+            props: of.props,
+            is_new: true,
+            source: None,
+        };
+        let backing = providers::ensure(storage, &place, &wanted).await?;
+        for object in objects {
+            let bytes = backing.size_kib * 1024;
+            self.receive_object(object, &backing.path, bytes)
+                .await
+                .map_err(|failure| failure.details(format!("Object: {}", object.key)))?;
+        }
+        let host = self.shared.machine.host();
+        host.sync(Path::new(&backing.path)).await?;
+        lvm::seal(storage, vg, &own).await
+    }
+
+    async fn receive_object(&self, object: &ReceivedObject, path: &str, bytes: u64) -> Result<()> {
+        let (mut packed, mut from) = tokio::io::duplex(BUFFER);
+        let (mut plain, mut stream) = tokio::io::duplex(BUFFER);
+        let received = &self.progress.done;
+        // What is shut down is whole.
+        let download = async {
+            let into: &mut (dyn AsyncWrite + Send + Unpin) = &mut packed;
+            let read = self
+                .bucket
+                .read_into(&object.key, object.bytes, into, received);
+            read.await.map_err(|error| self.of_download(&error))?;
+            packed.shutdown().await.map_err(|error| self.failed(error))
+        };
+        let host = self.shared.machine.host();
+        let pipe = Pipe::new(Cmd::new("zstd").args(["--decompress", "--stdout", "--quiet"]));
+        let pipe = pipe.deadline(Deadline::stall(STALL));
+        let unpack = async {
+            let output: &mut (dyn AsyncWrite + Send + Unpin) = &mut plain;
+            let ended = host.pipe(pipe, Some(&mut from), Some(output)).await;
+            match ended {
+                // The reader has the reason.
+                Err(error) if matches!(error.cause, PipeCause::Write(_)) => {
+                    tracing::debug!(%error, "the stream is not read any more");
+                    std::future::pending().await
+                }
+                ended => ended.map(drop).map_err(|error| self.failed(error)),
+            }
+        };
+        let mut device = Device {
+            shared: Arc::clone(self.shared),
+            path: path.into(),
+        };
+        let write = async {
+            let written = thin_stream::receive(&mut stream, bytes, &mut device).await;
+            written.map_err(|error| self.failed(error))
+        };
+        tokio::try_join!(download, unpack, write)?;
+        Ok(())
+    }
+
+    fn of_download(&self, error: &DownloadError) -> Failure {
+        match error {
+            DownloadError::Store(error) => of_store(self.spec, error),
+            error => self.failed(error),
+        }
+    }
+}
+
+/// The device of a volume that is filled.
+struct Device {
+    shared: Arc<Shared>,
+    path: PathBuf,
+}
+
+#[async_trait]
+impl Target for Device {
+    async fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let host = self.shared.machine.host();
+        let written = host.write_at(&self.path, offset, bytes.to_vec()).await;
+        written.map_err(|error| error.source)
+    }
+
+    async fn discard(&mut self, offset: u64, bytes: u64) -> io::Result<()> {
+        let host = self.shared.machine.host();
+        let zeroed = host.zero(&self.path, Place::FromStart(offset), bytes).await;
+        zeroed.map_err(|error| error.source)
+    }
+}

@@ -1,0 +1,213 @@
+//! Sends the volumes of a snapshot: the map of a thin volume, the stream of `thin_send`, zstd, parts of an object.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use async_trait::async_trait;
+use linstor_api::kind::StorageSuffix;
+use linstor_host::{Cmd, Deadline, Pipe, Place};
+use linstor_s3::{Bucket, Parts, UploadError};
+use linstor_wire::spec::{NodeSpec, ObjectSpec, ShipmentSpec, SnapshotSpec, SnapshotVolumeSpec};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+
+use super::{BUFFER, Progress, STALL, failed, of_store, open};
+use crate::check::PoolPlace;
+use crate::failure::{Failure, Result};
+use crate::providers::{self, Owner, Presence, SnapshotOf, lvm};
+use crate::shared::Shared;
+use crate::snapshot::{name_of, place, snapshot_of};
+use crate::thin_stream::{self, Source, StreamError};
+use crate::tools::thin;
+
+/// Sends all volumes.
+pub(super) async fn send_all(
+    shared: &Arc<Shared>,
+    spec: &SnapshotSpec,
+    shipment: &ShipmentSpec,
+    node: &NodeSpec,
+    progress: &Arc<Progress>,
+) -> Result<()> {
+    let bucket = open(&shipment.bucket);
+    let bucket = bucket.map_err(|error| of_store(spec, &error))?;
+    let count = shipment.objects.len() as u64;
+    for (index, (number, object)) in shipment.objects.iter().enumerate() {
+        let mut volumes = spec.volumes.iter();
+        let volume = volumes.find(|v| v.number == *number && v.suffix == StorageSuffix::Data);
+        let volume = volume.ok_or_else(|| failed(spec, format!("It has no volume {number}.")))?;
+        progress.begin(index as u64, count);
+        let sending = Sending {
+            shared,
+            spec,
+            shipment,
+            node,
+            volume,
+            bucket: &bucket,
+            object,
+            progress,
+        };
+        sending.send().await?;
+    }
+    Ok(())
+}
+
+/// A volume on its way.
+struct Sending<'a> {
+    shared: &'a Arc<Shared>,
+    spec: &'a SnapshotSpec,
+    shipment: &'a ShipmentSpec,
+    node: &'a NodeSpec,
+    volume: &'a SnapshotVolumeSpec,
+    bucket: &'a Bucket,
+    object: &'a ObjectSpec,
+    progress: &'a Arc<Progress>,
+}
+
+impl Sending<'_> {
+    fn failed(&self, cause: impl std::fmt::Display) -> Failure {
+        let number = self.volume.number;
+        failed(self.spec, format!("Volume {number}: {cause}"))
+    }
+
+    async fn send(&self) -> Result<()> {
+        let name = name_of(self.spec, self.volume);
+        let place = place(self.node, self.volume)?;
+        let of = snapshot_of(self.spec, self.node, self.volume, &name);
+        let backing = self.find(&place, &of).await?;
+        let base = self.shipment.base.as_ref();
+        let base = base.map(|base| SnapshotOf {
+            snapshot: base.snapshot.as_str(),
+            owner: Owner {
+                resource: base.uuid,
+                ..of.owner
+            },
+            ..of
+        });
+        if let Some(base) = &base {
+            self.find(&place, base).await?;
+        }
+        match &place {
+            PoolPlace::LvmThin { vg, pool } => {
+                lvm::activate(self.shared.storage(), vg, &of.name()).await?;
+                let base = base.map(|base| base.name());
+                let ranges = self.map(vg, pool, of.name(), base).await?;
+                let total = ranges.mapped_bytes;
+                self.progress.expect(total);
+                self.send_thin(ranges, &backing.path, backing.size_kib * 1024)
+                    .await
+            }
+            PoolPlace::Diskless
+            | PoolPlace::Lvm { .. }
+            | PoolPlace::Zfs { .. }
+            | PoolPlace::File { .. } => {
+                Err(self.failed("Snapshots in a storage pool of its kind cannot be sent."))
+            }
+        }
+    }
+
+    async fn find(&self, place: &PoolPlace, of: &SnapshotOf<'_>) -> Result<providers::Backing> {
+        match providers::find_snapshot(self.shared.storage(), place, of).await? {
+            Presence::Present(backing) => Ok(backing),
+            Presence::Foreign(failure) => Err(failure),
+            Presence::PoolAbsent | Presence::Absent => {
+                let snapshot = of.snapshot;
+                Err(self.failed(format!("The snapshot '{snapshot}' is not on this node.")))
+            }
+        }
+    }
+
+    /// In a task of its own: whatever becomes of the shipment, the snapshot of the pool's metadata is released.
+    async fn map(
+        &self,
+        vg: &str,
+        pool: &str,
+        name: String,
+        base: Option<String>,
+    ) -> Result<thin::Ranges> {
+        let shared = Arc::clone(self.shared);
+        let (vg, pool) = (vg.to_owned(), pool.to_owned());
+        let reading = tokio::spawn(async move {
+            let directory = shared.options.state_directory.clone();
+            let place = (vg.as_str(), pool.as_str());
+            thin::map(&shared.machine, place, &name, base.as_deref(), &directory).await
+        });
+        reading.await.map_err(|error| self.failed(error))?
+    }
+
+    /// The stream of `thin_send` through zstd into the object.
+    async fn send_thin(&self, ranges: thin::Ranges, path: &str, bytes: u64) -> Result<()> {
+        let ranges = ranges.read().map_err(|error| self.failed(error))?;
+        let device = Device {
+            shared: Arc::clone(self.shared),
+            path: path.to_owned(),
+            progress: Arc::clone(self.progress),
+        };
+        // It is shut down after all was sent only: what breaks off must not be taken for the whole.
+        let (mut into, mut plain) = tokio::io::duplex(BUFFER);
+        let stream = async {
+            thin_stream::send(ranges, bytes, &device, &mut into).await?;
+            into.shutdown().await.map_err(StreamError::Stream)
+        };
+        let stream = async { stream.await.map_err(|error| self.failed(error)) };
+        let (mut packed, mut from) = tokio::io::duplex(BUFFER);
+        let host = self.shared.machine.host();
+        let pipe = Pipe::new(Cmd::new("zstd").args(["--stdout", "--quiet"]));
+        let pipe = pipe.deadline(Deadline::stall(STALL));
+        let pack = async {
+            let output: &mut (dyn AsyncWrite + Send + Unpin) = &mut packed;
+            let ended = host.pipe(pipe, Some(&mut plain), Some(output)).await;
+            ended.map(drop).map_err(|error| self.failed(error))
+        };
+        tokio::try_join!(stream, pack, self.write(&mut from))?;
+        Ok(())
+    }
+
+    async fn write(&self, from: &mut (dyn tokio::io::AsyncRead + Send + Unpin)) -> Result<()> {
+        let (key, upload) = (&self.object.key, &self.object.upload);
+        let parts = Parts::new(self.shared.options.state_directory.clone());
+        let sent = Arc::new(AtomicU64::new(0));
+        let written = self.bucket.write(key, upload, from, &parts, &sent).await;
+        match written {
+            Ok(bytes) => {
+                tracing::info!(key, bytes, "object written");
+                Ok(())
+            }
+            // The outcome of an earlier attempt was lost: nobody else completes this upload.
+            Err(UploadError::Store(error)) if error.is_not_found() && self.is_there().await => {
+                // The stream is read to its end nevertheless: its programs have to end well.
+                let drained = tokio::io::copy(from, &mut tokio::io::sink()).await;
+                drained.map(drop).map_err(|error| self.failed(error))
+            }
+            Err(UploadError::Store(error)) => Err(of_store(self.spec, &error)),
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    /// Whether the object is complete.
+    async fn is_there(&self) -> bool {
+        let key = &self.object.key;
+        let listed = self.bucket.list(key, None).await;
+        listed.is_ok_and(|page| page.objects.iter().any(|object| object.key == *key))
+    }
+}
+
+/// The device of a snapshot.
+struct Device {
+    shared: Arc<Shared>,
+    path: String,
+    progress: Arc<Progress>,
+}
+
+#[async_trait]
+impl Source for Device {
+    async fn read(&self, offset: u64, bytes: u64) -> io::Result<Vec<u8>> {
+        let length = usize::try_from(bytes).map_err(io::Error::other)?;
+        let host = self.shared.machine.host();
+        let place = Place::FromStart(offset);
+        let read = host.read_at(Path::new(&self.path), place, length).await;
+        let content = read.map_err(|error| error.source)?;
+        self.progress.done.fetch_add(bytes, Ordering::Relaxed);
+        Ok(content)
+    }
+}
