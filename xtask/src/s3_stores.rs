@@ -22,9 +22,9 @@ const S3PROXY: &str =
 /// SHA-256 of that file.
 const S3PROXY_SHA256: &str = "a4d025969aaf796616ed4b1e2491d87d455ce84bb28cb9db086b2e6aaa68b48d";
 const S3PROXY_ADDRESS: &str = "127.0.84.1:9001";
-const BUCKET: &str = "backups";
-const ACCESS_KEY: &str = "access";
-const SECRET_KEY: &str = "secret";
+pub const BUCKET: &str = "backups";
+pub const ACCESS_KEY: &str = "access";
+pub const SECRET_KEY: &str = "secret";
 const CONTROLLER: &str = "127.0.84.3:3370";
 /// A backup as LINSTOR makes it: an object for its volume, and its description.
 const ID: &str = "myres_back_20250328_150859";
@@ -38,8 +38,39 @@ const META: &str = r#"{"rscName":"myres","nodeName":"linstor-sat-0","startTimest
   "clusterId":"0d1a5e1e-0000-0000-0000-000000000000","snapDfnUuid":"0d1a5e1e-0000-0000-0000-000000000001"}"#;
 const START_MAX: Duration = Duration::from_secs(60);
 
+/// A running store of moto with an empty bucket ([`BUCKET`]), which ends with this. It keeps its objects in memory, and takes
+/// any key.
+pub struct Moto(Child);
+
+impl Moto {
+    /// Installs it; returns its interpreter.
+    pub fn install() -> Result<PathBuf> {
+        moto(&target()?)
+    }
+
+    /// Starts it at an address of the network that the calling thread is in.
+    pub fn start(python: &Path, address: &str, log: File) -> Result<Moto> {
+        let (host, port) = address.split_once(':').context("an address")?;
+        let mut server = Command::new(python);
+        server.args(["-m", "moto.server", "-H", host, "-p", port]);
+        let moto = Moto(spawn(&mut server, log)?);
+        wait_for(address)?;
+        put(address, BUCKET, "")?;
+        Ok(moto)
+    }
+}
+
+impl Drop for Moto {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 /// Running stores, which end with this.
 pub struct Stores {
+    _moto: Moto,
     programs: Vec<Child>,
     directory: PathBuf,
 }
@@ -59,9 +90,7 @@ impl Drop for Stores {
 impl Stores {
     /// Installs both, and starts them with an empty bucket each.
     pub fn start() -> Result<Stores> {
-        let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/s3-stores");
-        std::fs::create_dir_all(&target)?;
-        let target = target.canonicalize()?;
+        let target = target()?;
         let (jar, python) = (s3proxy(&target)?, moto(&target)?);
         let directory = PathBuf::from(format!("/var/tmp/linstor-s3-stores-{}", std::process::id()));
         std::fs::create_dir_all(directory.join("data").join(BUCKET))?;
@@ -75,7 +104,9 @@ impl Stores {
                  jclouds.provider=filesystem-nio2\njclouds.filesystem.basedir={data}\n"
             ),
         )?;
+        let log = File::create(directory.join("moto.log"))?;
         let mut stores = Stores {
+            _moto: Moto::start(&python, MOTO_ADDRESS, log)?,
             programs: Vec::new(),
             directory,
         };
@@ -83,25 +114,13 @@ impl Stores {
         java.args(["-Xmx256m", "-jar"]).arg(jar);
         java.arg("--properties").arg(&settings);
         stores.run(&mut java, "s3proxy.log")?;
-        let (host, port) = MOTO_ADDRESS.split_once(':').context("an address")?;
-        let mut server = Command::new(python);
-        server.args(["-m", "moto.server", "-H", host, "-p", port]);
-        stores.run(&mut server, "moto.log")?;
         wait_for(S3PROXY_ADDRESS)?;
-        wait_for(MOTO_ADDRESS)?;
-        put(MOTO_ADDRESS, BUCKET, "")?;
         Ok(stores)
     }
 
     fn run(&mut self, command: &mut Command, log: &str) -> Result<()> {
         let log = File::create(self.directory.join(log))?;
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(log.try_clone()?)
-            .stderr(log)
-            .spawn()
-            .with_context(|| format!("start {:?}", command.get_program()))?;
-        self.programs.push(child);
+        self.programs.push(spawn(command, log)?);
         Ok(())
     }
 
@@ -219,6 +238,22 @@ impl Client {
         );
         Ok(())
     }
+}
+
+/// Where the stores are installed.
+fn target() -> Result<PathBuf> {
+    let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/s3-stores");
+    std::fs::create_dir_all(&target)?;
+    Ok(target.canonicalize()?)
+}
+
+fn spawn(command: &mut Command, log: File) -> Result<Child> {
+    command
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("start {:?}", command.get_program()))
 }
 
 fn s3proxy(target: &Path) -> Result<PathBuf> {

@@ -2,6 +2,7 @@
 //! recovers by itself when the cause is removed.
 
 mod away;
+mod backed_up;
 mod disk;
 mod encryption;
 mod host_name;
@@ -130,6 +131,10 @@ const ALL: &[Fault] = &[
     (
         "encrypted volumes are opened once the passphrase is entered",
         encryption::locked,
+    ),
+    (
+        "a backup leaves the cluster, and a resource is restored from it",
+        |cluster| backed_up::and_restored(cluster),
     ),
 ];
 
