@@ -33,8 +33,6 @@ REFUSED = {
     "resource_dfn_truncate", "resource_unmake_available",  # the library wants a controller that announces API 1.29
     "drbd_proxy_modify",
     "remote_create_s3", "remote_modify_s3",  # no S3 store listens
-    "resource_dfn_clone",  # of files without reflinks
-    "resource_dfn_clone_status", "resource_dfn_clone_wait_complete",
     "resource_toggle_disk",  # the only layer that can be without a disk is DRBD
     "snapshot_rollback",
     "volume_dfn_modify_passphrase",  # the volume is not encrypted
@@ -42,7 +40,8 @@ REFUSED = {
 # Done where the file system of the pools has reflinks, refused otherwise.
 WITH_REFLINKS = {
     "snapshot_create", "snapshot_create_multi", "snapshot_dfn_modify", "snapshot_resource_restore",
-    "snapshot_volume_definition_restore",
+    "snapshot_volume_definition_restore", "resource_dfn_clone", "resource_dfn_clone_status",
+    "resource_dfn_clone_wait_complete",
 }
 LOCAL = {"controller_host", "api_version_smaller", "node_types", "stats", "connect", "disconnect"}
 
@@ -151,7 +150,7 @@ def run(calls, nodes):
     c.snapshot_resource_restore([first], "data", "snap", "restored"), c.snapshot_rollback("data", "snap")
     c.snapshot_delete("data", "snap"), c.snapshot_delete("data", "snap2")
     c.resource_dfn_clone("data", "cloned"), c.resource_dfn_clone_status("data", "cloned")
-    c.resource_dfn_clone_wait_complete("data", "cloned", 0.1, 1)
+    c.resource_dfn_clone_wait_complete("data", "cloned", 0.1, 60)
 
     c.crypt_status(), c.crypt_create_passphrase("one"), c.crypt_modify_passphrase("one", "two"), c.crypt_enter_passphrase("two")
     c.remote_create_linstor("peer", "http://127.0.0.1:3999"), c.remote_modify_linstor("peer", "http://127.0.0.1:3998")
@@ -180,7 +179,7 @@ def run(calls, nodes):
 
     c.volume_dfn_create("data", 8192), c.volume_dfn_delete("data", 1)
     c.resource_delete(first, "data"), c.resource_dfn_truncate("placed")
-    for name in ("data", "placed", "restored", "spawned"):
+    for name in ("cloned", "data", "placed", "restored", "spawned"):
         c.resource_dfn_delete(name)
     c.volume_group_delete("group", 0), c.resource_group_delete("group")
     c.node_evacuate(second), c.node_restore(second)

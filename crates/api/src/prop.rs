@@ -183,6 +183,8 @@ keys! {
     DISKFUL_BY = "DiskfulBy";
     /// Resource: the node whose replica is deleted once this one is UpToDate.
     MIGRATE_FROM = "MigrateFrom";
+    /// Of a clone: the resource definition that it was made of.
+    CLONED_FROM = "cloned-from";
     /// Whether replicas are moved to where the rules want them.
     BALANCE_RESOURCES_ENABLED = "BalanceResourcesEnabled";
     /// How often, in seconds.

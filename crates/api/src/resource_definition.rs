@@ -102,6 +102,12 @@ object! {
         pub messages: Vec<Reply>,
     }
 
+    /// `GET /v1/resource-definitions/{definition}/clone/{clone}`.
+    pub struct ResourceDefinitionCloneStatus {
+        /// `CLONING`, `COMPLETE` or `FAILED`.
+        pub status: Option<String>,
+    }
+
     /// `GET /v1/resource-definitions/{definition}/sync-status`.
     pub struct ResourceDefinitionSyncStatus {
         /// Whether all replicas with a disk are up to date.

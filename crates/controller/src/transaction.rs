@@ -114,6 +114,11 @@ impl<'a> Transaction<'a> {
         self.replies.extend(added.into_iter().map(complete));
     }
 
+    /// Takes away the replies after the first `count` ones.
+    pub fn split_replies(&mut self, count: usize) -> Vec<Reply> {
+        self.replies.split_off(count)
+    }
+
     /// How many replies there are so far.
     pub fn reply_count(&self) -> usize {
         self.replies.len()

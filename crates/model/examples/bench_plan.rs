@@ -61,6 +61,7 @@ fn definition(index: usize, minor: u32) -> ResourceDefinition {
     ResourceDefinition {
         snapshots: Default::default(),
         connections: Vec::new(),
+        clone_failure: None,
         name: resource_name(index),
         external_name: None,
         uuid: Uuid::from_u128(index as u128),

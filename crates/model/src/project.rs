@@ -14,7 +14,7 @@ use crate::layer;
 use crate::layer::luks::{self, Keys};
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
-use crate::process::{delete_resource, resize};
+use crate::process::{clone_definition, delete_resource, resize};
 use crate::props;
 use crate::skip_disk;
 use crate::snapshot;
@@ -72,6 +72,13 @@ pub fn resource_spec(
     let deletion = model.deletion_of(replica);
     let roll_back = model.rollback_of(name);
     let is_rolled_back = roll_back.is_some_and(|of| of.is_down());
+    // There is nothing yet that its volumes could be made of.
+    let cloning = model.cloning_of(definition);
+    if cloning.is_some_and(|clone| clone.step == clone_definition::Step::Snapshot)
+        && deletion.is_none()
+    {
+        return None;
+    }
     let target = match deletion {
         Some(delete_resource::Step::TakeDown) => Target::Leaving,
         Some(delete_resource::Step::Destroy { .. }) => Target::Destroyed,

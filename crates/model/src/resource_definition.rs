@@ -42,6 +42,9 @@ pub struct ResourceDefinition {
     /// What became of its snapshots so far.
     #[serde(default, skip_serializing_if = "is_default")]
     pub snapshots: SnapshotHistory,
+    /// It was to be a clone and has no data: why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clone_failure: Option<Box<Reply>>,
 }
 
 /// What became of the snapshots of a resource definition so far.

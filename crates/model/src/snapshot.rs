@@ -96,6 +96,8 @@ pub enum SnapshotReason {
     Automatic,
     /// A rollback, to return to if it fails.
     Safety,
+    /// A clone, which is made of it. Lists do not show it.
+    Clone,
 }
 
 /// The activity log of DRBD's metadata.

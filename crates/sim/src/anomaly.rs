@@ -61,7 +61,10 @@ impl Scenario {
                 shape.drbd == Some(DrbdKind::V9)
             }
             Scenario::Process(
-                KindName::TakeSnapshot | KindName::DeleteSnapshot | KindName::RollBack,
+                KindName::TakeSnapshot
+                | KindName::DeleteSnapshot
+                | KindName::RollBack
+                | KindName::CloneDefinition,
             )
             | Scenario::Restore => shape.thin,
             Scenario::Process(KindName::ShipBackup | KindName::RestoreBackup) => false,
@@ -171,6 +174,7 @@ async fn prepare(run: &mut Run, scenario: Scenario) {
             run.come_to_rest("with a snapshot").await;
             write_all(run, 2);
         }
+        Scenario::Process(KindName::CloneDefinition) => write_all(run, 1),
         Scenario::Spawn
         | Scenario::AddReplica
         | Scenario::Deactivate
@@ -429,6 +433,10 @@ async fn begin(run: &mut Run, scenario: Scenario) {
             name,
             snapshot: SNAPSHOT.to_owned(),
         },
+        Scenario::Process(KindName::CloneDefinition) => Op::Clone {
+            name,
+            to: COPY.to_owned(),
+        },
         Scenario::Process(KindName::DeleteResource | KindName::RemoveDisk | KindName::AddDisk)
         | Scenario::Deactivate
         | Scenario::Activate => return ask_about_replica(run, scenario),
@@ -496,6 +504,14 @@ fn write_all(run: &mut Run, value: u64) {
     }
 }
 
+/// Whether there are two copies with what was written first.
+fn is_copied(run: &Run, model: &Model) -> bool {
+    let rows = model.resources.values();
+    let copies = rows.filter(|row| row.name.as_str() == COPY && !row.is_diskless());
+    let contents: Vec<_> = copies.map(|row| content(run, row.node.as_str())).collect();
+    contents == vec![vec![1; BLOCKS as usize]; 2]
+}
+
 /// What the backing volume of the copy has on a node.
 fn content(run: &Run, node: &str) -> Vec<u64> {
     let device = format!("/dev/{VOLUME_GROUP}/{COPY}_00000");
@@ -535,12 +551,7 @@ fn is_reached(run: &Run, scenario: Scenario, from: Option<&str>) -> bool {
         Scenario::Deactivate => model.resources.values().any(|row| row.inactive),
         Scenario::Activate => model.resources.values().all(|row| !row.inactive),
         Scenario::NodeReturns => run.sim.fake.is_up("n1"),
-        Scenario::Restore => {
-            let rows = model.resources.values();
-            let copies = rows.filter(|row| row.name.as_str() == COPY && !row.is_diskless());
-            let contents: Vec<_> = copies.map(|row| content(run, row.node.as_str())).collect();
-            contents == vec![vec![1; BLOCKS as usize]; 2]
-        }
+        Scenario::Restore => is_copied(run, &model),
         Scenario::Process(kind) => match kind {
             KindName::Resize => size(&model) == Some(SIZES_KIB[1]),
             KindName::DeleteResourceDefinition => model.definitions.is_empty(),
@@ -560,6 +571,7 @@ fn is_reached(run: &Run, scenario: Scenario, from: Option<&str>) -> bool {
             KindName::DeleteSnapshot => model.snapshots.values().all(|rows| rows.is_empty()),
             KindName::RollBack => model.definitions.values().any(is_rolled_back),
             KindName::ShipBackup | KindName::RestoreBackup => false,
+            KindName::CloneDefinition => is_copied(run, &model),
             KindName::Migrate => {
                 let mut disks = model.resources.values().filter(|row| !row.is_diskless());
                 with_disk == 2 && disks.all(|row| Some(row.node.as_str()) != from)

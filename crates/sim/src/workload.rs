@@ -9,7 +9,7 @@ use linstor_api::node::{NodeEvacuate, NodeRestore};
 use linstor_api::reply::Reply;
 use linstor_api::resource::{Resource, ResourceCreate, ResourceMakeAvailable};
 use linstor_api::resource_definition::{
-    ResourceDefinition as DefinitionJson, ResourceDefinitionCreate,
+    ResourceDefinition as DefinitionJson, ResourceDefinitionClone, ResourceDefinitionCreate,
 };
 use linstor_api::resource_group::ResourceGroupSpawn;
 use linstor_api::snapshot::{Snapshot, SnapshotRestore, SnapshotRollback};
@@ -168,6 +168,13 @@ pub enum Op {
         /// Which.
         node: String,
     },
+    /// Another definition, with the data that it has now.
+    Clone {
+        /// Of what.
+        name: String,
+        /// The name of the other definition.
+        to: String,
+    },
     /// All processes are cancelled.
     Cancel,
 }
@@ -216,6 +223,7 @@ impl fmt::Display for Op {
             Op::RollBack { name, snapshot } => write!(f, "roll {name} back to {snapshot}"),
             Op::Evacuate { node } => write!(f, "evacuate {node}"),
             Op::RestoreNode { node } => write!(f, "restore {node}"),
+            Op::Clone { name, to } => write!(f, "clone {name} to {to}"),
             Op::Cancel => write!(f, "cancel what goes on"),
         }
     }
@@ -281,6 +289,16 @@ impl Op {
                     ..Snapshot::default()
                 };
                 snapshot::create(&cluster, name, request).await
+            }
+            Op::Clone { name, to } => {
+                let request = ResourceDefinitionClone {
+                    name: Some(to),
+                    ..ResourceDefinitionClone::default()
+                };
+                match resource_definition::clone(&cluster, name, request).await {
+                    Ok(started) => started.messages,
+                    Err(refusal) => refusal.0,
+                }
             }
             Op::Restore { name, snapshot, to } => restore(&cluster, name, snapshot, to).await,
             Op::DeleteSnapshot { name, snapshot } => {

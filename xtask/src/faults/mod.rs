@@ -125,7 +125,7 @@ const ALL: &[Fault] = &[
         snapshots::rolled_back(cluster)
     }),
     (
-        "a snapshot taken while it is written is restored on all nodes",
+        "a snapshot taken while it is written is restored on all nodes, and cloned",
         |cluster| restored::from_a_snapshot(cluster),
     ),
     (

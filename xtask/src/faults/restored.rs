@@ -1,4 +1,4 @@
-//! A snapshot that is taken while an application writes, and a resource that is made of it on all nodes.
+//! A snapshot that is taken while an application writes, a resource that is made of it on all nodes, and clones.
 
 use anyhow::{Context, Result, ensure};
 
@@ -8,6 +8,7 @@ use crate::lab::{Exec, Node};
 
 const SOURCE: &str = "written";
 const COPY: &str = "restored";
+const CLONE: &str = "cloned";
 const SNAPSHOT: &str = "s1";
 const MOUNT: &str = "/mnt/written";
 
@@ -40,21 +41,48 @@ pub fn from_a_snapshot(cluster: &Cluster) -> Result<()> {
     cluster.wait_up_to_date(COPY, 2, HEAL_LIMIT)?;
     let copies = sums(cluster, &nodes, &format!("{COPY}_00000"), bytes)?;
     ensure!(copies == parts, "the restored volumes are not the snapshot");
-    for node in nodes {
-        let log = cluster.lab.exec_ok(node, &["dmesg"])?;
-        let synchronised = |line: &&str| line.contains(COPY) && line.contains("Began resync");
-        let line = log.lines().find(synchronised);
-        ensure!(line.is_none(), "{node} synchronised: {line:?}");
-    }
+    not_synchronised(cluster, &nodes, COPY)?;
     for node in nodes {
         read(cluster, node)?;
     }
     same_everywhere(cluster, COPY, &nodes)?;
+    cloned(cluster, &nodes, bytes)?;
     cluster.linstor(&["snapshot", "delete", SOURCE, SNAPSHOT])?;
     delete(cluster, SOURCE)?;
     // Without the snapshot it has its data still.
     read(cluster, nodes[1])?;
     delete(cluster, COPY)
+}
+
+/// A clone has what its source has now, on all nodes, without a synchronisation.
+fn cloned(cluster: &Cluster, nodes: &[Node; 2], bytes: u64) -> Result<()> {
+    let now = sums(cluster, nodes, &format!("{SOURCE}_00000"), bytes)?;
+    ensure!(now[0] == now[1], "the replicas of the source differ");
+    cluster.linstor(&["resource-definition", "clone", SOURCE, CLONE])?;
+    cluster.wait_up_to_date(CLONE, 2, HEAL_LIMIT)?;
+    let copies = sums(cluster, nodes, &format!("{CLONE}_00000"), bytes)?;
+    ensure!(
+        copies == now,
+        "the clone is not its source: {copies:?}, {now:?}"
+    );
+    not_synchronised(cluster, nodes, CLONE)?;
+    let volumes = cluster
+        .lab
+        .exec_ok(nodes[0], &["lvs", "--noheadings", "-o", "lv_name", "vg0"])?;
+    ensure!(!volumes.contains("_CF_"), "its snapshot is left: {volumes}");
+    same_everywhere(cluster, CLONE, nodes)?;
+    delete(cluster, CLONE)
+}
+
+/// DRBD has copied nothing between these nodes.
+fn not_synchronised(cluster: &Cluster, nodes: &[Node; 2], name: &str) -> Result<()> {
+    for node in nodes {
+        let log = cluster.lab.exec_ok(*node, &["dmesg"])?;
+        let synchronised = |line: &&str| line.contains(name) && line.contains("Began resync");
+        let line = log.lines().find(synchronised);
+        ensure!(line.is_none(), "{node} synchronised: {line:?}");
+    }
+    Ok(())
 }
 
 /// Makes a file system, and takes a snapshot between a file that is there and one that is being written. Returns the size

@@ -63,8 +63,11 @@ async fn clone(
     }
 }
 
-async fn clone_status(Path((name, clone)): Path<(String, String)>) -> Response {
-    value(resource_definition::clone_status(&name, &clone))
+async fn clone_status(
+    State(cluster): State<Cluster>,
+    Path((name, clone)): Path<(String, String)>,
+) -> Response {
+    value(resource_definition::clone_status(&cluster, &name, &clone))
 }
 
 async fn sync_status(State(cluster): State<Cluster>, Path(name): Path<String>) -> Response {

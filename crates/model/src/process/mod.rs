@@ -9,6 +9,7 @@
 //! How to write one: `docs/adding-a-process.md`.
 
 pub mod add_disk;
+pub mod clone_definition;
 pub mod delete_node;
 pub mod delete_resource;
 pub mod delete_resource_definition;
@@ -323,6 +324,7 @@ kinds! {
     RollBack in roll_back is "snapshot-rollback",
     ShipBackup in ship_backup is "backup-create",
     RestoreBackup in restore_backup is "backup-restore",
+    CloneDefinition in clone_definition is "resource-definition-clone",
 }
 
 impl Process {
@@ -690,7 +692,8 @@ impl Kind {
             | Kind::DeleteSnapshot(_)
             | Kind::RollBack(_)
             | Kind::ShipBackup(_)
-            | Kind::RestoreBackup(_) => None,
+            | Kind::RestoreBackup(_)
+            | Kind::CloneDefinition(_) => None,
         }
     }
 
@@ -709,7 +712,8 @@ impl Kind {
             | Kind::DeleteSnapshot(_)
             | Kind::RollBack(_)
             | Kind::ShipBackup(_)
-            | Kind::RestoreBackup(_) => None,
+            | Kind::RestoreBackup(_)
+            | Kind::CloneDefinition(_) => None,
         }
     }
 }

@@ -142,4 +142,5 @@ processes! {
     take_snapshot TakeSnapshot,
     delete_snapshot DeleteSnapshot,
     roll_back RollBack,
+    clone_definition CloneDefinition,
 }

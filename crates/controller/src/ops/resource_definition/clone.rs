@@ -1,22 +1,32 @@
-//! Clones of resource definitions with their data. This version cannot make any; what is wrong with a request is found all
-//! the same.
+//! Clones of resource definitions with their data: their volumes are made of a snapshot.
 
-use linstor_api::code;
+use std::sync::Arc;
+
+use linstor_api::kind::ProviderKind;
+use linstor_api::properties::PropertiesModify;
 use linstor_api::reply::{Reply, UNNAMED};
 use linstor_api::resource_definition::{
     ResourceDefinitionClone, ResourceDefinitionCloneStarted as Started,
+    ResourceDefinitionCloneStatus as Status,
 };
-use linstor_model::Model;
+use linstor_api::{code, prop};
 use linstor_model::layer::luks;
-use linstor_model::name::ResourceName;
-use linstor_model::stack;
+use linstor_model::model::RowKey;
+use linstor_model::name::{ResourceName, SnapshotName};
+use linstor_model::process::clone_definition::{self, CloneDefinition, Step};
+use linstor_model::resource::RenamedPools;
+use linstor_model::{Model, Observed, Resource, ResourceDefinition, SnapshotDefinition, stack};
+use linstor_wire::status::Outcome;
+use uuid::Uuid;
 
-use super::super::name;
+use super::super::property::{self, Owner};
 use super::super::reply::{exists, not_found};
 use super::super::request::Context;
+use super::super::{name, snapshot, storage_pool};
+use super::create::{NewDefinition, add};
 use super::{context, label};
 use crate::cluster::Cluster;
-use crate::transaction::Refusal;
+use crate::transaction::{Refusal, Transaction};
 
 /// What stands for the name of a clone that has none.
 const NO_NAME: &str = "__invalid_name__";
@@ -35,9 +45,14 @@ pub async fn clone(
         Some(name) => context(code::MASK_CRT, name),
         None => unnamed_context(),
     };
-    let unlocked = cluster.master_key().is_some();
-    let refused = async { Err(refusal(&model, &source, &request, unlocked)) };
-    let messages = context.run(refused).await;
+    let (of, wanted) = (source.clone(), request.clone());
+    let work = async {
+        check_name(&request)?;
+        storage_pool::refresh_thin(cluster).await;
+        let committed = cluster.commit(move |tx| begin(tx, &of, wanted));
+        Ok(committed.await?.replies)
+    };
+    let messages = context.run(work).await;
     let clone = match given.as_str() {
         "" => NO_NAME,
         given => given,
@@ -55,36 +70,49 @@ fn unnamed_context() -> Context {
         .about("RscDfn", UNNAMED)
 }
 
-/// The status of a clone; there are none.
-pub fn clone_status(name: &str, clone: &str) -> Result<(), Refusal> {
+/// How far a clone is: `CLONING`, `COMPLETE` once all nodes that are online have the data, or `FAILED`.
+pub fn clone_status(cluster: &Cluster, name: &str, clone: &str) -> Result<Status, Refusal> {
     let (name, clone) = (name::resource(name)?, name::resource(clone)?);
-    let what = format!("clone '{clone}' of resource definition '{name}'");
-    Err(not_found(code::FAIL_NOT_FOUND_RSC_DFN, &what).into())
+    let (model, observed) = (cluster.model(), cluster.observed());
+    let row = model.definitions.get(&clone);
+    let row = row.filter(|row| is_clone_of(row, &name)).ok_or_else(|| {
+        let what = format!("clone '{clone}' of resource definition '{name}'");
+        not_found(code::FAIL_NOT_FOUND_RSC_DFN, &what)
+    })?;
+    let snapshot = snapshot_name(row.uuid)?;
+    let snapshot = model.snapshot(&name, &snapshot);
+    let is_left =
+        |row: &Arc<SnapshotDefinition>| row.snapshots.keys().any(|node| observed.is_online(node));
+    let status = match (&row.clone_failure, model.cloning_of(row)) {
+        (Some(_), _) => "FAILED",
+        (None, Some(_)) if is_usable(&model, &observed, &row.name) => "COMPLETE",
+        (None, Some(_)) => "CLONING",
+        // Until it is gone the source cannot be deleted.
+        (None, None) if snapshot.is_some_and(is_left) => "CLONING",
+        (None, None) => "COMPLETE",
+    };
+    Ok(Status {
+        status: Some(status.to_owned()),
+    })
 }
 
-fn refusal(
-    model: &Model,
-    source: &ResourceName,
-    request: &ResourceDefinitionClone,
-    unlocked: bool,
-) -> Refusal {
-    check(model, source, request, unlocked)
-        .err()
-        .unwrap_or_else(|| {
-            let message = "The storage pools of the source do not support clones.";
-            Reply::new(code::FAIL_INVLD_PROVIDER, message)
-                .cause("Cloning is not implemented yet by this controller.")
-                .correction("Nothing was changed. Copy the data, or use a later version.")
-                .into()
-        })
+fn is_clone_of(row: &ResourceDefinition, source: &ResourceName) -> bool {
+    let of = row.props.get(prop::CLONED_FROM);
+    of.is_some_and(|of| of.eq_ignore_ascii_case(source.as_str()))
 }
 
-fn check(
-    model: &Model,
-    source: &ResourceName,
-    request: &ResourceDefinitionClone,
-    unlocked: bool,
-) -> Result<(), Refusal> {
+/// Whether nothing but nodes that are away is waited for: the data is on all that are online, and on one at least.
+fn is_usable(model: &Model, observed: &Observed, name: &ResourceName) -> bool {
+    let rows = model.resources_of(name).filter(|row| !row.is_diskless());
+    let (online, away): (Vec<_>, Vec<_>) = rows.partition(|row| observed.is_online(&row.node));
+    let is_made = |row: &Arc<Resource>| {
+        let applied = observed.applied_since(name, &row.node, row.uuid, 0);
+        !row.is_being_restored() && applied.is_some_and(|a| a.outcome == Outcome::Done)
+    };
+    !away.is_empty() && !online.is_empty() && online.into_iter().all(is_made)
+}
+
+fn check_name(request: &ResourceDefinitionClone) -> Result<ResourceName, Refusal> {
     let given = request.name.as_deref().filter(|name| !name.is_empty());
     let Some(given) = given else {
         let (ret_code, message) = match &request.external_name {
@@ -101,34 +129,229 @@ fn check(
             .correction("Give 'name'.")
             .into());
     };
-    let clone = name::resource(given)?;
-    if model.definitions.contains_key(&clone) {
-        return Err(exists(code::FAIL_EXISTS_RSC_DFN, &label(&clone)).into());
-    }
-    stack::check(&stack::complete(stack::parse(&request.layer_list)?).0).or_else(|replies| {
-        match request.layer_list.is_empty() {
-            true => Ok(()),
-            false => Err(replies),
+    name::resource(given)
+}
+
+/// Makes the rows of a clone and begins to copy the data. Asked for again while it goes on, nothing is changed; one that
+/// has failed is made anew.
+fn begin(
+    tx: &mut Transaction<'_>,
+    source: &ResourceName,
+    request: ResourceDefinitionClone,
+) -> Result<(), Refusal> {
+    let name = check_name(&request)?;
+    let definition = name::known_definition(tx, source)?.clone();
+    if let Some(row) = tx.definitions.get(&name).cloned() {
+        let is_ours = is_clone_of(&row, source);
+        if is_ours && row.clone_failure.is_none() && tx.cloning_of(&row).is_some() {
+            let message = format!("The {} is being cloned already.", label(source));
+            tx.reply(Reply::new(code::MASK_INFO, message).about("RscDfn", row.name.as_str()));
+            return Ok(());
         }
-    })?;
-    if let Some(group) = request
-        .resource_group
-        .as_ref()
-        .filter(|group| !group.is_empty())
-    {
-        name::known_group(model, &name::group(group)?)?;
+        if !is_ours || row.clone_failure.is_none() {
+            return Err(exists(code::FAIL_EXISTS_RSC_DFN, &label(&name)).into());
+        }
+        if tx.resources_of(&name).next().is_some() || tx.cloning_of(&row).is_some() {
+            let message = format!("The {} cannot be made now.", label(&name));
+            return Err(Reply::new(code::FAIL_RSC_BUSY, message)
+                .cause("What is left of an earlier attempt is being removed.")
+                .correction("Try again; GET /v1/jobs shows what is waited for.")
+                .into());
+        }
+        tx.remove(&RowKey::ResourceDefinition(row.name.clone()));
     }
-    if !request.volume_passphrases.is_empty() && !unlocked {
+    check_layers(tx, &definition, &request.layer_list)?;
+    let group = request.resource_group.filter(|group| !group.is_empty());
+    if let Some(group) = &group {
+        name::known_group(tx, &name::group(group)?)?;
+    }
+    if !request.volume_passphrases.is_empty() && !tx.is_unlocked() {
         return Err(luks::locked().into());
     }
-    let mut with_data = model.resources_of(source);
-    if !with_data.any(|row| !row.is_diskless() && !row.volumes.is_empty()) {
-        let message = "No suitable storage pools were found for the clone.";
-        return Err(Reply::new(code::FAIL_NOT_ENOUGH_NODES, message)
-            .cause(format!("The {} has no volumes with data.", label(source)))
+    check_storage(tx, &definition)?;
+    let new = NewDefinition {
+        name: name.to_string(),
+        external_name: request.external_name.filter(|name| !name.is_empty()),
+        group: Some(group.unwrap_or_else(|| definition.group.to_string())),
+        layers: definition.layer_stack.clone(),
+        peer_slots: definition.drbd.as_ref().map(|drbd| drbd.peer_slots),
+        ..NewDefinition::default()
+    };
+    let name = add(tx, new)?;
+    let uuid = tx
+        .definitions
+        .get(&name)
+        .map_or(Uuid::nil(), |row| row.uuid);
+    let snapshot = snapshot_name(uuid)?;
+    let replies = tx.reply_count();
+    snapshot::create::begin_for_clone(tx, source, &snapshot)?;
+    keep_warnings(tx, replies);
+    let row = name::known_snapshot(tx, source, &snapshot)?.clone();
+    if request.volume_passphrases.len() > row.volumes.len() {
+        return Err(too_many_passphrases(row.volumes.len()).into());
+    }
+    snapshot::restore::define_volumes(tx, &name, &row, &request.volume_passphrases)?;
+    let nodes = row.snapshots.keys().cloned().collect();
+    snapshot::restore::restore(tx, &name, &row, &nodes, &RenamedPools::new())?;
+    change_props(
+        tx,
+        &name,
+        source,
+        &PropertiesModify {
+            override_props: {
+                let props = request.override_props.into_iter();
+                props.map(|(key, value)| (key, Some(value))).collect()
+            },
+            delete_props: request.delete_props,
+            delete_namespaces: request.delete_namespaces,
+        },
+    )?;
+    if !request.use_zfs_clone && has_zfs(tx, &row) {
+        tx.reply(depends_on_source(source));
+    }
+    let clone = CloneDefinition {
+        resource: name,
+        uuid,
+        source: definition.name.clone(),
+        snapshot,
+        step: Step::Snapshot,
+    };
+    tx.plan(|draft, _, seeds| clone_definition::begin(draft, clone, seeds.now_ms));
+    Ok(())
+}
+
+/// The snapshot of a clone: a name that no user gives.
+fn snapshot_name(clone: Uuid) -> Result<SnapshotName, Refusal> {
+    name::snapshot(&format!("CF_{}", clone.simple()))
+}
+
+/// Of entries about the snapshot, which the caller did not ask for, only the warnings are given.
+fn keep_warnings(tx: &mut Transaction<'_>, count: usize) {
+    let warnings = tx.split_replies(count);
+    let warnings = warnings
+        .into_iter()
+        .filter(|reply| !code::is_success(reply.ret_code));
+    tx.replies(warnings);
+}
+
+fn change_props(
+    tx: &mut Transaction<'_>,
+    name: &ResourceName,
+    source: &ResourceName,
+    change: &PropertiesModify,
+) -> Result<(), Refusal> {
+    let exact = change.override_props.get(prop::DRBD_EXACT_SIZE);
+    if exact.is_some_and(|value| value.as_deref().is_some_and(prop::is_true)) {
+        let message = format!(
+            "The property {} cannot be set on a clone.",
+            prop::DRBD_EXACT_SIZE
+        );
+        return Err(Reply::new(code::FAIL_INVLD_PROP, message)
+            .cause("The device of the clone has the size of that of its source.")
+            .correction("Leave the property out.")
             .into());
     }
+    let mut props = name::known_definition(tx, name)?.props.clone();
+    let replies = property::apply(Owner::ResourceDefinition, &mut props, change)?;
+    props.insert(prop::CLONED_FROM.to_owned(), source.to_string());
+    tx.replies(replies);
+    tx.edit_resource_definition(name, |row| row.props = props);
     Ok(())
+}
+
+/// The layers of a clone are those of its source: what is copied is what is below all of them.
+fn check_layers(
+    tx: &Transaction<'_>,
+    source: &ResourceDefinition,
+    given: &[String],
+) -> Result<(), Refusal> {
+    if given.is_empty() {
+        return Ok(());
+    }
+    let layers = stack::complete(stack::parse(given)?).0;
+    stack::check(&layers)?;
+    let mut rows = tx
+        .resources_of(&source.name)
+        .filter(|row| !row.is_diskless());
+    if rows.all(|row| row.layer_stack == layers) {
+        return Ok(());
+    }
+    let message = format!(
+        "The {} cannot be cloned with other layers.",
+        label(&source.name)
+    );
+    Err(Reply::new(code::FAIL_INVLD_LAYER_STACK, message)
+        .cause("A clone is made of a snapshot of the backing volumes, with what the layers have written there.")
+        .correction("Leave the layers out, or name those of the source.")
+        .into())
+}
+
+/// Refuses where there is no data, and where it is in pools without snapshots: this version does not copy volumes.
+fn check_storage(tx: &Transaction<'_>, source: &ResourceDefinition) -> Result<(), Refusal> {
+    let rows = tx.resources_of(&source.name);
+    let rows: Vec<_> = rows
+        .filter(|row| !row.is_diskless() && !row.volumes.is_empty())
+        .collect();
+    if rows.is_empty() {
+        let message = "No suitable storage pools were found for the clone.";
+        return Err(Reply::new(code::FAIL_NOT_ENOUGH_NODES, message)
+            .cause(format!(
+                "The {} has no volumes with data.",
+                label(&source.name)
+            ))
+            .into());
+    }
+    for row in rows {
+        for volume in row.volumes.values() {
+            let pool = tx.pool(&row.node, &volume.pool);
+            let Some(pool) = pool.filter(|pool| !tx.observed.supports_snapshots(pool)) else {
+                continue;
+            };
+            let message = format!(
+                "The storage pool '{}' on node '{}' does not support clones.",
+                pool.name, row.node
+            );
+            return Err(Reply::new(code::FAIL_INVLD_PROVIDER, message)
+                .cause(format!(
+                    "A clone is made of a snapshot, which pools of kind {} do not have here.",
+                    pool.kind
+                ))
+                .correction(
+                    "Use pools of kind LVM_THIN, ZFS or ZFS_THIN, or FILE on a file system with reflinks, or copy the \
+                     data into a new resource.",
+                )
+                .about("Node", row.node.as_str())
+                .into());
+        }
+    }
+    Ok(())
+}
+
+fn too_many_passphrases(volumes: usize) -> Reply {
+    let message = format!("More passphrases were given than the source has volumes ({volumes}).");
+    Reply::new(code::FAIL_INVLD_VLM_SIZES, message)
+        .cause("Each volume has one passphrase, or none.")
+        .correction("Give one passphrase for each volume.")
+}
+
+fn has_zfs(tx: &Transaction<'_>, row: &SnapshotDefinition) -> bool {
+    let parts = row.snapshots.iter();
+    let mut pools = parts.flat_map(|(node, part)| part.pools().map(move |pool| (node, pool)));
+    pools.any(|(node, pool)| {
+        let kind = tx.pool(node, pool).map(|pool| pool.kind);
+        matches!(kind, Some(ProviderKind::Zfs | ProviderKind::ZfsThin))
+    })
+}
+
+fn depends_on_source(source: &ResourceName) -> Reply {
+    let message = "The clone shares its blocks with the source in ZFS.";
+    Reply::new(code::MASK_INFO, message)
+        .cause("Volumes are cloned ('zfs clone') whether 'use_zfs_clone' is given or not.")
+        .details(format!(
+            "Either can be deleted first: storage of the {} that the clone still needs is kept under another name until \
+             the clone is deleted, too.",
+            label(source)
+        ))
 }
 
 /// A text as an element of a path.

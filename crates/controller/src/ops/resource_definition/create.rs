@@ -155,6 +155,7 @@ pub(in super::super) fn add(
     let mut definition = ResourceDefinition {
         snapshots: Default::default(),
         connections: Vec::new(),
+        clone_failure: None,
         name: name.clone(),
         external_name: new.external_name.filter(|name| !name.is_empty()),
         uuid: tx.uuid(),

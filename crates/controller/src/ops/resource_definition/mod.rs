@@ -72,6 +72,17 @@ pub(super) fn shown_layers(model: &Model, definition: &ResourceDefinition) -> Ve
     layers
 }
 
+fn flags(model: &Model, definition: &ResourceDefinition) -> u64 {
+    let set = |condition: bool, bit: u64| if condition { bit } else { 0 };
+    let failed = definition.clone_failure.is_some();
+    set(model.is_deleting_definition(definition), flag::DELETE)
+        | set(failed, flag::FAILED)
+        | set(
+            !failed && model.cloning_of(definition).is_some(),
+            flag::CLONING,
+        )
+}
+
 /// A definition as answers show it.
 pub fn show(model: &Model, definition: &ResourceDefinition, with_volumes: bool) -> Json {
     let layer = |kind: LayerKind| ResourceDefinitionLayer {
@@ -88,11 +99,7 @@ pub fn show(model: &Model, definition: &ResourceDefinition, with_volumes: bool) 
         name: definition.name.to_string(),
         external_name: definition.external_name.clone(),
         props: definition.props.clone(),
-        flags: flag::ALL.names(if model.is_deleting_definition(definition) {
-            flag::DELETE
-        } else {
-            0
-        }),
+        flags: flag::ALL.names(flags(model, definition)),
         layer_data: shown_layers(model, definition)
             .into_iter()
             .map(layer)

@@ -94,6 +94,22 @@ pub async fn create_automatic(
     context.run(take_all(cluster, vec![wanted], prepare)).await
 }
 
+/// Begins to take the snapshot that a clone is made of.
+pub(in super::super) fn begin_for_clone(
+    tx: &mut Transaction<'_>,
+    resource: &ResourceName,
+    snapshot: &SnapshotName,
+) -> Result<(), Refusal> {
+    let wanted = Wanted {
+        resource: resource.clone(),
+        snapshot: snapshot.clone(),
+        nodes: Vec::new(),
+        props: Properties::new(),
+        reason: SnapshotReason::Clone,
+    };
+    begin(tx, vec![wanted]).map(drop)
+}
+
 async fn take(cluster: &Cluster, requests: Vec<Json>) -> Result<Vec<Reply>, Refusal> {
     let wanted = requests.into_iter().map(|request| {
         Ok(Wanted {

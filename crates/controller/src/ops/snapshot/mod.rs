@@ -1,9 +1,9 @@
 //! Snapshots: what the volumes of a resource held at one moment. One file for each verb.
 
-mod create;
+pub(super) mod create;
 mod delete;
 mod modify;
-mod restore;
+pub(super) mod restore;
 mod rollback;
 
 pub(crate) use create::begin_for_backup;
@@ -57,7 +57,7 @@ fn flags(model: &Model, row: &SnapshotDefinition) -> u64 {
         SnapshotState::FailedDisconnect => flag::FAILED_DISCONNECT,
     };
     let reason = match row.reason {
-        SnapshotReason::Request => 0,
+        SnapshotReason::Request | SnapshotReason::Clone => 0,
         SnapshotReason::Automatic => flag::AUTO_SNAPSHOT,
         SnapshotReason::Safety => flag::SAFETY_SNAPSHOT,
     };
@@ -131,12 +131,17 @@ fn show_on_node(row: &SnapshotDefinition, node: &NodeName, part: &Snapshot) -> S
     }
 }
 
+/// Whether lists show a snapshot.
+fn is_shown(row: &SnapshotDefinition) -> bool {
+    row.reason != SnapshotReason::Clone
+}
+
 /// The snapshots of a definition, which has to exist.
 pub fn list(cluster: &Cluster, name: &str) -> Result<Vec<Json>, Refusal> {
     let name = name::resource(name)?;
     let model = cluster.model();
     name::known_definition(&model, &name)?;
-    let rows = model.snapshots_of(&name);
+    let rows = model.snapshots_of(&name).filter(|row| is_shown(row));
     Ok(rows.map(|row| show(&model, row)).collect())
 }
 
@@ -147,7 +152,7 @@ pub fn view(cluster: &Cluster, nodes: &Names, resources: &Names) -> Vec<Json> {
     let wanted = rows.filter(|row| {
         let mut on = row.snapshots.keys();
         let on_node = nodes.is_all() || on.any(|node| nodes.wants(node.as_str()));
-        on_node && resources.wants(row.resource.as_str())
+        on_node && resources.wants(row.resource.as_str()) && is_shown(row)
     });
     wanted.map(|row| show(&model, row)).collect()
 }

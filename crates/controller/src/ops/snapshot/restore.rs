@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use linstor_api::code;
 use linstor_api::reply::Reply;
+use linstor_api::secret_text::SecretText;
 use linstor_api::snapshot::SnapshotRestore;
 use linstor_model::name::{NodeName, ResourceName, SnapshotName};
 use linstor_model::process::restore_backup::RestoreBackup;
@@ -88,29 +89,46 @@ fn add_volume_definitions(tx: &mut Transaction<'_>, target: Target) -> Result<Wa
             format!("volume definition with number '{number}' of resource definition '{to}'");
         return Err(exists(code::FAIL_EXISTS_VLM_DFN, &what).into());
     }
-    let replies = tx.reply_count();
-    for (number, volume) in &snapshot.volumes {
-        let new = NewVolumeDefinition {
-            number: Some(*number),
-            size_kib: i64::try_from(volume.size_kib).unwrap_or(i64::MAX),
-            gross_size: volume.gross_size,
-            ..NewVolumeDefinition::default()
-        };
-        volume_definition::create::add(tx, &target.to, new)?;
-    }
-    tx.truncate_replies(replies);
-    tx.edit_resource_definition(&target.to, |row| {
-        for (number, volume) in &mut row.volumes {
-            // Its key comes with its data.
-            volume.encrypted |= snapshot.volumes.get(number).is_some_and(|v| v.encrypted);
-        }
-    });
+    define_volumes(tx, &target.to, &snapshot, &[])?;
     let message = format!(
         "Volume definitions of resource definition '{}' restored from resource '{}', snapshot '{}'.",
         definition.name, snapshot.resource, snapshot.name
     );
     tx.reply(Reply::new(code::DELETED, message).details("Resource UUIDs: "));
     Ok(Wait::Nothing)
+}
+
+/// Makes volume definitions as a snapshot has them. Those for which a passphrase is given get it in the place of the key
+/// that comes with their data.
+pub(in super::super) fn define_volumes(
+    tx: &mut Transaction<'_>,
+    to: &ResourceName,
+    snapshot: &SnapshotDefinition,
+    passphrases: &[SecretText],
+) -> Result<(), Refusal> {
+    let replies = tx.reply_count();
+    let mut passphrases = passphrases.iter();
+    for (number, volume) in &snapshot.volumes {
+        let given = passphrases.next().filter(|text| !text.reveal().is_empty());
+        let new = NewVolumeDefinition {
+            number: Some(*number),
+            size_kib: i64::try_from(volume.size_kib).unwrap_or(i64::MAX),
+            gross_size: volume.gross_size,
+            passphrase: given
+                .map(volume_definition::create::passphrase)
+                .transpose()?,
+            ..NewVolumeDefinition::default()
+        };
+        volume_definition::create::add(tx, to, new)?;
+    }
+    tx.truncate_replies(replies);
+    tx.edit_resource_definition(to, |row| {
+        for (number, volume) in &mut row.volumes {
+            // Its key comes with its data.
+            volume.encrypted |= snapshot.volumes.get(number).is_some_and(|v| v.encrypted);
+        }
+    });
+    Ok(())
 }
 
 /// Makes resources of a definition without any, with the data of a snapshot.

@@ -207,7 +207,7 @@ async fn bodies() {
     );
 }
 
-/// A clone is refused with its reason beside the place where its status would be, and nothing is made.
+/// A clone that cannot be is refused with its reason beside the place where its status would be, and nothing is made.
 #[tokio::test(start_paused = true)]
 async fn clones() {
     let world = World::with_nodes(1).await;

@@ -25,7 +25,6 @@ const LIMITED: &[(&str, &str)] = &[
     ("/v1/view/schedules-by-resource", "stored only: nothing is shipped"),
     ("/v1/view/backup/queue", "empty: backups that wait are jobs"),
     ("/v1/nodes/ebs", "checked and refused: nodes of type EBS_TARGET are not implemented"),
-    ("/v1/resource-definitions/{}/clone", "checked and refused: clones are not implemented"),
 ];
 
 /// Path with `{}` for each parameter, method, and the test that proves what the operation does: file and function.
@@ -141,8 +140,8 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
     ("/v1/resource-definitions/{}", "DELETE", "story::deleting"),
     ("/v1/resource-definitions/{}", "PUT", "disks::data_is_kept"),
     ("/v1/resource-definitions/{}/autoplace", "POST", "story::autoplace_and_adjust"),
-    ("/v1/resource-definitions/{}/clone", "POST", "bad_input::clones"),
-    ("/v1/resource-definitions/{}/clone/{}", "GET", "bad_input::clones"),
+    ("/v1/resource-definitions/{}/clone", "POST", "clone::a_definition_is_cloned"),
+    ("/v1/resource-definitions/{}/clone/{}", "GET", "clone::a_definition_is_cloned"),
     ("/v1/resource-definitions/{}/drbd-proxy", "PUT", "nodes::connections"),
     ("/v1/resource-definitions/{}/drbd-proxy/disable/{}/{}", "POST", "nodes::connections"),
     ("/v1/resource-definitions/{}/drbd-proxy/enable/{}/{}", "POST", "nodes::connections"),

@@ -6,6 +6,7 @@ mod backups;
 mod bad_input;
 mod balance;
 mod changes;
+mod clone;
 mod complaints;
 mod contract;
 mod coverage;
