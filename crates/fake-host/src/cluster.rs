@@ -578,6 +578,27 @@ impl FakeCluster {
         });
     }
 
+    /// An application reads while I/O is suspended on DRBD 8.4, which holds the read back until the connection ends. A write of
+    /// an application that has the device open is held back in any case.
+    pub fn catch_read(&self, node: &str, resource: &str, volume: u32) {
+        self.shared.with(|world| {
+            if let Some(volume) = world.volume_mut(node, resource, volume) {
+                volume.held.read = true;
+            }
+        });
+    }
+
+    /// Whether a request of an application is held back by DRBD 8.4 although I/O is not suspended, see
+    /// [`FakeCluster::catch_read`].
+    pub fn holds_requests(&self, node: &str, resource: &str) -> bool {
+        self.shared.with(|world| {
+            let found = world.resource(node, resource);
+            let found = found.filter(|resource| !resource.suspended);
+            let mut volumes = found.into_iter().flat_map(|found| found.volumes.values());
+            volumes.any(|volume| volume.held != Default::default())
+        })
+    }
+
     /// An application writes a value into a block of 4 KiB of a device that is primary on this node. Acknowledged
     /// writes are recorded, see [`FakeCluster::lost_writes`].
     pub fn write(

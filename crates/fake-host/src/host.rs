@@ -630,7 +630,11 @@ fn proc_drbd(machine: &Machine) -> io::Result<Vec<u8>> {
         }
         drbd::DrbdKind::V84 => "version: 8.4.11 (api:1/proto:86-101)\nsrcversion: 0\n",
     };
-    Ok(text.as_bytes().to_vec())
+    let counters = match machine.drbd.kind {
+        drbd::DrbdKind::V9 => String::new(),
+        drbd::DrbdKind::V84 => drbd::counters(&machine.drbd),
+    };
+    Ok((text.to_owned() + &counters).into_bytes())
 }
 
 fn device(machine: &Machine, path: &str) -> io::Result<Dev> {

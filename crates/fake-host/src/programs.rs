@@ -66,6 +66,7 @@ pub(crate) fn run(
         "drbdadm" => return drbd::drbdadm(world, node, args),
         "drbdsetup" => return drbd::drbdsetup(world, node, args),
         "drbdmeta" => return drbd::drbdmeta(world, node, args),
+        "sync" => return sync(world, node, args),
         "blockdev" => return block_tools::blockdev(world, node, args),
         "blkid" => return block_tools::blkid(world, node, args),
         "mkfs.ext4" => return block_tools::mkfs(world, node, "ext4", args),
@@ -111,6 +112,22 @@ fn modprobe(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
         machine.modules.insert(name.clone());
     }
     Ok(ToolOutput::nothing())
+}
+
+/// Of a DRBD device.
+fn sync(world: &mut World, node: &str, args: &[String]) -> ToolResult {
+    let [data, path] = args else {
+        return missing(format!("sync {args:?}"));
+    };
+    let minor = path.strip_prefix("/dev/drbd").and_then(|m| m.parse().ok());
+    match minor.filter(|_| data == "--data") {
+        None => missing(format!("sync {args:?}")),
+        Some(minor) if drbd::flush(world, node, minor).is_some() => Ok(ToolOutput::nothing()),
+        Some(_) => fail(
+            1,
+            format!("sync: error opening '{path}': Wrong medium type\n"),
+        ),
+    }
 }
 
 fn udevadm(_: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {

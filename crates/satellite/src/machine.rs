@@ -7,6 +7,7 @@ use std::time::Duration;
 use linstor_host::{Cmd, Deadline, Host, Output, Watch};
 use linstor_wire::spec::Props;
 use tokio::sync::{OwnedMutexGuard, Semaphore};
+use tokio::time::Instant;
 
 use crate::failure::Result;
 
@@ -102,8 +103,12 @@ impl Machine {
         let limits = *self.limits.lock().expect("no code panics while holding it");
         let deadline = limits.apply(cmd.time_limit());
         let cmd = cmd.deadline(deadline);
-        tracing::debug!(%cmd, "run");
-        Ok(self.host.run(cmd).await?)
+        let (shown, begun) = (cmd.to_string(), Instant::now());
+        tracing::debug!(cmd = shown, "run");
+        let output = self.host.run(cmd).await;
+        let took_ms = begun.elapsed().as_millis() as u64;
+        tracing::debug!(cmd = shown, took_ms, "ended");
+        Ok(output?)
     }
 
     /// Waits for its turn to change something that takes one change at a time.

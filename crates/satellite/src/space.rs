@@ -168,6 +168,8 @@ pub async fn run(shared: Arc<Shared>) {
         if node.is_none() {
             continue;
         }
+        // LVM's commands wait for each other: none that can wait delays a snapshot for which I/O is suspended.
+        shared.suspensions.none_held().await;
         let seen = (node, query(&shared).await);
         log_changes(&mut logged, &seen.1);
         // What it does not get in time is reported later.

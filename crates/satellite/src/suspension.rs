@@ -27,9 +27,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 use uuid::Uuid;
 
 use crate::check::{PoolPlace, pool_place};
-use crate::drbd::adm;
 use crate::drbd::events::parse;
 use crate::drbd::status::DrbdState;
+use crate::drbd::{adm, v84};
 use crate::failure::{Failure, Result};
 use crate::layers::luks;
 use crate::layers::storage::volume_name;
@@ -40,6 +40,12 @@ use crate::shared::Shared;
 const LEASES_MAX: usize = 64;
 /// Pause between two attempts to resume.
 const RESUME_PAUSE: Duration = Duration::from_secs(1);
+/// Interval at which the end of all suspensions is waited for.
+const HELD_POLL: Duration = Duration::from_millis(100);
+/// How old observations of the storage may be when I/O is suspended: the snapshots that are taken then need them.
+const OBSERVATION_AGE: Duration = Duration::from_secs(1);
+/// How long such an observation may delay a suspension.
+const OBSERVATION_LIMIT: Duration = Duration::from_secs(1);
 /// How long one command that resumes may take.
 const RESUME_LIMIT: Duration = Duration::from_secs(10);
 
@@ -173,6 +179,15 @@ impl Suspensions {
         }
     }
 
+    /// Waits until no suspension is held. None is for longer than [`SUSPENSION_MAX`], unless I/O cannot be resumed, so this
+    /// does not wait longer either.
+    pub async fn none_held(&self) {
+        let give_up = Instant::now() + SUSPENSION_MAX;
+        while !self.table().leases.is_empty() && Instant::now() < give_up {
+            sleep(HELD_POLL).await;
+        }
+    }
+
     /// Whether one has this resource, from before its I/O is suspended until after it is resumed.
     pub fn hold(&self, key: &Key) -> bool {
         let table = self.table();
@@ -259,6 +274,7 @@ async fn hold(shared: Arc<Shared>, asked: Asked, mut term: watch::Receiver<Term>
                 Ok(turns) => turns,
                 Err(reason) => return finished(&shared, &asked, SuspensionState::Ended { reason }),
             };
+            observe(&shared, &asked.resources).await;
             let suspended = tokio::select! {
                 biased;
                 // At any step of the commands: what they have suspended is resumed below.
@@ -404,6 +420,34 @@ fn logical_volume(spec: &ResourceSpec, node: &NodeSpec, volume: &VolumeSpec) -> 
     })
 }
 
+/// Observes the storage of resources, so that nothing has to wait for that while their I/O is suspended.
+async fn observe(shared: &Shared, resources: &[ResourceName]) {
+    let mut groups = BTreeSet::new();
+    {
+        let state = shared.state();
+        let specs = resources.iter().filter_map(|name| {
+            let tracked = state.objects.get(&Key::Resource(name.clone()))?;
+            tracked.resource()
+        });
+        let volumes = specs.flat_map(|spec| spec.volumes.iter());
+        for storage in volumes.filter_map(|volume| volume.data()) {
+            let mut pools = state.node().into_iter().flat_map(|node| &node.pools);
+            let pool = pools.find(|pool| pool.name == storage.pool);
+            if let Some(Ok(PoolPlace::LvmThin { vg, .. })) = pool.map(pool_place) {
+                groups.insert(vg);
+            }
+        }
+    }
+    for vg in groups {
+        let observations = &shared.observations;
+        let seen = observations.lvm_within(&shared.machine, &vg, OBSERVATION_AGE);
+        // Where it fails, the snapshot says why.
+        if let Ok(Err(failure)) = tokio::time::timeout(OBSERVATION_LIMIT, seen).await {
+            tracing::debug!(vg, %failure, "not observed before I/O is suspended");
+        }
+    }
+}
+
 fn refused(resource: &ResourceName, ret_code: i64, cause: &str) -> Failure {
     let message = format!("I/O of resource '{resource}' is not suspended.");
     Failure::new(ret_code, message)
@@ -417,29 +461,35 @@ fn mapper_name(vg: &str, lv: &str) -> String {
     format!("{}-{}", escaped(vg), escaped(lv))
 }
 
-/// Suspends all devices, or fails with some of them suspended.
+/// Suspends all devices, or fails with some of them suspended. At the same time, since each holds back applications until
+/// the last one is resumed.
 async fn suspend_all(shared: &Shared, lease: Uuid, devices: &[Device]) -> Result<()> {
     note(shared, lease, Some(devices)).await?;
-    for device in devices {
-        let cmd = match device {
-            Device::Drbd { minor, .. } => Cmd::new("drbdsetup")
-                .arg("suspend-io")
-                .arg(minor.to_string()),
-            Device::DeviceMapper { name } => Cmd::new("dmsetup").args(["suspend", name]),
-        };
-        // The lease's own deadline ends it.
-        let cmd = cmd.deadline(Deadline::run(SUSPENSION_MAX));
-        shared.machine.run(cmd).await?;
-        if !is_suspended(&shared.machine, device).await? {
-            return Err(Failure::new(
-                code::FAIL_UNKNOWN_ERROR,
-                format!(
-                    "I/O of {device:?} is not suspended, although the command to suspend it succeeded."
-                ),
-            ));
-        }
+    let each = devices
+        .iter()
+        .map(|device| suspend(&shared.machine, device));
+    // All of them end before any failure does: one that went on could suspend what is being resumed.
+    let ended = futures::future::join_all(each).await;
+    ended.into_iter().collect()
+}
+
+async fn suspend(machine: &Machine, device: &Device) -> Result<()> {
+    let cmd = match device {
+        Device::Drbd { minor, .. } => Cmd::new("drbdsetup")
+            .arg("suspend-io")
+            .arg(minor.to_string()),
+        Device::DeviceMapper { name } => Cmd::new("dmsetup").args(["suspend", name]),
+    };
+    // The lease's own deadline ends it.
+    let cmd = cmd.deadline(Deadline::run(SUSPENSION_MAX));
+    machine.run(cmd).await?;
+    if is_suspended(machine, device).await? {
+        return Ok(());
     }
-    Ok(())
+    let message = format!(
+        "I/O of {device:?} is not suspended, although the command to suspend it succeeded."
+    );
+    Err(Failure::new(code::FAIL_UNKNOWN_ERROR, message))
 }
 
 /// Resumes all devices, in as many attempts as that takes.
@@ -447,17 +497,15 @@ async fn resume_all(shared: &Shared, lease: Uuid, devices: &[Device]) {
     let mut left: Vec<&Device> = devices.iter().collect();
     let mut attempts = 0_u32;
     loop {
+        let each = left.iter().map(|device| resume(shared, device));
+        let ended = futures::future::join_all(each).await;
         let mut still = Vec::new();
-        for device in left {
-            match resume(&shared.machine, device).await {
-                Ok(()) => {}
-                Err(failure) => {
-                    if attempts == 0 {
-                        tracing::error!(%lease, ?device, %failure, "I/O cannot be resumed yet; trying again each second");
-                    }
-                    still.push(device);
-                }
+        for (device, ended) in left.into_iter().zip(ended) {
+            let Err(failure) = ended else { continue };
+            if attempts == 0 {
+                tracing::error!(%lease, ?device, %failure, "I/O cannot be resumed yet; trying again each second");
             }
+            still.push(device);
         }
         if still.is_empty() {
             break;
@@ -473,7 +521,8 @@ async fn resume_all(shared: &Shared, lease: Uuid, devices: &[Device]) {
 }
 
 /// Whatever the program's exit code: the kernel decides whether I/O is resumed.
-async fn resume(machine: &Machine, device: &Device) -> Result<()> {
+async fn resume(shared: &Shared, device: &Device) -> Result<()> {
+    let machine = &shared.machine;
     let cmd = match device {
         Device::Drbd { minor, .. } => Cmd::new("drbdsetup")
             .arg("resume-io")
@@ -484,13 +533,23 @@ async fn resume(machine: &Machine, device: &Device) -> Result<()> {
         .try_run(cmd.deadline(Deadline::run(RESUME_LIMIT)))
         .await?;
     if !is_suspended(machine, device).await? {
-        return Ok(());
+        return match device {
+            Device::Drbd { resource, minor } => release(shared, resource, *minor).await,
+            Device::DeviceMapper { .. } => Ok(()),
+        };
     }
     output.ok()?;
     let message = format!(
         "I/O of {device:?} is still suspended, although the command to resume it succeeded."
     );
     Err(Failure::new(code::FAIL_UNKNOWN_ERROR, message))
+}
+
+/// Has requests completed that were under way when I/O was suspended.
+async fn release(shared: &Shared, resource: &ResourceName, minor: u32) -> Result<()> {
+    let kind = shared.state().info.drbd.as_ref().map(|drbd| drbd.kind);
+    let file = shared.options.res_directory.join(format!("{resource}.res"));
+    v84::release_requests(&shared.machine, kind, &file, resource, minor).await
 }
 
 /// Whether a device's I/O is suspended on request, by the kernel. That of a device that does not exist is not.

@@ -171,6 +171,10 @@ pub fn at_rest(sim: &Sim) -> Vec<String> {
     wrong.extend(numbers(&model));
     for replica in model.resources.values() {
         wrong.extend(replica_at_rest(sim, &cluster, &model, replica));
+        let (name, node) = (replica.name.as_str(), replica.node.as_str());
+        if sim.fake.holds_requests(node, name) {
+            wrong.push(format!("{name} on {node}: requests are held back"));
+        }
     }
     for node in sim.nodes() {
         wrong.extend(leftovers(sim, &model, &node));

@@ -121,6 +121,10 @@ const ALL: &[Fault] = &[
         "suspended I/O is resumed, whichever process is killed",
         suspension::ends,
     ),
+    (
+        "snapshots of resources that are written to are of one moment",
+        |cluster| snapshots::while_written(cluster),
+    ),
     ("a rollback brings back the data of a snapshot", |cluster| {
         snapshots::rolled_back(cluster)
     }),

@@ -110,6 +110,7 @@ pub(crate) fn new_minor(
         user_kib: None,
         quorum: false,
         opened: 0,
+        held: Default::default(),
         exposed: None,
     };
     resource.volumes.insert(number, volume);

@@ -7,7 +7,7 @@ use super::exposed::{self, Trust};
 use super::metadata::{
     CRASHED_PRIMARY, NODE_EXISTS, PEER_CONNECTED, PEER_DEVICE_SEEN, PEER_OUTDATED,
 };
-use super::{Disk, DrbdKind, Link, PeerRef, Repl, Role, resync};
+use super::{Disk, DrbdKind, Link, PeerRef, Repl, Role, held, resync};
 use crate::world::{Timer, World};
 
 /// Time from `connect` to the first attempt, and from a peer's appearance to the next attempt.
@@ -537,6 +537,7 @@ pub(crate) fn lose(world: &mut World, node: &str, name: &str, key: u32, loss: Lo
 }
 
 fn end_replication(world: &mut World, node: &str, name: &str, key: u32) {
+    held::end_without_connection(world, node, name);
     let Some(connection) = world.connection_mut(node, name, key) else {
         return;
     };

@@ -11,6 +11,7 @@ mod attach;
 mod compare;
 mod exposed;
 mod grow;
+mod held;
 mod json;
 mod link;
 mod metadata;
@@ -32,6 +33,7 @@ use super::machine::Dev;
 pub(crate) use adm::drbdadm;
 pub use app::AppIo;
 pub(crate) use app::{good_backing, read as app_read, write as app_write};
+pub(crate) use held::{Held, counters, flush};
 pub(crate) use link::{heal, lose_all, try_connect};
 pub(crate) use metadata::Metadata;
 pub(crate) use metatool::drbdmeta;
@@ -91,6 +93,8 @@ pub(crate) struct Volume {
     pub(crate) user_kib: Option<u64>,
     pub(crate) quorum: bool,
     pub(crate) opened: u32,
+    /// Requests that 8.4 holds back although the suspension is over that they were under way at.
+    pub(crate) held: Held,
     /// Exposed data generation: the one that applications have read on this node.
     pub(crate) exposed: Option<u64>,
 }

@@ -5,7 +5,7 @@ use super::attach::{self, Failure};
 use super::link::{self, Loss};
 use super::role;
 use super::status::Detail;
-use super::{Disk, DrbdKind, Link, resfile, view};
+use super::{Disk, DrbdKind, Link, held, resfile, view};
 use crate::args::{Args, Options};
 use crate::tool::{Stop, ToolOutput, ToolResult, fail, missing};
 use crate::world::World;
@@ -80,6 +80,10 @@ pub(crate) fn drbdsetup(world: &mut World, node: &str, args: &[String]) -> ToolR
             };
             if let Some(resource) = world.resource_mut(node, &name) {
                 resource.suspended = command == "suspend-io";
+            }
+            match command.as_str() {
+                "suspend-io" => held::begin(world, node, &name),
+                _ => held::end_without_connection(world, node, &name),
             }
             Ok(ToolOutput::nothing())
         }

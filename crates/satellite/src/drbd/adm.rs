@@ -37,6 +37,16 @@ pub async fn down(machine: &Machine, resource: &ResourceName) -> Result<()> {
     machine.run(cmd).await.map(drop)
 }
 
+/// Ends the connection of a resource that has one, and makes it anew.
+pub async fn reconnect(machine: &Machine, file: &Path, resource: &ResourceName) -> Result<()> {
+    for command in ["disconnect", "connect"] {
+        machine
+            .run(drbdadm(file).args([command, resource.as_str()]))
+            .await?;
+    }
+    Ok(())
+}
+
 /// `drbdsetup primary`.
 pub async fn primary(
     machine: &Machine,

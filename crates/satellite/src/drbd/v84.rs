@@ -3,12 +3,15 @@
 //! The other files call what is here at the points where the kinds differ, for either kind.
 
 use std::path::Path;
+use std::time::Duration;
 
 use linstor_api::code;
 use linstor_api::drbd_option::{self, Section};
 use linstor_api::kind::DrbdKind;
 use linstor_api::name::ResourceName;
+use linstor_host::{Cmd, Deadline};
 use linstor_wire::spec::{DrbdSpec, Props, ResourceSpec};
+use tokio::time::{Instant, sleep};
 
 use super::grow::decided;
 use super::metadata::Layout;
@@ -17,12 +20,26 @@ use super::status::{DrbdConnection, DrbdResource};
 use super::{adm, promotion};
 use crate::failure::{Failure, Result};
 use crate::layers::Attempt;
+use crate::machine::Machine;
 use crate::tools::error::ErrorKind;
 
 /// DRBD 8.4 starts a resync at 250 KiB/s and takes minutes to get faster; a fixed rate still yields to applications.
 const RESYNC: [(&str, &str); 2] = [("c-plan-ahead", "0"), ("resync-rate", "100M")];
 /// How 8.4 refuses to resize a volume that is primary nowhere (`ERR_NO_PRIMARY`).
 const NEEDS_PRIMARY: ErrorKind = ErrorKind::Drbd(131);
+
+/// The counters of each minor.
+const COUNTERS: &str = "/proc/drbd";
+/// How long a flush may take that has held requests completed.
+const FLUSH_LIMIT: Duration = Duration::from_secs(2);
+/// Time that requests need to be completed once nothing holds them.
+const COMPLETION: Duration = Duration::from_millis(200);
+/// How long counters are looked at.
+const COUNTERS_LIMIT: Duration = Duration::from_secs(1);
+/// Interval at which they are read.
+const COUNTERS_POLL: Duration = Duration::from_millis(50);
+/// How often they must show held requests: a request that DRBD is about to send looks like one, for a moment.
+const SEEN_MIN: u32 = 3;
 
 const fn is_84(kind: DrbdKind) -> bool {
     matches!(kind, DrbdKind::Drbd84)
@@ -202,4 +219,113 @@ pub async fn adjust(
         promotion::end(attempt, kind, minor).await?;
     }
     adjusted
+}
+
+/// Has requests completed that were under way when the I/O of a minor was suspended, after it was resumed.
+///
+/// 8.4 holds them back for longer: it completes a write only when the peer confirms its epoch, which ends with a later write
+/// or a flush, and a read only when the connection ends (`RQ_COMPLETION_SUSP` in `drbd_req.c`). An application that waits
+/// for such a request before it sends another one would wait for ever. So the device is flushed, and where that does not
+/// suffice the connection is made anew. `kind` is `None` while it is not known.
+pub async fn release_requests(
+    machine: &Machine,
+    kind: Option<DrbdKind>,
+    file: &Path,
+    resource: &ResourceName,
+    minor: u32,
+) -> Result<()> {
+    if kind.is_some_and(|kind| !is_84(kind)) || !holds_requests(machine, minor).await {
+        return Ok(());
+    }
+    let flush = Cmd::new("sync").args(["--data".to_owned(), format!("/dev/drbd{minor}")]);
+    let flush = flush.deadline(Deadline::run(FLUSH_LIMIT));
+    if let Err(failure) = machine.run(flush).await {
+        tracing::debug!(%resource, minor, %failure, "not flushed");
+    }
+    sleep(COMPLETION).await;
+    // All volumes of the resource have one connection.
+    let _turn = machine.lock(&format!("drbd-connection/{resource}")).await;
+    if !holds_requests(machine, minor).await {
+        return Ok(());
+    }
+    tracing::warn!(%resource, minor, "DRBD 8.4 holds requests back after a suspension of I/O; the connection is made anew");
+    adm::reconnect(machine, file, resource).await?;
+    sleep(COMPLETION).await;
+    if !holds_requests(machine, minor).await {
+        return Ok(());
+    }
+    let message = format!("DRBD holds requests of resource '{resource}' back.");
+    Err(Failure::new(code::FAIL_UNKNOWN_ERROR, message)
+        .cause("They were under way when I/O was suspended; a flush and a new connection have not had them completed.")
+        .correction(format!("Run 'drbdadm disconnect {resource}', then 'drbdadm connect {resource}'.")))
+}
+
+/// Whether requests of applications wait for neither a disk nor the peer.
+async fn holds_requests(machine: &Machine, minor: u32) -> bool {
+    let (begun, mut seen) = (Instant::now(), 0);
+    while begun.elapsed() < COUNTERS_LIMIT {
+        let text = machine.host().read(Path::new(COUNTERS)).await;
+        let text = text.unwrap_or_default();
+        let Some(counters) = parse_counters(&String::from_utf8_lossy(&text), minor) else {
+            return false;
+        };
+        if counters.applications == 0 {
+            return false;
+        }
+        seen += u32::from(counters.applications > counters.disk + counters.peer);
+        if seen >= SEEN_MIN {
+            return true;
+        }
+        sleep(COUNTERS_POLL).await;
+    }
+    false
+}
+
+/// Requests that are not completed.
+#[derive(Debug, PartialEq, Eq)]
+struct Counters {
+    /// All of applications (`ap`).
+    applications: u64,
+    /// Those that wait for the disk (`lo`).
+    disk: u64,
+    /// Those that wait for the peer (`pe`).
+    peer: u64,
+}
+
+/// The counters of a minor in `/proc/drbd`, on the line behind the one that begins with its number.
+fn parse_counters(text: &str, minor: u32) -> Option<Counters> {
+    let head = format!("{minor}:");
+    let mut lines = text.lines();
+    lines.find(|line| line.split_whitespace().next() == Some(&head))?;
+    let line = lines.next()?;
+    let value = |key: &str| {
+        let mut words = line.split_whitespace();
+        words.find_map(|word| word.strip_prefix(key)?.strip_prefix(':')?.parse().ok())
+    };
+    Some(Counters {
+        applications: value("ap")?,
+        disk: value("lo")?,
+        peer: value("pe")?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counters_of_a_minor() {
+        let text = "version: 8.4.11 (api:1/proto:86-101)\nsrcversion: 0\n\n \
+                    0: cs:Connected ro:Primary/Secondary ds:UpToDate/UpToDate C r-----\n    \
+                    ns:8 nr:0 dw:8 dr:664 al:1 bm:0 lo:2 pe:1 ua:0 ap:4 ep:1 wo:f oos:0\n\n\
+                    1000: cs:Unconfigured\n";
+        let expected = Counters {
+            applications: 4,
+            disk: 2,
+            peer: 1,
+        };
+        assert_eq!(parse_counters(text, 0), Some(expected));
+        assert_eq!(parse_counters(text, 1000), None);
+        assert_eq!(parse_counters(text, 1), None);
+    }
 }

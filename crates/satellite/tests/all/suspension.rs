@@ -14,7 +14,7 @@ use linstor_wire::{ToSatellite, Wanted};
 use uuid::Uuid;
 
 use crate::bench::{Bench, DrbdKind, Heard};
-use crate::drbd::{SIZE_KIB, spec};
+use crate::drbd::{SIZE_KIB, TWO, nodes, spec, up};
 use crate::storage::storage;
 
 const ALONE: &[(&str, bool)] = &[("alpha", false)];
@@ -102,6 +102,47 @@ async fn a_suspension_ends_on_request() {
             .await;
         let asked = ended(SuspensionEnd::Asked);
         bench.until("alpha", "that I/O goes on", is(asked)).await;
+        assert!(!is_blocked(&bench));
+    }
+}
+
+/// DRBD 8.4 holds back requests that were under way; the satellite has them completed: a write by a flush, a read by a new
+/// connection.
+#[tokio::test(start_paused = true)]
+async fn no_request_is_held_back() {
+    for (with_read, expected) in [
+        (
+            false,
+            "alpha: drbdsetup resume-io 1000\nalpha: sync --data /dev/drbd1000\n",
+        ),
+        (
+            true,
+            "alpha: drbdsetup resume-io 1000\nalpha: sync --data /dev/drbd1000\n\
+             alpha: drbdadm -c /var/lib/linstor.d/Data.res disconnect Data\n\
+             alpha: drbdadm -c /var/lib/linstor.d/Data.res connect Data\n",
+        ),
+    ] {
+        let mut bench = nodes(&["alpha", "beta"], DrbdKind::V84).await;
+        up(&mut bench, TWO).await;
+        let primary = Cmd::new("drbdsetup").args(["primary", "1000"]);
+        bench.cluster.host("alpha").run(primary).await.unwrap();
+        bench.cluster.open("alpha", "Data", 0).unwrap();
+        suspend(&mut bench, 10_000).await;
+        let suspended = is(SuspensionState::Suspended);
+        bench
+            .until("alpha", "that I/O is suspended", suspended)
+            .await;
+        if with_read {
+            bench.cluster.catch_read("alpha", "Data", 0);
+        }
+        bench.changes();
+        bench
+            .send("alpha", ToSatellite::Resume { lease: LEASE })
+            .await;
+        let asked = ended(SuspensionEnd::Asked);
+        bench.until("alpha", "that I/O goes on", is(asked)).await;
+        assert!(!bench.cluster.holds_requests("alpha", "Data"));
+        assert_eq!(bench.changes(), expected);
         assert!(!is_blocked(&bench));
     }
 }
