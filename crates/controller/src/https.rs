@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 
 use crate::cluster::Cluster;
-use crate::config::{self, Certificate, Config, Database, Listen};
+use crate::config::{self, Config, Database, Listen};
 use crate::rest::{self, Limits};
 
 /// The controller's property that has HTTPS served with a certificate that the controller makes.
@@ -150,15 +150,11 @@ pub fn open(config: &Config) -> Result<Option<Open>, HttpsError> {
     let Some(https) = &config.https else {
         return Ok(None);
     };
-    let identity = match &https.certificate {
-        Some(Certificate::Pem { certificate, key }) => Identity::of_pem(certificate, key)?,
-        Some(Certificate::Store(store)) => {
-            Identity::of_store(&store.path, store.password.reveal())?
-        }
-        None => return Ok(None),
+    let Some(certificate) = &https.certificate else {
+        return Ok(None);
     };
-    let clients = https.clients.as_ref();
-    let clients = clients.map(|store| Authorities::read(&store.path, store.password.reveal()));
+    let identity = certificate.read()?;
+    let clients = https.clients.as_ref().map(config::KeyStore::read);
     open_with(&identity, clients.transpose()?, https.listen).map(Some)
 }
 

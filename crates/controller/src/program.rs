@@ -110,7 +110,14 @@ async fn run(config: &Config, wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store
         Err(error @ HttpsError::Listen(_)) => return unserved(error.into(), EXIT_NETWORK),
         Err(error) => return unserved(error.into(), EXIT_CONFIG),
     };
-    let controller = match start(config, wrap).await {
+    let connector = match TcpConnector::new(config.netcom.as_ref()) {
+        Ok(connector) => connector,
+        Err(reason) => {
+            tracing::error!("satellites cannot be connected over TLS: {reason}");
+            return EXIT_CONFIG;
+        }
+    };
+    let controller = match start(config, connector, wrap).await {
         Ok(controller) => controller,
         Err(error) => {
             let code = match &error {
@@ -182,6 +189,7 @@ async fn run(config: &Config, wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store
 
 async fn start(
     config: &Config,
+    connector: TcpConnector,
     wrap: impl FnOnce(Box<dyn Store>) -> Box<dyn Store>,
 ) -> Result<Controller, StartError> {
     let store: Box<dyn Store> = match &config.database {
@@ -192,7 +200,6 @@ async fn start(
         }
     };
     let env = Arc::new(RealEnv);
-    let connector = Arc::new(TcpConnector);
     let options = Options {
         error_reports: match &config.database {
             Database::File(path) => Some(path.with_file_name(error_report::FILE_NAME)),
@@ -201,7 +208,7 @@ async fn start(
         config: Some(config.without_secrets()),
         ..Options::default()
     };
-    Controller::start(wrap(store), env, connector, options).await
+    Controller::start(wrap(store), env, Arc::new(connector), options).await
 }
 
 /// Checks the database file, in the background.

@@ -1,8 +1,8 @@
 //! The connection between controller and satellite: frames on a byte stream, and TCP as that byte stream.
 //!
 //! In reading order: [`Connection`] turns any byte stream into two streams of messages, [`tcp`] creates byte streams,
-//! [`NetError`] is the error of both. TLS will create byte streams as well: nothing in [`Connection`] depends on the
-//! kind of stream, which is why tests can use an in-memory pipe.
+//! [`NetError`] is the error of both. Nothing in [`Connection`] depends on the kind of stream: it
+//! may be one over TLS, and in tests a pipe in memory.
 
 mod connection;
 mod error;

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use linstor_host::RealHost;
@@ -13,9 +14,14 @@ use serde::Deserialize;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
+use tokio_rustls::TlsAcceptor;
 
-/// Port that controllers call.
-const PORT_DEFAULT: u16 = 3366;
+use netcom::Netcom;
+
+mod netcom;
+
+/// How long a controller may take until the connection is encrypted.
+const HANDSHAKE_MAX: Duration = Duration::from_secs(10);
 /// Connections that are served at the same time: one that counts, and some that are still being judged.
 const CONNECTIONS_MAX: usize = 16;
 
@@ -99,13 +105,6 @@ struct Files {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Netcom {
-    bind_address: Option<IpAddr>,
-    port: Option<u16>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
 struct Logging {
     level: Option<String>,
     linstor_level: Option<String>,
@@ -180,7 +179,14 @@ fn listen(address: Option<IpAddr>, port: u16) -> Result<TcpListener, linstor_net
 
 async fn run(arguments: Arguments, configuration: Configuration) -> ExitCode {
     let netcom = &configuration.netcom;
-    let port = arguments.port.or(netcom.port).unwrap_or(PORT_DEFAULT);
+    let tls = match netcom.acceptor(&arguments.config_directory) {
+        Ok(tls) => tls,
+        Err(reason) => {
+            tracing::error!("section [netcom] of linstor_satellite.toml: {reason}");
+            return ExitCode::from(exit::CONFIGURATION);
+        }
+    };
+    let port = arguments.port.unwrap_or_else(|| netcom.port());
     let address = arguments.bind_address.or(netcom.bind_address);
     let listener = match listen(address, port) {
         Ok(listener) => listener,
@@ -234,11 +240,11 @@ async fn run(arguments: Arguments, configuration: Configuration) -> ExitCode {
             }
             ExitCode::from(exit::CRITICAL)
         }
-        () = serve(&satellite, &listener) => ExitCode::from(exit::CRITICAL),
+        () = serve(&satellite, &listener, tls.as_ref()) => ExitCode::from(exit::CRITICAL),
     }
 }
 
-async fn serve(satellite: &Satellite, listener: &TcpListener) {
+async fn serve(satellite: &Satellite, listener: &TcpListener, tls: Option<&TlsAcceptor>) {
     let mut connections: JoinSet<()> = JoinSet::new();
     loop {
         tokio::select! {
@@ -248,16 +254,30 @@ async fn serve(satellite: &Satellite, listener: &TcpListener) {
             // A controller connects. Cancel-safe.
             accepted = tcp::accept(listener), if connections.len() < CONNECTIONS_MAX => match accepted {
                 Ok((stream, peer)) => {
-                    let satellite = satellite.clone();
+                    let (satellite, tls) = (satellite.clone(), tls.cloned());
                     connections.spawn(async move {
-                        if let Err(error) = satellite.serve_connection(stream).await {
+                        let ended = match tls {
+                            None => satellite.serve_connection(stream).await,
+                            Some(tls) => match tokio::time::timeout(HANDSHAKE_MAX, tls.accept(stream)).await {
+                                Ok(Ok(stream)) => satellite.serve_connection(stream).await,
+                                Ok(Err(error)) => {
+                                    tracing::warn!(%peer, %error, "a connection over TLS was refused");
+                                    return;
+                                }
+                                Err(_) => {
+                                    tracing::warn!(%peer, "a connection was not encrypted in time");
+                                    return;
+                                }
+                            },
+                        };
+                        if let Err(error) = ended {
                             tracing::info!(%peer, %error, "connection of a controller ended");
                         }
                     });
                 }
                 Err(error) => {
                     tracing::warn!(%error, "a connection cannot be accepted");
-                    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+                    tokio::time::sleep(Duration::from_millis(200)).await;
                 }
             },
         }

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use linstor_wire::secret::Secret;
 use serde::Deserialize;
 
+use super::certificates::{self, Certificate, KeyStore};
 use super::{ConfigError, EVERY_IPV6, Listen};
 
 /// Port of the REST API over TLS.
@@ -21,29 +22,6 @@ pub struct Https {
     pub certificate: Option<Certificate>,
     /// The certificates that callers have to have one for; anybody may call without.
     pub clients: Option<KeyStore>,
-}
-
-/// A certificate with its key.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Certificate {
-    /// In PEM.
-    Pem {
-        /// The certificate, and those that it is signed by.
-        certificate: PathBuf,
-        /// Its key.
-        key: PathBuf,
-    },
-    /// In a key store.
-    Store(KeyStore),
-}
-
-/// A file with certificates.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyStore {
-    /// The file.
-    pub path: PathBuf,
-    /// The password of a key store.
-    pub password: Secret,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -79,40 +57,15 @@ impl Section {
             })
         };
         let directory = file.parent().unwrap_or(Path::new("/"));
-        let at = |path: PathBuf| directory.join(path);
-        let given = |path: Option<PathBuf>| path.filter(|path| !path.as_os_str().is_empty());
-        let certificate = match (
-            given(self.keystore),
-            given(self.certificate),
-            given(self.key),
-        ) {
-            (Some(_), Some(_), _) => {
-                return invalid("'keystore' and 'certificate' are both given; remove one of them");
-            }
-            (Some(path), None, None) => Some(Certificate::Store(KeyStore {
-                path: at(path),
-                password: self.keystore_password,
-            })),
-            (_, None, Some(_)) => return invalid("'key' is given without 'certificate'; add it"),
-            (None, Some(certificate), key) => Some(Certificate::Pem {
-                key: at(key.unwrap_or_else(|| certificate.clone())),
-                certificate: at(certificate),
-            }),
-            (None, None, None) => None,
-        };
-        let clients = match (given(self.truststore), given(self.client_ca)) {
-            (Some(_), Some(_)) => {
-                return invalid("'truststore' and 'client_ca' are both given; remove one of them");
-            }
-            (Some(path), None) => Some(KeyStore {
-                path: at(path),
-                password: self.truststore_password,
-            }),
-            (None, Some(path)) => Some(KeyStore {
-                path: at(path),
-                password: Secret::default(),
-            }),
-            (None, None) => None,
+        let pem = (self.certificate, self.key);
+        let certificate =
+            certificates::certificate(directory, self.keystore, self.keystore_password, pem);
+        let pem = ("client_ca", self.client_ca);
+        let clients =
+            certificates::authorities(directory, self.truststore, self.truststore_password, pem);
+        let (certificate, clients) = match (certificate, clients) {
+            (Ok(certificate), Ok(clients)) => (certificate, clients),
+            (Err(reason), _) | (_, Err(reason)) => return invalid(&reason),
         };
         if self.enabled == Some(false) {
             return Ok(None);
@@ -154,12 +107,11 @@ impl Section {
 impl Https {
     /// Without passwords, which are for the start alone.
     pub(super) fn without_secrets(mut self) -> Https {
-        let stores = match &mut self.certificate {
-            Some(Certificate::Store(store)) => Some(store),
-            _ => None,
-        };
-        for store in stores.into_iter().chain(&mut self.clients) {
-            store.password = Secret::default();
+        if let Some(certificate) = &mut self.certificate {
+            certificate.forget_password();
+        }
+        if let Some(clients) = &mut self.clients {
+            clients.password = Secret::default();
         }
         self
     }

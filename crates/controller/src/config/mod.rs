@@ -16,9 +16,13 @@ use tokio::net::TcpListener;
 
 use crate::rest::Limits;
 
+mod certificates;
 mod https;
+mod netcom;
 
-pub use https::{Certificate, Https, KeyStore};
+pub use certificates::{Certificate, KeyStore};
+pub use https::Https;
+pub use netcom::Netcom;
 
 /// Port of the REST API.
 const HTTP_PORT: u16 = 3370;
@@ -127,6 +131,8 @@ pub struct Config {
     pub http: Option<Listen>,
     /// How the REST API is served over TLS; none when it is turned off.
     pub https: Option<Https>,
+    /// Certificates for links to satellites over TLS.
+    pub netcom: Option<Netcom>,
     /// Where the database is.
     pub database: Database,
     /// What callers of the REST API may take.
@@ -179,6 +185,7 @@ pub enum ConfigError {
 struct File {
     http: Http,
     https: https::Section,
+    netcom: netcom::Section,
     db: Db,
     logging: Logging,
     encrypt: Encrypt,
@@ -264,6 +271,7 @@ impl Config {
         let secure = secure_address(arguments, &file.https, environment, &mut warnings);
         Ok(Config {
             token_authentication,
+            netcom: file.netcom.settings(&path)?,
             https: file.https.settings(&path, secure, &mut warnings)?,
             http: http(arguments, &file.http, environment, &mut warnings),
             limits: limits(&file.http, file.web_ui.directory),
@@ -281,6 +289,7 @@ impl Config {
         Config {
             passphrase: None,
             https: self.https.clone().map(Https::without_secrets),
+            netcom: self.netcom.clone().map(Netcom::without_secrets),
             ..self.clone()
         }
     }

@@ -42,6 +42,7 @@ fn defaults_hold() {
                 certificate: None,
                 clients: None,
             }),
+            netcom: None,
             database: Database::File("/var/lib/linstor/linstor.db".into()),
             limits: Limits::default(),
             passphrase: None,
@@ -162,6 +163,33 @@ fn https_is_configured() {
         let error = https(wrong, &[], &[]).unwrap_err().to_string();
         assert!(
             error.contains(expected) && error.contains("linstor.toml"),
+            "{error}"
+        );
+    }
+}
+
+/// Links to satellites over TLS need both: a certificate of the controller, and what satellites are checked with.
+#[test]
+fn links_are_configured() {
+    let netcom =
+        |text: &str| Ok::<_, ConfigError>(load(&format!("[netcom]\n{text}"), &[], &[])?.netcom);
+    let found = netcom("keystore = \"k\"\nkeystore_password = \"s3cret\"\nsatellite_ca = \"/c\"")
+        .unwrap()
+        .unwrap();
+    assert!(!format!("{found:?}").contains("s3cret"));
+    assert_eq!(found.satellites.path, Path::new("/c"));
+    let Certificate::Store(store) = found.without_secrets().certificate else {
+        panic!("not a key store");
+    };
+    assert!(store.path.is_absolute() && store.password.is_empty());
+    assert_eq!(netcom("").unwrap(), None);
+    for (wrong, expected) in [
+        ("certificate = \"c\"", "none to check satellites with"),
+        ("truststore = \"c\"", "no certificate of the controller"),
+    ] {
+        let error = netcom(wrong).unwrap_err().to_string();
+        assert!(
+            error.contains(expected) && error.contains("[netcom]"),
             "{error}"
         );
     }

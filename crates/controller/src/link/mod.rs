@@ -17,11 +17,15 @@ use linstor_model::Model;
 use linstor_model::Node;
 use linstor_model::name::{NetInterfaceName, NodeName};
 use linstor_net::ControllerSide;
+use linstor_tls::{Names, TlsError};
+use rustls::pki_types::ServerName;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::cluster::Cluster;
+use crate::config::Netcom;
 
 /// Where a satellite is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,24 +47,57 @@ pub trait Connector: Send + Sync + 'static {
     async fn connect(&self, target: &Target) -> Result<ControllerSide, String>;
 }
 
-/// Connects over TCP.
-#[derive(Debug, Default)]
-pub struct TcpConnector;
+/// Connects over TCP, and encrypts where the net interface says so.
+#[derive(Default)]
+pub struct TcpConnector {
+    tls: Option<TlsConnector>,
+}
+
+impl TcpConnector {
+    /// With the certificates of the settings.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with them.
+    pub fn new(netcom: Option<&Netcom>) -> Result<TcpConnector, String> {
+        let Some(netcom) = netcom else {
+            return Ok(TcpConnector::default());
+        };
+        let failed = |error: TlsError| error.to_string();
+        let own = netcom.certificate.read().map_err(failed)?;
+        let satellites = netcom.satellites.read().map_err(failed)?;
+        // As with LINSTOR: who has a certificate of the authority is trusted, at whatever address.
+        let config = linstor_tls::client(satellites, Names::Ignored, Some(&own))?;
+        Ok(TcpConnector {
+            tls: Some(TlsConnector::from(Arc::new(config))),
+        })
+    }
+}
 
 #[async_trait]
 impl Connector for TcpConnector {
     async fn connect(&self, target: &Target) -> Result<ControllerSide, String> {
-        match target.encryption {
-            Encryption::Plain => {}
-            Encryption::Ssl => {
+        let address = target.address;
+        let tls = match (target.encryption, &self.tls) {
+            (Encryption::Plain, _) => None,
+            (Encryption::Ssl, Some(tls)) => Some(tls),
+            (Encryption::Ssl, None) => {
                 return Err(format!(
-                    "{} requires TLS, which this version does not support for satellites",
-                    target.address
+                    "{address} is for SSL, and this controller has no certificate for links to satellites: add section \
+                     [netcom] to linstor.toml and restart it"
                 ));
             }
-        }
-        let dialled = linstor_net::tcp::dial(target.address, Timing::default().connect_max).await;
+        };
+        let dialled = linstor_net::tcp::dial(address, Timing::default().connect_max).await;
         let stream = dialled.map_err(|error| chain(&error))?;
+        let Some(tls) = tls else {
+            return Ok(ControllerSide::new(stream));
+        };
+        let name = ServerName::from(address.ip());
+        let encrypted = tls.connect(name, stream).await;
+        let stream = encrypted.map_err(|error| {
+            format!("{address} and this controller do not come to terms over TLS: {error}")
+        })?;
         Ok(ControllerSide::new(stream))
     }
 }
@@ -114,7 +151,8 @@ struct Identity {
     active: Option<Target>,
 }
 
-/// Where a node's satellite may be reached, the active net interface first.
+/// Where a node's satellite may be reached, the active net interface first. Where that is encrypted no other kind counts: whoever
+/// keeps it from working must not get to see what would go over it.
 fn targets(node: &Node) -> Vec<Target> {
     let usable = node.net_interfaces.iter().filter_map(|net_if| {
         let target = Target {
@@ -128,6 +166,12 @@ fn targets(node: &Node) -> Vec<Target> {
     let mut usable: Vec<(bool, Target)> = usable.collect();
     // Stable: the others remain in the order they were created.
     usable.sort_by_key(|(inactive, _)| *inactive);
+    if usable
+        .first()
+        .is_some_and(|(_, first)| first.encryption == Encryption::Ssl)
+    {
+        usable.retain(|(_, target)| target.encryption == Encryption::Ssl);
+    }
     usable.into_iter().map(|(_, target)| target).collect()
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use linstor_api::config::{
     ControllerConfig as Json, Db, Debug, Directory, Http, Ldap, Log, Net, SatelliteConfig,
 };
+use linstor_api::kind::Encryption;
 use linstor_api::reply::Reply;
 use linstor_model::name::NodeName;
 use linstor_wire::question::{Answer, Question};
@@ -101,7 +102,10 @@ pub async fn modify(cluster: &Cluster, request: Json) -> Vec<Reply> {
 /// The settings of a node's satellite.
 pub async fn show_satellite(cluster: &Cluster, name: &str) -> Result<SatelliteConfig, Refusal> {
     let node = name::node(name)?;
-    name::known_node(&cluster.model(), &node)?;
+    let model = cluster.model();
+    let interfaces = &name::known_node(&model, &node)?.net_interfaces;
+    let active = interfaces.iter().find(|row| row.active);
+    let encrypted = active.is_some_and(|row| row.encryption == Some(Encryption::Ssl));
     let deadline = Instant::now() + ANSWER_MAX;
     if !cluster.observed().is_online(&node) {
         let message = format!("Node '{node}' is offline.");
@@ -132,7 +136,7 @@ pub async fn show_satellite(cluster: &Cluster, name: &str) -> Result<SatelliteCo
         net: Some(Net {
             bind_address: Some(settings.address.unwrap_or_else(|| "::".to_owned())),
             port: Some(settings.port.into()),
-            com_type: Some("PLAIN".to_owned()),
+            com_type: Some(if encrypted { "SSL" } else { "PLAIN" }.to_owned()),
         }),
     })
 }

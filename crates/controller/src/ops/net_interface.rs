@@ -184,12 +184,36 @@ async fn change<P: Send + 'static>(
         let (node, parsed) = parsed?;
         let target = node.clone();
         let committed = cluster.commit(move |tx| plan(tx, &target, parsed)).await?;
+        let mut replies = committed.replies;
         if committed.value {
             cluster.reconnect(&node);
+            replies.extend(no_certificate(cluster, &node));
         }
-        Ok(committed.replies)
+        Ok(replies)
     };
     context.run(work).await
+}
+
+/// The warning that a node cannot be reached over SSL, where the settings have no certificate for it.
+pub fn no_certificate(cluster: &Cluster, name: &NodeName) -> Option<Reply> {
+    let config = cluster.shared.config.as_ref();
+    let model = cluster.model();
+    let active = model
+        .node(name)?
+        .net_interfaces
+        .iter()
+        .find(|row| row.active)?;
+    let has_certificate = config.is_some_and(|config| config.netcom.is_some());
+    if active.encryption != Some(Encryption::Ssl) || has_certificate {
+        return None;
+    }
+    let message = format!("The controller cannot connect to node '{name}'.");
+    let reply = Reply::new(code::WARN_NOT_CONNECTED, message)
+        .cause("Its active net interface is for SSL, and the controller has no certificate for links to satellites.")
+        .correction(
+            "Add section [netcom] to linstor.toml and restart the controller, or use the encryption type PLAIN.",
+        );
+    Some(reply)
 }
 
 /// Changes a node's row, and warns when no interface is active then. Says whether another one, or a changed one, is
@@ -209,13 +233,6 @@ fn edit_node(
         )));
     }
     let changed = before != after;
-    let encrypted = |row: &&NetInterface| row.encryption == Some(Encryption::Ssl);
-    if changed && let Some(row) = after.as_ref().filter(encrypted) {
-        let message = format!("The controller cannot connect to node '{name}'.");
-        tx.reply(Reply::new(code::WARN_NOT_CONNECTED, message)
-            .cause(format!("Net interface '{}' is for SSL, and connections to satellites over SSL are not implemented yet.", row.name))
-            .correction("Use the encryption type PLAIN, or another net interface."));
-    }
     Ok(changed && after.is_some())
 }
 

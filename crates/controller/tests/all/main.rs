@@ -9,6 +9,7 @@ mod keep_up;
 mod killed;
 mod limits;
 mod link;
+mod link_tls;
 #[path = "../../../tls/tests/common/pki.rs"]
 mod pki;
 mod program;

@@ -34,17 +34,13 @@ pub async fn create(cluster: &Cluster, request: Json) -> Vec<Reply> {
         let env = cluster.env().clone();
         let node = parse(&request, env.uuid(), || env.uuid())?;
         let (name, satellite) = (node.name.clone(), node.node_type.has_satellite());
-        let active = node.net_interfaces.iter().find(|row| row.active);
-        let encrypted = active.is_some_and(|row| row.encryption == Some(Encryption::Ssl));
         let committed = cluster
             .commit(move |tx| add(tx, node, request.props))
             .await?;
         let mut replies = committed.replies;
-        if encrypted {
-            let message = format!("The controller cannot connect to node '{name}'.");
-            let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, message)
-                .cause("Connections to satellites over SSL are not implemented yet.")
-                .correction("Change the encryption type of the net interface to PLAIN.");
+        if let Some(mut reply) = net_interface::no_certificate(cluster, &name) {
+            // LINSTOR's answer where it has no connector for SSL.
+            reply.ret_code = code::FAIL_UNKNOWN_ERROR;
             replies.push(reply);
         } else if satellite {
             cluster.reconnect(&name);
