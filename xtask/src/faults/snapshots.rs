@@ -11,7 +11,7 @@ use crate::lab::{Background, Exec, Node};
 use crate::story::{Drbd, drbd_kind};
 
 /// How many snapshots are taken for the measurement.
-const SNAPSHOTS: usize = 20;
+const SNAPSHOTS: usize = 6;
 /// The longest time that I/O may be held back. Most of it is LVM's, see [`lvm_alone`], whose commands take seconds on a
 /// guest with one busy processor.
 const HELD_MAX: Duration = Duration::from_secs(20);
