@@ -374,6 +374,8 @@ async fn detach(storage: Storage<'_>, id: FileId) -> Result<()> {
         }
         sleep(DETACH_POLL).await;
     }
+    // A list that was made meanwhile still has them, and the next file may get the inode of this one.
+    storage.observations.loops_unknown().await;
     Ok(())
 }
 
