@@ -22,6 +22,7 @@ pub mod resize;
 pub mod restore_backup;
 pub mod roll_back;
 pub mod ship_backup;
+mod shipment;
 pub mod take_snapshot;
 
 use std::fmt;

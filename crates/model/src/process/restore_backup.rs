@@ -7,11 +7,11 @@ use std::collections::BTreeMap;
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
 use linstor_wire::spec::{ReceiptSpec, ReceivedObject};
-use linstor_wire::status::Outcome;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::ship_backup::{LIMIT, Status};
+use super::shipment::Shipment;
 use super::{
     Context, Kind, Next, Object, Process, ProcessId, Progress, Steps, Undone, Wait, delete_snapshot,
 };
@@ -19,7 +19,7 @@ use crate::draft::Draft;
 use crate::layer::luks::Keys;
 use crate::model::{Model, RowKey};
 use crate::name::{NodeName, RemoteName, ResourceName, SnapshotName};
-use crate::observed::{Applied, Observed};
+use crate::observed::Observed;
 use crate::snapshot::SnapshotState;
 
 const STEPS: u32 = 2;
@@ -152,10 +152,12 @@ impl RestoreBackup {
         })
     }
 
-    fn applied<'a>(&self, model: &Model, observed: &'a Observed) -> Option<&'a Applied> {
-        let part = model.snapshot(&self.resource, &self.snapshot)?;
-        let key = (&self.resource, &self.snapshot, &self.node);
-        observed.snapshot_applied(key, part.on(&self.node)?.uuid)
+    fn shipment(&self) -> Shipment<'_> {
+        Shipment {
+            resource: &self.resource,
+            snapshot: &self.snapshot,
+            node: &self.node,
+        }
     }
 
     fn receive(&self, process: &Process, now: &mut Context<'_>) -> Next {
@@ -169,20 +171,11 @@ impl RestoreBackup {
             let cause = format!("The remote {} was deleted.", self.remote);
             return Next::Step(self.because(failure(cause)));
         }
-        let applied = self.applied(now.draft, now.observed);
-        let applied = applied.filter(|a| a.generation >= process.since.generation);
-        match applied.map(|applied| &applied.outcome) {
-            Some(Outcome::Done) => {}
-            Some(Outcome::Failed { replies }) => {
-                let first = replies.first().cloned();
-                let mut why = first.unwrap_or_else(|| failure("The node failed without a reason."));
-                why.message = format!("({}) {}", self.node, why.message);
-                return Next::Step(self.because(why));
-            }
-            Some(Outcome::Waiting { .. }) | None => {
-                let wait = Wait::snapshot(&self.node, &self.resource, &self.snapshot);
-                return Next::Wait(vec![wait]);
-            }
+        let unknown = || failure("The node failed without a reason.");
+        match self.shipment().wait(process, now, unknown) {
+            Ok(None) => {}
+            Ok(Some(wait)) => return Next::Wait(vec![wait]),
+            Err(why) => return Next::Step(self.because(why)),
         }
         let now_ms = now.now_ms;
         now.draft
@@ -241,17 +234,10 @@ impl Steps for RestoreBackup {
             Step::Restore => ("making-resource", 2),
             Step::Abandon => ("removing", 2),
         };
-        let percent = match self
-            .applied(model, observed)
-            .map(|applied| &applied.outcome)
-        {
-            Some(Outcome::Waiting { done_percent, .. }) if self.step == Step::Receive => {
-                done_percent.map(f64::from)
-            }
-            _ => None,
-        };
+        let moves = self.step == Step::Receive;
+        let percent = moves.then(|| self.shipment().percent(model, observed));
         Progress {
-            percent,
+            percent: percent.flatten(),
             ..Progress::numbered(step, number, STEPS)
         }
     }

@@ -13,10 +13,10 @@ use linstor_api::kind::StorageSuffix;
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
 use linstor_wire::spec::{BaseSpec, ObjectSpec, ShipmentSpec};
-use linstor_wire::status::Outcome;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::shipment::Shipment;
 use super::{
     Context, Kind, Next, Object, Process, ProcessId, Progress, Steps, Undone, Wait, delete_snapshot,
 };
@@ -411,32 +411,20 @@ impl ShipBackup {
         if let Some(failure) = self.lost(now.draft) {
             return Next::Step(self.because(failure));
         }
-        let applied = self.applied(now.draft, now.observed);
-        let applied = applied.filter(|a| a.generation >= process.since.generation);
-        match applied.map(|applied| &applied.outcome) {
-            Some(Outcome::Done) => Next::Step(self.at(Step::Describe)),
-            Some(Outcome::Failed { replies }) => {
-                let failure = replies.first().cloned();
-                let mut failure =
-                    failure.unwrap_or_else(|| Self::failure("The node failed without a reason."));
-                failure.message = format!("({}) {}", self.node, failure.message);
-                Next::Step(self.because(failure))
-            }
-            Some(Outcome::Waiting { .. }) | None => {
-                let wait = Wait::snapshot(&self.node, &self.resource, &self.snapshot);
-                Next::Wait(vec![wait])
-            }
+        let unknown = || Self::failure("The node failed without a reason.");
+        match self.shipment().wait(process, now, unknown) {
+            Ok(None) => Next::Step(self.at(Step::Describe)),
+            Ok(Some(wait)) => Next::Wait(vec![wait]),
+            Err(failure) => Next::Step(self.because(failure)),
         }
     }
 
-    fn applied<'a>(
-        &self,
-        model: &Model,
-        observed: &'a Observed,
-    ) -> Option<&'a crate::observed::Applied> {
-        let part = model.snapshot(&self.resource, &self.snapshot)?;
-        let key = (&self.resource, &self.snapshot, &self.node);
-        observed.snapshot_applied(key, part.on(&self.node)?.uuid)
+    fn shipment(&self) -> Shipment<'_> {
+        Shipment {
+            resource: &self.resource,
+            snapshot: &self.snapshot,
+            node: &self.node,
+        }
     }
 }
 
@@ -461,17 +449,10 @@ impl Steps for ShipBackup {
             Step::Describe => ("describing", 4),
             Step::Abandon => ("removing-upload", 4),
         };
-        let percent = match self
-            .applied(model, observed)
-            .map(|applied| &applied.outcome)
-        {
-            Some(Outcome::Waiting { done_percent, .. }) if self.step == Step::Send => {
-                done_percent.map(f64::from)
-            }
-            _ => None,
-        };
+        let moves = self.step == Step::Send;
+        let percent = moves.then(|| self.shipment().percent(model, observed));
         Progress {
-            percent,
+            percent: percent.flatten(),
             ..Progress::numbered(step, number, STEPS)
         }
     }
