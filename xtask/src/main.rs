@@ -11,6 +11,7 @@ mod lab;
 mod metadata;
 mod overhead;
 mod packages;
+mod program;
 mod providers;
 mod python;
 mod python_calls;

@@ -2,14 +2,14 @@
 //! files. Needs root for the satellites' loop devices and host names.
 
 use std::fs::File;
-use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
 use crate::cluster::Binaries;
+use crate::program::{Program, wait_for};
 use crate::python;
 
 const CONTROLLER: &str = "127.0.83.1:3370";
@@ -18,18 +18,8 @@ const CONTROLLER_SECURE: &str = "127.0.83.1:3371";
 /// Names, and addresses of the satellites.
 const NODES: [(&str, &str); 2] = [("alpha", "127.0.83.11"), ("bravo", "127.0.83.12")];
 const SATELLITE_PORT: u16 = 3366;
-const START_MAX: Duration = Duration::from_secs(30);
-
-/// A program that ends with this.
-pub struct Program(Child);
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
+/// How long a program may need until it listens.
+pub const START_MAX: Duration = Duration::from_secs(30);
 
 /// Starts the programs, runs the script and removes what it left.
 pub fn run(binaries: &Binaries) -> Result<()> {
@@ -88,9 +78,9 @@ fn calls(binaries: &Binaries, python: &Path, script: &Path, directory: &Path) ->
             pools.display()
         ));
     }
-    wait_for(CONTROLLER)?;
+    wait_for(CONTROLLER, START_MAX)?;
     for (_, address) in NODES {
-        wait_for(&format!("{address}:{SATELLITE_PORT}"))?;
+        wait_for(&format!("{address}:{SATELLITE_PORT}"), START_MAX)?;
     }
     let status = Command::new(python)
         .arg(script)
@@ -106,22 +96,9 @@ fn calls(binaries: &Binaries, python: &Path, script: &Path, directory: &Path) ->
 
 /// Starts a program that writes its log to a file.
 pub fn start(command: &mut Command, log: &Path) -> Result<Program> {
-    let child = command
+    command
         .env("RUST_LOG", "warn")
-        .stdin(Stdio::null())
         .stderr(File::create(log)?)
-        .stdout(Stdio::null())
-        .spawn()
-        .with_context(|| format!("start {:?}", command.get_program()))?;
-    Ok(Program(child))
-}
-
-/// Waits until something listens.
-pub fn wait_for(address: &str) -> Result<()> {
-    let begun = Instant::now();
-    while TcpStream::connect(address).is_err() {
-        ensure!(begun.elapsed() < START_MAX, "nothing listens at {address}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
-    Ok(())
+        .stdout(Stdio::null());
+    Program::start(command)
 }

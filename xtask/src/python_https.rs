@@ -7,8 +7,9 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use crate::cluster::Binaries;
+use crate::program::wait_for;
 use crate::python;
-use crate::python_calls::{start, wait_for};
+use crate::python_calls::{START_MAX, start};
 
 /// Serves everybody, with its certificate in PEM.
 const OPEN: &str = "127.0.83.21";
@@ -88,7 +89,7 @@ fn connections(binaries: &Binaries, python: &Path, script: &Path, directory: &Pa
             &directory.join(format!("{address}.log")),
         )?);
         // Its settings are read by then.
-        wait_for(&format!("{address}:3371"))?;
+        wait_for(&format!("{address}:3371"), START_MAX)?;
     }
     let status = Command::new(python)
         .arg(script)

@@ -5,12 +5,13 @@ use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::cluster::Binaries;
+use crate::program::{Program, wait_for};
 
 /// Debian packages that the stores need, in addition to Python's.
 pub const PACKAGES: &[&str] = &["ca-certificates", "curl", "default-jre-headless"];
@@ -40,7 +41,7 @@ const START_MAX: Duration = Duration::from_secs(60);
 
 /// A running store of moto with an empty bucket ([`BUCKET`]), which ends with this. It keeps its objects in memory, and takes
 /// any key.
-pub struct Moto(Child);
+pub struct Moto(#[expect(dead_code, reason = "it ends the store")] Program);
 
 impl Moto {
     /// Installs it; returns its interpreter.
@@ -54,34 +55,23 @@ impl Moto {
         let mut server = Command::new(python);
         server.args(["-m", "moto.server", "-H", host, "-p", port]);
         let moto = Moto(spawn(&mut server, log)?);
-        wait_for(address)?;
+        wait_for(address, START_MAX)?;
         put(address, BUCKET, "")?;
         Ok(moto)
-    }
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        // It may have ended already.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
 /// Running stores, which end with this.
 pub struct Stores {
     _moto: Moto,
-    programs: Vec<Child>,
+    programs: Vec<Program>,
     directory: PathBuf,
 }
 
 impl Drop for Stores {
     fn drop(&mut self) {
-        for program in &mut self.programs {
-            // It may have ended already.
-            let _ = program.kill();
-            let _ = program.wait();
-        }
+        // They write into the directory.
+        self.programs.clear();
         // What remains is found under this name.
         let _ = std::fs::remove_dir_all(&self.directory);
     }
@@ -114,7 +104,7 @@ impl Stores {
         java.args(["-Xmx256m", "-jar"]).arg(jar);
         java.arg("--properties").arg(&settings);
         stores.run(&mut java, "s3proxy.log")?;
-        wait_for(S3PROXY_ADDRESS)?;
+        wait_for(S3PROXY_ADDRESS, START_MAX)?;
         Ok(stores)
     }
 
@@ -141,7 +131,7 @@ impl Stores {
             .arg(&self.directory)
             .args(["--rest-bind", CONTROLLER, "-c", "/nonexistent"]);
         self.run(&mut controller, "controller.log")?;
-        wait_for(CONTROLLER)?;
+        wait_for(CONTROLLER, START_MAX)?;
         let client = Client(binaries.path("linstor"));
         client.succeeds("encryption create-passphrase --passphrase pass", &[])?;
         for (remote, address) in [("proxied", S3PROXY_ADDRESS), ("storj-remote", MOTO_ADDRESS)] {
@@ -247,13 +237,9 @@ fn target() -> Result<PathBuf> {
     Ok(target.canonicalize()?)
 }
 
-fn spawn(command: &mut Command, log: File) -> Result<Child> {
-    command
-        .stdin(Stdio::null())
-        .stdout(log.try_clone()?)
-        .stderr(log)
-        .spawn()
-        .with_context(|| format!("start {:?}", command.get_program()))
+fn spawn(command: &mut Command, log: File) -> Result<Program> {
+    command.stdout(log.try_clone()?).stderr(log);
+    Program::start(command)
 }
 
 fn s3proxy(target: &Path) -> Result<PathBuf> {
@@ -295,15 +281,6 @@ fn succeed(command: &mut Command) -> Result<()> {
         .status()
         .with_context(|| format!("start {program:?}"))?;
     ensure!(status.success(), "{program:?} ended with {status}");
-    Ok(())
-}
-
-fn wait_for(address: &str) -> Result<()> {
-    let begun = Instant::now();
-    while TcpStream::connect(address).is_err() {
-        ensure!(begun.elapsed() < START_MAX, "nothing listens at {address}");
-        std::thread::sleep(Duration::from_millis(100));
-    }
     Ok(())
 }
 
