@@ -84,10 +84,15 @@ pub struct Line {
 impl Line {
     /// Parses the words after the program's name.
     pub fn parse(words: Vec<String>) -> Result<Line, clap::Error> {
-        let words = normal(words);
-        let program = std::iter::once("linstor".to_owned());
-        let matches =
-            build(Some(&words)).try_get_matches_from(program.chain(words.iter().cloned()));
+        let mut words = normal(words);
+        let mut matches = matches(&words);
+        if let Err(error) = &matches
+            && error.kind() == ErrorKind::MissingRequiredArgument
+            && let Some(limited) = one_storage_pool(&words)
+            && let Ok(found) = self::matches(&limited)
+        {
+            (words, matches) = (limited, Ok(found));
+        }
         let matches = matches.map_err(|error| suggest(error, &words))?;
         let global = Global::from_arg_matches(&matches)?;
         Ok(Line {
@@ -337,6 +342,27 @@ fn normal(mut words: Vec<String>) -> Vec<String> {
         }
     }
     joined
+}
+
+fn matches(words: &[String]) -> Result<ArgMatches, clap::Error> {
+    let program = std::iter::once("linstor".to_owned());
+    build(Some(words)).try_get_matches_from(program.chain(words.iter().cloned()))
+}
+
+/// The words with only one value for `--storage-pool`. It is a list, which takes what follows it; older versions of LINSTOR's
+/// command line, and guides written with them, name one pool there and then the nodes and the resource.
+fn one_storage_pool(words: &[String]) -> Option<Vec<String>> {
+    let at = words
+        .iter()
+        .rposition(|word| word == "--storage-pool" || word == "-s")?;
+    let pool = words.get(at + 1).filter(|pool| !pool.starts_with('-'))?;
+    let option = match words[at].as_str() {
+        "-s" => format!("-s{pool}"),
+        long => format!("{long}={pool}"),
+    };
+    let mut limited = words.to_vec();
+    limited.splice(at..at + 2, [option]);
+    Some(limited)
 }
 
 /// Whether it is the driver of a storage pool.

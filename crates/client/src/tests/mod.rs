@@ -1,6 +1,7 @@
 //! From command lines to requests, and from answers to output.
 
 mod data_requests;
+mod guides;
 mod machine;
 mod own_tables;
 mod requests;
