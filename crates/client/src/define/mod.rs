@@ -14,6 +14,7 @@ use crate::action::{Action, Screen};
 use crate::commands::drbd_options;
 use crate::commands::property::SetProperty;
 use crate::failure::Failure;
+use crate::output::v0;
 
 /// Writes an answer for people.
 pub type Show = fn(&Given, &str, &mut Screen<'_>) -> Result<(), Failure>;
@@ -288,7 +289,7 @@ impl Command {
             What::List(template, show) => Ok(Action::List {
                 request: given.request(template, args)?,
                 show: Box::new(move |text, screen| show(&given, text, screen)),
-                v0: None,
+                v0: v0::conversion(template),
             }),
             What::Object(template, show) => Ok(Action::Object {
                 request: given.request(template, args)?,

@@ -8,6 +8,7 @@ use linstor_api::properties::Properties;
 use linstor_api::reply::Reply;
 use linstor_api::resource::Resource;
 use linstor_api::resource_definition::ResourceDefinition;
+use linstor_api::snapshot::Snapshot;
 use linstor_api::storage_pool::StoragePool;
 use linstor_api::storage_pool_definition::StoragePoolDefinition;
 use linstor_api::volume::Volume;
@@ -20,11 +21,15 @@ use crate::failure::Failure;
 /// Converts a list to format v0.
 pub type Convert = fn(&str) -> Result<Value, Failure>;
 
-/// A list in format v0; a list without a conversion is unchanged.
-pub fn list(text: &str, convert: Option<Convert>) -> Result<String, Failure> {
-    match convert {
-        Some(convert) => Ok(convert(text)?.to_string()),
-        None => Ok(text.to_owned()),
+/// The conversion of the list that a request answers with; `None` if both formats are equal.
+pub fn conversion(request: &str) -> Option<Convert> {
+    match request {
+        "GET view/snapshots" => Some(snapshots),
+        "GET node-connections" => Some(|text| connections(text, "node_connections")),
+        "GET resource-definitions/{resource}/resource-connections" => {
+            Some(|text| connections(text, "rsc_connections"))
+        }
+        _ => None,
     }
 }
 
@@ -200,6 +205,53 @@ fn volume_definition(definition: &VolumeDefinition) -> Value {
         object["vlm_minor"] = json!(data.minor_number);
     }
     object
+}
+
+fn snapshots(text: &str) -> Result<Value, Failure> {
+    let snapshots: Vec<Snapshot> = read(text)?;
+    if snapshots.is_empty() {
+        return Ok(json!({}));
+    }
+    let converted = snapshots.iter().map(|snapshot| {
+        let nodes = snapshot.nodes.iter().map(|node| json!({"node_name": node}));
+        let volumes = snapshot
+            .volume_definitions
+            .iter()
+            .map(|volume| json!({"vlm_nr": volume.volume_number, "vlm_size": volume.size_kib}));
+        json!({
+            "rsc_name": snapshot.resource_name,
+            "snapshot_name": snapshot.name,
+            "uuid": snapshot.uuid,
+            "snapshot_dfn_flags": snapshot.flags,
+            "snapshots": nodes.collect::<Vec<_>>(),
+            "snapshot_vlm_dfns": volumes.collect::<Vec<_>>(),
+        })
+    });
+    Ok(json!({"snapshot_dfns": converted.collect::<Vec<_>>()}))
+}
+
+fn connections(text: &str, name: &str) -> Result<Value, Failure> {
+    let rows: Vec<Map<String, Value>> = read(text)?;
+    if rows.is_empty() {
+        return Ok(json!({}));
+    }
+    let converted = rows.iter().map(|row| {
+        let mut object =
+            json!({"node_name_1": row.get("node_a"), "node_name_2": row.get("node_b")});
+        for key in ["flags", "port"] {
+            if let Some(value) = row.get(key).filter(|value| **value != json!([])) {
+                object[key] = value.clone();
+            }
+        }
+        if let Some(Value::Object(props)) = row.get("props")
+            && !props.is_empty()
+        {
+            let pair = |(key, value)| json!({"key": key, "value": value});
+            object["props"] = props.iter().map(pair).collect();
+        }
+        object
+    });
+    Ok(json!({name: converted.collect::<Vec<_>>()}))
 }
 
 /// Resources with their volumes.
