@@ -16,6 +16,7 @@ use serde_json::value::RawValue;
 
 use crate::commands::transaction::Step;
 use crate::failure::{Failure, exit};
+use crate::interrupt;
 use crate::output::progress::Progress;
 use crate::output::table::Table;
 use crate::output::{Style, machine, replies, v0};
@@ -211,17 +212,19 @@ impl Action {
         match self {
             Action::Modify(requests) => modify(&requests, mode, screen),
             Action::List { request, show, v0 } => {
+                let convert = match (mode.machine, v0) {
+                    (None, _) => None,
+                    (Some(OutputVersion::V0), Some(convert)) => Some(convert),
+                    (Some(_), _) => return machine_list(&request, mode, screen),
+                };
                 let Some(answer) = send(&request, mode, screen)? else {
                     return Ok(());
                 };
-                match mode.machine {
+                match convert {
                     None => show(&answer.text, screen),
-                    Some(OutputVersion::V1) => {
-                        screen.line(&machine::indent(&format!("[{}]", answer.text)))
-                    }
-                    Some(OutputVersion::V0) => {
-                        let text = v0::list(&answer.text, v0)?;
-                        screen.line(&machine::indent(&format!("[{text}]")))
+                    Some(convert) => {
+                        let list = convert(&answer.text)?;
+                        screen.line(&machine::indent(&format!("[{list}]")))
                     }
                 }
             }
@@ -350,10 +353,7 @@ fn wait_job(
 
 fn modify(requests: &[Request], mode: Mode, screen: &mut Screen<'_>) -> Result<(), Failure> {
     let mut raw = Vec::new();
-    let _waiting = crate::interrupt::waiting(
-        "the controller continues what was requested; 'linstor job list' shows what is in progress"
-            .to_owned(),
-    );
+    let _waiting = interrupt::waiting(interrupt::GOES_ON.to_owned());
     // Deletions of several objects do not depend on each other; for two a second connection is not worth it.
     let independent = requests.len() > 2 && requests.iter().all(|r| r.method == Method::Delete);
     let mut answers = match independent {
@@ -413,6 +413,29 @@ pub fn replies_of(replies: &[Reply], mode: Mode, screen: &mut Screen<'_>) -> Res
                 .map_err(|error| Failure::unexpected(error.to_string()))?;
             machine_replies(&[Answer { status: 200, text }], version, screen)
         }
+    }
+}
+
+/// Prints a list for scripts while it comes.
+fn machine_list(request: &Request, mode: Mode, screen: &mut Screen<'_>) -> Result<(), Failure> {
+    let mut indent = machine::Indent::in_list();
+    let out = &mut *screen.out;
+    let unexpected = |what: &str| {
+        Failure::unexpected(format!(
+            "the controller's answer {what}; check that --controllers names a LINSTOR controller"
+        ))
+    };
+    let error = screen.session.stream(request, &mut |piece| {
+        indent.write(piece, out)?;
+        match indent.is_broken() {
+            true => Err(unexpected("is not JSON")),
+            false => Ok(()),
+        }
+    })?;
+    match error {
+        Some(answer) => unless_error(answer, mode, screen).map(drop),
+        None if !indent.is_whole() => Err(unexpected("is not a whole list")),
+        None => Ok(indent.end_list(screen.out)?),
     }
 }
 

@@ -6,6 +6,10 @@ use std::sync::{Mutex, Once, PoisonError};
 use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 
+/// What is true of every request that changes something.
+pub const GOES_ON: &str =
+    "the controller continues what was requested; 'linstor job list' shows what is in progress";
+
 /// What goes on; none while no command waits.
 static WAITING: Mutex<Option<String>> = Mutex::new(None);
 static LISTENS: Once = Once::new();

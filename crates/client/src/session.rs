@@ -4,6 +4,7 @@ use std::io::Read;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
+use linstor_api::job::Job;
 use linstor_api::reply::Reply;
 use linstor_api::secret_text::SecretText;
 use rustls::ClientConfig;
@@ -12,8 +13,9 @@ use ureq::unversioned::resolver::DefaultResolver;
 use ureq::unversioned::transport::{Connector as _, TcpConnector};
 
 use crate::failure::{Failure, exit};
+use crate::output::progress;
 use crate::passphrase;
-use crate::request::Request;
+use crate::request::{Method, Request};
 use crate::tls::{Files, NotSecured, Tls};
 
 /// A controller's answer.
@@ -67,6 +69,20 @@ pub trait Transport {
     /// Sends requests that do not depend on each other, side by side where that is possible; answers in their order.
     fn send_all(&mut self, requests: &[Request]) -> Vec<Result<Answer, Failure>> {
         requests.iter().map(|request| self.send(request)).collect()
+    }
+
+    /// Sends a request and hands its answer over in pieces as they come; an error of the controller is returned.
+    fn stream(
+        &mut self,
+        request: &Request,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<Option<Answer>, Failure> {
+        let answer = self.send(request)?;
+        if answer.is_error() {
+            return Ok(Some(answer));
+        }
+        take(answer.text.as_bytes())?;
+        Ok(None)
     }
 
     /// Sends a request whose answer is a file.
@@ -137,6 +153,12 @@ impl Login {
         }
     }
 
+    /// Whether the next request asks for the password.
+    fn asks(&self) -> bool {
+        let known = self.password.lock();
+        known.unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     fn header(&self) -> Result<String, Failure> {
         let known = self.password.lock();
         let mut password = known.unwrap_or_else(PoisonError::into_inner);
@@ -202,6 +224,9 @@ impl Controller {
     }
 }
 
+/// An answer whose body is not read yet.
+type Response = http::Response<ureq::Body>;
+
 /// The connection to the first controller of a list that accepts one.
 pub struct Session {
     agent: ureq::Agent,
@@ -213,6 +238,8 @@ pub struct Session {
 
 /// Longest answer that is read; a list of 50,000 resources is well below.
 const ANSWER_BYTES_MAX: u64 = 1 << 30;
+/// How much of an answer is read at a time when it is handed over in pieces.
+const PIECE_BYTES: usize = 64 * 1024;
 /// How many requests are under way at once.
 const PARALLEL_MAX: usize = 16;
 /// How long a controller may take to say whether it serves HTTPS.
@@ -313,7 +340,7 @@ impl Session {
         &self,
         controller: &Controller,
         request: &Request,
-    ) -> Result<Result<Download, ureq::Error>, Failure> {
+    ) -> Result<Result<Response, ureq::Error>, Failure> {
         if let Err(error) = self.ask_for_https(controller, request) {
             return Ok(Err(error));
         }
@@ -330,7 +357,7 @@ impl Session {
         controller: &Controller,
         request: &Request,
         authorization: Option<String>,
-    ) -> Result<Download, ureq::Error> {
+    ) -> Result<Response, ureq::Error> {
         let base = controller.base();
         let mut builder = http::Request::builder()
             .method(request.method.as_str())
@@ -346,31 +373,43 @@ impl Session {
             None => self.agent.run(builder.body(())?),
         }?;
         controller.follow(&response);
-        let status = response.status().as_u16();
-        let header = response.headers().get(http::header::CONTENT_DISPOSITION);
-        let file_name = header.and_then(|value| file_name(value.to_str().ok()?));
-        let mut content = Vec::new();
-        let body = response.into_body().into_with_config();
-        body.limit(ANSWER_BYTES_MAX)
-            .reader()
-            .read_to_end(&mut content)?;
-        Ok(Download {
-            status,
-            file_name,
-            content,
-        })
+        Ok(response)
     }
+}
+
+/// The whole of an answer.
+fn whole(response: Response) -> Result<Download, ureq::Error> {
+    let status = response.status().as_u16();
+    let header = response.headers().get(http::header::CONTENT_DISPOSITION);
+    let file_name = header.and_then(|value| file_name(value.to_str().ok()?));
+    let mut content = Vec::new();
+    let body = response.into_body().into_with_config();
+    body.limit(ANSWER_BYTES_MAX)
+        .reader()
+        .read_to_end(&mut content)?;
+    Ok(Download {
+        status,
+        file_name,
+        content,
+    })
 }
 
 impl Session {
     /// Sends a request to the first controller that accepts the connection; its index is part of the result.
     fn send_to_first(&self, request: &Request) -> Result<(usize, Download), Failure> {
+        let (index, response) = self.begin(request)?;
+        let answer = whole(response).map_err(|error| self.lost(index, &error))?;
+        Ok((index, answer))
+    }
+
+    /// Sends a request to the first controller that accepts the connection, and returns when its answer begins.
+    fn begin(&self, request: &Request) -> Result<(usize, Response), Failure> {
         let mut unreachable = Vec::new();
         for (index, controller) in self.controllers.iter().enumerate().skip(self.current) {
             let sent = self.send_securely(controller, request)?;
             let base = controller.base();
             match sent {
-                Ok(answer) if (300..400).contains(&answer.status) => {
+                Ok(answer) if answer.status().is_redirection() => {
                     return Err(Failure::with(
                         exit::CONNECTION_ERROR,
                         format!(
@@ -384,25 +423,7 @@ impl Session {
                 Err(error) if never_connected(&error) => {
                     unreachable.push(format!("Unable to connect to {base}: {}", shown(&error)));
                 }
-                Err(ureq::Error::Timeout(_)) => {
-                    return Err(Failure::with(
-                        exit::CONNECTION_TIMEOUT,
-                        format!(
-                            "{base} did not answer within {} s; the request may still be carried out. Query the \
-                             state before you repeat it, or raise --timeout",
-                            self.options.timeout_s
-                        ),
-                    ));
-                }
-                Err(error) => {
-                    return Err(Failure::with(
-                        exit::CONNECTION_ERROR,
-                        format!(
-                            "The connection to {base} failed: {error}; the request may have been carried out. Query \
-                             the state before you repeat it"
-                        ),
-                    ));
-                }
+                Err(error) => return Err(self.lost(index, &error)),
             }
         }
         unreachable.push(
@@ -414,6 +435,36 @@ impl Session {
             unreachable.join("\n"),
         ))
     }
+
+    /// What the user has to know when a request was sent and its answer did not come, or not all of it.
+    fn lost(&self, index: usize, error: &ureq::Error) -> Failure {
+        let base = self.controllers[index].base();
+        match error {
+            ureq::Error::Timeout(_) => Failure::with(
+                exit::CONNECTION_TIMEOUT,
+                format!(
+                    "{base} did not answer within {} s; the request may still be carried out. Query the state before \
+                     you repeat it, or raise --timeout",
+                    self.options.timeout_s
+                ),
+            ),
+            error => Failure::with(
+                exit::CONNECTION_ERROR,
+                format!(
+                    "The connection to {base} failed: {error}; the request may have been carried out. Query the state \
+                     before you repeat it"
+                ),
+            ),
+        }
+    }
+
+    /// The jobs of the controller; none if it does not say.
+    fn jobs(&self) -> Vec<Job> {
+        let answer = self.send_to_first(&Request::get(&["jobs"]));
+        let answer = answer.ok().filter(|(_, answer)| answer.status == 200);
+        let list = answer.and_then(|(_, answer)| serde_json::from_slice(&answer.content).ok());
+        list.unwrap_or_default()
+    }
 }
 
 impl Transport for Session {
@@ -422,9 +473,40 @@ impl Transport for Session {
     }
 
     fn download(&mut self, request: &Request) -> Result<Download, Failure> {
-        let (index, answer) = self.send_to_first(request)?;
+        let session = &*self;
+        let send = || session.send_to_first(request);
+        // Who is asked for a password has the terminal for himself.
+        let asks = self.options.login.as_ref().is_some_and(Login::asks);
+        let (index, answer) = match request.method {
+            Method::Get | Method::Options => send()?,
+            _ if asks => send()?,
+            _ => progress::of_jobs(request, send, || session.jobs())?,
+        };
         self.current = index;
         Ok(answer)
+    }
+
+    fn stream(
+        &mut self,
+        request: &Request,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<Option<Answer>, Failure> {
+        let (index, response) = self.begin(request)?;
+        self.current = index;
+        let lost = |error: ureq::Error| self.lost(index, &error);
+        if response.status().as_u16() >= 400 {
+            return whole(response).map_err(lost)?.answer().map(Some);
+        }
+        let mut body = response.into_body().into_with_config().reader();
+        let mut piece = vec![0; PIECE_BYTES];
+        loop {
+            match body.read(&mut piece) {
+                Ok(0) => return Ok(None),
+                Ok(count) => take(&piece[..count])?,
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(lost(error.into())),
+            }
+        }
     }
 
     fn send_all(&mut self, requests: &[Request]) -> Vec<Result<Answer, Failure>> {

@@ -1,5 +1,6 @@
 //! `linstor resource-definition clone`: a copy of a resource definition with its data.
 
+use linstor_api::job::Job;
 use linstor_api::resource_definition::ResourceDefinitionCloneStarted;
 use serde_json::Value as Json;
 
@@ -115,7 +116,9 @@ fn wait_for(
                         ),
                     ));
                 }
-                progress.show(None);
+                let is_its = |job: &Job| job.obj_refs.values().any(|object| object == name);
+                let jobs = Request::get(&["jobs"]);
+                progress.show_job(is_its, || screen.query(&jobs).unwrap_or_default());
                 std::thread::sleep(POLL_INTERVAL);
                 continue;
             }

@@ -26,6 +26,10 @@ enum Answer {
     Redirect(u16),
     Silence,
     HangUp,
+    /// The beginning of an answer, after which the connection is closed.
+    Torn(&'static str),
+    /// After two seconds and a half; meanwhile this job goes on.
+    Slow(&'static str),
 }
 
 impl Controller {
@@ -85,7 +89,7 @@ fn serve(stream: impl Read + Write, answer: Answer, log: &Mutex<Vec<String>>) {
         }
         let mut body = vec![0; length];
         reader.read_exact(&mut body).unwrap();
-        let request = head.trim_end().trim_end_matches(" HTTP/1.1");
+        let request = head.trim_end().trim_end_matches(" HTTP/1.1").to_owned();
         let body = String::from_utf8(body).unwrap();
         log.lock().unwrap().push(
             format!("{connection} {request} {body}{authorization}")
@@ -106,6 +110,24 @@ fn serve(stream: impl Read + Write, answer: Answer, log: &Mutex<Vec<String>>) {
                 return;
             }
             Answer::HangUp => return,
+            Answer::Torn(begun) => {
+                let head = "HTTP/1.1 200 X\r\nContent-Length: 100000\r\n\r\n";
+                let _ = reader
+                    .get_mut()
+                    .write_all(format!("{head}{begun}").as_bytes());
+                return;
+            }
+            Answer::Slow(jobs) => {
+                let is_question = request.starts_with("GET");
+                if !is_question {
+                    thread::sleep(Duration::from_millis(2500));
+                }
+                let json = if is_question { jobs } else { "[]" };
+                format!(
+                    "HTTP/1.1 200 X\r\nContent-Length: {}\r\n\r\n{json}",
+                    json.len()
+                )
+            }
         };
         let stream = reader.get_mut();
         stream.write_all(text.as_bytes()).unwrap();
@@ -174,9 +196,20 @@ fn the_controllers_answer_decides() {
     assert_eq!(run(&refusing.address, "-m n l").status.code(), Some(0));
 
     let strange = Controller::start(Answer::Json(200, "<html></html>"));
-    for line in ["n l", "n d a", "c v", "-m n d a"] {
+    for line in [
+        "n l",
+        "n d a",
+        "c v",
+        "-m n d a",
+        "-m n l",
+        "-m --output-version v0 n l",
+    ] {
         let output = run(&strange.address, line);
-        assert_eq!(output.status.code(), Some(22), "{line}");
+        assert_eq!(
+            (output.status.code(), stdout(&output).as_str()),
+            (Some(22), ""),
+            "{line}"
+        );
         assert!(stderr(&output).starts_with("Error: the controller's answer"));
     }
 }
@@ -383,6 +416,101 @@ fn a_closed_pipe_is_not_reported() {
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(stderr(&output), "");
     }
+}
+
+/// A controller that dies in the middle of its answer: a sentence, 20, and nothing that looks whole.
+#[test]
+fn a_torn_answer_is_told() {
+    let controller = Controller::start(Answer::Torn(r#"[{"name":"a","type":"SATELLITE"},"#));
+    for line in ["n l", "-m n l", "n d a", "-m n d a", "c v"] {
+        let output = run(&controller.address, line);
+        assert_eq!(
+            output.status.code(),
+            Some(20),
+            "{line}: {}",
+            stdout(&output)
+        );
+        let said = stderr(&output);
+        assert!(
+            said.starts_with("Error: The connection to") && said.lines().count() == 1,
+            "{said}"
+        );
+        assert!(!stdout(&output).ends_with("]\n"), "{line}");
+    }
+}
+
+/// A list for scripts is printed as it comes: the memory it takes does not grow with it.
+#[test]
+fn long_lists_need_no_memory() {
+    static ROWS: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    let rows = ROWS.get_or_init(|| {
+        let row = format!(
+            r#"{{"name":"res","node_name":"a","props":{{"x":"{}"}}}}"#,
+            "y".repeat(900)
+        );
+        format!("[{}]", vec![row; 60_000].join(","))
+    });
+    let controller = Controller::start(Answer::Json(200, rows));
+    let mut child = linstor()
+        .args(["--controllers", &controller.address, "-m", "r", "l"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = child.stdout.take().unwrap();
+    let (mut read, mut piece) = (0, vec![0; 1 << 20]);
+    // It has most of the list behind it and cannot end before the rest is read.
+    while read < rows.len() - (4 << 20) {
+        read += out.read(&mut piece).unwrap();
+    }
+    let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let peak_kib = peak.unwrap().trim().trim_end_matches(" kB");
+    assert!(
+        peak_kib.parse::<u64>().unwrap() < 40 * 1024,
+        "{peak_kib} KiB for {read} bytes"
+    );
+    std::io::copy(&mut out, &mut std::io::sink()).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+}
+
+/// While a command waits, a terminal shows the job that it has begun and how far that is; nothing else does.
+#[test]
+fn a_terminal_shows_what_goes_on() {
+    let controller = Controller::start(Answer::Slow(
+        r#"[{"id":"1","kind":"evacuation","phase":"moving","percent":50,"obj_refs":{"Node":"b"}},
+            {"id":"2","kind":"resource-toggle-disk","phase":"resync","percent":40,"obj_refs":{"RscDfn":"web","Node":"a"}}]"#,
+    ));
+    let line = "resource toggle-disk a web -s pool";
+    let quiet = run(&controller.address, line);
+    assert_eq!(
+        (quiet.status.code(), stderr(&quiet).as_str()),
+        (Some(0), "")
+    );
+    let terminal = nix::pty::openpty(None, None).unwrap();
+    let mut child = linstor()
+        .args(["--controllers", &controller.address])
+        .args(line.split(' '))
+        .stdout(Stdio::null())
+        .stderr(terminal.slave)
+        .spawn()
+        .unwrap();
+    let mut shown = Vec::new();
+    let mut piece = [0; 4096];
+    let mut reader = std::fs::File::from(terminal.master);
+    // The terminal ends with an error once nobody has its other side.
+    while let Ok(count @ 1..) = reader.read(&mut piece) {
+        shown.extend_from_slice(&piece[..count]);
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let shown = String::from_utf8_lossy(&shown);
+    assert!(
+        shown.contains("resource-toggle-disk, resync [############------------------] 40%"),
+        "{shown:?}"
+    );
+    assert!(
+        !shown.contains("evacuation") && shown.ends_with("\r\x1b[K"),
+        "{shown:?}"
+    );
 }
 
 /// Completion scripts have all commands.
