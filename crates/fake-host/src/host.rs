@@ -495,6 +495,11 @@ impl Host for FakeHost {
         self.file("find block device", path, None, work).await
     }
 
+    async fn mapped_device_size(&self, name: &str) -> Result<Option<u64>, FileError> {
+        self.block_device_size(&Path::new("/dev/mapper").join(name))
+            .await
+    }
+
     async fn wait_for_device(&self, path: &Path, limit: Duration) -> Result<u64, FileError> {
         let give_up = Instant::now() + limit;
         loop {

@@ -68,6 +68,10 @@ pub trait Host: Send + Sync + 'static {
     /// Size of a block device in bytes; `None` if there is none at this path.
     async fn block_device_size(&self, path: &Path) -> Result<Option<u64>, FileError>;
 
+    /// Size in bytes of the device that the device mapper has under this name; `None` if it has none. Unlike the paths below
+    /// `/dev` it does not depend on udev, which needs a moment for a new device.
+    async fn mapped_device_size(&self, name: &str) -> Result<Option<u64>, FileError>;
+
     /// Waits until a block device exists; returns its size in bytes, or an error of kind `TimedOut`.
     async fn wait_for_device(&self, path: &Path, limit: Duration) -> Result<u64, FileError>;
 

@@ -35,6 +35,7 @@ use crate::layers::luks;
 use crate::layers::storage::volume_name;
 use crate::machine::Machine;
 use crate::shared::Shared;
+use crate::tools::lvm::mapped_name;
 
 /// Suspensions that may be held at the same time.
 const LEASES_MAX: usize = 64;
@@ -416,7 +417,7 @@ fn logical_volume(spec: &ResourceSpec, node: &NodeSpec, volume: &VolumeSpec) -> 
     };
     let lv = volume_name(&spec.name, StorageSuffix::Data, volume.number);
     Some(Device::DeviceMapper {
-        name: mapper_name(&vg, &lv),
+        name: mapped_name(&vg, &lv),
     })
 }
 
@@ -453,12 +454,6 @@ fn refused(resource: &ResourceName, ret_code: i64, cause: &str) -> Failure {
     Failure::new(ret_code, message)
         .cause(cause)
         .about("RscDfn", resource.as_str())
-}
-
-/// The device mapper's name of a logical volume: dashes in names are doubled, one joins the two.
-fn mapper_name(vg: &str, lv: &str) -> String {
-    let escaped = |name: &str| name.replace('-', "--");
-    format!("{}-{}", escaped(vg), escaped(lv))
 }
 
 /// Suspends all devices, or fails with some of them suspended. At the same time, since each holds back applications until
@@ -585,15 +580,4 @@ async fn note(shared: &Shared, lease: Uuid, devices: Option<&[Device]>) -> Resul
     shared.store.save_suspended(host, &next).await?;
     *written = next;
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn names_in_the_device_mapper() {
-        assert_eq!(mapper_name("vg0", "Data_00000"), "vg0-Data_00000");
-        assert_eq!(mapper_name("a-b", "c--d"), "a--b-c----d");
-    }
 }

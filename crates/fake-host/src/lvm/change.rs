@@ -22,6 +22,8 @@ const CREATE: Options = Options {
         "-v|--verbose",
         "-K|--ignoreactivationskip",
         "-q|--quiet",
+        "--noudevsync",
+        "--ignoremonitoring",
     ],
     valued: &[
         "-L|--size",

@@ -15,6 +15,10 @@ use crate::host::{DeviceUse, Place, PortState};
 
 /// Interval at which a device is checked for; udev needs some milliseconds for the symlinks of a new one.
 const DEVICE_POLL: Duration = Duration::from_millis(20);
+/// A directory for each block device of the kernel; that of a mapped one has its name in `dm/name`.
+const BLOCK_DEVICES: &str = "/sys/block";
+/// The unit of the file `size` in such a directory, whatever the device's own is.
+const SECTOR_BYTES: u64 = 512;
 const ZERO_CHUNK_BYTES: u64 = 1024 * 1024;
 
 pub(super) async fn block_device_size(path: &Path) -> Result<Option<u64>, FileError> {
@@ -29,6 +33,31 @@ pub(super) async fn block_device_size(path: &Path) -> Result<Option<u64>, FileEr
         }
         fs::File::open(path)?.seek(SeekFrom::End(0)).map(Some)
     })
+    .await
+}
+
+pub(super) async fn mapped_device_size(name: &str) -> Result<Option<u64>, FileError> {
+    let name = name.to_owned();
+    blocking(
+        "find a mapped device in",
+        Path::new(BLOCK_DEVICES),
+        move |all| {
+            for entry in fs::read_dir(all)? {
+                let device = entry?.path();
+                // Any of them may go meanwhile.
+                let mapped = fs::read_to_string(device.join("dm/name")).unwrap_or_default();
+                if mapped.trim_end() != name {
+                    continue;
+                }
+                let sectors = fs::read_to_string(device.join("size"))?;
+                let sectors = sectors.trim_end().parse::<u64>();
+                return sectors
+                    .map(|number| Some(number * SECTOR_BYTES))
+                    .map_err(io::Error::other);
+            }
+            Ok(None)
+        },
+    )
     .await
 }
 

@@ -89,6 +89,10 @@ impl Host for RealHost {
         devices::block_device_size(path).await
     }
 
+    async fn mapped_device_size(&self, name: &str) -> Result<Option<u64>, FileError> {
+        devices::mapped_device_size(name).await
+    }
+
     async fn wait_for_device(&self, path: &Path, limit: Duration) -> Result<u64, FileError> {
         devices::wait_for_device(path, limit).await
     }

@@ -330,6 +330,8 @@ async fn parts_of_files() {
         .await
         .unwrap_err();
     assert_eq!(waited.source.kind(), std::io::ErrorKind::TimedOut);
+    let unmapped = RealHost.mapped_device_size("linstor-none").await;
+    assert_eq!(unmapped.unwrap(), None);
 }
 
 /// A loop device on a file, detached when dropped. `None` if this process may not create one.

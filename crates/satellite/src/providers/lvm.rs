@@ -12,7 +12,7 @@ use super::{
 };
 use crate::failure::{Failure, Result};
 use crate::tools::filesystem;
-use crate::tools::lvm::{Change, LogicalVolume, NewVolume, VolumeGroup};
+use crate::tools::lvm::{Change, LogicalVolume, NewVolume, VolumeGroup, mapped_name};
 
 /// How old a query of free space may be: one query serves all pools of a volume group.
 const SPACE_AGE_MAX: Duration = Duration::from_millis(200);
@@ -260,8 +260,7 @@ pub async fn take_snapshot(
         let change = Change::of(storage.machine, vg, group);
         let tag = of.owner.tag();
         change.snapshot(of.volume, &name, &tag, options).await?;
-        let limit = appearance_limit(of.props);
-        measure::device(storage, &path, volume.size_kib, limit).await
+        measure::mapped(storage, &mapped_name(vg, &name), volume.size_kib).await
     };
     let size_kib = match taken.await {
         Ok(size_kib) => size_kib,

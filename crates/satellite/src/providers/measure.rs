@@ -34,6 +34,17 @@ pub async fn device(
     Ok(bytes / 1024)
 }
 
+/// As [`device`], for one that the device mapper has by now under this name, whether or not udev knows it yet.
+pub async fn mapped(storage: Storage<'_>, name: &str, least_kib: u64) -> Result<u64> {
+    let bytes = storage.machine.host().mapped_device_size(name).await?;
+    let size_kib = bytes.unwrap_or(0) / 1024;
+    if size_kib < least_kib {
+        let what = format!("Device '/dev/mapper/{name}'");
+        return Err(too_small(&what, size_kib, least_kib));
+    }
+    Ok(size_kib)
+}
+
 /// The size of a device in KiB, before it is made larger: an earlier query may not know of what was done by hand since, and
 /// the tools would make it smaller. 0 if there is no such device.
 pub async fn now(storage: Storage<'_>, device: &str) -> Result<u64> {

@@ -247,6 +247,9 @@ impl<'a> Change<'a> {
     }
 
     /// Takes a snapshot of a thin volume: read-only, active, and not activated together with its group.
+    ///
+    /// I/O waits meanwhile, so that it is not waited for what has time until later: udev's links to the new device, and
+    /// `dmeventd`, which watches the pool already.
     pub async fn snapshot(
         &self,
         volume: &str,
@@ -258,6 +261,7 @@ impl<'a> Change<'a> {
         let cmd = cmd
             .args(["--setactivationskip", "y", "--ignoreactivationskip"])
             .args(["--activate", "y", "--permission", "r"])
+            .args(["--noudevsync", "--ignoremonitoring"])
             .args(["--name", name, "--addtag", tag])
             .args(options);
         self.run(cmd.arg(self.full(volume))).await
@@ -349,6 +353,12 @@ pub(super) fn filter<'a>(devices: impl IntoIterator<Item = &'a str>) -> String {
         .collect();
     accepted.push_str(r#""r|.*|""#);
     format!("devices {{ filter=[{accepted}] }}")
+}
+
+/// The device mapper's name of a logical volume: hyphens in names are doubled, one joins the two.
+pub fn mapped_name(vg: &str, name: &str) -> String {
+    let doubled = |name: &str| name.replace('-', "--");
+    format!("{}-{}", doubled(vg), doubled(name))
 }
 
 /// A path as a regular expression: names as `a+b` have characters that mean something in one.
@@ -457,6 +467,12 @@ mod tests {
         let (own, of_group) = split_columns(line).unwrap();
         assert!(parse_lv(own).is_some());
         assert_eq!(parse_vg(of_group).unwrap().missing_devices, 1);
+    }
+
+    #[test]
+    fn names_in_the_device_mapper() {
+        assert_eq!(mapped_name("vg0", "Data_00000"), "vg0-Data_00000");
+        assert_eq!(mapped_name("a-b", "c--d"), "a--b-c----d");
     }
 
     /// LVM sees the group's own devices and nothing else.

@@ -8,7 +8,7 @@ use linstor_api::code;
 use linstor_host::{Cmd, StreamEvent};
 use tempfile::SpooledTempFile;
 
-use super::lvm::NO_DRBD;
+use super::lvm::{NO_DRBD, mapped_name};
 use crate::failure::{Failure, Result, bounded};
 use crate::machine::Machine;
 use crate::thin_stream::map::{Map, Range};
@@ -20,14 +20,9 @@ const RANGE_BYTES: usize = 16;
 /// How much a program's errors may be, in bytes.
 const ERRORS_BYTES_MAX: usize = 1000;
 
-/// The thin pool's own device: hyphens within names are doubled.
+/// The thin pool's own device.
 pub fn pool_device(vg: &str, pool: &str) -> String {
-    format!("{}-tpool", mapped(vg, pool))
-}
-
-fn mapped(vg: &str, name: &str) -> String {
-    let doubled = |name: &str| name.replace('-', "--");
-    format!("{}-{}", doubled(vg), doubled(name))
+    format!("{}-tpool", mapped_name(vg, pool))
 }
 
 /// The ranges of a volume that are to be sent, in their order.
@@ -117,7 +112,7 @@ pub async fn map(
         message(machine, &device, "release_metadata_snap").await?;
         message(machine, &device, "reserve_metadata_snap").await?;
     }
-    let metadata = format!("/dev/mapper/{}", mapped(vg, &format!("{pool}_tmeta")));
+    let metadata = format!("/dev/mapper/{}", mapped_name(vg, &format!("{pool}_tmeta")));
     let cmd = match base {
         None => Cmd::new("thin_dump")
             .args(["--metadata-snap", "--dev-id"])

@@ -209,7 +209,7 @@ async fn check(kind: &str, expected: Expect) {
 async fn lvm_thin() {
     check("thin", expect![[r#"
         take
-        alpha: lvcreate -y --snapshot --setactivationskip y --ignoreactivationskip --activate y --permission r --name a_00000_s1 --addtag linstor-rs.00000000-0000-0000-0000-0000000000c1.00000000-000a-a6ca-0000-0000000011df vg0/a_00000
+        alpha: lvcreate -y --snapshot --setactivationskip y --ignoreactivationskip --activate y --permission r --noudevsync --ignoremonitoring --name a_00000_s1 --addtag linstor-rs.00000000-0000-0000-0000-0000000000c1.00000000-000a-a6ca-0000-0000000011df vg0/a_00000
         restore
         alpha: lvcreate -y --snapshot --setactivationskip n --activate y --name b_00000 --addtag linstor-rs.00000000-0000-0000-0000-0000000000c1.00000000-0000-0000-0000-0000000309a3 vg0/a_00000_s1
         destroy
