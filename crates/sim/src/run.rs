@@ -39,6 +39,8 @@ pub struct Parameters {
     pub faults: Vec<Kind>,
     /// Percentage of operations that evacuate a node, or restore one.
     pub evacuation_percent: u32,
+    /// Percentage of operations that are about snapshots, or make a definition of one.
+    pub snapshot_percent: u32,
 }
 
 impl Parameters {
@@ -51,6 +53,7 @@ impl Parameters {
             fault_percent: 0,
             faults: Vec::new(),
             evacuation_percent: 0,
+            snapshot_percent: 0,
         }
     }
 
@@ -78,6 +81,21 @@ impl Parameters {
                 (Some(DrbdKind::V9), 0) => 25,
                 _ => 0,
             },
+            snapshot_percent: 0,
+        }
+    }
+
+    /// The parameters of a seed with thin volumes, whose users take snapshots.
+    pub fn with_snapshots(seed: u64) -> Parameters {
+        let parameters = Parameters::of(seed);
+        Parameters {
+            shape: Shape {
+                thin: true,
+                ..parameters.shape
+            },
+            steps: parameters.steps + 6,
+            snapshot_percent: 50,
+            ..parameters
         }
     }
 }
@@ -243,6 +261,14 @@ impl Run {
             }
             return;
         }
+        let snapshot_percent = self.parameters.snapshot_percent;
+        if snapshot_percent > 0 && self.dice.random_range(0..100) < snapshot_percent {
+            let model = cluster.model();
+            if let Some(op) = self.workload.snapshot(&self.sim, &model, &mut self.dice) {
+                self.ask(op);
+            }
+            return;
+        }
         let op = self
             .workload
             .next(&self.sim, &cluster.model(), &mut self.dice);
@@ -375,6 +401,15 @@ impl Run {
         let Some(cluster) = self.sim.cluster() else {
             return;
         };
+        // A definition with snapshots is not deleted.
+        let model = cluster.model();
+        for row in model.snapshots.values().flat_map(|rows| rows.values()) {
+            let (name, snapshot) = (row.resource.to_string(), row.name.to_string());
+            self.ask(Op::DeleteSnapshot { name, snapshot });
+        }
+        if !model.snapshots.is_empty() {
+            self.come_to_rest("after deleting all snapshots").await;
+        }
         let names: Vec<String> = cluster
             .model()
             .definitions

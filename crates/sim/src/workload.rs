@@ -485,6 +485,47 @@ impl Workload {
         }
     }
 
+    /// A snapshot more or less, the way back to one, or another definition of one; none without a definition.
+    pub fn snapshot(&mut self, sim: &Sim, model: &Model, dice: &mut SmallRng) -> Option<Op> {
+        let names: Vec<&ResourceName> = model.definitions.keys().collect();
+        let definition = *names.choose(dice)?;
+        let name = definition.to_string();
+        let rows = model.snapshots.get(definition);
+        let taken: Vec<String> = rows
+            .into_iter()
+            .flat_map(|rows| rows.keys().map(ToString::to_string))
+            .collect();
+        let free = (1..=NAMES).map(|n| format!("r{n}"));
+        let free = free.filter(|name| !names.iter().any(|known| known.as_str() == name));
+        let to = free.collect::<Vec<_>>().choose(dice).cloned();
+        let pick = dice.random_range(0..100);
+        let Some(snapshot) = taken.choose(dice).cloned().filter(|_| pick >= 40) else {
+            let number: u32 = dice.random_range(1..=4);
+            return Some(match (pick, to) {
+                (30..40, Some(to)) => {
+                    self.released.remove(&to);
+                    Op::Clone { name, to }
+                }
+                _ => Op::Snapshot {
+                    name,
+                    snapshot: format!("s{number}"),
+                },
+            });
+        };
+        match (pick, to) {
+            (70..90, Some(to)) => {
+                self.released.remove(&to);
+                Some(Op::Restore { name, snapshot, to })
+            }
+            (60..70, _) if !self.open.contains_key(&name) => {
+                // What is written after the snapshot is given up.
+                self.release(sim, &name);
+                Some(Op::RollBack { name, snapshot })
+            }
+            _ => Some(Op::DeleteSnapshot { name, snapshot }),
+        }
+    }
+
     /// What is done with a replica that there is.
     fn with_replica(
         &mut self,

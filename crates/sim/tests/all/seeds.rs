@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use linstor_sim::{Parameters, Report, run};
 
 /// Number of seeds, which run in two shards for two cores.
-const SEEDS: u64 = 2000;
+const SEEDS: u64 = 1600;
+/// Number of seeds whose users take snapshots.
+const SNAPSHOT_SEEDS: u64 = 400;
 /// Seeds beyond those that found something, and what.
 const FOUND: [(u64, &str); 4] = [
     (
@@ -91,6 +93,22 @@ fn odd_seeds() {
     shard(1);
 }
 
+/// The same, with users that take snapshots, roll back to them, and make other resources of them.
+#[test]
+fn seeds_with_snapshots() {
+    let seeds = number("SIM_SNAPSHOT_SEEDS").unwrap_or(SNAPSHOT_SEEDS);
+    let failed: Vec<String> = (0..seeds)
+        .filter_map(|seed| check(&Parameters::with_snapshots(seed)))
+        .collect();
+    let shown = failed.iter().take(SHOWN_SEEDS).map(String::as_str);
+    assert!(
+        failed.is_empty(),
+        "{} of {seeds} seeds failed\n{}\nreplay one with SIM_SNAPSHOTS=1 SIM_SEED=N cargo test -p linstor-sim one_seed -- --nocapture",
+        failed.len(),
+        shown.collect::<Vec<_>>().join("\n"),
+    );
+}
+
 /// What seeds beyond the first ones found stays found.
 #[test]
 fn seeds_that_found_something() {
@@ -104,7 +122,10 @@ fn seeds_that_found_something() {
 #[test]
 fn one_seed() {
     let seed = number("SIM_SEED");
-    let parameters = Parameters::of(seed.unwrap_or(1));
+    let parameters = match std::env::var("SIM_SNAPSHOTS") {
+        Ok(_) => Parameters::with_snapshots(seed.unwrap_or(1)),
+        Err(_) => Parameters::of(seed.unwrap_or(1)),
+    };
     let report = run::seed(&parameters, seed.is_some());
     if seed.is_some() && std::env::var("SIM_COMMANDS").is_ok() {
         println!("{}", report.commands.join("\n"));
