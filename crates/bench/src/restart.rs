@@ -20,13 +20,17 @@ use tokio::task::JoinSet;
 use crate::daemon::{self, Controller};
 use crate::figure::{Figure, Goal, Samples};
 use crate::rest::Rest;
-use crate::scenario::{GROUP, ms, spawn_many, spawn_one, wait_online};
+use crate::scenario::{GROUP, ms, resource_name, spawn_many, spawn_one, wait_online};
 
 const NODE: &str = "node0000";
 /// How many resources the fake machine has.
 const UNCHANGED: usize = 1_500;
 /// How many volumes in files the real satellite has.
 const FILES: usize = 500;
+/// How many resources the fake machine has of which snapshots are taken, and how many snapshots.
+const SNAPSHOT_RESOURCES: usize = 10;
+const SOME_SNAPSHOTS: usize = 1_000;
+const MANY_SNAPSHOTS: usize = 10_000;
 /// Size of a volume on the fake machine, and of one in a file, in KiB.
 const THIN_KIB: u64 = 102_400;
 const FILE_KIB: u64 = 1_024;
@@ -164,6 +168,62 @@ pub async fn unchanged_figures(
     Ok(())
 }
 
+/// Restarts of a satellite on a fake machine with more and more snapshots of the same volumes.
+pub async fn snapshot_figures(
+    figures: &mut Vec<Figure>,
+    controller: &Path,
+    directory: &Path,
+) -> anyhow::Result<()> {
+    let (running, _) = Controller::start(controller, &directory.join("snapshots"), 23_375).await?;
+    let mut rest = Rest::connect(running.port).await?;
+    let machines = FakeCluster::new(1);
+    machines.configure(|config| config.change_time = Duration::ZERO);
+    machines.add_host(NODE, DrbdKind::V9);
+    machines.add_volume_group(NODE, "vg0", 1 << 30);
+    machines.add_thin_pool(NODE, "vg0", "thin", 1 << 29);
+    let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
+    let (mut satellite, address) = serve(machines.host(NODE), any_port)?;
+    let port = running.port;
+    join(&mut rest, port, address.port(), "LVM_THIN", "vg0/thin").await?;
+    spawn_many(port, 0..SNAPSHOT_RESOURCES, THIN_KIB).await?;
+    let (mut online, mut taken) = (Vec::new(), 0);
+    for wanted in [0, SOME_SNAPSHOTS, MANY_SNAPSHOTS] {
+        while taken < wanted {
+            let snapshot =
+                |index| json!({"resource_name": resource_name(index), "name": format!("s{taken}")});
+            let snapshots: Vec<_> = (0..SNAPSHOT_RESOURCES).map(snapshot).collect();
+            let body = json!({ "snapshots": snapshots });
+            let path = "/v1/actions/snapshot/multi";
+            rest.expect(Method::POST, path, Some(&body)).await?;
+            taken += SNAPSHOT_RESOURCES;
+        }
+        satellite.shutdown().await;
+        let begin = Instant::now();
+        satellite = serve(machines.host(NODE), address)?.0;
+        reconnected(&mut rest, port).await?;
+        online.push(ms(begin.elapsed()));
+    }
+    let more = online[1] - online[0];
+    figures.push(Figure::new(
+        &format!("satellite: {SOME_SNAPSHOTS} snapshots at a restart"),
+        more,
+        "ms more",
+        Goal::AtMost(200.0),
+        format!(
+            "fake machine, {SNAPSHOT_RESOURCES} resources, online after {:.0} ms without",
+            online[0]
+        ),
+    ));
+    figures.push(Figure::new(
+        &format!("satellite: restart with {MANY_SNAPSHOTS} snapshots"),
+        online[2],
+        "ms",
+        Goal::AtMost(2000.0),
+        "the same machine, until online".to_owned(),
+    ));
+    Ok(())
+}
+
 /// The real satellite with volumes in files. Its loop devices are detached when it is dropped.
 struct Files {
     binary: PathBuf,
@@ -270,7 +330,7 @@ pub async fn file_figures(
         format!("{first:.0} ms; before {} ms", before.summary()),
     ));
     for index in 0..=FILES {
-        let path = format!("/v1/resource-definitions/bench-{index:06}");
+        let path = format!("/v1/resource-definitions/{}", resource_name(index));
         rest.expect(Method::DELETE, &path, None)
             .await
             .context("remove the volumes")?;

@@ -37,6 +37,8 @@ pub enum Part {
     Placement,
     /// Restart of a satellite with many resources that have not changed, on a fake machine.
     Unchanged,
+    /// Restart of a satellite with many snapshots, on a fake machine.
+    Snapshots,
     /// Restart of the real satellite with many volumes in files; needs root.
     Files,
     /// A cluster of 1,000 nodes with 100,000 resources: memory, spawning, restart, and whether a commit costs more.
@@ -126,6 +128,9 @@ pub async fn run(
     }
     if settings.has(Part::Unchanged) {
         restart::unchanged_figures(&mut figures, controller, directory.path()).await?;
+    }
+    if settings.has(Part::Snapshots) {
+        restart::snapshot_figures(&mut figures, controller, directory.path()).await?;
     }
     if settings.has(Part::Files) {
         restart::file_figures(&mut figures, controller, satellite, directory.path()).await?;
@@ -292,10 +297,14 @@ pub async fn wait_online(port: u16, count: usize) -> anyhow::Result<()> {
     }
 }
 
+/// The resource definition of this number.
+pub fn resource_name(index: usize) -> String {
+    format!("bench-{index:06}")
+}
+
 /// Spawns one definition with a volume of this size; returns how long that took in milliseconds.
 pub async fn spawn_one(rest: &mut Rest, index: usize, kib: u64) -> anyhow::Result<f64> {
-    let body =
-        json!({"resource_definition_name": format!("bench-{index:06}"), "volume_sizes": [kib]});
+    let body = json!({"resource_definition_name": resource_name(index), "volume_sizes": [kib]});
     let begin = Instant::now();
     rest.expect(
         Method::POST,
@@ -650,7 +659,7 @@ async fn commits(controller: &Controller) -> anyhow::Result<Commits> {
     let mut samples = Vec::new();
     for round in 0..ROUNDS {
         let change = json!({"override_props": {"Aux/bench": round.to_string()}});
-        let path = format!("/v1/resource-definitions/bench-{:06}", round);
+        let path = format!("/v1/resource-definitions/{}", resource_name(round));
         let begin = Instant::now();
         rest.expect(Method::PUT, &path, Some(&change)).await?;
         samples.push(ms(begin.elapsed()));
