@@ -57,7 +57,9 @@ pub(crate) fn mutates(program: &str, args: &[String]) -> bool {
     match program {
         "filefrag" | "lvs" | "vgs" | "pvs" | "pvdisplay" | "lsblk" | "blkid" | "df" | "stat"
         | "lvm" | "lvmconfig" | "udevadm" | "uname" | "zstd" | "thin_dump" | "thin_delta" => false,
-        "zfs" => !(has("list") || has("get") || has("version") || has("-n")),
+        "zfs" => !["list", "get", "send", "version", "-n"]
+            .into_iter()
+            .any(has),
         "zpool" => !(has("list") || has("status") || has("get")),
         "losetup" => !(has("-l") || has("--list") || has("-a") || has("-j")),
         "dmsetup" => !(has("ls") || has("info") || has("table") || has("status") || has("version")),

@@ -80,6 +80,11 @@ pub(crate) fn run(
     if program == "cryptsetup" {
         return crypt::cryptsetup(machine, rng, args, stdin);
     }
+    if let ("zfs", [receive, args @ ..]) = (program, args)
+        && receive == "receive"
+    {
+        return zfs::receive(&mut machine.zfs, args, stdin);
+    }
     match LOCAL.iter().find(|(name, _)| *name == program) {
         Some((_, tool)) => tool(machine, rng, args),
         None => missing(format!("program {program}")),

@@ -1,11 +1,17 @@
 //! ZFS: pools, file systems, volumes, snapshots and clones.
 
+mod pool;
+mod stream;
+
 use std::collections::BTreeMap;
 
 use super::args::{Args, Options};
 use super::content::{BLOCK_BYTES, Block, Blocks};
 use super::machine::{Dev, IoFault, Machine, set};
 use super::tool::{Rng, Stop, ToolOutput, ToolResult, fail, missing};
+
+pub(crate) use pool::zpool;
+pub(crate) use stream::receive;
 
 /// Default volblocksize in KiB, in OpenZFS 2.2 and 2.1.
 const BLOCK_SIZE_DEFAULT: u64 = 16 * 1024;
@@ -46,6 +52,8 @@ struct Dataset {
     origin: Option<String>,
     /// Of a snapshot: how many were taken before it.
     taken: u64,
+    /// Of a snapshot: its identity, the same wherever it is received.
+    guid: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -260,11 +268,12 @@ fn filesystem() -> Dataset {
         thick: false,
         origin: None,
         taken: 0,
+        guid: 0,
     }
 }
 
 /// `zfs`.
-pub(crate) fn zfs(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
+pub(crate) fn zfs(machine: &mut Machine, rng: &mut Rng, args: &[String]) -> ToolResult {
     let Some((command, args)) = args.split_first() else {
         return missing("zfs");
     };
@@ -275,7 +284,8 @@ pub(crate) fn zfs(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolRe
         "set" => set_property(machine, args),
         "destroy" => destroy(machine, args),
         "rename" => rename(machine, args),
-        "snapshot" => snapshot(&mut machine.zfs, args),
+        "snapshot" => snapshot(&mut machine.zfs, rng, args),
+        "send" => stream::send(&machine.zfs, args),
         "clone" => clone(&mut machine.zfs, args),
         "rollback" => rollback(machine, args),
         "version" | "--version" if machine.zfs.is_2_1 => Ok(ToolOutput::out(
@@ -594,7 +604,7 @@ const SNAPSHOT: Options = Options {
     valued: &["-o"],
 };
 
-fn snapshot(zfs: &mut Zfs, args: &[String]) -> ToolResult {
+fn snapshot(zfs: &mut Zfs, rng: &mut Rng, args: &[String]) -> ToolResult {
     let args = Args::parse(args, &SNAPSHOT)?;
     let props = settings(&args)?;
     for name in args.positional() {
@@ -623,6 +633,7 @@ fn snapshot(zfs: &mut Zfs, args: &[String]) -> ToolResult {
             thick: false,
             origin: None,
             taken: zfs.taken,
+            guid: rng.next() | 1,
             ..source
         };
         zfs.datasets.insert(name.clone(), snapshot);
@@ -655,6 +666,7 @@ fn clone(zfs: &mut Zfs, args: &[String]) -> ToolResult {
         props,
         origin: Some(snapshot.clone()),
         thick: reserved > 0,
+        guid: 0,
         ..source
     };
     dataset.block_size = dataset.block_size.max(512);
@@ -714,85 +726,4 @@ fn rollback(machine: &mut Machine, args: &[String]) -> ToolResult {
         volume.size_bytes = source.size_bytes;
     }
     Ok(ToolOutput::nothing())
-}
-
-const ZPOOL: Options = Options {
-    flags: &["-H", "-p", "-f", "-P", "-v", "-L"],
-    valued: &["-o", "-O", "-m"],
-};
-
-/// `zpool`.
-pub(crate) fn zpool(machine: &mut Machine, _: &mut Rng, args: &[String]) -> ToolResult {
-    let Some((command, args)) = args.split_first() else {
-        return missing("zpool");
-    };
-    let args = Args::parse(args, &ZPOOL)?;
-    match (command.as_str(), args.positional()) {
-        ("list", names) => zpool_list(&machine.zfs, &args, names),
-        ("create", [name, disks @ ..]) if !disks.is_empty() => {
-            let mut kib = 0;
-            for path in disks {
-                let Some(disk) = machine.disks.get_mut(path).filter(|d| d.used_by.is_none()) else {
-                    return fail(
-                        1,
-                        format!("cannot open '{path}': no such device or it is in use\n"),
-                    );
-                };
-                disk.used_by = Some("zfs_member");
-                kib += disk.size_kib;
-            }
-            let whole = (kib * 1024).saturating_sub(LABEL_BYTES) / METASLAB_BYTES;
-            machine.zfs.add_pool(name, whole * METASLAB_BYTES);
-            Ok(ToolOutput::nothing())
-        }
-        ("destroy", [name]) => {
-            if machine.zfs.pools.remove(name).is_none() {
-                return fail(1, format!("cannot open '{name}': no such pool\n"));
-            }
-            let inside = format!("{name}/");
-            machine
-                .zfs
-                .datasets
-                .retain(|n, _| n != name && !n.starts_with(&inside));
-            Ok(ToolOutput::nothing())
-        }
-        (other, _) => missing(format!("zpool {other}")),
-    }
-}
-
-fn zpool_list(zfs: &Zfs, args: &Args, names: &[String]) -> ToolResult {
-    if !args.has("-H") || !args.has("-p") {
-        return missing("zpool list without -H -p");
-    }
-    let names: Vec<String> = if names.is_empty() {
-        zfs.pools.keys().cloned().collect()
-    } else {
-        names.to_vec()
-    };
-    let mut text = String::new();
-    for name in names {
-        let Some(pool) = zfs.pools.get(&name) else {
-            return fail(1, format!("cannot open '{name}': no such pool\n"));
-        };
-        let used = zfs.used_below(&name);
-        let mut cells = Vec::new();
-        for column in args
-            .value("-o")
-            .unwrap_or("name,size,alloc,free,health")
-            .split(',')
-        {
-            cells.push(match column {
-                "name" => name.clone(),
-                "size" => pool.size_bytes.to_string(),
-                "free" => pool.size_bytes.saturating_sub(used).to_string(),
-                "alloc" | "allocated" => used.to_string(),
-                "health" => pool.health.to_owned(),
-                "readonly" => if pool.read_only { "on" } else { "off" }.to_owned(),
-                other => return missing(format!("zpool property {other}")),
-            });
-        }
-        text.push_str(&cells.join("\t"));
-        text.push('\n');
-    }
-    Ok(ToolOutput::out(text))
 }

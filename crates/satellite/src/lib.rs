@@ -45,3 +45,4 @@ pub mod tools;
 
 pub use options::Options;
 pub use satellite::Satellite;
+pub mod zfs_stream;

@@ -195,6 +195,15 @@ impl Sim {
 
     /// Creates the nodes and their storage pools; returns the replies of failed requests.
     pub async fn register(&mut self) -> Vec<Reply> {
+        let pool = match self.shape.thin {
+            true => ("LVM_THIN", format!("{VOLUME_GROUP}/thin")),
+            false => ("LVM", VOLUME_GROUP.to_owned()),
+        };
+        self.register_with(pool).await
+    }
+
+    /// Creates the nodes with storage pools of this kind and place; returns the replies of failed requests.
+    pub async fn register_with(&mut self, (kind, place): (&'static str, String)) -> Vec<Reply> {
         let Some(cluster) = self.cluster() else {
             return Vec::new();
         };
@@ -202,7 +211,7 @@ impl Sim {
         for node in self.nodes() {
             let address = self.fake.addresses(&node).remove(0);
             replies.extend(ops::node::create(&cluster, node_request(&node, address)).await);
-            let pool = pool_request(self.shape.thin);
+            let pool = pool_request(kind, place.clone());
             replies.extend(ops::storage_pool::create(&cluster, node, pool).await);
         }
         replies.retain(Reply::is_error);
@@ -388,12 +397,7 @@ fn node_request(node: &str, address: String) -> Node {
     }
 }
 
-fn pool_request(thin: bool) -> StoragePool {
-    let (kind, place) = if thin {
-        ("LVM_THIN", format!("{VOLUME_GROUP}/thin"))
-    } else {
-        ("LVM", VOLUME_GROUP.to_owned())
-    };
+fn pool_request(kind: &'static str, place: String) -> StoragePool {
     StoragePool {
         storage_pool_name: POOL.to_owned(),
         provider_kind: kind.into(),

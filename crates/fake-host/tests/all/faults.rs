@@ -91,7 +91,7 @@ async fn unknown_is_loud() {
         "frobnicate",
         "lvcreate --frobnicate vg",
         "drbdadm -c x frobnicate r",
-        "zfs send a",
+        "zfs send -R a",
     ] {
         let end = host.run(cmd(line)).await;
         let missing = matches!(end, Err(RunError::Unsupported { .. }))

@@ -15,6 +15,8 @@ use crate::observed::Observed;
 use crate::process::ship_backup::ShipBackup;
 use crate::{Snapshot, SnapshotDefinition};
 
+/// Block size of a zvol by default, in KiB.
+const ZVOL_BLOCK_KIB: u64 = 16;
 /// LINSTOR names DRBD's transport by the protocol below.
 const TRANSPORT: &str = "IP";
 
@@ -178,7 +180,8 @@ fn storage(
         let data = volume
             .storage
             .get(&linstor_api::kind::StorageSuffix::Data)?;
-        let kind = model.pool(node, &data.pool)?.kind;
+        let pool = model.pool(node, &data.pool)?;
+        let kind = pool.kind;
         let used = allocated.get(number).copied().unwrap_or(data.size_kib);
         Some(LayerVolume {
             kind: volume_kind(kind).to_owned(),
@@ -188,6 +191,14 @@ fn storage(
             allocated_size: kib(used),
             snapshot_usable_size: kib(data.size_kib),
             snapshot_allocated_size: kib(used),
+            extent_size: match kind {
+                ProviderKind::Zfs | ProviderKind::ZfsThin => {
+                    let of = part.resource.volumes.get(number);
+                    let unit = of.map(|volume| volume.unit_kib).filter(|unit| *unit > 0);
+                    kib(unit.or(pool.granularity_kib).unwrap_or(ZVOL_BLOCK_KIB))
+                }
+                _ => None,
+            },
             ..LayerVolume::default()
         })
     });

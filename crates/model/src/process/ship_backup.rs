@@ -34,6 +34,8 @@ pub const LIMIT: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long the controller tries to remove what was sent of a backup that has failed.
 pub const CLEANUP_LIMIT: Duration = Duration::from_secs(3600);
 const STEPS: u32 = 4;
+/// The number of a return code, without what it is about.
+const CODE: i64 = 0xffff;
 
 /// A backup that is being made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -407,7 +409,7 @@ impl ShipBackup {
         None
     }
 
-    fn send(&self, process: &Process, now: &Context<'_>) -> Next {
+    fn send(&self, process: &Process, now: &mut Context<'_>) -> Next {
         if let Some(failure) = self.lost(now.draft) {
             return Next::Step(self.because(failure));
         }
@@ -415,6 +417,22 @@ impl ShipBackup {
         match self.shipment().wait(process, now, unknown) {
             Ok(None) => Next::Step(self.at(Step::Describe)),
             Ok(Some(wait)) => Next::Wait(vec![wait]),
+            // The storage has no changes since the base, and nothing was sent yet.
+            Err(failure)
+                if self.base.is_some()
+                    && failure.ret_code & CODE == code::FAIL_NOT_FOUND_SNAPSHOT & CODE =>
+            {
+                let key = prop_key(&self.remote, prop::BACKUP_LAST_SNAPSHOT);
+                now.draft
+                    .edit_snapshot(&self.resource, &self.snapshot, |row| {
+                        row.props.remove(&key);
+                    });
+                let full = ShipBackup {
+                    base: None,
+                    ..self.clone()
+                };
+                Next::Step(full.into())
+            }
             Err(failure) => Next::Step(self.because(failure)),
         }
     }

@@ -4,6 +4,8 @@
 //! then, which makes theirs free, and the mark of what is deleted; they are destroyed with the last one that depends on
 //! them. A snapshot is found by its mark, wherever its volume is.
 
+pub mod received;
+
 use linstor_wire::spec::Props;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -278,7 +280,8 @@ pub async fn destroy_snapshot(
         of.owner.resource.simple()
     );
     let named = |entries: &Dataset| marked(entries, of.owner).map(|(name, _)| name.clone());
-    destroy_named(storage, dataset, &named, &aside, of.owner.cluster).await
+    destroy_named(storage, dataset, &named, &aside, of.owner.cluster).await?;
+    received::destroy(storage, dataset, of).await
 }
 
 /// Destroys a volume or a snapshot, or has it wait for what depends on it under another name; `aside` is that of a

@@ -3,6 +3,7 @@
 
 mod receive;
 mod send;
+mod zfs;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -79,6 +80,11 @@ impl Progress {
         self.total.store(bytes, Ordering::Relaxed);
     }
 
+    /// So many of them were.
+    fn add(&self, bytes: u64) {
+        self.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
     fn hundredths(&self) -> u16 {
         let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
         let total = get(&self.total).max(1);
@@ -131,6 +137,8 @@ impl Shipments {
         if let State::Running(task) = job.state {
             task.abort();
             drop(shared.machine.lock(&turn(key)).await);
+            // What it has made is in no list that was made before.
+            shared.storage().observations.all_unknown().await;
         }
     }
 }

@@ -11,12 +11,12 @@ use linstor_host::{Cmd, Deadline, Pipe, PipeCause, Place};
 use linstor_s3::{Bucket, DownloadError};
 use linstor_wire::Key;
 use linstor_wire::spec::{NodeSpec, ReceiptSpec, ReceivedObject, SnapshotSpec, SnapshotVolumeSpec};
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _, DuplexStream};
 
 use super::{BUFFER, Progress, STALL, failed, of_store, open};
 use crate::check::PoolPlace;
 use crate::failure::{Failure, Result};
-use crate::providers::{self, Wanted, lvm};
+use crate::providers::{self, SnapshotOf, Wanted, lvm};
 use crate::shared::Shared;
 use crate::snapshot::{name_of, place, snapshot_of};
 use crate::thin_stream::{self, Target};
@@ -60,17 +60,17 @@ pub(super) async fn receive_all(
 }
 
 /// A volume on its way.
-struct Receiving<'a> {
-    shared: &'a Arc<Shared>,
+pub(super) struct Receiving<'a> {
+    pub(super) shared: &'a Arc<Shared>,
     spec: &'a SnapshotSpec,
     node: &'a NodeSpec,
-    volume: &'a SnapshotVolumeSpec,
+    pub(super) volume: &'a SnapshotVolumeSpec,
     bucket: &'a Bucket,
     progress: &'a Arc<Progress>,
 }
 
 impl Receiving<'_> {
-    fn failed(&self, cause: impl std::fmt::Display) -> Failure {
+    pub(super) fn failed(&self, cause: impl std::fmt::Display) -> Failure {
         let number = self.volume.number;
         failed(self.spec, format!("Volume {number}: {cause}"))
     }
@@ -79,12 +79,27 @@ impl Receiving<'_> {
         let name = name_of(self.spec, self.volume);
         let place = place(self.node, self.volume)?;
         let of = snapshot_of(self.spec, self.node, self.volume, &name);
-        let PoolPlace::LvmThin { vg, .. } = &place else {
-            return Err(self.failed("Nothing can be received into a storage pool of its kind."));
-        };
         let storage = self.shared.storage();
         // What an attempt has received that was interrupted, nobody knows.
         providers::destroy_snapshot(storage, &place, &of).await?;
+        match &place {
+            PoolPlace::LvmThin { vg, .. } => self.receive_thin(vg, &place, &of, objects).await,
+            PoolPlace::Zfs { dataset, .. } => self.receive_zfs(dataset, &of, objects).await,
+            PoolPlace::Diskless | PoolPlace::Lvm { .. } | PoolPlace::File { .. } => {
+                Err(self.failed("Nothing can be received into a storage pool of its kind."))
+            }
+        }
+    }
+
+    /// Receives a snapshot as a new thin volume.
+    async fn receive_thin(
+        &self,
+        vg: &str,
+        place: &PoolPlace,
+        of: &SnapshotOf<'_>,
+        objects: &[ReceivedObject],
+    ) -> Result<()> {
+        let storage = self.shared.storage();
         let own = of.name();
         let wanted = Wanted {
             name: &own,
@@ -94,21 +109,33 @@ impl Receiving<'_> {
             is_new: true,
             source: None,
         };
-        let backing = providers::ensure(storage, &place, &wanted).await?;
+        let backing = providers::ensure(storage, place, &wanted).await?;
+        let bytes = backing.size_kib * 1024;
         for object in objects {
-            let bytes = backing.size_kib * 1024;
-            self.receive_object(object, &backing.path, bytes)
-                .await
-                .map_err(|failure| failure.details(format!("Object: {}", object.key)))?;
+            let mut device = Device {
+                shared: Arc::clone(self.shared),
+                path: backing.path.clone().into(),
+            };
+            let (plain, mut stream) = tokio::io::duplex(BUFFER);
+            let written = async {
+                let written = thin_stream::receive(&mut stream, bytes, &mut device).await;
+                written.map_err(|error| self.failed(error))
+            };
+            self.unpack(object, plain, written).await?;
         }
         let host = self.shared.machine.host();
         host.sync(Path::new(&backing.path)).await?;
         lvm::seal(storage, vg, &own).await
     }
 
-    async fn receive_object(&self, object: &ReceivedObject, path: &str, bytes: u64) -> Result<()> {
+    /// Downloads an object through zstd, while its stream is read.
+    pub(super) async fn unpack(
+        &self,
+        object: &ReceivedObject,
+        mut plain: DuplexStream,
+        read: impl Future<Output = Result<()>> + Send,
+    ) -> Result<()> {
         let (mut packed, mut from) = tokio::io::duplex(BUFFER);
-        let (mut plain, mut stream) = tokio::io::duplex(BUFFER);
         let received = &self.progress.done;
         // What is shut down is whole.
         let download = async {
@@ -134,16 +161,9 @@ impl Receiving<'_> {
                 ended => ended.map(drop).map_err(|error| self.failed(error)),
             }
         };
-        let mut device = Device {
-            shared: Arc::clone(self.shared),
-            path: path.into(),
-        };
-        let write = async {
-            let written = thin_stream::receive(&mut stream, bytes, &mut device).await;
-            written.map_err(|error| self.failed(error))
-        };
-        tokio::try_join!(download, unpack, write)?;
-        Ok(())
+        let unpacked = async { tokio::try_join!(download, unpack, read) };
+        let unpacked = unpacked.await.map(drop);
+        unpacked.map_err(|failure| failure.details(format!("Object: {}", object.key)))
     }
 
     fn of_download(&self, error: &DownloadError) -> Failure {

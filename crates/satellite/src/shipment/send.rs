@@ -3,14 +3,14 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use async_trait::async_trait;
 use linstor_api::kind::StorageSuffix;
 use linstor_host::{Cmd, Deadline, Pipe, Place};
 use linstor_s3::{Bucket, Parts, UploadError};
 use linstor_wire::spec::{NodeSpec, ObjectSpec, ShipmentSpec, SnapshotSpec, SnapshotVolumeSpec};
-use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _, DuplexStream};
 
 use super::{BUFFER, Progress, STALL, failed, of_store, open};
 use crate::check::PoolPlace;
@@ -53,19 +53,19 @@ pub(super) async fn send_all(
 }
 
 /// A volume on its way.
-struct Sending<'a> {
-    shared: &'a Arc<Shared>,
+pub(super) struct Sending<'a> {
+    pub(super) shared: &'a Arc<Shared>,
     spec: &'a SnapshotSpec,
     shipment: &'a ShipmentSpec,
     node: &'a NodeSpec,
     volume: &'a SnapshotVolumeSpec,
     bucket: &'a Bucket,
     object: &'a ObjectSpec,
-    progress: &'a Arc<Progress>,
+    pub(super) progress: &'a Arc<Progress>,
 }
 
 impl Sending<'_> {
-    fn failed(&self, cause: impl std::fmt::Display) -> Failure {
+    pub(super) fn failed(&self, cause: impl std::fmt::Display) -> Failure {
         let number = self.volume.number;
         failed(self.spec, format!("Volume {number}: {cause}"))
     }
@@ -84,9 +84,10 @@ impl Sending<'_> {
             },
             ..of
         });
-        if let Some(base) = &base {
-            self.find(&place, base).await?;
-        }
+        let based_on = match &base {
+            Some(base) => Some(self.find(&place, base).await?),
+            None => None,
+        };
         match &place {
             PoolPlace::LvmThin { vg, pool } => {
                 lvm::activate(self.shared.storage(), vg, &of.name()).await?;
@@ -97,10 +98,11 @@ impl Sending<'_> {
                 self.send_thin(ranges, &backing.path, backing.size_kib * 1024)
                     .await
             }
-            PoolPlace::Diskless
-            | PoolPlace::Lvm { .. }
-            | PoolPlace::Zfs { .. }
-            | PoolPlace::File { .. } => {
+            PoolPlace::Zfs { .. } => {
+                let base = based_on.as_ref().map(|base| base.path.as_str());
+                self.send_zfs(&backing.path, base).await
+            }
+            PoolPlace::Diskless | PoolPlace::Lvm { .. } | PoolPlace::File { .. } => {
                 Err(self.failed("Snapshots in a storage pool of its kind cannot be sent."))
             }
         }
@@ -150,16 +152,22 @@ impl Sending<'_> {
             into.shutdown().await.map_err(StreamError::Stream)
         };
         let stream = async { stream.await.map_err(|error| self.failed(error)) };
+        tokio::try_join!(stream, self.pack(&mut plain))?;
+        Ok(())
+    }
+
+    /// A stream through zstd into the object.
+    pub(super) async fn pack(&self, plain: &mut DuplexStream) -> Result<()> {
         let (mut packed, mut from) = tokio::io::duplex(BUFFER);
         let host = self.shared.machine.host();
         let pipe = Pipe::new(Cmd::new("zstd").args(["--stdout", "--quiet"]));
         let pipe = pipe.deadline(Deadline::stall(STALL));
         let pack = async {
             let output: &mut (dyn AsyncWrite + Send + Unpin) = &mut packed;
-            let ended = host.pipe(pipe, Some(&mut plain), Some(output)).await;
+            let ended = host.pipe(pipe, Some(plain), Some(output)).await;
             ended.map(drop).map_err(|error| self.failed(error))
         };
-        tokio::try_join!(stream, pack, self.write(&mut from))?;
+        tokio::try_join!(pack, self.write(&mut from))?;
         Ok(())
     }
 
@@ -207,7 +215,7 @@ impl Source for Device {
         let place = Place::FromStart(offset);
         let read = host.read_at(Path::new(&self.path), place, length).await;
         let content = read.map_err(|error| error.source)?;
-        self.progress.done.fetch_add(bytes, Ordering::Relaxed);
+        self.progress.add(bytes);
         Ok(content)
     }
 }

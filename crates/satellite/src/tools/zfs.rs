@@ -216,6 +216,52 @@ pub async fn destroy(machine: &Machine, name: &str) -> Result<()> {
         .map(drop)
 }
 
+/// Destroys a volume with its snapshots. Fails while it is open, or received into, or a snapshot has clones.
+pub async fn destroy_with_snapshots(machine: &Machine, volume: &str) -> Result<()> {
+    let cmd = Cmd::new("zfs").args(["destroy", "-r", volume]);
+    machine.run(cmd).await.map(drop)
+}
+
+/// The command that writes the stream of a snapshot, or of what changed since an earlier one of the same volume.
+pub fn send(snapshot: &str, base: Option<&str>) -> Cmd {
+    let cmd = Cmd::new("zfs").arg("send");
+    let cmd = match base {
+        Some(base) => cmd.args(["-i", base]),
+        None => cmd,
+    };
+    cmd.arg(snapshot)
+}
+
+/// How many bytes [`send`] will write, about.
+pub async fn send_bytes(machine: &Machine, snapshot: &str, base: Option<&str>) -> Result<u64> {
+    let cmd = Cmd::new("zfs").args(["send", "-n", "-P"]);
+    let cmd = match base {
+        Some(base) => cmd.args(["-i", base]),
+        None => cmd,
+    };
+    let printed = machine.run(cmd.arg(snapshot)).await?.stdout;
+    let mut lines = printed.lines();
+    let size = lines.find_map(|line| line.strip_prefix("size")?.trim().parse().ok());
+    size.ok_or_else(|| {
+        Failure::new(
+            code::FAIL_UNKNOWN_ERROR,
+            "The output of 'zfs send -n -P' is not understood.",
+        )
+        .details(bounded(&printed, 200))
+    })
+}
+
+/// The command that reads a stream into a new volume with its owner's property, or on top of its most recent snapshot.
+pub fn receive(snapshot: &str, owner: &str, is_first: bool) -> Cmd {
+    let cmd = Cmd::new("zfs").arg("receive");
+    let cmd = match is_first {
+        true => cmd.arg("-o").arg(format!("{OWNER}={owner}")),
+        // Whatever has touched the volume meanwhile is taken back.
+        false => cmd.arg("-F"),
+    };
+    cmd.arg(snapshot)
+}
+
 /// Takes a snapshot, with its owner's property, in one step.
 pub async fn snapshot(
     machine: &Machine,

@@ -22,19 +22,28 @@ use linstor_sim::workload::Op;
 use linstor_wire::Secret;
 use tokio::time::{Instant, sleep};
 
-const NAME: &str = "r1";
+pub const NAME: &str = "r1";
 const DEVICE: &str = "/dev/vg0/r1_00000";
+pub const PASSPHRASE: &str = "passphrase";
 const SIZE_KIB: u64 = 8 * 1024;
 const BLOCK: u64 = 4096;
 /// How long anything may take.
 const LIMIT: Duration = Duration::from_secs(30);
 
-struct World {
-    sim: Sim,
-    store: Store,
+/// What the volumes of a world are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Thin,
+    Zfs,
 }
 
-fn no_errors(replies: Vec<Reply>) -> Vec<Reply> {
+pub struct World {
+    pub sim: Sim,
+    pub store: Store,
+    kind: Kind,
+}
+
+pub fn no_errors(replies: Vec<Reply>) -> Vec<Reply> {
     let error = replies.iter().find(|reply| reply.is_error());
     assert!(error.is_none(), "{error:?}");
     replies
@@ -43,15 +52,28 @@ fn no_errors(replies: Vec<Reply>) -> Vec<Reply> {
 impl World {
     /// A resource with two replicas, and a remote that is the store.
     async fn new() -> World {
+        World::of(Kind::Thin, false).await
+    }
+
+    /// Of one kind, encrypted or not.
+    pub async fn of(kind: Kind, encrypted: bool) -> World {
         let store = Store::start().await;
         let shape = Shape {
             drbd: None,
             nodes: 2,
-            thin: true,
+            thin: kind == Kind::Thin,
         };
         let mut sim = Sim::new(1, shape, Trace::new(false)).await;
-        no_errors(sim.register().await);
-        let world = World { sim, store };
+        match kind {
+            Kind::Thin => no_errors(sim.register().await),
+            Kind::Zfs => {
+                for node in sim.nodes() {
+                    sim.fake.add_zpool(&node, "tank", 1024 * 1024);
+                }
+                no_errors(sim.register_with(("ZFS_THIN", "tank".to_owned())).await)
+            }
+        };
+        let world = World { sim, store, kind };
         let cluster = world.sim.cluster().unwrap();
         let spawn = Op::Spawn {
             name: NAME.to_owned(),
@@ -59,12 +81,17 @@ impl World {
             place: 2,
             drbd: false,
         };
-        no_errors(spawn.run(cluster.clone()).await);
         // Resources that are made with a master key are encrypted here.
-        let passphrase = Secret::new("passphrase");
-        ops::encryption::at_start(&cluster, &passphrase)
-            .await
-            .unwrap();
+        let passphrase = Secret::new(PASSPHRASE);
+        if !encrypted {
+            no_errors(spawn.run(cluster.clone()).await);
+            let unlocked = ops::encryption::at_start(&cluster, &passphrase);
+            unlocked.await.unwrap();
+        } else {
+            let unlocked = ops::encryption::at_start(&cluster, &passphrase);
+            unlocked.await.unwrap();
+            no_errors(spawn.run(cluster.clone()).await);
+        }
         let remote = S3Remote {
             remote_name: Some("s3".to_owned()),
             endpoint: Some(world.store.endpoint().to_owned()),
@@ -78,11 +105,11 @@ impl World {
         world
     }
 
-    fn model(&self) -> std::sync::Arc<Model> {
+    pub fn model(&self) -> std::sync::Arc<Model> {
         self.sim.cluster().unwrap().model()
     }
 
-    async fn until(&self, what: &str, mut holds: impl FnMut(&World) -> bool) {
+    pub async fn until(&self, what: &str, mut holds: impl FnMut(&World) -> bool) {
         let deadline = Instant::now() + LIMIT;
         while !holds(self) {
             assert!(
@@ -94,15 +121,24 @@ impl World {
         }
     }
 
-    fn write(&self, blocks: &[(u64, u64)]) {
+    /// The device of a volume.
+    pub fn device(&self, name: &str) -> String {
+        match self.kind {
+            Kind::Thin => format!("/dev/vg0/{name}_00000"),
+            Kind::Zfs => format!("/dev/zvol/tank/{name}_00000"),
+        }
+    }
+
+    pub fn write(&self, blocks: &[(u64, u64)]) {
+        let device = self.device(NAME);
         for (block, value) in blocks {
             for node in self.sim.nodes() {
-                self.sim.fake.poke(&node, DEVICE, *block, *value);
+                self.sim.fake.poke(&node, &device, *block, *value);
             }
         }
     }
 
-    async fn begin(&self, incremental: bool) -> Vec<Reply> {
+    pub async fn begin(&self, incremental: bool) -> Vec<Reply> {
         let request = BackupCreate {
             rsc_name: Some(NAME.to_owned()),
             incremental,
@@ -112,7 +148,7 @@ impl World {
     }
 
     /// Makes a backup; returns its description.
-    async fn backup(&self, incremental: bool) -> Meta {
+    pub async fn backup(&self, incremental: bool) -> Meta {
         // Its name has the time in seconds.
         sleep(Duration::from_millis(1100)).await;
         let before = self.metas();
@@ -126,7 +162,7 @@ impl World {
         now.into_values().next().expect("there is a new backup")
     }
 
-    fn metas(&self) -> BTreeMap<String, Meta> {
+    pub fn metas(&self) -> BTreeMap<String, Meta> {
         let keys = self.store.keys().into_iter();
         let metas = keys.filter(|key| key.ends_with(".meta"));
         metas
@@ -149,12 +185,17 @@ impl World {
         length
     }
 
-    async fn restore(&self, to: &str, node: &str) -> Vec<Reply> {
+    pub async fn restore(&self, to: &str, node: &str) -> Vec<Reply> {
+        self.restore_with(to, node, BackupRestore::default()).await
+    }
+
+    /// With what a request has beside the names.
+    pub async fn restore_with(&self, to: &str, node: &str, with: BackupRestore) -> Vec<Reply> {
         let request = BackupRestore {
             src_rsc_name: Some(NAME.to_owned()),
             target_rsc_name: Some(to.to_owned()),
             node_name: Some(node.to_owned()),
-            ..BackupRestore::default()
+            ..with
         };
         let cluster = self.sim.cluster().unwrap();
         let restored = ops::backup::restore(&cluster, "s3".to_owned(), request);
@@ -162,14 +203,14 @@ impl World {
     }
 
     /// What a volume on a node holds.
-    fn content(&self, node: &str, device: &str) -> BTreeMap<u64, u64> {
+    pub fn content(&self, node: &str, device: &str) -> BTreeMap<u64, u64> {
         let blocks = 0..SIZE_KIB * 1024 / BLOCK;
         let peek = |block| self.sim.fake.peek(node, device, block).unwrap();
         let all = blocks.map(|block| (block, peek(block)));
         all.filter(|(_, value)| *value != 0).collect()
     }
 
-    fn status(&self) -> Vec<String> {
+    pub fn status(&self) -> Vec<String> {
         let model = self.model();
         let rows = model.snapshots_of(&NAME.parse().unwrap());
         let key = "BackupShipping/Source/s3/ShippingStatus";
@@ -311,7 +352,7 @@ async fn a_backup_survives_restarts() {
         1,
         "it waits for the master key"
     );
-    let passphrase = Secret::new("passphrase");
+    let passphrase = Secret::new(PASSPHRASE);
     let cluster = world.sim.cluster().unwrap();
     ops::encryption::at_start(&cluster, &passphrase)
         .await

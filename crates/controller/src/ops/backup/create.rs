@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use jiff::tz::TimeZone;
 use linstor_api::backup::{BackupAbort, BackupCreate};
-use linstor_api::kind::{LayerKind, StorageSuffix};
+use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
 use linstor_model::backup::MetaKey;
 use linstor_model::name::{NodeName, RemoteName, ResourceName, SnapshotName};
 use linstor_model::process::ship_backup::{self, Base, ShipBackup, Step};
 use linstor_model::process::{self, Kind, ProcessId};
+use linstor_model::snapshot::SnapshotStorage;
 use linstor_model::{Model, Remote, SnapshotDefinition};
 use tokio::time::Instant;
 
@@ -316,14 +317,21 @@ fn senders(tx: &Transaction<'_>, row: &SnapshotDefinition) -> Result<BTreeSet<No
         true => Err(refused(
             &row.resource,
             &why,
-            "Bring a node online that has the snapshot in a pool of kind LVM_THIN.",
+            "Bring a node online that has the snapshot in a pool of kind LVM_THIN, ZFS or ZFS_THIN.",
         )),
         false => Ok(nodes),
     }
 }
 
-fn can_send(kind: linstor_api::kind::ProviderKind) -> bool {
-    kind == linstor_api::kind::ProviderKind::LvmThin
+/// Whether snapshots in a storage pool of this kind can be sent. LINSTOR sends no others either: files have no map of what
+/// changed.
+pub(super) fn can_send(kind: ProviderKind) -> bool {
+    is_zfs(kind) || kind == ProviderKind::LvmThin
+}
+
+/// Whether streams of pools of this kind are ZFS's.
+pub(super) fn is_zfs(kind: ProviderKind) -> bool {
+    matches!(kind, ProviderKind::Zfs | ProviderKind::ZfsThin)
 }
 
 /// The backup that an incremental one is based on, and the nodes that have its snapshot.
@@ -349,18 +357,24 @@ fn find_base(
                 now.is_some_and(|now| now.size_kib == volume.size_kib)
             });
         let has_same = |node: &&NodeName| {
-            let sizes = |of: &SnapshotDefinition| -> Option<Vec<(u32, u64)>> {
+            let volumes = |of: &SnapshotDefinition| -> Option<Vec<(u32, SnapshotStorage)>> {
                 let part = of.on(node)?;
                 let volumes = part.volumes.iter();
-                let sizes = volumes.filter_map(|(number, volume)| {
+                let volumes = volumes.filter_map(|(number, volume)| {
                     let data = volume.storage.get(&StorageSuffix::Data)?;
-                    Some((*number, data.size_kib))
+                    Some((*number, data.clone()))
                 });
-                Some(sizes.collect())
+                Some(volumes.collect())
             };
-            // Replicas that may differ are no base of each other.
-            let same_replica = !base.may_differ || node.as_str() == sender;
-            same_replica && sizes(base).is_some() && sizes(base) == sizes(row)
+            let (then, now) = (volumes(base), volumes(row));
+            let mut pools = then.iter().flatten();
+            let has_zfs = pools.any(|(_, data)| {
+                let pool = tx.pool(node, &data.pool);
+                pool.is_some_and(|pool| is_zfs(pool.kind))
+            });
+            // Replicas that may differ are no base of each other, and each replica in ZFS has snapshots of its own.
+            let same_replica = !(base.may_differ || has_zfs) || node.as_str() == sender;
+            same_replica && then.is_some() && then == now
         };
         let mut having: Vec<NodeName> = nodes.iter().filter(has_same).cloned().collect();
         having.sort_by_key(|node| node.as_str() != sender);

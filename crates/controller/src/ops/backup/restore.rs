@@ -30,6 +30,7 @@ use super::super::{
     name, resource, resource_definition, snapshot, storage_pool, volume_definition,
 };
 use super::bucket::{self, Opened};
+use super::create::{can_send, is_zfs};
 use super::info::{self, Chain, Wanted};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
@@ -53,6 +54,16 @@ struct Stack<'a> {
     layers: Vec<LayerKind>,
     drbd: Option<&'a Layer>,
     storage: Vec<&'a LayerVolume>,
+}
+
+impl Stack<'_> {
+    /// What the size of a volume in a zpool is a multiple of.
+    fn unit_kib(&self, number: u32) -> u64 {
+        let mut storage = self.storage.iter();
+        let volume = storage.find(|volume| volume.vlm_nr == number);
+        let kib = volume.and_then(|volume| u64::try_from(volume.extent_size?).ok());
+        kib.unwrap_or_default()
+    }
 }
 
 fn refused(id: &str, ret_code: i64, cause: impl Into<String>, correction: &str) -> Refusal {
@@ -298,15 +309,16 @@ fn pool(
     let target = target.unwrap_or(&of.stor_pool_name);
     let row = name::known_pool(model, node, &name::pool(target)?)?;
     let kind = of.device_provider_kind.as_deref().unwrap_or_default();
-    if row.kind == ProviderKind::LvmThin && kind == row.kind.as_str() {
+    let then = kind.parse::<ProviderKind>().ok();
+    let is_same = |then| then == row.kind || is_zfs(then) && is_zfs(row.kind);
+    if then.is_some_and(|then| can_send(then) && is_same(then)) {
         return Ok(row.name.clone());
     }
     let cause = format!(
         "Volume {} was in a storage pool of kind {kind}, and storage pool '{}' on node '{node}' is of kind {}.",
         volume.vlm_nr, row.name, row.kind
     );
-    let correction =
-        "Restore a backup of a pool of kind LVM_THIN to another one ('--storpool-rename').";
+    let correction = "Restore it to a pool of the same kind ('--storpool-rename'): LVM_THIN, or ZFS and ZFS_THIN for each other.";
     Err(refused(id, code::FAIL_INVLD_STOR_DRIVER, cause, correction))
 }
 
@@ -598,7 +610,7 @@ fn make_snapshot(
             uuid: tx.uuid(),
             pool: pool.clone(),
             extra_storage: BTreeMap::new(),
-            unit_kib: 0,
+            unit_kib: stack.unit_kib(*number),
             props: Props::new(),
             source: None,
         };
