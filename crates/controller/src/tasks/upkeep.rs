@@ -23,8 +23,9 @@ const INTERVAL: Duration = Duration::from_secs(10);
 /// What has been seen so far. A controller that starts begins anew: nothing is due sooner for that.
 #[derive(Debug, Default)]
 struct Seen {
-    /// When peers were last connected to a node that is offline.
-    by_peers: BTreeMap<NodeName, u64>,
+    /// Until when the time that a node is offline did not count: peers were connected to it, or it was evicted. One that
+    /// somebody restores before it is back is not evicted at once again.
+    not_before: BTreeMap<NodeName, u64>,
     /// Why an offline node was not evicted, as far as it was logged.
     stood_down: BTreeMap<NodeName, eviction::StandDown>,
 }
@@ -62,15 +63,15 @@ async fn evict(cluster: &Cluster, seen: &mut Seen) {
         let name = &node.name;
         let status = observed.nodes.get(name);
         let Some(status) = status.filter(|_| eviction::is_offline(&observed, node)) else {
-            seen.by_peers.remove(name);
+            seen.not_before.remove(name);
             seen.stood_down.remove(name);
             continue;
         };
-        if eviction::is_seen(&model, &observed, name) {
-            seen.by_peers.insert(name.clone(), now);
+        if node.evicted || eviction::is_seen(&model, &observed, name) {
+            seen.not_before.insert(name.clone(), now);
         }
-        let by_peers = seen.by_peers.get(name).copied().unwrap_or(0);
-        let since = status.since.max(by_peers);
+        let not_before = seen.not_before.get(name).copied().unwrap_or(0);
+        let since = status.since.max(not_before);
         match eviction::check(&model, &observed, node, since, now) {
             Ok(()) => due.push((name.clone(), since)),
             Err(why @ (eviction::StandDown::NotAllowed | eviction::StandDown::NotYet(_))) => {
@@ -100,6 +101,7 @@ async fn evict(cluster: &Cluster, seen: &mut Seen) {
                     tracing::info!(node = %name, message = reply.message, "evicted");
                 }
                 tracing::warn!(node = %name, "the node was evicted: it was offline for too long");
+                seen.not_before.insert(name, cluster.env().now_ms());
             }
             Ok(_) => {}
             Err(refusal) => tracing::warn!(node = %name, ?refusal, "the node cannot be evicted"),

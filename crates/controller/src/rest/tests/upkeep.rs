@@ -116,6 +116,13 @@ async fn an_offline_node_is_evicted() {
         shown(&world).await,
         ["n1 DISKFUL", "n2 DISKFUL", "n3 DISKFUL"]
     );
+    // Restored before it is back, it has its time once more.
+    let answer = world.call("PUT", "/v1/nodes/n1/restore", "{}").await;
+    assert_eq!(answer.status, 200, "{:?}", answer.names());
+    tokio::time::sleep(Duration::from_secs(240)).await;
+    assert_eq!(world.get(node).await.get("flags"), None);
+    tokio::time::sleep(Duration::from_secs(120)).await;
+    assert_eq!(world.get(node).await["flags"][1], "EVICTED");
 }
 
 /// A replica that no other node can take stays, and moves when a node is added; twice is as once, and cancelling is final.
