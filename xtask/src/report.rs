@@ -5,6 +5,18 @@ use std::time::Instant;
 
 use anyhow::Result;
 
+/// What a check fails with that finds that it cannot run here; the reason.
+#[derive(Debug)]
+pub struct Skip(pub &'static str);
+
+impl std::fmt::Display for Skip {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Skip {}
+
 /// Counts of passed, failed and skipped checks.
 #[derive(Default)]
 pub struct Report {
@@ -14,11 +26,17 @@ pub struct Report {
 }
 
 impl Report {
-    /// Runs one check and prints its result.
+    /// Runs one check and prints its result. One that fails with [`Skip`] is counted as skipped.
     pub fn check(&mut self, what: &str, check: impl FnOnce() -> Result<()>) -> bool {
         let start = Instant::now();
         let outcome = check();
         let seconds = start.elapsed().as_secs_f32();
+        if let Err(error) = &outcome
+            && let Some(Skip(why)) = error.downcast_ref()
+        {
+            self.skip(what, why);
+            return true;
+        }
         match &outcome {
             Ok(()) => {
                 self.passed += 1;

@@ -22,7 +22,7 @@ use anyhow::{Context, Result, ensure};
 
 use crate::cluster::Cluster;
 use crate::lab::Node;
-use crate::report::Report;
+use crate::report::{Report, Skip};
 
 const HEAL_LIMIT: Duration = Duration::from_secs(75);
 /// Time limit for a node's state to be reported.
@@ -151,7 +151,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
 pub fn check(cluster: &mut Cluster, wanted: &dyn Fn(&str) -> bool, report: &mut Report) {
     for (name, fault) in ALL.iter().filter(|(name, _)| wanted(name)) {
         report.check(name, || {
-            fault(cluster).inspect_err(|_| eprintln!("{}", cluster.logs()))
+            fault(cluster).inspect_err(|error| {
+                if !error.is::<Skip>() {
+                    eprintln!("{}", cluster.logs());
+                }
+            })
         });
     }
 }
