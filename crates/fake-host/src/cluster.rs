@@ -578,6 +578,17 @@ impl FakeCluster {
         });
     }
 
+    /// A volume's disk is gone, and its bitmap remains in the kernel.
+    pub fn leave_bitmap(&self, node: &str, resource: &str, volume: u32) {
+        self.shared.with(|world| {
+            world.fail_disk(node, resource, volume);
+            if let Some(volume) = world.volume_mut(node, resource, volume) {
+                volume.stale_bitmap = true;
+            }
+            world.settle();
+        });
+    }
+
     /// An application reads while I/O is suspended on DRBD 8.4, which holds the read back until the connection ends. A write of
     /// an application that has the device open is held back in any case.
     pub fn catch_read(&self, node: &str, resource: &str, volume: u32) {

@@ -112,6 +112,7 @@ pub(crate) fn new_minor(
         opened: 0,
         held: Default::default(),
         exposed: None,
+        stale_bitmap: false,
     };
     resource.volumes.insert(number, volume);
     for connection in resource.connections.values_mut() {
@@ -205,6 +206,14 @@ pub(crate) fn attach(
         .is_some_and(|volume| volume.backing.is_some())
     {
         return failure(124, "Device is attached to a disk (use detach first)");
+    }
+    if world
+        .volume(node, &name, number)
+        .is_some_and(|volume| volume.stale_bitmap)
+    {
+        let text = "Invalid configuration request\nadditional info from kernel:\n\
+                    already has a bitmap, this should not happen";
+        return failure(162, text);
     }
     let backing = find_backing(machine, path, meta_path)?;
     if machine.user_of(&backing.dev).is_some() {
@@ -430,6 +439,7 @@ pub(crate) fn detach(
     });
     world.fail_disk(node, &name, number);
     if let Some(volume) = world.volume_mut(node, &name, number) {
+        volume.stale_bitmap = false;
         volume.client = client;
     }
     Ok(())

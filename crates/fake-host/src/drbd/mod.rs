@@ -97,6 +97,8 @@ pub(crate) struct Volume {
     pub(crate) held: Held,
     /// Exposed data generation: the one that applications have read on this node.
     pub(crate) exposed: Option<u64>,
+    /// The kernel has a bitmap of a disk that is gone: nothing is attached before it is detached.
+    pub(crate) stale_bitmap: bool,
 }
 
 /// The locations of a volume's data and metadata.

@@ -177,6 +177,18 @@ async fn run_adjust(
         adm::del_peer(machine, name, *id).await?;
     }
     let mut adjusted = v84::adjust(attempt, config.kind, config.drbd, &config.files.res).await;
+    if matches!(&adjusted, Err(failure) if failure.kind() == ErrorKind::StaleBitmap) {
+        tracing::warn!(resource = %name, "DRBD has a bitmap of a disk that is gone: detached, and attached once more");
+        let is_attached = |number: u32| {
+            let device = before.and_then(|resource| resource.devices.get(&number));
+            device.is_some_and(|device| device.disk != DiskState::Diskless)
+        };
+        let volumes = config.drbd.volumes.iter();
+        for volume in volumes.filter(|volume| !is_attached(volume.number)) {
+            adm::release_disk(machine, volume.minor).await?;
+        }
+        adjusted = v84::adjust(attempt, config.kind, config.drbd, &config.files.res).await;
+    }
     for _ in 0..SLOW_TRIES {
         // drbdadm waits a few seconds for each command, which goes on in the kernel; the next call finds what it did.
         if !matches!(&adjusted, Err(failure) if failure.kind() == ErrorKind::Slow) {

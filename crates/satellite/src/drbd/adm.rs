@@ -12,6 +12,7 @@ use linstor_host::{Cmd, Deadline};
 use super::v84;
 use crate::failure::Result;
 use crate::machine::Machine;
+use crate::tools::error::ErrorKind;
 
 /// The first attach reads the whole bitmap and applies the activity log, so only a standstill ends it.
 const ADJUST_STALL: Duration = Duration::from_secs(45);
@@ -82,14 +83,24 @@ pub async fn detach(machine: &Machine, minor: u32) -> Result<()> {
     machine.run(cmd).await.map(drop)
 }
 
-/// Removes a node that is no longer a peer, with its connection.
+/// Frees what DRBD has of a volume's disk that is gone. The replica is not diskless on purpose. Refused for the last good data.
+pub async fn release_disk(machine: &Machine, minor: u32) -> Result<()> {
+    let cmd = Cmd::new("drbdsetup").args(["detach".to_owned(), minor.to_string()]);
+    machine.run(cmd).await.map(drop)
+}
+
+/// Removes a node that is no longer a peer, with its connection. It may be gone already: the attempt before has removed it,
+/// and the event is not read yet.
 pub async fn del_peer(machine: &Machine, resource: &ResourceName, node_id: u32) -> Result<()> {
     let cmd = Cmd::new("drbdsetup").args([
         "del-peer".to_owned(),
         resource.to_string(),
         node_id.to_string(),
     ]);
-    machine.run(cmd).await.map(drop)
+    match machine.run(cmd).await {
+        Err(failure) if failure.kind() == ErrorKind::NotFound => Ok(()),
+        done => done.map(drop),
+    }
 }
 
 /// Frees the bitmap slot of a node that is no longer a peer. A failure is only logged: a peer without a slot is no

@@ -39,6 +39,8 @@ pub enum ErrorKind {
     Syntax,
     /// drbdadm did not wait for the end of a program that it started.
     Slow,
+    /// DRBD's kernel module has a bitmap of a disk that is gone, and attaches no other one.
+    StaleBitmap,
     /// DRBD's kernel module refused; its number for the reason (`drbd.h`: positive are `ERR_*`, negative `SS_*`).
     Drbd(i32),
     /// Any other reason.
@@ -47,7 +49,7 @@ pub enum ErrorKind {
 
 /// Messages of programs that run with `LC_ALL=C.UTF-8`, in lower case. LVM, ZFS, coreutils and drbdadm have one exit
 /// code for all their failures.
-const MESSAGES: [(&[&str], &str, ErrorKind); 15] = [
+const MESSAGES: [(&[&str], &str, ErrorKind); 17] = [
     (LVM, "insufficient free space", ErrorKind::NoSpace),
     (LVM, "not enough free space", ErrorKind::NoSpace),
     (LVM, "in use", ErrorKind::InUse),
@@ -60,6 +62,8 @@ const MESSAGES: [(&[&str], &str, ErrorKind); 15] = [
     (&["df"], "not a directory", ErrorKind::NoDirectory),
     (&["drbdadm"], "parse error", ErrorKind::Syntax),
     (&["cryptsetup"], "in use", ErrorKind::InUse),
+    (&["drbdsetup"], "unknown connection", ErrorKind::NotFound),
+    (&["drbdadm"], "already has a bitmap", ErrorKind::StaleBitmap),
     (&["drbdadm"], "did not terminate within", ErrorKind::Slow),
     // errno(3), whichever program prints it.
     (&[], "no space left", ErrorKind::NoSpace),
@@ -169,6 +173,16 @@ mod tests {
                 "drbdadm resize r/0",
                 "1000: Failure: (131) Need one Primary node to resize.\n",
                 ErrorKind::Drbd(131),
+            ),
+            (
+                "drbdadm adjust r",
+                "1000: Failure: (162) Invalid configuration request\nadditional info from kernel:\nalready has a bitmap, this should not happen\n",
+                ErrorKind::StaleBitmap,
+            ),
+            (
+                "drbdsetup del-peer r 2",
+                "r: Failure: (162) Invalid configuration request\nadditional info from kernel:\nunknown connection\n",
+                ErrorKind::NotFound,
             ),
             (
                 "drbdsetup down r",

@@ -36,6 +36,21 @@ async fn a_failing_disk_heals() {
     bench.rests().await;
 }
 
+/// The kernel has kept the bitmap of a disk that is gone, and refuses every other one: it is detached, and attached once more.
+#[tokio::test(start_paused = true)]
+async fn a_stale_bitmap_is_detached() {
+    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V9).await;
+    up(&mut bench, TWO).await;
+    bench.cluster.leave_bitmap("alpha", "Data", 0);
+    bench.cluster.take_journal();
+    assert_eq!(disk(&bench, "alpha"), "Diskless");
+    tokio::time::sleep(Duration::from_secs(90)).await;
+    assert_eq!(disk(&bench, "alpha"), "UpToDate");
+    let commands = bench.changes();
+    assert_eq!(commands.matches("detach 1000").count(), 1, "{commands}");
+    bench.rests().await;
+}
+
 /// A disk whose attachment failed once is attached a minute later, not when a pause ends that is out of step.
 #[tokio::test(start_paused = true)]
 async fn a_repaired_disk_is_soon_in_use() {
