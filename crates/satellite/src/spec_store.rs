@@ -136,7 +136,10 @@ pub struct VolumeNotes {
     /// The instruction by which its LUKS headers got the key that they have.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_changed: Option<Uuid>,
-    /// The size in DRBD for which drbd-utils know where its device ends, in KiB.
+    /// What drbd-utils noted of the end of its device when its metadata was there, and the device was about to grow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub device_end: Option<String>,
+    /// The size that it had in DRBD when it was last seen there, in KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remembered_kib: Option<u64>,
 }

@@ -343,9 +343,12 @@ fn adjust_size(
         user_kib: wanted_kib,
     };
     match grow::resize(world, node, minor, how) {
-        Err(_) if has_it && kind == DrbdKind::V9 => Ok(()),
-        done => step(done, &minor.to_string(), || format!("resize {minor}")),
+        Err(_) if has_it && kind == DrbdKind::V9 => {}
+        done => step(done, &minor.to_string(), || format!("resize {minor}"))?,
     }
+    // Also where nothing was moved, as a peer is away.
+    grow::remember_size(world, node, minor);
+    Ok(())
 }
 
 fn adjust_disk(

@@ -245,7 +245,7 @@ pub(crate) fn attach(
     claim(world, node, &name, number, backing, options);
     take_up(world, node, &name, number, &metadata)?;
     if let Some(machine) = world.machines.get_mut(node) {
-        machine.drbd.last_known_kib.insert(minor, device_kib);
+        super::metatool::note_end(machine, minor, device_kib);
     }
     for (key, peer) in world.peers(node, &name) {
         let me = PeerRef {

@@ -1,7 +1,8 @@
 //! `resize`: growing volumes whose backing devices have grown.
 
+use std::sync::Arc;
+
 use super::attach::{Failure, NO_MINOR, TOO_SMALL, capacity_kib, failure};
-use super::metadata::Metadata;
 use super::res::{PeerEnd, metadata_at};
 use super::{Backing, DrbdKind, PeerRef, Role};
 use crate::content::Block;
@@ -167,7 +168,7 @@ pub(crate) fn remember_size(world: &mut World, node: &str, minor: u32) {
     };
     if let Some(dev) = machine.drbd.backing_of(minor).cloned() {
         let device_kib = machine.size_bytes(&dev) / 1024;
-        machine.drbd.last_known_kib.insert(minor, device_kib);
+        super::metatool::note_end(machine, minor, device_kib);
     }
 }
 
@@ -185,7 +186,9 @@ pub(super) fn grow(world: &mut World, node: &str, name: &str, number: u32, size_
         && backing.is_internal()
     {
         let end = last_block(machine.size_bytes(&backing.dev)).unwrap_or(0);
-        let left = metadata_at(machine, &backing).map(remains);
+        // What is left at the old place is in the data area now, and is metadata until something is written there.
+        let left =
+            metadata_at(machine, &backing).map(|left| Block::Metadata(Arc::new(left.clone())));
         if move_metadata(machine, &backing, end) && end != backing.superblock {
             // If the device cannot be written, the next access detaches the disk.
             let _written = machine.put(&backing.meta, backing.superblock, left);
@@ -198,13 +201,6 @@ pub(super) fn grow(world: &mut World, node: &str, name: &str, number: u32, size_
         }
     }
     world.edit_metadata(node, name, number, |metadata| metadata.size_kib = size_kib);
-}
-
-/// The old metadata, which is now in the data area and differs between replicas.
-fn remains(metadata: &Metadata) -> Block {
-    let mut bytes = metadata.superblock();
-    bytes[64..72].copy_from_slice(&metadata.device_uuid.to_be_bytes());
-    Block::Bytes(bytes)
 }
 
 /// Moves a superblock within its device.

@@ -443,14 +443,12 @@ fn agree_on_size(world: &mut World, me: &PeerRef, peer: &PeerRef, number: u32) {
     if size_kib == 0 {
         return;
     }
+    // Comparing sizes moves metadata to the end of a device that has grown, too.
     for end in [me, peer] {
+        super::grow::grow(world, &end.host, &end.resource, number, size_kib);
         if let Some(volume) = world.volume_mut(&end.host, &end.resource, number) {
-            volume.size_kib = size_kib;
             volume.user_kib = user_kib;
         }
-        world.edit_metadata(&end.host, &end.resource, number, |metadata| {
-            metadata.size_kib = size_kib;
-        });
     }
 }
 

@@ -205,7 +205,7 @@ fn create(machine: &mut Machine, call: &Call, backing: &Backing, fresh: u64) -> 
         }
     }
     write(machine, backing, Some(metadata))?;
-    machine.drbd.last_known_kib.insert(call.minor, device_kib);
+    note_end(machine, call.minor, device_kib);
     stdout.push_str(
         "initializing activity log\n\
      Writing meta data...\nNew drbd meta data block successfully created.\n",
@@ -467,12 +467,39 @@ fn index(section: &str) -> Option<u32> {
     section.split_once('[')?.1.strip_suffix(']')?.parse().ok()
 }
 
-/// `check-resize`: moves internal metadata to the end of a device that has grown while DRBD was down.
+/// Where drbd-utils note the end of a minor's backing device, to find internal metadata after it has grown.
+fn end_file(minor: u32) -> String {
+    format!("/var/lib/drbd/drbd-minor-{minor}.lkbd")
+}
+
+/// Notes where a device ends; the real tools add its path.
+pub(super) fn note_end(machine: &mut Machine, minor: u32, device_kib: u64) {
+    let text = format!("{}\n", device_kib * 1024);
+    let path = end_file(minor);
+    machine.files.create_dir_all("/var/lib/drbd");
+    // The tools ignore a failure, too.
+    let _noted = machine.files.write(&path, text.as_bytes(), 0o600);
+}
+
+fn noted_end_kib(machine: &Machine, minor: u32) -> Option<u64> {
+    let text = machine.files.read(&end_file(minor)).ok()?;
+    let text = String::from_utf8(text).ok()?;
+    let bytes: u64 = text.trim().parse().ok()?;
+    Some(bytes / 1024)
+}
+
+/// `check-resize`: moves internal metadata to the end of a device that has grown while DRBD was down, and notes where the
+/// device ends.
 fn check_resize(machine: &mut Machine, call: &Call, backing: &Backing) -> ToolResult {
-    if metadata_at(machine, backing).is_some() || backing.superblock == 0 {
+    if backing.superblock == 0 {
         return Ok(ToolOutput::nothing());
     }
-    let Some(known_kib) = machine.drbd.last_known_kib.get(&call.minor).copied() else {
+    if metadata_at(machine, backing).is_some() {
+        let device_kib = machine.size_bytes(&backing.meta) / 1024;
+        note_end(machine, call.minor, device_kib);
+        return Ok(ToolOutput::nothing());
+    }
+    let Some(known_kib) = noted_end_kib(machine, call.minor) else {
         return Ok(ToolOutput::nothing());
     };
     let device_kib = machine.size_bytes(&backing.meta) / 1024;
@@ -486,7 +513,7 @@ fn check_resize(machine: &mut Machine, call: &Call, backing: &Backing) -> ToolRe
     if !move_metadata(machine, &old, backing.superblock) {
         return fail(20, "pwrite failed: Input/output error\n");
     }
-    machine.drbd.last_known_kib.insert(call.minor, device_kib);
+    note_end(machine, call.minor, device_kib);
     Ok(ToolOutput::out(
         "Moving the internal meta data to its proper location\nInternal drbd meta data successfully moved.\n",
     ))

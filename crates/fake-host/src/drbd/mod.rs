@@ -60,9 +60,6 @@ pub(crate) type Options = BTreeMap<String, String>;
 pub(crate) struct Kernel {
     pub(crate) kind: DrbdKind,
     pub(crate) resources: BTreeMap<String, Resource>,
-    /// Last known sizes of the backing devices, by minor; `drbdmeta` stores them in `/var/lib/drbd` to find internal
-    /// metadata after the device has grown. Durable.
-    pub(crate) last_known_kib: BTreeMap<u32, u64>,
 }
 
 #[derive(Debug)]
@@ -222,7 +219,6 @@ impl Kernel {
         Kernel {
             kind,
             resources: BTreeMap::new(),
-            last_known_kib: BTreeMap::new(),
         }
     }
 

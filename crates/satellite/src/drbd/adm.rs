@@ -122,57 +122,25 @@ pub async fn forget_peer(machine: &Machine, resource: &ResourceName, node_id: u3
     Ok(())
 }
 
-/// What a volume is resized to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Size {
-    /// This many KiB, if all backing devices are that large. The new space is synchronised. It is the limit for
-    /// all replicas until the next resize or until they are taken down.
-    UpTo(u64),
-    /// The size of the smallest backing device.
-    All {
-        /// The new space is the same on all replicas, and is not synchronised.
-        assume_clean: bool,
-    },
-    /// This many KiB, where the resource's file names a size, which `drbdadm` would add; and whether the new space is the
-    /// same on all replicas.
-    Pinned(u64, bool),
-}
-
-/// Grows a volume, given by number and minor.
+/// Resizes a volume to so many KiB, if all backing devices are that large, or to the size of the smallest one; and whether the
+/// new space is the same on all replicas, and is not synchronised. A size is the limit for all replicas until the next resize
+/// or until they are taken down. Succeeds without effect while a peer is away. `drbdadm` would wait for the size, and note
+/// an end of the backing device where the metadata may not be (see [`super::ends`]).
 pub async fn resize(
     machine: &Machine,
-    file: &Path,
-    resource: &ResourceName,
-    (volume, minor): (u32, u32),
-    size: Size,
+    minor: u32,
+    size_kib: Option<u64>,
+    assume_clean: bool,
 ) -> Result<()> {
-    let mut cmd = drbdadm(file);
-    match size {
-        Size::UpTo(kib) => cmd = cmd.arg("--").arg(format!("--size={kib}K")),
-        Size::All { assume_clean: true } => cmd = cmd.args(["--", "--assume-clean"]),
-        Size::All {
-            assume_clean: false,
-        } => {}
-        Size::Pinned(kib, assume_clean) => {
-            let mut cmd = Cmd::new("drbdsetup").args(["resize".to_owned(), minor.to_string()]);
-            cmd = cmd.arg(format!("--size={kib}K"));
-            if assume_clean {
-                cmd = cmd.arg("--assume-clean");
-            }
-            machine
-                .run(cmd.deadline(Deadline::stall(ADJUST_STALL)))
-                .await?;
-            return check_resize(machine, minor).await;
-        }
-    }
-    let cmd = cmd
-        .arg("resize")
-        .arg(format!("{resource}/{volume}"))
+    let cmd = Cmd::new("drbdsetup")
+        .args(["resize".to_owned(), minor.to_string()])
+        .args(size_kib.map(|kib| format!("--size={kib}K")))
+        .args(assume_clean.then_some("--assume-clean"))
         .deadline(Deadline::stall(ADJUST_STALL));
     machine.run(cmd).await.map(drop)
 }
 
-/// Has drbd-utils record where the backing device of a minor ends.
+/// Has drbd-utils note where the backing device of a minor ends that DRBD has attached.
 pub async fn check_resize(machine: &Machine, minor: u32) -> Result<()> {
     let cmd = Cmd::new("drbdsetup").arg("check-resize");
     machine.run(cmd.arg(minor.to_string())).await.map(drop)

@@ -6,18 +6,17 @@
 //! and the notes show which step is done, so that growth continues after a crash at any point; a piece that is
 //! synchronised once more does no harm.
 
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use linstor_api::code;
 use linstor_api::drbd_state::{ConnectionState, DiskState, ReplicationState};
-use linstor_api::kind::{DrbdKind, StorageSuffix};
+use linstor_api::kind::DrbdKind;
 use linstor_wire::spec::{DrbdSpec, DrbdVolumeSpec, VolumeSpec};
 use tokio::time::{Instant, sleep};
 
 use super::{pinned, promotion, v84};
-use crate::drbd::adm::{self, Size};
+use crate::drbd::adm;
 use crate::drbd::events::parse;
 use crate::drbd::observed::Observed;
 use crate::drbd::status::{DrbdDevice, DrbdPeerVolume, DrbdResource, DrbdState};
@@ -70,12 +69,7 @@ pub fn size_kib(attempt: &Attempt<'_>, volume: u32) -> Option<u64> {
 }
 
 /// Grows volumes whose backing devices have been grown everywhere.
-pub async fn grow(
-    attempt: &Attempt<'_>,
-    drbd: &DrbdSpec,
-    kind: DrbdKind,
-    file: &Path,
-) -> stop::Result<()> {
+pub async fn grow(attempt: &Attempt<'_>, drbd: &DrbdSpec, kind: DrbdKind) -> stop::Result<()> {
     for volume in attempt.live_volumes() {
         let Some(layer) = drbd.volume(volume.number).filter(|l| l.grow) else {
             continue;
@@ -84,7 +78,6 @@ pub async fn grow(
             attempt,
             drbd,
             kind,
-            file,
             volume,
             layer,
         };
@@ -150,7 +143,6 @@ struct Growth<'a> {
     attempt: &'a Attempt<'a>,
     drbd: &'a DrbdSpec,
     kind: DrbdKind,
-    file: &'a Path,
     volume: &'a VolumeSpec,
     layer: &'a DrbdVolumeSpec,
 }
@@ -169,11 +161,7 @@ impl Growth<'_> {
                 Beginning::Step(to_kib) if assume_clean => {
                     // Noted first: a step that was made without a note would be made again.
                     self.note(Some(to_kib)).await?;
-                    let size = match pinned::kib(self.layer) {
-                        Some(_) => Size::Pinned(to_kib, false),
-                        None => Size::UpTo(to_kib),
-                    };
-                    self.resize(size, to_kib).await?;
+                    self.resize((Some(to_kib), false), to_kib).await?;
                     if !self.synced().await? {
                         return Err(away().into());
                     }
@@ -182,11 +170,9 @@ impl Growth<'_> {
                 Beginning::Step(_) | Beginning::Whole => assume_clean = false,
             }
         }
-        let size = match pinned::kib(self.layer) {
-            Some(_) => Size::Pinned(wanted_kib, assume_clean),
-            None => Size::All { assume_clean },
-        };
-        self.resize(size, wanted_kib).await
+        // Where the file has a size, DRBD would take all of the backing devices without one.
+        let size_kib = pinned::kib(self.layer).map(|_| wanted_kib);
+        self.resize((size_kib, assume_clean), wanted_kib).await
     }
 
     /// Whether another replica has a disk.
@@ -213,12 +199,12 @@ impl Growth<'_> {
         self.attempt.note(change).await
     }
 
-    /// Resizes, and waits until the size shows.
-    async fn resize(&self, size: Size, expected_kib: u64) -> stop::Result<()> {
+    /// Resizes as in [`adm::resize`], and waits until the size shows.
+    async fn resize(&self, how: (Option<u64>, bool), expected_kib: u64) -> stop::Result<()> {
         let (attempt, number) = (self.attempt, self.volume.number);
         let shown = Awaited::Size(number, expected_kib);
         if !attempt.has_begun(shown) {
-            self.order(size, expected_kib).await?;
+            self.order(how, expected_kib).await?;
         }
         ask_sizes(attempt).await;
         let large = move |seen: &Observed| match seen {
@@ -242,7 +228,7 @@ impl Growth<'_> {
     }
 
     /// Has DRBD resize the volume.
-    async fn order(&self, size: Size, expected_kib: u64) -> Result<()> {
+    async fn order(&self, (size_kib, clean): (Option<u64>, bool), expected_kib: u64) -> Result<()> {
         let (attempt, number) = (self.attempt, self.volume.number);
         let (machine, name) = (&attempt.shared.machine, &attempt.spec.name);
         let now = match attempt.shared.observed_drbd.get(name) {
@@ -251,8 +237,7 @@ impl Growth<'_> {
         };
         if v84::resizes_only_primary(self.kind, now.as_ref()) {
             promotion::begin(attempt, self.kind, self.layer.minor).await?;
-            let grown =
-                adm::resize(machine, self.file, name, (number, self.layer.minor), size).await;
+            let grown = adm::resize(machine, self.layer.minor, size_kib, clean).await;
             if grown.is_ok() {
                 // Each side decides by the roles that it sees whose data is copied, when it hears of the other's size.
                 let large = |now: &DrbdResource| {
@@ -264,7 +249,7 @@ impl Growth<'_> {
             promotion::end(attempt, self.kind, self.layer.minor).await?;
             grown
         } else {
-            adm::resize(machine, self.file, name, (number, self.layer.minor), size).await
+            adm::resize(machine, self.layer.minor, size_kib, clean).await
         }
     }
 
@@ -399,15 +384,7 @@ async fn now(attempt: &Attempt<'_>) -> Option<DrbdResource> {
     state.resources.remove(attempt.spec.name.as_str())
 }
 
-fn has_external_metadata(attempt: &Attempt<'_>, number: u32) -> bool {
-    let mut volumes = attempt.live_volumes().filter(|v| v.number == number);
-    volumes.any(|volume| volume.storage.contains_key(&StorageSuffix::DrbdMeta))
-}
-
-/// Has drbd-utils record where the devices of volumes end that DRBD has grown: internal metadata is there, and
-/// drbd-utils search it there if the device grows once more while DRBD does not have it open. drbdadm records it on the
-/// node that grows DRBD, and attaching does, too. Never for a device that has grown while DRBD on it has not: its
-/// metadata is still where the device ended before.
+/// Notes the sizes that volumes have in DRBD: no file may have smaller ones, see [`pinned::safe`].
 pub async fn remember_sizes(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
     let Observed::Present(seen) = attempt.shared.observed_drbd.get(&attempt.spec.name) else {
         return Ok(());
@@ -416,18 +393,10 @@ pub async fn remember_sizes(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()
         let attached = |device: &&DrbdDevice| device.disk != DiskState::Diskless;
         let device = seen.devices.get(&volume.number).filter(attached);
         let kib = device.and_then(|device| device.size_kib).unwrap_or(0);
-        if kib == 0 {
-            continue;
-        }
         let notes = attempt.notes();
         let known = notes.volumes.get(&volume.number);
-        let known = known.and_then(|volume| volume.remembered_kib);
-        if known == Some(kib) {
+        if kib == 0 || known.and_then(|volume| volume.remembered_kib) == Some(kib) {
             continue;
-        }
-        let is_internal = !has_external_metadata(attempt, volume.number);
-        if is_internal && known.is_some_and(|known| known < kib) {
-            adm::check_resize(&attempt.shared.machine, volume.minor).await?;
         }
         let change = |notes: &mut Notes| {
             if let Some(volume) = notes.volumes.get_mut(&volume.number) {

@@ -11,7 +11,7 @@ use super::adjust::{self, Configuration, Files, take_down};
 use super::metadata::Place;
 use super::observed::Observed;
 use super::status::DrbdResource;
-use super::{adm, grow, last_copy, pinned, promotion, steps, v84};
+use super::{adm, ends, grow, last_copy, pinned, promotion, steps, v84};
 use crate::failure::{Failure, Result};
 use crate::layers::{Attempt, Devices, storage};
 use crate::probe;
@@ -56,10 +56,12 @@ impl Disk {
     }
 }
 
-/// Refuses what this node's DRBD cannot do, and to come up without a disk that may hold the last up-to-date copy.
+/// Refuses what this node's DRBD cannot do, to come up without a disk that may hold the last up-to-date copy, and to grow a
+/// device whose metadata would not be found any more.
 pub async fn check(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> stop::Result<()> {
     check_node(attempt, drbd)?;
-    last_copy::guard_disks(attempt).await
+    last_copy::guard_disks(attempt).await?;
+    ends::note(attempt, drbd).await
 }
 
 fn check_node(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> Result<()> {
@@ -121,7 +123,7 @@ pub async fn up(attempt: &Attempt<'_>, drbd: &DrbdSpec, below: &Devices) -> stop
 /// Grows volumes whose backing devices have been grown everywhere.
 pub async fn grow(attempt: &Attempt<'_>, drbd: &DrbdSpec) -> stop::Result<()> {
     grow::ask_sizes(attempt).await;
-    grow::grow(attempt, drbd, kind(attempt)?, &Files::of(attempt).res).await?;
+    grow::grow(attempt, drbd, kind(attempt)?).await?;
     Ok(grow::remember_sizes(attempt, drbd).await?)
 }
 

@@ -187,14 +187,26 @@ pub async fn set_content(
 
 /// Moves internal metadata to the end of a device that grew while DRBD did not have it open.
 pub async fn follow_growth(machine: &Machine, place: &Place<'_>) -> Result<()> {
-    if place.external.is_some() {
-        return Ok(());
-    }
-    let cmd = drbdmeta(Cmd::new("drbdmeta").arg("--force"), place).arg("check-resize");
-    machine
-        .try_run(cmd.deadline(Deadline::stall(STALL)))
-        .await?;
+    machine.try_run(check_resize(place)).await?;
     Ok(())
+}
+
+/// Has drbd-utils note where a device ends that DRBD does not have attached; moves internal metadata to there that is where
+/// they noted the end before.
+pub async fn note_end(machine: &Machine, place: &Place<'_>) -> Result<()> {
+    machine.run(check_resize(place)).await.map_err(|failure| {
+        let message = format!(
+            "Where '{}' ends is not noted for DRBD; it is not grown.",
+            place.device
+        );
+        failure.under(message)
+    })?;
+    Ok(())
+}
+
+fn check_resize(place: &Place<'_>) -> Cmd {
+    let cmd = drbdmeta(Cmd::new("drbdmeta").arg("--force"), place).arg("check-resize");
+    cmd.deadline(Deadline::stall(STALL))
 }
 
 fn drbdmeta(cmd: Cmd, place: &Place<'_>) -> Cmd {

@@ -2,6 +2,7 @@
 
 pub mod adjust;
 pub mod adm;
+pub mod ends;
 pub mod events;
 pub mod foreign;
 pub mod grow;

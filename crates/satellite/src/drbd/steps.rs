@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use super::layer::Disks;
 use super::metadata::{self, Content, Layout, Place};
 use super::status::{DrbdConnection, DrbdResource};
-use super::{foreign, resfile, v84};
+use super::{ends, foreign, resfile, v84};
 use crate::failure::{Failure, Result};
 use crate::layers::Attempt;
 use crate::spec_store::Stage;
@@ -173,30 +173,30 @@ async fn find_metadata(
     place: &Place<'_>,
     stage: Option<Stage>,
 ) -> Result<()> {
-    let machine = &attempt.shared.machine;
-    if metadata::read(machine, place).await?.is_none() {
-        metadata::follow_growth(machine, place).await?;
-        if metadata::read(machine, place).await?.is_none() {
-            return Err(Failure::new(
-                code::FAIL_INVLD_RSC_STATE,
-                format!(
-                    "Volume {number} of resource '{}' has no DRBD metadata any more.",
-                    attempt.spec.name
-                ),
-            )
-            .cause(format!(
-                "'{}' was in use by this resource, but has no metadata now. \
-                 New metadata is not created, as that would give up what is on it.",
-                place.device
-            ))
-            .correction("If another replica is up to date, delete this one and create it again."));
-        }
+    if !ends::find(attempt, number, place).await? {
+        return Err(no_metadata(attempt, number, place.device));
     }
     if stage != Some(Stage::Ready) {
         attempt.set_stage(number, Stage::Ready).await?;
         plan_attach(attempt, number);
     }
     Ok(())
+}
+
+/// A disk that was in use has no metadata.
+pub fn no_metadata(attempt: &Attempt<'_>, number: u32, device: &str) -> Failure {
+    Failure::new(
+        code::FAIL_INVLD_RSC_STATE,
+        format!(
+            "Volume {number} of resource '{}' has no DRBD metadata any more.",
+            attempt.spec.name
+        ),
+    )
+    .cause(format!(
+        "'{device}' was in use by this resource, but has no metadata now. \
+         New metadata is not created, as that would give up what is on it."
+    ))
+    .correction("If another replica is up to date, delete this one and create it again.")
 }
 
 /// Peers that are no longer ones.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use linstor_fake_host::{Effect, Fault};
 use linstor_host::Host;
-use linstor_wire::spec::ResourceSpec;
+use linstor_wire::spec::{ResourceSpec, Target};
 
 use crate::bench::{Bench, DrbdKind};
 use crate::drbd::{SIZE_KIB, TWO, disk, layer, nodes, spec, up};
@@ -51,7 +51,11 @@ async fn a_volume_grows() {
             let started = tokio::time::Instant::now();
             bench.done("alpha", &grown("alpha", 2, true)).await;
             let commands = bench.changes();
-            assert_eq!(commands.matches("resize Data/0").count(), 2, "{commands}");
+            assert_eq!(
+                commands.matches("drbdsetup resize 1000").count(),
+                2,
+                "{commands}"
+            );
             let size = drbd_kib(&bench, "beta");
             assert!(size >= 2 * SIZE_KIB - 4096, "{kind:?} {size}");
             assert!(bench.cluster.differences("Data", 0).is_empty());
@@ -184,6 +188,66 @@ async fn metadata_is_found_after_a_crash_in_a_second_growth() {
         tokio::time::sleep(Duration::from_secs(30)).await;
         assert_eq!(disk(&bench, "beta"), "UpToDate", "{kind:?}");
     }
+}
+
+/// DRBD moves metadata to the end of devices that have grown when it connects, and nobody notes it. It is found all the
+/// same when the device grows once more while DRBD is down.
+#[tokio::test(start_paused = true)]
+async fn metadata_that_drbd_moved_is_found_after_another_growth() {
+    for kind in [DrbdKind::V9, DrbdKind::V84] {
+        for crash in [false, true] {
+            let mut bench = nodes(&["alpha", "beta"], kind).await;
+            up(&mut bench, TWO).await;
+            grow_storage(&mut bench, 2).await;
+            bench.cluster.cut("alpha", "beta");
+            assert!(bench.cluster.quiesce(Duration::from_secs(60)).await);
+            bench.cluster.heal("alpha", "beta");
+            tokio::time::sleep(Duration::from_secs(90)).await;
+            if crash {
+                bench.cluster.crash("beta");
+                bench.cluster.boot("beta");
+            } else {
+                let mut down = grown("beta", 2, false);
+                down.target = Target::Down;
+                bench.done("beta", &down).await;
+                assert_eq!(disk(&bench, "beta"), "absent");
+            }
+            // As a node finds it that was away while the volume grew once more.
+            let larger = grown("beta", 3, false);
+            if crash {
+                bench.restart("beta");
+                bench.connect("beta").await;
+                bench.sync("beta", std::slice::from_ref(&larger)).await;
+            }
+            bench.done("beta", &larger).await;
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            assert_eq!(disk(&bench, "beta"), "UpToDate", "{kind:?} {crash}");
+            let backing = bench.status("beta", "Data").volumes[0].backing_kib;
+            assert!(backing >= Some(3 * SIZE_KIB), "{backing:?}");
+            bench.rests().await;
+        }
+    }
+}
+
+/// drbdadm has noted an end of the device where no metadata is, as a peer was away. It is found where it was before the growth.
+#[tokio::test(start_paused = true)]
+async fn a_wrong_note_of_the_end_is_corrected() {
+    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V9).await;
+    up(&mut bench, TWO).await;
+    bench.cluster.cut("alpha", "beta");
+    assert!(bench.cluster.quiesce(Duration::from_secs(60)).await);
+    bench.done("alpha", &grown("alpha", 2, false)).await;
+    let alpha = bench.cluster.host("alpha");
+    let cmd = linstor_host::Cmd::new("drbdadm").args(["-c", "/var/lib/linstor.d/Data.res"]);
+    let cmd = cmd.args(["resize", "Data/0"]);
+    alpha.run(cmd).await.expect("it does nothing");
+    bench.cluster.crash("alpha");
+    bench.cluster.heal("alpha", "beta");
+    bench.cluster.boot("alpha");
+    bench.restart("alpha");
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(disk(&bench, "alpha"), "UpToDate");
+    bench.rests().await;
 }
 
 /// A grown device whose node crashed before DRBD grew still has its metadata: it is found, not made anew.

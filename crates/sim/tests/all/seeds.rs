@@ -9,7 +9,7 @@ const SEEDS: u64 = 1600;
 /// Number of seeds whose users take snapshots.
 const SNAPSHOT_SEEDS: u64 = 400;
 /// Seeds beyond those that found something, and what.
-const FOUND: [(u64, &str); 4] = [
+const FOUND: [(u64, &str); 5] = [
     (
         7592,
         "a copy behind a closed LUKS device was taken for one that is lost",
@@ -23,6 +23,10 @@ const FOUND: [(u64, &str); 4] = [
         "a resync stayed paused when the source of the one before it lost its disk",
     ),
     (8136, "the same, while a node is evacuated"),
+    (
+        8417,
+        "metadata that DRBD had moved was lost when its device grew once more while DRBD was down",
+    ),
 ];
 /// Lines of the trace that are printed of a failed seed.
 const SHOWN: usize = 400;
