@@ -74,8 +74,36 @@ impl HttpBody for Answer {
     }
 }
 
+/// What all connections have.
+#[derive(Clone)]
+pub(super) struct Server {
+    pub(super) router: Router,
+    pub(super) http: Arc<http1::Builder>,
+    pub(super) limits: Arc<Limits>,
+    /// HTTPS, if there is one.
+    pub(super) tls: Option<TlsAcceptor>,
+    /// True once nothing more is served.
+    pub(super) ended: watch::Receiver<bool>,
+}
+
+/// A connection from its beginning to its end. Thousands of them may be idle, so its state is small.
+pub(super) async fn connection(socket: TcpStream, address: SocketAddr, server: Server) {
+    let time = server.limits.header_time_max;
+    let accepted = match accept(socket, address, server.tls.clone(), time).await {
+        Ok(accepted) => accepted,
+        Err(error) => {
+            tracing::debug!(peer = %address, %error, "a connection to the REST API was not encrypted");
+            return;
+        }
+    };
+    // That a caller hangs up, or sends what is not HTTP, ends the connection and nothing else.
+    if let Err(error) = serve(accepted, server).await {
+        tracing::debug!(peer = %address, %error, "a connection to the REST API ended");
+    }
+}
+
 /// A connection, as who sent its requests is told.
-pub(super) async fn accept(
+async fn accept(
     socket: TcpStream,
     address: SocketAddr,
     tls: Option<TlsAcceptor>,
@@ -88,25 +116,20 @@ pub(super) async fn accept(
     let Some(tls) = tls else {
         return Ok((Socket::Plain(socket), peer));
     };
-    let stream = timeout(time, tls.accept(socket)).await??;
+    // The state of a handshake is larger than all that an idle connection has, so it is there only as long as it runs.
+    let stream = Box::pin(timeout(time, tls.accept(socket))).await??;
     Ok((Socket::Tls(Box::new(stream)), peer))
 }
 
 /// Serves a connection until it is closed, or `ended` is true and its last request is answered.
-pub(super) async fn serve(
-    (socket, peer): (Socket, Peer),
-    router: Router,
-    http: Arc<http1::Builder>,
-    limits: Arc<Limits>,
-    mut ended: watch::Receiver<bool>,
-) -> Result<(), hyper::Error> {
-    let mut stream = Stream::new(socket, limits.write_time_max);
+async fn serve((socket, peer): (Socket, Peer), mut server: Server) -> Result<(), hyper::Error> {
+    let mut stream = Stream::new(socket, server.limits.write_time_max);
     loop {
-        let comes = timeout(limits.header_time_max, stream.readable());
+        let comes = timeout(server.limits.header_time_max, stream.readable());
         let is_over = tokio::select! {
             biased;
             // Cancel-safe: it is true from then on.
-            _ = ended.wait_for(|ended| *ended) => true,
+            _ = server.ended.wait_for(|ended| *ended) => true,
             // Cancel-safe: nothing is read.
             comes = comes => !matches!(comes, Ok(Ok(()))),
         };
@@ -116,7 +139,7 @@ pub(super) async fn serve(
             return Ok(());
         }
         // Its state is there only as long as it runs.
-        match Box::pin(exchange(stream, peer, &router, &http, &mut ended)).await? {
+        match Box::pin(exchange(stream, peer, &mut server)).await? {
             Some(idle) => stream = idle,
             None => return Ok(()),
         }
@@ -127,10 +150,9 @@ pub(super) async fn serve(
 async fn exchange(
     stream: Stream,
     peer: Peer,
-    router: &Router,
-    http: &http1::Builder,
-    ended: &mut watch::Receiver<bool>,
+    server: &mut Server,
 ) -> Result<Option<Stream>, hyper::Error> {
+    let (router, http, ended) = (&server.router, &server.http, &mut server.ended);
     let traffic = Arc::<Traffic>::default();
     let blocked = stream.blocked();
     let service = service_fn(|request: Request<Incoming>| {

@@ -23,6 +23,8 @@ use tokio_rustls::TlsAcceptor;
 mod connection;
 mod stream;
 
+use self::connection::Server;
+
 /// Pause after a connection could not be accepted because the machine lacks something.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 
@@ -91,8 +93,14 @@ pub async fn serve(
     http.timer(TokioTimer::new())
         .header_read_timeout(limits.header_time_max)
         .max_buf_size(limits.header_bytes_max);
-    let (http, limits) = (Arc::new(http), Arc::new(limits.clone()));
-    let (end, has_ended) = watch::channel(false);
+    let (end, ended_by_now) = watch::channel(false);
+    let server = Server {
+        router,
+        http: Arc::new(http),
+        limits: Arc::new(limits.clone()),
+        tls,
+        ended: ended_by_now,
+    };
     // Each connection has a sender until it is closed.
     let (open, mut closed) = mpsc::channel::<Infallible>(1);
     let mut ended = pin!(ended);
@@ -122,23 +130,9 @@ pub async fn serve(
         // The end of an answer must not wait until the caller has confirmed what came before it; without this it is only
         // later.
         let _ = stream.set_nodelay(true);
-        let (http, limits) = (Arc::clone(&http), Arc::clone(&limits));
-        let (router, has_ended, open) = (router.clone(), has_ended.clone(), open.clone());
-        let tls = tls.clone();
+        let (server, open) = (server.clone(), open.clone());
         tokio::spawn(async move {
-            let accepted = connection::accept(stream, peer, tls, limits.header_time_max).await;
-            let accepted = match accepted {
-                Ok(accepted) => accepted,
-                Err(error) => {
-                    tracing::debug!(%peer, %error, "a connection to the REST API was not encrypted");
-                    return;
-                }
-            };
-            let served = connection::serve(accepted, router, http, limits, has_ended);
-            // That a caller hangs up, or sends what is not HTTP, ends the connection and nothing else.
-            if let Err(error) = served.await {
-                tracing::debug!(%peer, %error, "a connection to the REST API ended");
-            }
+            connection::connection(stream, peer, server).await;
             drop((permit, open));
         });
     }
@@ -204,6 +198,23 @@ mod tests {
         };
         timeout(SOON, read).await.ok()?;
         Some(String::from_utf8_lossy(&text).into_owned())
+    }
+
+    /// Most of what thousands of idle connections cost is the state of their tasks.
+    #[tokio::test]
+    async fn an_idle_connection_is_small() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap());
+        let server = Server {
+            router: Router::new(),
+            http: Arc::new(http1::Builder::new()),
+            limits: Arc::default(),
+            tls: None,
+            ended: watch::channel(false).1,
+        };
+        let address = listener.local_addr().unwrap();
+        let task = connection::connection(socket.await.unwrap(), address, server);
+        assert!(size_of_val(&task) <= 2048, "{} bytes", size_of_val(&task));
     }
 
     /// A caller who does not finish a request loses the connection; one that never begins too.
