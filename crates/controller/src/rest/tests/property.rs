@@ -161,6 +161,11 @@ async fn a_property_without_effect_says_so() {
     assert_eq!(without_effect(&answer), [said]);
     let answer = world.call("POST", PATH, &change).await;
     assert_eq!(without_effect(&answer), [said]);
+    // Links to satellites are encrypted as `linstor.toml` says, not as LINSTOR's properties do.
+    let change = json!({"override_props": {"NetCom/SslConnector/keyStore": "/x"}}).to_string();
+    let said = said.replace("CopyAllSnaps", "NetCom/SslConnector/keyStore");
+    let answer = world.call("POST", PATH, &change).await;
+    assert_eq!(without_effect(&answer), [said]);
     let change = json!({"override_props": {"AllowMixingStoragePoolDriver": "true"}}).to_string();
     let answer = world
         .call("PUT", "/v1/resource-groups/DfltRscGrp", &change)
