@@ -49,6 +49,7 @@ fn definition(index: usize, minor: u32) -> ResourceDefinition {
         encrypted: false,
         props: SortedMap::new(),
         minor: Some(minor),
+        implied_minor: false,
         first_copy_on: None,
         initialized: true,
         restored: false,

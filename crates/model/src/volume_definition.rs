@@ -29,6 +29,9 @@ pub struct VolumeDefinition {
     /// DRBD minor, the same on all nodes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub minor: Option<u32>,
+    /// Nobody asked for this minor: it is shown once a replica has DRBD.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub implied_minor: bool,
     /// The key of its LUKS headers; none before one was supplied or the first resource with the LUKS layer was created.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub luks: Option<LuksKey>,

@@ -130,7 +130,6 @@ pub(super) fn add_chosen(
             let new = NewResource {
                 pool: Some(chosen.pool.clone()),
                 layer_stack: filter.layer_stack.clone(),
-                diskful_by: Some(by),
                 ..NewResource::new(name.clone(), chosen.node.clone(), DiskKind::Diskful)
             };
             nodes.push(add_placed(tx, new)?.node);

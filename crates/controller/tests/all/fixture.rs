@@ -152,6 +152,7 @@ pub fn put_resource_definition(draft: &mut Draft, env: &dyn Env, name: &str) {
         encrypted: false,
         props: Default::default(),
         minor: None,
+        implied_minor: false,
         first_copy_on: None,
         initialized: true,
         restored: false,

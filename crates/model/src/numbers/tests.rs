@@ -118,6 +118,7 @@ fn definition(name: &str, minor: Option<u32>) -> ResourceDefinition {
         encrypted: false,
         props: SortedMap::new(),
         minor,
+        implied_minor: false,
         first_copy_on: None,
         initialized: true,
         restored: false,

@@ -228,6 +228,7 @@ impl Cluster {
                 encrypted: false,
                 props: SortedMap::new(),
                 minor: Some(1000 + self.draft.definitions.len() as u32 * 10 + number as u32),
+                implied_minor: false,
                 first_copy_on: None,
                 initialized: false,
                 restored: false,

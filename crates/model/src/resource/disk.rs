@@ -22,7 +22,8 @@ pub struct GiveDisk {
     pub pool: Option<StoragePoolName>,
     /// Node of the resource to delete once this one is UpToDate.
     pub migrate_from: Option<NodeName>,
-    /// The origin of the disk (see [`super::NewResource::diskful_by`]).
+    /// Who gives the disk (`user`, `auto-placer`, `make-available`...), stored as a property. A resource that is created with
+    /// one has no such property, as with LINSTOR.
     pub diskful_by: Option<&'static str>,
 }
 

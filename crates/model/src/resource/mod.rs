@@ -63,8 +63,6 @@ pub struct NewResource {
     pub node_id: Option<i64>,
     /// Its TCP ports, if the request names them.
     pub ports: Vec<i64>,
-    /// The origin of its disk (`user`, `auto-placer`, `make-available`...), stored as a property.
-    pub diskful_by: Option<&'static str>,
     /// It is created inactive.
     pub inactive: bool,
 }
@@ -81,7 +79,6 @@ impl NewResource {
             layer_stack: None,
             node_id: None,
             ports: Vec::new(),
-            diskful_by: None,
             inactive: false,
         }
     }
@@ -131,9 +128,6 @@ pub fn new_resource(
     checks::drbd(draft, observed, &definition, &node, &row, disk)?;
     if !disk.is_diskless() {
         checks::pools(draft, observed, &definition, &node, &row)?;
-        if let Some(by) = new.diskful_by {
-            row.props.insert(prop::DISKFUL_BY.to_owned(), by.to_owned());
-        }
     }
     if row.layer_stack.contains(&LayerKind::Drbd) {
         row.drbd = Some(drbd(draft, observed, &definition, &node, &new, disk)?);

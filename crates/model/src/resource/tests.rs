@@ -56,7 +56,6 @@ fn a_new_replica_is_complete() {
     cluster.draft.put_storage_pool(row);
     let mut asked = request("N1", DiskKind::Diskful);
     asked.pool = Some(pool("THIN"));
-    asked.diskful_by = Some("user");
     let (row, replies) = make(&mut cluster, asked).unwrap();
     assert_eq!(replies, []);
     assert_eq!((row.node.as_str(), row.created_at), ("n1", 7));
@@ -76,7 +75,7 @@ fn a_new_replica_is_complete() {
     uuids.push(row.uuid);
     uuids.dedup();
     assert_eq!(uuids.len(), 3);
-    assert_eq!(row.props[prop::DISKFUL_BY], "user");
+    assert_eq!(row.props.get(prop::DISKFUL_BY), None);
     let definition = &cluster.draft.definitions[&resource("res")];
     assert_eq!(
         definition.props[prop::DRBD_FORCE_INITIAL_SYNC_PERMANENT],

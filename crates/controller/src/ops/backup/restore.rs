@@ -642,6 +642,7 @@ fn make_snapshot(
             encrypted: false,
             props: accepted(Owner::VolumeDefinition, &volume.vlm_dfn_props),
             minor: None,
+            implied_minor: false,
             luks: None,
             first_copy_on: None,
             initialized: false,

@@ -197,7 +197,6 @@ fn replace(tx: &mut Transaction<'_>, row: &Resource, nodes: &[NodeName]) -> Resu
     let new = NewResource {
         pool: Some(chosen.pool),
         layer_stack: Some(row.layer_stack.clone()),
-        diskful_by: Some("auto-placer"),
         ..NewResource::new(name.clone(), chosen.node, DiskKind::Diskful)
     };
     let node = resource::create::add_placed(tx, new)?.node;

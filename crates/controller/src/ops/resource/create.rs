@@ -213,7 +213,6 @@ fn add_all(
                     layer_stack: wanted.layers,
                     node_id: wanted.node_id,
                     ports: wanted.ports,
-                    diskful_by: Some("user"),
                     inactive: wanted.inactive,
                     ..NewResource::new(definition.name.clone(), node, disk)
                 };

@@ -56,16 +56,18 @@ pub fn show_drbd(drbd: &DrbdDefinition) -> DrbdResourceDefinition {
     }
 }
 
+/// Whether a replica has DRBD.
+pub(super) fn has_drbd(model: &Model, definition: &ResourceDefinition) -> bool {
+    let mut resources = model.resources_of(&definition.name);
+    resources.any(|row| row.drbd.is_some())
+}
+
 /// The layers that a definition shows: those it names, and DRBD when it was given values of its own or a replica has it.
 pub(super) fn shown_layers(model: &Model, definition: &ResourceDefinition) -> Vec<LayerKind> {
     let mut layers = definition.layer_stack.clone();
-    let in_use = || {
-        let mut resources = model.resources_of(&definition.name);
-        resources.any(|row| row.drbd.is_some())
-    };
     if let Some(drbd) = &definition.drbd
         && !layers.contains(&LayerKind::Drbd)
-        && (!drbd.implied || in_use())
+        && (!drbd.implied || has_drbd(model, definition))
     {
         layers.insert(0, LayerKind::Drbd);
     }

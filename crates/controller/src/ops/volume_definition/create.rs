@@ -191,6 +191,7 @@ fn row(
         check_unlocked(tx)?;
     }
     let size_kib = size(definition, new.size_kib)?;
+    let names_minor = new.minor.is_some();
     let minor = match (new.minor, &definition.drbd) {
         (Some(minor), Some(_)) => Some(numbers::check_minor(tx, minor)?),
         (None, Some(_)) => Some(numbers::allocate_minor(tx, &tx.observed.foreign_minors())?),
@@ -207,6 +208,7 @@ fn row(
         encrypted: new.encrypted || (new.passphrase.is_some() && definition.layer_stack.is_empty()),
         props,
         minor,
+        implied_minor: !names_minor,
         first_copy_on: None,
         initialized: false,
         restored: false,

@@ -57,7 +57,12 @@ pub fn show(
             _ => None,
         },
     };
-    let layers = resource_definition::shown_layers(model, definition);
+    let implied = row.implied_minor
+        && definition.layer_stack.is_empty()
+        && !resource_definition::has_drbd(model, definition);
+    let layers = resource_definition::shown_layers(model, definition)
+        .into_iter()
+        .filter(|kind| *kind != LayerKind::Drbd || !implied);
     Json {
         volume_number: signed,
         size_kib: i64::try_from(row.size_kib).unwrap_or(i64::MAX),
@@ -66,7 +71,7 @@ pub fn show(
             shown_props(model, resources, number, row)
         },
         flags: flag::ALL.names(flags(model, &definition.name, number, row)),
-        layer_data: layers.into_iter().map(layer).collect(),
+        layer_data: layers.map(layer).collect(),
         uuid: Some(row.uuid.to_string()),
     }
 }

@@ -42,7 +42,10 @@ async fn spawning() {
     assert_eq!(rows[0]["name"], "Res");
     assert_eq!(rows[0]["node_name"], "n1");
     assert_eq!(rows[0]["state"]["in_use"], false);
-    assert_eq!(rows[0]["props"]["DiskfulBy"], "auto-placer");
+    assert_eq!(
+        rows[0]["props"],
+        serde_json::json!({"StorPoolName": "thin"})
+    );
     let volume = &rows[0]["volumes"][0];
     assert_eq!(volume["state"]["disk_state"], "UpToDate");
     assert_eq!(volume["device_path"], "/dev/drbd1000");

@@ -105,6 +105,7 @@ fn cluster() -> Draft {
         encrypted: false,
         props: Default::default(),
         minor: Some(1000),
+        implied_minor: false,
         first_copy_on: Some(node(0)),
         initialized: false,
         restored: false,
