@@ -26,6 +26,18 @@ const STARTERS: &[&str] = &["crates/host/src/real", "crates/bench/src", "xtask/s
 /// The longest file in lines.
 const LINES_MAX: usize = 800;
 
+/// Documents whose tests must exist, and in which folders tests are whose names begin so.
+const CLAIMS: &str = "docs/complaints.md";
+const TESTS: &[(&str, &str)] = &[
+    ("client", "crates/client/src/tests"),
+    ("controller", "crates/controller/tests/all"),
+    ("host", "crates/host/tests/all"),
+    ("model", "crates/model/src"),
+    ("rest", "crates/controller/src/rest/tests"),
+    ("satellite", "crates/satellite/tests/all"),
+    ("sim", "crates/sim/tests/all"),
+];
+
 /// Checks everything and lists every violation.
 pub fn check() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -81,10 +93,64 @@ pub fn check() -> Result<()> {
             found.push(format!("{shown} starts a program; only crates/host may"));
         }
     }
+    found.extend(missing_tests(&root)?);
     if !found.is_empty() {
         bail!("{}", found.join("\n"));
     }
     Ok(())
+}
+
+/// Tests that a document names and that do not exist: neither a module with tests, nor a test in such a module; nor a fault
+/// of the lab.
+fn missing_tests(root: &Path) -> Result<Vec<String>> {
+    let sources = sources(root)?;
+    let text = fs::read_to_string(root.join(CLAIMS))?;
+    let mut missing = Vec::new();
+    for name in text.split('`').skip(1).step_by(2) {
+        let Some((place, rest)) = name.split_once("::").filter(|(_, rest)| !rest.is_empty()) else {
+            continue;
+        };
+        let Some((_, folder)) = TESTS.iter().find(|(first, _)| *first == place) else {
+            continue;
+        };
+        let parts: Vec<&str> = rest.split("::").filter(|part| *part != "tests").collect();
+        let mut exists = false;
+        for path in &sources {
+            let Ok(below) = path.strip_prefix(root.join(folder)) else {
+                continue;
+            };
+            let below = below.with_extension("");
+            let is_in = |module: &str| below.iter().any(|part| part == module);
+            let known = parts.iter().take_while(|part| is_in(part)).count();
+            if known == 0 || known + 1 < parts.len() {
+                continue;
+            }
+            let text = fs::read_to_string(path)?;
+            exists |= match parts.get(known) {
+                Some(test) => text
+                    .split(|c: char| !c.is_alphanumeric() && c != '_')
+                    .any(|word| word == *test),
+                None => text.contains("#[test]") || text.contains("#[tokio::test"),
+            };
+        }
+        if !exists {
+            missing.push(format!(
+                "{CLAIMS} names the test {name}, which does not exist"
+            ));
+        }
+    }
+    for fault in text
+        .split("lab \"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+    {
+        if !crate::faults::names().any(|name| name == fault) {
+            missing.push(format!(
+                "{CLAIMS} names the lab's fault '{fault}', which does not exist"
+            ));
+        }
+    }
+    Ok(missing)
 }
 
 /// All Rust files below `crates` and `xtask`.
