@@ -227,6 +227,10 @@ keys! {
     BACKUP_TARGET_REMOTE = "BackupTargetRemote";
     /// Of a backup: the snapshot of the one that it is based on.
     BACKUP_LAST_SNAPSHOT = "BackupLastSnapshot";
+    /// Of a backup: the snapshot of the full one of its chain.
+    BACKUP_LAST_FULL = "LastFullBackupTimestamp";
+    /// Property of a snapshot: the schedule that had it taken.
+    BACKUP_SHIPPED_BY_SCHEDULE = "Schedule/BackupShippedBySchedule";
     /// Of a backup: how far it is.
     BACKUP_SHIPPING_STATUS = "ShippingStatus";
     /// Of a backup: why it has failed.

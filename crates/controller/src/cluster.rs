@@ -80,6 +80,8 @@ pub(crate) struct Shared {
     pub(crate) thin_space_checked: AtomicU64,
     /// Definitions are left to be settled in the background.
     pub(crate) settling: Notify,
+    /// Something was stored that may make backups of schedules due.
+    pub(crate) schedules: Notify,
     /// Why the database cannot be written; none while it can, or was not written yet.
     pub(crate) unwritable: watch::Sender<Option<String>>,
     /// Set once another controller has the cluster.
@@ -157,6 +159,7 @@ impl Cluster {
             unmade: Mutex::default(),
             thin_space_checked: AtomicU64::new(0),
             settling: Notify::new(),
+            schedules: Notify::new(),
             unwritable: watch::Sender::new(None),
             superseded: watch::Sender::new(None),
         });
@@ -193,6 +196,7 @@ impl Cluster {
         if self.shared.master_key.send_replace(Some(key)).is_some() {
             return;
         }
+        self.shared.schedules.notify_one();
         let model = self.model();
         for row in model.resources.values() {
             if luks::has_headers(row) {

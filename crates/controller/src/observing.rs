@@ -81,6 +81,9 @@ impl Cluster {
         if !model.controller.settling.is_empty() {
             self.shared.settling.notify_one();
         }
+        if !model.schedules.is_empty() || !before.schedules.is_empty() {
+            self.shared.schedules.notify_one();
+        }
     }
 
     fn note_unmade(&self, touched: &BTreeSet<RowKey>) {

@@ -119,6 +119,8 @@ impl Controller {
         tasks.spawn(tasks::upkeep::run(cluster.clone(), shutdown.clone()));
         tasks.spawn(tasks::auto_snapshot::run(cluster.clone(), shutdown.clone()));
         tasks.spawn(tasks::backup::run(cluster.clone(), shutdown.clone()));
+        let scheduled = tasks::scheduled_backup::run(cluster.clone(), shutdown.clone());
+        tasks.spawn(scheduled);
         tasks.spawn(link::run(
             cluster.clone(),
             connector,

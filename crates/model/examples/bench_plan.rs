@@ -61,6 +61,7 @@ fn definition(index: usize, minor: u32) -> ResourceDefinition {
     };
     ResourceDefinition {
         snapshots: Default::default(),
+        backups: Default::default(),
         connections: Vec::new(),
         clone_failure: None,
         name: resource_name(index),

@@ -7,6 +7,7 @@ use linstor_wire::Secret;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::backup::history::History;
 use crate::connection::Connection;
 use crate::name::{ResourceGroupName, ResourceName, SnapshotName};
 use crate::row::{Props, is_default};
@@ -42,6 +43,9 @@ pub struct ResourceDefinition {
     /// What became of its snapshots so far.
     #[serde(default, skip_serializing_if = "is_default")]
     pub snapshots: SnapshotHistory,
+    /// What became of its backups so far.
+    #[serde(default, skip_serializing_if = "History::is_empty")]
+    pub backups: History,
     /// It was to be a clone and has no data: why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clone_failure: Option<Box<Reply>>,

@@ -6,6 +6,7 @@ use linstor_api::code;
 use linstor_api::remote::{EbsRemote, LinstorRemote, RemoteList, S3Remote};
 use linstor_api::reply::{Reply, UNNAMED};
 use linstor_api::secret_text::SecretText;
+use linstor_model::backup::history;
 use linstor_model::master_key::{Key, Sealed};
 use linstor_model::model::RowKey;
 use linstor_model::name::RemoteName;
@@ -481,6 +482,7 @@ pub async fn delete(cluster: &Cluster, name: Option<String>) -> Vec<Reply> {
             schedule::remove_uses(tx, |remote, _| {
                 remote.eq_ignore_ascii_case(row.name.as_str())
             });
+            history::forget(tx, |remote, _| *remote == row.name);
             tx.remove(&key);
             Ok(row)
         });

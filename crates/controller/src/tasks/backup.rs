@@ -217,8 +217,9 @@ async fn write_description(cluster: &Cluster, process: &Process, backup: &ShipBa
         return fail(cluster, process, message, &error).await;
     }
     let id = process.id;
-    let change =
-        move |tx: &mut Transaction<'_>| tx.plan(|draft, _, _| ship_backup::described(draft, id));
+    let change = move |tx: &mut Transaction<'_>| {
+        tx.plan(|draft, _, seeds| ship_backup::described(draft, id, seeds.now_ms))
+    };
     if commit(cluster, change).await? {
         tracing::info!(resource = %backup.resource, remote = %backup.remote, "the backup '{}' is made", backup.meta);
     }

@@ -4,5 +4,6 @@ pub mod advance;
 pub mod auto_snapshot;
 pub mod backup;
 pub mod balance;
+pub mod scheduled_backup;
 pub mod settle;
 pub mod upkeep;

@@ -164,6 +164,7 @@ pub fn put_resource_definition(draft: &mut Draft, env: &dyn Env, name: &str) {
     };
     draft.put_resource_definition(ResourceDefinition {
         snapshots: Default::default(),
+        backups: Default::default(),
         connections: Vec::new(),
         clone_failure: None,
         name: resource(name),

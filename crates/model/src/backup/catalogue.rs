@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use linstor_api::prop;
+
 use super::key::{MetaKey, VolumeKey};
-use super::meta::Meta;
+use super::meta::{Meta, Props};
 
 /// What is in a bucket, as far as it was listed.
 #[derive(Debug, Default)]
@@ -46,6 +48,31 @@ pub struct Summary {
     pub cluster: Option<String>,
     /// Identity of the snapshot.
     pub snapshot: Option<String>,
+    /// The schedule that had it made; none where somebody asked for it.
+    pub scheduled: Option<Scheduled>,
+}
+
+/// Which schedule had a backup made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Scheduled {
+    /// The schedule.
+    pub schedule: String,
+    /// The remotes that its snapshot was sent to, as the cluster that made it names them.
+    pub remotes: Vec<String>,
+}
+
+impl Scheduled {
+    fn of(props: &Props) -> Option<Scheduled> {
+        let remotes = props.keys().filter_map(|key| {
+            let key = key.strip_prefix(prop::BACKUP_SOURCE_NAMESPACE)?;
+            let (remote, member) = key.strip_prefix('/')?.split_once('/')?;
+            (member == prop::BACKUP_TARGET_REMOTE).then(|| remote.to_owned())
+        });
+        Some(Scheduled {
+            schedule: props.get(prop::BACKUP_SHIPPED_BY_SCHEDULE)?.clone(),
+            remotes: remotes.collect(),
+        })
+    }
 }
 
 /// Volumes of one backup that have no description.
@@ -73,6 +100,7 @@ impl From<&Meta> for Summary {
             volumes: volumes.collect(),
             cluster: meta.cluster_id.clone(),
             snapshot: meta.snap_dfn_uuid.clone(),
+            scheduled: Scheduled::of(&meta.rsc_dfn.snap_dfn_props),
         }
     }
 }
@@ -242,6 +270,7 @@ mod tests {
                 volumes: vec![(0, key(*day).volume(0), 0)],
                 cluster: None,
                 snapshot: None,
+                scheduled: None,
             };
             (key(*day), summary)
         });

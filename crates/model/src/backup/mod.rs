@@ -4,8 +4,10 @@
 
 pub mod catalogue;
 pub mod describe;
+pub mod history;
 pub mod key;
 pub mod meta;
+pub mod retention;
 
 pub use catalogue::{Backup, Catalogue, Loose};
 pub use key::{MetaKey, VolumeKey};

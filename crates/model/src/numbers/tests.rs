@@ -130,6 +130,7 @@ fn definition(name: &str, minor: Option<u32>) -> ResourceDefinition {
     };
     ResourceDefinition {
         snapshots: Default::default(),
+        backups: Default::default(),
         connections: Vec::new(),
         clone_failure: None,
         name: ResourceName::parse(name).unwrap(),

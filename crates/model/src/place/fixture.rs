@@ -242,6 +242,7 @@ impl Cluster {
         });
         let row = ResourceDefinition {
             snapshots: Default::default(),
+            backups: Default::default(),
             connections: Vec::new(),
             clone_failure: None,
             name: resource(name),

@@ -22,10 +22,11 @@ use super::{
 };
 use crate::SnapshotDefinition;
 use crate::backup::MetaKey;
+use crate::backup::history::{self, Began, End, Made, Triple};
 use crate::draft::Draft;
 use crate::layer::luks::Keys;
 use crate::model::{Model, RowKey};
-use crate::name::{NodeName, RemoteName, ResourceName, SnapshotName};
+use crate::name::{NodeName, RemoteName, ResourceName, ScheduleName, SnapshotName};
 use crate::observed::Observed;
 use crate::snapshot::SnapshotState;
 
@@ -59,6 +60,9 @@ pub struct ShipBackup {
     /// The backup that it is based on; none of a full one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base: Option<Base>,
+    /// The schedule that it is made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub schedule: Option<ScheduleName>,
     /// The snapshot was made for it.
     #[serde(default)]
     pub own_snapshot: bool,
@@ -144,15 +148,27 @@ pub fn begin(draft: &mut Draft, backup: ShipBackup, now_ms: u64) -> ProcessId {
     ];
     let base = backup.base.as_ref();
     let base = base.map(|base| (prop::BACKUP_LAST_SNAPSHOT, base.snapshot.to_string()));
+    let full = (prop::BACKUP_LAST_FULL, backup.full_of_chain(draft));
     let (name, snapshot) = (&backup.resource, &backup.snapshot);
     draft.edit_snapshot(name, snapshot, |row| {
-        for (key, value) in props.into_iter().chain(base) {
+        for (key, value) in props.into_iter().chain(base).chain([full]) {
             row.props.insert(prop_key(&backup.remote, key), value);
+        }
+        if let Some(schedule) = backup.schedule.as_ref().filter(|_| backup.own_snapshot) {
+            let key = prop::BACKUP_SHIPPED_BY_SCHEDULE.to_owned();
+            row.props.insert(key, schedule.to_string());
         }
         row.props
             .remove(&prop_key(&backup.remote, prop::BACKUP_FAILURE));
     });
     backup.note(draft, Status::Prepare);
+    if let Some(of) = backup.triple() {
+        let began = Began {
+            at: backup.started_at,
+            incremental: backup.base.is_some(),
+        };
+        history::began(draft, &of, began);
+    }
     let id = draft.begin_process(backup, now_ms);
     let limit = u64::try_from(LIMIT.as_millis()).unwrap_or(u64::MAX);
     draft.set_deadline(id, now_ms.saturating_add(limit));
@@ -179,12 +195,18 @@ pub fn begun(
 }
 
 /// Notes that the description was written: the backup is made. Returns whether that was still wanted.
-pub fn described(draft: &mut Draft, id: ProcessId) -> bool {
+pub fn described(draft: &mut Draft, id: ProcessId, now_ms: u64) -> bool {
     let Some(backup) = draft.shipment(id).filter(|of| of.step == Step::Describe) else {
         return false;
     };
     let backup = backup.clone();
     backup.note(draft, Status::Success);
+    let made = Made {
+        began_at: backup.started_at,
+        ended_at: now_ms,
+        incremental: backup.base.is_some(),
+    };
+    backup.remember(draft, End::Made(made), now_ms);
     draft.remove(&RowKey::Process(id));
     true
 }
@@ -237,6 +259,7 @@ impl ShipBackup {
     fn end(&self, draft: &mut Draft, now_ms: u64) {
         let Some(failure) = &self.failure else {
             self.note(draft, Status::Aborted);
+            self.remember(draft, End::Aborted, now_ms);
             if self.own_snapshot {
                 let row = draft.snapshot(&self.resource, &self.snapshot);
                 let nodes = row.map(|row| row.snapshots.keys().cloned().collect());
@@ -248,10 +271,38 @@ impl ShipBackup {
         self.note(draft, Status::Failed);
         let why = [Some(&failure.message), failure.cause.as_ref()];
         let why: Vec<&str> = why.into_iter().flatten().map(String::as_str).collect();
+        let why = why.join(" ");
+        self.remember(draft, End::Failed(why.clone()), now_ms);
         let key = prop_key(&self.remote, prop::BACKUP_FAILURE);
         draft.edit_snapshot(&self.resource, &self.snapshot, |row| {
-            row.props.insert(key, why.join(" "));
+            row.props.insert(key, why);
         });
+    }
+
+    fn remember(&self, draft: &mut Draft, end: End, now_ms: u64) {
+        let of = (&self.resource, &self.remote);
+        let schedule = self.schedule.as_ref();
+        history::ended(draft, of, schedule, self.base.is_some(), end, now_ms);
+    }
+
+    /// The schedule that it is made for, with what it is of.
+    pub fn triple(&self) -> Option<Triple> {
+        Some(Triple {
+            resource: self.resource.clone(),
+            remote: self.remote.clone(),
+            schedule: self.schedule.clone()?,
+        })
+    }
+
+    /// The snapshot of the full backup that its chain begins with.
+    fn full_of_chain(&self, model: &Model) -> String {
+        let Some(base) = &self.base else {
+            return self.snapshot.to_string();
+        };
+        let row = model.snapshot(&self.resource, &base.snapshot);
+        let key = prop_key(&self.remote, prop::BACKUP_LAST_FULL);
+        let full = row.and_then(|row| row.props.get(&key).cloned());
+        full.unwrap_or_else(|| base.snapshot.to_string())
     }
 
     /// The key of the description; none if what the row has is none.
@@ -423,9 +474,11 @@ impl ShipBackup {
                     && failure.ret_code & CODE == code::FAIL_NOT_FOUND_SNAPSHOT & CODE =>
             {
                 let key = prop_key(&self.remote, prop::BACKUP_LAST_SNAPSHOT);
+                let full = prop_key(&self.remote, prop::BACKUP_LAST_FULL);
                 now.draft
                     .edit_snapshot(&self.resource, &self.snapshot, |row| {
                         row.props.remove(&key);
+                        row.props.insert(full, self.snapshot.to_string());
                     });
                 let full = ShipBackup {
                     base: None,

@@ -8,7 +8,8 @@ use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
 use linstor_model::backup::MetaKey;
-use linstor_model::name::{NodeName, RemoteName, ResourceName, SnapshotName};
+use linstor_model::backup::history::Triple;
+use linstor_model::name::{NodeName, RemoteName, ResourceName, ScheduleName, SnapshotName};
 use linstor_model::process::ship_backup::{self, Base, ShipBackup, Step};
 use linstor_model::process::{self, Kind, ProcessId};
 use linstor_model::snapshot::SnapshotStorage;
@@ -31,6 +32,8 @@ struct Wanted {
     /// Its name was not given.
     is_generated: bool,
     remote: Remote,
+    /// The schedule that it is made for.
+    schedule: Option<ScheduleName>,
     /// The node that should send it.
     node: Option<NodeName>,
     meta: MetaKey,
@@ -51,6 +54,63 @@ async fn begin(
     on: String,
     request: BackupCreate,
 ) -> Result<Vec<Reply>, Refusal> {
+    let wanted = prepare(cluster, on, request).await?;
+    let resource = wanted.resource.clone();
+    let committed = cluster.commit(move |tx| plan(tx, wanted)).await?;
+    let mut replies = committed.replies;
+    let id = committed.value;
+    // Sending it takes long; that it was begun does not.
+    let has_begun = |model: &Model| {
+        let backup = model.shipment(id);
+        backup.is_none_or(|backup| !matches!(backup.step, Step::Take | Step::Begin))
+    };
+    let deadline = Instant::now() + WAIT;
+    let begun = cluster.wait_until(&resource, deadline, |model, _| {
+        has_begun(model).then_some(())
+    });
+    if begun.await.is_none() {
+        replies.push(still_working(&format!(
+            "the backup of resource '{resource}'"
+        )));
+        return Ok(replies);
+    }
+    let model = cluster.model();
+    let failure = model.shipment(id).and_then(|backup| backup.failure.clone());
+    if let Some(failure) = failure {
+        return Err(Refusal(vec![failure]));
+    }
+    Ok(replies)
+}
+
+/// Begins to make a backup for a schedule if the check, which may also change things, still says so. Returns whether it was
+/// begun: it is not while another one has the name that is made of the time.
+pub(crate) async fn create_scheduled(
+    cluster: &Cluster,
+    of: &Triple,
+    request: BackupCreate,
+    is_due: impl FnOnce(&mut Transaction<'_>) -> bool + Send + 'static,
+) -> Result<bool, Refusal> {
+    let mut wanted = match prepare(cluster, of.remote.to_string(), request).await {
+        Err(Refusal(replies)) if replies.iter().all(is_taken) => return Ok(false),
+        prepared => prepared?,
+    };
+    wanted.schedule = Some(of.schedule.clone());
+    let committed = cluster.commit(move |tx| {
+        let is_taken = tx.snapshot(&wanted.resource, &wanted.snapshot).is_some();
+        if is_taken || !is_due(tx) {
+            return Ok(false);
+        }
+        plan(tx, wanted).map(|_| true)
+    });
+    Ok(committed.await?.value)
+}
+
+fn is_taken(reply: &Reply) -> bool {
+    reply.ret_code & code::MASK_BITS_CODE == code::FAIL_EXISTS_SNAPSHOT & code::MASK_BITS_CODE
+}
+
+/// Reads what the bucket has, and what a request says.
+async fn prepare(cluster: &Cluster, on: String, request: BackupCreate) -> Result<Wanted, Refusal> {
     let model = cluster.model();
     let resource = name::resource(&request.rsc_name.unwrap_or_default())?;
     let resource = name::known_definition(&model, &resource)?.name.clone();
@@ -84,41 +144,18 @@ async fn begin(
     check_key(&meta)?;
     let listed = opened.list(cluster, &prefix(resource.as_str())).await?;
     check_unused(&listed, &meta)?;
-    let wanted = Wanted {
+    Ok(Wanted {
         is_generated: given.is_none(),
         snapshot: given.unwrap_or(generated),
         bases: bases(&model, &listed),
-        resource: resource.clone(),
+        resource,
         remote,
+        schedule: None,
         node,
         meta,
         started_at,
         is_incremental: request.incremental,
-    };
-    let committed = cluster.commit(move |tx| plan(tx, wanted)).await?;
-    let mut replies = committed.replies;
-    let id = committed.value;
-    // Sending it takes long; that it was begun does not.
-    let has_begun = |model: &Model| {
-        let backup = model.shipment(id);
-        backup.is_none_or(|backup| !matches!(backup.step, Step::Take | Step::Begin))
-    };
-    let deadline = Instant::now() + WAIT;
-    let begun = cluster.wait_until(&resource, deadline, |model, _| {
-        has_begun(model).then_some(())
-    });
-    if begun.await.is_none() {
-        replies.push(still_working(&format!(
-            "the backup of resource '{resource}'"
-        )));
-        return Ok(replies);
-    }
-    let model = cluster.model();
-    let failure = model.shipment(id).and_then(|backup| backup.failure.clone());
-    if let Some(failure) = failure {
-        return Err(Refusal(vec![failure]));
-    }
-    Ok(replies)
+    })
 }
 
 /// Refuses a key that would not be read back as what it is.
@@ -236,6 +273,7 @@ fn plan(tx: &mut Transaction<'_>, wanted: Wanted) -> Result<ProcessId, Refusal> 
         meta: wanted.meta.key(),
         started_at: wanted.started_at,
         base: base.map(|(base, _)| base),
+        schedule: wanted.schedule,
         own_snapshot,
         uploads: Default::default(),
         failure: None,

@@ -6,8 +6,10 @@ use jiff::tz::TimeZone;
 use linstor_api::code;
 use linstor_api::reply::Reply;
 use linstor_model::Model;
-use linstor_model::backup::{Backup, Catalogue};
+use linstor_model::backup::history::Triple;
+use linstor_model::backup::{Backup, Catalogue, retention};
 use linstor_model::name::{ResourceName, SnapshotName};
+use linstor_model::process::Kind;
 use uuid::Uuid;
 
 use super::super::snapshot;
@@ -203,6 +205,19 @@ impl Selection {
             let base = &catalogue.backups[*dependant].summary.based_on;
             return Err(needed(base.as_deref().unwrap_or_default(), dependant));
         }
+        for key in &closed {
+            let backup = &catalogue.backups[*key];
+            plan.snapshots.extend(snapshot_of(model, backup));
+        }
+        plan.add(listed, closed);
+        Ok(plan)
+    }
+}
+
+impl Plan {
+    /// Adds whole backups. What a backup that remains has, too, is not deleted.
+    fn add(&mut self, listed: &Listed, closed: BTreeSet<&str>) {
+        let catalogue = &listed.catalogue;
         let retained = catalogue.backups.iter();
         let retained = retained.filter(|(key, _)| !closed.contains(key.as_str()));
         let used: BTreeSet<&str> = retained
@@ -210,18 +225,15 @@ impl Selection {
             .map(|(_, object, _)| object.as_str())
             .collect();
         for key in closed {
-            let backup = &catalogue.backups[key];
-            for (_, object, _) in &backup.summary.volumes {
+            for (_, object, _) in &catalogue.backups[key].summary.volumes {
                 if !listed.sizes.contains_key(object) {
-                    plan.missing.push(object.clone());
+                    self.missing.push(object.clone());
                 } else if !used.contains(object.as_str()) {
-                    plan.objects.insert(object.clone());
+                    self.objects.insert(object.clone());
                 }
             }
-            plan.descriptions.insert(key.to_owned());
-            plan.snapshots.extend(snapshot_of(model, backup));
+            self.descriptions.insert(key.to_owned());
         }
-        Ok(plan)
     }
 }
 
@@ -280,6 +292,44 @@ pub async fn delete(cluster: &Cluster, on: String, mut selection: Selection) -> 
         }
     };
     run(work).await
+}
+
+/// Deletes the backups that a schedule does not retain any more, but not their snapshots. Returns their descriptions.
+pub(crate) async fn expire(
+    cluster: &Cluster,
+    of: &Triple,
+    keep: usize,
+) -> Result<Vec<String>, Refusal> {
+    let opened = bucket::open(cluster, of.remote.as_str())?;
+    let listed = opened.list(cluster, &prefix(of.resource.as_str())).await?;
+    let model = cluster.model();
+    let mut processes = model.processes.values();
+    if processes.any(
+        |process| matches!(&process.kind, Kind::RestoreBackup(from) if from.remote == of.remote),
+    ) {
+        let message = format!("No backups are deleted from the remote {} now.", of.remote);
+        return Err(Reply::new(code::FAIL_IN_USE, message)
+            .cause("A backup on it is being restored.")
+            .correction("Wait until that is done.")
+            .into());
+    }
+    let bases = model
+        .shipments()
+        .filter_map(|(_, backup)| backup.base.as_ref());
+    let bases: BTreeSet<&str> = bases.map(|base| base.meta.as_str()).collect();
+    let cluster_id = model.controller.cluster_id.to_string();
+    let surplus = retention::remote(&listed.catalogue, &cluster_id, of, keep, &bases);
+    let deleted: Vec<String> = surplus.iter().map(|key| (*key).to_owned()).collect();
+    if deleted.is_empty() {
+        return Ok(deleted);
+    }
+    let mut plan = Plan::default();
+    plan.add(&listed, surplus);
+    let replies = carry_out(cluster, &opened, &Selection::default(), plan).await?;
+    match replies.iter().any(Reply::is_error) {
+        true => Err(Refusal(replies)),
+        false => Ok(deleted),
+    }
 }
 
 /// The entries of a run that deletes nothing have no code.

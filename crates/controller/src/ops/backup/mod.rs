@@ -7,7 +7,9 @@ mod info;
 mod list;
 mod restore;
 
+pub(crate) use create::create_scheduled;
 pub use create::{abort, create};
+pub(crate) use delete::expire;
 pub use delete::{Selection, delete};
 pub use list::list;
 

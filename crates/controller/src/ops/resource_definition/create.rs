@@ -154,6 +154,7 @@ pub(in super::super) fn add(
     let replies = property::set(Owner::ResourceDefinition, &mut props, new.props)?;
     let mut definition = ResourceDefinition {
         snapshots: Default::default(),
+        backups: Default::default(),
         connections: Vec::new(),
         clone_failure: None,
         name: name.clone(),

@@ -193,6 +193,23 @@ fn begin(tx: &mut Transaction<'_>, row: &SnapshotDefinition, nodes: BTreeSet<Nod
     });
 }
 
+/// Begins to delete snapshots on all of their nodes; those that something needs remain.
+pub(crate) fn delete_unused(
+    tx: &mut Transaction<'_>,
+    name: &ResourceName,
+    snapshots: &[SnapshotName],
+) {
+    for snapshot in snapshots {
+        let Some(row) = tx.snapshot(name, snapshot).cloned() else {
+            continue;
+        };
+        let mut nodes = row.snapshots.keys();
+        if nodes.all(|node| check_unused(tx, &row, node).is_ok()) {
+            begin(tx, &row, row.snapshots.keys().cloned().collect());
+        }
+    }
+}
+
 /// Begins to delete the oldest of the automatic snapshots of a definition that are more than `retained`.
 pub(crate) fn delete_oldest(
     tx: &mut Transaction<'_>,

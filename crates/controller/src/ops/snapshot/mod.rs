@@ -9,7 +9,7 @@ mod rollback;
 pub(crate) use create::begin_for_backup;
 pub use create::{create, create_automatic, create_multi};
 pub use delete::delete;
-pub(crate) use delete::delete_oldest;
+pub(crate) use delete::{delete_oldest, delete_unused};
 pub use modify::modify;
 pub(crate) use restore::restore_backup;
 pub(super) use restore::wait_restored;

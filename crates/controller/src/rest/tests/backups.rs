@@ -273,14 +273,8 @@ async fn schedules_are_inherited() {
     assert_eq!(world.get(&details).await, json!({"data": [level]}));
     let rows = world.get(view).await;
     assert_eq!(rows["data"][0]["rsc_name"], "other");
-    let (full, inc) = (
-        &rows["data"][0]["next_planned_full"],
-        &rows["data"][0]["next_planned_inc"],
-    );
-    assert!(
-        full.as_i64() >= inc.as_i64() && inc.as_i64() > Some(0),
-        "{rows}"
-    );
+    // There is no resource of which a backup could be made.
+    assert_eq!(rows["data"][0]["reason"], "undeployed");
     assert_eq!(rows["data"][1]["reason"], "disabled");
     assert_eq!(rows["data"][1]["next_exec_time"], -1);
     let active = world.get(&format!("{view}?active-only=true")).await;
@@ -288,8 +282,8 @@ async fn schedules_are_inherited() {
     let delete = format!("{use}/delete?rsc_dfn_name=res");
     world.check("DELETE", &delete, "", 200, &["DELETED"]).await;
     assert_eq!(
-        world.get(&format!("{view}?rsc=RES")).await["data"][0].get("reason"),
-        None
+        world.get(&format!("{view}?rsc=RES")).await["data"][0]["reason"],
+        "undeployed"
     );
     for (path, body, code) in [
         (

@@ -29,6 +29,7 @@ mod quorum;
 mod restore;
 mod rollback;
 mod satellite;
+mod scheduled_backups;
 mod settle;
 mod sizes;
 mod snapshots;
@@ -50,7 +51,7 @@ use linstor_store::MemoryStore;
 use serde_json::Value;
 
 use crate::config::{Arguments, Config};
-use crate::env::SeededEnv;
+use crate::env::{Env, SeededEnv};
 use crate::{Cluster, Controller, Options};
 use contract::Contract;
 use http::Server;
@@ -135,13 +136,23 @@ impl World {
     }
 
     async fn start(store: MemoryStore, satellites: Satellites, config: Option<Config>) -> Self {
+        World::start_at(Arc::new(SeededEnv::new(1)), store, satellites, config).await
+    }
+
+    /// One whose time and randomness are given.
+    async fn start_at(
+        env: Arc<dyn Env>,
+        store: MemoryStore,
+        satellites: Satellites,
+        config: Option<Config>,
+    ) -> Self {
         let options = Options {
             config,
             ..Options::default()
         };
         let controller = Controller::start(
             Box::new(store.clone()),
-            Arc::new(SeededEnv::new(1)),
+            env,
             Arc::new(satellites.clone()),
             options,
         )

@@ -117,6 +117,7 @@ fn cluster() -> Draft {
     };
     draft.put_resource_definition(ResourceDefinition {
         snapshots: Default::default(),
+        backups: Default::default(),
         connections: Vec::new(),
         clone_failure: None,
         name: r1(),

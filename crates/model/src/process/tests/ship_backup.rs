@@ -86,6 +86,7 @@ fn begun(state: SnapshotState) -> (Draft, Observed, ProcessId) {
             uuid: base,
             meta: "r1_back_20250327_150859.meta".to_owned(),
         }),
+        schedule: None,
         own_snapshot: true,
         uploads: BTreeMap::new(),
         failure: None,
@@ -172,12 +173,12 @@ fn a_backup_is_made() {
     report(&draft, &mut observed, Outcome::Done);
     assert!(advance(&mut draft, &observed, &r1(), 1_400));
     assert_eq!(step(&draft, id), Some(Step::Describe));
-    assert!(ship_backup::described(&mut draft, id));
+    assert!(ship_backup::described(&mut draft, id, 900));
     assert_eq!(
         (step(&draft, id), status(&draft).as_str()),
         (None, "Success")
     );
-    assert!(!ship_backup::described(&mut draft, id));
+    assert!(!ship_backup::described(&mut draft, id, 900));
 }
 
 /// A snapshot, a base, a remote or a node's success that is missing ends it with the reason; the snapshot remains.

@@ -1,37 +1,37 @@
 //! Schedules of backups, and what they are enabled for.
 //!
 //! A schedule is enabled for a remote by properties below `Schedule/<remote>/<schedule>/` of a resource definition, its
-//! group or the controller. The nearest one with such a property decides, so that a disabled schedule has a property
-//! too. Nothing ships backups yet: schedules are stored, and views show when it would be time.
+//! group or the controller ([`inherit`]). The nearest one with such a property decides, so that a disabled schedule has a
+//! property too. [`run`] begins what is due and deletes what is not retained any more.
 
-use std::collections::BTreeSet;
+mod inherit;
+pub(crate) mod run;
+mod view;
 
-use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 use linstor_api::code;
 use linstor_api::reply::{Reply, UNNAMED};
-use linstor_api::schedule::{
-    BackupSchedule, Schedule as Json, ScheduleDetails, ScheduleDetailsList, ScheduleList,
-    ScheduleModify, ScheduledRscs, ScheduledRscsList,
-};
-use linstor_model::cron::{Cron, Minute};
+use linstor_api::schedule::{BackupSchedule, Schedule as Json, ScheduleList, ScheduleModify};
+use linstor_model::backup::history;
+use linstor_model::cron::Cron;
 use linstor_model::model::RowKey;
 use linstor_model::name::{RemoteName, ResourceGroupName, ResourceName, ScheduleName};
+use linstor_model::remote::Target;
 use linstor_model::schedule::OnFailure;
-use linstor_model::{Controller, Draft, Model, Props, ResourceDefinition, ResourceGroup, Schedule};
+use linstor_model::{
+    Controller, Draft, Model, Props, Remote, ResourceDefinition, ResourceGroup, Schedule,
+};
+
+pub(crate) use inherit::active;
+pub use inherit::first_enabled;
+pub(crate) use view::local_times;
+pub use view::{Filter, by_resource, details};
 
 use super::name;
 use super::reply::{deleted, marked};
 use super::request::{Context, Wait};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
-
-const NAMESPACE: &str = "Schedule/";
-const ENABLED: &str = "Enabled";
-const PREFERRED_NODE: &str = "PrefNode";
-const NOT_SHIPPED: &str =
-    "This version does not ship backups yet: the schedule is stored and has no effect.";
+use inherit::{ENABLED, NAMESPACE, PREFERRED_NODE, pair};
 
 fn context(mask: i64, name: Option<&str>) -> Context {
     let shown = name.unwrap_or("null");
@@ -186,6 +186,7 @@ pub async fn delete(cluster: &Cluster, name: String) -> Vec<Reply> {
             remove_uses(tx, |_, schedule| {
                 schedule.eq_ignore_ascii_case(row.name.as_str())
             });
+            history::forget(tx, |_, schedule| schedule == Some(&row.name));
             tx.remove(&key);
             let what = format!("schedule: {}", row.name);
             tx.reply(without_uuid(marked(&what, row.uuid)));
@@ -307,12 +308,15 @@ async fn change_use(
     // LINSTOR's replies have neither operation and object bits nor references here.
     Context::new(0, "")
         .change(cluster, parse, move |tx, (remote, schedule, r#use)| {
-            let remote = name::known_remote(tx, &remote)?.name.clone();
+            let target = Remote::clone(name::known_remote(tx, &remote)?);
+            let remote = target.name.clone();
             let schedule = name::known_schedule(tx, &schedule)?.name.clone();
             let mut level = Level::of(tx, definition.as_deref(), group.as_deref())?;
             let prefix = format!("{NAMESPACE}{remote}/{schedule}/");
+            let mut details = None;
             let (ret_code, verb) = match r#use {
                 Use::Enable(request) => {
+                    details = without_effect(&target, &request);
                     set(tx, &mut level, &prefix, request);
                     (code::MODIFIED, "enabled")
                 }
@@ -331,11 +335,32 @@ async fn change_use(
             let message = format!(
                 "Backup shipping schedule '{schedule}' successfully {verb} {level} to remote '{remote}'."
             );
-            tx.reply(Reply::new(ret_code, message).details(NOT_SHIPPED));
+            let mut reply = Reply::new(ret_code, message);
+            reply.details = details;
+            tx.reply(reply);
             level.put(tx);
             Ok(Wait::Nothing)
         })
         .await
+}
+
+/// What of a request has no effect.
+fn without_effect(remote: &Remote, request: &BackupSchedule) -> Option<String> {
+    if let Some(why) = run::not_for(remote) {
+        return Some(format!("The schedule is stored and has no effect: {why}."));
+    }
+    let given = |text: &Option<String>| text.as_ref().is_some_and(|text| !text.is_empty());
+    let for_clusters = given(&request.dst_stor_pool)
+        || !request.stor_pool_rename.is_empty()
+        || request.force_restore
+        || given(&request.dst_rsc_grp)
+        || given(&request.dst_rsc_name)
+        || request.force_mv_rsc_grp;
+    let is_bucket = matches!(remote.target, Target::S3(_));
+    (is_bucket && for_clusters).then(|| {
+        "What is said about the target has no effect: backups on S3 remotes are restored by request."
+            .to_owned()
+    })
 }
 
 /// Names in the properties of an enabled schedule are names.
@@ -406,189 +431,5 @@ pub fn remove_uses(draft: &mut Draft, is_deleted: impl Fn(&str, &str) -> bool) {
     for mut level in levels {
         level.props().retain(|key, _| !of_deleted(key));
         level.put(draft);
-    }
-}
-
-/// Remote, schedule and the rest of a key below `Schedule/`.
-fn pair(key: &str) -> Option<(&str, &str, &str)> {
-    let mut parts = key.strip_prefix(NAMESPACE)?.splitn(3, '/');
-    Some((parts.next()?, parts.next()?, parts.next()?))
-}
-
-/// The remotes and schedules that a level enables or disables.
-fn pairs_of(model: &Model, props: &Props) -> BTreeSet<(RemoteName, ScheduleName)> {
-    let pairs = props.keys().filter_map(|key| pair(key));
-    let pairs = pairs.filter(|(.., member)| *member == ENABLED);
-    let known = pairs.filter_map(|(remote, schedule, _)| {
-        let remote = model.remotes.get(&RemoteName::parse(remote).ok()?)?;
-        let schedule = model.schedules.get(&ScheduleName::parse(schedule).ok()?)?;
-        Some((remote.name.clone(), schedule.name.clone()))
-    });
-    known.collect()
-}
-
-fn enabled_at(props: &Props, remote: &RemoteName, schedule: &ScheduleName) -> Option<bool> {
-    let value = props.get(&format!("{NAMESPACE}{remote}/{schedule}/{ENABLED}"))?;
-    Some(value.eq_ignore_ascii_case("true"))
-}
-
-/// Whether definition, group and controller enable a schedule, in this order.
-type Setting = [Option<bool>; 3];
-
-fn settings(model: &Model, row: &ResourceDefinition) -> Vec<(RemoteName, ScheduleName, Setting)> {
-    let none = Props::new();
-    let group = model.groups.get(&row.group);
-    let group = group.map_or(&none, |group| &group.props);
-    let levels = [&row.props, group, &model.controller.props];
-    let pairs: BTreeSet<_> = levels
-        .iter()
-        .flat_map(|props| pairs_of(model, props))
-        .collect();
-    let each = pairs.into_iter().map(|(remote, schedule)| {
-        let setting = levels.map(|props| enabled_at(props, &remote, &schedule));
-        (remote, schedule, setting)
-    });
-    each.collect()
-}
-
-/// The first schedule that is enabled for a resource definition.
-pub fn first_enabled(model: &Model, name: &ResourceName) -> Option<(RemoteName, ScheduleName)> {
-    let settings = settings(model, model.definitions.get(name)?);
-    let enabled = |setting: &Setting| setting.iter().flatten().next() == Some(&true);
-    let first = settings
-        .into_iter()
-        .find(|(_, _, setting)| enabled(setting));
-    first.map(|(remote, schedule, _)| (remote, schedule))
-}
-
-/// Which rows of the view are wanted.
-#[derive(Debug, Default)]
-pub struct Filter {
-    /// Those of this resource definition.
-    pub definition: Option<String>,
-    /// Those of this remote.
-    pub remote: Option<String>,
-    /// Those of this schedule.
-    pub schedule: Option<String>,
-    /// Only those that are enabled.
-    pub active_only: bool,
-}
-
-/// The schedules of all resource definitions.
-pub fn by_resource(cluster: &Cluster, filter: &Filter) -> ScheduledRscsList {
-    let model = cluster.model();
-    let zone = TimeZone::system();
-    let now = i64::try_from(cluster.env().now_ms()).unwrap_or(i64::MAX);
-    let wanted = |filter: &Option<String>, name: &str| {
-        let filter = filter.as_ref().filter(|text| !text.is_empty());
-        filter.is_none_or(|filter| filter.eq_ignore_ascii_case(name))
-    };
-    let mut data = Vec::new();
-    let definitions = model.definitions.values();
-    for row in definitions.filter(|row| wanted(&filter.definition, row.name.as_str())) {
-        for (remote, schedule, setting) in settings(&model, row) {
-            let active = setting.into_iter().flatten().next() == Some(true);
-            if !wanted(&filter.remote, remote.as_str())
-                || !wanted(&filter.schedule, schedule.as_str())
-                || filter.active_only && !active
-            {
-                continue;
-            }
-            let known = model.schedules.get(&schedule).filter(|_| active);
-            let next = |cron: Option<&Cron>| cron.and_then(|cron| next_ms(cron, now, &zone));
-            let full = next(known.map(|row| &row.full_cron));
-            let inc = next(known.and_then(|row| row.inc_cron.as_ref()));
-            // At the same time a full backup is made instead of an incremental one.
-            let is_inc = full.is_none_or(|full| inc.is_some_and(|inc| inc < full));
-            data.push(ScheduledRscs {
-                rsc_name: row.name.to_string(),
-                remote_name: remote.to_string(),
-                schedule_name: schedule.to_string(),
-                reason: (!active).then(|| "disabled".to_owned()),
-                last_snap_time: -1,
-                last_snap_inc: false,
-                next_exec_time: full.into_iter().chain(inc).min().unwrap_or(-1),
-                next_exec_inc: is_inc && inc.is_some(),
-                next_planned_full: full.unwrap_or(-1),
-                next_planned_inc: inc.unwrap_or(-1),
-            });
-        }
-    }
-    ScheduledRscsList { data }
-}
-
-/// The next time of a schedule after a moment, both in milliseconds since 1970. A minute that the clock skips counts when
-/// the clock is past it.
-fn next_ms(cron: &Cron, now_ms: i64, zone: &TimeZone) -> Option<i64> {
-    let now = Timestamp::from_millisecond(now_ms).ok()?;
-    let local = now.to_zoned(zone.clone()).datetime();
-    let small = |number: i8| u32::try_from(number).ok();
-    let mut next = Minute {
-        year: i64::from(local.year()),
-        month: small(local.month())?,
-        day: small(local.day())?,
-        hour: small(local.hour())?,
-        minute: small(local.minute())?,
-    };
-    // When clocks are set back, the next minute of the calendar may be in the past.
-    for _ in 0..2 * 60 {
-        next = cron.next_after(next)?;
-        let part = |number: u32| i8::try_from(number).ok();
-        let (month, day) = (part(next.month)?, part(next.day)?);
-        let (hour, minute) = (part(next.hour)?, part(next.minute)?);
-        let year = i16::try_from(next.year).ok()?;
-        let local = DateTime::new(year, month, day, hour, minute, 0, 0).ok()?;
-        let at = local.to_zoned(zone.clone()).ok()?.timestamp();
-        if at > now {
-            return Some(at.as_millisecond());
-        }
-    }
-    None
-}
-
-/// Where the schedules of a resource definition are enabled or disabled.
-pub fn details(cluster: &Cluster, name: &str) -> Result<ScheduleDetailsList, Refusal> {
-    let name = name::resource(name)?;
-    let model = cluster.model();
-    let row = name::known_definition(&model, &name)?;
-    let each = settings(&model, row).into_iter();
-    let each = each.map(
-        |(remote, schedule, [rsc_dfn, rsc_grp, ctrl])| ScheduleDetails {
-            remote_name: remote.to_string(),
-            schedule_name: schedule.to_string(),
-            ctrl,
-            rsc_grp,
-            rsc_dfn,
-        },
-    );
-    Ok(ScheduleDetailsList {
-        data: each.collect(),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Times are those of the zone, also when its clocks are changed.
-    #[test]
-    fn times_are_local() {
-        let zone = TimeZone::posix("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
-        let ms = |text: &str| text.parse::<Timestamp>().unwrap().as_millisecond();
-        for (cron, now, next) in [
-            ("0 3 * * *", "2026-11-27T01:30:00Z", "2026-11-27T02:00:00Z"),
-            ("0 3 * * *", "2026-07-27T01:30:00Z", "2026-07-28T01:00:00Z"),
-            // Half past two is skipped on 29 March, and comes twice on 25 October.
-            ("30 2 * * *", "2026-03-28T12:00:00Z", "2026-03-29T01:30:00Z"),
-            ("30 2 * * *", "2026-10-25T00:29:00Z", "2026-10-25T00:30:00Z"),
-            ("30 2 * * *", "2026-10-25T00:45:00Z", "2026-10-26T01:30:00Z"),
-        ] {
-            let cron = Cron::parse(cron).unwrap();
-            assert_eq!(
-                next_ms(&cron, ms(now), &zone),
-                Some(ms(next)),
-                "{cron} {now}"
-            );
-        }
     }
 }
