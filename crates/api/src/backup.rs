@@ -195,6 +195,42 @@ object! {
         pub storpools: Vec<BackupInfoStorPool>,
     }
 
+    /// The backups that wait: by node, or by snapshot.
+    pub struct BackupQueues {
+        /// Nodes with the backups that wait for them.
+        pub node_queues: Vec<NodeQueue>,
+        /// Backups that wait, with the nodes that they wait for.
+        pub snap_queues: Vec<SnapQueue>,
+    }
+
+    /// A node that backups wait for.
+    pub struct NodeQueue {
+        /// Its name.
+        pub node_name: String,
+        /// The backups; none where the node itself is listed for a backup.
+        pub queue: Vec<SnapQueue>,
+    }
+
+    /// A backup that waits.
+    pub struct SnapQueue {
+        /// The resource definition.
+        pub resource_name: String,
+        /// The snapshot.
+        pub snapshot_name: String,
+        /// The remote.
+        pub remote_name: String,
+        /// Whether it is based on another one.
+        pub incremental: bool,
+        /// The snapshot of that one.
+        pub based_on: Option<String>,
+        /// When it was begun, in milliseconds since 1970.
+        pub start_timestamp: Option<i64>,
+        /// The node that is to send it.
+        pub pref_node: Option<String>,
+        /// The nodes; none where the backup itself is listed for a node.
+        pub queue: Vec<NodeQueue>,
+    }
+
     /// A storage pool of a backup.
     pub struct BackupInfoStorPool {
         /// Its name.

@@ -245,6 +245,8 @@ keys! {
     BACKUP_TARGET_NODE = "DstNode";
     /// How many backups a node sends at a time; any number if negative.
     MAX_CONCURRENT_BACKUPS = "BackupShipping/MaxConcurrentBackupsPerNode";
+    /// How many backups the cluster sends at a time; any number if negative. Not one of LINSTOR's.
+    MAX_CONCURRENT_BACKUPS_OF_CLUSTER = "BackupShipping/MaxConcurrentBackups";
     /// What is appended to the names of the objects of backups.
     S3_KEY_SUFFIX = "BackupShipping/S3KeySuffix";
     /// TCP ports for shipping backups.

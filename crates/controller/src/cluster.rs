@@ -80,6 +80,8 @@ pub(crate) struct Shared {
     pub(crate) thin_space_checked: AtomicU64,
     /// Definitions are left to be settled in the background.
     pub(crate) settling: Notify,
+    /// Something was stored that may give the controller something to do for backups: a step, or a limit of them.
+    pub(crate) backups: Notify,
     /// Something was stored that may make backups of schedules due.
     pub(crate) schedules: Notify,
     /// Why the database cannot be written; none while it can, or was not written yet.
@@ -159,6 +161,7 @@ impl Cluster {
             unmade: Mutex::default(),
             thin_space_checked: AtomicU64::new(0),
             settling: Notify::new(),
+            backups: Notify::new(),
             schedules: Notify::new(),
             unwritable: watch::Sender::new(None),
             superseded: watch::Sender::new(None),

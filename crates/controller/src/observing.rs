@@ -81,6 +81,15 @@ impl Cluster {
         if !model.controller.settling.is_empty() {
             self.shared.settling.notify_one();
         }
+        let of_backups = |key: &RowKey| {
+            matches!(
+                key,
+                RowKey::Process(_) | RowKey::Node(_) | RowKey::Controller
+            )
+        };
+        if touched.iter().any(of_backups) {
+            self.shared.backups.notify_one();
+        }
         if !model.schedules.is_empty() || !before.schedules.is_empty() {
             self.shared.schedules.notify_one();
         }

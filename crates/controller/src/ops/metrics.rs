@@ -142,6 +142,7 @@ pub fn text(cluster: &Cluster, wanted: Wanted) -> String {
     }
     if wanted.resources {
         resources(&mut text, &model, &observed);
+        backups(&mut text, &model, cluster.env().now_ms());
     }
     if wanted.storage_pools {
         storage_pools(&mut text, &model, &observed, cluster.env().now_ms());
@@ -291,6 +292,62 @@ fn resources(text: &mut Text, model: &Model, observed: &Observed) {
             None => text.line(allocated, labels, "NaN"),
         }
     });
+}
+
+/// Figures of backups, of which alerts are made: a remote for which a schedule is enabled is among them before its first backup.
+fn backups(text: &mut Text, model: &Model, now_ms: u64) {
+    let all = || {
+        let definitions = model.definitions.values();
+        definitions.flat_map(|row| {
+            let on = row.backups.iter();
+            on.map(move |(remote, on)| {
+                let labels = [("resource", row.name.as_str()), ("remote", remote.as_str())];
+                (labels, on)
+            })
+        })
+    };
+    let seconds = |ms: u64| ms as f64 / 1000.0;
+    let name = "linstor_backup_last_success_timestamp_seconds";
+    text.gauge(
+        name,
+        "When the last backup was complete, in seconds since 1970; 0 if there was none",
+    );
+    for (labels, on) in all() {
+        let ended = on.last.as_ref().map_or(0, |last| last.ended_at);
+        text.line(name, &labels, seconds(ended));
+    }
+    let name = "linstor_backup_age_seconds";
+    text.gauge(name, "How long ago the last backup was begun: what was written since is lost with the cluster; +Inf if there was none");
+    for (labels, on) in all() {
+        match &on.last {
+            Some(last) => text.line(name, &labels, seconds(now_ms.saturating_sub(last.began_at))),
+            None => text.line(name, &labels, "+Inf"),
+        }
+    }
+    let name = "linstor_backup_size_bytes";
+    text.gauge(name, "Size of the objects of the last backup");
+    for (labels, on) in all() {
+        match on.last.as_ref().and_then(|last| last.bytes) {
+            Some(bytes) => text.line(name, &labels, bytes),
+            None => text.line(name, &labels, "NaN"),
+        }
+    }
+    let name = "linstor_backup_failure_count";
+    text.kind(
+        name,
+        "counter",
+        "Backups that have failed; those that were aborted have not",
+    );
+    for (labels, on) in all() {
+        text.line(name, &labels, on.failures);
+    }
+    let name = "linstor_backup_queued_count";
+    text.gauge(name, "Number of backups that wait until others are sent");
+    let queued = model.shipments().filter(|(id, backup)| {
+        let process = model.processes.get(id);
+        process.is_some_and(|process| backup.is_queued(process, model))
+    });
+    text.line(name, &[], queued.count());
 }
 
 /// A volume without DRBD counts as created once its satellite has seen it.

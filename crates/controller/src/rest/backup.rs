@@ -11,12 +11,12 @@ use linstor_api::backup::{
 use linstor_api::remote::NodeCreateEbs;
 use linstor_api::reply::Reply;
 use serde::Serialize;
-use serde_json::json as value;
 
 use super::answer::{Answer, json};
 use super::request::{NeededBody, Params};
 use crate::cluster::Cluster;
-use crate::ops::backup::{self, Selection};
+use crate::ops::backup::{self, QueueFilter, Selection};
+use crate::ops::filter::Names;
 use crate::transaction::Refusal;
 
 /// The routes of this noun.
@@ -143,9 +143,16 @@ async fn abort(
     Answer::ok(backup::abort(&cluster, remote, request).await)
 }
 
-/// Nothing is queued: nothing makes backups.
-async fn queue() -> Response {
-    json(&value!({}))
+async fn queue(State(cluster): State<Cluster>, params: Params) -> Response {
+    let names = |key| Names::new(params.all(key));
+    let filter = QueueFilter {
+        nodes: names("nodes"),
+        snapshots: names("snapshots"),
+        resources: names("resources"),
+        remotes: names("remotes"),
+        by_snapshot: params.is_on("snap_to_node"),
+    };
+    json(&backup::queue(&cluster, &filter))
 }
 
 async fn create_ebs_node(

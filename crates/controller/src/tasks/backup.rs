@@ -20,8 +20,6 @@ use crate::ops::backup::bucket;
 use crate::ops::snapshot;
 use crate::transaction::{Refusal, Transaction};
 
-/// How often it is looked for what is to be done.
-const LOOK: Duration = Duration::from_secs(1);
 /// How long after a failure it is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// How long a store is tried that does not answer.
@@ -54,7 +52,8 @@ pub(crate) async fn run(cluster: Cluster, shutdown: CancellationToken) {
                 Ok(id) => drop(at_work.remove(&id)),
                 Err(error) => tracing::error!(%error, "a task of a backup panicked"),
             },
-            () = tokio::time::sleep(LOOK) => {}
+            // Cancel-safe: a notice that is lost after another arm has won is not needed, as everything is looked at.
+            () = cluster.shared.backups.notified() => {}
         }
     }
 }
@@ -216,14 +215,26 @@ async fn write_description(cluster: &Cluster, process: &Process, backup: &ShipBa
         );
         return fail(cluster, process, message, &error).await;
     }
+    let bytes = stored_bytes(&bucket, backup).await;
     let id = process.id;
     let change = move |tx: &mut Transaction<'_>| {
-        tx.plan(|draft, _, seeds| ship_backup::described(draft, id, seeds.now_ms))
+        tx.plan(|draft, _, seeds| ship_backup::described(draft, id, bytes, seeds.now_ms))
     };
     if commit(cluster, change).await? {
         tracing::info!(resource = %backup.resource, remote = %backup.remote, "the backup '{}' is made", backup.meta);
     }
     Ok(())
+}
+
+/// How many bytes the objects of a backup have; none if the store does not say of all of them.
+async fn stored_bytes(bucket: &Bucket, backup: &ShipBackup) -> Option<u64> {
+    let mut bytes: u64 = 0;
+    for key in backup.keys().into_iter().filter(|key| *key != backup.meta) {
+        let page = bucket.list(&key, None).await.ok()?;
+        let object = page.objects.iter().find(|object| object.key == key)?;
+        bytes = bytes.saturating_add(object.bytes);
+    }
+    Some(bytes)
 }
 
 async fn abandon(cluster: &Cluster, process: &Process, backup: &ShipBackup) -> Again {

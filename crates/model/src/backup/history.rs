@@ -45,6 +45,9 @@ pub struct Made {
     pub began_at: u64,
     /// When it was complete.
     pub ended_at: u64,
+    /// How many bytes its objects have; none where the store did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
     /// It is based on another one.
     #[serde(default, skip_serializing_if = "is_default")]
     pub incremental: bool,

@@ -194,8 +194,9 @@ pub fn begun(
     true
 }
 
-/// Notes that the description was written: the backup is made. Returns whether that was still wanted.
-pub fn described(draft: &mut Draft, id: ProcessId, now_ms: u64) -> bool {
+/// Notes that the description was written: the backup is made, and its objects have so many bytes. Returns whether that was
+/// still wanted.
+pub fn described(draft: &mut Draft, id: ProcessId, bytes: Option<u64>, now_ms: u64) -> bool {
     let Some(backup) = draft.shipment(id).filter(|of| of.step == Step::Describe) else {
         return false;
     };
@@ -205,6 +206,7 @@ pub fn described(draft: &mut Draft, id: ProcessId, now_ms: u64) -> bool {
         began_at: backup.started_at,
         ended_at: now_ms,
         incremental: backup.base.is_some(),
+        bytes,
     };
     backup.remember(draft, End::Made(made), now_ms);
     draft.remove(&RowKey::Process(id));
@@ -372,28 +374,41 @@ impl ShipBackup {
         set.and_then(|text| text.parse().ok())
     }
 
-    /// The other backups that its node sends and that began before.
-    fn before(&self, process: &Process, model: &Model) -> u64 {
-        let others = model.processes.values().filter(|other| match &other.kind {
-            Kind::ShipBackup(of) => {
-                let waits = of.step == Step::Begin && other.id > process.id;
-                of.node == self.node
-                    && other.id != process.id
-                    && matches!(of.step, Step::Begin | Step::Send)
-                    && !waits
+    /// Whether it is its turn: those that are sent have their places, the others get what is left in the order in which they
+    /// were asked for. One that waits for its own node takes no place of the cluster's.
+    fn is_its_turn(&self, process: &Process, model: &Model) -> bool {
+        let key = prop::MAX_CONCURRENT_BACKUPS_OF_CLUSTER;
+        let all = model.controller.props.get(key);
+        let all: Option<u64> = all.and_then(|text| text.parse().ok());
+        let mut places: BTreeMap<&NodeName, u64> = BTreeMap::new();
+        let mut taken = 0;
+        for (_, of) in model.shipments().filter(|(_, of)| of.step == Step::Send) {
+            *places.entry(&of.node).or_default() += 1;
+            taken += 1;
+        }
+        for (id, of) in model.shipments().filter(|(_, of)| of.step == Step::Begin) {
+            let on_node = places.entry(&of.node).or_default();
+            let is_free = of.limit(model).is_none_or(|max| *on_node < max)
+                && all.is_none_or(|max| taken < max);
+            if id == process.id {
+                return is_free;
             }
-            _ => false,
-        });
-        others.count() as u64
+            *on_node += u64::from(is_free);
+            taken += u64::from(is_free);
+        }
+        false
+    }
+
+    /// Whether it waits until others are sent.
+    pub fn is_queued(&self, process: &Process, model: &Model) -> bool {
+        self.step == Step::Begin && !self.is_its_turn(process, model)
     }
 
     /// Whether the controller has something to do at the store now.
     pub fn work(&self, process: &Process, model: &Model) -> bool {
         match self.step {
             Step::Take | Step::Send => false,
-            Step::Begin => self
-                .limit(model)
-                .is_none_or(|max| self.before(process, model) < max),
+            Step::Begin => self.is_its_turn(process, model),
             Step::Describe | Step::Abandon => true,
         }
     }
@@ -430,8 +445,9 @@ impl ShipBackup {
         let why = match self.work(process, now.draft) {
             true => "the controller begins the upload".to_owned(),
             false => format!(
-                "it sends other backups, as many at a time as {} says",
-                prop::MAX_CONCURRENT_BACKUPS
+                "other backups are sent, as many at a time as {} and {} say",
+                prop::MAX_CONCURRENT_BACKUPS,
+                prop::MAX_CONCURRENT_BACKUPS_OF_CLUSTER
             ),
         };
         Next::Wait(vec![Wait::state(&self.node, why)])

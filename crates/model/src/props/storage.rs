@@ -36,7 +36,7 @@ const CONTROLLER_KEYS: &[&str] = &[
     "AutoplaceTarget",
     "BalanceResources",
     "BackupShipping/AllowForceRestore",
-    "BackupShipping/MaxConcurrentBackupsPerNode",
+    "BackupShipping/MaxConcurrentBackups",
     "BackupShipping/TcpPortRange",
     "Clone/BalanceAfterClone",
     "DrbdOptions/",

@@ -5,6 +5,7 @@ mod create;
 mod delete;
 mod info;
 mod list;
+mod queue;
 mod restore;
 
 pub(crate) use create::create_scheduled;
@@ -12,6 +13,7 @@ pub use create::{abort, create};
 pub(crate) use delete::expire;
 pub use delete::{Selection, delete};
 pub use list::list;
+pub use queue::{QueueFilter, queue};
 
 use std::future::Future;
 

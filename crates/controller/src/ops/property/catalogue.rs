@@ -282,6 +282,8 @@ const RULES: &[(&str, Rule)] = &[
         "How long the receiving cluster waits for the connection, in ms; -1 without an end")),
     ("BackupShipping/L2LSkipWaitForStart", rule(C | N | RD, TrueFalse, "false", NOBODY,
         "Whether a request to ship ends once the snapshot is taken")),
+    ("BackupShipping/MaxConcurrentBackups", rule(UNLISTED | C, Integer, "-1", SHIP_BACKUP,
+        "How many backups the cluster ships at once; less than 0: any number")),
     ("BackupShipping/MaxConcurrentBackupsPerNode", rule(C | N, Integer, "-1", SHIP_BACKUP,
         "How many backups a node ships at once; less than 0: any number")),
     ("BackupShipping/S3KeySuffix", rule(C, Text, "", CREATE_BACKUP,

@@ -22,7 +22,7 @@ const QUIET: &[&str] = &[
     "AllowMixingStoragePoolDriver",
     "AutoplaceTarget",
     "BackupShipping/AllowForceRestore",
-    "BackupShipping/MaxConcurrentBackupsPerNode",
+    "BackupShipping/MaxConcurrentBackups",
     "BalanceResources",
     "Clone/BalanceAfterClone",
     "Cluster/Remote/",

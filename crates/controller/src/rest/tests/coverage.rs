@@ -21,7 +21,6 @@ const LIMITED: &[(&str, &str)] = &[
     ("POST /v1/remotes/{}/backups$", "volumes without encryption"),
     ("/v1/remotes/linstor", "stored only: nothing is shipped"),
     ("/v1/remotes/ebs", "stored only: nothing uses volumes of EBS"),
-    ("/v1/view/backup/queue", "empty: backups that wait are jobs"),
     ("/v1/nodes/ebs", "checked and refused: nodes of type EBS_TARGET are not implemented"),
 ];
 
@@ -218,9 +217,9 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
     ("/v1/storage-pool-definitions/{}", "DELETE", "nodes::pools_come_and_go"),
     ("/v1/storage-pool-definitions/{}", "GET", "nodes::pools_come_and_go"),
     ("/v1/storage-pool-definitions/{}", "PUT", "changes::pools_and_groups"),
-    ("/v1/view/backup/queue", "GET", "backups::absent_backups"),
+    ("/v1/view/backup/queue", "GET", "scheduled_backups::what_waits_is_listed"),
     ("/v1/view/resources", "GET", "lists::long_lists_are_whole"),
-    ("/v1/view/schedules-by-resource", "GET", "backups::schedules_are_inherited"),
+    ("/v1/view/schedules-by-resource", "GET", "scheduled_backups::backups_are_made_at_their_times"),
     ("/v1/view/schedules-by-resource/{}", "GET", "backups::schedules_are_inherited"),
     ("/v1/view/snapshots", "GET", "snapshots::a_snapshots_life"),
     ("/v1/view/storage-pools", "GET", "nodes::pools_come_and_go"),

@@ -4,11 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
+use axum::body::Body;
+use axum::http::Request;
 use linstor_fake_s3::{ACCESS_KEY, BUCKET, Behaviour, Store};
 use linstor_model::name::{ResourceName, SnapshotName};
+use linstor_model::process::ship_backup::Step;
 use linstor_store::MemoryStore;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
+use tower::ServiceExt as _;
 
 use super::World;
 use super::satellite::Satellites;
@@ -99,6 +103,38 @@ impl Scheduled {
                 sleep(Duration::from_millis(1)).await;
             }
         });
+    }
+
+    /// Another controller on the same store; it has no passphrase.
+    async fn restart(&mut self) {
+        let env = Arc::clone(&self.clock) as Arc<dyn Env>;
+        let (store, satellites) = (self.world.store.clone(), self.world.satellites.clone());
+        let next = World::start_at(env, store, satellites, None).await;
+        let before = std::mem::replace(&mut self.world, next);
+        before.controller.stop().await;
+        self.upload();
+        self.until("the nodes are online", |at| {
+            let observed = at.world.cluster.observed();
+            let model = at.world.cluster.model();
+            model.nodes.keys().all(|node| observed.is_online(node))
+        })
+        .await;
+        sleep(Duration::from_millis(700)).await;
+    }
+
+    /// How many backups the cluster sends at a time.
+    async fn limit(&self, count: &str) {
+        let body = json!({"override_props": {"BackupShipping/MaxConcurrentBackups": count}});
+        let path = "/v1/controller/properties";
+        let answer = self.world.call("POST", path, &body.to_string()).await;
+        assert!(answer.status.is_success(), "{}", answer.json());
+    }
+
+    async fn figures(&self) -> String {
+        let request = Request::builder().uri("/metrics").body(Body::empty());
+        let answer = self.world.app.clone().oneshot(request.unwrap()).await;
+        let body = axum::body::to_bytes(answer.unwrap().into_body(), usize::MAX).await;
+        String::from_utf8(body.unwrap().to_vec()).unwrap()
     }
 
     async fn switch(&self, verb: &str, body: &Value) {
@@ -248,6 +284,78 @@ async fn backups_are_made_at_their_times() {
         )
         .await;
     assert_eq!(at.row("res").await, Value::Null);
+}
+
+/// What the limit of the cluster has wait is listed, also after a start of the controller, and begins when the limit lets it;
+/// then there are figures of it.
+#[tokio::test]
+async fn what_waits_is_listed() {
+    const QUEUE: &str = "/v1/view/backup/queue";
+    let mut at = Scheduled::new(&["res", "other"], &json!({})).await;
+    at.switch("enable", &json!({})).await;
+    at.limit("0").await;
+    let first = at.next("res").await;
+    at.set_clock(first).await;
+    let queued = |at: &Scheduled| {
+        let model = at.world.cluster.model();
+        let mut backups = model.shipments();
+        backups.all(|(_, backup)| backup.step == Step::Begin) && model.shipments().count() == 2
+    };
+    at.until("both wait", queued).await;
+    let figures = at.figures().await;
+    assert!(
+        figures.contains("linstor_backup_queued_count 2"),
+        "{figures}"
+    );
+    let never = r#"linstor_backup_age_seconds{resource="res",remote="store"} +Inf"#;
+    assert!(figures.contains(never), "{figures}");
+    let queue = at.world.get(&format!("{QUEUE}?snap_to_node=true")).await;
+    let snaps = queue["snap_queues"].as_array().unwrap();
+    assert_eq!(snaps.len(), 2, "{queue}");
+    assert_eq!(queue.get("node_queues"), None);
+    let node = snaps[0]["queue"][0]["node_name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    assert_eq!(snaps[0]["remote_name"], "store");
+    assert_eq!(snaps[0]["incremental"], false);
+    assert_eq!(snaps[0]["pref_node"], node.as_str());
+    assert!(snaps[0]["start_timestamp"].as_i64() >= Some(first));
+    for (filter, count) in [
+        ("resources=RES".to_owned(), 1),
+        ("resources=res&resources=other".to_owned(), 2),
+        ("remotes=none".to_owned(), 0),
+        ("nodes=none".to_owned(), 0),
+        (
+            format!("snapshots={}&resources=res", at.snapshots("res")[0]),
+            1,
+        ),
+    ] {
+        let queue = at.world.get(&format!("{QUEUE}?{filter}")).await;
+        let nodes = queue["node_queues"].as_array().cloned().unwrap_or_default();
+        let backups = nodes
+            .iter()
+            .map(|node| node["queue"].as_array().unwrap().len());
+        assert_eq!(backups.sum::<usize>(), count, "{filter}: {queue}");
+    }
+    let before = at.world.get(QUEUE).await;
+    at.restart().await;
+    assert_eq!(at.world.get(QUEUE).await, before);
+    let answer = at.world.call("PATCH", PASSPHRASE, r#""pass""#).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(at.world.get(QUEUE).await, before);
+    at.limit("1").await;
+    at.until("both are made", |at| at.backups() == 2).await;
+    at.until_idle().await;
+    assert_eq!(at.world.get(QUEUE).await, json!({}));
+    let figures = at.figures().await;
+    for line in [
+        r#"linstor_backup_size_bytes{resource="res",remote="store"} 7"#,
+        r#"linstor_backup_failure_count{resource="res",remote="store"} 0"#,
+        "linstor_backup_queued_count 0",
+    ] {
+        assert!(figures.contains(line), "{line}: {figures}");
+    }
 }
 
 /// One that fails is tried again as often as the schedule says, then at its next time, and leaves one snapshot at most.

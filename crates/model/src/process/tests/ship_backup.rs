@@ -173,12 +173,12 @@ fn a_backup_is_made() {
     report(&draft, &mut observed, Outcome::Done);
     assert!(advance(&mut draft, &observed, &r1(), 1_400));
     assert_eq!(step(&draft, id), Some(Step::Describe));
-    assert!(ship_backup::described(&mut draft, id, 900));
+    assert!(ship_backup::described(&mut draft, id, Some(7), 900));
     assert_eq!(
         (step(&draft, id), status(&draft).as_str()),
         (None, "Success")
     );
-    assert!(!ship_backup::described(&mut draft, id, 900));
+    assert!(!ship_backup::described(&mut draft, id, Some(7), 900));
 }
 
 /// A snapshot, a base, a remote or a node's success that is missing ends it with the reason; the snapshot remains.
