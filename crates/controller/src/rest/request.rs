@@ -154,10 +154,10 @@ impl Params {
                 continue;
             };
             if text.parse::<i32>().is_err() {
-                let message = format!("The parameter '{name}' is not a number.");
+                let message = format!("The parameter '{name}' is not a number of rows.");
                 let reply = Reply::new(code::FAIL_UNKNOWN_ERROR, message)
                     .cause(format!("It is '{}'.", text.escape_debug()))
-                    .correction("Give a whole number.");
+                    .correction(format!("Give a whole number up to {}.", i32::MAX));
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 return Err(Answer::fixed(status, reply));
             }
