@@ -3,6 +3,7 @@
 mod bench;
 mod cluster;
 mod contrib;
+mod copied;
 mod demo;
 mod fake_vs_lab;
 mod faults;
@@ -18,6 +19,7 @@ mod python_calls;
 mod python_https;
 mod report;
 mod s3_stores;
+mod shared_pool;
 mod sizes;
 mod speed;
 mod story;

@@ -11,8 +11,8 @@ use crate::lab::{Lab, LabConfig, selftest};
 use crate::report::Report;
 use crate::story::Drbd;
 use crate::{
-    fake_vs_lab, faults, metadata, packages, providers, python, python_calls, python_https,
-    s3_stores, sizes, speed, story, tidy,
+    copied, fake_vs_lab, faults, metadata, packages, providers, python, python_calls, python_https,
+    s3_stores, shared_pool, sizes, speed, story, tidy,
 };
 
 /// Names a folder with a kernel (`linux`) and its modules (`modules`) that include DRBD 9.
@@ -159,13 +159,14 @@ fn cargo(args: &[&str]) -> Result<()> {
 }
 
 fn lab(name: &str, kernel: Option<&Kernel>) -> Result<Lab> {
-    lab_with_disks(name, kernel, 3)
+    lab_of(name, kernel, 3, false)
 }
 
-fn lab_with_disks(name: &str, kernel: Option<&Kernel>, disks: u8) -> Result<Lab> {
+fn lab_of(name: &str, kernel: Option<&Kernel>, disks: u8, shared_disk: bool) -> Result<Lab> {
     Lab::up(LabConfig {
         name: name.to_owned(),
         disks,
+        shared_disk,
         kernel: kernel.map(|kernel| kernel.kernel.clone()),
         modules: kernel
             .map(|kernel| kernel.modules.clone())
@@ -179,7 +180,7 @@ fn lab_with_disks(name: &str, kernel: Option<&Kernel>, disks: u8) -> Result<Lab>
 /// Compares the fake host's transcripts with the real tools on one kernel.
 fn fake_vs_lab(which: &str, kernel: Option<&Kernel>, record: bool, report: &mut Report) {
     report.check(&format!("{which}: the fake host's transcripts"), || {
-        fake_vs_lab::check(&lab_with_disks("test", kernel, 6)?, which, record)
+        fake_vs_lab::check(&lab_of("test", kernel, 6, false)?, which, record)
     });
 }
 
@@ -226,6 +227,8 @@ struct PoolChecks {
     kinds: &'static [providers::Kind],
     external_metadata: bool,
     speed: bool,
+    shared: bool,
+    copied: bool,
     sizes: &'static [sizes::Pair],
 }
 
@@ -238,9 +241,15 @@ impl PoolChecks {
             kinds: if all { providers::LINUX } else { &[] },
             external_metadata: some("external metadata"),
             speed: some("speed"),
+            shared: some("shared pool"),
+            copied: some("thick clone"),
             sizes: if some("sizes") { sizes::LINUX } else { &[] },
         };
-        let any = checks.external_metadata || checks.speed || !checks.sizes.is_empty();
+        let any = checks.external_metadata
+            || checks.speed
+            || checks.shared
+            || checks.copied
+            || !checks.sizes.is_empty();
         any.then_some(checks)
     }
 }
@@ -255,10 +264,16 @@ fn pools(
 ) {
     let mut cluster = None;
     let up = report.check(&format!("{what}: a new cluster"), || {
-        let cluster = cluster.insert(Cluster::start(lab("test", kernel)?, binaries.clone())?);
+        let lab = lab_of("test", kernel, 3, checks.shared)?;
+        let cluster = cluster.insert(Cluster::start(lab, binaries.clone())?);
         providers::register_nodes(cluster)
     });
     if let Some(cluster) = cluster.filter(|_| up) {
+        if checks.shared {
+            report.check(&format!("{what}: a shared pool"), || {
+                shared_pool::check(&cluster).inspect_err(|_| eprintln!("{}", cluster.logs()))
+            });
+        }
         for kind in checks.kinds {
             report.check(
                 &format!("{what}: pools of provider {}", kind.subcommand),
@@ -267,6 +282,11 @@ fn pools(
                         .inspect_err(|_| eprintln!("{}", cluster.logs()))
                 },
             );
+        }
+        if checks.copied {
+            report.check(&format!("{what}: a clone of thick volumes"), || {
+                copied::check(&cluster).inspect_err(|_| eprintln!("{}", cluster.logs()))
+            });
         }
         if checks.external_metadata {
             report.check(&format!("{what}: external DRBD metadata"), || {

@@ -205,6 +205,7 @@ async fn serve(
             // No scenario asks anything.
             ToSatellite::Suspend { .. }
             | ToSatellite::Resume { .. }
+            | ToSatellite::Turns { .. }
             | ToSatellite::AuthToken { .. }
             | ToSatellite::Ask { .. } => {}
             ToSatellite::Ping { id } => link.send(&ToController::Pong { id }).await?,

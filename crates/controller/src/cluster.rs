@@ -31,6 +31,7 @@ use crate::ops::metrics::Requests;
 use crate::store_request::StoreRequests;
 use crate::tasks::advance::Pending;
 use crate::transaction::{Refusal, Transaction};
+use crate::turns::Turns;
 use crate::waiters::Waiters;
 
 /// How many commits may wait for the writer before callers wait to hand theirs over.
@@ -60,6 +61,7 @@ pub(crate) struct Shared {
     pub(crate) https: Https,
     pub(crate) waiters: Waiters,
     pub(crate) mailboxes: Mailboxes,
+    pub(crate) turns: Turns,
     /// Marked when the model or an observation of a node changes, for streams of events.
     news: watch::Sender<()>,
     pub(crate) requests: Requests,
@@ -150,6 +152,7 @@ impl Cluster {
             config,
             https: Https::default(),
             mailboxes: Mailboxes::default(),
+            turns: Turns::new(tokio::time::Instant::now()),
             news: watch::Sender::new(()),
             requests: Requests::default(),
             master_key: watch::Sender::new(None),

@@ -26,6 +26,7 @@ pub mod start;
 mod store_request;
 pub mod tasks;
 pub mod transaction;
+mod turns;
 pub mod wait;
 mod waiters;
 pub mod writer;

@@ -21,6 +21,8 @@ pub(crate) struct Mail {
     pub(crate) refresh: Option<u64>,
     /// Questions; one whose caller waits no longer is not sent.
     pub(crate) questions: Vec<Asked>,
+    /// The turns at shared spaces are to be sent.
+    pub(crate) turns: bool,
 }
 
 /// A question with its caller, who finds this dropped when the connection ends before the answer.
@@ -107,6 +109,13 @@ impl Mailboxes {
             mailbox.put(|mail| mail.questions.push(Asked { question, answer }));
         }
         answered
+    }
+
+    /// A node has got other turns at shared spaces.
+    pub(crate) fn turns(&self, node: &NodeName) {
+        if let Some(mailbox) = self.of(node) {
+            mailbox.put(|mail| mail.turns = true);
+        }
     }
 
     /// Closes the node's connection and dials anew.

@@ -471,6 +471,20 @@ impl Cluster {
         }
     }
 
+    /// Takes over which turns at shared spaces a node wants or has.
+    pub(crate) fn observe_turns(
+        &self,
+        node: &NodeName,
+        wanted: &BTreeMap<String, Uuid>,
+        held: &BTreeSet<String>,
+    ) {
+        let now = tokio::time::Instant::now();
+        let turns = &self.shared.turns;
+        for node in turns.named(&self.model(), node, (wanted, held), now) {
+            self.shared.mailboxes.turns(&node);
+        }
+    }
+
     /// Wakes who waits for a change of a definition.
     fn changed(&self, model: &Model, name: &ResourceName) {
         let key = RowKey::ResourceDefinition(name.clone());

@@ -214,6 +214,30 @@ impl FakeCluster {
         self.run_on(node, "vgcreate", &[vg, &disk]);
     }
 
+    /// A volume group that is on a disk of both machines: one sees it as the other has left it. What each of them has active
+    /// is its own.
+    pub fn see_volume_group(&self, node: &str, as_of: &str, vg: &str) {
+        self.shared.with(|world| {
+            let Some(mut group) = world
+                .machines
+                .get(as_of)
+                .and_then(|m| m.lvm.vgs.get(vg).cloned())
+            else {
+                return;
+            };
+            let Some(machine) = world.machines.get_mut(node) else {
+                return;
+            };
+            let own = machine.lvm.vgs.get(vg);
+            for (name, lv) in &mut group.lvs {
+                lv.active = own
+                    .and_then(|own| own.lvs.get(name))
+                    .is_some_and(|lv| lv.active);
+            }
+            machine.lvm.vgs.insert(vg.to_owned(), group);
+        });
+    }
+
     /// Adds a thin pool to a volume group.
     pub fn add_thin_pool(&self, node: &str, vg: &str, pool: &str, size_kib: u64) {
         let size = format!("{size_kib}k");

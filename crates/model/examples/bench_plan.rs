@@ -108,6 +108,7 @@ fn replica(definition: usize, node: usize, pool: usize, node_id: u32, port: u16)
         }),
         volumes: SortedMap::from([(0, volume)]),
         inactive: false,
+        inactive_since: 0,
     }
 }
 

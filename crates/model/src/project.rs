@@ -16,6 +16,7 @@ use crate::model::Model;
 use crate::name::{NodeName, ResourceName};
 use crate::process::{clone_definition, delete_resource, resize};
 use crate::props;
+use crate::resource::shared;
 use crate::skip_disk;
 use crate::snapshot;
 use crate::{Node, Resource, ResourceDefinition, StoragePool, VolumeDefinition};
@@ -47,6 +48,11 @@ pub fn node_spec(model: &Model, name: &NodeName) -> Option<NodeSpec> {
                 uuid: pool.uuid,
                 kind: pool.kind,
                 props: props::pool_props(model, pool),
+                // A file system and a lock manager order the changes of several nodes by themselves.
+                turns: pool
+                    .shared_name
+                    .clone()
+                    .filter(|_| pool.kind == ProviderKind::Lvm && !pool.external_locking),
             })
             .collect(),
         files: external_file::needed_on(model, name)
@@ -99,11 +105,14 @@ pub fn resource_spec(
             })
         })
         .collect();
+    let shared = shared::spec(model, definition, replica);
     Some(ResourceSpec {
         name: definition.name.clone(),
         uuid: replica.uuid,
         target,
-        allow_last_copy: model.is_deleting_definition(definition)
+        // Nothing is destroyed that another resource has, too.
+        allow_last_copy: shared.as_ref().is_some_and(|shared| shared.keep)
+            || model.is_deleting_definition(definition)
             || deletion.is_some_and(|step| match step {
                 delete_resource::Step::TakeDown => delete_resource::is_last_diskful(model, replica),
                 delete_resource::Step::Destroy { data_elsewhere } => *data_elsewhere,
@@ -124,6 +133,7 @@ pub fn resource_spec(
             Target::Down => roll_back.and_then(|of| of.spec(model, replica)),
             Target::Up | Target::Leaving | Target::Destroyed => None,
         },
+        shared,
     })
 }
 
@@ -297,6 +307,12 @@ fn drbd_spec(
     let peers = model
         .resources_of(&definition.name)
         .filter(|peer| peer.node != replica.node && is_peer(model, peer))
+        .filter(|peer| !shared::is_represented(model, peer))
+        .filter(|peer| {
+            !shared::siblings(model, replica)
+                .iter()
+                .any(|s| s.node == peer.node)
+        })
         .filter_map(|peer| peer_spec(model, definition, replica, peer))
         .collect();
     Some(DrbdSpec {

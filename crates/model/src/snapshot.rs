@@ -21,6 +21,7 @@ use crate::model::Model;
 use crate::name::{NodeName, ResourceName, SnapshotName, StoragePoolName};
 use crate::process::{Kind, restore_backup, roll_back, ship_backup, take_snapshot};
 use crate::props;
+use crate::resource::shared;
 use crate::row::{Props, is_default};
 use crate::{Resource, ResourceDefinition, VolumeDefinition};
 
@@ -306,7 +307,7 @@ pub(crate) fn spec(
         resource: row.resource.clone(),
         name: row.name.clone(),
         uuid: own.uuid,
-        resource_uuid: own.resource.uuid,
+        resource_uuid: shared::owner(model, &own.resource),
         target,
         volumes: volumes.collect(),
     })

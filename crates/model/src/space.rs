@@ -3,13 +3,15 @@
 use std::collections::{BTreeMap, BinaryHeap};
 
 use linstor_api::code;
-use linstor_api::kind::ProviderKind;
+use linstor_api::kind::{ProviderKind, StorageSuffix};
 use linstor_api::prop;
 use linstor_api::reply::Reply;
 
+use crate::layer;
 use crate::model::{Model, PoolUse};
 use crate::name::StoragePoolName;
 use crate::observed::{Observed, ObservedPool};
+use crate::resource::shared;
 use crate::watermark;
 use crate::{Props, StoragePool};
 
@@ -209,10 +211,29 @@ fn shared_space<'a>(
             let used = model.pool_use(&pool.node, &pool.name);
             let entry = shared.entry(name).or_default();
             entry.0 = entry.0.saturating_add(since(used, observed.pools.get(key)));
-            entry.1 = entry.1.saturating_add(used.reserved_kib);
+            let own = used
+                .reserved_kib
+                .saturating_sub(counted_elsewhere(model, pool));
+            entry.1 = entry.1.saturating_add(own);
         }
     }
     shared
+}
+
+/// What is reserved in a pool for volumes that are counted where another node's resource has them.
+fn counted_elsewhere(model: &Model, pool: &StoragePool) -> u64 {
+    let rows = model.resources_on(&pool.node);
+    let rows = rows.filter(|row| row.inactive && shared::is_represented(model, row));
+    let sizes = rows.flat_map(|row| {
+        let definition = model.definitions.get(&row.name);
+        let volumes = row.volumes.iter();
+        let volumes = volumes.filter(|(_, volume)| volume.pool == pool.name);
+        volumes.filter_map(move |(number, _)| {
+            let mut backing = layer::backing(definition?, *number, row).into_iter();
+            backing.find(|(suffix, _)| *suffix == StorageSuffix::Data)
+        })
+    });
+    sizes.map(|(_, kib)| kib).sum()
 }
 
 /// What was reserved in a pool since its node's last report.

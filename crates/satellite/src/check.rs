@@ -607,6 +607,7 @@ mod tests {
             uuid: uuid::Uuid::nil(),
             kind,
             props: Props::from([(POOL_NAME_KEY.to_owned(), name.to_owned())]),
+            turns: None,
         }
     }
 

@@ -7,6 +7,7 @@ use linstor_api::code;
 use linstor_api::name::ResourceName;
 use linstor_api::reply::Reply;
 use linstor_wire::question::{Leftover, LeftoverKind};
+use linstor_wire::spec::Spec;
 use uuid::Uuid;
 
 use crate::check::{PoolPlace, pool_place};
@@ -31,11 +32,12 @@ pub async fn list(shared: &Shared) -> Result<Vec<Leftover>> {
 async fn find(shared: &Shared) -> Result<Vec<Found>> {
     let (node, known) = {
         let state = shared.state();
-        let records = state
-            .objects
-            .values()
-            .map(|tracked| tracked.record.spec.uuid());
-        let known: BTreeSet<Uuid> = records.collect();
+        let records = state.objects.values().map(|tracked| &tracked.record.spec);
+        let owners = records.flat_map(|spec| match spec {
+            Spec::Resource(resource) => [resource.uuid, resource.storage_owner()],
+            Spec::Node(_) | Spec::Snapshot(_) => [spec.uuid(); 2],
+        });
+        let known: BTreeSet<Uuid> = owners.collect();
         (state.node().cloned(), known)
     };
     let Some(node) = node else {

@@ -14,6 +14,7 @@
 pub mod auth_token;
 pub mod block_devices;
 pub mod check;
+pub mod copying;
 pub mod device_pool;
 pub mod drbd;
 pub mod external_file;
@@ -42,6 +43,7 @@ pub mod support;
 pub mod suspension;
 pub mod thin_stream;
 pub mod tools;
+pub mod turns;
 
 pub use options::Options;
 pub use satellite::Satellite;

@@ -366,6 +366,7 @@ async fn read(
                     .suspensions
                     .suspend(number, lease, resources, duration);
             }
+            Ok(Some(ToSatellite::Turns { granted })) => shared.machine.turns.grant(granted),
             Ok(Some(ToSatellite::Resume { lease })) => shared.suspensions.resume(lease),
             Ok(Some(ToSatellite::Ask { id, question })) => {
                 questions::answer(shared, number, id, question);
@@ -457,6 +458,7 @@ async fn take_in(
             ToSatellite::Ping { .. }
             | ToSatellite::Suspend { .. }
             | ToSatellite::Resume { .. }
+            | ToSatellite::Turns { .. }
             | ToSatellite::Ask { .. }
             | ToSatellite::RefreshSpace { .. }
             | ToSatellite::Hello { .. } => {}
@@ -546,11 +548,13 @@ struct Reported {
 
 async fn write(shared: &Shared, mut sender: Sender<ToController>) -> Result<(), LinkError> {
     let mut reported = Reported::default();
+    shared.machine.turns.connected();
     loop {
         let mut messages = collect(shared, &mut reported);
         if let Some(info) = news(shared) {
             messages.insert(0, ToController::Info { info });
         }
+        messages.extend(shared.machine.turns.take_news());
         if messages.is_empty() {
             let waiting = shared.state().outbox.has_status();
             let round = reported.next_round.unwrap_or_else(Instant::now);
@@ -558,6 +562,8 @@ async fn write(shared: &Shared, mut sender: Sender<ToController>) -> Result<(), 
                 biased;
                 // Something new is to be reported. Cancel-safe: a missed notice is stored.
                 () = shared.outgoing.notified() => {}
+                // Turns are wanted, or are over. Cancel-safe as above.
+                () = shared.machine.turns.news.notified() => {}
                 // The next round of status may go.
                 () = tokio::time::sleep_until(round), if waiting => {}
             }

@@ -10,6 +10,7 @@ use tokio::sync::{OwnedMutexGuard, Semaphore};
 use tokio::time::Instant;
 
 use crate::failure::Result;
+use crate::turns::Turns;
 
 /// Commands that run at the same time. Each is bounded by its own deadline, so a stuck tool holds one place only.
 const COMMANDS_MAX: usize = 32;
@@ -65,6 +66,8 @@ pub struct Machine {
     host: Arc<dyn Host>,
     running: Semaphore,
     limits: Mutex<Limits>,
+    /// Turns at what other machines change, too.
+    pub turns: Turns,
     /// One lock per thing whose changes the kernel or the tool serialises anyhow, for example `lvm/vg0`: waiting
     /// here costs no process.
     locks: Mutex<BTreeMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -77,6 +80,7 @@ impl Machine {
             host,
             running: Semaphore::new(COMMANDS_MAX),
             limits: Mutex::default(),
+            turns: Turns::default(),
             locks: Mutex::new(BTreeMap::new()),
         }
     }

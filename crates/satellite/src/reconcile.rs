@@ -390,6 +390,11 @@ async fn forget(attempt: &Attempt<'_>) -> stop::Result<()> {
         ended => ended?,
     }
     layers::forget(attempt).await?;
+    attempt
+        .shared
+        .copies
+        .stop(attempt.shared, attempt.key)
+        .await;
     Ok(attempt.shared.drop_forgotten(attempt.key).await?)
 }
 

@@ -14,7 +14,7 @@ use crate::link::{self, LinkError};
 use crate::options::Options;
 use crate::shared::{Shared, Tracked};
 use crate::suspension::Suspended;
-use crate::{facts, probe, reconcile, shipment, space, suspension};
+use crate::{copying, facts, probe, reconcile, shipment, space, suspension};
 
 /// The file that makes drbd-utils see our files, for people who type `drbdadm`.
 const INCLUDE_FILE: &str = "linstor-resources.res";
@@ -53,6 +53,7 @@ impl Satellite {
             () = space::run(Arc::clone(shared)) => {}
             () = facts::run(Arc::clone(shared)) => {}
             () = shipment::run(Arc::clone(shared)) => {}
+            () = copying::run(Arc::clone(shared)) => {}
         }
         Ok(())
     }
@@ -89,6 +90,7 @@ impl Satellite {
         }
         if let Some(node) = state.node() {
             shared.machine.set_limits(&node.props);
+            shared.machine.turns.set_pools(&node.pools);
         }
         state.loaded = true;
         drop(state);

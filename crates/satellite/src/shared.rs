@@ -15,6 +15,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::copying::Copies;
 use crate::drbd::mending::Mending;
 use crate::drbd::observed::ObservedDrbd;
 use crate::failure::{Failure, Result};
@@ -215,6 +216,8 @@ pub struct Shared {
     pub suspensions: Suspensions,
     /// Snapshots that are sent.
     pub shipments: Shipments,
+    /// Volumes that are copied.
+    pub copies: Copies,
     /// Questions of the controller that may be answered at the same time.
     pub questions: Arc<Semaphore>,
     /// Resources are due.
@@ -247,6 +250,7 @@ impl Shared {
             observed_drbd: ObservedDrbd::default(),
             suspensions: Suspensions::default(),
             shipments: Shipments::default(),
+            copies: Copies::default(),
             questions: Arc::new(Semaphore::new(QUESTIONS_MAX)),
             wake: Notify::new(),
             outgoing: Notify::new(),
@@ -428,6 +432,7 @@ impl Shared {
         if key == Key::Node && (is_new || changed) {
             if let Some(node) = state.node() {
                 self.machine.set_limits(&node.props);
+                self.machine.turns.set_pools(&node.pools);
             }
             // It may have a pool of a kind that was not found, and resources may have been waiting for it.
             state.objects.values_mut().for_each(Tracked::mark_due);

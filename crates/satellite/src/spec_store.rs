@@ -142,6 +142,9 @@ pub struct VolumeNotes {
     /// The size that it had in DRBD when it was last seen there, in KiB.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remembered_kib: Option<u64>,
+    /// The instruction by which the content of a snapshot was copied into it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copied: Option<Uuid>,
 }
 
 /// An instruction to make a file system was carried out.

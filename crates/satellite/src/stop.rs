@@ -82,6 +82,8 @@ pub enum Awaited {
     Key(Option<Withheld>),
     /// The controller sends the keys of a bucket; why it has not, if it said so.
     BucketKeys(Option<Withheld>),
+    /// The content of a volume is copied.
+    Copied(u32),
     /// The volumes of a snapshot are sent.
     Sent,
     /// The volumes of a snapshot are received.
@@ -104,6 +106,7 @@ impl Awaited {
             Awaited::Resync(_) => Duration::from_secs(60),
             // Ending it takes commands.
             Awaited::Resumed => SUSPENSION_MAX + Duration::from_secs(10),
+            Awaited::Copied(_) => Duration::from_secs(600),
             // A thousandth of a percent of the largest volume takes that long over a slow link.
             Awaited::Sent | Awaited::Received => Duration::from_secs(2 * 3600),
             // A person's decision.
@@ -152,6 +155,7 @@ impl fmt::Display for Awaited {
                 }
                 None => "the controller, which has its key",
             }),
+            Awaited::Copied(n) => write!(f, "the data of volume {n} to be copied"),
             Awaited::Sent => f.write_str("its volumes to be sent"),
             Awaited::Received => f.write_str("its volumes to be received"),
         }

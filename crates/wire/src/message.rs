@@ -1,6 +1,6 @@
 //! Messages, one closed enum per direction.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use linstor_api::name::{NodeName, ResourceName};
@@ -17,7 +17,7 @@ use crate::wanted::Wanted;
 /// Version of the conversation. Members and kinds of objects may be added without changing it; a new message, or a new
 /// meaning of an old member, changes it. A member of a spec that must not be passed over needs a feature of its own
 /// ([`crate::wanted::FEATURES`]).
-pub const PROTOCOL: u32 = 4;
+pub const PROTOCOL: u32 = 5;
 
 /// The oldest protocol this build still speaks. Nothing was released with an older one.
 pub const PROTOCOL_MIN: u32 = 4;
@@ -31,6 +31,9 @@ pub const FRAME_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// A controller that sent nothing for this long is not connected any more, even if its connection is open. It pings
 /// every second.
 pub const CONTROLLER_SILENCE_MAX: Duration = Duration::from_secs(10);
+
+/// How long after its connection was lost a node may still be changing a shared space that it had its turn at.
+pub const TURN_MAX: Duration = Duration::from_secs(180);
 
 /// How many specs one [`ToSatellite::Apply`] carries at most.
 pub const APPLY_SPECS_MAX: usize = 256;
@@ -111,6 +114,11 @@ pub enum ToSatellite {
         id: u64,
         /// What is asked.
         question: Question,
+    },
+    /// The node's turns at shared spaces, all of them. Others that it has named are not granted yet.
+    Turns {
+        /// Ids by the name of the space.
+        granted: BTreeMap<String, Uuid>,
     },
     /// The node's token of the REST API, which replaces the one that it has. The satellite puts it into the file
     /// [`crate::auth_token::FILE_NAME`] and reports its hash with [`ToController::Info`].
@@ -220,6 +228,15 @@ pub enum ToController {
         /// What it is now.
         state: SuspensionState,
     },
+    /// The turns at shared spaces that the node wants or has, all of them: sent when that changes, and on each connection
+    /// of a node with such pools.
+    Turns {
+        /// Ids by the name of the space.
+        wanted: BTreeMap<String, Uuid>,
+        /// The spaces whose turn it has.
+        #[serde(default)]
+        held: BTreeSet<String>,
+    },
     /// Answer to a question.
     Answer {
         /// Id of the [`ToSatellite::Ask`] that this answers.
@@ -246,6 +263,7 @@ impl ToController {
             ToController::Space { .. } => "space",
             ToController::Info { .. } => "info",
             ToController::Suspension { .. } => "suspension",
+            ToController::Turns { .. } => "turns",
             ToController::Answer { .. } => "answer",
             ToController::Pong { .. } => "pong",
         }

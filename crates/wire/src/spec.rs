@@ -123,6 +123,10 @@ pub struct PoolSpec {
     /// Effective properties; `StorDriver/StorPoolName` is its VG, VG/thin pool, zpool or directory.
     #[serde(default)]
     pub props: Props,
+    /// Name of the space that it shares with pools of other nodes, if one node after the other may change it: the node
+    /// asks for its turn ([`crate::ToController::Turns`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub turns: Option<String>,
 }
 
 /// The state that a resource must reach on the node.
@@ -166,9 +170,29 @@ pub struct ResourceSpec {
     /// Its backing volumes get other content while it is down; only with [`Target::Down`].
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub roll_back: Option<RollBack>,
+    /// Its backing volumes are in space that other nodes use, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<SharedStorage>,
+}
+
+/// Backing volumes that resources of several nodes have, of which one at a time is up.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct SharedStorage {
+    /// The identity in their ownership tag, the same on all these nodes.
+    pub owner: Uuid,
+    /// Another node's resource still has them: they are not destroyed with this one, only deactivated on the node.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep: bool,
 }
 
 impl ResourceSpec {
+    /// The identity in the ownership tag of its backing volumes.
+    pub fn storage_owner(&self) -> Uuid {
+        self.shared
+            .as_ref()
+            .map_or(self.uuid, |shared| shared.owner)
+    }
+
     /// The DRBD layer, when the stack has one.
     pub fn drbd(&self) -> Option<&DrbdSpec> {
         self.layers.iter().find_map(|layer| match layer {
@@ -232,9 +256,10 @@ impl Hash for ResourceSpec {
             destroy_storage,
             once: _,
             roll_back,
+            shared,
         } = self;
         (name, uuid, target, allow_last_copy).hash(state);
-        (layers, volumes, destroy_storage, roll_back).hash(state);
+        (layers, volumes, destroy_storage, roll_back, shared).hash(state);
     }
 }
 

@@ -24,6 +24,8 @@ pub const FEATURES: &[&str] = &[
     ROLL_BACK,
     SHIPMENT,
     RECEIPT,
+    SHARED_STORAGE,
+    TURNS,
 ];
 
 /// The resource has a DRBD layer.
@@ -40,6 +42,10 @@ const SNAPSHOT_SOURCE: &str = "snapshot-source";
 const ROLL_BACK: &str = "roll-back";
 /// A snapshot is received from a bucket.
 const RECEIPT: &str = "receipt";
+/// Backing volumes are shared with other nodes: without it they would be destroyed while these have them.
+const SHARED_STORAGE: &str = "shared-storage";
+/// Nodes take turns at changing a shared pool: without it they would do so at the same time.
+const TURNS: &str = "turns";
 /// A snapshot is sent into a bucket.
 const SHIPMENT: &str = "shipment";
 
@@ -83,6 +89,9 @@ impl Wanted {
                 if !node.files.is_empty() {
                     requires.insert(EXTERNAL_FILES.to_owned());
                 }
+                if node.pools.iter().any(|pool| pool.turns.is_some()) {
+                    requires.insert(TURNS.to_owned());
+                }
                 serde_json::value::to_raw_value(node)
             }
             Spec::Resource(resource) => {
@@ -101,6 +110,9 @@ impl Wanted {
                 }
                 if resource.roll_back.is_some() {
                     requires.insert(ROLL_BACK.to_owned());
+                }
+                if resource.shared.is_some() {
+                    requires.insert(SHARED_STORAGE.to_owned());
                 }
                 serde_json::value::to_raw_value(resource)
             }
@@ -178,6 +190,7 @@ mod tests {
             destroy_storage: Vec::new(),
             once: Vec::new(),
             roll_back: None,
+            shared: None,
         };
         serde_json::to_value(Wanted::new(&Spec::Resource(Arc::new(spec)))).unwrap()
     }

@@ -154,6 +154,7 @@ pub fn run(args: Args) -> Result<ExitCode> {
                 nodes,
                 disks,
                 disk_bytes,
+                shared_disk: false,
                 memory_mib,
                 kernel,
                 modules,

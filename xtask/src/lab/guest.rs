@@ -28,8 +28,11 @@ use super::tool::{PATH, Tool};
 /// have the first names.
 pub const STATE_DISK: &str = "ubdp";
 const STATE_DISK_INDEX: u8 = 15;
+/// The disk that all guests have, if they have one: `/dev/ubdo`.
+const SHARED_DISK_INDEX: u8 = 14;
+const SHARED_DISK_FILE: &str = "shared.img";
 /// Data disks per guest.
-pub const DISKS_MAX: u8 = STATE_DISK_INDEX;
+pub const DISKS_MAX: u8 = SHARED_DISK_INDEX;
 const STATE_DISK_BYTES: u64 = 512 << 20;
 
 /// Separates the boots in a guest's console file.
@@ -53,6 +56,11 @@ pub fn create_disks(dir: &LabDir, state: &State, node: Node) -> Result<()> {
     for disk in 0..state.config.disks {
         let image = File::create(folder.join(disk_file(disk)))?;
         image.set_len(state.config.disk_bytes)?;
+    }
+    if state.config.shared_disk {
+        let shared = dir.root().join(SHARED_DISK_FILE);
+        let shared = File::options().create(true).append(true).open(shared)?;
+        shared.set_len(state.config.disk_bytes)?;
     }
     let image = folder.join("state.img");
     File::create(&image)?.set_len(STATE_DISK_BYTES)?;
@@ -139,6 +147,11 @@ fn kernel_command(dir: &LabDir, state: &State, node: Node, tied: bool) -> Comman
     ]);
     for disk in 0..state.config.disks {
         command.arg(format!("ubd{disk}={}", disk_file(disk)));
+    }
+    if state.config.shared_disk {
+        // 'c': several kernels use the file, which is therefore not locked.
+        let file = dir.root().join(SHARED_DISK_FILE);
+        command.arg(format!("ubd{SHARED_DISK_INDEX}c={}", file.display()));
     }
     command.arg(format!("ubd{STATE_DISK_INDEX}=state.img"));
     let (tap, mac) = (node.tap(), node.mac());

@@ -65,6 +65,9 @@ pub struct LabConfig {
     pub disks: u8,
     /// Size of each (a sparse file on the host).
     pub disk_bytes: u64,
+    /// All guests have a disk in common, of the same size: `/dev/ubdo`.
+    #[serde(default)]
+    pub shared_disk: bool,
     /// Memory of each guest.
     pub memory_mib: u32,
     /// A User Mode Linux kernel instead of the package's.
@@ -86,6 +89,7 @@ impl Default for LabConfig {
             nodes: 3,
             disks: 1,
             disk_bytes: 2 << 30,
+            shared_disk: false,
             memory_mib: 384,
             kernel: None,
             modules: Vec::new(),

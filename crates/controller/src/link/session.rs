@@ -87,6 +87,16 @@ pub(super) struct Session<'a> {
     auth_token_made: Notify,
 }
 
+/// However a connection ends, the node is not waited for at shared spaces any more.
+struct Lost<'a>(&'a Link);
+
+impl Drop for Lost<'_> {
+    fn drop(&mut self) {
+        let turns = &self.0.cluster.shared.turns;
+        turns.lost(&self.0.node, Instant::now());
+    }
+}
+
 /// When specs are made.
 #[derive(Debug, Clone, Copy)]
 enum Order {
@@ -141,6 +151,7 @@ impl<'a> Session<'a> {
     /// Talks until the connection is of no use any more; returns why.
     pub(super) async fn run(self, connection: ControllerSide) -> Ended {
         let (sender, receiver) = connection.split();
+        let _lost = Lost(self.link);
         tokio::select! {
             biased;
             // All arms are endless loops; the first that ends ends the connection, so that nothing is lost by dropping
@@ -202,6 +213,7 @@ impl<'a> Session<'a> {
                 tracing::debug!(%node, %lease, ?state, "suspension of I/O");
                 cluster.observe_suspension(node, lease, state);
             }
+            ToController::Turns { wanted, held } => cluster.observe_turns(node, &wanted, &held),
             ToController::Welcome { .. } => {
                 return Err(Ended::offline("the satellite began the conversation anew"));
             }
@@ -484,6 +496,10 @@ impl<'a> Session<'a> {
         if let Some(id) = mail.refresh {
             sender.send(&ToSatellite::RefreshSpace { id }).await?;
         }
+        if mail.turns {
+            let granted = self.link.cluster.shared.turns.of(node);
+            sender.send(&ToSatellite::Turns { granted }).await?;
+        }
         self.ask(sender, mail.questions).await
     }
 
@@ -562,6 +578,10 @@ impl<'a> Session<'a> {
         if let Some(id) = mail.refresh {
             // After the specs, so that the report knows the newest pools.
             sender.send(&ToSatellite::RefreshSpace { id }).await?;
+        }
+        if mail.turns {
+            let granted = self.link.cluster.shared.turns.of(&self.link.node);
+            sender.send(&ToSatellite::Turns { granted }).await?;
         }
         self.ask(sender, mail.questions).await
     }

@@ -45,7 +45,10 @@ async fn find(cluster: &Cluster, node: &NodeName) -> Result<Vec<Leftover>, Refus
         // What a snapshot is of may be there for its sake.
         let snapshots = model.snapshots.values().flat_map(|all| all.values());
         let parts = snapshots.flat_map(|row| row.snapshots.values());
+        // Volumes in a shared pool are their definition's.
+        let definitions = model.definitions.values().map(|row| row.uuid);
         let ours: BTreeSet<Uuid> = resources
+            .chain(definitions)
             .chain(parts.flat_map(|part| [part.uuid, part.resource.uuid]))
             .collect();
         found.retain(|found| {

@@ -329,15 +329,7 @@ fn add(tx: &mut Transaction<'_>, mut pool: StoragePool, props: Properties) -> Re
         }
     }
     tx.replies(property::set(Owner::StoragePool, &mut pool.props, props)?);
-    let mut done = registered(&label(&pool.node, &pool.name), pool.uuid);
-    if pool.kind == ProviderKind::Lvm && pool.shared_name.is_some() && !pool.external_locking {
-        let details = done.details.get_or_insert_default();
-        details.push_str(
-            "\nThis version does not order the changes that several nodes make to a shared volume group: \
-             use a lock manager (lvmlockd), and create the pool with external locking.",
-        );
-    }
-    tx.reply(done);
+    tx.reply(registered(&label(&pool.node, &pool.name), pool.uuid));
     tx.put_storage_pool(pool);
     Ok(())
 }

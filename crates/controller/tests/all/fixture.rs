@@ -197,6 +197,7 @@ pub fn put_replica(draft: &mut Draft, env: &dyn Env, name: &str, on: &str) {
         drbd: None,
         volumes: [(0, volume)].into(),
         inactive: false,
+        inactive_since: 0,
     });
 }
 

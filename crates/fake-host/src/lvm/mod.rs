@@ -31,7 +31,7 @@ pub(crate) struct Lvm {
     pub(crate) spare_pvs: BTreeSet<String>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Vg {
     pub(crate) uuid: String,
     pub(crate) extent_kib: u64,

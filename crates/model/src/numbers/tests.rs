@@ -169,6 +169,7 @@ fn resource(name: &str, node: &str, node_id: u32, port: u16) -> Resource {
         }),
         volumes: SortedMap::new(),
         inactive: false,
+        inactive_since: 0,
     }
 }
 

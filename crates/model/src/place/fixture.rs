@@ -305,6 +305,7 @@ impl Cluster {
             }),
             volumes: volumes.collect(),
             inactive: false,
+            inactive_since: 0,
         });
         let after = self.draft.pool_use(&key.0, &key.1).reserved_kib;
         if let Some(seen) = self.observed.pools.get_mut(&key) {

@@ -7,7 +7,9 @@
 use std::time::Duration;
 
 use linstor_api::code;
+use linstor_api::kind::ProviderKind;
 use linstor_api::reply::Reply;
+use linstor_wire::status::Outcome;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -16,14 +18,17 @@ use super::{
     delete_snapshot, take_snapshot,
 };
 use crate::draft::Draft;
+use crate::layer;
 use crate::model::{Model, RowKey};
 use crate::name::{ResourceName, SnapshotName};
 use crate::observed::Observed;
 use crate::snapshot::SnapshotState;
 use crate::{Resource, ResourceDefinition};
 
-/// How long it may take until one node at least has the data.
+/// How long it may take until one node at least has the data, where nothing is copied.
 pub const CLONE_MAX: Duration = Duration::from_secs(10 * 60);
+/// The least that is copied in a second, in KiB: a slow disk that others use, too.
+const COPIED_KIB_PER_SECOND: u64 = 5 * 1024;
 
 /// A clone that is being made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -54,8 +59,9 @@ pub enum Step {
 
 /// Begins to clone: the rows of the clone were just made, and its snapshot is about to be taken.
 pub fn begin(draft: &mut Draft, clone: CloneDefinition, now_ms: u64) {
+    let limit_ms = clone.limit(draft).as_millis() as u64;
     let id = draft.begin_process(clone, now_ms);
-    draft.set_deadline(id, now_ms.saturating_add(CLONE_MAX.as_millis() as u64));
+    draft.set_deadline(id, now_ms.saturating_add(limit_ms));
 }
 
 impl Steps for CloneDefinition {
@@ -68,13 +74,16 @@ impl Steps for CloneDefinition {
         vec![Object::ResourceDefinition(self.resource.clone())]
     }
 
-    fn progress(&self, _: &Model, _: &Observed) -> Progress {
+    fn progress(&self, model: &Model, observed: &Observed) -> Progress {
         let (step, number) = match self.step {
             Step::Snapshot => ("taking-snapshot", 1),
             Step::Copy => ("copying-data", 2),
             Step::Discard => ("removing-resources", 2),
         };
-        Progress::numbered(step, number, 2)
+        Progress {
+            percent: self.copied_percent(model, observed),
+            ..Progress::numbered(step, number, 2)
+        }
     }
 
     fn step(&self, _: &Process, now: &mut Context<'_>) -> Next {
@@ -87,7 +96,10 @@ impl Steps for CloneDefinition {
 
     fn undo(&self, process: &Process, now: &mut Context<'_>) -> Result<Undone, String> {
         let cause = match process.has_expired(now.now_ms) {
-            true => format!("It was not made within {} min.", CLONE_MAX.as_secs() / 60),
+            true => {
+                let minutes = self.limit(now.draft).as_secs() / 60;
+                format!("It was not made within {minutes} min.")
+            }
             false => "The job was cancelled.".to_owned(),
         };
         match self.step {
@@ -130,6 +142,36 @@ impl CloneDefinition {
         let is_it = definition.is_some_and(|row| self.makes(row));
         let rows = model.resources_of(&self.resource);
         rows.filter(move |_| is_it).map(|row| &**row)
+    }
+
+    /// How long it may take.
+    fn limit(&self, model: &Model) -> Duration {
+        let definition = model.definitions.get(&self.resource);
+        let copied_kib = |row: &Resource| -> u64 {
+            let volumes = row.volumes.iter().filter(|(_, volume)| {
+                let pool = model.pool(&row.node, &volume.pool);
+                pool.is_some_and(|pool| pool.kind == ProviderKind::Lvm)
+            });
+            let sizes = volumes.filter_map(|(number, _)| {
+                layer::backing(definition?, *number, row).first().copied()
+            });
+            sizes.map(|(_, kib)| kib).sum()
+        };
+        let most = self.resources(model).map(copied_kib).max().unwrap_or(0);
+        CLONE_MAX + Duration::from_secs(most / COPIED_KIB_PER_SECOND)
+    }
+
+    /// How much of the data is copied on the node that is behind most; none where nothing is copied.
+    fn copied_percent(&self, model: &Model, observed: &Observed) -> Option<f64> {
+        let rows = self.resources(model).filter(|row| row.is_being_restored());
+        let percents = rows.filter_map(|row| {
+            let applied = observed.applied_since(&row.name, &row.node, row.uuid, 0)?;
+            match &applied.outcome {
+                Outcome::Waiting { done_percent, .. } => done_percent.map(f64::from),
+                Outcome::Done | Outcome::Failed { .. } => None,
+            }
+        });
+        percents.min_by(f64::total_cmp)
     }
 
     fn take(&self, now: &mut Context<'_>) -> Next {

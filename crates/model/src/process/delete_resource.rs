@@ -15,6 +15,7 @@ use crate::model::{Model, RowKey};
 use crate::name::{NodeName, ResourceName};
 use crate::observed::Observed;
 use crate::once;
+use crate::resource::shared;
 use crate::row::is_default;
 
 /// The deletion of a resource.
@@ -61,8 +62,11 @@ pub fn begin(draft: &mut Draft, name: &ResourceName, node: &NodeName, now_ms: u6
         }
         draft.remove(&RowKey::Process(process.id));
     }
+    // One that shares its volumes waits until others that are deleted have let go of them.
+    let shares = !shared::siblings(draft, &replica).is_empty();
     let step = match replica.drbd {
         Some(_) => Step::TakeDown,
+        None if shares => Step::TakeDown,
         None => Step::Destroy {
             data_elsewhere: false,
         },
@@ -103,6 +107,17 @@ impl Steps for DeleteResource {
         };
         let reached = process.reached(now.observed, &replica);
         let data_elsewhere = || data_is_elsewhere(now.draft, now.observed, &replica);
+        if self.step == Step::TakeDown {
+            let awaited = shared::awaited(now.draft, &replica);
+            if !awaited.is_empty() {
+                return Next::Wait(
+                    awaited
+                        .into_iter()
+                        .map(|other| Wait::apply(other))
+                        .collect(),
+                );
+            }
+        }
         match self.step {
             Step::TakeDown if reached => Next::Step(self.destroy(data_elsewhere())),
             Step::Destroy { .. } if reached => {
@@ -176,6 +191,7 @@ pub fn remove_resource(draft: &mut Draft, name: &ResourceName, node: &NodeName) 
 fn data_is_elsewhere(draft: &Draft, observed: &Observed, replica: &Resource) -> bool {
     let name = &replica.name;
     replica.is_diskless()
+        || shared::keeps_storage(draft, replica)
         || is_last_diskful(draft, replica)
         || lasting(draft, name).any(|other| observed.is_up_to_date(name, &other.node))
 }

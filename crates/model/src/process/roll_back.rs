@@ -29,6 +29,7 @@ use crate::model::Model;
 use crate::name::{NodeName, ResourceName, SnapshotName};
 use crate::numbers;
 use crate::observed::{Applied, Observed};
+use crate::resource::shared;
 use crate::resource_definition::Rollback;
 use crate::snapshot::{Snapshot, SnapshotState};
 use crate::{Resource, ResourceDefinition, SnapshotDefinition, Volume, VolumeDefinition};
@@ -213,7 +214,7 @@ impl RollBack {
             id: self.id,
             to: part.map(|part| spec::SnapshotSource {
                 resource: row.resource.clone(),
-                resource_uuid: part.resource.uuid,
+                resource_uuid: shared::owner(model, &part.resource),
                 snapshot: row.name.clone(),
                 snapshot_uuid: part.uuid,
             }),

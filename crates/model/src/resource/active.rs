@@ -13,7 +13,11 @@ pub fn set_active(
     active: bool,
     now_ms: u64,
 ) {
-    draft.edit_resource(name, node, |row| row.inactive = !active);
+    let generation = draft.since(now_ms).generation;
+    draft.edit_resource(name, node, |row| {
+        row.inactive = !active;
+        row.inactive_since = if active { 0 } else { generation };
+    });
     let process = draft.resource(name, node);
     let process = process.and_then(|row| draft.process_of(row)).cloned();
     if let Some(process) = process

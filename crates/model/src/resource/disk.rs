@@ -13,7 +13,7 @@ use crate::process::migrate::{self, Migrate};
 use crate::process::{Kind, Process};
 use crate::{DiskKind, Resource};
 
-use super::{Seeds, checks, pools, volumes};
+use super::{Seeds, checks, pools, shared, volumes};
 
 /// How a diskless resource becomes diskful.
 #[derive(Debug, Clone, Default)]
@@ -67,6 +67,17 @@ pub fn give_disk(
             volume.source = None;
         }
         volumes::set_unit(draft, &definition, number, &mut row);
+    }
+    if let Some(other) = shared::siblings(draft, &row).first() {
+        let text = format!("Resource '{name}' on node '{node}' cannot be given that disk.");
+        return Err(vec![
+            Reply::new(code::FAIL_INVLD_STOR_DRIVER, text)
+                .cause(format!(
+                    "The resource on node '{}' has its volumes in the same shared storage pool, with a DRBD node id of its own.",
+                    other.node
+                ))
+                .correction("Delete the resource, and create it in that pool."),
+        ]);
     }
     let mut was = DiskKind::Diskless;
     if let Some(drbd) = &mut row.drbd {

@@ -9,6 +9,7 @@ mod disk;
 mod pools;
 mod restore;
 mod row;
+pub mod shared;
 mod volumes;
 
 use linstor_api::code;
@@ -130,11 +131,23 @@ pub fn new_resource(
         checks::pools(draft, observed, &definition, &node, &row)?;
     }
     if row.layer_stack.contains(&LayerKind::Drbd) {
-        row.drbd = Some(drbd(draft, observed, &definition, &node, &new, disk)?);
+        let sibling = shared::siblings(draft, &row).into_iter();
+        let node_id = sibling
+            .filter_map(|other| Some(other.drbd.as_ref()?.node_id))
+            .next();
+        row.drbd = Some(drbd(
+            draft,
+            observed,
+            &definition,
+            &node,
+            &new,
+            disk,
+            node_id,
+        )?);
         checks::peer_slots(draft, &definition, &row)?;
     }
     let mut replies = Vec::new();
-    if !disk.is_diskless() && shares_active_space(draft, &row) {
+    if !disk.is_diskless() && shared::check_activation(draft, observed, &row).is_err() {
         row.inactive = true;
         replies.push(deactivated(&row));
     }
@@ -166,6 +179,7 @@ fn blank_row(
         drbd: None,
         volumes: Default::default(),
         inactive: new.inactive,
+        inactive_since: 0,
     }
 }
 
@@ -194,10 +208,13 @@ fn drbd(
     node: &Node,
     new: &NewResource,
     disk: DiskKind,
+    of_sibling: Option<u32>,
 ) -> Result<DrbdResource, Vec<Reply>> {
-    let node_id = match new.node_id {
-        Some(asked) => numbers::check_node_id(model, &definition.name, asked)?,
-        None => numbers::allocate_node_id(model, &definition.name)?,
+    let node_id = match (of_sibling, new.node_id) {
+        // It is in the metadata, which they share.
+        (Some(id), _) => id,
+        (None, Some(asked)) => numbers::check_node_id(model, &definition.name, asked)?,
+        (None, None) => numbers::allocate_node_id(model, &definition.name)?,
     };
     let mut ports = Vec::new();
     for asked in &new.ports {
@@ -226,22 +243,6 @@ fn drbd(
         disk,
         never_votes: false,
     })
-}
-
-/// Only one resource in a shared space may be active.
-fn shares_active_space(model: &Model, row: &Resource) -> bool {
-    let shared = |replica: &Resource| -> Vec<String> {
-        let pools = replica.volumes.values();
-        pools
-            .filter_map(|volume| model.pool(&replica.node, &volume.pool)?.shared_name.clone())
-            .collect()
-    };
-    let own = shared(row);
-    !own.is_empty()
-        && model
-            .resources_of(&row.name)
-            .filter(|other| !other.inactive && !model.is_deleting(other))
-            .any(|other| shared(other).iter().any(|name| own.contains(name)))
 }
 
 fn deactivated(row: &Resource) -> Reply {

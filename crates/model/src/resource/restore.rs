@@ -12,7 +12,7 @@ use linstor_wire::spec::SnapshotSource;
 
 use super::row::VolumeSource;
 use super::{DiskKind, DrbdResource, Resource, Seeds, Volume, checks, deactivated};
-use super::{shares_active_space, volumes};
+use super::{shared, volumes};
 use crate::draft::Draft;
 use crate::layer::luks;
 use crate::model::Model;
@@ -236,6 +236,7 @@ pub fn restore_resource(
         drbd: None,
         volumes: Default::default(),
         inactive: false,
+        inactive_since: 0,
     };
     row.props.remove(prop::MIGRATE_FROM);
     for number in definition.volumes.keys() {
@@ -266,7 +267,7 @@ pub fn restore_resource(
                 id: (seeds.uuid)(),
                 of: SnapshotSource {
                     resource: snapshot.resource.clone(),
-                    resource_uuid: was.uuid,
+                    resource_uuid: shared::owner(draft, was),
                     snapshot: snapshot.name.clone(),
                     snapshot_uuid: part.uuid,
                 },
@@ -298,7 +299,7 @@ pub fn restore_resource(
         });
         checks::peer_slots(draft, &definition, &row)?;
     }
-    if shares_active_space(draft, &row) {
+    if shared::check_activation(draft, observed, &row).is_err() {
         row.inactive = true;
         replies.push(deactivated(&row));
     }

@@ -36,6 +36,10 @@ pub struct Resource {
     /// It is inactive: its devices are down, its data is preserved.
     #[serde(default, skip_serializing_if = "is_default")]
     pub inactive: bool,
+    /// Generation of the model that it was deactivated with; 0 if it never was active. Its devices are down once its node
+    /// has applied that.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub inactive_since: u64,
 }
 
 impl Resource {

@@ -274,6 +274,8 @@ fn shared_space_has_one_active_replica() {
     let (row, replies) = make(&mut cluster, request("n2", DiskKind::Diskful)).unwrap();
     assert!(row.inactive);
     assert_eq!(replies[0].ret_code, code::WARN_RSC_DEACTIVATED);
+    let node_id = row.drbd.map(|drbd| drbd.node_id);
+    assert_eq!(node_id, Some(0), "that of the metadata, which they share");
 }
 
 /// A volume that is added later is created on every resource, and its initial replica is on an online node.

@@ -289,6 +289,14 @@ pub async fn down(attempt: &Attempt<'_>) -> Result<()> {
 /// Closes the device of a backing volume and overwrites the header, without which the content of the volume is lost.
 pub async fn remove(attempt: &Attempt<'_>, volume: &StorageRef) -> Result<()> {
     close(attempt, volume).await?;
+    if attempt
+        .spec
+        .shared
+        .as_ref()
+        .is_some_and(|shared| shared.keep)
+    {
+        return Ok(());
+    }
     let Some(backing) = storage::find(attempt, volume).await? else {
         return Ok(());
     };

@@ -167,8 +167,7 @@ pub async fn down(attempt: &Attempt<'_>) -> stop::Result<()> {
         match layer {
             LayerSpec::Drbd(spec) => drbd::down(attempt, spec).await?,
             LayerSpec::Luks(_) => luks::down(attempt).await?,
-            // Backing volumes are not deactivated.
-            LayerSpec::Storage => {}
+            LayerSpec::Storage => storage::down(attempt).await?,
         }
     }
     Ok(())

@@ -9,6 +9,7 @@ use linstor_wire::Key;
 use linstor_wire::spec::{
     Action, ResourceSpec, SnapshotSource, StorageRef, StorageSpec, VolumeSpec,
 };
+use uuid::Uuid;
 
 use super::{Attempt, Devices, is_replicated};
 use crate::check::{PoolPlace, pool_place};
@@ -27,7 +28,7 @@ pub fn volume_name(resource: &ResourceName, suffix: StorageSuffix, number: u32) 
 pub(super) fn owner(attempt: &Attempt<'_>) -> Owner {
     Owner {
         cluster: attempt.node.cluster_id,
-        resource: attempt.spec.uuid,
+        resource: attempt.spec.storage_owner(),
     }
 }
 
@@ -46,9 +47,14 @@ pub(super) fn place(attempt: &Attempt<'_>, pool: &StoragePoolName) -> Result<Poo
 /// The snapshot that the backing volume with the data is made of, while it is being made. One that was in use and is lost
 /// is not made of it again: its content is older than that of the peers.
 pub fn source<'a>(attempt: &'a Attempt<'_>, number: u32) -> Option<&'a SnapshotSource> {
+    instruction(attempt, number).map(|(_, source)| source)
+}
+
+/// The same, with the id of the instruction.
+fn instruction<'a>(attempt: &'a Attempt<'_>, number: u32) -> Option<(Uuid, &'a SnapshotSource)> {
     let mut once = attempt.spec.once.iter().filter(|i| i.volume == number);
     let source = once.find_map(|instruction| match &instruction.action {
-        Action::RestoreSnapshot(source) => Some(source),
+        Action::RestoreSnapshot(source) => Some((instruction.id, source)),
         Action::NewGeneration | Action::MakeFileSystem { .. } | Action::ChangeLuksKey { .. } => {
             None
         }
@@ -60,12 +66,14 @@ pub fn source<'a>(attempt: &'a Attempt<'_>, number: u32) -> Option<&'a SnapshotS
 pub async fn up(attempt: &Attempt<'_>) -> stop::Result<Devices> {
     let mut devices = Devices::new();
     let mut first_failure = None;
+    let mut copied = Vec::new();
     for volume in attempt.live_volumes() {
         for (suffix, wanted) in &volume.storage {
             attempt.go_on()?;
             match ensure(attempt, volume, *suffix, wanted).await {
-                Ok(backing) => {
+                Ok((backing, copy)) => {
                     note_facts(attempt, volume.number, *suffix, Some(&backing));
+                    copied.extend(copy.map(|id| (volume.number, id)));
                     devices.insert((volume.number, *suffix), backing);
                 }
                 // A failure of one volume does not keep the others down.
@@ -73,10 +81,17 @@ pub async fn up(attempt: &Attempt<'_>) -> stop::Result<Devices> {
             }
         }
     }
-    match first_failure {
-        Some(failure) => Err(failure.into()),
-        None => Ok(devices),
+    if let Some(failure) = first_failure {
+        return Err(failure.into());
     }
+    for (number, id) in copied {
+        attempt.copied(number, id).await?;
+        attempt
+            .note_volume(number, |notes| notes.copied = Some(id))
+            .await?;
+        attempt.completed(LayerKind::Storage, number).await?;
+    }
+    Ok(devices)
 }
 
 async fn ensure(
@@ -84,7 +99,7 @@ async fn ensure(
     volume: &VolumeSpec,
     suffix: StorageSuffix,
     wanted: &StorageSpec,
-) -> Result<Backing> {
+) -> Result<(Backing, Option<Uuid>)> {
     let place = place(attempt, &wanted.pool)?;
     let name = volume_name(&attempt.spec.name, suffix, volume.number);
     let storage = attempt.shared.storage();
@@ -93,7 +108,18 @@ async fn ensure(
         Some(found) if volume.fixed_size => wanted.size_kib.min(found.size_kib),
         Some(_) | None => wanted.size_kib,
     };
-    let source = source(attempt, volume.number).filter(|_| suffix == StorageSuffix::Data);
+    let instruction = instruction(attempt, volume.number).filter(|_| suffix == StorageSuffix::Data);
+    // No thick volume can be made of a snapshot: the data is copied into an empty one.
+    let copy = instruction.filter(|_| matches!(place, PoolPlace::Lvm { .. }));
+    let is_copied = match copy {
+        Some((id, _)) if noted_copy(attempt, volume.number) == Some(id) => {
+            let found = providers::find(storage, &place, &name, owner(attempt)).await?;
+            matches!(found, Presence::Present(_))
+        }
+        Some(_) | None => false,
+    };
+    let is_filled = is_copied || copy.is_some_and(|(id, _)| attempt.copies(volume.number, id));
+    let source = instruction.map(|(_, source)| source);
     let source_name = source.map(|of| volume_name(&of.resource, suffix, volume.number));
     let cluster = attempt.node.cluster_id;
     let wanted = Wanted {
@@ -101,7 +127,8 @@ async fn ensure(
         size_kib,
         owner: owner(attempt),
         props: &wanted.props,
-        is_new: stage != Stage::Ready,
+        // What was copied, or is at present, is not wiped.
+        is_new: stage != Stage::Ready && !is_filled,
         source: source
             .zip(source_name.as_deref())
             .map(|(of, name)| SnapshotOf {
@@ -118,12 +145,36 @@ async fn ensure(
                 props: &wanted.props,
             }),
     };
+    let of = wanted.source;
+    let wanted = Wanted {
+        source: of.filter(|_| copy.is_none()),
+        ..wanted
+    };
     let backing = providers::ensure(storage, &place, &wanted).await?;
     if wanted.is_new {
         attempt.shared.space_unsettled();
+    }
+    if let (Some((id, _)), Some(of), false) = (copy, of, is_copied) {
+        let Presence::Present(snapshot) = providers::find_snapshot(storage, &place, &of).await?
+        else {
+            let message = format!("The snapshot that '{name}' is made of is not on this node.");
+            return Err(Failure::new(code::FAIL_NOT_FOUND_SNAPSHOT, message));
+        };
+        if let PoolPlace::Lvm { vg } = &place {
+            providers::lvm::activate(storage, vg, &of.name()).await?;
+        }
+        attempt.begin_copy(volume.number, id, &snapshot.path, &backing.path);
+        return Ok((backing, Some(id)));
+    }
+    if stage != Stage::Ready {
         attempt.completed(LayerKind::Storage, volume.number).await?;
     }
-    Ok(backing)
+    Ok((backing, None))
+}
+
+/// The instruction by which the content of a volume was copied.
+fn noted_copy(attempt: &Attempt<'_>, number: u32) -> Option<Uuid> {
+    attempt.notes().volumes.get(&number)?.copied
 }
 
 /// How far the creation of a volume is, and the volume if it is in use. It is written down before anything is made:
@@ -140,7 +191,13 @@ async fn begin(
         return Ok((stage, None));
     }
     let storage = attempt.shared.storage();
-    match providers::find(storage, place, name, owner(attempt)).await? {
+    let mut presence = providers::find(storage, place, name, owner(attempt)).await?;
+    if presence == Presence::Absent && attempt.spec.shared.is_some() {
+        // Another node may have made it since the pool was last queried.
+        storage.observations.all_unknown().await;
+        presence = providers::find(storage, place, name, owner(attempt)).await?;
+    }
+    match presence {
         Presence::Present(found) => return Ok((Stage::Ready, Some(found))),
         // It is not known whether the volume is there; the provider fails with what is missing.
         Presence::PoolAbsent => return Ok((Stage::Ready, None)),
@@ -195,10 +252,45 @@ pub async fn find(attempt: &Attempt<'_>, volume: &StorageRef) -> Result<Option<B
     }
 }
 
+/// Has the devices of backing volumes disappear that another node may come to use.
+pub async fn down(attempt: &Attempt<'_>) -> Result<()> {
+    if attempt.spec.shared.is_none() {
+        return Ok(());
+    }
+    for volume in own_volumes(attempt.spec) {
+        release(attempt, &volume).await?;
+        // What another node writes meanwhile must not be taken for a volume that is still to be made here.
+        let is_begun = matches!(
+            attempt.stage(volume.number),
+            Some(Stage::New | Stage::Replacement)
+        );
+        if is_begun {
+            let forget = |notes: &mut Notes| {
+                notes.volumes.remove(&volume.number);
+            };
+            attempt.note(forget).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn release(attempt: &Attempt<'_>, volume: &StorageRef) -> Result<()> {
+    let place = place(attempt, &volume.pool)?;
+    let name = volume_name(&attempt.spec.name, volume.suffix, volume.number);
+    let released = providers::release(attempt.shared.storage(), &place, &name, owner(attempt));
+    released.await.map_err(|failure| match failure.code() {
+        code::FAIL_IN_USE => in_use(attempt, failure),
+        _ => failure,
+    })
+}
+
 /// Whether the backing volumes of a resource that is down exist, for its status only.
 pub async fn observe(attempt: &Attempt<'_>) -> Result<()> {
     for volume in own_volumes(attempt.spec) {
-        let found = find(attempt, &volume).await?;
+        let mut found = find(attempt, &volume).await?;
+        if let (Some(found), true) = (&mut found, attempt.spec.shared.is_some()) {
+            found.path.clear();
+        }
         note_facts(attempt, volume.number, volume.suffix, found.as_ref());
     }
     Ok(())
@@ -229,7 +321,7 @@ pub async fn observe_allocated(shared: &Shared) {
             let name = volume_name(&spec.name, volume.suffix, volume.number);
             let owner = Owner {
                 cluster: node.cluster_id,
-                resource: spec.uuid,
+                resource: spec.storage_owner(),
             };
             let found = providers::find(shared.storage(), &place, &name, owner).await;
             if let Ok(Presence::Present(backing)) = found {
@@ -271,15 +363,33 @@ pub fn own_volumes(spec: &ResourceSpec) -> impl Iterator<Item = StorageRef> {
 /// Destroys a backing volume.
 pub async fn remove(attempt: &Attempt<'_>, volume: &StorageRef) -> Result<()> {
     let StorageRef { number, suffix, .. } = *volume;
+    attempt
+        .shared
+        .copies
+        .stop(attempt.shared, attempt.key)
+        .await;
     let place = place(attempt, &volume.pool)?;
     let name = volume_name(&attempt.spec.name, suffix, number);
     let storage = attempt.shared.storage();
-    providers::destroy(storage, &place, &name, owner(attempt))
-        .await
-        .map_err(|failure| match failure.code() {
-            code::FAIL_IN_USE => in_use(attempt, failure),
-            _ => failure,
-        })?;
+    if attempt.spec.shared.is_some() {
+        // Another node may have made it since the pool was last queried.
+        storage.observations.all_unknown().await;
+    }
+    if attempt
+        .spec
+        .shared
+        .as_ref()
+        .is_some_and(|shared| shared.keep)
+    {
+        release(attempt, volume).await?;
+    } else {
+        providers::destroy(storage, &place, &name, owner(attempt))
+            .await
+            .map_err(|failure| match failure.code() {
+                code::FAIL_IN_USE => in_use(attempt, failure),
+                _ => failure,
+            })?;
+    }
     if suffix == StorageSuffix::Data {
         let change = |notes: &mut Notes| {
             notes.volumes.remove(&number);
@@ -320,7 +430,7 @@ fn note_facts(
         None => tracked.volumes.remove(&key).is_some(),
         Some(backing) => {
             let facts = VolumeFacts {
-                backing_device: Some(backing.path.clone()),
+                backing_device: Some(backing.path.clone()).filter(|path| !path.is_empty()),
                 backing_kib: Some(backing.size_kib),
                 allocated_kib: backing.allocated_kib,
             };

@@ -326,6 +326,24 @@ pub async fn destroy(
     remove(storage, &file_path(directory, name), owner, true).await
 }
 
+/// See [`super::release`].
+pub async fn release(
+    storage: Storage<'_>,
+    directory: &str,
+    name: &str,
+    owner: Owner,
+) -> Result<()> {
+    let file = file_path(directory, name);
+    let Some(usage) = usage(storage, &file).await? else {
+        return Ok(());
+    };
+    if check_owner(storage, &file, owner).await.is_err() {
+        return Ok(());
+    }
+    let what = || format!("The loop device of file '{file}' cannot be removed.");
+    detach(storage, usage.id).await.map_err(|f| f.under(what()))
+}
+
 /// Removes a file of ours, and what a crash left of its creation.
 async fn remove(storage: Storage<'_>, file: &str, owner: Owner, has_device: bool) -> Result<()> {
     let host = storage.machine.host();

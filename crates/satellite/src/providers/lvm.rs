@@ -5,6 +5,7 @@ use std::time::Duration;
 use linstor_api::{code, unit};
 use linstor_wire::spec::Props;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{
     Backing, Owner, Presence, SnapshotOf, Space, Storage, Wanted, absent, appearance_limit,
@@ -13,6 +14,7 @@ use super::{
 use crate::failure::{Failure, Result};
 use crate::tools::filesystem;
 use crate::tools::lvm::{Change, LogicalVolume, NewVolume, VolumeGroup, mapped_name};
+use crate::turns::Turn;
 
 /// How old a query of free space may be: one query serves all pools of a volume group.
 const SPACE_AGE_MAX: Duration = Duration::from_millis(200);
@@ -42,7 +44,17 @@ pub async fn ensure(
     if let Some(found) = as_wanted(storage, vg, wanted).await? {
         return Ok(found);
     }
-    let _turn = storage.machine.lock(&format!("lvm/{vg}")).await;
+    let _lock = storage.machine.lock(&format!("lvm/{vg}")).await;
+    let group = storage.observations.lvm(storage.machine, vg).await?;
+    let found = group
+        .as_ref()
+        .as_ref()
+        .and_then(|g| g.volumes.get(wanted.name));
+    // What is only activated is changed on this node alone.
+    let _turn = match found.is_none_or(|volume| volume.size_kib < wanted.size_kib) {
+        true => turn(storage, vg).await?,
+        false => None,
+    };
     let group = storage.observations.lvm(storage.machine, vg).await?;
     let group = group
         .as_ref()
@@ -54,6 +66,17 @@ pub async fn ensure(
         storage.observations.lvm_unknown(vg).await;
     }
     done
+}
+
+/// Waits until no other node changes the volume group, whose state is unknown then if one may have.
+async fn turn<'a>(storage: Storage<'a>, vg: &str) -> Result<Option<Turn<'a>>> {
+    let random = || u128::from(storage.machine.host().random_u64());
+    let id = Uuid::from_u128(random() << 64 | random());
+    let turn = storage.machine.turns.take(vg, id).await?;
+    if turn.is_some() {
+        storage.observations.lvm_unknown(vg).await;
+    }
+    Ok(turn)
 }
 
 /// The volume, if nothing has to be done.
@@ -229,11 +252,12 @@ async fn restore(
 pub async fn take_snapshot(
     storage: Storage<'_>,
     vg: &str,
-    pool: &str,
+    pool: Option<&str>,
     of: &SnapshotOf<'_>,
 ) -> Result<Backing> {
     let name = of.name();
-    let _turn = storage.machine.lock(&format!("lvm/{vg}")).await;
+    let _lock = storage.machine.lock(&format!("lvm/{vg}")).await;
+    let _turn = turn(storage, vg).await?;
     let group = storage.observations.lvm(storage.machine, vg).await?;
     let group = group
         .as_ref()
@@ -246,11 +270,10 @@ pub async fn take_snapshot(
     let volume = group.volumes.get(of.volume);
     let volume = volume.ok_or_else(|| lost(&format!("Logical volume '{vg}/{}'", of.volume)))?;
     check_owner(vg, of.volume, volume, of.volume_owner)?;
-    if volume.pool.is_none() {
+    if volume.pool.as_deref() != pool {
         return Err(no_snapshots(of.volume));
     }
-    let thin_pool = group.volumes.get(pool);
-    let of_pool = || thin_pool.and_then(|found| trouble::of_thin_pool(vg, pool, found));
+    let of_pool = || trouble::of_thin_pool(vg, pool?, group.volumes.get(pool?)?);
     if let Some(failure) = trouble::of_group(vg, group).or_else(of_pool) {
         return Err(failure);
     }
@@ -259,7 +282,15 @@ pub async fn take_snapshot(
     let taken = async {
         let change = Change::of(storage.machine, vg, group);
         let tag = of.owner.tag();
-        change.snapshot(of.volume, &name, &tag, options).await?;
+        match pool {
+            Some(_) => change.snapshot(of.volume, &name, &tag, options).await?,
+            None => {
+                let room_kib = copy_on_write_kib(volume.size_kib);
+                change
+                    .copy_on_write(of.volume, &name, room_kib, &tag)
+                    .await?;
+            }
+        }
         measure::mapped(storage, &mapped_name(vg, &name), volume.size_kib).await
     };
     let size_kib = match taken.await {
@@ -270,6 +301,10 @@ pub async fn take_snapshot(
             return Err(no_room(failure, &what));
         }
     };
+    if pool.is_none() {
+        // LVM makes it no larger than it ever needs.
+        storage.observations.lvm_unknown(vg).await;
+    }
     let seen = LogicalVolume {
         path,
         size_kib,
@@ -283,6 +318,12 @@ pub async fn take_snapshot(
     };
     storage.observations.lvm_changed(vg, entered).await;
     Ok(found)
+}
+
+/// Room for a copy-on-write snapshot whose volume is overwritten as a whole, with LVM's own tables.
+fn copy_on_write_kib(size_kib: u64) -> u64 {
+    const TABLES_KIB: u64 = 4096;
+    size_kib + size_kib / 100 + TABLES_KIB
 }
 
 /// The physical volumes that a new volume may be on; none where it may be on all.
@@ -320,7 +361,8 @@ pub async fn destroy(storage: Storage<'_>, vg: &str, name: &str, owner: Owner) -
     if !matches!(find(storage, vg, name, owner).await?, Presence::Present(_)) {
         return Ok(());
     }
-    let turn = machine.lock(&format!("lvm/{vg}")).await;
+    let lock = machine.lock(&format!("lvm/{vg}")).await;
+    let turn = turn(storage, vg).await?;
     let group = storage.observations.lvm(machine, vg).await?;
     let Some(group) = group.as_ref() else {
         return Ok(());
@@ -333,6 +375,9 @@ pub async fn destroy(storage: Storage<'_>, vg: &str, name: &str, owner: Owner) -
     let removed = async {
         if volume.is_active() {
             in_use::refuse(machine, &volume.path).await?;
+        }
+        // One with copy on write would take its origin with it.
+        if volume.is_active() && !volume.is_copy_on_write() {
             // Fails if a process has opened it meanwhile. Its content is still untouched then.
             change.deactivate(name).await?;
         }
@@ -344,7 +389,7 @@ pub async fn destroy(storage: Storage<'_>, vg: &str, name: &str, owner: Owner) -
     }
     // Volumes that are removed at the same time are looked for with one query.
     let removed_at = Instant::now();
-    drop(turn);
+    drop((turn, lock));
     let observations = storage.observations;
     let group = observations.lvm_within(machine, vg, removed_at.elapsed());
     let is_there = |group: &VolumeGroup| group.volumes.contains_key(name);
@@ -354,6 +399,33 @@ pub async fn destroy(storage: Storage<'_>, vg: &str, name: &str, owner: Owner) -
         ))),
         false => Ok(()),
     }
+}
+
+/// See [`super::release`].
+pub async fn release(storage: Storage<'_>, vg: &str, name: &str, owner: Owner) -> Result<()> {
+    let machine = storage.machine;
+    if !matches!(find(storage, vg, name, owner).await?, Presence::Present(_)) {
+        return Ok(());
+    }
+    let _turn = machine.lock(&format!("lvm/{vg}")).await;
+    // Another node may have made it meanwhile.
+    storage.observations.lvm_unknown(vg).await;
+    let group = storage.observations.lvm(machine, vg).await?;
+    let Some(group) = group.as_ref() else {
+        return Ok(());
+    };
+    let found = group.volumes.get(name).filter(|volume| volume.is_active());
+    let Some(volume) = found else {
+        return Ok(());
+    };
+    in_use::refuse(machine, &volume.path).await?;
+    let released = Change::of(machine, vg, group).deactivate(name).await;
+    storage.observations.lvm_unknown(vg).await;
+    released.map_err(|f| {
+        f.under(format!(
+            "Logical volume '{vg}/{name}' cannot be deactivated."
+        ))
+    })
 }
 
 /// Activates a thin pool that is not active.

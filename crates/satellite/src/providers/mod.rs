@@ -207,6 +207,21 @@ pub async fn destroy(
     }
 }
 
+/// Has the device of a volume of ours disappear on this node, so that another one can use the volume. Only pools that nodes
+/// can share have such volumes. One that is in use fails with `FAIL_IN_USE`.
+pub async fn release(
+    storage: Storage<'_>,
+    place: &PoolPlace,
+    name: &str,
+    owner: Owner,
+) -> Result<()> {
+    match place {
+        PoolPlace::Lvm { vg } => lvm::release(storage, vg, name, owner).await,
+        PoolPlace::File { directory, .. } => file::release(storage, directory, name, owner).await,
+        PoolPlace::Diskless | PoolPlace::LvmThin { .. } | PoolPlace::Zfs { .. } => Ok(()),
+    }
+}
+
 /// A snapshot, if it exists.
 pub async fn find_snapshot(
     storage: Storage<'_>,
@@ -214,8 +229,10 @@ pub async fn find_snapshot(
     of: &SnapshotOf<'_>,
 ) -> Result<Presence> {
     match place {
-        PoolPlace::Diskless | PoolPlace::Lvm { .. } => Ok(Presence::Absent),
-        PoolPlace::LvmThin { vg, .. } => lvm::find(storage, vg, &of.name(), of.owner).await,
+        PoolPlace::Diskless => Ok(Presence::Absent),
+        PoolPlace::Lvm { vg } | PoolPlace::LvmThin { vg, .. } => {
+            lvm::find(storage, vg, &of.name(), of.owner).await
+        }
         PoolPlace::Zfs { dataset, .. } => zfs::find_snapshot(storage, dataset, of).await,
         PoolPlace::File { directory, .. } => file::find_snapshot(storage, directory, of).await,
     }
@@ -228,8 +245,10 @@ pub async fn take_snapshot(
     of: &SnapshotOf<'_>,
 ) -> Result<Backing> {
     match place {
-        PoolPlace::Diskless | PoolPlace::Lvm { .. } => Err(no_snapshots(of.volume)),
-        PoolPlace::LvmThin { vg, pool } => lvm::take_snapshot(storage, vg, pool, of).await,
+        PoolPlace::Diskless => Err(no_snapshots(of.volume)),
+        // It is copied and removed: with each one that stays a thick volume would be slower.
+        PoolPlace::Lvm { vg } => lvm::take_snapshot(storage, vg, None, of).await,
+        PoolPlace::LvmThin { vg, pool } => lvm::take_snapshot(storage, vg, Some(pool), of).await,
         PoolPlace::Zfs { dataset, .. } => zfs::take_snapshot(storage, dataset, of).await,
         PoolPlace::File { directory, .. } => file::take_snapshot(storage, directory, of).await,
     }
@@ -243,8 +262,10 @@ pub async fn destroy_snapshot(
     of: &SnapshotOf<'_>,
 ) -> Result<()> {
     match place {
-        PoolPlace::Diskless | PoolPlace::Lvm { .. } => Ok(()),
-        PoolPlace::LvmThin { vg, .. } => lvm::destroy(storage, vg, &of.name(), of.owner).await,
+        PoolPlace::Diskless => Ok(()),
+        PoolPlace::Lvm { vg } | PoolPlace::LvmThin { vg, .. } => {
+            lvm::destroy(storage, vg, &of.name(), of.owner).await
+        }
         PoolPlace::Zfs { dataset, .. } => zfs::destroy_snapshot(storage, dataset, of).await,
         PoolPlace::File { directory, .. } => file::destroy_snapshot(storage, directory, of).await,
     }

@@ -73,6 +73,11 @@ impl LogicalVolume {
         self.is_active() || self.data_percent.is_some()
     }
 
+    /// Whether it is a snapshot of a thick volume.
+    pub fn is_copy_on_write(&self) -> bool {
+        matches!(self.attr.as_bytes().first(), Some(b's' | b'S'))
+    }
+
     /// Whether it is a thin pool.
     pub fn is_thin_pool(&self) -> bool {
         self.attr.starts_with('t')
@@ -264,6 +269,26 @@ impl<'a> Change<'a> {
             .args(["--noudevsync", "--ignoremonitoring"])
             .args(["--name", name, "--addtag", tag])
             .args(options);
+        self.run(cmd.arg(self.full(volume))).await
+    }
+
+    /// Takes a snapshot of a thick volume, read-only, with this much room for what is overwritten in either.
+    pub async fn copy_on_write(
+        &self,
+        volume: &str,
+        name: &str,
+        room_kib: u64,
+        tag: &str,
+    ) -> Result<()> {
+        let cmd = self.cmd("lvcreate").args(["-y", "--snapshot", "--size"]);
+        let cmd = cmd.arg(format!("{room_kib}k")).args([
+            "--permission",
+            "r",
+            "--name",
+            name,
+            "--addtag",
+            tag,
+        ]);
         self.run(cmd.arg(self.full(volume))).await
     }
 

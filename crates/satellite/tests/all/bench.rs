@@ -41,6 +41,8 @@ pub(crate) struct Heard {
     pub(crate) pongs: Vec<u64>,
     pub(crate) suspensions: Vec<(Uuid, SuspensionState)>,
     pub(crate) answers: BTreeMap<u64, Answer>,
+    /// The turns that were last named.
+    pub(crate) turns: BTreeMap<String, Uuid>,
     pub(crate) synced: Option<u64>,
     pub(crate) messages: usize,
 }
@@ -81,6 +83,7 @@ pub(crate) fn pool(name: &str, kind: ProviderKind, place: &str) -> PoolSpec {
         uuid: Uuid::from_u128(0xb0),
         kind,
         props: Props::from([("StorDriver/StorPoolName".to_owned(), place.to_owned())]),
+        turns: None,
     }
 }
 
@@ -410,6 +413,7 @@ fn hear(heard: &mut Heard, message: ToController) {
             heard.refreshed.extend(refresh);
         }
         ToController::Pong { id } => heard.pongs.push(id),
+        ToController::Turns { wanted, .. } => heard.turns = wanted,
         ToController::Suspension { lease, state } => heard.suspensions.push((lease, state)),
     }
 }

@@ -111,6 +111,7 @@ pub(crate) fn spec(me: &str, layout: Layout<'_>) -> ResourceSpec {
             .filter(|_| my_id == 0)
             .collect(),
         roll_back: None,
+        shared: None,
     }
 }
 

@@ -15,6 +15,7 @@ mod luks;
 mod real;
 mod resfile;
 mod restored;
+mod shared;
 mod sizes;
 mod snapshots;
 mod storage;

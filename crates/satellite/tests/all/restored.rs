@@ -162,12 +162,20 @@ fn in_pool<const ZFS: bool>(mut spec: ResourceSpec) -> ResourceSpec {
     spec
 }
 
+/// In a thick volume: the snapshot is copied.
+fn thick(mut spec: ResourceSpec) -> ResourceSpec {
+    data(&mut spec).pool = "lvm".parse().unwrap();
+    spec
+}
+
 /// Both replicas are up to date with the content of the moment of the snapshot; what is written from then on is replicated,
 /// and the first resource has what it had.
 #[tokio::test(start_paused = true)]
 async fn replicas_are_equal() {
-    let forms: [(&str, Form); 5] = [
+    let forms: [(&str, Form); 7] = [
         ("thin", |spec| spec),
+        ("thick", thick),
+        ("LUKS on thick", |spec| encrypted(thick(spec))),
         ("LUKS", encrypted),
         ("external metadata", external),
         ("ZFS", in_pool::<true>),
@@ -363,7 +371,20 @@ async fn parts_that_differ_are_synchronised() {
 /// Any command may fail, or be the last one before the power goes: afterwards the content is that of the snapshot.
 #[tokio::test(start_paused = true)]
 async fn whatever_is_interrupted() {
-    for encrypt in [false, true] {
+    let small = |spec: ResourceSpec| {
+        // Each mebibyte is a command of its own.
+        let mut spec = thick(spec);
+        let smaller = data(&mut spec).size_kib - 8 * 1024;
+        data(&mut spec).size_kib -= smaller;
+        spec.volumes[0].usable_kib -= smaller;
+        spec
+    };
+    let forms: [(&str, &dyn Fn(ResourceSpec) -> ResourceSpec); 3] = [
+        ("thin", &|spec| spec),
+        ("LUKS", &encrypted),
+        ("thick", &small),
+    ];
+    for (what, form) in forms {
         for effect in [
             Effect::FailsBefore(1),
             Effect::FailsAfter(1),
@@ -372,10 +393,7 @@ async fn whatever_is_interrupted() {
         ] {
             for nth in 0.. {
                 let mut bench = nodes(&["alpha"], DrbdKind::V9).await;
-                let first = match encrypt {
-                    true => encrypted(spec("alpha", ALONE)),
-                    false => spec("alpha", ALONE),
-                };
+                let first = form(spec("alpha", ALONE));
                 bench.done("alpha", &first).await;
                 open(&bench, "alpha", "Data", DrbdKind::V9).await;
                 write(&bench, "alpha", "Data", 10);
@@ -402,16 +420,43 @@ async fn whatever_is_interrupted() {
                 assert!(bench.cluster.quiesce(Duration::from_secs(120)).await);
                 open(&bench, "alpha", "Copy", DrbdKind::V9).await;
                 let made = content(&bench, "alpha", "Copy");
-                assert_eq!(
-                    made,
-                    then,
-                    "{encrypt} {effect:?} {nth}: {}",
-                    bench.changes()
-                );
+                assert_eq!(made, then, "{what} {effect:?} {nth}: {}", bench.changes());
                 if unspent > 0 {
                     break;
                 }
             }
         }
     }
+}
+
+/// How far a copy is, is reported; one of a resource that is deleted ends before its volume is removed.
+#[tokio::test(start_paused = true)]
+async fn a_copy_is_given_up() {
+    let mut bench = nodes(&["alpha"], DrbdKind::V9).await;
+    let first = thick(plain(false));
+    bench.done("alpha", &first).await;
+    take(&mut bench, "alpha", &first).await;
+    let made = bench.changes();
+    assert!(made.contains("lvcreate -y --snapshot --size "), "{made}");
+    let slow = Effect::Slow(Duration::from_secs(1));
+    let fault = Fault::next_change("alpha", slow).after(4).times(1000);
+    bench.cluster.inject(fault);
+    let mut wanted = copy(&first, "alpha");
+    bench.push("alpha", &wanted).await;
+    let is_told = |heard: &Heard| match heard.outcomes.get("Copy") {
+        Some((_, Outcome::Waiting { on, done_percent })) => {
+            on == "the data of volume 0 to be copied" && done_percent.is_some_and(|p| p > 5)
+        }
+        _ => false,
+    };
+    bench.until("alpha", "how far the copy is", is_told).await;
+    wanted.target = Target::Destroyed;
+    wanted.once.clear();
+    bench.done("alpha", &wanted).await;
+    bench.cluster.disarm();
+    bench.changes();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(bench.changes(), "", "nothing is written any more");
+    let left = bench.cluster.logical_volumes("alpha", "vg0");
+    assert_eq!(left, ["Data_00000", "Data_00000_s1", "thin"]);
 }

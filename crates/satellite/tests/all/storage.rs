@@ -29,6 +29,7 @@ pub(crate) fn plain(pool: &str, size_kib: u64) -> ResourceSpec {
         destroy_storage: Vec::new(),
         once: Vec::new(),
         roll_back: None,
+        shared: None,
     }
 }
 

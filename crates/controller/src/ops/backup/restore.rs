@@ -603,6 +603,7 @@ fn make_snapshot(
         }),
         volumes: Default::default(),
         inactive: false,
+        inactive_since: 0,
     };
     let mut part = BTreeMap::new();
     for (number, (pool, size_kib)) in &plan.volumes {

@@ -66,6 +66,9 @@ fn set(
     if !active && tx.observed.in_use(name, node) == Some(true) {
         return Err(in_use(name, node));
     }
+    if active {
+        resource::shared::check_activation(tx, &tx.observed, &row)?;
+    }
     let now_ms = tx.now_ms;
     resource::set_active(tx, name, node, active, now_ms);
     Ok(true)

@@ -8,13 +8,14 @@ use linstor_api::reply::Reply;
 use linstor_api::resource::ResourceMakeAvailable;
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::place::{self, PlaceRequest};
-use linstor_model::resource::NewResource;
+use linstor_model::resource::{self, NewResource};
 use linstor_model::stack;
 use linstor_model::{DiskKind, SelectFilter};
 
 use super::super::reply::capital;
 use super::super::request::Wait;
 use super::super::{autoplace, name, resource_definition};
+use super::activate::set_active;
 use super::create::{add, registered_entries, withdraw_deletion};
 use super::{context, delete, label};
 use crate::cluster::Cluster;
@@ -41,6 +42,9 @@ pub async fn make_available(
         };
         Ok((name, node, layers))
     };
+    if let Err(replies) = hand_over(cluster, &name, &node).await {
+        return replies;
+    }
     let ports = request.drbd_tcp_ports.iter();
     let ports = ports.map(|port| i64::from(*port)).collect();
     let diskful = request.diskful;
@@ -60,6 +64,29 @@ pub async fn make_available(
             Ok(Wait::Deployed(name, nodes))
         })
         .await
+}
+
+/// Deactivates the resource that has the volumes of this one, which is inactive, in a shared storage pool; refused where it
+/// is in use.
+async fn hand_over(cluster: &Cluster, name: &str, node: &str) -> Result<(), Vec<Reply>> {
+    let (Ok(name), Ok(node)) = (name::resource(name), name::node(node)) else {
+        return Ok(());
+    };
+    let model = cluster.model();
+    let row = model.resource(&name, &node).filter(|row| row.inactive);
+    let siblings = row.map(|row| resource::shared::siblings(&model, row));
+    for active in siblings
+        .into_iter()
+        .flatten()
+        .filter(|other| !other.inactive)
+    {
+        let (name, node) = (name.to_string(), active.node.to_string());
+        let replies = set_active(cluster, name, node, false).await;
+        if replies.iter().any(Reply::is_error) {
+            return Err(replies);
+        }
+    }
+    Ok(())
 }
 
 struct Wanted {
@@ -93,8 +120,12 @@ fn provide(
     };
     let mut nodes = Vec::new();
     let what = label(name, node);
+    if row.inactive {
+        resource::shared::check_activation(tx, &tx.observed, &row)?;
+    }
     if withdraw_deletion(tx, &row)? || row.inactive {
-        tx.edit_resource(name, node, |row| row.inactive = false);
+        let now_ms = tx.now_ms;
+        resource::set_active(tx, name, node, true, now_ms);
         let message = format!("{} is made available again", capital(&what));
         tx.reply(Reply::new(code::MODIFIED, message));
         nodes.push(row.node.clone());

@@ -7,7 +7,7 @@ use linstor_api::resource::{ToggleDiskOperation, ToggleDiskRequest};
 use linstor_model::layer::drbd84;
 use linstor_model::name::{NodeName, ResourceName, StoragePoolName};
 use linstor_model::process::{Kind, remove_disk};
-use linstor_model::resource::GiveDisk;
+use linstor_model::resource::{GiveDisk, shared};
 use linstor_model::{DiskKind, Model, Resource, stack};
 
 use super::super::name;
@@ -287,6 +287,18 @@ fn check_removable(tx: &Transaction<'_>, row: &Resource) -> Result<(), Refusal> 
         )
         .cause("Its node has DRBD 8.4, which knows no diskless resources.")
         .correction("Install DRBD 9 on all nodes of the resource, or delete it here.")
+        .into());
+    }
+    if let Some(other) = shared::siblings(tx, row).first() {
+        return Err(Reply::new(
+            code::FAIL_INVLD_RSC_STATE,
+            format!("Cannot remove the disk from {}.", label(name, node)),
+        )
+        .cause(format!(
+            "The resource on node '{}' has the same volumes, in a shared storage pool.",
+            other.node
+        ))
+        .correction("Deactivate or delete the resource instead.")
         .into());
     }
     check_data_elsewhere(tx, row)

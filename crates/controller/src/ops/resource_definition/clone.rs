@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use linstor_api::kind::ProviderKind;
+use linstor_api::kind::{ProviderKind, StorageSuffix};
 use linstor_api::properties::PropertiesModify;
 use linstor_api::reply::{Reply, UNNAMED};
 use linstor_api::resource_definition::{
@@ -10,12 +10,14 @@ use linstor_api::resource_definition::{
     ResourceDefinitionCloneStatus as Status,
 };
 use linstor_api::{code, prop};
-use linstor_model::layer::luks;
+use linstor_model::layer::{self, luks};
 use linstor_model::model::RowKey;
-use linstor_model::name::{ResourceName, SnapshotName};
+use linstor_model::name::{ResourceName, SnapshotName, StoragePoolName};
 use linstor_model::process::clone_definition::{self, CloneDefinition, Step};
 use linstor_model::resource::RenamedPools;
-use linstor_model::{Model, Observed, Resource, ResourceDefinition, SnapshotDefinition, stack};
+use linstor_model::{
+    Model, Observed, Resource, ResourceDefinition, SnapshotDefinition, space, stack,
+};
 use linstor_wire::status::Outcome;
 use uuid::Uuid;
 
@@ -286,7 +288,8 @@ fn check_layers(
         .into())
 }
 
-/// Refuses where there is no data, and where it is in pools without snapshots: this version does not copy volumes.
+/// Refuses where there is no data, where it is in pools without snapshots whose volumes are not copied either, and where
+/// there is no room for a thick volume and its snapshot.
 fn check_storage(tx: &Transaction<'_>, source: &ResourceDefinition) -> Result<(), Refusal> {
     let rows = tx.resources_of(&source.name);
     let rows: Vec<_> = rows
@@ -303,10 +306,17 @@ fn check_storage(tx: &Transaction<'_>, source: &ResourceDefinition) -> Result<()
     }
     for row in rows {
         for volume in row.volumes.values() {
-            let pool = tx.pool(&row.node, &volume.pool);
-            let Some(pool) = pool.filter(|pool| !tx.observed.supports_snapshots(pool)) else {
+            let Some(pool) = tx.pool(&row.node, &volume.pool) else {
                 continue;
             };
+            if tx.observed.supports_snapshots(pool) {
+                continue;
+            }
+            if pool.kind == ProviderKind::Lvm {
+                let needed_kib = copied_kib(source, row, &pool.name);
+                space::check(tx, &tx.observed, pool, needed_kib)?;
+                continue;
+            }
             let message = format!(
                 "The storage pool '{}' on node '{}' does not support clones.",
                 pool.name, row.node
@@ -317,14 +327,25 @@ fn check_storage(tx: &Transaction<'_>, source: &ResourceDefinition) -> Result<()
                     pool.kind
                 ))
                 .correction(
-                    "Use pools of kind LVM_THIN, ZFS or ZFS_THIN, or FILE on a file system with reflinks, or copy the \
-                     data into a new resource.",
+                    "Use pools of kind LVM, LVM_THIN, ZFS or ZFS_THIN, or FILE on a file system with reflinks, or copy \
+                     the data into a new resource.",
                 )
                 .about("Node", row.node.as_str())
                 .into());
         }
     }
     Ok(())
+}
+
+/// What a clone takes of a thick pool while it is made: its volumes, and snapshots that all of its source's can be
+/// overwritten under.
+fn copied_kib(source: &ResourceDefinition, row: &Resource, pool: &StoragePoolName) -> u64 {
+    let volumes = row.volumes.iter();
+    let volumes = volumes.filter(|(_, volume)| volume.pool == *pool);
+    let sizes = volumes.flat_map(|(number, _)| layer::backing(source, *number, row));
+    let sizes = sizes.filter(|(suffix, _)| *suffix == StorageSuffix::Data);
+    let sizes = sizes.map(|(_, kib)| kib.saturating_mul(2).saturating_add(kib / 100));
+    sizes.fold(0, u64::saturating_add)
 }
 
 fn too_many_passphrases(volumes: usize) -> Reply {

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use linstor_api::code;
 use linstor_api::drbd_state::ConnectionState;
+use linstor_api::kind::ProviderKind;
 use linstor_api::properties::Properties;
 use linstor_api::reply::{Reply, UNNAMED};
 use linstor_api::snapshot::Snapshot as Json;
@@ -307,7 +308,7 @@ fn add(tx: &mut Transaction<'_>, wanted: Wanted) -> Result<BTreeSet<NodeName>, R
         return Err(reply.into());
     }
     check_idle(tx, name)?;
-    let nodes = nodes_of(tx, name, &wanted.nodes)?;
+    let nodes = nodes_of(tx, name, &wanted.nodes, wanted.reason)?;
     let suspended: BTreeSet<NodeName> = {
         let replicas = tx.resources_of(name).filter(|row| takes_part(tx, row));
         let nodes = replicas.map(|row| row.node.clone());
@@ -371,6 +372,7 @@ fn nodes_of(
     tx: &mut Transaction<'_>,
     name: &ResourceName,
     given: &[NodeName],
+    reason: SnapshotReason,
 ) -> Result<BTreeSet<NodeName>, Refusal> {
     for node in given {
         let replica = name::known_resource(tx, name, node)?;
@@ -393,7 +395,7 @@ fn nodes_of(
     let mut offline = None;
     for replica in &replicas {
         let node = &replica.node;
-        check_storage(tx, replica)?;
+        check_storage(tx, replica, reason)?;
         let evacuated = tx.node(node).is_some_and(|row| row.evacuate || row.evicted);
         let why = if evacuated {
             "it is evacuated"
@@ -450,7 +452,11 @@ fn cannot_take(name: &ResourceName, node: &NodeName, why: &str) -> Refusal {
 }
 
 /// Refuses where a disk is skipped, a pool has no snapshots, or there is no room for one.
-fn check_storage(tx: &Transaction<'_>, replica: &Resource) -> Result<(), Refusal> {
+fn check_storage(
+    tx: &Transaction<'_>,
+    replica: &Resource,
+    reason: SnapshotReason,
+) -> Result<(), Refusal> {
     let (name, node) = (&replica.name, &replica.node);
     let definition = tx.definitions.get(name);
     if replica.drbd.is_some() && definition.is_some_and(|row| skip_disk::is_set(tx, row, replica)) {
@@ -465,7 +471,9 @@ fn check_storage(tx: &Transaction<'_>, replica: &Resource) -> Result<(), Refusal
     for row in pools.values() {
         let key = (node.clone(), row.name.clone());
         let status = tx.observed.pools.get(&key).map(|seen| &seen.status);
-        if !tx.observed.supports_snapshots(row) {
+        // A clone copies the data of thick volumes, from a snapshot that is removed at once.
+        let is_copied = reason == SnapshotReason::Clone && row.kind == ProviderKind::Lvm;
+        if !is_copied && !tx.observed.supports_snapshots(row) {
             let message = format!("Storage driver '{}' does not support snapshots.", row.kind);
             return Err(Reply::new(code::FAIL_SNAPSHOTS_NOT_SUPPORTED, message)
                 .cause(format!(

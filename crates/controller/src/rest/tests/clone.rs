@@ -131,24 +131,55 @@ async fn a_clone_that_is_deleted() {
     assert_eq!(rows(&world).await, Vec::<Value>::new());
 }
 
-/// What stands in the way is named, and nothing is made.
-#[tokio::test(start_paused = true)]
-async fn refusals() {
-    let world = spawned(2).await;
+/// A thick volume on the first node.
+async fn thick(world: &World, size_kib: u64) {
     let pool = r#"{"storage_pool_name":"thick","provider_kind":"LVM","props":{"StorDriver/StorPoolName":"vg"}}"#;
     world.call("POST", "/v1/nodes/n1/storage-pools", pool).await;
     let body = r#"{"resource_definition":{"name":"thick"}}"#;
     world.call("POST", "/v1/resource-definitions", body).await;
-    let volume = r#"{"volume_definition":{"size_kib":8192}}"#;
+    let volume = format!(r#"{{"volume_definition":{{"size_kib":{size_kib}}}}}"#);
     let volumes = "/v1/resource-definitions/thick/volume-definitions";
-    world.call("POST", volumes, volume).await;
+    world.call("POST", volumes, &volume).await;
     let resource = r#"{"resource":{"props":{"StorPoolName":"thick"}}}"#;
     let resources = "/v1/resource-definitions/thick/resources/n1";
     world.call("POST", resources, resource).await;
+}
+
+/// Thick volumes are cloned, though no snapshot of them can be asked for.
+#[tokio::test(start_paused = true)]
+async fn thick_volumes_are_copied() {
+    let world = spawned(2).await;
+    thick(&world, 8192).await;
+    let snapshots = "/v1/resource-definitions/thick/snapshots";
+    let refused = ["FAIL_SNAPSHOTS_NOT_SUPPORTED"];
+    world
+        .check("POST", snapshots, r#"{"name":"snap"}"#, 500, &refused)
+        .await;
+    let path = "/v1/resource-definitions/thick/clone";
+    let answer = world.call("POST", path, r#"{"name":"copy"}"#).await;
+    assert_eq!(answer.status, 201, "{:#}", answer.json());
+    let status = format!("{path}/copy");
+    for _ in 0..100 {
+        if world.get(&status).await == json!({"status": "COMPLETE"}) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    assert_eq!(world.get(&status).await, json!({"status": "COMPLETE"}));
+    let rows = rows(&world).await;
+    assert_eq!(rows[0]["volumes"][0]["storage_pool_name"], "thick");
+    assert_eq!(world.get("/v1/view/snapshots").await, json!([]));
+}
+
+/// What stands in the way is named, and nothing is made.
+#[tokio::test(start_paused = true)]
+async fn refusals() {
+    let world = spawned(2).await;
+    thick(&world, 60 << 20).await;
     let of_thick = "/v1/resource-definitions/thick/clone";
     let res = CLONE;
     for (path, body, said) in [
-        (of_thick, r#"{"name":"copy"}"#, "does not support clones"),
+        (of_thick, r#"{"name":"copy"}"#, "Not enough free space"),
         (
             res,
             r#"{"name":"copy","layer_list":["STORAGE"]}"#,

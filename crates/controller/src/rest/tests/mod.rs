@@ -31,6 +31,7 @@ mod rollback;
 mod satellite;
 mod scheduled_backups;
 mod settle;
+mod shared;
 mod sizes;
 mod snapshots;
 mod speed;

@@ -224,7 +224,7 @@ impl Satellite {
                 version: "test".into(),
                 info: self.info(),
             }],
-            ToSatellite::SyncBegin { .. } => vec![],
+            ToSatellite::SyncBegin { .. } | ToSatellite::Turns { .. } => vec![],
             ToSatellite::SyncEnd { generation, .. } => {
                 self.generation = generation;
                 vec![self.space(None), ToController::Synced { generation }]

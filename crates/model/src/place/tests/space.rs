@@ -1,4 +1,4 @@
-use super::super::fixture::{Change, GIB, cluster, count, node, pool};
+use super::super::fixture::{Change, GIB, cluster, count, node, pool, resource};
 use super::*;
 
 /// A shared space has one replica, counts once, and space allocated in it counts for all its nodes.
@@ -27,6 +27,23 @@ fn shared_space() {
         "996",
         "80 of 100 are allocated on n1"
     );
+}
+
+/// What two nodes have in a shared space is there once.
+#[test]
+fn shared_volumes_count_once() {
+    let mut cluster = cluster("n1: sp1 100 @san\n n2: sp1 100 @san");
+    cluster.define("res", &[55]).define("big", &[40]);
+    cluster.put("big", "sp1", &["n1", "n2"]);
+    assert_eq!(
+        cluster.place("res", &count(1)),
+        "996",
+        "as if both had their own"
+    );
+    cluster
+        .draft
+        .edit_resource(&resource("big"), &node("n2"), |row| row.inactive = true);
+    assert_eq!(cluster.place("res", &count(1)), "n1:sp1");
 }
 
 /// Space allocated since a node's report is not free; thin pools can be oversubscribed up to their ratio.

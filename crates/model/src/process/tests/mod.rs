@@ -4,6 +4,7 @@ mod cancel;
 mod restore;
 mod restore_backup;
 mod roll_back;
+mod shared;
 mod ship_backup;
 mod snapshot;
 
@@ -168,6 +169,7 @@ fn put_replica(draft: &mut Draft, index: usize) {
         }),
         volumes: [(0, volume)].into(),
         inactive: false,
+        inactive_since: 0,
     });
 }
 
