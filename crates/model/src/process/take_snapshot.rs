@@ -9,6 +9,7 @@
 use std::collections::BTreeSet;
 
 use linstor_api::code;
+use linstor_api::drbd_state::ConnectionState;
 use linstor_api::reply::Reply;
 use linstor_wire::message::{SUSPENSION_MAX, SuspensionEnd, SuspensionState};
 use linstor_wire::status::Outcome;
@@ -182,6 +183,36 @@ pub fn first_not_up_to_date<'a>(
     disks.find(|row| !observed.is_up_to_date(name, &row.node))
 }
 
+/// DRBD does not replicate between two nodes of a snapshot: what each has may not be of the same moment.
+pub fn not_connected(name: &ResourceName, (node, peer): (&NodeName, &NodeName)) -> Reply {
+    let message = format!(
+        "Resource '{name}' is not connected between nodes '{node}' and '{peer}', so that no snapshot is taken."
+    );
+    Reply::new(code::FAIL_SNAPSHOT_NOT_UPTODATE, message)
+        .cause("One of them may lack what was written to the other one.")
+        .correction("Wait until DRBD has connected them, or name the nodes that have the data.")
+        .about("Node", node.as_str())
+}
+
+/// The first two replicas of a snapshot between which DRBD is known not to be connected.
+pub fn first_not_connected<'a>(
+    model: &'a Model,
+    observed: &Observed,
+    name: &ResourceName,
+    nodes: &BTreeSet<NodeName>,
+) -> Option<(&'a NodeName, &'a NodeName)> {
+    let replicas = model.resources_of(name).map(|row| &row.node);
+    let parts: Vec<&NodeName> = replicas.filter(|node| nodes.contains(*node)).collect();
+    parts.iter().find_map(|node| {
+        let drbd = observed.live(name, node)?.drbd.as_ref()?;
+        let peer = parts.iter().find(|peer| {
+            let state = drbd.connections.get(peer.as_str());
+            state.is_some_and(|state| *state != ConnectionState::Connected)
+        });
+        Some((*node, *peer?))
+    })
+}
+
 /// Whether a resource can have I/O.
 pub fn takes_part(model: &Model, replica: &Resource) -> bool {
     !replica.inactive && !model.is_deleting(replica)
@@ -291,6 +322,7 @@ impl TakeSnapshot {
         if !waits.is_empty() {
             return Ok(Next::Wait(waits));
         }
+        self.are_connected(now)?;
         for row in self.rows(now.draft) {
             let name = &row.resource;
             if let Some(replica) = first_not_up_to_date(now.draft, now.observed, name, &self.nodes)
@@ -302,6 +334,23 @@ impl TakeSnapshot {
             }
         }
         Ok(Next::Step(self.at(Step::Take)))
+    }
+
+    /// Fails if DRBD does not replicate between all nodes of a snapshot.
+    fn are_connected(&self, now: &Context<'_>) -> Result<(), Failed> {
+        let apart = self.rows(now.draft).find_map(|row| {
+            let nodes = row.snapshots.keys().cloned().collect();
+            let (name, observed) = (&row.resource, now.observed);
+            let apart = first_not_connected(now.draft, observed, name, &nodes)?;
+            Some(not_connected(name, apart))
+        });
+        match apart {
+            Some(reply) => Err(Failed {
+                state: SnapshotState::FailedDeployment,
+                reply,
+            }),
+            None => Ok(()),
+        }
     }
 
     fn take(&self, process: &Process, now: &mut Context<'_>) -> Result<Next, Failed> {
@@ -324,6 +373,8 @@ impl TakeSnapshot {
         if !waits.is_empty() {
             return Ok(Next::Wait(waits));
         }
+        // Seen by now, if it was so when I/O was suspended.
+        self.are_connected(now)?;
         let now_ms = now.now_ms;
         for (name, snapshot) in self.snapshots() {
             now.draft.edit_snapshot(name, snapshot, |row| {

@@ -28,6 +28,11 @@ const FOUND: [(u64, &str); 5] = [
         "metadata that DRBD had moved was lost when its device grew once more while DRBD was down",
     ),
 ];
+/// The same of those with snapshots.
+const FOUND_WITH_SNAPSHOTS: [(u64, &str); 1] = [(
+    1910,
+    "a snapshot of two replicas that were not connected was not the same on both",
+)];
 /// Lines of the trace that are printed of a failed seed.
 const SHOWN: usize = 400;
 /// Number of failed seeds that are printed in full.
@@ -116,6 +121,10 @@ fn seeds_with_snapshots() {
 /// What seeds beyond the first ones found stays found.
 #[test]
 fn seeds_that_found_something() {
+    for (seed, what) in FOUND_WITH_SNAPSHOTS {
+        let failed = check(&Parameters::with_snapshots(seed));
+        assert_eq!(failed, None, "{what}");
+    }
     for (seed, what) in FOUND {
         let failed = check(&Parameters::of(seed));
         assert_eq!(failed, None, "{what}");

@@ -9,7 +9,9 @@ use linstor_api::properties::Properties;
 use linstor_api::reply::{Reply, UNNAMED};
 use linstor_api::snapshot::Snapshot as Json;
 use linstor_model::name::{NodeName, ResourceName, SnapshotName};
-use linstor_model::process::take_snapshot::{self, SnapshotRef, first_not_up_to_date, takes_part};
+use linstor_model::process::take_snapshot::{
+    self, SnapshotRef, first_not_connected, first_not_up_to_date, takes_part,
+};
 use linstor_model::snapshot::{self, NewSnapshot, SnapshotReason, SnapshotState};
 use linstor_model::{Model, Observed, Props, Resource, skip_disk, watermark};
 use tokio::time::Instant;
@@ -317,6 +319,9 @@ fn add(tx: &mut Transaction<'_>, wanted: Wanted) -> Result<BTreeSet<NodeName>, R
     check_unseen(tx, name, &suspended)?;
     if let Some(replica) = first_not_up_to_date(tx, &tx.observed, name, &suspended) {
         return Err(take_snapshot::not_up_to_date(replica).into());
+    }
+    if let Some(apart) = first_not_connected(tx, &tx.observed, name, &nodes) {
+        return Err(take_snapshot::not_connected(name, apart).into());
     }
     let mut props = Props::new();
     if !wanted.props.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use linstor_api::drbd_state::ConnectionState;
 use linstor_wire::message::{SuspensionEnd, SuspensionState};
 use linstor_wire::spec::{SnapshotTarget, Spec};
 
@@ -124,6 +125,35 @@ fn a_snapshot_is_taken() {
     }
     assert!(step(&mut draft, &observed));
     assert!(draft.processes.is_empty());
+}
+
+/// Replicas that DRBD has not connected may not have the same data: neither when I/O is suspended nor when all is taken.
+#[test]
+fn replicas_that_are_not_connected() {
+    for (while_taking, state_of_it, expected) in [
+        (false, ConnectionState::Connecting, false),
+        (false, ConnectionState::StandAlone, false),
+        (true, ConnectionState::Connecting, false),
+        (true, ConnectionState::Connected, true),
+    ] {
+        let (mut draft, mut observed) = begun();
+        for index in 0..2 {
+            suspension(&mut observed, index, SuspensionState::Suspended);
+        }
+        if while_taking {
+            assert!(advance(&mut draft, &observed, &r1(), 1_200));
+            part_applied(&draft, &mut observed, 0, Outcome::Done);
+            part_applied(&draft, &mut observed, 1, Outcome::Done);
+        }
+        let status = observed.resources.get_mut(&(r1(), node(1))).unwrap();
+        let drbd = Arc::make_mut(status).drbd.as_mut().unwrap();
+        drbd.connections
+            .insert(node(0).to_string(), state_of_it.clone());
+        assert!(advance(&mut draft, &observed, &r1(), 2_000));
+        let row = draft.snapshot(&r1(), &s1()).unwrap();
+        assert_eq!(row.is_successful(), expected, "{state_of_it:?}");
+        assert_eq!(row.failure.is_none(), expected, "{state_of_it:?}");
+    }
 }
 
 /// Everything that can go wrong in either step, and what the snapshot is then.
