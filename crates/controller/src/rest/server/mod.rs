@@ -217,6 +217,21 @@ mod tests {
         assert!(size_of_val(&task) <= 2048, "{} bytes", size_of_val(&task));
     }
 
+    /// A connection that is new is not taken for one on which something came: that would cost it a buffer.
+    #[tokio::test]
+    async fn a_new_connection_has_nothing_to_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut caller = TcpStream::connect(listener.local_addr().unwrap())
+            .await
+            .unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let stream = stream::Stream::new(stream::Socket::Plain(socket), SOON);
+        let soon = Duration::from_millis(100);
+        assert!(timeout(soon, stream.readable()).await.is_err());
+        caller.write_all(b"G").await.unwrap();
+        timeout(SOON, stream.readable()).await.unwrap().unwrap();
+    }
+
     /// A caller who does not finish a request loses the connection; one that never begins too.
     #[tokio::test]
     async fn slow_callers_are_cut_off() {

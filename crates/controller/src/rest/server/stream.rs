@@ -22,12 +22,14 @@ pub(super) enum Socket {
 impl Socket {
     /// Until there is something to read, or the end.
     async fn readable(&self) -> io::Result<()> {
-        match self {
-            Socket::Plain(stream) => stream.readable().await,
+        let socket = match self {
+            Socket::Plain(stream) => stream,
             // What came with the end of the handshake is decrypted already.
-            Socket::Tls(stream) if !stream.get_ref().1.wants_read() => Ok(()),
-            Socket::Tls(stream) => stream.get_ref().0.readable().await,
-        }
+            Socket::Tls(stream) if !stream.get_ref().1.wants_read() => return Ok(()),
+            Socket::Tls(stream) => stream.get_ref().0,
+        };
+        // A new socket counts as readable until a read says that it is not; whoever read then would keep a buffer for nothing.
+        socket.peek(&mut [0]).await.map(drop)
     }
 }
 
