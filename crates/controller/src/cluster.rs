@@ -6,13 +6,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use linstor_api::code;
 use linstor_api::reply::Reply;
 use linstor_model::layer::luks;
 use linstor_model::master_key::Key;
+use linstor_model::master_key::linstor::Exported;
 use linstor_model::name::{NodeName, ResourceName};
 use linstor_model::process::Kind;
 use linstor_model::{Model, Observed};
@@ -67,6 +68,8 @@ pub(crate) struct Shared {
     pub(crate) requests: Requests,
     /// The master key, once its passphrase was set or entered.
     master_key: watch::Sender<Option<Arc<Key>>>,
+    /// What seals the secrets that leave the cluster, for as long as the master key is there.
+    exported: Mutex<Option<Arc<Exported>>>,
     /// Held while a passphrase is checked: one at a time, and a while longer after a wrong one.
     pub(crate) passphrase_check: tokio::sync::Mutex<()>,
     /// Descriptions of backups that were read: they are long, many, and rarely change.
@@ -112,7 +115,7 @@ impl Shared {
         let _one_at_a_time: MutexGuard<'_, ()> = self
             .observing
             .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
+            .unwrap_or_else(PoisonError::into_inner);
         let mut observed = self.observed();
         let result = update(&mut observed);
         self.observed.store(Arc::new(observed));
@@ -156,6 +159,7 @@ impl Cluster {
             news: watch::Sender::new(()),
             requests: Requests::default(),
             master_key: watch::Sender::new(None),
+            exported: Mutex::default(),
             passphrase_check: tokio::sync::Mutex::default(),
             descriptions: Mutex::default(),
             pending: Pending::default(),
@@ -197,8 +201,16 @@ impl Cluster {
         self.shared.master_key.borrow().clone()
     }
 
+    /// What seals the secrets that leave the cluster; none while there is no master key.
+    pub(crate) fn exported(&self) -> Option<Arc<Exported>> {
+        let exported = self.shared.exported.lock();
+        exported.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Keeps the master key for this controller's life, and has the keys of encrypted volumes sent.
-    pub(crate) fn unlock(&self, key: Arc<Key>) {
+    pub(crate) fn unlock(&self, key: Arc<Key>, exported: Exported) {
+        let held = self.shared.exported.lock();
+        *held.unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(exported));
         if self.shared.master_key.send_replace(Some(key)).is_some() {
             return;
         }

@@ -9,6 +9,7 @@ use linstor_api::code;
 use linstor_api::encryption::{PassphraseCreate, PassphraseStatus};
 use linstor_api::reply::Reply;
 use linstor_api::secret_text::SecretText;
+use linstor_model::master_key::linstor::Exported;
 use linstor_model::master_key::{Key, NotOpened};
 use linstor_model::{MasterKey, Model};
 use linstor_wire::secret::Secret;
@@ -67,6 +68,7 @@ pub async fn create(cluster: &Cluster, request: PassphraseCreate) -> Vec<Reply> 
         let new = passphrase(request.new_passphrase)?;
         may_create(&cluster.model(), cluster.master_key().is_some())?;
         let key = Arc::new(Key::new(random(cluster)));
+        let exported = exported(cluster, new.clone()).await;
         let row = sealed(cluster, Arc::clone(&key), new).await;
         let committed = cluster.commit(move |tx| {
             may_create(tx, tx.is_unlocked())?;
@@ -74,7 +76,7 @@ pub async fn create(cluster: &Cluster, request: PassphraseCreate) -> Vec<Reply> 
             Ok(())
         });
         committed.await?;
-        cluster.unlock(key);
+        cluster.unlock(key, exported);
         let message = "The master passphrase was created.";
         Ok(vec![Reply::new(code::CREATED, message)])
     };
@@ -99,6 +101,7 @@ pub async fn modify(cluster: &Cluster, request: PassphraseCreate) -> Vec<Reply> 
                 .into());
         };
         let key = open(cluster, &row, Secret::new(old.reveal())).await?;
+        let exported = exported(cluster, new.clone()).await;
         let changed = sealed(cluster, Arc::clone(&key), new).await;
         let committed = cluster.commit(move |tx| {
             // Another change of it may have been made since.
@@ -109,7 +112,7 @@ pub async fn modify(cluster: &Cluster, request: PassphraseCreate) -> Vec<Reply> 
             Ok(())
         });
         committed.await?;
-        cluster.unlock(key);
+        cluster.unlock(key, exported);
         let message = "The master passphrase was changed.";
         Ok(vec![Reply::new(code::MODIFIED, message)])
     };
@@ -126,8 +129,10 @@ pub async fn enter(cluster: &Cluster, given: SecretText) -> Vec<Reply> {
                 .correction("Create the master passphrase.")
                 .into());
         };
-        let key = open(cluster, &row, Secret::new(given.reveal())).await?;
-        cluster.unlock(key);
+        let given = Secret::new(given.reveal());
+        let key = open(cluster, &row, given.clone()).await?;
+        let exported = exported(cluster, given).await;
+        cluster.unlock(key, exported);
         Ok(vec![Reply::new(
             code::PASSPHRASE_ACCEPTED,
             "Passphrase accepted",
@@ -185,6 +190,14 @@ fn random<const N: usize>(cluster: &Cluster) -> [u8; N] {
     let mut bytes = [0; N];
     cluster.env().fill(&mut bytes);
     bytes
+}
+
+/// What seals the secrets that leave the cluster under this passphrase.
+async fn exported(cluster: &Cluster, passphrase: Secret) -> Exported {
+    let env = Arc::clone(cluster.env());
+    let work = move || Exported::new(&passphrase, &mut |bytes| env.fill(bytes));
+    let exported = tokio::task::spawn_blocking(work).await;
+    exported.expect("it does not panic and is not aborted")
 }
 
 /// Derives on a thread of its own: it takes longer than other requests may wait.

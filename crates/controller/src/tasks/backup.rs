@@ -6,7 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use linstor_api::reply::Reply;
-use linstor_model::backup::describe::describe;
+use linstor_model::backup::describe::{describe, volume_keys};
+use linstor_model::layer::luks::Keys;
 use linstor_model::process::restore_backup;
 use linstor_model::process::ship_backup::{self, CLEANUP_LIMIT, ShipBackup, Step};
 use linstor_model::process::{Kind, Process, ProcessId};
@@ -24,6 +25,7 @@ use crate::transaction::{Refusal, Transaction};
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// How long a store is tried that does not answer.
 const TRY_LIMIT: Duration = Duration::from_secs(3600);
+const LOCKED: &str = "the master passphrase was not entered since the controller started";
 /// How often an upload is aborted: a part that was on its way may come after the first time.
 const ABORTS: usize = 3;
 
@@ -98,9 +100,7 @@ fn open(cluster: &Cluster, backup: &ShipBackup) -> Result<Option<Bucket>, String
         return Ok(None);
     };
     let Some(key) = cluster.master_key() else {
-        return Err(
-            "the master passphrase was not entered since the controller started".to_owned(),
-        );
+        return Err(LOCKED.to_owned());
     };
     let refused = |Refusal(replies): Refusal| {
         let first = replies.into_iter().next();
@@ -196,8 +196,29 @@ async fn begin(cluster: &Cluster, process: &Process, backup: &ShipBackup) -> Aga
 
 async fn write_description(cluster: &Cluster, process: &Process, backup: &ShipBackup) -> Again {
     let now_ms = cluster.env().now_ms();
-    let described = describe(&cluster.model(), &cluster.observed(), backup, now_ms);
     let bucket = open(cluster, backup)?;
+    let (Some(key), Some(exported)) = (cluster.master_key(), cluster.exported()) else {
+        return Err(LOCKED.to_owned());
+    };
+    let env = cluster.env();
+    let keys = volume_keys(
+        &cluster.model(),
+        backup,
+        Keys::Master(&key),
+        &exported,
+        &mut |bytes| env.fill(bytes),
+    );
+    let Ok(keys) = keys else {
+        let lost = Reply::new(
+            linstor_api::code::FAIL_UNKNOWN_ERROR,
+            "The backup was not made.",
+        )
+        .cause("The key of an encrypted volume cannot be opened with the master key.")
+        .correction("Restore the database of the controller from a copy that was made before.");
+        return give_up(cluster, process.id, Some(lost)).await;
+    };
+    let (model, observed) = (cluster.model(), cluster.observed());
+    let described = describe(&model, &observed, backup, keys.as_ref(), now_ms);
     let (Some(meta), Some(bucket)) = (described, bucket) else {
         let lost = Reply::new(
             linstor_api::code::FAIL_UNKNOWN_ERROR,

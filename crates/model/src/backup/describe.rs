@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 
 use linstor_api::kind::{LayerKind, ProviderKind};
-use linstor_api::prop;
+use linstor_api::{flag, prop};
+use linstor_wire::spec::Withheld;
 
 use super::meta::{
-    Definition, DrbdDefinition, DrbdLayer, DrbdVolumeDefinition, Layer, LayerVolume, Meta, Object,
-    Objects, Pool, Props, Resource, Volume, VolumeDefinition,
+    Definition, DrbdDefinition, DrbdLayer, DrbdVolumeDefinition, Encrypted, Layer, LayerVolume,
+    Meta, Object, Objects, Pool, Props, Resource, Volume, VolumeDefinition,
 };
+use crate::layer::luks::{self, Keys};
+use crate::master_key::linstor::{Exported, MasterKey, Random};
 use crate::model::Model;
 use crate::name::ResourceName;
 use crate::observed::Observed;
@@ -20,11 +23,50 @@ const ZVOL_BLOCK_KIB: u64 = 16;
 /// LINSTOR names DRBD's transport by the protocol below.
 const TRANSPORT: &str = "IP";
 
-/// Describes a backup whose volumes were all sent. None when its snapshot is not there any more.
+/// The keys of encrypted volumes, as a description has them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VolumeKeys {
+    master_key: MasterKey,
+    volumes: BTreeMap<u32, Encrypted>,
+}
+
+/// Seals the keys of a backup's volumes for its description; none if they are not encrypted.
+///
+/// # Errors
+///
+/// When a key is not known: its volume could not be restored.
+pub fn volume_keys(
+    model: &Model,
+    backup: &ShipBackup,
+    keys: Keys<'_>,
+    exported: &Exported,
+    fill: &mut dyn FnMut(&mut [u8]),
+) -> Result<Option<VolumeKeys>, Withheld> {
+    let row = model.snapshot(&backup.resource, &backup.snapshot);
+    let part = row.and_then(|row| Some((row, row.on(&backup.node)?)));
+    let Some((row, part)) = part.filter(|(_, part)| luks::has_headers(&part.resource)) else {
+        return Ok(None);
+    };
+    let mut volumes = BTreeMap::new();
+    for number in part.volumes.keys() {
+        let volume = row.volumes.get(number).ok_or(Withheld::Corrupt)?;
+        let key = keys.on(&backup.node, volume)?;
+        let sealed = exported.key.encrypt(&Random::of(fill), &key);
+        volumes.insert(*number, Encrypted(sealed.ok_or(Withheld::Corrupt)?));
+    }
+    Ok(Some(VolumeKeys {
+        master_key: exported.sealed.clone(),
+        volumes,
+    }))
+}
+
+/// Describes a backup whose volumes were all sent, with the keys of those that are encrypted. None when its snapshot is not
+/// there any more.
 pub fn describe(
     model: &Model,
     observed: &Observed,
     backup: &ShipBackup,
+    keys: Option<&VolumeKeys>,
     finished_ms: u64,
 ) -> Option<Meta> {
     let row = model.snapshot(&backup.resource, &backup.snapshot)?;
@@ -41,6 +83,7 @@ pub fn describe(
     let volumes = row.volumes.iter().map(|(number, volume)| {
         let described = VolumeDefinition {
             vlm_dfn_props: of(&volume.props),
+            flags: flags(volume),
             size: volume.size_kib,
             ..VolumeDefinition::default()
         };
@@ -59,7 +102,7 @@ pub fn describe(
         start_timestamp: i64::try_from(backup.started_at).unwrap_or(i64::MAX),
         finish_timestamp: finished,
         based_on: backup.base.as_ref().map(|base| base.meta.clone()),
-        layer_data: layers(model, observed, row, part),
+        layer_data: layers(model, observed, row, part, keys),
         rsc_dfn: Definition {
             snap_dfn_props: snapshot_props(row),
             rsc_dfn_props: definition_props(model, row),
@@ -71,7 +114,7 @@ pub fn describe(
             vlms: own_volumes.collect(),
             ..Resource::default()
         },
-        luks_info: None,
+        luks_info: keys.map(|keys| keys.master_key.clone()),
         backups: objects.collect(),
         cluster_id: Some(model.controller.cluster_id.to_string()),
         snap_dfn_uuid: Some(row.uuid.to_string()),
@@ -111,15 +154,54 @@ fn definition_props(model: &Model, row: &SnapshotDefinition) -> Props {
     // What is restored is not what its generation identifiers say.
     let key = prop::DRBD_FORCE_INITIAL_SYNC_PERMANENT;
     props.insert(key.to_owned(), "True".to_owned());
+    // The size of the headers depends on them, wherever they were set.
+    let mut volumes = row.volumes.values();
+    let options = volumes.find_map(|volume| volume.luks.as_ref());
+    if let Some(luks) = options.filter(|luks| !luks.format_options.is_empty()) {
+        let key = prop::LUKS_FORMAT_OPTIONS.to_owned();
+        props.insert(key, luks.format_options.clone());
+    }
     props
 }
 
+fn flags(volume: &crate::VolumeDefinition) -> u64 {
+    let flags = [
+        (volume.gross_size, flag::volume_definition::GROSS_SIZE),
+        (volume.encrypted, flag::volume_definition::ENCRYPTED),
+    ];
+    let set = flags.into_iter().filter(|(is_set, _)| *is_set);
+    set.fold(0, |flags, (_, flag)| flags | flag)
+}
+
 /// The layers, the top one first, each with the one below it.
-fn layers(model: &Model, observed: &Observed, row: &SnapshotDefinition, part: &Snapshot) -> Layer {
+fn layers(
+    model: &Model,
+    observed: &Observed,
+    row: &SnapshotDefinition,
+    part: &Snapshot,
+    keys: Option<&VolumeKeys>,
+) -> Layer {
     let storage = Layer {
         kind: "storage".to_owned(),
         volume_list: storage(model, observed, &row.resource, part),
         ..Layer::default()
+    };
+    let storage = match keys {
+        None => storage,
+        Some(keys) => {
+            let volumes = keys.volumes.iter().map(|(number, key)| LayerVolume {
+                kind: "luks".to_owned(),
+                vlm_nr: *number,
+                encrypted_password: Some(key.clone()),
+                ..LayerVolume::default()
+            });
+            Layer {
+                kind: "luks".to_owned(),
+                volume_list: volumes.collect(),
+                children: vec![storage],
+                ..Layer::default()
+            }
+        }
     };
     let has_drbd = part.resource.layer_stack.contains(&LayerKind::Drbd);
     let drbd = part.resource.drbd.as_ref().filter(|_| has_drbd);

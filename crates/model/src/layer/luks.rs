@@ -14,6 +14,7 @@ use super::{Backing, align_up};
 use crate::draft::Draft;
 use crate::master_key::{KEY_BYTES, Key, NONCE_BYTES};
 use crate::model::Model;
+use crate::name::NodeName;
 use crate::props::{Purpose, Scope, effective, is_true};
 use crate::resource::Seeds;
 use crate::{LuksKey, Resource, ResourceDefinition, VolumeDefinition};
@@ -195,6 +196,18 @@ pub enum Keys<'a> {
 }
 
 impl Keys<'_> {
+    /// The key of the header that a node has of a volume.
+    ///
+    /// # Errors
+    ///
+    /// Why it is not known.
+    pub(crate) fn on(self, node: &NodeName, volume: &VolumeDefinition) -> Result<Secret, Withheld> {
+        let (key, former) = self.of(volume)?;
+        let change = volume.luks.as_ref().and_then(|luks| luks.change.as_ref());
+        let has_former = change.is_some_and(|change| change.on.contains(node));
+        Ok(if has_former { former } else { key })
+    }
+
     /// The keys of a volume: the one that its headers shall have, and the one before while it is being replaced.
     pub(crate) fn of(self, volume: &VolumeDefinition) -> Result<(Secret, Secret), Withheld> {
         let Some(luks) = &volume.luks else {

@@ -52,6 +52,42 @@ pub struct Random {
     pub padding: [u8; BLOCK],
 }
 
+impl Random {
+    /// Of a source of random bytes.
+    pub fn of(fill: &mut dyn FnMut(&mut [u8])) -> Random {
+        let mut random = Random {
+            iv: [0; BYTES],
+            padding: [0; BLOCK],
+        };
+        fill(&mut random.iv);
+        fill(&mut random.padding);
+        random
+    }
+}
+
+/// A key of LINSTOR for the secrets that leave the cluster, made anew whenever the passphrase is set or entered: what is
+/// sealed with it is opened with the passphrase of that time. It is in memory alone, since a passphrase is easier to guess from
+/// what LINSTOR derives of it than from what the database has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exported {
+    /// The key.
+    pub key: Key,
+    /// The key, sealed with the passphrase.
+    pub sealed: MasterKey,
+}
+
+impl Exported {
+    /// Takes some milliseconds.
+    pub fn new(passphrase: &Secret, fill: &mut dyn FnMut(&mut [u8])) -> Exported {
+        let (mut key, mut salt) = ([0; BYTES], [0; BYTES]);
+        fill(&mut key);
+        fill(&mut salt);
+        let key = Key::new(key);
+        let sealed = MasterKey::seal(&key, passphrase, salt, &Random::of(fill));
+        Exported { key, sealed }
+    }
+}
+
 /// A key of LINSTOR. Shows as `***`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Key([u8; BYTES]);

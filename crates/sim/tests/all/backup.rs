@@ -92,16 +92,7 @@ impl World {
             unlocked.await.unwrap();
             no_errors(spawn.run(cluster.clone()).await);
         }
-        let remote = S3Remote {
-            remote_name: Some("s3".to_owned()),
-            endpoint: Some(world.store.endpoint().to_owned()),
-            bucket: Some(BUCKET.to_owned()),
-            region: Some("r".to_owned()),
-            access_key: Some(SecretText::new(ACCESS_KEY)),
-            secret_key: Some(SecretText::new("secret-of-the-bucket")),
-            use_path_style: Some(true),
-        };
-        no_errors(ops::remote::create_s3(&cluster, remote).await);
+        world.add_remote("s3", &world.store).await;
         world
     }
 
@@ -119,6 +110,21 @@ impl World {
             );
             sleep(Duration::from_millis(20)).await;
         }
+    }
+
+    /// Makes a remote of a store.
+    pub async fn add_remote(&self, name: &str, store: &Store) {
+        let remote = S3Remote {
+            remote_name: Some(name.to_owned()),
+            endpoint: Some(store.endpoint().to_owned()),
+            bucket: Some(BUCKET.to_owned()),
+            region: Some("r".to_owned()),
+            access_key: Some(SecretText::new(ACCESS_KEY)),
+            secret_key: Some(SecretText::new("secret-of-the-bucket")),
+            use_path_style: Some(true),
+        };
+        let cluster = self.sim.cluster().unwrap();
+        no_errors(ops::remote::create_s3(&cluster, remote).await);
     }
 
     /// The device of a volume.
@@ -197,8 +203,12 @@ impl World {
             node_name: Some(node.to_owned()),
             ..with
         };
+        self.restore_from("s3", request).await
+    }
+
+    pub async fn restore_from(&self, remote: &str, request: BackupRestore) -> Vec<Reply> {
         let cluster = self.sim.cluster().unwrap();
-        let restored = ops::backup::restore(&cluster, "s3".to_owned(), request);
+        let restored = ops::backup::restore(&cluster, remote.to_owned(), request);
         restored.await.unwrap_or_else(|Refusal(replies)| replies)
     }
 

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 
 use jiff::tz::TimeZone;
 use linstor_api::backup::{BackupAbort, BackupCreate};
-use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
+use linstor_api::kind::{ProviderKind, StorageSuffix};
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
 use linstor_model::backup::MetaKey;
 use linstor_model::backup::history::Triple;
+use linstor_model::layer::luks;
 use linstor_model::name::{NodeName, RemoteName, ResourceName, ScheduleName, SnapshotName};
 use linstor_model::process::ship_backup::{self, Base, ShipBackup, Step};
 use linstor_model::process::{self, Kind, ProcessId};
@@ -327,15 +328,12 @@ fn senders(tx: &Transaction<'_>, row: &SnapshotDefinition) -> Result<BTreeSet<No
             tx.pool(node, &data.pool)
         });
         let mut kinds = pools.map(|pool| pool.kind);
-        let layers = &part.resource.layer_stack;
         let limit = tx.node(node).and_then(|row| {
             let own = row.props.get(prop::MAX_CONCURRENT_BACKUPS);
             own.or_else(|| tx.controller.props.get(prop::MAX_CONCURRENT_BACKUPS))
         });
         let away = tx.node(node).is_none_or(|row| row.evacuate || row.evicted);
-        why = if layers.contains(&LayerKind::Luks) {
-            "Encrypted volumes cannot be backed up yet.".to_owned()
-        } else if let Some(kind) = kinds.find(|kind| !can_send(*kind)) {
+        why = if let Some(kind) = kinds.find(|kind| !can_send(*kind)) {
             format!(
                 "A storage pool on node '{node}' is of kind {kind}, whose snapshots cannot be sent."
             )
@@ -410,8 +408,12 @@ fn find_base(
                 let pool = tx.pool(node, &data.pool);
                 pool.is_some_and(|pool| is_zfs(pool.kind))
             });
-            // Replicas that may differ are no base of each other, and each replica in ZFS has snapshots of its own.
-            let same_replica = !(base.may_differ || has_zfs) || node.as_str() == sender;
+            let resource = base.on(node).map(|part| &part.resource);
+            let has_luks = resource.is_some_and(luks::has_headers);
+            // Replicas that may differ are no base of each other; each replica has snapshots of its own in ZFS, and is
+            // encrypted with a header of its own.
+            let is_own = base.may_differ || has_zfs || has_luks;
+            let same_replica = !is_own || node.as_str() == sender;
             same_replica && then.is_some() && then == now
         };
         let mut having: Vec<NodeName> = nodes.iter().filter(has_same).cloned().collect();

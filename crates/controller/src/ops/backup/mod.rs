@@ -7,6 +7,7 @@ mod info;
 mod list;
 mod queue;
 mod restore;
+mod sealed;
 
 pub(crate) use create::create_scheduled;
 pub use create::{abort, create};

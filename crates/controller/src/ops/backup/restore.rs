@@ -9,6 +9,7 @@ use linstor_api::reply::Reply;
 use linstor_api::{code, flag, prop};
 use linstor_model::backup::Meta;
 use linstor_model::backup::meta::{Layer, LayerVolume};
+use linstor_model::layer::luks;
 use linstor_model::name::{NodeName, ResourceName, SnapshotName, StoragePoolName};
 use linstor_model::process::restore_backup::{self, RestoreBackup, Step};
 use linstor_model::process::{self, ProcessId};
@@ -19,6 +20,7 @@ use linstor_model::{
     DiskKind, DrbdResource, Model, Props, Resource, ResourceDefinition, Snapshot,
     SnapshotDefinition, Volume, VolumeDefinition, layer, space,
 };
+use linstor_wire::Secret;
 use linstor_wire::spec::ReceivedObject;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -32,6 +34,7 @@ use super::super::{
 use super::bucket::{self, Opened};
 use super::create::{can_send, is_zfs};
 use super::info::{self, Chain, Wanted};
+use super::sealed;
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -44,6 +47,8 @@ struct Plan {
     target: ResourceName,
     /// The pools and sizes of the backing volumes by number.
     volumes: BTreeMap<u32, (StoragePoolName, u64)>,
+    /// The keys of encrypted volumes by number.
+    keys: BTreeMap<u32, Secret>,
     group: Option<String>,
     moves_group: bool,
     download_only: bool,
@@ -53,6 +58,7 @@ struct Plan {
 struct Stack<'a> {
     layers: Vec<LayerKind>,
     drbd: Option<&'a Layer>,
+    luks: Option<&'a Layer>,
     storage: Vec<&'a LayerVolume>,
 }
 
@@ -66,7 +72,12 @@ impl Stack<'_> {
     }
 }
 
-fn refused(id: &str, ret_code: i64, cause: impl Into<String>, correction: &str) -> Refusal {
+pub(super) fn refused(
+    id: &str,
+    ret_code: i64,
+    cause: impl Into<String>,
+    correction: &str,
+) -> Refusal {
     let message = format!("The backup '{id}' cannot be restored.");
     Reply::new(ret_code | code::MASK_BACKUP, message)
         .cause(cause)
@@ -125,11 +136,13 @@ pub async fn restore(
         ));
     }
     check_space(cluster, &id, &node, &stack, &volumes)?;
+    let keys = sealed::keys(&id, meta, stack.luks, request.passphrase.as_ref()).await?;
     let remote = opened.name.clone();
     let source = chain.key.resource.clone();
     let plan = Plan {
         objects,
         volumes,
+        keys,
         node,
         target: target.clone(),
         group: text(request.dst_rsc_grp),
@@ -253,6 +266,7 @@ fn stack<'a>(id: &str, meta: &'a Meta) -> Result<Stack<'a>, Refusal> {
     let mut found = Stack {
         layers: Vec::new(),
         drbd: None,
+        luks: None,
         storage: Vec::new(),
     };
     let mut layer = Some(&meta.layer_data);
@@ -261,6 +275,10 @@ fn stack<'a>(id: &str, meta: &'a Meta) -> Result<Stack<'a>, Refusal> {
             "drbd" => {
                 found.layers.push(LayerKind::Drbd);
                 found.drbd = Some(of);
+            }
+            "luks" => {
+                found.layers.push(LayerKind::Luks);
+                found.luks = Some(of);
             }
             "storage" => {
                 found.layers.push(LayerKind::Storage);
@@ -281,6 +299,19 @@ fn stack<'a>(id: &str, meta: &'a Meta) -> Result<Stack<'a>, Refusal> {
             .children
             .iter()
             .find(|child| child.rsc_name_suffix.is_empty());
+    }
+    let rank = |layer: &LayerKind| match layer {
+        LayerKind::Drbd => 0,
+        LayerKind::Luks => 1,
+        _ => 2,
+    };
+    if !found
+        .layers
+        .is_sorted_by(|above, below| rank(above) < rank(below))
+    {
+        let cause = "Its layers are not DRBD, LUKS and storage, in this order and each once.";
+        let correction = "Use another backup.";
+        return Err(refused(id, code::FAIL_INVLD_LAYER_STACK, cause, correction));
     }
     match found.storage.is_empty() {
         true => {
@@ -634,13 +665,14 @@ fn make_snapshot(
     if let (Some(own), Some(log)) = (&mut definition.drbd, &log) {
         (own.al_stripes, own.al_stripe_kib) = (log.stripes, log.stripe_kib);
     }
+    let definition_props = accepted(Owner::ResourceDefinition, &meta.rsc_dfn.rsc_dfn_props);
     let mut volumes: BTreeMap<u32, VolumeDefinition> = BTreeMap::new();
     for (number, volume) in &meta.rsc_dfn.vlm_dfns {
-        let row = VolumeDefinition {
+        let mut row = VolumeDefinition {
             uuid: tx.uuid(),
             size_kib: volume.size,
             gross_size: is_gross(volume.flags),
-            encrypted: false,
+            encrypted: volume.flags & flag::volume_definition::ENCRYPTED != 0,
             props: accepted(Owner::VolumeDefinition, &volume.vlm_dfn_props),
             minor: None,
             implied_minor: false,
@@ -653,6 +685,16 @@ fn make_snapshot(
             device_kib: None,
             pinned: false,
         };
+        if let Some(key) = plan.keys.get(number) {
+            let key_options = prop::LUKS_FORMAT_OPTIONS;
+            let options = row
+                .props
+                .get(key_options)
+                .or_else(|| definition_props.get(key_options));
+            let options = options.cloned().unwrap_or_default();
+            let sealed = tx.plan(|_, _, seeds| luks::seal(seeds, &row, key, true, options));
+            row.luks = Some(sealed.map_err(Refusal)?);
+        }
         definition.volumes.insert(*number, row.clone());
         volumes.insert(*number, row);
     }
@@ -686,7 +728,7 @@ fn make_snapshot(
         taken_at: u64::try_from(meta.start_timestamp).ok(),
         reason: SnapshotReason::Request,
         props: Props::new(),
-        definition_props: accepted(Owner::ResourceDefinition, &meta.rsc_dfn.rsc_dfn_props),
+        definition_props,
         layer_stack: stack.layers.clone(),
         activity_log: log,
         may_differ: false,
