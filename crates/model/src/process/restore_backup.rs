@@ -13,16 +13,18 @@ use uuid::Uuid;
 use super::ship_backup::{LIMIT, Status};
 use super::shipment::Shipment;
 use super::{
-    Context, Kind, Next, Object, Process, ProcessId, Progress, Steps, Undone, Wait, delete_snapshot,
+    Context, Kind, Next, Object, Process, ProcessId, Progress, Steps, Undone, Wait,
+    delete_resource, delete_snapshot,
 };
 use crate::draft::Draft;
 use crate::layer::luks::Keys;
 use crate::model::{Model, RowKey};
 use crate::name::{NodeName, RemoteName, ResourceName, SnapshotName};
 use crate::observed::Observed;
+use crate::row::is_default;
 use crate::snapshot::SnapshotState;
 
-const STEPS: u32 = 2;
+const STEPS: u32 = 3;
 
 /// A backup that is being restored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +47,9 @@ pub struct RestoreBackup {
     pub objects: BTreeMap<u32, Vec<ReceivedObject>>,
     /// A resource is made of it.
     pub makes_resource: bool,
+    /// The resources that the definition has are deleted first.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub replaces: bool,
     /// The resource definition was made for it.
     pub own_definition: bool,
     /// The snapshot was made for it; otherwise it was there.
@@ -62,6 +67,8 @@ pub struct RestoreBackup {
 pub enum Step {
     /// The node receives the volumes.
     Receive,
+    /// The resources that were there are being deleted. From now on what was received is the only copy.
+    Clear,
     /// The controller makes the resource.
     Restore,
     /// It has failed or was aborted: what was received is removed.
@@ -152,6 +159,12 @@ impl RestoreBackup {
         })
     }
 
+    /// Whether the resources that it replaces are gone, or being deleted.
+    fn is_only_copy(&self, model: &Model) -> bool {
+        let mut rows = model.resources_of(&self.resource);
+        self.replaces && rows.all(|row| model.is_deleting(row))
+    }
+
     fn shipment(&self) -> Shipment<'_> {
         Shipment {
             resource: &self.resource,
@@ -184,14 +197,46 @@ impl RestoreBackup {
                 row.taken_at.get_or_insert(now_ms);
             });
         self.note(now.draft, Status::Success);
-        match self.makes_resource {
-            true => Next::Step(self.at(Step::Restore)),
-            false => Next::Done,
+        match (self.makes_resource, self.replaces) {
+            (true, true) => Next::Step(self.at(Step::Clear)),
+            (true, false) => Next::Step(self.at(Step::Restore)),
+            (false, _) => Next::Done,
         }
+    }
+
+    /// Deletes the resources that are there.
+    fn clear(&self, now: &mut Context<'_>) -> Next {
+        let rows: Vec<_> = now.draft.resources_of(&self.resource).cloned().collect();
+        let left: Vec<_> = rows
+            .iter()
+            .filter(|row| !now.draft.is_deleting(row))
+            .collect();
+        if rows.is_empty() {
+            return Next::Step(self.at(Step::Restore));
+        }
+        let in_use = |node: &NodeName| now.observed.in_use(&self.resource, node) == Some(true);
+        if let Some(row) = left.iter().find(|row| in_use(&row.node)) {
+            let (name, node) = (&self.resource, &row.node);
+            let message = "The backup was not restored.";
+            let reply = Reply::new(code::FAIL_IN_USE, message)
+                .cause(format!("Resource '{name}' is in use on node '{node}'."))
+                .correction("Unmount it, and restore the backup again.");
+            return Next::Step(self.because(reply));
+        }
+        if left.is_empty() {
+            return Next::Wait(rows.iter().map(|row| Wait::apply(row)).collect());
+        }
+        for row in left {
+            delete_resource::begin(now.draft, &row.name, &row.node, now.now_ms);
+        }
+        Next::Note(Kind::RestoreBackup(self.clone()))
     }
 
     /// Removes the snapshot, then the resource definition.
     fn abandon(&self, now: &mut Context<'_>) -> Next {
+        if self.is_only_copy(now.draft) {
+            return Next::Done;
+        }
         let row = now.draft.snapshot(&self.resource, &self.snapshot);
         if let Some(row) = row.filter(|_| self.own_snapshot).cloned() {
             let deletion = now
@@ -231,8 +276,9 @@ impl Steps for RestoreBackup {
     fn progress(&self, model: &Model, observed: &Observed) -> Progress {
         let (step, number) = match self.step {
             Step::Receive => ("receiving", 1),
-            Step::Restore => ("making-resource", 2),
-            Step::Abandon => ("removing", 2),
+            Step::Clear => ("deleting-resources", 2),
+            Step::Restore => ("making-resource", STEPS),
+            Step::Abandon => ("removing", STEPS),
         };
         let moves = self.step == Step::Receive;
         let percent = moves.then(|| self.shipment().percent(model, observed));
@@ -245,6 +291,7 @@ impl Steps for RestoreBackup {
     fn step(&self, process: &Process, now: &mut Context<'_>) -> Next {
         match self.step {
             Step::Receive => self.receive(process, now),
+            Step::Clear => self.clear(now),
             Step::Restore => {
                 let why = "the controller makes the resource of the snapshot";
                 Next::Wait(vec![Wait::state(&self.node, why)])
@@ -259,6 +306,8 @@ impl Steps for RestoreBackup {
                 let failure = failure("It was not received within seven days.");
                 Ok(Next::Step(self.because(failure)).into())
             }
+            // The deletion goes on by itself, and what was received remains as a snapshot.
+            Step::Clear => Ok(Next::Done.into()),
             Step::Receive | Step::Restore => Ok(Next::Step(self.at(Step::Abandon)).into()),
             Step::Abandon => Err("What was received is being removed already.".to_owned()),
         }

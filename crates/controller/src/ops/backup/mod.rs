@@ -3,6 +3,7 @@
 pub mod bucket;
 mod create;
 mod delete;
+mod forced;
 mod info;
 mod list;
 mod queue;

@@ -34,7 +34,7 @@ use super::super::{
 use super::bucket::{self, Opened};
 use super::create::{can_send, is_zfs};
 use super::info::{self, Chain, Wanted};
-use super::sealed;
+use super::{forced, sealed};
 use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
@@ -52,6 +52,8 @@ struct Plan {
     group: Option<String>,
     moves_group: bool,
     download_only: bool,
+    /// Resources that the target has are deleted first.
+    replaces: bool,
 }
 
 /// What the layers of a backup are.
@@ -148,12 +150,10 @@ pub async fn restore(
         group: text(request.dst_rsc_grp),
         moves_group: request.force_mv_rsc_grp,
         download_only: request.download_only,
+        replaces: request.force_restore && !request.download_only,
         opened,
         chain,
     };
-    if request.force_restore {
-        check_no_resources(&cluster.model(), &id, &target)?;
-    }
     let committed = cluster.commit(move |tx| begin(tx, plan)).await?;
     let (process, makes_resource) = committed.value;
     let mut replies = committed.replies;
@@ -400,16 +400,6 @@ fn check_space(
     Ok(())
 }
 
-/// Replacing a resource that is there is not done: its data would be lost before the new one is there.
-fn check_no_resources(model: &Model, id: &str, target: &ResourceName) -> Result<(), Refusal> {
-    if model.resources_of(target).next().is_none() {
-        return Ok(());
-    }
-    let cause = format!("Resource definition '{target}' has resources, which are not replaced.");
-    let correction = "Delete its resources first, or restore the backup to a new resource.";
-    Err(refused(id, code::FAIL_EXISTS_RSC, cause, correction))
-}
-
 fn begin(tx: &mut Transaction<'_>, plan: Plan) -> Result<(ProcessId, bool), Refusal> {
     let id = plan.chain.key.id();
     let remote = super::remote(tx, &plan.opened.name)?.name.clone();
@@ -422,8 +412,12 @@ fn begin(tx: &mut Transaction<'_>, plan: Plan) -> Result<(ProcessId, bool), Refu
     }
     let own_definition = !tx.definitions.contains_key(&plan.target);
     let mut makes_resource = !plan.download_only;
+    let mut replaces = false;
     if own_definition {
         make_definition(tx, &plan, meta, &stack)?;
+    } else if tx.resources_of(&plan.target).next().is_some() && plan.replaces {
+        forced::check(tx, &id, &plan.target, &stack.layers)?;
+        replaces = true;
     } else if tx.resources_of(&plan.target).next().is_some() {
         if makes_resource {
             let message = format!(
@@ -478,12 +472,14 @@ fn begin(tx: &mut Transaction<'_>, plan: Plan) -> Result<(ProcessId, bool), Refu
             false => BTreeMap::new(),
         },
         makes_resource,
+        replaces,
         own_definition,
         own_snapshot,
         failure: None,
-        step: match own_snapshot {
-            true => Step::Receive,
-            false => Step::Restore,
+        step: match (own_snapshot, replaces) {
+            (true, _) => Step::Receive,
+            (false, true) => Step::Clear,
+            (false, false) => Step::Restore,
         },
     };
     let process = tx.plan(|draft, observed, seeds| {

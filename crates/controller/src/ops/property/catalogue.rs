@@ -206,6 +206,7 @@ const HTTPS: Option<&str> = Some("controller/src/https.rs");
 const METRICS: Option<&str> = Some("controller/src/ops/metrics.rs");
 const FILTER: Option<&str> = Some("model/src/place/filter.rs");
 const ENCRYPTION: Option<&str> = Some("model/src/layer/luks.rs");
+const FORCE_RESTORE: Option<&str> = Some("controller/src/ops/backup/forced.rs");
 const CREATE_BACKUP: Option<&str> = Some("controller/src/ops/backup/create.rs");
 const REMOTE: Option<&str> = Some("model/src/remote.rs");
 const SHIP_BACKUP: Option<&str> = Some("model/src/process/ship_backup.rs");
@@ -274,7 +275,7 @@ const RULES: &[(&str, Rule)] = &[
     ("BCache/Size", rule(CACHE, SizeOrPercent, "5%", NOBODY,
         "Size of the cache device: percent of the volume, or KiB, at least 524288")),
     ("BCache/Writeback", rule(CACHE, TrueFalse, "", NOBODY, "Whether bcache writes back")),
-    ("BackupShipping/AllowForceRestore", rule(C | RD, Text, "false", NOBODY,
+    ("BackupShipping/AllowForceRestore", rule(C | RD, Text, "false", FORCE_RESTORE,
         "Whether an existing resource may be deleted to restore a received backup")),
     ("BackupShipping/BackupTimeout", measured("seconds", rule(C, Integer, "5", REMOTE,
         "Time limit in seconds for requests that list or delete backups"))),
