@@ -16,9 +16,7 @@ use super::contract::Contract;
 #[rustfmt::skip]
 const LIMITED: &[(&str, &str)] = &[
     ("/v1/remotes/{}/backups/schedule", "S3 remotes; stored only for others"),
-    ("/v1/remotes/{}/backups/restore", "volumes without encryption; resources that are there are not replaced"),
     ("/v1/remotes/{}/backups/ship", "checked and refused: shipping is not implemented"),
-    ("POST /v1/remotes/{}/backups$", "volumes without encryption"),
     ("/v1/remotes/linstor", "stored only: nothing is shipped"),
     ("/v1/remotes/ebs", "stored only: nothing uses volumes of EBS"),
     ("/v1/nodes/ebs", "checked and refused: nodes of type EBS_TARGET are not implemented"),
