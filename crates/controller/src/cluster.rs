@@ -27,6 +27,7 @@ use crate::env::Env;
 use crate::error_report::ErrorReports;
 use crate::https::Https;
 use crate::mailbox::Mailboxes;
+use crate::ops::backup::Verifications;
 use crate::ops::backup::bucket::Descriptions;
 use crate::ops::metrics::Requests;
 use crate::store_request::StoreRequests;
@@ -74,6 +75,8 @@ pub(crate) struct Shared {
     pub(crate) passphrase_check: tokio::sync::Mutex<()>,
     /// Descriptions of backups that were read: they are long, many, and rarely change.
     pub(crate) descriptions: Mutex<Descriptions>,
+    /// Backups that are being verified.
+    pub(crate) verifications: Verifications,
     pub(crate) pending: Pending,
     pub(crate) due: Due,
     /// Held by the link that makes the specs of a full sync: after a start all links have one to send, and requests are to
@@ -162,6 +165,7 @@ impl Cluster {
             exported: Mutex::default(),
             passphrase_check: tokio::sync::Mutex::default(),
             descriptions: Mutex::default(),
+            verifications: Verifications::default(),
             pending: Pending::default(),
             due: Due::default(),
             syncing: tokio::sync::Mutex::default(),

@@ -39,7 +39,8 @@ impl Cluster {
             .nodes
             .values()
             .filter_map(|node| jobs.evacuation(node));
-        let jobs = held.chain(processes).chain(evacuations);
+        let verified = self.shared.verifications.jobs();
+        let jobs = held.chain(processes).chain(evacuations).chain(verified);
         jobs.chain(resources.flat_map(of_resource)).collect()
     }
 

@@ -95,7 +95,7 @@ pub fn timeout(model: &Model) -> Duration {
 
 impl Remote {
     /// Its bucket, with its keys if they may be sent; none if it is no bucket.
-    pub(crate) fn bucket(&self, model: &Model, keys: Keys<'_>) -> Option<BucketSpec> {
+    pub fn bucket(&self, model: &Model, keys: Keys<'_>) -> Option<BucketSpec> {
         let Target::S3(s3) = &self.target else {
             return None;
         };

@@ -11,7 +11,7 @@ use linstor_wire::question::{Answer, ProgramEnd, Question, ReactorOrder, Setting
 
 use crate::failure::{Failure, Result};
 use crate::shared::Shared;
-use crate::{block_devices, device_pool, external_file, leftovers, support};
+use crate::{block_devices, device_pool, external_file, leftovers, shipment, support};
 
 /// How many questions are answered at the same time.
 pub const QUESTIONS_MAX: usize = 16;
@@ -51,6 +51,7 @@ async fn find_answer(shared: &Arc<Shared>, question: Question) -> Result<Answer>
             .await
             .map(Answer::ExternalFile),
         Question::Leftovers => leftovers::list(shared).await.map(Answer::Leftovers),
+        Question::VerifyObject(wanted) => shipment::verify(shared, &wanted).await.map(Answer::Done),
         Question::Forget { ids } => leftovers::forget(shared, &ids).await.map(Answer::Done),
         Question::BlockDevices => block_devices::list(&shared.machine)
             .await

@@ -12,6 +12,8 @@ use linstor_api::reply::Reply;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::spec::{BucketSpec, ReceivedObject};
+
 /// How much the files of an [`Answer::Files`] have together, in bytes: escaped as JSON they still fit into a frame.
 pub const FILES_BYTES_MAX: usize = 1024 * 1024;
 
@@ -50,11 +52,36 @@ pub enum Question {
         #[serde(default)]
         sha256: Option<String>,
     },
+    /// Read an object of a backup to its end, and write nothing. The answer has what is wrong with it.
+    VerifyObject(Box<VerifiedObject>),
     /// Remove these of them.
     Forget {
         /// Their [`Leftover::id`]s.
         ids: BTreeSet<String>,
     },
+}
+
+/// An object of a backup that is verified.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifiedObject {
+    /// Its bucket.
+    pub bucket: BucketSpec,
+    /// Its key and size.
+    pub object: ReceivedObject,
+    /// What it has to hold.
+    pub kind: StreamKind,
+    /// Size of the volume that it is of, in KiB.
+    pub volume_kib: u64,
+}
+
+/// The stream of a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StreamKind {
+    /// That of `thin_send`.
+    Thin,
+    /// That of `zfs send`.
+    Zfs,
 }
 
 /// Orders to drbd-reactor.

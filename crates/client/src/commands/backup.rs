@@ -222,6 +222,20 @@ pub const BACKUP_COMMANDS: Command = group(
             ],
         ),
         modify(
+            "verify v",
+            "Read a backup with all that it is based on, and write nothing; --id or --resource names it",
+            "POST remotes/{remote}/backups/verify",
+            &[
+                REMOTE,
+                SOURCE,
+                SOURCE_SNAPSHOT,
+                ID,
+                option("--node -n", "Node that should read it")
+                    .of(Names::Node)
+                    .body("node_name"),
+            ],
+        ),
+        modify(
             "ship s",
             "Send a backup to another LINSTOR cluster",
             "POST remotes/{remote}/backups/ship",

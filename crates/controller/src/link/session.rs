@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use linstor_api::code;
 use linstor_api::kind::{ConnectionStatus, Encryption};
+use linstor_api::reply::Reply;
 use linstor_model::StoragePool;
 use linstor_model::device_size;
 use linstor_model::layer::luks::Keys;
@@ -20,7 +22,7 @@ use linstor_model::{AuthToken, AuthTokens, Model};
 use linstor_net::{ControllerSide, NetError, Receiver, Sender};
 use linstor_wire::auth_token::{from_random, hash};
 use linstor_wire::message::{APPLY_SPECS_MAX, FRAME_BYTES_MAX, Forget, Held};
-use linstor_wire::question::Answer;
+use linstor_wire::question::{Answer, Question};
 use linstor_wire::spec::{Spec, Withheld};
 use linstor_wire::status::{NodeInfo, PoolStatus, ResourceStatus};
 use linstor_wire::{Key, Secret, ToController, ToSatellite, Wanted};
@@ -547,6 +549,15 @@ impl<'a> Session<'a> {
     ) -> Result<(), NetError> {
         for Asked { question, answer } in questions {
             if answer.is_closed() {
+                continue;
+            }
+            if matches!(question, Question::VerifyObject(_)) && !self.may_have_keys {
+                let message = "The node is sent no keys of buckets.";
+                let reply = Reply::new(code::FAIL_NOT_CONNECTED, message)
+                    .cause("Its link is not encrypted, and the controller is set to send no keys over a plain one.")
+                    .correction("Encrypt the link to the node, or use another node.");
+                // The caller may have ended.
+                let _sent = answer.send(Answer::Failed(reply));
                 continue;
             }
             let id = {

@@ -35,6 +35,10 @@ pub fn one(cluster: &Cluster, id: &str) -> Result<Job, Refusal> {
 
 /// Cancels a job: takes back what it did, at once or in further steps; or does so later, if it is not finished by then.
 pub async fn cancel(cluster: &Cluster, id: String, request: JobCancel) -> Vec<Reply> {
+    if request.after_s.is_none() && cluster.shared.verifications.cancel(&id) {
+        let message = "The backup is not verified any more.";
+        return vec![Reply::new(code::MODIFIED, message).about("Job", id)];
+    }
     let parse = || {
         let Ok(process) = id.parse::<ProcessId>() else {
             return Err(not_a_process(&one(cluster, &id)?));

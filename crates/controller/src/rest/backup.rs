@@ -26,6 +26,7 @@ pub fn routes() -> Router<Cluster> {
         .route(BACKUPS, get(list).post(create).delete(remove))
         .route(&format!("{BACKUPS}/restore"), post(restore))
         .route(&format!("{BACKUPS}/info"), post(info))
+        .route(&format!("{BACKUPS}/verify"), post(verify))
         .route(&format!("{BACKUPS}/ship"), post(ship))
         .route(&format!("{BACKUPS}/abort"), post(abort))
         .route("/v1/view/backup/queue", get(queue))
@@ -125,6 +126,16 @@ async fn info(
         Ok(result) => or_refusal(result),
         Err(refusal) => or_bad_request(Err(refusal), Answer::ok),
     }
+}
+
+/// Not part of LINSTOR's API.
+async fn verify(
+    State(cluster): State<Cluster>,
+    Path(remote): Path<String>,
+    NeededBody(request): NeededBody<BackupInfoRequest, false>,
+) -> Response {
+    let result = backup::verify(&cluster, &remote, request).await;
+    or_bad_request(result, Answer::ok)
 }
 
 async fn ship(

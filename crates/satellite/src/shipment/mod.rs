@@ -3,7 +3,11 @@
 
 mod receive;
 mod send;
+mod unpack;
+mod verify;
 mod zfs;
+
+pub use verify::verify;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};

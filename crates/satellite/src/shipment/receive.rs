@@ -7,13 +7,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use linstor_api::kind::StorageSuffix;
-use linstor_host::{Cmd, Deadline, Pipe, PipeCause, Place};
+use linstor_host::Place;
 use linstor_s3::{Bucket, DownloadError};
 use linstor_wire::Key;
 use linstor_wire::spec::{NodeSpec, ReceiptSpec, ReceivedObject, SnapshotSpec, SnapshotVolumeSpec};
-use tokio::io::{AsyncWrite, AsyncWriteExt as _, DuplexStream};
+use tokio::io::DuplexStream;
 
-use super::{BUFFER, Progress, STALL, failed, of_store, open};
+use super::unpack::{self, Broken};
+use super::{BUFFER, Progress, failed, of_store, open};
 use crate::check::PoolPlace;
 use crate::failure::{Failure, Result};
 use crate::providers::{self, SnapshotOf, Wanted, lvm};
@@ -119,7 +120,7 @@ impl Receiving<'_> {
             let (plain, mut stream) = tokio::io::duplex(BUFFER);
             let written = async {
                 let written = thin_stream::receive(&mut stream, bytes, &mut device).await;
-                written.map_err(|error| self.failed(error))
+                written.map_err(Broken::from)
             };
             self.unpack(object, plain, written).await?;
         }
@@ -132,45 +133,18 @@ impl Receiving<'_> {
     pub(super) async fn unpack(
         &self,
         object: &ReceivedObject,
-        mut plain: DuplexStream,
-        read: impl Future<Output = Result<()>> + Send,
+        plain: DuplexStream,
+        read: impl Future<Output = std::result::Result<(), Broken>> + Send,
     ) -> Result<()> {
-        let (mut packed, mut from) = tokio::io::duplex(BUFFER);
-        let received = &self.progress.done;
-        // What is shut down is whole.
-        let download = async {
-            let into: &mut (dyn AsyncWrite + Send + Unpin) = &mut packed;
-            let read = self
-                .bucket
-                .read_into(&object.key, object.bytes, into, received);
-            read.await.map_err(|error| self.of_download(&error))?;
-            packed.shutdown().await.map_err(|error| self.failed(error))
-        };
-        let host = self.shared.machine.host();
-        let pipe = Pipe::new(Cmd::new("zstd").args(["--decompress", "--stdout", "--quiet"]));
-        let pipe = pipe.deadline(Deadline::stall(STALL));
-        let unpack = async {
-            let output: &mut (dyn AsyncWrite + Send + Unpin) = &mut plain;
-            let ended = host.pipe(pipe, Some(&mut from), Some(output)).await;
-            match ended {
-                // The reader has the reason.
-                Err(error) if matches!(error.cause, PipeCause::Write(_)) => {
-                    tracing::debug!(%error, "the stream is not read any more");
-                    std::future::pending().await
-                }
-                ended => ended.map(drop).map_err(|error| self.failed(error)),
-            }
-        };
-        let unpacked = async { tokio::try_join!(download, unpack, read) };
-        let unpacked = unpacked.await.map(drop);
-        unpacked.map_err(|failure| failure.details(format!("Object: {}", object.key)))
-    }
-
-    fn of_download(&self, error: &DownloadError) -> Failure {
-        match error {
-            DownloadError::Store(error) => of_store(self.spec, error),
-            error => self.failed(error),
-        }
+        let (host, received) = (self.shared.machine.host(), &self.progress.done);
+        let unpacked = unpack::unpack(host, self.bucket, object, received, plain, read);
+        unpacked.await.map_err(|broken| {
+            let failure = match &broken {
+                Broken::Download(DownloadError::Store(error)) => of_store(self.spec, error),
+                broken => self.failed(broken),
+            };
+            failure.details(format!("Object: {}", object.key))
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::receive::Receiving;
 use super::send::Sending;
+use super::unpack::Broken;
 use super::{BUFFER, STALL};
 use crate::failure::Result;
 use crate::providers::SnapshotOf;
@@ -34,6 +35,15 @@ async fn relay(
         look(some)?;
         into.write_all(some).await.map_err(StreamError::Stream)?;
     }
+}
+
+/// Looks at a stream to its end, which goes nowhere.
+pub(super) async fn verify(
+    from: &mut (dyn AsyncRead + Send + Unpin),
+) -> std::result::Result<(), StreamError> {
+    let mut checker = Checker::default();
+    relay(from, &mut tokio::io::sink(), |some| checker.feed(some)).await?;
+    checker.end().map(drop)
 }
 
 impl Sending<'_> {
@@ -98,14 +108,14 @@ impl Receiving<'_> {
             let (mut into, mut from) = tokio::io::duplex(BUFFER);
             let mut checker = Checker::default();
             let checked = async {
-                let moved = relay(&mut stream, &mut into, |some| checker.feed(some));
-                moved.await.map_err(|error| self.failed(error))?;
-                checker.end().map_err(|error| self.failed(error))?;
-                into.shutdown().await.map_err(|error| self.failed(error))
+                relay(&mut stream, &mut into, |some| checker.feed(some)).await?;
+                checker.end()?;
+                let ended = into.shutdown().await;
+                Ok::<(), Broken>(ended.map_err(StreamError::Stream)?)
             };
             let taken = async {
                 let ended = host.pipe(pipe, Some(&mut from), None).await;
-                ended.map(drop).map_err(|error| self.failed(error))
+                ended.map(drop).map_err(Broken::from)
             };
             let read = async { tokio::try_join!(checked, taken).map(drop) };
             let passed = self.unpack(object, plain, read).await;

@@ -4,6 +4,7 @@ mod anomaly;
 mod backup;
 mod backup_forced;
 mod backup_luks;
+mod backup_verify;
 mod backup_zfs;
 mod held;
 mod newer;

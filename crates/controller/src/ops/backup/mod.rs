@@ -9,6 +9,7 @@ mod list;
 mod queue;
 mod restore;
 mod sealed;
+mod verify;
 
 pub(crate) use create::create_scheduled;
 pub use create::{abort, create};
@@ -16,6 +17,7 @@ pub(crate) use delete::expire;
 pub use delete::{Selection, delete};
 pub use list::list;
 pub use queue::{QueueFilter, queue};
+pub use verify::Verifications;
 
 use std::future::Future;
 
@@ -128,6 +130,24 @@ pub async fn info(
         &request.src_snap_name,
     ])?;
     Ok(info::info(cluster, on, request).await)
+}
+
+/// Reads a backup to its end. The first refusal is of a request that names none.
+///
+/// # Errors
+///
+/// That request's refusal, which has a status of its own.
+pub async fn verify(
+    cluster: &Cluster,
+    on: &str,
+    request: BackupInfoRequest,
+) -> Result<Vec<Reply>, Refusal> {
+    identified([
+        &request.last_backup,
+        &request.src_rsc_name,
+        &request.src_snap_name,
+    ])?;
+    Ok(run(verify::verify(cluster, on, request)).await)
 }
 
 /// Ships a snapshot to another cluster.

@@ -57,11 +57,11 @@ struct Plan {
 }
 
 /// What the layers of a backup are.
-struct Stack<'a> {
+pub(super) struct Stack<'a> {
     layers: Vec<LayerKind>,
     drbd: Option<&'a Layer>,
     luks: Option<&'a Layer>,
-    storage: Vec<&'a LayerVolume>,
+    pub(super) storage: Vec<&'a LayerVolume>,
 }
 
 impl Stack<'_> {
@@ -214,7 +214,7 @@ async fn ended(
 }
 
 /// The objects of each volume, those of the full backup first.
-fn objects(
+pub(super) fn objects(
     chain: &Chain,
     sizes: &BTreeMap<String, u64>,
 ) -> Result<BTreeMap<u32, Vec<ReceivedObject>>, Refusal> {
@@ -262,7 +262,7 @@ fn objects(
 }
 
 /// What a backup is of.
-fn stack<'a>(id: &str, meta: &'a Meta) -> Result<Stack<'a>, Refusal> {
+pub(super) fn stack<'a>(id: &str, meta: &'a Meta) -> Result<Stack<'a>, Refusal> {
     let mut found = Stack {
         layers: Vec::new(),
         drbd: None,

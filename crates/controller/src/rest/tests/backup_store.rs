@@ -245,6 +245,50 @@ async fn backups_are_described() {
         .await;
 }
 
+/// What is missing is named before a node is asked; the answer of the node is that of the request, also when it is repeated.
+#[tokio::test]
+async fn backups_are_verified() {
+    let store = Store::start().await;
+    let path = format!("{LIST}/verify");
+    let of_resource = r#"{"src_rsc_name":"web"}"#;
+    let alone = world(&store).await;
+    put(&store, "web", 1, None);
+    let not_connected = ["FAIL_NOT_CONNECTED"];
+    let check = alone.check("POST", &path, of_resource, 500, &not_connected);
+    check.await;
+    let world = super::story::spawned(2).await;
+    let body = remote("store", &store).to_string();
+    let passphrase = "/v1/encryption/passphrase";
+    let created = ["CREATED"];
+    world
+        .check("POST", passphrase, PASSPHRASE, 201, &created)
+        .await;
+    world
+        .check("POST", "/v1/remotes/s3", &body, 200, &created)
+        .await;
+    for _ in 0..2 {
+        let answer = world.call("POST", &path, of_resource).await;
+        assert_eq!(answer.status, 200, "{:#}", answer.json());
+        let text = answer.json().to_string();
+        assert!(text.contains("is whole") && text.contains("1 objects with 3000 bytes"));
+    }
+    for (body, status, code) in [
+        ("{}", 400, "FAIL_INVLD_REQUEST"),
+        (r#"{"src_rsc_name":"none"}"#, 404, "FAIL_NOT_FOUND_BACKUP"),
+        (
+            r#"{"src_rsc_name":"web","node_name":"none"}"#,
+            404,
+            "FAIL_NOT_FOUND_NODE",
+        ),
+    ] {
+        world.check("POST", &path, body, status, &[code]).await;
+    }
+    assert_eq!(world.get("/v1/jobs").await, json!([]));
+    store.remove("web_00000_back_20250101_100000");
+    let missing = ["FAIL_NOT_FOUND_BACKUP"];
+    world.check("POST", &path, of_resource, 404, &missing).await;
+}
+
 /// Each way to select backups, and that nothing goes that another backup needs.
 #[tokio::test]
 async fn backups_are_deleted() {

@@ -129,6 +129,7 @@ const OPERATIONS: &[(&str, &str, &str)] = &[
     ("/v1/remotes/{}/backups/schedule/{}/disable", "PUT", "backups::schedules_are_inherited"),
     ("/v1/remotes/{}/backups/schedule/{}/enable", "PUT", "backups::schedules_are_inherited"),
     ("/v1/remotes/{}/backups/ship", "POST", "backups::absent_backups"),
+    ("/v1/remotes/{}/backups/verify", "POST", "backup_store::backups_are_verified"),
     ("/v1/resource-definitions", "GET", "lists::long_lists_are_whole"),
     ("/v1/resource-definitions", "POST", "settle::a_deleted_resource_is_settled"),
     ("/v1/resource-definitions/properties/info", "GET", "property::keys_are_explained"),
