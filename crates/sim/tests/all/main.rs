@@ -2,6 +2,7 @@
 
 mod anomaly;
 mod backup;
+mod backup_anomaly;
 mod backup_forced;
 mod backup_luks;
 mod backup_verify;
