@@ -18,6 +18,12 @@ object! {
         pub steps: Option<i64>,
         /// How much of its step is done, in percent, where that is known.
         pub percent: Option<f64>,
+        /// How many bytes a node has sent or received in its step, before compression.
+        pub moved_bytes: Option<i64>,
+        /// How many are left of the volume at which the node is.
+        pub rest_bytes: Option<i64>,
+        /// How many bytes it moves in a second, on average.
+        pub bytes_per_s: Option<i64>,
         /// The objects it works on, named as in a reply's `obj_refs`.
         pub obj_refs: Properties,
         /// Whom it waits for, and why.

@@ -13,7 +13,7 @@ use linstor_model::name::{NodeName, ResourceName, SnapshotName};
 use linstor_model::observed::Applied;
 use linstor_model::process::{Object, Process, ProcessId, Reason, Wait};
 use linstor_model::{HeldRow, Model, Node, Observed, Resource};
-use linstor_wire::status::Outcome;
+use linstor_wire::status::{Moved, Outcome};
 
 use crate::cluster::Cluster;
 
@@ -78,6 +78,10 @@ impl Jobs<'_> {
         });
         let busy: Vec<&Resource> = busy.map(|replica| &**replica).collect();
         let progress = process.progress(self.model, self.observed);
+        let moved = |of: fn(&Moved) -> u64| {
+            let number = progress.moved.as_ref().map(of);
+            number.and_then(|number| i64::try_from(number).ok())
+        };
         Job {
             id: process.id.to_string(),
             kind: process.kind.name().as_str().into(),
@@ -85,6 +89,9 @@ impl Jobs<'_> {
             step: Some(progress.number.into()),
             steps: Some(progress.of.into()),
             percent: progress.percent,
+            moved_bytes: moved(|moved| moved.bytes),
+            rest_bytes: moved(|moved| moved.rest_bytes),
+            bytes_per_s: moved(|moved| moved.bytes_per_s),
             obj_refs: references(&process.subject()),
             waiting_for: waits.iter().map(|wait| self.waiting_for(wait)).collect(),
             since: time(process.began_at),
@@ -272,6 +279,7 @@ impl Jobs<'_> {
             Some(Outcome::Waiting {
                 on,
                 done_percent: Some(percent),
+                ..
             }) => format!("it waits for {on} ({percent}%)"),
             Some(Outcome::Waiting { on, .. }) => format!("it waits for {on}"),
             Some(Outcome::Done | Outcome::Failed { .. }) | None => {

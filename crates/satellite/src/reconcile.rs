@@ -271,6 +271,7 @@ fn report_waiting(shared: &Shared) -> Instant {
         let outcome = Outcome::Waiting {
             on: waiting.what.to_string(),
             done_percent,
+            moved: shared.shipments.moved(key),
         };
         tracked.reported = Some(outcome.clone());
         let entry = AppliedEntry {

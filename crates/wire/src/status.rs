@@ -89,12 +89,26 @@ pub enum Outcome {
         /// How far that is, where it is known.
         #[serde(default)]
         done_percent: Option<u8>,
+        /// What was moved, where the node sends or receives something.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        moved: Option<Moved>,
     },
     /// A step failed; the node tries again by itself.
     Failed {
         /// Errors as the caller is shown them; never empty.
         replies: Vec<Reply>,
     },
+}
+
+/// How much of a snapshot was sent or received, before compression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moved {
+    /// Bytes that were, in all volumes.
+    pub bytes: u64,
+    /// Bytes that are left of the volume at which the node is; of later ones it is not known yet.
+    pub rest_bytes: u64,
+    /// Bytes in a second, on average since the node began.
+    pub bytes_per_s: u64,
 }
 
 /// A node's view of one resource. Sent whole whenever any of it changed.

@@ -135,6 +135,7 @@ fn show(args: &Show, job: &Job, screen: &mut Screen<'_>) -> Result<(), Failure> 
         ("Kind", job.kind.to_string()),
         ("Object", object(job)),
         ("Step", step(job)),
+        ("Moved", moved(job)),
         ("WaitingFor", waiting_for(job)),
         ("Since", when(job.since)),
         ("CancelledAt", when(job.deadline)),
@@ -146,6 +147,20 @@ fn show(args: &Show, job: &Job, screen: &mut Screen<'_>) -> Result<(), Failure> 
         }
     }
     screen.table(table)
+}
+
+/// What a node has sent or received, how fast, and what is left of the volume at which it is.
+fn moved(job: &Job) -> String {
+    let mib = |bytes: i64| format!("{} MiB", bytes >> 20);
+    let (Some(bytes), Some(rest), Some(rate)) = (job.moved_bytes, job.rest_bytes, job.bytes_per_s)
+    else {
+        return String::new();
+    };
+    let text = format!("{}, {}/s", mib(bytes), mib(rate));
+    match rest.checked_div(rate) {
+        Some(seconds) => format!("{text}, {} left of this volume ({seconds} s)", mib(rest)),
+        None => format!("{text}, {} left of this volume", mib(rest)),
+    }
 }
 
 fn when(milliseconds: Option<i64>) -> String {

@@ -93,10 +93,8 @@ impl Steps for Migrate {
             .sync_percent(&self.resource, &self.node)
             .filter(|_| self.step == Step::Sync);
         Progress {
-            step,
-            number,
-            of: 2,
             percent,
+            ..Progress::numbered(step, number, 2)
         }
     }
 

@@ -28,7 +28,7 @@ pub mod take_snapshot;
 use std::fmt;
 use std::sync::Arc;
 
-use linstor_wire::status::Outcome;
+use linstor_wire::status::{Moved, Outcome};
 use serde::{Deserialize, Serialize};
 
 pub use id::ProcessId;
@@ -205,6 +205,8 @@ pub struct Progress {
     pub of: u32,
     /// How much of this step is done, in percent, where that is known.
     pub percent: Option<f64>,
+    /// What a node has sent or received in it.
+    pub moved: Option<Moved>,
 }
 
 impl Progress {
@@ -220,6 +222,7 @@ impl Progress {
             number,
             of,
             percent: None,
+            moved: None,
         }
     }
 

@@ -282,8 +282,10 @@ impl Steps for RestoreBackup {
         };
         let moves = self.step == Step::Receive;
         let percent = moves.then(|| self.shipment().percent(model, observed));
+        let moved = moves.then(|| self.shipment().moved(model, observed));
         Progress {
             percent: percent.flatten(),
+            moved: moved.flatten(),
             ..Progress::numbered(step, number, STEPS)
         }
     }

@@ -538,8 +538,10 @@ impl Steps for ShipBackup {
         };
         let moves = self.step == Step::Send;
         let percent = moves.then(|| self.shipment().percent(model, observed));
+        let moved = moves.then(|| self.shipment().moved(model, observed));
         Progress {
             percent: percent.flatten(),
+            moved: moved.flatten(),
             ..Progress::numbered(step, number, STEPS)
         }
     }

@@ -1,7 +1,7 @@
 //! What a node reported of a snapshot that it sends or receives, for the processes of backups.
 
 use linstor_api::reply::Reply;
-use linstor_wire::status::Outcome;
+use linstor_wire::status::{Moved, Outcome};
 
 use super::{Context, Process, Wait};
 use crate::model::Model;
@@ -26,6 +26,14 @@ impl Shipment<'_> {
     pub fn percent(&self, model: &Model, observed: &Observed) -> Option<f64> {
         match self.applied(model, observed)?.outcome {
             Outcome::Waiting { done_percent, .. } => done_percent.map(f64::from),
+            Outcome::Done | Outcome::Failed { .. } => None,
+        }
+    }
+
+    /// What was sent or received.
+    pub fn moved(&self, model: &Model, observed: &Observed) -> Option<Moved> {
+        match self.applied(model, observed)?.outcome {
+            Outcome::Waiting { moved, .. } => moved,
             Outcome::Done | Outcome::Failed { .. } => None,
         }
     }

@@ -18,8 +18,10 @@ use linstor_api::code;
 use linstor_s3::{Bucket, Error, Settings};
 use linstor_wire::Key;
 use linstor_wire::spec::{BucketSpec, NodeSpec, SnapshotSpec, SnapshotTarget};
+use linstor_wire::status::Moved;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::failure::{Failure, Result};
@@ -57,8 +59,11 @@ enum State {
 }
 
 /// How far a shipment is.
-#[derive(Default)]
 struct Progress {
+    /// When it was begun.
+    since: Instant,
+    /// Bytes of the volumes before the current one.
+    earlier: AtomicU64,
     /// In hundredths of a percent: all volumes that were sent.
     before: AtomicU64,
     /// Part of the whole that the current volume is.
@@ -67,6 +72,19 @@ struct Progress {
     total: AtomicU64,
     /// How many of them were.
     done: AtomicU64,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Progress {
+            since: Instant::now(),
+            earlier: AtomicU64::new(0),
+            before: AtomicU64::new(0),
+            share: AtomicU64::new(0),
+            total: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+        }
+    }
 }
 
 impl Progress {
@@ -80,13 +98,27 @@ impl Progress {
 
     /// So many bytes of the current volume are to be read, or received.
     fn expect(&self, bytes: u64) {
-        self.done.store(0, Ordering::Relaxed);
+        let done = self.done.swap(0, Ordering::Relaxed);
+        self.earlier.fetch_add(done, Ordering::Relaxed);
         self.total.store(bytes, Ordering::Relaxed);
     }
 
     /// So many of them were.
     fn add(&self, bytes: u64) {
         self.done.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn moved(&self) -> Moved {
+        let get = |value: &AtomicU64| value.load(Ordering::Relaxed);
+        let done = get(&self.done);
+        let bytes = get(&self.earlier).saturating_add(done);
+        let ms = self.since.elapsed().as_millis().max(1);
+        let bytes_per_s = u128::from(bytes) * 1000 / ms;
+        Moved {
+            bytes,
+            rest_bytes: get(&self.total).saturating_sub(done),
+            bytes_per_s: u64::try_from(bytes_per_s).unwrap_or(u64::MAX),
+        }
     }
 
     fn hundredths(&self) -> u16 {
@@ -113,6 +145,13 @@ impl Shipments {
                 State::Wanted | State::Running(_) => Check::NotYet(Some(job.progress.hundredths())),
             },
         }
+    }
+
+    /// How much was moved of what is sent or received.
+    pub fn moved(&self, key: &Key) -> Option<Moved> {
+        let jobs = self.jobs();
+        let job = jobs.get(key)?;
+        matches!(job.state, State::Running(_)).then(|| job.progress.moved())
     }
 
     /// How it ended. What has failed can be begun again.
@@ -279,4 +318,29 @@ fn open(spec: &BucketSpec) -> std::result::Result<Bucket, Error> {
 
 fn of_store(spec: &SnapshotSpec, error: &Error) -> Failure {
     failed(spec, error.to_string()).correction(error.correction())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What was moved counts over all volumes; the rest is that of the current one.
+    #[tokio::test(start_paused = true)]
+    async fn what_was_moved_is_counted() {
+        let progress = Progress::default();
+        progress.begin(0, 2);
+        progress.expect(1000);
+        progress.done.fetch_add(1000, Ordering::Relaxed);
+        progress.begin(1, 2);
+        progress.expect(4000);
+        progress.done.fetch_add(3000, Ordering::Relaxed);
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let moved = Moved {
+            bytes: 4000,
+            rest_bytes: 1000,
+            bytes_per_s: 2000,
+        };
+        assert_eq!(progress.moved(), moved);
+        assert_eq!(progress.hundredths(), 8750);
+    }
 }

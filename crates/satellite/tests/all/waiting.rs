@@ -20,7 +20,12 @@ use crate::storage::storage;
 /// What the object waits for, as the controller was told.
 fn waits_for(heard: &Heard) -> Option<(&str, Option<u8>)> {
     match heard.outcomes.get("Data")? {
-        (_, Outcome::Waiting { on, done_percent }) => Some((on, *done_percent)),
+        (
+            _,
+            Outcome::Waiting {
+                on, done_percent, ..
+            },
+        ) => Some((on, *done_percent)),
         _ => None,
     }
 }

@@ -433,6 +433,7 @@ impl Satellite {
             Some(why) if spec.target == Wanted::Up => Outcome::Waiting {
                 on: format!("{why:?}"),
                 done_percent: None,
+                moved: None,
             },
             _ => Outcome::Done,
         };

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use linstor_wire::spec::{SnapshotTarget, Spec};
+use linstor_wire::status::Moved;
 
 use super::*;
 use crate::master_key;
@@ -162,14 +163,24 @@ fn a_backup_is_made() {
     let locked = sent(&draft, 0, Keys::Withheld(Withheld::Locked)).unwrap();
     assert_eq!(locked.bucket.withheld, Some(Withheld::Locked));
     assert!(locked.bucket.secret_key.is_empty());
+    let moved = Moved {
+        bytes: 400,
+        rest_bytes: 600,
+        bytes_per_s: 20,
+    };
     let waiting = Outcome::Waiting {
         on: "its volumes to be sent".to_owned(),
         done_percent: Some(40),
+        moved: Some(moved),
     };
     report(&draft, &mut observed, waiting);
     assert!(!advance(&mut draft, &observed, &r1(), 1_300));
     let process = draft.processes[&id].clone();
-    assert_eq!(process.progress(&draft, &observed).percent, Some(40.0));
+    let progress = process.progress(&draft, &observed);
+    assert_eq!(
+        (progress.percent, progress.moved),
+        (Some(40.0), Some(moved))
+    );
     report(&draft, &mut observed, Outcome::Done);
     assert!(advance(&mut draft, &observed, &r1(), 1_400));
     assert_eq!(step(&draft, id), Some(Step::Describe));
