@@ -135,6 +135,14 @@ pub fn snapshot(spec: &SnapshotSpec) -> Result<()> {
                 .map(|(volume, name)| (volume, name.as_str()))
                 .collect()
         }
+        SnapshotTarget::SentToPeer(of) => {
+            peer(spec, of.port)?;
+            Vec::new()
+        }
+        SnapshotTarget::ReceivedFromPeer(of) => {
+            peer(spec, of.port)?;
+            Vec::new()
+        }
         SnapshotTarget::Taken { .. }
         | SnapshotTarget::TakenWhileDown
         | SnapshotTarget::Destroyed => Vec::new(),
@@ -149,6 +157,17 @@ pub fn snapshot(spec: &SnapshotSpec) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Nodes of different clusters meet at a port.
+fn peer(spec: &SnapshotSpec, port: u16) -> Result<()> {
+    if port != 0 {
+        return Ok(());
+    }
+    let (name, snapshot) = (&spec.resource, &spec.name);
+    let what = format!("The shipment of snapshot '{snapshot}' of '{name}'");
+    let why = "Its TCP port is 0.";
+    Err(refuse(code::FAIL_INVLD_BACKUP_CONFIG, &what, why))
 }
 
 /// Checks the order of the layers: what this satellite can build stands above the storage, each layer once.

@@ -29,6 +29,17 @@ pub async fn bring_to_spec(
             }
             Some((receipt.id, &receipt.bucket, Awaited::Received))
         }
+        SnapshotTarget::SentToPeer(of) => {
+            let (to, what) = ((of.id, &of.link), Awaited::Sent);
+            return shipment::carry_over(shared, key, spec, node, to, what).await;
+        }
+        SnapshotTarget::ReceivedFromPeer(of) => {
+            if shared.notes(key).received == Some(of.id) {
+                return Ok(());
+            }
+            let (from, what) = ((of.id, &of.link), Awaited::Received);
+            return shipment::carry_over(shared, key, spec, node, from, what).await;
+        }
         SnapshotTarget::Taken { .. }
         | SnapshotTarget::TakenWhileDown
         | SnapshotTarget::Destroyed => None,
@@ -45,7 +56,10 @@ pub async fn bring_to_spec(
             shared.save(key).await?;
             destroy(shared, spec, node).await?;
         }
-        SnapshotTarget::Sent(_) | SnapshotTarget::Received(_) => {}
+        SnapshotTarget::Sent(_)
+        | SnapshotTarget::Received(_)
+        | SnapshotTarget::SentToPeer(_)
+        | SnapshotTarget::ReceivedFromPeer(_) => {}
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use rustls::{
     SignatureScheme,
 };
 
-use crate::file::{Content, Problem, TlsError, read};
+use crate::file::{Content, Problem, TlsError, content, read};
 use crate::identity::check;
 use crate::provider;
 
@@ -47,10 +47,6 @@ impl Authorities {
     ///
     /// What is wrong with the file.
     pub fn read(path: &Path, password: &str) -> Result<Authorities, TlsError> {
-        let failed = |problem| TlsError {
-            path: path.to_owned(),
-            problem,
-        };
         let certificates: Vec<_> = match read(path, password)? {
             Content::Pem { certificates, .. } => certificates,
             Content::Store { certificates, .. } => {
@@ -59,6 +55,33 @@ impl Authorities {
                 let der = trusted.map(|bag| bag.cert.as_der().to_vec());
                 der.map(CertificateDer::from).collect()
             }
+        };
+        Authorities::of(certificates, path)
+    }
+
+    /// Of PEM, which is called by a file's name in errors.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it.
+    pub fn of_text(pem: &str, name: &Path) -> Result<Authorities, TlsError> {
+        let failed = |problem| TlsError {
+            path: name.to_owned(),
+            problem,
+        };
+        match content(pem.as_bytes(), name, "").map_err(failed)? {
+            Content::Pem { certificates, .. } => Authorities::of(certificates, name),
+            Content::Store { .. } => Err(failed(Problem::NotPem)),
+        }
+    }
+
+    fn of(
+        certificates: Vec<CertificateDer<'static>>,
+        path: &Path,
+    ) -> Result<Authorities, TlsError> {
+        let failed = |problem| TlsError {
+            path: path.to_owned(),
+            problem,
         };
         if certificates.is_empty() {
             return Err(failed(Problem::NoCertificate));

@@ -16,6 +16,10 @@ use uuid::Uuid;
 use crate::key::Key;
 use crate::secret::Secret;
 
+mod shipping;
+
+pub use shipping::{InboundSpec, OutboundSpec, ShippingLink};
+
 /// Names and values; keys as LINSTOR's property catalogue has them.
 pub type Props = BTreeMap<String, String>;
 
@@ -638,6 +642,10 @@ pub enum SnapshotTarget {
     Sent(Box<ShipmentSpec>),
     /// Make it of what is in a bucket.
     Received(Box<ReceiptSpec>),
+    /// Send it to a node of another cluster; it is there already.
+    SentToPeer(Box<OutboundSpec>),
+    /// Make it of what a node of another cluster sends.
+    ReceivedFromPeer(Box<InboundSpec>),
 }
 
 /// A snapshot that is received from a bucket.
@@ -731,6 +739,14 @@ impl SnapshotSpec {
         let bucket = match &mut self.target {
             SnapshotTarget::Sent(shipment) => &mut shipment.bucket,
             SnapshotTarget::Received(receipt) => &mut receipt.bucket,
+            SnapshotTarget::SentToPeer(spec) => {
+                spec.link.own = Secret::default();
+                return;
+            }
+            SnapshotTarget::ReceivedFromPeer(spec) => {
+                spec.link.own = Secret::default();
+                return;
+            }
             SnapshotTarget::Taken { .. }
             | SnapshotTarget::TakenWhileDown
             | SnapshotTarget::Destroyed => return,

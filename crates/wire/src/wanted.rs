@@ -26,6 +26,7 @@ pub const FEATURES: &[&str] = &[
     RECEIPT,
     SHARED_STORAGE,
     TURNS,
+    PEER_SHIPMENT,
 ];
 
 /// The resource has a DRBD layer.
@@ -46,6 +47,8 @@ const RECEIPT: &str = "receipt";
 const SHARED_STORAGE: &str = "shared-storage";
 /// Nodes take turns at changing a shared pool: without it they would do so at the same time.
 const TURNS: &str = "turns";
+/// A snapshot is sent to, or received from, a node of another cluster.
+const PEER_SHIPMENT: &str = "peer-shipment";
 /// A snapshot is sent into a bucket.
 const SHIPMENT: &str = "shipment";
 
@@ -120,6 +123,9 @@ impl Wanted {
                 let feature = match snapshot.target {
                     SnapshotTarget::Sent(_) => Some(SHIPMENT),
                     SnapshotTarget::Received(_) => Some(RECEIPT),
+                    SnapshotTarget::SentToPeer(_) | SnapshotTarget::ReceivedFromPeer(_) => {
+                        Some(PEER_SHIPMENT)
+                    }
                     SnapshotTarget::Taken { .. }
                     | SnapshotTarget::TakenWhileDown
                     | SnapshotTarget::Destroyed => None,

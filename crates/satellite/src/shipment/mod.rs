@@ -1,6 +1,9 @@
-//! Sends snapshots into buckets, and receives them: each volume in one pass, in constant memory, apart from the attempts at
-//! its snapshot, which only begin it, and report how far it is.
+//! Sends snapshots into buckets and to nodes of other clusters, and receives them: each volume in one pass, in constant
+//! memory, apart from the attempts at its snapshot, which only begin it, and report how far it is.
 
+mod inbound;
+mod outbound;
+mod peer;
 mod receive;
 mod send;
 mod unpack;
@@ -17,7 +20,7 @@ use std::time::Duration;
 use linstor_api::code;
 use linstor_s3::{Bucket, Error, Settings};
 use linstor_wire::Key;
-use linstor_wire::spec::{BucketSpec, NodeSpec, SnapshotSpec, SnapshotTarget};
+use linstor_wire::spec::{BucketSpec, NodeSpec, ShippingLink, SnapshotSpec, SnapshotTarget};
 use linstor_wire::status::Moved;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
@@ -238,6 +241,14 @@ async fn carry_out(
             let received = receive::receive_all(&shared, &key, &spec, of, &node, &progress).await;
             (of.id, received)
         }
+        SnapshotTarget::SentToPeer(of) => {
+            let sent = outbound::send_all(&shared, &spec, of, &node, &progress).await;
+            (of.id, sent)
+        }
+        SnapshotTarget::ReceivedFromPeer(of) => {
+            let received = inbound::receive_all(&shared, &key, &spec, of, &node, &progress).await;
+            (of.id, received)
+        }
         SnapshotTarget::Taken { .. }
         | SnapshotTarget::TakenWhileDown
         | SnapshotTarget::Destroyed => return,
@@ -266,6 +277,33 @@ pub async fn carry(
         let what = Awaited::BucketKeys(bucket.withheld);
         stop::wait(shared, key, what, |_| Check::NotYet(None))?;
     }
+    go_on(shared, key, spec, node, id, what).await
+}
+
+/// Sends or receives a snapshot over a connection to another cluster's node, as [`carry`] does.
+pub async fn carry_over(
+    shared: &Shared,
+    key: &Key,
+    spec: &SnapshotSpec,
+    node: &NodeSpec,
+    (id, link): (Uuid, &ShippingLink),
+    what: Awaited,
+) -> stop::Result<()> {
+    if link.own.is_empty() {
+        let what = Awaited::BucketKeys(None);
+        stop::wait(shared, key, what, |_| Check::NotYet(None))?;
+    }
+    go_on(shared, key, spec, node, id, what).await
+}
+
+async fn go_on(
+    shared: &Shared,
+    key: &Key,
+    spec: &SnapshotSpec,
+    node: &NodeSpec,
+    id: Uuid,
+    what: Awaited,
+) -> stop::Result<()> {
     if !shared.shipments.is_begun(key, id) {
         shared.shipments.stop(shared, key).await;
         let job = Job {
@@ -293,7 +331,7 @@ pub async fn carry(
 fn failed(spec: &SnapshotSpec, cause: String) -> Failure {
     let (name, snapshot) = (&spec.resource, &spec.name);
     let done = match spec.target {
-        SnapshotTarget::Received(_) => "received",
+        SnapshotTarget::Received(_) | SnapshotTarget::ReceivedFromPeer(_) => "received",
         _ => "sent",
     };
     Failure::new(

@@ -149,9 +149,9 @@ impl Receiving<'_> {
 }
 
 /// The device of a volume that is filled.
-struct Device {
-    shared: Arc<Shared>,
-    path: PathBuf,
+pub(super) struct Device {
+    pub(super) shared: Arc<Shared>,
+    pub(super) path: PathBuf,
 }
 
 #[async_trait]

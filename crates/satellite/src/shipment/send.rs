@@ -201,10 +201,10 @@ impl Sending<'_> {
 }
 
 /// The device of a snapshot.
-struct Device {
-    shared: Arc<Shared>,
-    path: String,
-    progress: Arc<Progress>,
+pub(super) struct Device {
+    pub(super) shared: Arc<Shared>,
+    pub(super) path: String,
+    pub(super) progress: Arc<Progress>,
 }
 
 #[async_trait]

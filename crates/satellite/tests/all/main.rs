@@ -16,6 +16,7 @@ mod real;
 mod resfile;
 mod restored;
 mod shared;
+mod shipping;
 mod sizes;
 mod snapshots;
 mod storage;
