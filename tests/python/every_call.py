@@ -20,13 +20,13 @@ import linstor
 # What this controller does not do yet: the call is answered by an error that says so. One that is answered otherwise is named in
 # the output, and is no failure.
 NOT_YET = {
-    "backup_ship",
     "drbd_proxy_disable", "drbd_proxy_enable",
     "node_create_ebs",
 }
 # Answered by an error that has nothing to do with what is missing.
 REFUSED = {
     "backup_create", "backup_delete", "backup_info", "backup_list", "backup_restore",  # of a remote that is another cluster
+    "backup_ship",  # no other cluster is there
     "node_lost",  # the node is online
     "physical_storage_create_device_pool",  # no node has the device
     "resource_create_and_auto_place",  # with DRBD, which no node here has

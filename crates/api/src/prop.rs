@@ -247,6 +247,12 @@ keys! {
     MAX_CONCURRENT_BACKUPS = "BackupShipping/MaxConcurrentBackupsPerNode";
     /// How many backups the cluster sends at a time; any number if negative. Not one of LINSTOR's.
     MAX_CONCURRENT_BACKUPS_OF_CLUSTER = "BackupShipping/MaxConcurrentBackups";
+    /// How long nodes of different clusters wait for each other while one ships to the other, in milliseconds.
+    L2L_RECEIVE_STARTED_TIMEOUT = "BackupShipping/L2LReceiveStartedTimeout";
+    /// Of a snapshot that another cluster has sent: the identity of that cluster.
+    FROM_CLUSTER_UUID = "Backup/FromClusterUUID";
+    /// Of a snapshot that another cluster has sent: the identity of the snapshot there.
+    SOURCE_SNAPSHOT_UUID = "Backup/Target/SourceSnapDfnUUID";
     /// What is appended to the names of the objects of backups.
     S3_KEY_SUFFIX = "BackupShipping/S3KeySuffix";
     /// TCP ports for shipping backups.

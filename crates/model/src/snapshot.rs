@@ -19,7 +19,7 @@ use crate::layer;
 use crate::layer::luks::Keys;
 use crate::model::Model;
 use crate::name::{NodeName, ResourceName, SnapshotName, StoragePoolName};
-use crate::process::{Kind, restore_backup, roll_back, ship_backup, take_snapshot};
+use crate::process::{Kind, restore_backup, roll_back, ship_backup, ship_snapshot, take_snapshot};
 use crate::props;
 use crate::resource::shared;
 use crate::row::{Props, is_default};
@@ -345,10 +345,21 @@ fn target(
                 let spec = sent.then(|| of.spec(model, keys)).flatten()?;
                 Some(SnapshotTarget::Sent(Box::new(spec)))
             }
+            Kind::ShipSnapshot(of) => {
+                let sent = of.step == ship_snapshot::Step::Send
+                    && of.snapshot == *snapshot
+                    && of.node == *node;
+                let spec = sent.then(|| of.spec(model)).flatten()?;
+                Some(SnapshotTarget::SentToPeer(Box::new(spec)))
+            }
             Kind::RestoreBackup(of) => {
                 let received = of.step == restore_backup::Step::Receive
                     && of.snapshot == *snapshot
                     && of.node == *node;
+                if let Some(peer) = &of.peer {
+                    let spec = received.then(|| peer.spec(model, of)).flatten()?;
+                    return Some(SnapshotTarget::ReceivedFromPeer(Box::new(spec)));
+                }
                 let spec = received.then(|| of.spec(model, keys)).flatten()?;
                 Some(SnapshotTarget::Received(Box::new(spec)))
             }

@@ -17,6 +17,11 @@ const PIECE_BYTES: u64 = 256 * 1024;
 /// The body of a request.
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 
+/// A body with bytes.
+pub fn body(bytes: Bytes) -> Body {
+    Content::from(bytes).to_body()
+}
+
 /// What a request carries; it can be sent several times.
 #[derive(Clone)]
 pub enum Content {

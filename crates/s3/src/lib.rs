@@ -6,6 +6,8 @@
 //! store, or into the file that `SSL_CERT_FILE` names.
 //!
 //! Signatures are part of the URLs: no URL is in an error, a log or debug output.
+//!
+//! [`Http`] is also how other clusters are called.
 
 mod bucket;
 mod content;
@@ -18,8 +20,10 @@ mod request;
 mod upload;
 
 pub use bucket::{Bucket, Object, Page, Position, Settings};
+pub use content::{Body, body};
 pub use delete::NotDeleted;
 pub use download::DownloadError;
 pub use error::{Answered, Error};
+pub use http::Http;
 pub use multipart::{PARTS_MAX, Part};
 pub use upload::{Parts, UploadError};

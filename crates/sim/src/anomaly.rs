@@ -67,7 +67,9 @@ impl Scenario {
                 | KindName::CloneDefinition,
             )
             | Scenario::Restore => shape.thin,
-            Scenario::Process(KindName::ShipBackup | KindName::RestoreBackup) => false,
+            Scenario::Process(
+                KindName::ShipBackup | KindName::RestoreBackup | KindName::ShipSnapshot,
+            ) => false,
             Scenario::Process(
                 KindName::DeleteNode
                 | KindName::DeleteResourceDefinition
@@ -188,7 +190,8 @@ async fn prepare(run: &mut Run, scenario: Scenario) {
             | KindName::RemoveDisk
             | KindName::TakeSnapshot
             | KindName::ShipBackup
-            | KindName::RestoreBackup,
+            | KindName::RestoreBackup
+            | KindName::ShipSnapshot,
         ) => {}
         Scenario::Process(KindName::DeleteSnapshot | KindName::RollBack) => {
             write(run, WRITTEN[0]);
@@ -428,7 +431,9 @@ async fn begin(run: &mut Run, scenario: Scenario) {
             name,
             snapshot: SNAPSHOT.to_owned(),
         },
-        Scenario::Process(KindName::ShipBackup | KindName::RestoreBackup) => return,
+        Scenario::Process(
+            KindName::ShipBackup | KindName::RestoreBackup | KindName::ShipSnapshot,
+        ) => return,
         Scenario::Process(KindName::RollBack) => Op::RollBack {
             name,
             snapshot: SNAPSHOT.to_owned(),
@@ -570,7 +575,7 @@ fn is_reached(run: &Run, scenario: Scenario, from: Option<&str>) -> bool {
             }
             KindName::DeleteSnapshot => model.snapshots.values().all(|rows| rows.is_empty()),
             KindName::RollBack => model.definitions.values().any(is_rolled_back),
-            KindName::ShipBackup | KindName::RestoreBackup => false,
+            KindName::ShipBackup | KindName::RestoreBackup | KindName::ShipSnapshot => false,
             KindName::CloneDefinition => is_copied(run, &model),
             KindName::Migrate => {
                 let mut disks = model.resources.values().filter(|row| !row.is_diskless());

@@ -465,6 +465,16 @@ pub async fn delete(cluster: &Cluster, name: Option<String>) -> Vec<Reply> {
                     .correction("Wait until that is done, or abort the backup first.")
                     .into());
             }
+            if let Some((_, shipped)) = tx.outbounds().find(|(_, of)| of.remote == name) {
+                let message = format!("The remote {name} is not deleted.");
+                let resource = &shipped.resource;
+                return Err(Reply::new(code::FAIL_IN_USE, message)
+                    .cause(format!(
+                        "A snapshot of resource '{resource}' is being shipped to it."
+                    ))
+                    .correction("Wait until that is done, or abort the backup first.")
+                    .into());
+            }
             let mut processes = tx.processes.values();
             let restored = processes.find_map(|process| match &process.kind {
                 Kind::RestoreBackup(of) if of.remote == name => Some(of.resource.clone()),

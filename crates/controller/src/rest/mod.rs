@@ -24,7 +24,6 @@ mod key_value_store;
 mod leftover;
 mod net_interface;
 mod node;
-mod not_implemented;
 mod physical_storage;
 mod property;
 mod query_size;
@@ -34,6 +33,7 @@ mod resource;
 mod resource_definition;
 mod resource_group;
 mod schedule;
+mod shipping;
 mod snapshot;
 mod sos_report;
 mod statistics;
@@ -98,7 +98,7 @@ pub fn router(cluster: Cluster, limits: &Limits) -> Router {
         .merge(volume::routes())
         .merge(volume_definition::routes())
         .merge(volume_group::routes())
-        .merge(not_implemented::routes())
+        .merge(shipping::routes())
         .route_layer(middleware::from_fn_with_state(cluster.clone(), edge::timed))
         .route_layer(middleware::from_fn_with_state(
             cluster.clone(),

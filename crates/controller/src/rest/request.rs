@@ -11,6 +11,7 @@ use linstor_api::code;
 use linstor_api::lenient::Lenient;
 use linstor_api::reply::Reply;
 use linstor_api::request::BodyError;
+use serde::de::DeserializeOwned;
 
 use super::answer::Answer;
 
@@ -68,6 +69,24 @@ impl<S: Send + Sync, T: Lenient + Default, const SYNC: bool> FromRequest<S>
             return Err(unparsable(bad, "the request has no body"));
         }
         parse(&body, bad).map(NeededBody)
+    }
+}
+
+/// The body of a call between controllers, whose members have one form each.
+#[derive(Debug)]
+pub struct Plain<T>(pub T);
+
+impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Plain<T> {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, Response> {
+        let body = bytes(request).await?;
+        serde_json::from_slice(&body).map(Plain).map_err(|error| {
+            // The words of the error quote what was found, which may be a key.
+            let (line, column) = (error.line(), error.column());
+            let details = format!("it is not understood at line {line}, column {column}");
+            unparsable(StatusCode::INTERNAL_SERVER_ERROR, &details)
+        })
     }
 }
 

@@ -296,7 +296,7 @@ async fn make_resource(cluster: &Cluster, id: ProcessId) -> Again {
         };
         let made = tx.attempt(|tx| snapshot::restore_backup(tx, &restore));
         tx.plan(|draft, _, seeds| match made {
-            Ok(()) => restore_backup::restored(draft, id),
+            Ok(()) => restore_backup::restored(draft, id, seeds.now_ms),
             Err(Refusal(replies)) => {
                 if let Some(reply) = replies.into_iter().find(Reply::is_error) {
                     restore_backup::failed(draft, id, reply, seeds.now_ms);

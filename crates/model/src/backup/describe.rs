@@ -80,6 +80,25 @@ pub fn describe(
         };
         (number, Objects(vec![object]))
     });
+    let described = snapshot(model, observed, row, part, keys);
+    Some(Meta {
+        rsc_name: backup.key()?.resource,
+        start_timestamp: i64::try_from(backup.started_at).unwrap_or(i64::MAX),
+        finish_timestamp: finished,
+        based_on: backup.base.as_ref().map(|base| base.meta.clone()),
+        backups: objects.collect(),
+        ..described
+    })
+}
+
+/// Describes the part of a snapshot on a node, without objects and times.
+pub fn snapshot(
+    model: &Model,
+    observed: &Observed,
+    row: &SnapshotDefinition,
+    part: &Snapshot,
+    keys: Option<&VolumeKeys>,
+) -> Meta {
     let volumes = row.volumes.iter().map(|(number, volume)| {
         let described = VolumeDefinition {
             vlm_dfn_props: of(&volume.props),
@@ -96,12 +115,12 @@ pub fn describe(
         };
         (*number, described)
     });
-    Some(Meta {
-        rsc_name: backup.key()?.resource,
-        node_name: backup.node.to_string(),
-        start_timestamp: i64::try_from(backup.started_at).unwrap_or(i64::MAX),
-        finish_timestamp: finished,
-        based_on: backup.base.as_ref().map(|base| base.meta.clone()),
+    Meta {
+        rsc_name: row.resource.to_string(),
+        node_name: part.resource.node.to_string(),
+        start_timestamp: 0,
+        finish_timestamp: 0,
+        based_on: None,
         layer_data: layers(model, observed, row, part, keys),
         rsc_dfn: Definition {
             snap_dfn_props: snapshot_props(row),
@@ -115,10 +134,10 @@ pub fn describe(
             ..Resource::default()
         },
         luks_info: keys.map(|keys| keys.master_key.clone()),
-        backups: objects.collect(),
+        backups: BTreeMap::new(),
         cluster_id: Some(model.controller.cluster_id.to_string()),
         snap_dfn_uuid: Some(row.uuid.to_string()),
-    })
+    }
 }
 
 fn of(props: &crate::Props) -> Props {

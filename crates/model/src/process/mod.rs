@@ -17,11 +17,13 @@ pub mod delete_snapshot;
 pub mod delete_volume_definition;
 mod id;
 pub mod migrate;
+pub mod peer;
 pub mod remove_disk;
 pub mod resize;
 pub mod restore_backup;
 pub mod roll_back;
 pub mod ship_backup;
+pub mod ship_snapshot;
 mod shipment;
 pub mod take_snapshot;
 
@@ -328,6 +330,7 @@ kinds! {
     RollBack in roll_back is "snapshot-rollback",
     ShipBackup in ship_backup is "backup-create",
     RestoreBackup in restore_backup is "backup-restore",
+    ShipSnapshot in ship_snapshot is "backup-ship",
     CloneDefinition in clone_definition is "resource-definition-clone",
 }
 
@@ -697,6 +700,7 @@ impl Kind {
             | Kind::RollBack(_)
             | Kind::ShipBackup(_)
             | Kind::RestoreBackup(_)
+            | Kind::ShipSnapshot(_)
             | Kind::CloneDefinition(_) => None,
         }
     }
@@ -717,6 +721,7 @@ impl Kind {
             | Kind::RollBack(_)
             | Kind::ShipBackup(_)
             | Kind::RestoreBackup(_)
+            | Kind::ShipSnapshot(_)
             | Kind::CloneDefinition(_) => None,
         }
     }

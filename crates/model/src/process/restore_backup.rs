@@ -1,6 +1,8 @@
 //! Restoring a backup: one node receives its volumes as a snapshot of the target, the full backup first and then all that
 //! is based on it; the resource is made of that snapshot once all of it is there. Whatever fails before removes what was
 //! received, and the resource definition if it was made for it.
+//!
+//! It comes from the bucket of a remote, or another cluster sends it ([`super::peer`]).
 
 use std::collections::BTreeMap;
 
@@ -10,6 +12,7 @@ use linstor_wire::spec::{ReceiptSpec, ReceivedObject};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::peer::Peer;
 use super::ship_backup::{LIMIT, Status};
 use super::shipment::Shipment;
 use super::{
@@ -54,6 +57,9 @@ pub struct RestoreBackup {
     pub own_definition: bool,
     /// The snapshot was made for it; otherwise it was there.
     pub own_snapshot: bool,
+    /// The cluster that sends it; none if it comes from a bucket.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub peer: Option<Peer>,
     /// Why it has failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Reply>,
@@ -73,6 +79,8 @@ pub enum Step {
     Restore,
     /// It has failed or was aborted: what was received is removed.
     Abandon,
+    /// It is done: the cluster that has sent it is told.
+    Report,
 }
 
 fn failure(cause: impl Into<String>) -> Reply {
@@ -101,12 +109,19 @@ pub fn begin(draft: &mut Draft, restore: RestoreBackup, now_ms: u64) -> ProcessI
 }
 
 /// Notes that the resource was made.
-pub fn restored(draft: &mut Draft, id: ProcessId) {
-    if draft
-        .restoration(id)
-        .is_some_and(|of| of.step == Step::Restore)
-    {
-        draft.remove(&RowKey::Process(id));
+pub fn restored(draft: &mut Draft, id: ProcessId, now_ms: u64) {
+    let found = draft.restoration(id);
+    let Some(restore) = found.filter(|of| of.step == Step::Restore) else {
+        return;
+    };
+    match restore.peer {
+        Some(_) => {
+            let reported = restore.at(Step::Report);
+            draft.restart_step(id, reported, now_ms);
+        }
+        None => {
+            draft.remove(&RowKey::Process(id));
+        }
     }
 }
 
@@ -184,6 +199,9 @@ impl RestoreBackup {
             let cause = format!("The remote {} was deleted.", self.remote);
             return Next::Step(self.because(failure(cause)));
         }
+        if let Some(elsewhere) = self.at_another_port(process, now) {
+            return Next::Step(elsewhere);
+        }
         let unknown = || failure("The node failed without a reason.");
         match self.shipment().wait(process, now, unknown) {
             Ok(None) => {}
@@ -197,10 +215,11 @@ impl RestoreBackup {
                 row.taken_at.get_or_insert(now_ms);
             });
         self.note(now.draft, Status::Success);
-        match (self.makes_resource, self.replaces) {
-            (true, true) => Next::Step(self.at(Step::Clear)),
-            (true, false) => Next::Step(self.at(Step::Restore)),
-            (false, _) => Next::Done,
+        match (self.makes_resource, self.replaces, &self.peer) {
+            (true, true, _) => Next::Step(self.at(Step::Clear)),
+            (true, false, _) => Next::Step(self.at(Step::Restore)),
+            (false, _, Some(_)) => Next::Step(self.at(Step::Report)),
+            (false, _, None) => Next::Done,
         }
     }
 
@@ -251,6 +270,10 @@ impl RestoreBackup {
             delete_snapshot::begin(now.draft, name, snapshot, nodes, now.now_ms);
             return Next::Note(Kind::RestoreBackup(self.clone()));
         }
+        if self.peer.as_ref().is_some_and(|peer| !peer.told) {
+            let why = "the cluster that sends it is told that it is not received";
+            return Next::Wait(vec![Wait::state(&self.node, why)]);
+        }
         let is_used = now.draft.resources_of(&self.resource).next().is_some()
             || now.draft.snapshots_of(&self.resource).next().is_some();
         if self.own_definition && !is_used {
@@ -279,6 +302,7 @@ impl Steps for RestoreBackup {
             Step::Clear => ("deleting-resources", 2),
             Step::Restore => ("making-resource", STEPS),
             Step::Abandon => ("removing", STEPS),
+            Step::Report => ("telling-remote", STEPS),
         };
         let moves = self.step == Step::Receive;
         let percent = moves.then(|| self.shipment().percent(model, observed));
@@ -299,6 +323,10 @@ impl Steps for RestoreBackup {
                 Next::Wait(vec![Wait::state(&self.node, why)])
             }
             Step::Abandon => self.abandon(now),
+            Step::Report => {
+                let why = "the cluster that has sent it is told that it is received";
+                Next::Wait(vec![Wait::state(&self.node, why)])
+            }
         }
     }
 
@@ -312,6 +340,7 @@ impl Steps for RestoreBackup {
             Step::Clear => Ok(Next::Done.into()),
             Step::Receive | Step::Restore => Ok(Next::Step(self.at(Step::Abandon)).into()),
             Step::Abandon => Err("What was received is being removed already.".to_owned()),
+            Step::Report => Ok(Next::Done.into()),
         }
     }
 }
@@ -329,7 +358,10 @@ impl Model {
     pub fn restoration_of(&self, name: &ResourceName) -> Option<(ProcessId, &RestoreBackup)> {
         self.processes_of(name)
             .find_map(|process| match &process.kind {
-                Kind::RestoreBackup(restore) => Some((process.id, restore)),
+                // One that only has to be reported is restored.
+                Kind::RestoreBackup(restore) if restore.step != Step::Report => {
+                    Some((process.id, restore))
+                }
                 _ => None,
             })
     }

@@ -444,9 +444,12 @@ async fn a_copy_is_given_up() {
     let mut wanted = copy(&first, "alpha");
     bench.push("alpha", &wanted).await;
     let is_told = |heard: &Heard| match heard.outcomes.get("Copy") {
-        Some((_, Outcome::Waiting { on, done_percent })) => {
-            on == "the data of volume 0 to be copied" && done_percent.is_some_and(|p| p > 5)
-        }
+        Some((
+            _,
+            Outcome::Waiting {
+                on, done_percent, ..
+            },
+        )) => on == "the data of volume 0 to be copied" && done_percent.is_some_and(|p| p > 5),
         _ => false,
     };
     bench.until("alpha", "how far the copy is", is_told).await;

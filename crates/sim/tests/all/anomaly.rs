@@ -125,7 +125,7 @@ macro_rules! processes {
         const _: fn(KindName) = |kind| match kind {
             $(KindName::$kind => (),)+
             // A store answers on a socket, which paused time does not wait for: see `backup`.
-            KindName::ShipBackup | KindName::RestoreBackup => (),
+            KindName::ShipBackup | KindName::RestoreBackup | KindName::ShipSnapshot => (),
         };
     };
 }

@@ -288,7 +288,7 @@ fn plan(tx: &mut Transaction<'_>, wanted: Wanted) -> Result<ProcessId, Refusal> 
     }))
 }
 
-fn refused(resource: &ResourceName, cause: &str, correction: &str) -> Refusal {
+pub(super) fn refused(resource: &ResourceName, cause: &str, correction: &str) -> Refusal {
     let message = format!("No backup of resource '{resource}' can be made.");
     Reply::new(code::FAIL_UNKNOWN_ERROR, message)
         .cause(cause)
@@ -297,7 +297,7 @@ fn refused(resource: &ResourceName, cause: &str, correction: &str) -> Refusal {
 }
 
 /// Refuses a snapshot that was not taken, or that something is done with.
-fn check_snapshot(
+pub(super) fn check_snapshot(
     tx: &Transaction<'_>,
     resource: &ResourceName,
     name: &SnapshotName,
@@ -310,6 +310,9 @@ fn check_snapshot(
     } else if tx
         .shipments()
         .any(|(_, of)| of.resource == *resource && of.snapshot == *name)
+        || tx
+            .outbounds()
+            .any(|(_, of)| of.resource == *resource && of.snapshot == *name)
     {
         "A backup of the snapshot is being made already."
     } else {
@@ -320,7 +323,10 @@ fn check_snapshot(
 }
 
 /// The nodes that can send a snapshot.
-fn senders(tx: &Transaction<'_>, row: &SnapshotDefinition) -> Result<BTreeSet<NodeName>, Refusal> {
+pub(super) fn senders(
+    tx: &Transaction<'_>,
+    row: &SnapshotDefinition,
+) -> Result<BTreeSet<NodeName>, Refusal> {
     let (mut nodes, mut why) = (BTreeSet::new(), "It has no part on a node.".to_owned());
     for (node, part) in &row.snapshots {
         let pools = part.volumes.values().filter_map(|volume| {
@@ -478,6 +484,9 @@ pub async fn abort(cluster: &Cluster, on: String, request: BackupAbort) -> Vec<R
                     }
                     Kind::RestoreBackup(of) => {
                         downloads && wanted(&of.resource, &of.snapshot, &of.remote)
+                    }
+                    Kind::ShipSnapshot(of) => {
+                        uploads && wanted(&of.resource, &of.snapshot, &of.remote)
                     }
                     _ => false,
                 })

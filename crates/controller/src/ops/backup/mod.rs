@@ -9,6 +9,7 @@ mod list;
 mod queue;
 mod restore;
 mod sealed;
+pub mod shipping;
 mod verify;
 
 pub(crate) use create::create_scheduled;
@@ -17,11 +18,12 @@ pub(crate) use delete::expire;
 pub use delete::{Selection, delete};
 pub use list::list;
 pub use queue::{QueueFilter, queue};
+pub use shipping::ship;
 pub use verify::Verifications;
 
 use std::future::Future;
 
-use linstor_api::backup::{BackupInfo, BackupInfoRequest, BackupRestore, BackupShip};
+use linstor_api::backup::{BackupInfo, BackupInfoRequest, BackupRestore};
 use linstor_api::code;
 use linstor_api::remote::NodeCreateEbs;
 use linstor_api::reply::{Reply, UNNAMED};
@@ -148,27 +150,6 @@ pub async fn verify(
         &request.src_snap_name,
     ])?;
     Ok(run(verify::verify(cluster, on, request)).await)
-}
-
-/// Ships a snapshot to another cluster.
-pub async fn ship(cluster: &Cluster, on: String, request: BackupShip) -> Vec<Reply> {
-    run(async {
-        let model = cluster.model();
-        let name = name::remote(&on)?;
-        let remote = name::known_remote(&model, &name)?;
-        let Target::Linstor(_) = &remote.target else {
-            let message = format!("The remote {name} is not a linstor remote.");
-            return Err(Reply::new(code::FAIL_INVLD_REMOTE_NAME, message)
-                .cause("Snapshots are shipped to LINSTOR clusters.")
-                .correction("Use a linstor remote.")
-                .into());
-        };
-        let source = name::resource(&request.src_rsc_name.unwrap_or_default())?;
-        name::known_definition(&model, &source)?;
-        name::resource(&request.dst_rsc_name.unwrap_or_default())?;
-        missing("Shipping snapshots")
-    })
-    .await
 }
 
 /// Creates the node that serves an EBS remote.

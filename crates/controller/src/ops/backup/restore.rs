@@ -6,11 +6,13 @@ use linstor_api::backup::BackupRestore;
 use linstor_api::kind::{LayerKind, ProviderKind, StorageSuffix};
 use linstor_api::properties::Properties;
 use linstor_api::reply::Reply;
+use linstor_api::sorted_map::SortedMap;
 use linstor_api::{code, flag, prop};
 use linstor_model::backup::Meta;
 use linstor_model::backup::meta::{Layer, LayerVolume};
 use linstor_model::layer::luks;
-use linstor_model::name::{NodeName, ResourceName, SnapshotName, StoragePoolName};
+use linstor_model::name::{NodeName, RemoteName, ResourceName, SnapshotName, StoragePoolName};
+use linstor_model::process::peer::Peer;
 use linstor_model::process::restore_backup::{self, RestoreBackup, Step};
 use linstor_model::process::{self, ProcessId};
 use linstor_model::snapshot::{
@@ -31,7 +33,7 @@ use super::super::volume_definition::create::NewVolumeDefinition;
 use super::super::{
     name, resource, resource_definition, snapshot, storage_pool, volume_definition,
 };
-use super::bucket::{self, Opened};
+use super::bucket;
 use super::create::{can_send, is_zfs};
 use super::info::{self, Chain, Wanted};
 use super::{forced, sealed};
@@ -39,29 +41,39 @@ use crate::cluster::Cluster;
 use crate::transaction::{Refusal, Transaction};
 
 /// What is to be restored where.
-struct Plan {
-    opened: Opened,
-    chain: Chain,
-    objects: BTreeMap<u32, Vec<ReceivedObject>>,
-    node: NodeName,
-    target: ResourceName,
+pub(super) struct Plan {
+    /// The remote that it comes from.
+    pub remote: RemoteName,
+    /// Identity of the remote.
+    pub remote_uuid: Uuid,
+    /// The id of the backup.
+    pub id: String,
+    /// The name that the snapshot gets, if it is free.
+    pub snapshot: String,
+    /// The description of the backup.
+    pub meta: Meta,
+    /// The cluster that sends it; none if it comes from a bucket.
+    pub peer: Option<Peer>,
+    pub objects: BTreeMap<u32, Vec<ReceivedObject>>,
+    pub node: NodeName,
+    pub target: ResourceName,
     /// The pools and sizes of the backing volumes by number.
-    volumes: BTreeMap<u32, (StoragePoolName, u64)>,
+    pub volumes: BTreeMap<u32, (StoragePoolName, u64)>,
     /// The keys of encrypted volumes by number.
-    keys: BTreeMap<u32, Secret>,
-    group: Option<String>,
-    moves_group: bool,
-    download_only: bool,
+    pub keys: BTreeMap<u32, Secret>,
+    pub group: Option<String>,
+    pub moves_group: bool,
+    pub download_only: bool,
     /// Resources that the target has are deleted first.
-    replaces: bool,
+    pub replaces: bool,
 }
 
 /// What the layers of a backup are.
 pub(super) struct Stack<'a> {
-    layers: Vec<LayerKind>,
+    pub layers: Vec<LayerKind>,
     drbd: Option<&'a Layer>,
     luks: Option<&'a Layer>,
-    pub(super) storage: Vec<&'a LayerVolume>,
+    pub storage: Vec<&'a LayerVolume>,
 }
 
 impl Stack<'_> {
@@ -112,22 +124,7 @@ pub async fn restore(
     let objects = objects(&chain, &listed.sizes)?;
     let meta = &chain.links[0].1;
     let stack = stack(&id, meta)?;
-    let model = cluster.model();
-    let mut volumes = BTreeMap::new();
-    for volume in &stack.storage {
-        let pool = pool(&model, &id, &node, volume, &request.stor_pool_map)?;
-        let kib = volume.usable_size.and_then(|kib| u64::try_from(kib).ok());
-        let kib = kib.filter(|kib| *kib > 0).ok_or_else(|| {
-            let cause = format!("Its description has no size of volume {}.", volume.vlm_nr);
-            refused(
-                &id,
-                code::FAIL_INVLD_BACKUP_CONFIG,
-                cause,
-                "Use another backup.",
-            )
-        })?;
-        volumes.insert(volume.vlm_nr, (pool, kib));
-    }
+    let volumes = placed(&cluster.model(), &id, &node, &stack, &request.stor_pool_map)?;
     if volumes.keys().ne(objects.keys()) || volumes.keys().ne(meta.rsc_dfn.vlm_dfns.keys()) {
         let cause = "Its description does not have the same volumes everywhere.";
         return Err(refused(
@@ -142,6 +139,11 @@ pub async fn restore(
     let remote = opened.name.clone();
     let source = chain.key.resource.clone();
     let plan = Plan {
+        remote: super::remote(&cluster.model(), &remote)?.name.clone(),
+        remote_uuid: opened.uuid,
+        snapshot: chain.key.snapshot_name().to_owned(),
+        meta: meta.clone(),
+        peer: None,
         objects,
         volumes,
         keys,
@@ -151,8 +153,7 @@ pub async fn restore(
         moves_group: request.force_mv_rsc_grp,
         download_only: request.download_only,
         replaces: request.force_restore && !request.download_only,
-        opened,
-        chain,
+        id,
     };
     let committed = cluster.commit(move |tx| begin(tx, plan)).await?;
     let (process, makes_resource) = committed.value;
@@ -211,6 +212,32 @@ async fn ended(
         snapshot::wait_restored(cluster, target).await;
     }
     Ok(deployed)
+}
+
+/// The pools and sizes of the backing volumes by number.
+pub(super) fn placed(
+    model: &Model,
+    id: &str,
+    node: &NodeName,
+    stack: &Stack<'_>,
+    renamed: &SortedMap<String, String>,
+) -> Result<BTreeMap<u32, (StoragePoolName, u64)>, Refusal> {
+    let mut volumes = BTreeMap::new();
+    for volume in &stack.storage {
+        let pool = pool(model, id, node, volume, renamed)?;
+        let kib = volume.usable_size.and_then(|kib| u64::try_from(kib).ok());
+        let kib = kib.filter(|kib| *kib > 0).ok_or_else(|| {
+            let cause = format!("Its description has no size of volume {}.", volume.vlm_nr);
+            refused(
+                id,
+                code::FAIL_INVLD_BACKUP_CONFIG,
+                cause,
+                "Use another backup.",
+            )
+        })?;
+        volumes.insert(volume.vlm_nr, (pool, kib));
+    }
+    Ok(volumes)
 }
 
 /// The objects of each volume, those of the full backup first.
@@ -333,7 +360,7 @@ fn pool(
     id: &str,
     node: &NodeName,
     volume: &LayerVolume,
-    renamed: &linstor_api::sorted_map::SortedMap<String, String>,
+    renamed: &SortedMap<String, String>,
 ) -> Result<StoragePoolName, Refusal> {
     let of = volume.stor_pool_api.clone().unwrap_or_default();
     let target = renamed.get(&of.stor_pool_name).or_else(|| renamed.get("*"));
@@ -353,7 +380,7 @@ fn pool(
     Err(refused(id, code::FAIL_INVLD_STOR_DRIVER, cause, correction))
 }
 
-fn check_space(
+pub(super) fn check_space(
     cluster: &Cluster,
     id: &str,
     node: &NodeName,
@@ -400,10 +427,24 @@ fn check_space(
     Ok(())
 }
 
-fn begin(tx: &mut Transaction<'_>, plan: Plan) -> Result<(ProcessId, bool), Refusal> {
-    let id = plan.chain.key.id();
-    let remote = super::remote(tx, &plan.opened.name)?.name.clone();
-    let meta = &plan.chain.links[0].1;
+/// Replacing a resource that is there is not done: its data would be lost before the new one is there.
+pub(super) fn check_no_resources(
+    model: &Model,
+    id: &str,
+    target: &ResourceName,
+) -> Result<(), Refusal> {
+    if model.resources_of(target).next().is_none() {
+        return Ok(());
+    }
+    let cause = format!("Resource definition '{target}' has resources, which are not replaced.");
+    let correction = "Delete its resources first, or restore the backup to a new resource.";
+    Err(refused(id, code::FAIL_EXISTS_RSC, cause, correction))
+}
+
+pub(super) fn begin(tx: &mut Transaction<'_>, plan: Plan) -> Result<(ProcessId, bool), Refusal> {
+    let id = plan.id.clone();
+    let remote = super::remote(tx, plan.remote.as_str())?.name.clone();
+    let meta = &plan.meta;
     let stack = stack(&id, meta)?;
     if let Some((_, other)) = tx.restoration_of(&plan.target) {
         let cause = format!("The backup '{}' is being restored to it.", other.backup);
@@ -464,7 +505,7 @@ fn begin(tx: &mut Transaction<'_>, plan: Plan) -> Result<(ProcessId, bool), Refu
         resource: target,
         snapshot,
         remote,
-        remote_uuid: plan.opened.uuid,
+        remote_uuid: plan.remote_uuid,
         node: plan.node,
         backup: id,
         objects: match own_snapshot {
@@ -475,6 +516,7 @@ fn begin(tx: &mut Transaction<'_>, plan: Plan) -> Result<(ProcessId, bool), Refu
         replaces,
         own_definition,
         own_snapshot,
+        peer: plan.peer,
         failure: None,
         step: match (own_snapshot, replaces) {
             (true, _) => Step::Receive,
@@ -554,12 +596,7 @@ fn move_group(
             "Resource definition '{target}' is in another resource group and has resources."
         );
         let correction = "Leave the resource group out, or force that it is moved.";
-        return Err(refused(
-            &plan.chain.key.id(),
-            code::FAIL_EXISTS_RSC,
-            cause,
-            correction,
-        ));
+        return Err(refused(&plan.id, code::FAIL_EXISTS_RSC, cause, correction));
     }
     tx.edit_resource_definition(target, |row| row.group = group);
     Ok(())
@@ -612,7 +649,7 @@ fn make_snapshot(
     stack: &Stack<'_>,
     uuid: Option<Uuid>,
 ) -> Result<SnapshotName, Refusal> {
-    let name = free_name(tx, id, target, plan.chain.key.snapshot_name())?;
+    let name = free_name(tx, id, target, &plan.snapshot)?;
     let drbd = stack.drbd.and_then(|layer| layer.drbd.as_ref());
     let mut resource = Resource {
         node: plan.node.clone(),

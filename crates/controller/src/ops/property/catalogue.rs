@@ -210,6 +210,8 @@ const FORCE_RESTORE: Option<&str> = Some("controller/src/ops/backup/forced.rs");
 const CREATE_BACKUP: Option<&str> = Some("controller/src/ops/backup/create.rs");
 const REMOTE: Option<&str> = Some("model/src/remote.rs");
 const SHIP_BACKUP: Option<&str> = Some("model/src/process/ship_backup.rs");
+const SHIP_SNAPSHOT: Option<&str> = Some("model/src/process/ship_snapshot.rs");
+const PEER: Option<&str> = Some("model/src/process/peer.rs");
 const BALANCE: Option<&str> = Some("model/src/balance.rs");
 const LVM: Option<&str> = Some("satellite/src/providers/lvm.rs");
 const AUTH_TOKEN: Option<&str> = Some("model/src/auth_token.rs");
@@ -279,8 +281,8 @@ const RULES: &[(&str, Rule)] = &[
         "Whether an existing resource may be deleted to restore a received backup")),
     ("BackupShipping/BackupTimeout", measured("seconds", rule(C, Integer, "5", REMOTE,
         "Time limit in seconds for requests that list or delete backups"))),
-    ("BackupShipping/L2LReceiveStartedTimeout", rule(C | N | RD, Integer, "300000", NOBODY,
-        "How long the receiving cluster waits for the connection, in ms; -1 without an end")),
+    ("BackupShipping/L2LReceiveStartedTimeout", rule(C | N | RD, Integer, "300000", SHIP_SNAPSHOT,
+        "How long nodes of two clusters wait for each other while one ships, in ms; -1 without an end")),
     ("BackupShipping/L2LSkipWaitForStart", rule(C | N | RD, TrueFalse, "false", NOBODY,
         "Whether a request to ship ends once the snapshot is taken")),
     ("BackupShipping/MaxConcurrentBackups", rule(UNLISTED | C, Integer, "-1", SHIP_BACKUP,
@@ -289,6 +291,8 @@ const RULES: &[(&str, Rule)] = &[
         "How many backups a node ships at once; less than 0: any number")),
     ("BackupShipping/S3KeySuffix", rule(C, Text, "", CREATE_BACKUP,
         "Suffix of backup names, to tell clusters apart in one bucket")),
+    ("BackupShipping/TcpPortRange", rule(C | N | UNLISTED, NumberRange(1, 65_535), "", PEER,
+        "TCP ports on which nodes receive snapshots of other clusters (default: 12000-12999)")),
     ("BalanceResourcesEnabled", rule(C | RD, TrueFalse, "true", BALANCE,
         "Whether missing replicas are placed and surplus ones deleted")),
     ("BalanceResourcesGracePeriod", rule(C, Integer, "3600", BALANCE,

@@ -173,6 +173,19 @@ fn check_unused(
             .about("Node", node.as_str())
             .into());
     }
+    if let Some(shipped) = tx.outbound_with(&row.resource, &row.name)
+        && shipped.node == *node
+    {
+        let message = format!("The {} is not deleted.", label(&row.resource, &row.name));
+        let remote = &shipped.remote;
+        return Err(Reply::new(code::FAIL_IN_USE, message)
+            .cause(format!(
+                "Node '{node}' needs it for what it ships to the cluster of the remote {remote}."
+            ))
+            .correction("Wait until that is done, or abort the backup first.")
+            .about("Node", node.as_str())
+            .into());
+    }
     let part = row.on(node);
     let Some(restored) = part.and_then(|part| tx.restored_from(part, node)) else {
         return Ok(());

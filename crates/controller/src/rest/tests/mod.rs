@@ -32,6 +32,7 @@ mod satellite;
 mod scheduled_backups;
 mod settle;
 mod shared;
+mod shipping;
 mod sizes;
 mod snapshots;
 mod speed;
@@ -68,6 +69,8 @@ struct World {
     accept_gzip: Cell<bool>,
     store: MemoryStore,
     controller: Controller,
+    /// Of the random numbers: identities of clusters with different seeds differ.
+    seed: u64,
 }
 
 /// What came back.
@@ -132,12 +135,24 @@ impl World {
 
     /// The controller ends, and another one starts on its store.
     async fn restart(&mut self) {
-        let next = World::start(self.store.clone(), self.satellites.clone(), None).await;
+        let (store, satellites) = (self.store.clone(), self.satellites.clone());
+        let next = World::seeded(self.seed, store, satellites, None).await;
         std::mem::replace(self, next).controller.stop().await;
     }
 
     async fn start(store: MemoryStore, satellites: Satellites, config: Option<Config>) -> Self {
-        World::start_at(Arc::new(SeededEnv::new(1)), store, satellites, config).await
+        World::seeded(1, store, satellites, config).await
+    }
+
+    async fn seeded(
+        seed: u64,
+        store: MemoryStore,
+        satellites: Satellites,
+        config: Option<Config>,
+    ) -> Self {
+        let env = Arc::new(SeededEnv::new(seed));
+        let world = World::start_at(env, store, satellites, config).await;
+        World { seed, ..world }
     }
 
     /// One whose time and randomness are given.
@@ -168,6 +183,7 @@ impl World {
             accept_gzip: Cell::new(true),
             store,
             controller,
+            seed: 1,
         }
     }
 

@@ -14,7 +14,9 @@ use linstor_wire::message::{SuspensionEnd, SuspensionState};
 use linstor_wire::question::{
     self, Answer, BlockDevice, File, FileState, Leftover, ProgramEnd, Question, ReactorOrder,
 };
-use linstor_wire::spec::{DrbdSpec, NodeSpec, ResourceSpec, SnapshotSpec, Spec, Target as Wanted};
+use linstor_wire::spec::{
+    DrbdSpec, NodeSpec, ResourceSpec, SnapshotSpec, SnapshotTarget, Spec, Target as Wanted,
+};
 use linstor_wire::status::{
     DrbdInfo, DrbdStatus, ForeignDrbd, LuksStatus, NodeInfo, Outcome, PoolStatus,
     ReplicationStatus, ResourceStatus, VolumeStatus,
@@ -34,6 +36,8 @@ struct Settings {
     in_use: BTreeSet<(String, String)>,
     failing: BTreeSet<String>,
     mute: BTreeSet<String>,
+    /// Send and receive nothing of what is shipped between clusters.
+    holding: BTreeSet<String>,
     given_up: BTreeSet<(String, String)>,
     drbd84: bool,
     tokens: BTreeMap<String, Secret>,
@@ -92,6 +96,20 @@ impl Satellites {
     pub(super) fn unused(&self, node: &str, resource: &str) {
         self.set(|s| {
             s.in_use.remove(&(node.to_owned(), resource.to_owned()));
+        });
+    }
+
+    /// Sends and receives nothing of what is shipped between clusters from now on.
+    pub(super) fn hold(&self, node: &str) {
+        self.set(|settings| {
+            settings.holding.insert(node.to_owned());
+        });
+    }
+
+    /// Sends and receives what it is told from now on; what it was told before it is not told again.
+    pub(super) fn release(&self, node: &str) {
+        self.set(|settings| {
+            settings.holding.remove(node);
         });
     }
 
@@ -371,11 +389,22 @@ impl Satellite {
 
     fn apply_snapshot(&self, generation: u64, spec: &SnapshotSpec) -> Vec<ToController> {
         let settings = self.all.0.lock().expect("no test panics here");
-        let outcome = match settings.failing.contains(&self.node) {
-            true => Outcome::Failed {
+        let is_shipped = matches!(
+            spec.target,
+            SnapshotTarget::SentToPeer(_) | SnapshotTarget::ReceivedFromPeer(_)
+        );
+        let outcome = if settings.failing.contains(&self.node) {
+            Outcome::Failed {
                 replies: vec![Reply::new(code::FAIL_UNKNOWN_ERROR, "lvcreate failed")],
-            },
-            false => Outcome::Done,
+            }
+        } else if is_shipped && settings.holding.contains(&self.node) {
+            Outcome::Waiting {
+                on: "its volumes".to_owned(),
+                done_percent: Some(40),
+                moved: None,
+            }
+        } else {
+            Outcome::Done
         };
         vec![ToController::Applied {
             generation,

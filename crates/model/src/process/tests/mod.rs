@@ -6,6 +6,7 @@ mod restore_backup;
 mod roll_back;
 mod shared;
 mod ship_backup;
+mod ship_snapshot;
 mod snapshot;
 
 use std::sync::Arc;

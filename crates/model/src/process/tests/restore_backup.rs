@@ -61,8 +61,10 @@ fn begun() -> (Draft, Observed, ProcessId) {
         backup: "r1_back_20250328_150859".to_owned(),
         objects: BTreeMap::from([(0, vec![object])]),
         makes_resource: true,
+        replaces: false,
         own_definition: true,
         own_snapshot: true,
+        peer: None,
         failure: None,
         step: Step::Receive,
     };
@@ -108,7 +110,7 @@ fn a_backup_is_restored() {
     assert_eq!(target(&draft), None);
     let row = draft.snapshot(&r2(), &s1()).unwrap();
     assert_eq!(row.state, SnapshotState::Successful);
-    restore_backup::restored(&mut draft, id);
+    restore_backup::restored(&mut draft, id, 1_250);
     assert_eq!(step(&draft, id), None);
 }
 
