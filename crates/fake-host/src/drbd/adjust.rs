@@ -59,14 +59,7 @@ pub(super) fn adjust(
             adjust_disk(world, node, name, *number, volume, &config.disk, kind)?;
         }
     }
-    for peer in &peers {
-        let standalone = world
-            .connection(node, name, peer.key)
-            .is_some_and(|c| c.link == Link::StandAlone);
-        if standalone {
-            link::connect(world, node, name, peer.key);
-        }
-    }
+    connect_peers(world, node, name, &peers);
     if kind == DrbdKind::V84 && peers.is_empty() {
         return fail(
             1,
@@ -74,6 +67,28 @@ pub(super) fn adjust(
         );
     }
     Ok(ToolOutput::nothing())
+}
+
+/// Makes the connections of one resource that are in its file.
+pub(super) fn connect(world: &mut World, node: &str, config: &Config) -> ToolResult {
+    let (kind, _) = local(world, node, config)?;
+    let peers = wanted_peers(world, node, config, kind)?;
+    for peer in &peers {
+        adjust_peer(world, node, &config.name, peer, kind)?;
+    }
+    connect_peers(world, node, &config.name, &peers);
+    Ok(ToolOutput::nothing())
+}
+
+fn connect_peers(world: &mut World, node: &str, name: &str, peers: &[WantedPeer]) {
+    for peer in peers {
+        let standalone = world
+            .connection(node, name, peer.key)
+            .is_some_and(|c| c.link == Link::StandAlone);
+        if standalone {
+            link::connect(world, node, name, peer.key);
+        }
+    }
 }
 
 /// This host's section of a resource.

@@ -1,6 +1,6 @@
 //! `drbdadm`.
 
-use super::adjust::{adjust, local};
+use super::adjust::{adjust, connect, local};
 use super::resfile::{Config, PARSE_ERROR, parse};
 use super::{DrbdKind, metatool, setup};
 use crate::tool::{Stop, ToolOutput, ToolResult, fail, missing};
@@ -185,6 +185,8 @@ fn run(
                 }
             }
         }
+        // The end of a connection of 8.4 is its removal; the file has what the next one is made of.
+        "connect" if kind == DrbdKind::V84 => return connect(world, node, config),
         "connect" | "disconnect" => {
             let keys: Vec<u32> = world
                 .resource(node, &name)
