@@ -46,20 +46,31 @@ pub(super) fn definition(
     Ok(Arc::clone(definition))
 }
 
-/// Refuses while a backup is being restored to a definition: its first resource is made of that.
-pub(super) fn not_restored(model: &Model, name: &ResourceName) -> Result<(), Vec<Reply>> {
+/// Refuses while a backup is being restored to a definition, whose first resource is made of that, and where a clone has
+/// failed: what is made now would be taken for the data of its source.
+pub(super) fn not_restored(
+    model: &Model,
+    definition: &ResourceDefinition,
+) -> Result<(), Vec<Reply>> {
+    let name = &definition.name;
     let restored = model.restoration_of(name);
-    let Some((_, restored)) = restored.filter(|(_, of)| of.makes_resource) else {
-        return Ok(());
+    let restored = restored.filter(|(_, of)| of.makes_resource);
+    let (cause, correction) = match (restored, &definition.clone_failure) {
+        (Some((_, of)), _) => (
+            format!("The backup '{}' is being restored to it.", of.backup),
+            "Wait until that is done, or abort it.",
+        ),
+        (None, Some(_)) => (
+            "It was to be a clone, which has failed: it has no data.".to_owned(),
+            "Delete it, or clone it again.",
+        ),
+        (None, None) => return Ok(()),
     };
     let text = format!("Resource definition '{name}' cannot have other resources yet.");
     refuse(
         Reply::new(code::FAIL_RSC_BUSY, text)
-            .cause(format!(
-                "The backup '{}' is being restored to it.",
-                restored.backup
-            ))
-            .correction("Wait until that is done, or abort it."),
+            .cause(cause)
+            .correction(correction),
     )
 }
 

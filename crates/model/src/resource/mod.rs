@@ -96,7 +96,7 @@ pub fn new_resource(
     new: NewResource,
 ) -> Result<(Resource, Vec<Reply>), Vec<Reply>> {
     let definition = checks::definition(draft, &new.name)?;
-    checks::not_restored(draft, &new.name)?;
+    checks::not_restored(draft, &definition)?;
     let node = checks::node(draft, &new.node)?;
     checks::absent(draft, &definition, &node)?;
     let layer_stack = stack::of_new_resource(draft, &definition, new.layer_stack.as_deref());

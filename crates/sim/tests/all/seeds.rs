@@ -29,10 +29,16 @@ const FOUND: [(u64, &str); 5] = [
     ),
 ];
 /// The same of those with snapshots.
-const FOUND_WITH_SNAPSHOTS: [(u64, &str); 1] = [(
-    1910,
-    "a snapshot of two replicas that were not connected was not the same on both",
-)];
+const FOUND_WITH_SNAPSHOTS: [(u64, &str); 2] = [
+    (
+        889,
+        "a clone that had failed got a replica, which had no data",
+    ),
+    (
+        1910,
+        "a snapshot of two replicas that were not connected was not the same on both",
+    ),
+];
 /// Lines of the trace that are printed of a failed seed.
 const SHOWN: usize = 400;
 /// Number of failed seeds that are printed in full.

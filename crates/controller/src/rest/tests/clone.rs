@@ -98,6 +98,9 @@ async fn a_clone_that_fails() {
     ends(&world, "FAILED").await;
     assert_eq!(world.get(COPY).await["flags"], json!(["FAILED"]));
     assert_eq!(rows(&world).await, Vec::<Value>::new());
+    let path = format!("{COPY}/resources/n1/make-available");
+    let busy = ["FAIL_RSC_BUSY"];
+    world.check("POST", &path, "{}", 500, &busy).await;
     world.satellites.working("n1");
     tokio::time::sleep(Duration::from_secs(70)).await;
     let body = r#"{"name":"copy"}"#;
