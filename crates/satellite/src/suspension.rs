@@ -218,7 +218,7 @@ pub async fn run(shared: Arc<Shared>, left_over: Suspended) {
         let shared = Arc::clone(&shared);
         tasks.spawn(async move {
             let _turns = turns(&shared.machine, &devices).await;
-            resume_all(&shared, lease, &devices).await;
+            resume_all(&shared, lease, &devices, false).await;
         });
     }
     loop {
@@ -294,7 +294,7 @@ async fn hold(shared: Arc<Shared>, asked: Asked, mut term: watch::Receiver<Term>
                 Ok(Err(failure)) => failed(failure),
                 Err(reason) => SuspensionState::Ended { reason },
             };
-            resume_all(&shared, lease, &devices).await;
+            resume_all(&shared, lease, &devices, true).await;
             state
         }
     };
@@ -487,12 +487,20 @@ async fn suspend(machine: &Machine, device: &Device) -> Result<()> {
     Err(Failure::new(code::FAIL_UNKNOWN_ERROR, message))
 }
 
-/// Resumes all devices, in as many attempts as that takes.
-async fn resume_all(shared: &Shared, lease: Uuid, devices: &[Device]) {
+/// Resumes all devices, in as many attempts as that takes. What an earlier run has left may be resumed already.
+async fn resume_all(shared: &Shared, lease: Uuid, devices: &[Device], by_this_run: bool) {
     let mut left: Vec<&Device> = devices.iter().collect();
     let mut attempts = 0_u32;
     loop {
-        let each = left.iter().map(|device| resume(shared, device));
+        let each = left.iter().map(|device| async move {
+            // Not a second time: DRBD 8.4 waits for all requests before it resumes what is not suspended, also for those
+            // that it holds back, and blocks all others meanwhile.
+            let known = by_this_run && attempts == 0;
+            match known || is_suspended(&shared.machine, device).await? {
+                true => resume(shared, device).await,
+                false => release(shared, device).await,
+            }
+        });
         let ended = futures::future::join_all(each).await;
         let mut still = Vec::new();
         for (device, ended) in left.into_iter().zip(ended) {
@@ -510,7 +518,7 @@ async fn resume_all(shared: &Shared, lease: Uuid, devices: &[Device]) {
         sleep(RESUME_PAUSE).await;
     }
     if let Err(failure) = note(shared, lease, None).await {
-        // The next start resumes once more what is not suspended, which does nothing.
+        // The next start finds that nothing is suspended.
         tracing::warn!(%lease, %failure, "the end of a suspension of I/O cannot be stored");
     }
 }
@@ -528,10 +536,7 @@ async fn resume(shared: &Shared, device: &Device) -> Result<()> {
         .try_run(cmd.deadline(Deadline::run(RESUME_LIMIT)))
         .await?;
     if !is_suspended(machine, device).await? {
-        return match device {
-            Device::Drbd { resource, minor } => release(shared, resource, *minor).await,
-            Device::DeviceMapper { .. } => Ok(()),
-        };
+        return release(shared, device).await;
     }
     output.ok()?;
     let message = format!(
@@ -541,10 +546,13 @@ async fn resume(shared: &Shared, device: &Device) -> Result<()> {
 }
 
 /// Has requests completed that were under way when I/O was suspended.
-async fn release(shared: &Shared, resource: &ResourceName, minor: u32) -> Result<()> {
+async fn release(shared: &Shared, device: &Device) -> Result<()> {
+    let Device::Drbd { resource, minor } = device else {
+        return Ok(());
+    };
     let kind = shared.state().info.drbd.as_ref().map(|drbd| drbd.kind);
     let file = shared.options.res_directory.join(format!("{resource}.res"));
-    v84::release_requests(&shared.machine, kind, &file, resource, minor).await
+    v84::release_requests(&shared.machine, kind, &file, resource, *minor).await
 }
 
 /// Whether a device's I/O is suspended on request, by the kernel. That of a device that does not exist is not.

@@ -147,6 +147,34 @@ async fn no_request_is_held_back() {
     }
 }
 
+/// What was resumed is not resumed again while a read is held back: DRBD 8.4 would wait for the read, and hold back all others.
+#[tokio::test(start_paused = true)]
+async fn nothing_is_resumed_twice() {
+    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V84).await;
+    up(&mut bench, TWO).await;
+    let primary = Cmd::new("drbdsetup").args(["primary", "1000"]);
+    bench.cluster.host("alpha").run(primary).await.unwrap();
+    bench.cluster.open("alpha", "Data", 0).unwrap();
+    suspend(&mut bench, 10_000).await;
+    let suspended = is(SuspensionState::Suspended);
+    bench
+        .until("alpha", "that I/O is suspended", suspended)
+        .await;
+    bench.cluster.catch_read("alpha", "Data", 0);
+    let fault = Fault::next_with("alpha", "disconnect", Effect::FailsBefore(20));
+    bench.cluster.inject(fault);
+    bench.changes();
+    bench
+        .send("alpha", ToSatellite::Resume { lease: LEASE })
+        .await;
+    let asked = ended(SuspensionEnd::Asked);
+    bench.until("alpha", "that I/O goes on", is(asked)).await;
+    assert!(!bench.cluster.holds_requests("alpha", "Data"));
+    let commands = bench.changes();
+    assert_eq!(commands.matches("resume-io").count(), 1, "{commands}");
+    assert_eq!(commands.matches(" disconnect").count(), 2, "{commands}");
+}
+
 /// A controller that is connected and forgets it: the time is up, however long it asked for.
 #[tokio::test(start_paused = true)]
 async fn a_suspension_expires() {
