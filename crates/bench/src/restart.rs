@@ -81,6 +81,16 @@ async fn reconnected(rest: &mut Rest, port: u16) -> anyhow::Result<()> {
     wait_online(port, 1).await
 }
 
+/// A fake machine with a thin pool, on which changes take no time.
+fn fake_machine() -> FakeCluster {
+    let machines = FakeCluster::new(1);
+    machines.configure(|config| config.change_time = Duration::ZERO);
+    machines.add_host(NODE, DrbdKind::V9);
+    machines.add_volume_group(NODE, "vg0", 1 << 30);
+    machines.add_thin_pool(NODE, "vg0", "thin", 1 << 29);
+    machines
+}
+
 /// A satellite on a fake machine; dropping it is a crash.
 fn serve(host: FakeHost, address: SocketAddr) -> anyhow::Result<(JoinSet<()>, SocketAddr)> {
     let listener = tcp::listen(address)?;
@@ -114,11 +124,7 @@ pub async fn unchanged_figures(
 ) -> anyhow::Result<()> {
     let (running, _) = Controller::start(controller, &directory.join("unchanged"), 23_373).await?;
     let mut rest = Rest::connect(running.port).await?;
-    let machines = FakeCluster::new(1);
-    machines.configure(|config| config.change_time = Duration::ZERO);
-    machines.add_host(NODE, DrbdKind::V9);
-    machines.add_volume_group(NODE, "vg0", 1 << 30);
-    machines.add_thin_pool(NODE, "vg0", "thin", 1 << 29);
+    let machines = fake_machine();
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let (mut satellite, address) = serve(machines.host(NODE), any_port)?;
     join(
@@ -176,11 +182,7 @@ pub async fn snapshot_figures(
 ) -> anyhow::Result<()> {
     let (running, _) = Controller::start(controller, &directory.join("snapshots"), 23_375).await?;
     let mut rest = Rest::connect(running.port).await?;
-    let machines = FakeCluster::new(1);
-    machines.configure(|config| config.change_time = Duration::ZERO);
-    machines.add_host(NODE, DrbdKind::V9);
-    machines.add_volume_group(NODE, "vg0", 1 << 30);
-    machines.add_thin_pool(NODE, "vg0", "thin", 1 << 29);
+    let machines = fake_machine();
     let any_port = SocketAddr::from(([127, 0, 0, 1], 0));
     let (mut satellite, address) = serve(machines.host(NODE), any_port)?;
     let port = running.port;

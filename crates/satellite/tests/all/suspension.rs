@@ -106,6 +106,21 @@ async fn a_suspension_ends_on_request() {
     }
 }
 
+/// I/O is suspended on DRBD 8.4 while an application has the device open.
+async fn suspended_while_open() -> Bench {
+    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V84).await;
+    up(&mut bench, TWO).await;
+    let primary = Cmd::new("drbdsetup").args(["primary", "1000"]);
+    bench.cluster.host("alpha").run(primary).await.unwrap();
+    bench.cluster.open("alpha", "Data", 0).unwrap();
+    suspend(&mut bench, 10_000).await;
+    let suspended = is(SuspensionState::Suspended);
+    bench
+        .until("alpha", "that I/O is suspended", suspended)
+        .await;
+    bench
+}
+
 /// DRBD 8.4 holds back requests that were under way; the satellite has them completed: a write by a flush, a read by a new
 /// connection.
 #[tokio::test(start_paused = true)]
@@ -122,16 +137,7 @@ async fn no_request_is_held_back() {
              alpha: drbdadm -c /var/lib/linstor.d/Data.res connect Data\n",
         ),
     ] {
-        let mut bench = nodes(&["alpha", "beta"], DrbdKind::V84).await;
-        up(&mut bench, TWO).await;
-        let primary = Cmd::new("drbdsetup").args(["primary", "1000"]);
-        bench.cluster.host("alpha").run(primary).await.unwrap();
-        bench.cluster.open("alpha", "Data", 0).unwrap();
-        suspend(&mut bench, 10_000).await;
-        let suspended = is(SuspensionState::Suspended);
-        bench
-            .until("alpha", "that I/O is suspended", suspended)
-            .await;
+        let mut bench = suspended_while_open().await;
         if with_read {
             bench.cluster.catch_read("alpha", "Data", 0);
         }
@@ -150,16 +156,7 @@ async fn no_request_is_held_back() {
 /// What was resumed is not resumed again while a read is held back: DRBD 8.4 would wait for the read, and hold back all others.
 #[tokio::test(start_paused = true)]
 async fn nothing_is_resumed_twice() {
-    let mut bench = nodes(&["alpha", "beta"], DrbdKind::V84).await;
-    up(&mut bench, TWO).await;
-    let primary = Cmd::new("drbdsetup").args(["primary", "1000"]);
-    bench.cluster.host("alpha").run(primary).await.unwrap();
-    bench.cluster.open("alpha", "Data", 0).unwrap();
-    suspend(&mut bench, 10_000).await;
-    let suspended = is(SuspensionState::Suspended);
-    bench
-        .until("alpha", "that I/O is suspended", suspended)
-        .await;
+    let mut bench = suspended_while_open().await;
     bench.cluster.catch_read("alpha", "Data", 0);
     let fault = Fault::next_with("alpha", "disconnect", Effect::FailsBefore(20));
     bench.cluster.inject(fault);
