@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use linstor_sim::{Parameters, Report, run};
 
 /// Number of seeds, which run in two shards for two cores.
-const SEEDS: u64 = 1600;
+const SEEDS: u64 = 1200;
 /// Number of seeds whose users take snapshots.
 const SNAPSHOT_SEEDS: u64 = 400;
 /// Seeds beyond those that found something, and what.
