@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
 use linstor_wire::Secret;
-use linstor_wire::spec::{BaseSpec, InboundSpec, ShippingLink};
+use linstor_wire::spec::{InboundSpec, ShippingLink};
 use linstor_wire::status::Outcome;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -173,14 +173,7 @@ impl Peer {
     /// What the node has to receive.
     pub(crate) fn spec(&self, model: &Model, of: &RestoreBackup) -> Option<InboundSpec> {
         let base = match &self.base {
-            Some(base) => {
-                let row = model.snapshot(&of.resource, &base.snapshot)?;
-                let part = row.on(&of.node).filter(|_| row.uuid == base.uuid)?;
-                Some(BaseSpec {
-                    snapshot: base.snapshot.clone(),
-                    uuid: part.uuid,
-                })
-            }
+            Some(base) => Some(of.shipment().base(model, &base.snapshot, base.uuid)?),
             None => None,
         };
         let limit = silence_limit(model, &of.resource, &of.node);

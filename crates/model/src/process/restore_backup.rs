@@ -180,7 +180,7 @@ impl RestoreBackup {
         self.replaces && rows.all(|row| model.is_deleting(row))
     }
 
-    fn shipment(&self) -> Shipment<'_> {
+    pub(super) fn shipment(&self) -> Shipment<'_> {
         Shipment {
             resource: &self.resource,
             snapshot: &self.snapshot,
@@ -304,13 +304,10 @@ impl Steps for RestoreBackup {
             Step::Abandon => ("removing", STEPS),
             Step::Report => ("telling-remote", STEPS),
         };
-        let moves = self.step == Step::Receive;
-        let percent = moves.then(|| self.shipment().percent(model, observed));
-        let moved = moves.then(|| self.shipment().moved(model, observed));
-        Progress {
-            percent: percent.flatten(),
-            moved: moved.flatten(),
-            ..Progress::numbered(step, number, STEPS)
+        let progress = Progress::numbered(step, number, STEPS);
+        match self.step {
+            Step::Receive => self.shipment().progress(progress, model, observed),
+            _ => progress,
         }
     }
 

@@ -12,7 +12,7 @@ use std::time::Duration;
 use linstor_api::kind::StorageSuffix;
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
-use linstor_wire::spec::{BaseSpec, ObjectSpec, ShipmentSpec};
+use linstor_wire::spec::{ObjectSpec, ShipmentSpec};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -344,10 +344,7 @@ impl ShipBackup {
             (*number, object)
         });
         let base = match &self.base {
-            Some(base) => Some(BaseSpec {
-                snapshot: base.snapshot.clone(),
-                uuid: self.base_part(model, base)?,
-            }),
+            Some(base) => Some(self.shipment().base(model, &base.snapshot, base.uuid)?),
             None => None,
         };
         let remote = model.remotes.get(&self.remote)?;
@@ -357,13 +354,6 @@ impl ShipBackup {
             objects: objects.collect(),
             base,
         })
-    }
-
-    /// Identity of the base on the node.
-    fn base_part(&self, model: &Model, base: &Base) -> Option<Uuid> {
-        let row = model.snapshot(&self.resource, &base.snapshot)?;
-        let part = row.on(&self.node).filter(|_| row.uuid == base.uuid)?;
-        Some(part.uuid)
     }
 
     /// How many backups a node sends at a time; none if any number.
@@ -455,25 +445,10 @@ impl ShipBackup {
 
     /// Why it cannot be sent any more.
     fn lost(&self, model: &Model) -> Option<Reply> {
-        let row = model.snapshot(&self.resource, &self.snapshot);
-        let remote = model.remotes.get(&self.remote);
-        if row.and_then(|row| row.on(&self.node)).is_none() {
-            let cause = format!("Node '{}' has no part of its snapshot any more.", self.node);
-            return Some(Self::failure(cause));
-        }
-        if remote.is_none_or(|remote| remote.uuid != self.remote_uuid) {
-            let cause = format!("The remote {} was deleted.", self.remote);
-            return Some(Self::failure(cause));
-        }
-        let base = self.base.as_ref()?;
-        if self.base_part(model, base).is_none() {
-            let cause = format!(
-                "The snapshot '{}' that it is based on was deleted on node '{}'.",
-                base.snapshot, self.node
-            );
-            return Some(Self::failure(cause));
-        }
-        None
+        let base = self.base.as_ref().map(|base| (&base.snapshot, base.uuid));
+        let remote = (&self.remote, self.remote_uuid);
+        let lost = self.shipment().lost(model, remote, base);
+        lost.map(Self::failure)
     }
 
     fn send(&self, process: &Process, now: &mut Context<'_>) -> Next {
@@ -536,13 +511,10 @@ impl Steps for ShipBackup {
             Step::Describe => ("describing", 4),
             Step::Abandon => ("removing-upload", 4),
         };
-        let moves = self.step == Step::Send;
-        let percent = moves.then(|| self.shipment().percent(model, observed));
-        let moved = moves.then(|| self.shipment().moved(model, observed));
-        Progress {
-            percent: percent.flatten(),
-            moved: moved.flatten(),
-            ..Progress::numbered(step, number, STEPS)
+        let progress = Progress::numbered(step, number, STEPS);
+        match self.step {
+            Step::Send => self.shipment().progress(progress, model, observed),
+            _ => progress,
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use linstor_api::reply::Reply;
 use linstor_api::{code, prop};
 use linstor_wire::Secret;
-use linstor_wire::spec::{BaseSpec, OutboundSpec, ShippingLink};
+use linstor_wire::spec::{OutboundSpec, ShippingLink};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -366,10 +366,7 @@ impl ShipSnapshot {
     pub(crate) fn spec(&self, model: &Model) -> Option<OutboundSpec> {
         let receiver = self.receiver.as_ref()?;
         let base = match &self.base {
-            Some(base) => Some(BaseSpec {
-                snapshot: base.snapshot.clone(),
-                uuid: self.base_part(model, base)?,
-            }),
+            Some(base) => Some(self.shipment().base(model, &base.snapshot, base.uuid)?),
             None => None,
         };
         let limit = silence_limit(model, &self.resource, &self.node);
@@ -385,13 +382,6 @@ impl ShipSnapshot {
             limit_ms: u64::try_from(limit.as_millis()).unwrap_or(u64::MAX),
             base,
         })
-    }
-
-    /// Identity of the base on the node.
-    fn base_part(&self, model: &Model, base: &Base) -> Option<Uuid> {
-        let row = model.snapshot(&self.resource, &base.snapshot)?;
-        let part = row.on(&self.node).filter(|_| row.uuid == base.uuid)?;
-        Some(part.uuid)
     }
 
     /// Whether the node sends others that began before, as many as it may at a time.
@@ -468,22 +458,9 @@ impl ShipSnapshot {
 
     /// Why it cannot be sent any more.
     fn lost(&self, model: &Model) -> Option<Reply> {
-        let row = model.snapshot(&self.resource, &self.snapshot);
-        if row.and_then(|row| row.on(&self.node)).is_none() {
-            let cause = format!("Node '{}' has no part of the snapshot any more.", self.node);
-            return Some(failure(cause));
-        }
-        let remote = model.remotes.get(&self.remote);
-        if remote.is_none_or(|remote| remote.uuid != self.remote_uuid) {
-            return Some(failure(format!("The remote {} was deleted.", self.remote)));
-        }
-        let base = self.base.as_ref()?;
-        self.base_part(model, base).is_none().then(|| {
-            failure(format!(
-                "The snapshot '{}' that it is based on was deleted on node '{}'.",
-                base.snapshot, self.node
-            ))
-        })
+        let base = self.base.as_ref().map(|base| (&base.snapshot, base.uuid));
+        let remote = (&self.remote, self.remote_uuid);
+        self.shipment().lost(model, remote, base).map(failure)
     }
 
     fn offer(&self, process: &Process, now: &Context<'_>) -> Next {
@@ -551,11 +528,10 @@ impl Steps for ShipSnapshot {
             Step::Confirm => ("waiting-for-remote", 4),
             Step::Abandon => ("telling-remote", 4),
         };
-        let moves = self.step == Step::Send;
-        let percent = moves.then(|| self.shipment().percent(model, observed));
-        Progress {
-            percent: percent.flatten(),
-            ..Progress::numbered(step, number, STEPS)
+        let progress = Progress::numbered(step, number, STEPS);
+        match self.step {
+            Step::Send => self.shipment().progress(progress, model, observed),
+            _ => progress,
         }
     }
 
