@@ -41,7 +41,7 @@ fn own<'a>(model: &'a Model, of: &Triple) -> Vec<&'a SnapshotDefinition> {
                 && model
                     .deletion_of_snapshot(&of.resource, &row.name)
                     .is_none()
-                && model.shipment_with(&of.resource, &row.name).is_none()
+                && !model.is_being_sent(&of.resource, &row.name)
         })
         .collect();
     rows.sort_by_key(|row| row.sequence_number);

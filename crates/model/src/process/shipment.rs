@@ -107,3 +107,10 @@ impl Shipment<'_> {
         }
     }
 }
+
+impl Model {
+    /// Whether a snapshot, or one that is based on it, is being sent to a bucket or to another cluster.
+    pub fn is_being_sent(&self, name: &ResourceName, snapshot: &SnapshotName) -> bool {
+        self.shipment_with(name, snapshot).is_some() || self.outbound_with(name, snapshot).is_some()
+    }
+}

@@ -190,6 +190,7 @@ fn a_snapshot_is_shipped() {
         "the other node sends nothing"
     );
     assert!(draft.outbound_with(&r1(), &name("s1")).is_some());
+    assert!(draft.is_being_sent(&r1(), &name("s1")));
     // The same again changes nothing; another port is another place.
     let since = draft.processes[&id].since;
     assert!(ship_snapshot::receive(
