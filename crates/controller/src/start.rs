@@ -121,7 +121,6 @@ impl Controller {
         tasks.spawn(tasks::backup::run(cluster.clone(), shutdown.clone()));
         let scheduled = tasks::scheduled_backup::run(cluster.clone(), shutdown.clone());
         tasks.spawn(scheduled);
-        tasks.spawn(tasks::shipping::run(cluster.clone(), shutdown.clone()));
         tasks.spawn(link::run(
             cluster.clone(),
             connector,

@@ -1,6 +1,7 @@
-//! What the controller does for backups that are being made or restored. At the store of those that are made: begins their uploads, writes their descriptions,
-//! and removes what was sent of those that have failed or were aborted. All of it can be done again: a controller that
-//! starts goes on with what the rows of the processes say.
+//! What the controller does for backups that are being made or restored, and for snapshots that are shipped. At the store of
+//! those that are made: begins their uploads, writes their descriptions, and removes what was sent of those that have failed or
+//! were aborted. What is said to other clusters is in [`super::shipping`]. All of it can be done again: a controller that starts
+//! goes on with what the rows of the processes say.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -16,11 +17,14 @@ use linstor_s3::{Bucket, Error};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::shipping;
 use crate::cluster::Cluster;
 use crate::ops::backup::bucket;
 use crate::ops::snapshot;
 use crate::transaction::{Refusal, Transaction};
 
+/// How often it is looked whether another cluster is silent.
+const LOOK: Duration = Duration::from_millis(500);
 /// How long after a failure it is tried again.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
 /// How long a store is tried that does not answer.
@@ -35,10 +39,17 @@ pub(crate) async fn run(cluster: Cluster, shutdown: CancellationToken) {
     let mut at_work: BTreeSet<ProcessId> = BTreeSet::new();
     loop {
         let model = cluster.model();
+        let now_ms = cluster.env().now_ms();
         for process in model.processes.values() {
             let has_work = match &process.kind {
                 Kind::ShipBackup(backup) => backup.work(process, &model),
-                Kind::RestoreBackup(restore) => restore.step == restore_backup::Step::Restore,
+                Kind::RestoreBackup(restore) => {
+                    restore.step == restore_backup::Step::Restore || restore.call().is_some()
+                }
+                Kind::ShipSnapshot(of) => {
+                    of.call(process, &model).is_some()
+                        || of.silent(process, &model, now_ms).is_some()
+                }
                 _ => false,
             };
             if has_work && at_work.insert(process.id) {
@@ -56,38 +67,51 @@ pub(crate) async fn run(cluster: Cluster, shutdown: CancellationToken) {
             },
             // Cancel-safe: a notice that is lost after another arm has won is not needed, as everything is looked at.
             () = cluster.shared.backups.notified() => {}
+            // The other cluster of a shipment may be silent for too long.
+            () = tokio::time::sleep(LOOK), if model.outbounds().next().is_some() => {}
         }
     }
 }
 
-/// Does what a backup needs now; returns its id.
+/// Does what a backup or a shipment needs now; returns its id.
 async fn advance(cluster: Cluster, id: ProcessId) -> ProcessId {
     let model = cluster.model();
-    if model.restoration(id).is_some() {
-        if let Err(why) = make_resource(&cluster, id).await {
-            tracing::warn!(%id, "backup: {why}");
-            tokio::time::sleep(RETRY_AFTER).await;
-        }
-        return id;
-    }
-    let (Some(process), Some(backup)) = (model.processes.get(&id), model.shipment(id)) else {
+    let Some(process) = model.processes.get(&id) else {
         return id;
     };
-    let done = match backup.step {
-        Step::Begin => begin(&cluster, process, backup).await,
-        Step::Describe => write_description(&cluster, process, backup).await,
-        Step::Abandon => abandon(&cluster, process, backup).await,
-        Step::Take | Step::Send => Ok(()),
+    let (resource, done, pause) = match &process.kind {
+        Kind::ShipBackup(of) => {
+            let done = match of.step {
+                Step::Begin => begin(&cluster, process, of).await,
+                Step::Describe => write_description(&cluster, process, of).await,
+                Step::Abandon => abandon(&cluster, process, of).await,
+                Step::Take | Step::Send => Ok(()),
+            };
+            (&of.resource, done, RETRY_AFTER)
+        }
+        Kind::RestoreBackup(of) if of.step == restore_backup::Step::Restore => {
+            let done = make_resource(&cluster, id).await;
+            (&of.resource, done, RETRY_AFTER)
+        }
+        Kind::RestoreBackup(of) => {
+            let done = shipping::inbound(&cluster, process, of).await;
+            (&of.resource, done, shipping::RETRY_AFTER)
+        }
+        Kind::ShipSnapshot(of) => {
+            let done = shipping::outbound(&cluster, process, of).await;
+            (&of.resource, done, shipping::RETRY_AFTER)
+        }
+        _ => return id,
     };
     if let Err(why) = done {
-        tracing::warn!(resource = %backup.resource, snapshot = %backup.snapshot, "backup: {why}");
-        tokio::time::sleep(RETRY_AFTER).await;
+        tracing::warn!(%id, %resource, "backup: {why}");
+        tokio::time::sleep(pause).await;
     }
     id
 }
 
 /// Why something was not done, and is tried again.
-type Again = Result<(), String>;
+pub(super) type Again = Result<(), String>;
 
 /// The bucket; none when the remote is another one by now.
 fn open(cluster: &Cluster, backup: &ShipBackup) -> Result<Option<Bucket>, String> {
@@ -111,10 +135,10 @@ fn open(cluster: &Cluster, backup: &ShipBackup) -> Result<Option<Bucket>, String
     opened.map(Some).map_err(|error| error.to_string())
 }
 
-async fn commit(
+pub(super) async fn commit<T: Send + 'static>(
     cluster: &Cluster,
-    change: impl FnOnce(&mut Transaction<'_>) -> bool + Send + 'static,
-) -> Result<bool, String> {
+    change: impl FnOnce(&mut Transaction<'_>) -> T + Send + 'static,
+) -> Result<T, String> {
     let committed = cluster.commit(move |tx| Ok(change(tx))).await;
     let refused = "the database could not be written";
     committed
@@ -122,7 +146,7 @@ async fn commit(
         .map_err(|_| refused.to_owned())
 }
 
-fn has_lasted(cluster: &Cluster, process: &Process, limit: Duration) -> bool {
+pub(super) fn has_lasted(cluster: &Cluster, process: &Process, limit: Duration) -> bool {
     let lasted = cluster.env().now_ms().saturating_sub(process.since.at);
     u128::from(lasted) >= limit.as_millis()
 }
@@ -142,9 +166,8 @@ async fn give_up(cluster: &Cluster, id: ProcessId, reply: Option<Reply>) -> Agai
         if let Some(reply) = reply {
             tx.plan(|draft, _, seeds| ship_backup::failed(draft, id, reply, seeds.now_ms));
         }
-        true
     };
-    commit(cluster, change).await.map(drop)
+    commit(cluster, change).await
 }
 
 async fn begin(cluster: &Cluster, process: &Process, backup: &ShipBackup) -> Again {
@@ -283,16 +306,15 @@ async fn abandon(cluster: &Cluster, process: &Process, backup: &ShipBackup) -> A
     let id = process.id;
     let change = move |tx: &mut Transaction<'_>| {
         tx.plan(|draft, _, seeds| ship_backup::abandoned(draft, id, seeds.now_ms));
-        true
     };
-    commit(cluster, change).await.map(drop)
+    commit(cluster, change).await
 }
 
 /// Makes the resource of the snapshot that a backup has become.
 async fn make_resource(cluster: &Cluster, id: ProcessId) -> Again {
     let change = move |tx: &mut Transaction<'_>| {
         let Some(restore) = tx.restoration(id).cloned() else {
-            return false;
+            return;
         };
         let made = tx.attempt(|tx| snapshot::restore_backup(tx, &restore));
         tx.plan(|draft, _, seeds| match made {
@@ -303,9 +325,8 @@ async fn make_resource(cluster: &Cluster, id: ProcessId) -> Again {
                 }
             }
         });
-        true
     };
-    commit(cluster, change).await.map(drop)
+    commit(cluster, change).await
 }
 
 /// Removes all that was sent of a backup.

@@ -6,5 +6,5 @@ pub mod backup;
 pub mod balance;
 pub mod scheduled_backup;
 pub mod settle;
-pub mod shipping;
+mod shipping;
 pub mod upkeep;

@@ -1,7 +1,6 @@
 //! What the controller says to the controllers of other clusters while snapshots are shipped to them, or received from them.
 //! All of it can be said again: a controller that starts goes on with what the rows of the processes say.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use linstor_api::code;
@@ -11,11 +10,10 @@ use linstor_model::name::RemoteName;
 use linstor_model::process::peer;
 use linstor_model::process::restore_backup::RestoreBackup;
 use linstor_model::process::ship_snapshot::{self, Call, ShipSnapshot, TELL_LIMIT, silence_limit};
-use linstor_model::process::{Kind, Process, ProcessId};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
+use linstor_model::process::{Process, ProcessId};
 use uuid::Uuid;
 
+use super::backup::{Again, commit, has_lasted};
 use crate::cluster::Cluster;
 use crate::ops::backup::shipping::call::Peer;
 use crate::ops::backup::shipping::conversation::{
@@ -23,84 +21,9 @@ use crate::ops::backup::shipping::conversation::{
     own_version,
 };
 use crate::ops::backup::shipping::{certificate, destination, not_alike};
-use crate::transaction::{Refusal, Transaction};
 
-/// How often it is looked for what is to be said.
-const LOOK: Duration = Duration::from_millis(500);
 /// How long after a failure it is said again.
-const RETRY_AFTER: Duration = Duration::from_secs(5);
-
-/// Runs until shutdown.
-pub(crate) async fn run(cluster: Cluster, shutdown: CancellationToken) {
-    let mut tasks: JoinSet<ProcessId> = JoinSet::new();
-    let mut at_work: BTreeSet<ProcessId> = BTreeSet::new();
-    loop {
-        let model = cluster.model();
-        let now_ms = cluster.env().now_ms();
-        for process in model.processes.values() {
-            let has_work = match &process.kind {
-                Kind::ShipSnapshot(of) => {
-                    of.call(process, &model).is_some()
-                        || of.silent(process, &model, now_ms).is_some()
-                }
-                Kind::RestoreBackup(of) => of.call().is_some(),
-                _ => false,
-            };
-            if has_work && at_work.insert(process.id) {
-                tasks.spawn(advance(cluster.clone(), process.id));
-            }
-        }
-        tokio::select! {
-            biased;
-            // Cancel-safe: a flag.
-            () = shutdown.cancelled() => return,
-            // Cancel-safe.
-            Some(ended) = tasks.join_next(), if !tasks.is_empty() => match ended {
-                Ok(id) => drop(at_work.remove(&id)),
-                Err(error) => tracing::error!(%error, "a task of a shipment panicked"),
-            },
-            () = tokio::time::sleep(LOOK) => {}
-        }
-    }
-}
-
-/// Says what is to be said of a shipment; returns its id.
-async fn advance(cluster: Cluster, id: ProcessId) -> ProcessId {
-    let model = cluster.model();
-    let Some(process) = model.processes.get(&id) else {
-        return id;
-    };
-    let done = match &process.kind {
-        Kind::ShipSnapshot(of) => outbound(&cluster, process, of).await,
-        Kind::RestoreBackup(of) => inbound(&cluster, process, of).await,
-        _ => Ok(()),
-    };
-    if let Err(why) = done {
-        tracing::warn!(%id, "shipment: {why}");
-        tokio::time::sleep(RETRY_AFTER).await;
-    }
-    id
-}
-
-/// Why something was not said, and is said again.
-type Again = Result<(), String>;
-
-async fn commit(
-    cluster: &Cluster,
-    change: impl FnOnce(&mut Transaction<'_>) + Send + 'static,
-) -> Again {
-    let committed = cluster.commit(move |tx| {
-        change(tx);
-        Ok(())
-    });
-    let refused = |_: Refusal| "the database could not be written".to_owned();
-    committed.await.map(drop).map_err(refused)
-}
-
-fn has_lasted(cluster: &Cluster, process: &Process, limit: Duration) -> bool {
-    let lasted = cluster.env().now_ms().saturating_sub(process.since.at);
-    u128::from(lasted) >= limit.as_millis()
-}
+pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 /// The other cluster; none when the remote is another one by now.
 fn open(cluster: &Cluster, name: &RemoteName, uuid: Uuid) -> Option<Peer> {
@@ -109,7 +32,8 @@ fn open(cluster: &Cluster, name: &RemoteName, uuid: Uuid) -> Option<Peer> {
     Peer::new(remote).ok().filter(|_| remote.uuid == uuid)
 }
 
-async fn outbound(cluster: &Cluster, process: &Process, of: &ShipSnapshot) -> Again {
+/// Says what is to be said of a snapshot that is sent.
+pub(super) async fn outbound(cluster: &Cluster, process: &Process, of: &ShipSnapshot) -> Again {
     let (id, now_ms) = (process.id, cluster.env().now_ms());
     if let Some(why) = of.silent(process, &cluster.model(), now_ms) {
         return fail(cluster, id, why).await;
@@ -234,7 +158,8 @@ async fn abandon(cluster: &Cluster, process: &Process, of: &ShipSnapshot) -> Aga
     .await
 }
 
-async fn inbound(cluster: &Cluster, process: &Process, of: &RestoreBackup) -> Again {
+/// Says what is to be said of a snapshot that is received.
+pub(super) async fn inbound(cluster: &Cluster, process: &Process, of: &RestoreBackup) -> Again {
     match of.call() {
         Some(peer::Call::Announce) => announce(cluster, process, of).await,
         Some(peer::Call::End) => report(cluster, process, of).await,
