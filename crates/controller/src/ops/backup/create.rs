@@ -1,6 +1,7 @@
 //! Making backups, and aborting them.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::tz::TimeZone;
 use linstor_api::backup::{BackupAbort, BackupCreate};
@@ -221,17 +222,7 @@ fn plan(tx: &mut Transaction<'_>, wanted: Wanted) -> Result<ProcessId, Refusal> 
                 refused(&resource, "The remote was changed meanwhile.", "Try again.")
             }));
     }
-    let own_snapshot = tx.snapshot(&resource, &name).is_none();
-    match own_snapshot {
-        true => {
-            let before = tx.reply_count();
-            snapshot::begin_for_backup(tx, resource.clone(), name.clone())?;
-            tx.truncate_replies(before);
-        }
-        false => check_snapshot(tx, &resource, &name)?,
-    }
-    let row = tx.snapshot(&resource, &name).cloned();
-    let row = row.ok_or_else(|| refused(&resource, "Its snapshot is not there.", "Try again."))?;
+    let (row, own_snapshot) = snapshot_to_send(tx, &resource, &name)?;
     let nodes = senders(tx, &row)?;
     let base = match wanted.is_incremental {
         true => find_base(tx, &row, &nodes, &wanted),
@@ -239,11 +230,7 @@ fn plan(tx: &mut Transaction<'_>, wanted: Wanted) -> Result<ProcessId, Refusal> 
     };
     let node = choose(tx, nodes, &wanted, base.as_ref());
     if wanted.is_generated {
-        let message = format!(
-            "Generated snapshot name for backup of resource {resource} to remote {}: {name}",
-            wanted.remote.name
-        );
-        tx.reply(Reply::new(code::MASK_INFO, message).about("Snapshot", name.as_str()));
+        say_name(tx, &resource, &wanted.remote.name, &name);
     }
     if wanted.is_incremental && base.is_none() {
         let message = format!("The backup of resource {resource} is a full one.");
@@ -251,19 +238,12 @@ fn plan(tx: &mut Transaction<'_>, wanted: Wanted) -> Result<ProcessId, Refusal> 
             .cause("No backup on this remote, whose snapshot is still on a node that can send it and has the same volumes, could be its base.");
         tx.reply(reply);
     }
-    if let Some(given) = wanted.node.as_ref().filter(|given| **given != node) {
-        let message = format!("Node '{given}' does not send the backup, '{node}' does.");
-        let reply = Reply::new(code::MASK_INFO, message).cause(
-            "It has not the snapshots that are needed, is not connected, or must not send backups.",
-        );
-        tx.reply(reply);
-    }
-    let message = format!(
-        "Shipping of resource {resource} to remote {} in progress.",
-        wanted.remote.name
+    say_sender(
+        tx,
+        &resource,
+        (&wanted.remote.name, &name),
+        (wanted.node.as_ref(), &node),
     );
-    let reply = Reply::new(code::CREATED | code::MASK_BACKUP, message);
-    tx.reply(reply.about("Snapshot", name.as_str()));
     let backup = ShipBackup {
         id: tx.uuid(),
         resource,
@@ -286,6 +266,57 @@ fn plan(tx: &mut Transaction<'_>, wanted: Wanted) -> Result<ProcessId, Refusal> 
         process::advance(draft, observed, &resource, seeds.now_ms);
         id
     }))
+}
+
+/// The snapshot that is sent, and whether it is made for that.
+pub(super) fn snapshot_to_send(
+    tx: &mut Transaction<'_>,
+    resource: &ResourceName,
+    name: &SnapshotName,
+) -> Result<(Arc<SnapshotDefinition>, bool), Refusal> {
+    let is_own = tx.snapshot(resource, name).is_none();
+    match is_own {
+        true => {
+            let before = tx.reply_count();
+            snapshot::begin_for_backup(tx, resource.clone(), name.clone())?;
+            tx.truncate_replies(before);
+        }
+        false => check_snapshot(tx, resource, name)?,
+    }
+    let row = tx.snapshot(resource, name).cloned();
+    let row = row.ok_or_else(|| refused(resource, "Its snapshot is not there.", "Try again."))?;
+    Ok((row, is_own))
+}
+
+/// Says which name the snapshot has got.
+pub(super) fn say_name(
+    tx: &mut Transaction<'_>,
+    resource: &ResourceName,
+    remote: &RemoteName,
+    name: &SnapshotName,
+) {
+    let message = format!(
+        "Generated snapshot name for backup of resource {resource} to remote {remote}: {name}"
+    );
+    tx.reply(Reply::new(code::MASK_INFO, message).about("Snapshot", name.as_str()));
+}
+
+/// Says that a snapshot is being sent, and by which node if that is not the one that was named.
+pub(super) fn say_sender(
+    tx: &mut Transaction<'_>,
+    resource: &ResourceName,
+    (remote, name): (&RemoteName, &SnapshotName),
+    (given, node): (Option<&NodeName>, &NodeName),
+) {
+    if let Some(given) = given.filter(|given| *given != node) {
+        let message = format!("Node '{given}' does not send the backup, '{node}' does.");
+        tx.reply(Reply::new(code::MASK_INFO, message).cause(
+            "It has not the snapshots that are needed, is not connected, or must not send backups.",
+        ));
+    }
+    let message = format!("Shipping of resource {resource} to remote {remote} in progress.");
+    let reply = Reply::new(code::CREATED | code::MASK_BACKUP, message);
+    tx.reply(reply.about("Snapshot", name.as_str()));
 }
 
 pub(super) fn refused(resource: &ResourceName, cause: &str, correction: &str) -> Refusal {

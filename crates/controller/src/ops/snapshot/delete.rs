@@ -160,28 +160,19 @@ fn check_unused(
     row: &SnapshotDefinition,
     node: &NodeName,
 ) -> Result<(), Refusal> {
-    if let Some(backup) = tx.shipment_with(&row.resource, &row.name)
-        && backup.node == *node
-    {
+    let backup = tx.shipment_with(&row.resource, &row.name).map(|of| {
+        let what = format!("a backup that it sends to the remote {}", of.remote);
+        (&of.node, what)
+    });
+    let shipped = tx.outbound_with(&row.resource, &row.name).map(|of| {
+        let what = format!("what it ships to the cluster of the remote {}", of.remote);
+        (&of.node, what)
+    });
+    let mut sent = backup.into_iter().chain(shipped);
+    if let Some((_, what)) = sent.find(|(by, _)| *by == node) {
         let message = format!("The {} is not deleted.", label(&row.resource, &row.name));
-        let remote = &backup.remote;
         return Err(Reply::new(code::FAIL_IN_USE, message)
-            .cause(format!(
-                "Node '{node}' needs it for a backup that it sends to the remote {remote}."
-            ))
-            .correction("Wait until that is done, or abort the backup first.")
-            .about("Node", node.as_str())
-            .into());
-    }
-    if let Some(shipped) = tx.outbound_with(&row.resource, &row.name)
-        && shipped.node == *node
-    {
-        let message = format!("The {} is not deleted.", label(&row.resource, &row.name));
-        let remote = &shipped.remote;
-        return Err(Reply::new(code::FAIL_IN_USE, message)
-            .cause(format!(
-                "Node '{node}' needs it for what it ships to the cluster of the remote {remote}."
-            ))
+            .cause(format!("Node '{node}' needs it for {what}."))
             .correction("Wait until that is done, or abort the backup first.")
             .about("Node", node.as_str())
             .into());

@@ -16,9 +16,9 @@ use linstor_wire::Secret;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::super::super::name;
 use super::super::super::request::{WAIT, still_working};
-use super::super::super::{name, snapshot};
-use super::super::create::{check_snapshot, refused, senders};
+use super::super::create::{refused, say_name, say_sender, senders, snapshot_to_send};
 use super::super::list::shown;
 use super::super::{bad_snapshot, run};
 use super::call::{Peer, not_linstor};
@@ -224,17 +224,7 @@ fn plan(tx: &mut Transaction<'_>, wanted: Wanted) -> Result<ProcessId, Refusal> 
         let why = "The remote was changed meanwhile.";
         return Err(refused(&resource, why, "Try again."));
     }
-    let own_snapshot = tx.snapshot(&resource, &name).is_none();
-    match own_snapshot {
-        true => {
-            let before = tx.reply_count();
-            snapshot::begin_for_backup(tx, resource.clone(), name.clone())?;
-            tx.truncate_replies(before);
-        }
-        false => check_snapshot(tx, &resource, &name)?,
-    }
-    let row = tx.snapshot(&resource, &name).cloned();
-    let row = row.ok_or_else(|| refused(&resource, "Its snapshot is not there.", "Try again."))?;
+    let (row, own_snapshot) = snapshot_to_send(tx, &resource, &name)?;
     let mut nodes = senders(tx, &row)?;
     nodes.retain(|node| is_thin(tx, &row, node));
     if nodes.is_empty() {
@@ -259,11 +249,7 @@ fn plan(tx: &mut Transaction<'_>, wanted: Wanted) -> Result<ProcessId, Refusal> 
         .cloned()
         .expect("there is a node");
     if wanted.is_generated {
-        let message = format!(
-            "Generated snapshot name for backup of resource {resource} to remote {}: {name}",
-            wanted.remote.name
-        );
-        tx.reply(Reply::new(code::MASK_INFO, message).about("Snapshot", name.as_str()));
+        say_name(tx, &resource, &wanted.remote.name, &name);
     }
     if wanted.is_incremental && base.is_none() {
         let message = format!("All of resource {resource} is shipped.");
@@ -271,18 +257,12 @@ fn plan(tx: &mut Transaction<'_>, wanted: Wanted) -> Result<ProcessId, Refusal> 
             "The other cluster has no snapshot of it that is still on a node here that can send it and has the same volumes.",
         ));
     }
-    if let Some(given) = wanted.node.as_ref().filter(|given| **given != node) {
-        let message = format!("Node '{given}' does not send the backup, '{node}' does.");
-        tx.reply(Reply::new(code::MASK_INFO, message).cause(
-            "It has not the snapshots that are needed, is not connected, or must not send backups.",
-        ));
-    }
-    let message = format!(
-        "Shipping of resource {resource} to remote {} in progress.",
-        wanted.remote.name
+    say_sender(
+        tx,
+        &resource,
+        (&wanted.remote.name, &name),
+        (wanted.node.as_ref(), &node),
     );
-    let reply = Reply::new(code::CREATED | code::MASK_BACKUP, message);
-    tx.reply(reply.about("Snapshot", name.as_str()));
     let shipped = ShipSnapshot {
         id: wanted.id,
         resource,
