@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use linstor_api::code;
 use linstor_api::kind::StorageSuffix;
-use linstor_host::{Cmd, Deadline, Pipe, PipeCause};
 use linstor_net::{NetError, tcp};
 use linstor_wire::Key;
 use linstor_wire::spec::{InboundSpec, NodeSpec, SnapshotSpec, SnapshotVolumeSpec};
@@ -23,10 +22,11 @@ use tokio_rustls::server::TlsStream;
 
 use super::peer::{self, Answer, CONNECT_LIMIT, VolumeHead, within};
 use super::receive::Device;
-use super::{BUFFER, Progress, STALL, failed};
+use super::unpack::decompress;
+use super::{BUFFER, Progress, base_of, failed, volume_failed};
 use crate::check::PoolPlace;
 use crate::failure::{Failure, Result};
-use crate::providers::{self, Owner, SnapshotOf, Wanted, lvm};
+use crate::providers::{self, Wanted, lvm};
 use crate::shared::Shared;
 use crate::snapshot::{name_of, place, snapshot_of};
 use crate::thin_stream;
@@ -151,7 +151,7 @@ struct Inbound<'a> {
 
 impl Inbound<'_> {
     fn failed(&self, number: u32, cause: impl std::fmt::Display) -> Failure {
-        failed(self.spec, format!("Volume {number}: {cause}"))
+        volume_failed(self.spec, number, cause)
     }
 
     /// Serves one connection after the other. A new one replaces the one before, whose end is perhaps not known here.
@@ -281,14 +281,8 @@ impl Inbound<'_> {
         // What an attempt has received that was interrupted, nobody knows.
         providers::destroy_snapshot(storage, &place, &of).await?;
         let own = of.name();
-        let base = self.inbound.base.as_ref().map(|base| SnapshotOf {
-            snapshot: base.snapshot.as_str(),
-            owner: Owner {
-                resource: base.uuid,
-                ..of.owner
-            },
-            ..of
-        });
+        let base = self.inbound.base.as_ref();
+        let base = base.map(|base| base_of(base, of));
         let wanted = Wanted {
             name: &own,
             size_kib: volume.size_kib,
@@ -329,21 +323,9 @@ impl Inbound<'_> {
             received.map_err(Broken::from)
         };
         let host = self.shared.machine.host();
-        let pipe = Pipe::new(Cmd::new("zstd").args(["--decompress", "--stdout", "--quiet"]));
-        let pipe = pipe.deadline(Deadline::stall(STALL));
         let unpack = async {
-            let output: &mut (dyn AsyncWrite + Send + Unpin) = &mut plain;
-            let ended = host.pipe(pipe, Some(&mut frames), Some(output)).await;
-            match ended {
-                // The reader has the reason.
-                Err(error) if matches!(error.cause, PipeCause::Write(_)) => {
-                    tracing::debug!(%error, "the stream is not read any more");
-                    std::future::pending().await
-                }
-                ended => ended
-                    .map(drop)
-                    .map_err(|error| Broken::Failed(self.failed(number, error))),
-            }
+            let ended = decompress(host, &mut frames, &mut plain).await;
+            ended.map_err(|error| Broken::Failed(self.failed(number, error)))
         };
         let mut device = Counted {
             device: Device {

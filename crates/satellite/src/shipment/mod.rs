@@ -20,7 +20,9 @@ use std::time::Duration;
 use linstor_api::code;
 use linstor_s3::{Bucket, Error, Settings};
 use linstor_wire::Key;
-use linstor_wire::spec::{BucketSpec, NodeSpec, ShippingLink, SnapshotSpec, SnapshotTarget};
+use linstor_wire::spec::{
+    BaseSpec, BucketSpec, NodeSpec, ShippingLink, SnapshotSpec, SnapshotTarget,
+};
 use linstor_wire::status::Moved;
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinSet};
@@ -28,6 +30,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::failure::{Failure, Result};
+use crate::providers::{Owner, SnapshotOf};
 use crate::shared::Shared;
 use crate::stop::{self, Awaited, Check};
 
@@ -339,6 +342,22 @@ fn failed(spec: &SnapshotSpec, cause: String) -> Failure {
         format!("Snapshot '{snapshot}' of resource '{name}' was not {done}."),
     )
     .cause(cause)
+}
+
+fn volume_failed(spec: &SnapshotSpec, number: u32, cause: impl std::fmt::Display) -> Failure {
+    failed(spec, format!("Volume {number}: {cause}"))
+}
+
+/// What a part of a snapshot is based on.
+fn base_of<'a>(base: &'a BaseSpec, of: SnapshotOf<'a>) -> SnapshotOf<'a> {
+    SnapshotOf {
+        snapshot: base.snapshot.as_str(),
+        owner: Owner {
+            resource: base.uuid,
+            ..of.owner
+        },
+        ..of
+    }
 }
 
 /// The bucket of a spec.

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use linstor_api::kind::StorageSuffix;
-use linstor_host::{Cmd, Deadline, Pipe};
 use linstor_net::tcp;
 use linstor_wire::spec::{NodeSpec, OutboundSpec, SnapshotSpec, SnapshotVolumeSpec};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
@@ -18,14 +17,13 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::pki_types::ServerName;
 
 use super::peer::{self, Answer, CONNECT_LIMIT, VolumeHead, within};
-use super::send::Device;
-use super::{BUFFER, Progress, STALL, failed};
+use super::send::{compress, find, map, stream_thin};
+use super::{BUFFER, Progress, base_of, failed, volume_failed};
 use crate::check::PoolPlace;
 use crate::failure::{Failure, Result};
-use crate::providers::{self, Backing, Owner, Presence, SnapshotOf, lvm};
+use crate::providers::{Backing, lvm};
 use crate::shared::Shared;
 use crate::snapshot::{name_of, place, snapshot_of};
-use crate::thin_stream::{self, StreamError};
 use crate::tools::thin;
 
 /// How long after a connection that broke off, or was refused, the next one is tried.
@@ -110,7 +108,7 @@ struct Outbound<'a> {
 
 impl Outbound<'_> {
     fn failed(&self, number: u32, cause: impl std::fmt::Display) -> Failure {
-        failed(self.spec, format!("Volume {number}: {cause}"))
+        volume_failed(self.spec, number, cause)
     }
 
     async fn connect(&self) -> std::io::Result<TlsStream<TcpStream>> {
@@ -165,17 +163,12 @@ impl Outbound<'_> {
             return Err(self.failed(volume.number, cause).into());
         };
         let of = snapshot_of(self.spec, self.node, volume, &name);
-        let backing = self.find(volume, &place, &of).await?;
-        let base = self.outbound.base.as_ref().map(|base| SnapshotOf {
-            snapshot: base.snapshot.as_str(),
-            owner: Owner {
-                resource: base.uuid,
-                ..of.owner
-            },
-            ..of
-        });
+        let number = volume.number;
+        let backing = find(self.shared, self.spec, number, &place, &of).await?;
+        let base = self.outbound.base.as_ref();
+        let base = base.map(|base| base_of(base, of));
         if let Some(base) = &base {
-            self.find(volume, &place, base).await?;
+            find(self.shared, self.spec, number, &place, base).await?;
         }
         let bytes = backing.size_kib * 1024;
         let head = VolumeHead {
@@ -190,7 +183,8 @@ impl Outbound<'_> {
         }
         lvm::activate(self.shared.storage(), vg, &of.name()).await?;
         let base = base.map(|base| base.name());
-        let ranges = self.map(volume, vg, pool, of.name(), base).await?;
+        let read = map(self.shared, (vg, pool), of.name(), base);
+        let ranges = read.await.map_err(|error| self.failed(number, error))??;
         self.progress.expect(ranges.mapped_bytes);
         within(self.limit, to.write_u64(ranges.mapped_bytes)).await?;
         // A failure may be answered before all is sent.
@@ -216,42 +210,6 @@ impl Outbound<'_> {
         }
     }
 
-    async fn find(
-        &self,
-        volume: &SnapshotVolumeSpec,
-        place: &PoolPlace,
-        of: &SnapshotOf<'_>,
-    ) -> Result<Backing> {
-        match providers::find_snapshot(self.shared.storage(), place, of).await? {
-            Presence::Present(backing) => Ok(backing),
-            Presence::Foreign(failure) => Err(failure),
-            Presence::PoolAbsent | Presence::Absent => {
-                let cause = format!("The snapshot '{}' is not on this node.", of.snapshot);
-                Err(self.failed(volume.number, cause))
-            }
-        }
-    }
-
-    /// In a task of its own: whatever becomes of the shipment, the snapshot of the pool's metadata is released.
-    async fn map(
-        &self,
-        volume: &SnapshotVolumeSpec,
-        vg: &str,
-        pool: &str,
-        name: String,
-        base: Option<String>,
-    ) -> Result<thin::Ranges> {
-        let shared = Arc::clone(self.shared);
-        let (vg, pool) = (vg.to_owned(), pool.to_owned());
-        let reading = tokio::spawn(async move {
-            let directory = shared.options.state_directory.clone();
-            let place = (vg.as_str(), pool.as_str());
-            thin::map(&shared.machine, place, &name, base.as_deref(), &directory).await
-        });
-        let number = volume.number;
-        reading.await.map_err(|error| self.failed(number, error))?
-    }
-
     /// The stream of `thin_send` through zstd.
     async fn stream(
         &self,
@@ -261,33 +219,16 @@ impl Outbound<'_> {
         to: &mut (impl AsyncWrite + Unpin),
     ) -> std::result::Result<(), Broken> {
         let number = volume.number;
-        let ranges = ranges.read().map_err(|error| self.failed(number, error))?;
-        let device = Device {
-            shared: Arc::clone(self.shared),
-            path: backing.path.clone(),
-            progress: Arc::clone(self.progress),
-        };
-        // It is shut down after all was sent only: what breaks off must not be taken for the whole.
+        let failed = |error: &dyn std::fmt::Display| Broken::Failed(self.failed(number, error));
         let (mut into, mut plain) = tokio::io::duplex(BUFFER);
         let stream = async {
-            let bytes = backing.size_kib * 1024;
-            thin_stream::send(ranges, bytes, &device, &mut into).await?;
-            into.shutdown().await.map_err(StreamError::Stream)
-        };
-        let stream = async {
-            let sent = stream.await;
-            sent.map_err(|error| Broken::Failed(self.failed(number, error)))
+            let sent = stream_thin(self.shared, self.progress, ranges, backing, &mut into).await;
+            sent.map_err(|error| failed(&error))
         };
         let (mut packed, mut frames) = tokio::io::duplex(BUFFER);
-        let host = self.shared.machine.host();
-        let pipe = Pipe::new(Cmd::new("zstd").args(["--stdout", "--quiet"]));
-        let pipe = pipe.deadline(Deadline::stall(STALL));
         let pack = async {
-            let output: &mut (dyn AsyncWrite + Send + Unpin) = &mut packed;
-            let ended = host.pipe(pipe, Some(&mut plain), Some(output)).await;
-            ended
-                .map(drop)
-                .map_err(|error| Broken::Failed(self.failed(number, error)))
+            let ended = compress(self.shared.machine.host(), &mut plain, &mut packed).await;
+            ended.map_err(|error| failed(&error))
         };
         let send = async {
             let sent = peer::send_frames(&mut frames, to, self.limit).await;

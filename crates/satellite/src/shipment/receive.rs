@@ -14,7 +14,7 @@ use linstor_wire::spec::{NodeSpec, ReceiptSpec, ReceivedObject, SnapshotSpec, Sn
 use tokio::io::DuplexStream;
 
 use super::unpack::{self, Broken};
-use super::{BUFFER, Progress, failed, of_store, open};
+use super::{BUFFER, Progress, failed, of_store, open, volume_failed};
 use crate::check::PoolPlace;
 use crate::failure::{Failure, Result};
 use crate::providers::{self, SnapshotOf, Wanted, lvm};
@@ -72,8 +72,7 @@ pub(super) struct Receiving<'a> {
 
 impl Receiving<'_> {
     pub(super) fn failed(&self, cause: impl std::fmt::Display) -> Failure {
-        let number = self.volume.number;
-        failed(self.spec, format!("Volume {number}: {cause}"))
+        volume_failed(self.spec, self.volume.number, cause)
     }
 
     async fn receive(&self, objects: &[ReceivedObject]) -> Result<()> {

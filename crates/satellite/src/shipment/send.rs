@@ -7,15 +7,16 @@ use std::sync::atomic::AtomicU64;
 
 use async_trait::async_trait;
 use linstor_api::kind::StorageSuffix;
-use linstor_host::{Cmd, Deadline, Pipe, Place};
+use linstor_host::{Cmd, Deadline, Host, Pipe, PipeError, Place};
 use linstor_s3::{Bucket, Parts, UploadError};
 use linstor_wire::spec::{NodeSpec, ObjectSpec, ShipmentSpec, SnapshotSpec, SnapshotVolumeSpec};
-use tokio::io::{AsyncWrite, AsyncWriteExt as _, DuplexStream};
+use tokio::io::{AsyncWriteExt as _, DuplexStream};
+use tokio::task::JoinError;
 
-use super::{BUFFER, Progress, STALL, failed, of_store, open};
+use super::{BUFFER, Progress, STALL, base_of, failed, of_store, open, volume_failed};
 use crate::check::PoolPlace;
 use crate::failure::{Failure, Result};
-use crate::providers::{self, Owner, Presence, SnapshotOf, lvm};
+use crate::providers::{self, Backing, Presence, SnapshotOf, lvm};
 use crate::shared::Shared;
 use crate::snapshot::{name_of, place, snapshot_of};
 use crate::thin_stream::{self, Source, StreamError};
@@ -66,37 +67,30 @@ pub(super) struct Sending<'a> {
 
 impl Sending<'_> {
     pub(super) fn failed(&self, cause: impl std::fmt::Display) -> Failure {
-        let number = self.volume.number;
-        failed(self.spec, format!("Volume {number}: {cause}"))
+        volume_failed(self.spec, self.volume.number, cause)
     }
 
     async fn send(&self) -> Result<()> {
         let name = name_of(self.spec, self.volume);
         let place = place(self.node, self.volume)?;
         let of = snapshot_of(self.spec, self.node, self.volume, &name);
-        let backing = self.find(&place, &of).await?;
+        let (spec, number) = (self.spec, self.volume.number);
+        let backing = find(self.shared, spec, number, &place, &of).await?;
         let base = self.shipment.base.as_ref();
-        let base = base.map(|base| SnapshotOf {
-            snapshot: base.snapshot.as_str(),
-            owner: Owner {
-                resource: base.uuid,
-                ..of.owner
-            },
-            ..of
-        });
+        let base = base.map(|base| base_of(base, of));
         let based_on = match &base {
-            Some(base) => Some(self.find(&place, base).await?),
+            Some(base) => Some(find(self.shared, spec, number, &place, base).await?),
             None => None,
         };
         match &place {
             PoolPlace::LvmThin { vg, pool } => {
                 lvm::activate(self.shared.storage(), vg, &of.name()).await?;
                 let base = base.map(|base| base.name());
-                let ranges = self.map(vg, pool, of.name(), base).await?;
+                let read = map(self.shared, (vg, pool), of.name(), base);
+                let ranges = read.await.map_err(|error| self.failed(error))??;
                 let total = ranges.mapped_bytes;
                 self.progress.expect(total);
-                self.send_thin(ranges, &backing.path, backing.size_kib * 1024)
-                    .await
+                self.send_thin(ranges, &backing).await
             }
             PoolPlace::Zfs { .. } => {
                 let base = based_on.as_ref().map(|base| base.path.as_str());
@@ -108,50 +102,13 @@ impl Sending<'_> {
         }
     }
 
-    async fn find(&self, place: &PoolPlace, of: &SnapshotOf<'_>) -> Result<providers::Backing> {
-        match providers::find_snapshot(self.shared.storage(), place, of).await? {
-            Presence::Present(backing) => Ok(backing),
-            Presence::Foreign(failure) => Err(failure),
-            Presence::PoolAbsent | Presence::Absent => {
-                let snapshot = of.snapshot;
-                Err(self.failed(format!("The snapshot '{snapshot}' is not on this node.")))
-            }
-        }
-    }
-
-    /// In a task of its own: whatever becomes of the shipment, the snapshot of the pool's metadata is released.
-    async fn map(
-        &self,
-        vg: &str,
-        pool: &str,
-        name: String,
-        base: Option<String>,
-    ) -> Result<thin::Ranges> {
-        let shared = Arc::clone(self.shared);
-        let (vg, pool) = (vg.to_owned(), pool.to_owned());
-        let reading = tokio::spawn(async move {
-            let directory = shared.options.state_directory.clone();
-            let place = (vg.as_str(), pool.as_str());
-            thin::map(&shared.machine, place, &name, base.as_deref(), &directory).await
-        });
-        reading.await.map_err(|error| self.failed(error))?
-    }
-
     /// The stream of `thin_send` through zstd into the object.
-    async fn send_thin(&self, ranges: thin::Ranges, path: &str, bytes: u64) -> Result<()> {
-        let ranges = ranges.read().map_err(|error| self.failed(error))?;
-        let device = Device {
-            shared: Arc::clone(self.shared),
-            path: path.to_owned(),
-            progress: Arc::clone(self.progress),
-        };
-        // It is shut down after all was sent only: what breaks off must not be taken for the whole.
+    async fn send_thin(&self, ranges: thin::Ranges, backing: &Backing) -> Result<()> {
         let (mut into, mut plain) = tokio::io::duplex(BUFFER);
         let stream = async {
-            thin_stream::send(ranges, bytes, &device, &mut into).await?;
-            into.shutdown().await.map_err(StreamError::Stream)
+            let sent = stream_thin(self.shared, self.progress, ranges, backing, &mut into).await;
+            sent.map_err(|error| self.failed(error))
         };
-        let stream = async { stream.await.map_err(|error| self.failed(error)) };
         tokio::try_join!(stream, self.pack(&mut plain))?;
         Ok(())
     }
@@ -159,13 +116,9 @@ impl Sending<'_> {
     /// A stream through zstd into the object.
     pub(super) async fn pack(&self, plain: &mut DuplexStream) -> Result<()> {
         let (mut packed, mut from) = tokio::io::duplex(BUFFER);
-        let host = self.shared.machine.host();
-        let pipe = Pipe::new(Cmd::new("zstd").args(["--stdout", "--quiet"]));
-        let pipe = pipe.deadline(Deadline::stall(STALL));
         let pack = async {
-            let output: &mut (dyn AsyncWrite + Send + Unpin) = &mut packed;
-            let ended = host.pipe(pipe, Some(plain), Some(output)).await;
-            ended.map(drop).map_err(|error| self.failed(error))
+            let ended = compress(self.shared.machine.host(), plain, &mut packed).await;
+            ended.map_err(|error| self.failed(error))
         };
         tokio::try_join!(pack, self.write(&mut from))?;
         Ok(())
@@ -200,11 +153,76 @@ impl Sending<'_> {
     }
 }
 
+/// The volume of a snapshot.
+pub(super) async fn find(
+    shared: &Shared,
+    spec: &SnapshotSpec,
+    number: u32,
+    place: &PoolPlace,
+    of: &SnapshotOf<'_>,
+) -> Result<Backing> {
+    match providers::find_snapshot(shared.storage(), place, of).await? {
+        Presence::Present(backing) => Ok(backing),
+        Presence::Foreign(failure) => Err(failure),
+        Presence::PoolAbsent | Presence::Absent => {
+            let cause = format!("The snapshot '{}' is not on this node.", of.snapshot);
+            Err(volume_failed(spec, number, cause))
+        }
+    }
+}
+
+/// The map of a thin volume. In a task of its own: whatever becomes of the shipment, the snapshot of the pool's metadata is
+/// released.
+pub(super) async fn map(
+    shared: &Arc<Shared>,
+    (vg, pool): (&str, &str),
+    name: String,
+    base: Option<String>,
+) -> std::result::Result<Result<thin::Ranges>, JoinError> {
+    let shared = Arc::clone(shared);
+    let (vg, pool) = (vg.to_owned(), pool.to_owned());
+    let reading = tokio::spawn(async move {
+        let directory = shared.options.state_directory.clone();
+        let place = (vg.as_str(), pool.as_str());
+        thin::map(&shared.machine, place, &name, base.as_deref(), &directory).await
+    });
+    reading.await
+}
+
+/// The stream of `thin_send`. It is shut down after all was sent only: what breaks off must not be taken for the whole.
+pub(super) async fn stream_thin(
+    shared: &Arc<Shared>,
+    progress: &Arc<Progress>,
+    ranges: thin::Ranges,
+    backing: &Backing,
+    into: &mut DuplexStream,
+) -> std::result::Result<(), StreamError> {
+    let ranges = ranges.read().map_err(StreamError::Stream)?;
+    let device = Device {
+        shared: Arc::clone(shared),
+        path: backing.path.clone(),
+        progress: Arc::clone(progress),
+    };
+    thin_stream::send(ranges, backing.size_kib * 1024, &device, into).await?;
+    into.shutdown().await.map_err(StreamError::Stream)
+}
+
+/// A stream through zstd; its result is shut down if all of it was read.
+pub(super) async fn compress(
+    host: &dyn Host,
+    plain: &mut DuplexStream,
+    packed: &mut DuplexStream,
+) -> std::result::Result<(), PipeError> {
+    let pipe = Pipe::new(Cmd::new("zstd").args(["--stdout", "--quiet"]));
+    let pipe = pipe.deadline(Deadline::stall(STALL));
+    host.pipe(pipe, Some(plain), Some(packed)).await.map(drop)
+}
+
 /// The device of a snapshot.
-pub(super) struct Device {
-    pub(super) shared: Arc<Shared>,
-    pub(super) path: String,
-    pub(super) progress: Arc<Progress>,
+struct Device {
+    shared: Arc<Shared>,
+    path: String,
+    progress: Arc<Progress>,
 }
 
 #[async_trait]

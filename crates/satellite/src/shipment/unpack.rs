@@ -25,6 +25,23 @@ pub(super) enum Broken {
     Stream(#[from] StreamError),
 }
 
+/// Reads a stream through zstd. Does not end when the result is not read any more: the reader has the reason.
+pub(super) async fn decompress(
+    host: &dyn Host,
+    packed: &mut DuplexStream,
+    plain: &mut DuplexStream,
+) -> Result<(), PipeError> {
+    let pipe = Pipe::new(Cmd::new("zstd").args(["--decompress", "--stdout", "--quiet"]));
+    let pipe = pipe.deadline(Deadline::stall(STALL));
+    match host.pipe(pipe, Some(packed), Some(plain)).await {
+        Err(error) if matches!(error.cause, PipeCause::Write(_)) => {
+            tracing::debug!(%error, "the stream is not read any more");
+            std::future::pending().await
+        }
+        ended => ended.map(drop),
+    }
+}
+
 /// Downloads an object through zstd into `plain`, while `read` reads the other end of that.
 pub(super) async fn unpack(
     host: &dyn Host,
@@ -43,18 +60,9 @@ pub(super) async fn unpack(
         let ended = packed.shutdown().await;
         ended.map_err(|error| Broken::from(StreamError::Stream(error)))
     };
-    let pipe = Pipe::new(Cmd::new("zstd").args(["--decompress", "--stdout", "--quiet"]));
-    let pipe = pipe.deadline(Deadline::stall(STALL));
     let unpack = async {
-        let output: &mut (dyn AsyncWrite + Send + Unpin) = &mut plain;
-        match host.pipe(pipe, Some(&mut from), Some(output)).await {
-            // The reader has the reason.
-            Err(error) if matches!(error.cause, PipeCause::Write(_)) => {
-                tracing::debug!(%error, "the stream is not read any more");
-                std::future::pending().await
-            }
-            ended => ended.map(drop).map_err(Broken::from),
-        }
+        let ended = decompress(host, &mut from, &mut plain).await;
+        ended.map_err(Broken::from)
     };
     tokio::try_join!(download, unpack, read).map(drop)
 }
